@@ -1,0 +1,19 @@
+"""The resource types of ``qonverge.io/v1alpha1`` and the schema generator."""
+
+from qonverge.api.backend import QuantumBackend, QuantumBackendSpec, QuantumBackendStatus
+from qonverge.api.base import API_VERSION, GROUP, VERSION, Condition, ObjectMeta
+from qonverge.api.job import HybridJob, HybridJobSpec, HybridJobStatus
+
+__all__ = [
+    "API_VERSION",
+    "GROUP",
+    "VERSION",
+    "Condition",
+    "HybridJob",
+    "HybridJobSpec",
+    "HybridJobStatus",
+    "ObjectMeta",
+    "QuantumBackend",
+    "QuantumBackendSpec",
+    "QuantumBackendStatus",
+]

@@ -1,0 +1,189 @@
+"""QuantumBackend: one source of quantum computing."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from qonverge.api.base import (
+    CONDITIONS_SCHEMA,
+    Condition,
+    ObjectMeta,
+    OneOfModel,
+    Rule,
+    SpecModel,
+    StatusModel,
+    cel,
+)
+
+Method = Literal["Automatic", "Statevector", "DensityMatrix", "MatrixProductState", "Stabilizer"]
+
+# A Kubernetes quantity as the API server takes it for resources; ints are allowed as in core types.
+Quantity = Annotated[
+    str | int,
+    Field(json_schema_extra={"x-kubernetes-int-or-string": True}),
+]
+
+
+class Simulator(SpecModel):
+    """A simulator that runs in pods of this cluster."""
+
+    engine: Literal["Aer"] = "Aer"
+    """The simulation engine. Aer is Qiskit's high-performance simulator."""
+    method: Method = "Automatic"
+    """How states are represented. Automatic lets the engine choose from the circuit."""
+    seed: Annotated[int, Field(ge=0, le=2**32 - 1)] | None = None
+    """Seed for jobs that give none. Without it every run draws its own."""
+
+
+class Capacity(SpecModel):
+    """Limits of each pod of the backend."""
+
+    concurrency: Annotated[int, Field(ge=1, le=256)] | None = None
+    """Circuits that one pod runs at the same time. Default: one per CPU of the pod."""
+    queue_limit: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
+    """Tasks that may wait in one pod; further ones are sent elsewhere or wait in the cluster."""
+    max_shots: Annotated[int, Field(ge=1, le=100_000_000)] = 1_000_000
+    """Most shots that one circuit may ask for."""
+    max_qubits: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    """Most qubits that a circuit may have. Default: what fits in the pod's memory."""
+
+
+class AccessNamespaces(SpecModel):
+    """Which namespaces' jobs may use the backend."""
+
+    from_: Annotated[Literal["Same", "All"], Field(alias="from")] = "Same"
+    """Same: only the backend's own namespace. All: every namespace."""
+
+
+class Access(SpecModel):
+    """Who may use the backend."""
+
+    namespaces: AccessNamespaces = AccessNamespaces()
+    """Which namespaces' jobs may use the backend."""
+
+
+class ResourceRequirements(SpecModel):
+    """CPU and memory, as in ``core/v1.ResourceRequirements``."""
+
+    requests: dict[str, Quantity] = {}
+    """What is reserved."""
+    limits: dict[str, Quantity] = {}
+    """What may be used at most. The memory limit bounds the circuits that fit."""
+
+
+class Toleration(SpecModel):
+    """A taint that the pods tolerate, as in ``core/v1.Toleration``."""
+
+    key: str | None = None
+    """The taint's key; all keys when empty."""
+    operator: Literal["Exists", "Equal"] | None = None
+    """How the value is compared."""
+    value: str | None = None
+    """The taint's value."""
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+    """The taint's effect; all effects when empty."""
+    toleration_seconds: int | None = None
+    """How long a NoExecute taint is tolerated."""
+
+
+class PodTemplate(SpecModel):
+    """What the backend's pods get."""
+
+    labels: dict[str, str] = {}
+    """Further labels."""
+    annotations: dict[str, str] = {}
+    """Further annotations."""
+    resources: ResourceRequirements = ResourceRequirements()
+    """CPU and memory of each pod."""
+    node_selector: dict[str, str] = {}
+    """Labels that a node must have."""
+    tolerations: Annotated[list[Toleration], Field(max_length=64)] = []
+    """Taints that are tolerated."""
+
+
+class QuantumBackendSpec(OneOfModel):
+    """What the backend is and how much of it there should be."""
+
+    model_config = ConfigDict(
+        json_schema_extra=cel(
+            Rule(
+                "self.simulator.engine == oldSelf.simulator.engine",
+                "simulator.engine is immutable: create a new QuantumBackend instead",
+                ".simulator.engine",
+            ),
+        )
+    )
+
+    one_of = ("simulator",)
+    what = "provider"
+
+    simulator: Simulator | None = None
+    """Provider: a simulator in pods of this cluster."""
+    replicas: Annotated[int, Field(ge=0, le=1000)] = 1
+    """Pods to run. `kubectl scale` changes it."""
+    capacity: Capacity = Capacity()
+    """Limits of each pod."""
+    access: Access = Access()
+    """Who may use the backend."""
+    template: PodTemplate = PodTemplate()
+    """What the backend's pods get."""
+
+
+class Capabilities(StatusModel):
+    """What the running backend can do, as its pods report it."""
+
+    max_qubits: int | None = None
+    """Most qubits that a circuit may have."""
+    max_shots: int | None = None
+    """Most shots that one circuit may ask for."""
+    memory_bytes: int | None = None
+    """Memory for one circuit."""
+    methods: list[str] = []
+    """Simulation methods."""
+    basis_gates: list[str] = []
+    """Gates that run without being translated."""
+    engine_version: str | None = None
+    """Version of the engine."""
+
+
+class QuantumBackendStatus(StatusModel):
+    """What the operator observed."""
+
+    observed_generation: int | None = None
+    """The `metadata.generation` that this status is about."""
+    conditions: Annotated[list[Condition], Field(json_schema_extra=CONDITIONS_SCHEMA)] = []
+    """Ready: at least one pod serves. Reconciling, Stalled: as kstatus reads them."""
+    replicas: int = 0
+    """Pods that exist."""
+    ready_replicas: int = 0
+    """Pods that serve."""
+    ready: str = "0/0"
+    """Pods that serve, of those that should be."""
+    selector: str = ""
+    """Label selector of the pods, for the scale subresource."""
+    queue_length: int | None = None
+    """Tasks that wait, in all pods; absent when no pod tells."""
+    running: int | None = None
+    """Tasks that run, in all pods; absent when no pod tells."""
+    capabilities: Capabilities | None = None
+    """What the running backend can do."""
+
+
+class QuantumBackend(SpecModel):
+    """One source of quantum computing: a simulator served by pods of this cluster."""
+
+    api_version: Literal["qonverge.io/v1alpha1"] = "qonverge.io/v1alpha1"
+    kind: Literal["QuantumBackend"] = "QuantumBackend"
+    metadata: ObjectMeta
+    spec: QuantumBackendSpec
+    status: QuantumBackendStatus = QuantumBackendStatus()
+
+    def admits(self, namespace: str) -> bool:
+        """Return whether jobs of this namespace may use the backend."""
+        return self.spec.access.namespaces.from_ == "All" or namespace == self.metadata.namespace
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the manifest's form: what was given, and the status."""
+        return self.model_dump(mode="json", by_alias=True, exclude_unset=True) | {"status": self.status.to_dict()}

@@ -1,0 +1,251 @@
+"""HybridJob: one job, quantum or hybrid."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, model_validator
+
+from qonverge.api.backend import ResourceRequirements
+from qonverge.api.base import (
+    CONDITIONS_SCHEMA,
+    Condition,
+    ConfigMapKeyRef,
+    LabelSelector,
+    ObjectMeta,
+    OneOfModel,
+    Rule,
+    SpecModel,
+    StatusModel,
+    cel,
+    immutable,
+)
+
+State = Literal["Pending", "Suspended", "Placed", "Running", "Complete", "Failed"]
+
+# etcd refuses objects over 1.5 MiB; half of that leaves room for the result in status.
+MAX_SOURCE = 786_432
+
+SHOTS_OR_PRECISION = (
+    "set shots or precision, not both: precision is the standard error wanted, shots the number of runs"
+)
+PRECISION_NEEDS_OBSERVABLES = (
+    "precision is about expectation values: give program.circuit.observables, or use shots for counts"
+)
+
+ANY_JSON: dict[str, Any] = {"x-kubernetes-preserve-unknown-fields": True}
+
+
+class Circuit(OneOfModel):
+    """A quantum circuit."""
+
+    one_of = ("openqasm", "configMapKeyRef")
+    what = "program.circuit"
+
+    openqasm: Annotated[str, Field(min_length=1, max_length=MAX_SOURCE)] | None = None
+    """The circuit as OpenQASM 2 or 3 text. Only the standard headers can be included."""
+    config_map_key_ref: ConfigMapKeyRef | None = None
+    """A ConfigMap's key that holds the OpenQASM text."""
+    parameters: Annotated[dict[str, float], Field(max_length=10_000)] = {}
+    """Values for the circuit's input parameters, by name."""
+    observables: Annotated[
+        list[Annotated[str | dict[str, float], Field(json_schema_extra=ANY_JSON)]], Field(max_length=10_000)
+    ] = []
+    """Observables whose expectation values are wanted: a Pauli label such as "ZZ" (qubit 0 is the last
+    letter), or a sum such as {"XX": 0.5, "YY": 0.5}. Without observables the job returns counts."""
+
+
+class Python(OneOfModel):
+    """A Python program: the classical half of a hybrid job, which calls the backend through `qonverge.client`."""
+
+    one_of = ("source", "configMapKeyRef")
+    what = "program.python"
+
+    source: Annotated[str, Field(min_length=1, max_length=MAX_SOURCE)] | None = None
+    """The program's text."""
+    config_map_key_ref: ConfigMapKeyRef | None = None
+    """A ConfigMap's key that holds the program's text."""
+    args: Annotated[list[Annotated[str, Field(max_length=4096)]], Field(max_length=256)] = []
+    """Arguments, as in `sys.argv[1:]`."""
+    image: Annotated[str, Field(min_length=1, max_length=1024)] | None = None
+    """Container image with Python and `qonverge[client]`. Default: the image that came with the operator.
+    Without a cluster the program runs in the current Python environment."""
+    resources: ResourceRequirements = ResourceRequirements()
+    """CPU and memory of the program's pod. Without a cluster they do not apply."""
+
+
+class Program(OneOfModel):
+    """What to run: exactly one of the kinds."""
+
+    one_of = ("circuit", "python")
+    what = "program"
+
+    circuit: Circuit | None = None
+    """A quantum circuit, run on a backend as it is; needs no pod of its own."""
+    python: Python | None = None
+    """A Python program that runs in a pod of its own and calls a backend."""
+
+
+class BackendReference(OneOfModel):
+    """Which backends the job may run on."""
+
+    one_of = ("name", "selector")
+    what = "backend"
+
+    name: Annotated[str, Field(min_length=1, max_length=253)] | None = None
+    """Name of a backend, in the job's namespace or one that admits it."""
+    namespace: Annotated[str, Field(min_length=1, max_length=63)] | None = None
+    """Namespace of the backend. Default: the job's own first, then any that admits it."""
+    selector: LabelSelector | None = None
+    """Labels that the backend must have."""
+
+
+class RetryPolicy(SpecModel):
+    """What happens when a backend or a pod is lost under the job."""
+
+    max_attempts: Annotated[int, Field(ge=1, le=100)] = 3
+    """Attempts in all. A program's own failure (an exit code, running out of memory) is never retried."""
+
+
+class HybridJobSpec(SpecModel):
+    """What to run, where and within which limits."""
+
+    model_config = ConfigDict(
+        json_schema_extra=cel(
+            Rule(
+                "!(has(self.shots) && has(self.precision))",
+                SHOTS_OR_PRECISION,
+            ),
+            Rule(
+                "!has(self.precision) || has(self.program.python) || (has(self.program.circuit) && "
+                "has(self.program.circuit.observables) && size(self.program.circuit.observables) > 0)",
+                PRECISION_NEEDS_OBSERVABLES,
+                ".precision",
+            ),
+            *(immutable(name) for name in ("shots", "precision", "seed", "backend")),
+            Rule(
+                "self.program == oldSelf.program",
+                "program is immutable: create a new HybridJob instead",
+                ".program",
+            ),
+        )
+    )
+
+    program: Program
+    """What to run."""
+    shots: Annotated[int, Field(ge=1, le=100_000_000)] | None = None
+    """Runs of the circuit. Default for counts: 1024; for observables without precision: exact values
+    where the engine has them. A Python program gets it as the primitives' default."""
+    precision: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Standard error wanted for expectation values, instead of shots."""
+    seed: Annotated[int, Field(ge=0, le=2**32 - 1)] | None = None
+    """Seed of the simulation: the same seed gives the same result."""
+    backend: BackendReference | None = None
+    """Which backends may run it. Default: any that admits the job's namespace and fits."""
+    suspend: bool = False
+    """Hold the job: what waits is not started, what runs is stopped and starts again when resumed."""
+    active_deadline_seconds: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
+    """Seconds, from creation or last resumption, after which an unfinished job fails with DeadlineExceeded."""
+    ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
+    """Seconds after its end until the job is deleted. Default: it is kept."""
+    retry_policy: RetryPolicy = RetryPolicy()
+    """What happens when a backend or a pod is lost under the job."""
+
+    @model_validator(mode="after")
+    def _same_rules_as_the_server(self) -> HybridJobSpec:
+        if self.shots is not None and self.precision is not None:
+            raise ValueError(SHOTS_OR_PRECISION)
+        circuit = self.program.circuit
+        if self.precision is not None and circuit is not None and not circuit.observables:
+            raise ValueError(PRECISION_NEEDS_OBSERVABLES)
+        return self
+
+
+class Result(StatusModel):
+    """The job's result."""
+
+    counts: dict[str, int] | None = None
+    """How often each outcome was measured. The rightmost bit is classical bit 0; a space separates registers."""
+    shots: int | None = None
+    """Runs that the counts come from."""
+    expectation_values: list[float] | None = None
+    """Expectation values, in the observables' order."""
+    standard_errors: list[float] | None = None
+    """Their standard errors; 0 where the value is exact."""
+    value: Annotated[Any, Field(json_schema_extra=ANY_JSON)] = None
+    """What the program passed to `qonverge.client.result`."""
+
+
+class Provenance(StatusModel):
+    """Where the result comes from, to repeat it."""
+
+    program_digest: str | None = None
+    """SHA-256 of the program's text."""
+    qonverge_version: str | None = None
+    """Version of Qonverge."""
+    engine: str | None = None
+    """Engine and its version."""
+    method: str | None = None
+    """Simulation method that the engine used."""
+    seed: int | None = None
+    """Seed that the engine used."""
+
+
+class HybridJobStatus(StatusModel):
+    """What the operator observed."""
+
+    observed_generation: int | None = None
+    """The `metadata.generation` that this status is about."""
+    state: State = "Pending"
+    """Pending, Suspended, Placed, Running, Complete or Failed."""
+    reason: str | None = None
+    """Why it is in this state, in one word."""
+    message: str | None = None
+    """Why it is in this state, in a sentence."""
+    conditions: Annotated[list[Condition], Field(json_schema_extra=CONDITIONS_SCHEMA)] = []
+    """Placed, Running, Complete, Failed, Suspended; Ready, Reconciling and Stalled as kstatus reads them."""
+    backend: str | None = None
+    """Backend that runs the job, with its namespace in front where that is not the job's own."""
+    placement: str | None = None
+    """Why this backend."""
+    attempts: int | None = None
+    """How often it was started."""
+    progress: str | None = None
+    """Share done, such as "40%"."""
+    metrics: dict[str, float] | None = None
+    """Latest values that the program reported."""
+    placed_at: str | None = None
+    """When a backend was chosen (RFC 3339)."""
+    started_at: str | None = None
+    """When the last attempt began to run."""
+    resumed_at: str | None = None
+    """When the job was last resumed."""
+    completed_at: str | None = None
+    """When it ended."""
+    result: Result | None = None
+    """The result."""
+    exit_code: int | None = None
+    """Exit code of the program."""
+    log: str | None = None
+    """Last lines that the program printed."""
+    provenance: Provenance | None = None
+    """Where the result comes from."""
+
+
+class HybridJob(SpecModel):
+    """One job: a quantum circuit, or a program that calls quantum backends."""
+
+    api_version: Literal["qonverge.io/v1alpha1"] = "qonverge.io/v1alpha1"
+    kind: Literal["HybridJob"] = "HybridJob"
+    metadata: ObjectMeta
+    spec: HybridJobSpec
+    status: HybridJobStatus = HybridJobStatus()
+
+    @property
+    def finished(self) -> bool:
+        """Whether the job has ended, well or not."""
+        return self.status.state in ("Complete", "Failed")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the manifest's form: what was given, and the status."""
+        return self.model_dump(mode="json", by_alias=True, exclude_unset=True) | {"status": self.status.to_dict()}
