@@ -1,0 +1,72 @@
+"""A program, checked and ready to travel."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from qonverge.circuits.analysis import Analysis
+from qonverge.circuits.errors import InvalidProgram
+from qonverge.circuits.observables import Observable, parse_observables
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedCircuit:
+    """A circuit that was parsed and found good."""
+
+    digest: str
+    """SHA-256 of ``qpy``, in hex."""
+    qpy: bytes
+    """The circuit in Qiskit's binary format, its parameters still free."""
+    analysis: Analysis
+    observables: tuple[Observable, ...]
+    """The observables in canonical form."""
+
+
+def check(text: str, parameters: Mapping[str, float], observables: Sequence[object]) -> CheckedCircuit:
+    """Parse and check an OpenQASM program with the values and observables that it is to run with.
+
+    With observables, measurements at the end are taken off: the expectation values are about the state before them.
+
+    Raises:
+        InvalidProgram: when the text, a parameter or an observable is wrong.
+    """
+    from qiskit import qpy
+
+    from qonverge.circuits.analysis import analyse
+    from qonverge.circuits.parse import parse_openqasm
+
+    circuit = parse_openqasm(text)
+    if circuit.num_qubits == 0:
+        raise InvalidProgram("the program has no qubits", expected='a declaration such as "qubit[2] q;"')
+    if observables:
+        circuit.remove_final_measurements(inplace=True)
+    _check_parameters({parameter.name for parameter in circuit.parameters}, parameters)
+    canonical = parse_observables(observables, circuit.num_qubits)
+    analysis = analyse(circuit)
+    if not canonical and not analysis.measured_bits:
+        raise InvalidProgram(
+            "the program measures nothing",
+            expected='a measurement such as "c = measure q;", or observables for expectation values',
+        )
+    buffer = io.BytesIO()
+    qpy.dump(circuit, buffer)
+    data = buffer.getvalue()
+    return CheckedCircuit(hashlib.sha256(data).hexdigest(), data, analysis, canonical)
+
+
+def _check_parameters(free: set[str], given: Mapping[str, float]) -> None:
+    if missing := sorted(free - given.keys()):
+        raise InvalidProgram(
+            f"no value is given for the parameter{'s' * (len(missing) > 1)} {', '.join(missing)}",
+            expected="one number for each in parameters",
+        )
+    if unknown := sorted(given.keys() - free):
+        has = f"it has {', '.join(sorted(free))}" if free else "it has none"
+        raise InvalidProgram(f"the program has no parameter {', '.join(unknown)}; {has}")
+    for name, value in given.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise InvalidProgram(f"the parameter {name} is {value!r}", expected="a finite number")

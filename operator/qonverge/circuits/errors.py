@@ -1,0 +1,29 @@
+"""What can be wrong with a circuit."""
+
+from __future__ import annotations
+
+
+class CircuitError(Exception):
+    """Base of all errors about circuits."""
+
+
+class InvalidProgram(CircuitError):
+    """A text that is no valid program; ``str()`` is one sentence for a person, with the place where known."""
+
+    def __init__(
+        self, problem: str, *, line: int | None = None, column: int | None = None, expected: str | None = None
+    ) -> None:
+        """Lines and columns count from 1, as editors do."""
+        self.problem = problem
+        self.line = line
+        self.column = column
+        self.expected = expected
+        super().__init__(problem, line, column, expected)
+
+    def __str__(self) -> str:
+        """Return, for example, ``line 3, column 5: unexpected 'h'; expected ';'``."""
+        place = "" if self.line is None else f"line {self.line}"
+        if self.line is not None and self.column is not None:
+            place += f", column {self.column}"
+        text = f"{place}: {self.problem}" if place else self.problem
+        return f"{text}; expected {self.expected}" if self.expected else text

@@ -1,0 +1,156 @@
+"""Checking programs in a process of their own, so that no text can harm or block its caller."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import sys
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgpack
+
+from qonverge.circuits.analysis import Analysis
+from qonverge.circuits.checked import CheckedCircuit
+from qonverge.circuits.child import HEADER_BYTES, frame
+from qonverge.circuits.errors import InvalidProgram
+
+# Text beyond this is refused unread; the API server's own limit is below it.
+MAX_TEXT = 4 * 1024 * 1024
+
+
+class Checker:
+    """Checks OpenQASM programs one after the other in a child process, and remembers the answers.
+
+    The child is started on demand, limited in memory and time, replaced when it dies, and ended after ``idle`` seconds
+    without work, which gives its memory back.
+    """
+
+    def __init__(
+        self,
+        *,
+        memory_bytes: int = 1024**3,
+        timeout: float = 20.0,
+        idle: float = 60.0,
+        cache_bytes: int = 32 * 1024 * 1024,
+    ) -> None:
+        """``memory_bytes`` bounds the child's address space, ``timeout`` the seconds for one program."""
+        self._memory = memory_bytes
+        self._timeout = timeout
+        self._idle = idle
+        self._cache: OrderedDict[bytes, tuple[CheckedCircuit | InvalidProgram, int]] = OrderedDict()
+        self._cache_left = cache_bytes
+        self._child: asyncio.subprocess.Process | None = None
+        self._turn = asyncio.Lock()
+        self._reaper: asyncio.TimerHandle | None = None
+
+    async def check(self, text: str, parameters: Mapping[str, float], observables: Sequence[object]) -> CheckedCircuit:
+        """Return the checked circuit.
+
+        Raises:
+            InvalidProgram: as ``checked.check``; also when reading the program takes too much time or memory.
+        """
+        if len(text) > MAX_TEXT:
+            raise InvalidProgram(f"the program has {len(text)} characters", expected=f"at most {MAX_TEXT}")
+        request = {"text": text, "parameters": dict(parameters), "observables": list(observables)}
+        try:
+            body = msgpack.packb(request)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise InvalidProgram(f"the parameters or observables cannot be read: {error}") from None
+        key = hashlib.sha256(body).digest()
+        known = self._recall(key)
+        if known is None:
+            async with self._turn:
+                # Somebody may have asked for the same while this call waited for its turn.
+                known = self._recall(key)
+                if known is None:
+                    known = await self._ask(request)
+                    self._remember(key, known)
+        if isinstance(known, InvalidProgram):
+            raise InvalidProgram(known.problem, line=known.line, column=known.column, expected=known.expected)
+        return known
+
+    async def close(self) -> None:
+        """End the child."""
+        async with self._turn:
+            await self._end()
+
+    def _recall(self, key: bytes) -> CheckedCircuit | InvalidProgram | None:
+        entry = self._cache.get(key)
+        if entry is None:
+            return None
+        self._cache.move_to_end(key)
+        return entry[0]
+
+    def _remember(self, key: bytes, value: CheckedCircuit | InvalidProgram) -> None:
+        size = 2048 + (len(value.qpy) if isinstance(value, CheckedCircuit) else 0)
+        self._cache[key] = (value, size)
+        self._cache_left -= size
+        while self._cache_left < 0 and self._cache:
+            _, (_, freed) = self._cache.popitem(last=False)
+            self._cache_left += freed
+
+    async def _ask(self, request: dict[str, Any]) -> CheckedCircuit | InvalidProgram:
+        if self._reaper is not None:
+            self._reaper.cancel()
+        try:
+            reply = await asyncio.wait_for(self._exchange(request), self._timeout)
+        except TimeoutError:
+            await self._end()
+            return InvalidProgram(f"reading the program took longer than {self._timeout:g} s")
+        except (asyncio.IncompleteReadError, ConnectionError):
+            await self._end()
+            return InvalidProgram(
+                f"reading the program took more memory than the {self._memory // 1024**2} MiB allowed, or crashed the "
+                "parser"
+            )
+        except BaseException:
+            # An abandoned exchange would leave its answer in the pipe for the next one.
+            await self._end()
+            raise
+        self._reaper = asyncio.get_running_loop().call_later(self._idle, self._retire)
+        if (invalid := reply.get("invalid")) is not None:
+            problem = invalid.pop("problem")
+            return InvalidProgram(problem, **invalid)
+        observables = tuple(
+            tuple((label, coefficient) for label, coefficient in terms) for terms in reply["observables"]
+        )
+        return CheckedCircuit(reply["digest"], reply["qpy"], Analysis.from_dict(reply["analysis"]), observables)
+
+    async def _exchange(self, request: dict[str, Any]) -> dict[str, Any]:
+        if self._child is None or self._child.returncode is not None:
+            self._child = await asyncio.create_subprocess_exec(
+                sys.executable,
+                *("-m", "qonverge.circuits.child", str(self._memory)),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                # A parser that crashes prints a backtrace, which helps neither operator nor user.
+                stderr=asyncio.subprocess.DEVNULL,
+                # One thread is enough to read text, and more would each reserve address space.
+                env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "RAYON_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+            )
+        stdin, stdout = self._child.stdin, self._child.stdout
+        assert stdin is not None and stdout is not None
+        stdin.write(frame(request))
+        await stdin.drain()
+        size = int.from_bytes(await stdout.readexactly(HEADER_BYTES), "big")
+        reply: dict[str, Any] = msgpack.unpackb(await stdout.readexactly(size))
+        return reply
+
+    def _retire(self) -> None:
+        # End of input: the child leaves by itself.
+        if not self._turn.locked() and self._child is not None and self._child.stdin is not None:
+            self._child.stdin.close()
+            self._child = None
+
+    async def _end(self) -> None:
+        if self._reaper is not None:
+            self._reaper.cancel()
+        child, self._child = self._child, None
+        if child is not None:
+            with contextlib.suppress(ProcessLookupError):
+                child.kill()
+            await child.wait()

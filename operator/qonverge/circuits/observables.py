@@ -1,0 +1,56 @@
+"""Observables as people write them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from qonverge.circuits.errors import InvalidProgram
+
+Observable = tuple[tuple[str, float], ...]
+"""A sum of Pauli terms: label (qubit 0 is the last letter) and real coefficient."""
+
+
+def parse_observables(given: Sequence[object], num_qubits: int | None = None) -> tuple[Observable, ...]:
+    """Return the observables in canonical form.
+
+    Each is a label such as ``"ZZ"`` or a mapping from labels to coefficients. Labels are as wide as the circuit.
+
+    Raises:
+        InvalidProgram: for anything else, naming the observable by its index.
+    """
+    return tuple(_parse_one(index, item, num_qubits) for index, item in enumerate(given))
+
+
+def _parse_one(index: int, item: object, num_qubits: int | None) -> Observable:
+    if isinstance(item, str):
+        terms: Mapping[object, object] = {item: 1.0}
+    elif isinstance(item, Mapping) and item:
+        terms = item
+    else:
+        raise InvalidProgram(
+            f"observables[{index}] is {item!r}", expected='a label such as "ZZ" or a sum such as {"XX": 0.5, "YY": 0.5}'
+        )
+    return tuple(
+        (_label(index, label, num_qubits), _coefficient(index, label, value)) for label, value in terms.items()
+    )
+
+
+def _label(index: int, label: object, num_qubits: int | None) -> str:
+    if not isinstance(label, str) or not label or set(label) - set("IXYZ"):
+        raise InvalidProgram(f"observables[{index}] has the label {label!r}", expected="letters I, X, Y and Z only")
+    if num_qubits is not None and len(label) != num_qubits:
+        raise InvalidProgram(
+            f"observables[{index}] has the label {label!r} of {len(label)} letters and the circuit has "
+            f"{num_qubits} qubits",
+            expected="one letter for each qubit, qubit 0 last",
+        )
+    return label
+
+
+def _coefficient(index: int, label: object, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise InvalidProgram(
+            f"observables[{index}] has the coefficient {value!r} for {label!r}", expected="a finite real number"
+        )
+    return float(value)
