@@ -66,7 +66,7 @@ def main() -> None:
     from qiskit import qasm2, qasm3, qpy
 
     assert qasm2 and qasm3 and qpy and qiskit_qasm3_import
-    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
     while (request := read_frame(requests)) is not None:
         answers.write(frame(answer(request)))
         answers.flush()
