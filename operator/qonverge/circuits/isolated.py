@@ -32,7 +32,7 @@ class Checker:
     def __init__(
         self,
         *,
-        memory_bytes: int = 1024**3,
+        memory_bytes: int = 2 * 1024**3,
         timeout: float = 20.0,
         idle: float = 60.0,
         cache_bytes: int = 32 * 1024 * 1024,
