@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
-import os
-import sys
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import msgpack
-
 from qonverge.circuits.analysis import Analysis
 from qonverge.circuits.checked import CheckedCircuit
-from qonverge.circuits.child import HEADER_BYTES, frame
 from qonverge.circuits.errors import InvalidProgram
+from qonverge.wire.child import Child, ChildEnded
+from qonverge.wire.codec import pack
 
 # Text beyond this is refused unread; the API server's own limit is below it.
 MAX_TEXT = 4 * 1024 * 1024
@@ -43,7 +39,7 @@ class Checker:
         self._idle = idle
         self._cache: OrderedDict[bytes, tuple[CheckedCircuit | InvalidProgram, int]] = OrderedDict()
         self._cache_left = cache_bytes
-        self._child: asyncio.subprocess.Process | None = None
+        self._child: Child | None = None
         self._turn = asyncio.Lock()
         self._reaper: asyncio.TimerHandle | None = None
 
@@ -57,7 +53,7 @@ class Checker:
             raise InvalidProgram(f"the program has {len(text)} characters", expected=f"at most {MAX_TEXT}")
         request = {"text": text, "parameters": dict(parameters), "observables": list(observables)}
         try:
-            body = msgpack.packb(request)
+            body = pack(request)
         except (TypeError, ValueError, OverflowError) as error:
             raise InvalidProgram(f"the parameters or observables cannot be read: {error}") from None
         key = hashlib.sha256(body).digest()
@@ -101,7 +97,7 @@ class Checker:
         except TimeoutError:
             await self._end()
             return InvalidProgram(f"reading the program took longer than {self._timeout:g} s")
-        except (asyncio.IncompleteReadError, ConnectionError):
+        except ChildEnded:
             await self._end()
             return InvalidProgram(
                 f"reading the program took more memory than the {self._memory // 1024**2} MiB allowed, or crashed the "
@@ -121,29 +117,21 @@ class Checker:
         return CheckedCircuit(reply["digest"], reply["qpy"], Analysis.from_dict(reply["analysis"]), observables)
 
     async def _exchange(self, request: dict[str, Any]) -> dict[str, Any]:
-        if self._child is None or self._child.returncode is not None:
-            self._child = await asyncio.create_subprocess_exec(
-                sys.executable,
-                *("-m", "qonverge.circuits.child", str(self._memory)),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
+        if self._child is None or not self._child.alive:
+            self._child = await Child.start(
+                "qonverge.circuits.child",
+                str(self._memory),
+                # One thread is enough to read text, and more would each reserve memory.
+                environment={"OPENBLAS_NUM_THREADS": "1", "RAYON_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
                 # A parser that crashes prints a backtrace, which helps neither operator nor user.
-                stderr=asyncio.subprocess.DEVNULL,
-                # One thread is enough to read text, and more would each reserve address space.
-                env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "RAYON_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+                quiet=True,
             )
-        stdin, stdout = self._child.stdin, self._child.stdout
-        assert stdin is not None and stdout is not None
-        stdin.write(frame(request))
-        await stdin.drain()
-        size = int.from_bytes(await stdout.readexactly(HEADER_BYTES), "big")
-        reply: dict[str, Any] = msgpack.unpackb(await stdout.readexactly(size))
+        reply: dict[str, Any] = await self._child.exchange(request)
         return reply
 
     def _retire(self) -> None:
-        # End of input: the child leaves by itself.
-        if not self._turn.locked() and self._child is not None and self._child.stdin is not None:
-            self._child.stdin.close()
+        if not self._turn.locked() and self._child is not None:
+            self._child.retire()
             self._child = None
 
     async def _end(self) -> None:
@@ -151,6 +139,4 @@ class Checker:
             self._reaper.cancel()
         child, self._child = self._child, None
         if child is not None:
-            with contextlib.suppress(ProcessLookupError):
-                child.kill()
-            await child.wait()
+            await child.kill()

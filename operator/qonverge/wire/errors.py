@@ -1,0 +1,116 @@
+"""Errors that travel: a code for programs, a sentence for people, and whether trying again can help."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class WireError(Exception):
+    """Base of all errors of the protocol; subclasses fix the HTTP status and whether a retry can help."""
+
+    code: ClassVar[str] = "Internal"
+    status: ClassVar[int] = 500
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str, **detail: Any) -> None:
+        """``detail`` is what a program may need, such as the missing digests."""
+        super().__init__(message)
+        self.message = message
+        self.detail = detail
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the form that travels."""
+        return {"code": self.code, "message": self.message, "retryable": self.retryable, "detail": self.detail}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> WireError:
+        """Return the error of the right class; one of an unknown code becomes a plain WireError."""
+        kind = _BY_CODE.get(data.get("code", ""), WireError)
+        return kind(str(data.get("message", "unknown error")), **data.get("detail", {}))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self).from_dict, (self.to_dict(),))
+
+
+class InvalidTask(WireError):
+    """The request is malformed."""
+
+    code, status = "InvalidTask", 400
+
+
+class InvalidCircuit(WireError):
+    """The circuit cannot be read or run."""
+
+    code, status = "InvalidCircuit", 422
+
+
+class CircuitTooLarge(WireError):
+    """The circuit does not fit the backend."""
+
+    code, status = "CircuitTooLarge", 422
+
+
+class Unauthorized(WireError):
+    """The token is missing, expired or not for this backend."""
+
+    code, status = "Unauthorized", 401
+
+
+class NotFound(WireError):
+    """There is no such task for this caller."""
+
+    code, status = "NotFound", 404
+
+
+class UnknownCircuit(WireError):
+    """The server lacks circuits; ``detail["missing"]`` lists their digests. Send the task again with them."""
+
+    code, status, retryable = "UnknownCircuit", 409, True
+
+    @property
+    def missing(self) -> list[str]:
+        """Digests that the server lacks."""
+        return list(self.detail.get("missing", []))
+
+
+class TooLarge(WireError):
+    """The body is over the limit."""
+
+    code, status = "TooLarge", 413
+
+
+class QueueFull(WireError):
+    """The queue is at its limit."""
+
+    code, status, retryable = "QueueFull", 429, True
+
+
+class Draining(WireError):
+    """The server is shutting down and hands the task back."""
+
+    code, status, retryable = "Draining", 503, True
+
+
+class WorkerLost(WireError):
+    """The process that ran the task ended."""
+
+    code, status, retryable = "WorkerLost", 500, True
+
+
+class EngineFailed(WireError):
+    """The engine refused the circuit or failed on it."""
+
+    code, status = "EngineFailed", 422
+
+
+class Cancelled(WireError):
+    """The task was cancelled."""
+
+    code, status = "Cancelled", 409
+
+
+_KINDS: tuple[type[WireError], ...] = (
+    *(InvalidTask, InvalidCircuit, CircuitTooLarge, Unauthorized, NotFound, UnknownCircuit),
+    *(TooLarge, QueueFull, Draining, WorkerLost, EngineFailed, Cancelled),
+)
+_BY_CODE: dict[str, type[WireError]] = {kind.code: kind for kind in _KINDS}

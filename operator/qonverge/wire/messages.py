@@ -1,0 +1,266 @@
+"""What is asked and what is answered."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qonverge.wire.errors import InvalidTask, WireError
+
+Observable = tuple[tuple[str, float], ...]
+"""A sum of Pauli terms: label (qubit 0 is the last letter) and real coefficient."""
+
+MAX_SHOTS = 100_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Pub:
+    """One primitive unified bloc: a circuit, parameter sets, and what is wanted of each.
+
+    With observables the answer is expectation values, else measured bits.
+    """
+
+    circuit: str
+    """Digest of the circuit."""
+    parameters: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    """For each parameter its values, one per set; all of the same length N, one set without parameters."""
+    shots: int | None = None
+    """Runs of each set; None with observables: exact, or as ``precision`` needs."""
+    precision: float | None = None
+    """Standard error wanted for every expectation value."""
+    observables: tuple[Observable, ...] = ()
+    """K observables."""
+    pairs: NDArray[np.int32] | None = None
+    """Which (set, observable) pairs are wanted, shape (M, 2); None: all N x K."""
+
+    @property
+    def sets(self) -> int:
+        """The number N of parameter sets."""
+        return next((len(values) for values in self.parameters.values()), 1)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the form that travels."""
+        return {
+            "circuit": self.circuit,
+            "parameters": dict(self.parameters),
+            "shots": self.shots,
+            "precision": self.precision,
+            "observables": self.observables,
+            "pairs": self.pairs,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Any) -> Self:
+        """Return the pub, checked.
+
+        Raises:
+            InvalidTask: saying which field is wrong and how.
+        """
+        if not isinstance(data, dict) or not isinstance(data.get("circuit"), str):
+            raise InvalidTask("a pub is an object with a circuit digest")
+        parameters = {str(name): _values(name, values) for name, values in (data.get("parameters") or {}).items()}
+        if len({len(values) for values in parameters.values()}) > 1:
+            raise InvalidTask("all parameters of a pub need the same number of values")
+        shots, precision = data.get("shots"), data.get("precision")
+        if shots is not None and (not isinstance(shots, int) or not 0 < shots <= MAX_SHOTS):
+            raise InvalidTask(f"shots is {shots!r}; give a whole number from 1 to {MAX_SHOTS}")
+        if precision is not None and (not isinstance(precision, int | float) or not 0 < precision <= 1):
+            raise InvalidTask(f"precision is {precision!r}; give a number above 0, at most 1")
+        pairs = data.get("pairs")
+        return cls(
+            data["circuit"],
+            parameters,
+            shots,
+            precision,
+            tuple(_observable(item) for item in data.get("observables") or ()),
+            None if pairs is None else np.asarray(pairs, dtype=np.int32).reshape(-1, 2),
+        )
+
+
+def _values(name: object, values: Any) -> NDArray[np.float64]:
+    try:
+        array = np.atleast_1d(np.asarray(values, dtype=np.float64)).ravel()
+    except (TypeError, ValueError):
+        raise InvalidTask(f"the values of parameter {name} are not numbers") from None
+    if not np.isfinite(array).all():
+        raise InvalidTask(f"the parameter {name} has values that are NaN or infinite")
+    return array
+
+
+def _observable(terms: Any) -> Observable:
+    try:
+        observable = tuple((str(label), float(coefficient)) for label, coefficient in terms)
+    except (TypeError, ValueError):
+        raise InvalidTask("an observable is a list of [label, coefficient] pairs") from None
+    if any(not math.isfinite(coefficient) for _, coefficient in observable):
+        raise InvalidTask("an observable has a coefficient that is NaN or infinite")
+    return observable
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Work for a backend. The same id is the same task: it is run once, however often it is sent."""
+
+    id: str
+    pubs: tuple[Pub, ...]
+    circuits: Mapping[str, bytes] = field(default_factory=dict)
+    """QPY of the circuits that the server may lack, by digest."""
+    seed: int | None = None
+    memory: bool = False
+    """Whether the bits of every shot are wanted, in order, rather than counts."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the form that travels."""
+        return {
+            "id": self.id,
+            "pubs": [pub.to_dict() for pub in self.pubs],
+            "circuits": dict(self.circuits),
+            "seed": self.seed,
+            "memory": self.memory,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Any) -> Self:
+        """Return the task, checked.
+
+        Raises:
+            InvalidTask: saying which field is wrong and how.
+        """
+        if not isinstance(data, dict):
+            raise InvalidTask("a task is an object with id and pubs")
+        identity, pubs, circuits = data.get("id"), data.get("pubs"), data.get("circuits") or {}
+        if not isinstance(identity, str) or not 0 < len(identity) <= 253:
+            raise InvalidTask("the task's id must be a text of 1 to 253 characters")
+        if not isinstance(pubs, list) or not pubs:
+            raise InvalidTask("the task has no pubs: give at least one circuit")
+        if not isinstance(circuits, dict) or not all(isinstance(qpy, bytes) for qpy in circuits.values()):
+            raise InvalidTask("circuits must map digests to QPY bytes")
+        seed = data.get("seed")
+        if seed is not None and (not isinstance(seed, int) or not 0 <= seed < 2**32):
+            raise InvalidTask(f"seed is {seed!r}; give a whole number from 0 to 2^32 - 1")
+        return cls(identity, tuple(Pub.from_dict(pub) for pub in pubs), circuits, seed, bool(data.get("memory")))
+
+
+@dataclass(frozen=True, slots=True)
+class PubResult:
+    """The answer to one pub."""
+
+    counts: tuple[Mapping[str, int], ...] = ()
+    """For each parameter set how often each outcome was measured; registers are separated by spaces, last first."""
+    registers: Mapping[str, tuple[int, NDArray[np.uint8]]] = field(default_factory=dict)
+    """With ``memory``: for each register its bits and an array of shape (N, shots, bytes), big-endian as in
+    Qiskit's BitArray."""
+    expectation_values: NDArray[np.float64] | None = None
+    """Shape (M,) in the order of ``pairs``, or (N, K)."""
+    standard_errors: NDArray[np.float64] | None = None
+    """Same shape; 0 where the value is exact."""
+    shots: int | None = None
+    """Runs of each parameter set (of each measured group, for observables)."""
+    method: str = ""
+    """Simulation method that the engine used."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the form that travels."""
+        return {
+            "counts": self.counts,
+            "registers": {name: (bits, array) for name, (bits, array) in self.registers.items()},
+            "expectation_values": self.expectation_values,
+            "standard_errors": self.standard_errors,
+            "shots": self.shots,
+            "method": self.method,
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Self:
+        """Return the result that ``to_dict`` gave."""
+        return cls(
+            tuple(data["counts"]),
+            {name: (bits, array) for name, (bits, array) in data["registers"].items()},
+            data["expectation_values"],
+            data["standard_errors"],
+            data["shots"],
+            data["method"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TaskResult:
+    """How a task stands, and its results when it is done."""
+
+    id: str
+    state: str
+    """Queued, Running, Completed, Failed or Cancelled."""
+    results: tuple[PubResult, ...] = ()
+    error: WireError | None = None
+    engine: str = ""
+    """Engine and version."""
+    seed: int | None = None
+    """Seed that was used, drawn by the server where none was given."""
+    queue_seconds: float = 0.0
+    run_seconds: float = 0.0
+
+    @property
+    def done(self) -> bool:
+        """Whether the task has ended."""
+        return self.state in ("Completed", "Failed", "Cancelled")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the form that travels."""
+        return {
+            "id": self.id,
+            "state": self.state,
+            "results": [result.to_dict() for result in self.results],
+            "error": None if self.error is None else self.error.to_dict(),
+            "engine": self.engine,
+            "seed": self.seed,
+            "queue_seconds": self.queue_seconds,
+            "run_seconds": self.run_seconds,
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Self:
+        """Return the result that ``to_dict`` gave."""
+        return cls(
+            data["id"],
+            data["state"],
+            tuple(PubResult.from_dict(result) for result in data["results"]),
+            None if data["error"] is None else WireError.from_dict(data["error"]),
+            data["engine"],
+            data["seed"],
+            data["queue_seconds"],
+            data["run_seconds"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class BackendInfo:
+    """What a backend server says of itself."""
+
+    engine: str
+    method: str
+    methods: tuple[str, ...]
+    basis_gates: tuple[str, ...]
+    max_qubits: int | None
+    max_shots: int
+    memory_bytes: int | None
+    """Memory for one circuit."""
+    workers: int
+    queued: int
+    running: int
+    queue_limit: int
+    draining: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the form that travels."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Self:
+        """Return what ``to_dict`` gave; fields of a newer server are passed over."""
+        known = {name: data[name] for name in cls.__slots__}
+        return cls(**{**known, "methods": tuple(known["methods"]), "basis_gates": tuple(known["basis_gates"])})

@@ -1,0 +1,84 @@
+"""Tokens: the operator signs (Ed25519), backends verify. RFC 7519 with EdDSA (RFC 8037)."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+
+import jwt
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from qonverge.wire.errors import Unauthorized
+
+OPERATOR_SUBJECT = "system:operator"
+ISSUER = "qonverge.io"
+_REMEMBERED = 4096
+
+
+def generate_private_key() -> bytes:
+    """Return a new Ed25519 private key, PEM."""
+    return Ed25519PrivateKey.generate().private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+def public_key(private_pem: bytes) -> bytes:
+    """Return the public key, PEM."""
+    key = serialization.load_pem_private_key(private_pem, None)
+    return key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+
+class Signer:
+    """Signs tokens."""
+
+    def __init__(self, private_pem: bytes) -> None:
+        """Take the private key, PEM."""
+        self._key = serialization.load_pem_private_key(private_pem, None)
+
+    def sign(self, *, audience: str, subject: str, now: float, ttl: float) -> str:
+        """Return a token for the subject, good for ``ttl`` seconds at the audience only."""
+        claims = {"iss": ISSUER, "aud": audience, "sub": subject, "iat": int(now), "exp": int(now + ttl)}
+        return jwt.encode(claims, self._key, algorithm="EdDSA")  # type: ignore[arg-type]  # only Ed25519 keys get here
+
+
+class Verifier:
+    """Verifies tokens, each once while it is good."""
+
+    def __init__(self, public_pem: bytes, audience: str, clock: Callable[[], float]) -> None:
+        """``clock`` gives Unix seconds."""
+        self._key = public_pem
+        self._audience = audience
+        self._clock = clock
+        self._good: OrderedDict[str, tuple[str, float]] = OrderedDict()
+
+    def verify(self, token: str | None) -> str:
+        """Return the token's subject.
+
+        Raises:
+            Unauthorized: when it is missing, expired, forged or for another audience.
+        """
+        if not token:
+            raise Unauthorized("a bearer token is needed: send it in the Authorization header")
+        known = self._good.get(token)
+        if known is not None and known[1] > self._clock():
+            return known[0]
+        try:
+            claims = jwt.decode(
+                token,
+                self._key,
+                algorithms=["EdDSA"],
+                audience=self._audience,
+                issuer=ISSUER,
+                options={"require": ["exp", "sub", "aud", "iss"]},
+            )
+        except jwt.ExpiredSignatureError:
+            raise Unauthorized("the token has expired: ask for a new one") from None
+        except jwt.InvalidAudienceError:
+            raise Unauthorized(f"the token is for another service than {self._audience}") from None
+        except jwt.PyJWTError as error:
+            raise Unauthorized(f"the token is not valid: {error}") from None
+        self._good[token] = (str(claims["sub"]), float(claims["exp"]))
+        if len(self._good) > _REMEMBERED:
+            self._good.popitem(last=False)
+        return str(claims["sub"])
