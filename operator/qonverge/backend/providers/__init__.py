@@ -1,0 +1,43 @@
+"""What an engine must be able to do. A provider is found by its entry point in the group ``qonverge.providers``."""
+
+from __future__ import annotations
+
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any, Protocol
+
+from qonverge.backend.config import EngineConfig
+from qonverge.wire.messages import Pub, PubResult
+
+if TYPE_CHECKING:
+    from qiskit import QuantumCircuit
+
+GROUP = "qonverge.providers"
+
+
+class Provider(Protocol):
+    """An engine inside a worker process."""
+
+    version: str
+    """Name and version, such as ``Aer 0.17.2``."""
+    methods: tuple[str, ...]
+    """Methods by the API's names."""
+    basis_gates: tuple[str, ...]
+
+    def prepare(self, circuit: QuantumCircuit) -> Any:
+        """Translate the circuit into what the engine runs; the result is kept for later runs."""
+
+    def run(self, prepared: Any, pub: Pub, *, seed: int, memory: bool, threads: int) -> PubResult:
+        """Run one pub.
+
+        Raises:
+            WireError: the circuit does not fit, or the engine refuses it.
+        """
+
+
+def load(config: EngineConfig) -> Provider:
+    """Return the provider that the configuration names."""
+    found = {entry.name: entry for entry in entry_points(group=GROUP)}
+    if config.provider not in found:
+        raise LookupError(f"no engine is called {config.provider}; installed: {', '.join(sorted(found)) or 'none'}")
+    provider: Provider = found[config.provider].load()(config)
+    return provider

@@ -1,0 +1,93 @@
+"""A worker process: ``python -m qonverge.backend.worker CONFIG_JSON``. Opens QPY, runs circuits, one task at a time."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import json
+import signal
+import sys
+from collections import OrderedDict
+from typing import Any
+
+from qonverge.backend import providers
+from qonverge.backend.config import EngineConfig
+from qonverge.wire.child import frame, read_frame, serve_pipes
+from qonverge.wire.errors import InvalidCircuit, UnknownCircuit, WireError
+from qonverge.wire.messages import PubResult, Task
+
+_PREPARED = 512
+
+
+class Worker:
+    """Runs tasks on a provider; prepared circuits are kept, the least recently used go first."""
+
+    def __init__(self, config: EngineConfig) -> None:
+        """Load the provider."""
+        self._provider = providers.load(config)
+        self._prepared: OrderedDict[str, Any] = OrderedDict()
+
+    def describe(self) -> dict[str, Any]:
+        """Return what the provider can do."""
+        provider = self._provider
+        return {"version": provider.version, "methods": provider.methods, "basis_gates": provider.basis_gates}
+
+    def run(self, task: Task, seed: int, threads: int) -> tuple[PubResult, ...]:
+        """Run a task's pubs in order; each has a seed of its own."""
+        needed = dict.fromkeys(pub.circuit for pub in task.pubs)
+        if missing := [digest for digest in needed if digest not in self._prepared and digest not in task.circuits]:
+            raise UnknownCircuit(f"{len(missing)} circuits are not known here", missing=missing)
+        for digest in needed:
+            self._prepare(digest, task.circuits)
+        results = []
+        for index, pub in enumerate(task.pubs):
+            prepared = self._prepared[pub.circuit]
+            own = (seed + 104_729 * index) % 2**32
+            results.append(self._provider.run(prepared, pub, seed=own, memory=task.memory, threads=threads))
+        while len(self._prepared) > _PREPARED:
+            self._prepared.popitem(last=False)
+        return tuple(results)
+
+    def _prepare(self, digest: str, circuits: Any) -> None:
+        if digest in self._prepared:
+            self._prepared.move_to_end(digest)
+            return
+        from qiskit import qpy
+
+        data = circuits[digest]
+        if hashlib.sha256(data).hexdigest() != digest:
+            raise InvalidCircuit(f"the QPY sent as {digest[:12]} has another digest: it was damaged on its way")
+        try:
+            (circuit,) = qpy.load(io.BytesIO(data))
+        except Exception as error:  # hostile or damaged QPY raises errors of every kind
+            raise InvalidCircuit(f"the QPY cannot be read: {error or type(error).__name__}") from None
+        self._prepared[digest] = self._provider.prepare(circuit)
+
+
+def main() -> None:
+    """Serve until standard input ends."""
+    # The parent decides when to stop; a signal to the whole group must not cut a running circuit short.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    requests, answers = serve_pipes()
+    worker = Worker(EngineConfig(**json.loads(sys.argv[1])))
+    answers.write(frame(worker.describe()))
+    answers.flush()
+    while (request := read_frame(requests)) is not None:
+        try:
+            results = worker.run(Task.from_dict(request["task"]), request["seed"], request["threads"])
+            reply: dict[str, Any] = {"results": [result.to_dict() for result in results]}
+        except WireError as error:
+            reply = {"error": error.to_dict()}
+        answers.write(frame(reply))
+        answers.flush()
+
+
+def arguments(config: EngineConfig) -> str:
+    """Return the configuration as the worker's argument."""
+    return json.dumps(dataclasses.asdict(config))
+
+
+if __name__ == "__main__":
+    main()
