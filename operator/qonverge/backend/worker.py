@@ -33,7 +33,7 @@ class Worker:
         provider = self._provider
         return {"version": provider.version, "methods": provider.methods, "basis_gates": provider.basis_gates}
 
-    def run(self, task: Task, seed: int, threads: int) -> tuple[PubResult, ...]:
+    def run(self, task: Task, seed: int) -> tuple[PubResult, ...]:
         """Run a task's pubs in order; each has a seed of its own."""
         needed = dict.fromkeys(pub.circuit for pub in task.pubs)
         if missing := [digest for digest in needed if digest not in self._prepared and digest not in task.circuits]:
@@ -44,7 +44,7 @@ class Worker:
         for index, pub in enumerate(task.pubs):
             prepared = self._prepared[pub.circuit]
             own = (seed + 104_729 * index) % 2**32
-            results.append(self._provider.run(prepared, pub, seed=own, memory=task.memory, threads=threads))
+            results.append(self._provider.run(prepared, pub, seed=own, memory=task.memory))
         while len(self._prepared) > _PREPARED:
             self._prepared.popitem(last=False)
         return tuple(results)
@@ -72,16 +72,19 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     requests, answers = serve_pipes()
     worker = Worker(EngineConfig(**json.loads(sys.argv[1])))
-    answers.write(frame(worker.describe()))
-    answers.flush()
     while (request := read_frame(requests)) is not None:
-        try:
-            results = worker.run(Task.from_dict(request["task"]), request["seed"], request["threads"])
-            reply: dict[str, Any] = {"results": [result.to_dict() for result in results]}
-        except WireError as error:
-            reply = {"error": error.to_dict()}
-        answers.write(frame(reply))
+        answers.write(frame(_answer(worker, request)))
         answers.flush()
+
+
+def _answer(worker: Worker, request: dict[str, Any]) -> dict[str, Any]:
+    if "task" not in request:
+        return worker.describe()
+    try:
+        results = worker.run(Task.from_dict(request["task"]), request["seed"])
+    except WireError as error:
+        return {"error": error.to_dict()}
+    return {"results": [result.to_dict() for result in results]}
 
 
 def arguments(config: EngineConfig) -> str:

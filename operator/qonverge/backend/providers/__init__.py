@@ -26,7 +26,7 @@ class Provider(Protocol):
     def prepare(self, circuit: QuantumCircuit) -> Any:
         """Translate the circuit into what the engine runs; the result is kept for later runs."""
 
-    def run(self, prepared: Any, pub: Pub, *, seed: int, memory: bool, threads: int) -> PubResult:
+    def run(self, prepared: Any, pub: Pub, *, seed: int, memory: bool) -> PubResult:
         """Run one pub.
 
         Raises:

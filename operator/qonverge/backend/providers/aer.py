@@ -28,6 +28,7 @@ _METHODS = {
     "Stabilizer": "stabilizer",
 }
 _DEFAULT_SHOTS = 1024
+_WIDE_QUBITS = 18
 # Names that every circuit may have besides gates.
 _STRUCTURE = frozenset(("measure", "reset", "barrier", "delay", "if_else", "while_loop", "for_loop", "switch_case"))
 
@@ -66,9 +67,11 @@ class Aer:
                 raise InvalidCircuit(f"the circuit cannot be translated for Aer: {error}") from None
         return Prepared(circuit, analyse(circuit))
 
-    def run(self, prepared: Prepared, pub: Pub, *, seed: int, memory: bool, threads: int) -> PubResult:
+    def run(self, prepared: Prepared, pub: Pub, *, seed: int, memory: bool) -> PubResult:
         """Run one pub; see ``Provider.run``."""
         self._check(prepared, pub)
+        # Below this width starting threads costs more than they gain, and other workers want the CPUs.
+        threads = 1 if prepared.analysis.num_qubits < _WIDE_QUBITS else self._config.cpus
         options = {"seed_simulator": seed, "max_parallel_threads": threads}
         if not pub.observables:
             return self._sample(prepared.circuit, pub, memory, options)

@@ -1,0 +1,122 @@
+"""The backend server's process: ``python -m qonverge.backend``. Every option is also an environment variable."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import uvicorn
+
+from qonverge.backend.config import EngineConfig, available_cpus, available_memory
+from qonverge.backend.engine import Engine
+from qonverge.backend.server import Server
+from qonverge.circuits.isolated import Checker
+from qonverge.wire.tokens import Verifier
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="qonverge.backend", description="Serve one quantum backend over HTTP.")
+
+    def option(name: str, kind: type, default: object, text: str) -> None:
+        variable = "QONVERGE_" + name.upper().replace("-", "_")
+        parser.add_argument(
+            f"--{name}", type=kind, default=os.environ.get(variable, default), help=f"{text} [env {variable}]"
+        )
+
+    option("engine", str, "Aer", "simulation engine")
+    option("method", str, "Automatic", "simulation method")
+    option("concurrency", int, None, "worker processes; default: one per CPU")
+    option("queue-limit", int, 10_000, "tasks that may wait")
+    option("max-shots", int, 1_000_000, "most shots of a circuit")
+    option("max-qubits", int, None, "most qubits of a circuit; default: what fits in memory")
+    option("seed", int, None, "seed for tasks that bring none")
+    option("memory-limit", int, None, "bytes for all processes together; default: the cgroup's limit")
+    option("listen", str, "127.0.0.1:8080", "address and port")
+    option("audience", str, None, "audience that tokens must name")
+    option("public-key-file", str, None, "operator's public key (PEM); without it no token is asked for")
+    option("grace", float, 25.0, "seconds to drain before leaving")
+    return parser
+
+
+class _Uvicorn(uvicorn.Server):
+    """Leaves signals to the process, which drains first."""
+
+    @contextlib.contextmanager
+    def capture_signals(self):  # type: ignore[no-untyped-def]  # the base class is a generator without types
+        yield
+
+
+async def serve(arguments: argparse.Namespace) -> None:
+    """Serve until a signal asks to stop, then drain."""
+    cpus = available_cpus()
+    config = EngineConfig(
+        provider=arguments.engine,
+        method=arguments.method,
+        concurrency=arguments.concurrency or cpus,
+        cpus=cpus,
+        memory_bytes=arguments.memory_limit or available_memory(),
+        queue_limit=arguments.queue_limit,
+        max_shots=arguments.max_shots,
+        max_qubits=arguments.max_qubits,
+        seed=arguments.seed,
+    )
+    verifier = None
+    if arguments.public_key_file:
+        pem = Path(arguments.public_key_file).read_bytes()
+        verifier = Verifier(pem, arguments.audience or "", time.time)
+    engine, checker = Engine(config), Checker()
+    host, _, port = arguments.listen.rpartition(":")
+    server = _Uvicorn(
+        uvicorn.Config(
+            Server(engine, checker, verifier).app(),
+            host=host,
+            port=int(port),
+            log_level="warning",
+            access_log=False,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=2,
+            lifespan="off",
+        )
+    )
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    serving = asyncio.create_task(server.serve())
+    starting = asyncio.create_task(engine.start())
+    stopping = asyncio.create_task(stop.wait())
+    done, _ = await asyncio.wait([serving, starting, stopping], return_when=asyncio.FIRST_COMPLETED)
+    if starting in done:
+        starting.result()
+        await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
+    await engine.drain(arguments.grace)
+    # Results that were handed back in this moment leave with the answers that wait for them.
+    await asyncio.sleep(0.1)
+    server.should_exit = True
+    await serving
+    await engine.close()
+    await checker.close()
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the server."""
+    arguments = _parser().parse_args(argv)
+    with contextlib.suppress(ImportError):
+        import uvloop
+
+        asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    try:
+        asyncio.run(serve(arguments))
+    except (OSError, LookupError, RuntimeError) as error:
+        sys.exit(f"qonverge.backend: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,344 @@
+"""Worker processes with a queue in front: tasks in, results out. No HTTP; the embedded mode uses it as it is."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from qonverge.backend.config import EngineConfig
+from qonverge.backend.worker import arguments
+from qonverge.telemetry import BackendMetrics
+from qonverge.wire.child import Child, ChildEnded
+from qonverge.wire.errors import Cancelled, Draining, NotFound, QueueFull, UnknownCircuit, WireError, WorkerLost
+from qonverge.wire.messages import BackendInfo, PubResult, Task, TaskResult
+from qonverge.wire.tokens import OPERATOR_SUBJECT
+
+_KEPT_SECONDS = 600.0
+_KEPT_BYTES = 256 * 1024**2
+_CIRCUITS_BYTES = 128 * 1024**2
+_LONGEST_RESTART_DELAY = 10.0
+
+
+@dataclass(slots=True)
+class _Record:
+    """A task on its way."""
+
+    task: Task
+    subject: str
+    seed: int
+    submitted: float
+    state: str = "Queued"
+    started: float = 0.0
+    result: TaskResult | None = None
+    done: asyncio.Event = field(default_factory=asyncio.Event)
+    worker: _Slot | None = None
+
+
+@dataclass(slots=True)
+class _Slot:
+    """A place for a worker process."""
+
+    child: Child | None = None
+    known: set[str] = field(default_factory=set)
+    failures: int = 0
+
+
+class _CircuitStore:
+    """QPY by digest, the least recently used go first."""
+
+    def __init__(self, limit: int) -> None:
+        self._data: OrderedDict[str, bytes] = OrderedDict()
+        self._left = limit
+
+    def __contains__(self, digest: str) -> bool:
+        return digest in self._data
+
+    def add(self, digest: str, qpy: bytes) -> None:
+        if digest in self._data:
+            self._data.move_to_end(digest)
+            return
+        self._data[digest] = qpy
+        self._left -= len(qpy)
+        while self._left < 0 and len(self._data) > 1:
+            self._left += len(self._data.popitem(last=False)[1])
+
+    def get(self, digest: str) -> bytes | None:
+        return self._data.get(digest)
+
+
+class Engine:
+    """Runs tasks on worker processes, each one task at a time, in the order in which they came."""
+
+    def __init__(self, config: EngineConfig, clock: Callable[[], float] = time.monotonic) -> None:
+        """``clock`` gives seconds, only differences count."""
+        self.config = config
+        self.metrics = BackendMetrics()
+        self._clock = clock
+        self._records: OrderedDict[str, _Record] = OrderedDict()
+        self._kept_bytes = 0
+        self._queue: asyncio.Queue[_Record] = asyncio.Queue()
+        self._queued = 0
+        self._running = 0
+        self._finished: OrderedDict[str, float] = OrderedDict()
+        self._circuits = _CircuitStore(_CIRCUITS_BYTES)
+        self._slots = [_Slot() for _ in range(config.concurrency)]
+        self._loops: list[asyncio.Task[None]] = []
+        self._describe: dict[str, object] = {}
+        self._draining = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self.ready = asyncio.Event()
+
+    async def start(self) -> None:
+        """Start the workers; returns when the first can take a task."""
+        self._loops = [asyncio.create_task(self._serve(slot)) for slot in self._slots]
+        first = asyncio.create_task(self.ready.wait())
+        await asyncio.wait([first, *self._loops], return_when=asyncio.FIRST_COMPLETED)
+        if not first.done():
+            first.cancel()
+            for loop in self._loops:
+                if loop.done():
+                    loop.result()
+
+    def info(self) -> BackendInfo:
+        """Return what this backend is and how busy."""
+        described = self._describe
+        return BackendInfo(
+            engine=str(described.get("version", "")),
+            method=self.config.method,
+            methods=tuple(described.get("methods", ())),  # type: ignore[arg-type]  # a worker's own answer
+            basis_gates=tuple(described.get("basis_gates", ())),  # type: ignore[arg-type]
+            max_qubits=self.config.max_qubits,
+            max_shots=self.config.max_shots,
+            memory_bytes=self.config.circuit_bytes,
+            workers=self.config.concurrency,
+            queued=self._queued,
+            running=self._running,
+            queue_limit=self.config.queue_limit,
+            draining=self._draining,
+        )
+
+    def submit(self, task: Task, subject: str = OPERATOR_SUBJECT) -> None:
+        """Take a task; one that is known by its id is not taken twice.
+
+        Raises:
+            Draining: the engine is shutting down.
+            NotFound: somebody else's task has this id.
+            QueueFull: too many tasks wait.
+            UnknownCircuit: circuits are missing.
+        """
+        known = self._records.get(task.id)
+        if known is not None:
+            if subject not in (known.subject, OPERATOR_SUBJECT):
+                raise NotFound(f"the task id {task.id} is taken: choose another")
+            return
+        if self._draining:
+            raise Draining("the backend is shutting down: send the task to another")
+        if self._queued >= self.config.queue_limit:
+            raise QueueFull(f"{self._queued} tasks wait already, the limit: try again later or on another backend")
+        needed = {pub.circuit for pub in task.pubs}
+        for digest, qpy in task.circuits.items():
+            self._circuits.add(digest, qpy)
+        if missing := sorted(digest for digest in needed if digest not in self._circuits):
+            raise UnknownCircuit(f"{len(missing)} circuits are not known: send the task with them", missing=missing)
+        seed = task.seed if task.seed is not None else self.config.seed
+        record = _Record(
+            # The record keeps the QPY that it needs, so that the store may forget it meanwhile.
+            replace(task, circuits={digest: self._circuits.get(digest) or b"" for digest in needed}),
+            subject,
+            secrets.randbits(32) if seed is None else seed,
+            self._clock(),
+        )
+        self._records[task.id] = record
+        self._queued += 1
+        self._idle.clear()
+        self.metrics.queued.set(self._queued)
+        self._queue.put_nowait(record)
+
+    async def wait(self, identity: str, timeout: float, subject: str = OPERATOR_SUBJECT) -> TaskResult:
+        """Return how the task stands, at the latest after ``timeout`` seconds.
+
+        Raises:
+            NotFound: there is no such task for this subject.
+        """
+        record = self._find(identity, subject)
+        if record.result is None and timeout > 0:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(record.done.wait(), timeout)
+        return record.result or TaskResult(identity, record.state, seed=record.seed)
+
+    async def cancel(self, identity: str, subject: str = OPERATOR_SUBJECT) -> TaskResult:
+        """End a task: one that waits leaves the queue, one that runs ends with its worker, which is replaced.
+
+        Raises:
+            NotFound: there is no such task for this subject.
+        """
+        record = self._find(identity, subject)
+        if record.result is None:
+            child = record.worker.child if record.worker is not None else None
+            self._end(record, "Cancelled", error=Cancelled("the task was cancelled"))
+            if child is not None:
+                await child.kill()
+        assert record.result is not None
+        return record.result
+
+    async def drain(self, grace: float) -> None:
+        """Take nothing more, let what runs end, and hand the rest back within ``grace`` seconds."""
+        self._draining = True
+        while not self._queue.empty():
+            self._hand_back(self._queue.get_nowait())
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._idle.wait(), grace)
+        for record in list(self._records.values()):
+            self._hand_back(record)
+
+    async def close(self) -> None:
+        """End the workers."""
+        self._draining = True
+        for loop in self._loops:
+            loop.cancel()
+        await asyncio.gather(*self._loops, return_exceptions=True)
+        for slot in self._slots:
+            if slot.child is not None:
+                await slot.child.kill()
+
+    def _hand_back(self, record: _Record) -> None:
+        if record.result is None:
+            self._end(record, "Failed", error=Draining("the backend shut down before the task ended: send it again"))
+
+    def _find(self, identity: str, subject: str) -> _Record:
+        record = self._records.get(identity)
+        if record is None or subject not in (record.subject, OPERATOR_SUBJECT):
+            raise NotFound(f"there is no task {identity}: it was never sent, or its result was dropped after a while")
+        return record
+
+    async def _serve(self, slot: _Slot) -> None:
+        while True:
+            if slot.child is None or not slot.child.alive:
+                await self._start_worker(slot)
+            record = await self._queue.get()
+            if record.result is None:
+                await self._run(slot, record)
+
+    async def _start_worker(self, slot: _Slot) -> None:
+        if slot.failures:
+            await asyncio.sleep(min(_LONGEST_RESTART_DELAY, 0.1 * 2**slot.failures))
+        slot.known.clear()
+        slot.child = await Child.start("qonverge.backend.worker", arguments(self.config))
+        try:
+            self._describe = await slot.child.exchange({})
+        except ChildEnded as error:
+            slot.failures += 1
+            if not self.ready.is_set() and slot.failures > 3:
+                raise RuntimeError(f"no worker starts: {error}; its reason is on standard error") from None
+            return
+        slot.failures = 0
+        self.ready.set()
+        self.metrics.workers.set(sum(1 for other in self._slots if other.child is not None and other.child.alive))
+
+    async def _run(self, slot: _Slot, record: _Record) -> None:
+        child = slot.child
+        if child is None or not child.alive:
+            # The worker is being replaced: another may take the task before this slot is back.
+            self._queue.put_nowait(record)
+            return
+        record.state, record.started, record.worker = "Running", self._clock(), slot
+        self._queued -= 1
+        self.metrics.queued.set(self._queued)
+        self._running += 1
+        self.metrics.running.set(self._running)
+        self.metrics.queue_seconds.observe(record.started - record.submitted)
+        try:
+            reply = await self._ask(slot, child, record)
+        except ChildEnded as error:
+            self.metrics.restarts.inc()
+            if record.result is None:
+                slot.failures += 1
+                lost = WorkerLost(f"the worker that ran the task is gone ({error}); it may have run out of memory")
+                self._end(record, "Failed", error=lost)
+        else:
+            if record.result is None:
+                self._conclude(record, reply)
+        finally:
+            record.worker = None
+            self._running -= 1
+            self.metrics.running.set(self._running)
+            if not self._running:
+                self._idle.set()
+
+    async def _ask(self, slot: _Slot, child: Child, record: _Record) -> dict[str, object]:
+        task = record.task
+        for _ in range(2):
+            send = {digest: qpy for digest, qpy in task.circuits.items() if digest not in slot.known}
+            request = {"task": replace(task, circuits=send).to_dict(), "seed": record.seed}
+            reply: dict[str, object] = await child.exchange(request)
+            slot.known.update(task.circuits)
+            error = reply.get("error")
+            if not (isinstance(error, dict) and error["code"] == UnknownCircuit.code):
+                break
+            # The worker dropped circuits that it had; it says which, and gets them again.
+            slot.known.clear()
+        return reply
+
+    def _conclude(self, record: _Record, reply: dict[str, object]) -> None:
+        error = reply.get("error")
+        if isinstance(error, dict):
+            self._end(record, "Failed", error=WireError.from_dict(error))
+            return
+        results = reply["results"]
+        assert isinstance(results, list)
+        self._end(record, "Completed", tuple(PubResult.from_dict(result) for result in results))
+
+    def _end(
+        self, record: _Record, state: str, results: tuple[PubResult, ...] = (), error: WireError | None = None
+    ) -> None:
+        now = self._clock()
+        started = record.started or now
+        if record.state == "Queued":
+            self._queued -= 1
+            self.metrics.queued.set(self._queued)
+        else:
+            self.metrics.run_seconds.observe(now - started)
+        self.metrics.tasks.labels(state=state).inc()
+        record.state = state
+        record.result = TaskResult(
+            record.task.id,
+            state,
+            results,
+            error,
+            engine=str(self._describe.get("version", "")),
+            seed=record.seed,
+            queue_seconds=started - record.submitted,
+            run_seconds=now - started,
+        )
+        # What is kept is the answer; the question is dropped.
+        record.task = replace(record.task, circuits={})
+        record.done.set()
+        self._kept_bytes += _size(record.result)
+        self._finished[record.task.id] = now
+        self._forget(now)
+
+    def _forget(self, now: float) -> None:
+        while self._finished:
+            identity, ended = next(iter(self._finished.items()))
+            if self._kept_bytes <= _KEPT_BYTES and now - ended < _KEPT_SECONDS:
+                break
+            del self._finished[identity]
+            record = self._records.pop(identity)
+            assert record.result is not None
+            self._kept_bytes -= _size(record.result)
+
+
+def _size(result: TaskResult) -> int:
+    """Return about how many bytes the result takes."""
+    size = 512
+    for pub in result.results:
+        size += sum(array.nbytes for _, array in pub.registers.values())
+        size += sum(100 * len(counts) for counts in pub.counts)
+        size += 0 if pub.expectation_values is None else 2 * pub.expectation_values.nbytes
+    return size
