@@ -53,7 +53,7 @@ class _Uvicorn(uvicorn.Server):
         yield
 
 
-async def serve(arguments: argparse.Namespace) -> None:
+async def serve(arguments: argparse.Namespace, public_key: bytes | None) -> None:
     """Serve until a signal asks to stop, then drain."""
     cpus = available_cpus()
     config = EngineConfig(
@@ -67,10 +67,7 @@ async def serve(arguments: argparse.Namespace) -> None:
         max_qubits=arguments.max_qubits,
         seed=arguments.seed,
     )
-    verifier = None
-    if arguments.public_key_file:
-        pem = Path(arguments.public_key_file).read_bytes()
-        verifier = Verifier(pem, arguments.audience or "", time.time)
+    verifier = None if public_key is None else Verifier(public_key, arguments.audience or "", time.time)
     engine, checker = Engine(config), Checker()
     host, _, port = arguments.listen.rpartition(":")
     server = _Uvicorn(
@@ -113,7 +110,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
         asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     try:
-        asyncio.run(serve(arguments))
+        public_key = Path(arguments.public_key_file).read_bytes() if arguments.public_key_file else None
+        asyncio.run(serve(arguments, public_key))
     except (OSError, LookupError, RuntimeError) as error:
         sys.exit(f"qonverge.backend: {error}")
 

@@ -160,16 +160,16 @@ class Engine:
         self.metrics.queued.set(self._queued)
         self._queue.put_nowait(record)
 
-    async def wait(self, identity: str, timeout: float, subject: str = OPERATOR_SUBJECT) -> TaskResult:
-        """Return how the task stands, at the latest after ``timeout`` seconds.
+    async def wait(self, identity: str, seconds: float, subject: str = OPERATOR_SUBJECT) -> TaskResult:
+        """Return how the task stands, at the latest after so many seconds.
 
         Raises:
             NotFound: there is no such task for this subject.
         """
         record = self._find(identity, subject)
-        if record.result is None and timeout > 0:
+        if record.result is None and seconds > 0:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(record.done.wait(), timeout)
+                await asyncio.wait_for(record.done.wait(), seconds)
         return record.result or TaskResult(identity, record.state, seed=record.seed)
 
     async def cancel(self, identity: str, subject: str = OPERATOR_SUBJECT) -> TaskResult:

@@ -125,10 +125,11 @@ class Server:
             if not isinstance(given, dict):
                 raise InvalidTask("parameters is an object: a number, or a list of numbers, for each name")
             # Names are checked with one value each; every value is checked with the task.
-            sample = {name: np.ravel(values)[0] if np.size(values) else None for name, values in given.items()}
-            plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in sample.items()}
+            sample = {
+                name: values[0] if isinstance(values, list) and values else values for name, values in given.items()
+            }
             try:
-                checked = await self._checker.check(pub["openqasm"], plain, pub.get("observables") or [])
+                checked = await self._checker.check(pub["openqasm"], sample, pub.get("observables") or [])
             except InvalidProgram as error:
                 raise InvalidCircuit(str(error), line=error.line, column=error.column) from None
             circuits[checked.digest] = checked.qpy

@@ -12,6 +12,7 @@ import qiskit_aer
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit, transpile
 from qiskit.circuit import ParameterExpression
+from qiskit.circuit.library import get_standard_gate_name_mapping
 from qiskit.quantum_info import PauliList, SparsePauliOp
 from qiskit_aer import AerSimulator
 
@@ -53,7 +54,9 @@ class Aer:
         )
         self.version = f"Aer {qiskit_aer.__version__}"
         self.methods = tuple(_METHODS)
-        self.basis_gates = tuple(sorted(self._simulator.configuration().basis_gates))
+        # Aer also lists its own instructions, which no program can name.
+        standard = get_standard_gate_name_mapping()
+        self.basis_gates = tuple(sorted(standard.keys() & set(self._simulator.configuration().basis_gates)))
         self._gates = frozenset(self.basis_gates)
 
     def prepare(self, circuit: QuantumCircuit) -> Prepared:

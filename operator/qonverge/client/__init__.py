@@ -1,0 +1,30 @@
+"""The library inside programs: quantum primitives on a backend, progress reports, the result.
+
+Qiskit is imported when a primitive is used, not before.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qonverge.client.errors import ClientError
+from qonverge.client.reports import report, result
+
+if TYPE_CHECKING:
+    from qonverge.client.estimator import EstimatorV2
+    from qonverge.client.sampler import SamplerV2
+
+__all__ = ["ClientError", "EstimatorV2", "SamplerV2", "report", "result"]
+
+_LAZY = {"EstimatorV2": "qonverge.client.estimator", "SamplerV2": "qonverge.client.sampler"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    try:
+        return getattr(import_module(_LAZY[name]), name)
+    except ModuleNotFoundError as error:
+        raise ImportError(f'{name} needs {error.name}: pip install "qonverge[client]"') from None

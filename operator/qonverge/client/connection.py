@@ -1,0 +1,144 @@
+"""One kept-open HTTP connection to a backend server."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import urllib3
+
+from qonverge.client.errors import BackendUnreachable, NotConfigured, TaskFailed
+from qonverge.wire.codec import pack, unpack
+from qonverge.wire.errors import Draining, UnknownCircuit, WireError
+from qonverge.wire.messages import Task, TaskResult
+
+_MSGPACK = "application/msgpack"
+_POLL_SECONDS = 20
+# A backend pod that is replaced is back well within this.
+_PATIENCE_SECONDS = 120.0
+
+
+class Connection:
+    """Sends tasks to a backend and waits for their results."""
+
+    def __init__(
+        self,
+        url: str,
+        token: Callable[[], str | None] = lambda: None,
+        *,
+        patience: float = _PATIENCE_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """``token`` is asked before each request, since tokens are renewed; ``patience`` is in seconds."""
+        self._url = url.rstrip("/")
+        self._token = token
+        self._patience = patience
+        self._clock = clock
+        self._sleep = sleep
+        self._pool = urllib3.PoolManager(maxsize=4, retries=False)
+        self._known: set[str] = set()
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> Connection:
+        """Return the connection that a job's environment describes.
+
+        Raises:
+            NotConfigured: outside of a job.
+        """
+        env = os.environ if environment is None else environment
+        url = env.get("QONVERGE_BACKEND_URL")
+        if not url:
+            raise NotConfigured(
+                "no backend is known: run the program with `qonverge run` or as a HybridJob, or set "
+                "QONVERGE_BACKEND_URL (and QONVERGE_TOKEN) to a backend server's address"
+            )
+        return cls(url, lambda: read_token(env))
+
+    def run(self, task: Task) -> TaskResult:
+        """Send a task and return its result.
+
+        A backend that restarts, drains or loses a worker is tried again with the same task for a while.
+
+        Raises:
+            TaskFailed: the backend refused the task or failed on it.
+            BackendUnreachable: it did not answer for too long.
+        """
+        deadline = self._clock() + self._patience
+        delay = 0.05
+        circuits = task.circuits
+        known = {digest for digest in circuits if digest in self._known}
+        attempt = replace(task, circuits={d: q for d, q in circuits.items() if d not in known})
+        while True:
+            try:
+                result = self._once(attempt)
+                if result.error is not None:
+                    raise result.error
+            except UnknownCircuit:
+                if attempt.circuits.keys() == circuits.keys():
+                    raise BackendUnreachable("the backend does not keep the circuits that it is sent") from None
+                attempt = task
+                continue
+            except WireError as error:
+                if not error.retryable or self._clock() + delay > deadline:
+                    raise TaskFailed(error) from None
+                # The server keeps the failed task under its id; a new id is a new attempt.
+                attempt = replace(task, id=f"{task.id[:200]}.{secrets.token_hex(4)}")
+                if isinstance(error, Draining):
+                    # The next connection goes to another pod.
+                    self._pool.clear()
+            except urllib3.exceptions.HTTPError as error:
+                if self._clock() + delay > deadline:
+                    raise BackendUnreachable(
+                        f"the backend at {self._url} has not answered for {self._patience:g} s: {error}"
+                    ) from None
+                attempt = task
+            else:
+                self._known.update(circuits)
+                return result
+            self._sleep(delay)
+            delay = min(2.0, delay * 2)
+
+    def cancel(self, identity: str) -> None:
+        """Ask the backend to end a task; one that has ended, or is unknown, is none to cancel."""
+        self._pool.request("DELETE", f"{self._url}/v1/tasks/{identity}", headers=self._headers())
+
+    def _once(self, task: Task) -> TaskResult:
+        url = f"{self._url}/v1/tasks"
+        response = self._pool.request(
+            "POST",
+            f"{url}?wait={_POLL_SECONDS}",
+            body=pack(task.to_dict()),
+            headers=self._headers(),
+            timeout=_POLL_SECONDS + 30,
+        )
+        while True:
+            answer = unpack(response.data) if response.data else {}
+            if "state" not in answer:
+                known = isinstance(answer.get("error"), dict)
+                raise WireError.from_dict(
+                    answer["error"] if known else {"message": f"the backend answered with status {response.status}"}
+                )
+            result = TaskResult.from_dict(answer)
+            if result.done:
+                return result
+            response = self._pool.request(
+                "GET", f"{url}/{task.id}?wait={_POLL_SECONDS}", headers=self._headers(), timeout=_POLL_SECONDS + 30
+            )
+
+    def _headers(self) -> dict[str, str]:
+        headers = {"content-type": _MSGPACK, "accept": _MSGPACK}
+        if token := self._token():
+            headers["authorization"] = f"Bearer {token}"
+        return headers
+
+
+def read_token(environment: Mapping[str, str]) -> str | None:
+    """Return the job's token: from the file that is renewed under the program, or from the environment."""
+    if path := environment.get("QONVERGE_TOKEN_FILE"):
+        return Path(path).read_text().strip()
+    return environment.get("QONVERGE_TOKEN")

@@ -1,0 +1,27 @@
+"""Errors of the client library."""
+
+from __future__ import annotations
+
+from qonverge.wire.errors import WireError
+
+
+class ClientError(Exception):
+    """Base of all errors of the client; ``str()`` says what to change."""
+
+
+class NotConfigured(ClientError):
+    """No backend is known."""
+
+
+class BackendUnreachable(ClientError):
+    """The backend does not answer."""
+
+
+class TaskFailed(ClientError):
+    """The backend refused the task or failed on it."""
+
+    def __init__(self, error: WireError) -> None:
+        """Keep the error as it travelled."""
+        super().__init__(f"{error.message} [{error.code}]")
+        self.code = error.code
+        self.detail = error.detail

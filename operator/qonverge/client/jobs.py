@@ -1,0 +1,72 @@
+"""A primitive's job: one task, run in a thread of its own."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from qiskit.primitives import BasePrimitiveJob, PrimitiveResult
+from qiskit.providers import JobStatus
+
+from qonverge.client.connection import Connection
+from qonverge.wire.messages import Task, TaskResult
+
+
+class PrimitiveJob(BasePrimitiveJob[PrimitiveResult[Any], JobStatus]):
+    """A task on its way; ``result`` waits for it."""
+
+    def __init__(
+        self, connection: Connection, task: Task, convert: Callable[[TaskResult], PrimitiveResult[Any]]
+    ) -> None:
+        """Send the task at once."""
+        super().__init__(job_id=task.id)
+        self._connection = connection
+        self._convert = convert
+        self._cancelled = False
+        executor = ThreadPoolExecutor(1, thread_name_prefix="qonverge-task")
+        self._future = executor.submit(connection.run, task)
+        executor.shutdown(wait=False)
+
+    def result(self) -> PrimitiveResult[Any]:
+        """Return the result.
+
+        Raises:
+            ClientError: saying why there is none.
+        """
+        return self._convert(self._future.result())
+
+    def status(self) -> JobStatus:
+        """Return how the task stands."""
+        if not self._future.done():
+            return JobStatus.RUNNING
+        if self._cancelled and self._future.exception() is not None:
+            return JobStatus.CANCELLED
+        return JobStatus.ERROR if self._future.exception() is not None else JobStatus.DONE
+
+    def done(self) -> bool:
+        """Return whether there is a result."""
+        return self.status() == JobStatus.DONE
+
+    def running(self) -> bool:
+        """Return whether the task is under way."""
+        return self.status() == JobStatus.RUNNING
+
+    def cancelled(self) -> bool:
+        """Return whether the task was cancelled."""
+        return self.status() == JobStatus.CANCELLED
+
+    def in_final_state(self) -> bool:
+        """Return whether the task has ended."""
+        return self._future.done()
+
+    def cancel(self) -> None:
+        """End the task."""
+        self._cancelled = True
+        self._connection.cancel(self.job_id())
+
+
+def new_id() -> str:
+    """Return an id that no other task has."""
+    return f"task-{uuid.uuid4()}"

@@ -1,0 +1,164 @@
+"""What a program tells about itself: progress and metrics while it runs, and its result."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import math
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import urllib3
+
+from qonverge.client.connection import read_token
+from qonverge.client.errors import BackendUnreachable
+
+_INTERVAL_SECONDS = 0.5
+_PATIENCE_SECONDS = 150.0
+
+
+class Reporter:
+    """Sends reports, at most one per interval; what comes faster is merged and the last one always arrives."""
+
+    def __init__(
+        self,
+        url: str | None,
+        token: Callable[[], str | None],
+        *,
+        interval: float = _INTERVAL_SECONDS,
+        patience: float = _PATIENCE_SECONDS,
+    ) -> None:
+        """Without a URL there is nobody to tell: reports are dropped, as outside of a job."""
+        self._url = url
+        self._token = token
+        self._interval = interval
+        self._patience = patience
+        self._pool = urllib3.PoolManager(maxsize=1, retries=False)
+        self._pending: dict[str, Any] = {}
+        self._lock = threading.Condition()
+        self._sender: threading.Thread | None = None
+        self._closing = False
+
+    def add(self, report: dict[str, Any]) -> None:
+        """Take a report and send it soon."""
+        if self._url is None:
+            return
+        with self._lock:
+            merged = {**self._pending.get("metrics", {}), **report.get("metrics", {})}
+            self._pending = {**self._pending, **report, "metrics": merged}
+            if self._sender is None:
+                self._sender = threading.Thread(target=self._send_until_closed, name="qonverge-reports", daemon=True)
+                self._sender.start()
+            self._lock.notify()
+
+    def close(self) -> None:
+        """Send what is left."""
+        with self._lock:
+            self._closing = True
+            self._lock.notify()
+        if self._sender is not None:
+            self._sender.join(self._patience)
+
+    def deliver(self, report: dict[str, Any]) -> None:
+        """Send one report and return when it has arrived.
+
+        Raises:
+            BackendUnreachable: it could not be delivered for too long.
+        """
+        deadline = time.monotonic() + self._patience
+        delay = 0.1
+        while True:
+            headers = {"content-type": "application/json", "authorization": f"Bearer {self._token() or ''}"}
+            try:
+                response = self._pool.request(
+                    "POST", self._url or "", body=json.dumps(report).encode(), headers=headers, timeout=10
+                )
+                problem = f"status {response.status}: {response.data[:200].decode(errors='replace')}"
+                if response.status < 300:
+                    return
+                if response.status in (400, 401, 403, 404, 413):
+                    raise BackendUnreachable(f"the report was refused with {problem}")
+            except urllib3.exceptions.HTTPError as error:
+                problem = str(error)
+            if time.monotonic() + delay > deadline:
+                raise BackendUnreachable(f"the report could not be delivered for {self._patience:g} s: {problem}")
+            time.sleep(delay)
+            delay = min(5.0, delay * 2)
+
+    def _send_until_closed(self) -> None:
+        while True:
+            with self._lock:
+                self._lock.wait_for(lambda: self._pending or self._closing)
+                report, self._pending = self._pending, {}
+            if report:
+                try:
+                    self.deliver(report)
+                except BackendUnreachable as error:
+                    # A progress report that nobody takes must not end the program.
+                    print(f"qonverge: {error}", flush=True)
+            with self._lock:
+                if self._closing and not self._pending:
+                    return
+                self._lock.wait_for(lambda: self._closing, self._interval)
+
+
+def _plain(value: Any) -> Any:
+    """Return numpy's numbers and arrays as JSON has them."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"result cannot hold a {type(value).__name__}: use numbers, texts, lists, dicts or numpy arrays")
+
+
+def _number(name: str, value: Any) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"report({name}=...) takes a number, not {value!r}") from None
+    if not math.isfinite(number):
+        raise ValueError(f"report({name}=...) takes a finite number, not {number}")
+    return number
+
+
+class _Current:
+    """The reporter of this process, made when first needed."""
+
+    def __init__(self) -> None:
+        self._reporter: Reporter | None = None
+        self._lock = threading.Lock()
+
+    def get(self, environment: Mapping[str, str]) -> Reporter:
+        with self._lock:
+            if self._reporter is None:
+                self._reporter = Reporter(environment.get("QONVERGE_REPORT_URL"), lambda: read_token(environment))
+                atexit.register(self._reporter.close)
+            return self._reporter
+
+
+_current = _Current()
+
+
+def report(*, progress: float | None = None, **metrics: float) -> None:
+    """Tell how far the program is and any numbers worth watching; they appear in the HybridJob's status.
+
+    Args:
+        progress: share done, from 0 to 1.
+        metrics: named numbers, such as ``energy=-1.13``.
+    """
+    message: dict[str, Any] = {"metrics": {name: _number(name, value) for name, value in metrics.items()}}
+    if progress is not None:
+        message["progress"] = min(1.0, max(0.0, _number("progress", progress)))
+    _current.get(os.environ).add(message)
+
+
+def result(value: Any) -> None:
+    """Set the job's result: anything that JSON has, numpy's numbers and arrays included. The last call counts.
+
+    Raises:
+        TypeError: for anything else.
+        ValueError: for NaN and infinity, which JSON lacks.
+    """
+    plain = json.loads(json.dumps(value, default=_plain, allow_nan=False))
+    _current.get(os.environ).add({"result": plain})
