@@ -14,7 +14,7 @@ from qonverge.client.connection import Connection
 from qonverge.wire.messages import Task, TaskResult
 
 
-class PrimitiveJob(BasePrimitiveJob[PrimitiveResult[Any], JobStatus]):
+class PrimitiveJob(BasePrimitiveJob[PrimitiveResult[Any], JobStatus]):  # type: ignore[misc]  # qiskit ships no types
     """A task on its way; ``result`` waits for it."""
 
     def __init__(
@@ -47,15 +47,15 @@ class PrimitiveJob(BasePrimitiveJob[PrimitiveResult[Any], JobStatus]):
 
     def done(self) -> bool:
         """Return whether there is a result."""
-        return self.status() == JobStatus.DONE
+        return self.status() is JobStatus.DONE
 
     def running(self) -> bool:
         """Return whether the task is under way."""
-        return self.status() == JobStatus.RUNNING
+        return self.status() is JobStatus.RUNNING
 
     def cancelled(self) -> bool:
         """Return whether the task was cancelled."""
-        return self.status() == JobStatus.CANCELLED
+        return self.status() is JobStatus.CANCELLED
 
     def in_final_state(self) -> bool:
         """Return whether the task has ended."""
