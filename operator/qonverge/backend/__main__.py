@@ -67,12 +67,12 @@ async def serve(arguments: argparse.Namespace, public_key: bytes | None) -> None
         max_qubits=arguments.max_qubits,
         seed=arguments.seed,
     )
-    verifier = None if public_key is None else Verifier(public_key, arguments.audience or "", time.time)
+    verify = None if public_key is None else Verifier(public_key, arguments.audience or "", time.time).verify
     engine, checker = Engine(config), Checker()
     host, _, port = arguments.listen.rpartition(":")
     server = _Uvicorn(
         uvicorn.Config(
-            Server(engine, checker, verifier).app(),
+            Server(engine, checker, verify).app(),
             host=host,
             port=int(port),
             log_level="warning",

@@ -56,13 +56,15 @@ def move(
             "reason": reason,
             "message": message,
             "observed_generation": generation,
-            "conditions": _conditions(status.conditions, state, reason, message, now, generation),
+            "conditions": _conditions(
+                status.conditions, state, reason=reason, message=message, now=now, generation=generation
+            ),
         }
     )
 
 
 def _conditions(
-    before: Sequence[Condition], state: State, reason: str, message: str, now: float, generation: int
+    before: Sequence[Condition], state: State, *, reason: str, message: str, now: float, generation: int
 ) -> list[Condition]:
     old = {condition.type: condition for condition in before}
     wanted = dict(_CONDITIONS[state])

@@ -137,10 +137,7 @@ def _fields(model: type[BaseModel], path: list[str]) -> list[str]:
     node: Any = schema
     for part in [*path, None]:
         while "$ref" in node or "anyOf" in node:
-            if "$ref" in node:
-                node = schema["$defs"][node["$ref"].rsplit("/", 1)[1]]
-            else:
-                node = node["anyOf"][0]
+            node = schema["$defs"][node["$ref"].rsplit("/", 1)[1]] if "$ref" in node else node["anyOf"][0]
         if part is not None:
             node = node.get("properties", {}).get(part, {})
     return list(node.get("properties", {}))

@@ -31,18 +31,6 @@ LOG_LINES = 20
 _LOG_CHARACTERS = 4000
 
 
-class _Secret:
-    """Takes one token, which only this run's programs know."""
-
-    def __init__(self, token: str) -> None:
-        self._token = token
-
-    def verify(self, token: str | None) -> str:
-        if not token or not secrets.compare_digest(token, self._token):
-            raise Unauthorized("the token is not the one of this run")
-        return "local"
-
-
 @dataclass(slots=True)
 class Ended:
     """How a program ended."""
@@ -68,7 +56,7 @@ class ProgramHost:
         """Use ``serving``."""
         self._token = secrets.token_urlsafe(32)
         self._running: dict[str, _Running] = {}
-        app = Server(engine, checker, _Secret(self._token)).app()
+        app = Server(engine, checker, self._verify).app()
         app.router.routes.append(Route("/v1/reports/{identity}", self._report, methods=["POST"]))
         self._app = app
         self._url = ""
@@ -137,6 +125,11 @@ class ProgramHost:
             "QONVERGE_REPORT_URL": f"{self._url}/v1/reports/{identity}",
             "QONVERGE_JOB": f"{job.metadata.namespace}/{job.metadata.name}",
         }
+
+    def _verify(self, token: str | None) -> str:
+        if not token or not secrets.compare_digest(token, self._token):
+            raise Unauthorized("the token is not the one of this run")
+        return "local"
 
     async def _report(self, request: Request) -> Response:
         running = self._running.get(request.path_params["identity"])

@@ -1,0 +1,1 @@
+"""The commands ``qonverge`` and ``kubectl qonverge``."""

@@ -1,0 +1,94 @@
+"""The command line: parsing and exit codes. Each command imports what it needs when it runs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from qonverge import __version__
+
+COMPLETED, FAILED, USAGE = 0, 1, 2
+
+
+class _Group(click.Group):
+    """No traceback reaches a person: what was not foreseen is said in a sentence, with where to report it."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except (click.exceptions.Exit, click.ClickException, click.Abort):
+            raise
+        except KeyboardInterrupt:
+            click.echo("interrupted: what ran was cancelled", err=True)
+            ctx.exit(130)
+        except BrokenPipeError:
+            ctx.exit(FAILED)
+        except ModuleNotFoundError as error:
+            click.echo(f'error: {error.name} is not installed: pip install "qonverge[local]"', err=True)
+            ctx.exit(USAGE)
+        except Exception as error:
+            click.echo(f"error: {type(error).__name__}: {error} (unforeseen: please report it)", err=True)
+            ctx.exit(FAILED)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    """Run hybrid quantum-classical jobs: here on a laptop, and in Kubernetes from the same manifests."""
+
+
+@cli.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option("-o", "--output", type=click.Choice(["json", "yaml"]), help="Print the jobs with their status.")
+@click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Write the histogram to a picture.")
+@click.option("-q", "--quiet", is_flag=True, help="Print no progress.")
+def run(files: tuple[str, ...], output: str | None, plot: Path | None, quiet: bool) -> None:
+    """Run every HybridJob of the manifests without a cluster; FILE is - for standard input.
+
+    Exit status: 0 when every job completed, 1 when one did not, 2 when a manifest cannot be used.
+    """
+    from qonverge.cli.run import run_files
+    from qonverge.local.manifests import ManifestError
+
+    try:
+        completed = run_files(files, output=output, plot=plot, quiet=quiet)
+    except ManifestError as error:
+        _refuse(error.problems)
+    sys.exit(COMPLETED if completed else FAILED)
+
+
+@cli.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+def validate(files: tuple[str, ...]) -> None:
+    """Check manifests, and the circuits in them, without running anything."""
+    from qonverge.cli.validate import validate_files
+    from qonverge.local.manifests import ManifestError
+
+    try:
+        lines = validate_files(files)
+    except ManifestError as error:
+        _refuse(error.problems)
+    for line in lines:
+        click.echo(line)
+
+
+@cli.command()
+@click.option("-o", "--output", type=click.Choice(["json"]), help="Print as JSON.")
+def version(output: str | None) -> None:
+    """Print the version."""
+    click.echo(json.dumps({"version": __version__}) if output else f"qonverge {__version__}")
+
+
+def _refuse(problems: list[str]) -> NoReturn:
+    for problem in problems:
+        click.echo(f"error: {problem}", err=True)
+    sys.exit(USAGE)
+
+
+def main() -> None:
+    """Run the command under the name that it was called by."""
+    called = Path(sys.argv[0]).name
+    cli(prog_name="kubectl qonverge" if called.startswith("kubectl-") else "qonverge")

@@ -1,0 +1,46 @@
+"""``qonverge validate``."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from qonverge.circuits import InvalidProgram
+from qonverge.circuits.isolated import Checker
+from qonverge.local.manifests import ManifestError, Manifests, read
+
+
+def validate_files(files: Sequence[str]) -> list[str]:
+    """Return a line for each object that is good.
+
+    Raises:
+        ManifestError: listing every problem.
+    """
+    manifests = read(files)
+    return asyncio.run(_validate(manifests))
+
+
+async def _validate(manifests: Manifests) -> list[str]:
+    checker, problems = Checker(), []
+    lines = [f"quantumbackend/{backend.metadata.name}: valid" for backend in manifests.backends]
+    try:
+        for job in manifests.jobs:
+            name = f"hybridjob/{job.metadata.name}"
+            program = job.spec.program.circuit
+            try:
+                text = manifests.text(job)
+                if program is None:
+                    lines.append(f"{name}: valid")
+                    continue
+                analysis = (await checker.check(text, program.parameters, program.observables)).analysis
+                lines.append(
+                    f"{name}: valid; {analysis.num_qubits} qubits, depth {analysis.depth}, "
+                    f"{analysis.two_qubit_gates} two-qubit gates{', Clifford' if analysis.clifford else ''}"
+                )
+            except (InvalidProgram, LookupError) as error:
+                problems.append(f"{name}: {error.args[0] if isinstance(error, LookupError) else error}")
+    finally:
+        await checker.close()
+    if problems:
+        raise ManifestError(problems)
+    return lines

@@ -1,0 +1,243 @@
+"""Jobs on embedded engines, one after the other."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from qonverge import __version__
+from qonverge.api import HybridJob, HybridJobStatus, QuantumBackend
+from qonverge.api.job import Provenance, Result
+from qonverge.backend.config import EngineConfig, available_cpus, available_memory
+from qonverge.backend.engine import Engine
+from qonverge.circuits import InvalidProgram
+from qonverge.circuits.isolated import Checker
+from qonverge.lifecycle import circuit as circuits
+from qonverge.lifecycle import transitions
+from qonverge.local.manifests import Manifests
+from qonverge.local.programs import ProgramHost
+from qonverge.scheduling import Backend, Needs, Snapshot, place
+from qonverge.wire.errors import WireError
+
+DEFAULT_BACKEND = QuantumBackend.model_validate(
+    {"metadata": {"name": "local"}, "spec": {"simulator": {}, "access": {"namespaces": {"from": "All"}}}}
+)
+
+
+@dataclass(slots=True)
+class Observer:
+    """Who is told what happens."""
+
+    on_status: Callable[[HybridJob], None]
+    on_line: Callable[[HybridJob, str], None]
+
+
+class LocalRunner:
+    """Runs the jobs of some manifests; engines start when a job is placed on them."""
+
+    def __init__(self, manifests: Manifests, observer: Observer, clock: Callable[[], float] = time.time) -> None:
+        """``clock`` gives Unix seconds."""
+        self._manifests = manifests
+        self._observer = observer
+        self._clock = clock
+        self._backends = {
+            f"{backend.metadata.namespace}/{backend.metadata.name}": backend
+            for backend in manifests.backends or [DEFAULT_BACKEND]
+        }
+        self._engines: dict[str, Engine] = {}
+        self._checker = Checker()
+        self._cleanup = contextlib.AsyncExitStack()
+
+    @contextlib.asynccontextmanager
+    async def started(self) -> AsyncIterator[LocalRunner]:
+        """Hold the engines until the end of the block."""
+        async with self._cleanup:
+            self._cleanup.push_async_callback(self._checker.close)
+            yield self
+
+    async def run(self, job: HybridJob) -> HybridJob:
+        """Run a job to its end and return it with its status."""
+        run = _Run(job, self._observer, self._clock)
+        if job.spec.suspend:
+            run.move("Suspended", "Suspended", "the job is suspended: set spec.suspend to false to run it")
+            return run.job
+        try:
+            async with asyncio.timeout(job.spec.active_deadline_seconds):
+                await self._attempts(run)
+        except TimeoutError:
+            limit = job.spec.active_deadline_seconds
+            run.fail("DeadlineExceeded", f"the job did not end within activeDeadlineSeconds, {limit} s")
+        except (InvalidProgram, LookupError) as error:
+            run.fail("InvalidProgram", str(error.args[0] if isinstance(error, LookupError) else error))
+        return run.job
+
+    async def _attempts(self, run: _Run) -> None:
+        job = run.job
+        text = self._manifests.text(job)
+        program = job.spec.program.circuit
+        checked = None
+        if program is not None:
+            checked = await self._checker.check(text, program.parameters, program.observables)
+        key = self._place(run, None if checked is None else circuits.needs(job, checked))
+        if key is None:
+            return
+        engine = await self._engine(key)
+        for attempt in range(1, job.spec.retry_policy.max_attempts + 1):
+            run.start(attempt)
+            if checked is None:
+                await self._program(run, engine, text)
+                return
+            identity = f"{job.metadata.namespace}-{job.metadata.name}-{attempt}-{id(run)}"
+            engine.submit(circuits.task(job, checked, identity))
+            try:
+                result = await engine.wait(identity, float("inf"))
+            except asyncio.CancelledError:
+                await engine.cancel(identity)
+                raise
+            if result.error is None:
+                outcome = circuits.outcome(result)
+                run.complete(result=outcome, provenance=circuits.provenance(text, result))
+                return
+            if not result.error.retryable:
+                run.fail(circuits.failure_reason(result.error), result.error.message)
+                return
+            run.lost = result.error
+        assert run.lost is not None
+        run.fail(run.lost.code, f"after {job.spec.retry_policy.max_attempts} attempts: {run.lost.message}")
+
+    def _place(self, run: _Run, needs: Needs | None) -> str | None:
+        now = self._clock()
+        snapshot = Snapshot(
+            (circuits.waiting(run.job, now, needs),),
+            tuple(self._seen(backend) for backend in self._backends.values()),
+            now,
+        )
+        (decision,) = place(snapshot)
+        if decision.backend is None:
+            # Nothing can come to join the backends that there are, so waiting would be for ever.
+            run.fail("Unschedulable", decision.reason)
+            return None
+        label = decision.backend.label_for(run.job.metadata.namespace)
+        run.move("Placed", "Placed", decision.reason, backend=label, placement=decision.reason, placed_at=run.stamp())
+        return decision.backend.key
+
+    def _seen(self, backend: QuantumBackend) -> Backend:
+        spec, metadata = backend.spec, backend.metadata
+        assert spec.simulator is not None
+        engine = self._engines.get(f"{metadata.namespace}/{metadata.name}")
+        info = engine.info() if engine is not None else None
+        return Backend(
+            name=metadata.name,
+            namespace=metadata.namespace,
+            admits_all_namespaces=spec.access.namespaces.from_ == "All",
+            labels=metadata.labels,
+            method=spec.simulator.method,
+            serving=spec.replicas > 0,
+            not_serving_reason="spec.replicas is 0",
+            load=(info.queued + info.running) / info.workers if info else 0.0,
+            max_qubits=spec.capacity.max_qubits,
+            max_shots=spec.capacity.max_shots,
+            memory_bytes=_config(backend).circuit_bytes,
+        )
+
+    async def _engine(self, key: str) -> Engine:
+        if key not in self._engines:
+            engine = self._engines[key] = Engine(_config(self._backends[key]))
+            self._cleanup.push_async_callback(engine.close)
+            await engine.start()
+        return self._engines[key]
+
+    async def _program(self, run: _Run, engine: Engine, source: str) -> None:
+        host = ProgramHost(engine, self._checker)
+        async with host.serving():
+            ended = await host.run(
+                run.job, source, on_line=lambda line: self._observer.on_line(run.job, line), on_report=run.report
+            )
+        fields: dict[str, Any] = {
+            "exit_code": ended.exit_code,
+            "log": ended.log or None,
+            "result": Result(value=ended.result) if ended.has_result else None,
+            "provenance": Provenance(
+                program_digest=circuits.program_digest(source),
+                qonverge_version=__version__,
+                engine=engine.info().engine,
+                seed=run.job.spec.seed,
+            ),
+        }
+        if ended.exit_code == 0:
+            run.complete(**fields)
+        else:
+            run.fail("ProgramFailed", _exit_sentence(ended.exit_code), **fields)
+
+
+class _Run:
+    """One job on its way, and who watches it."""
+
+    def __init__(self, job: HybridJob, observer: Observer, clock: Callable[[], float]) -> None:
+        self.job = job.model_copy(update={"status": HybridJobStatus()})
+        self.lost: WireError | None = None
+        self._observer = observer
+        self._clock = clock
+
+    def stamp(self) -> str:
+        return transitions.timestamp(self._clock())
+
+    def move(self, state: Any, reason: str, message: str, **fields: Any) -> None:
+        self._set(
+            transitions.move(
+                self.job.status, state, reason=reason, message=message, now=self._clock(), generation=0, **fields
+            )
+        )
+
+    def start(self, attempt: int) -> None:
+        self.move("Running", "Running", f"attempt {attempt}", attempts=attempt, started_at=self.stamp())
+
+    def complete(self, **fields: Any) -> None:
+        message = f"completed on {self.job.status.backend}"
+        self._set(transitions.complete(self.job.status, now=self._clock(), generation=0, message=message, **fields))
+
+    def fail(self, reason: str, message: str, **fields: Any) -> None:
+        status = self.job.status
+        self._set(transitions.fail(status, reason=reason, message=message, now=self._clock(), generation=0, **fields))
+
+    def report(self, report: dict[str, Any]) -> None:
+        """Take a program's report of its progress and metrics."""
+        changed: dict[str, Any] = {}
+        if "progress" in report:
+            changed["progress"] = f"{report['progress']:.0%}"
+        if report.get("metrics"):
+            changed["metrics"] = {**(self.job.status.metrics or {}), **report["metrics"]}
+        if changed:
+            self._set(self.job.status.model_copy(update=changed))
+
+    def _set(self, status: HybridJobStatus) -> None:
+        self.job = self.job.model_copy(update={"status": status})
+        self._observer.on_status(self.job)
+
+
+def _config(backend: QuantumBackend) -> EngineConfig:
+    simulator, capacity = backend.spec.simulator, backend.spec.capacity
+    assert simulator is not None
+    cpus = available_cpus()
+    return EngineConfig(
+        provider=simulator.engine,
+        method=simulator.method,
+        concurrency=capacity.concurrency or cpus,
+        cpus=cpus,
+        # A laptop's owner wants to go on working.
+        memory_bytes=available_memory() * 3 // 4,
+        queue_limit=capacity.queue_limit,
+        max_shots=capacity.max_shots,
+        max_qubits=capacity.max_qubits,
+        seed=simulator.seed,
+    )
+
+
+def _exit_sentence(code: int) -> str:
+    if code < 0:
+        return f"the program was ended by signal {-code}"
+    return f"the program ended with exit code {code}; its last lines are in status.log"
