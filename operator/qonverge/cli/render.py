@@ -43,7 +43,7 @@ def expectations(job: HybridJob) -> RenderableType:
     rows = zip(circuit.observables, result.expectation_values or [], result.standard_errors or [], strict=True)
     for observable, value, error in rows:
         name = observable if isinstance(observable, str) else _sum(observable)
-        table.add_row(Text(f"<{name}>", style="bold"), f"{value:+.6f}", f"± {error:.6f}" if error else "exact")
+        table.add_row(Text(f"<{name}>", style="bold"), f"{value:+.6f}", f"± {error:.6f}" if result.shots else "exact")
     return table
 
 

@@ -94,7 +94,17 @@ def _print(jobs: list[HybridJob], output: str) -> None:
         json.dump(value, sys.stdout, indent=2)
         sys.stdout.write("\n")
     else:
-        yaml.safe_dump(value, sys.stdout, sort_keys=False, allow_unicode=True)
+        yaml.dump(value, sys.stdout, Dumper=_Literal, sort_keys=False, allow_unicode=True, width=120)
+
+
+class _Literal(yaml.SafeDumper):
+    """Keeps programs readable: texts of several lines stay as they are."""
+
+    def represent_str(self, data: str) -> yaml.ScalarNode:
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style="|" if "\n" in data else None)
+
+
+_Literal.add_representer(str, _Literal.represent_str)
 
 
 def _plot(jobs: list[HybridJob], path: Path) -> None:

@@ -1,0 +1,66 @@
+# Everything that a person or a pipeline does with this repository. `make help` lists the targets.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := .venv-demo
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types imports test-unit test-integration test-e2e docs generate lock bench clean
+
+help: ## List the targets
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
+
+# One environment each for users and developers; the stamps hold until the locked versions or the metadata change.
+define install
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else 0'
+	$(PYTHON) -m venv $(1)
+	$(1)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $(2)
+	$(1)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+endef
+
+$(DEMO)/.installed: requirements/demo.txt pyproject.toml
+	$(call install,$(DEMO),requirements/demo.txt)
+
+$(VENV)/.installed: requirements/dev.txt pyproject.toml
+	$(call install,$(VENV),requirements/dev.txt)
+
+demo: $(DEMO)/.installed ## Install what is needed and run two examples without a cluster
+	$(DEMO)/bin/qonverge run examples/bell.yaml examples/vqe-h2.yaml
+
+test: lint types imports docs ## Run every check; ends with the test runner's summary
+	$(BIN)/pytest tests e2e
+
+lint: $(VENV)/.installed ## Check style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed ## Check types
+	$(BIN)/mypy
+
+imports: $(VENV)/.installed ## Check that imports point downwards
+	$(BIN)/lint-imports
+
+test-unit: $(VENV)/.installed ## Run the unit tests, under a minute
+	$(BIN)/pytest tests/unit
+
+test-integration: $(VENV)/.installed ## Run the tests that start servers
+	$(BIN)/pytest tests/integration
+
+docs: $(VENV)/.installed ## Build the documentation, with strict links
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+generate: $(VENV)/.installed ## Generate the CustomResourceDefinitions from the models
+	$(BIN)/python -m qonverge.api.schema crds charts/qonverge/crds
+
+LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-header --quiet pyproject.toml
+lock: $(VENV)/.installed ## Lock the versions of all dependencies
+	$(LOCK) --extra all --group dev -o requirements/dev.txt
+	$(LOCK) --extra local --group build -c requirements/dev.txt -o requirements/demo.txt
+
+bench: $(VENV)/.installed ## Measure a backend beside in-process Aer
+	$(BIN)/python -m bench.backend --json bench/results/backend.json
+
+clean: ## Remove what the targets made
+	rm -rf $(VENV) $(DEMO) site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
