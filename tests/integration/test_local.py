@@ -1,0 +1,199 @@
+"""``qonverge run`` as a person runs it: a process, real engines, real programs."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+HEADER = 'OPENQASM 3.0;\ninclude "stdgates.inc";\n'
+
+
+def run(*arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from qonverge.cli.main import main; main()", *arguments]
+    return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, timeout=300, cwd=ROOT)
+
+
+def manifest(program: dict[str, Any], kind: str = "HybridJob", name: str = "job", **spec: Any) -> str:
+    body = {"spec": {"program": program, **spec}} if kind == "HybridJob" else {"spec": program}
+    return yaml.safe_dump({"apiVersion": "qonverge.io/v1alpha1", "kind": kind, "metadata": {"name": name}, **body})
+
+
+def status(*documents: str, code: int) -> dict[str, Any]:
+    done = run("run", "-o", "json", "-", stdin="---\n".join(documents))
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr or "program" in documents[0]
+    value: dict[str, Any] = json.loads(done.stdout)["status"]
+    return value
+
+
+def python(source: str) -> dict[str, Any]:
+    return {"python": {"source": source}}
+
+
+def circuit(text: str, **more: Any) -> dict[str, Any]:
+    return {"circuit": {"openqasm": HEADER + text, **more}}
+
+
+BELL = "qubit[2] q; bit[2] c; h q[0]; cx q[0], q[1]; c = measure q;"
+
+
+def test_the_two_examples_of_the_demo(tmp_path: Path) -> None:
+    picture = tmp_path / "bell.png"
+    done = run("run", "--plot", str(picture), "examples/bell.yaml", "examples/vqe-h2.yaml")
+    assert done.returncode == 0, done.stderr
+    assert "placed: local is the only candidate" in done.stdout
+    assert "█" in done.stdout
+    assert "chemical accuracy is 1.6 mHa" in done.stdout
+    assert "vqe-h2 completed in" in done.stdout
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_vqe_energy_reaches_the_status() -> None:
+    done = run("run", "-q", "-o", "yaml", "examples/vqe-h2.yaml")
+    value = yaml.safe_load(done.stdout)["status"]["result"]["value"]
+    assert abs(value["energy"] - value["exact"]) < 1.6e-3
+    assert value["exact"] == pytest.approx(-1.857275, abs=1e-6)
+
+
+def test_the_same_seed_gives_the_same_counts() -> None:
+    first = status(manifest(circuit(BELL), seed=5, shots=2000), code=0)
+    again = status(manifest(circuit(BELL), seed=5, shots=2000), code=0)
+    assert first["result"] == again["result"]
+    assert sum(first["result"]["counts"].values()) == 2000
+    assert set(first["result"]["counts"]) == {"00", "11"}
+
+
+def test_expectation_values() -> None:
+    text = "input float theta; qubit[2] q; ry(theta) q[0]; cx q[0], q[1];"
+    program = circuit(text, parameters={"theta": 0.3}, observables=["ZZ", {"IZ": 2.0, "XX": 1.0}])
+    exact = status(manifest(program), code=0)["result"]
+    assert exact["expectationValues"] == pytest.approx([1.0, 2 * 0.955336 + 0.295520], abs=1e-5)
+    assert exact["standardErrors"] == [0.0, 0.0]
+    sampled = status(manifest(program, precision=0.02, seed=3), code=0)["result"]
+    for value, error, true in zip(
+        sampled["expectationValues"], sampled["standardErrors"], exact["expectationValues"], strict=True
+    ):
+        assert error <= 0.02
+        assert abs(value - true) <= 5 * max(error, 1e-9)
+
+
+def test_a_bad_program_fails_with_its_place() -> None:
+    ended = status(manifest(circuit("qubit q\nh q;")), code=1)
+    assert (ended["state"], ended["reason"]) == ("Failed", "InvalidProgram")
+    assert ended["message"] == "line 4, column 1: unexpected 'h'; expected ';'"
+    assert "attempts" not in ended
+
+
+def test_a_circuit_that_cannot_fit_is_refused_with_the_numbers() -> None:
+    wide = circuit("qubit[60] q; bit c; ry(0.1) q; c = measure q[0];")
+    ended = status(manifest(wide), code=1)
+    assert ended["reason"] == "Unschedulable"
+    assert "statevector of 60 qubits needs 16 EiB" in ended["message"]
+
+
+def test_a_program_that_fails_keeps_its_code_and_last_lines() -> None:
+    ended = status(manifest(python("print('before')\nimport sys\nsys.exit(3)")), code=1)
+    assert (ended["reason"], ended["exitCode"], ended["log"]) == ("ProgramFailed", 3, "before")
+
+
+def test_a_program_that_prints_a_hundred_megabytes() -> None:
+    source = "for n in range(1_000_000): print('x' * 100)\nprint('the end')\nraise ValueError('so')"
+    ended = status(manifest(python(source)), code=1)
+    assert "the end" in ended["log"]
+    assert ended["log"].endswith("ValueError: so")
+    assert len(ended["log"]) <= 4000
+
+
+def test_arguments_results_and_metrics_of_a_program() -> None:
+    source = (
+        "import sys, numpy as np\nfrom qonverge.client import report, result\n"
+        "for n in range(1000): report(progress=n / 1000, step=n)\n"
+        "result({'args': sys.argv[1:], 'array': np.arange(3)})\n"
+    )
+    ended = status(manifest({"python": {"source": source, "args": ["a", "b c"]}}), code=0)
+    assert ended["result"]["value"] == {"args": ["a", "b c"], "array": [0, 1, 2]}
+    assert ended["metrics"] == {"step": 999.0}
+
+
+def test_a_deadline_ends_a_program() -> None:
+    ended = status(manifest(python("import time; time.sleep(600)"), activeDeadlineSeconds=4), code=1)
+    assert ended["reason"] == "DeadlineExceeded"
+
+
+def test_a_suspended_job_is_not_run() -> None:
+    assert status(manifest(python("raise SystemExit(9)"), suspend=True), code=1)["state"] == "Suspended"
+
+
+def test_backends_of_the_file_are_used_and_named() -> None:
+    backend = manifest({"simulator": {"method": "DensityMatrix", "seed": 4}}, kind="QuantumBackend", name="dm")
+    ended = status(manifest(circuit(BELL)), backend, code=0)
+    assert ended["backend"] == "dm"
+    assert ended["provenance"]["method"] == "density_matrix"
+    assert ended["provenance"]["seed"] == 4
+    assert status(manifest(circuit(BELL), backend={"name": "x"}), backend, code=1)["message"] == (
+        "waiting for a QuantumBackend named x; there are dm"
+    )
+
+
+def test_a_worker_that_dies_is_replaced_and_the_job_runs_again() -> None:
+    layers = "".join(f"rx(0.3) q[{n}]; cx q[{n}], q[{(n + 1) % 22}];" for n in range(22)) * 12
+    text = manifest(circuit(f"qubit[22] q; bit[22] c; {layers} c = measure q;"), shots=10)
+    command = [sys.executable, "-c", "from qonverge.cli.main import main; main()", "run", "-o", "json", "-"]
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdin is not None
+    assert process.stderr is not None
+    process.stdin.write(text)
+    process.stdin.close()
+    process.stdin = None
+    while "running on" not in process.stderr.readline():
+        pass
+    victim = busiest_worker(process.pid)
+    os.kill(victim, signal.SIGKILL)
+    out, _ = process.communicate(timeout=300)
+    ended = json.loads(out)["status"]
+    assert process.returncode == 0
+    assert ended["attempts"] == 2
+
+
+def busiest_worker(parent: int) -> int:
+    """Return the worker that runs the circuit: the one that comes to use a CPU."""
+    workers = [p for p in psutil.Process(parent).children() if "qonverge.backend.worker" in p.cmdline()]
+    before = {p.pid: p.cpu_times().user for p in workers}
+    while True:
+        for process in workers:
+            if process.cpu_times().user - before[process.pid] > 0.3:
+                return process.pid
+
+
+def test_an_interrupt_cancels_and_leaves_nothing_behind() -> None:
+    command = [sys.executable, "-c", "from qonverge.cli.main import main; main()", "run", "-"]
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(manifest(python("import time; print('started', flush=True); time.sleep(600)")))
+    process.stdin.close()
+    process.stdin = None
+    while "started" not in process.stdout.readline():
+        pass
+    children = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    gone, alive = psutil.wait_procs(children, timeout=20)
+    assert not alive
+    assert gone

@@ -1,0 +1,105 @@
+"""The resource types and what is generated from them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from qonverge.api import HybridJob, QuantumBackend
+from qonverge.api.base import LabelSelector
+from qonverge.api.schema import custom_resource_definitions, render
+
+ROOT = Path(__file__).parents[2]
+BELL = {"circuit": {"openqasm": "OPENQASM 3.0;"}}
+
+
+def job(**spec: Any) -> HybridJob:
+    return HybridJob.model_validate({"metadata": {"name": "j"}, "spec": {"program": BELL, **spec}})
+
+
+@pytest.mark.parametrize("folder", ["crds", "charts/qonverge/crds"])
+def test_committed_definitions_are_the_models(folder: str) -> None:
+    committed = {path.name: path.read_text() for path in (ROOT / folder).glob("*.yaml")}
+    assert committed == render(), "run `make generate`"
+
+
+def test_every_field_is_described() -> None:
+    def walk(schema: dict[str, Any], path: str) -> list[str]:
+        missing = []
+        for name, value in schema.get("properties", {}).items():
+            if "description" not in value and path:
+                missing.append(f"{path}.{name}")
+            missing += walk(value, f"{path}.{name}") + walk(value.get("items", {}), f"{path}.{name}[]")
+        return missing
+
+    for crd in custom_resource_definitions().values():
+        properties = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
+        assert walk(properties["spec"], "spec") == []
+        assert walk(properties["status"], "status") == []
+
+
+def test_schemas_are_structural() -> None:
+    """No references, unions or titles are left, which the API server would refuse."""
+
+    def walk(node: Any) -> None:
+        if isinstance(node, dict):
+            assert not node.keys() & {"$ref", "anyOf", "allOf", "title", "const", "$defs"}
+            for value in node.values():
+                walk(value)
+        elif isinstance(node, list):
+            for value in node:
+                walk(value)
+
+    for crd in custom_resource_definitions().values():
+        walk(crd["spec"]["versions"][0]["schema"])
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ({"program": {}}, "program: set exactly one of circuit, python"),
+        ({"program": {**BELL, "python": {"source": "x"}}}, "program: set exactly one of circuit, python"),
+        ({"program": {"circuit": {}}}, "program.circuit: set exactly one of openqasm, configMapKeyRef"),
+        ({"shots": 10, "precision": 0.1}, "set shots or precision, not both"),
+        ({"precision": 0.1}, "precision is about expectation values"),
+        ({"shots": 0}, "greater than or equal to 1"),
+        ({"backend": {}}, "backend: set exactly one of name, selector"),
+        ({"shotz": 1}, "Extra inputs are not permitted"),
+    ],
+)
+def test_bad_jobs_are_refused(spec: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message.replace(".", r"\.")):
+        job(**spec)
+
+
+def test_a_job_keeps_what_was_given() -> None:
+    given = {"shots": 7, "program": {"circuit": {"openqasm": "x", "observables": ["ZZ", {"XX": 0.5}]}}}
+    assert job(**given).to_dict()["spec"] == given
+
+
+def test_a_backend_admits_its_own_namespace_only_unless_told() -> None:
+    metadata = {"name": "b", "namespace": "lab"}
+    own = QuantumBackend.model_validate({"metadata": metadata, "spec": {"simulator": {}}})
+    assert own.admits("lab")
+    assert not own.admits("chem")
+    access = {"namespaces": {"from": "All"}}
+    shared = QuantumBackend.model_validate({"metadata": metadata, "spec": {"simulator": {}, "access": access}})
+    assert shared.admits("chem")
+
+
+@pytest.mark.parametrize(
+    ("requirement", "matches"),
+    [
+        ({"key": "tier", "operator": "In", "values": ["edge"]}, True),
+        ({"key": "tier", "operator": "NotIn", "values": ["edge"]}, False),
+        ({"key": "tier", "operator": "Exists"}, True),
+        ({"key": "tier", "operator": "DoesNotExist"}, False),
+    ],
+)
+def test_selectors(requirement: dict[str, Any], matches: bool) -> None:
+    selector = LabelSelector.model_validate({"matchLabels": {"a": "b"}, "matchExpressions": [requirement]})
+    assert selector.matches({"a": "b", "tier": "edge"}) is matches
+    assert not selector.matches({"tier": "edge"})

@@ -1,0 +1,108 @@
+"""What travels, and what is refused on arrival."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgpack
+import numpy as np
+import pytest
+
+from qonverge.wire import PubResult, Task, TaskResult, WireError
+from qonverge.wire.codec import pack, unpack
+from qonverge.wire.errors import InvalidTask, Unauthorized, UnknownCircuit
+from qonverge.wire.messages import Pub
+from qonverge.wire.tokens import Signer, Verifier, generate_private_key, public_key
+
+
+def test_a_task_arrives_as_it_was_sent() -> None:
+    pub = Pub("d", {"a": np.array([0.1, 0.2])}, 100, None, ((("ZZ", 1.0),),), np.array([[0, 0]], dtype=np.int32))
+    task = Task("t", (pub,), {"d": b"qpy"}, 7, True)
+    arrived = Task.from_dict(unpack(pack(task.to_dict())))
+    assert pack(arrived.to_dict()) == pack(task.to_dict())
+    assert arrived.pubs[0].sets == 2
+
+
+def test_a_result_arrives_as_it_was_sent() -> None:
+    bits = np.arange(6, dtype=np.uint8).reshape(1, 3, 2)
+    result = TaskResult(
+        "t",
+        "Failed",
+        (PubResult(({"00": 3},), {"c": (9, bits)}, shots=3, method="statevector"),),
+        UnknownCircuit("no", missing=["x"]),
+        "Aer 1",
+        3,
+        0.1,
+        0.2,
+    )
+    arrived = TaskResult.from_dict(unpack(pack(result.to_dict())))
+    assert isinstance(arrived.error, UnknownCircuit)
+    assert arrived.error.missing == ["x"]
+    assert (arrived.results[0].registers["c"][1] == bits).all()
+    assert arrived.results[0].counts == ({"00": 3},)
+
+
+GOOD: dict[str, Any] = {"circuit": "d"}
+
+
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [
+        ([], "a task is an object"),
+        ({"id": "", "pubs": [GOOD]}, "id must be a text"),
+        ({"id": "t", "pubs": []}, "has no pubs"),
+        ({"id": "t", "pubs": [{}]}, "a circuit digest"),
+        ({"id": "t", "pubs": [{**GOOD, "shots": 0}]}, "shots is 0"),
+        ({"id": "t", "pubs": [{**GOOD, "precision": 2}]}, "precision is 2"),
+        ({"id": "t", "pubs": [{**GOOD, "parameters": {"a": [float("nan")]}}]}, "parameter a has values that are NaN"),
+        ({"id": "t", "pubs": [{**GOOD, "parameters": {"a": [1], "b": [1, 2]}}]}, "the same number of values"),
+        ({"id": "t", "pubs": [{**GOOD, "observables": [[["Z", float("inf")]]]}]}, "coefficient that is NaN"),
+        ({"id": "t", "pubs": [GOOD], "seed": -1}, "seed is -1"),
+        ({"id": "t", "pubs": [GOOD], "circuits": {"d": "text"}}, "digests to QPY bytes"),
+    ],
+)
+def test_bad_tasks_are_refused(task: Any, message: str) -> None:
+    with pytest.raises(InvalidTask, match=message):
+        Task.from_dict(task)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"\xc1",
+        b"junk" * 100,
+        msgpack.packb(msgpack.ExtType(1, msgpack.packb(("|O", (1,))) + b"12345678")),
+        msgpack.packb(msgpack.ExtType(1, msgpack.packb(("<f8", (10**12,))) + b"12345678")),
+        msgpack.packb(msgpack.ExtType(9, b"")),
+        b"\x91" * 2000 + b"\x01",
+    ],
+)
+def test_hostile_bodies_are_refused(body: bytes) -> None:
+    with pytest.raises(ValueError, match="not a message"):
+        unpack(body)
+
+
+def test_an_error_of_an_unknown_kind_is_still_an_error() -> None:
+    assert str(WireError.from_dict({"code": "New", "message": "of tomorrow"})) == "of tomorrow"
+
+
+def test_tokens() -> None:
+    key = generate_private_key()
+    signer, now = Signer(key), [1000.0]
+    token = signer.sign(audience="lab/aer", subject="chem/bell", now=4_000_000_000.0, ttl=60)
+    verifier = Verifier(public_key(key), "lab/aer", lambda: now[0])
+    assert verifier.verify(token) == "chem/bell"
+    now[0] = 4_000_000_061.0
+    with pytest.raises(Unauthorized, match="has expired"):
+        verifier.verify(token)
+    now[0] = 2000.0
+    for bad, message in [
+        (None, "bearer token is needed"),
+        ("x.y.z", "not valid"),
+        (signer.sign(audience="lab/other", subject="s", now=4e9, ttl=60), "for another service"),
+        (signer.sign(audience="lab/aer", subject="s", now=1000.0, ttl=60), "has expired"),
+        (Signer(generate_private_key()).sign(audience="lab/aer", subject="s", now=4e9, ttl=60), "not valid"),
+    ]:
+        with pytest.raises(Unauthorized, match=message):
+            verifier.verify(bad)
