@@ -10,7 +10,6 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 import uvicorn
 
@@ -40,7 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     option("memory-limit", int, None, "bytes for all processes together; default: the cgroup's limit")
     option("listen", str, "127.0.0.1:8080", "address and port")
     option("audience", str, None, "audience that tokens must name")
-    option("public-key-file", str, None, "operator's public key (PEM); without it no token is asked for")
+    option("public-key", str, None, "operator's public key (PEM text); without it no token is asked for")
     option("grace", float, 25.0, "seconds to drain before leaving")
     return parser
 
@@ -110,7 +109,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
         asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     try:
-        public_key = Path(arguments.public_key_file).read_bytes() if arguments.public_key_file else None
+        public_key = arguments.public_key.encode() if arguments.public_key else None
         asyncio.run(serve(arguments, public_key))
     except (OSError, LookupError, RuntimeError) as error:
         sys.exit(f"qonverge.backend: {error}")

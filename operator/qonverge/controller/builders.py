@@ -1,0 +1,225 @@
+"""Desired objects, pure: a resource in, manifests out."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from qonverge.api import HybridJob, QuantumBackend
+from qonverge.controller.settings import Settings
+
+BACKEND_LABEL = "qonverge.io/backend"
+JOB_LABEL = "qonverge.io/job"
+PORT = 8080
+PORT_NAME = "tasks"
+GRACE_SECONDS = 30
+_MANAGED = {"app.kubernetes.io/managed-by": "qonverge"}
+_NAME_LIMIT = 63
+
+_CONTAINER_SECURITY = {
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "capabilities": {"drop": ["ALL"]},
+}
+_POD_SECURITY = {"runAsNonRoot": True, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}}
+
+
+def child_name(prefix: str, suffix: str) -> str:
+    """Return ``prefix-suffix`` within the 63 characters of a label; a longer prefix ends in its digest."""
+    room = _NAME_LIMIT - len(suffix) - 1
+    if len(prefix) > room:
+        digest = hashlib.sha256(prefix.encode()).hexdigest()[:8]
+        prefix = f"{prefix[: room - 9].rstrip('-.')}-{digest}"
+    return f"{prefix.replace('.', '-')}-{suffix}"
+
+
+def _owner(resource: HybridJob | QuantumBackend) -> list[dict[str, Any]]:
+    return [
+        {
+            "apiVersion": resource.api_version,
+            "kind": resource.kind,
+            "name": resource.metadata.name,
+            "uid": resource.metadata.uid,
+            "controller": True,
+            "blockOwnerDeletion": False,
+        }
+    ]
+
+
+def backend_name(backend: QuantumBackend) -> str:
+    """Return the name of the backend's Deployment and Service."""
+    return child_name(backend.metadata.name, "qb")
+
+
+def backend_labels(backend: QuantumBackend) -> dict[str, str]:
+    """Return the labels that select the backend's pods."""
+    return {BACKEND_LABEL: backend_name(backend)}
+
+
+def backend_url(backend: QuantumBackend) -> str:
+    """Return where pods of the cluster reach the backend."""
+    return f"http://{backend_name(backend)}.{backend.metadata.namespace}.svc:{PORT}"
+
+
+def audience(backend: QuantumBackend) -> str:
+    """Return the audience of tokens for the backend."""
+    return f"{backend.metadata.namespace}/{backend.metadata.name}"
+
+
+def deployment(backend: QuantumBackend, settings: Settings, public_key: bytes) -> dict[str, Any]:
+    """Return the Deployment that serves a backend."""
+    spec, template = backend.spec, backend.spec.template
+    simulator, capacity = spec.simulator, spec.capacity
+    assert simulator is not None
+    options = {
+        "ENGINE": simulator.engine,
+        "METHOD": simulator.method,
+        "CONCURRENCY": capacity.concurrency,
+        "QUEUE_LIMIT": capacity.queue_limit,
+        "MAX_SHOTS": capacity.max_shots,
+        "MAX_QUBITS": capacity.max_qubits,
+        "SEED": simulator.seed,
+        "LISTEN": f"0.0.0.0:{PORT}",
+        "AUDIENCE": audience(backend),
+        "PUBLIC_KEY": public_key.decode(),
+        "GRACE": GRACE_SECONDS - 5,
+    }
+    environment = [{"name": f"QONVERGE_{name}", "value": str(v)} for name, v in options.items() if v is not None]
+    labels = {**template.labels, **backend_labels(backend), **_MANAGED}
+    container = {
+        "name": "backend",
+        "image": settings.backend_image,
+        "imagePullPolicy": settings.pull_policy,
+        "env": environment,
+        "ports": [{"name": PORT_NAME, "containerPort": PORT}],
+        "resources": template.resources.model_dump(mode="json", exclude_unset=True),
+        "securityContext": _CONTAINER_SECURITY,
+        "livenessProbe": {"httpGet": {"path": "/healthz", "port": PORT_NAME}, "periodSeconds": 10, "timeoutSeconds": 5},
+        "readinessProbe": {"httpGet": {"path": "/readyz", "port": PORT_NAME}, "periodSeconds": 2, "timeoutSeconds": 5},
+        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108 - the only writable place of the pod
+    }
+    pod: dict[str, Any] = {
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": GRACE_SECONDS,
+        "securityContext": _POD_SECURITY,
+        "containers": [container],
+        "volumes": [{"name": "tmp", "emptyDir": {"medium": "Memory", "sizeLimit": "64Mi"}}],
+    }
+    if template.node_selector:
+        pod["nodeSelector"] = template.node_selector
+    if template.tolerations:
+        pod["tolerations"] = [t.model_dump(by_alias=True, exclude_none=True) for t in template.tolerations]
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {
+            "name": backend_name(backend),
+            "namespace": backend.metadata.namespace,
+            "labels": {**backend_labels(backend), **_MANAGED},
+            "ownerReferences": _owner(backend),
+        },
+        "spec": {
+            "replicas": spec.replicas,
+            "selector": {"matchLabels": backend_labels(backend)},
+            "template": {"metadata": {"labels": labels, "annotations": template.annotations}, "spec": pod},
+        },
+    }
+
+
+def service(backend: QuantumBackend) -> dict[str, Any]:
+    """Return the Service in front of the backend's pods."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {
+            "name": backend_name(backend),
+            "namespace": backend.metadata.namespace,
+            "labels": {**backend_labels(backend), **_MANAGED},
+            "ownerReferences": _owner(backend),
+        },
+        "spec": {
+            "selector": backend_labels(backend),
+            "ports": [{"name": PORT_NAME, "port": PORT, "targetPort": PORT_NAME, "protocol": "TCP"}],
+        },
+    }
+
+
+def program_name(job: HybridJob, attempt: int) -> str:
+    """Return the name of the objects of one attempt at a program; another job of the same name has others."""
+    return child_name(job.metadata.name, f"{job.metadata.uid[:5]}-{attempt}")
+
+
+def program_objects(
+    job: HybridJob, backend: QuantumBackend, settings: Settings, *, attempt: int, source: str | None, token: str
+) -> list[dict[str, Any]]:
+    """Return the objects of one attempt at a program, in the order in which to apply them.
+
+    ``source`` is None where the job names a ConfigMap of its own.
+    """
+    name, spec = program_name(job, attempt), job.spec
+    python = spec.program.python
+    assert python is not None
+    labels = {JOB_LABEL: child_name(job.metadata.name, job.metadata.uid[:5]), **_MANAGED}
+    metadata = {"name": name, "namespace": job.metadata.namespace, "labels": labels, "ownerReferences": _owner(job)}
+    given = {
+        "BACKEND_URL": backend_url(backend),
+        "TOKEN_FILE": "/run/qonverge/token",
+        "REPORT_URL": f"{settings.report_url}/v1/jobs/{job.metadata.namespace}/{job.metadata.name}/report",
+        "JOB": f"{job.metadata.namespace}/{job.metadata.name}",
+        "SEED": spec.seed,
+        "SHOTS": spec.shots,
+        "PRECISION": spec.precision,
+    }
+    reference = python.config_map_key_ref
+    program = (
+        {"name": name, "key": "program.py"} if reference is None else {"name": reference.name, "key": reference.key}
+    )
+    container = {
+        "name": "program",
+        "image": python.image or settings.program_image,
+        "imagePullPolicy": settings.pull_policy,
+        "command": ["python3", "-m", "qonverge.client.run", "/program/program.py", *python.args],
+        "env": [{"name": f"QONVERGE_{key}", "value": str(value)} for key, value in given.items() if value is not None],
+        "resources": python.resources.model_dump(mode="json", exclude_unset=True),
+        "securityContext": _CONTAINER_SECURITY,
+        "volumeMounts": [
+            {"name": "program", "mountPath": "/program", "readOnly": True},
+            {"name": "token", "mountPath": "/run/qonverge", "readOnly": True},
+            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - the only writable place of the pod
+        ],
+    }
+    pod = {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "securityContext": {**_POD_SECURITY, "fsGroup": 65532},
+        "containers": [container],
+        "volumes": [
+            {
+                "name": "program",
+                "configMap": {"name": program["name"], "items": [{"key": program["key"], "path": "program.py"}]},
+            },
+            {"name": "token", "secret": {"secretName": name}},
+            {"name": "tmp", "emptyDir": {}},
+        ],
+    }
+    objects: list[dict[str, Any]] = [
+        {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": {"token": token}}
+    ]
+    if source is not None:
+        data = {"program.py": source}
+        objects.append({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data})
+    objects.append(
+        {
+            "apiVersion": "batch/v1",
+            "kind": "Job",
+            "metadata": metadata,
+            "spec": {
+                # Attempts are counted here, not by the Job controller, which cannot tell a lost node from a bug.
+                "backoffLimit": 0,
+                "template": {"metadata": {"labels": labels}, "spec": pod},
+            },
+        }
+    )
+    return objects

@@ -1,0 +1,105 @@
+"""Requests to backend pods."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from dataclasses import replace
+
+import aiohttp
+
+from qonverge.controller.state import Endpoint
+from qonverge.wire.codec import pack, unpack
+from qonverge.wire.errors import UnknownCircuit, WireError, WorkerLost
+from qonverge.wire.messages import BackendInfo, Task, TaskResult
+from qonverge.wire.tokens import OPERATOR_SUBJECT, Signer
+
+_MSGPACK = "application/msgpack"
+_POLL_SECONDS = 20
+_TOKEN_SECONDS = 600.0
+_KNOWN = 4096
+
+
+class PodLost(WorkerLost):
+    """The pod does not answer any more."""
+
+    code = "PodLost"
+
+
+class DataPlane:
+    """Sends tasks to pods over kept-open connections."""
+
+    def __init__(self, signer: Signer) -> None:
+        """``signer`` makes the tokens that pods ask for."""
+        self._signer = signer
+        self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60))
+        self._tokens: dict[str, tuple[str, float]] = {}
+        self._known: OrderedDict[tuple[str, str], None] = OrderedDict()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._session.close()
+
+    async def run(self, endpoint: Endpoint, audience: str, task: Task) -> TaskResult:
+        """Send a task and return its result.
+
+        Raises:
+            PodLost: the pod went away under it.
+            WireError: the pod refused it.
+        """
+        known = all((endpoint.pod, digest) in self._known for digest in task.circuits)
+        try:
+            return await self._run(endpoint, audience, replace(task, circuits={}) if known else task)
+        except UnknownCircuit:
+            return await self._run(endpoint, audience, task)
+        finally:
+            for digest in task.circuits:
+                self._known[endpoint.pod, digest] = None
+            while len(self._known) > _KNOWN:
+                self._known.popitem(last=False)
+
+    async def cancel(self, endpoint: Endpoint, audience: str, identity: str) -> None:
+        """End a task; one that has ended is none to cancel.
+
+        Raises:
+            PodLost: the pod does not answer, and so runs nothing.
+        """
+        await self._ask("DELETE", endpoint, audience, f"/v1/tasks/{identity}")
+
+    async def info(self, endpoint: Endpoint, audience: str) -> BackendInfo:
+        """Return what the pod says of itself."""
+        return BackendInfo.from_dict(await self._ask("GET", endpoint, audience, "/v1/backend"))
+
+    async def _run(self, endpoint: Endpoint, audience: str, task: Task) -> TaskResult:
+        path = f"/v1/tasks?wait={_POLL_SECONDS}"
+        answer = await self._ask("POST", endpoint, audience, path, pack(task.to_dict()))
+        while True:
+            if "state" not in answer:
+                raise WireError.from_dict(answer.get("error") or {"message": f"the pod answered {answer}"})
+            result = TaskResult.from_dict(answer)
+            if result.done:
+                return result
+            path = f"/v1/tasks/{task.id}?wait={_POLL_SECONDS}"
+            answer = await self._ask("GET", endpoint, audience, path)
+
+    async def _ask(
+        self, method: str, endpoint: Endpoint, audience: str, path: str, body: bytes | None = None
+    ) -> dict[str, object]:
+        headers = {"content-type": _MSGPACK, "accept": _MSGPACK, "authorization": f"Bearer {self._token(audience)}"}
+        timeout = aiohttp.ClientTimeout(total=_POLL_SECONDS + 15, sock_connect=5)
+        try:
+            async with self._session.request(
+                method, endpoint.url + path, data=body, headers=headers, timeout=timeout
+            ) as response:
+                answer: dict[str, object] = unpack(await response.read())
+                return answer
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            raise PodLost(f"the backend pod does not answer: {error or type(error).__name__}") from None
+
+    def _token(self, audience: str) -> str:
+        now = time.time()
+        known = self._tokens.get(audience)
+        if known is None or known[1] < now:
+            token = self._signer.sign(audience=audience, subject=OPERATOR_SUBJECT, now=now, ttl=_TOKEN_SECONDS)
+            known = self._tokens[audience] = (token, now + _TOKEN_SECONDS / 2)
+        return known[0]

@@ -1,0 +1,162 @@
+"""Requests to the API server: few, small, and without models where none are needed."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import aiohttp
+from kubernetes.aio import client, config
+
+FIELD_OWNER = "qonverge"
+_JSON = "application/json"
+_APPLY = "application/apply-patch+yaml"
+_MERGE = "application/merge-patch+json"
+_TIMEOUT = aiohttp.ClientTimeout(total=30)
+
+# Where each kind lives: API group and version, and plural.
+_PATHS = {
+    "HybridJob": ("apis/qonverge.io/v1alpha1", "hybridjobs"),
+    "QuantumBackend": ("apis/qonverge.io/v1alpha1", "quantumbackends"),
+    "Deployment": ("apis/apps/v1", "deployments"),
+    "Service": ("api/v1", "services"),
+    "ConfigMap": ("api/v1", "configmaps"),
+    "Secret": ("api/v1", "secrets"),
+    "Pod": ("api/v1", "pods"),
+    "Event": ("api/v1", "events"),
+    "Job": ("apis/batch/v1", "jobs"),
+    "Lease": ("apis/coordination.k8s.io/v1", "leases"),
+}
+
+
+class KubeError(Exception):
+    """The API server refused a request or did not answer; ``status`` is 0 then."""
+
+    def __init__(self, status: int, message: str) -> None:
+        """Keep the HTTP status."""
+        super().__init__(f"the API server answered {status}: {message}" if status else message)
+        self.status = status
+
+
+class Kube:
+    """A connection to the API server."""
+
+    def __init__(self, configuration: client.Configuration) -> None:
+        """Use ``connect``."""
+        self._configuration = configuration
+        self._api = client.ApiClient(configuration)
+
+    @classmethod
+    async def connect(cls) -> Kube:
+        """Connect as a pod does, or as kubectl does outside of a cluster."""
+        configuration = client.Configuration()
+        try:
+            config.load_incluster_config(configuration)
+        except config.ConfigException:
+            await config.load_kube_config(client_configuration=configuration)
+        configuration.connection_pool_maxsize = 64
+        return cls(configuration)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._api.close()
+
+    async def get(self, kind: str, namespace: str, name: str) -> dict[str, Any] | None:
+        """Return an object, or None where there is none."""
+        try:
+            return await self._request("GET", _url(kind, namespace, name))
+        except KubeError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    async def list_metadata(self, kind: str, namespace: str | None) -> list[dict[str, Any]]:
+        """Return the metadata of all objects of a kind, from the API server's own cache."""
+        accept = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+        url = f"{_url(kind, namespace)}?resourceVersion=0"
+        answer = await self._request("GET", url, accept=accept)
+        return [item["metadata"] for item in answer.get("items") or []]
+
+    async def create(self, obj: dict[str, Any]) -> dict[str, Any]:
+        """Create an object."""
+        url = _url(obj["kind"], obj["metadata"]["namespace"])
+        return await self._request("POST", url, obj, _JSON)
+
+    async def replace(self, obj: dict[str, Any]) -> dict[str, Any]:
+        """Replace an object at the resource version that it carries."""
+        metadata = obj["metadata"]
+        return await self._request("PUT", _url(obj["kind"], metadata["namespace"], metadata["name"]), obj, _JSON)
+
+    async def apply(self, obj: dict[str, Any]) -> dict[str, Any]:
+        """Apply an object server-side as the owner of the fields that it names."""
+        metadata = obj["metadata"]
+        url = _url(obj["kind"], metadata["namespace"], metadata["name"])
+        return await self._request("PATCH", f"{url}?fieldManager={FIELD_OWNER}&force=true", obj, _APPLY)
+
+    async def patch_status(
+        self, kind: str, namespace: str, name: str, status: dict[str, Any], resource_version: str
+    ) -> dict[str, Any]:
+        """Write a status; refused with 409 when the object changed since that resource version."""
+        body = {"metadata": {"resourceVersion": resource_version}, "status": status}
+        url = f"{_url(kind, namespace, name)}/status?fieldManager={FIELD_OWNER}"
+        return await self._request("PATCH", url, body, _MERGE)
+
+    async def delete(self, kind: str, namespace: str, name: str, uid: str | None = None) -> None:
+        """Delete an object and what it owns; one that is gone, or is another by now, is left alone."""
+        body: dict[str, Any] = {"propagationPolicy": "Background"}
+        if uid:
+            body["preconditions"] = {"uid": uid}
+        try:
+            await self._request("DELETE", _url(kind, namespace, name), body, _JSON)
+        except KubeError as error:
+            if error.status not in (404, 409):
+                raise
+
+    async def log(self, namespace: str, pod: str, *, lines: int, limit_bytes: int) -> str:
+        """Return the last lines that a pod printed."""
+        # The limit counts from the start of the tail, so long lines must fit in front of the last one too.
+        query = urlencode({"tailLines": lines, "limitBytes": limit_bytes * 4})
+        text = await self._raw("GET", f"{_url('Pod', namespace, pod)}/log?{query}")
+        return text.decode(errors="replace")[-limit_bytes:]
+
+    async def _request(
+        self, method: str, url: str, body: Any = None, content: str = "", accept: str = _JSON
+    ) -> dict[str, Any]:
+        data: dict[str, Any] = json.loads(await self._raw(method, url, body, content, accept))
+        return data
+
+    async def _raw(self, method: str, url: str, body: Any = None, content: str = "", accept: str = _JSON) -> bytes:
+        headers = {"Accept": accept}
+        # Asking here, not once, renews the service account's token.
+        if token := await self._configuration.get_api_key_with_prefix("BearerToken"):
+            headers["Authorization"] = token
+        if body is not None:
+            headers["Content-Type"] = content
+        rest = self._api.rest_client
+        if rest.pool_manager is None:
+            rest.pool_manager = rest._create_pool_manager()
+        data = None if body is None else json.dumps(body, separators=(",", ":")).encode()
+        try:
+            async with rest.pool_manager.request(
+                method, f"{self._configuration.host}/{url}", data=data, headers=headers, timeout=_TIMEOUT
+            ) as response:
+                answer: bytes = await response.read()
+                if response.status >= 400:
+                    raise KubeError(response.status, _message(answer))
+                return answer
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise KubeError(0, f"the API server does not answer: {error or type(error).__name__}") from None
+
+
+def _message(answer: bytes) -> str:
+    try:
+        return str(json.loads(answer).get("message", ""))
+    except (ValueError, AttributeError):
+        return answer[:200].decode(errors="replace")
+
+
+def _url(kind: str, namespace: str | None, name: str | None = None) -> str:
+    prefix, plural = _PATHS[kind]
+    url = prefix if namespace is None else f"{prefix}/namespaces/{quote(namespace)}"
+    return f"{url}/{plural}" + (f"/{quote(name)}" if name else "")

@@ -1,0 +1,59 @@
+"""What the operator is told by its environment."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Every setting, with its environment variable in the chart."""
+
+    namespace: str = "default"
+    """QONVERGE_NAMESPACE: the operator's own namespace, for its Lease and its signing key."""
+    identity: str = "operator"
+    """QONVERGE_POD_NAME: this replica's name."""
+    watch_namespaces: tuple[str, ...] = ()
+    """QONVERGE_WATCH_NAMESPACES, separated by commas; empty: all."""
+    backend_image: str = "qonverge-backend"
+    """QONVERGE_BACKEND_IMAGE."""
+    program_image: str = "qonverge-program"
+    """QONVERGE_PROGRAM_IMAGE."""
+    pull_policy: str = "IfNotPresent"
+    """QONVERGE_IMAGE_PULL_POLICY."""
+    report_url: str = "http://qonverge.default.svc:8080"
+    """QONVERGE_REPORT_URL: where programs reach this operator."""
+    report_listen: str = "0.0.0.0:8080"
+    """QONVERGE_REPORT_LISTEN."""
+    health_listen: str = "0.0.0.0:8081"
+    """QONVERGE_HEALTH_LISTEN."""
+    lease_name: str = "qonverge-operator"
+    """QONVERGE_LEASE_NAME."""
+    log_level: str = "INFO"
+    """QONVERGE_LOG_LEVEL."""
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> Self:
+        """Return the settings that the environment describes; what it lacks keeps its default."""
+        env = os.environ if environment is None else environment
+        namespaces = env.get("QONVERGE_WATCH_NAMESPACES", "")
+        given = {
+            "namespace": env.get("QONVERGE_NAMESPACE"),
+            "identity": env.get("QONVERGE_POD_NAME") or socket.gethostname(),
+            "backend_image": env.get("QONVERGE_BACKEND_IMAGE"),
+            "program_image": env.get("QONVERGE_PROGRAM_IMAGE"),
+            "pull_policy": env.get("QONVERGE_IMAGE_PULL_POLICY"),
+            "report_url": env.get("QONVERGE_REPORT_URL"),
+            "report_listen": env.get("QONVERGE_REPORT_LISTEN"),
+            "health_listen": env.get("QONVERGE_HEALTH_LISTEN"),
+            "lease_name": env.get("QONVERGE_LEASE_NAME"),
+            "log_level": env.get("QONVERGE_LOG_LEVEL"),
+        }
+        return cls(
+            watch_namespaces=tuple(part.strip() for part in namespaces.split(",") if part.strip()),
+            **{name: value for name, value in given.items() if value},
+        )
