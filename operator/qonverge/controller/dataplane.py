@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from dataclasses import replace
+from typing import Any
 
 import aiohttp
 
@@ -84,14 +85,14 @@ class DataPlane:
 
     async def _ask(
         self, method: str, endpoint: Endpoint, audience: str, path: str, body: bytes | None = None
-    ) -> dict[str, object]:
+    ) -> dict[str, Any]:
         headers = {"content-type": _MSGPACK, "accept": _MSGPACK, "authorization": f"Bearer {self._token(audience)}"}
         timeout = aiohttp.ClientTimeout(total=_POLL_SECONDS + 15, sock_connect=5)
         try:
             async with self._session.request(
                 method, endpoint.url + path, data=body, headers=headers, timeout=timeout
             ) as response:
-                answer: dict[str, object] = unpack(await response.read())
+                answer: dict[str, Any] = unpack(await response.read())
                 return answer
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise PodLost(f"the backend pod does not answer: {error or type(error).__name__}") from None

@@ -1,0 +1,227 @@
+"""QuantumBackends: their objects, and what their pods say."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from qonverge.api import Condition, QuantumBackend, QuantumBackendStatus
+from qonverge.api.backend import Capabilities
+from qonverge.controller import builders
+from qonverge.controller.dataplane import DataPlane
+from qonverge.controller.events import Events
+from qonverge.controller.kube import Kube, KubeError
+from qonverge.controller.settings import Settings
+from qonverge.controller.state import State
+from qonverge.lifecycle.transitions import timestamp
+from qonverge.scheduling import Backend
+from qonverge.wire.errors import WireError
+from qonverge.wire.messages import BackendInfo
+
+logger = logging.getLogger(__name__)
+
+
+def label_key(backend: QuantumBackend) -> str:
+    """Return the namespace and label by which the backend's pods are found."""
+    return f"{backend.metadata.namespace}/{builders.backend_name(backend)}"
+
+
+def seen(state: State, backend: QuantumBackend) -> Backend:
+    """Return the backend as placement sees it."""
+    spec, metadata = backend.spec, backend.metadata
+    assert spec.simulator is not None
+    endpoints = state.endpoints_of(label_key(backend))
+    infos = [state.infos[e.pod] for e in endpoints if e.pod in state.infos]
+    assigned = [state.assigned.get(e.pod, 0) for e in endpoints]
+    workers = min((info.workers for info in infos), default=1)
+    stopped = "spec.replicas is 0" if spec.replicas == 0 else f"0 of {spec.replicas} pods serve"
+    return Backend(
+        name=metadata.name,
+        namespace=metadata.namespace,
+        admits_all_namespaces=spec.access.namespaces.from_ == "All",
+        labels=metadata.labels,
+        method=spec.simulator.method,
+        serving=bool(endpoints) and not metadata.deletion_timestamp,
+        not_serving_reason=stopped,
+        load=min(assigned, default=0) / workers,
+        room=sum(spec.capacity.queue_limit - count for count in assigned) if assigned else None,
+        max_qubits=spec.capacity.max_qubits,
+        max_shots=spec.capacity.max_shots,
+        memory_bytes=max((info.memory_bytes or 0 for info in infos), default=None),
+    )
+
+
+def status_of(
+    backend: QuantumBackend, deployment: dict[str, Any] | None, infos: Sequence[BackendInfo], now: float
+) -> QuantumBackendStatus:
+    """Return the backend's status; pure."""
+    wanted, before = backend.spec.replicas, backend.status
+    observed = (deployment or {}).get("status", {})
+    ready = int(observed.get("readyReplicas", 0))
+    if wanted == 0:
+        truth, reason, message = "False", "Stopped", "spec.replicas is 0"
+    elif ready:
+        truth, reason, message = "True", "Serving", f"{ready} of {wanted} pods serve"
+    else:
+        truth, reason, message = "False", "Starting", f"0 of {wanted} pods serve"
+    generation = backend.metadata.generation
+    stalled = next(
+        (
+            c["message"]
+            for c in observed.get("conditions") or []
+            if (c["type"] == "Progressing" and c.get("reason") == "ProgressDeadlineExceeded")
+            or (c["type"] == "ReplicaFailure" and c["status"] == "True")
+        ),
+        None,
+    )
+    if stalled and not ready:
+        reason, message = "Stalled", stalled
+    conditions = [_condition(before, "Ready", truth, reason, message, generation, now)]
+    if wanted and ready < wanted:
+        kind = "Stalled" if stalled else "Reconciling"
+        conditions.append(_condition(before, kind, "True", reason, message, generation, now))
+    capabilities = before.capabilities
+    if infos:
+        first = infos[0]
+        capabilities = Capabilities(
+            max_qubits=_widest(first),
+            max_shots=first.max_shots,
+            memory_bytes=first.memory_bytes,
+            methods=list(first.methods),
+            basis_gates=list(first.basis_gates),
+            engine_version=first.engine,
+        )
+    return QuantumBackendStatus(
+        observed_generation=generation,
+        conditions=conditions,
+        replicas=int(observed.get("replicas", 0)),
+        ready_replicas=ready,
+        ready=f"{ready}/{wanted}",
+        selector=",".join(f"{k}={v}" for k, v in builders.backend_labels(backend).items()),
+        queue_length=sum(info.queued for info in infos) if infos else None,
+        running=sum(info.running for info in infos) if infos else None,
+        capabilities=capabilities,
+    )
+
+
+def _widest(info: BackendInfo) -> int | None:
+    """Return the most qubits of a general circuit: the backend's limit, or the widest statevector that fits."""
+    power = {"Automatic": 1, "Statevector": 1, "DensityMatrix": 2}.get(info.method)
+    if power is None or info.memory_bytes is None:
+        return info.max_qubits
+    fits = ((info.memory_bytes // 16).bit_length() - 1) // power
+    return fits if info.max_qubits is None else min(fits, info.max_qubits)
+
+
+def _condition(
+    before: QuantumBackendStatus, kind: str, truth: Any, reason: str, message: str, generation: int, now: float
+) -> Condition:
+    known = next((c for c in before.conditions if c.type == kind and c.status == truth), None)
+    since = known.last_transition_time if known else timestamp(now)
+    return Condition(
+        type=kind,
+        status=truth,
+        reason=reason,
+        message=message,
+        last_transition_time=since,
+        observed_generation=generation,
+    )
+
+
+class Backends:
+    """The reconciler of QuantumBackends."""
+
+    def __init__(
+        self,
+        *,
+        state: State,
+        kube: Kube,
+        data: DataPlane,
+        events: Events,
+        settings: Settings,
+        public_key: bytes,
+        clock: Callable[[], float],
+    ) -> None:
+        """``clock`` gives Unix seconds."""
+        self._state = state
+        self._kube = kube
+        self._data = data
+        self._events = events
+        self._settings = settings
+        self._public_key = public_key
+        self._clock = clock
+        self._applied: dict[str, str] = {}
+
+    async def reconcile(self, key: str) -> None:
+        """Apply the backend's objects and write its status, each only where something changed."""
+        backend = self._state.backends.get(key)
+        if backend is None or backend.metadata.deletion_timestamp:
+            # What it owns is collected by the cluster.
+            self._applied.pop(key, None)
+            return
+        deployment = self._state.deployments.get(label_key(backend))
+        desired = [
+            builders.deployment(backend, self._settings, self._public_key),
+            builders.service(backend),
+        ]
+        # A Deployment that somebody changed has another generation, and is put right.
+        generation = (deployment or {}).get("generation")
+        digest = hashlib.sha256(json.dumps(desired, sort_keys=True).encode()).hexdigest()
+        if self._applied.get(key) != f"{digest}/{generation}":
+            for obj in desired:
+                answer = await self._kube.apply(obj)
+                if obj["kind"] == "Deployment":
+                    self._applied[key] = f"{digest}/{answer['metadata']['generation']}"
+        await self._write_status(backend, deployment)
+
+    async def _write_status(self, backend: QuantumBackend, deployment: dict[str, Any] | None) -> None:
+        infos = [
+            self._state.infos[endpoint.pod]
+            for endpoint in self._state.endpoints_of(label_key(backend))
+            if endpoint.pod in self._state.infos
+        ]
+        status = status_of(backend, deployment, infos, self._clock())
+        if status == backend.status:
+            return
+        metadata = backend.metadata
+        # Absent fields would keep their old value in a merge.
+        body = {"queueLength": None, "running": None, **status.to_dict()}
+        try:
+            obj = await self._kube.patch_status(
+                "QuantumBackend", metadata.namespace, metadata.name, body, metadata.resource_version
+            )
+        except KubeError as error:
+            if error.status == 404:
+                return
+            raise
+        self._state.see_backend(obj, deleted=False)
+        old, new = backend.status.conditions, status.conditions
+        if new[0].status != (old[0].status if old else None):
+            note = self._events.note if new[0].status == "True" or not old else self._events.warn
+            await note(obj, new[0].reason, new[0].message)
+
+    async def poll(self) -> list[str]:
+        """Ask every serving pod how it does and return the keys of the backends with news."""
+        by_label = {label_key(backend): key for key, backend in self._state.backends.items()}
+        changed: set[str] = set()
+
+        async def ask(uid: str) -> None:
+            endpoint = self._state.endpoints[uid]
+            key = by_label.get(endpoint.backend)
+            if key is None:
+                return
+            try:
+                info = await self._data.info(endpoint, builders.audience(self._state.backends[key]))
+            except (WireError, KeyError, TypeError) as error:
+                logger.info("pod %s does not tell: %s", endpoint.url, error)
+                return
+            if uid in self._state.endpoints and self._state.infos.get(uid) != info:
+                self._state.infos[uid] = info
+                changed.add(key)
+
+        await asyncio.gather(*(ask(uid) for uid in list(self._state.endpoints)))
+        return sorted(changed)

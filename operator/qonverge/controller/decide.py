@@ -1,0 +1,320 @@
+"""What to do about a job. Pure: a view in, actions out; nothing here waits or writes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from qonverge import __version__
+from qonverge.api import HybridJob, HybridJobStatus
+from qonverge.api.job import Provenance
+from qonverge.controller.state import Flight
+from qonverge.lifecycle import circuit as circuits
+from qonverge.lifecycle import transitions
+from qonverge.scheduling import Backend, Decision, Snapshot, place
+
+SEEN_SECONDS = 2.0
+"""A person sees a job wait or run only when it takes longer than this; before, its end is its one write."""
+_RETRY_TEXT_SECONDS = 5.0
+_LOST_BATCH_SECONDS = 20.0
+_OOM_EXIT_CODE = 137
+
+
+@dataclass(frozen=True, slots=True)
+class SetStatus:
+    """Write the job's status."""
+
+    status: HybridJobStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """Read and check the job's program."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """Send the circuit to the backend, as the next attempt."""
+
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """Create the objects of an attempt at a program, then write the status."""
+
+    decision: Decision
+    attempt: int
+    status: HybridJobStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Collect:
+    """Read the program's log and write how it ended."""
+
+    status: HybridJobStatus
+    pod: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """End whatever runs for the job and forget it."""
+
+
+@dataclass(frozen=True, slots=True)
+class LookAgain:
+    """Look at the job again at this time."""
+
+    when: float
+
+
+Action = SetStatus | Begin | Submit | Launch | Collect | Stop | LookAgain
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Everything about one job."""
+
+    job: HybridJob
+    flight: Flight | None
+    backends: tuple[Backend, ...]
+    now: float
+    batch: Mapping[str, Any] | None = None
+    """The batch Job of the current attempt at a program."""
+    pod: Mapping[str, Any] | None = None
+    """Its pod: name and status."""
+
+
+def decide(view: View) -> list[Action]:
+    """Return what to do now."""
+    job, flight, now = view.job, view.flight, view.now
+    if flight is not None and (flight.uid, flight.generation) != (job.metadata.uid, job.metadata.generation):
+        # Another job of this name, or another specification: what runs is about the old one.
+        return [Stop(), LookAgain(now)]
+    if job.spec.suspend:
+        return _suspended(view)
+    if job.status.state == "Suspended":
+        return [SetStatus(_move(view, "Pending", "Resumed", "the job was resumed", resumed_at=_stamp(now)))]
+    deadline = _deadline(job)
+    if deadline is not None and now >= deadline:
+        limit = job.spec.active_deadline_seconds
+        message = f"the job did not end within activeDeadlineSeconds, {limit} s"
+        return [Stop(), SetStatus(_fail(view, "DeadlineExceeded", message))]
+    actions = _advance(view)
+    return actions if deadline is None else [*actions, LookAgain(deadline)]
+
+
+def _suspended(view: View) -> list[Action]:
+    stop: list[Action] = [Stop()] if view.flight is not None or view.batch is not None else []
+    if view.job.status.state == "Suspended":
+        return stop
+    message = "the job is suspended: set spec.suspend to false to run it"
+    return [*stop, SetStatus(_move(view, "Suspended", "Suspended", message))]
+
+
+def _advance(view: View) -> list[Action]:
+    job, flight, now = view.job, view.flight, view.now
+    if flight is None:
+        return [Begin()]
+    if flight.problem is not None:
+        return [SetStatus(_fail(view, *flight.problem)), Stop()]
+    if flight.waiting is not None:
+        return [*_say_waiting(view, "WaitingForProgram", flight.waiting), Stop(), LookAgain(now + _RETRY_TEXT_SECONDS)]
+    if flight.source is None:
+        return []
+    if flight.checked is None:
+        return _program(view, flight)
+    if flight.result is not None:
+        return _conclude(view, flight)
+    if flight.running is not None and flight.started_at is not None:
+        if job.status.state == "Running" and (job.status.attempts or 0) == flight.attempts:
+            return []
+        if now < flight.started_at + SEEN_SECONDS:
+            return [LookAgain(flight.started_at + SEEN_SECONDS)]
+        return [SetStatus(_move(view, "Running", "Running", f"attempt {flight.attempts}", **_run_fields(view, flight)))]
+    decision = _placed(view, flight)
+    return [Submit(decision)] if decision.backend is not None else _unplaced(view, decision)
+
+
+def _placed(view: View, flight: Flight) -> Decision:
+    needs = None if flight.checked is None else circuits.needs(view.job, flight.checked)
+    created = transitions.seconds(view.job.metadata.creation_timestamp or _stamp(view.now))
+    snapshot = Snapshot((circuits.waiting(view.job, created, needs),), view.backends, view.now)
+    (decision,) = place(snapshot)
+    return decision
+
+
+def _unplaced(view: View, decision: Decision) -> list[Action]:
+    if decision.impossible:
+        return [SetStatus(_fail(view, "Unschedulable", decision.reason)), Stop()]
+    return _say_waiting(view, "Unschedulable", decision.reason)
+
+
+def _say_waiting(view: View, reason: str, message: str) -> list[Action]:
+    status, flight = view.job.status, view.flight
+    if (status.state, status.reason, status.message) == ("Pending", reason, message):
+        return []
+    created = transitions.seconds(view.job.metadata.creation_timestamp or _stamp(view.now))
+    if view.now < created + SEEN_SECONDS and status.state == "Pending":
+        return [LookAgain(created + SEEN_SECONDS)]
+    attempts = {"attempts": flight.attempts} if flight is not None and flight.attempts else {}
+    return [SetStatus(_move(view, "Pending", reason, message, **attempts))]
+
+
+def _conclude(view: View, flight: Flight) -> list[Action]:
+    result, job = flight.result, view.job
+    assert result is not None
+    assert flight.source is not None
+    fields = {**_run_fields(view, flight), "provenance": circuits.provenance(flight.source, result)}
+    if result.error is None:
+        message = f"completed on {fields['backend']}"
+        status = transitions.complete(
+            job.status,
+            now=view.now,
+            generation=job.metadata.generation,
+            message=message,
+            result=circuits.outcome(result),
+            **fields,
+        )
+        return [SetStatus(status), Stop()]
+    error, limit = result.error, job.spec.retry_policy.max_attempts
+    if not error.retryable:
+        return [SetStatus(_fail(view, circuits.failure_reason(error), error.message, **fields)), Stop()]
+    if flight.attempts >= limit:
+        return [SetStatus(_fail(view, error.code, f"after {limit} attempts: {error.message}", **fields)), Stop()]
+    decision = _placed(view, flight)
+    return [Submit(decision)] if decision.backend is not None else _unplaced(view, decision)
+
+
+def _program(view: View, flight: Flight) -> list[Action]:
+    job, status = view.job, view.job.status
+    if status.state not in ("Placed", "Running"):
+        decision = _placed(view, flight)
+        if decision.backend is None:
+            return _unplaced(view, decision)
+        return [_launch(view, decision, (status.attempts or 0) + 1)]
+    batch, pod = view.batch, view.pod
+    if batch is None:
+        placed = transitions.seconds(status.placed_at or _stamp(view.now))
+        if view.now < placed + _LOST_BATCH_SECONDS:
+            return [LookAgain(placed + _LOST_BATCH_SECONDS)]
+        # Somebody deleted it, or it was never created.
+        return _again(view, flight, "ProgramLost", "the program's Job is gone")
+    ended = next((c for c in batch.get("conditions") or [] if c["status"] == "True" and c["type"] in _ENDS), None)
+    if ended is None:
+        running = pod is not None and pod.get("phase") == "Running"
+        if running and status.state != "Running":
+            message = f"attempt {status.attempts}"
+            return [SetStatus(_move(view, "Running", "Running", message, started_at=_stamp(view.now)))]
+        return []
+    terminated = _terminated(pod)
+    name = None if pod is None else str(pod["name"])
+    if ended["type"] == "Complete":
+        done = transitions.complete(
+            status,
+            now=view.now,
+            generation=job.metadata.generation,
+            message=f"completed on {status.backend}",
+            exit_code=0,
+            provenance=_program_provenance(job, flight),
+        )
+        return [Collect(done, name)]
+    if terminated is None or _disrupted(pod):
+        return _again(view, flight, "PodLost", "the program's pod was lost")
+    code = int(terminated.get("exitCode", -1))
+    reason, message = _why_ended(job, code, str(terminated.get("reason", "")))
+    fields = {"exit_code": code, "provenance": _program_provenance(job, flight)}
+    return [Collect(_fail(view, reason, message, **fields), name)]
+
+
+_ENDS = ("Complete", "Failed")
+
+
+def _launch(view: View, decision: Decision, attempt: int) -> Launch:
+    assert decision.backend is not None
+    label = decision.backend.label_for(view.job.metadata.namespace)
+    fields = {"backend": label, "placement": decision.reason, "attempts": attempt, "placed_at": _stamp(view.now)}
+    return Launch(decision, attempt, _move(view, "Placed", "Placed", decision.reason, **fields))
+
+
+def _again(view: View, flight: Flight, reason: str, message: str) -> list[Action]:
+    attempts, limit = view.job.status.attempts or 1, view.job.spec.retry_policy.max_attempts
+    if attempts >= limit:
+        return [SetStatus(_fail(view, reason, f"after {limit} attempts: {message}")), Stop()]
+    decision = _placed(view, flight)
+    if decision.backend is None:
+        return _unplaced(view, decision)
+    return [_launch(view, decision, attempts + 1)]
+
+
+def _terminated(pod: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    for container in (pod or {}).get("containerStatuses") or []:
+        state: Mapping[str, Any] = container.get("state") or {}
+        if "terminated" in state:
+            terminated: Mapping[str, Any] = state["terminated"]
+            return terminated
+    return None
+
+
+def _disrupted(pod: Mapping[str, Any] | None) -> bool:
+    conditions = (pod or {}).get("conditions") or []
+    return any(c["type"] == "DisruptionTarget" and c["status"] == "True" for c in conditions)
+
+
+def _why_ended(job: HybridJob, code: int, reason: str) -> tuple[str, str]:
+    if reason == "OOMKilled":
+        python = job.spec.program.python
+        limit = python.resources.limits.get("memory") if python is not None else None
+        limited = f" its limit of {limit}" if limit else " the node has"
+        return (
+            "OutOfMemory",
+            f"the program used more memory than{limited}: raise program.python.resources.limits.memory",
+        )
+    if code == _OOM_EXIT_CODE:
+        return "ProgramFailed", "the program was killed (exit code 137)"
+    return "ProgramFailed", f"the program ended with exit code {code}; its last lines are in status.log"
+
+
+def _program_provenance(job: HybridJob, flight: Flight) -> Provenance:
+    digest = circuits.program_digest(flight.source or "")
+    return Provenance(program_digest=digest, qonverge_version=__version__, seed=job.spec.seed)
+
+
+def _run_fields(view: View, flight: Flight) -> dict[str, Any]:
+    """Return what the status says of an attempt at a circuit."""
+    decision = flight.decision
+    assert decision is not None
+    assert decision.backend is not None
+    return {
+        "backend": decision.backend.label_for(view.job.metadata.namespace),
+        "placement": decision.reason,
+        "attempts": flight.attempts,
+        "placed_at": _stamp(flight.placed_at or view.now),
+        "started_at": _stamp(flight.started_at or view.now),
+    }
+
+
+def _deadline(job: HybridJob) -> float | None:
+    limit, created = job.spec.active_deadline_seconds, job.metadata.creation_timestamp
+    if limit is None or created is None:
+        return None
+    return transitions.seconds(job.status.resumed_at or created) + limit
+
+
+def _move(view: View, state: Any, reason: str, message: str, **fields: Any) -> HybridJobStatus:
+    generation = view.job.metadata.generation
+    return transitions.move(
+        view.job.status, state, reason=reason, message=message, now=view.now, generation=generation, **fields
+    )
+
+
+def _fail(view: View, reason: str, message: str, **fields: Any) -> HybridJobStatus:
+    generation = view.job.metadata.generation
+    return transitions.fail(
+        view.job.status, reason=reason, message=message, now=view.now, generation=generation, **fields
+    )
+
+
+def _stamp(now: float) -> str:
+    return transitions.timestamp(now)

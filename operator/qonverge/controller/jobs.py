@@ -1,0 +1,288 @@
+"""Carries out what was decided about jobs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from qonverge.api import HybridJob, HybridJobStatus, QuantumBackend
+from qonverge.api.job import Result
+from qonverge.circuits import InvalidProgram
+from qonverge.circuits.isolated import Checker
+from qonverge.controller import builders
+from qonverge.controller.backends import seen
+from qonverge.controller.dataplane import DataPlane, PodLost
+from qonverge.controller.decide import Begin, Collect, Launch, LookAgain, SetStatus, Stop, Submit, View, decide
+from qonverge.controller.events import Events
+from qonverge.controller.kube import Kube, KubeError
+from qonverge.controller.queue import WorkQueue
+from qonverge.controller.settings import Settings
+from qonverge.controller.state import Flight, State
+from qonverge.lifecycle import circuit as circuits
+from qonverge.wire.errors import WireError
+from qonverge.wire.messages import TaskResult
+from qonverge.wire.tokens import Signer
+
+logger = logging.getLogger(__name__)
+
+# A result beyond this would push the object towards etcd's limit of 1.5 MiB.
+_MAX_STATUS = 600_000
+_LOG_LINES = 20
+_LOG_BYTES = 4000
+_PROGRAM_TOKEN_SECONDS = 7 * 86400.0
+
+
+class Jobs:
+    """The reconciler of HybridJobs: a thin shell around ``decide``."""
+
+    def __init__(
+        self,
+        *,
+        state: State,
+        kube: Kube,
+        queue: WorkQueue,
+        data: DataPlane,
+        signer: Signer,
+        checker: Checker,
+        events: Events,
+        settings: Settings,
+        clock: Callable[[], float],
+    ) -> None:
+        """``clock`` gives Unix seconds."""
+        self._state = state
+        self._kube = kube
+        self._queue = queue
+        self._data = data
+        self._signer = signer
+        self._checker = checker
+        self._events = events
+        self._settings = settings
+        self._clock = clock
+        self._stopping: set[asyncio.Task[None]] = set()
+
+    async def reconcile(self, key: str) -> None:
+        """Look at one job and do what is to be done."""
+        state, now = self._state, self._clock()
+        job = state.jobs.get(key)
+        if job is None or job.metadata.deletion_timestamp:
+            self._stop(key)
+            if (finished := state.finished.get(key)) is not None and finished.delete_at is not None:
+                if now < finished.delete_at:
+                    self._queue.add_at(key, finished.delete_at)
+                else:
+                    namespace, name = key.split("/", 1)
+                    await self._kube.delete("HybridJob", namespace, name, finished.uid)
+            return
+        batch_key = f"{job.metadata.namespace}/{builders.program_name(job, job.status.attempts or 1)}"
+        view = View(
+            job,
+            state.flights.get(key),
+            tuple(seen(state, backend) for backend in state.backends.values()),
+            now,
+            state.batch_jobs.get(batch_key),
+            state.program_pods.get(batch_key),
+        )
+        for action in decide(view):
+            await self._perform(key, job, action)
+
+    async def _perform(self, key: str, job: HybridJob, action: object) -> None:
+        match action:
+            case SetStatus(status):
+                await self._write(key, job, status)
+            case Begin():
+                flight = self._state.flights[key] = Flight(
+                    job.metadata.uid, job.metadata.generation, attempts=job.status.attempts or 0
+                )
+                flight.checking = asyncio.create_task(self._check(key, job, flight))
+            case Submit(decision):
+                self._submit(key, job, decision)
+            case Launch():
+                await self._launch(key, job, action)
+            case Collect(status, pod):
+                await self._collect(key, job, status, pod)
+            case Stop():
+                self._stop(key)
+                if job.spec.program.python is not None and (job.spec.suspend or self._deadline_passed(job)):
+                    await self._remove_program(job)
+            case LookAgain(when):
+                self._queue.add_at(key, when)
+
+    def _deadline_passed(self, job: HybridJob) -> bool:
+        return job.spec.active_deadline_seconds is not None
+
+    async def _write(self, key: str, job: HybridJob, status: HybridJobStatus) -> None:
+        metadata = job.metadata
+        body = status.to_dict()
+        if status.result is not None and len(str(body["result"])) > _MAX_STATUS:
+            size = len(str(body["result"]))
+            message = (
+                f"the result takes {size} bytes and a status holds {_MAX_STATUS}: ask for fewer shots or measure "
+                "fewer qubits"
+            )
+            body = {**body, "state": "Failed", "reason": "ResultTooLarge", "message": message, "result": None}
+            for condition in body["conditions"]:
+                if condition["type"] in ("Complete", "Ready"):
+                    condition |= {"status": "False", "reason": "ResultTooLarge", "message": message}
+            failed = {"type": "Failed", "status": "True", "reason": "ResultTooLarge", "message": message}
+            body["conditions"].append({**failed, "lastTransitionTime": body["completedAt"]})
+        try:
+            obj = await self._kube.patch_status(
+                "HybridJob", metadata.namespace, metadata.name, body, metadata.resource_version
+            )
+        except KubeError as error:
+            if error.status == 404:
+                return
+            raise
+        # Known at once: the watch may show it only after the next look at the job.
+        self._state.see_job(obj, deleted=False)
+        if key in self._state.finished:
+            self._queue.add(key)
+        if body["state"] == "Failed":
+            await self._events.warn(obj, body["reason"], body["message"])
+
+    async def _check(self, key: str, job: HybridJob, flight: Flight) -> None:
+        """Read the program's text, and check it where it is a circuit."""
+        program = job.spec.program
+        chosen = program.circuit or program.python
+        assert chosen is not None
+        try:
+            text = program.circuit.openqasm if program.circuit else program.python.source if program.python else None
+            if text is None and chosen.config_map_key_ref is not None:
+                reference = chosen.config_map_key_ref
+                found = await self._kube.get("ConfigMap", job.metadata.namespace, reference.name)
+                if found is None:
+                    flight.waiting = f"waiting for the ConfigMap {reference.name}"
+                    return
+                text = (found.get("data") or {}).get(reference.key)
+                if text is None:
+                    has = ", ".join(found.get("data") or {}) or "none"
+                    flight.waiting = (
+                        f"waiting for the key {reference.key} of the ConfigMap {reference.name}; it has {has}"
+                    )
+                    return
+            if program.circuit is not None:
+                flight.checked = await self._checker.check(
+                    text or "", program.circuit.parameters, program.circuit.observables
+                )
+            flight.source = text
+        except InvalidProgram as error:
+            flight.problem = ("InvalidProgram", str(error))
+        except KubeError as error:
+            flight.waiting = str(error)
+        finally:
+            self._queue.add(key)
+
+    def _submit(self, key: str, job: HybridJob, decision: Any) -> None:
+        flight, backend = self._state.flights[key], self._state.backends.get(decision.backend.key)
+        assert flight.checked is not None
+        endpoints = [] if backend is None else self._state.endpoints_of(_label(backend))
+        if backend is None or not endpoints:
+            self._queue.add(key)
+            return
+        assigned = self._state.assigned
+        endpoint = min(endpoints, key=lambda e: (assigned.get(e.pod, 0), e.pod))
+        now = self._clock()
+        flight.decision, flight.endpoint, flight.result = decision, endpoint, None
+        flight.attempts += 1
+        flight.placed_at, flight.started_at = flight.placed_at or now, now
+        identity = f"{flight.uid}-{flight.generation}-{flight.attempts}"
+        assigned[endpoint.pod] = assigned.get(endpoint.pod, 0) + 1
+        flight.running = asyncio.create_task(
+            self._run(key, flight, circuits.task(job, flight.checked, identity), backend)
+        )
+        self._queue.add_at(key, now + 2.0)
+
+    async def _run(self, key: str, flight: Flight, task: Any, backend: QuantumBackend) -> None:
+        endpoint = flight.endpoint
+        assert endpoint is not None
+        try:
+            flight.result = await self._data.run(endpoint, builders.audience(backend), task)
+        except asyncio.CancelledError:
+            stopping = asyncio.create_task(self._cancel(endpoint, builders.audience(backend), task.id))
+            self._stopping.add(stopping)
+            stopping.add_done_callback(self._stopping.discard)
+            raise
+        except PodLost as error:
+            # Until its pod is seen to be gone or ready again nothing more is sent there.
+            self._state.endpoints.pop(endpoint.pod, None)
+            flight.result = TaskResult(task.id, "Failed", error=error)
+        except WireError as error:
+            flight.result = TaskResult(task.id, "Failed", error=error)
+        finally:
+            flight.running = None
+            self._state.assigned[endpoint.pod] -= 1
+            if not self._state.assigned[endpoint.pod]:
+                del self._state.assigned[endpoint.pod]
+            self._queue.add(key)
+
+    async def _cancel(self, endpoint: Any, audience: str, identity: str) -> None:
+        try:
+            await self._data.cancel(endpoint, audience, identity)
+        except WireError as error:
+            logger.info("task %s could not be cancelled: %s", identity, error)
+
+    async def _launch(self, key: str, job: HybridJob, launch: Launch) -> None:
+        assert launch.decision.backend is not None
+        backend = self._state.backends.get(launch.decision.backend.key)
+        if backend is None:
+            self._queue.add(key)
+            return
+        subject = f"{job.metadata.namespace}/{job.metadata.name}"
+        token = self._signer.sign(
+            audience=builders.audience(backend), subject=subject, now=self._clock(), ttl=_PROGRAM_TOKEN_SECONDS
+        )
+        python = job.spec.program.python
+        assert python is not None
+        for obj in builders.program_objects(
+            job, backend, self._settings, attempt=launch.attempt, source=python.source, token=token
+        ):
+            await self._kube.apply(obj)
+        await self._write(key, job, launch.status)
+
+    async def _collect(self, key: str, job: HybridJob, status: HybridJobStatus, pod: str | None) -> None:
+        log = None
+        if pod is not None:
+            try:
+                log = await self._kube.log(job.metadata.namespace, pod, lines=_LOG_LINES, limit_bytes=_LOG_BYTES)
+            except KubeError as error:
+                log = f"(the log could not be read: {error})"
+        await self._write(key, job, status.model_copy(update={"log": (log or "").rstrip("\n") or None}))
+        self._stop(key)
+
+    async def _remove_program(self, job: HybridJob) -> None:
+        for attempt in range(1, (job.status.attempts or 1) + 1):
+            await self._kube.delete("Job", job.metadata.namespace, builders.program_name(job, attempt))
+
+    def _stop(self, key: str) -> None:
+        flight = self._state.flights.pop(key, None)
+        if flight is not None:
+            for task in (flight.checking, flight.running):
+                if task is not None and not task.done():
+                    task.cancel()
+
+    async def report(self, key: str, report: dict[str, Any]) -> None:
+        """Write what a program reports of itself.
+
+        Raises:
+            LookupError: there is no such job that runs.
+            KubeError: it could not be written; the program sends it again.
+        """
+        job = self._state.jobs.get(key)
+        if job is None:
+            raise LookupError(f"there is no unfinished job {key}")
+        changed: dict[str, Any] = {}
+        if "progress" in report:
+            changed["progress"] = f"{float(report['progress']):.0%}"
+        if report.get("metrics"):
+            metrics = {str(name): float(value) for name, value in report["metrics"].items()}
+            changed["metrics"] = {**(job.status.metrics or {}), **metrics}
+        if "result" in report:
+            changed["result"] = Result(value=report["result"])
+        if changed:
+            await self._write(key, job, job.status.model_copy(update=changed))
+
+
+def _label(backend: QuantumBackend) -> str:
+    return f"{backend.metadata.namespace}/{builders.backend_name(backend)}"
