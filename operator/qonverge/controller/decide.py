@@ -59,7 +59,9 @@ class Collect:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """End whatever runs for the job and forget it."""
+    """End whatever runs for the job and forget it; with ``program`` the program's pods are ended too."""
+
+    program: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +102,13 @@ def decide(view: View) -> list[Action]:
     if deadline is not None and now >= deadline:
         limit = job.spec.active_deadline_seconds
         message = f"the job did not end within activeDeadlineSeconds, {limit} s"
-        return [Stop(), SetStatus(_fail(view, "DeadlineExceeded", message))]
+        return [Stop(program=True), SetStatus(_fail(view, "DeadlineExceeded", message))]
     actions = _advance(view)
     return actions if deadline is None else [*actions, LookAgain(deadline)]
 
 
 def _suspended(view: View) -> list[Action]:
-    stop: list[Action] = [Stop()] if view.flight is not None or view.batch is not None else []
+    stop: list[Action] = [Stop(program=True)] if view.flight is not None or view.batch is not None else []
     if view.job.status.state == "Suspended":
         return stop
     message = "the job is suspended: set spec.suspend to false to run it"

@@ -70,7 +70,7 @@ class Jobs:
             self._stop(key)
             if (finished := state.finished.get(key)) is not None and finished.delete_at is not None:
                 if now < finished.delete_at:
-                    self._queue.add_at(key, finished.delete_at)
+                    self._queue.add_at(f"HybridJob {key}", finished.delete_at)
                 else:
                     namespace, name = key.split("/", 1)
                     await self._kube.delete("HybridJob", namespace, name, finished.uid)
@@ -102,15 +102,12 @@ class Jobs:
                 await self._launch(key, job, action)
             case Collect(status, pod):
                 await self._collect(key, job, status, pod)
-            case Stop():
+            case Stop(program):
                 self._stop(key)
-                if job.spec.program.python is not None and (job.spec.suspend or self._deadline_passed(job)):
+                if program and job.spec.program.python is not None:
                     await self._remove_program(job)
             case LookAgain(when):
-                self._queue.add_at(key, when)
-
-    def _deadline_passed(self, job: HybridJob) -> bool:
-        return job.spec.active_deadline_seconds is not None
+                self._queue.add_at(f"HybridJob {key}", when)
 
     async def _write(self, key: str, job: HybridJob, status: HybridJobStatus) -> None:
         metadata = job.metadata
@@ -138,7 +135,7 @@ class Jobs:
         # Known at once: the watch may show it only after the next look at the job.
         self._state.see_job(obj, deleted=False)
         if key in self._state.finished:
-            self._queue.add(key)
+            self._queue.add(f"HybridJob {key}")
         if body["state"] == "Failed":
             await self._events.warn(obj, body["reason"], body["message"])
 
@@ -172,14 +169,14 @@ class Jobs:
         except KubeError as error:
             flight.waiting = str(error)
         finally:
-            self._queue.add(key)
+            self._queue.add(f"HybridJob {key}")
 
     def _submit(self, key: str, job: HybridJob, decision: Any) -> None:
         flight, backend = self._state.flights[key], self._state.backends.get(decision.backend.key)
         assert flight.checked is not None
         endpoints = [] if backend is None else self._state.endpoints_of(_label(backend))
         if backend is None or not endpoints:
-            self._queue.add(key)
+            self._queue.add(f"HybridJob {key}")
             return
         assigned = self._state.assigned
         endpoint = min(endpoints, key=lambda e: (assigned.get(e.pod, 0), e.pod))
@@ -192,7 +189,7 @@ class Jobs:
         flight.running = asyncio.create_task(
             self._run(key, flight, circuits.task(job, flight.checked, identity), backend)
         )
-        self._queue.add_at(key, now + 2.0)
+        self._queue.add_at(f"HybridJob {key}", now + 2.0)
 
     async def _run(self, key: str, flight: Flight, task: Any, backend: QuantumBackend) -> None:
         endpoint = flight.endpoint
@@ -215,7 +212,7 @@ class Jobs:
             self._state.assigned[endpoint.pod] -= 1
             if not self._state.assigned[endpoint.pod]:
                 del self._state.assigned[endpoint.pod]
-            self._queue.add(key)
+            self._queue.add(f"HybridJob {key}")
 
     async def _cancel(self, endpoint: Any, audience: str, identity: str) -> None:
         try:
@@ -227,7 +224,7 @@ class Jobs:
         assert launch.decision.backend is not None
         backend = self._state.backends.get(launch.decision.backend.key)
         if backend is None:
-            self._queue.add(key)
+            self._queue.add(f"HybridJob {key}")
             return
         subject = f"{job.metadata.namespace}/{job.metadata.name}"
         token = self._signer.sign(

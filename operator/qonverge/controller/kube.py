@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -71,7 +72,14 @@ class Kube:
                 return None
             raise
 
-    async def list_metadata(self, kind: str, namespace: str | None) -> list[dict[str, Any]]:
+    async def list(self, kind: str, namespace: str | None, labels: str = "") -> Sequence[dict[str, Any]]:
+        """Return all objects of a kind with these labels."""
+        query = f"?labelSelector={quote(labels)}" if labels else ""
+        answer = await self._request("GET", _url(kind, namespace) + query)
+        shared = {"apiVersion": answer["apiVersion"], "kind": kind}
+        return [{**shared, **item} for item in answer.get("items") or []]
+
+    async def list_metadata(self, kind: str, namespace: str | None) -> Sequence[dict[str, Any]]:
         """Return the metadata of all objects of a kind, from the API server's own cache."""
         accept = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
         url = f"{_url(kind, namespace)}?resourceVersion=0"

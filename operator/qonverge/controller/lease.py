@@ -28,11 +28,16 @@ class Election:
         self._clock = clock
         self._seen: tuple[str, float] = ("", 0.0)
         self._held_at: float | None = None
+        self._answered: float | None = None
 
     @property
     def leading(self) -> bool:
         """Whether the Lease is held, and was renewed so recently that nobody else can have taken it."""
         return self._held_at is not None and self._clock() - self._held_at < DURATION_SECONDS * 0.8
+
+    def answered_within(self, limit: float) -> bool:
+        """Return whether the API server answered in the last so many seconds."""
+        return self._answered is not None and self._clock() - self._answered < limit
 
     async def campaign(self, on_change: Callable[[bool], None]) -> None:
         """Try to get and keep the Lease until cancelled."""
@@ -40,6 +45,7 @@ class Election:
         while True:
             try:
                 await self._attempt()
+                self._answered = self._clock()
             except KubeError as error:
                 # Without an API server nobody else can take the Lease, but nobody can know that it is still ours.
                 logger.warning("the lease could not be renewed: %s", error)

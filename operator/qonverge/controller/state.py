@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from qonverge.api import HybridJob, QuantumBackend
 from qonverge.circuits.checked import CheckedCircuit
 from qonverge.controller.builders import BACKEND_LABEL, JOB_LABEL, PORT_NAME
+from qonverge.lifecycle.transitions import seconds
 from qonverge.scheduling.model import Decision
 from qonverge.wire.messages import BackendInfo, TaskResult
 
@@ -20,7 +21,6 @@ class Finished:
     """What is kept of a job that has ended: just what deleting it in time needs."""
 
     uid: str
-    resource_version: int
     delete_at: float | None
 
 
@@ -61,6 +61,8 @@ class Flight:
 class State:
     """Caches by key ``namespace/name``."""
 
+    versions: dict[str, dict[str, int]] = field(default_factory=dict)
+    """Newest resource version that was seen of each object, by kind and key."""
     jobs: dict[str, HybridJob] = field(default_factory=dict)
     """Jobs that have not ended."""
     finished: dict[str, Finished] = field(default_factory=dict)
@@ -76,7 +78,7 @@ class State:
     assigned: dict[str, int] = field(default_factory=dict)
     """Tasks that this operator has under way on each pod, by uid."""
     batch_jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Jobs of programs by key."""
+    """Status of programs' batch Jobs by key, with the name of their HybridJob."""
     program_pods: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Pods of programs by the key of their batch Job."""
     flights: dict[str, Flight] = field(default_factory=dict)
@@ -85,26 +87,43 @@ class State:
         """Return the serving pods of a backend, by its namespace and label."""
         return [endpoint for endpoint in self.endpoints.values() if endpoint.backend == label]
 
-    def see_job(self, obj: dict[str, Any], deleted: bool, expires: float | None) -> None:
-        """Take what a watch showed of a HybridJob; ``expires`` is when a finished one is to be deleted."""
-        key = key_of(obj)
+    def see_job(self, obj: dict[str, Any], deleted: bool) -> None:
+        """Take what a watch, a list or a write showed of a HybridJob; what is older than known is passed over."""
+        key, metadata = key_of(obj), obj["metadata"]
+        if not self._newer("HybridJob", key, metadata, deleted):
+            return
         self.jobs.pop(key, None)
         self.finished.pop(key, None)
         self.invalid.pop(key, None)
         if deleted:
             return
-        if obj.get("status", {}).get("state") in ("Complete", "Failed"):
-            metadata = obj["metadata"]
-            self.finished[key] = Finished(metadata["uid"], int(metadata["resourceVersion"]), expires)
+        status = obj.get("status", {})
+        if status.get("state") in ("Complete", "Failed"):
+            ttl, ended = obj["spec"].get("ttlSecondsAfterFinished"), status.get("completedAt")
+            delete_at = None if ttl is None or ended is None else seconds(ended) + ttl
+            self.finished[key] = Finished(metadata["uid"], delete_at)
             return
         try:
             self.jobs[key] = HybridJob.model_validate(_slim(obj))
         except ValidationError as error:
             self.invalid[key] = _sentence(error)
 
+    def _newer(self, kind: str, key: str, metadata: dict[str, Any], deleted: bool) -> bool:
+        versions = self.versions.setdefault(kind, {})
+        version = int(metadata["resourceVersion"])
+        if version < versions.get(key, 0):
+            return False
+        if deleted:
+            versions.pop(key, None)
+        else:
+            versions[key] = version
+        return True
+
     def see_backend(self, obj: dict[str, Any], deleted: bool) -> None:
         """Take what a watch showed of a QuantumBackend."""
         key = key_of(obj)
+        if not self._newer("QuantumBackend", key, obj["metadata"], deleted):
+            return
         self.backends.pop(key, None)
         self.invalid.pop(key, None)
         if deleted:
@@ -131,6 +150,18 @@ class State:
                 self.program_pods.pop(f"{namespace}/{owner}", None)
             else:
                 self.program_pods[f"{namespace}/{owner}"] = {"name": metadata["name"], **obj.get("status", {})}
+
+    def see_batch_job(self, obj: dict[str, Any], deleted: bool) -> str | None:
+        """Take what a watch showed of a program's batch Job, and return the key of its HybridJob."""
+        metadata = obj["metadata"]
+        owner = next((o["name"] for o in metadata.get("ownerReferences") or [] if o["kind"] == "HybridJob"), None)
+        if owner is None:
+            return None
+        if deleted:
+            self.batch_jobs.pop(key_of(obj), None)
+        else:
+            self.batch_jobs[key_of(obj)] = {"owner": owner, **obj.get("status", {})}
+        return f"{metadata['namespace']}/{owner}"
 
 
 def key_of(obj: dict[str, Any]) -> str:

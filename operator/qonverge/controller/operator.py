@@ -1,0 +1,257 @@
+"""The control loop: watches fill the state and the queue, workers empty it, the Lease says whether to act."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import logging
+import time
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from qonverge.circuits.isolated import Checker
+from qonverge.controller import web
+from qonverge.controller.backends import Backends
+from qonverge.controller.dataplane import DataPlane
+from qonverge.controller.events import Events
+from qonverge.controller.jobs import Jobs
+from qonverge.controller.kube import Kube, KubeError
+from qonverge.controller.lease import Election
+from qonverge.controller.queue import WorkQueue
+from qonverge.controller.settings import Settings
+from qonverge.controller.state import State, key_of
+from qonverge.controller.watch import Watches
+from qonverge.wire.errors import WireError
+from qonverge.wire.tokens import Signer, Verifier, generate_private_key, public_key
+
+logger = logging.getLogger(__name__)
+
+_WORKERS = 16
+_POLL_SECONDS = 5.0
+_KEY_SECRET = "qonverge-signing-key"  # noqa: S105 - the name of the Secret, not its value
+_REPORT_AUDIENCES = 1024
+
+
+class Operator:
+    """One replica of the operator."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Use ``run``."""
+        self._settings = settings
+        self._state = State()
+        self._queue = WorkQueue(time.time)
+        self._registry = CollectorRegistry()
+        self._reconciles = Counter(
+            "qonverge_operator_reconciles", "Looks at objects.", ["kind", "outcome"], registry=self._registry
+        )
+        self._seconds = Histogram(
+            "qonverge_operator_reconcile_seconds", "Time of a look.", ["kind"], registry=self._registry
+        )
+        waiting = Gauge("qonverge_operator_queue_length", "Objects that wait for a look.", registry=self._registry)
+        waiting.set_function(lambda: len(self._queue))
+        flights = Gauge("qonverge_operator_jobs_in_flight", "Jobs that are worked on.", registry=self._registry)
+        flights.set_function(lambda: len(self._state.flights))
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Run until asked to stop."""
+        kube = await Kube.connect()
+        private = await self._signing_key(kube)
+        signer, public = Signer(private), public_key(private)
+        data, checker = DataPlane(signer), Checker()
+        events = Events(kube, time.time)
+        self._jobs = Jobs(
+            state=self._state,
+            kube=kube,
+            queue=self._queue,
+            data=data,
+            signer=signer,
+            checker=checker,
+            events=events,
+            settings=self._settings,
+            clock=time.time,
+        )
+        self._backends = Backends(
+            state=self._state,
+            kube=kube,
+            data=data,
+            events=events,
+            settings=self._settings,
+            public_key=public,
+            clock=time.time,
+        )
+        self._watches = Watches(kube, self._state, self._settings, self._observe)
+        settings = self._settings
+        self._election = Election(kube, settings.namespace, settings.lease_name, settings.identity, time.monotonic)
+        servers = [
+            await web.listen(web.health_app(self._problem, self._registry), settings.health_listen),
+            await web.listen(
+                web.report_app(self._jobs, self._verifier(public), lambda: self._election.leading),
+                settings.report_listen,
+            ),
+        ]
+        tasks = [
+            asyncio.create_task(self._watches.run(), name="watches"),
+            asyncio.create_task(self._queue.run_timers(), name="timers"),
+            asyncio.create_task(self._lead(), name="election"),
+            asyncio.create_task(self._poll(), name="poll"),
+            *(asyncio.create_task(self._work(), name=f"worker {n}") for n in range(_WORKERS)),
+        ]
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            done, _ = await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
+            for task in done - {stopping}:
+                # Each of these goes on for ever; one that ends is a defect, and a restart is the cure.
+                task.result()
+                raise RuntimeError(f"{task.get_name()} ended")
+        finally:
+            for task in [stopping, *tasks]:
+                task.cancel()
+            await asyncio.gather(stopping, *tasks, return_exceptions=True)
+            try:
+                await self._election.release()
+            except KubeError as error:
+                logger.warning("the lease could not be released: %s", error)
+            for server in servers:
+                await server.cleanup()
+            await checker.close()
+            await data.close()
+            await kube.close()
+
+    def _problem(self) -> str | None:
+        if not self._election.answered_within(10.0):
+            return "the API server does not answer"
+        return self._watches.problem
+
+    async def _signing_key(self, kube: Kube) -> bytes:
+        """Return the key that all replicas sign with, made by the first."""
+        namespace = self._settings.namespace
+        while True:
+            try:
+                found = await kube.get("Secret", namespace, _KEY_SECRET)
+                if found is not None:
+                    return base64.b64decode(found["data"]["key.pem"])
+                await kube.create(
+                    {
+                        "apiVersion": "v1",
+                        "kind": "Secret",
+                        "metadata": {"name": _KEY_SECRET, "namespace": namespace},
+                        "data": {"key.pem": base64.b64encode(generate_private_key()).decode()},
+                    }
+                )
+            except KubeError as error:
+                # 409: another replica was faster, and its key is read next.
+                if error.status not in (0, 409, 503):
+                    raise
+                logger.warning("waiting for the signing key: %s", error)
+                await asyncio.sleep(1.0)
+
+    def _verifier(self, public: bytes) -> Any:
+        """Return the check of reports' tokens: a program's token is for its backend, and good here too."""
+        verifiers: dict[str, Verifier] = {}
+
+        def verify(key: str, token: str | None) -> str:
+            job = self._state.jobs.get(key)
+            if job is None or job.status.backend is None:
+                return Verifier(public, "no-job", time.time).verify(token)
+            label = job.status.backend
+            audience = label if "/" in label else f"{job.metadata.namespace}/{label}"
+            if audience not in verifiers:
+                if len(verifiers) > _REPORT_AUDIENCES:
+                    verifiers.clear()
+                verifiers[audience] = Verifier(public, audience, time.time)
+            return verifiers[audience].verify(token)
+
+        return verify
+
+    def _observe(self, kind: str, obj: dict[str, Any], deleted: bool) -> None:
+        """Take what a watch or a list showed."""
+        state = self._state
+        match kind:
+            case "HybridJob":
+                state.see_job(obj, deleted)
+                self._queue.add(f"HybridJob {key_of(obj)}")
+            case "QuantumBackend":
+                state.see_backend(obj, deleted)
+                self._queue.add(f"QuantumBackend {key_of(obj)}")
+                self._reconsider()
+            case "Deployment":
+                self._observe_deployment(obj, deleted)
+            case "Job":
+                if (owner := state.see_batch_job(obj, deleted)) is not None:
+                    self._queue.add(f"HybridJob {owner}")
+            case "Pod":
+                self._observe_pod(obj, deleted)
+
+    def _observe_deployment(self, obj: dict[str, Any], deleted: bool) -> None:
+        metadata, key = obj["metadata"], key_of(obj)
+        if deleted:
+            self._state.deployments.pop(key, None)
+        else:
+            status = obj.get("status", {})
+            self._state.deployments[key] = {"generation": metadata.get("generation"), "status": status}
+        for owner in metadata.get("ownerReferences") or []:
+            if owner["kind"] == "QuantumBackend":
+                self._queue.add(f"QuantumBackend {metadata['namespace']}/{owner['name']}")
+
+    def _observe_pod(self, obj: dict[str, Any], deleted: bool) -> None:
+        before = set(self._state.endpoints)
+        self._state.see_pod(obj, deleted)
+        metadata = obj["metadata"]
+        batch = (metadata.get("labels") or {}).get("batch.kubernetes.io/job-name")
+        owner = self._state.batch_jobs.get(f"{metadata['namespace']}/{batch}", {}).get("owner")
+        if owner is not None:
+            self._queue.add(f"HybridJob {metadata['namespace']}/{owner}")
+        if set(self._state.endpoints) != before:
+            self._reconsider()
+
+    def _reconsider(self) -> None:
+        """Look again at the jobs that wait for a backend."""
+        for key, flight in self._state.flights.items():
+            if flight.running is None:
+                self._queue.add(f"HybridJob {key}")
+
+    async def _lead(self) -> None:
+        def changed(leading: bool) -> None:
+            logger.info("this replica %s", "leads" if leading else "stands by")
+            if leading:
+                for kind, keys in (
+                    ("QuantumBackend", self._state.backends),
+                    ("HybridJob", {**self._state.jobs, **self._state.finished}),
+                ):
+                    for key in keys:
+                        self._queue.add(f"{kind} {key}")
+
+        await self._watches.synced.wait()
+        await self._election.campaign(changed)
+
+    async def _poll(self) -> None:
+        while True:
+            await asyncio.sleep(_POLL_SECONDS if self._state.infos else 0.5)
+            for key in await self._backends.poll():
+                self._queue.add(f"QuantumBackend {key}")
+                self._reconsider()
+
+    async def _work(self) -> None:
+        while True:
+            item = await self._queue.get()
+            kind, _, key = item.partition(" ")
+            failed = False
+            if self._election.leading:
+                reconcile = self._jobs.reconcile if kind == "HybridJob" else self._backends.reconcile
+                try:
+                    with self._seconds.labels(kind).time():
+                        await reconcile(key)
+                except KubeError as error:
+                    # A conflict is news on its way; anything else is worth a line.
+                    failed = True
+                    logger.log(logging.DEBUG if error.status == 409 else logging.WARNING, "%s: %s", item, error)
+                except WireError as error:
+                    failed = True
+                    logger.warning("%s: %s", item, error)
+                except Exception:
+                    # One object that trips a defect must not stop the others.
+                    failed = True
+                    logger.exception("%s: unforeseen error", item)
+                self._reconciles.labels(kind, "failed" if failed else "done").inc()
+            self._queue.done(item, failed=failed)
