@@ -64,7 +64,6 @@ def test_schemas_are_structural() -> None:
         ({"program": {**BELL, "python": {"source": "x"}}}, "program: set exactly one of circuit, python"),
         ({"program": {"circuit": {}}}, "program.circuit: set exactly one of openqasm, configMapKeyRef"),
         ({"shots": 10, "precision": 0.1}, "set shots or precision, not both"),
-        ({"precision": 0.1}, "precision is about expectation values"),
         ({"shots": 0}, "greater than or equal to 1"),
         ({"backend": {}}, "backend: set exactly one of name, selector"),
         ({"shotz": 1}, "Extra inputs are not permitted"),

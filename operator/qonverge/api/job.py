@@ -29,9 +29,6 @@ MAX_SOURCE = 786_432
 SHOTS_OR_PRECISION = (
     "set shots or precision, not both: precision is the standard error wanted, shots the number of runs"
 )
-PRECISION_NEEDS_OBSERVABLES = (
-    "precision is about expectation values: give program.circuit.observables, or use shots for counts"
-)
 
 ANY_JSON: dict[str, Any] = {"x-kubernetes-preserve-unknown-fields": True}
 
@@ -116,12 +113,6 @@ class HybridJobSpec(SpecModel):
                 "!(has(self.shots) && has(self.precision))",
                 SHOTS_OR_PRECISION,
             ),
-            Rule(
-                "!has(self.precision) || has(self.program.python) || (has(self.program.circuit) && "
-                "has(self.program.circuit.observables) && size(self.program.circuit.observables) > 0)",
-                PRECISION_NEEDS_OBSERVABLES,
-                ".precision",
-            ),
             *(immutable(name) for name in ("shots", "precision", "seed", "backend")),
             Rule(
                 "self.program == oldSelf.program",
@@ -155,9 +146,6 @@ class HybridJobSpec(SpecModel):
     def _same_rules_as_the_server(self) -> HybridJobSpec:
         if self.shots is not None and self.precision is not None:
             raise ValueError(SHOTS_OR_PRECISION)
-        circuit = self.program.circuit
-        if self.precision is not None and circuit is not None and not circuit.observables:
-            raise ValueError(PRECISION_NEEDS_OBSERVABLES)
         return self
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from qonverge.circuits import InvalidProgram
 from qonverge.circuits.isolated import Checker
+from qonverge.lifecycle.circuit import contradiction
 from qonverge.local.manifests import ManifestError, Manifests, read
 
 
@@ -29,6 +30,8 @@ async def _validate(manifests: Manifests) -> list[str]:
             program = job.spec.program.circuit
             try:
                 text = manifests.text(job)
+                if (problem := contradiction(job)) is not None:
+                    raise InvalidProgram(problem)
                 if program is None:
                     lines.append(f"{name}: valid")
                     continue

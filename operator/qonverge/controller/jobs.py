@@ -66,6 +66,8 @@ class Jobs:
         """Look at one job and do what is to be done."""
         state, now = self._state, self._clock()
         job = state.jobs.get(key)
+        if (unread := state.invalid.get(key)) is not None:
+            logger.warning("HybridJob %s cannot be read: %s", key, unread)
         if job is None or job.metadata.deletion_timestamp:
             self._stop(key)
             if (finished := state.finished.get(key)) is not None and finished.delete_at is not None:
@@ -145,6 +147,8 @@ class Jobs:
         chosen = program.circuit or program.python
         assert chosen is not None
         try:
+            if (problem := circuits.contradiction(job)) is not None:
+                raise InvalidProgram(problem)
             text = program.circuit.openqasm if program.circuit else program.python.source if program.python else None
             if text is None and chosen.config_map_key_ref is not None:
                 reference = chosen.config_map_key_ref

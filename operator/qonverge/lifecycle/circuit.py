@@ -20,6 +20,14 @@ DEFAULT_SHOTS = 1024
 _REASONS = {"InvalidCircuit": "InvalidProgram", "InvalidTask": "InvalidProgram"}
 
 
+def contradiction(job: HybridJob) -> str | None:
+    """Return what is wrong with the job as a whole that no schema can say: CEL does not see observables."""
+    circuit = job.spec.program.circuit
+    if job.spec.precision is not None and circuit is not None and not circuit.observables:
+        return "precision is about expectation values: give program.circuit.observables, or use shots for counts"
+    return None
+
+
 def needs(job: HybridJob, circuit: CheckedCircuit) -> Needs:
     """Return what the job's circuit asks of a backend."""
     analysis = circuit.analysis

@@ -78,6 +78,8 @@ class LocalRunner:
     async def _attempts(self, run: _Run) -> None:
         job = run.job
         text = self._manifests.text(job)
+        if (problem := circuits.contradiction(job)) is not None:
+            raise InvalidProgram(problem)
         program = job.spec.program.circuit
         checked = None
         if program is not None:

@@ -1,0 +1,235 @@
+"""A real API server, the operator as a process, and backend servers where a kubelet would start pods."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from e2e.cluster import ControlPlane
+
+ROOT = Path(__file__).parents[2]
+NAMESPACE = "qonverge-system"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def eventually(condition: Callable[[], Any], what: str, limit: float = 60.0) -> Any:
+    """Return the condition's value as soon as it is true; the limit only ends a test that hangs."""
+    deadline = time.monotonic() + limit
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what} did not happen within {limit:g} s")
+        time.sleep(0.05)
+
+
+class Lab:
+    """A control plane with the CRDs, and what was started in it."""
+
+    def __init__(self, plane: ControlPlane, folder: Path) -> None:
+        self.plane = plane
+        self.folder = folder
+        self.operator: subprocess.Popen[bytes] | None = None
+        self.health = free_port()
+        self.pods: dict[str, subprocess.Popen[bytes]] = {}
+        self._starts = 0
+
+    def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
+        return self.plane.kubectl(*arguments, stdin=stdin)
+
+    def apply(self, *objects: dict[str, Any]) -> None:
+        self.kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)}))
+
+    def get(self, kind: str, name: str, namespace: str = "default") -> dict[str, Any]:
+        text = self.kubectl("get", kind, name, "-n", namespace, "-o", "json", "--ignore-not-found")
+        value: dict[str, Any] = json.loads(text) if text.strip() else {}
+        return value
+
+    def list(self, kind: str, namespace: str = "default") -> list[dict[str, Any]]:
+        items: list[dict[str, Any]] = json.loads(self.kubectl("get", kind, "-n", namespace, "-o", "json"))["items"]
+        return items
+
+    def status(self, name: str) -> dict[str, Any]:
+        status: dict[str, Any] = self.get("hj", name).get("status", {})
+        return status
+
+    def ended(self, name: str, limit: float = 60.0) -> dict[str, Any]:
+        def done() -> dict[str, Any] | None:
+            status = self.status(name)
+            return status if status.get("state") in ("Complete", "Failed") else None
+
+        value: dict[str, Any] = eventually(done, f"the end of {name}", limit)
+        return value
+
+    def start_operator(self) -> None:
+        self._starts += 1
+        environment = {
+            **os.environ,
+            "KUBECONFIG": str(self.plane.kubeconfig),
+            "QONVERGE_NAMESPACE": NAMESPACE,
+            "QONVERGE_POD_NAME": f"operator-{self._starts}",
+            "QONVERGE_HEALTH_LISTEN": f"127.0.0.1:{self.health}",
+            "QONVERGE_REPORT_LISTEN": f"127.0.0.1:{free_port()}",
+        }
+        log = (self.folder / f"operator-{self._starts}.log").open("wb")
+        command = [sys.executable, "-m", "qonverge.controller"]
+        self.operator = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
+
+    def stop_operator(self, number: int = signal.SIGTERM) -> None:
+        if self.operator is not None:
+            self.operator.send_signal(number)
+            self.operator.wait(30)
+            self.operator = None
+
+    def readiness(self) -> tuple[int, str]:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.health}/readyz", timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+        except OSError as error:
+            return 0, str(error)
+
+    def ready(self) -> None:
+        eventually(lambda: self.readiness()[0] == 200, "readiness of the operator")
+
+    def serve(self, backend: str, pod: str = "pod-0", *flags: str) -> None:
+        """Do what a kubelet does for a pod of the backend's Deployment: start its server, report it ready."""
+        name = f"{backend}-qb"
+        deployment = eventually(lambda: self.get("deployment", name), f"the Deployment {name}")
+        template = deployment["spec"]["template"]
+        container = template["spec"]["containers"][0]
+        port = free_port()
+        environment = {
+            **os.environ,
+            **{item["name"]: item["value"] for item in container["env"]},
+            "QONVERGE_LISTEN": f"127.0.0.1:{port}",
+        }
+        command = [sys.executable, "-m", "qonverge.backend", *flags]
+        self.pods[pod] = subprocess.Popen(command, env=environment)
+        eventually(lambda: _answers(port), f"readiness of {pod}")
+        spec = {
+            "containers": [{**container, "ports": [{"name": "tasks", "containerPort": port}], "volumeMounts": []}],
+            "nodeName": "nowhere",
+        }
+        spec["containers"][0].pop("livenessProbe")
+        metadata = {"name": pod, "namespace": "default", "labels": template["metadata"]["labels"]}
+        self.apply({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+        self.set_ready(pod, True)
+        self._deployment_status(name, 1)
+
+    def set_ready(self, pod: str, ready: bool) -> None:
+        status = {
+            "phase": "Running",
+            "podIP": "127.0.0.1",
+            "podIPs": [{"ip": "127.0.0.1"}],
+            "conditions": [{"type": "Ready", "status": "True" if ready else "False"}],
+        }
+        patch = json.dumps({"status": status})
+        self.kubectl("patch", "pod", pod, "--subresource=status", "--type=merge", "-p", patch)
+
+    def _deployment_status(self, name: str, ready: int) -> None:
+        patch = json.dumps({"status": {"replicas": 1, "readyReplicas": ready}})
+        self.kubectl("patch", "deployment", name, "--subresource=status", "--type=merge", "-p", patch)
+
+    def kill_pod(self, pod: str) -> None:
+        process = self.pods.pop(pod)
+        process.kill()
+        process.wait()
+        self.kubectl("delete", "pod", pod, "--force", "--grace-period=0")
+
+    def close(self) -> None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.stop_operator()
+        for process in self.pods.values():
+            process.kill()
+            process.wait()
+
+
+def _answers(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+@pytest.fixture(scope="module")
+def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """An API server with the CRDs and the operator's namespace."""
+    with ControlPlane(tmp_path_factory.mktemp("plane")) as plane:
+        plane.kubectl("apply", "--server-side", "-f", str(ROOT / "crds"))
+        plane.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+        plane.kubectl("create", "namespace", NAMESPACE)
+        # The controller manager makes it where one runs.
+        plane.kubectl("create", "serviceaccount", "default")
+        yield plane
+
+
+@pytest.fixture
+def lab(plane: ControlPlane, tmp_path: Path) -> Iterator[Lab]:
+    """A lab without objects, operator or pods."""
+    lab = Lab(plane, tmp_path)
+    try:
+        yield lab
+    finally:
+        lab.close()
+        for kind in ("hj", "qb", "deployment", "service", "pod", "configmap"):
+            lab.kubectl("delete", kind, "--all", "-n", "default", "--force", "--grace-period=0")
+        lab.kubectl("delete", "lease", "--all", "-n", NAMESPACE)
+
+
+@pytest.fixture
+def served(lab: Lab) -> Lab:
+    """A lab with a running operator and one serving backend, aer."""
+    lab.apply(backend("aer"))
+    lab.start_operator()
+    lab.ready()
+    lab.serve("aer")
+    eventually(lambda: lab.get("qb", "aer")["status"].get("capabilities"), "what aer can do")
+    return lab
+
+
+HEADER = 'OPENQASM 3.0;\ninclude "stdgates.inc";\n'
+BELL = HEADER + "qubit[2] q; bit[2] c; h q[0]; cx q[0], q[1]; c = measure q;"
+LAYERS = "".join(f"rx(0.3) q[{n}]; cx q[{n}], q[{(n + 1) % 24}];" for n in range(24)) * 40
+SLOW = HEADER + f"qubit[24] q; bit[24] c; {LAYERS} c = measure q;"
+
+
+def backend(name: str, **spec: Any) -> dict[str, Any]:
+    limits = {"memory": "2Gi"}
+    base = {"simulator": {}, "capacity": {"concurrency": 2}, "template": {"resources": {"limits": limits}}}
+    return {
+        "apiVersion": "qonverge.io/v1alpha1",
+        "kind": "QuantumBackend",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {**base, **spec},
+    }
+
+
+def job(name: str, text: str = BELL, **spec: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "qonverge.io/v1alpha1",
+        "kind": "HybridJob",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {"program": {"circuit": {"openqasm": text}}, "shots": 1024, **spec},
+    }
