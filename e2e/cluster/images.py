@@ -1,0 +1,168 @@
+"""Container images, built without a registry: a base from Debian's packages, the project's own from its Dockerfile."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from e2e.cluster import pip_settings
+from e2e.cluster.build import locked
+from e2e.cluster.host import unmount_below
+from e2e.cluster.processes import execute
+
+PREFIX = "localhost/qonverge"
+TARGETS = ("operator", "backend", "program")
+_SUITE = "bookworm"
+_PACKAGES = ("ca-certificates", "python3", "python3-venv")
+_LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/info/*", "/usr/share/locale/*")
+#: What the project's Dockerfile may copy.
+_INPUTS = ("Dockerfile", ".dockerignore", "LICENSE", "README.md", "pyproject.toml", "requirements", "operator")
+
+
+@dataclass(frozen=True)
+class ProjectImages:
+    """The project's images, all of one tag."""
+
+    tag: str
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Their full names."""
+        return tuple(f"{PREFIX}-{target}:{self.tag}" for target in TARGETS)
+
+
+class Images:
+    """Images in a store of their own below the cache folder; what is unchanged is not built again."""
+
+    def __init__(self, cache: Path) -> None:
+        self._cache = cache / "images"
+        self._cache.mkdir(parents=True, exist_ok=True)
+
+    def program(self, name: str, program: Path) -> str:
+        """Build an image with one statically linked program in it, run by a user without rights; return its name.
+
+        The cache folder of a program changes with its sources, so it gives the tag.
+        """
+        image = f"{PREFIX}-{name}:{program.parent.name.rpartition('-')[2]}"
+        dockerfile = [
+            "FROM scratch",
+            f"COPY {program.name} /",
+            "USER 65532:65532",
+            f"ENTRYPOINT {json.dumps([f'/{program.name}'])}",
+        ]
+        with tempfile.TemporaryDirectory() as folder, self._opened():
+            if not self._exists(image):
+                file = Path(folder) / "Dockerfile"
+                file.write_text("\n".join(dockerfile) + "\n")
+                self._buildah("bud", "--layers", "--tag", image, "--file", file, program.parent)
+        return image
+
+    def project(self, root: Path) -> ProjectImages:
+        """Build the project's images from its Dockerfile; the tag tells the sources that they were built from."""
+        base = self._base()
+        images = ProjectImages(source_digest(root, base))
+        with self._opened(), tempfile.TemporaryDirectory() as folder:
+            if missing := [name for name in images.names if not self._exists(name)]:
+                print(f"building {', '.join(missing)}", file=sys.stderr, flush=True)
+                options = ["--build-arg", f"BASE_IMAGE={base}", *self._pip_volumes(Path(folder))]
+                for name, target in zip(images.names, TARGETS, strict=True):
+                    self._buildah("bud", "--layers", *options, "--target", target, "--tag", name, root)
+        return images
+
+    @contextmanager
+    def archive(self, image: str) -> Iterator[Path]:
+        """Give the image as a file that ``ctr images import`` reads."""
+        with tempfile.TemporaryDirectory(dir=self._cache) as folder:
+            path = Path(folder) / "image.tar"
+            with self._opened():
+                self._buildah("push", "--quiet", image, f"docker-archive:{path}:{image}")
+            yield path
+
+    def _base(self) -> str:
+        """Build the image that the project's are built on; return its name."""
+        recipe = repr((_SUITE, _PACKAGES, _LEFT_OUT, platform.machine()))
+        image = f"{PREFIX}-base:{_SUITE}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
+        with self._opened(), tempfile.TemporaryDirectory(dir=self._cache) as folder:
+            if not self._exists(image):
+                print(f"building {image}: once, about a minute", file=sys.stderr, flush=True)
+                _debian(Path(folder) / "base.tar")
+                (Path(folder) / "Dockerfile").write_text('FROM scratch\nADD base.tar /\nCMD ["python3"]\n')
+                self._buildah("bud", "--tag", image, folder)
+        return image
+
+    def _pip_volumes(self, folder: Path) -> list[str]:
+        """Return options that show a build this machine's certificates, package sources and downloads.
+
+        They are mounted: nothing of them stays in an image or its history.
+        """
+        settings = pip_settings.read_settings()
+        configuration = folder / "pip.conf"
+        configuration.write_text(pip_settings.configuration(settings))
+        downloads = self._cache / "pip"
+        downloads.mkdir(exist_ok=True)
+        volumes = [f"{configuration}:/etc/pip.conf:ro", f"{downloads}:/root/.cache/pip"]
+        volumes += [f"{path.resolve()}:{path}:ro" for path in pip_settings.local_paths(settings)]
+        return [word for volume in volumes for word in ("--volume", volume)]
+
+    @contextmanager
+    def _opened(self) -> Iterator[None]:
+        """Hold the store, and leave nothing of it mounted."""
+        with locked(self._cache / "store.lock"):
+            try:
+                yield
+            finally:
+                unmount_below(self._cache)
+
+    def _exists(self, image: str) -> bool:
+        names = self._buildah("images", "--format", "{{.Name}}:{{.Tag}}").split()
+        return image in names
+
+    def _buildah(self, command: str, *arguments: str | Path) -> str:
+        storage: list[str | Path] = [
+            "--root",
+            self._cache / "store",
+            "--runroot",
+            self._cache / "run",
+            "--storage-driver",
+            "overlay",
+        ]
+        build = ["--isolation", "chroot", "--network", "host"] if command == "bud" else []
+        return execute([*["nice", "-n", "10", "buildah"], *storage, command, *build, *arguments])
+
+
+def source_digest(root: Path, base: str) -> str:
+    """Return a digest of all that the project's images are made of."""
+    digest = hashlib.sha256(base.encode())
+    for path in _sources(root):
+        digest.update(f"\0{path.relative_to(root)}\0{path.stat().st_mode & 0o111:o}\0".encode())
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:12]
+
+
+def _sources(root: Path) -> Iterable[Path]:
+    for name in _INPUTS:
+        path = root / name
+        if path.is_dir():
+            files = (file for file in path.rglob("*") if file.is_file())
+            yield from sorted(file for file in files if "__pycache__" not in file.parts)
+        elif path.exists():
+            yield path
+
+
+def _debian(tar: Path) -> None:
+    """Write the root file system of a small Debian with Python."""
+    execute(
+        [
+            *("nice", "-n", "10", "mmdebstrap", "--quiet", "--mode=root", "--variant=minbase"),
+            f"--include={','.join(_PACKAGES)}",
+            *(f"--dpkgopt=path-exclude={path}" for path in _LEFT_OUT),
+            *(_SUITE, tar),
+        ]
+    )
