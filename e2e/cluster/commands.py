@@ -131,6 +131,7 @@ def controller_manager(program: Path, layout: Layout, port: int, *, pod_network:
         f"--root-ca-file={layout.authority}",
         f"--cluster-signing-cert-file={layout.authority}",
         f"--cluster-signing-key-file={layout.key('ca')}",
+        f"--flex-volume-plugin-dir={layout.directory / 'volume-plugins'}",
         "--use-service-account-credentials",
         "--leader-elect=false",
         "--kube-api-qps=1000",

@@ -157,7 +157,10 @@ def remove_outside(plan: Plan) -> None:
     for link in Path("/var/log/containers").glob("*"):
         if link.is_symlink() and link.readlink().is_relative_to(plan.directory):
             link.unlink()
-    for result in Path("/var/lib/cni/results").glob(f"{plan.name}-*"):
+    results = Path("/var/lib/cni/results")
+    for result in results.glob(f"{plan.name}-*-eth0"):
+        sandbox = result.name.removeprefix(f"{plan.name}-").removesuffix("-eth0")
+        _unlink(results / f"cni-loopback-{sandbox}-lo")
         _unlink(result)
     for path in sorted(map(Path, plan.outside), key=lambda path: len(path.parts), reverse=True):
         if path == Path("/var/lib/kubelet/device-plugins"):

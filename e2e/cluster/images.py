@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import re
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -14,10 +15,12 @@ from pathlib import Path
 
 from e2e.cluster import pip_settings
 from e2e.cluster.build import locked
+from e2e.cluster.errors import ClusterError
 from e2e.cluster.host import unmount_below
 from e2e.cluster.processes import execute
 
-PREFIX = "localhost/qonverge"
+REGISTRY = "localhost"
+REPOSITORY = "qonverge"
 TARGETS = ("operator", "backend", "program")
 _SUITE = "bookworm"
 _PACKAGES = ("ca-certificates", "python3", "python3-venv")
@@ -27,15 +30,33 @@ _INPUTS = ("Dockerfile", ".dockerignore", "LICENSE", "README.md", "pyproject.tom
 
 
 @dataclass(frozen=True)
-class ProjectImages:
-    """The project's images, all of one tag."""
+class ImageReference:
+    """Where the project's images are: ``REGISTRY/REPOSITORY-TARGET:TAG``."""
 
+    registry: str
+    repository: str
     tag: str
 
+    @classmethod
+    def parse(cls, text: str) -> ImageReference:
+        """Return what a reference such as ``registry.example/team/qonverge:1.2`` names; the tag may be left out.
+
+        Raises:
+            ClusterError: it is not of that form.
+        """
+        found = re.fullmatch(r"([^/\s]+(?:/[^/\s:]+)*)/([^/:\s]+)(?::([\w.-]+))?", text)
+        if found is None:
+            raise ClusterError(f"{text!r} is not a reference of images: write REGISTRY/REPOSITORY:TAG")
+        return cls(found[1], found[2], found[3] or "latest")
+
+    def image(self, target: str) -> str:
+        """Return the full name of the image ``operator``, ``backend`` or ``program``."""
+        return f"{self.registry}/{self.repository}-{target}:{self.tag}"
+
     @property
-    def names(self) -> tuple[str, ...]:
-        """Their full names."""
-        return tuple(f"{PREFIX}-{target}:{self.tag}" for target in TARGETS)
+    def images(self) -> tuple[str, ...]:
+        """Full names of all images."""
+        return tuple(map(self.image, TARGETS))
 
 
 class Images:
@@ -44,13 +65,16 @@ class Images:
     def __init__(self, cache: Path) -> None:
         self._cache = cache / "images"
         self._cache.mkdir(parents=True, exist_ok=True)
+        # Without it buildah makes a folder for networks in /etc, although builds use the machine's own.
+        self._configuration = self._cache / "containers.conf"
+        self._configuration.write_text(f"[network]\nnetwork_config_dir = {json.dumps(str(self._cache / 'networks'))}\n")
 
     def program(self, name: str, program: Path) -> str:
         """Build an image with one statically linked program in it, run by a user without rights; return its name.
 
         The cache folder of a program changes with its sources, so it gives the tag.
         """
-        image = f"{PREFIX}-{name}:{program.parent.name.rpartition('-')[2]}"
+        image = f"{REGISTRY}/{REPOSITORY}-{name}:{program.parent.name.rpartition('-')[2]}"
         dockerfile = [
             "FROM scratch",
             f"COPY {program.name} /",
@@ -64,17 +88,18 @@ class Images:
                 self._buildah("bud", "--layers", "--tag", image, "--file", file, program.parent)
         return image
 
-    def project(self, root: Path) -> ProjectImages:
+    def project(self, root: Path) -> ImageReference:
         """Build the project's images from its Dockerfile; the tag tells the sources that they were built from."""
         base = self._base()
-        images = ProjectImages(source_digest(root, base))
+        reference = ImageReference(REGISTRY, REPOSITORY, source_digest(root, base))
         with self._opened(), tempfile.TemporaryDirectory() as folder:
-            if missing := [name for name in images.names if not self._exists(name)]:
-                print(f"building {', '.join(missing)}", file=sys.stderr, flush=True)
-                options = ["--build-arg", f"BASE_IMAGE={base}", *self._pip_volumes(Path(folder))]
-                for name, target in zip(images.names, TARGETS, strict=True):
-                    self._buildah("bud", "--layers", *options, "--target", target, "--tag", name, root)
-        return images
+            options = ["--build-arg", f"BASE_IMAGE={base}", *self._pip_volumes(Path(folder))]
+            for target in TARGETS:
+                image = reference.image(target)
+                if not self._exists(image):
+                    print(f"building {image}", file=sys.stderr, flush=True)
+                    self._buildah("bud", "--layers", *options, "--target", target, "--tag", image, root)
+        return reference
 
     @contextmanager
     def archive(self, image: str) -> Iterator[Path]:
@@ -88,7 +113,7 @@ class Images:
     def _base(self) -> str:
         """Build the image that the project's are built on; return its name."""
         recipe = repr((_SUITE, _PACKAGES, _LEFT_OUT, platform.machine()))
-        image = f"{PREFIX}-base:{_SUITE}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
+        image = f"{REGISTRY}/{REPOSITORY}-base:{_SUITE}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
         with self._opened(), tempfile.TemporaryDirectory(dir=self._cache) as folder:
             if not self._exists(image):
                 print(f"building {image}: once, about a minute", file=sys.stderr, flush=True)
@@ -134,7 +159,8 @@ class Images:
             "overlay",
         ]
         build = ["--isolation", "chroot", "--network", "host"] if command == "bud" else []
-        return execute([*["nice", "-n", "10", "buildah"], *storage, command, *build, *arguments])
+        words = [*("nice", "-n", "10", "buildah"), *storage, command, *build, *arguments]
+        return execute(words, environment={"CONTAINERS_CONF": str(self._configuration)})
 
 
 def source_digest(root: Path, base: str) -> str:

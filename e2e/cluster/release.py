@@ -1,0 +1,66 @@
+"""Qonverge on a cluster: the release of its Helm chart."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from e2e.cluster.build import Programs
+from e2e.cluster.cluster import Cluster
+from e2e.cluster.images import REGISTRY, REPOSITORY, ImageReference
+from e2e.cluster.node import containerd_client, import_images
+from e2e.cluster.node_files import RELEASE_NAMESPACE
+from e2e.cluster.processes import execute
+
+RELEASE = "qonverge"
+CHART = Path("charts", "qonverge")
+_TIMEOUT = "180s"
+
+
+def install_project(cluster: Cluster, root: Path) -> ImageReference | None:
+    """Build the project's images, give them to the cluster's node and install the chart with them.
+
+    Returns None where the project has no chart.
+
+    Raises:
+        CommandFailed: an image cannot be built, or the operator did not become ready.
+    """
+    if not (root / CHART / "Chart.yaml").exists():
+        print(f"there is no chart in {CHART}: Qonverge was not installed", file=sys.stderr)
+        return None
+    reference = cluster.images.project(root)
+    import_images(cluster.plan, cluster.images, reference.images)
+    install(cluster.programs, cluster.kubeconfig, root / CHART, reference)
+    _remove_former_images(cluster, reference)
+    return reference
+
+
+def install(programs: Programs, kubeconfig: Path, chart: Path, images: ImageReference) -> None:
+    """Install the chart, or bring the release that is there up to date, and return when it is ready.
+
+    Raises:
+        CommandFailed: Helm could not, or the operator did not become ready.
+    """
+    values = {
+        "image.registry": images.registry,
+        "image.repository": images.repository,
+        "image.tag": images.tag,
+    }
+    pairs = [f"--set-string={name}={value}" for name, value in values.items()]
+    arguments = ["upgrade", "--install", RELEASE, str(chart), "--create-namespace", "--wait", f"--timeout={_TIMEOUT}"]
+    helm(programs, kubeconfig, [*arguments, *pairs])
+
+
+def helm(programs: Programs, kubeconfig: Path, arguments: Sequence[str]) -> str:
+    """Run Helm in the release's namespace and return what it prints."""
+    return execute([programs["helm"], f"--kubeconfig={kubeconfig}", f"--namespace={RELEASE_NAMESPACE}", *arguments])
+
+
+def _remove_former_images(cluster: Cluster, current: ImageReference) -> None:
+    for name in containerd_client(cluster.plan, "images", "list", "--quiet").split():
+        former = any(
+            name.startswith(f"{REGISTRY}/{REPOSITORY}-{target}:") for target in ("operator", "backend", "program")
+        )
+        if former and name not in current.images:
+            containerd_client(cluster.plan, "images", "remove", name)
