@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import secrets
 import time
 from collections import OrderedDict
@@ -14,13 +15,23 @@ from qonverge.backend.config import EngineConfig
 from qonverge.backend.worker import arguments
 from qonverge.telemetry import BackendMetrics
 from qonverge.wire.child import Child, ChildEnded
-from qonverge.wire.errors import Cancelled, Draining, NotFound, QueueFull, UnknownCircuit, WireError, WorkerLost
+from qonverge.wire.errors import (
+    Cancelled,
+    Draining,
+    InvalidCircuit,
+    NotFound,
+    QueueFull,
+    UnknownCircuit,
+    WireError,
+    WorkerLost,
+)
 from qonverge.wire.messages import BackendInfo, PubResult, Task, TaskResult
 from qonverge.wire.tokens import OPERATOR_SUBJECT
 
 _KEPT_SECONDS = 600.0
 _KEPT_BYTES = 256 * 1024**2
 _CIRCUITS_BYTES = 128 * 1024**2
+_KNOWN_CIRCUITS = 4096
 _LONGEST_RESTART_DELAY = 10.0
 
 
@@ -68,6 +79,8 @@ class _CircuitStore:
             self._left += len(self._data.popitem(last=False)[1])
 
     def get(self, digest: str) -> bytes | None:
+        if digest in self._data:
+            self._data.move_to_end(digest)
         return self._data.get(digest)
 
 
@@ -142,8 +155,12 @@ class Engine:
         if self._queued >= self.config.queue_limit:
             raise QueueFull(f"{self._queued} tasks wait already, the limit: try again later or on another backend")
         needed = {pub.circuit for pub in task.pubs}
-        for digest, qpy in task.circuits.items():
-            self._circuits.add(digest, qpy)
+        for digest in needed & task.circuits.keys():
+            if digest not in self._circuits:
+                # Known circuits are shared by all callers, so nobody may put something else under their digest.
+                if hashlib.sha256(task.circuits[digest]).hexdigest() != digest:
+                    raise InvalidCircuit(f"the QPY sent as {digest[:12]} has another digest: it was damaged on its way")
+                self._circuits.add(digest, task.circuits[digest])
         if missing := sorted(digest for digest in needed if digest not in self._circuits):
             raise UnknownCircuit(f"{len(missing)} circuits are not known: send the task with them", missing=missing)
         seed = task.seed if task.seed is not None else self.config.seed
@@ -156,7 +173,6 @@ class Engine:
         )
         self._records[task.id] = record
         self._queued += 1
-        self._idle.clear()
         self.metrics.queued.set(self._queued)
         self._queue.put_nowait(record)
 
@@ -219,7 +235,7 @@ class Engine:
 
     async def _serve(self, slot: _Slot) -> None:
         while True:
-            if slot.child is None or not slot.child.alive:
+            while slot.child is None or not slot.child.alive:
                 await self._start_worker(slot)
             record = await self._queue.get()
             if record.result is None:
@@ -251,6 +267,7 @@ class Engine:
         self._queued -= 1
         self.metrics.queued.set(self._queued)
         self._running += 1
+        self._idle.clear()
         self.metrics.running.set(self._running)
         self.metrics.queue_seconds.observe(record.started - record.submitted)
         try:
@@ -277,6 +294,8 @@ class Engine:
             send = {digest: qpy for digest, qpy in task.circuits.items() if digest not in slot.known}
             request = {"task": replace(task, circuits=send).to_dict(), "seed": record.seed}
             reply: dict[str, object] = await child.exchange(request)
+            if len(slot.known) > _KNOWN_CIRCUITS:
+                slot.known.clear()
             slot.known.update(task.circuits)
             error = reply.get("error")
             if not (isinstance(error, dict) and error["code"] == UnknownCircuit.code):
@@ -317,7 +336,7 @@ class Engine:
             run_seconds=now - started,
         )
         # What is kept is the answer; the question is dropped.
-        record.task = replace(record.task, circuits={})
+        record.task = replace(record.task, circuits={}, pubs=())
         record.done.set()
         self._kept_bytes += _size(record.result)
         self._finished[record.task.id] = now

@@ -14,7 +14,7 @@ from typing import Any
 from qonverge.backend import providers
 from qonverge.backend.config import EngineConfig
 from qonverge.wire.child import frame, read_frame, serve_pipes
-from qonverge.wire.errors import InvalidCircuit, UnknownCircuit, WireError
+from qonverge.wire.errors import CircuitTooLarge, EngineFailed, InvalidCircuit, UnknownCircuit, WireError
 from qonverge.wire.messages import PubResult, Task
 
 _PREPARED = 512
@@ -84,6 +84,10 @@ def _answer(worker: Worker, request: dict[str, Any]) -> dict[str, Any]:
         results = worker.run(Task.from_dict(request["task"]), request["seed"])
     except WireError as error:
         return {"error": error.to_dict()}
+    except MemoryError:
+        return {"error": CircuitTooLarge("the task needs more memory than a worker has here").to_dict()}
+    except Exception as error:  # a task that trips a defect must not take the worker, and be repeated on the next
+        return {"error": EngineFailed(f"the task failed: {type(error).__name__}: {error}").to_dict()}
     return {"results": [result.to_dict() for result in results]}
 
 

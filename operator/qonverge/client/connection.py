@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import urllib3
 
@@ -105,7 +106,10 @@ class Connection:
 
     def cancel(self, identity: str) -> None:
         """Ask the backend to end a task; one that has ended, or is unknown, is none to cancel."""
-        self._pool.request("DELETE", f"{self._url}/v1/tasks/{identity}", headers=self._headers())
+        try:
+            self._pool.request("DELETE", f"{self._url}/v1/tasks/{identity}", headers=self._headers())
+        except urllib3.exceptions.HTTPError as error:
+            raise BackendUnreachable(f"the backend at {self._url} does not answer: {error}") from None
 
     def _once(self, task: Task) -> TaskResult:
         url = f"{self._url}/v1/tasks"
@@ -117,7 +121,7 @@ class Connection:
             timeout=_POLL_SECONDS + 30,
         )
         while True:
-            answer = unpack(response.data) if response.data else {}
+            answer = _read(response)
             if "state" not in answer:
                 known = isinstance(answer.get("error"), dict)
                 raise WireError.from_dict(
@@ -135,6 +139,20 @@ class Connection:
         if token := self._token():
             headers["authorization"] = f"Bearer {token}"
         return headers
+
+
+class _NoAnswer(urllib3.exceptions.HTTPError):
+    """Something between here and the backend answered in its place."""
+
+
+def _read(response: urllib3.BaseHTTPResponse) -> dict[str, Any]:
+    try:
+        answer = unpack(response.data)
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict):
+        raise _NoAnswer(f"status {response.status} from something that is no backend server")
+    return answer
 
 
 def read_token(environment: Mapping[str, str]) -> str | None:

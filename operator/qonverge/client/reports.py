@@ -41,6 +41,8 @@ class Reporter:
         self._lock = threading.Condition()
         self._sender: threading.Thread | None = None
         self._closing = False
+        self.lost_result: str | None = None
+        """Why the result did not arrive."""
 
     def add(self, report: dict[str, Any]) -> None:
         """Take a report and send it soon."""
@@ -97,8 +99,9 @@ class Reporter:
                 try:
                     self.deliver(report)
                 except BackendUnreachable as error:
-                    # A progress report that nobody takes must not end the program.
-                    print(f"qonverge: {error}", flush=True)
+                    # Progress that nobody takes must not end the program; a lost result must not look like success.
+                    if "result" in report:
+                        self.lost_result = str(error)
             with self._lock:
                 if self._closing and not self._pending:
                     return
@@ -136,8 +139,20 @@ class _Current:
                 atexit.register(self._reporter.close)
             return self._reporter
 
+    def close(self) -> str | None:
+        """Send what is left, and return why the result did not arrive."""
+        if self._reporter is None:
+            return None
+        self._reporter.close()
+        return self._reporter.lost_result
+
 
 _current = _Current()
+
+
+def finish() -> str | None:
+    """Send what is left at the end of a program, and return why its result did not arrive, if it did not."""
+    return _current.close()
 
 
 def report(*, progress: float | None = None, **metrics: float) -> None:

@@ -6,6 +6,8 @@ import runpy
 import sys
 from pathlib import Path
 
+from qonverge.client.reports import finish
+
 
 def main() -> None:
     """Run the file as ``__main__``; its exit code and traceback are the process's own."""
@@ -19,6 +21,8 @@ def main() -> None:
     # Lines appear in the job's log as they are printed.
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a text stream in every process started
     runpy.run_path(str(path), run_name="__main__")
+    if (lost := finish()) is not None:
+        sys.exit(f"qonverge: the result did not arrive: {lost}")
 
 
 if __name__ == "__main__":

@@ -5,19 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import signal
 
 from qonverge.controller.operator import Operator
 from qonverge.controller.settings import Settings
-
-
-async def run(settings: Settings) -> None:
-    """Run until a signal asks to stop."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    await Operator(settings).run(stop)
 
 
 def main() -> None:
@@ -30,7 +20,7 @@ def main() -> None:
         import uvloop
 
         asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
-    asyncio.run(run(settings))
+    asyncio.run(Operator(settings).run(asyncio.Event()))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import logging
+import signal
 import time
 from typing import Any
 
@@ -54,7 +55,13 @@ class Operator:
         flights.set_function(lambda: len(self._state.flights))
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Run until asked to stop."""
+        """Run until ``stop`` is set or a signal asks to stop."""
+
+        def claim_signals() -> None:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                asyncio.get_running_loop().add_signal_handler(number, stop.set)
+
+        claim_signals()
         kube = await Kube.connect()
         private = await self._signing_key(kube)
         signer, public = Signer(private), public_key(private)
@@ -80,7 +87,7 @@ class Operator:
             public_key=public,
             clock=time.time,
         )
-        self._watches = Watches(kube, self._state, self._settings, self._observe)
+        self._watches = Watches(kube, self._state, self._settings, self._observe, claim_signals)
         settings = self._settings
         self._election = Election(kube, settings.namespace, settings.lease_name, settings.identity, time.monotonic)
         servers = [

@@ -41,8 +41,11 @@ _STREAM_SECONDS = 300
 class Watches:
     """Keeps the state as the cluster is."""
 
-    def __init__(self, kube: Kube, state: State, settings: Settings, observe: Observe) -> None:
-        """``observe`` is called with kind, object and whether it is gone."""
+    def __init__(
+        self, kube: Kube, state: State, settings: Settings, observe: Observe, claim_signals: Callable[[], None]
+    ) -> None:
+        """``observe`` is called with kind, object and whether it is gone; ``claim_signals`` when kopf took them."""
+        self._claim_signals = claim_signals
         self._kube = kube
         self._state = state
         self._settings = settings
@@ -158,6 +161,8 @@ class Watches:
         settings.watching.reconnect_backoff = 0.5
         settings.queueing.idle_timeout = 1.0
         namespaces = self._settings.watch_namespaces
+        # Kopf installs handlers of its own, which would end the watching and not the operator.
+        asyncio.get_running_loop().call_later(0.5, self._claim_signals)
         await kopf.operator(
             registry=self._registry(),
             settings=settings,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -16,6 +17,7 @@ Observable = tuple[tuple[str, float], ...]
 """A sum of Pauli terms: label (qubit 0 is the last letter) and real coefficient."""
 
 MAX_SHOTS = 100_000_000
+_IDENTITY = re.compile(r"[A-Za-z0-9._-]{1,253}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ class Pub:
         if len({len(values) for values in parameters.values()}) > 1:
             raise InvalidTask("all parameters of a pub need the same number of values")
         shots, precision = data.get("shots"), data.get("precision")
-        if shots is not None and (not isinstance(shots, int) or not 0 < shots <= MAX_SHOTS):
+        if shots is not None and (not isinstance(shots, int) or isinstance(shots, bool) or not 0 < shots <= MAX_SHOTS):
             raise InvalidTask(f"shots is {shots!r}; give a whole number from 1 to {MAX_SHOTS}")
         if precision is not None and (not isinstance(precision, int | float) or not 0 < precision <= 1):
             raise InvalidTask(f"precision is {precision!r}; give a number above 0, at most 1")
@@ -134,8 +136,8 @@ class Task:
         if not isinstance(data, dict):
             raise InvalidTask("a task is an object with id and pubs")
         identity, pubs, circuits = data.get("id"), data.get("pubs"), data.get("circuits") or {}
-        if not isinstance(identity, str) or not 0 < len(identity) <= 253:
-            raise InvalidTask("the task's id must be a text of 1 to 253 characters")
+        if not isinstance(identity, str) or not _IDENTITY.fullmatch(identity):
+            raise InvalidTask("the task's id must be a text of 1 to 253 letters, digits, dots, dashes, underscores")
         if not isinstance(pubs, list) or not pubs:
             raise InvalidTask("the task has no pubs: give at least one circuit")
         if not isinstance(circuits, dict) or not all(isinstance(qpy, bytes) for qpy in circuits.values()):
@@ -143,7 +145,11 @@ class Task:
         seed = data.get("seed")
         if seed is not None and (not isinstance(seed, int) or not 0 <= seed < 2**32):
             raise InvalidTask(f"seed is {seed!r}; give a whole number from 0 to 2^32 - 1")
-        return cls(identity, tuple(Pub.from_dict(pub) for pub in pubs), circuits, seed, bool(data.get("memory")))
+        try:
+            checked = tuple(Pub.from_dict(pub) for pub in pubs)
+        except (AttributeError, TypeError, ValueError, OverflowError) as error:
+            raise InvalidTask(f"a pub is malformed: {error}") from None
+        return cls(identity, checked, circuits, seed, bool(data.get("memory")))
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,7 @@ class Aer:
 
     def run(self, prepared: Prepared, pub: Pub, *, seed: int, memory: bool) -> PubResult:
         """Run one pub; see ``Provider.run``."""
-        self._check(prepared, pub)
+        self._check(prepared, pub, memory)
         # Below this width starting threads costs more than they gain, and other workers want the CPUs.
         threads = 1 if prepared.analysis.num_qubits < _WIDE_QUBITS else self._config.cpus
         options = {"seed_simulator": seed, "max_parallel_threads": threads}
@@ -82,7 +82,7 @@ class Aer:
             return self._estimate_exactly(prepared.circuit, pub, options)
         return self._estimate_by_sampling(prepared.circuit, pub, options)
 
-    def _check(self, prepared: Prepared, pub: Pub) -> None:
+    def _check(self, prepared: Prepared, pub: Pub, memory: bool) -> None:
         analysis, config = prepared.analysis, self._config
         limit = config.max_qubits
         if limit is not None and analysis.num_qubits > limit:
@@ -100,6 +100,18 @@ class Aer:
                         f"the observable {label!r} does not fit a circuit of {analysis.num_qubits} qubits: give one of "
                         "I, X, Y, Z for each, qubit 0 last"
                     )
+        exact = pub.observables and pub.shots is None and pub.precision is None
+        if exact and (analysis.measured_bits or analysis.mid_circuit or analysis.control_flow):
+            raise InvalidTask(
+                "a circuit that measures, resets or branches has no exact expectation values: give shots or precision"
+            )
+        kept = pub.sets * (pub.shots or _DEFAULT_SHOTS) * -(-analysis.num_clbits // 8) if memory else 0
+        # Aer's own form of a shot takes about a hundred bytes (measured), whatever its bits.
+        if kept * 100 > self._limit:
+            raise CircuitTooLarge(
+                f"{pub.sets} parameter sets with {pub.shots} shots each are more than the {self._limit} bytes here can "
+                "hold shot by shot: ask for fewer shots at a time, or for counts"
+            )
         if not pub.observables and not analysis.measured_bits:
             raise InvalidTask("the circuit measures nothing and no observables are given")
         power = {"Automatic": 0 if analysis.clifford else 1, "Statevector": 1, "DensityMatrix": 2}.get(config.method, 0)
@@ -111,7 +123,6 @@ class Aer:
                 f"a {kind} of {analysis.num_qubits} qubits needs 2^{needed.bit_length() - 1} bytes and one circuit has "
                 f"{self._limit} here, enough for {fits} qubits: use fewer qubits, more memory or the method "
                 "MatrixProductState",
-                needs_bytes=str(needed),
                 has_bytes=self._limit,
             )
 
@@ -316,7 +327,9 @@ def _shots_for(precision: float, observables: Sequence[Observable], groups: list
         for _, labels in groups:
             spread += sum(abs(weight) for label, weight in observable if label in labels) ** 2
         worst = max(worst, spread)
-    return max(2, math.ceil(worst / precision**2))
+    if not math.isfinite(worst / max(precision**2, 1e-300)):
+        raise InvalidTask(f"a precision of {precision} cannot be reached for observables of this size")
+    return max(2, math.ceil(worst / max(precision**2, 1e-300)))
 
 
 def _measured_in(circuit: QuantumCircuit, basis: str) -> QuantumCircuit:
