@@ -1,0 +1,116 @@
+"""How a server process starts, refuses to start, drains and ends."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from typing import Any
+
+import psutil
+import pytest
+from qiskit import QuantumCircuit
+
+
+def start(*options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "qonverge.backend", *options]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=90)
+
+
+def test_what_runs_ends_and_what_cannot_is_handed_back(kit: Any, endless: Any) -> None:
+    short = QuantumCircuit(12, 1)
+    short.rx(0.3, range(12))
+    short.reset(0)
+    short.measure(0, 0)
+    with kit.serving("--concurrency", "2", "--grace", "5") as backend:
+        answers: dict[str, Any] = {}
+
+        def send(identity: str, task: Any) -> None:
+            answers[identity] = backend.send(task)
+
+        tasks = {
+            "short": kit.task(short, "short", shots=20_000),
+            "endless": kit.task(endless, "endless"),
+        }
+        threads = [threading.Thread(target=send, args=item) for item in tasks.items()]
+        for thread in threads:
+            thread.start()
+        kit.until(lambda: backend.info()["running"] == 2, "both run")
+        behind = threading.Thread(target=send, args=("behind", kit.task(endless, "behind")))
+        behind.start()
+        kit.until(lambda: backend.info()["queued"] == 1, "one waits")
+        children = psutil.Process(backend.process.pid).children(recursive=True)
+        backend.process.send_signal(signal.SIGTERM)
+        kit.until(lambda: backend.ask("GET", "/readyz").status == 503, "the server says that it drains")
+        late = backend.send(kit.task(short, "late"), wait=0)
+        assert (late.status, late.error["code"], late.error["retryable"]) == (503, "Draining", True)
+        assert backend.process.wait(60) == 0
+        for thread in (*threads, behind):
+            thread.join()
+        assert answers["short"].body["state"] == "Completed"
+        for identity in ("endless", "behind"):
+            assert answers[identity].error["code"] == "Draining"
+            assert answers[identity].error["retryable"]
+        _, alive = psutil.wait_procs(children, timeout=20)
+        assert not alive
+        assert "Traceback" not in "".join(backend.lines)
+
+
+def test_an_idle_server_ends_at_once(kit: Any) -> None:
+    with kit.serving("--concurrency", "1", "--grace", "10000") as backend:
+        backend.process.send_signal(signal.SIGTERM)
+        assert backend.process.wait(60) == 0
+
+
+def test_a_killed_server_leaves_no_worker_behind(kit: Any, endless: Any) -> None:
+    with kit.serving("--concurrency", "1") as backend:
+        backend.send(kit.task(endless, "endless"), wait=0)
+        kit.until(lambda: backend.info()["running"] == 1, "it runs")
+        children = psutil.Process(backend.process.pid).children(recursive=True)
+        backend.process.kill()
+        backend.process.wait(30)
+        _, alive = psutil.wait_procs(children, timeout=20)
+        for child in alive:
+            child.kill()
+        assert not alive
+
+
+def test_a_worker_killed_while_idle_is_replaced_before_the_next_task(kit: Any) -> None:
+    with kit.serving("--concurrency", "1") as backend:
+        (worker,) = backend.workers()
+        worker.kill()
+        kit.until(lambda: [w.pid for w in backend.workers()] not in ([], [worker.pid]), "a new worker", seconds=30)
+        kit.until(lambda: backend.metric("qonverge_backend_worker_restarts_total") == 1, "it is counted")
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--engine", "Nope"), "no engine is called Nope"),
+        (("--method", "Guess"), "Guess"),
+        (("--listen", "nonsense"), "listen"),
+        (("--public-key", "no key"), "key"),
+        (("--concurrency", "-1"), "concurrency"),
+    ],
+    ids=str,
+)
+def test_a_server_that_cannot_serve_says_why(kit: Any, options: tuple[str, ...], says: str) -> None:
+    listen = () if "--listen" in options else ("--listen", f"127.0.0.1:{kit.free_port()}")
+    done = start(*listen, *options)
+    assert done.returncode not in (0, None)
+    last = [line for line in done.stderr.splitlines() if line.strip()][-1]
+    assert says in last
+    assert "Traceback" not in done.stderr
+
+
+def test_a_taken_port_is_named(kit: Any) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = start("--listen", f"127.0.0.1:{port}")
+    assert done.returncode not in (0, None)
+    assert str(port) in done.stderr
+    assert "Traceback" not in done.stderr

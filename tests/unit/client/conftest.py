@@ -1,0 +1,71 @@
+"""An HTTP server on loopback that answers as a test tells it to, and remembers what it was sent."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+
+@dataclass(frozen=True)
+class Received:
+    """A request."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass
+class Peer:
+    """The other end: ``answer`` decides what each request gets, as (status, content type, body) or None to hang up."""
+
+    port: int
+    received: list[Received] = field(default_factory=list)
+    answer: Callable[[Received], tuple[int, str, bytes] | None] = lambda _: (204, "text/plain", b"")
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+
+@pytest.fixture
+def peer() -> Iterator[Peer]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers.get("content-length") or 0))
+            request = Received(
+                self.command, self.path, {name.lower(): value for name, value in self.headers.items()}, body
+            )
+            made.received.append(request)
+            answer = made.answer(request)
+            if answer is None:
+                self.close_connection = True
+                return
+            status, kind, content = answer
+            self.send_response(status)
+            self.send_header("content-type", kind)
+            self.send_header("content-length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_GET = do_DELETE = do_POST  # noqa: N815  # as above
+
+        def log_message(self, *_: object) -> None:
+            """Stay quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    made = Peer(server.server_address[1])
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    yield made
+    server.shutdown()
+    server.server_close()
+    thread.join()

@@ -1,0 +1,140 @@
+"""Reports and results as a program sends them, in processes of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+def program(folder: Path, source: str, url: str | None, *arguments: str) -> subprocess.CompletedProcess[str]:
+    file = folder / "program.py"
+    file.write_text(source)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("QONVERGE_")}
+    if url is not None:
+        environment |= {"QONVERGE_REPORT_URL": f"{url}/v1/reports/chem/job", "QONVERGE_TOKEN": "secret"}
+    command = [sys.executable, "-m", "qonverge.client.run", str(file), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=environment)
+
+
+def bodies(peer: Any) -> list[dict[str, Any]]:
+    return [json.loads(request.body) for request in peer.received]
+
+
+IMPORT = "from qonverge.client import report, result\n"
+
+
+def test_a_burst_costs_few_requests_and_its_last_report_arrives(peer: Any, tmp_path: Path) -> None:
+    source = IMPORT + "for n in range(1000): report(progress=n / 999, step=n, **({'first': 7} if n == 0 else {}))\n"
+    done = program(tmp_path, source, peer.url)
+    assert done.returncode == 0, done.stderr
+    sent = bodies(peer)
+    assert 1 <= len(sent) <= 10
+    assert (sent[-1]["progress"], sent[-1]["metrics"]["step"]) == (1.0, 999.0)
+    # What only one of the merged reports had is not lost.
+    assert any(report["metrics"].get("first") == 7.0 for report in sent)
+    assert {request.headers["authorization"] for request in peer.received} == {"Bearer secret"}
+    assert {request.path for request in peer.received} == {"/v1/reports/chem/job"}
+
+
+@pytest.mark.parametrize("ending", ["", "raise ValueError('so')", "import sys; sys.exit(3)"])
+def test_what_was_reported_arrives_however_the_program_ends(peer: Any, tmp_path: Path, ending: str) -> None:
+    done = program(tmp_path, IMPORT + f"result({{'energy': -1.5}})\nreport(energy=-1.5)\n{ending}\n", peer.url)
+    assert done.returncode == (0 if not ending else 1 if "raise" in ending else 3)
+    merged: dict[str, Any] = {}
+    for body in bodies(peer):
+        merged |= body
+    assert merged["result"] == {"energy": -1.5}
+    assert merged["metrics"] == {"energy": -1.5}
+
+
+def test_the_last_result_counts_and_numpy_is_converted(peer: Any, tmp_path: Path) -> None:
+    source = IMPORT + (
+        "import numpy as np\nresult(1)\n"
+        "result({'a': np.float64(0.5), 'b': np.arange(4).reshape(2, 2), 'c': np.int64(3), 'd': (1, None, True)})\n"
+    )
+    assert program(tmp_path, source, peer.url).returncode == 0
+    assert [body["result"] for body in bodies(peer) if "result" in body][-1] == {
+        "a": 0.5,
+        "b": [[0, 1], [2, 3]],
+        "c": 3,
+        "d": [1, None, True],
+    }
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        ("result({1, 2})", "TypeError: result cannot hold a set"),
+        ("result(object())", "TypeError: result cannot hold a object"),
+        ("result(1j)", "TypeError: result cannot hold a complex"),
+        ("result({'a': float('nan')})", "ValueError"),
+        ("report(energy='low')", "TypeError: report(energy=...) takes a number"),
+        ("report(progress=float('nan'))", "ValueError: report(progress=...) takes a finite number"),
+    ],
+)
+def test_what_cannot_be_reported_raises_where_it_is_called(peer: Any, tmp_path: Path, call: str, says: str) -> None:
+    done = program(tmp_path, IMPORT + call + "\n", peer.url)
+    assert done.returncode == 1
+    assert says in done.stderr
+    assert not peer.received
+
+
+def test_a_receiver_that_is_not_the_leader_is_asked_again(peer: Any, tmp_path: Path) -> None:
+    answers = [(503, "text/plain", b"not the leader"), None, (500, "text/plain", b"")]
+    peer.answer = lambda _: answers.pop(0) if answers else (204, "text/plain", b"")
+    assert program(tmp_path, IMPORT + "result(5)\n", peer.url).returncode == 0
+    assert [body["result"] for body in bodies(peer)] == [5, 5, 5, 5]
+
+
+def test_a_result_that_is_refused_does_not_pass_for_success(peer: Any, tmp_path: Path) -> None:
+    peer.answer = lambda _: (413, "text/plain", b"the result is over 256 KiB")
+    done = program(tmp_path, IMPORT + "result('x' * 10)\n", peer.url)
+    assert done.returncode != 0
+    assert "the result is over 256 KiB" in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_progress_report_that_is_refused_harms_nothing(peer: Any, tmp_path: Path) -> None:
+    peer.answer = lambda _: (404, "text/plain", b"no such job")
+    done = program(tmp_path, IMPORT + "report(progress=0.5)\nprint('done')\n", peer.url)
+    assert done.returncode == 0
+    assert done.stdout == "done\n"
+    assert "no such job" in done.stderr
+
+
+def test_outside_of_a_job_reports_go_nowhere(tmp_path: Path) -> None:
+    done = program(tmp_path, IMPORT + "report(progress=0.5)\nresult([1])\nprint('fine')\n", None)
+    assert (done.returncode, done.stdout) == (0, "fine\n")
+
+
+def test_the_runner_runs_a_script_as_python_would(tmp_path: Path) -> None:
+    (tmp_path / "beside.py").write_text("NAME = 'beside'\n")
+    source = "import sys, beside\nprint(__name__, sys.argv[1:], beside.NAME, __file__)\n1 / 0\n"
+    done = program(tmp_path, source, None, "a", "b c")
+    assert done.returncode == 1
+    assert done.stdout == f"__main__ ['a', 'b c'] beside {tmp_path / 'program.py'}\n"
+    assert done.stderr.endswith("ZeroDivisionError: division by zero\n")
+    assert "1 / 0" in done.stderr
+
+
+def test_the_runner_names_a_missing_program(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "qonverge.client.run", str(tmp_path / "none.py")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr == f"qonverge: there is no program at {tmp_path / 'none.py'}\n"
+
+
+def test_reporting_loads_nothing_heavy() -> None:
+    script = (
+        "import sys, qonverge.client\nqonverge.client.report\n"
+        "print(sorted({name.partition('.')[0] for name in sys.modules} & "
+        "{'qiskit', 'qiskit_aer', 'kopf', 'kubernetes', 'starlette', 'scipy', 'pydantic'}))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "[]\n"
