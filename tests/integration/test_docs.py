@@ -174,3 +174,29 @@ def test_every_reason_and_error_is_explained() -> None:
     for kind in WireError.__subclasses__():
         if kind.__module__ == "qonverge.wire.errors":
             assert f"| `{kind.code}` | {kind.status} | {'yes' if kind.retryable else 'no'} |" in page
+
+
+def test_every_reason_in_the_code_is_explained() -> None:
+    """Reasons are given in the calls that make a status."""
+    page = (ROOT / "docs/errors.md").read_text()
+    calls = re.compile(
+        r"(?:_fail\(view|_say_waiting\(view|_again\(view, flight|run\.fail\("
+        r'|_move\(view, "\w+"|run\.move\("\w+"),? ?"(\w+)"'
+    )
+    sources = [*(ROOT / "operator/qonverge/controller").glob("*.py"), ROOT / "operator/qonverge/local/runner.py"]
+    reasons = {reason for source in sources for reason in calls.findall(source.read_text())}
+    assert {"DeadlineExceeded", "Suspended", "Unschedulable"} <= reasons
+    assert [reason for reason in sorted(reasons) if f"| `{reason}` |" not in page] == []
+
+
+def test_every_metric_is_explained() -> None:
+    page = (ROOT / "docs/operations.md").read_text()
+    folders = (ROOT / "operator/qonverge/controller", ROOT / "operator/qonverge/telemetry")
+    metrics = {
+        name
+        for folder in folders
+        for source in folder.glob("*.py")
+        for name in re.findall(r'"(qonverge_(?:backend|operator)_\w+)"', source.read_text())
+    }
+    assert len(metrics) > 7
+    assert [name for name in sorted(metrics) if f"`{name}" not in page] == []
