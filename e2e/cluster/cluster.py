@@ -61,6 +61,7 @@ class Cluster:
         self.programs = Programs(self.cache)
         self.images = Images(self.cache)
         self._plan_file = self.directory / "cluster.json"
+        self._audit_policy = self.directory / "audit-policy.yaml"
 
     @property
     def plan(self) -> Plan:
@@ -176,12 +177,13 @@ class Cluster:
             write_client(layout, "proxy", "system:kube-proxy", now)
             write_client(layout, "kubelet", f"system:node:{NODE}", now, ["system:nodes"])
         (self.directory / "processes").mkdir(exist_ok=True)
-        (self.directory / "audit-policy.yaml").write_text(yaml.safe_dump(node_files.audit_policy()))
+        self._audit_policy.write_text(yaml.safe_dump(node_files.audit_policy()))
 
     def _start_control_plane(self, plan: Plan, supervisor: Supervisor) -> None:
         layout, programs, ports = plan.layout, self.programs, plan.ports
         supervisor.start("etcd", commands.etcd(programs["etcd"], layout))
-        supervisor.start("kube-apiserver", commands.api_server(programs["kube-apiserver"], layout, audited=True))
+        api_server = commands.api_server(programs["kube-apiserver"], layout, audited=True)
+        supervisor.start("kube-apiserver", api_server, self._audit_policy)
         supervisor.wait_until("kube-apiserver", lambda: answers_ready(layout), _READY_SECONDS)
         program = programs["kube-controller-manager"]
         manager = commands.controller_manager(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -89,7 +90,7 @@ def refuse_other_clusters() -> None:
 
 def create_network(plan: Plan) -> None:
     """Make the node's interface, let pods' packets through and hide their addresses from other networks."""
-    if not Path("/sys/class/net", plan.name).exists():
+    if plan.name not in _interfaces():
         # A bridge without ports, as some kernels lack the dummy interface.
         execute(["ip", "link", "add", plan.name, "type", "bridge"])
         execute(["ip", "address", "add", f"{plan.node_address}/32", "dev", plan.name])
@@ -135,8 +136,8 @@ def remove_network(plan: Plan) -> None:
         # Interfaces of pods go by themselves when the last process of a pod is gone, perhaps between these lines.
         with contextlib.suppress(CommandFailed):
             execute(["ip", "link", "delete", interface])
-    if left := [interface for interface in interfaces if Path("/sys/class/net", interface).exists()]:
-        raise ClusterError(f"the network interfaces {left} cannot be deleted")
+    if left := interfaces.intersection(_interfaces()):
+        raise ClusterError(f"the network interfaces {sorted(left)} cannot be deleted")
 
 
 def unmount_below(directory: Path) -> None:
@@ -152,8 +153,9 @@ def unmount_below(directory: Path) -> None:
 
 def remove_outside(plan: Plan) -> None:
     """Delete what the kubelet, containerd and the CNI library left outside the cluster's directory."""
-    for address in plan.directory.glob("containerd/state/io.containerd.runtime.v2.task/k8s.io/*/address"):
-        _unlink(Path(address.read_text().strip().removeprefix("unix://")))
+    for shim in Path("/run/containerd/s").glob("*"):
+        if _abandoned(shim):
+            _unlink(shim)
     for link in Path("/var/log/containers").glob("*"):
         if link.is_symlink() and link.readlink().is_relative_to(plan.directory):
             link.unlink()
@@ -168,6 +170,22 @@ def remove_outside(plan: Plan) -> None:
                 _unlink(entry)
         with contextlib.suppress(OSError):
             path.rmdir()
+
+
+def _interfaces() -> set[str]:
+    return {link["ifname"] for link in json.loads(execute(["ip", "-json", "link", "show"]))}
+
+
+def _abandoned(path: Path) -> bool:
+    """Whether nothing listens on a socket any more. A record of whose it was is lost with a process that is killed."""
+    with socket.socket(socket.AF_UNIX) as client:
+        try:
+            client.connect(str(path))
+        except ConnectionRefusedError:
+            return True
+        except OSError:
+            return False
+    return False
 
 
 def _unlink(path: Path) -> None:

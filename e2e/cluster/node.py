@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.request import urlopen
 
 from e2e.cluster import dns, node_files
 from e2e.cluster.build import Programs
@@ -55,10 +56,10 @@ class Node:
         cni = plan.directory / "cni"
         for folder in (home, cni):
             folder.mkdir(exist_ok=True)
-        (cni / "10-qonverge.conflist").write_text(node_files.network(plan))
+        _write(cni / "10-qonverge.conflist", node_files.network(plan))
         configuration = home / "config.toml"
-        configuration.write_text(node_files.containerd(plan, pause_image=pause, runc=runc, cni_plugins=plugins))
-        self._supervisor.start("containerd", ["containerd", "--config", configuration])
+        _write(configuration, node_files.containerd(plan, pause_image=pause, runc=runc, cni_plugins=plugins))
+        self._supervisor.start("containerd", ["containerd", "--config", configuration], configuration)
         self._supervisor.wait_until("containerd", self._containerd_answers, _READY_SECONDS)
 
     def _containerd_answers(self) -> bool:
@@ -71,7 +72,7 @@ class Node:
     def _start_kubelet(self) -> None:
         plan = self._plan
         configuration = plan.directory / "kubelet.yaml"
-        configuration.write_text(node_files.kubelet(plan))
+        _write(configuration, node_files.kubelet(plan))
         (plan.directory / "resolv.conf").touch()
         command: list[str | Path] = [
             self._programs["kubelet"],
@@ -82,21 +83,25 @@ class Node:
             f"--hostname-override={NODE}",
             f"--node-ip={plan.node_address}",
         ]
-        self._supervisor.start("kubelet", command)
+        self._supervisor.start("kubelet", command, configuration)
         self._supervisor.wait_until("kubelet", self._node_ready, _READY_SECONDS)
 
     def _node_ready(self) -> bool:
+        # What the API server says of the node may be what a former kubelet wrote.
+        health = f"http://127.0.0.1:{self._plan.ports['kubelet_health']}/healthz"
         try:
-            node = json.loads(self._kubectl("get", "node", NODE, "--output=json"))
-        except CommandFailed:
+            with urlopen(health, timeout=2):
+                node = json.loads(self._kubectl("get", "node", NODE, "--output=json"))
+        except (OSError, CommandFailed):
             return False
         conditions = {condition["type"]: condition["status"] for condition in node["status"].get("conditions", [])}
         return conditions.get("Ready") == "True"
 
     def _start_proxy(self) -> None:
         configuration = self._plan.directory / "kube-proxy.yaml"
-        configuration.write_text(node_files.kube_proxy(self._plan))
-        self._supervisor.start("kube-proxy", [self._programs["kube-proxy"], f"--config={configuration}"])
+        _write(configuration, node_files.kube_proxy(self._plan))
+        command: list[str | Path] = [self._programs["kube-proxy"], f"--config={configuration}"]
+        self._supervisor.start("kube-proxy", command, configuration)
 
     def _start_dns(self, image: str) -> None:
         objects = {"apiVersion": "v1", "kind": "List", "items": dns.objects(image, self._plan.dns_address)}
@@ -106,6 +111,12 @@ class Node:
 
     def _kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         return execute([self._programs["kubectl"], f"--kubeconfig={self._plan.kubeconfig}", *arguments], stdin=stdin)
+
+
+def _write(path: Path, content: str) -> None:
+    # containerd and kube-proxy watch their files: kube-proxy ends when its own is touched.
+    if not path.exists() or path.read_text() != content:
+        path.write_text(content)
 
 
 def import_images(plan: Plan, images: Images, names: Iterable[str]) -> None:

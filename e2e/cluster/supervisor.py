@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from e2e.cluster.processes import wait_until
 
@@ -28,37 +30,33 @@ class Supervisor:
         self._logs = logs
         self._cgroup = cgroup
 
-    def start(self, name: str, command: Sequence[str | Path], environment: Mapping[str, str] | None = None) -> bool:
-        """Start a program unless it runs already; return whether it was started."""
+    def start(self, name: str, command: Sequence[str | Path], configuration: Path | None = None) -> None:
+        """Start a program unless it runs already, with the same command line and the same content of its file."""
+        digest = hashlib.sha256(json.dumps([str(word) for word in command]).encode())
+        if configuration is not None:
+            digest.update(configuration.read_bytes())
         if self.alive(name):
-            return False
+            if self._read(name).get("digest") == digest.hexdigest():
+                return
+            self.stop(name, grace=5)
         with self.log(name).open("ab") as log:
             process = subprocess.Popen(
                 ["/bin/sh", "-c", _JOIN, str(self._cgroup), *map(str, command)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, **(environment or {})},
                 cwd="/",
                 start_new_session=True,
             )
-        record = {"pid": process.pid, "start_time": start_time(process.pid)}
+        record = {"pid": process.pid, "start_time": start_time(process.pid), "digest": digest.hexdigest()}
         temporary = self._record(name).with_suffix(".new")
         temporary.write_text(json.dumps(record))
         temporary.rename(self._record(name))
-        return True
-
-    def names(self) -> list[str]:
-        """Return the names of all programs that were started."""
-        return sorted(path.stem for path in self._records.glob("*.json"))
 
     def pid(self, name: str) -> int | None:
         """Return the process id of a program that runs."""
-        try:
-            record = json.loads(self._record(name).read_text())
-        except FileNotFoundError:
-            return None
-        pid = int(record["pid"])
+        record = self._read(name)
+        pid = record.get("pid", 0)
         started = start_time(pid)
         return pid if started is not None and started == record["start_time"] else None
 
@@ -93,6 +91,13 @@ class Supervisor:
     def log(self, name: str) -> Path:
         """Return the log of a program."""
         return self._logs / f"{name}.log"
+
+    def _read(self, name: str) -> dict[str, Any]:
+        try:
+            record: dict[str, Any] = json.loads(self._record(name).read_text())
+        except FileNotFoundError:
+            return {}
+        return record
 
     def _record(self, name: str) -> Path:
         return self._records / f"{name}.json"

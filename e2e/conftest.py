@@ -1,0 +1,60 @@
+"""What the tests against a whole cluster share."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from e2e.cluster import release
+from e2e.cluster.access import ClusterAccess
+from e2e.cluster.build import Programs
+from e2e.cluster.cluster import Cluster
+from e2e.cluster.images import ImageReference
+from e2e.cluster.processes import execute
+from e2e.cluster.requirements import missing_requirements
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def machine() -> None:
+    """This machine can run the layer; else its tests are left out, or fail where nothing may be left out."""
+    if missing := missing_requirements("e2e"):
+        reason = "the tests against a cluster need " + "; ".join(missing)
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def cluster(machine: None) -> Iterator[ClusterAccess]:
+    """A cluster with Qonverge on it.
+
+    With KUBECONFIG and QONVERGE_IMAGE (``REGISTRY/REPOSITORY:TAG``) set it is that one, else one on this machine, which
+    is brought up to date, and ended at the end unless it ran before.
+    """
+    kubeconfig, image = os.environ.get("KUBECONFIG"), os.environ.get("QONVERGE_IMAGE")
+    if kubeconfig and image:
+        yield from _named_cluster(Path(kubeconfig), ImageReference.parse(image))
+        return
+    own = Cluster()
+    ran = own.status().running
+    # A process of its own starts the programs, so that none is a child of the tests.
+    execute([sys.executable, "-m", "e2e.cluster", "up"], directory=ROOT)
+    images = own.images.project(ROOT)
+    yield ClusterAccess(own.kubeconfig, images, audit_log=own.plan.layout.audit_log)
+    if not ran:
+        own.down()
+
+
+def _named_cluster(kubeconfig: Path, images: ImageReference) -> Iterator[ClusterAccess]:
+    access = ClusterAccess(kubeconfig, images)
+    installed = release.RELEASE in access.helm("list", "--short").split()
+    release.install(Programs(), kubeconfig, ROOT / release.CHART, images)
+    yield access
+    if not installed:
+        access.helm("uninstall", release.RELEASE, "--wait")
