@@ -58,6 +58,9 @@ LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashe
 lock: $(VENV)/.installed ## Lock the versions of all dependencies
 	$(LOCK) --extra all --group dev -o requirements/dev.txt
 	$(LOCK) --extra local --group build -c requirements/dev.txt -o requirements/demo.txt
+	$(LOCK) --extra operator -c requirements/dev.txt -o requirements/operator.txt
+	$(LOCK) --extra aer -c requirements/dev.txt -o requirements/backend.txt
+	$(LOCK) --extra client -c requirements/dev.txt -o requirements/program.txt
 
 bench: $(VENV)/.installed ## Measure a backend beside in-process Aer
 	$(BIN)/python -m bench.backend --json bench/results/backend.json
