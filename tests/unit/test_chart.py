@@ -1,0 +1,119 @@
+"""The Helm chart: what it renders, with the Helm that the test cluster built."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from e2e.cluster.build import cache_directory
+
+ROOT = Path(__file__).parents[2]
+CHART = ROOT / "charts" / "qonverge"
+
+
+@pytest.fixture(scope="module")
+def helm() -> Path:
+    version = re.search(r"helm\.sh/helm/v4 (v\S+)", (ROOT / "e2e/cluster/helm/go.mod").read_text())
+    assert version is not None
+    built = sorted((cache_directory() / "programs").glob(f"helm-{version[1]}-*/helm"))
+    if not built:
+        pytest.skip(f"Helm {version[1]} is not built: start the test cluster once")
+    return built[0]
+
+
+def template(helm: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [helm, "template", "qonverge", CHART, "--namespace", "quantum", *options]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def render(helm: Path, *options: str) -> list[dict[str, Any]]:
+    done = template(helm, *options)
+    assert done.returncode == 0, done.stderr
+    return [document for document in yaml.safe_load_all(done.stdout) if document]
+
+
+def one(objects: list[dict[str, Any]], kind: str, name: str = "qonverge") -> dict[str, Any]:
+    (found,) = [o for o in objects if o["kind"] == kind and o["metadata"]["name"] == name]
+    return found
+
+
+def rights(role: dict[str, Any]) -> set[tuple[str, str, str]]:
+    return {
+        (group, resource, verb)
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+
+
+def test_the_operator_may_do_exactly_what_it_needs(helm: Path) -> None:
+    read, own = "get list watch", "get list watch create patch delete"
+    needed = {
+        ("qonverge.io", "hybridjobs"): read + " delete",
+        ("qonverge.io", "quantumbackends"): read,
+        ("qonverge.io", "hybridjobs/status"): "patch",
+        ("qonverge.io", "quantumbackends/status"): "patch",
+        ("apps", "deployments"): own,
+        ("batch", "jobs"): own,
+        ("", "services"): own,
+        ("", "configmaps"): own,
+        ("", "secrets"): own,
+        ("", "pods"): read,
+        ("", "pods/log"): "get",
+        ("", "namespaces"): read,
+        ("coordination.k8s.io", "leases"): "get create update patch",
+        ("", "events"): "create patch",
+        ("events.k8s.io", "events"): "create patch",
+    }
+    expected = {(group, resource, verb) for (group, resource), verbs in needed.items() for verb in verbs.split()}
+    objects = render(helm)
+    assert rights(one(objects, "ClusterRole")) == expected
+    binding = one(objects, "ClusterRoleBinding")
+    assert binding["roleRef"]["name"] == "qonverge"
+    assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "qonverge", "namespace": "quantum"}]
+
+
+def test_the_pod_is_restricted_and_labelled(helm: Path) -> None:
+    objects = render(helm)
+    assert all(o["metadata"]["labels"]["app.kubernetes.io/instance"] == "qonverge" for o in objects)
+    spec = one(objects, "Deployment")["spec"]
+    labels = spec["template"]["metadata"]["labels"]
+    assert spec["selector"]["matchLabels"].items() <= labels.items()
+    assert one(objects, "Service")["spec"]["selector"].items() <= labels.items()
+    pod = spec["template"]["spec"]
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    (container,) = pod["containers"]
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+
+
+def test_values_reach_the_operator(helm: Path) -> None:
+    options = ("--set", "image.registry=registry.example/team,image.tag=1.2,watchNamespaces={a,b}")
+    (container,) = one(render(helm, *options), "Deployment")["spec"]["template"]["spec"]["containers"]
+    environment = {entry["name"]: entry.get("value") for entry in container["env"]}
+    assert container["image"] == "registry.example/team/qonverge-operator:1.2"
+    assert environment["QONVERGE_BACKEND_IMAGE"] == "registry.example/team/qonverge-backend:1.2"
+    assert environment["QONVERGE_WATCH_NAMESPACES"] == "a,b"
+    assert environment["QONVERGE_REPORT_URL"] == "http://qonverge.quantum.svc:8080"
+
+
+@pytest.mark.parametrize(("replicas", "budgets"), [(1, 0), (2, 1)])
+def test_only_several_replicas_have_a_disruption_budget(helm: Path, replicas: int, budgets: int) -> None:
+    kinds = [o["kind"] for o in render(helm, "--set", f"replicas={replicas}")]
+    assert kinds.count("PodDisruptionBudget") == budgets
+
+
+def test_unknown_values_are_refused(helm: Path) -> None:
+    done = template(helm, "--set", "replicaz=2")
+    assert done.returncode != 0
+    assert "replicaz" in done.stderr
