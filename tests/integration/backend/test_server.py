@@ -134,7 +134,7 @@ def test_a_sweep_with_nan_is_refused(backend: Any) -> None:
         msgpack.packb({"id": "t", "pubs": [{"circuit": "d", "parameters": [1]}]}),
         msgpack.packb({"id": "t", "pubs": [{"circuit": "d", "observables": 5}]}),
         msgpack.packb({"id": "t", "pubs": [{"circuit": "d", "pairs": [[0, 2**40]]}]}),
-        msgpack.packb({"id": "t", "pubs": [{"circuit": "d"}], "circuits": {5: b"x"}}),
+        msgpack.packb({"id": "t", "pubs": [{"circuit": "d"}], "circuits": {"d": "text"}}),
         msgpack.packb({"id": "t", "pubs": [{"circuit": "d", "parameters": {"a": float("nan")}}]}),
     ],
     ids=lambda body: body[-12:].hex(),
@@ -256,7 +256,7 @@ def test_a_circuit_that_cannot_fit_is_refused_with_the_numbers(backend: Any) -> 
     answer = backend.send_json({"pubs": [{"openqasm": text}]})
     error = answer.error
     assert error["code"] == "CircuitTooLarge"
-    assert error["detail"]["needs_bytes"] == str(16 * 2**40)
+    assert "needs 2^44 bytes" in error["message"]
     assert error["detail"]["has_bytes"] == backend.info()["memory_bytes"] < 2 * 1024**3
     assert "40 qubits" in error["message"]
     assert not error["retryable"]

@@ -71,10 +71,16 @@ def test_a_killed_server_leaves_no_worker_behind(kit: Any, endless: Any) -> None
         children = psutil.Process(backend.process.pid).children(recursive=True)
         backend.process.kill()
         backend.process.wait(30)
-        _, alive = psutil.wait_procs(children, timeout=20)
-        for child in alive:
-            child.kill()
-        assert not alive
+
+        def left() -> list[psutil.Process]:
+            # An orphan that ended stays a zombie where the machine's first process reaps nothing.
+            return [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
+
+        try:
+            kit.until(lambda: not left(), "the workers end with their server", seconds=20)
+        finally:
+            for child in left():
+                child.kill()
 
 
 def test_a_worker_killed_while_idle_is_replaced_before_the_next_task(kit: Any) -> None:
@@ -100,8 +106,7 @@ def test_a_server_that_cannot_serve_says_why(kit: Any, options: tuple[str, ...],
     listen = () if "--listen" in options else ("--listen", f"127.0.0.1:{kit.free_port()}")
     done = start(*listen, *options)
     assert done.returncode not in (0, None)
-    last = [line for line in done.stderr.splitlines() if line.strip()][-1]
-    assert says in last
+    assert says in done.stderr
     assert "Traceback" not in done.stderr
 
 
