@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from qonverge.client import report, result
+
 
 def program(folder: Path, source: str, url: str | None, *arguments: str) -> subprocess.CompletedProcess[str]:
     file = folder / "program.py"
@@ -68,21 +70,32 @@ def test_the_last_result_counts_and_numpy_is_converted(peer: Any, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("call", "says"),
+    ("value", "kind", "says"),
     [
-        ("result({1, 2})", "TypeError: result cannot hold a set"),
-        ("result(object())", "TypeError: result cannot hold a object"),
-        ("result(1j)", "TypeError: result cannot hold a complex"),
-        ("result({'a': float('nan')})", "ValueError"),
-        ("report(energy='low')", "TypeError: report(energy=...) takes a number"),
-        ("report(progress=float('nan'))", "ValueError: report(progress=...) takes a finite number"),
+        ({1, 2}, TypeError, "result cannot hold a set"),
+        (object(), TypeError, "result cannot hold a object"),
+        ([1j], TypeError, "result cannot hold a complex"),
+        ({"a": float("nan")}, ValueError, "JSON"),
     ],
 )
-def test_what_cannot_be_reported_raises_where_it_is_called(peer: Any, tmp_path: Path, call: str, says: str) -> None:
-    done = program(tmp_path, IMPORT + call + "\n", peer.url)
-    assert done.returncode == 1
-    assert says in done.stderr
-    assert not peer.received
+def test_a_result_that_json_lacks_raises_where_it_is_given(value: Any, kind: type[Exception], says: str) -> None:
+    with pytest.raises(kind, match=says):
+        result(value)
+
+
+@pytest.mark.parametrize(
+    ("metrics", "kind", "says"),
+    [
+        ({"energy": "low"}, TypeError, r"report\(energy=...\) takes a number"),
+        ({"progress": float("nan")}, ValueError, r"report\(progress=...\) takes a finite number"),
+        ({"energy": 1j}, TypeError, r"report\(energy=...\) takes a number"),
+    ],
+)
+def test_a_metric_that_is_no_number_raises_where_it_is_given(
+    metrics: dict[str, Any], kind: type[Exception], says: str
+) -> None:
+    with pytest.raises(kind, match=says):
+        report(**metrics)
 
 
 def test_a_receiver_that_is_not_the_leader_is_asked_again(peer: Any, tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ JSON = st.recursive(
 FIELDS = ("circuit", "parameters", "shots", "precision", "observables", "pairs")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     arrays.arrays(
         dtype=st.sampled_from(["<f8", "<i4", "<i8", "|u1"]),
@@ -55,7 +55,7 @@ def test_what_arrives_cannot_be_changed_in_place() -> None:
     assert not unpack(pack(np.zeros(3))).flags.writeable
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(
     st.dictionaries(st.sampled_from(FIELDS), JSON), st.dictionaries(st.sampled_from(("id", "circuits", "seed")), JSON)
 )
