@@ -141,8 +141,11 @@ def namespaces(built: None) -> Iterator[Namespaces]:
 
 
 def test_up_is_idempotent_and_down_leaves_nothing_behind(namespaces: Namespaces) -> None:
+    # As Docker sets it where it is installed.
+    namespaces.run("iptables", "--policy", "FORWARD", "DROP")
     before = namespaces.snapshot()
     namespaces.up()
+    assert namespaces.run("iptables", "--list-rules", "FORWARD").count(namespaces.name) == 2
     processes = namespaces.processes()
     namespaces.up()
     assert namespaces.processes() == processes

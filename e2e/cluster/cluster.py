@@ -113,6 +113,7 @@ class Cluster:
             ClusterError: something resists.
         """
         with self._locked():
+            self.images.release()
             if not self._plan_file.exists():
                 return False
             plan = self.plan

@@ -8,16 +8,18 @@ import platform
 import re
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from e2e.cluster import pip_settings
 from e2e.cluster.build import locked
 from e2e.cluster.errors import ClusterError
 from e2e.cluster.host import unmount_below
 from e2e.cluster.processes import execute
+from e2e.cluster.transfer import Store
 
 REGISTRY = "localhost"
 REPOSITORY = "qonverge"
@@ -65,6 +67,7 @@ class Images:
     def __init__(self, cache: Path) -> None:
         self._cache = cache / "images"
         self._cache.mkdir(parents=True, exist_ok=True)
+        self._store = Store(self._cache / "store", self._cache / "run")
         # Without it buildah makes a folder for networks in /etc, although builds use the machine's own.
         self._configuration = self._cache / "containers.conf"
         self._configuration.write_text(f"[network]\nnetwork_config_dir = {json.dumps(str(self._cache / 'networks'))}\n")
@@ -101,23 +104,24 @@ class Images:
                     self._buildah("bud", "--layers", *options, "--target", target, "--tag", image, root)
         return reference
 
-    @contextmanager
-    def archive(self, image: str) -> Iterator[Path]:
-        """Give the image as a file that ``ctr images import`` reads."""
-        with tempfile.TemporaryDirectory(dir=self._cache) as folder:
-            path = Path(folder) / "image.tar"
-            with self._opened():
-                self._buildah("push", "--quiet", image, f"docker-archive:{path}:{image}")
-            yield path
+    def send(self, images: Sequence[str], present: Set[str], stream: IO[bytes]) -> None:
+        """Write an archive of the images to ``stream``, without the layers whose digests are ``present`` there."""
+        with self._opened():
+            self._store.write_archive(images, present, stream)
+
+    def release(self) -> None:
+        """Unmount what a build that was killed left mounted."""
+        with self._opened():
+            pass
 
     def _base(self) -> str:
         """Build the image that the project's are built on; return its name."""
-        recipe = repr((_SUITE, _PACKAGES, _LEFT_OUT, platform.machine()))
+        recipe = repr((*_debian(Path()), platform.machine()))
         image = f"{REGISTRY}/{REPOSITORY}-base:{_SUITE}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
         with self._opened(), tempfile.TemporaryDirectory(dir=self._cache) as folder:
             if not self._exists(image):
                 print(f"building {image}: once, about a minute", file=sys.stderr, flush=True)
-                _debian(Path(folder) / "base.tar")
+                execute(_debian(Path(folder) / "base.tar"))
                 (Path(folder) / "Dockerfile").write_text('FROM scratch\nADD base.tar /\nCMD ["python3"]\n')
                 self._buildah("bud", "--tag", image, folder)
         return image
@@ -125,15 +129,15 @@ class Images:
     def _pip_volumes(self, folder: Path) -> list[str]:
         """Return options that show a build this machine's certificates, package sources and downloads.
 
-        They are mounted: nothing of them stays in an image or its history.
+        They are mounted: nothing of them stays in an image or its history but empty places.
         """
-        settings = pip_settings.read_settings()
+        settings = pip_settings.relocate(pip_settings.read_settings(), "/run/pip")
         configuration = folder / "pip.conf"
-        configuration.write_text(pip_settings.configuration(settings))
+        configuration.write_text(settings.configuration)
         downloads = self._cache / "pip"
         downloads.mkdir(exist_ok=True)
         volumes = [f"{configuration}:/etc/pip.conf:ro", f"{downloads}:/root/.cache/pip"]
-        volumes += [f"{path.resolve()}:{path}:ro" for path in pip_settings.local_paths(settings)]
+        volumes += [f"{path.resolve()}:{target}:ro" for path, target in settings.mounts.items()]
         return [word for volume in volumes for word in ("--volume", volume)]
 
     @contextmanager
@@ -150,16 +154,8 @@ class Images:
         return image in names
 
     def _buildah(self, command: str, *arguments: str | Path) -> str:
-        storage: list[str | Path] = [
-            "--root",
-            self._cache / "store",
-            "--runroot",
-            self._cache / "run",
-            "--storage-driver",
-            "overlay",
-        ]
         build = ["--isolation", "chroot", "--network", "host"] if command == "bud" else []
-        words = [*("nice", "-n", "10", "buildah"), *storage, command, *build, *arguments]
+        words = [*("nice", "-n", "10", "buildah"), *self._store.options, command, *build, *arguments]
         return execute(words, environment={"CONTAINERS_CONF": str(self._configuration)})
 
 
@@ -182,13 +178,13 @@ def _sources(root: Path) -> Iterable[Path]:
             yield path
 
 
-def _debian(tar: Path) -> None:
-    """Write the root file system of a small Debian with Python."""
-    execute(
-        [
-            *("nice", "-n", "10", "mmdebstrap", "--quiet", "--mode=root", "--variant=minbase"),
-            f"--include={','.join(_PACKAGES)}",
-            *(f"--dpkgopt=path-exclude={path}" for path in _LEFT_OUT),
-            *(_SUITE, tar),
-        ]
-    )
+def _debian(tar: Path) -> list[str]:
+    """Return the command that writes the root file system of a small Debian with Python."""
+    return [
+        *("nice", "-n", "10", "mmdebstrap", "--quiet", "--mode=root", "--variant=minbase"),
+        f"--include={','.join(_PACKAGES)}",
+        *(f"--dpkgopt=path-exclude={path}" for path in _LEFT_OUT),
+        # What mmdebstrap copies of this machine.
+        '--customize-hook=rm --force "$1/etc/resolv.conf" "$1/etc/hostname"',
+        *(_SUITE, str(tar)),
+    ]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
+import subprocess
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,15 +123,27 @@ def _write(path: Path, content: str) -> None:
 
 
 def import_images(plan: Plan, images: Images, names: Iterable[str]) -> None:
-    """Give the node those images that it does not have."""
+    """Give the node those images that it does not have; layers that it has are not copied again."""
     present = containerd_client(plan, "images", "list", "--quiet").split()
-    for name in names:
-        if name not in present:
-            with images.archive(name) as archive:
-                containerd_client(plan, "images", "import", archive)
+    missing = [name for name in names if name not in present]
+    if not missing:
+        return
+    layers = containerd_client(plan, "content", "list", "--quiet").split()
+    command = _containerd_client(plan, "images", "import", "-")
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output, stderr=output)
+        assert process.stdin is not None
+        with process, contextlib.suppress(BrokenPipeError), process.stdin:
+            images.send(missing, frozenset(layers), process.stdin)
+        if process.returncode:
+            output.seek(0)
+            raise CommandFailed(command, process.returncode, output.read().decode(errors="replace"))
 
 
-def containerd_client(plan: Plan, *arguments: str | Path) -> str:
+def containerd_client(plan: Plan, *arguments: str) -> str:
     """Run containerd's own client and return what it prints."""
-    address = ["--address", str(plan.containerd_socket), "--namespace", _KUBERNETES_NAMESPACE]
-    return execute(["ctr", *address, *arguments])
+    return execute(_containerd_client(plan, *arguments))
+
+
+def _containerd_client(plan: Plan, *arguments: str) -> list[str]:
+    return ["ctr", "--address", str(plan.containerd_socket), "--namespace", _KUBERNETES_NAMESPACE, *arguments]

@@ -8,7 +8,8 @@ import io
 import re
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 #: Settings that say where packages come from and how; none of the others belong in a build.
@@ -41,16 +42,25 @@ def read_settings() -> dict[str, str]:
     return parse_settings(done.stdout) if done.returncode == 0 else {}
 
 
-def configuration(settings: Mapping[str, str]) -> str:
-    """Return the settings as a file for pip."""
+@dataclass(frozen=True)
+class Relocated:
+    """Settings for a build, which sees this machine's files at places that tell nothing of this machine."""
+
+    #: The settings as a file for pip.
+    configuration: str
+    #: Files and folders of this machine to where the build sees them.
+    mounts: Mapping[Path, str]
+
+
+def relocate(settings: Mapping[str, str], folder: str) -> Relocated:
+    """Return settings that name the files and folders of this machine as they appear below ``folder``."""
+    words = {word for value in settings.values() for word in value.split() if word.startswith("/")}
+    paths = sorted(path for path in map(Path, words) if path.exists())
+    mounts = {path: f"{folder}/{number}" for number, path in enumerate(paths)}
     parser = configparser.RawConfigParser()
-    parser["global"] = dict(settings)
+    parser["global"] = {
+        name: " ".join(mounts.get(Path(word), word) for word in value.split()) for name, value in settings.items()
+    }
     text = io.StringIO()
     parser.write(text)
-    return text.getvalue()
-
-
-def local_paths(settings: Mapping[str, str]) -> Iterable[Path]:
-    """Return the files and folders of this machine that the settings name."""
-    words = {word for value in settings.values() for word in value.split() if word.startswith("/")}
-    return sorted(path for path in map(Path, words) if path.exists())
+    return Relocated(text.getvalue(), mounts)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from e2e.cluster.build import Programs
 from e2e.cluster.cluster import Cluster
-from e2e.cluster.images import REGISTRY, REPOSITORY, ImageReference
-from e2e.cluster.node import containerd_client, import_images
+from e2e.cluster.images import ImageReference
+from e2e.cluster.node import import_images
 from e2e.cluster.node_files import RELEASE_NAMESPACE
 from e2e.cluster.processes import execute
 
@@ -32,7 +32,6 @@ def install_project(cluster: Cluster, root: Path) -> ImageReference | None:
     reference = cluster.images.project(root)
     import_images(cluster.plan, cluster.images, reference.images)
     install(cluster.programs, cluster.kubeconfig, root / CHART, reference)
-    _remove_former_images(cluster, reference)
     return reference
 
 
@@ -55,12 +54,3 @@ def install(programs: Programs, kubeconfig: Path, chart: Path, images: ImageRefe
 def helm(programs: Programs, kubeconfig: Path, arguments: Sequence[str]) -> str:
     """Run Helm in the release's namespace and return what it prints."""
     return execute([programs["helm"], f"--kubeconfig={kubeconfig}", f"--namespace={RELEASE_NAMESPACE}", *arguments])
-
-
-def _remove_former_images(cluster: Cluster, current: ImageReference) -> None:
-    for name in containerd_client(cluster.plan, "images", "list", "--quiet").split():
-        former = any(
-            name.startswith(f"{REGISTRY}/{REPOSITORY}-{target}:") for target in ("operator", "backend", "program")
-        )
-        if former and name not in current.images:
-            containerd_client(cluster.plan, "images", "remove", name)

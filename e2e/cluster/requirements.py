@@ -26,6 +26,7 @@ _PACKAGES: Mapping[str, str] = {
     "ip": "iproute2",
     "mount": "mount",
     "buildah": "buildah",
+    "containers-storage": "containers-storage",
     "mmdebstrap": "mmdebstrap",
 }
 _CNI_PACKAGE = "containernetworking-plugins"
