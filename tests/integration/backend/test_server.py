@@ -354,11 +354,13 @@ def test_metrics_have_names_units_and_move(backend: Any, kit: Any, bell: Quantum
     assert backend.metric("qonverge_backend_workers") == 2
 
 
-def test_the_server_itself_never_loads_qiskit(backend: Any) -> None:
+def test_the_server_itself_never_loads_qiskit(backend: Any, kit: Any) -> None:
     def libraries(pid: int) -> str:
         return Path(f"/proc/{pid}/maps").read_text()
 
     if not Path("/proc/self/maps").exists():
         pytest.skip("needs Linux's /proc")
     assert "qiskit" not in libraries(backend.process.pid)
-    assert all("qiskit_aer" in libraries(worker.pid) for worker in backend.workers())
+    # Workers that an earlier test had replaced may still be loading.
+    kit.until(lambda: all("qiskit_aer" in libraries(worker.pid) for worker in backend.workers()), "workers load Aer")
+    assert "qiskit" not in libraries(backend.process.pid)
