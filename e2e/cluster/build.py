@@ -36,11 +36,13 @@ class Group:
     data: tuple[str, ...] = ()
     #: Roughly what a cold build takes, for the person who waits.
     minutes: float = 1
+    #: The folder with the Go modules' folders.
+    modules: Path = MODULES
 
     @property
     def directory(self) -> Path:
         """The folder of the Go module."""
-        return MODULES / self.name
+        return self.modules / self.name
 
     @property
     def version(self) -> str:

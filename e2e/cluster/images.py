@@ -6,6 +6,7 @@ import hashlib
 import json
 import platform
 import re
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence, Set
@@ -27,6 +28,7 @@ TARGETS = ("operator", "backend", "program")
 _SUITE = "bookworm"
 _PACKAGES = ("ca-certificates", "python3", "python3-venv")
 _LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/info/*", "/usr/share/locale/*")
+_TEMPORARY = "building-"
 #: What the project's Dockerfile may copy.
 _INPUTS = ("Dockerfile", ".dockerignore", "LICENSE", "README.md", "pyproject.toml", "requirements", "operator")
 
@@ -118,7 +120,7 @@ class Images:
         """Build the image that the project's are built on; return its name."""
         recipe = repr((*_debian(Path()), platform.machine()))
         image = f"{REGISTRY}/{REPOSITORY}-base:{_SUITE}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
-        with self._opened(), tempfile.TemporaryDirectory(dir=self._cache) as folder:
+        with self._opened(), tempfile.TemporaryDirectory(prefix=_TEMPORARY, dir=self._cache) as folder:
             if not self._exists(image):
                 print(f"building {image}: once, about a minute", file=sys.stderr, flush=True)
                 execute(_debian(Path(folder) / "base.tar"))
@@ -144,6 +146,8 @@ class Images:
     def _opened(self) -> Iterator[None]:
         """Hold the store, and leave nothing of it mounted."""
         with locked(self._cache / "store.lock"):
+            for abandoned in self._cache.glob(f"{_TEMPORARY}*"):
+                shutil.rmtree(abandoned)
             try:
                 yield
             finally:
