@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import ssl
+import time
 import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -242,6 +243,9 @@ def test_a_supervised_program_is_found_again_and_restarted_only_after_a_change(t
     pid = supervisor().pid("sleeper")
     try:
         assert pid is not None
+        # The program joins the cgroup before it starts, which takes a moment.
+        while Path(f"/proc/{pid}/comm").read_text() != "sleep\n":
+            time.sleep(0.01)
         assert (tmp_path / "cgroup.procs").read_text() == f"{pid}\n"
         supervisor().start("sleeper", command, configuration)
         assert supervisor().pid("sleeper") == pid
