@@ -46,6 +46,10 @@ def install(programs: Programs, kubeconfig: Path, chart: Path, images: ImageRefe
         "image.repository": images.repository,
         "image.tag": images.tag,
     }
+    if RELEASE in helm(programs, kubeconfig, ["list", "--short"]).split():
+        # Helm creates an absent CustomResourceDefinition and changes none that is there.
+        apply = ["apply", "--server-side", "--force-conflicts", f"--filename={chart / 'crds'}"]
+        execute([programs["kubectl"], f"--kubeconfig={kubeconfig}", *apply])
     pairs = [f"--set-string={name}={value}" for name, value in values.items()]
     arguments = ["upgrade", "--install", RELEASE, str(chart), "--create-namespace", "--wait", f"--timeout={_TIMEOUT}"]
     helm(programs, kubeconfig, [*arguments, *pairs])
