@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -20,10 +20,9 @@ from e2e.cluster.requirements import missing_requirements
 ROOT = Path(__file__).resolve().parents[1]
 
 
-@pytest.fixture(scope="session")
-def machine() -> None:
-    """This machine can run the layer; else its tests are left out, or fail where nothing may be left out."""
-    if missing := missing_requirements("e2e"):
+def leave_out_unless_possible(environment: Mapping[str, str]) -> None:
+    """Leave a test out where this machine cannot run it; fail it where nothing may be left out."""
+    if missing := missing_requirements("e2e", environment):
         reason = "the tests against a cluster need " + "; ".join(missing)
         if os.environ.get("CI") == "true":
             pytest.fail(reason)
@@ -31,12 +30,19 @@ def machine() -> None:
 
 
 @pytest.fixture(scope="session")
-def cluster(machine: None) -> Iterator[ClusterAccess]:
+def own_machine() -> None:
+    """This machine can run a cluster."""
+    leave_out_unless_possible({})
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[ClusterAccess]:
     """A cluster with Qonverge on it.
 
     With KUBECONFIG and QONVERGE_IMAGE (``REGISTRY/REPOSITORY:TAG``) set it is that one, else one on this machine, which
     is brought up to date, and ended at the end unless it ran before.
     """
+    leave_out_unless_possible(os.environ)
     kubeconfig, image = os.environ.get("KUBECONFIG"), os.environ.get("QONVERGE_IMAGE")
     if kubeconfig and image:
         yield from _named_cluster(Path(kubeconfig), ImageReference.parse(image))

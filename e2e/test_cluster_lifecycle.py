@@ -125,7 +125,7 @@ class Namespaces:
 
 
 @pytest.fixture(scope="module")
-def built(machine: None) -> None:
+def built(own_machine: None) -> None:
     """Everything is installed and built: the namespaces have no network."""
     execute([sys.executable, "-m", "e2e.cluster", "build"], directory=ROOT)
 
