@@ -26,6 +26,22 @@ def test_committed_definitions_are_the_models(folder: str) -> None:
     assert committed == render(), "run `make generate`"
 
 
+def test_definitions_are_the_same_each_time_and_name_each_rule_once() -> None:
+    def walk(schema: object) -> None:
+        if isinstance(schema, dict):
+            rules = [rule["rule"] for rule in schema.get("x-kubernetes-validations", [])]
+            assert len(rules) == len(set(rules)), rules
+            for value in schema.values():
+                walk(value)
+        elif isinstance(schema, list):
+            for value in schema:
+                walk(value)
+
+    first = render()
+    assert render() == first
+    walk(custom_resource_definitions())
+
+
 def test_every_field_is_described() -> None:
     def walk(schema: dict[str, Any], path: str) -> list[str]:
         missing = []

@@ -87,7 +87,8 @@ def test_config_maps_hold_programs(tmp_path: Path) -> None:
     reference = "{circuit: {configMapKeyRef: {name: programs, key: bell.qasm}}}"
     file.write_text(
         "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: programs}\ndata: {bell.qasm: OPENQASM 3.0;}\n---\n"
-        f"{JOB}spec: {{program: {reference}}}\n---\n{JOB}spec: {{program: {reference.replace('bell.qasm', 'x')}}}\n"
+        f"{JOB}spec: {{program: {reference}}}\n---\n"
+        f"{JOB.replace('name: j', 'name: k')}spec: {{program: {reference.replace('bell.qasm', 'x')}}}\n"
     )
     manifests = read([str(file)])
     assert manifests.text(manifests.jobs[0]) == "OPENQASM 3.0;"

@@ -87,8 +87,9 @@ class OneOfModel(SpecModel):
         """Add the choice as a CEL rule."""
         schema = handler.resolve_ref_schema(handler(core_schema))
         total = " + ".join(f"(has(self.{name}) ? 1 : 0)" for name in cls.one_of)
-        rules = schema.setdefault("x-kubernetes-validations", [])
-        rules.insert(0, Rule(f"{total} == 1", cls._message()).to_schema())
+        # A new list: the one in the schema belongs to the model, and every later schema would have the rule again.
+        rule = Rule(f"{total} == 1", cls._message()).to_schema()
+        schema["x-kubernetes-validations"] = [rule, *schema.get("x-kubernetes-validations", [])]
         return schema
 
 

@@ -7,9 +7,10 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import uvicorn
 
@@ -20,10 +21,23 @@ from qonverge.circuits.isolated import Checker
 from qonverge.wire.tokens import Verifier
 
 
+def _positive(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{number} is not above 0")
+    return number
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not an address and port such as 127.0.0.1:8080")
+    return host.strip("[]"), int(port)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="qonverge.backend", description="Serve one quantum backend over HTTP.")
 
-    def option(name: str, kind: type, default: object, text: str) -> None:
+    def option(name: str, kind: Callable[[str], object], default: object, text: str) -> None:
         variable = "QONVERGE_" + name.upper().replace("-", "_")
         parser.add_argument(
             f"--{name}", type=kind, default=os.environ.get(variable, default), help=f"{text} [env {variable}]"
@@ -31,13 +45,13 @@ def _parser() -> argparse.ArgumentParser:
 
     option("engine", str, "Aer", "simulation engine")
     option("method", str, "Automatic", "simulation method")
-    option("concurrency", int, None, "worker processes; default: one per CPU")
+    option("concurrency", _positive, None, "worker processes; default: one per CPU")
     option("queue-limit", int, 10_000, "tasks that may wait")
     option("max-shots", int, 1_000_000, "most shots of a circuit")
     option("max-qubits", int, None, "most qubits of a circuit; default: what fits in memory")
     option("seed", int, None, "seed for tasks that bring none")
     option("memory-limit", int, None, "bytes for all processes together; default: the cgroup's limit")
-    option("listen", str, "127.0.0.1:8080", "address and port")
+    option("listen", _address, "127.0.0.1:8080", "address and port")
     option("audience", str, None, "audience that tokens must name")
     option("public-key", str, None, "operator's public key (PEM text); without it no token is asked for")
     option("grace", float, 25.0, "seconds to drain before leaving")
@@ -66,14 +80,17 @@ async def serve(arguments: argparse.Namespace, public_key: bytes | None) -> None
         max_qubits=arguments.max_qubits,
         seed=arguments.seed,
     )
-    verify = None if public_key is None else Verifier(public_key, arguments.audience or "", time.time).verify
+    try:
+        verify = None if public_key is None else Verifier(public_key, arguments.audience or "", time.time).verify
+    except ValueError as error:
+        raise RuntimeError(f"--public-key holds no public key in PEM: {error}") from None
     engine, checker = Engine(config), Checker()
-    host, _, port = arguments.listen.rpartition(":")
+    host, port = arguments.listen
+    # Bound here rather than by uvicorn, which leaves by SystemExit from within the loop when it cannot.
+    listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     server = _Uvicorn(
         uvicorn.Config(
             Server(engine, checker, verify).app(),
-            host=host,
-            port=int(port),
             log_level="warning",
             access_log=False,
             timeout_keep_alive=75,
@@ -85,7 +102,7 @@ async def serve(arguments: argparse.Namespace, public_key: bytes | None) -> None
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    serving = asyncio.create_task(server.serve())
+    serving = asyncio.create_task(server.serve([listener]))
     starting = asyncio.create_task(engine.start())
     stopping = asyncio.create_task(stop.wait())
     done, _ = await asyncio.wait([serving, starting, stopping], return_when=asyncio.FIRST_COMPLETED)

@@ -55,6 +55,7 @@ class _Slot:
     """A place for a worker process."""
 
     child: Child | None = None
+    ended: asyncio.Task[None] | None = None
     known: set[str] = field(default_factory=set)
     failures: int = 0
 
@@ -204,8 +205,11 @@ class Engine:
         return record.result
 
     async def drain(self, grace: float) -> None:
-        """Take nothing more, let what runs end, and hand the rest back within ``grace`` seconds."""
+        """Take nothing more, hand back what waits, and let what runs end, or hand it back after ``grace`` seconds."""
         self._draining = True
+        for record in list(self._records.values()):
+            if record.state == "Queued":
+                self._hand_back(record)
         while not self._queue.empty():
             self._hand_back(self._queue.get_nowait())
         with contextlib.suppress(TimeoutError):
@@ -222,6 +226,8 @@ class Engine:
         for slot in self._slots:
             if slot.child is not None:
                 await slot.child.kill()
+            if slot.ended is not None:
+                await slot.ended
 
     def _hand_back(self, record: _Record) -> None:
         if record.result is None:
@@ -237,15 +243,32 @@ class Engine:
         while True:
             while slot.child is None or not slot.child.alive:
                 await self._start_worker(slot)
-            record = await self._queue.get()
-            if record.result is None:
+            record = await self._next(slot)
+            if record is not None and record.result is None:
                 await self._run(slot, record)
+
+    async def _next(self, slot: _Slot) -> _Record | None:
+        """Return the next task, or None when the worker ends before there is one."""
+        if not self._queue.empty():
+            return self._queue.get_nowait()
+        assert slot.ended is not None
+        getter = asyncio.create_task(self._queue.get())
+        try:
+            await asyncio.wait([getter, slot.ended], return_when=asyncio.FIRST_COMPLETED)
+            if getter.done():
+                return getter.result()
+        finally:
+            getter.cancel()
+        self.metrics.restarts.inc()
+        slot.failures += 1
+        return None
 
     async def _start_worker(self, slot: _Slot) -> None:
         if slot.failures:
             await asyncio.sleep(min(_LONGEST_RESTART_DELAY, 0.1 * 2**slot.failures))
         slot.known.clear()
         slot.child = await Child.start("qonverge.backend.worker", arguments(self.config))
+        slot.ended = asyncio.create_task(slot.child.ended())
         try:
             self._describe = await slot.child.exchange({})
         except ChildEnded as error:
@@ -292,7 +315,9 @@ class Engine:
         task = record.task
         for _ in range(2):
             send = {digest: qpy for digest, qpy in task.circuits.items() if digest not in slot.known}
-            request = {"task": replace(task, circuits=send).to_dict(), "seed": record.seed}
+            # Tasks that run together share the CPUs.
+            threads = max(1, self.config.cpus // self._running)
+            request = {"task": replace(task, circuits=send).to_dict(), "seed": record.seed, "threads": threads}
             reply: dict[str, object] = await child.exchange(request)
             if len(slot.known) > _KNOWN_CIRCUITS:
                 slot.known.clear()

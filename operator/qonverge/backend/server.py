@@ -17,7 +17,7 @@ from qonverge.backend.engine import Engine
 from qonverge.circuits.errors import InvalidProgram
 from qonverge.circuits.isolated import Checker
 from qonverge.wire.codec import pack, unpack
-from qonverge.wire.errors import InvalidCircuit, InvalidTask, TooLarge, WireError
+from qonverge.wire.errors import InvalidCircuit, InvalidTask, NotFound, TooLarge, WireError
 from qonverge.wire.messages import Task, TaskResult
 
 MSGPACK = "application/msgpack"
@@ -47,7 +47,7 @@ class Server:
             Route("/readyz", self._readyz, methods=["GET"]),
             Route("/metrics", self._metrics, methods=["GET"]),
         ]
-        return Starlette(routes=routes)
+        return Starlette(routes=routes, exception_handlers={404: _nowhere, 405: _nowhere})
 
     def _guard(self, handler: Handler) -> Handler:
         async def guarded(request: Request) -> Response:
@@ -69,7 +69,7 @@ class Server:
     async def _post(self, request: Request) -> Response:
         subject = self._subject(request)
         body = await _body(request)
-        if _speaks_msgpack(request):
+        if request.headers.get("content-type", "").startswith(MSGPACK):
             try:
                 task = Task.from_dict(unpack(body))
             except ValueError as error:
@@ -127,14 +127,22 @@ class Server:
             sample = {
                 name: values[0] if isinstance(values, list) and values else values for name, values in given.items()
             }
+            observables = pub.get("observables") or []
+            if not isinstance(observables, list):
+                raise InvalidTask('observables is a list such as ["ZZ", {"XX": 0.5, "YY": 0.5}]')
             try:
-                checked = await self._checker.check(pub["openqasm"], sample, pub.get("observables") or [])
+                checked = await self._checker.check(pub["openqasm"], sample, observables)
             except InvalidProgram as error:
                 raise InvalidCircuit(str(error), line=error.line, column=error.column) from None
             circuits[checked.digest] = checked.qpy
             pubs.append({**pub, "circuit": checked.digest, "observables": checked.observables})
-        identity = data.get("id") or f"task-{secrets.token_hex(8)}"
+        identity = data.get("id", f"task-{secrets.token_hex(8)}")
         return Task.from_dict({**data, "id": identity, "pubs": pubs, "circuits": circuits})
+
+
+async def _nowhere(request: Request, _: Exception) -> Response:
+    message = f"{request.method} {request.url.path} is not served here: see docs/protocol.md"
+    return _answer(request, {"error": NotFound(message).to_dict()}, NotFound.status)
 
 
 def _speaks_msgpack(request: Request) -> bool:

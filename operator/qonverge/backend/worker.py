@@ -6,13 +6,15 @@ import dataclasses
 import hashlib
 import io
 import json
+import resource
 import signal
 import sys
 from collections import OrderedDict
+from pathlib import Path
 from typing import Any
 
 from qonverge.backend import providers
-from qonverge.backend.config import EngineConfig
+from qonverge.backend.config import PROCESS_BYTES, EngineConfig
 from qonverge.wire.child import frame, read_frame, serve_pipes
 from qonverge.wire.errors import CircuitTooLarge, EngineFailed, InvalidCircuit, UnknownCircuit, WireError
 from qonverge.wire.messages import PubResult, Task
@@ -33,8 +35,8 @@ class Worker:
         provider = self._provider
         return {"version": provider.version, "methods": provider.methods, "basis_gates": provider.basis_gates}
 
-    def run(self, task: Task, seed: int) -> tuple[PubResult, ...]:
-        """Run a task's pubs in order; each has a seed of its own."""
+    def run(self, task: Task, seed: int, threads: int) -> tuple[PubResult, ...]:
+        """Run a task's pubs in order; each has a seed of its own and may use so many threads."""
         needed = dict.fromkeys(pub.circuit for pub in task.pubs)
         if missing := [digest for digest in needed if digest not in self._prepared and digest not in task.circuits]:
             raise UnknownCircuit(f"{len(missing)} circuits are not known here", missing=missing)
@@ -44,7 +46,7 @@ class Worker:
         for index, pub in enumerate(task.pubs):
             prepared = self._prepared[pub.circuit]
             own = (seed + 104_729 * index) % 2**32
-            results.append(self._provider.run(prepared, pub, seed=own, memory=task.memory))
+            results.append(self._provider.run(prepared, pub, seed=own, memory=task.memory, threads=threads))
         while len(self._prepared) > _PREPARED:
             self._prepared.popitem(last=False)
         return tuple(results)
@@ -71,7 +73,15 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     requests, answers = serve_pipes()
-    worker = Worker(EngineConfig(**json.loads(sys.argv[1])))
+    _end_with_parent()
+    config = EngineConfig(**json.loads(sys.argv[1]))
+    try:
+        worker = Worker(config)
+    except LookupError as error:
+        sys.exit(f"qonverge.backend.worker: {error.args[0]}")
+    # The second net below the estimates: what they miss fails here, in this process alone.
+    limit = _reserved_bytes() + config.circuit_bytes
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     while (request := read_frame(requests)) is not None:
         answers.write(frame(_answer(worker, request)))
         answers.flush()
@@ -81,7 +91,7 @@ def _answer(worker: Worker, request: dict[str, Any]) -> dict[str, Any]:
     if "task" not in request:
         return worker.describe()
     try:
-        results = worker.run(Task.from_dict(request["task"]), request["seed"])
+        results = worker.run(Task.from_dict(request["task"]), request["seed"], request["threads"])
     except WireError as error:
         return {"error": error.to_dict()}
     except MemoryError:
@@ -89,6 +99,25 @@ def _answer(worker: Worker, request: dict[str, Any]) -> dict[str, Any]:
     except Exception as error:  # a task that trips a defect must not take the worker, and be repeated on the next
         return {"error": EngineFailed(f"the task failed: {type(error).__name__}: {error}").to_dict()}
     return {"results": [result.to_dict() for result in results]}
+
+
+def _end_with_parent() -> None:
+    """Ask Linux to end this process when its parent is killed: a running circuit would not notice for itself."""
+    if sys.platform == "linux":
+        import ctypes
+
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+
+
+def _reserved_bytes() -> int:
+    """Return the private memory that is reserved before the first task; threads' stacks count and are hardly used."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        for line in status.read_text().splitlines():
+            if line.startswith("VmData:"):
+                return int(line.split()[1]) * 1024
+    return PROCESS_BYTES
 
 
 def arguments(config: EngineConfig) -> str:

@@ -11,7 +11,7 @@ import click
 
 from qonverge import __version__
 
-COMPLETED, FAILED, USAGE = 0, 1, 2
+COMPLETED, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
 
 class _Group(click.Group):
@@ -24,7 +24,7 @@ class _Group(click.Group):
             raise
         except KeyboardInterrupt:
             click.echo("interrupted: what ran was cancelled", err=True)
-            ctx.exit(130)
+            ctx.exit(INTERRUPTED)
         except BrokenPipeError:
             ctx.exit(FAILED)
         except ModuleNotFoundError as error:

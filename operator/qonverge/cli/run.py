@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import sys
 import time
@@ -11,11 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
-from rich.console import Console
-from rich.text import Text
 
 from qonverge.api import HybridJob
-from qonverge.cli import render
+from qonverge.cli.screen import Screen
 from qonverge.local.manifests import ManifestError, Manifests, read
 from qonverge.local.runner import LocalRunner, Observer
 
@@ -29,59 +28,38 @@ def run_files(files: Sequence[str], *, output: str | None, plot: Path | None, qu
     manifests = read(files)
     if not manifests.jobs:
         raise ManifestError([f"{', '.join(files)}: there is no HybridJob to run"])
+    if plot is not None:
+        _check_plot(plot)
     # With -o the standard output belongs to the manifest.
-    console = Console(stderr=output is not None, quiet=quiet, highlight=False)
-    jobs = asyncio.run(_run(manifests, _Screen(console)))
+    stream = sys.stdout if output is None else sys.stderr
+    # A terminal without the block characters of the histogram shows other ones, rather than an error.
+    stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a text stream, unless a caller replaced it
+    with Screen(stream, quiet=quiet) as screen:
+        try:
+            jobs = asyncio.run(_run(manifests, screen))
+        except asyncio.CancelledError:
+            # SIGTERM or SIGHUP: the same as Ctrl-C.
+            raise KeyboardInterrupt from None
     if output is not None:
         _print(jobs, output)
-    if plot is not None:
-        _plot(jobs, plot)
+    if plot is not None and not _plot(jobs, plot):
+        print(f"warning: --plot {plot}: no job has counts to draw", file=sys.stderr)
+        return False
     return all(job.status.state == "Complete" for job in jobs)
 
 
-class _Screen:
-    """Tells a person what happens, each thing once."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._last: dict[str, tuple[str, str | None]] = {}
-
-    def on_status(self, job: HybridJob) -> None:
-        name, status = job.metadata.name, job.status
-        shown = (status.state, status.progress)
-        if self._last.get(name) == shown:
-            return
-        self._last[name] = shown
-        if status.state == "Placed":
-            self._say(name, f"placed: {status.placement}")
-        elif status.state == "Running" and status.progress is None:
-            again = f", attempt {status.attempts}" if (status.attempts or 1) > 1 else ""
-            self._say(name, f"running on {status.backend}{again}")
-        elif status.state == "Running":
-            metrics = "  ".join(f"{key}={value:.6g}" for key, value in (status.metrics or {}).items())
-            self._say(name, f"{status.progress:>4}  {metrics}")
-
-    def on_line(self, job: HybridJob, line: str) -> None:
-        self._console.print(Text("  │ ", style="dim") + Text(line))
-
-    def ended(self, job: HybridJob, elapsed: float) -> None:
-        for part in render.outcome(job, elapsed):
-            self._console.print(part)
-
-    def _say(self, name: str, text: str) -> None:
-        self._console.print(Text(f"{name}  ", style="bold") + Text(text))
-
-
-async def _run(manifests: Manifests, screen: _Screen) -> list[HybridJob]:
+async def _run(manifests: Manifests, screen: Screen) -> list[HybridJob]:
     task = asyncio.current_task()
     assert task is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     done = []
     runner = LocalRunner(manifests, Observer(screen.on_status, screen.on_line))
     async with runner.started():
         for job in manifests.jobs:
             start = time.monotonic()
-            ended = await runner.run(job)
+            with screen.job(job):
+                ended = await runner.run(job)
             screen.ended(ended, time.monotonic() - start)
             done.append(ended)
     return done
@@ -107,10 +85,22 @@ class _Literal(yaml.SafeDumper):
 _Literal.add_representer(str, _Literal.represent_str)
 
 
-def _plot(jobs: list[HybridJob], path: Path) -> None:
+def _check_plot(path: Path) -> None:
+    """Find out before anything runs whether a picture can be written there."""
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    kinds = FigureCanvasBase.get_supported_filetypes()
+    if path.suffix.removeprefix(".").lower() not in kinds:
+        raise ManifestError([f"--plot {path}: the name must end in one of {', '.join(f'.{kind}' for kind in kinds)}"])
+    if not os.access(path.parent, os.W_OK):
+        raise ManifestError([f"--plot {path}: {path.parent} is no folder that can be written to"])
+
+
+def _plot(jobs: list[HybridJob], path: Path) -> bool:
+    """Draw the counts and return whether there were any."""
     counted = [job for job in jobs if job.status.result is not None and job.status.result.counts]
     if not counted:
-        raise ManifestError([f"--plot {path}: no job has counts to draw"])
+        return False
     import matplotlib as mpl
 
     mpl.use("agg")
@@ -133,3 +123,4 @@ def _plot(jobs: list[HybridJob], path: Path) -> None:
         figure.savefig(path, dpi=150)
     except (OSError, ValueError) as error:
         raise ManifestError([f"--plot {path}: {error}"]) from None
+    return True

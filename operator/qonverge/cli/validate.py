@@ -18,6 +18,8 @@ def validate_files(files: Sequence[str]) -> list[str]:
         ManifestError: listing every problem.
     """
     manifests = read(files)
+    if not manifests.places:
+        raise ManifestError([f"{', '.join(files)}: there is nothing to check"])
     return asyncio.run(_validate(manifests))
 
 
@@ -41,7 +43,8 @@ async def _validate(manifests: Manifests) -> list[str]:
                     f"{analysis.two_qubit_gates} two-qubit gates{', Clifford' if analysis.clifford else ''}"
                 )
             except (InvalidProgram, LookupError) as error:
-                problems.append(f"{name}: {error.args[0] if isinstance(error, LookupError) else error}")
+                reason = error.args[0] if isinstance(error, LookupError) else error
+                problems.append(f"{manifests.where(job)}: {reason}")
     finally:
         await checker.close()
     if problems:

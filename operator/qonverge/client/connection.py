@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -14,7 +15,7 @@ import urllib3
 
 from qonverge.client.errors import BackendUnreachable, NotConfigured, TaskFailed
 from qonverge.wire.codec import pack, unpack
-from qonverge.wire.errors import Draining, UnknownCircuit, WireError
+from qonverge.wire.errors import Cancelled, Draining, NotFound, UnknownCircuit, WireError
 from qonverge.wire.messages import Task, TaskResult
 
 _MSGPACK = "application/msgpack"
@@ -60,8 +61,8 @@ class Connection:
             )
         return cls(url, lambda: read_token(env))
 
-    def run(self, task: Task) -> TaskResult:
-        """Send a task and return its result.
+    def run(self, task: Task, cancelled: threading.Event | None = None) -> TaskResult:
+        """Send a task and return its result; the event, when set, ends the task wherever it stands.
 
         A backend that restarts, drains or loses a worker is tried again with the same task for a while.
 
@@ -75,8 +76,10 @@ class Connection:
         known = {digest for digest in circuits if digest in self._known}
         attempt = replace(task, circuits={d: q for d, q in circuits.items() if d not in known})
         while True:
+            if cancelled is not None and cancelled.is_set():
+                raise TaskFailed(Cancelled("the task was cancelled"))
             try:
-                result = self._once(attempt)
+                result = self._once(attempt, cancelled)
                 if result.error is not None:
                     raise result.error
             except UnknownCircuit:
@@ -104,14 +107,19 @@ class Connection:
             self._sleep(delay)
             delay = min(2.0, delay * 2)
 
-    def cancel(self, identity: str) -> None:
-        """Ask the backend to end a task; one that has ended, or is unknown, is none to cancel."""
+    def cancel(self, identity: str) -> bool:
+        """Ask the backend to end a task, and return whether it knows it.
+
+        Raises:
+            BackendUnreachable: nobody took the request.
+        """
         try:
-            self._pool.request("DELETE", f"{self._url}/v1/tasks/{identity}", headers=self._headers())
+            url = f"{self._url}/v1/tasks/{identity}"
+            return self._pool.request("DELETE", url, headers=self._headers(), timeout=10).status < 400
         except urllib3.exceptions.HTTPError as error:
             raise BackendUnreachable(f"the backend at {self._url} does not answer: {error}") from None
 
-    def _once(self, task: Task) -> TaskResult:
+    def _once(self, task: Task, cancelled: threading.Event | None) -> TaskResult:
         url = f"{self._url}/v1/tasks"
         response = self._pool.request(
             "POST",
@@ -120,16 +128,27 @@ class Connection:
             headers=self._headers(),
             timeout=_POLL_SECONDS + 30,
         )
+        accepted = False
         while True:
             answer = _read(response)
             if "state" not in answer:
                 known = isinstance(answer.get("error"), dict)
-                raise WireError.from_dict(
+                error = WireError.from_dict(
                     answer["error"] if known else {"message": f"the backend answered with status {response.status}"}
                 )
-            result = TaskResult.from_dict(answer)
+                if accepted and isinstance(error, NotFound):
+                    raise _NoAnswer("the server that had the task was replaced") from None
+                raise error
+            try:
+                result = TaskResult.from_dict(answer)
+            except (KeyError, TypeError, ValueError):
+                raise _NoAnswer(f"status {response.status} and half a result") from None
             if result.done:
                 return result
+            accepted = True
+            if cancelled is not None and cancelled.is_set():
+                # The request to cancel went to an earlier attempt's id.
+                self.cancel(task.id)
             response = self._pool.request(
                 "GET", f"{url}/{task.id}?wait={_POLL_SECONDS}", headers=self._headers(), timeout=_POLL_SECONDS + 30
             )
@@ -158,5 +177,10 @@ def _read(response: urllib3.BaseHTTPResponse) -> dict[str, Any]:
 def read_token(environment: Mapping[str, str]) -> str | None:
     """Return the job's token: from the file that is renewed under the program, or from the environment."""
     if path := environment.get("QONVERGE_TOKEN_FILE"):
-        return Path(path).read_text().strip()
+        try:
+            return Path(path).read_text().strip()
+        except OSError as error:
+            raise NotConfigured(
+                f"the token cannot be read from QONVERGE_TOKEN_FILE, {path}: {error.strerror}"
+            ) from None
     return environment.get("QONVERGE_TOKEN")

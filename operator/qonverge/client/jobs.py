@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import uuid
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
 from qiskit.primitives import BasePrimitiveJob, PrimitiveResult
 from qiskit.providers import JobStatus
 
 from qonverge.client.connection import Connection
+from qonverge.client.errors import BackendUnreachable
 from qonverge.wire.messages import Task, TaskResult
+
+_CANCEL_ATTEMPTS = 40
+_CANCEL_SECONDS = 0.05
 
 
 class PrimitiveJob(BasePrimitiveJob[PrimitiveResult[Any], JobStatus]):  # type: ignore[misc]  # qiskit ships no types
@@ -24,9 +30,14 @@ class PrimitiveJob(BasePrimitiveJob[PrimitiveResult[Any], JobStatus]):  # type: 
         super().__init__(job_id=task.id)
         self._connection = connection
         self._convert = convert
-        self._cancelled = False
+        self._cancelled = threading.Event()
+        self._future: Future[TaskResult] = Future()
+        if not task.pubs:
+            # Nothing to run is a result too, as in Qiskit.
+            self._future.set_result(TaskResult(task.id, "Completed"))
+            return
         executor = ThreadPoolExecutor(1, thread_name_prefix="qonverge-task")
-        self._future = executor.submit(connection.run, task)
+        self._future = executor.submit(connection.run, task, self._cancelled)
         executor.shutdown(wait=False)
 
     def result(self) -> PrimitiveResult[Any]:
@@ -41,7 +52,7 @@ class PrimitiveJob(BasePrimitiveJob[PrimitiveResult[Any], JobStatus]):  # type: 
         """Return how the task stands."""
         if not self._future.done():
             return JobStatus.RUNNING
-        if self._cancelled and self._future.exception() is not None:
+        if self._cancelled.is_set() and self._future.exception() is not None:
             return JobStatus.CANCELLED
         return JobStatus.ERROR if self._future.exception() is not None else JobStatus.DONE
 
@@ -63,8 +74,12 @@ class PrimitiveJob(BasePrimitiveJob[PrimitiveResult[Any], JobStatus]):  # type: 
 
     def cancel(self) -> None:
         """End the task."""
-        self._cancelled = True
-        self._connection.cancel(self.job_id())
+        self._cancelled.set()
+        # The task may still be on its way; where nobody answers, the thread that waits for it ends it later.
+        with contextlib.suppress(BackendUnreachable):
+            for _ in range(_CANCEL_ATTEMPTS):
+                if self._connection.cancel(self.job_id()) or wait((self._future,), _CANCEL_SECONDS).done:
+                    return
 
 
 def new_id() -> str:

@@ -6,6 +6,7 @@ import atexit
 import json
 import math
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -102,6 +103,8 @@ class Reporter:
                     # Progress that nobody takes must not end the program; a lost result must not look like success.
                     if "result" in report:
                         self.lost_result = str(error)
+                    else:
+                        print(f"qonverge: {error}", file=sys.stderr, flush=True)
             with self._lock:
                 if self._closing and not self._pending:
                     return

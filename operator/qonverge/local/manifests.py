@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -13,6 +14,10 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from qonverge.api import API_VERSION, HybridJob, QuantumBackend
+
+# What the API server asks of names (RFC 1123 subdomain) and namespaces (RFC 1123 label).
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
 class ManifestError(Exception):
@@ -32,6 +37,13 @@ class Manifests:
     backends: list[QuantumBackend] = field(default_factory=list)
     config_maps: dict[tuple[str, str], dict[str, str]] = field(default_factory=dict)
     """Data of ConfigMaps by (namespace, name)."""
+    places: dict[tuple[str, str, str], str] = field(default_factory=dict)
+    """Which file, and which document of it, each object is in: by (kind, namespace, name)."""
+
+    def where(self, job: HybridJob) -> str:
+        """Return the field that is the job's program, with its file and document."""
+        place = self.places["HybridJob", job.metadata.namespace, job.metadata.name]
+        return f"{place}: spec.program.{'circuit' if job.spec.program.circuit else 'python'}"
 
     def text(self, job: HybridJob) -> str:
         """Return the program's text, from the job or the ConfigMap that it names.
@@ -64,47 +76,70 @@ def read(paths: Iterable[str]) -> Manifests:
     manifests, problems = Manifests(), []
     for path in paths:
         try:
-            text = sys.stdin.read() if path == "-" else Path(path).read_text()
-            documents = list(yaml.safe_load_all(text))
+            text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
+            documents = list(yaml.load_all(text, Loader=_Loader))
         except (OSError, UnicodeDecodeError) as error:
             problems.append(f"{path}: {getattr(error, 'strerror', None) or error}")
             continue
         except yaml.YAMLError as error:
             problems.append(f"{path}: not YAML: {' '.join(str(error).split())}")
             continue
-        for index, document in enumerate(_flatten(documents)):
+        except RecursionError:
+            problems.append(f"{path}: nested too deeply")
+            continue
+        for index, document in enumerate(documents):
             where = path if len(documents) == 1 else f"{path}, document {index + 1}"
-            problems += [f"{where}: {problem}" for problem in _take(manifests, document)]
+            for suffix, item in _items(document):
+                problems += [f"{where}{suffix}: {problem}" for problem in _take(manifests, item, where + suffix)]
     if problems:
         raise ManifestError(problems)
     return manifests
 
 
-def _flatten(documents: Iterable[Any]) -> list[Any]:
-    flat: list[Any] = []
-    for document in documents:
-        if isinstance(document, dict) and document.get("kind") == "List":
-            flat += document.get("items") or []
-        elif document is not None:
-            flat.append(document)
-    return flat
+class _Loader(yaml.SafeLoader):
+    """Leaves times as they are written, as the API server does."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 - the base class's own attribute
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
 
-def _take(manifests: Manifests, document: Any) -> list[str]:
+def _items(document: Any) -> list[tuple[str, Any]]:
+    """Return the objects of a document, each with what to add to its place: a List has several."""
+    if isinstance(document, dict) and document.get("kind") == "List" and isinstance(document.get("items"), list):
+        return [(f", item {index + 1}", item) for index, item in enumerate(document["items"])]
+    return [] if document is None else [("", document)]
+
+
+def _take(manifests: Manifests, document: Any, place: str) -> list[str]:
     """Add the document to the manifests, or return what is wrong with it."""
     if not isinstance(document, dict) or "kind" not in document:
         return ["not a Kubernetes object: apiVersion, kind, metadata and spec are needed"]
     kind, version = document["kind"], document.get("apiVersion")
-    if kind == "ConfigMap" and version == "v1":
-        metadata = document.get("metadata") or {}
-        key = (metadata.get("namespace", "default"), str(metadata.get("name")))
-        manifests.config_maps[key] = {str(name): str(value) for name, value in (document.get("data") or {}).items()}
-        return []
     models: dict[str, type[BaseModel]] = {"HybridJob": HybridJob, "QuantumBackend": QuantumBackend}
-    if kind not in models:
+    if kind not in ("ConfigMap", *models):
         return [f"kind {kind!r} is not known here: use HybridJob, QuantumBackend or ConfigMap"]
-    if version != API_VERSION:
-        return [f"apiVersion is {version!r}: use {API_VERSION}"]
+    wanted = API_VERSION if kind in models else "v1"
+    if version != wanted:
+        return [f"apiVersion is {version!r}: use {wanted}"]
+    metadata = document.get("metadata")
+    if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str):
+        return ["metadata.name: required"]
+    name, namespace = metadata["name"], metadata.get("namespace", "default")
+    if not _NAME.fullmatch(name):
+        return [f"metadata.name: use lower case letters, digits, '-' and '.', not {name!r}"]
+    if not isinstance(namespace, str) or not _NAMESPACE.fullmatch(namespace):
+        return [f"metadata.namespace: use lower case letters, digits and '-', not {namespace!r}"]
+    if first := manifests.places.get((kind, namespace, name)):
+        return [f"{kind} {namespace}/{name} is given twice, first in {first}"]
+    manifests.places[kind, namespace, name] = place
+    if kind == "ConfigMap":
+        data = document.get("data") or {}
+        if not isinstance(data, dict) or not all(isinstance(value, str) for value in data.values()):
+            return ["data: texts by name are needed"]
+        manifests.config_maps[namespace, name] = data
+        return []
     # What an earlier run wrote there is not input.
     given = {name: value for name, value in document.items() if name != "status"}
     try:
@@ -119,7 +154,13 @@ def _take(manifests: Manifests, document: Any) -> list[str]:
 
 
 def _sentence(problem: Any, model: type[BaseModel]) -> str:
-    location = [str(part) for part in problem["loc"]]
+    loc = problem["loc"]
+    # Of an item that may be one of several types pydantic also names the type that it tried, which is no field.
+    location = [
+        str(part)
+        for before, part in zip([None, *loc], loc, strict=False)
+        if not (isinstance(before, int) and (part == "str" or str(part).startswith("dict[")))
+    ]
     path = ".".join(location) or "the object"
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "extra_forbidden":

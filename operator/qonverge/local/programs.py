@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 import os
 import secrets
+import signal
 import socket
 import sys
 import tempfile
@@ -29,6 +31,8 @@ from qonverge.wire.errors import Unauthorized
 
 LOG_LINES = 20
 _LOG_CHARACTERS = 4000
+# For the last lines to arrive, when something that the program left behind holds its output open.
+_DRAIN_SECONDS = 1.0
 
 
 @dataclass(slots=True)
@@ -36,9 +40,25 @@ class Ended:
     """How a program ended."""
 
     exit_code: int
-    log: str
+    """Minus the signal's number where one ended it."""
     result: Any = None
     has_result: bool = False
+
+
+class Tail:
+    """The last lines of what a program printed, however much there is and however long a line."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self._lines: deque[str] = deque(maxlen=LOG_LINES)
+
+    def add(self, line: str) -> None:
+        """Take the next line."""
+        self._lines.append(line[:_LOG_CHARACTERS])
+
+    def text(self) -> str | None:
+        """Return the lines, None when there are none."""
+        return "\n".join(self._lines)[-_LOG_CHARACTERS:] or None
 
 
 @dataclass(slots=True)
@@ -94,27 +114,43 @@ class ProgramHost:
         assert python is not None
         with tempfile.TemporaryDirectory(prefix="qonverge-") as folder:
             file = Path(folder) / "program.py"
-            file.write_text(source)
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                *("-m", "qonverge.client.run", str(file), *python.args),
-                env=self._environment(job, identity),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
-                start_new_session=True,
-            )
+            file.write_text(source, encoding="utf-8")
+            # A pipe of our own: asyncio takes a process for running as long as any of its children holds asyncio's.
+            reading, writing = os.pipe()
+            following = asyncio.create_task(_follow(reading, on_line))
             try:
-                log = await _follow(process, on_line)
-                code = await process.wait()
-            finally:
-                if process.returncode is None:
+                try:
+                    process = await asyncio.create_subprocess_exec(
+                        sys.executable,
+                        *("-m", "qonverge.client.run", str(file), *python.args),
+                        env=self._environment(job, identity),
+                        stdin=asyncio.subprocess.DEVNULL,
+                        stdout=writing,
+                        stderr=writing,
+                        start_new_session=True,
+                    )
+                finally:
+                    os.close(writing)
+                ended = asyncio.create_task(process.wait())
+                try:
+                    await asyncio.wait([ended, following], return_when=asyncio.FIRST_COMPLETED)
+                    if following.done():
+                        # Nobody takes the output any more: the program must not wait for ever to write it.
+                        following.result()
+                    code = await ended
+                finally:
+                    # As in a container, what the program started ends with it.
                     with contextlib.suppress(ProcessLookupError):
-                        process.kill()
-                    await process.wait()
+                        os.killpg(process.pid, signal.SIGKILL)
+                    await ended
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(asyncio.shield(following), _DRAIN_SECONDS)
+            finally:
+                following.cancel()
+                await asyncio.wait([following])
                 del self._running[identity]
         reports = running.reports
-        return Ended(code, log, reports.get("result"), "result" in reports)
+        return Ended(code, reports.get("result"), "result" in reports)
 
     def _environment(self, job: HybridJob, identity: str) -> dict[str, str]:
         spec = job.spec
@@ -139,29 +175,55 @@ class ProgramHost:
         if running is None or not secrets.compare_digest(token, self._token):
             return Response("no program of this run reports here\n", 404)
         try:
-            report = json.loads(await request.body())
-        except ValueError:
-            return Response("the report is not JSON\n", 400)
+            report = _checked(json.loads(await request.body()))
+        except (ValueError, RecursionError) as error:
+            return Response(f"the report cannot be used: {error}\n", 400)
         running.reports |= report
         running.on_report(report)
         return Response(status_code=204)
 
 
-async def _follow(process: asyncio.subprocess.Process, on_line: Callable[[str], None]) -> str:
-    """Pass each line on and return the last ones, however much there is and however long a line."""
-    assert process.stdout is not None
-    last: deque[str] = deque(maxlen=LOG_LINES)
+def _checked(report: Any) -> dict[str, Any]:
+    """Return a report whose fields are what they should be.
+
+    Raises:
+        ValueError: saying which is not.
+    """
+    if not isinstance(report, dict):
+        raise ValueError("an object with progress, metrics or result is needed")
+    progress, metrics = report.get("progress", 0.0), report.get("metrics", {})
+    if not _is_number(progress) or not 0 <= progress <= 1:
+        raise ValueError("progress is a number from 0 to 1")
+    if not isinstance(metrics, dict) or not all(_is_number(value) for value in metrics.values()):
+        raise ValueError("metrics are finite numbers by name")
+    return report
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+async def _follow(descriptor: int, on_line: Callable[[str], None]) -> None:
+    """Pass each line on; a very long one in parts."""
+    reader = asyncio.StreamReader()
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(descriptor, "rb", buffering=0)
+    )
     rest = b""
-    while chunk := await process.stdout.read(65536):
-        *lines, rest = (rest + chunk).split(b"\n")
-        if len(rest) > _LOG_CHARACTERS * 4:
-            lines.append(rest)
-            rest = b""
-        for line in lines:
-            text = line.decode(errors="replace").rstrip("\r")
-            last.append(text[:_LOG_CHARACTERS])
-            on_line(text)
-    if rest:
-        last.append(rest.decode(errors="replace")[:_LOG_CHARACTERS])
-        on_line(last[-1])
-    return "\n".join(last)[-_LOG_CHARACTERS:]
+    try:
+        while chunk := await reader.read(65536):
+            *lines, rest = (rest + chunk).split(b"\n")
+            if len(rest) > _LOG_CHARACTERS * 4:
+                lines.append(rest)
+                rest = b""
+            for line in lines:
+                on_line(_text(line))
+    finally:
+        # Something that the program left behind may hold its output open: what came by now is all.
+        transport.close()
+        if rest:
+            on_line(_text(rest))
+
+
+def _text(line: bytes) -> str:
+    return line.decode(errors="replace").rstrip("\r")

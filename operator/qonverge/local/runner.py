@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from qonverge.circuits.isolated import Checker
 from qonverge.lifecycle import circuit as circuits
 from qonverge.lifecycle import transitions
 from qonverge.local.manifests import Manifests
-from qonverge.local.programs import ProgramHost
+from qonverge.local.programs import ProgramHost, Tail
 from qonverge.scheduling import Backend, Needs, Snapshot, place
 from qonverge.wire.errors import WireError
 
@@ -70,7 +71,8 @@ class LocalRunner:
                 await self._attempts(run)
         except TimeoutError:
             limit = job.spec.active_deadline_seconds
-            run.fail("DeadlineExceeded", f"the job did not end within activeDeadlineSeconds, {limit} s")
+            message = f"the job did not end within activeDeadlineSeconds, {limit} s"
+            run.fail("DeadlineExceeded", message, log=run.tail.text())
         except (InvalidProgram, LookupError) as error:
             run.fail("InvalidProgram", str(error.args[0] if isinstance(error, LookupError) else error))
         return run.job
@@ -156,12 +158,11 @@ class LocalRunner:
     async def _program(self, run: _Run, engine: Engine, source: str) -> None:
         host = ProgramHost(engine, self._checker)
         async with host.serving():
-            ended = await host.run(
-                run.job, source, on_line=lambda line: self._observer.on_line(run.job, line), on_report=run.report
-            )
+            ended = await host.run(run.job, source, on_line=run.line, on_report=run.report)
         fields: dict[str, Any] = {
-            "exit_code": ended.exit_code,
-            "log": ended.log or None,
+            # Shells and Kubernetes count signals from 128.
+            "exit_code": ended.exit_code if ended.exit_code >= 0 else 128 - ended.exit_code,
+            "log": run.tail.text(),
             "result": Result(value=ended.result) if ended.has_result else None,
             "provenance": Provenance(
                 program_digest=circuits.program_digest(source),
@@ -182,6 +183,7 @@ class _Run:
     def __init__(self, job: HybridJob, observer: Observer, clock: Callable[[], float]) -> None:
         self.job = job.model_copy(update={"status": HybridJobStatus()})
         self.lost: WireError | None = None
+        self.tail = Tail()
         self._observer = observer
         self._clock = clock
 
@@ -205,6 +207,11 @@ class _Run:
     def fail(self, reason: str, message: str, **fields: Any) -> None:
         status = self.job.status
         self._set(transitions.fail(status, reason=reason, message=message, now=self._clock(), generation=0, **fields))
+
+    def line(self, line: str) -> None:
+        """Take a line that the program printed."""
+        self.tail.add(line)
+        self._observer.on_line(self.job, line)
 
     def report(self, report: dict[str, Any]) -> None:
         """Take a program's report of its progress and metrics."""
@@ -241,5 +248,6 @@ def _config(backend: QuantumBackend) -> EngineConfig:
 
 def _exit_sentence(code: int) -> str:
     if code < 0:
-        return f"the program was ended by signal {-code}"
+        known = {number.value: f" ({number.name})" for number in signal.Signals}
+        return f"the program was ended by signal {-code}{known.get(-code, '')}"
     return f"the program ended with exit code {code}; its last lines are in status.log"

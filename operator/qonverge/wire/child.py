@@ -98,6 +98,10 @@ class Child:
             await self._process.wait()
             raise ChildEnded(f"the process ended with exit status {self._process.returncode}") from None
 
+    async def ended(self) -> None:
+        """Return when the process has ended."""
+        await self._process.wait()
+
     def retire(self) -> None:
         """Let the child end by itself, at the end of its input."""
         if self._process.stdin is not None:

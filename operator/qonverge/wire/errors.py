@@ -26,7 +26,11 @@ class WireError(Exception):
     def from_dict(cls, data: dict[str, Any]) -> WireError:
         """Return the error of the right class; one of an unknown code becomes a plain WireError."""
         kind = _BY_CODE.get(data.get("code", ""), WireError)
-        return kind(str(data.get("message", "unknown error")), **data.get("detail", {}))
+        error = kind(str(data.get("message", "unknown error")))
+        detail = data.get("detail")
+        # Not as keyword arguments: a detail may be called "message".
+        error.detail = dict(detail) if isinstance(detail, dict) else {}
+        return error
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (type(self).from_dict, (self.to_dict(),))

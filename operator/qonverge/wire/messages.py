@@ -17,7 +17,7 @@ Observable = tuple[tuple[str, float], ...]
 """A sum of Pauli terms: label (qubit 0 is the last letter) and real coefficient."""
 
 MAX_SHOTS = 100_000_000
-_IDENTITY = re.compile(r"[A-Za-z0-9._-]{1,253}")
+_IDENTITY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Pub:
         shots, precision = data.get("shots"), data.get("precision")
         if shots is not None and (not isinstance(shots, int) or isinstance(shots, bool) or not 0 < shots <= MAX_SHOTS):
             raise InvalidTask(f"shots is {shots!r}; give a whole number from 1 to {MAX_SHOTS}")
-        if precision is not None and (not isinstance(precision, int | float) or not 0 < precision <= 1):
+        if precision is not None and (type(precision) not in (int, float) or not 0 < precision <= 1):
             raise InvalidTask(f"precision is {precision!r}; give a number above 0, at most 1")
         pairs = data.get("pairs")
         return cls(
@@ -80,7 +80,7 @@ class Pub:
             shots,
             precision,
             tuple(_observable(item) for item in data.get("observables") or ()),
-            None if pairs is None else np.asarray(pairs, dtype=np.int32).reshape(-1, 2),
+            None if pairs is None else _pairs(pairs),
         )
 
 
@@ -92,6 +92,14 @@ def _values(name: object, values: Any) -> NDArray[np.float64]:
     if not np.isfinite(array).all():
         raise InvalidTask(f"the parameter {name} has values that are NaN or infinite")
     return array
+
+
+def _pairs(given: Any) -> NDArray[np.int32]:
+    wide = np.asarray(given)
+    # Neither may fractions be cut off, nor numbers that an int32 cannot hold wrap around to valid ones.
+    if wide.size and (wide.dtype.kind not in "iu" or wide.ndim != 2 or wide.max() > 2**31 - 1):
+        raise InvalidTask("pairs is a list of [set, observable] indices")
+    return wide.astype(np.int32).reshape(-1, 2)
 
 
 def _observable(terms: Any) -> Observable:
@@ -137,7 +145,10 @@ class Task:
             raise InvalidTask("a task is an object with id and pubs")
         identity, pubs, circuits = data.get("id"), data.get("pubs"), data.get("circuits") or {}
         if not isinstance(identity, str) or not _IDENTITY.fullmatch(identity):
-            raise InvalidTask("the task's id must be a text of 1 to 253 letters, digits, dots, dashes, underscores")
+            raise InvalidTask(
+                "the task's id must be a text of 1 to 253 letters, digits, dots, dashes, underscores, "
+                "and start with a letter or digit"
+            )
         if not isinstance(pubs, list) or not pubs:
             raise InvalidTask("the task has no pubs: give at least one circuit")
         if not isinstance(circuits, dict) or not all(isinstance(qpy, bytes) for qpy in circuits.values()):

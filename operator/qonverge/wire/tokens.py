@@ -46,8 +46,12 @@ class Verifier:
     """Verifies tokens, each once while it is good."""
 
     def __init__(self, public_pem: bytes, audience: str, clock: Callable[[], float]) -> None:
-        """``clock`` gives Unix seconds."""
-        self._key = public_pem
+        """``clock`` gives Unix seconds.
+
+        Raises:
+            ValueError: the text holds no public key.
+        """
+        self._key = serialization.load_pem_public_key(public_pem)
         self._audience = audience
         self._clock = clock
         self._good: OrderedDict[str, tuple[str, float]] = OrderedDict()
@@ -67,7 +71,7 @@ class Verifier:
         try:
             claims = jwt.decode(
                 token,
-                self._key,
+                self._key,  # type: ignore[arg-type]  # another kind of key verifies nothing
                 algorithms=["EdDSA"],
                 audience=self._audience,
                 issuer=ISSUER,

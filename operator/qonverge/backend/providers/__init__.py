@@ -26,8 +26,8 @@ class Provider(Protocol):
     def prepare(self, circuit: QuantumCircuit) -> Any:
         """Translate the circuit into what the engine runs; the result is kept for later runs."""
 
-    def run(self, prepared: Any, pub: Pub, *, seed: int, memory: bool) -> PubResult:
-        """Run one pub.
+    def run(self, prepared: Any, pub: Pub, *, seed: int, memory: bool, threads: int = 1) -> PubResult:
+        """Run one pub on up to so many threads.
 
         Raises:
             WireError: the circuit does not fit, or the engine refuses it.

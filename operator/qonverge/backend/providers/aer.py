@@ -49,6 +49,8 @@ class Aer:
         """Set the simulator up once: its options do not change between runs."""
         self._config = config
         self._limit = config.circuit_bytes
+        if config.method not in _METHODS:
+            raise LookupError(f"Aer has no method called {config.method}; it has {', '.join(_METHODS)}")
         self._simulator = AerSimulator(
             method=_METHODS[config.method], max_memory_mb=max(1, self._limit // 1024**2), fusion_enable=True
         )
@@ -70,11 +72,11 @@ class Aer:
                 raise InvalidCircuit(f"the circuit cannot be translated for Aer: {error}") from None
         return Prepared(circuit, analyse(circuit))
 
-    def run(self, prepared: Prepared, pub: Pub, *, seed: int, memory: bool) -> PubResult:
+    def run(self, prepared: Prepared, pub: Pub, *, seed: int, memory: bool, threads: int = 1) -> PubResult:
         """Run one pub; see ``Provider.run``."""
         self._check(prepared, pub, memory)
-        # Below this width starting threads costs more than they gain, and other workers want the CPUs.
-        threads = 1 if prepared.analysis.num_qubits < _WIDE_QUBITS else self._config.cpus
+        # Below this width starting threads costs more than they gain.
+        threads = 1 if prepared.analysis.num_qubits < _WIDE_QUBITS else threads
         options = {"seed_simulator": seed, "max_parallel_threads": threads}
         if not pub.observables:
             return self._sample(prepared.circuit, pub, memory, options)
@@ -325,11 +327,14 @@ def _shots_for(precision: float, observables: Sequence[Observable], groups: list
     for observable in observables:
         spread = 0.0
         for _, labels in groups:
-            spread += sum(abs(weight) for label, weight in observable if label in labels) ** 2
+            size = sum(abs(weight) for label, weight in observable if label in labels)
+            # Unlike a power, a product that leaves the range of floats is infinite and no exception.
+            spread += size * size
         worst = max(worst, spread)
     if not math.isfinite(worst / max(precision**2, 1e-300)):
         raise InvalidTask(f"a precision of {precision} cannot be reached for observables of this size")
-    return max(2, math.ceil(worst / max(precision**2, 1e-300)))
+    # One more, since the variance is estimated from the sample itself.
+    return max(2, math.ceil(worst / max(precision**2, 1e-300)) + 1)
 
 
 def _measured_in(circuit: QuantumCircuit, basis: str) -> QuantumCircuit:

@@ -1,0 +1,43 @@
+"""What is said while a job runs."""
+
+from __future__ import annotations
+
+import io
+
+from qonverge.api import HybridJob, HybridJobStatus
+from qonverge.cli.screen import Screen
+
+
+def job(**status: object) -> HybridJob:
+    given = {"metadata": {"name": "j"}, "spec": {"program": {"python": {"source": "x"}}}}
+    return HybridJob.model_validate(given).model_copy(update={"status": HybridJobStatus(**status)})  # type: ignore[arg-type]
+
+
+def said(*jobs: HybridJob, quiet: bool = False) -> list[str]:
+    stream = io.StringIO()
+    with Screen(stream, quiet=quiet) as screen, screen.job(jobs[0]):
+        for each in jobs:
+            screen.on_status(each)
+        screen.on_line(jobs[0], "x" * 200)
+    return stream.getvalue().splitlines()
+
+
+def test_each_step_is_one_line_that_is_not_broken() -> None:
+    why = "aer is the only candidate " * 8
+    assert said(
+        job(state="Placed", placement=why),
+        job(state="Running", backend="aer", attempts=1),
+        job(state="Running", backend="aer", attempts=1),
+        job(state="Running", backend="aer", attempts=2),
+        job(state="Running", backend="aer", attempts=2, progress="7%", metrics={"energy": -1.1234567}),
+    ) == [
+        f"j  placed: {why}",
+        "j  running on aer",
+        "j  running on aer, attempt 2",
+        "j    7%  energy=-1.12346",
+        "  │ " + "x" * 200,
+    ]
+
+
+def test_quiet_says_nothing() -> None:
+    assert said(job(state="Placed", placement="why"), quiet=True) == []
