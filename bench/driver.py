@@ -1,0 +1,157 @@
+"""Who asks: a client of the API server that costs little, so that the figures are about what it asks of others."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import re
+import ssl
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from kubernetes.aio import client, config
+
+BELL = """OPENQASM 3.0;
+include "stdgates.inc";
+qubit[2] q;
+bit[2] c;
+h q[0];
+cx q[0], q[1];
+c = measure q;
+"""
+SHOTS = 1024
+_JSON = "application/json"
+_MERGE = "application/merge-patch+json"
+# The API server writes the keys of an object in order: the first name is the object's own.
+_NAME = re.compile(rb'"name":"([^"]+)"')
+_ENDED = re.compile(rb'"state":"(Complete|Failed)"')
+_LONGEST_LINE = 4 * 1024 * 1024
+
+
+class JobFailed(Exception):
+    """A job of the measurement did not complete, so its figures would mean nothing."""
+
+
+class Driver:
+    """Creates HybridJobs, sees them complete, and writes a status as the operator does."""
+
+    def __init__(self, session: aiohttp.ClientSession, host: str) -> None:
+        """Use ``connected``."""
+        self._session = session
+        self._host = host
+        self._awaited: dict[bytes, asyncio.Future[float]] = {}
+
+    async def create(self, namespace: str, name: str) -> str:
+        """Create a Bell job and return its resource version."""
+        body = {
+            "apiVersion": "qonverge.io/v1alpha1",
+            "kind": "HybridJob",
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": {"program": {"circuit": {"openqasm": BELL}}, "shots": SHOTS},
+        }
+        made = json.loads(await self._ask("POST", _path(namespace), body, _JSON))
+        return str(made["metadata"]["resourceVersion"])
+
+    async def write_status(self, namespace: str, name: str, version: str, status: dict[str, Any]) -> None:
+        """Write a job's status by the request that the operator makes."""
+        body = {"metadata": {"resourceVersion": version}, "status": status}
+        await self._ask("PATCH", f"{_path(namespace, name)}/status?fieldManager=bench", body, _MERGE)
+
+    async def status(self, namespace: str, name: str) -> dict[str, Any]:
+        """Return a job's status."""
+        status: dict[str, Any] = json.loads(await self._ask("GET", _path(namespace, name))).get("status", {})
+        return status
+
+    async def delete_all(self, namespace: str) -> None:
+        """Delete all jobs of a namespace."""
+        await self._ask("DELETE", _path(namespace))
+
+    def ended(self, name: str) -> asyncio.Future[float]:
+        """Return a future of the moment (of ``time.perf_counter``) at which a watch shows the job's completion.
+
+        Call it before the job is created. It raises JobFailed where the job failed.
+        """
+        future = self._awaited[name.encode()] = asyncio.get_running_loop().create_future()
+        return future
+
+    @contextlib.asynccontextmanager
+    async def watching(self, namespace: str) -> AsyncIterator[None]:
+        """Watch a namespace's jobs during the block."""
+        listed = json.loads(await self._ask("GET", f"{_path(namespace)}?limit=1"))
+        query = f"watch=1&resourceVersion={listed['metadata']['resourceVersion']}&timeoutSeconds=86400"
+        async with self._session.get(
+            f"{self._host}/{_path(namespace)}?{query}", timeout=aiohttp.ClientTimeout(total=None)
+        ) as response:
+            response.raise_for_status()
+            reader = asyncio.create_task(self._read(response))
+            try:
+                yield
+            finally:
+                reader.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await reader
+
+    async def _read(self, response: aiohttp.ClientResponse) -> None:
+        try:
+            async for line in response.content:
+                moment = time.perf_counter()
+                # Reading only what is asked for takes a fraction of what parsing the object would.
+                if (state := _ENDED.search(line)) is None or (name := _NAME.search(line)) is None:
+                    continue
+                future = self._awaited.pop(name[1], None)
+                if future is None or future.done():
+                    continue
+                if state[1] == b"Complete":
+                    future.set_result(moment)
+                else:
+                    future.set_exception(JobFailed(line.decode(errors="replace")))
+            error: Exception = JobFailed("the API server ended the watch")
+        except aiohttp.ClientError as lost:
+            error = lost
+        for future in self._awaited.values():
+            if not future.done():
+                future.set_exception(error)
+
+    async def _ask(self, method: str, path: str, body: Any = None, content: str = "") -> bytes:
+        headers = {"Accept": _JSON, **({"Content-Type": content} if content else {})}
+        data = None if body is None else json.dumps(body, separators=(",", ":")).encode()
+        async with self._session.request(method, f"{self._host}/{path}", data=data, headers=headers) as response:
+            answer = await response.read()
+            if response.status >= 400:
+                raise JobFailed(f"{method} {path}: the API server answered {response.status}: {answer!r}")
+            return answer
+
+
+def _path(namespace: str, name: str = "") -> str:
+    return f"apis/qonverge.io/v1alpha1/namespaces/{namespace}/hybridjobs" + (f"/{name}" if name else "")
+
+
+@contextlib.asynccontextmanager
+async def connected(kubeconfig: Path) -> AsyncIterator[Driver]:
+    """Connect to the API server as the kubeconfig says."""
+    configuration = client.Configuration()
+    await config.load_kube_config(str(kubeconfig), client_configuration=configuration)
+    context = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
+    context.load_cert_chain(configuration.cert_file, configuration.key_file)
+    connector = aiohttp.TCPConnector(ssl=context, limit=0)
+    async with aiohttp.ClientSession(connector=connector, read_bufsize=_LONGEST_LINE) as session:
+        yield Driver(session, configuration.host)
+
+
+async def at_once(names: Iterable[str], in_flight: int, one: Callable[[str], Awaitable[object]]) -> float:
+    """Call ``one`` with each name, so many at a time, and return the seconds that all took."""
+    left = iter(names)
+
+    async def work() -> None:
+        for name in left:
+            await one(name)
+
+    start = time.perf_counter()
+    async with asyncio.TaskGroup() as group:
+        for _ in range(in_flight):
+            group.create_task(work())
+    return time.perf_counter() - start

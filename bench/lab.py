@@ -1,0 +1,222 @@
+"""What is measured: a real API server, the operator as a process, a backend server where a kubelet would start its pod.
+
+Nothing of it is on a node, so what is measured is Qonverge and the control plane, and no container runtime.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from e2e.cluster import ControlPlane
+from e2e.cluster.processes import free_ports
+
+OPERATOR = "qonverge-operator"
+"""The operator's user name at the API server, which nobody else has."""
+OPERATED = "operated"
+"""The namespace that the operator watches; in others a bare client works undisturbed."""
+BACKEND = "aer"
+_SYSTEM = "qonverge-system"
+_CRDS = Path(__file__).parents[1] / "crds"
+_LIMIT_SECONDS = 120.0
+_WRITES = ("create", "update", "patch", "delete", "deletecollection")
+# What others do is not logged: it would only slow the API server down.
+_AUDIT = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "omitStages": ["RequestReceived"],
+    "rules": [{"level": "Metadata", "users": [OPERATOR], "verbs": list(_WRITES)}, {"level": "None"}],
+}
+
+
+class Lab:
+    """A control plane in which one operator serves one backend of one pod."""
+
+    def __init__(self, plane: ControlPlane, folder: Path) -> None:
+        """Use ``running_lab``."""
+        self.plane = plane
+        self._folder = folder
+        self._health, self._reports, self._tasks = free_ports(3)
+        self._operator_config = plane.kubeconfig_for(OPERATOR, ["system:masters"])
+        self._operator: subprocess.Popen[bytes] | None = None
+        self._server: subprocess.Popen[bytes] | None = None
+
+    @property
+    def operator(self) -> psutil.Process:
+        """The operator's process; its children check programs."""
+        assert self._operator is not None, "the operator does not run"
+        return psutil.Process(self._operator.pid)
+
+    def start_operator(self) -> float:
+        """Start the operator and return the seconds until it was ready.
+
+        Raises:
+            RuntimeError: it ended, or was not ready in time.
+        """
+        environment = {
+            **_environment(),
+            "KUBECONFIG": str(self._operator_config),
+            "QONVERGE_NAMESPACE": _SYSTEM,
+            "QONVERGE_POD_NAME": "operator",
+            "QONVERGE_WATCH_NAMESPACES": OPERATED,
+            "QONVERGE_HEALTH_LISTEN": f"127.0.0.1:{self._health}",
+            "QONVERGE_REPORT_LISTEN": f"127.0.0.1:{self._reports}",
+        }
+        start = time.perf_counter()
+        self._operator = self._start("operator", "qonverge.controller", environment)
+        self._wait("the operator", self._operator, lambda: _answers(self._health))
+        return time.perf_counter() - start
+
+    def stop_operator(self) -> None:
+        """Ask the operator to stop, as Kubernetes does, and wait for it."""
+        if self._operator is not None:
+            _end(self._operator)
+            self._operator = None
+
+    def start_backend(self) -> None:
+        """Create the QuantumBackend and do what a kubelet does for the pod of its Deployment.
+
+        Raises:
+            RuntimeError: the server ended, or was not ready in time.
+        """
+        resources = {"limits": {"memory": "2Gi"}}
+        spec = {"simulator": {}, "template": {"resources": resources}}
+        self._apply("qonverge.io/v1alpha1", "QuantumBackend", BACKEND, {"spec": spec})
+        name = f"{BACKEND}-qb"
+        assert self._operator is not None, "the operator makes the Deployment"
+        self._wait("the Deployment", self._operator, lambda: self._get("deployment", name))
+        template = self._get("deployment", name)["spec"]["template"]
+        container = template["spec"]["containers"][0]
+        given = {item["name"]: item["value"] for item in container["env"]}
+        listen = {"QONVERGE_LISTEN": f"127.0.0.1:{self._tasks}"}
+        self._server = self._start("backend", "qonverge.backend", {**_environment(), **given, **listen})
+        self._wait("the backend server", self._server, lambda: _answers(self._tasks))
+        # A kubelet's fields that mean nothing without a node are left out.
+        ports = [{"name": "tasks", "containerPort": self._tasks}]
+        pod = {"name": container["name"], "image": container["image"], "ports": ports}
+        metadata = {"labels": template["metadata"]["labels"]}
+        self._apply("v1", "Pod", "pod-0", {"metadata": metadata, "spec": {"containers": [pod], "nodeName": "nowhere"}})
+        ready = {"phase": "Running", "podIP": "127.0.0.1", "conditions": [{"type": "Ready", "status": "True"}]}
+        self._patch_status("pod", "pod-0", ready)
+        self._patch_status("deployment", name, {"replicas": 1, "readyReplicas": 1})
+        self._wait(
+            "what the backend can do",
+            self._operator,
+            lambda: self._get("qb", BACKEND).get("status", {}).get("capabilities"),
+        )
+
+    def cpu_seconds(self) -> dict[str, float]:
+        """Return the CPU time that each part has used so far; ``driver`` is this process."""
+        assert self._server is not None, "the backend server does not run"
+        operator, server = self.operator, psutil.Process(self._server.pid)
+        parts = {
+            "operator": [operator],
+            "checker": operator.children(recursive=True),
+            "backend server": [server],
+            "backend workers": server.children(recursive=True),
+            "API server": [psutil.Process(self.plane.daemon("kube-apiserver").pid)],
+            "etcd": [psutil.Process(self.plane.daemon("etcd").pid)],
+            "driver": [psutil.Process()],
+        }
+        return {name: sum(_cpu(process) for process in processes) for name, processes in parts.items()}
+
+    def close(self) -> None:
+        """End both processes."""
+        for process in (self._operator, self._server):
+            if process is not None:
+                _end(process)
+
+    def _start(self, name: str, module: str, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+        with (self._folder / f"{name}.log").open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", module], env=environment, stdout=log, stderr=subprocess.STDOUT
+            )
+
+    def _wait(self, what: str, process: subprocess.Popen[bytes], ready: Callable[[], Any]) -> None:
+        deadline = time.monotonic() + _LIMIT_SECONDS
+        while not ready():
+            if process.poll() is not None or time.monotonic() > deadline:
+                logs = "\n".join(
+                    f"{log.name}: {log.read_text(errors='replace')[-2000:]}" for log in self._folder.glob("*.log")
+                )
+                raise RuntimeError(f"{what} is not there after {_LIMIT_SECONDS:g} s, or its process ended\n{logs}")
+            time.sleep(0.05)
+
+    def _apply(self, version: str, kind: str, name: str, rest: dict[str, Any]) -> None:
+        metadata = {"name": name, "namespace": OPERATED, **rest.pop("metadata", {})}
+        body = {"apiVersion": version, "kind": kind, "metadata": metadata, **rest}
+        self.plane.kubectl("apply", "-f", "-", stdin=json.dumps(body))
+
+    def _get(self, kind: str, name: str) -> dict[str, Any]:
+        text = self.plane.kubectl("get", kind, name, "-n", OPERATED, "-o", "json", "--ignore-not-found")
+        found: dict[str, Any] = json.loads(text) if text.strip() else {}
+        return found
+
+    def _patch_status(self, kind: str, name: str, status: dict[str, Any]) -> None:
+        patch = json.dumps({"status": status})
+        self.plane.kubectl("patch", kind, name, "-n", OPERATED, "--subresource=status", "--type=merge", "-p", patch)
+
+
+@contextlib.contextmanager
+def running_lab(folder: Path, *namespaces: str) -> Iterator[Lab]:
+    """Run a lab with further namespaces until the end of the block.
+
+    Raises:
+        ClusterError: the control plane could not be started.
+        RuntimeError: the operator or the backend server could not.
+    """
+    with ControlPlane(folder / "plane", audit_policy=_AUDIT) as plane:
+        plane.kubectl("apply", "--server-side", "-f", str(_CRDS))
+        plane.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+        for namespace in (_SYSTEM, OPERATED, *namespaces):
+            plane.kubectl("create", "namespace", namespace)
+        # The controller manager makes it where one runs; pods are refused without.
+        plane.kubectl("create", "serviceaccount", "default", "-n", OPERATED)
+        lab = Lab(plane, folder)
+        try:
+            lab.start_operator()
+            lab.start_backend()
+            yield lab
+        finally:
+            lab.close()
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("QONVERGE_")}
+
+
+def _answers(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(40)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _cpu(process: psutil.Process) -> float:
+    try:
+        times = process.cpu_times()
+    except psutil.NoSuchProcess:
+        return 0.0
+    return float(times.user + times.system)
