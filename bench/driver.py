@@ -136,6 +136,7 @@ async def connected(kubeconfig: Path) -> AsyncIterator[Driver]:
     configuration = client.Configuration()
     await config.load_kube_config(str(kubeconfig), client_configuration=configuration)
     context = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
+    assert configuration.cert_file is not None, "the kubeconfig names a client certificate"
     context.load_cert_chain(configuration.cert_file, configuration.key_file)
     connector = aiohttp.TCPConnector(ssl=context, limit=0)
     async with aiohttp.ClientSession(connector=connector, read_bufsize=_LONGEST_LINE) as session:
