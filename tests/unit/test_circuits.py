@@ -19,41 +19,6 @@ HEADER = 'OPENQASM 3.0;\ninclude "stdgates.inc";\n'
 BELL = HEADER + "qubit[2] q; bit[2] c;\nh q[0]; cx q[0], q[1];\nc = measure q;\n"
 
 
-@pytest.mark.parametrize(
-    ("text", "sentence"),
-    [
-        ("", "line 1, column 1: the program is empty; expected OPENQASM 3.0;"),
-        ("hello", 'line 1, column 1: the version is missing; expected "OPENQASM 3.0;" or "OPENQASM 2.0;"'),
-        ("OPENQASM 4.0;", "line 1, column 10: OpenQASM 4 is not known; expected 2.0 or 3.0"),
-        (HEADER + "qubit[2] q\nh q[0];", "line 4, column 1: unexpected 'h'; expected ';'"),
-        ("OPENQASM 3.0;\nqubit[2] q;\nfoo q[0];", "line 3, column 1: gate 'foo' is not defined"),
-        (HEADER + "qubit[2] q;\nh q[5];", "line 4, column 1: index out of range"),
-        (HEADER + "bit c; c = measure r;", "line 3, column 20: Undefined symbol 'r'"),
-        (
-            'OPENQASM 3.0;\ninclude "/etc/passwd";',
-            'line 2, column 10: "/etc/passwd" cannot be included; expected "stdgates.inc"',
-        ),
-        (
-            'OPENQASM 2.0;\ninclude "qelib1.inc";\nqreg q[2]\nh q[0];',
-            "line 4, column 1: found an identifier; expected ';'",
-        ),
-        ("OPENQASM 3.0; a\0b", "line 1, column 16: the text has a NUL character"),
-        (HEADER + "qubit[1000000000] q;", "line 3, column 1: a register of 1000000000 bits; expected at most 100000"),
-        ("OPENQASM 3.0;", 'the program has no qubits; expected a declaration such as "qubit[2] q;"'),
-        (
-            HEADER + "qubit q; h q;",
-            'the program measures nothing; expected a measurement such as "c = measure q;", or observables for '
-            "expectation values",
-        ),
-        (HEADER + "(" * 20000, "the program is nested too deeply"),
-    ],
-)
-def test_bad_programs(text: str, sentence: str) -> None:
-    with pytest.raises(InvalidProgram) as error:
-        check(text, {}, [])
-    assert str(error.value) == sentence
-
-
 PARAMETRIC = HEADER + "input float theta; qubit[2] q; bit[2] c; rx(theta) q[0]; c = measure q;"
 
 

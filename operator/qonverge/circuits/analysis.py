@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
-    from qiskit.circuit import Operation
+    from qiskit.circuit import CircuitInstruction, Operation, Qubit
 
 # Clifford gates that a stabilizer simulation takes as they are.
 _CLIFFORD = frozenset(["id", "x", "y", "z", "h", "s", "sdg", "sx", "sxdg", "cx", "cy", "cz", "swap", "ecr", "pauli"])
-_NEUTRAL = frozenset(["measure", "reset", "barrier", "delay"])
+_ANGLE_TOLERANCE = 1e-12
+# Qiskit's classes that say nothing of what an operation does.
+_UNNAMED = frozenset(["Instruction", "Gate", "ControlledGate", "AnnotatedOperation"])
+# Operations that are no gates.
+_STRUCTURE = frozenset(
+    [
+        *("measure", "reset", "barrier", "delay", "break_loop", "continue_loop"),
+        *("if_else", "while_loop", "for_loop", "switch_case", "box"),
+    ]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +34,11 @@ class Analysis:
     num_qubits: int
     num_clbits: int
     depth: int
-    """Longest path of operations, as ``QuantumCircuit.depth`` counts it."""
+    """Longest path of operations, as ``QuantumCircuit.depth`` counts it: control flow is one operation."""
     size: int
-    """Operations in all, measurements included."""
+    """Operations in all, measurements included: control flow is one operation."""
     two_qubit_gates: int
-    """Gates on exactly two qubits, at the top level."""
+    """Gates on exactly two qubits; those inside control flow count once."""
     clifford: bool
     """Whether a stabilizer simulation can run it: only the gates id, x, y, z, h, s, sdg, sx, sxdg, cx, cy, cz, swap,
     ecr and pauli, rz at multiples of pi/2, gates defined in the text by such, measurements and resets."""
@@ -43,7 +53,7 @@ class Analysis:
     control_flow: bool
     """Whether it has if, while, for or switch."""
     operations: tuple[tuple[str, int], ...]
-    """How often each operation occurs, by name."""
+    """How often each operation occurs, by name; those inside control flow count once."""
 
     @property
     def statevector_bytes(self) -> int:
@@ -63,68 +73,90 @@ class Analysis:
 
 def analyse(circuit: QuantumCircuit) -> Analysis:
     """Return the properties of a circuit."""
-    operations = list(circuit.data)
-    measured = {circuit.find_bit(bit).index for item in _flat(circuit, "measure") for bit in item.clbits}
+    written = list(_written(circuit))
+    counts = Counter(item.operation.name for item in written)
     return Analysis(
         num_qubits=circuit.num_qubits,
         num_clbits=circuit.num_clbits,
         depth=circuit.depth(),
         size=circuit.size(),
         two_qubit_gates=sum(
-            1 for item in operations if len(item.qubits) == 2 and not item.clbits and item.operation.name != "barrier"
+            1 for item in written if len(item.qubits) == 2 and not item.clbits and item.operation.name not in _STRUCTURE
         ),
-        clifford=all(_is_clifford(item.operation) for item in operations),
-        measured_bits=len(measured),
+        clifford=all(_is_clifford(item.operation) for item in written),
+        measured_bits=len({bit for item in written if item.operation.name == "measure" for bit in item.clbits}),
         registers=tuple((register.name, register.size) for register in circuit.cregs),
         parameters=tuple(sorted(parameter.name for parameter in circuit.parameters)),
-        mid_circuit=_is_mid_circuit(circuit),
-        control_flow=any(_blocks(item.operation) for item in operations),
-        operations=tuple(sorted(circuit.count_ops().items())),
+        mid_circuit=_is_mid_circuit(circuit.data, set(), again=False),
+        control_flow=any(_blocks(item.operation) for item in circuit.data),
+        operations=tuple(sorted(counts.items())),
     )
+
+
+def is_library(operation: Operation) -> bool:
+    """Whether an operation is what its name says in Qiskit, and no gate that a program defined under that name."""
+    kind = getattr(operation, "base_class", type(operation))
+    return kind.__module__.startswith("qiskit.circuit.") and kind.__name__ not in _UNNAMED
 
 
 def _blocks(operation: Operation) -> tuple[QuantumCircuit, ...]:
     return tuple(getattr(operation, "blocks", ()))
 
 
-def _flat(circuit: QuantumCircuit, name: str) -> Iterator[Any]:
-    """Yield the instructions of this name, those inside control flow included, on the outer circuit's bits."""
-    for item in circuit.data:
-        if item.operation.name == name:
-            yield item
-        for block in _blocks(item.operation):
-            outer = dict(zip(block.clbits, item.clbits, strict=False))
-            for inner in _flat(block, name):
-                yield inner.replace(clbits=[outer.get(bit, bit) for bit in inner.clbits])
+def _inside(item: CircuitInstruction) -> Iterator[list[CircuitInstruction]]:
+    """Yield the instructions of each block, on the outer circuit's bits."""
+    for block in _blocks(item.operation):
+        outer = dict(zip((*block.qubits, *block.clbits), (*item.qubits, *item.clbits), strict=True))
+        yield [
+            inner.replace(
+                qubits=[outer[bit] for bit in inner.qubits],
+                clbits=[outer[bit] for bit in inner.clbits],
+            )
+            for inner in block.data
+        ]
+
+
+def _written(circuit: QuantumCircuit) -> Iterator[CircuitInstruction]:
+    """Yield every instruction, those inside control flow included."""
+    waiting = list(reversed(circuit.data))
+    while waiting:
+        item = waiting.pop()
+        yield item
+        for block in _inside(item):
+            waiting.extend(reversed(block))
 
 
 def _is_clifford(operation: Operation) -> bool:
     name = operation.name
-    if name in _CLIFFORD or name in _NEUTRAL:
-        return True
-    if name == "rz":
-        angle = operation.params[0]
-        return isinstance(angle, int | float) and math.isclose(math.remainder(angle, math.pi / 2), 0.0, abs_tol=1e-12)
-    if blocks := _blocks(operation):
-        return all(_is_clifford(item.operation) for block in blocks for item in block.data)
-    # A gate defined in the text stands for its body; a library gate outside the set does not count, since the
-    # engine would not take it either.
+    if _blocks(operation):
+        return True  # what is inside is judged by itself
+    if is_library(operation):
+        if name == "rz":
+            angle = operation.params[0]
+            return isinstance(angle, int | float) and abs(math.remainder(angle, math.pi / 2)) <= _ANGLE_TOLERANCE
+        return name in _CLIFFORD or name in _STRUCTURE
+    # A gate that the program defines stands for its body.
     definition = getattr(operation, "definition", None)
-    if definition is None or getattr(operation, "base_class", None).__module__.startswith("qiskit.circuit.library"):
-        return False
-    return all(_is_clifford(item.operation) for item in definition.data)
+    return definition is not None and all(_is_clifford(item.operation) for item in definition.data)
 
 
-def _is_mid_circuit(circuit: QuantumCircuit) -> bool:
-    measured: set[Any] = set()
-    for item in circuit.data:
+def _is_mid_circuit(items: Iterable[CircuitInstruction], measured: set[Qubit], *, again: bool) -> bool:
+    """Whether a measured qubit is used again or any is reset; ``again`` says that the items may run more than once."""
+    for item in items:
         name = item.operation.name
         if name == "barrier":
             continue
-        if name == "reset" or measured.intersection(item.qubits):
+        if name == "reset" or (name == "measure" and again):
             return True
+        blocks = list(_inside(item))
+        if not blocks and measured.intersection(item.qubits):
+            return True
+        loops = again or name in ("while_loop", "for_loop")
+        # One branch of several runs, so each begins with what was measured before them all.
+        branches = [set(measured) for _ in blocks]
+        if any(_is_mid_circuit(block, branch, again=loops) for block, branch in zip(blocks, branches, strict=True)):
+            return True
+        measured.update(*branches)
         if name == "measure":
             measured.update(item.qubits)
-        elif any(True for block in _blocks(item.operation) for _ in _flat(block, "measure")):
-            return True
     return False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ class CheckedCircuit:
     """A circuit that was parsed and found good."""
 
     digest: str
-    """SHA-256 of ``qpy``, in hex."""
+    """SHA-256 of ``qpy``, in hex; equal programs have equal digests, whatever process read them."""
     qpy: bytes
     """The circuit in Qiskit's binary format, its parameters still free."""
     analysis: Analysis
@@ -34,9 +33,8 @@ def check(text: str, parameters: Mapping[str, float], observables: Sequence[obje
     Raises:
         InvalidProgram: when the text, a parameter or an observable is wrong.
     """
-    from qiskit import qpy
-
     from qonverge.circuits.analysis import analyse
+    from qonverge.circuits.canonical import serialise
     from qonverge.circuits.parse import parse_openqasm
 
     circuit = parse_openqasm(text)
@@ -52,9 +50,7 @@ def check(text: str, parameters: Mapping[str, float], observables: Sequence[obje
             "the program measures nothing",
             expected='a measurement such as "c = measure q;", or observables for expectation values',
         )
-    buffer = io.BytesIO()
-    qpy.dump(circuit, buffer)
-    data = buffer.getvalue()
+    data = serialise(circuit)
     return CheckedCircuit(hashlib.sha256(data).hexdigest(), data, analysis, canonical)
 
 

@@ -28,7 +28,12 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
             }
         }
     except MemoryError:
-        return {"invalid": {"problem": "the program needs more memory to be read than is allowed"}}
+        return {
+            "invalid": {
+                "problem": "the program needs more memory to be read than is allowed",
+                "expected": "fewer or smaller registers and fewer operations",
+            }
+        }
     return {
         "digest": done.digest,
         "qpy": done.qpy,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import sys
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,6 +17,8 @@ from qonverge.wire.codec import pack
 
 # Text beyond this is refused unread; the API server's own limit is below it.
 MAX_TEXT = 4 * 1024 * 1024
+# Of an answer without what varies in size: key, objects, places in the table.
+_ENTRY_BYTES = 2048
 
 
 class Checker:
@@ -33,7 +36,15 @@ class Checker:
         idle: float = 60.0,
         cache_bytes: int = 32 * 1024 * 1024,
     ) -> None:
-        """``memory_bytes`` bounds the child's address space, ``timeout`` the seconds for one program."""
+        """Set the limits.
+
+        Args:
+            memory_bytes: of the child's data: heap, stacks and private writable mappings (RLIMIT_DATA), not the address
+                space, of which libraries reserve far more than they use.
+            timeout: seconds for one program.
+            idle: seconds without work after which the child ends.
+            cache_bytes: memory for answers, roughly.
+        """
         self._memory = memory_bytes
         self._timeout = timeout
         self._idle = idle
@@ -82,7 +93,7 @@ class Checker:
         return entry[0]
 
     def _remember(self, key: bytes, value: CheckedCircuit | InvalidProgram) -> None:
-        size = 2048 + (len(value.qpy) if isinstance(value, CheckedCircuit) else 0)
+        size = _footprint(value)
         self._cache[key] = (value, size)
         self._cache_left -= size
         while self._cache_left < 0 and self._cache:
@@ -96,12 +107,16 @@ class Checker:
             reply = await asyncio.wait_for(self._exchange(request), self._timeout)
         except TimeoutError:
             await self._end()
-            return InvalidProgram(f"reading the program took longer than {self._timeout:g} s")
+            return InvalidProgram(
+                f"reading the program took longer than {self._timeout:g} s",
+                expected="fewer operations, or gate definitions that unfold to fewer",
+            )
         except ChildEnded:
             await self._end()
             return InvalidProgram(
                 f"reading the program took more memory than the {self._memory // 1024**2} MiB allowed, or crashed the "
-                "parser"
+                "parser",
+                expected="fewer or smaller registers and fewer operations",
             )
         except BaseException:
             # An abandoned exchange would leave its answer in the pipe for the next one.
@@ -140,3 +155,20 @@ class Checker:
         child, self._child = self._child, None
         if child is not None:
             await child.kill()
+
+
+def _footprint(value: CheckedCircuit | InvalidProgram) -> int:
+    """Return about how many bytes an answer takes in memory, its entry in the cache included."""
+    if isinstance(value, InvalidProgram):
+        return _ENTRY_BYTES + _size(value.args)
+    analysis = value.analysis
+    return (
+        _ENTRY_BYTES
+        + sys.getsizeof(value.qpy)
+        + _size((analysis.registers, analysis.parameters, analysis.operations, value.observables))
+    )
+
+
+def _size(value: object) -> int:
+    inside = sum(map(_size, value)) if isinstance(value, tuple) else 0
+    return sys.getsizeof(value) + inside

@@ -1,0 +1,61 @@
+"""Texts that would take all the memory or time there is."""
+
+from __future__ import annotations
+
+import pytest
+
+from qonverge.circuits import InvalidProgram
+from qonverge.circuits.checked import check
+from qonverge.circuits.isolated import Checker
+
+H = 'OPENQASM 3.0;\ninclude "stdgates.inc";\n'
+
+
+@pytest.mark.parametrize(
+    "size", ["1000000000", "1_000_000_000", "0x3B9ACA00", "0b111011100110101100101000000000", "0o7346545000", "/**/1e3"]
+)
+@pytest.mark.parametrize("kind", ["qubit", "bit"])
+def test_a_register_is_bounded_however_its_size_is_written(size: str, kind: str) -> None:
+    with pytest.raises(InvalidProgram, match=r"^line 3, column 1: a register of 1000000000 bits|constant integer") as e:
+        check(f"{H}{kind}[{size}] r;", {}, [])
+    assert e.value.expected
+
+
+@pytest.mark.parametrize("size", ["1000 * 1000 * 1000", "-1", "9" * 400])
+def test_a_register_is_bounded_whatever_its_size_is_computed_from(size: str) -> None:
+    with pytest.raises(InvalidProgram, match=r"^line 3, column 1: a register of .* bits; expected at most 100000"):
+        check(f"{H}qubit[{size}] r;", {}, [])
+
+
+def test_the_largest_register_is_taken() -> None:
+    assert check(f"{H}qubit[100000] q; bit c; c = measure q[0];", {}, []).analysis.num_qubits == 100_000
+
+
+async def test_gates_that_unfold_without_end_are_stopped() -> None:
+    doubling = "".join(f"gate g{n + 1} a {{ g{n} a; g{n} a; }}\n" for n in range(40))
+    checker = Checker(memory_bytes=256 * 1024**2, timeout=5)
+    try:
+        with pytest.raises(InvalidProgram, match=r"reading the program took .*; expected fewer|more memory"):
+            await checker.check(f"{H}gate g0 a {{ x a; }}\n{doubling}qubit q; bit c; g40 q; c = measure q;", {}, [])
+        good = await checker.check(f"{H}qubit q; bit c; h q; c = measure q;", {}, [])
+        assert good.analysis.num_qubits == 1
+    finally:
+        await checker.close()
+
+
+async def test_the_memory_of_answers_is_bounded_by_all_that_they_hold() -> None:
+    text = f"{H}qubit[16] q; h q;"
+    sums = [
+        {f"{number:016b}".replace("0", "I").replace("1", "Z"): 1.0 for number in range(start, start + 400)}
+        for start in (1, 500)
+    ]
+    # Room for one such answer, not for two, although the circuits are small.
+    checker = Checker(cache_bytes=100_000)
+    try:
+        first = await checker.check(text, {}, [sums[0]])
+        assert len(first.qpy) < 10_000
+        assert await checker.check(text, {}, [sums[0]]) is first
+        await checker.check(text, {}, [sums[1]])
+        assert await checker.check(text, {}, [sums[0]]) is not first
+    finally:
+        await checker.close()
