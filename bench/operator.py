@@ -36,7 +36,7 @@ class Sizes:
 
     jobs: int = 2000
     """Jobs of each side in throughput."""
-    blocks: int = 4
+    blocks: int = 8
     """Turns of each side, of equal length."""
     in_flight: int = 20
     """Jobs under way at a time."""
@@ -111,7 +111,7 @@ class _Measurement:
             for side in ("bare", "bare_watched"):
                 await at_once(self._names(_WARM_JOBS), sizes.in_flight, sides[side])
             rates: dict[str, list[float]] = {side: [] for side in sides}
-            cpu: dict[str, float] = {}
+            cpu: dict[str, dict[str, float]] = {side: {} for side in sides}
             since = stamp(datetime.now(UTC))
             for turn in range(sizes.blocks):
                 _say(f"throughput, turn {turn + 1} of {sizes.blocks}")
@@ -120,9 +120,8 @@ class _Measurement:
                 for side in order:
                     before = self._lab.cpu_seconds()
                     rates[side].append(size / await at_once(self._names(size), sizes.in_flight, sides[side]))
-                    if side == "operator":
-                        after = self._lab.cpu_seconds()
-                        cpu = {part: cpu.get(part, 0.0) + after[part] - before[part] for part in after}
+                    after = self._lab.cpu_seconds()
+                    cpu[side] = {part: cpu[side].get(part, 0.0) + after[part] - before[part] for part in after}
             # A write that nobody waits for is counted as well.
             await asyncio.sleep(1.0)
         self._counted = (since, stamp(datetime.now(UTC)))
@@ -136,7 +135,9 @@ class _Measurement:
             **_ratios("ratio", rates["operator"], rates["bare"]),
             **_ratios("ratio_watched", rates["operator"], rates["bare_watched"]),
             "blocks": rates,
-            "cpu_ms_per_job": {part: seconds / counted * 1e3 for part, seconds in cpu.items()},
+            "cpu_ms_per_job": {
+                side: {part: seconds / counted * 1e3 for part, seconds in parts.items()} for side, parts in cpu.items()
+            },
         }
 
     def writes(self) -> dict[str, Any]:
