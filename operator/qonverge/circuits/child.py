@@ -27,7 +27,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
                 "expected": error.expected,
             }
         }
-    except MemoryError:
+    except (MemoryError, SystemError):  # the latter where the interpreter itself gets no memory for a call
         return {
             "invalid": {
                 "problem": "the program needs more memory to be read than is allowed",

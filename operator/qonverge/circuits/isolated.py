@@ -31,7 +31,7 @@ class Checker:
     def __init__(
         self,
         *,
-        memory_bytes: int = 2 * 1024**3,
+        memory_bytes: int = 1024**3,
         timeout: float = 20.0,
         idle: float = 60.0,
         cache_bytes: int = 32 * 1024 * 1024,
@@ -136,8 +136,12 @@ class Checker:
             self._child = await Child.start(
                 "qonverge.circuits.child",
                 str(self._memory),
-                # One thread is enough to read text, and more would each reserve memory.
-                environment={"OPENBLAS_NUM_THREADS": "1", "RAYON_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+                environment={
+                    # One thread is enough to read text, and more would each reserve memory.
+                    **{f"{library}_NUM_THREADS": "1" for library in ("OPENBLAS", "RAYON", "OMP")},
+                    # Qiskit's allocator would reserve 1 GiB at once, which would count and could be used unbounded.
+                    "MIMALLOC_ARENA_RESERVE": "0",
+                },
                 # A parser that crashes prints a backtrace, which helps neither operator nor user.
                 quiet=True,
             )

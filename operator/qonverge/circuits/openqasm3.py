@@ -52,7 +52,7 @@ def parse(source: Source) -> QuantumCircuit:
         return importer.convert(program).circuit
     except ConversionError as error:
         raise importer.explained(error) from None
-    except (InvalidProgram, MemoryError, RecursionError):
+    except (InvalidProgram, MemoryError, RecursionError, SystemError):
         raise
     except CircuitError as error:
         raise importer.invalid(importer.node, *advice.of_circuit(error.message)) from None

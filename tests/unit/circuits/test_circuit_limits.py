@@ -59,3 +59,14 @@ async def test_the_memory_of_answers_is_bounded_by_all_that_they_hold() -> None:
         assert await checker.check(text, {}, [sums[0]]) is not first
     finally:
         await checker.close()
+
+
+async def test_ordinary_programs_need_little_memory() -> None:
+    checker = Checker(memory_bytes=160 * 1024**2)
+    try:
+        text = f"{H}gate foo a {{ h a; }} qubit[2] q; bit[2] c; rx(1.5 * 3 + 2) q[0]; foo q[1]; c = measure q;"
+        assert (await checker.check(text, {}, [])).analysis.measured_bits == 2
+        with pytest.raises(InvalidProgram, match="memory"):
+            await checker.check(f"{H}qubit[20] q; bit c;\n" + "h q;\n" * 100_000 + "c = measure q[0];", {}, [])
+    finally:
+        await checker.close()
