@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from e2e.cluster.cluster import Cluster
 from e2e.cluster.images import ImageReference
 from e2e.cluster.processes import execute
 from e2e.cluster.requirements import missing_requirements
+from e2e.workspace import Killer, Workspace, operator_pods
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -64,3 +66,35 @@ def _named_cluster(kubeconfig: Path, images: ImageReference) -> Iterator[Cluster
     yield access
     if not installed:
         access.helm("uninstall", release.RELEASE, "--wait")
+
+
+@pytest.fixture(scope="session")
+def shared(cluster: ClusterAccess) -> Iterator[Workspace]:
+    """A namespace with the example's backend, which every namespace may use."""
+    workspace = Workspace(cluster, f"e2e-shared-{uuid.uuid4().hex[:5]}")
+    workspace.create()
+    try:
+        workspace.example("backend-aer.yaml")
+        workspace.wait("--for=condition=Ready", "quantumbackend/aer")
+        yield workspace
+    finally:
+        workspace.delete()
+
+
+@pytest.fixture
+def workspace(cluster: ClusterAccess, shared: Workspace, request: pytest.FixtureRequest) -> Iterator[Workspace]:
+    """A namespace of the test's own, beside the shared backend."""
+    name = request.node.name.removeprefix("test_").partition("[")[0].replace("_", "-")
+    workspace = Workspace(cluster, f"e2e-{name[:50].rstrip('-')}-{uuid.uuid4().hex[:5]}")
+    workspace.create()
+    try:
+        yield workspace
+    finally:
+        workspace.delete()
+
+
+@pytest.fixture
+def killer(cluster: ClusterAccess) -> Iterator[Killer]:
+    """What kills processes on the operator's node."""
+    with Killer(cluster, operator_pods(cluster)[0]["spec"]["nodeName"]) as killer:
+        yield killer

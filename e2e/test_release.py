@@ -1,0 +1,47 @@
+"""The chart's release changes, goes and comes back under jobs that run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from e2e.cluster import release
+from e2e.cluster.access import ClusterAccess
+from e2e.cluster.build import Programs
+from e2e.test_faults import calling
+from e2e.workspace import ROOT, SOME_SECONDS, Workspace, circuit, operator_pods, restarts
+
+
+@pytest.fixture
+def installed(cluster: ClusterAccess) -> Iterator[None]:
+    """The release is as it was afterwards."""
+    try:
+        yield
+    finally:
+        release.install(Programs(), cluster.kubeconfig, ROOT / release.CHART, cluster.images)
+
+
+@pytest.mark.usefixtures("installed")
+def test_jobs_outlive_changes_of_the_release(cluster: ClusterAccess, workspace: Workspace, shared: Workspace) -> None:
+    backends, operators = restarts(shared.backend_pods()), restarts(operator_pods(cluster))
+    workspace.apply(calling("program", 200), circuit("circuit", SOME_SECONDS))
+    workspace.running("program", "circuit")
+
+    chart = str(ROOT / release.CHART)
+    cluster.helm("upgrade", release.RELEASE, chart, "--reuse-values", "--set=logLevel=DEBUG", "--wait")
+    upgraded = operator_pods(cluster)
+    assert restarts(upgraded).keys().isdisjoint(operators)
+    environment = {item["name"]: item.get("value") for item in upgraded[0]["spec"]["containers"][0]["env"]}
+    assert environment["QONVERGE_LOG_LEVEL"] == "DEBUG"
+
+    cluster.helm("uninstall", release.RELEASE, "--wait")
+    assert operator_pods(cluster) == []
+    workspace.apply(circuit("meanwhile"))
+    assert "state" not in workspace.status("meanwhile")
+    release.install(Programs(), cluster.kubeconfig, ROOT / release.CHART, cluster.images)
+
+    for name in ("circuit", "program"):
+        assert workspace.completed(name)["attempts"] == 1
+    workspace.completed("meanwhile")
+    assert restarts(shared.backend_pods()) == backends
