@@ -1,4 +1,4 @@
-"""Pods and processes that die with jobs in flight."""
+"""Pods and processes that die, or are taken away, with jobs in flight."""
 
 from __future__ import annotations
 
@@ -66,6 +66,25 @@ def test_what_runs_on_a_backend_that_dies_runs_again(workspace: Workspace, share
     # Its own calls are tried again: the program itself ran once.
     status = workspace.completed("program")
     assert (status["attempts"], status["result"]["value"]) == (1, {"calls": 150, "shots": 150 * 1024})
+
+
+def test_a_program_whose_pod_is_lost_runs_again(workspace: Workspace) -> None:
+    workspace.apply(calling("program", 40))
+    workspace.wait("--for=jsonpath={.status.metrics.call}", "hybridjob/program")
+    workspace.kubectl("delete", "pod", "--selector=qonverge.io/job")
+    status = workspace.completed("program")
+    assert (status["attempts"], status["result"]["value"]["calls"]) == (2, 40)
+
+
+def test_a_suspended_program_gives_its_pod_back_until_it_is_resumed(workspace: Workspace) -> None:
+    workspace.apply(calling("program", 40))
+    workspace.wait("--for=jsonpath={.status.metrics.call}", "hybridjob/program")
+    workspace.kubectl("patch", "hybridjob", "program", "--type=merge", "--patch", '{"spec": {"suspend": true}}')
+    workspace.wait("--for=delete", "pod", "--selector=qonverge.io/job")
+    workspace.wait("--for=condition=Suspended", "hybridjob/program")
+    workspace.kubectl("patch", "hybridjob", "program", "--type=merge", "--patch", '{"spec": {"suspend": false}}')
+    status = workspace.completed("program")
+    assert (status["attempts"], status["result"]["value"]["calls"]) == (2, 40)
 
 
 def test_an_operator_that_is_killed_finds_all_its_work_again(

@@ -29,11 +29,13 @@ def test_jobs_outlive_changes_of_the_release(cluster: ClusterAccess, workspace: 
     workspace.running("program", "circuit")
 
     chart = str(ROOT / release.CHART)
-    cluster.helm("upgrade", release.RELEASE, chart, "--reuse-values", "--set=logLevel=DEBUG", "--wait")
+    cluster.helm("upgrade", release.RELEASE, chart, "--reuse-values", "--set=replicas=2,logLevel=DEBUG", "--wait")
     upgraded = operator_pods(cluster)
+    assert len(upgraded) == 2
     assert restarts(upgraded).keys().isdisjoint(operators)
-    environment = {item["name"]: item.get("value") for item in upgraded[0]["spec"]["containers"][0]["env"]}
-    assert environment["QONVERGE_LOG_LEVEL"] == "DEBUG"
+    # Reports find the replica that leads.
+    workspace.apply(calling("another", 5))
+    assert workspace.completed("another")["result"]["value"]["calls"] == 5
 
     cluster.helm("uninstall", release.RELEASE, "--wait")
     assert operator_pods(cluster) == []
