@@ -121,7 +121,7 @@ _ALLOWED = [
     "patch hybridjobs.qonverge.io --subresource=status --all-namespaces",
     "create jobs.batch --all-namespaces",
     "create secrets --all-namespaces",
-    "update leases.coordination.k8s.io --namespace={release}",
+    "update leases.coordination.k8s.io/qonverge --namespace={release}",
     "get secrets/qonverge-signing-key --namespace={release}",
 ]
 _REFUSED = [

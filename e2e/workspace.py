@@ -140,8 +140,8 @@ class Workspace:
         return status
 
     def backend_pods(self, name: str = "aer") -> list[dict[str, Any]]:
-        """Return the pods of a backend of this namespace."""
-        return self.items("pods", f"--selector={self.get('quantumbackend', name)['status']['selector']}")
+        """Return the pods of a backend of this namespace, but those that are going."""
+        return _staying(self.items("pods", f"--selector={self.get('quantumbackend', name)['status']['selector']}"))
 
     def tasks(self, state: str, name: str = "aer") -> float:
         """Return how many tasks the pods of a backend say that they ended in this state."""
@@ -175,7 +175,10 @@ _OPERATOR = ("--selector=app.kubernetes.io/name=qonverge",)
 
 def operator_pods(cluster: ClusterAccess) -> list[dict[str, Any]]:
     """Return the operator's pods, but those that are going."""
-    pods = cluster.get("pods", *_OPERATOR, namespace=cluster.namespace)["items"]
+    return _staying(cluster.get("pods", *_OPERATOR, namespace=cluster.namespace)["items"])
+
+
+def _staying(pods: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
 
 
