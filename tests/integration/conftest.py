@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from e2e.cluster import ControlPlane
+from e2e.layers import require
 
 ROOT = Path(__file__).parents[2]
 NAMESPACE = "qonverge-system"
@@ -51,6 +52,7 @@ class Lab:
         self.operator: subprocess.Popen[bytes] | None = None
         self.health = free_port()
         self.pods: dict[str, subprocess.Popen[bytes]] = {}
+        self._commands: dict[str, tuple[int, dict[str, str], tuple[str, ...]]] = {}
         self._starts = 0
 
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
@@ -72,6 +74,10 @@ class Lab:
         status: dict[str, Any] = self.get("hj", name).get("status", {})
         return status
 
+    def delete_all(self, path: str) -> None:
+        """Delete a collection at once; ``kubectl delete --all`` asks for one object after the other."""
+        self.kubectl("delete", f"--raw=/{path}")
+
     def ended(self, name: str, limit: float = 60.0) -> dict[str, Any]:
         def done() -> dict[str, Any] | None:
             status = self.status(name)
@@ -80,11 +86,11 @@ class Lab:
         value: dict[str, Any] = eventually(done, f"the end of {name}", limit)
         return value
 
-    def start_operator(self) -> None:
+    def start_operator(self, kubeconfig: Path | None = None) -> None:
         self._starts += 1
         environment = {
             **os.environ,
-            "KUBECONFIG": str(self.plane.kubeconfig),
+            "KUBECONFIG": str(kubeconfig or self.plane.kubeconfig),
             "QONVERGE_NAMESPACE": NAMESPACE,
             "QONVERGE_POD_NAME": f"operator-{self._starts}",
             "QONVERGE_HEALTH_LISTEN": f"127.0.0.1:{self.health}",
@@ -119,23 +125,22 @@ class Lab:
         template = deployment["spec"]["template"]
         container = template["spec"]["containers"][0]
         port = free_port()
-        environment = {
-            **os.environ,
-            **{item["name"]: item["value"] for item in container["env"]},
-            "QONVERGE_LISTEN": f"127.0.0.1:{port}",
-        }
-        command = [sys.executable, "-m", "qonverge.backend", *flags]
-        self.pods[pod] = subprocess.Popen(command, env=environment)
-        eventually(lambda: _answers(port), f"readiness of {pod}")
-        spec = {
-            "containers": [{**container, "ports": [{"name": "tasks", "containerPort": port}], "volumeMounts": []}],
-            "nodeName": "nowhere",
-        }
-        spec["containers"][0].pop("livenessProbe")
+        given = {item["name"]: item["value"] for item in container["env"]}
+        self._commands[pod] = (port, {**os.environ, **given, "QONVERGE_LISTEN": f"127.0.0.1:{port}"}, flags)
+        self.start_server(pod)
+        container = {**container, "ports": [{"name": "tasks", "containerPort": port}], "volumeMounts": []}
+        del container["livenessProbe"]
+        spec = {"containers": [container], "nodeName": "nowhere"}
         metadata = {"name": pod, "namespace": "default", "labels": template["metadata"]["labels"]}
         self.apply({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
         self.set_ready(pod, True)
         self._deployment_status(name, 1)
+
+    def start_server(self, pod: str) -> None:
+        """Start the process of a pod, at the address that the pod has."""
+        port, environment, flags = self._commands[pod]
+        self.pods[pod] = subprocess.Popen([sys.executable, "-m", "qonverge.backend", *flags], env=environment)
+        eventually(lambda: _answers(port), f"readiness of {pod}")
 
     def set_ready(self, pod: str, ready: bool) -> None:
         status = {
@@ -176,6 +181,7 @@ def _answers(port: int) -> bool:
 @pytest.fixture(scope="module")
 def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     """An API server with the CRDs and the operator's namespace."""
+    require("integration")
     with ControlPlane(tmp_path_factory.mktemp("plane")) as plane:
         plane.kubectl("apply", "--server-side", "-f", str(ROOT / "crds"))
         plane.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
@@ -193,7 +199,10 @@ def lab(plane: ControlPlane, tmp_path: Path) -> Iterator[Lab]:
         yield lab
     finally:
         lab.close()
-        for kind in ("hj", "qb", "deployment", "service", "pod", "configmap"):
+        lab.delete_all("apis/qonverge.io/v1alpha1/namespaces/default/hybridjobs")
+        lab.delete_all("apis/qonverge.io/v1alpha1/namespaces/default/quantumbackends")
+        lab.delete_all("api/v1/namespaces/default/events")
+        for kind in ("deployment", "service", "pod", "configmap"):
             lab.kubectl("delete", kind, "--all", "-n", "default", "--force", "--grace-period=0")
         lab.kubectl("delete", "lease", "--all", "-n", NAMESPACE)
 
@@ -211,8 +220,16 @@ def served(lab: Lab) -> Lab:
 
 HEADER = 'OPENQASM 3.0;\ninclude "stdgates.inc";\n'
 BELL = HEADER + "qubit[2] q; bit[2] c; h q[0]; cx q[0], q[1]; c = measure q;"
-LAYERS = "".join(f"rx(0.3) q[{n}]; cx q[{n}], q[{(n + 1) % 24}];" for n in range(24)) * 40
-SLOW = HEADER + f"qubit[24] q; bit[24] c; {LAYERS} c = measure q;"
+
+
+def layered(qubits: int, layers: int) -> str:
+    """Return a circuit that takes a time that doubles with each qubit."""
+    layer = "".join(f"rx(0.3) q[{n}]; cx q[{n}], q[{(n + 1) % qubits}];" for n in range(qubits))
+    return HEADER + f"qubit[{qubits}] q; bit[{qubits}] c; {layer * layers} c = measure q;"
+
+
+SLOW = layered(24, 40)
+SOME_SECONDS = layered(23, 12)
 
 
 def backend(name: str, **spec: Any) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from e2e.cluster.build import cache_directory
+from e2e.cluster.build import Programs
+from e2e.layers import leave_out
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts" / "qonverge"
@@ -18,16 +18,14 @@ CHART = ROOT / "charts" / "qonverge"
 
 @pytest.fixture(scope="module")
 def helm() -> Path:
-    version = re.search(r"helm\.sh/helm/v4 (v\S+)", (ROOT / "e2e/cluster/helm/go.mod").read_text())
-    assert version is not None
-    built = sorted((cache_directory() / "programs").glob(f"helm-{version[1]}-*/helm"))
-    if not built:
-        pytest.skip(f"Helm {version[1]} is not built: start the test cluster once")
-    return built[0]
+    programs = Programs()
+    if programs.missing("helm"):
+        leave_out("Helm is not built: `make programs`")
+    return programs["helm"]
 
 
 def template(helm: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [helm, "template", "qonverge", CHART, "--namespace", "quantum", *options]
+    command = [str(helm), "template", "qonverge", str(CHART), "--namespace", "quantum", *options]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 

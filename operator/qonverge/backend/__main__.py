@@ -79,6 +79,7 @@ async def serve(arguments: argparse.Namespace, public_key: bytes | None) -> None
         max_shots=arguments.max_shots,
         max_qubits=arguments.max_qubits,
         seed=arguments.seed,
+        spare=True,
     )
     try:
         verify = None if public_key is None else Verifier(public_key, arguments.audience or "", time.time).verify

@@ -11,6 +11,8 @@ import psutil
 # Python, numpy, Qiskit and Aer take this much in each process before the first circuit (measured: 140 to 150 MiB).
 PROCESS_BYTES = 160 * 1024**2
 _LEAST_BYTES = 64 * 1024**2
+# From here on a process that only waits to replace another is worth its memory.
+_SPARE_FROM_BYTES = 1024**3
 
 
 def available_cpus() -> int:
@@ -60,8 +62,16 @@ class EngineConfig:
     max_qubits: int | None = None
     seed: int | None = None
     """For tasks that bring none; without it each draws its own."""
+    spare: bool = False
+    """Keep one more worker started, which takes a lost or cancelled one's place at once, where memory allows."""
+
+    @property
+    def spares(self) -> int:
+        """Workers that are started and have no place yet."""
+        return 1 if self.spare and self.memory_bytes >= _SPARE_FROM_BYTES else 0
 
     @property
     def circuit_bytes(self) -> int:
         """Memory that one circuit may take: an equal share for each worker, less what the processes need."""
-        return max(_LEAST_BYTES, (self.memory_bytes - PROCESS_BYTES) // self.concurrency - PROCESS_BYTES)
+        idle = (1 + self.spares) * PROCESS_BYTES
+        return max(_LEAST_BYTES, (self.memory_bytes - idle) // self.concurrency - PROCESS_BYTES)

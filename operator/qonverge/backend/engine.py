@@ -25,7 +25,7 @@ from qonverge.wire.errors import (
     WireError,
     WorkerLost,
 )
-from qonverge.wire.messages import BackendInfo, PubResult, Task, TaskResult
+from qonverge.wire.messages import BackendInfo, PubResult, Task, TaskInfo, TaskResult
 from qonverge.wire.tokens import OPERATOR_SUBJECT
 
 _KEPT_SECONDS = 600.0
@@ -101,6 +101,7 @@ class Engine:
         self._finished: OrderedDict[str, float] = OrderedDict()
         self._circuits = _CircuitStore(_CIRCUITS_BYTES)
         self._slots = [_Slot() for _ in range(config.concurrency)]
+        self._spare: asyncio.Task[Child] | None = None
         self._loops: list[asyncio.Task[None]] = []
         self._describe: dict[str, object] = {}
         self._draining = False
@@ -136,6 +137,14 @@ class Engine:
             queue_limit=self.config.queue_limit,
             draining=self._draining,
         )
+
+    def unfinished(self, subject: str = OPERATOR_SUBJECT) -> list[TaskInfo]:
+        """Return the tasks of this subject that wait or run; the operator sees everybody's."""
+        return [
+            TaskInfo(identity, record.subject, record.state)
+            for identity, record in self._records.items()
+            if record.result is None and subject in (record.subject, OPERATOR_SUBJECT)
+        ]
 
     def submit(self, task: Task, subject: str = OPERATOR_SUBJECT) -> None:
         """Take a task; one that is known by its id is not taken twice.
@@ -223,6 +232,11 @@ class Engine:
         for loop in self._loops:
             loop.cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
+        if self._spare is not None:
+            self._spare.cancel()
+            (spare,) = await asyncio.gather(self._spare, return_exceptions=True)
+            if isinstance(spare, Child):
+                await spare.kill()
         for slot in self._slots:
             if slot.child is not None:
                 await slot.child.kill()
@@ -267,18 +281,32 @@ class Engine:
         if slot.failures:
             await asyncio.sleep(min(_LONGEST_RESTART_DELAY, 0.1 * 2**slot.failures))
         slot.known.clear()
-        slot.child = await Child.start("qonverge.backend.worker", arguments(self.config))
-        slot.ended = asyncio.create_task(slot.child.ended())
+        spare, self._spare = self._spare, None
         try:
-            self._describe = await slot.child.exchange({})
+            slot.child = await (self._new_worker() if spare is None else spare)
         except ChildEnded as error:
             slot.failures += 1
             if not self.ready.is_set() and slot.failures > 3:
                 raise RuntimeError(f"no worker starts: {error}; its reason is on standard error") from None
             return
+        slot.ended = asyncio.create_task(slot.child.ended())
         slot.failures = 0
         self.ready.set()
-        self.metrics.workers.set(sum(1 for other in self._slots if other.child is not None and other.child.alive))
+        alive = sum(1 for other in self._slots if other.child is not None and other.child.alive)
+        self.metrics.workers.set(alive)
+        # Not before all places are taken, whose workers would start more slowly.
+        if self.config.spares and self._spare is None and alive == len(self._slots):
+            self._spare = asyncio.create_task(self._new_worker())
+
+    async def _new_worker(self) -> Child:
+        """Start a process, and return it when it has loaded all that it needs."""
+        child = await Child.start("qonverge.backend.worker", arguments(self.config))
+        try:
+            self._describe = await child.exchange({})
+        except BaseException:
+            await child.kill()
+            raise
+        return child
 
     async def _run(self, slot: _Slot, record: _Record) -> None:
         child = slot.child

@@ -40,6 +40,7 @@ class Server:
         """Return the ASGI application."""
         routes = [
             Route("/v1/tasks", self._guard(self._post), methods=["POST"]),
+            Route("/v1/tasks", self._guard(self._list), methods=["GET"]),
             Route("/v1/tasks/{identity}", self._guard(self._get), methods=["GET"]),
             Route("/v1/tasks/{identity}", self._guard(self._delete), methods=["DELETE"]),
             Route("/v1/backend", self._guard(self._backend), methods=["GET"]),
@@ -78,6 +79,10 @@ class Server:
             task = await self._from_json(body)
         self._engine.submit(task, subject)
         return self._stand(request, await self._engine.wait(task.id, _wait(request), subject))
+
+    async def _list(self, request: Request) -> Response:
+        tasks = self._engine.unfinished(self._subject(request))
+        return _answer(request, {"tasks": [task.to_dict() for task in tasks]})
 
     async def _get(self, request: Request) -> Response:
         subject = self._subject(request)

@@ -80,6 +80,10 @@ class Reporter:
                     "POST", self._url or "", body=json.dumps(report).encode(), headers=headers, timeout=10
                 )
                 problem = f"status {response.status}: {response.data[:200].decode(errors='replace')}"
+                if response.status == 503:
+                    # Another connection may reach the replica that leads.
+                    self._pool.clear()
+                    delay = min(delay, 0.5)
                 if response.status < 300:
                     return
                 if response.status in (400, 401, 403, 404, 413):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+import signal
 import sys
 from pathlib import Path
 
@@ -20,7 +21,20 @@ def main() -> None:
     sys.path[0] = str(path.parent)
     # Lines appear in the job's log as they are printed.
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a text stream in every process started
-    runpy.run_path(str(path), run_name="__main__")
+    # The first process of a container has no default for it, and would run on until it is killed.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        runpy.run_path(str(path), run_name="__main__")
+    except SystemExit as leaving:
+        if leaving.code not in (None, 0):
+            raise
+    except Exception as error:
+        # The program's own frames say what went wrong, not those of its start.
+        trace = error.__traceback__
+        while trace is not None and trace.tb_frame.f_code.co_filename != str(path):
+            trace = trace.tb_next
+        sys.excepthook(type(error), error.with_traceback(trace), trace)
+        sys.exit(1)
     if (lost := finish()) is not None:
         sys.exit(f"qonverge: the result did not arrive: {lost}")
 

@@ -15,6 +15,7 @@ from qonverge.controller import builders
 from qonverge.controller.dataplane import DataPlane
 from qonverge.controller.events import Events
 from qonverge.controller.kube import Kube, KubeError
+from qonverge.controller.orphans import sort_out
 from qonverge.controller.settings import Settings
 from qonverge.controller.state import State
 from qonverge.lifecycle.transitions import timestamp
@@ -204,8 +205,11 @@ class Backends:
             note = self._events.note if new[0].status == "True" or not old else self._events.warn
             await note(obj, new[0].reason, new[0].message)
 
-    async def poll(self) -> list[str]:
-        """Ask every serving pod how it does and return the keys of the backends with news."""
+    async def poll(self, *, leading: bool) -> list[str]:
+        """Ask every serving pod how it does and return the keys of the backends with news.
+
+        The replica that leads also looks after tasks that it did not send itself.
+        """
         by_label = {label_key(backend): key for key, backend in self._state.backends.items()}
         changed: set[str] = set()
 
@@ -215,11 +219,15 @@ class Backends:
             if key is None:
                 return
             try:
-                info = await self._data.info(endpoint, builders.audience(self._state.backends[key]))
+                audience = builders.audience(self._state.backends[key])
+                info = await self._data.info(endpoint, audience)
+                if leading and info.queued + info.running > self._state.assigned.get(uid, 0):
+                    await sort_out(self._state, self._data, endpoint, audience)
             except (WireError, KeyError, TypeError) as error:
                 logger.info("pod %s does not tell: %s", endpoint.url, error)
                 return
-            if uid in self._state.endpoints and self._state.infos.get(uid) != info:
+            if uid in self._state.endpoints and (self._state.infos.get(uid) != info or uid in self._state.silent):
+                self._state.silent.discard(uid)
                 self._state.infos[uid] = info
                 changed.add(key)
 

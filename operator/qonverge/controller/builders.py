@@ -14,6 +14,8 @@ PORT = 8080
 PORT_NAME = "tasks"
 GRACE_SECONDS = 30
 _MANAGED = {"app.kubernetes.io/managed-by": "qonverge"}
+MANAGED_SELECTOR = ",".join(f"{key}={value}" for key, value in _MANAGED.items())
+"""Selects all objects that are made here, pods included."""
 _NAME_LIMIT = 63
 
 _CONTAINER_SECURITY = {

@@ -12,11 +12,12 @@ import aiohttp
 from qonverge.controller.state import Endpoint
 from qonverge.wire.codec import pack, unpack
 from qonverge.wire.errors import UnknownCircuit, WireError, WorkerLost
-from qonverge.wire.messages import BackendInfo, Task, TaskResult
+from qonverge.wire.messages import BackendInfo, Task, TaskInfo, TaskResult
 from qonverge.wire.tokens import OPERATOR_SUBJECT, Signer
 
 _MSGPACK = "application/msgpack"
 _POLL_SECONDS = 20
+_SOON_SECONDS = 5.0
 _TOKEN_SECONDS = 600.0
 _KNOWN = 4096
 
@@ -68,8 +69,22 @@ class DataPlane:
         await self._ask("DELETE", endpoint, audience, f"/v1/tasks/{identity}")
 
     async def info(self, endpoint: Endpoint, audience: str) -> BackendInfo:
-        """Return what the pod says of itself."""
-        return BackendInfo.from_dict(await self._ask("GET", endpoint, audience, "/v1/backend"))
+        """Return what the pod says of itself.
+
+        Raises:
+            PodLost: the pod does not answer soon.
+        """
+        answer = await self._ask("GET", endpoint, audience, "/v1/backend", seconds=_SOON_SECONDS)
+        return BackendInfo.from_dict(answer)
+
+    async def tasks(self, endpoint: Endpoint, audience: str) -> list[TaskInfo]:
+        """Return the tasks that wait or run on the pod.
+
+        Raises:
+            PodLost: the pod does not answer soon.
+        """
+        answer = await self._ask("GET", endpoint, audience, "/v1/tasks", seconds=_SOON_SECONDS)
+        return [TaskInfo.from_dict(task) for task in answer["tasks"]]
 
     async def _run(self, endpoint: Endpoint, audience: str, task: Task) -> TaskResult:
         path = f"/v1/tasks?wait={_POLL_SECONDS}"
@@ -84,10 +99,16 @@ class DataPlane:
             answer = await self._ask("GET", endpoint, audience, path)
 
     async def _ask(
-        self, method: str, endpoint: Endpoint, audience: str, path: str, body: bytes | None = None
+        self,
+        method: str,
+        endpoint: Endpoint,
+        audience: str,
+        path: str,
+        body: bytes | None = None,
+        seconds: float = _POLL_SECONDS + 15.0,
     ) -> dict[str, Any]:
         headers = {"content-type": _MSGPACK, "accept": _MSGPACK, "authorization": f"Bearer {self._token(audience)}"}
-        timeout = aiohttp.ClientTimeout(total=_POLL_SECONDS + 15, sock_connect=5)
+        timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=5)
         try:
             async with self._session.request(
                 method, endpoint.url + path, data=body, headers=headers, timeout=timeout

@@ -13,6 +13,7 @@ from qonverge.controller.state import Flight
 from qonverge.lifecycle import circuit as circuits
 from qonverge.lifecycle import transitions
 from qonverge.scheduling import Backend, Decision, Snapshot, place
+from qonverge.wire.errors import Cancelled
 
 SEEN_SECONDS = 2.0
 """A person sees a job wait or run only when it takes longer than this; before, its end is its one write."""
@@ -181,7 +182,8 @@ def _conclude(view: View, flight: Flight) -> list[Action]:
         )
         return [SetStatus(status), Stop()]
     error, limit = result.error, job.spec.retry_policy.max_attempts
-    if not error.retryable:
+    # Where this operator cancels a task, it forgets the flight: somebody else did, and the job still wants it.
+    if not error.retryable and error.code != Cancelled.code:
         return [SetStatus(_fail(view, circuits.failure_reason(error), error.message, **fields)), Stop()]
     if flight.attempts >= limit:
         return [SetStatus(_fail(view, error.code, f"after {limit} attempts: {error.message}", **fields)), Stop()]
@@ -260,7 +262,10 @@ def _terminated(pod: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
 
 
 def _disrupted(pod: Mapping[str, Any] | None) -> bool:
-    conditions = (pod or {}).get("conditions") or []
+    if pod is None or pod.get("deleted"):
+        # Whoever deletes a pod asks its processes to end first: how they did is not the program's own failure.
+        return True
+    conditions = pod.get("conditions") or []
     return any(c["type"] == "DisruptionTarget" and c["status"] == "True" for c in conditions)
 
 

@@ -94,9 +94,10 @@ class Jobs:
             case SetStatus(status):
                 await self._write(key, job, status)
             case Begin():
-                flight = self._state.flights[key] = Flight(
-                    job.metadata.uid, job.metadata.generation, attempts=job.status.attempts or 0
-                )
+                # An attempt that a former operator started is this one's too: its task may still run.
+                attempts = (job.status.attempts or 0) - (1 if job.status.state == "Running" else 0)
+                flight = Flight(job.metadata.uid, job.metadata.generation, attempts=attempts)
+                self._state.flights[key] = flight
                 flight.checking = asyncio.create_task(self._check(key, job, flight))
             case Submit(decision):
                 self._submit(key, job, decision)
@@ -182,13 +183,13 @@ class Jobs:
         if backend is None or not endpoints:
             self._queue.add(f"HybridJob {key}")
             return
-        assigned = self._state.assigned
-        endpoint = min(endpoints, key=lambda e: (assigned.get(e.pod, 0), e.pod))
-        now = self._clock()
+        assigned, now = self._state.assigned, self._clock()
+        identity = f"{flight.uid}-{flight.generation}-{flight.attempts + 1}"
+        held = self._state.held.get(identity)
+        endpoint = min(endpoints, key=lambda e: (e.pod != held, assigned.get(e.pod, 0), e.pod))
         flight.decision, flight.endpoint, flight.result = decision, endpoint, None
         flight.attempts += 1
         flight.placed_at, flight.started_at = flight.placed_at or now, now
-        identity = f"{flight.uid}-{flight.generation}-{flight.attempts}"
         assigned[endpoint.pod] = assigned.get(endpoint.pod, 0) + 1
         flight.running = asyncio.create_task(
             self._run(key, flight, circuits.task(job, flight.checked, identity), backend)
@@ -201,13 +202,15 @@ class Jobs:
         try:
             flight.result = await self._data.run(endpoint, builders.audience(backend), task)
         except asyncio.CancelledError:
-            stopping = asyncio.create_task(self._cancel(endpoint, builders.audience(backend), task.id))
-            self._stopping.add(stopping)
-            stopping.add_done_callback(self._stopping.discard)
+            # An operator that ends leaves the task to its successor.
+            if flight.stopped:
+                stopping = asyncio.create_task(self._cancel(endpoint, builders.audience(backend), task.id))
+                self._stopping.add(stopping)
+                stopping.add_done_callback(self._stopping.discard)
             raise
         except PodLost as error:
-            # Until its pod is seen to be gone or ready again nothing more is sent there.
-            self._state.endpoints.pop(endpoint.pod, None)
+            if endpoint.pod in self._state.endpoints:
+                self._state.silent.add(endpoint.pod)
             flight.result = TaskResult(task.id, "Failed", error=error)
         except WireError as error:
             flight.result = TaskResult(task.id, "Failed", error=error)
@@ -259,6 +262,7 @@ class Jobs:
     def _stop(self, key: str) -> None:
         flight = self._state.flights.pop(key, None)
         if flight is not None:
+            flight.stopped = True
             for task in (flight.checking, flight.running):
                 if task is not None and not task.done():
                     task.cancel()

@@ -74,16 +74,15 @@ class Kube:
 
     async def list(self, kind: str, namespace: str | None, labels: str = "") -> Sequence[dict[str, Any]]:
         """Return all objects of a kind with these labels."""
-        query = f"?labelSelector={quote(labels)}" if labels else ""
-        answer = await self._request("GET", _url(kind, namespace) + query)
+        answer = await self._request("GET", f"{_url(kind, namespace)}?{urlencode({'labelSelector': labels})}")
         shared = {"apiVersion": answer["apiVersion"], "kind": kind}
         return [{**shared, **item} for item in answer.get("items") or []]
 
-    async def list_metadata(self, kind: str, namespace: str | None) -> Sequence[dict[str, Any]]:
-        """Return the metadata of all objects of a kind, from the API server's own cache."""
+    async def list_metadata(self, kind: str, namespace: str | None, labels: str = "") -> Sequence[dict[str, Any]]:
+        """Return the metadata of all objects of a kind with these labels, from the API server's own cache."""
         accept = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
-        url = f"{_url(kind, namespace)}?resourceVersion=0"
-        answer = await self._request("GET", url, accept=accept)
+        query = urlencode({"resourceVersion": "0", "labelSelector": labels})
+        answer = await self._request("GET", f"{_url(kind, namespace)}?{query}", accept=accept)
         return [item["metadata"] for item in answer.get("items") or []]
 
     async def create(self, obj: dict[str, Any]) -> dict[str, Any]:
@@ -123,8 +122,8 @@ class Kube:
 
     async def log(self, namespace: str, pod: str, *, lines: int, limit_bytes: int) -> str:
         """Return the last lines that a pod printed."""
-        # The limit counts from the start of the tail, so long lines must fit in front of the last one too.
-        query = urlencode({"tailLines": lines, "limitBytes": limit_bytes * 4})
+        # The limit counts from the start of the tail, and runtimes split lines in parts of 16 KiB that count as lines.
+        query = urlencode({"tailLines": lines, "limitBytes": lines * 17 * 1024})
         text = await self._raw("GET", f"{_url('Pod', namespace, pod)}/log?{query}")
         return text.decode(errors="replace")[-limit_bytes:]
 

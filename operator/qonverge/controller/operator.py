@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import logging
 import signal
 import time
@@ -42,6 +43,9 @@ class Operator:
         self._settings = settings
         self._state = State()
         self._queue = WorkQueue(time.time)
+        # Whether this replica leads and knows what its predecessor left on the pods.
+        self._acting = False
+        self._poll_now = asyncio.Event()
         self._registry = CollectorRegistry()
         self._reconciles = Counter(
             "qonverge_operator_reconciles", "Looks at objects.", ["kind", "outcome"], registry=self._registry
@@ -176,6 +180,10 @@ class Operator:
         state = self._state
         match kind:
             case "HybridJob":
+                known = state.jobs.get(key_of(obj))
+                if deleted and known is not None and known.spec.program.python is not None:
+                    # Its program ends with its pod; what it has on backends is found there.
+                    self._poll_now.set()
                 state.see_job(obj, deleted)
                 self._queue.add(f"HybridJob {key_of(obj)}")
             case "QuantumBackend":
@@ -183,34 +191,17 @@ class Operator:
                 self._queue.add(f"QuantumBackend {key_of(obj)}")
                 self._reconsider()
             case "Deployment":
-                self._observe_deployment(obj, deleted)
+                if (owner := state.see_deployment(obj, deleted)) is not None:
+                    self._queue.add(f"QuantumBackend {owner}")
             case "Job":
                 if (owner := state.see_batch_job(obj, deleted)) is not None:
                     self._queue.add(f"HybridJob {owner}")
             case "Pod":
-                self._observe_pod(obj, deleted)
-
-    def _observe_deployment(self, obj: dict[str, Any], deleted: bool) -> None:
-        metadata, key = obj["metadata"], key_of(obj)
-        if deleted:
-            self._state.deployments.pop(key, None)
-        else:
-            status = obj.get("status", {})
-            self._state.deployments[key] = {"generation": metadata.get("generation"), "status": status}
-        for owner in metadata.get("ownerReferences") or []:
-            if owner["kind"] == "QuantumBackend":
-                self._queue.add(f"QuantumBackend {metadata['namespace']}/{owner['name']}")
-
-    def _observe_pod(self, obj: dict[str, Any], deleted: bool) -> None:
-        before = set(self._state.endpoints)
-        self._state.see_pod(obj, deleted)
-        metadata = obj["metadata"]
-        batch = (metadata.get("labels") or {}).get("batch.kubernetes.io/job-name")
-        owner = self._state.batch_jobs.get(f"{metadata['namespace']}/{batch}", {}).get("owner")
-        if owner is not None:
-            self._queue.add(f"HybridJob {metadata['namespace']}/{owner}")
-        if set(self._state.endpoints) != before:
-            self._reconsider()
+                before = set(state.endpoints)
+                if (owner := state.see_pod(obj, deleted)) is not None:
+                    self._queue.add(f"HybridJob {owner}")
+                if set(state.endpoints) != before:
+                    self._reconsider()
 
     def _reconsider(self) -> None:
         """Look again at the jobs that wait for a backend."""
@@ -221,30 +212,41 @@ class Operator:
     async def _lead(self) -> None:
         def changed(leading: bool) -> None:
             logger.info("this replica %s", "leads" if leading else "stands by")
-            if leading:
-                for kind, keys in (
-                    ("QuantumBackend", self._state.backends),
-                    ("HybridJob", {**self._state.jobs, **self._state.finished}),
-                ):
-                    for key in keys:
-                        self._queue.add(f"{kind} {key}")
+            self._acting = False
+            self._poll_now.set()
 
         await self._watches.synced.wait()
         await self._election.campaign(changed)
 
     async def _poll(self) -> None:
         while True:
-            await asyncio.sleep(_POLL_SECONDS if self._state.infos else 0.5)
-            for key in await self._backends.poll():
+            # A pod that is new, or does not answer, is asked again soon: jobs may wait for it.
+            known = self._state.infos.keys() - self._state.silent
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_POLL_SECONDS if known >= self._state.endpoints.keys() else 0.5):
+                    await self._poll_now.wait()
+            self._poll_now.clear()
+            leading = self._election.leading
+            for key in await self._backends.poll(leading=leading):
                 self._queue.add(f"QuantumBackend {key}")
                 self._reconsider()
+            if leading and not self._acting:
+                self._acting = True
+                self._look_at_all()
+
+    def _look_at_all(self) -> None:
+        state = self._state
+        for key in state.backends:
+            self._queue.add(f"QuantumBackend {key}")
+        for key in [*state.jobs, *state.finished]:
+            self._queue.add(f"HybridJob {key}")
 
     async def _work(self) -> None:
         while True:
             item = await self._queue.get()
             kind, _, key = item.partition(" ")
             failed = False
-            if self._election.leading:
+            if self._acting and self._election.leading:
                 reconcile = self._jobs.reconcile if kind == "HybridJob" else self._backends.reconcile
                 try:
                     with self._seconds.labels(kind).time():

@@ -30,6 +30,8 @@ class Endpoint:
 
     pod: str
     """The pod's uid: a pod of the same name is another one."""
+    key: str
+    """Its namespace and name."""
     backend: str
     """Namespace and the value of the backend label."""
     url: str
@@ -54,6 +56,8 @@ class Flight:
     attempts: int = 0
     endpoint: Endpoint | None = None
     running: asyncio.Task[None] | None = None
+    stopped: bool = False
+    """Whether the job is not to go on, so that its task is cancelled on the pod too."""
     result: TaskResult | None = None
 
 
@@ -70,13 +74,17 @@ class State:
     """Objects that this version cannot read, with the reason."""
     backends: dict[str, QuantumBackend] = field(default_factory=dict)
     deployments: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Status and generation of backends' Deployments, by the backend label's key."""
+    """Status, generation and owning QuantumBackend of backends' Deployments, by key."""
     endpoints: dict[str, Endpoint] = field(default_factory=dict)
     """Serving backend pods by uid."""
+    silent: set[str] = field(default_factory=set)
+    """Pods among them that did not answer: nothing is sent there until they do, or are replaced."""
     infos: dict[str, BackendInfo] = field(default_factory=dict)
     """What each serving pod last said of itself, by uid."""
     assigned: dict[str, int] = field(default_factory=dict)
     """Tasks that this operator has under way on each pod, by uid."""
+    held: dict[str, str] = field(default_factory=dict)
+    """Pods, by uid, on which tasks of jobs were found, by the task's id."""
     batch_jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Status of programs' batch Jobs by key, with the name of their HybridJob."""
     program_pods: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -85,7 +93,11 @@ class State:
 
     def endpoints_of(self, label: str) -> list[Endpoint]:
         """Return the serving pods of a backend, by its namespace and label."""
-        return [endpoint for endpoint in self.endpoints.values() if endpoint.backend == label]
+        return [
+            endpoint
+            for endpoint in self.endpoints.values()
+            if endpoint.backend == label and endpoint.pod not in self.silent
+        ]
 
     def see_job(self, obj: dict[str, Any], deleted: bool) -> None:
         """Take what a watch, a list or a write showed of a HybridJob; what is older than known is passed over."""
@@ -133,40 +145,74 @@ class State:
         except ValidationError as error:
             self.invalid[key] = _sentence(error)
 
-    def see_pod(self, obj: dict[str, Any], deleted: bool) -> None:
-        """Take what a watch showed of a pod of ours."""
-        metadata = obj["metadata"]
-        labels = metadata.get("labels") or {}
-        uid, namespace = metadata["uid"], metadata["namespace"]
-        if BACKEND_LABEL in labels:
-            endpoint = None if deleted else _endpoint(obj, f"{namespace}/{labels[BACKEND_LABEL]}")
-            if endpoint is None:
-                self.endpoints.pop(uid, None)
-                self.infos.pop(uid, None)
-            else:
-                self.endpoints[uid] = endpoint
-        elif JOB_LABEL in labels and (owner := labels.get("batch.kubernetes.io/job-name")):
-            if deleted:
-                self.program_pods.pop(f"{namespace}/{owner}", None)
-            else:
-                self.program_pods[f"{namespace}/{owner}"] = {"name": metadata["name"], **obj.get("status", {})}
-
-    def see_batch_job(self, obj: dict[str, Any], deleted: bool) -> str | None:
-        """Take what a watch showed of a program's batch Job, and return the key of its HybridJob."""
-        metadata = obj["metadata"]
-        owner = next((o["name"] for o in metadata.get("ownerReferences") or [] if o["kind"] == "HybridJob"), None)
-        if owner is None:
+    def see_deployment(self, obj: dict[str, Any], deleted: bool) -> str | None:
+        """Take what a watch or a list showed of a Deployment, and return the key of its QuantumBackend."""
+        key, metadata = key_of(obj), obj["metadata"]
+        known = self.deployments.get(key)
+        if not self._newer("Deployment", key, metadata, deleted):
             return None
         if deleted:
-            self.batch_jobs.pop(key_of(obj), None)
-        else:
-            self.batch_jobs[key_of(obj)] = {"owner": owner, **obj.get("status", {})}
-        return f"{metadata['namespace']}/{owner}"
+            self.deployments.pop(key, None)
+            return None if known is None else known["owner"]
+        owner = _owner(metadata, "QuantumBackend")
+        if owner is not None:
+            status = obj.get("status", {})
+            self.deployments[key] = {"generation": metadata.get("generation"), "status": status, "owner": owner}
+        return owner
+
+    def see_pod(self, obj: dict[str, Any], deleted: bool) -> str | None:
+        """Take what a watch or a list showed of a pod of ours, and return the key of its HybridJob, if it has one."""
+        key, metadata = key_of(obj), obj["metadata"]
+        if not self._newer("Pod", key, metadata, deleted):
+            return None
+        before = next((uid for uid, endpoint in self.endpoints.items() if endpoint.key == key), None)
+        batch = next((batch for batch, pod in self.program_pods.items() if _is_pod(batch, pod, key)), None)
+        labels, namespace = metadata.get("labels") or {}, metadata["namespace"]
+        if deleted:
+            self.program_pods.pop(batch or "", None)
+        elif BACKEND_LABEL in labels:
+            endpoint = _endpoint(obj, f"{namespace}/{labels[BACKEND_LABEL]}")
+            if endpoint is not None:
+                self.endpoints[endpoint.pod] = endpoint
+                before = None if before == endpoint.pod else before
+        elif JOB_LABEL in labels and (name := labels.get("batch.kubernetes.io/job-name")):
+            batch = f"{namespace}/{name}"
+            going = "deletionTimestamp" in metadata
+            self.program_pods[batch] = {"name": metadata["name"], "deleted": going, **obj.get("status", {})}
+        if before is not None:
+            self.endpoints.pop(before, None)
+            self.infos.pop(before, None)
+            self.silent.discard(before)
+        owner = self.batch_jobs.get(batch or "", {}).get("owner")
+        return None if owner is None else str(owner)
+
+    def see_batch_job(self, obj: dict[str, Any], deleted: bool) -> str | None:
+        """Take what a watch or a list showed of a program's batch Job, and return the key of its HybridJob."""
+        key, metadata = key_of(obj), obj["metadata"]
+        known = self.batch_jobs.get(key)
+        if not self._newer("Job", key, metadata, deleted):
+            return None
+        if deleted:
+            self.batch_jobs.pop(key, None)
+            return None if known is None else known["owner"]
+        owner = _owner(metadata, "HybridJob")
+        if owner is not None:
+            self.batch_jobs[key] = {**obj.get("status", {}), "owner": owner}
+        return owner
 
 
 def key_of(obj: dict[str, Any]) -> str:
     """Return ``namespace/name``."""
     return f"{obj['metadata']['namespace']}/{obj['metadata']['name']}"
+
+
+def _owner(metadata: dict[str, Any], kind: str) -> str | None:
+    owners = metadata.get("ownerReferences") or []
+    return next((f"{metadata['namespace']}/{owner['name']}" for owner in owners if owner["kind"] == kind), None)
+
+
+def _is_pod(batch: str, pod: dict[str, Any], key: str) -> bool:
+    return f"{batch.split('/', 1)[0]}/{pod['name']}" == key
 
 
 def _slim(obj: dict[str, Any]) -> dict[str, Any]:
@@ -186,7 +232,7 @@ def _endpoint(obj: dict[str, Any], backend: str) -> Endpoint | None:
             if port.get("name") == PORT_NAME:
                 address = status["podIP"]
                 host = f"[{address}]" if ":" in address else address
-                return Endpoint(obj["metadata"]["uid"], backend, f"http://{host}:{port['containerPort']}")
+                return Endpoint(obj["metadata"]["uid"], key_of(obj), backend, f"http://{host}:{port['containerPort']}")
     return None
 
 

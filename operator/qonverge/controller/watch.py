@@ -13,8 +13,9 @@ from collections.abc import Callable
 from typing import Any
 
 import kopf
+from kopf._core.engines.peering import Identity
 
-from qonverge.controller.builders import BACKEND_LABEL, JOB_LABEL
+from qonverge.controller.builders import MANAGED_SELECTOR
 from qonverge.controller.kube import Kube, KubeError
 from qonverge.controller.settings import Settings
 from qonverge.controller.state import State, key_of
@@ -23,17 +24,19 @@ logger = logging.getLogger(__name__)
 
 Observe = Callable[[str, dict[str, Any], bool], None]
 
-# Kind -> (kopf's selector, label that ours carry, or none for our own kinds).
-_WATCHED: dict[str, tuple[tuple[str, str, str], str | None]] = {
-    "QuantumBackend": (("qonverge.io", "v1alpha1", "quantumbackends"), None),
-    "Deployment": (("apps", "v1", "deployments"), BACKEND_LABEL),
-    "Pod": (("", "v1", "pods"), None),
-    "Job": (("batch", "v1", "jobs"), JOB_LABEL),
-    "HybridJob": (("qonverge.io", "v1alpha1", "hybridjobs"), None),
+# Kind -> (kopf's selector, labels by which the API server chooses what concerns us).
+_WATCHED: dict[str, tuple[tuple[str, str, str], str]] = {
+    "QuantumBackend": (("qonverge.io", "v1alpha1", "quantumbackends"), ""),
+    "Deployment": (("apps", "v1", "deployments"), MANAGED_SELECTOR),
+    "Pod": (("", "v1", "pods"), MANAGED_SELECTOR),
+    "Job": (("batch", "v1", "jobs"), MANAGED_SELECTOR),
+    "HybridJob": (("qonverge.io", "v1alpha1", "hybridjobs"), ""),
 }
 _SWEEP_SECONDS = 60.0
 _CHECK_SECONDS = 1.0
+# How long watches may be fewer than they should: at the start, and when all ran before.
 _START_SECONDS = 30.0
+_BROKEN_SECONDS = 2.0
 # A stream that the server ends now and then is one that is known to work.
 _STREAM_SECONDS = 300
 
@@ -52,9 +55,15 @@ class Watches:
         self._observe = observe
         self._behind: set[tuple[str, str, int]] = set()
         self._sweep_now = asyncio.Event()
+        self._unwatched: str | None = "the watches do not run yet"
+        self._unlisted: str | None = "the first lists are not complete"
         self.synced = asyncio.Event()
-        self.problem: str | None = "the first lists are not complete"
         self.restarts = 0
+
+    @property
+    def problem(self) -> str | None:
+        """Why what is known may not be what there is."""
+        return self._unwatched or self._unlisted
 
     async def run(self) -> None:
         """Watch until cancelled; watches that fail are started again."""
@@ -73,7 +82,7 @@ class Watches:
     async def _supervise(self, watching: asyncio.Task[None]) -> None:
         """Return when the watches must be started again."""
         loop = asyncio.get_running_loop()
-        started, swept = loop.time(), float("-inf")
+        whole, grace, swept = loop.time(), _START_SECONDS, float("-inf")
         complete = False
         while True:
             if loop.time() - swept >= _SWEEP_SECONDS or self._sweep_now.is_set():
@@ -87,47 +96,46 @@ class Watches:
                 pass
             alive = sum(task.get_name().startswith("watcher for") for task in asyncio.all_tasks() if not task.done())
             expected = len(_WATCHED) * max(1, len(self._settings.watch_namespaces))
-            if watching.done() or (alive < expected and loop.time() - started > _START_SECONDS):
-                self.problem = f"{alive} of {expected} watches run; they are being started again"
-                logger.warning("%s", self.problem)
+            if alive >= expected:
+                whole, grace = loop.time(), _BROKEN_SECONDS
+                self._unwatched = None
+            if watching.done() or loop.time() - whole > grace:
+                self._unwatched = f"{alive} of {expected} watches run{_why(watching)}; they are being started again"
+                logger.warning("%s", self._unwatched)
                 return
-            if self.problem is not None and self.problem.startswith("stale"):
-                logger.warning("%s; the watches are being started again", self.problem)
+            if self._unlisted is not None and self._unlisted.startswith("stale"):
+                logger.warning("%s; the watches are being started again", self._unlisted)
                 return
-            started = started if alive < expected else loop.time()
 
     async def _sweep(self, *, full: bool) -> bool:
         """Compare what is known with what there is, and return whether the API server answered."""
         try:
-            for kind, (_, label) in _WATCHED.items():
+            for kind, (_, labels) in _WATCHED.items():
                 for namespace in self._settings.watch_namespaces or (None,):
-                    if full:
-                        await self._list(kind, namespace, label)
-                    elif kind in self._state.versions:
-                        await self._compare(kind, namespace)
+                    await (self._list if full else self._compare)(kind, namespace, labels)
         except KubeError as error:
-            self.problem = str(error)
+            self._unlisted = str(error)
             return False
-        if self.problem is None or not self.problem.startswith("stale"):
-            self.problem = None
+        if self._unlisted is None or not self._unlisted.startswith("stale"):
+            self._unlisted = None
         self.synced.set()
         return True
 
-    async def _list(self, kind: str, namespace: str | None, label: str | None) -> None:
-        objects = await self._kube.list(kind, namespace, label or "")
+    async def _list(self, kind: str, namespace: str | None, labels: str) -> None:
+        objects = await self._kube.list(kind, namespace, labels)
         there = {key_of(obj) for obj in objects}
         for obj in objects:
             self._observe(kind, obj, False)
         for key in [key for key in self._state.versions.get(kind, {}) if key not in there]:
             self._gone(kind, key, namespace)
 
-    async def _compare(self, kind: str, namespace: str | None) -> None:
+    async def _compare(self, kind: str, namespace: str | None, labels: str) -> None:
         """Drop what is gone; what is newer than known, twice in a row, means that the watch is stale."""
-        known = self._state.versions[kind]
+        known = self._state.versions.setdefault(kind, {})
         behind: set[tuple[str, str, int]] = set()
         before = dict(known)
         there = set()
-        for metadata in await self._kube.list_metadata(kind, namespace):
+        for metadata in await self._kube.list_metadata(kind, namespace, labels):
             key, version = f"{metadata['namespace']}/{metadata['name']}", int(metadata["resourceVersion"])
             there.add(key)
             if version > known.get(key, 0):
@@ -138,7 +146,7 @@ class Watches:
         again = {item for item in behind if item in self._behind}
         self._behind = {item for item in self._behind if item[0] != kind} | behind
         if again:
-            self.problem = f"stale: the watch of {kind} has not shown {len(again)} changes"
+            self._unlisted = f"stale: the watch of {kind} has not shown {len(again)} changes"
 
     def _gone(self, kind: str, key: str, namespace: str | None) -> None:
         owner, name = key.split("/", 1)
@@ -160,17 +168,31 @@ class Watches:
         settings.watching.connect_timeout = 10
         settings.watching.reconnect_backoff = 0.5
         settings.queueing.idle_timeout = 1.0
+        for selector, labels in _WATCHED.values():
+            if labels:
+                settings.watching.label_selectors[selector] = labels
         namespaces = self._settings.watch_namespaces
         # Kopf installs handlers of its own, which would end the watching and not the operator.
         asyncio.get_running_loop().call_later(0.5, self._claim_signals)
-        await kopf.operator(
+        # Not kopf.operator, which in its end cancels all tasks of the loop that are younger than itself: ours too.
+        tasks = await kopf.spawn_tasks(
             registry=self._registry(),
             settings=settings,
+            # Kopf would look up the user's name, and in a container the user has none.
+            identity=Identity(self._settings.identity),
             standalone=True,
             clusterwide=not namespaces,
             namespaces=namespaces,
             stop_flag=stop,
         )
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
 
     def _registry(self) -> kopf.OperatorRegistry:
         registry = kopf.OperatorRegistry()
@@ -179,16 +201,21 @@ class Watches:
         def login(**kwargs: Any) -> Any:
             return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
 
-        def subscribe(kind: str, selector: tuple[str, str, str], label: str | None) -> None:
-            labels = {label: kopf.PRESENT} if label else None
-
-            @kopf.on.event(*selector, id=kind.lower(), labels=labels, registry=registry)
+        def subscribe(kind: str, selector: tuple[str, str, str]) -> None:
+            @kopf.on.event(*selector, id=kind.lower(), registry=registry)
             async def seen(event: Any, **_: Any) -> None:
                 if event["type"] is None:
                     # A list, not a change: the watch was away, and what vanished meanwhile is not shown.
                     self._sweep_now.set()
                 self._observe(kind, {"kind": kind, **event["object"]}, event["type"] == "DELETED")
 
-        for kind, (selector, label) in _WATCHED.items():
-            subscribe(kind, selector, label)
+        for kind, (selector, _) in _WATCHED.items():
+            subscribe(kind, selector)
         return registry
+
+
+def _why(watching: asyncio.Task[None]) -> str:
+    """Return what ended kopf, where it says."""
+    if not watching.done() or watching.cancelled() or (error := watching.exception()) is None:
+        return ""
+    return f": {type(error).__name__}: {error}"

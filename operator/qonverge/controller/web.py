@@ -48,7 +48,10 @@ def report_app(jobs: Jobs, verify: Callable[[str, str | None], str], leading: Ca
         except Unauthorized as error:
             return web.Response(text=f"{error}\n", status=401)
         if not leading():
-            return web.Response(text="this replica does not lead: try again\n", status=503)
+            response = web.Response(text="this replica does not lead: try again\n", status=503)
+            # The Service balances connections: another try on this one would come here again.
+            response.force_close()
+            return response
         try:
             body = json.loads(await request.read())
             if not isinstance(body, dict):

@@ -206,6 +206,26 @@ class PubResult:
 
 
 @dataclass(frozen=True, slots=True)
+class TaskInfo:
+    """A task that has not ended, as a list of tasks shows it."""
+
+    id: str
+    subject: str
+    """Who sent it."""
+    state: str
+    """Queued or Running."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the form that travels."""
+        return {"id": self.id, "subject": self.subject, "state": self.state}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Self:
+        """Return the value that ``to_dict`` gave."""
+        return cls(data["id"], data["subject"], data["state"])
+
+
+@dataclass(frozen=True, slots=True)
 class TaskResult:
     """How a task stands, and its results when it is done."""
 

@@ -10,7 +10,7 @@ from qonverge.cli.screen import Screen
 
 def job(**status: object) -> HybridJob:
     given = {"metadata": {"name": "j"}, "spec": {"program": {"python": {"source": "x"}}}}
-    return HybridJob.model_validate(given).model_copy(update={"status": HybridJobStatus(**status)})  # type: ignore[arg-type]
+    return HybridJob.model_validate(given).model_copy(update={"status": HybridJobStatus.model_validate(status)})
 
 
 def said(*jobs: HybridJob, quiet: bool = False) -> list[str]:

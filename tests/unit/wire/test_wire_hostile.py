@@ -158,4 +158,4 @@ def test_results_of_estimates_arrive_as_they_were_sent() -> None:
     arrived = TaskResult.from_dict(unpack(pack(sent.to_dict())))
     assert arrived.done
     assert arrived.seed == 0
-    assert (arrived.results[0].expectation_values == np.eye(2)).all()
+    assert np.array_equal(arrived.results[0].expectation_values, np.eye(2))  # type: ignore[arg-type]

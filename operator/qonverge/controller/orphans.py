@@ -1,0 +1,43 @@
+"""Tasks on pods that nobody waits for.
+
+A job may be deleted while no operator runs, a program may end without its tasks, a pod that was given up may live on.
+What such a task takes is taken from others, so it is cancelled. A task that a former operator started for a job that
+still wants it is kept, and found again by its id.
+"""
+
+from __future__ import annotations
+
+from qonverge.controller.dataplane import DataPlane
+from qonverge.controller.state import Endpoint, State
+from qonverge.wire.messages import TaskInfo
+from qonverge.wire.tokens import OPERATOR_SUBJECT
+
+
+async def sort_out(state: State, data: DataPlane, endpoint: Endpoint, audience: str) -> None:
+    """Cancel the pod's orphans, and note which of the jobs' tasks it has.
+
+    Raises:
+        WireError: the pod does not answer, or refuses.
+    """
+    tasks = await data.tasks(endpoint, audience)
+    state.held = {identity: pod for identity, pod in state.held.items() if pod != endpoint.pod}
+    for task in tasks:
+        if is_wanted(state, task, endpoint):
+            state.held[task.id] = endpoint.pod
+        else:
+            await data.cancel(endpoint, audience, task.id)
+
+
+def is_wanted(state: State, task: TaskInfo, endpoint: Endpoint) -> bool:
+    """Return whether somebody waits for the task, or will: a job's own, or one of a job's program."""
+    if task.subject != OPERATOR_SUBJECT:
+        job = state.jobs.get(task.subject)
+        return job is not None and job.status.state != "Suspended"
+    uid, generation, attempt = task.id.rsplit("-", 2)
+    job = next((job for job in state.jobs.values() if job.metadata.uid == uid), None)
+    if job is None or job.spec.suspend or str(job.metadata.generation) != generation:
+        return False
+    flight = state.flights.get(f"{job.metadata.namespace}/{job.metadata.name}")
+    if flight is None or flight.running is None or flight.endpoint is None:
+        return True
+    return (str(flight.attempts), flight.endpoint.pod) == (attempt, endpoint.pod)

@@ -1,0 +1,172 @@
+"""What goes wrong around the operator, done to the real thing."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+import urllib.request
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from e2e.cluster.build import Programs
+from tests.integration.conftest import SLOW, SOME_SECONDS, Lab, backend, eventually, job
+from tests.integration.faulty_proxy import faulty_proxy
+
+
+def running_tasks(lab: Lab) -> int:
+    value: int = lab.get("qb", "aer")["status"].get("running", 0)
+    return value
+
+
+def complete(lab: Lab) -> int:
+    return sum(1 for obj in lab.list("hj") if obj.get("status", {}).get("state") == "Complete")
+
+
+def test_a_deleted_job_frees_its_worker(served: Lab) -> None:
+    served.apply(job("slow", SLOW))
+    eventually(lambda: running_tasks(served) == 1, "a running task")
+    served.kubectl("delete", "hj", "slow")
+    eventually(lambda: running_tasks(served) == 0, "the end of the task", 20)
+    served.apply(*(job(f"next-{n}", SOME_SECONDS, shots=10) for n in range(2)))
+    # Both workers are there again.
+    eventually(lambda: running_tasks(served) == 2, "two running tasks")
+    assert [served.ended(f"next-{n}")["state"] for n in range(2)] == ["Complete", "Complete"]
+
+
+def test_a_lost_pod_costs_an_attempt(served: Lab) -> None:
+    served.apply(job("some", SOME_SECONDS, shots=10))
+    eventually(lambda: served.status("some").get("state") == "Running", "the start of the job")
+    served.kill_pod("pod-0")
+    served.serve("aer", "pod-1")
+    ended = served.ended("some", 240)
+    assert ended["state"] == "Complete"
+    assert ended["attempts"] == 2
+
+
+def test_a_pod_that_is_silent_for_a_moment_is_used_again(served: Lab) -> None:
+    """Nothing in Kubernetes changes here: the pod stays ready all the time."""
+    served.pods["pod-0"].kill()
+    served.pods["pod-0"].wait()
+    served.apply(job("early"))
+    message = eventually(lambda: served.status("early").get("message"), "a reason to wait")
+    assert message == "waiting for a pod of aer: 0 of 1 pods serve"
+    served.start_server("pod-0")
+    assert served.ended("early")["state"] == "Complete"
+
+
+def test_the_operator_is_killed_with_jobs_in_every_stage(served: Lab) -> None:
+    names = [f"job-{n}" for n in range(200)]
+    seen = served.folder / "watch.json"
+    with seen.open("wb") as file:
+        watch = subprocess.Popen(
+            [Programs()["kubectl"], f"--kubeconfig={served.plane.kubeconfig}", "get", "hj", "-w", "-o", "json"],
+            stdout=file,
+        )
+        try:
+            served.apply(job("some", SOME_SECONDS, shots=10))
+            eventually(lambda: served.status("some").get("state") == "Running", "a job that runs")
+            served.apply(*(job(name) for name in names[:150]))
+            eventually(lambda: complete(served) >= 20, "20 ends")
+            served.stop_operator(9)
+            before = complete(served)
+            served.apply(*(job(name) for name in names[150:-1]))
+            served.start_operator()
+            eventually(lambda: complete(served) == 200, "200 ends", 180)
+            # A last one, whose end the watch shows after all others.
+            served.apply(job(names[-1]))
+            served.ended(names[-1])
+            eventually(lambda: f'"name": "{names[-1]}"' in seen.read_text(), "the last job in the watch")
+        finally:
+            watch.terminate()
+            watch.wait(10)
+    assert before < 151, "all had ended before the operator was killed"
+    ends = defaultdict(set)
+    for obj in _documents(seen):
+        if obj.get("status", {}).get("state") == "Complete":
+            ends[obj["metadata"]["name"]].add(obj["metadata"]["resourceVersion"])
+    twice = {name: versions for name, versions in ends.items() if len(versions) > 1}
+    assert not twice
+    for obj in served.list("hj"):
+        assert sum(obj["status"]["result"]["counts"].values()) == obj["spec"]["shots"]
+
+
+def _documents(path: Path) -> list[dict[str, Any]]:
+    text, at = path.read_text(), 0
+    decoder, found = json.JSONDecoder(), []
+    while at < len(text):
+        value, at = decoder.raw_decode(text, at)
+        found.append(value)
+        while at < len(text) and text[at].isspace():
+            at += 1
+    return found
+
+
+@pytest.mark.parametrize("fault", ["killed", "paused"])
+def test_an_api_server_that_goes_away(served: Lab, fault: str) -> None:
+    """Killed it refuses connections; paused it takes requests and never answers."""
+    served.apply(job("some", SOME_SECONDS, shots=10))
+    eventually(lambda: served.status("some").get("state") == "Running", "the start of the job")
+    if fault == "killed":
+        served.plane.kill_api_server()
+    else:
+        served.plane.pause_api_server()
+    status, text = eventually(lambda: (answer := served.readiness())[0] == 503 and answer, "unreadiness")
+    assert status == 503
+    assert text == "the API server does not answer\n"
+    assert served.operator is not None
+    # The outage that it must survive; the job ends meanwhile and its result has to wait.
+    time.sleep(100 if fault == "killed" else 20)
+    assert served.operator.poll() is None
+    if fault == "killed":
+        served.plane.start_api_server()
+    else:
+        served.plane.resume_api_server()
+    served.ready()
+    ended = served.ended("some", 90)
+    assert (ended["state"], ended["attempts"]) == ("Complete", 1)
+    served.apply(job("after"))
+    assert served.ended("after", 90)["state"] == "Complete"
+
+
+@pytest.mark.parametrize(("code", "reason"), [(410, "Expired"), (500, "InternalError")])
+def test_a_watch_that_breaks(lab: Lab, code: int, reason: str) -> None:
+    """With an error inside the stream. What happened before it is open again is not shown by any watch."""
+    with faulty_proxy(lab.plane, lab.folder) as (proxy, kubeconfig):
+        lab.apply(backend("aer"))
+        lab.start_operator(kubeconfig)
+        lab.ready()
+        lab.serve("aer")
+        lab.apply(job("slow", SLOW), job("before"))
+        eventually(lambda: running_tasks(lab) == 1, "a running task")
+        lab.ended("before")
+        watched = proxy.watched
+        assert proxy.breaks(code, reason) == 5
+        lab.kubectl("delete", "hj", "slow")
+        lab.apply(job("unseen"))
+        proxy.lets_in()
+        assert lab.ended("unseen", 90)["state"] == "Complete"
+        eventually(lambda: running_tasks(lab) == 0, "the end of the deleted job's task")
+        assert proxy.watched > watched
+        lab.apply(job("after"))
+        assert lab.ended("after")["state"] == "Complete"
+        lab.ready()
+        lab.stop_operator()
+
+
+def test_what_vanished_while_the_operator_was_down(served: Lab) -> None:
+    served.apply(job("slow", SLOW))
+    eventually(lambda: running_tasks(served) == 1, "a running task")
+    served.stop_operator(9)
+    served.kubectl("delete", "hj", "slow")
+    served.start_operator()
+    served.ready()
+    # Nobody waits for the task any more, and its worker is free.
+    eventually(lambda: running_tasks(served) == 0, "the end of the deleted job's task")
+    served.apply(job("next"))
+    assert served.ended("next")["state"] == "Complete"
+    metrics = urllib.request.urlopen(f"http://127.0.0.1:{served.health}/metrics", timeout=5).read().decode()
+    assert "qonverge_operator_jobs_in_flight 0.0" in metrics
