@@ -51,27 +51,31 @@ def rights(role: dict[str, Any]) -> set[tuple[str, str, str]]:
 
 
 def test_the_operator_may_do_exactly_what_it_needs(helm: Path) -> None:
-    read, own = "get list watch", "get list watch create patch delete"
-    needed = {
-        ("qonverge.io", "hybridjobs"): read + " delete",
-        ("qonverge.io", "quantumbackends"): read,
+    watched = "list watch"
+    everywhere = {
+        ("qonverge.io", "hybridjobs"): f"get {watched} delete",
+        ("qonverge.io", "quantumbackends"): f"get {watched}",
         ("qonverge.io", "hybridjobs/status"): "patch",
         ("qonverge.io", "quantumbackends/status"): "patch",
-        ("apps", "deployments"): own,
-        ("batch", "jobs"): own,
-        ("", "services"): own,
-        ("", "configmaps"): own,
-        ("", "secrets"): own,
-        ("", "pods"): read,
+        ("apps", "deployments"): f"{watched} create patch",
+        ("batch", "jobs"): f"{watched} create patch delete",
+        ("", "services"): "create patch",
+        ("", "configmaps"): "get create patch",
+        ("", "secrets"): "create patch",
+        ("", "pods"): watched,
         ("", "pods/log"): "get",
-        ("", "namespaces"): read,
-        ("coordination.k8s.io", "leases"): "get create update patch",
-        ("", "events"): "create patch",
-        ("events.k8s.io", "events"): "create patch",
+        ("", "events"): "create",
     }
-    expected = {(group, resource, verb) for (group, resource), verbs in needed.items() for verb in verbs.split()}
+    at_home = {
+        ("coordination.k8s.io", "leases"): "create get update",
+        ("", "secrets"): "get",
+    }
     objects = render(helm)
-    assert rights(one(objects, "ClusterRole")) == expected
+    for kind, needed in (("ClusterRole", everywhere), ("Role", at_home)):
+        expected = {(group, resource, verb) for (group, resource), verbs in needed.items() for verb in verbs.split()}
+        assert rights(one(objects, kind)) == expected
+    named = [rule for rule in one(objects, "Role")["rules"] if rule["verbs"] != ["create"]]
+    assert [rule["resourceNames"] for rule in named] == [["qonverge"], ["qonverge-signing-key"]]
     binding = one(objects, "ClusterRoleBinding")
     assert binding["roleRef"]["name"] == "qonverge"
     assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "qonverge", "namespace": "quantum"}]

@@ -16,7 +16,7 @@ import kopf
 from kopf._core.engines.peering import Identity
 
 from qonverge.controller.builders import MANAGED_SELECTOR
-from qonverge.controller.kube import Kube, KubeError
+from qonverge.controller.kube import PAGE, Kube, KubeError
 from qonverge.controller.settings import Settings
 from qonverge.controller.state import State, key_of
 
@@ -122,12 +122,11 @@ class Watches:
         return True
 
     async def _list(self, kind: str, namespace: str | None, labels: str) -> None:
-        objects = await self._kube.list(kind, namespace, labels)
-        there = {key_of(obj) for obj in objects}
-        for obj in objects:
+        before, there = dict(self._state.versions.get(kind, {})), set()
+        async for obj in self._kube.list(kind, namespace, labels):
+            there.add(key_of(obj))
             self._observe(kind, obj, False)
-        for key in [key for key in self._state.versions.get(kind, {}) if key not in there]:
-            self._gone(kind, key, namespace)
+        self._drop(kind, namespace, before, there)
 
     async def _compare(self, kind: str, namespace: str | None, labels: str) -> None:
         """Drop what is gone; what is newer than known, twice in a row, means that the watch is stale."""
@@ -135,28 +134,25 @@ class Watches:
         behind: set[tuple[str, str, int]] = set()
         before = dict(known)
         there = set()
-        for metadata in await self._kube.list_metadata(kind, namespace, labels):
-            key, version = f"{metadata['namespace']}/{metadata['name']}", int(metadata["resourceVersion"])
+        async for obj in self._kube.list(kind, namespace, labels, metadata_only=True):
+            key, version = key_of(obj), int(obj["metadata"]["resourceVersion"])
             there.add(key)
             if version > known.get(key, 0):
                 behind.add((kind, key, version))
-        for key in before.keys() - there:
-            if known.get(key) == before[key]:
-                self._gone(kind, key, namespace)
+        self._drop(kind, namespace, before, there)
         again = {item for item in behind if item in self._behind}
         self._behind = {item for item in self._behind if item[0] != kind} | behind
         if again:
             self._unlisted = f"stale: the watch of {kind} has not shown {len(again)} changes"
 
-    def _gone(self, kind: str, key: str, namespace: str | None) -> None:
-        owner, name = key.split("/", 1)
-        if namespace is None or namespace == owner:
-            version = str(self._state.versions[kind][key])
-            self._observe(kind, {"metadata": {"namespace": owner, "name": name, "resourceVersion": version}}, True)
-
-    def look(self) -> None:
-        """Ask for a sweep soon, for example when the API server is back."""
-        self._sweep_now.set()
+    def _drop(self, kind: str, namespace: str | None, before: dict[str, int], there: set[str]) -> None:
+        """Forget what was known before a list and is not in it; what a watch showed meanwhile stays."""
+        known = self._state.versions.get(kind, {})
+        for key in before.keys() - there:
+            owner, name = key.split("/", 1)
+            if known.get(key) == before[key] and namespace in (None, owner):
+                metadata = {"namespace": owner, "name": name, "resourceVersion": str(before[key])}
+                self._observe(kind, {"metadata": metadata}, True)
 
     async def _kopf(self, stop: asyncio.Event) -> None:
         settings = kopf.OperatorSettings()
@@ -167,7 +163,9 @@ class Watches:
         settings.watching.client_timeout = _STREAM_SECONDS + 30
         settings.watching.connect_timeout = 10
         settings.watching.reconnect_backoff = 0.5
-        settings.queueing.idle_timeout = 1.0
+        settings.watching.chunk_size = PAGE
+        # Kopf keeps a task and the object for this long after each event.
+        settings.queueing.idle_timeout = 0.05
         for selector, labels in _WATCHED.values():
             if labels:
                 settings.watching.label_selectors[selector] = labels
