@@ -14,10 +14,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from qonverge.backend.engine import Engine
-from qonverge.circuits.errors import InvalidProgram
+from qonverge.circuits.errors import CheckerLost, InvalidProgram
 from qonverge.circuits.isolated import Checker
 from qonverge.wire.codec import pack, unpack
-from qonverge.wire.errors import InvalidCircuit, InvalidTask, NotFound, TooLarge, WireError
+from qonverge.wire.errors import InvalidCircuit, InvalidTask, NotFound, TooLarge, WireError, WorkerLost
 from qonverge.wire.messages import Task, TaskResult
 
 MSGPACK = "application/msgpack"
@@ -139,6 +139,8 @@ class Server:
                 checked = await self._checker.check(pub["openqasm"], sample, observables)
             except InvalidProgram as error:
                 raise InvalidCircuit(str(error), line=error.line, column=error.column) from None
+            except CheckerLost as error:
+                raise WorkerLost(str(error)) from None
             circuits[checked.digest] = checked.qpy
             pubs.append({**pub, "circuit": checked.digest, "observables": checked.observables})
         identity = data.get("id", f"task-{secrets.token_hex(8)}")

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from qiskit import QuantumCircuit, qpy
-from qiskit.circuit import ControlFlowOp, ControlledGate, ForLoopOp, Operation, Parameter
+from qiskit.circuit import ControlFlowOp, ControlledGate, ForLoopOp, Instruction, Operation, Parameter
 from qiskit.circuit.library import IGate, UGate
 
 from qonverge.circuits.analysis import is_library
@@ -100,6 +100,9 @@ def _append(
         inside = None
     elif isinstance(operation, ControlFlowOp):
         operation = operation.replace_blocks([_flat(block, loops) for block in operation.blocks])
+        inside = None
+    elif not isinstance(operation, Instruction):
+        # A Clifford table or an annotated operation has no name that anybody goes by.
         inside = None
     elif is_library(operation) and not _is_open(operation):
         # stdgates.inc's id is read as U(0, 0, 0), which no stabilizer simulation takes.

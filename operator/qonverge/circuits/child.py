@@ -15,7 +15,9 @@ from qonverge.wire.child import frame, read_frame, serve_pipes
 
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
-    """Check one program; an invalid one is an answer too."""
+    """Check one program; an invalid one is an answer too. An empty request asks whether the process is ready."""
+    if not request:
+        return {}
     try:
         done = check(request["text"], request["parameters"], request["observables"])
     except InvalidProgram as error:

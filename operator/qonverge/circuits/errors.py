@@ -7,6 +7,10 @@ class CircuitError(Exception):
     """Base of all errors about circuits."""
 
 
+class CheckerLost(CircuitError):
+    """The process that reads programs does not start; the program is none the worse for it."""
+
+
 class InvalidProgram(CircuitError):
     """A text that is no valid program; ``str()`` is one sentence for a person, with the place where known."""
 

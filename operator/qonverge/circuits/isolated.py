@@ -11,7 +11,7 @@ from typing import Any
 
 from qonverge.circuits.analysis import Analysis
 from qonverge.circuits.checked import CheckedCircuit
-from qonverge.circuits.errors import InvalidProgram
+from qonverge.circuits.errors import CheckerLost, InvalidProgram
 from qonverge.wire.child import Child, ChildEnded
 from qonverge.wire.codec import pack
 
@@ -59,6 +59,7 @@ class Checker:
 
         Raises:
             InvalidProgram: as ``checked.check``; also when reading the program takes too much time or memory.
+            CheckerLost: the child does not start, so that nothing is known about the program.
         """
         if len(text) > MAX_TEXT:
             raise InvalidProgram(f"the program has {len(text)} characters", expected=f"at most {MAX_TEXT}")
@@ -104,7 +105,8 @@ class Checker:
         if self._reaper is not None:
             self._reaper.cancel()
         try:
-            reply = await asyncio.wait_for(self._exchange(request), self._timeout)
+            child = await self._started()
+            reply = await asyncio.wait_for(child.exchange(request), self._timeout)
         except TimeoutError:
             await self._end()
             return InvalidProgram(
@@ -131,9 +133,11 @@ class Checker:
         )
         return CheckedCircuit(reply["digest"], reply["qpy"], Analysis.from_dict(reply["analysis"]), observables)
 
-    async def _exchange(self, request: dict[str, Any]) -> dict[str, Any]:
-        if self._child is None or not self._child.alive:
-            self._child = await Child.start(
+    async def _started(self) -> Child:
+        """Return a child that has loaded what it needs: what ends it from then on is the program that it reads."""
+        child = self._child
+        if child is None or not child.alive:
+            child = self._child = await Child.start(
                 "qonverge.circuits.child",
                 str(self._memory),
                 environment={
@@ -145,8 +149,11 @@ class Checker:
                 # A parser that crashes prints a backtrace, which helps neither operator nor user.
                 quiet=True,
             )
-        reply: dict[str, Any] = await self._child.exchange(request)
-        return reply
+            try:
+                await child.exchange({})
+            except ChildEnded as error:
+                raise CheckerLost(f"programs cannot be read at the moment: {error}") from None
+        return child
 
     def _retire(self) -> None:
         if not self._turn.locked() and self._child is not None:

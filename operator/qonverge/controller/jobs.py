@@ -9,7 +9,7 @@ from typing import Any
 
 from qonverge.api import HybridJob, HybridJobStatus, QuantumBackend
 from qonverge.api.job import Result
-from qonverge.circuits import InvalidProgram
+from qonverge.circuits import CheckerLost, InvalidProgram
 from qonverge.circuits.isolated import Checker
 from qonverge.controller import builders
 from qonverge.controller.backends import seen
@@ -171,7 +171,7 @@ class Jobs:
             flight.source = text
         except InvalidProgram as error:
             flight.problem = ("InvalidProgram", str(error))
-        except KubeError as error:
+        except (KubeError, CheckerLost) as error:
             flight.waiting = str(error)
         finally:
             self._queue.add(f"HybridJob {key}")

@@ -233,7 +233,8 @@ def test_what_does_not_fit_is_refused_with_the_numbers(method: str, fits: int, r
     share = 2 * GIB - 2 * 160 * 1024**2
     assert error.detail["has_bytes"] == share
     exponent = 4 + (2 if method == "DensityMatrix" else 1) * refused
-    assert f"{refused} qubits needs 2^{exponent} bytes" in error.message
+    needed = {31: "2 GiB", 32: "4 GiB"}[exponent]
+    assert f"{refused} qubits needs {needed} and one circuit has 1.69 GiB here" in error.message
     assert f"enough for {fits} qubits" in error.message
     assert re.search(r"use fewer qubits", error.message)
 

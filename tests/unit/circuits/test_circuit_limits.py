@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from qonverge.circuits import InvalidProgram
+from qonverge.circuits import CheckerLost, InvalidProgram
 from qonverge.circuits.checked import check
 from qonverge.circuits.isolated import Checker
 
@@ -68,5 +70,22 @@ async def test_ordinary_programs_need_little_memory() -> None:
         assert (await checker.check(text, {}, [])).analysis.measured_bits == 2
         with pytest.raises(InvalidProgram, match="memory"):
             await checker.check(f"{H}qubit[20] q; bit c;\n" + "h q;\n" * 100_000 + "c = measure q[0];", {}, [])
+    finally:
+        await checker.close()
+
+
+async def test_a_child_that_cannot_start_says_nothing_about_the_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = tmp_path / "qiskit"
+    broken.mkdir()
+    (broken / "__init__.py").write_text("raise SystemExit(3)\n")
+    checker = Checker()
+    try:
+        with monkeypatch.context() as environment:
+            environment.setenv("PYTHONPATH", str(tmp_path))
+            with pytest.raises(CheckerLost, match="exit status 3"):
+                await checker.check(f"{H}qubit q; bit c; c = measure q;", {}, [])
+        assert (await checker.check(f"{H}qubit q; bit c; c = measure q;", {}, [])).analysis.num_qubits == 1
     finally:
         await checker.close()

@@ -18,6 +18,9 @@ from qiskit_aer import AerSimulator
 
 from qonverge.backend.config import EngineConfig
 from qonverge.circuits.analysis import Analysis, analyse
+from qonverge.circuits.canonical import canonical
+from qonverge.circuits.errors import InvalidProgram
+from qonverge.scheduling import format_bytes
 from qonverge.wire.errors import CircuitTooLarge, EngineFailed, InvalidCircuit, InvalidTask, WireError
 from qonverge.wire.messages import Observable, Pub, PubResult
 
@@ -62,7 +65,12 @@ class Aer:
         self._gates = frozenset(self.basis_gates)
 
     def prepare(self, circuit: QuantumCircuit) -> Prepared:
-        """Translate gates that Aer lacks, such as those a program defines itself."""
+        """Translate gates that Aer lacks; those that a program defines itself stand for their definitions."""
+        try:
+            # Aer goes by names, and a circuit from a client may use a library gate's name for another gate.
+            circuit = canonical(circuit)
+        except InvalidProgram as error:
+            raise InvalidCircuit(str(error)) from None
         if not {item.operation.name for item in circuit.data} <= self._gates | _STRUCTURE or any(
             item.operation.name in ("if_else", "while_loop", "for_loop", "switch_case") for item in circuit.data
         ):
@@ -111,8 +119,8 @@ class Aer:
         # Aer's own form of a shot takes about a hundred bytes (measured), whatever its bits.
         if kept * 100 > self._limit:
             raise CircuitTooLarge(
-                f"{pub.sets} parameter sets with {pub.shots} shots each are more than the {self._limit} bytes here can "
-                "hold shot by shot: ask for fewer shots at a time, or for counts"
+                f"{pub.sets} parameter sets with {pub.shots} shots each are more than the "
+                f"{format_bytes(self._limit)} here can hold shot by shot: ask for fewer shots at a time, or for counts"
             )
         if not pub.observables and not analysis.measured_bits:
             raise InvalidTask("the circuit measures nothing and no observables are given")
@@ -122,9 +130,9 @@ class Aer:
             kind = "density matrix" if power == 2 else "statevector"
             fits = (int(math.log2(self._limit // 16))) // power
             raise CircuitTooLarge(
-                f"a {kind} of {analysis.num_qubits} qubits needs 2^{needed.bit_length() - 1} bytes and one circuit has "
-                f"{self._limit} here, enough for {fits} qubits: use fewer qubits, more memory or the method "
-                "MatrixProductState",
+                f"a {kind} of {analysis.num_qubits} qubits needs {format_bytes(needed)} and one circuit has "
+                f"{format_bytes(self._limit)} here, enough for {fits} qubits: use fewer qubits, more memory or the "
+                "method MatrixProductState",
                 has_bytes=self._limit,
             )
 
@@ -141,7 +149,8 @@ class Aer:
         except WireError:
             raise
         except MemoryError:
-            raise CircuitTooLarge(f"the circuit needs more than the {self._limit} bytes that one has here") from None
+            limit = format_bytes(self._limit)
+            raise CircuitTooLarge(f"the circuit needs more than the {limit} that one has here") from None
         except Exception as error:  # Aer raises errors of every kind for circuits that it cannot take
             raise EngineFailed(f"Aer refused the circuit: {error}") from None
         if not result.success:
