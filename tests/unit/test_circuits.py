@@ -122,7 +122,7 @@ async def test_the_checker_agrees_and_remembers() -> None:
 
 async def test_a_program_that_takes_too_long_or_too_much_harms_nobody() -> None:
     slow = Checker(timeout=0.01)
-    small = Checker(memory_bytes=64 * 1024**2)
+    small = Checker(memory_bytes=160 * 1024**2)
     try:
         with pytest.raises(InvalidProgram, match=r"took longer than 0\.01 s"):
             await slow.check(BELL, {}, [])
