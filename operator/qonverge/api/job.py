@@ -211,7 +211,7 @@ class HybridJobStatus(StatusModel):
     completed_at: str | None = None
     """When it ended."""
     result: Result | None = None
-    """The result."""
+    """What the job found: counts, expectation values with their standard errors, or the value of a program."""
     exit_code: int | None = None
     """Exit code of the program."""
     log: str | None = None

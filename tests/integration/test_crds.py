@@ -1,0 +1,106 @@
+"""What the API server itself refuses, with the sentence that a person reads, and what `kubectl explain` says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from e2e.cluster import ControlPlane
+from e2e.cluster.errors import CommandFailed
+from tests.integration.conftest import backend, job
+
+CIRCUIT = {"circuit": {"openqasm": "OPENQASM 3.0;"}}
+PYTHON = {"python": {"source": "print()"}}
+KEY = {"name": "programs", "key": "a.qasm"}
+
+
+def refusal(plane: ControlPlane, obj: Mapping[str, Any]) -> str:
+    """Return what kubectl prints; fields that are None are left out."""
+    obj = {**obj, "spec": {name: value for name, value in obj["spec"].items() if value is not None}}
+    with pytest.raises(CommandFailed) as caught:
+        plane.kubectl("apply", "--dry-run=server", "--server-side", "-f", "-", stdin=json.dumps(obj))
+    return caught.value.output
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ({"program": {}}, "program: set exactly one of circuit, python"),
+        ({"program": {**CIRCUIT, **PYTHON}}, "program: set exactly one of circuit, python"),
+        ({"program": {"circuit": {}}}, "program.circuit: set exactly one of openqasm, configMapKeyRef"),
+        (
+            {"program": {"circuit": {"openqasm": "x", "configMapKeyRef": KEY}}},
+            "program.circuit: set exactly one of openqasm, configMapKeyRef",
+        ),
+        ({"program": {"python": {}}}, "program.python: set exactly one of source, configMapKeyRef"),
+        ({"backend": {}}, "backend: set exactly one of name, selector"),
+        ({"backend": {"name": "a", "selector": {"matchLabels": {"b": "c"}}}}, "backend: set exactly one of"),
+        ({"shots": 10, "precision": 0.1}, "set shots or precision, not both: precision is the standard error wanted"),
+        ({"shots": 0}, "spec.shots in body should be greater than or equal to 1"),
+        ({"shots": "many"}, ".spec.shots: expected numeric (int or float), got string"),
+        ({"precision": -0.1}, "spec.precision in body should be greater than 0"),
+        ({"sohts": 10}, "field not declared in schema"),
+        ({"program": None}, "spec.program: Required value"),
+    ],
+)
+def test_a_job_that_makes_no_sense_is_refused(plane: ControlPlane, spec: dict[str, Any], message: str) -> None:
+    assert message in refusal(plane, job("j", **spec))
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ({"simulator": None}, "provider: set simulator"),
+        ({"simulator": {"engine": "Abacus"}}, 'Unsupported value: "Abacus": supported values: "Aer"'),
+        ({"simulator": {"method": "Guess"}}, 'Unsupported value: "Guess": supported values: "Automatic"'),
+        ({"replicas": -1}, "spec.replicas in body should be greater than or equal to 0"),
+        ({"capacity": {"concurrency": 0}}, "spec.capacity.concurrency in body should be greater than or equal to 1"),
+        ({"access": {"namespaces": {"from": "Some"}}}, 'Unsupported value: "Some"'),
+    ],
+)
+def test_a_backend_that_makes_no_sense_is_refused(plane: ControlPlane, spec: dict[str, Any], message: str) -> None:
+    assert message in refusal(plane, backend("b", **spec))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("shots", 5), ("precision", 0.1), ("seed", 7), ("backend", {"name": "other"}), ("program", PYTHON)],
+)
+def test_what_a_job_asks_for_does_not_change(plane: ControlPlane, field: str, value: Any) -> None:
+    obj = job("fixed")
+    if field == "precision":
+        del obj["spec"]["shots"]
+    plane.kubectl("apply", "-f", "-", stdin=json.dumps(obj))
+    try:
+        changed = {**obj, "spec": {**obj["spec"], field: value}}
+        with pytest.raises(CommandFailed) as caught:
+            plane.kubectl("replace", "-f", "-", stdin=json.dumps(changed))
+        assert f"{field} is immutable: create a new HybridJob instead" in caught.value.output
+        # How long it may take and whether it is held may change.
+        patch = json.dumps({"spec": {"suspend": True, "activeDeadlineSeconds": 60}})
+        plane.kubectl("patch", "hj", "fixed", "--type=merge", "-p", patch)
+    finally:
+        plane.kubectl("delete", "hj", "fixed")
+
+
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        ("hybridjob", "KIND:       HybridJob"),
+        ("hybridjob.spec.program", "circuit"),
+        ("hybridjob.spec.program", "python"),
+        ("hybridjob.spec.program.circuit.openqasm", "OpenQASM"),
+        ("hybridjob.spec.shots", "shots"),
+        ("hybridjob.status.result", "counts"),
+        ("quantumbackend.spec.simulator.method", "Automatic"),
+    ],
+)
+def test_explain_is_useful(plane: ControlPlane, path: str, says: str) -> None:
+    printed = plane.kubectl("explain", path)
+    assert says in printed
+    assert "<no description>" not in printed.lower()
+    description = printed.split("DESCRIPTION:")[1].split("FIELDS:")[0].strip()
+    assert len(description.split()) >= 3
