@@ -179,15 +179,12 @@ def busiest_worker(parent: int) -> int:
 
 def test_an_interrupt_cancels_and_leaves_nothing_behind() -> None:
     command = [sys.executable, "-c", "from qonverge.cli.main import main; main()", "run", "-"]
+    # A shell that starts the tests in the background has them ignore Ctrl-C, and a child inherits that.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # A shell that starts the tests in the background has them ignore it, which is inherited.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
+    signal.signal(signal.SIGINT, before)
     assert process.stdin is not None
     assert process.stdout is not None
     process.stdin.write(manifest(python("import time; print('started', flush=True); time.sleep(600)")))
