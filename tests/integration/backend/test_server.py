@@ -33,7 +33,8 @@ def unharmed(backend: Any, kit: Any, bell: QuantumCircuit, request: pytest.Fixtu
     answer = backend.send(kit.task(bell, f"after-{uuid.uuid4()}", shots=10))
     assert answer.body["state"] == "Completed"
     if "kills_a_worker" not in request.keywords:
-        assert {worker.pid for worker in backend.workers()} == before
+        # The spare one may have come meanwhile.
+        assert before <= {worker.pid for worker in backend.workers()}
 
 
 def test_a_bell_pair_as_a_person_sends_it(backend: Any) -> None:
@@ -256,7 +257,7 @@ def test_a_circuit_that_cannot_fit_is_refused_with_the_numbers(backend: Any) -> 
     answer = backend.send_json({"pubs": [{"openqasm": text}]})
     error = answer.error
     assert error["code"] == "CircuitTooLarge"
-    assert "needs 2^44 bytes" in error["message"]
+    assert "needs 16 TiB" in error["message"]
     assert error["detail"]["has_bytes"] == backend.info()["memory_bytes"] < 2 * 1024**3
     assert "40 qubits" in error["message"]
     assert not error["retryable"]
@@ -353,7 +354,7 @@ def test_metrics_have_names_units_and_move(backend: Any, kit: Any, bell: Quantum
     text = backend.ask("GET", "/metrics", authorization="").body
     for name in ("queue_seconds_bucket", "run_seconds_bucket", "queue_length", "tasks_running", "workers"):
         assert f"qonverge_backend_{name}" in text
-    assert backend.metric("qonverge_backend_workers") == 2
+    kit.until(lambda: backend.metric("qonverge_backend_workers") == 2, "both workers are counted")
 
 
 def test_the_server_itself_never_loads_qiskit(backend: Any, kit: Any) -> None:
