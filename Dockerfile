@@ -24,9 +24,11 @@ RUN /build/bin/pip --python /opt/qonverge/bin/python install --require-hashes -r
 
 # The project is in a folder of its own: a change of code replaces this small layer only.
 FROM build AS project
+COPY requirements/build.txt requirements/
+RUN /build/bin/pip install --require-hashes -r requirements/build.txt
 COPY LICENSE README.md pyproject.toml ./
 COPY operator operator
-RUN /build/bin/pip install --no-deps --target /opt/project .
+RUN /build/bin/pip install --no-deps --no-build-isolation --target /opt/project .
 
 FROM ${BASE_IMAGE} AS base
 # What runs here installs nothing.

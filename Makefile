@@ -70,13 +70,14 @@ generate: $(VENV)/.installed ## Generate the CustomResourceDefinitions and their
 	$(BIN)/python -m qonverge.api.reference docs/reference.md
 
 LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --no-emit-find-links --no-header --quiet pyproject.toml
+	--no-emit-index-url --no-emit-find-links --no-header --quiet
 lock: $(VENV)/.installed ## Lock the versions of all dependencies
-	$(LOCK) --extra all --group dev -o requirements/dev.txt
-	$(LOCK) --extra local --group build -c requirements/dev.txt -o requirements/demo.txt
-	$(LOCK) --extra operator -c requirements/dev.txt -o requirements/operator.txt
-	$(LOCK) --extra aer -c requirements/dev.txt -o requirements/backend.txt
-	$(LOCK) --extra client -c requirements/dev.txt -o requirements/program.txt
+	$(LOCK) pyproject.toml --extra all --group dev -o requirements/dev.txt
+	$(LOCK) --group build -c requirements/dev.txt -o requirements/build.txt
+	$(LOCK) pyproject.toml --extra local --group build -c requirements/dev.txt -o requirements/demo.txt
+	$(LOCK) pyproject.toml --extra operator -c requirements/dev.txt -o requirements/operator.txt
+	$(LOCK) pyproject.toml --extra aer -c requirements/dev.txt -o requirements/backend.txt
+	$(LOCK) pyproject.toml --extra client -c requirements/dev.txt -o requirements/program.txt
 
 bench: programs ## Measure, and write a table and JSON to bench/results
 	$(BIN)/python -m bench

@@ -1,0 +1,243 @@
+"""What the operator decides about a job: a view in, actions out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from qonverge.api import HybridJob, HybridJobStatus
+from qonverge.circuits.analysis import Analysis
+from qonverge.circuits.checked import CheckedCircuit
+from qonverge.controller.decide import (
+    Begin,
+    Collect,
+    Launch,
+    LookAgain,
+    SetStatus,
+    Stop,
+    Submit,
+    View,
+    decide,
+)
+from qonverge.controller.state import Flight
+from qonverge.lifecycle.transitions import timestamp
+from qonverge.scheduling import Backend, Decision
+from qonverge.wire.errors import EngineFailed, WireError, WorkerLost
+from qonverge.wire.messages import PubResult, TaskResult
+
+CREATED = 1_000_000.0
+AER = Backend("aer", "default", admits_all_namespaces=False, memory_bytes=2**30)
+BELL = CheckedCircuit(
+    "d" * 64,
+    b"",
+    Analysis(
+        num_qubits=2,
+        num_clbits=2,
+        depth=3,
+        size=4,
+        two_qubit_gates=1,
+        clifford=True,
+        measured_bits=2,
+        registers=(("c", 2),),
+        parameters=(),
+        mid_circuit=False,
+        control_flow=False,
+        operations=(("cx", 1), ("h", 1), ("measure", 2)),
+    ),
+    (),
+)
+
+
+def job(status: dict[str, Any] | None = None, *, python: bool = False, **spec: Any) -> HybridJob:
+    program = {"python": {"source": "x"}} if python else {"circuit": {"openqasm": "x"}}
+    given = {
+        "metadata": {
+            "name": "j",
+            "uid": "12345678-uid",
+            "generation": 1,
+            "resourceVersion": "7",
+            "creationTimestamp": timestamp(CREATED),
+        },
+        "spec": {"program": program, **spec},
+        "status": status or {},
+    }
+    return HybridJob.model_validate(given)
+
+
+def flight(**fields: Any) -> Flight:
+    return Flight("12345678-uid", 1, source="x", checked=BELL, **fields)
+
+
+def view(job: HybridJob, flight: Flight | None = None, *, after: float = 0.5, **fields: Any) -> View:
+    return View(job, flight, fields.pop("backends", (AER,)), CREATED + after, **fields)
+
+
+def under_way(**fields: Any) -> Flight:
+    decision = Decision("default/j", AER, "aer is the only candidate")
+    return flight(decision=decision, placed_at=CREATED, started_at=CREATED, attempts=1, **fields)
+
+
+def written(actions: list[Any]) -> HybridJobStatus:
+    (status,) = [action.status for action in actions if isinstance(action, SetStatus)]
+    return status
+
+
+def ended(error: WireError | None = None) -> TaskResult:
+    pub = PubResult(counts=({"00": 5, "11": 3},), shots=8, method="stabilizer")
+    return TaskResult("t", "Failed" if error else "Completed", () if error else (pub,), error, "Aer 0.18", 4)
+
+
+def test_a_new_job_is_begun_and_nothing_is_written() -> None:
+    assert decide(view(job())) == [Begin()]
+
+
+def test_a_checked_circuit_is_sent_without_a_write() -> None:
+    (submit,) = decide(view(job(), flight()))
+    assert isinstance(submit, Submit)
+    assert submit.decision.backend == AER
+
+
+def test_running_is_shown_only_to_a_person_who_waits() -> None:
+    running = under_way(running=True)
+    assert decide(view(job(), running)) == [LookAgain(CREATED + 2)]
+    status = written(decide(view(job(), running, after=2)))
+    assert (status.state, status.attempts, status.backend) == ("Running", 1, "aer")
+    assert decide(view(job(status.to_dict()), running, after=3)) == []
+
+
+def test_a_result_ends_the_job_with_one_write() -> None:
+    actions = decide(view(job(), under_way(result=ended())))
+    status = written(actions)
+    assert Stop() in actions
+    assert status.state == "Complete"
+    assert status.result is not None
+    assert status.result.counts == {"00": 5, "11": 3}
+    assert (status.placement, status.attempts) == ("aer is the only candidate", 1)
+
+
+def test_a_lost_worker_is_another_attempt_until_the_policy_says_no() -> None:
+    (submit,) = decide(view(job(), under_way(result=ended(WorkerLost("gone")))))
+    assert isinstance(submit, Submit)
+    last = decide(view(job(retryPolicy={"maxAttempts": 1}), under_way(result=ended(WorkerLost("gone")))))
+    status = written(last)
+    assert (status.state, status.reason) == ("Failed", "WorkerLost")
+    assert status.message == "after 1 attempts: gone"
+
+
+def test_what_fails_for_good_is_not_tried_again() -> None:
+    status = written(decide(view(job(), under_way(result=ended(EngineFailed("no"))))))
+    assert (status.state, status.message) == ("Failed", "no")
+
+
+@pytest.mark.parametrize("changed", ["uid", "generation"])
+def test_work_for_an_older_job_is_stopped(changed: str) -> None:
+    old = under_way(running=True)
+    old.uid, old.generation = ("other", 1) if changed == "uid" else (old.uid, 0)
+    assert decide(view(job(), old))[0] == Stop()
+
+
+def test_a_job_without_backend_waits_and_says_so_once() -> None:
+    nowhere = view(job(), flight(), backends=(), after=3)
+    status = written(decide(nowhere))
+    assert (status.state, status.reason) == ("Pending", "Unschedulable")
+    assert "there is none that this namespace may use" in (status.message or "")
+    assert decide(replace(nowhere, job=job(status.to_dict()))) == []
+
+
+def test_what_no_backend_can_ever_run_fails_with_the_numbers() -> None:
+    wide = replace(BELL.analysis, num_qubits=40, clifford=False)
+    status = written(decide(view(job(), replace(flight(), checked=replace(BELL, analysis=wide)))))
+    assert (status.state, status.reason) == ("Failed", "Unschedulable")
+    assert "16 TiB" in (status.message or "")
+
+
+def test_suspending_stops_what_runs() -> None:
+    actions = decide(view(job(suspend=True), under_way(running=True)))
+    assert actions[0] == Stop(program=True)
+    assert written(actions).state == "Suspended"
+
+
+def test_a_deadline_counts_from_the_job_s_creation() -> None:
+    limited = job(activeDeadlineSeconds=10)
+    assert decide(view(limited, under_way(running=True), after=1))[-1] == LookAgain(CREATED + 10)
+    actions = decide(view(limited, under_way(running=True), after=10))
+    assert actions[0] == Stop(program=True)
+    assert written(actions).reason == "DeadlineExceeded"
+
+
+def program(state: str = "Running", **fields: Any) -> HybridJob:
+    return job({"state": state, "attempts": 1, "backend": "aer", "placedAt": timestamp(CREATED), **fields}, python=True)
+
+
+def batch(kind: str) -> dict[str, Any]:
+    return {"owner": "default/j", "conditions": [{"type": kind, "status": "True"}]}
+
+
+def pod(code: int, reason: str = "Error", **fields: Any) -> dict[str, Any]:
+    terminated = {"exitCode": code, "reason": reason}
+    return {"name": "p", "containerStatuses": [{"state": {"terminated": terminated}}], **fields}
+
+
+def source() -> Flight:
+    return Flight("12345678-uid", 1, source="x")
+
+
+def test_a_program_is_launched_on_its_backend() -> None:
+    (launch,) = decide(view(job(python=True), source()))
+    assert isinstance(launch, Launch)
+    assert (launch.attempt, launch.status.state, launch.status.backend) == (1, "Placed", "aer")
+
+
+@pytest.mark.parametrize(
+    ("code", "why", "reason", "says"),
+    [
+        (3, "Error", "ProgramFailed", "exit code 3"),
+        (137, "OOMKilled", "OutOfMemory", "raise program.python.resources.limits.memory"),
+        (137, "Error", "ProgramFailed", "killed (exit code 137)"),
+    ],
+)
+def test_why_a_program_failed(code: int, why: str, reason: str, says: str) -> None:
+    (collect,) = decide(view(program(), source(), batch=batch("Failed"), pod=pod(code, why)))
+    assert isinstance(collect, Collect)
+    assert (collect.status.state, collect.status.reason, collect.status.exit_code) == ("Failed", reason, code)
+    assert says in (collect.status.message or "")
+    assert collect.pod == "p"
+
+
+def test_a_program_that_ended_well() -> None:
+    (collect,) = decide(view(program(), source(), batch=batch("Complete"), pod=pod(0, "Completed")))
+    assert isinstance(collect, Collect)
+    assert (collect.status.state, collect.status.exit_code) == ("Complete", 0)
+
+
+def test_a_disrupted_pod_is_no_fault_of_the_program() -> None:
+    moved = {"type": "DisruptionTarget", "status": "True"}
+    (launch,) = decide(view(program(), source(), batch=batch("Failed"), pod=pod(143, conditions=[moved])))
+    assert isinstance(launch, Launch)
+    assert launch.attempt == 2
+    last = job(
+        {"state": "Running", "attempts": 1, "placedAt": timestamp(CREATED)}, python=True, retryPolicy={"maxAttempts": 1}
+    )
+    status = written(decide(view(last, source(), batch=batch("Failed"), pod=pod(143, conditions=[moved]))))
+    assert (status.state, status.reason) == ("Failed", "PodLost")
+
+
+def test_a_program_whose_job_is_gone_is_launched_again_but_not_at_once() -> None:
+    soon = decide(view(program("Placed"), source(), after=5))
+    assert [type(action) for action in soon] == [LookAgain]
+    (launch,) = decide(view(program("Placed"), source(), after=60))
+    assert isinstance(launch, Launch)
+    assert launch.attempt == 2
+
+
+def test_counts_are_not_touched_on_their_way() -> None:
+    estimated = PubResult(expectation_values=np.array([[0.5]]), standard_errors=np.array([[0.1]]), shots=9, method="m")
+    checked = replace(BELL, observables=((("ZZ", 1.0),),))
+    result = TaskResult("t", "Completed", (estimated,), None, "Aer 0.18", 4)
+    status = written(decide(view(job(), replace(under_way(result=result), checked=checked))))
+    assert status.result is not None
+    assert status.result.expectation_values == [0.5]
+    assert status.result.standard_errors == [0.1]
