@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,25 +16,16 @@ from e2e.cluster.build import Programs
 from e2e.cluster.cluster import Cluster
 from e2e.cluster.images import ImageReference
 from e2e.cluster.processes import execute
-from e2e.cluster.requirements import missing_requirements
+from e2e.layers import require
 from e2e.workspace import Killer, Workspace, operator_pods
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def leave_out_unless_possible(environment: Mapping[str, str]) -> None:
-    """Leave a test out where this machine cannot run it; fail it where nothing may be left out."""
-    if missing := missing_requirements("e2e", environment):
-        reason = "the tests against a cluster need " + "; ".join(missing)
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-
-
 @pytest.fixture(scope="session")
 def own_machine() -> None:
     """This machine can run a cluster."""
-    leave_out_unless_possible({})
+    require("e2e", {})
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +35,7 @@ def cluster() -> Iterator[ClusterAccess]:
     With KUBECONFIG and QONVERGE_IMAGE (``REGISTRY/REPOSITORY:TAG``) set it is that one, else one on this machine, which
     is brought up to date, and ended at the end unless it ran before.
     """
-    leave_out_unless_possible(os.environ)
+    require("e2e", os.environ)
     kubeconfig, image = os.environ.get("KUBECONFIG"), os.environ.get("QONVERGE_IMAGE")
     if kubeconfig and image:
         yield from _named_cluster(Path(kubeconfig), ImageReference.parse(image))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from e2e.cluster import CommandFailed, ControlPlane
-from e2e.cluster.requirements import missing_requirements
+from e2e.layers import require
 
 POLICY = {
     "apiVersion": "audit.k8s.io/v1",
@@ -22,11 +22,7 @@ POLICY = {
 
 @pytest.fixture(scope="module")
 def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    if missing := missing_requirements("integration"):
-        reason = "the tests against an API server need " + "; ".join(missing)
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+    require("integration")
     directory = tmp_path_factory.mktemp("control-plane")
     with ControlPlane(directory, controllers=True, scheduler=True, kwok=True, audit_policy=POLICY) as plane:
         yield plane
