@@ -21,11 +21,12 @@ _HOP_BY_HOP = {"connection", "transfer-encoding", "content-length", "host", "con
 
 
 class FaultyProxy:
-    """Passes requests on; ``breaks`` ends all open watches with an ERROR event."""
+    """Passes requests on; ``breaks`` ends all open watches with an ERROR event, ``silences`` keeps them open."""
 
     def __init__(self, upstream: str) -> None:
         self._upstream = upstream
         self._watches: set[web.StreamResponse] = set()
+        self._silent: set[web.StreamResponse] = set()
         self._open = asyncio.Event()
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
@@ -51,12 +52,23 @@ class FaultyProxy:
             self._open.clear()
             watches = list(self._watches)
             for watch in watches:
-                await watch.write(line.encode())
-                await watch.write_eof()
+                # One that the client has left meanwhile has ended as well.
+                with contextlib.suppress(ConnectionError):
+                    await watch.write(line.encode())
+                    await watch.write_eof()
                 self._watches.discard(watch)
             return len(watches)
 
         return asyncio.run_coroutine_threadsafe(end(), self._loop).result(30)
+
+    def silences(self) -> int:
+        """Let nothing more through the open watches, and return how many there are; new ones work."""
+
+        async def silence() -> int:
+            self._silent |= self._watches
+            return len(self._watches)
+
+        return asyncio.run_coroutine_threadsafe(silence(), self._loop).result(30)
 
     def lets_in(self) -> None:
         """Take watches again."""
@@ -95,7 +107,8 @@ class FaultyProxy:
                 async for chunk in answer.content.iter_any():
                     if watch and response not in self._watches:
                         break
-                    await response.write(chunk)
+                    if response not in self._silent:
+                        await response.write(chunk)
             finally:
                 self._watches.discard(response)
         return response

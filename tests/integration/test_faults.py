@@ -157,6 +157,26 @@ def test_a_watch_that_breaks(lab: Lab, code: int, reason: str) -> None:
         lab.stop_operator()
 
 
+def test_a_watch_that_stays_open_and_silent(lab: Lab) -> None:
+    with faulty_proxy(lab.plane, lab.folder) as (proxy, kubeconfig):
+        lab.apply(backend("aer"))
+        lab.start_operator(kubeconfig)
+        lab.ready()
+        lab.serve("aer")
+        lab.apply(job("before"))
+        lab.ended("before")
+        watched = proxy.watched
+        assert proxy.silences() == 5
+        lab.apply(job("unseen"))
+        # The next comparison finds it within a minute, and is believed when another one has not changed its mind.
+        assert lab.ended("unseen", 180)["state"] == "Complete"
+        assert proxy.watched >= watched + 5
+        lab.ready()
+        lab.apply(job("after"))
+        assert lab.ended("after")["state"] == "Complete"
+        lab.stop_operator()
+
+
 def test_what_vanished_while_the_operator_was_down(served: Lab) -> None:
     served.apply(job("slow", SLOW))
     eventually(lambda: running_tasks(served) == 1, "a running task")

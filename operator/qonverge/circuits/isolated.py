@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import resource
 import sys
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 from qonverge.circuits.analysis import Analysis
 from qonverge.circuits.checked import CheckedCircuit
@@ -19,6 +21,9 @@ from qonverge.wire.codec import pack
 MAX_TEXT = 4 * 1024 * 1024
 # Of an answer without what varies in size: key, objects, places in the table.
 _ENTRY_BYTES = 2048
+# The interpreter asks for memory in pieces of this size: with less left, the next small object fails.
+_PIECE_BYTES = 1024 * 1024
+_LOOK_SECONDS = 0.25
 
 
 class Checker:
@@ -106,7 +111,7 @@ class Checker:
             self._reaper.cancel()
         try:
             child = await self._started()
-            reply = await asyncio.wait_for(child.exchange(request), self._timeout)
+            reply = await self._exchange(child, request)
         except TimeoutError:
             await self._end()
             return InvalidProgram(
@@ -132,6 +137,23 @@ class Checker:
             tuple((label, coefficient) for label, coefficient in terms) for terms in reply["observables"]
         )
         return CheckedCircuit(reply["digest"], reply["qpy"], Analysis.from_dict(reply["analysis"]), observables)
+
+    async def _exchange(self, child: Child, request: dict[str, Any]) -> dict[str, Any]:
+        """Return the child's answer, unless it runs out of time or memory first.
+
+        CPython that gets no memory for the number of the instruction at which it unwinds a frame tries that again for
+        ever (``exception_unwind`` in its ceval.c), so a child without memory does not always end by itself.
+        """
+        answering = asyncio.create_task(child.exchange(request))
+        try:
+            async with asyncio.timeout(self._timeout):
+                while not answering.done():
+                    await asyncio.wait({answering}, timeout=_LOOK_SECONDS)
+                    if not answering.done() and _data_bytes(child.pid) > self._memory - _PIECE_BYTES:
+                        raise ChildEnded("no memory is left")
+            return cast(dict[str, Any], answering.result())
+        finally:
+            answering.cancel()
 
     async def _started(self) -> Child:
         """Return a child that has loaded what it needs: what ends it from then on is the program that it reads."""
@@ -166,6 +188,15 @@ class Checker:
         child, self._child = self._child, None
         if child is not None:
             await child.kill()
+
+
+def _data_bytes(pid: int) -> int:
+    """Return what counts for the process's RLIMIT_DATA, and its stack; 0 where the system does not say."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[5])
+    except (OSError, IndexError):
+        return 0
+    return pages * resource.getpagesize()
 
 
 def _footprint(value: CheckedCircuit | InvalidProgram) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import Any
 
 import kopf
@@ -17,6 +17,7 @@ from kopf._core.engines.peering import Identity
 
 from qonverge.controller.builders import MANAGED_SELECTOR
 from qonverge.controller.kube import PAGE, Kube, KubeError
+from qonverge.controller.lag import LATE_SECONDS, Lag
 from qonverge.controller.settings import Settings
 from qonverge.controller.state import State, key_of
 
@@ -53,7 +54,7 @@ class Watches:
         self._state = state
         self._settings = settings
         self._observe = observe
-        self._behind: set[tuple[str, str, int]] = set()
+        self._lag = Lag()
         self._sweep_now = asyncio.Event()
         self._unwatched: str | None = "the watches do not run yet"
         self._unlisted: str | None = "the first lists are not complete"
@@ -84,10 +85,17 @@ class Watches:
         loop = asyncio.get_running_loop()
         whole, grace, swept = loop.time(), _START_SECONDS, float("-inf")
         complete = False
+        self._lag = Lag()
         while True:
-            if loop.time() - swept >= _SWEEP_SECONDS or self._sweep_now.is_set():
+            if loop.time() - swept >= (LATE_SECONDS if self._lag.any else _SWEEP_SECONDS) or self._sweep_now.is_set():
                 self._sweep_now.clear()
-                if await self._sweep(full=not complete):
+                late = await self._sweep(full=not complete)
+                if late:
+                    # The list of the next start shows what these watches did not.
+                    self._unwatched = f"{late}; the watches are being started again"
+                    logger.warning("%s", self._unwatched)
+                    return
+                if self._unlisted is None:
                     complete, swept = True, loop.time()
             try:
                 async with asyncio.timeout(_CHECK_SECONDS):
@@ -103,23 +111,23 @@ class Watches:
                 self._unwatched = f"{alive} of {expected} watches run{_why(watching)}; they are being started again"
                 logger.warning("%s", self._unwatched)
                 return
-            if self._unlisted is not None and self._unlisted.startswith("stale"):
-                logger.warning("%s; the watches are being started again", self._unlisted)
-                return
 
-    async def _sweep(self, *, full: bool) -> bool:
-        """Compare what is known with what there is, and return whether the API server answered."""
+    async def _sweep(self, *, full: bool) -> str:
+        """Compare what is known with what there is, and return which watch is late, if one is."""
+        late = ""
         try:
             for kind, (_, labels) in _WATCHED.items():
                 for namespace in self._settings.watch_namespaces or (None,):
-                    await (self._list if full else self._compare)(kind, namespace, labels)
+                    if full:
+                        await self._list(kind, namespace, labels)
+                    elif changes := await self._compare(kind, namespace, labels):
+                        late = f"the watch of {kind} has not shown {changes} changes for {LATE_SECONDS:g} s"
         except KubeError as error:
             self._unlisted = str(error)
-            return False
-        if self._unlisted is None or not self._unlisted.startswith("stale"):
-            self._unlisted = None
+            return late
+        self._unlisted = None
         self.synced.set()
-        return True
+        return late
 
     async def _list(self, kind: str, namespace: str | None, labels: str) -> None:
         before, there = dict(self._state.versions.get(kind, {})), set()
@@ -128,24 +136,17 @@ class Watches:
             self._observe(kind, obj, False)
         self._drop(kind, namespace, before, there)
 
-    async def _compare(self, kind: str, namespace: str | None, labels: str) -> None:
-        """Drop what is gone; what is newer than known, twice in a row, means that the watch is stale."""
-        known = self._state.versions.setdefault(kind, {})
-        behind: set[tuple[str, str, int]] = set()
-        before = dict(known)
-        there = set()
+    async def _compare(self, kind: str, namespace: str | None, labels: str) -> int:
+        """Drop what is gone, and return how many changes the watch should have shown by now."""
+        before = dict(self._state.versions.get(kind, {}))
+        there: dict[str, int] = {}
         async for obj in self._kube.list(kind, namespace, labels, metadata_only=True):
-            key, version = key_of(obj), int(obj["metadata"]["resourceVersion"])
-            there.add(key)
-            if version > known.get(key, 0):
-                behind.add((kind, key, version))
-        self._drop(kind, namespace, before, there)
-        again = {item for item in behind if item in self._behind}
-        self._behind = {item for item in self._behind if item[0] != kind} | behind
-        if again:
-            self._unlisted = f"stale: the watch of {kind} has not shown {len(again)} changes"
+            there[key_of(obj)] = int(obj["metadata"]["resourceVersion"])
+        self._drop(kind, namespace, before, there.keys())
+        known = self._state.versions.get(kind, {})
+        return self._lag.compare((kind, namespace), there, known, asyncio.get_running_loop().time())
 
-    def _drop(self, kind: str, namespace: str | None, before: dict[str, int], there: set[str]) -> None:
+    def _drop(self, kind: str, namespace: str | None, before: dict[str, int], there: Set[str]) -> None:
         """Forget what was known before a list and is not in it; what a watch showed meanwhile stays."""
         known = self._state.versions.get(kind, {})
         for key in before.keys() - there:
