@@ -136,6 +136,7 @@ class Engine:
             running=self._running,
             queue_limit=self.config.queue_limit,
             draining=self._draining,
+            target=described.get("target"),  # type: ignore[arg-type]
         )
 
     def unfinished(self, subject: str = OPERATOR_SUBJECT) -> list[TaskInfo]:
@@ -413,4 +414,5 @@ def _size(result: TaskResult) -> int:
         size += sum(array.nbytes for _, array in pub.registers.values())
         size += sum(100 * len(counts) for counts in pub.counts)
         size += 0 if pub.expectation_values is None else 2 * pub.expectation_values.nbytes
+        size += 0 if pub.statevectors is None else pub.statevectors.nbytes
     return size

@@ -33,7 +33,12 @@ class Worker:
     def describe(self) -> dict[str, Any]:
         """Return what the provider can do."""
         provider = self._provider
-        return {"version": provider.version, "methods": provider.methods, "basis_gates": provider.basis_gates}
+        return {
+            "version": provider.version,
+            "methods": provider.methods,
+            "basis_gates": provider.basis_gates,
+            "target": provider.target,
+        }
 
     def run(self, task: Task, seed: int, threads: int) -> tuple[PubResult, ...]:
         """Run a task's pubs in order; each has a seed of its own and may use so many threads."""

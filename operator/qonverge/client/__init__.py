@@ -11,12 +11,17 @@ from qonverge.client.errors import ClientError
 from qonverge.client.reports import report, result
 
 if TYPE_CHECKING:
+    from qonverge.client.connect import connect
     from qonverge.client.estimator import EstimatorV2
     from qonverge.client.sampler import SamplerV2
 
-__all__ = ["ClientError", "EstimatorV2", "SamplerV2", "report", "result"]
+__all__ = ["ClientError", "EstimatorV2", "SamplerV2", "connect", "report", "result"]
 
-_LAZY = {"EstimatorV2": "qonverge.client.estimator", "SamplerV2": "qonverge.client.sampler"}
+_LAZY = {
+    "EstimatorV2": "qonverge.client.estimator",
+    "SamplerV2": "qonverge.client.sampler",
+    "connect": "qonverge.client.connect",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -16,7 +16,7 @@ import urllib3
 from qonverge.client.errors import BackendUnreachable, NotConfigured, TaskFailed
 from qonverge.wire.codec import pack, unpack
 from qonverge.wire.errors import Cancelled, Draining, NotFound, UnknownCircuit, WireError
-from qonverge.wire.messages import Task, TaskResult
+from qonverge.wire.messages import BackendInfo, Task, TaskResult
 
 _MSGPACK = "application/msgpack"
 _POLL_SECONDS = 20
@@ -118,6 +118,21 @@ class Connection:
             return self._pool.request("DELETE", url, headers=self._headers(), timeout=10).status < 400
         except urllib3.exceptions.HTTPError as error:
             raise BackendUnreachable(f"the backend at {self._url} does not answer: {error}") from None
+
+    def info(self) -> BackendInfo:
+        """Return what the backend says of itself.
+
+        Raises:
+            TaskFailed: it refuses to, for example because of the token.
+            BackendUnreachable: it does not answer.
+        """
+        try:
+            answer = _read(self._pool.request("GET", f"{self._url}/v1/backend", headers=self._headers(), timeout=10))
+        except urllib3.exceptions.HTTPError as error:
+            raise BackendUnreachable(f"the backend at {self._url} does not answer: {error}") from None
+        if isinstance(answer.get("error"), dict):
+            raise TaskFailed(WireError.from_dict(answer["error"]))
+        return BackendInfo.from_dict(answer)
 
     def _once(self, task: Task, cancelled: threading.Event | None) -> TaskResult:
         url = f"{self._url}/v1/tasks"

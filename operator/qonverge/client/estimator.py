@@ -11,7 +11,7 @@ from qiskit.primitives import BaseEstimatorV2, DataBin, PrimitiveResult, PubResu
 from qiskit.primitives.containers.estimator_pub import EstimatorPub, EstimatorPubLike
 
 from qonverge.client.circuits import CircuitCache, flat_parameters
-from qonverge.client.connection import Connection
+from qonverge.client.connect import Runner, connect
 from qonverge.client.jobs import PrimitiveJob, new_id
 from qonverge.client.sampler import seed_from_environment
 from qonverge.wire.messages import Observable, Pub, Task, TaskResult
@@ -24,10 +24,10 @@ class EstimatorV2(BaseEstimatorV2):  # type: ignore[misc]  # qiskit ships no typ
     """
 
     def __init__(
-        self, connection: Connection | None = None, *, default_precision: float | None = None, seed: int | None = None
+        self, connection: Runner | None = None, *, default_precision: float | None = None, seed: int | None = None
     ) -> None:
         """Without arguments the job's environment says where to run, how precisely and with which seed."""
-        self._connection = connection or Connection.from_environment()
+        self._connection = connection or connect()
         self._shots = int(os.environ["QONVERGE_SHOTS"]) if os.environ.get("QONVERGE_SHOTS") else None
         environment = float(os.environ.get("QONVERGE_PRECISION") or 0.0)
         self._precision = environment if default_precision is None else default_precision

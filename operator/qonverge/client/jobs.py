@@ -12,7 +12,7 @@ from typing import Any
 from qiskit.primitives import BasePrimitiveJob, PrimitiveResult
 from qiskit.providers import JobStatus
 
-from qonverge.client.connection import Connection
+from qonverge.client.connect import Runner
 from qonverge.client.errors import BackendUnreachable
 from qonverge.wire.messages import Task, TaskResult
 
@@ -23,9 +23,7 @@ _CANCEL_SECONDS = 0.05
 class PrimitiveJob(BasePrimitiveJob[PrimitiveResult[Any], JobStatus]):  # type: ignore[misc]  # qiskit ships no types
     """A task on its way; ``result`` waits for it."""
 
-    def __init__(
-        self, connection: Connection, task: Task, convert: Callable[[TaskResult], PrimitiveResult[Any]]
-    ) -> None:
+    def __init__(self, connection: Runner, task: Task, convert: Callable[[TaskResult], PrimitiveResult[Any]]) -> None:
         """Send the task at once."""
         super().__init__(job_id=task.id)
         self._connection = connection

@@ -10,7 +10,7 @@ from qiskit.primitives import BaseSamplerV2, BitArray, DataBin, PrimitiveResult,
 from qiskit.primitives.containers.sampler_pub import SamplerPub, SamplerPubLike
 
 from qonverge.client.circuits import CircuitCache, flat_parameters
-from qonverge.client.connection import Connection
+from qonverge.client.connect import Runner, connect
 from qonverge.client.jobs import PrimitiveJob, new_id
 from qonverge.wire.messages import Pub, Task, TaskResult
 
@@ -21,10 +21,10 @@ class SamplerV2(BaseSamplerV2):  # type: ignore[misc]  # qiskit ships no types
     """Samples circuits; every pub may have parameters that broadcast and shots of its own."""
 
     def __init__(
-        self, connection: Connection | None = None, *, default_shots: int | None = None, seed: int | None = None
+        self, connection: Runner | None = None, *, default_shots: int | None = None, seed: int | None = None
     ) -> None:
         """Without arguments the job's environment says where to run, with how many shots and which seed."""
-        self._connection = connection or Connection.from_environment()
+        self._connection = connection or connect()
         self._shots = default_shots or int(os.environ.get("QONVERGE_SHOTS", _DEFAULT_SHOTS))
         self._seed = seed if seed is not None else seed_from_environment()
         self._circuits = CircuitCache()

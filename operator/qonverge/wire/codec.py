@@ -9,7 +9,7 @@ import numpy as np
 
 _ARRAY = 1
 # Arrays of anything else have no business in a task, and object arrays would be a way to run code.
-_DTYPES = frozenset(("<f8", "<i4", "<i8", "|u1"))
+_DTYPES = frozenset(("<f8", "<i4", "<i8", "<c16", "|u1"))
 
 
 def _pack_special(value: Any) -> Any:

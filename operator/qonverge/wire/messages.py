@@ -24,7 +24,7 @@ _IDENTITY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
 class Pub:
     """One primitive unified bloc: a circuit, parameter sets, and what is wanted of each.
 
-    With observables the answer is expectation values, else measured bits.
+    With observables the answer is expectation values, with ``statevector`` the final states, else measured bits.
     """
 
     circuit: str
@@ -39,6 +39,8 @@ class Pub:
     """K observables."""
     pairs: NDArray[np.int32] | None = None
     """Which (set, observable) pairs are wanted, shape (M, 2); None: all N x K."""
+    statevector: bool = False
+    """Whether the final state of every set is wanted."""
 
     @property
     def sets(self) -> int:
@@ -54,6 +56,7 @@ class Pub:
             "precision": self.precision,
             "observables": self.observables,
             "pairs": self.pairs,
+            "statevector": self.statevector,
         }
 
     @classmethod
@@ -74,6 +77,9 @@ class Pub:
         if precision is not None and (type(precision) not in (int, float) or not 0 < precision <= 1):
             raise InvalidTask(f"precision is {precision!r}; give a number above 0, at most 1")
         pairs = data.get("pairs")
+        statevector = bool(data.get("statevector"))
+        if statevector and (data.get("observables") or shots is not None or precision is not None):
+            raise InvalidTask("a statevector comes without shots, precision and observables: ask in two pubs")
         return cls(
             data["circuit"],
             parameters,
@@ -81,6 +87,7 @@ class Pub:
             precision,
             tuple(_observable(item) for item in data.get("observables") or ()),
             None if pairs is None else _pairs(pairs),
+            statevector,
         )
 
 
@@ -176,6 +183,8 @@ class PubResult:
     """Shape (M,) in the order of ``pairs``, or (N, K)."""
     standard_errors: NDArray[np.float64] | None = None
     """Same shape; 0 where the value is exact."""
+    statevectors: NDArray[np.complex128] | None = None
+    """Amplitudes of the final states, shape (N, 2^qubits); qubit 0 is the least significant bit of an index."""
     shots: int | None = None
     """Runs of each parameter set (of each measured group, for observables)."""
     method: str = ""
@@ -188,6 +197,7 @@ class PubResult:
             "registers": {name: (bits, array) for name, (bits, array) in self.registers.items()},
             "expectation_values": self.expectation_values,
             "standard_errors": self.standard_errors,
+            "statevectors": self.statevectors,
             "shots": self.shots,
             "method": self.method,
         }
@@ -200,6 +210,7 @@ class PubResult:
             {name: (bits, array) for name, (bits, array) in data["registers"].items()},
             data["expectation_values"],
             data["standard_errors"],
+            data.get("statevectors"),
             data["shots"],
             data["method"],
         )
@@ -291,6 +302,8 @@ class BackendInfo:
     running: int
     queue_limit: int
     draining: bool
+    target: Mapping[str, Any] | None = None
+    """The device that is simulated or driven, see ``backend.providers.Provider.target``; None: any gate anywhere."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the form that travels."""
@@ -299,5 +312,5 @@ class BackendInfo:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
         """Return what ``to_dict`` gave; fields of a newer server are passed over."""
-        known = {name: data[name] for name in cls.__slots__}
+        known = {name: data[name] for name in cls.__slots__ if name in data}
         return cls(**{**known, "methods": tuple(known["methods"]), "basis_gates": tuple(known["basis_gates"])})

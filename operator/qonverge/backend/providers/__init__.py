@@ -22,6 +22,12 @@ class Provider(Protocol):
     methods: tuple[str, ...]
     """Methods by the API's names."""
     basis_gates: tuple[str, ...]
+    target: dict[str, Any] | None
+    """What limits circuits on the device that is simulated or driven; None where any gate acts on any qubits.
+
+    ``{"num_qubits": n, "gates": [[name, [qubits], error or None, seconds or None], ...],
+    "qubits": [[t1 seconds or None, t2 seconds or None], ...]}``, one entry in gates for each place that a gate has.
+    """
 
     def prepare(self, circuit: QuantumCircuit) -> Any:
         """Translate the circuit into what the engine runs; the result is kept for later runs."""

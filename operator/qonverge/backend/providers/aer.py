@@ -63,6 +63,7 @@ class Aer:
         standard = get_standard_gate_name_mapping()
         self.basis_gates = tuple(sorted(standard.keys() & set(self._simulator.configuration().basis_gates)))
         self._gates = frozenset(self.basis_gates)
+        self.target: dict[str, Any] | None = None
 
     def prepare(self, circuit: QuantumCircuit) -> Prepared:
         """Translate gates that Aer lacks; those that a program defines itself stand for their definitions."""
@@ -86,6 +87,8 @@ class Aer:
         # Below this width starting threads costs more than they gain.
         threads = 1 if prepared.analysis.num_qubits < _WIDE_QUBITS else threads
         options = {"seed_simulator": seed, "max_parallel_threads": threads}
+        if pub.statevector:
+            return self._state(prepared.circuit, pub, options)
         if not pub.observables:
             return self._sample(prepared.circuit, pub, memory, options)
         if pub.shots is None and pub.precision is None:
@@ -110,10 +113,16 @@ class Aer:
                         f"the observable {label!r} does not fit a circuit of {analysis.num_qubits} qubits: give one of "
                         "I, X, Y, Z for each, qubit 0 last"
                     )
-        exact = pub.observables and pub.shots is None and pub.precision is None
+        exact = pub.statevector or (pub.observables and pub.shots is None and pub.precision is None)
         if exact and (analysis.measured_bits or analysis.mid_circuit or analysis.control_flow):
             raise InvalidTask(
-                "a circuit that measures, resets or branches has no exact expectation values: give shots or precision"
+                "a circuit that measures, resets or branches has no single final state and no exact expectation values: "
+                "give shots or precision"
+            )
+        if pub.statevector and pub.sets * analysis.statevector_bytes > self._limit // 4:
+            raise CircuitTooLarge(
+                f"{pub.sets} states of {analysis.num_qubits} qubits are too much for the {format_bytes(self._limit)} "
+                "here to hold and send: ask for fewer at a time, or for expectation values"
             )
         kept = pub.sets * (pub.shots or _DEFAULT_SHOTS) * -(-analysis.num_clbits // 8) if memory else 0
         # Aer's own form of a shot takes about a hundred bytes (measured), whatever its bits.
@@ -122,7 +131,7 @@ class Aer:
                 f"{pub.sets} parameter sets with {pub.shots} shots each are more than the "
                 f"{format_bytes(self._limit)} here can hold shot by shot: ask for fewer shots at a time, or for counts"
             )
-        if not pub.observables and not analysis.measured_bits:
+        if not pub.observables and not pub.statevector and not analysis.measured_bits:
             raise InvalidTask("the circuit measures nothing and no observables are given")
         power = {"Automatic": 0 if analysis.clifford else 1, "Statevector": 1, "DensityMatrix": 2}.get(config.method, 0)
         needed = 16 * (analysis.statevector_bytes // 16) ** power if power else 0
@@ -172,6 +181,13 @@ class Aer:
             for result in results
         )
         return PubResult(counts=counts, shots=shots, method=method)
+
+    def _state(self, circuit: QuantumCircuit, pub: Pub, options: dict[str, Any]) -> PubResult:
+        saved = circuit.copy()
+        saved.save_statevector(label="state")
+        results = self._execute(saved, dict(pub.parameters), options)
+        states = np.stack([np.asarray(result.data.state, dtype=np.complex128) for result in results])
+        return PubResult(statevectors=states, method=str(results[0].metadata.get("method", "")))
 
     def _estimate_exactly(self, circuit: QuantumCircuit, pub: Pub, options: dict[str, Any]) -> PubResult:
         out, method = _Output(pub), ""
