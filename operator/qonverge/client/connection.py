@@ -20,6 +20,8 @@ from qonverge.wire.messages import BackendInfo, Task, TaskResult
 
 _MSGPACK = "application/msgpack"
 _POLL_SECONDS = 20
+MOST_TASKS = 32
+"""Tasks of one client that are under way at the same time, each on a connection of its own."""
 # A backend pod that is replaced is back well within this.
 _PATIENCE_SECONDS = 120.0
 
@@ -42,7 +44,7 @@ class Connection:
         self._patience = patience
         self._clock = clock
         self._sleep = sleep
-        self._pool = urllib3.PoolManager(maxsize=4, retries=False)
+        self._pool = urllib3.PoolManager(maxsize=MOST_TASKS, retries=False)
         self._known: set[str] = set()
 
     @classmethod

@@ -12,7 +12,7 @@ from qiskit.primitives.containers.estimator_pub import EstimatorPub, EstimatorPu
 
 from qonverge.client.circuits import CircuitCache, flat_parameters
 from qonverge.client.connect import Runner, connect
-from qonverge.client.jobs import PrimitiveJob, new_id
+from qonverge.client.jobs import PrimitiveJob, Sender, new_id
 from qonverge.client.sampler import seed_from_environment
 from qonverge.wire.messages import Observable, Pub, Task, TaskResult
 
@@ -27,7 +27,7 @@ class EstimatorV2(BaseEstimatorV2):  # type: ignore[misc]  # qiskit ships no typ
         self, connection: Runner | None = None, *, default_precision: float | None = None, seed: int | None = None
     ) -> None:
         """Without arguments the job's environment says where to run, how precisely and with which seed."""
-        self._connection = connection or connect()
+        self._sender = Sender(connection or connect())
         self._shots = int(os.environ["QONVERGE_SHOTS"]) if os.environ.get("QONVERGE_SHOTS") else None
         environment = float(os.environ.get("QONVERGE_PRECISION") or 0.0)
         self._precision = environment if default_precision is None else default_precision
@@ -47,7 +47,7 @@ class EstimatorV2(BaseEstimatorV2):  # type: ignore[misc]  # qiskit ships no typ
             circuits[digest] = qpy
             sent.append(self._pub(digest, pub))
         task = Task(new_id(), tuple(sent), circuits, self._seed)
-        return PrimitiveJob(self._connection, task, lambda result: _convert(coerced, result))
+        return PrimitiveJob(self._sender.send(task), lambda result: _convert(coerced, result))
 
     def _pub(self, digest: str, pub: EstimatorPub) -> Pub:
         """Return the pub with each distinct observable once, and the pairs that broadcasting asks for."""

@@ -11,10 +11,10 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub, SamplerPubLike
 
 from qonverge.client.circuits import CircuitCache, flat_parameters
 from qonverge.client.connect import Runner, connect
-from qonverge.client.jobs import PrimitiveJob, new_id
+from qonverge.client.jobs import PrimitiveJob, Sender, new_id
 from qonverge.wire.messages import Pub, Task, TaskResult
 
-_DEFAULT_SHOTS = 1024
+DEFAULT_SHOTS = 1024
 
 
 class SamplerV2(BaseSamplerV2):  # type: ignore[misc]  # qiskit ships no types
@@ -24,8 +24,8 @@ class SamplerV2(BaseSamplerV2):  # type: ignore[misc]  # qiskit ships no types
         self, connection: Runner | None = None, *, default_shots: int | None = None, seed: int | None = None
     ) -> None:
         """Without arguments the job's environment says where to run, with how many shots and which seed."""
-        self._connection = connection or connect()
-        self._shots = default_shots or int(os.environ.get("QONVERGE_SHOTS", _DEFAULT_SHOTS))
+        self._sender = Sender(connection or connect())
+        self._shots = default_shots or int(os.environ.get("QONVERGE_SHOTS", DEFAULT_SHOTS))
         self._seed = seed if seed is not None else seed_from_environment()
         self._circuits = CircuitCache()
 
@@ -41,7 +41,7 @@ class SamplerV2(BaseSamplerV2):  # type: ignore[misc]  # qiskit ships no types
             circuits[digest] = qpy
             sent.append(Pub(digest, flat_parameters(pub.circuit, pub.parameter_values), shots=pub.shots))
         task = Task(new_id(), tuple(sent), circuits, self._seed, memory=True)
-        return PrimitiveJob(self._connection, task, lambda result: _convert(coerced, result))
+        return PrimitiveJob(self._sender.send(task), lambda result: _convert(coerced, result))
 
 
 def seed_from_environment() -> int | None:

@@ -181,7 +181,7 @@ def test_a_job_tells_how_it_stands(sampler: Any, bell: QuantumCircuit) -> None:
 def test_a_cancelled_job_ends_and_says_so(sampler: Any, endless: QuantumCircuit, backend: Any, kit: Any) -> None:
     job = sampler.run([endless])
     kit.until(lambda: backend.info()["running"] == 1, "the job runs")
-    assert job.running()
+    assert not job.in_final_state()
     job.cancel()
     with pytest.raises(ClientError, match="cancelled"):
         job.result()
@@ -226,7 +226,7 @@ def test_a_server_that_restarts_is_waited_for(kit: Any, bell: QuantumCircuit) ->
         sampler = SamplerV2(Connection(backend.url))
         assert sampler.run([bell], shots=10).result()[0].data.c.num_shots == 10
     waiting = sampler.run([bell], shots=20)
-    assert waiting.running()
+    assert not waiting.in_final_state()
     with kit.serving("--concurrency", "1", port=port, tokens=False):
         # The new server knows neither the task nor the circuit.
         assert waiting.result()[0].data.c.num_shots == 20

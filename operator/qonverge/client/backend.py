@@ -1,0 +1,221 @@
+"""A backend as Qiskit sees backends: with a target to transpile for, and ``run``."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from qiskit import QuantumCircuit
+from qiskit.circuit import Delay, Parameter
+from qiskit.circuit.controlflow import ForLoopOp, IfElseOp, SwitchCaseOp, WhileLoopOp
+from qiskit.circuit.library import get_standard_gate_name_mapping
+from qiskit.providers import BackendV2, JobStatus, JobV1, Options, QubitProperties
+from qiskit.result import Result
+from qiskit.result.models import ExperimentResult, ExperimentResultData
+from qiskit.transpiler import InstructionProperties, Target
+
+from qonverge.client.circuits import CircuitCache
+from qonverge.client.connect import Runner, connect
+from qonverge.client.jobs import Sender, SentTask, new_id
+from qonverge.client.sampler import DEFAULT_SHOTS, seed_from_environment
+from qonverge.wire.messages import BackendInfo, Pub, PubResult, Task, TaskResult
+
+_CONTROL_FLOW = {"if_else": IfElseOp, "for_loop": ForLoopOp, "while_loop": WhileLoopOp, "switch_case": SwitchCaseOp}
+
+
+class QonvergeBackend(BackendV2):  # type: ignore[misc]  # qiskit ships no types
+    """A quantum backend of Qonverge, for ``transpile`` and for programs that call ``backend.run``."""
+
+    def __init__(self, runner: Runner | None = None, *, name: str | None = None) -> None:
+        """Without a runner the environment says where to run, as for the primitives.
+
+        Raises:
+            ClientError: the backend does not answer, or refuses.
+        """
+        self._sender = Sender(runner or connect())
+        info = self._sender.runner.info()
+        super().__init__(name=name or "qonverge", description=f"{info.engine}, {info.method}", backend_version="1")
+        self._info = info
+        self._target = target_of(info)
+        self._circuits = CircuitCache()
+
+    @property
+    def target(self) -> Target:
+        """Gates with their places, errors and durations (seconds), as the backend tells them."""
+        return self._target
+
+    @property
+    def max_circuits(self) -> None:
+        """Circuits in one job: any number."""
+        return
+
+    @classmethod
+    def _default_options(cls) -> Options:
+        options = Options(shots=DEFAULT_SHOTS, memory=False, seed_simulator=None)
+        options.set_validator("shots", int)
+        options.set_validator("memory", bool)
+        return options
+
+    def run(self, run_input: QuantumCircuit | Sequence[QuantumCircuit], **options: Any) -> BackendJob:
+        """Start circuits as one task.
+
+        Args:
+            run_input: circuits whose parameters all have values.
+            **options: ``shots``, ``memory`` (every shot's bits, in order), ``seed_simulator``.
+
+        Raises:
+            ValueError: a circuit has free parameters or measures nothing.
+        """
+        for option in options.keys() - set(self.options):
+            warnings.warn(f"the option {option} is not one of this backend and has no effect", stacklevel=2)
+        circuits = [run_input] if isinstance(run_input, QuantumCircuit) else list(run_input)
+        chosen = {**vars(self.options), **options}
+        pubs, travelling = [], {}
+        for circuit in circuits:
+            if circuit.num_parameters:
+                raise ValueError(
+                    f"the circuit {circuit.name} has parameters without values, {_named(circuit.parameters)}: give "
+                    "them by assign_parameters(), or use SamplerV2, which takes values for each run"
+                )
+            if not circuit.num_clbits:
+                raise ValueError(f"the circuit {circuit.name} measures nothing: add measurements, as by measure_all()")
+            digest, qpy = self._circuits.travel(circuit)
+            travelling[digest] = qpy
+            pubs.append(Pub(digest, shots=int(chosen["shots"])))
+        seed = chosen["seed_simulator"]
+        task = Task(
+            new_id(), tuple(pubs), travelling, seed_from_environment() if seed is None else seed, bool(chosen["memory"])
+        )
+        return BackendJob(self, circuits, self._sender.send(task))
+
+
+class BackendJob(JobV1):  # type: ignore[misc]
+    """Circuits on their way."""
+
+    def __init__(self, backend: QonvergeBackend, circuits: Sequence[QuantumCircuit], sent: SentTask) -> None:
+        """Take a task that was sent."""
+        super().__init__(backend, sent.id)
+        self._circuits = circuits
+        self._sent = sent
+
+    def submit(self) -> None:
+        """Do nothing: a job is sent when it is made."""
+
+    def result(self, timeout: float | None = None) -> Result:
+        """Return the result, waiting for so many seconds.
+
+        Raises:
+            ClientError: saying why there is none.
+            TimeoutError: it is not there yet.
+        """
+        done: TaskResult = self._sent.result(timeout)
+        backend = self.backend()
+        return Result(
+            backend_name=backend.name,
+            backend_version=backend.backend_version,
+            job_id=self.job_id(),
+            success=True,
+            status="COMPLETED",
+            results=[_experiment(*pair, done.seed) for pair in zip(self._circuits, done.results, strict=True)],
+            engine=done.engine,
+            time_taken=done.run_seconds,
+        )
+
+    def status(self) -> JobStatus:
+        """Return how the task stands."""
+        return self._sent.status()
+
+    def cancel(self) -> None:
+        """End the task."""
+        self._sent.cancel()
+
+
+def target_of(info: BackendInfo) -> Target:
+    """Return what circuits may hold on this backend, with errors and durations where it has any."""
+    standard = get_standard_gate_name_mapping()
+    names = [name for name in info.basis_gates if name in standard]
+    device = info.target
+    if device is None:
+        target = Target(num_qubits=_qubits_that_fit(info))
+        for name in (*names, "measure", "reset", "delay"):
+            if name not in target.operation_names:
+                target.add_instruction(_operation(name), None, name=name)
+    else:
+        properties = [QubitProperties(t1=t1, t2=t2) for t1, t2 in device["qubits"]]
+        target = Target(num_qubits=device["num_qubits"], qubit_properties=properties)
+        places: dict[str, dict[tuple[int, ...], InstructionProperties]] = {}
+        for name, qubits, error, seconds in device["gates"]:
+            places.setdefault(name, {})[tuple(qubits)] = InstructionProperties(duration=seconds, error=error)
+        for name, of_gate in places.items():
+            target.add_instruction(_operation(name), of_gate, name=name)
+        for name in ("delay", "reset"):
+            if name not in places:
+                target.add_instruction(_operation(name), {(q,): None for q in range(device["num_qubits"])}, name=name)
+    for name in info.basis_gates:
+        if name in _CONTROL_FLOW:
+            target.add_instruction(_CONTROL_FLOW[name], name=name)
+    return target
+
+
+def _operation(name: str) -> Any:
+    """Return the instruction of this name; with a free duration, any will do."""
+    if name == "delay":
+        return Delay(Parameter("t"))
+    return get_standard_gate_name_mapping()[name]
+
+
+def _qubits_that_fit(info: BackendInfo) -> int | None:
+    """Return the widest circuit; None where memory does not bound it, as with stabilizers and matrix product states."""
+    if info.max_qubits is not None:
+        return info.max_qubits
+    power = {"Automatic": 1, "Statevector": 1, "DensityMatrix": 2}.get(info.method)
+    if power is None or info.memory_bytes is None:
+        return None
+    return int(math.log2(info.memory_bytes / 16)) // power
+
+
+def _experiment(circuit: QuantumCircuit, data: PubResult, seed: int | None) -> ExperimentResult:
+    """Return one circuit's result in the form of Qiskit's own simulators: outcomes as hexadecimal numbers."""
+    memory = None
+    if data.registers:
+        outcomes = _whole_outcomes(circuit, data)
+        memory = [hex(outcome) for outcome in outcomes]
+        counts: dict[str, int] = {}
+        for key in memory:
+            counts[key] = counts.get(key, 0) + 1
+    else:
+        counts = {hex(int(key.replace(" ", ""), 2)): count for key, count in data.counts[0].items()}
+    header = {
+        "name": circuit.name,
+        "memory_slots": circuit.num_clbits,
+        "creg_sizes": [[register.name, register.size] for register in circuit.cregs],
+        "n_qubits": circuit.num_qubits,
+        "metadata": circuit.metadata or {},
+    }
+    return ExperimentResult(
+        data.shots,
+        True,
+        ExperimentResultData(counts=counts, memory=memory),
+        status="DONE",
+        seed=seed,
+        header=header,
+        method=data.method,
+    )
+
+
+def _whole_outcomes(circuit: QuantumCircuit, data: PubResult) -> list[int]:
+    """Return every shot as one number, the first register in its lowest bits."""
+    columns = []
+    for register in circuit.cregs:
+        bits, raw = data.registers[register.name]
+        columns.append(np.unpackbits(raw[0], axis=-1)[:, ::-1][:, :bits])
+    joined = np.concatenate(columns, axis=-1)
+    packed = np.packbits(joined, axis=-1, bitorder="little")
+    return [int.from_bytes(row.tobytes(), "little") for row in packed]
+
+
+def _named(parameters: Any) -> str:
+    return ", ".join(sorted(parameter.name for parameter in parameters))
