@@ -20,7 +20,8 @@ from qiskit.transpiler import InstructionProperties, Target
 from qonverge.client.circuits import CircuitCache
 from qonverge.client.connect import Runner, connect
 from qonverge.client.jobs import Sender, SentTask, new_id
-from qonverge.client.sampler import DEFAULT_SHOTS, seed_from_environment
+from qonverge.client.sampler import DEFAULT_SHOTS
+from qonverge.client.seeds import seed_of_task
 from qonverge.wire.messages import BackendInfo, Pub, PubResult, Task, TaskResult
 
 _CONTROL_FLOW = {"if_else": IfElseOp, "for_loop": ForLoopOp, "while_loop": WhileLoopOp, "switch_case": SwitchCaseOp}
@@ -85,10 +86,8 @@ class QonvergeBackend(BackendV2):  # type: ignore[misc]  # qiskit ships no types
             digest, qpy = self._circuits.travel(circuit)
             travelling[digest] = qpy
             pubs.append(Pub(digest, shots=int(chosen["shots"])))
-        seed = chosen["seed_simulator"]
-        task = Task(
-            new_id(), tuple(pubs), travelling, seed_from_environment() if seed is None else seed, bool(chosen["memory"])
-        )
+        seed = seed_of_task(chosen["seed_simulator"])
+        task = Task(new_id(), tuple(pubs), travelling, seed, bool(chosen["memory"]))
         return BackendJob(self, circuits, self._sender.send(task))
 
 

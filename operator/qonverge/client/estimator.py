@@ -13,7 +13,7 @@ from qiskit.primitives.containers.estimator_pub import EstimatorPub, EstimatorPu
 from qonverge.client.circuits import CircuitCache, flat_parameters
 from qonverge.client.connect import Runner, connect
 from qonverge.client.jobs import PrimitiveJob, Sender, new_id
-from qonverge.client.sampler import seed_from_environment
+from qonverge.client.seeds import seed_of_task
 from qonverge.wire.messages import Observable, Pub, Task, TaskResult
 
 
@@ -24,7 +24,11 @@ class EstimatorV2(BaseEstimatorV2):  # type: ignore[misc]  # qiskit ships no typ
     """
 
     def __init__(
-        self, connection: Runner | None = None, *, default_precision: float | None = None, seed: int | None = None
+        self,
+        connection: Runner | None = None,
+        *,
+        default_precision: float | None = None,
+        seed: int | np.random.Generator | None = None,
     ) -> None:
         """Without arguments the job's environment says where to run, how precisely and with which seed."""
         self._sender = Sender(connection or connect())
@@ -33,8 +37,18 @@ class EstimatorV2(BaseEstimatorV2):  # type: ignore[misc]  # qiskit ships no typ
         self._precision = environment if default_precision is None else default_precision
         if default_precision is not None:
             self._shots = None
-        self._seed = seed if seed is not None else seed_from_environment()
+        self._seed = seed
         self._circuits = CircuitCache()
+
+    @property
+    def default_precision(self) -> float:
+        """Standard error wanted where a pub names none."""
+        return self._precision
+
+    @property
+    def seed(self) -> int | np.random.Generator | None:
+        """Seed of each task, or what draws them."""
+        return self._seed
 
     def run(self, pubs: Iterable[EstimatorPubLike], *, precision: float | None = None) -> PrimitiveJob:
         """Start the pubs as one task."""
@@ -46,7 +60,7 @@ class EstimatorV2(BaseEstimatorV2):  # type: ignore[misc]  # qiskit ships no typ
             digest, qpy = self._circuits.travel(pub.circuit)
             circuits[digest] = qpy
             sent.append(self._pub(digest, pub))
-        task = Task(new_id(), tuple(sent), circuits, self._seed)
+        task = Task(new_id(), tuple(sent), circuits, seed_of_task(self._seed))
         return PrimitiveJob(self._sender.send(task), lambda result: _convert(coerced, result))
 
     def _pub(self, digest: str, pub: EstimatorPub) -> Pub:
