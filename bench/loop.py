@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -115,11 +116,10 @@ def _qaoa_circuit(qubits: int, layers: int) -> QuantumCircuit:
     return circuit
 
 
-def _compare(name: str, remote: Callable[[], None], local: Callable[[], None], rounds: int) -> Row:
-    remote(), local()  # both warm
-    pairs = []
-    for _ in range(rounds):
-        pairs.append((_seconds(remote), _seconds(local)))
+def _compare(name: str, remote: Callable[[], object], local: Callable[[], object], rounds: int) -> Row:
+    remote()
+    local()  # both are warm now
+    pairs = [(_seconds(remote), _seconds(local)) for _ in range(rounds)]
     ratios = [ours / theirs for ours, theirs in pairs]
     return Row(
         name,
@@ -132,13 +132,13 @@ def _compare(name: str, remote: Callable[[], None], local: Callable[[], None], r
     )
 
 
-def _seconds(call: Callable[[], None]) -> float:
+def _seconds(call: Callable[[], object]) -> float:
     start = time.perf_counter()
     call()
     return time.perf_counter() - start
 
 
-def _at_once(programs: list[Callable[[], None]]) -> None:
+def _at_once(programs: list[Callable[[], object]]) -> None:
     threads = [threading.Thread(target=program) for program in programs]
     for thread in threads:
         thread.start()
@@ -146,48 +146,51 @@ def _at_once(programs: list[Callable[[], None]]) -> None:
         thread.join()
 
 
+def _four_programs(url: str, theirs: tuple[Any, Any], rounds: int) -> Row:
+    """Half of the programs call an estimator, half a sampler; each has primitives and connections of its own."""
+    loops: list[Loop] = [vqe, qaoa] * 2
+    programs: list[Callable[[], object]] = [
+        partial(loop, EstimatorV2(connect(url)), SamplerV2(connect(url))) for loop in loops
+    ]
+
+    def in_process() -> None:
+        for loop in loops:
+            loop(*theirs)
+
+    return _compare("four_programs", partial(_at_once, programs), in_process, rounds)
+
+
+def _wide(url: str, rounds: int) -> Row:
+    sampler, simulator = SamplerV2(connect(url), seed=1), AerSimulator(seed_simulator=1)
+    circuit = layered_circuit(20, 3)
+    return _compare(
+        "wide",
+        lambda: sampler.run([circuit], shots=1024).result(),
+        lambda: simulator.run(circuit, shots=1024, memory=True).result(),
+        rounds * 2,
+    )
+
+
 def run(rounds: int = 5, only: str | None = None) -> list[Row]:
     """Measure every row, or the named one."""
+    loops: dict[str, Loop] = {
+        "vqe": vqe,
+        "qaoa": qaoa,
+        "sweep_estimator": sweep_estimator,
+        "sweep_sampler": sweep_sampler,
+    }
     rows = []
     with running_server("--concurrency", "2") as server:
         runner = connect(server.url)
         ours = EstimatorV2(runner, seed=1), SamplerV2(runner, seed=1)
         theirs = AerEstimator(), AerSampler(seed=1)
-        loops: dict[str, Loop] = {
-            "vqe": vqe,
-            "qaoa": qaoa,
-            "sweep_estimator": sweep_estimator,
-            "sweep_sampler": sweep_sampler,
-        }
         for name, loop in loops.items():
             if only in (None, name):
-                rows.append(_compare(name, lambda loop=loop: loop(*ours), lambda loop=loop: loop(*theirs), rounds))
+                rows.append(_compare(name, partial(loop, *ours), partial(loop, *theirs), rounds))
         if only in (None, "four_programs"):
-            # Half are loops of an estimator, half of a sampler; each program has primitives of its own.
-            programs: list[Loop] = [vqe, qaoa] * 2
-            apart = [(EstimatorV2(connect(server.url)), SamplerV2(connect(server.url))) for _ in programs]
-            rows.append(
-                _compare(
-                    "four_programs",
-                    lambda: _at_once(
-                        [lambda loop=loop, mine=mine: loop(*mine) for loop, mine in zip(programs, apart, strict=True)]
-                    ),
-                    lambda: [loop(*theirs) for loop in programs] and None,
-                    rounds,
-                )
-            )
-    if only in (None, "wide"):
-        with running_server("--concurrency", "2") as server:
-            sampler, simulator = SamplerV2(connect(server.url), seed=1), AerSimulator(seed_simulator=1)
-            circuit = layered_circuit(20, 3)
-            rows.append(
-                _compare(
-                    "wide",
-                    lambda: sampler.run([circuit], shots=1024).result() and None,
-                    lambda: simulator.run(circuit, shots=1024, memory=True).result() and None,
-                    rounds * 2,
-                )
-            )
+            rows.append(_four_programs(server.url, theirs, rounds))
+        if only in (None, "wide"):
+            rows.append(_wide(server.url, rounds))
     return rows
 
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 from qiskit.primitives import BaseEstimatorV2, DataBin, PrimitiveResult, PubResult
 from qiskit.primitives.containers.estimator_pub import EstimatorPub, EstimatorPubLike
+from qiskit.quantum_info import SparseObservable, SparsePauliOp
 
 from qonverge.client.circuits import CircuitCache, flat_parameters
 from qonverge.client.connect import Runner, connect
 from qonverge.client.jobs import PrimitiveJob, Sender, new_id
 from qonverge.client.seeds import seed_of_task
 from qonverge.wire.messages import Observable, Pub, Task, TaskResult
+
+_PROJECTORS = frozenset("01+-rl")
 
 
 class EstimatorV2(BaseEstimatorV2):  # type: ignore[misc]  # qiskit ships no types
@@ -66,17 +69,29 @@ class EstimatorV2(BaseEstimatorV2):  # type: ignore[misc]  # qiskit ships no typ
     def _pub(self, digest: str, pub: EstimatorPub) -> Pub:
         """Return the pub with each distinct observable once, and the pairs that broadcasting asks for."""
         parameters = flat_parameters(pub.circuit, pub.parameter_values)
+        exact = not pub.precision
+        shots = self._shots if exact else None
+        precision = None if exact else pub.precision
+        if not pub.shape:
+            # What an optimiser asks for, turn after turn.
+            return Pub(digest, parameters, shots, precision, (_paulis(pub.observables[()]),))
         sets = np.broadcast_to(np.arange(pub.parameter_values.size).reshape(pub.parameter_values.shape), pub.shape)
         distinct: dict[Observable, int] = {}
         indices = np.empty(pub.observables.shape, dtype=np.int32)
         for place in np.ndindex(pub.observables.shape):
-            observable = tuple((str(label), float(np.real(c))) for label, c in pub.observables[place].items())
+            observable = _paulis(pub.observables[place])
             indices[place] = distinct.setdefault(observable, len(distinct))
         wanted = np.broadcast_to(indices, pub.shape)
         pairs = np.stack([sets.ravel(), wanted.ravel()], axis=-1).astype(np.int32)
-        exact = not pub.precision
-        shots = self._shots if exact else None
-        return Pub(digest, parameters, shots, None if exact else pub.precision, tuple(distinct), pairs)
+        return Pub(digest, parameters, shots, precision, tuple(distinct), pairs)
+
+
+def _paulis(observable: Mapping[str, float]) -> Observable:
+    """Return the observable as a sum of Pauli terms; Qiskit's projectors (0, 1, +, -, r, l) are expanded."""
+    if not any(_PROJECTORS.intersection(label) for label in observable):
+        return tuple((label, float(coefficient.real)) for label, coefficient in observable.items())
+    terms = SparsePauliOp.from_sparse_observable(SparseObservable.from_list(list(observable.items())).as_paulis())
+    return tuple((label, float(coefficient.real)) for label, coefficient in terms.simplify().to_list())
 
 
 def _convert(pubs: list[EstimatorPub], result: TaskResult) -> PrimitiveResult[Any]:
