@@ -1,19 +1,23 @@
-"""One kept-open HTTP connection to a backend server."""
+"""Kept-open HTTP connections to a backend's servers."""
 
 from __future__ import annotations
 
 import os
+import random
 import secrets
+import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import urllib3
 
 from qonverge.client.errors import BackendUnreachable, NotConfigured, TaskFailed
+from qonverge.client.pods import Pods
+from qonverge.client.tokens import read_token
 from qonverge.wire.codec import pack, unpack
 from qonverge.wire.errors import Cancelled, Draining, NotFound, UnknownCircuit, WireError
 from qonverge.wire.messages import BackendInfo, Task, TaskResult
@@ -22,6 +26,8 @@ _MSGPACK = "application/msgpack"
 _POLL_SECONDS = 20
 MOST_TASKS = 32
 """Tasks of one client that are under way at the same time, each on a connection of its own."""
+# Pods that are asked how busy they are before one is chosen; of more, some are drawn.
+_MOST_LOOKED_AT = 8
 # A backend pod that is replaced is back well within this.
 _PATIENCE_SECONDS = 120.0
 
@@ -37,15 +43,28 @@ class Connection:
         patience: float = _PATIENCE_SECONDS,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
+        resolve: Callable[[str, int], list[str]] | None = None,
     ) -> None:
-        """``token`` is asked before each request, since tokens are renewed; ``patience`` is in seconds."""
+        """Connect when first used.
+
+        Args:
+            url: of one server, or with a name that leads to all pods of a backend, as a headless Service's does.
+            token: is asked before each request, since tokens are renewed.
+            patience: seconds for which a backend that does not answer is tried again.
+            clock: seconds, of which only differences count.
+            sleep: waits for so many seconds.
+            resolve: returns the addresses of a host and port, as numbers.
+        """
         self._url = url.rstrip("/")
         self._token = token
         self._patience = patience
         self._clock = clock
         self._sleep = sleep
         self._pool = urllib3.PoolManager(maxsize=MOST_TASKS, retries=False)
-        self._known: set[str] = set()
+        self._resolve = resolve or _addresses
+        self._pods = Pods()
+        self._places: dict[str, str] = {}
+        self._known: set[tuple[str, str]] = set()
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Connection:
@@ -74,26 +93,24 @@ class Connection:
         """
         deadline = self._clock() + self._patience
         delay = 0.05
-        circuits = task.circuits
-        known = {digest for digest in circuits if digest in self._known}
-        attempt = replace(task, circuits={d: q for d, q in circuits.items() if d not in known})
+        identity, whole = task.id, False
         while True:
             if cancelled is not None and cancelled.is_set():
                 raise TaskFailed(Cancelled("the task was cancelled"))
             try:
-                result = self._once(attempt, cancelled)
+                result = self._send(replace(task, id=identity), cancelled, whole=whole)
                 if result.error is not None:
                     raise result.error
             except UnknownCircuit:
-                if attempt.circuits.keys() == circuits.keys():
+                if whole:
                     raise BackendUnreachable("the backend does not keep the circuits that it is sent") from None
-                attempt = task
+                whole = True
                 continue
             except WireError as error:
                 if not error.retryable or self._clock() + delay > deadline:
                     raise TaskFailed(error) from None
                 # The server keeps the failed task under its id; a new id is a new attempt.
-                attempt = replace(task, id=f"{task.id[:200]}.{secrets.token_hex(4)}")
+                identity = f"{task.id[:200]}.{secrets.token_hex(4)}"
                 if isinstance(error, Draining):
                     # The next connection goes to another pod.
                     self._pool.clear()
@@ -102,9 +119,8 @@ class Connection:
                     raise BackendUnreachable(
                         f"the backend at {self._url} has not answered for {self._patience:g} s: {error}"
                     ) from None
-                attempt = task
+                identity = task.id
             else:
-                self._known.update(circuits)
                 return result
             self._sleep(delay)
             delay = min(2.0, delay * 2)
@@ -116,7 +132,7 @@ class Connection:
             BackendUnreachable: nobody took the request.
         """
         try:
-            url = f"{self._url}/v1/tasks/{identity}"
+            url = f"{self._places.get(identity, self._url)}/v1/tasks/{identity}"
             return self._pool.request("DELETE", url, headers=self._headers(), timeout=10).status < 400
         except urllib3.exceptions.HTTPError as error:
             raise BackendUnreachable(f"the backend at {self._url} does not answer: {error}") from None
@@ -136,8 +152,45 @@ class Connection:
             raise TaskFailed(WireError.from_dict(answer["error"]))
         return BackendInfo.from_dict(answer)
 
-    def _once(self, task: Task, cancelled: threading.Event | None) -> TaskResult:
-        url = f"{self._url}/v1/tasks"
+    def _send(self, task: Task, cancelled: threading.Event | None, *, whole: bool) -> TaskResult:
+        """Send a task to the pod with the least to do, with the circuits that it lacks, or ``whole``."""
+        if self._pods.stale(self._clock()):
+            self._pods.see(self._look())
+        place = self._pods.take() or self._url
+        missing = {d: qpy for d, qpy in task.circuits.items() if whole or (place, d) not in self._known}
+        queue_seconds, lost = 0.0, False
+        self._places[task.id] = place
+        try:
+            result = self._once(place, replace(task, circuits=missing), cancelled)
+            queue_seconds, lost = result.queue_seconds, isinstance(result.error, Draining)
+        except (urllib3.exceptions.HTTPError, Draining):
+            lost = True
+            raise
+        finally:
+            del self._places[task.id]
+            self._pods.done(place, queue_seconds=queue_seconds, lost=lost)
+        self._known.update((place, digest) for digest in task.circuits)
+        return result
+
+    def _look(self) -> Iterator[tuple[str, int, int]]:
+        """Yield each pod that answers: its URL, its workers and the tasks that it has."""
+        url = urlsplit(self._url)
+        # A certificate is for the name, so that a backend behind TLS is one place.
+        addresses = self._resolve(url.hostname or "", url.port or 80) if url.scheme == "http" else []
+        if len(addresses) < 2:
+            yield self._url, 1, 0
+            return
+        for address in random.sample(addresses, min(len(addresses), _MOST_LOOKED_AT)):
+            place = f"http://{f'[{address}]' if ':' in address else address}:{url.port or 80}{url.path}"
+            try:
+                answer = _read(self._pool.request("GET", f"{place}/v1/backend", headers=self._headers(), timeout=2))
+            except urllib3.exceptions.HTTPError:
+                continue
+            if "error" not in answer and not answer["draining"]:
+                yield place, answer["workers"], answer["queued"] + answer["running"]
+
+    def _once(self, place: str, task: Task, cancelled: threading.Event | None) -> TaskResult:
+        url = f"{place}/v1/tasks"
         response = self._pool.request(
             "POST",
             f"{url}?wait={_POLL_SECONDS}",
@@ -191,13 +244,9 @@ def _read(response: urllib3.BaseHTTPResponse) -> dict[str, Any]:
     return answer
 
 
-def read_token(environment: Mapping[str, str]) -> str | None:
-    """Return the job's token: from the file that is renewed under the program, or from the environment."""
-    if path := environment.get("QONVERGE_TOKEN_FILE"):
-        try:
-            return Path(path).read_text().strip()
-        except OSError as error:
-            raise NotConfigured(
-                f"the token cannot be read from QONVERGE_TOKEN_FILE, {path}: {error.strerror}"
-            ) from None
-    return environment.get("QONVERGE_TOKEN")
+def _addresses(host: str, port: int) -> list[str]:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError:
+        return []
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))

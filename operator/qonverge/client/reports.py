@@ -10,12 +10,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import urllib3
-
-from qonverge.client.connection import read_token
 from qonverge.client.errors import BackendUnreachable
+from qonverge.client.tokens import read_token
+
+if TYPE_CHECKING:
+    import urllib3
 
 _INTERVAL_SECONDS = 0.5
 _PATIENCE_SECONDS = 150.0
@@ -37,7 +38,7 @@ class Reporter:
         self._token = token
         self._interval = interval
         self._patience = patience
-        self._pool = urllib3.PoolManager(maxsize=1, retries=False)
+        self._pool: urllib3.PoolManager | None = None
         self._pending: dict[str, Any] = {}
         self._lock = threading.Condition()
         self._sender: threading.Thread | None = None
@@ -71,6 +72,11 @@ class Reporter:
         Raises:
             BackendUnreachable: it could not be delivered for too long.
         """
+        # Most programs' import of the client is no reason to load it.
+        import urllib3
+
+        if self._pool is None:
+            self._pool = urllib3.PoolManager(maxsize=1, retries=False)
         deadline = time.monotonic() + self._patience
         delay = 0.1
         while True:

@@ -130,7 +130,7 @@ def deployment(backend: QuantumBackend, settings: Settings, public_key: bytes) -
 
 
 def service(backend: QuantumBackend) -> dict[str, Any]:
-    """Return the Service in front of the backend's pods."""
+    """Return the Service that names the backend's pods; it is headless, since clients choose the pod with least to do."""
     return {
         "apiVersion": "v1",
         "kind": "Service",
@@ -141,6 +141,7 @@ def service(backend: QuantumBackend) -> dict[str, Any]:
             "ownerReferences": _owner(backend),
         },
         "spec": {
+            "clusterIP": "None",
             "selector": backend_labels(backend),
             "ports": [{"name": PORT_NAME, "port": PORT, "targetPort": PORT_NAME, "protocol": "TCP"}],
         },

@@ -51,12 +51,13 @@ class Backend:
     process: subprocess.Popen[str]
     port: int
     signer: Signer
+    host: str = "127.0.0.1"
     lines: list[str] = field(default_factory=list)
     pool: urllib3.PoolManager = field(default_factory=lambda: urllib3.PoolManager(retries=False, maxsize=16))
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     def token(self, subject: str = "chem/job", *, audience: str = AUDIENCE, ttl: float = 3600.0) -> str:
         return self.signer.sign(audience=audience, subject=subject, now=time.time(), ttl=ttl)
@@ -118,15 +119,15 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def serving(*options: str, port: int | None = None, tokens: bool = True) -> Iterator[Backend]:
+def serving(*options: str, port: int | None = None, tokens: bool = True, host: str = "127.0.0.1") -> Iterator[Backend]:
     """Run a server until the end of the block; ends it and sees that nothing of it is left."""
     private = generate_private_key()
     port = port or free_port()
     guarded = ("--audience", AUDIENCE, "--public-key", public_key(private).decode()) if tokens else ()
-    command = [sys.executable, "-m", "qonverge.backend", "--listen", f"127.0.0.1:{port}", *guarded, *options]
+    command = [sys.executable, "-m", "qonverge.backend", "--listen", f"{host}:{port}", *guarded, *options]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("QONVERGE_")}
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
-    backend = Backend(process, port, Signer(private))
+    backend = Backend(process, port, Signer(private), host)
 
     def collect() -> None:
         assert process.stderr is not None
