@@ -93,7 +93,8 @@ def test_what_kubectl_prints_tells_how_things_stand(workspace: Workspace, shared
 
 def test_a_circuit_that_fits_nowhere_is_refused_with_the_numbers(workspace: Workspace, shared: Workspace) -> None:
     before = restarts(shared.backend_pods())
-    wide = layered(40, 1)
+    # Layers enough to entangle more than a matrix product state holds.
+    wide = layered(40, 12)
     workspace.apply(circuit("wide", wide))
     status = workspace.ended("wide")
     assert (status["state"], status["reason"]) == ("Failed", "Unschedulable")
@@ -104,9 +105,9 @@ def test_a_circuit_that_fits_nowhere_is_refused_with_the_numbers(workspace: Work
         from qiskit import QuantumCircuit
         from qonverge.client import SamplerV2
         circuit = QuantumCircuit(40)
-        for qubit in range(40):
-            circuit.rx(0.3, qubit)
-            circuit.cx(qubit, (qubit + 1) % 40)
+        for step in range(40 * 12):
+            circuit.rx(0.3, step % 40)
+            circuit.cx(step % 40, (step + 1) % 40)
         circuit.measure_all()
         SamplerV2().run([circuit]).result()
     """

@@ -28,8 +28,10 @@ def test_a_bell_pair_completes_with_one_write(served: Lab) -> None:
 
 
 def test_bad_programs_fail_with_their_place(served: Lab) -> None:
+    entangled = "".join(f"cx q[{n}], q[{39 - n}];" for n in range(20))
     served.apply(
-        job("bad", HEADER + "qubit q\nh q;"), job("wide", HEADER + "qubit[40] q; bit c; ry(1) q; c = measure q[0];")
+        job("bad", HEADER + "qubit q\nh q;"),
+        job("wide", HEADER + f"qubit[40] q; bit c; ry(1) q; {entangled} c = measure q[0];"),
     )
     bad = served.ended("bad")
     assert (bad["reason"], bad["message"]) == ("InvalidProgram", "line 4, column 1: unexpected 'h'; expected ';'")

@@ -161,7 +161,10 @@ def _gate(item: Mapping[str, Any], where: str, num_qubits: int) -> GateNoise:
 def _uniform(rates: Mapping[str, float]) -> Noise:
     """Return uniform noise; the API has checked the ranges, which other callers are told of here."""
     known = {
-        **{"oneQubit": 0.75, "twoQubit": 0.9375, "readout": 1, "reset": 1},
+        "oneQubit": 0.75,
+        "twoQubit": 0.9375,
+        "readout": 1,
+        "reset": 1,
         **dict.fromkeys(("t1", "t2", "oneQubitDuration", "twoQubitDuration"), math.inf),
     }
     if unknown := sorted(rates.keys() - known.keys()):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -15,6 +16,15 @@ if TYPE_CHECKING:
 
 # Clifford gates that a stabilizer simulation takes as they are.
 _CLIFFORD = frozenset(["id", "x", "y", "z", "h", "s", "sdg", "sx", "sxdg", "cx", "cy", "cz", "swap", "ecr", "pauli"])
+# Gates on two qubits that are sums of two products of gates on one.
+_SCHMIDT_RANK_2 = frozenset(
+    [
+        *("cx", "cy", "cz", "ch", "cs", "csdg", "csx", "cp", "crx", "cry", "crz", "cu", "cu1", "cu3"),
+        *("rxx", "ryy", "rzz", "rzx", "ecr"),
+    ]
+)
+# Beyond it a single step of a matrix product state takes minutes, whatever the memory.
+_MOST_BOND_BITS = 9
 _ANGLE_TOLERANCE = 1e-12
 # Qiskit's classes that say nothing of what an operation does.
 _UNNAMED = frozenset(["Instruction", "Gate", "ControlledGate", "AnnotatedOperation"])
@@ -52,6 +62,9 @@ class Analysis:
     """Whether a qubit is used again after it was measured, or is reset."""
     control_flow: bool
     """Whether it has if, while, for or switch."""
+    bond_bits: int
+    """Bound on the entanglement: with the qubits in a line, the state across any cut has a Schmidt rank of at most
+    ``2**bond_bits``, the bond dimension that a matrix product state needs."""
     operations: tuple[tuple[str, int], ...]
     """How often each operation occurs, by name; those inside control flow count once."""
 
@@ -59,6 +72,14 @@ class Analysis:
     def statevector_bytes(self) -> int:
         """Memory of the full state in double precision, bytes: ``16 * 2**num_qubits``."""
         return 16 << self.num_qubits
+
+    @property
+    def compact_bytes(self) -> int | None:
+        """Memory of a matrix product state, bytes; None where its bond dimension may be beyond what runs in time.
+
+        Each site has two matrices of at most ``2**bond_bits`` rows and columns; a step holds about three copies.
+        """
+        return 3 * self.num_qubits * (32 << 2 * self.bond_bits) if self.bond_bits <= _MOST_BOND_BITS else None
 
     def to_dict(self) -> dict[str, Any]:
         """Return a form that JSON and msgpack carry."""
@@ -89,8 +110,33 @@ def analyse(circuit: QuantumCircuit) -> Analysis:
         parameters=tuple(sorted(parameter.name for parameter in circuit.parameters)),
         mid_circuit=_is_mid_circuit(circuit.data, set(), again=False),
         control_flow=any(_blocks(item.operation) for item in circuit.data),
+        bond_bits=_bond_bits(circuit),
         operations=tuple(sorted(counts.items())),
     )
+
+
+def _bond_bits(circuit: QuantumCircuit) -> int:
+    """Return the bound of ``Analysis.bond_bits``.
+
+    A gate across a cut multiplies the Schmidt rank by at most its operator Schmidt rank: 2 for controlled gates and
+    rotations about two axes, else at most 4 for each qubit of its smaller side (Vidal, PRL 91, 147902, 2003).
+    """
+    n: int = circuit.num_qubits
+    if any(_blocks(item.operation) for item in circuit.data):
+        return n // 2  # how often a loop runs is not known
+    # Differences from one cut to the next; the cut k is left of qubit k.
+    steps = [0] * (n + 1)
+    index = {qubit: place for place, qubit in enumerate(circuit.qubits)}
+    for item in circuit.data:
+        if len(item.qubits) < 2 or item.operation.name in _STRUCTURE:
+            continue
+        places = [index[qubit] for qubit in item.qubits]
+        bits = 1 if item.operation.name in _SCHMIDT_RANK_2 else 2 * (len(places) // 2)
+        steps[min(places) + 1] += bits
+        steps[max(places) + 1] -= bits
+    crossing = list(itertools.accumulate(steps))[1:n]
+    bounds = [min(bits, cut, n - cut) for cut, bits in enumerate(crossing, start=1)]
+    return max(bounds, default=0)
 
 
 def is_library(operation: Operation) -> bool:

@@ -130,7 +130,7 @@ def deployment(backend: QuantumBackend, settings: Settings, public_key: bytes) -
 
 
 def service(backend: QuantumBackend) -> dict[str, Any]:
-    """Return the Service that names the backend's pods; it is headless, since clients choose the pod with least to do."""
+    """Return the Service that names the backend's pods: headless, since clients choose the one with least to do."""
     return {
         "apiVersion": "v1",
         "kind": "Service",

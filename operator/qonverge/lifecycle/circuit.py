@@ -32,7 +32,7 @@ def needs(job: HybridJob, circuit: CheckedCircuit) -> Needs:
     """Return what the job's circuit asks of a backend."""
     analysis = circuit.analysis
     shots = job.spec.shots or (0 if circuit.observables else DEFAULT_SHOTS)
-    return Needs(analysis.num_qubits, shots, analysis.clifford, analysis.statevector_bytes)
+    return Needs(analysis.num_qubits, shots, analysis.clifford, analysis.statevector_bytes, analysis.compact_bytes)
 
 
 def waiting(job: HybridJob, created: float, wanted: Needs | None) -> Job:

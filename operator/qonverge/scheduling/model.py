@@ -17,6 +17,8 @@ class Needs:
     clifford: bool
     statevector_bytes: int
     """Memory of the full state, bytes: 16 * 2**num_qubits."""
+    compact_bytes: int | None = None
+    """Memory of a matrix product state, bytes; None where it may entangle too much for one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,9 +92,14 @@ def _too_small(name: str, needs: Needs, backend: Backend) -> str | None:
     if backend.max_shots is not None and needs.shots > backend.max_shots:
         return f"{name} takes {backend.max_shots} shots and the job asks for {needs.shots}"
     power = _FULL_STATE.get(backend.method)
-    # Aer's automatic choice runs a Clifford circuit as a stabilizer state, which needs no full state.
-    if power is None or (backend.method == "Automatic" and needs.clifford) or backend.memory_bytes is None:
+    if power is None or backend.memory_bytes is None:
         return None
+    if backend.method == "Automatic":
+        # The engine runs a Clifford circuit as a stabilizer state, and one that entangles little as a product of
+        # matrices, which need no full state.
+        compact = 0 if needs.clifford else needs.compact_bytes
+        if compact is not None and compact <= backend.memory_bytes:
+            return None
     needed = 16 * (needs.statevector_bytes // 16) ** power
     if needed > backend.memory_bytes:
         kind = "density matrix" if power == 2 else "statevector"

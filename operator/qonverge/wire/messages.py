@@ -189,6 +189,8 @@ class PubResult:
     """Runs of each parameter set (of each measured group, for observables)."""
     method: str = ""
     """Simulation method that the engine used."""
+    reason: str = ""
+    """Why that method."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the form that travels."""
@@ -200,6 +202,7 @@ class PubResult:
             "statevectors": self.statevectors,
             "shots": self.shots,
             "method": self.method,
+            "reason": self.reason,
         }
 
     @classmethod
@@ -213,6 +216,7 @@ class PubResult:
             data.get("statevectors"),
             data["shots"],
             data["method"],
+            data.get("reason", ""),
         )
 
 

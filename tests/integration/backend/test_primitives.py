@@ -156,12 +156,11 @@ def test_a_circuit_may_change_between_runs(estimator: Any) -> None:
 def test_what_the_server_refuses_is_a_sentence(sampler: Any, estimator: Any) -> None:
     wide = QuantumCircuit(40, 1)
     wide.rx(0.3, range(40))
+    for qubit in range(20):
+        wide.cx(qubit, 39 - qubit)
     wide.measure(0, 0)
     with pytest.raises(ClientError, match="40 qubits"):
         sampler.run([wide]).result()
-    nothing = QuantumCircuit(1, 1)
-    with pytest.raises(ClientError, match="measures nothing"):
-        sampler.run([nothing]).result()
     angle = Parameter("t")
     free = QuantumCircuit(1)
     free.ry(angle, 0)

@@ -252,7 +252,7 @@ def test_tasks_belong_to_who_sent_them(backend: Any, kit: Any, bell: QuantumCirc
 
 
 def test_a_circuit_that_cannot_fit_is_refused_with_the_numbers(backend: Any) -> None:
-    rotations = "".join(f"rx(0.3) q[{qubit}];" for qubit in range(40))
+    rotations = "".join(f"rx(0.3) q[{qubit}]; cx q[{qubit}], q[{39 - qubit}];" for qubit in range(20))
     text = HEADER + f"qubit[40] q; bit[40] c; {rotations} c = measure q;"
     answer = backend.send_json({"pubs": [{"openqasm": text}]})
     error = answer.error

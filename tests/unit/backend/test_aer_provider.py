@@ -124,15 +124,23 @@ def test_sampled_values_of_a_circuit_with_bits_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("method", ["Automatic", "Statevector", "DensityMatrix", "MatrixProductState"])
-@pytest.mark.parametrize("cut", ["measure", "reset"])
-def test_values_known_by_sampling_only_are_not_called_exact(method: str, cut: str) -> None:
+def test_values_after_a_reset_are_the_average_over_its_outcomes(method: str) -> None:
+    circuit = QuantumCircuit(2)
+    circuit.ry(1.1, 0)
+    circuit.cx(0, 1)
+    circuit.reset(0)
+    circuit.ry(0.3, 1)
+    answer = run(aer(method), circuit, observables=((("ZI", 1.0),), (("IZ", 1.0),)))
+    assert answer.expectation_values == pytest.approx(np.array([[math.cos(1.1) * math.cos(0.3), 1.0]]))
+    assert (answer.method, answer.reason) == ("density_matrix", "a reset leaves a mixed state")
+
+
+@pytest.mark.parametrize("method", ["Automatic", "Statevector", "DensityMatrix", "MatrixProductState"])
+def test_values_known_by_sampling_only_are_not_called_exact(method: str) -> None:
     circuit = QuantumCircuit(2, 1)
     circuit.ry(1.1, 0)
     circuit.cx(0, 1)
-    if cut == "measure":
-        circuit.measure(0, 0)
-    else:
-        circuit.reset(0)
+    circuit.measure(0, 0)
     circuit.ry(0.3, 1)
     observables = ((("ZI", 1.0),),)
     with pytest.raises(InvalidTask, match="no exact expectation values: give shots or precision"):
@@ -218,6 +226,9 @@ def measured(qubits: int, *, clifford: bool = False) -> QuantumCircuit:
     circuit.h(0)
     if not clifford:
         circuit.rx(0.3, range(qubits))
+        # So entangled that only the whole state will do.
+        for qubit in range(qubits // 2):
+            circuit.cx(qubit, qubits - 1 - qubit)
     circuit.measure(0, 0)
     return circuit
 

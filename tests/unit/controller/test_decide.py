@@ -45,6 +45,7 @@ BELL = CheckedCircuit(
         parameters=(),
         mid_circuit=False,
         control_flow=False,
+        bond_bits=1,
         operations=(("cx", 1), ("h", 1), ("measure", 2)),
     ),
     (),
@@ -148,7 +149,7 @@ def test_a_job_without_backend_waits_and_says_so_once() -> None:
 
 
 def test_what_no_backend_can_ever_run_fails_with_the_numbers() -> None:
-    wide = replace(BELL.analysis, num_qubits=40, clifford=False)
+    wide = replace(BELL.analysis, num_qubits=40, clifford=False, bond_bits=20)
     status = written(decide(view(job(), replace(flight(), checked=replace(BELL, analysis=wide)))))
     assert (status.state, status.reason) == ("Failed", "Unschedulable")
     assert "16 TiB" in (status.message or "")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,10 +13,13 @@ from numpy.typing import NDArray
 from qiskit import QuantumCircuit, transpile
 from qiskit.circuit import ParameterExpression
 from qiskit.circuit.library import get_standard_gate_name_mapping
-from qiskit.quantum_info import PauliList, SparsePauliOp
+from qiskit.quantum_info import SparsePauliOp
 from qiskit_aer import AerSimulator
 
 from qonverge.backend.config import EngineConfig
+from qonverge.backend.providers.bits import by_register, register_sizes, shots_of, spaced
+from qonverge.backend.providers.choice import choose
+from qonverge.backend.providers.estimation import Output, commuting_groups, shots_for, signs_of
 from qonverge.circuits.analysis import Analysis, analyse
 from qonverge.circuits.canonical import canonical
 from qonverge.circuits.errors import InvalidProgram
@@ -33,6 +36,11 @@ _METHODS = {
 }
 _DEFAULT_SHOTS = 1024
 _WIDE_QUBITS = 18
+# Circuits with observables that are kept of each circuit.
+_SAVING = 16
+# Memory of a shot's place in the order, and of a different outcome in Aer's and Python's forms (measured).
+_ORDER_BYTES = 12
+_OUTCOME_BYTES = 400
 # Names that every circuit may have besides gates.
 _STRUCTURE = frozenset(("measure", "reset", "barrier", "delay", "if_else", "while_loop", "for_loop", "switch_case"))
 
@@ -43,6 +51,21 @@ class Prepared:
 
     circuit: QuantumCircuit
     analysis: Analysis
+    _saving: OrderedDict[tuple[Observable, ...], QuantumCircuit] = field(default_factory=OrderedDict)
+
+    def saving(self, observables: Sequence[Observable]) -> QuantumCircuit:
+        """Return the circuit with the values saved as ``o0``, ``o1``...; an optimiser asks for the same again."""
+        key = tuple(observables)
+        if key in self._saving:
+            return self._saving[key]
+        circuit = self.circuit.copy()
+        for index, observable in enumerate(observables):
+            operator = SparsePauliOp.from_list(list(observable))
+            circuit.save_expectation_value(operator, range(circuit.num_qubits), label=f"o{index}")
+        self._saving[key] = circuit
+        if len(self._saving) > _SAVING:
+            self._saving.popitem(last=False)
+        return circuit
 
 
 class Aer:
@@ -54,9 +77,7 @@ class Aer:
         self._limit = config.circuit_bytes
         if config.method not in _METHODS:
             raise LookupError(f"Aer has no method called {config.method}; it has {', '.join(_METHODS)}")
-        self._simulator = AerSimulator(
-            method=_METHODS[config.method], max_memory_mb=max(1, self._limit // 1024**2), fusion_enable=True
-        )
+        self._simulator = AerSimulator(max_memory_mb=max(1, self._limit // 1024**2), fusion_enable=True)
         self.version = f"Aer {qiskit_aer.__version__}"
         self.methods = tuple(_METHODS)
         # Aer also lists its own instructions, which no program can name.
@@ -84,16 +105,19 @@ class Aer:
     def run(self, prepared: Prepared, pub: Pub, *, seed: int, memory: bool, threads: int = 1) -> PubResult:
         """Run one pub; see ``Provider.run``."""
         self._check(prepared, pub, memory)
+        choice = choose(self._config.method, prepared.analysis, self._limit, mixed=_is_mixed(prepared.analysis, pub))
         # Below this width starting threads costs more than they gain.
         threads = 1 if prepared.analysis.num_qubits < _WIDE_QUBITS else threads
-        options = {"seed_simulator": seed, "max_parallel_threads": threads}
+        options = {"seed_simulator": seed, "max_parallel_threads": threads, "method": _METHODS[choice.method]}
         if pub.statevector:
-            return self._state(prepared.circuit, pub, options)
-        if not pub.observables:
-            return self._sample(prepared.circuit, pub, memory, options)
-        if pub.shots is None and pub.precision is None:
-            return self._estimate_exactly(prepared.circuit, pub, options)
-        return self._estimate_by_sampling(prepared.circuit, pub, options)
+            result = self._state(prepared.circuit, pub, options)
+        elif not pub.observables:
+            result = self._sample(prepared.circuit, pub, memory, options)
+        elif pub.shots is None and pub.precision is None:
+            result = self._estimate_exactly(prepared, pub, options)
+        else:
+            result = self._estimate_by_sampling(prepared.circuit, pub, options)
+        return replace(result, reason=choice.reason)
 
     def _check(self, prepared: Prepared, pub: Pub, memory: bool) -> None:
         analysis, config = prepared.analysis, self._config
@@ -113,37 +137,28 @@ class Aer:
                         f"the observable {label!r} does not fit a circuit of {analysis.num_qubits} qubits: give one of "
                         "I, X, Y, Z for each, qubit 0 last"
                     )
-        exact = pub.statevector or (pub.observables and pub.shots is None and pub.precision is None)
-        if exact and (analysis.measured_bits or analysis.mid_circuit or analysis.control_flow):
+        branches = bool(analysis.measured_bits) or analysis.control_flow
+        if (pub.statevector and (branches or analysis.mid_circuit)) or (_is_exact(pub) and branches):
             raise InvalidTask(
-                "a circuit that measures, resets or branches has no single final state and no exact expectation values: "
-                "give shots or precision"
+                "a circuit that measures or branches has no single final state and no exact expectation values: give "
+                "shots or precision"
             )
         if pub.statevector and pub.sets * analysis.statevector_bytes > self._limit // 4:
             raise CircuitTooLarge(
                 f"{pub.sets} states of {analysis.num_qubits} qubits are too much for the {format_bytes(self._limit)} "
                 "here to hold and send: ask for fewer at a time, or for expectation values"
             )
-        kept = pub.sets * (pub.shots or _DEFAULT_SHOTS) * -(-analysis.num_clbits // 8) if memory else 0
-        # Aer's own form of a shot takes about a hundred bytes (measured), whatever its bits.
-        if kept * 100 > self._limit:
+        shots = pub.shots or _DEFAULT_SHOTS
+        kept = pub.sets * shots * (2 * -(-analysis.num_clbits // 8) + _ORDER_BYTES) if memory else 0
+        # Aer's own form of an outcome takes about as much whatever its bits.
+        if kept + pub.sets * min(shots, 1 << min(64, analysis.num_clbits)) * _OUTCOME_BYTES > self._limit:
             raise CircuitTooLarge(
                 f"{pub.sets} parameter sets with {pub.shots} shots each are more than the "
                 f"{format_bytes(self._limit)} here can hold shot by shot: ask for fewer shots at a time, or for counts"
             )
-        if not pub.observables and not pub.statevector and not analysis.measured_bits:
+        # Who wants every bit of every shot gets zeros of a circuit that measures nothing, as from Qiskit.
+        if not (pub.observables or pub.statevector or analysis.measured_bits or (memory and analysis.num_clbits)):
             raise InvalidTask("the circuit measures nothing and no observables are given")
-        power = {"Automatic": 0 if analysis.clifford else 1, "Statevector": 1, "DensityMatrix": 2}.get(config.method, 0)
-        needed = 16 * (analysis.statevector_bytes // 16) ** power if power else 0
-        if needed > self._limit:
-            kind = "density matrix" if power == 2 else "statevector"
-            fits = (int(math.log2(self._limit // 16))) // power
-            raise CircuitTooLarge(
-                f"a {kind} of {analysis.num_qubits} qubits needs {format_bytes(needed)} and one circuit has "
-                f"{format_bytes(self._limit)} here, enough for {fits} qubits: use fewer qubits, more memory or the "
-                "method MatrixProductState",
-                has_bytes=self._limit,
-            )
 
     def _execute(
         self, circuit: QuantumCircuit, sets: dict[str, NDArray[np.float64]], options: dict[str, Any], **more: Any
@@ -170,17 +185,23 @@ class Aer:
         return list(result.results)
 
     def _sample(self, circuit: QuantumCircuit, pub: Pub, memory: bool, options: dict[str, Any]) -> PubResult:
-        shots = pub.shots or _DEFAULT_SHOTS
-        results = self._execute(circuit, dict(pub.parameters), options, shots=shots, memory=memory)
+        shots, seed = pub.shots or _DEFAULT_SHOTS, options["seed_simulator"]
+        results = self._execute(circuit, dict(pub.parameters), options, shots=shots)
         method = str(results[0].metadata.get("method", ""))
-        if memory:
-            return PubResult(registers=_bit_arrays(circuit, results, shots), shots=shots, method=method)
-        sizes = _register_sizes(circuit)
-        counts = tuple(
-            {_spaced(int(key, 16), sizes): int(count) for key, count in result.data.counts.items()}
+        # Aer tells no counts of a circuit that measures nothing.
+        counts = [
+            {int(key, 16): int(count) for key, count in getattr(result.data, "counts", {"0x0": shots}).items()}
             for result in results
-        )
-        return PubResult(counts=counts, shots=shots, method=method)
+        ]
+        if memory:
+            width = -(-circuit.num_clbits // 8)
+            raw = np.empty((len(counts), shots, width), dtype=np.uint8)
+            for index, own in enumerate(counts):
+                raw[index] = shots_of(own, width, seed + index)
+            return PubResult(registers=by_register(circuit, raw), shots=shots, method=method)
+        sizes = register_sizes(circuit)
+        spelled = tuple({spaced(key, sizes): count for key, count in own.items()} for own in counts)
+        return PubResult(counts=spelled, shots=shots, method=method)
 
     def _state(self, circuit: QuantumCircuit, pub: Pub, options: dict[str, Any]) -> PubResult:
         saved = circuit.copy()
@@ -189,25 +210,23 @@ class Aer:
         states = np.stack([np.asarray(result.data.state, dtype=np.complex128) for result in results])
         return PubResult(statevectors=states, method=str(results[0].metadata.get("method", "")))
 
-    def _estimate_exactly(self, circuit: QuantumCircuit, pub: Pub, options: dict[str, Any]) -> PubResult:
-        out, method = _Output(pub), ""
+    def _estimate_exactly(self, prepared: Prepared, pub: Pub, options: dict[str, Any]) -> PubResult:
+        out, method = Output(pub), ""
         for observables, sets in out.blocks():
-            measured = circuit.copy()
-            for k in observables:
-                operator = SparsePauliOp.from_list(list(pub.observables[k]))
-                measured.save_expectation_value(operator, range(circuit.num_qubits), label=f"o{k}")
+            wanted = [pub.observables[k] for k in observables]
+            measured = prepared.saving(wanted)
             results = self._execute(measured, _subset(pub, sets), options)
             method = str(results[0].metadata.get("method", ""))
-            for k in observables:
-                values = [_real(getattr(result.data, f"o{k}")) for result in results]
+            for index, k in enumerate(observables):
+                values = [_real(getattr(result.data, f"o{index}")) for result in results]
                 out.put(k, sets, np.array(values), np.zeros(len(values)))
         return out.result(None, method)
 
     def _estimate_by_sampling(self, circuit: QuantumCircuit, pub: Pub, options: dict[str, Any]) -> PubResult:
-        out, method = _Output(pub), ""
+        out, method = Output(pub), ""
         for observables, sets in out.blocks():
-            groups = _commuting_groups([pub.observables[k] for k in observables])
-            shots = pub.shots or _shots_for(pub.precision or 0.0, [pub.observables[k] for k in observables], groups)
+            groups = commuting_groups([pub.observables[k] for k in observables])
+            shots = pub.shots or shots_for(pub.precision or 0.0, [pub.observables[k] for k in observables], groups)
             if shots > self._config.max_shots:
                 raise InvalidTask(
                     f"a precision of {pub.precision} needs {shots} shots of each group of observables and this backend "
@@ -226,7 +245,7 @@ class Aer:
                     # The fresh bits come after the circuit's own.
                     outcomes = [int(key, 16) >> circuit.num_clbits for key in result.data.counts]
                     weights = np.array(list(result.data.counts.values()), dtype=np.float64) / shots
-                    signs = {label: _signs(label, outcomes) for label in labels}
+                    signs = {label: signs_of(label, outcomes) for label in labels}
                     for row, k in enumerate(observables):
                         terms = [(signs[label], weight) for label, weight in pub.observables[k] if label in signs]
                         if terms:
@@ -239,44 +258,13 @@ class Aer:
         return out.result(pub.shots or shots, method)
 
 
-class _Output:
-    """Collects values of (set, observable) pairs, and says which to compute together."""
+def _is_exact(pub: Pub) -> bool:
+    return bool(pub.observables) and pub.shots is None and pub.precision is None
 
-    def __init__(self, pub: Pub) -> None:
-        self._sets, self._pairs = pub.sets, pub.pairs
-        self._values = np.zeros((pub.sets, len(pub.observables)))
-        self._errors = np.zeros_like(self._values)
-        if self._pairs is not None and (
-            self._pairs.size == 0
-            or self._pairs.min() < 0
-            or (self._pairs >= np.array([pub.sets, len(pub.observables)])).any()
-        ):
-            raise InvalidTask("pairs must be indices of a parameter set and an observable")
 
-    def blocks(self) -> Iterable[tuple[list[int], list[int]]]:
-        """Yield (observables, sets): observables wanted for the same sets share their runs."""
-        if self._pairs is None:
-            yield list(range(self._values.shape[1])), list(range(self._sets))
-            return
-        wanted: dict[int, set[int]] = {}
-        for index, k in self._pairs.tolist():
-            wanted.setdefault(k, set()).add(index)
-        together: dict[tuple[int, ...], list[int]] = {}
-        for k, indices in wanted.items():
-            together.setdefault(tuple(sorted(indices)), []).append(k)
-        for sets, observables in together.items():
-            yield observables, list(sets)
-
-    def put(self, observable: int, sets: list[int], values: NDArray[np.float64], errors: NDArray[np.float64]) -> None:
-        self._values[sets, observable] = values
-        self._errors[sets, observable] = errors
-
-    def result(self, shots: int | None, method: str) -> PubResult:
-        values, errors = self._values, self._errors
-        if self._pairs is not None:
-            index = (self._pairs[:, 0], self._pairs[:, 1])
-            values, errors = values[index], errors[index]
-        return PubResult(expectation_values=values, standard_errors=errors, shots=shots, method=method)
+def _is_mixed(analysis: Analysis, pub: Pub) -> bool:
+    """Whether the average over a reset's outcomes is wanted, of which a single run would show one."""
+    return _is_exact(pub) and analysis.mid_circuit
 
 
 def _subset(pub: Pub, sets: Sequence[int]) -> dict[str, NDArray[np.float64]]:
@@ -287,79 +275,6 @@ def _real(value: Any) -> float:
     if isinstance(value, ParameterExpression):
         raise EngineFailed("an expectation value is not a number")
     return float(np.real(value))
-
-
-def _register_sizes(circuit: QuantumCircuit) -> list[int]:
-    sizes = [register.size for register in circuit.cregs]
-    # Bits outside registers, or shared by some, have no natural grouping.
-    return sizes if sum(sizes) == circuit.num_clbits else [circuit.num_clbits]
-
-
-def _spaced(outcome: int, sizes: list[int]) -> str:
-    """Return the outcome as Qiskit writes it: the last register first, a space between registers."""
-    text = format(outcome, f"0{sum(sizes)}b")
-    parts, end = [], len(text)
-    for size in sizes:
-        parts.append(text[end - size : end])
-        end -= size
-    return " ".join(reversed(parts))
-
-
-def _bit_arrays(circuit: QuantumCircuit, results: list[Any], shots: int) -> dict[str, tuple[int, NDArray[np.uint8]]]:
-    """Return for each register its bits and an array (sets, shots, bytes), big-endian."""
-    sizes = {register.name: register.size for register in circuit.cregs}
-    if sum(sizes.values()) != circuit.num_clbits:
-        raise InvalidCircuit("every classical bit must be in one register, such as bit[1] c")
-    width = -(-circuit.num_clbits // 8)
-    raw = np.empty((len(results), shots, width), dtype=np.uint8)
-    for index, result in enumerate(results):
-        joined = b"".join(int(key, 16).to_bytes(width, "big") for key in result.data.memory)
-        raw[index] = np.frombuffer(joined, dtype=np.uint8).reshape(shots, width)
-    if len(sizes) == 1:
-        return {name: (size, raw) for name, size in sizes.items()}
-    bits = np.unpackbits(raw, axis=-1)[..., ::-1]
-    arrays, start = {}, 0
-    for name, size in sizes.items():
-        own = bits[..., start : start + size]
-        padded = np.concatenate([own, np.zeros((*own.shape[:-1], -size % 8), dtype=np.uint8)], axis=-1)
-        arrays[name] = (size, np.packbits(padded[..., ::-1], axis=-1))
-        start += size
-    return arrays
-
-
-def _commuting_groups(observables: Sequence[Observable]) -> list[tuple[str, list[str]]]:
-    """Return groups of labels that one measurement covers, each with its basis: a letter for each qubit.
-
-    Qubit-wise commuting labels are grouped greedily, as in Qiskit's ``PauliList.group_qubit_wise_commuting``.
-    """
-    labels = sorted({label for observable in observables for label, _ in observable if set(label) != {"I"}})
-    if not labels:
-        return []
-    groups = []
-    for group in PauliList(labels).group_qubit_wise_commuting():
-        members = group.to_labels()
-        basis = "".join(next((c for c in column if c != "I"), "I") for column in zip(*members, strict=True))
-        groups.append((basis, members))
-    return groups
-
-
-def _shots_for(precision: float, observables: Sequence[Observable], groups: list[tuple[str, list[str]]]) -> int:
-    """Return the shots of each group that keep every standard error within the precision in the worst case.
-
-    A group's share of an observable lies within the sum of its coefficients' sizes, which bounds its deviation.
-    """
-    worst = 0.0
-    for observable in observables:
-        spread = 0.0
-        for _, labels in groups:
-            size = sum(abs(weight) for label, weight in observable if label in labels)
-            # Unlike a power, a product that leaves the range of floats is infinite and no exception.
-            spread += size * size
-        worst = max(worst, spread)
-    if not math.isfinite(worst / max(precision**2, 1e-300)):
-        raise InvalidTask(f"a precision of {precision} cannot be reached for observables of this size")
-    # One more, since the variance is estimated from the sample itself.
-    return max(2, math.ceil(worst / max(precision**2, 1e-300)) + 1)
 
 
 def _measured_in(circuit: QuantumCircuit, basis: str) -> QuantumCircuit:
@@ -373,9 +288,3 @@ def _measured_in(circuit: QuantumCircuit, basis: str) -> QuantumCircuit:
             measured.h(qubit)
     measured.measure_all(add_bits=True)
     return measured
-
-
-def _signs(label: str, outcomes: Sequence[int]) -> NDArray[np.float64]:
-    """Return the label's eigenvalue, +1 or -1, for each outcome."""
-    mask = int("".join("0" if letter == "I" else "1" for letter in label), 2)
-    return np.array([1 - 2 * ((outcome & mask).bit_count() & 1) for outcome in outcomes], dtype=np.float64)

@@ -1,0 +1,53 @@
+"""Measured bits in the forms that travel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+from qiskit import QuantumCircuit
+
+
+def register_sizes(circuit: QuantumCircuit) -> list[int]:
+    """Return the bits of each register, or of all together where no grouping is natural."""
+    sizes = [register.size for register in circuit.cregs]
+    # So it is where bits are outside of registers, or in several.
+    return sizes if sum(sizes) == circuit.num_clbits else [circuit.num_clbits]
+
+
+def spaced(outcome: int, sizes: list[int]) -> str:
+    """Return the outcome as Qiskit writes it: the last register first, a space between registers."""
+    text = format(outcome, f"0{sum(sizes)}b")
+    parts, end = [], len(text)
+    for size in sizes:
+        parts.append(text[end - size : end])
+        end -= size
+    return " ".join(reversed(parts))
+
+
+def shots_of(counts: Mapping[int, int], width: int, seed: int) -> NDArray[np.uint8]:
+    """Return the outcomes shot by shot, shape (shots, bytes), big-endian, in an order drawn from the seed.
+
+    Runs of a circuit are independent, so that, given how often each outcome came, every order is as likely as any
+    other: drawing one gives what recording it would have given, without an object for each shot.
+    """
+    outcomes = np.frombuffer(b"".join(key.to_bytes(width, "big") for key in counts), dtype=np.uint8)
+    times = np.fromiter(counts.values(), dtype=np.int64, count=len(counts))
+    order = np.repeat(np.arange(len(counts), dtype=np.int32), times)
+    np.random.default_rng(seed).shuffle(order)
+    return outcomes.reshape(len(counts), width)[order]
+
+
+def by_register(circuit: QuantumCircuit, raw: NDArray[np.uint8]) -> dict[str, tuple[int, NDArray[np.uint8]]]:
+    """Return for each register its bits and its part of all shots (sets, shots, bytes), big-endian."""
+    places = {register.name: [circuit.find_bit(bit).index for bit in register] for register in circuit.cregs}
+    if list(places.values()) == [list(range(circuit.num_clbits))]:
+        return {name: (len(own), raw) for name, own in places.items()}
+    bits = np.unpackbits(raw, axis=-1)[..., ::-1]
+    arrays = {}
+    for name, own in places.items():
+        padded = np.zeros((*raw.shape[:-1], -(-len(own) // 8) * 8), dtype=np.uint8)
+        padded[..., : len(own)] = bits[..., own]
+        arrays[name] = (len(own), np.packbits(padded[..., ::-1], axis=-1))
+    return arrays

@@ -1,0 +1,96 @@
+"""Expectation values from measured bits, whatever engine measured them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from qiskit.quantum_info import PauliList
+
+from qonverge.wire.errors import InvalidTask
+from qonverge.wire.messages import Observable, Pub, PubResult
+
+
+class Output:
+    """Collects values of (set, observable) pairs, and says which to compute together."""
+
+    def __init__(self, pub: Pub) -> None:
+        self._sets, self._pairs = pub.sets, pub.pairs
+        self._values = np.zeros((pub.sets, len(pub.observables)))
+        self._errors = np.zeros_like(self._values)
+        if self._pairs is not None and (
+            self._pairs.size == 0
+            or self._pairs.min() < 0
+            or (self._pairs >= np.array([pub.sets, len(pub.observables)])).any()
+        ):
+            raise InvalidTask("pairs must be indices of a parameter set and an observable")
+
+    def blocks(self) -> Iterable[tuple[list[int], list[int]]]:
+        """Yield (observables, sets): observables wanted for the same sets share their runs."""
+        if self._pairs is None:
+            yield list(range(self._values.shape[1])), list(range(self._sets))
+            return
+        wanted: dict[int, set[int]] = {}
+        for index, k in self._pairs.tolist():
+            wanted.setdefault(k, set()).add(index)
+        together: dict[tuple[int, ...], list[int]] = {}
+        for k, indices in wanted.items():
+            together.setdefault(tuple(sorted(indices)), []).append(k)
+        for sets, observables in together.items():
+            yield observables, list(sets)
+
+    def put(self, observable: int, sets: list[int], values: NDArray[np.float64], errors: NDArray[np.float64]) -> None:
+        """Take an observable's values and standard errors, one for each of the sets."""
+        self._values[sets, observable] = values
+        self._errors[sets, observable] = errors
+
+    def result(self, shots: int | None, method: str) -> PubResult:
+        """Return what was put, in the order that the pub asks for."""
+        values, errors = self._values, self._errors
+        if self._pairs is not None:
+            index = (self._pairs[:, 0], self._pairs[:, 1])
+            values, errors = values[index], errors[index]
+        return PubResult(expectation_values=values, standard_errors=errors, shots=shots, method=method)
+
+
+def commuting_groups(observables: Sequence[Observable]) -> list[tuple[str, list[str]]]:
+    """Return groups of labels that one measurement covers, each with its basis: a letter for each qubit.
+
+    Qubit-wise commuting labels are grouped greedily, as in Qiskit's ``PauliList.group_qubit_wise_commuting``.
+    """
+    labels = sorted({label for observable in observables for label, _ in observable if set(label) != {"I"}})
+    if not labels:
+        return []
+    groups = []
+    for group in PauliList(labels).group_qubit_wise_commuting():
+        members = group.to_labels()
+        basis = "".join(next((c for c in column if c != "I"), "I") for column in zip(*members, strict=True))
+        groups.append((basis, members))
+    return groups
+
+
+def shots_for(precision: float, observables: Sequence[Observable], groups: list[tuple[str, list[str]]]) -> int:
+    """Return the shots of each group that keep every standard error within the precision in the worst case.
+
+    A group's share of an observable lies within the sum of its coefficients' sizes, which bounds its deviation.
+    """
+    worst = 0.0
+    for observable in observables:
+        spread = 0.0
+        for _, labels in groups:
+            size = sum(abs(weight) for label, weight in observable if label in labels)
+            # Unlike a power, a product that leaves the range of floats is infinite and no exception.
+            spread += size * size
+        worst = max(worst, spread)
+    if not math.isfinite(worst / max(precision**2, 1e-300)):
+        raise InvalidTask(f"a precision of {precision} cannot be reached for observables of this size")
+    # One more, since the variance is estimated from the sample itself.
+    return max(2, math.ceil(worst / max(precision**2, 1e-300)) + 1)
+
+
+def signs_of(label: str, outcomes: Sequence[int]) -> NDArray[np.float64]:
+    """Return the label's eigenvalue, +1 or -1, for each outcome."""
+    mask = int("".join("0" if letter == "I" else "1" for letter in label), 2)
+    return np.array([1 - 2 * ((outcome & mask).bit_count() & 1) for outcome in outcomes], dtype=np.float64)
