@@ -97,7 +97,8 @@ def load(config: EngineConfig) -> Noise | None:
 
 def devices() -> tuple[str, ...]:
     """Return the names of the snapshots."""
-    return tuple(sorted(entry.name.removesuffix(".json") for entry in _SNAPSHOTS.iterdir() if entry.name != "README"))
+    names = (entry.name for entry in _SNAPSHOTS.iterdir())
+    return tuple(sorted(name.removesuffix(".json") for name in names if name.endswith(".json")))
 
 
 def _snapshot(name: str) -> Any:

@@ -19,6 +19,7 @@ from qiskit_aer import AerSimulator
 from qonverge.backend.config import EngineConfig
 from qonverge.backend.providers.bits import by_register, register_sizes, shots_of, spaced
 from qonverge.backend.providers.choice import choose
+from qonverge.backend.providers.drawing import Drawable
 from qonverge.backend.providers.estimation import Output, commuting_groups, shots_for, signs_of
 from qonverge.circuits.analysis import Analysis, analyse
 from qonverge.circuits.canonical import canonical
@@ -51,6 +52,7 @@ class Prepared:
 
     circuit: QuantumCircuit
     analysis: Analysis
+    drawable: Drawable | None = None
     _saving: OrderedDict[tuple[Observable, ...], QuantumCircuit] = field(default_factory=OrderedDict)
 
     def saving(self, observables: Sequence[Observable]) -> QuantumCircuit:
@@ -100,7 +102,8 @@ class Aer:
                 circuit = transpile(circuit, basis_gates=list(self.basis_gates), optimization_level=0)
             except Exception as error:  # the transpiler's plugins raise errors of every kind
                 raise InvalidCircuit(f"the circuit cannot be translated for Aer: {error}") from None
-        return Prepared(circuit, analyse(circuit))
+        analysis = analyse(circuit)
+        return Prepared(circuit, analysis, Drawable.of(circuit, analysis))
 
     def run(self, prepared: Prepared, pub: Pub, *, seed: int, memory: bool, threads: int = 1) -> PubResult:
         """Run one pub; see ``Provider.run``."""
@@ -112,7 +115,7 @@ class Aer:
         if pub.statevector:
             result = self._state(prepared.circuit, pub, options)
         elif not pub.observables:
-            result = self._sample(prepared.circuit, pub, memory, options)
+            result = self._sample(prepared, pub, memory, options)
         elif pub.shots is None and pub.precision is None:
             result = self._estimate_exactly(prepared, pub, options)
         else:
@@ -184,15 +187,20 @@ class Aer:
             raise kind(f"Aer could not run the circuit: {text.removeprefix('ERROR: ')}")
         return list(result.results)
 
-    def _sample(self, circuit: QuantumCircuit, pub: Pub, memory: bool, options: dict[str, Any]) -> PubResult:
+    def _sample(self, prepared: Prepared, pub: Pub, memory: bool, options: dict[str, Any]) -> PubResult:
+        circuit, drawable = prepared.circuit, prepared.drawable
         shots, seed = pub.shots or _DEFAULT_SHOTS, options["seed_simulator"]
-        results = self._execute(circuit, dict(pub.parameters), options, shots=shots)
+        if drawable is not None and options["method"] == "statevector":
+            results = self._execute(drawable.circuit, dict(pub.parameters), options)
+            counts = [drawable.draw(result.data.p, shots, seed + index) for index, result in enumerate(results)]
+        else:
+            results = self._execute(circuit, dict(pub.parameters), options, shots=shots)
+            # Aer tells no counts of a circuit that measures nothing.
+            counts = [
+                {int(key, 16): int(count) for key, count in getattr(result.data, "counts", {"0x0": shots}).items()}
+                for result in results
+            ]
         method = str(results[0].metadata.get("method", ""))
-        # Aer tells no counts of a circuit that measures nothing.
-        counts = [
-            {int(key, 16): int(count) for key, count in getattr(result.data, "counts", {"0x0": shots}).items()}
-            for result in results
-        ]
         if memory:
             width = -(-circuit.num_clbits // 8)
             raw = np.empty((len(counts), shots, width), dtype=np.uint8)
