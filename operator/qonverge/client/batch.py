@@ -1,0 +1,35 @@
+"""Several circuits as one task."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qonverge.client.circuits import CircuitCache
+from qonverge.client.jobs import new_id
+from qonverge.client.seeds import seed_of_task
+from qonverge.wire.messages import Pub, Task
+
+if TYPE_CHECKING:
+    import numpy as np
+    from qiskit import QuantumCircuit
+
+
+class Batch:
+    """Collects pubs; a circuit that several of them run travels once."""
+
+    def __init__(self, circuits: CircuitCache) -> None:
+        """``circuits`` remembers what was serialized before."""
+        self._cache = circuits
+        self._circuits: dict[str, bytes] = {}
+        self._pubs: list[Pub] = []
+
+    def add(self, circuit: QuantumCircuit, **options: Any) -> int:
+        """Add a circuit with the options of ``Pub``, and return its place among the results."""
+        digest, qpy = self._cache.travel(circuit)
+        self._circuits[digest] = qpy
+        self._pubs.append(Pub(digest, **options))
+        return len(self._pubs) - 1
+
+    def task(self, seed: int | np.random.Generator | None, *, memory: bool = False) -> Task:
+        """Return the task; with ``memory`` it returns the bits of every shot."""
+        return Task(new_id(), tuple(self._pubs), self._circuits, seed_of_task(seed), memory)
