@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO := .venv-demo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types imports programs test-unit test-integration test-e2e cluster-up cluster-down docs \
+.PHONY: help demo test lint types imports programs test-unit compatibility test-integration test-e2e cluster-up cluster-down docs \
 	generate lock bench clean
 
 help: ## List the targets
@@ -49,6 +49,9 @@ programs: $(VENV)/.installed ## Build Kubernetes and what belongs to it, once, i
 
 test-unit: $(VENV)/.installed ## Run the unit tests, under a minute
 	$(BIN)/pytest tests/unit
+
+compatibility: $(VENV)/.installed ## Try what other SDKs expect, and write docs/compatibility.md
+	$(BIN)/pytest tests/compatibility --write-page
 
 test-integration: programs ## Run the tests against a real API server
 	$(BIN)/pytest tests/integration

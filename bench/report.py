@@ -13,6 +13,7 @@ from typing import Any
 
 import psutil
 
+from bench import loop
 from e2e.cluster.build import GROUPS
 
 _ROOT = Path(__file__).parents[1]
@@ -42,6 +43,19 @@ def rows(operator: Mapping[str, Any], backend: Mapping[str, Any]) -> list[Row]:
         backend: what ``bench.backend.run`` returned, with widths of 5 and 15 qubits among others.
     """
     return [*_throughput(operator["throughput"]), *_single(operator), *_memory(operator["memory"]), *_backend(backend)]
+
+
+def loop_rows(measured: Sequence[loop.Row]) -> list[Row]:
+    """Return what ``bench.loop.run`` has measured, beside its bars."""
+    return [
+        Row(
+            f"{row.title}: server / in-process",
+            f"{row.ratio:.2f} (worst turn {row.worst:.2f})",
+            f"at most {row.bar:g}",
+            row.ratio <= row.bar,
+        )
+        for row in measured
+    ]
 
 
 def _throughput(measured: Mapping[str, Any]) -> list[Row]:

@@ -12,17 +12,15 @@ from qonverge.client.reports import report, result
 
 if TYPE_CHECKING:
     from qonverge.client.backend import QonvergeBackend
-    from qonverge.client.connect import connect
     from qonverge.client.estimator import EstimatorV2
     from qonverge.client.sampler import SamplerV2
 
-__all__ = ["ClientError", "EstimatorV2", "QonvergeBackend", "SamplerV2", "connect", "report", "result"]
+__all__ = ["ClientError", "EstimatorV2", "QonvergeBackend", "SamplerV2", "report", "result"]
 
 _LAZY = {
     "EstimatorV2": "qonverge.client.estimator",
     "QonvergeBackend": "qonverge.client.backend",
     "SamplerV2": "qonverge.client.sampler",
-    "connect": "qonverge.client.connect",
 }
 
 
