@@ -94,6 +94,13 @@ def test_commands(block: Block, checkout: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("block", named([b for b in blocks("python") if b.page == "client.md"]))
+def test_programs(block: Block, checkout: Path) -> None:
+    (checkout / "program.py").write_text(block.text)
+    done = shell("python program.py", checkout)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_commands_beside_a_backend(checkout: Path) -> None:
     (block,) = blocks("console", "here, beside a backend")
     page = (ROOT / "docs" / block.page).read_text()
