@@ -319,14 +319,23 @@ def test_a_task_that_nobody_awaits_is_ended() -> None:
             ended.set()
             return super().run(task)
 
-    ended = threading.Event()
+        def cancel(self, identity: str) -> bool:
+            told.append(identity)
+            asked.set()
+            return True
+
+    ended, asked = threading.Event(), threading.Event()
+    told: list[str] = []
 
     async def impatient() -> None:
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(Sampler(Endless()).run_async(BELL), 0.05)
+            await asyncio.wait_for(Sampler(engine).run_async(BELL), 0.05)
 
+    engine = Endless()
     asyncio.run(impatient())
     assert ended.wait(30)
+    assert asked.wait(30)
+    assert told == [task.id for task in engine.tasks]
 
 
 def test_expectation_values_are_one_pub(recorder: Recorder, sampler: Sampler) -> None:

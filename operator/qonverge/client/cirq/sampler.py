@@ -120,11 +120,13 @@ class Sampler(cirq.Sampler, cirq.SimulatesExpectationValues):
         if not task.pubs:
             return finish(None)
         cancelled = threading.Event()
+        future = self._threads.submit(self._runner.run, task, cancelled)
         try:
-            return finish(await _awaitable(self._threads.submit(self._runner.run, task, cancelled)))
-        except BaseException:
-            cancelled.set()
-            raise
+            return finish(await _awaitable(future))
+        finally:
+            if not future.done():
+                cancelled.set()
+                self._threads.submit(self._runner.cancel, task.id)
 
     def simulate_expectation_values_sweep(
         self,
