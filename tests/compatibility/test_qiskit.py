@@ -177,13 +177,13 @@ def test_estimator_broadcasts(estimator: Any) -> None:
 
 def test_estimator_projectors(estimator: Any) -> None:
     """EstimatorV2 takes the projectors 0, 1, +, -, r and l as well, which StatevectorEstimator refuses"""
-    kets = {"0": [1, 0], "1": [0, 1], "+": [1, 1], "-": [1, -1], "r": [1, 1j], "l": [1, -1j]}
+    kets: dict[str, Any] = {"0": [1, 0], "1": [0, 1], "+": [1, 1], "-": [1, -1], "r": [1, 1j], "l": [1, -1j]}
     matrices = {name: np.outer(ket, np.conj(ket)) / np.vdot(ket, ket) for name, ket in kets.items()}
     matrices |= {"Z": np.diag([1, -1]), "I": np.eye(2)}
     circuit = efficient_su2(2, reps=1).assign_parameters(np.linspace(0.1, 2, 8))
     state = Statevector(circuit).data
     labels = ["0Z", "1I", "+-", "rl", "ZZ"]
-    expected = [np.vdot(state, np.kron(matrices[a], matrices[b]) @ state).real for a, b in labels]
+    expected = [np.vdot(state, np.kron(matrices[one[0]], matrices[one[1]]) @ state).real for one in labels]
     np.testing.assert_allclose(estimator.run([(circuit, labels)]).result()[0].data.evs, expected, atol=1e-9)
 
 
