@@ -95,7 +95,8 @@ def test_a_bad_program_fails_with_its_place() -> None:
 
 
 def test_a_circuit_that_cannot_fit_is_refused_with_the_numbers() -> None:
-    wide = circuit("qubit[60] q; bit c; ry(0.1) q; c = measure q[0];")
+    entangled = "".join(f"cx q[{n}], q[{59 - n}];" for n in range(30))
+    wide = circuit(f"qubit[60] q; bit c; ry(0.1) q; {entangled} c = measure q[0];")
     ended = status(manifest(wide), code=1)
     assert ended["reason"] == "Unschedulable"
     assert "statevector of 60 qubits needs 16 EiB" in ended["message"]

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import psutil
 
@@ -53,10 +51,6 @@ class EngineConfig:
     provider: str = "Aer"
     method: str = "Automatic"
     """As in the API: Automatic, Statevector, DensityMatrix, MatrixProductState, Stabilizer."""
-    device: str = "CPU"
-    """As in the API: CPU or GPU."""
-    noise: Mapping[str, Any] | None = None
-    """What ``backend.noise.load`` reads: the device, the calibration's document, or the rates."""
     concurrency: int = 1
     """Worker processes."""
     cpus: int = 1

@@ -171,8 +171,6 @@ class Watches:
             if labels:
                 settings.watching.label_selectors[selector] = labels
         namespaces = self._settings.watch_namespaces
-        # Kopf installs handlers of its own, which would end the watching and not the operator.
-        asyncio.get_running_loop().call_later(0.5, self._claim_signals)
         # Not kopf.operator, which in its end cancels all tasks of the loop that are younger than itself: ours too.
         tasks = await kopf.spawn_tasks(
             registry=self._registry(),
@@ -184,6 +182,8 @@ class Watches:
             namespaces=namespaces,
             stop_flag=stop,
         )
+        # Kopf has installed handlers of its own by now, which would end the watching and not the operator.
+        self._claim_signals()
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:

@@ -44,7 +44,7 @@ _ORDER_BYTES = 12
 _OUTCOME_BYTES = 400
 # Names that every circuit may have besides gates.
 _STRUCTURE = frozenset(("measure", "reset", "barrier", "delay", "if_else", "while_loop", "for_loop", "switch_case"))
-# Controlled gates to which Aer 0.18 binds the values of free parameters wrongly, without an error: a crx(t) that is given
+# Controlled gates to which Aer 0.18 binds the values of free parameters wrongly, without an error: a crx(t) given
 # t = 0.7 at run time is not the crx(0.7) of a circuit (tests/unit/backend/test_aer_gates.py).
 _MISBOUND = frozenset(("cp", "crx", "cry", "crz", "cu", "cu1", "cu3"))
 
