@@ -3,6 +3,7 @@
 from qonverge.api.backend import QuantumBackend, QuantumBackendSpec, QuantumBackendStatus
 from qonverge.api.base import API_VERSION, GROUP, VERSION, Condition, ObjectMeta
 from qonverge.api.job import HybridJob, HybridJobSpec, HybridJobStatus
+from qonverge.api.quota import QuantumQuota, QuantumQuotaSpec, QuantumQuotaStatus
 
 __all__ = [
     "API_VERSION",
@@ -16,4 +17,7 @@ __all__ = [
     "QuantumBackend",
     "QuantumBackendSpec",
     "QuantumBackendStatus",
+    "QuantumQuota",
+    "QuantumQuotaSpec",
+    "QuantumQuotaStatus",
 ]

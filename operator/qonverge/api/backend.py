@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
 from qonverge.api.base import (
     CONDITIONS_SCHEMA,
     Condition,
+    LabelSelector,
     ObjectMeta,
     OneOfModel,
     Rule,
@@ -16,6 +17,9 @@ from qonverge.api.base import (
     StatusModel,
     cel,
 )
+from qonverge.api.placement import Location
+
+SELECTOR_WITH_FROM = "selector goes with from: Selector, and from: Selector needs one"
 
 Method = Literal["Automatic", "Statevector", "DensityMatrix", "MatrixProductState", "Stabilizer"]
 
@@ -53,8 +57,20 @@ class Capacity(SpecModel):
 class AccessNamespaces(SpecModel):
     """Which namespaces' jobs may use the backend."""
 
-    from_: Annotated[Literal["Same", "All"], Field(alias="from")] = "Same"
-    """Same: only the backend's own namespace. All: every namespace."""
+    model_config = ConfigDict(
+        json_schema_extra=cel(Rule("has(self.selector) == (self.from == 'Selector')", SELECTOR_WITH_FROM))
+    )
+
+    from_: Annotated[Literal["Same", "All", "Selector"], Field(alias="from")] = "Same"
+    """Same: only the backend's own namespace. All: every namespace. Selector: the namespaces with certain labels."""
+    selector: LabelSelector | None = None
+    """Labels of the namespaces, with from: Selector; the backend's own namespace is always admitted."""
+
+    @model_validator(mode="after")
+    def _same_rule_as_the_server(self) -> AccessNamespaces:
+        if (self.selector is not None) != (self.from_ == "Selector"):
+            raise ValueError(SELECTOR_WITH_FROM)
+        return self
 
 
 class Access(SpecModel):
@@ -125,6 +141,8 @@ class QuantumBackendSpec(OneOfModel):
     """Pods to run. `kubectl scale` changes it."""
     capacity: Capacity = Capacity()
     """Limits of each pod."""
+    location: Location = Location()
+    """Where the backend is."""
     access: Access = Access()
     """Who may use the backend."""
     template: PodTemplate = PodTemplate()

@@ -20,6 +20,8 @@ from qonverge.api.base import (
     cel,
     immutable,
 )
+from qonverge.api.money import Money
+from qonverge.api.placement import Candidate, Placement
 
 State = Literal["Pending", "Suspended", "Placed", "Running", "Complete", "Failed"]
 
@@ -133,6 +135,14 @@ class HybridJobSpec(SpecModel):
     """Seed of the simulation: the same seed gives the same result."""
     backend: BackendReference | None = None
     """Which backends may run it. Default: any that admits the job's namespace and fits."""
+    placement: Placement | None = None
+    """Where the job may run, and what counts among the backends that remain."""
+    priority_class_name: Annotated[str, Field(min_length=1, max_length=253)] | None = None
+    """A PriorityClass of the cluster: jobs of a higher value are placed first. Default: the cluster's default class."""
+    deadline: Annotated[str, Field(json_schema_extra={"format": "date-time"})] | None = None
+    """When the result must be there (RFC 3339). A job that cannot make it any more fails with DeadlineImpossible."""
+    budget: Money | None = None
+    """What the job may cost at most, all attempts together."""
     suspend: bool = False
     """Hold the job: what waits is not started, what runs is stopped and starts again when resumed."""
     active_deadline_seconds: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
@@ -196,6 +206,9 @@ class HybridJobStatus(StatusModel):
     """Backend that runs the job, with its namespace in front where that is not the job's own."""
     placement: str | None = None
     """Why this backend."""
+    forecast: Annotated[list[Candidate], Field(max_length=64)] | None = None
+    """What is forecast of the job on each backend, the best first; of a job that has ended, what was forecast when it
+    was placed."""
     attempts: int | None = None
     """How often it was started."""
     progress: str | None = None

@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from qonverge.api.backend import QuantumBackend, QuantumBackendSpec, QuantumBackendStatus
 from qonverge.api.base import GROUP, VERSION
 from qonverge.api.job import HybridJob, HybridJobSpec, HybridJobStatus
+from qonverge.api.quota import QuantumQuota, QuantumQuotaSpec, QuantumQuotaStatus
 
 Schema = dict[str, Any]
 
@@ -178,7 +179,29 @@ def custom_resource_definitions() -> dict[str, Schema]:
             _AGE,
         ],
     )
-    return {f"{crd['metadata']['name']}.yaml": crd for crd in (backend, job)}
+    quota = _crd(
+        names={
+            "kind": "QuantumQuota",
+            "listKind": "QuantumQuotaList",
+            "plural": "quantumquotas",
+            "singular": "quantumquota",
+            "shortNames": ["qq"],
+        },
+        kind=QuantumQuota,
+        spec=QuantumQuotaSpec,
+        status=QuantumQuotaStatus,
+        columns=[
+            _column("Shots", ".status.used.shots", "Runs that were used in this period.", "integer"),
+            _column("Of", ".spec.limits.shots", "Runs that may be used.", "integer"),
+            _column("Seconds", ".status.used.seconds", "Run time that was used in this period.", "number"),
+            _column("Cost", ".status.used.cost", "Money that was used in this period."),
+            _column("Jobs", ".status.runningJobs", "Jobs that are placed or running.", "integer"),
+            _column("Until", ".status.periodEnd", "When the period ends.", "string", 1),
+            _column("Weight", ".spec.weight", "Share beside other namespaces.", "integer", 1),
+            _AGE,
+        ],
+    )
+    return {f"{crd['metadata']['name']}.yaml": crd for crd in (backend, job, quota)}
 
 
 class _Dumper(yaml.SafeDumper):
