@@ -1,11 +1,17 @@
-"""What placement sees and what it says."""
+"""What a round of the scheduler sees: jobs, backends, what runs, shares and quotas."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Literal, Self
 
 from qonverge.api.base import LabelSelector
+from qonverge.scheduling.estimates import Estimates
+
+Tier = Literal["Cloud", "OnPrem", "Edge"]
+Preset = Literal["Fidelity", "Time", "Cost", "Balanced"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +25,68 @@ class Needs:
     """Memory of the full state, bytes: 16 * 2**num_qubits."""
     compact_bytes: int | None = None
     """Memory of a matrix product state, bytes; None where it may entangle too much for one."""
+    features: frozenset[str] = frozenset()
+    """What an engine must be able to do, such as ``MidCircuit``, ``ControlFlow``, ``Statevector``, ``NonClifford``."""
+    slots: int = 1
+    """Workers that it takes at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """How much fidelity, time and money count for a job; only their ratios matter."""
+
+    fidelity: float = 1.0
+    time: float = 1.0
+    cost: float = 1.0
+
+    @classmethod
+    def preset(cls, name: Preset) -> Self:
+        """Return the weights of a named objective.
+
+        None of them is 0, so that among equal choices the faster or cheaper one wins and jobs do not pile up on a
+        backend that is better by nothing that can be measured.
+        """
+        values = {"Fidelity": (0.9, 0.08, 0.02), "Time": (0.08, 0.9, 0.02), "Cost": (0.08, 0.02, 0.9)}
+        return cls(*values.get(name, (1 / 3, 1 / 3, 1 / 3)))
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """An amount of a currency."""
+
+    amount: Decimal
+    currency: str = "USD"
+
+    def __str__(self) -> str:
+        """Return the amount with its currency, such as ``1.50 USD``."""
+        return f"{self.amount:.2f} {self.currency}"
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Leave to run a job's shots in parts, on backends whose forecast fidelity is equal."""
+
+    min_shots: int
+    """Fewest shots of a part."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """``spec.placement``: hard terms are kept or the job waits, soft ones count in the objective."""
+
+    tiers: frozenset[Tier] = frozenset()
+    """Hard: tiers allowed; empty: all."""
+    regions: frozenset[str] = frozenset()
+    """Hard: regions that its data may go to; empty: all."""
+    min_fidelity: float | None = None
+    """Hard: least forecast fidelity."""
+    max_wait_seconds: float | None = None
+    """Hard: longest forecast wait, from now to the start, on the backend that gets it."""
+    max_latency_seconds: float | None = None
+    """Hard: longest measured round trip to the backend."""
+    preferred_tiers: frozenset[Tier] = frozenset()
+    """Soft."""
+    weights: Weights = Weights()
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +103,23 @@ class Job:
     backend_name: str | None = None
     backend_namespace: str | None = None
     backend_selector: LabelSelector | None = None
+    priority: int = 0
+    """Value of its PriorityClass; higher goes first."""
+    may_preempt: bool = True
+    """Whether its PriorityClass lets it displace lower ones (``preemptionPolicy`` is not ``Never``)."""
+    terms: Terms = Terms()
+    deadline: float | None = None
+    """Hard: Unix seconds by which it must have ended."""
+    budget: Money | None = None
+    """Hard: what may still be spent on it."""
+    split: Split | None = None
+    """None: in one piece."""
+    hedge: bool = False
+    """Whether it may be sent to a second backend as well where its deadline is in danger and the budget allows."""
+    warm: frozenset[str] = frozenset()
+    """Keys of the backends that have its circuit."""
+    data_site: str | None = None
+    """Site of its data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +143,29 @@ class Backend:
     max_shots: int | None = None
     memory_bytes: int | None = None
     """Memory for one circuit; None: not known yet."""
+    admitted_namespaces: frozenset[str] = frozenset()
+    """Further namespaces that may use it: those that its selector matches now."""
+    tier: Tier | None = None
+    site: str | None = None
+    region: str | None = None
+    latency_seconds: float | None = None
+    """Measured round trip; None: not measured."""
+    features: frozenset[str] | None = None
+    """What its engine can do, in the words of ``Needs.features``; None: everything."""
+    workers: int = 1
+    """Tasks that it runs at the same time."""
+    free_seconds: tuple[float, ...] = ()
+    """Seconds from now until each worker has done what was given to it; shorter than ``workers``: the others have
+    ``queue_seconds`` before them."""
+    queue_seconds: float | None = None
+    """Forecast wait of a task sent now, seconds; None: not known, then ``load`` tasks of the usual length."""
+    dispatch_depth: int | None = None
+    """Tasks per worker to keep queued behind those that run, so that no worker idles between rounds. None: as many as
+    its queues take, as for a cloud whose own queue decides when a task starts."""
+    calibration_stale_reason: str = ""
+    """Why its calibration can't be trusted; then nothing is sent to it."""
+    currency: str = "USD"
+    """Currency of its forecast costs."""
 
     @property
     def key(self) -> str:
@@ -68,15 +176,146 @@ class Backend:
         """Return the name as people of this namespace write it."""
         return self.name if namespace == self.namespace else self.key
 
+    def admits(self, namespace: str) -> bool:
+        """Return whether jobs of the namespace may use it."""
+        return self.admits_all_namespaces or namespace == self.namespace or namespace in self.admitted_namespaces
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A namespace's part of the backends."""
+
+    weight: float = 1.0
+    usage: float = 0.0
+    """Worker seconds used, decayed to the moment of the snapshot."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """Weighted fair share between namespaces; one that is not named has weight 1 and has used nothing."""
+
+    by_namespace: Mapping[str, Share] = field(default_factory=dict)
+    half_life: float = 86_400.0
+    """Seconds in which past usage loses half of its weight."""
+
+    def of(self, namespace: str) -> Share:
+        """Return the namespace's share."""
+        return self.by_namespace.get(namespace, Share())
+
+    def later(self, seconds: float) -> Shares:
+        """Return the shares after this many seconds without any usage."""
+        factor = 0.5 ** (seconds / self.half_life)
+        decayed = {name: Share(s.weight, s.usage * factor) for name, s in self.by_namespace.items()}
+        return Shares(decayed, self.half_life)
+
+    def charged(self, namespace: str, worker_seconds: float) -> Shares:
+        """Return the shares after the namespace used this much."""
+        share = self.of(namespace)
+        new = Share(share.weight, share.usage + worker_seconds)
+        return Shares({**self.by_namespace, namespace: new}, self.half_life)
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """What a namespace may still use in this period; None: without limit."""
+
+    shots: int | None = None
+    seconds: float | None = None
+    """Worker seconds."""
+    cost: Money | None = None
+    jobs: int | None = None
+    """Further jobs at the same time."""
+    renews_at: float | None = None
+    """Start of the next period, Unix seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Active:
+    """A task that a backend has already."""
+
+    job: str
+    namespace: str
+    backend: str
+    """The backend's key."""
+    priority: int = 0
+    started: bool = True
+    """False: it waits in the backend's queue and loses nothing when it is taken back."""
+    preemptible: bool = False
+    """Whether its policy lets higher priorities displace it."""
+    checkpointable: bool = False
+    """Whether it goes on from where it was after it was stopped; otherwise it is displaced before its start only."""
+    remaining_seconds: float = 0.0
+    """Forecast time that it still needs on a worker."""
+    slots: int = 1
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Everything that one round of placement knows."""
+    """Everything that one round knows."""
 
     jobs: tuple[Job, ...]
     backends: tuple[Backend, ...]
     now: float
     """Unix seconds."""
+    estimates: Estimates | None = None
+    """Rows as ``jobs``, columns as ``backends``; None: nothing is forecast."""
+    shares: Shares = field(default_factory=Shares)
+    quotas: Mapping[str, Quota] = field(default_factory=dict)
+    """By namespace; one that is not named has no limit."""
+    active: tuple[Active, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the cluster's administrator decides about rounds."""
+
+    aging_seconds: float = 3600.0
+    """Aging bound: a job that has waited longer goes before every job that came later, whatever their priority."""
+    patience_seconds: float | None = None
+    """Time that counts as much as losing all fidelity; None: the time that the waiting work would take the backends,
+    so that a short queue makes jobs choosy and a long one makes them spread."""
+    tranche: int = 4
+    """Jobs per worker that compete by the objective; which ones is decided by fair share."""
+    preferred_tier: float = 0.1
+    """Soft terms count as this much relative loss of fidelity each: a tier that is not preferred,"""
+    data_locality: float = 0.05
+    """a site other than the data's,"""
+    warm_circuit: float = 0.02
+    """a backend that does not have the circuit yet."""
+    lateness: float = 4.0
+    """What a missed deadline counts, in whole losses of fidelity."""
+    split_tolerance: float = 0.01
+    """Backends are equal when their forecast fidelities differ by at most this much."""
+    preempt_after_seconds: float = 5.0
+    """Work is displaced only for a job that would wait longer than this."""
+    usual_seconds: float = 1.0
+    """Run time that is assumed where none is forecast."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """The forecast of a job on one backend, as the round saw it."""
+
+    backend: str
+    """The backend's key."""
+    fidelity: float | None
+    wait_seconds: float
+    """From now to the start, behind what the round put before it."""
+    run_seconds: float | None
+    cost: float | None
+    """In the backend's currency."""
+    score: float
+    """The job's part of the objective there; lower is better."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A submission of a job that has several."""
+
+    backend: Backend
+    shots: int
+    kind: Literal["Split", "Hedge"]
+    """Split: the parts' counts are merged. Hedge: all shots again; the first that ends is the result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +325,46 @@ class Decision:
     job: str
     """The job's key."""
     backend: Backend | None
+    """Where it is sent now; None: it stays."""
     reason: str
     """One sentence with the numbers."""
     impossible: bool = False
     """True when no backend that exists could ever run it, however long it waits."""
     rejected: Mapping[str, str] = field(default_factory=dict)
-    """Why not, by backend."""
+    """Why not, by backend, as people of the job's namespace write it."""
+    planned: Backend | None = None
+    """Where it would go as things are: it is held back, since something better may turn up before it could start."""
+    expected_start: float | None = None
+    """Unix seconds; of a job that is sent or planned."""
+    parts: tuple[Part, ...] = ()
+    """All submissions of a job that is split or hedged, the one to ``backend`` first; empty: one with all shots."""
+    candidates: tuple[Candidate, ...] = ()
+    """The chosen backend and the runner-up."""
+    remedy: str = ""
+    """What would make an impossible job possible."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preemption:
+    """Work to displace before the next round."""
+
+    job: str
+    """Key of the job that yields."""
+    backend: str
+    """Key of the backend that it leaves."""
+    beneficiary: str
+    """Key of the job that it yields to."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do with every job of a snapshot."""
+
+    decisions: tuple[Decision, ...]
+    """In the order of the snapshot's jobs."""
+    preemptions: tuple[Preemption, ...] = ()
+    objective: float = 0.0
+    """Of all jobs that have a backend, now or planned; the sum over the groups that were optimised."""
+    lower_bound: float = 0.0
+    """No assignment of these groups, in this order, can have a lower objective."""
