@@ -174,6 +174,19 @@ class Result(StatusModel):
     """What the program passed to `qonverge.client.result`."""
 
 
+class Usage(StatusModel):
+    """What the job used of backends so far, all attempts together."""
+
+    shots: int = 0
+    """Runs of circuits."""
+    seconds: float = 0.0
+    """Time that its circuits ran."""
+    cost: str = "0"
+    """Money, by the backends' prices."""
+    currency: str = "USD"
+    """Currency of cost."""
+
+
 class Provenance(StatusModel):
     """Where the result comes from, to repeat it."""
 
@@ -223,6 +236,8 @@ class HybridJobStatus(StatusModel):
     """When the job was last resumed."""
     completed_at: str | None = None
     """When it ended."""
+    usage: Usage | None = None
+    """What the job used of backends so far."""
     result: Result | None = None
     """What the job found: counts, expectation values with their standard errors, or the value of a program."""
     exit_code: int | None = None

@@ -51,8 +51,6 @@ class Split(SpecModel):
 
     min_shots: Annotated[int, Field(ge=1, le=100_000_000)] = 10_000
     """Shots that each part has at least."""
-    max_parts: Annotated[int, Field(ge=2, le=16)] = 4
-    """Parts at most."""
 
 
 class Placement(SpecModel):

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 import logging
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,43 +18,15 @@ from qonverge.controller.events import Events
 from qonverge.controller.kube import Kube, KubeError
 from qonverge.controller.orphans import sort_out
 from qonverge.controller.settings import Settings
+from qonverge.controller.snapshot import label_key
 from qonverge.controller.state import State
 from qonverge.lifecycle.transitions import timestamp
-from qonverge.scheduling import Backend
 from qonverge.wire.errors import WireError
 from qonverge.wire.messages import BackendInfo
 
 logger = logging.getLogger(__name__)
 
-
-def label_key(backend: QuantumBackend) -> str:
-    """Return the namespace and label by which the backend's pods are found."""
-    return f"{backend.metadata.namespace}/{builders.backend_name(backend)}"
-
-
-def seen(state: State, backend: QuantumBackend) -> Backend:
-    """Return the backend as placement sees it."""
-    spec, metadata = backend.spec, backend.metadata
-    assert spec.simulator is not None
-    endpoints = state.endpoints_of(label_key(backend))
-    infos = [state.infos[e.pod] for e in endpoints if e.pod in state.infos]
-    assigned = [state.assigned.get(e.pod, 0) for e in endpoints]
-    workers = min((info.workers for info in infos), default=1)
-    stopped = "spec.replicas is 0" if spec.replicas == 0 else f"0 of {spec.replicas} pods serve"
-    return Backend(
-        name=metadata.name,
-        namespace=metadata.namespace,
-        admits_all_namespaces=spec.access.namespaces.from_ == "All",
-        labels=metadata.labels,
-        method=spec.simulator.method,
-        serving=bool(endpoints) and not metadata.deletion_timestamp,
-        not_serving_reason=stopped,
-        load=min(assigned, default=0) / workers,
-        room=sum(spec.capacity.queue_limit - count for count in assigned) if assigned else None,
-        max_qubits=spec.capacity.max_qubits,
-        max_shots=spec.capacity.max_shots,
-        memory_bytes=max((info.memory_bytes or 0 for info in infos), default=None),
-    )
+_SLOWER = 0.3
 
 
 def status_of(
@@ -220,12 +193,18 @@ class Backends:
                 return
             try:
                 audience = builders.audience(self._state.backends[key])
+                asked = time.monotonic()
                 info = await self._data.info(endpoint, audience)
+                took = time.monotonic() - asked
                 if leading and info.queued + info.running > self._state.assigned.get(uid, 0):
                     await sort_out(self._state, self._data, endpoint, audience)
             except (WireError, KeyError, TypeError) as error:
                 logger.info("pod %s does not tell: %s", endpoint.url, error)
                 return
+            if uid in self._state.endpoints:
+                # A poll that met a busy moment says little: what is quick again counts at once, what is slow by and by.
+                before = self._state.latencies.get(uid, took)
+                self._state.latencies[uid] = min(took, before + _SLOWER * (took - before))
             if uid in self._state.endpoints and (self._state.infos.get(uid) != info or uid in self._state.silent):
                 self._state.silent.discard(uid)
                 self._state.infos[uid] = info

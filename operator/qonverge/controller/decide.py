@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from qonverge import __version__
 from qonverge.api import HybridJob, HybridJobStatus
 from qonverge.api.job import Provenance
+from qonverge.api.placement import Candidate
 from qonverge.controller.state import Flight
 from qonverge.lifecycle import circuit as circuits
 from qonverge.lifecycle import transitions
-from qonverge.scheduling import Backend, Decision, Snapshot, place
+from qonverge.scheduling import Decision
 from qonverge.wire.errors import Cancelled
 
 SEEN_SECONDS = 2.0
@@ -32,6 +34,11 @@ class SetStatus:
 @dataclass(frozen=True, slots=True)
 class Begin:
     """Read and check the job's program."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Let the next round of placement decide where the job goes, or what is forecast of it while it is suspended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +79,7 @@ class LookAgain:
     when: float
 
 
-Action = SetStatus | Begin | Submit | Launch | Collect | Stop | LookAgain
+Action = SetStatus | Begin | Ask | Submit | Launch | Collect | Stop | LookAgain
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +88,6 @@ class View:
 
     job: HybridJob
     flight: Flight | None
-    backends: tuple[Backend, ...]
     now: float
     batch: Mapping[str, Any] | None = None
     """The batch Job of the current attempt at a program."""
@@ -99,21 +105,50 @@ def decide(view: View) -> list[Action]:
         return _suspended(view)
     if job.status.state == "Suspended":
         return [SetStatus(_move(view, "Pending", "Resumed", "the job was resumed", resumed_at=_stamp(now)))]
-    deadline = _deadline(job)
-    if deadline is not None and now >= deadline:
-        limit = job.spec.active_deadline_seconds
-        message = f"the job did not end within activeDeadlineSeconds, {limit} s"
+    deadline, limit = min(_deadlines(job), default=(math.inf, ""))
+    if now >= deadline:
+        message = f"the job did not end within {limit}"
         return [Stop(program=True), SetStatus(_fail(view, "DeadlineExceeded", message))]
     actions = _advance(view)
-    return actions if deadline is None else [*actions, LookAgain(deadline)]
+    return actions if deadline == math.inf else [*actions, LookAgain(deadline)]
 
 
 def _suspended(view: View) -> list[Action]:
-    stop: list[Action] = [Stop(program=True)] if view.flight is not None or view.batch is not None else []
-    if view.job.status.state == "Suspended":
-        return stop
+    """Hold the job, and keep a forecast of it for who decides about it."""
+    flight, status = view.flight, view.job.status
+    busy = flight is not None and (flight.running is not None or flight.decision is not None)
+    stop: list[Action] = [Stop(program=True)] if busy or view.batch is not None else []
     message = "the job is suspended: set spec.suspend to false to run it"
-    return [*stop, SetStatus(_move(view, "Suspended", "Suspended", message))]
+    if flight is not None and flight.problem is not None:
+        message += f"; it would fail with {flight.problem[0]}: {flight.problem[1]}"
+    forecast = list(flight.forecast) if flight is not None and flight.forecast else status.forecast
+    if (status.state, status.message) != ("Suspended", message) or _differs(status.forecast, forecast):
+        return [*stop, SetStatus(_move(view, "Suspended", "Suspended", message, forecast=forecast))]
+    if flight is None:
+        return [*stop, Begin()]
+    if flight.waiting is not None:
+        return [Stop(), LookAgain(view.now + _RETRY_TEXT_SECONDS)]
+    return [*stop, *([Ask()] if flight.source is not None and not flight.wants and not busy else [])]
+
+
+def _differs(old: Sequence[Candidate] | None, new: Sequence[Candidate] | None) -> bool:
+    """Whether a forecast is worth a write: another backend or reason, or a value that moved beyond its interval."""
+    if (old is None) != (new is None):
+        return True
+    pairs = list(zip(old or (), new or (), strict=False))
+    if len(old or ()) != len(new or ()) or any((a.backend, a.rejected) != (b.backend, b.rejected) for a, b in pairs):
+        return True
+    return any(
+        (before is None) != (after is None)
+        or (before is not None and after is not None and not before.low <= after.mid <= before.high)
+        for a, b in pairs
+        for before, after in (
+            (a.fidelity, b.fidelity),
+            (a.wait_seconds, b.wait_seconds),
+            (a.run_seconds, b.run_seconds),
+            (a.cost, b.cost),
+        )
+    )
 
 
 def _advance(view: View) -> list[Action]:
@@ -136,22 +171,22 @@ def _advance(view: View) -> list[Action]:
         if now < flight.started_at + SEEN_SECONDS:
             return [LookAgain(flight.started_at + SEEN_SECONDS)]
         return [SetStatus(_move(view, "Running", "Running", f"attempt {flight.attempts}", **_run_fields(view, flight)))]
-    decision = _placed(view, flight)
-    return [Submit(decision)] if decision.backend is not None else _unplaced(view, decision)
+    return _submit(view, flight)
 
 
-def _placed(view: View, flight: Flight) -> Decision:
-    needs = None if flight.checked is None else circuits.needs(view.job, flight.checked)
-    created = transitions.seconds(view.job.metadata.creation_timestamp or _stamp(view.now))
-    snapshot = Snapshot((circuits.waiting(view.job, created, needs),), view.backends, view.now)
-    (decision,) = place(snapshot)
-    return decision
+def _submit(view: View, flight: Flight) -> list[Action]:
+    decision = flight.planned
+    return [Submit(decision)] if decision is not None and decision.backend is not None else _unplaced(view, flight)
 
 
-def _unplaced(view: View, decision: Decision) -> list[Action]:
+def _unplaced(view: View, flight: Flight) -> list[Action]:
+    decision, ask = flight.planned, [] if flight.wants else [Ask()]
+    if decision is None:
+        return list(ask)
     if decision.impossible:
-        return [SetStatus(_fail(view, "Unschedulable", decision.reason)), Stop()]
-    return _say_waiting(view, "Unschedulable", decision.reason)
+        reason = decision.reason + (f"; {decision.remedy}" if decision.remedy else "")
+        return [SetStatus(_fail(view, "Unschedulable", reason, forecast=list(flight.forecast) or None)), Stop()]
+    return [*ask, *_say_waiting(view, "Queued" if decision.planned else "Unschedulable", decision.reason)]
 
 
 def _say_waiting(view: View, reason: str, message: str) -> list[Action]:
@@ -185,19 +220,15 @@ def _conclude(view: View, flight: Flight) -> list[Action]:
     # Where this operator cancels a task, it forgets the flight: somebody else did, and the job still wants it.
     if not error.retryable and error.code != Cancelled.code:
         return [SetStatus(_fail(view, circuits.failure_reason(error), error.message, **fields)), Stop()]
-    if flight.attempts >= limit:
+    if flight.attempts - flight.withdrawn >= limit:
         return [SetStatus(_fail(view, error.code, f"after {limit} attempts: {error.message}", **fields)), Stop()]
-    decision = _placed(view, flight)
-    return [Submit(decision)] if decision.backend is not None else _unplaced(view, decision)
+    return _submit(view, flight)
 
 
 def _program(view: View, flight: Flight) -> list[Action]:
     job, status = view.job, view.job.status
     if status.state not in ("Placed", "Running"):
-        decision = _placed(view, flight)
-        if decision.backend is None:
-            return _unplaced(view, decision)
-        return [_launch(view, decision, (status.attempts or 0) + 1)]
+        return _launch(view, flight, (status.attempts or 0) + 1)
     batch, pod = view.batch, view.pod
     if batch is None:
         placed = transitions.seconds(status.placed_at or _stamp(view.now))
@@ -235,21 +266,21 @@ def _program(view: View, flight: Flight) -> list[Action]:
 _ENDS = ("Complete", "Failed")
 
 
-def _launch(view: View, decision: Decision, attempt: int) -> Launch:
-    assert decision.backend is not None
+def _launch(view: View, flight: Flight, attempt: int) -> list[Action]:
+    decision = flight.planned
+    if decision is None or decision.backend is None:
+        return _unplaced(view, flight)
     label = decision.backend.label_for(view.job.metadata.namespace)
     fields = {"backend": label, "placement": decision.reason, "attempts": attempt, "placed_at": _stamp(view.now)}
-    return Launch(decision, attempt, _move(view, "Placed", "Placed", decision.reason, **fields))
+    fields["forecast"] = list(flight.forecast) or None
+    return [Launch(decision, attempt, _move(view, "Placed", "Placed", decision.reason, **fields))]
 
 
 def _again(view: View, flight: Flight, reason: str, message: str) -> list[Action]:
     attempts, limit = view.job.status.attempts or 1, view.job.spec.retry_policy.max_attempts
     if attempts >= limit:
         return [SetStatus(_fail(view, reason, f"after {limit} attempts: {message}")), Stop()]
-    decision = _placed(view, flight)
-    if decision.backend is None:
-        return _unplaced(view, decision)
-    return [_launch(view, decision, attempts + 1)]
+    return _launch(view, flight, attempts + 1)
 
 
 def _terminated(pod: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
@@ -299,14 +330,22 @@ def _run_fields(view: View, flight: Flight) -> dict[str, Any]:
         "attempts": flight.attempts,
         "placed_at": _stamp(flight.placed_at or view.now),
         "started_at": _stamp(flight.started_at or view.now),
+        "forecast": list(flight.forecast) or None,
     }
 
 
-def _deadline(job: HybridJob) -> float | None:
-    limit, created = job.spec.active_deadline_seconds, job.metadata.creation_timestamp
-    if limit is None or created is None:
-        return None
-    return transitions.seconds(job.status.resumed_at or created) + limit
+def _deadlines(job: HybridJob) -> list[tuple[float, str]]:
+    """Return the times at which the job fails unless it has ended, Unix seconds, and the field that says so."""
+    spec, created = job.spec, job.metadata.creation_timestamp
+    deadlines = []
+    if spec.active_deadline_seconds is not None and created is not None:
+        begun = transitions.seconds(job.status.resumed_at or created)
+        deadlines.append(
+            (begun + spec.active_deadline_seconds, f"activeDeadlineSeconds, {spec.active_deadline_seconds} s")
+        )
+    if spec.deadline is not None:
+        deadlines.append((transitions.seconds(spec.deadline), f"its deadline, {spec.deadline}"))
+    return deadlines
 
 
 def _move(view: View, state: Any, reason: str, message: str, **fields: Any) -> HybridJobStatus:

@@ -12,17 +12,27 @@ from qonverge.api.job import Result
 from qonverge.circuits import CheckerLost, InvalidProgram
 from qonverge.circuits.isolated import Checker
 from qonverge.controller import builders
-from qonverge.controller.backends import seen
-from qonverge.controller.dataplane import DataPlane, PodLost
-from qonverge.controller.decide import Begin, Collect, Launch, LookAgain, SetStatus, Stop, Submit, View, decide
+from qonverge.controller.decide import (
+    SEEN_SECONDS,
+    Ask,
+    Begin,
+    Collect,
+    Launch,
+    LookAgain,
+    SetStatus,
+    Stop,
+    Submit,
+    View,
+    decide,
+)
 from qonverge.controller.events import Events
 from qonverge.controller.kube import Kube, KubeError
 from qonverge.controller.queue import WorkQueue
+from qonverge.controller.rounds import Rounds
 from qonverge.controller.settings import Settings
 from qonverge.controller.state import Flight, State
+from qonverge.controller.submissions import Submissions
 from qonverge.lifecycle import circuit as circuits
-from qonverge.wire.errors import WireError
-from qonverge.wire.messages import TaskResult
 from qonverge.wire.tokens import Signer
 
 logger = logging.getLogger(__name__)
@@ -43,7 +53,8 @@ class Jobs:
         state: State,
         kube: Kube,
         queue: WorkQueue,
-        data: DataPlane,
+        submissions: Submissions,
+        rounds: Rounds,
         signer: Signer,
         checker: Checker,
         events: Events,
@@ -54,13 +65,13 @@ class Jobs:
         self._state = state
         self._kube = kube
         self._queue = queue
-        self._data = data
+        self._submissions = submissions
+        self._rounds = rounds
         self._signer = signer
         self._checker = checker
         self._events = events
         self._settings = settings
         self._clock = clock
-        self._stopping: set[asyncio.Task[None]] = set()
 
     async def reconcile(self, key: str) -> None:
         """Look at one job and do what is to be done."""
@@ -81,7 +92,6 @@ class Jobs:
         view = View(
             job,
             state.flights.get(key),
-            tuple(seen(state, backend) for backend in state.backends.values()),
             now,
             state.batch_jobs.get(batch_key),
             state.program_pods.get(batch_key),
@@ -99,8 +109,15 @@ class Jobs:
                 flight = Flight(job.metadata.uid, job.metadata.generation, attempts=attempts)
                 self._state.flights[key] = flight
                 flight.checking = asyncio.create_task(self._check(key, job, flight))
+            case Ask():
+                self._state.flights[key].wants = True
+                self._rounds.ask()
             case Submit(decision):
-                self._submit(key, job, decision)
+                flight = self._state.flights[key]
+                if self._submissions.send(key, job, flight, decision):
+                    self._queue.add_at(f"HybridJob {key}", self._clock() + SEEN_SECONDS)
+                else:
+                    self._replan(key, flight)
             case Launch():
                 await self._launch(key, job, action)
             case Collect(status, pod):
@@ -176,62 +193,11 @@ class Jobs:
         finally:
             self._queue.add(f"HybridJob {key}")
 
-    def _submit(self, key: str, job: HybridJob, decision: Any) -> None:
-        flight, backend = self._state.flights[key], self._state.backends.get(decision.backend.key)
-        assert flight.checked is not None
-        endpoints = [] if backend is None else self._state.endpoints_of(_label(backend))
-        if backend is None or not endpoints:
-            self._queue.add(f"HybridJob {key}")
-            return
-        assigned, now = self._state.assigned, self._clock()
-        identity = f"{flight.uid}-{flight.generation}-{flight.attempts + 1}"
-        held = self._state.held.get(identity)
-        endpoint = min(endpoints, key=lambda e: (e.pod != held, assigned.get(e.pod, 0), e.pod))
-        flight.decision, flight.endpoint, flight.result = decision, endpoint, None
-        flight.attempts += 1
-        flight.placed_at, flight.started_at = flight.placed_at or now, now
-        assigned[endpoint.pod] = assigned.get(endpoint.pod, 0) + 1
-        flight.running = asyncio.create_task(
-            self._run(key, flight, circuits.task(job, flight.checked, identity), backend)
-        )
-        self._queue.add_at(f"HybridJob {key}", now + 2.0)
-
-    async def _run(self, key: str, flight: Flight, task: Any, backend: QuantumBackend) -> None:
-        endpoint = flight.endpoint
-        assert endpoint is not None
-        try:
-            flight.result = await self._data.run(endpoint, builders.audience(backend), task)
-        except asyncio.CancelledError:
-            # An operator that ends leaves the task to its successor.
-            if flight.stopped:
-                stopping = asyncio.create_task(self._cancel(endpoint, builders.audience(backend), task.id))
-                self._stopping.add(stopping)
-                stopping.add_done_callback(self._stopping.discard)
-            raise
-        except PodLost as error:
-            if endpoint.pod in self._state.endpoints:
-                self._state.silent.add(endpoint.pod)
-            flight.result = TaskResult(task.id, "Failed", error=error)
-        except WireError as error:
-            flight.result = TaskResult(task.id, "Failed", error=error)
-        finally:
-            flight.running = None
-            self._state.assigned[endpoint.pod] -= 1
-            if not self._state.assigned[endpoint.pod]:
-                del self._state.assigned[endpoint.pod]
-            self._queue.add(f"HybridJob {key}")
-
-    async def _cancel(self, endpoint: Any, audience: str, identity: str) -> None:
-        try:
-            await self._data.cancel(endpoint, audience, identity)
-        except WireError as error:
-            logger.info("task %s could not be cancelled: %s", identity, error)
-
     async def _launch(self, key: str, job: HybridJob, launch: Launch) -> None:
         assert launch.decision.backend is not None
-        backend = self._state.backends.get(launch.decision.backend.key)
+        backend, flight = self._state.backends.get(launch.decision.backend.key), self._state.flights[key]
         if backend is None:
-            self._queue.add(f"HybridJob {key}")
+            self._replan(key, flight)
             return
         subject = f"{job.metadata.namespace}/{job.metadata.name}"
         token = self._signer.sign(
@@ -244,6 +210,12 @@ class Jobs:
         ):
             await self._kube.apply(obj)
         await self._write(key, job, launch.status)
+        flight.planned, flight.wants, flight.decision = None, False, launch.decision
+
+    def _replan(self, key: str, flight: Flight) -> None:
+        """Ask for another place: what was planned is gone."""
+        flight.planned, flight.wants = None, True
+        self._rounds.ask()
 
     async def _collect(self, key: str, job: HybridJob, status: HybridJobStatus, pod: str | None) -> None:
         log = None
@@ -287,7 +259,3 @@ class Jobs:
             changed["result"] = Result(value=report["result"])
         if changed:
             await self._write(key, job, job.status.model_copy(update=changed))
-
-
-def _label(backend: QuantumBackend) -> str:
-    return f"{backend.metadata.namespace}/{builders.backend_name(backend)}"

@@ -23,6 +23,9 @@ _TIMEOUT = aiohttp.ClientTimeout(total=30)
 _PATHS = {
     "HybridJob": ("apis/qonverge.io/v1alpha1", "hybridjobs"),
     "QuantumBackend": ("apis/qonverge.io/v1alpha1", "quantumbackends"),
+    "QuantumQuota": ("apis/qonverge.io/v1alpha1", "quantumquotas"),
+    "PriorityClass": ("apis/scheduling.k8s.io/v1", "priorityclasses"),
+    "Namespace": ("api/v1", "namespaces"),
     "Deployment": ("apis/apps/v1", "deployments"),
     "Service": ("api/v1", "services"),
     "ConfigMap": ("api/v1", "configmaps"),

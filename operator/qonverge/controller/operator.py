@@ -15,15 +15,23 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from qonverge.circuits.isolated import Checker
 from qonverge.controller import web
 from qonverge.controller.backends import Backends
+from qonverge.controller.cluster import REFRESH_SECONDS, Cluster
 from qonverge.controller.dataplane import DataPlane
 from qonverge.controller.events import Events
+from qonverge.controller.forecasts import Forecasts
 from qonverge.controller.jobs import Jobs
 from qonverge.controller.kube import Kube, KubeError
 from qonverge.controller.lease import Election
 from qonverge.controller.queue import WorkQueue
+from qonverge.controller.quotas import Quotas
+from qonverge.controller.rounds import Rounds
 from qonverge.controller.settings import Settings
 from qonverge.controller.state import State, key_of
+from qonverge.controller.submissions import Submissions
+from qonverge.controller.traces import Traces
 from qonverge.controller.watch import Watches
+from qonverge.lifecycle.quotas import Ledger
+from qonverge.scheduling import Policy
 from qonverge.wire.errors import WireError
 from qonverge.wire.tokens import Signer, Verifier, generate_private_key, public_key
 
@@ -46,6 +54,8 @@ class Operator:
         # Whether this replica leads and knows what its predecessor left on the pods.
         self._acting = False
         self._poll_now = asyncio.Event()
+        self._cluster = Cluster()
+        self._traces = Traces()
         self._registry = CollectorRegistry()
         self._reconciles = Counter(
             "qonverge_operator_reconciles", "Looks at objects.", ["kind", "outcome"], registry=self._registry
@@ -71,11 +81,30 @@ class Operator:
         signer, public = Signer(private), public_key(private)
         data, checker = DataPlane(signer), Checker()
         events = Events(kube, time.time)
+        ledger = Ledger()
+        self._forecasts = Forecasts(self._state, kube, checker, self._settings.namespace, time.time)
+        submissions = Submissions(self._state, data, self._queue, time.time, self._less_to_do)
+        self._rounds = Rounds(
+            state=self._state,
+            queue=self._queue,
+            cluster=self._cluster,
+            ledger=ledger,
+            forecasts=self._forecasts,
+            traces=self._traces,
+            policy=Policy(aging_seconds=self._settings.aging_seconds),
+            withdraw=submissions.withdraw,
+            clock=time.time,
+        )
+        self._quotas = Quotas(state=self._state, kube=kube, ledger=ledger, queue=self._queue, clock=time.time)
         self._jobs = Jobs(
             state=self._state,
             kube=kube,
             queue=self._queue,
-            data=data,
+            submissions=submissions,
+            rounds=self._rounds,
+            forecasts=self._forecasts,
+            ledger=ledger,
+            quotas=self._quotas,
             signer=signer,
             checker=checker,
             events=events,
@@ -91,11 +120,16 @@ class Operator:
             public_key=public,
             clock=time.time,
         )
+        self._reconcilers = {
+            "HybridJob": self._jobs.reconcile,
+            "QuantumBackend": self._backends.reconcile,
+            "QuantumQuota": self._quotas.reconcile,
+        }
         self._watches = Watches(kube, self._state, self._settings, self._observe, claim_signals)
         settings = self._settings
         self._election = Election(kube, settings.namespace, settings.lease_name, settings.identity, time.monotonic)
         servers = [
-            await web.listen(web.health_app(self._problem, self._registry), settings.health_listen),
+            await web.listen(web.health_app(self._problem, self._registry, self._traces), settings.health_listen),
             await web.listen(
                 web.report_app(self._jobs, self._verifier(public), lambda: self._election.leading),
                 settings.report_listen,
@@ -106,6 +140,8 @@ class Operator:
             asyncio.create_task(self._queue.run_timers(), name="timers"),
             asyncio.create_task(self._lead(), name="election"),
             asyncio.create_task(self._poll(), name="poll"),
+            asyncio.create_task(self._rounds.run(), name="rounds"),
+            asyncio.create_task(self._keep_up(kube), name="cluster"),
             *(asyncio.create_task(self._work(), name=f"worker {n}") for n in range(_WORKERS)),
         ]
         stopping = asyncio.create_task(stop.wait())
@@ -120,9 +156,11 @@ class Operator:
                 task.cancel()
             await asyncio.gather(stopping, *tasks, return_exceptions=True)
             try:
+                if self._election.leading:
+                    await self._forecasts.save()
                 await self._election.release()
             except KubeError as error:
-                logger.warning("the lease could not be released: %s", error)
+                logger.warning("at the end: %s", error)
             for server in servers:
                 await server.cleanup()
             await checker.close()
@@ -179,7 +217,11 @@ class Operator:
         """Take what a watch or a list showed."""
         state = self._state
         match kind:
+            case "QuantumQuota":
+                self._quotas.observe(obj, deleted)
+                self._rounds.ask()
             case "HybridJob":
+                self._quotas.observe_job(obj, deleted)
                 known = state.jobs.get(key_of(obj))
                 if deleted and known is not None and known.spec.program.python is not None:
                     # Its program ends with its pod; what it has on backends is found there.
@@ -204,10 +246,26 @@ class Operator:
                     self._reconsider()
 
     def _reconsider(self) -> None:
-        """Look again at the jobs that wait for a backend."""
-        for key, flight in self._state.flights.items():
-            if flight.running is None:
-                self._queue.add(f"HybridJob {key}")
+        """Plan the jobs that wait again: backends are others than before."""
+        self._rounds.ask()
+
+    def _less_to_do(self) -> None:
+        """Plan the jobs that wait, if any do: a pod has less to do."""
+        if any(flight.wants for flight in self._state.flights.values()):
+            self._rounds.ask()
+
+    async def _keep_up(self, kube: Kube) -> None:
+        """Ask the cluster now and then what jobs and backends refer to, and keep what was learned."""
+        while True:
+            try:
+                selecting = any(b.spec.access.namespaces.selector is not None for b in self._state.backends.values())
+                if await self._cluster.refresh(kube, selecting=selecting):
+                    self._reconsider()
+                if self._acting and self._election.leading:
+                    await self._forecasts.save()
+            except KubeError as error:
+                logger.warning("%s", error)
+            await asyncio.sleep(REFRESH_SECONDS)
 
     async def _lead(self) -> None:
         def changed(leading: bool) -> None:
@@ -231,6 +289,7 @@ class Operator:
                 self._queue.add(f"QuantumBackend {key}")
                 self._reconsider()
             if leading and not self._acting:
+                await self._forecasts.load()
                 self._acting = True
                 self._look_at_all()
 
@@ -240,6 +299,8 @@ class Operator:
             self._queue.add(f"QuantumBackend {key}")
         for key in [*state.jobs, *state.finished]:
             self._queue.add(f"HybridJob {key}")
+        for key in state.quotas:
+            self._queue.add(f"QuantumQuota {key}")
 
     async def _work(self) -> None:
         while True:
@@ -247,10 +308,9 @@ class Operator:
             kind, _, key = item.partition(" ")
             failed = False
             if self._acting and self._election.leading:
-                reconcile = self._jobs.reconcile if kind == "HybridJob" else self._backends.reconcile
                 try:
                     with self._seconds.labels(kind).time():
-                        await reconcile(key)
+                        await self._reconcilers[kind](key)
                 except KubeError as error:
                     # A conflict is news on its way; anything else is worth a line.
                     failed = True

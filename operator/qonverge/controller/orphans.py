@@ -33,11 +33,11 @@ def is_wanted(state: State, task: TaskInfo, endpoint: Endpoint) -> bool:
     if task.subject != OPERATOR_SUBJECT:
         job = state.jobs.get(task.subject)
         return job is not None and job.status.state != "Suspended"
-    uid, generation, attempt = task.id.rsplit("-", 2)
+    uid, generation, _ = task.id.rsplit("-", 2)
     job = next((job for job in state.jobs.values() if job.metadata.uid == uid), None)
     if job is None or job.spec.suspend or str(job.metadata.generation) != generation:
         return False
     flight = state.flights.get(f"{job.metadata.namespace}/{job.metadata.name}")
-    if flight is None or flight.running is None or flight.endpoint is None:
+    if flight is None or flight.running is None:
         return True
-    return (str(flight.attempts), flight.endpoint.pod) == (attempt, endpoint.pod)
+    return any(sent.identity == task.id and sent.endpoint.pod == endpoint.pod for sent in flight.sent)

@@ -33,6 +33,8 @@ class Settings:
     """QONVERGE_HEALTH_LISTEN."""
     lease_name: str = "qonverge-operator"
     """QONVERGE_LEASE_NAME."""
+    aging_seconds: float = 3600.0
+    """QONVERGE_AGING_SECONDS: a job that has waited longer goes before all that came later."""
     log_level: str = "INFO"
     """QONVERGE_LOG_LEVEL."""
 
@@ -51,6 +53,7 @@ class Settings:
             "report_listen": env.get("QONVERGE_REPORT_LISTEN"),
             "health_listen": env.get("QONVERGE_HEALTH_LISTEN"),
             "lease_name": env.get("QONVERGE_LEASE_NAME"),
+            "aging_seconds": float(env.get("QONVERGE_AGING_SECONDS") or 0),
             "log_level": env.get("QONVERGE_LOG_LEVEL"),
         }
         return cls(

@@ -8,7 +8,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from qonverge.api import HybridJob, QuantumBackend
+from qonverge.api import HybridJob, QuantumBackend, QuantumQuota
+from qonverge.api.placement import Candidate
 from qonverge.circuits.checked import CheckedCircuit
 from qonverge.controller.builders import BACKEND_LABEL, JOB_LABEL, PORT_NAME
 from qonverge.lifecycle.transitions import seconds
@@ -37,6 +38,20 @@ class Endpoint:
     url: str
 
 
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A task on a pod."""
+
+    identity: str
+    endpoint: Endpoint
+    audience: str
+    """Of tokens for the pod's backend."""
+    at: float
+    """When it was sent, Unix seconds."""
+    run_seconds: float | None = None
+    """How long it was forecast to run."""
+
+
 @dataclass(slots=True)
 class Flight:
     """A job's work in memory. It is lost with the process and made again from the job."""
@@ -50,11 +65,23 @@ class Flight:
     """(reason, message) of a program that can never run."""
     waiting: str | None = None
     """Why the program's text is not there yet."""
+    wants: bool = False
+    """Whether it waits for a round of placement."""
+    planned: Decision | None = None
+    """What the last round said of it, until it is carried out."""
+    forecast: tuple[Candidate, ...] = ()
+    """What was forecast of it then, as the status shows it."""
     decision: Decision | None = None
+    """What is carried out."""
     placed_at: float | None = None
     started_at: float | None = None
     attempts: int = 0
-    endpoint: Endpoint | None = None
+    withdrawn: int = 0
+    """Attempts that did not count: their place was given to a job of higher priority."""
+    warm: frozenset[str] = frozenset()
+    """Backends that have its circuit, by key."""
+    sent: list[Sent] = field(default_factory=list)
+    """Its tasks that are under way: several where its shots are split, or it is hedged."""
     running: asyncio.Task[None] | None = None
     stopped: bool = False
     """Whether the job is not to go on, so that its task is cancelled on the pod too."""
@@ -73,6 +100,7 @@ class State:
     invalid: dict[str, str] = field(default_factory=dict)
     """Objects that this version cannot read, with the reason."""
     backends: dict[str, QuantumBackend] = field(default_factory=dict)
+    quotas: dict[str, QuantumQuota] = field(default_factory=dict)
     deployments: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Status, generation and owning QuantumBackend of backends' Deployments, by key."""
     endpoints: dict[str, Endpoint] = field(default_factory=dict)
@@ -81,6 +109,8 @@ class State:
     """Pods among them that did not answer: nothing is sent there until they do, or are replaced."""
     infos: dict[str, BackendInfo] = field(default_factory=dict)
     """What each serving pod last said of itself, by uid."""
+    latencies: dict[str, float] = field(default_factory=dict)
+    """Round trip to each serving pod, seconds: the least of the last polls."""
     assigned: dict[str, int] = field(default_factory=dict)
     """Tasks that this operator has under way on each pod, by uid."""
     held: dict[str, str] = field(default_factory=dict)
@@ -145,6 +175,20 @@ class State:
         except ValidationError as error:
             self.invalid[key] = _sentence(error)
 
+    def see_quota(self, obj: dict[str, Any], deleted: bool) -> None:
+        """Take what a watch, a list or a write showed of a QuantumQuota."""
+        key = key_of(obj)
+        if not self._newer("QuantumQuota", key, obj["metadata"], deleted):
+            return
+        self.quotas.pop(key, None)
+        self.invalid.pop(key, None)
+        if deleted:
+            return
+        try:
+            self.quotas[key] = QuantumQuota.model_validate(_slim(obj))
+        except ValidationError as error:
+            self.invalid[key] = _sentence(error)
+
     def see_deployment(self, obj: dict[str, Any], deleted: bool) -> str | None:
         """Take what a watch or a list showed of a Deployment, and return the key of its QuantumBackend."""
         key, metadata = key_of(obj), obj["metadata"]
@@ -182,6 +226,7 @@ class State:
         if before is not None:
             self.endpoints.pop(before, None)
             self.infos.pop(before, None)
+            self.latencies.pop(before, None)
             self.silent.discard(before)
         owner = self.batch_jobs.get(batch or "", {}).get("owner")
         return None if owner is None else str(owner)

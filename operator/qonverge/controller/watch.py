@@ -31,6 +31,7 @@ _WATCHED: dict[str, tuple[tuple[str, str, str], str]] = {
     "Deployment": (("apps", "v1", "deployments"), MANAGED_SELECTOR),
     "Pod": (("", "v1", "pods"), MANAGED_SELECTOR),
     "Job": (("batch", "v1", "jobs"), MANAGED_SELECTOR),
+    "QuantumQuota": (("qonverge.io", "v1alpha1", "quantumquotas"), ""),
     "HybridJob": (("qonverge.io", "v1alpha1", "hybridjobs"), ""),
 }
 _SWEEP_SECONDS = 60.0

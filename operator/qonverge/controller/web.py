@@ -10,13 +10,14 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from qonverge.controller.jobs import Jobs
 from qonverge.controller.kube import KubeError
+from qonverge.controller.traces import Traces
 from qonverge.wire.errors import Unauthorized
 
 _MAX_REPORT = 512 * 1024
 
 
-def health_app(problem: Callable[[], str | None], registry: CollectorRegistry) -> web.Application:
-    """Return the application for probes and scrapes; ``problem`` says what keeps the operator from its work."""
+def health_app(problem: Callable[[], str | None], registry: CollectorRegistry, traces: Traces) -> web.Application:
+    """Return the application for probes, scrapes and traces; ``problem`` says what keeps the operator from its work."""
 
     async def healthz(_: web.Request) -> web.Response:
         # That this answers shows that the loop turns; watches that fail are restarted from within.
@@ -29,7 +30,15 @@ def health_app(problem: Callable[[], str | None], registry: CollectorRegistry) -
     async def metrics(_: web.Request) -> web.Response:
         return web.Response(body=generate_latest(registry), headers={"content-type": "text/plain; version=0.0.4"})
 
+    async def trace(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"content-type": "application/x-ndjson"})
+        await response.prepare(request)
+        for line in traces.lines():
+            await response.write(line)
+        return response
+
     app = web.Application()
+    app.router.add_get("/trace", trace)
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/readyz", readyz)
     app.router.add_get("/metrics", metrics)

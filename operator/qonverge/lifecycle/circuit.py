@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -11,11 +14,11 @@ from qonverge.api import HybridJob
 from qonverge.api.job import Provenance, Result
 from qonverge.circuits.checked import CheckedCircuit
 from qonverge.scheduling import Needs
-from qonverge.scheduling.model import Job
 from qonverge.wire.errors import WireError
 from qonverge.wire.messages import Pub, Task, TaskResult
 
 DEFAULT_SHOTS = 1024
+_PART_SEED = 15_485_863
 # Reasons of failure, by the wire's codes; others keep their code.
 _REASONS = {"InvalidCircuit": "InvalidProgram", "InvalidTask": "InvalidProgram"}
 
@@ -32,31 +35,69 @@ def needs(job: HybridJob, circuit: CheckedCircuit) -> Needs:
     """Return what the job's circuit asks of a backend."""
     analysis = circuit.analysis
     shots = job.spec.shots or (0 if circuit.observables else DEFAULT_SHOTS)
-    return Needs(analysis.num_qubits, shots, analysis.clifford, analysis.statevector_bytes, analysis.compact_bytes)
-
-
-def waiting(job: HybridJob, created: float, wanted: Needs | None) -> Job:
-    """Return the job as placement sees it."""
-    reference = job.spec.backend
-    return Job(
-        key=f"{job.metadata.namespace}/{job.metadata.name}",
-        namespace=job.metadata.namespace,
-        created=created,
-        needs=wanted,
-        backend_name=reference.name if reference else None,
-        backend_namespace=reference.namespace if reference else None,
-        backend_selector=reference.selector if reference else None,
+    features = {
+        "NonClifford": not analysis.clifford,
+        "MidCircuit": analysis.mid_circuit,
+        "ControlFlow": analysis.control_flow,
+        "Exact": bool(circuit.observables) and job.spec.shots is None and job.spec.precision is None,
+    }
+    return Needs(
+        analysis.num_qubits,
+        shots,
+        analysis.clifford,
+        analysis.statevector_bytes,
+        analysis.compact_bytes,
+        frozenset(name for name, wanted in features.items() if wanted),
     )
 
 
-def task(job: HybridJob, circuit: CheckedCircuit, identity: str, *, send_circuit: bool = True) -> Task:
-    """Return the task that runs the job."""
+def task(job: HybridJob, circuit: CheckedCircuit, identity: str, *, shots: int | None = None, part: int = 0) -> Task:
+    """Return the task that runs the job, or a part of its shots.
+
+    Args:
+        job: the job.
+        circuit: its circuit.
+        identity: the task's id.
+        shots: of this part; None for all.
+        part: number of the part: each has a seed of its own, so that they do not repeat each other.
+    """
     given = job.spec.program.circuit
     assert given is not None
-    shots = job.spec.shots if circuit.observables else job.spec.shots or DEFAULT_SHOTS
+    if shots is None:
+        shots = job.spec.shots if circuit.observables else job.spec.shots or DEFAULT_SHOTS
     parameters = {name: np.array([value]) for name, value in given.parameters.items()}
     pub = Pub(circuit.digest, parameters, shots, job.spec.precision, circuit.observables)
-    return Task(identity, (pub,), {circuit.digest: circuit.qpy} if send_circuit else {}, job.spec.seed)
+    seed = None if job.spec.seed is None else (job.spec.seed + _PART_SEED * part) % 2**32
+    return Task(identity, (pub,), {circuit.digest: circuit.qpy}, seed)
+
+
+def merged(results: Sequence[TaskResult]) -> TaskResult:
+    """Return the results of a job's parts as one; a part that failed is the whole's failure."""
+    first = results[0]
+    failed = next((result for result in results if result.error is not None), None)
+    if failed is not None or len(results) == 1:
+        return failed or first
+    pubs = [result.results[0] for result in results]
+    shots = [pub.shots or 0 for pub in pubs]
+    total = sum(shots)
+    counts = Counter[str]()
+    for pub in pubs:
+        for own in pub.counts:
+            counts.update(own)
+    values = errors = None
+    if all(pub.expectation_values is not None and pub.standard_errors is not None for pub in pubs):
+        weights = np.array(shots, dtype=np.float64) / total
+        values = np.tensordot(weights, np.stack([pub.expectation_values for pub in pubs]), 1)  # type: ignore[misc]
+        errors = np.sqrt(np.tensordot(weights**2, np.stack([pub.standard_errors for pub in pubs]) ** 2, 1))  # type: ignore[misc]
+    whole = replace(
+        pubs[0], counts=(dict(counts),) if counts else (), expectation_values=values, standard_errors=errors, shots=total
+    )
+    return replace(
+        first,
+        results=(whole,),
+        queue_seconds=max(result.queue_seconds for result in results),
+        run_seconds=sum(result.run_seconds for result in results),
+    )
 
 
 def outcome(result: TaskResult) -> Result:

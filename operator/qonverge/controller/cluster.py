@@ -1,0 +1,61 @@
+"""What the operator asks of the cluster now and then: priority classes and the labels of namespaces."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from qonverge.api import HybridJob, QuantumBackend
+from qonverge.controller.kube import Kube
+
+REFRESH_SECONDS = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Priority:
+    """A PriorityClass."""
+
+    value: int = 0
+    may_preempt: bool = True
+
+
+@dataclass(slots=True)
+class Cluster:
+    """The answers, as of the last time that they were needed."""
+
+    priorities: dict[str, Priority] = field(default_factory=dict)
+    default: Priority = Priority()
+    """Of jobs that name no class."""
+    labels: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Labels of each namespace."""
+
+    def priority_of(self, job: HybridJob) -> Priority | None:
+        """Return the job's priority; None where its class is not known."""
+        name = job.spec.priority_class_name
+        return self.default if name is None else self.priorities.get(name)
+
+    async def refresh(self, kube: Kube, *, selecting: bool) -> bool:
+        """Ask again and return whether anything changed; labels are asked for where a backend selects by them.
+
+        Raises:
+            KubeError: the API server does not answer.
+        """
+        priorities, default = {}, Priority()
+        async for item in kube.list("PriorityClass", None):
+            found = Priority(int(item["value"]), item.get("preemptionPolicy") != "Never")
+            priorities[item["metadata"]["name"]] = found
+            if item.get("globalDefault"):
+                default = found
+        labels: dict[str, dict[str, str]] = {}
+        if selecting:
+            async for item in kube.list("Namespace", None, metadata_only=True):
+                labels[item["metadata"]["name"]] = item["metadata"].get("labels") or {}
+        before = (self.priorities, self.default, self.labels)
+        self.priorities, self.default, self.labels = priorities, default, labels
+        return before != (priorities, default, labels)
+
+    def admitted(self, backend: QuantumBackend) -> frozenset[str]:
+        """Return the namespaces that the backend's selector matches."""
+        selector = backend.spec.access.namespaces.selector
+        if selector is None:
+            return frozenset()
+        return frozenset(name for name, labels in self.labels.items() if selector.matches(labels))

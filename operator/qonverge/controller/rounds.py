@@ -1,0 +1,228 @@
+"""Rounds of placement: all jobs that wait are planned together, again whenever something changes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from qonverge.api import HybridJob
+from qonverge.controller.cluster import Cluster, Priority
+from qonverge.controller.forecasts import Forecasts
+from qonverge.controller.queue import WorkQueue
+from qonverge.controller.snapshot import given_to_pods, seen
+from qonverge.controller.state import Flight, State
+from qonverge.controller.traces import Traces
+from qonverge.lifecycle import circuit as circuits
+from qonverge.lifecycle import placement
+from qonverge.lifecycle.quotas import Ledger
+from qonverge.lifecycle.transitions import seconds
+from qonverge.scheduling import Active, Backend, Decision, Estimates, Job, Plan, Policy, Shares, Snapshot, plan
+from qonverge.scheduling.estimates import Floats
+
+logger = logging.getLogger(__name__)
+
+# While jobs wait they are planned again this often, since waits, deadlines and what pods tell change with time.
+_AGAIN_SECONDS = 5.0
+# Rounds of more jobs times backends are planned in a thread, so that the loop goes on meanwhile.
+_INLINE_PAIRS = 2_000
+# Rounds take at most about this part of the time.
+_SHARE = 0.25
+_LONGEST_REST = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A job that a round decides about."""
+
+    key: str
+    flight: Flight
+    job: HybridJob
+    seen: Job
+    row: Floats
+
+    @property
+    def suspended(self) -> bool:
+        """Whether only a forecast is wanted."""
+        return self.job.spec.suspend
+
+
+class Rounds:
+    """Decides where jobs go; what it decides is in their flights, and they are looked at again."""
+
+    def __init__(
+        self,
+        *,
+        state: State,
+        queue: WorkQueue,
+        cluster: Cluster,
+        ledger: Ledger,
+        forecasts: Forecasts,
+        traces: Traces,
+        policy: Policy,
+        withdraw: Callable[[str, Flight], None],
+        clock: Callable[[], float],
+    ) -> None:
+        """``withdraw`` takes a job's tasks back from their pods; ``clock`` gives Unix seconds."""
+        self._state = state
+        self._queue = queue
+        self._cluster = cluster
+        self._ledger = ledger
+        self._forecasts = forecasts
+        self._traces = traces
+        self._policy = policy
+        self._withdraw = withdraw
+        self._clock = clock
+        self._wake = asyncio.Event()
+
+    def ask(self) -> None:
+        """Have a round soon."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Plan for ever, and rest in between."""
+        loop = asyncio.get_running_loop()
+        while True:
+            anyone = any(flight.wants for flight in self._state.flights.values())
+            try:
+                async with asyncio.timeout(_AGAIN_SECONDS if anyone else None):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+            self._wake.clear()
+            started = loop.time()
+            try:
+                await self.once()
+            except Exception:
+                # A round that trips a defect must not end the operator: the next may see other jobs.
+                logger.exception("a round of placement failed")
+                await asyncio.sleep(1.0)
+            await asyncio.sleep(min(_LONGEST_REST, (loop.time() - started) * (1 / _SHARE - 1)))
+
+    async def once(self) -> None:
+        """Plan all jobs that wait, and tell them."""
+        now = self._clock()
+        backends = self._backends(now)
+        waiting = [each for key in list(self._state.flights) if (each := self._waiting(key, backends)) is not None]
+        if not waiting:
+            return
+        real = [each for each in waiting if not each.suspended]
+        if real:
+            snapshot = self._snapshot(real, backends, now)
+            inline = len(real) * len(backends) <= _INLINE_PAIRS
+            made = plan(snapshot, self._policy) if inline else await asyncio.to_thread(plan, snapshot, self._policy)
+            self._traces.record(snapshot, made)
+            self._carry_out(real, made, backends, now)
+        for each in waiting:
+            if each.suspended:
+                alone = self._snapshot([each], backends, now)
+                self._tell(each, plan(alone, self._policy).decisions[0], backends)
+
+    def _backends(self, now: float) -> tuple[Backend, ...]:
+        state, forecasts = self._state, self._forecasts
+        tasks = given_to_pods(state, forecasts.usual_seconds)
+        return tuple(
+            seen(
+                state,
+                self._cluster,
+                backend,
+                tasks,
+                forecasts.typical_seconds(key),
+                now,
+                forecasts.stale(backend, now),
+            )
+            for key, backend in sorted(state.backends.items())
+        )
+
+    def _waiting(self, key: str, backends: tuple[Backend, ...]) -> _Waiting | None:
+        """Return the job as a round sees it, None where nothing is to be decided about it."""
+        flight, job = self._state.flights[key], self._state.jobs.get(key)
+        decided = flight.planned is not None and (flight.planned.backend is not None or flight.planned.impossible)
+        if job is None or not flight.wants or flight.running is not None or (decided and not job.spec.suspend):
+            return None
+        priority = self._cluster.priority_of(job) or Priority()
+        needs = None if flight.checked is None else circuits.needs(job, flight.checked)
+        created = seconds(job.metadata.creation_timestamp) if job.metadata.creation_timestamp else self._clock()
+        seen_job = placement.waiting(
+            job, created, needs, priority=priority.value, may_preempt=priority.may_preempt, warm=flight.warm
+        )
+        return _Waiting(key, flight, job, seen_job, self._forecasts.row(job, flight, backends))
+
+    def _snapshot(self, waiting: list[_Waiting], backends: tuple[Backend, ...], now: float) -> Snapshot:
+        namespaces = {each.seen.namespace for each in waiting}
+        quotas = {name: left for name in namespaces if (left := self._ledger.remaining(name, now)) is not None}
+        return Snapshot(
+            jobs=tuple(each.seen for each in waiting),
+            backends=backends,
+            now=now,
+            estimates=Estimates.stack([each.row for each in waiting], len(backends)),
+            shares=self._shares(now),
+            quotas=quotas,
+            active=tuple(self._active(now)),
+        )
+
+    def _shares(self, now: float) -> Shares:
+        """Return what namespaces used, with what is under way for them."""
+        shares = self._forecasts.shares(now, self._ledger.weight)
+        for key, flight in self._state.flights.items():
+            if flight.sent:
+                namespace = key.split("/", 1)[0]
+                shares = shares.charged(namespace, sum(sent.run_seconds or 0.0 for sent in flight.sent))
+        return shares
+
+    def _active(self, now: float) -> list[Active]:
+        """Return the tasks that pods have: of each pod's the oldest are those that run."""
+        state, order = self._state, dict[str, int]()
+        tasks = sorted(
+            ((sent, key, flight) for key, flight in state.flights.items() for sent in flight.sent),
+            key=lambda each: (each[0].at, each[0].identity),
+        )
+        found = []
+        for sent, key, flight in tasks:
+            place = order[sent.endpoint.pod] = order.get(sent.endpoint.pod, 0) + 1
+            info, job = state.infos.get(sent.endpoint.pod), state.jobs.get(key)
+            if job is None:
+                continue
+            started = place <= (info.workers if info is not None else 1)
+            run = sent.run_seconds or self._forecasts.usual_seconds
+            policy = "Waiting" if job.spec.placement is None else job.spec.placement.preemption
+            found.append(
+                Active(
+                    job=key,
+                    namespace=job.metadata.namespace,
+                    backend=sent.audience,
+                    priority=(self._cluster.priority_of(job) or Priority()).value,
+                    started=started,
+                    preemptible=policy != "Never" and len(flight.sent) == 1,
+                    checkpointable=policy == "Running",
+                    remaining_seconds=max(0.0, sent.at + run - now) if started else run,
+                )
+            )
+        return found
+
+    def _carry_out(self, waiting: list[_Waiting], made: Plan, backends: tuple[Backend, ...], now: float) -> None:
+        for each, decision in zip(waiting, made.decisions, strict=True):
+            # While a round was planned in its thread, jobs may have ended or changed.
+            if self._state.flights.get(each.key) is not each.flight:
+                continue
+            if decision.backend is not None:
+                most = self._forecasts.most(each.job, each.flight, decision, each.row, backends)
+                self._ledger.reserve(each.flight.uid, each.seen.namespace, most)
+            self._tell(each, decision, backends)
+        for preemption in made.preemptions:
+            flight = self._state.flights.get(preemption.job)
+            if flight is not None and flight.running is not None:
+                logger.info("%s", preemption.reason)
+                self._withdraw(preemption.job, flight)
+
+    def _tell(self, each: _Waiting, decision: Decision, backends: tuple[Backend, ...]) -> None:
+        flight, before = each.flight, each.flight.planned
+        flight.planned = decision
+        flight.forecast = tuple(
+            placement.shown(
+                decision, each.seen.namespace, each.row, backends, [self._forecasts.wait(b, self._clock()) for b in backends]
+            )
+        )
+        if each.suspended or before is None or (before.reason, before.backend) != (decision.reason, decision.backend):
+            self._queue.add(f"HybridJob {each.key}")

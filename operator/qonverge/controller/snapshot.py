@@ -1,0 +1,126 @@
+"""What a round of placement sees, from what the operator knows. Pure."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from qonverge.api import QuantumBackend
+from qonverge.controller import builders
+from qonverge.controller.cluster import Cluster
+from qonverge.controller.state import Endpoint, State
+from qonverge.scheduling import Backend
+from qonverge.wire.messages import BackendInfo
+
+# Work that each worker should have before it, so that it does not wait for the next round.
+_AHEAD_SECONDS = 1.0
+_MOST_AHEAD = 64
+# Of a task that runs longer than forecast this part of the forecast is taken to be left.
+_LATE_SHARE = 0.25
+
+
+def label_key(backend: QuantumBackend) -> str:
+    """Return the namespace and label by which the backend's pods are found."""
+    return f"{backend.metadata.namespace}/{builders.backend_name(backend)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A task that a pod has."""
+
+    sent: float
+    """When it was sent, Unix seconds."""
+    run: float
+    """How long it is forecast to run, seconds."""
+
+
+def given_to_pods(state: State, usual: float) -> dict[str, list[Given]]:
+    """Return the tasks under way on each pod, by its uid, the oldest first; ``usual`` stands for unknown run times."""
+    tasks: defaultdict[str, list[Given]] = defaultdict(list)
+    for flight in state.flights.values():
+        for sent in flight.sent:
+            tasks[sent.endpoint.pod].append(Given(sent.at, sent.run_seconds or usual))
+    for given in tasks.values():
+        given.sort(key=lambda task: task.sent)
+    return tasks
+
+
+def free_seconds(workers: int, tasks: Sequence[Given], now: float) -> list[float]:
+    """Return the seconds until each worker of a pod has done what the pod was given, in the order in which it came."""
+    free = [0.0] * workers
+    for task in tasks:
+        start = max(heapq.heappop(free), task.sent)
+        end = start + task.run
+        late = start <= now and end < now + task.run * _LATE_SHARE
+        heapq.heappush(free, now + task.run * _LATE_SHARE if late else end)
+    return sorted(max(0.0, time - now) for time in free)
+
+
+def seen(
+    state: State,
+    cluster: Cluster,
+    backend: QuantumBackend,
+    tasks: Mapping[str, Sequence[Given]],
+    typical: float,
+    now: float,
+    stale: str = "",
+) -> Backend:
+    """Return a backend as placement sees it.
+
+    Args:
+        state: what is known.
+        cluster: labels of namespaces.
+        backend: the resource.
+        tasks: what each pod was given, by its uid.
+        typical: how long tasks run there, seconds.
+        now: Unix seconds.
+        stale: why its calibration can't be trusted, if it can't.
+    """
+    spec, metadata = backend.spec, backend.metadata
+    assert spec.simulator is not None
+    endpoints = state.endpoints_of(label_key(backend))
+    infos = [(e, state.infos[e.pod]) for e in endpoints if e.pod in state.infos]
+    assigned = [state.assigned.get(e.pod, 0) for e in endpoints]
+    free = [
+        time for e, info in infos for time in free_seconds(max(1, info.workers), tasks.get(e.pod, ()), now)
+    ] or [0.0] * len(endpoints)
+    workers = max(1, len(free))
+    stopped = "spec.replicas is 0" if spec.replicas == 0 else f"0 of {spec.replicas} pods serve"
+    location = spec.location
+    return Backend(
+        name=metadata.name,
+        namespace=metadata.namespace,
+        admits_all_namespaces=spec.access.namespaces.from_ == "All",
+        labels=metadata.labels,
+        method=spec.simulator.method,
+        serving=bool(endpoints) and not metadata.deletion_timestamp,
+        not_serving_reason=stopped,
+        load=sum(assigned) / workers,
+        room=sum(spec.capacity.queue_limit - count for count in assigned) if assigned else None,
+        max_qubits=_widest(spec.capacity.max_qubits, [info for _, info in infos]),
+        max_shots=spec.capacity.max_shots,
+        memory_bytes=max((info.memory_bytes or 0 for _, info in infos), default=None),
+        admitted_namespaces=cluster.admitted(backend),
+        tier=location.tier,
+        site=location.site,
+        region=location.region,
+        latency_seconds=_fastest(state, endpoints),
+        workers=workers,
+        free_seconds=tuple(free),
+        dispatch_depth=max(1, min(_MOST_AHEAD, math.ceil(_AHEAD_SECONDS / max(typical, 1e-6)))),
+        calibration_stale_reason=stale,
+    )
+
+
+def _widest(limit: int | None, infos: Iterable[BackendInfo]) -> int | None:
+    """Return the most qubits that the backend's settings or its pods allow."""
+    known = [size for size in (limit, *(info.max_qubits for info in infos)) if size is not None]
+    return min(known, default=None)
+
+
+def _fastest(state: State, endpoints: Iterable[Endpoint]) -> float | None:
+    """Return the shortest round trip to a pod that was measured of late, seconds."""
+    return min((state.latencies[e.pod] for e in endpoints if e.pod in state.latencies), default=None)
