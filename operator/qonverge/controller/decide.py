@@ -12,7 +12,7 @@ from qonverge.api.job import Provenance
 from qonverge.controller.state import Flight
 from qonverge.lifecycle import circuit as circuits
 from qonverge.lifecycle import transitions
-from qonverge.scheduling import Backend, Decision, Snapshot, place
+from qonverge.scheduling import Backend, Decision, Snapshot, plan
 from qonverge.wire.errors import Cancelled
 
 SEEN_SECONDS = 2.0
@@ -144,7 +144,7 @@ def _placed(view: View, flight: Flight) -> Decision:
     needs = None if flight.checked is None else circuits.needs(view.job, flight.checked)
     created = transitions.seconds(view.job.metadata.creation_timestamp or _stamp(view.now))
     snapshot = Snapshot((circuits.waiting(view.job, created, needs),), view.backends, view.now)
-    (decision,) = place(snapshot)
+    (decision,) = plan(snapshot).decisions
     return decision
 
 
