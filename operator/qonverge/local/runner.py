@@ -21,7 +21,7 @@ from qonverge.lifecycle import circuit as circuits
 from qonverge.lifecycle import transitions
 from qonverge.local.manifests import Manifests
 from qonverge.local.programs import ProgramHost, Tail
-from qonverge.scheduling import Backend, Needs, Snapshot, place
+from qonverge.scheduling import Backend, Needs, Snapshot, plan
 from qonverge.wire.errors import WireError
 
 DEFAULT_BACKEND = QuantumBackend.model_validate(
@@ -120,7 +120,7 @@ class LocalRunner:
             tuple(self._seen(backend) for backend in self._backends.values()),
             now,
         )
-        (decision,) = place(snapshot)
+        (decision,) = plan(snapshot).decisions
         if decision.backend is None:
             # Nothing can come to join the backends that there are, so waiting would be for ever.
             run.fail("Unschedulable", decision.reason)

@@ -14,7 +14,8 @@ from qonverge.scheduling.model import (
     Shares,
     Snapshot,
 )
-from qonverge.scheduling.place import format_bytes, place
+from qonverge.scheduling.rounds import plan
+from qonverge.scheduling.texts import format_bytes
 
 __all__ = [
     "Active",
@@ -30,5 +31,5 @@ __all__ = [
     "Shares",
     "Snapshot",
     "format_bytes",
-    "place",
+    "plan",
 ]

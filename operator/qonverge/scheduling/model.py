@@ -271,9 +271,8 @@ class Policy:
 
     aging_seconds: float = 3600.0
     """Aging bound: a job that has waited longer goes before every job that came later, whatever their priority."""
-    patience_seconds: float | None = None
-    """Time that counts as much as losing all fidelity; None: the time that the waiting work would take the backends,
-    so that a short queue makes jobs choosy and a long one makes them spread."""
+    patience_seconds: float = 600.0
+    """Time that counts as much as losing all fidelity, where a job weighs both the same."""
     tranche: int = 4
     """Jobs per worker that compete by the objective; which ones is decided by fair share."""
     preferred_tier: float = 0.1

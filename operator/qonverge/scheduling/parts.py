@@ -1,0 +1,123 @@
+"""Jobs in several submissions: shots split over equal backends, and a second try for a deadline in danger."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from qonverge.scheduling.model import Split
+from qonverge.scheduling.order import slots
+from qonverge.scheduling.progress import Piece, Round
+
+_WORTH_SPLITTING = 0.95
+"""A further backend must bring the end this much nearer."""
+
+
+def pieces(this: Round, job: int, backend: int) -> tuple[Piece, ...]:
+    """Return the job's submissions when it goes to this backend: one, or several where it may be split."""
+    wanted = this.snapshot.jobs[job]
+    shots = wanted.needs.shots if wanted.needs else 0
+    if wanted.split is None or shots == 0:
+        run = float(this.table.run[job, backend])
+        return (Piece(backend, shots, 1.0, this.lanes[backend].start(run, slots(wanted)), run),)
+    best = {backend: shots}
+    for spread in _spreads(this, job, backend, shots, wanted.split):
+        best = spread
+    return tuple(piece for b, count in best.items() for piece in _in_limits(this, job, b, count, shots))
+
+
+def _spreads(this: Round, job: int, backend: int, shots: int, split: Split) -> list[dict[int, int]]:
+    """Return ways to spread the shots over more and more equal backends, each ending clearly sooner than the last.
+
+    A backend that starts at ``s`` and needs ``r`` for all shots does ``(T - s) / r`` of them until ``T``; the end ``T``
+    is where these shares sum to 1.
+    """
+    lanes, run = this.lanes, this.table.run[job]
+    width = slots(this.snapshot.jobs[job])
+    start = {b: lanes[b].start(float(run[b]), width) for b in _equals(this, job, backend)}
+    others = sorted((b for b in start if b != backend), key=lambda b: (start[b], float(run[b]), b))
+    end = start[backend] + float(run[backend])
+    chosen = [backend]
+    found = []
+    for other in others:
+        chosen.append(other)
+        rates = [1 / max(float(run[b]), 1e-9) for b in chosen]
+        new = (1 + sum(start[b] * rate for b, rate in zip(chosen, rates, strict=True))) / sum(rates)
+        counts = _whole([(new - start[b]) * rate for b, rate in zip(chosen, rates, strict=True)], shots)
+        limits = [this.snapshot.backends[b].max_shots for b in chosen]
+        allowed = all(_divisible(count, limit, split) for count, limit in zip(counts, limits, strict=True))
+        if new > end * _WORTH_SPLITTING or not allowed:
+            break
+        end = new
+        found.append(dict(zip(chosen, counts, strict=True)))
+    return found
+
+
+def _equals(this: Round, job: int, backend: int) -> list[int]:
+    fidelity = this.table.fidelity[job]
+    if math.isnan(fidelity[backend]):
+        return [backend]
+    near = np.abs(fidelity - fidelity[backend]) <= this.policy.split_tolerance
+    same_money = np.array([b.currency == this.snapshot.backends[backend].currency for b in this.snapshot.backends])
+    budget = this.snapshot.jobs[job].budget
+    dear = this.table.cost[job] > (math.inf if budget is None else float(budget.amount))
+    return np.flatnonzero(near & same_money & ~dear & this.table.fits[job]).tolist()
+
+
+def _whole(shares: list[float], shots: int) -> list[int]:
+    counts = [max(0, math.floor(share * shots)) for share in shares]
+    counts[0] += shots - sum(counts)
+    return counts
+
+
+def _divisible(shots: int, limit: int | None, split: Split) -> bool:
+    parts = 1 if limit is None else max(1, math.ceil(shots / limit))
+    return shots >= parts * split.min_shots
+
+
+def _in_limits(this: Round, job: int, backend: int, count: int, shots: int) -> list[Piece]:
+    """Return a backend's part as submissions that each keep its limit of shots, one behind the other."""
+    limit = this.snapshot.backends[backend].max_shots
+    parts = 1 if limit is None else max(1, math.ceil(count / limit))
+    ahead = this.lanes[backend].copy()
+    found = []
+    for number in range(parts):
+        part = count // parts + (number < count % parts)
+        run = float(this.table.run[job, backend]) * part / shots
+        found.append(Piece(backend, part, part / shots, ahead.put(run, slots(this.snapshot.jobs[job])), run))
+    return found
+
+
+def hedge(this: Round, job: int) -> Piece | None:
+    """Return a second submission for a job whose deadline is in danger, if its policy and budget allow.
+
+    The deadline is in danger when the run time's upper bound goes beyond it. The second backend must be able to take
+    the job now and meet the deadline by its forecast.
+    """
+    wanted, placement, estimates = this.snapshot.jobs[job], this.placements[job], this.snapshot.estimates
+    if not wanted.hedge or wanted.deadline is None or estimates is None or len(placement.pieces) > 1:
+        return None
+    (first,) = placement.pieces
+    if not first.start + estimates.run_seconds_high[job, first.backend] > this.due[job]:
+        return None
+    best: Piece | None = None
+    for backend in np.flatnonzero(this.table.fits[job]).tolist():
+        run = float(this.table.run[job, backend])
+        start = this.lanes[backend].start(run, slots(wanted))
+        limit = wanted.terms.max_wait_seconds
+        possible = (
+            backend != first.backend
+            and start + run <= this.due[job]
+            and (limit is None or start <= limit)
+            and this.capacity[backend].takes(slots(wanted))
+            and _affordable(this, job, first.backend, backend)
+        )
+        if possible and (best is None or start + run < best.start + best.run):
+            best = Piece(backend, first.shots, 1.0, start, run, "Hedge")
+    return best
+
+
+def _affordable(this: Round, job: int, first: int, second: int) -> bool:
+    budget, cost = this.snapshot.jobs[job].budget, this.table.cost[job]
+    return budget is None or float(cost[first] + cost[second]) <= float(budget.amount)

@@ -1,0 +1,105 @@
+"""What a round has found so far, by indices into its snapshot."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, Self
+
+from qonverge.scheduling.estimates import Floats
+from qonverge.scheduling.lanes import Lanes
+from qonverge.scheduling.model import Backend, Policy, Snapshot
+from qonverge.scheduling.order import Queue
+from qonverge.scheduling.terms import Table
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One submission of a job."""
+
+    backend: int
+    shots: int
+    """0 for programs."""
+    fraction: float
+    """Of the job's shots."""
+    start: float
+    """Seconds from now."""
+    run: float
+    """Seconds."""
+    kind: Literal["Split", "Hedge"] = "Split"
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """A job's place in the plan, by indices into the snapshot."""
+
+    job: int
+    pieces: tuple[Piece, ...]
+    """Its submissions; one unless it is split or hedged."""
+    wait_there: float
+    """Seconds until the chosen backend could have started it when its group was assigned, other jobs of it aside."""
+    second_best: int | None
+    """The backend that would have been next."""
+    second_wait: float
+
+    @property
+    def start(self) -> float:
+        """Seconds until the first piece starts."""
+        return min(piece.start for piece in self.pieces)
+
+    @property
+    def end(self) -> float:
+        """Seconds until it is done: all parts, or the first of those that are hedged."""
+        return max(piece.start + piece.run for piece in self.pieces if piece.kind == "Split")
+
+
+@dataclass(slots=True)
+class Capacity:
+    """What a backend takes in this round."""
+
+    workers: float
+    """Workers that its dispatch depth leaves."""
+    room: float
+    """Tasks."""
+
+    @classmethod
+    def of(cls, backend: Backend) -> Self:
+        """Return what the backend takes now."""
+        depth = math.inf if backend.dispatch_depth is None else backend.dispatch_depth
+        room = math.inf if backend.room is None else backend.room
+        return cls(max(1, backend.workers) * (1 + depth - backend.load), room)
+
+    def takes(self, slots: int) -> bool:
+        """Return whether a task that needs this many workers would be taken."""
+        return self.workers >= slots - 1e-9 and self.room >= 1
+
+    def take(self, slots: int) -> bool:
+        """Take a task's part of it, and return whether it was there."""
+        if not self.takes(slots):
+            return False
+        self.workers -= slots
+        self.room -= 1
+        return True
+
+
+@dataclass(slots=True)
+class Round:
+    """What a round has found so far."""
+
+    snapshot: Snapshot
+    policy: Policy
+    table: Table
+    static: Floats
+    weight: Floats
+    due: Floats
+    """Seconds until each job's deadline; infinite without."""
+    lanes: list[Lanes]
+    capacity: list[Capacity]
+    queue: Queue
+    placements: dict[int, Placement]
+    """In order of admission."""
+    sent: set[int]
+    """Jobs that go to their backends now."""
+    over_quota: set[int]
+    objective: float = 0.0
+    lower_bound: float = 0.0

@@ -1,0 +1,191 @@
+"""One round: a snapshot in, a plan for every job out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qonverge.scheduling.assign import solve
+from qonverge.scheduling.estimates import Floats
+from qonverge.scheduling.model import Plan, Policy, Snapshot
+from qonverge.scheduling.objective import Problem
+from qonverge.scheduling.order import Group, line_up, slots
+from qonverge.scheduling.parts import hedge, pieces
+from qonverge.scheduling.preempt import displace
+from qonverge.scheduling.progress import Capacity, Piece, Placement, Round
+from qonverge.scheduling.reasons import decisions
+from qonverge.scheduling.scoring import second_weights, static_costs
+from qonverge.scheduling.terms import Allowance, free_times, judge
+
+
+def plan(snapshot: Snapshot, policy: Policy | None = None) -> Plan:
+    """Decide for every job of the snapshot.
+
+    Jobs are admitted in groups (see ``order.line_up``); each group is assigned as a whole, so that the objective over
+    it is least, behind what the groups before it got. What can start soon is sent; the rest is planned only, and
+    planned again in the next round. Nothing that breaks a hard term, exceeds a backend's room or a quota is sent.
+    Equal snapshots give equal plans.
+    """
+    policy = policy or Policy()
+    this = _begin(snapshot, policy)
+    if snapshot.backends:
+        for group in this.queue.groups:
+            if group.kind == "Aged":
+                _first_start(this, group)
+            else:
+                _assign(this, group)
+        _send(this)
+    preemptions = displace(this) if snapshot.active else ()
+    return Plan(decisions(this, preemptions), preemptions, this.objective, this.lower_bound)
+
+
+def _begin(snapshot: Snapshot, policy: Policy) -> Round:
+    typical = _typical_runs(snapshot, policy)
+    lanes = [free_times(backend, run) for backend, run in zip(snapshot.backends, typical, strict=True)]
+    table = judge(snapshot, lanes, policy)
+    queue = line_up(snapshot, table, policy)
+    return Round(
+        snapshot=snapshot,
+        policy=policy,
+        table=table,
+        static=static_costs(snapshot, table, policy),
+        weight=second_weights(snapshot, policy),
+        due=np.array([math.inf if job.deadline is None else job.deadline - snapshot.now for job in snapshot.jobs]),
+        lanes=lanes,
+        capacity=[Capacity.of(backend) for backend in snapshot.backends],
+        queue=queue,
+        placements={},
+        sent=set(),
+        over_quota=set(queue.over_quota),
+    )
+
+
+def _typical_runs(snapshot: Snapshot, policy: Policy) -> list[float]:
+    if snapshot.estimates is None or not snapshot.jobs:
+        return [policy.usual_seconds] * len(snapshot.backends)
+    known = ~np.isnan(snapshot.estimates.run_seconds)
+    total = np.where(known, snapshot.estimates.run_seconds, 0.0).sum(axis=0)
+    count = known.sum(axis=0)
+    return np.where(count > 0, total / np.maximum(count, 1), policy.usual_seconds).tolist()  # type: ignore[no-any-return]
+
+
+def _first_start(this: Round, group: Group) -> None:
+    """Put each job where it starts first.
+
+    Nothing admitted later then starts before it where it could have gone, but in gaps that do not delay it.
+    """
+    for job in group.jobs:
+        waits = _waits(this, job)
+        best = min(np.flatnonzero(this.table.fits[job]).tolist(), key=lambda b: (waits[b], this.static[job, b], b))
+        _commit(this, job, best, waits)
+
+
+def _assign(this: Round, group: Group) -> None:
+    rows = np.array(group.jobs, dtype=np.intp)
+    problem = Problem(
+        static=this.static[rows],
+        run=this.table.run[rows],
+        slots=np.array([slots(this.snapshot.jobs[row]) for row in group.jobs], dtype=np.intp),
+        weight=this.weight[rows],
+        due=this.due[rows],
+        lateness=this.policy.lateness,
+        lanes=tuple(lanes.copy() for lanes in this.lanes),
+    )
+    solution = solve(problem)
+    this.objective += solution.objective
+    this.lower_bound += solution.lower_bound
+    waits = np.array([lanes.first for lanes in this.lanes])
+    left_out = []
+    for backend, sequence in enumerate(solution.sequences):
+        for index in sequence:
+            if not _commit(this, group.jobs[index], backend, waits):
+                left_out.append(group.jobs[index])
+    for job in sorted(left_out, key=group.jobs.index):
+        now = _waits(this, job)
+        order = np.argsort(this.static[job] + this.weight[job] * (now + this.table.run[job]), kind="stable")
+        any(_commit(this, job, backend, now) for backend in order.tolist() if this.table.fits[job, backend])
+
+
+def _waits(this: Round, job: int) -> NDArray[np.float64]:
+    wanted = slots(this.snapshot.jobs[job])
+    return np.array(
+        [
+            lanes.start(float(run), wanted) if wanted <= lanes.workers else math.inf
+            for lanes, run in zip(this.lanes, this.table.run[job], strict=True)
+        ]
+    )
+
+
+def _commit(this: Round, job: int, backend: int, waits: Floats) -> bool:
+    """Put the job on the backend's lanes, unless a hard term would be broken there."""
+    wanted = this.snapshot.jobs[job]
+    found = pieces(this, job, backend)
+    longest = math.inf if wanted.terms.max_wait_seconds is None else wanted.terms.max_wait_seconds
+    if any(piece.start > longest or piece.start + piece.run > this.due[job] for piece in found):
+        return False
+    for piece in found:
+        this.lanes[piece.backend].put(piece.run, slots(wanted))
+    second, wait = _runner_up(this, job, backend, waits)
+    this.placements[job] = Placement(job, found, float(waits[backend]), second, wait)
+    return True
+
+
+def _runner_up(this: Round, job: int, chosen: int, waits: Floats) -> tuple[int | None, float]:
+    scores = this.static[job] + this.weight[job] * (waits + this.table.run[job])
+    scores[chosen] = math.inf
+    second = int(np.argmin(scores))
+    return (second, float(waits[second])) if math.isfinite(scores[second]) else (None, math.nan)
+
+
+def _send(this: Round) -> None:
+    """Choose what is sent now: what the backends' dispatch depth and room take, and quotas allow."""
+    ready = _within_depth(this)
+    allowances = {namespace: Allowance(quota) for namespace, quota in this.snapshot.quotas.items()}
+    for job in [job for job in this.placements if job in ready]:
+        allowance = allowances.get(this.snapshot.jobs[job].namespace)
+        if allowance is not None and not _take(this, allowance, job, this.placements[job].pieces):
+            this.over_quota.add(job)
+            del this.placements[job]
+            continue
+        this.sent.add(job)
+        second = hedge(this, job)
+        if second is not None and (allowance is None or _take(this, allowance, job, (second,))):
+            this.lanes[second.backend].put(second.run, slots(this.snapshot.jobs[job]))
+            this.capacity[second.backend].take(slots(this.snapshot.jobs[job]))
+            this.placements[job] = replace(this.placements[job], pieces=(*this.placements[job].pieces, second))
+
+
+def _within_depth(this: Round) -> set[int]:
+    """Return the jobs all of whose pieces their backends take now.
+
+    Each backend takes work in order of its start and stops at the first that must be held back: what starts after that
+    one would go before it otherwise.
+    """
+    queues: list[list[tuple[float, int]]] = [[] for _ in this.lanes]
+    for job, placement in this.placements.items():
+        for piece in placement.pieces:
+            queues[piece.backend].append((piece.start, job))
+    taken: dict[int, int] = {}
+    for backend, queue in enumerate(queues):
+        # Equal starts keep the order of admission.
+        queue.sort(key=lambda entry: entry[0])
+        capacity = this.capacity[backend]
+        for start, job in queue:
+            wanted = slots(this.snapshot.jobs[job])
+            # Work that takes several workers would block those that are free until the last one is.
+            blocked = wanted > 1 and start > 0 and this.snapshot.backends[backend].dispatch_depth is not None
+            if blocked or not capacity.take(wanted):
+                break
+            taken[job] = taken.get(job, 0) + 1
+    return {job for job, count in taken.items() if count == len(this.placements[job].pieces)}
+
+
+def _take(this: Round, allowance: Allowance, job: int, submissions: Sequence[Piece]) -> bool:
+    shots = sum(piece.shots for piece in submissions)
+    seconds = sum(piece.run for piece in submissions) * slots(this.snapshot.jobs[job])
+    cost = sum(float(this.table.cost[job, piece.backend]) * piece.fraction for piece in submissions)
+    return allowance.take(shots, seconds, cost, this.snapshot.backends[submissions[0].backend].currency)

@@ -1,0 +1,304 @@
+"""Which backends a job may go to: every hard term, over all jobs and backends at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qonverge.scheduling.estimates import Floats
+from qonverge.scheduling.lanes import Lanes
+from qonverge.scheduling.model import Backend, Job, Policy, Quota, Snapshot
+
+# Methods whose memory grows with the full state, and with which power of it; the backend itself bounds the others.
+FULL_STATE = {"Statevector": 1, "Automatic": 1, "DensityMatrix": 2}
+_MONEY_TOLERANCE = 1e-9
+
+
+class Verdict(IntEnum):
+    """The first term that a job and a backend break; up to ``NEVER`` no waiting helps."""
+
+    FITS = 0
+    NOT_MEANT = 1
+    ACCESS = 2
+    QUBITS = 3
+    SHOTS = 4
+    SLOTS = 5
+    FEATURES = 6
+    MEMORY = 7
+    TIER = 8
+    REGION = 9
+    CURRENCY = 10
+    BUDGET = 11
+    TOO_LATE = 12
+    NEVER = 12
+    NOT_SERVING = 20
+    CALIBRATION = 21
+    FIDELITY = 22
+    NO_FIDELITY = 23
+    LATENCY = 24
+    NO_LATENCY = 25
+    NO_COST = 26
+    QUOTA = 27
+    FULL = 28
+    WAIT = 29
+    DEADLINE = 30
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Table:
+    """Every pair of job and backend: rows are jobs, columns backends."""
+
+    verdicts: NDArray[np.int8]
+    fidelity: Floats
+    """NaN where unknown."""
+    run: Floats
+    """Seconds; the policy's usual time where nothing is forecast."""
+    run_known: NDArray[np.bool_]
+    cost: Floats
+    """NaN where unknown."""
+    wait: Floats
+    """Seconds until the job could start, behind what the backend has already."""
+
+    @property
+    def fits(self) -> NDArray[np.bool_]:
+        """Pairs that break no term."""
+        return np.equal(self.verdicts, Verdict.FITS)
+
+
+def free_times(backend: Backend, typical_run: float) -> Lanes:
+    """Return when the backend's workers are free.
+
+    ``typical_run`` is the length of tasks of which only the number is known, seconds.
+    """
+    known = backend.free_seconds[: backend.workers]
+    queue = backend.queue_seconds
+    rest = backend.load * typical_run if queue is None else queue
+    return Lanes([*(max(0.0, time) for time in known), *[max(0.0, rest)] * (max(1, backend.workers) - len(known))])
+
+
+def judge(snapshot: Snapshot, lanes: Sequence[Lanes], policy: Policy) -> Table:
+    """Return which pairs fit, and the first term that the others break."""
+    jobs, backends = snapshot.jobs, snapshot.backends
+    shape = (len(jobs), len(backends))
+    estimates = snapshot.estimates
+    unknown = np.full(shape, np.nan)
+    fidelity = unknown if estimates is None else estimates.fidelity
+    forecast = unknown if estimates is None else estimates.run_seconds
+    cost = unknown if estimates is None else estimates.cost
+    run_known = ~np.isnan(forecast)
+    run = np.where(run_known, forecast, policy.usual_seconds)
+    wait = _waits(jobs, lanes)
+    verdicts = _by_group(jobs, _reach_key, lambda job: _reach(job, backends), len(backends))
+    judged = _Judged(verdicts)
+    _circuit_terms(judged, jobs, backends)
+    placement = _by_group(jobs, _placement_key, lambda job: _placement(job, backends), len(backends))
+    judged.verdicts = np.where(judged.verdicts == 0, placement, judged.verdicts)
+    _money_terms(judged, jobs, backends, cost)
+    slack = np.array([np.inf if job.deadline is None else job.deadline - snapshot.now for job in jobs])[:, None]
+    judged.mark(run > slack, Verdict.TOO_LATE)
+    _present_terms(judged, jobs, backends, fidelity)
+    _quota_terms(judged, snapshot, run, cost)
+    longest = _column(jobs, lambda job: job.terms.max_wait_seconds, np.inf)
+    judged.mark(wait > longest, Verdict.WAIT)
+    judged.mark(wait + run > slack, Verdict.DEADLINE)
+    return Table(judged.verdicts, fidelity, run, run_known, cost, wait)
+
+
+class _Judged:
+    """Verdicts so far: the first one stays."""
+
+    def __init__(self, verdicts: NDArray[np.int8]) -> None:
+        self.verdicts = verdicts
+
+    def mark(self, broken: NDArray[np.bool_], verdict: Verdict) -> None:
+        if broken.any():
+            self.verdicts[(self.verdicts == 0) & broken] = verdict
+
+
+def _column(jobs: Sequence[Job], get: Callable[[Job], float | None], default: float) -> Floats:
+    values = (get(job) for job in jobs)
+    return np.array([default if value is None else value for value in values], dtype=np.float64)[:, None]
+
+
+def _row(backends: Sequence[Backend], get: Callable[[Backend], float | None], default: float) -> Floats:
+    return np.array([default if (value := get(b)) is None else value for b in backends], dtype=np.float64)
+
+
+def _by_group(
+    jobs: Sequence[Job], key: Callable[[Job], Hashable], judge_one: Callable[[Job], list[Verdict]], width: int
+) -> NDArray[np.int8]:
+    """Return verdicts on what few jobs have of their own, judged once for all that have the same."""
+    index: dict[Hashable, int] = {}
+    rows: list[list[Verdict]] = []
+    which = np.empty(len(jobs), dtype=np.intp)
+    for number, job in enumerate(jobs):
+        group = key(job)
+        if group not in index:
+            index[group] = len(rows)
+            rows.append(judge_one(job))
+        which[number] = index[group]
+    return np.array(rows, dtype=np.int8).reshape(len(rows), width)[which]
+
+
+def _reach_key(job: Job) -> Hashable:
+    # A selector holds dicts: equal ones are judged twice, which does no harm.
+    return job.namespace, job.backend_name, job.backend_namespace, id(job.backend_selector)
+
+
+def _reach(job: Job, backends: Sequence[Backend]) -> list[Verdict]:
+    if job.backend_name is None and job.backend_selector is None:
+        # Without a choice of its own a job sees only what its namespace may use.
+        return [Verdict.FITS if b.admits(job.namespace) else Verdict.NOT_MEANT for b in backends]
+    if job.backend_name is not None:
+        meant = [b.name == job.backend_name and job.backend_namespace in (None, b.namespace) for b in backends]
+        # An unqualified name means the job's own namespace first.
+        own = [yes and b.namespace == job.namespace for yes, b in zip(meant, backends, strict=True)]
+        meant = own if any(own) else meant
+    else:
+        assert job.backend_selector is not None
+        meant = [job.backend_selector.matches(dict(b.labels)) for b in backends]
+    return [
+        (Verdict.FITS if b.admits(job.namespace) else Verdict.ACCESS) if yes else Verdict.NOT_MEANT
+        for yes, b in zip(meant, backends, strict=True)
+    ]
+
+
+def _placement_key(job: Job) -> Hashable:
+    return job.needs.features if job.needs else None, job.terms.tiers, job.terms.regions
+
+
+def _placement(job: Job, backends: Sequence[Backend]) -> list[Verdict]:
+    features = job.needs.features if job.needs else frozenset()
+    verdicts = []
+    for b in backends:
+        if b.features is not None and not features <= b.features:
+            verdicts.append(Verdict.FEATURES)
+        elif job.terms.tiers and b.tier not in job.terms.tiers:
+            verdicts.append(Verdict.TIER)
+        elif job.terms.regions and b.region not in job.terms.regions:
+            verdicts.append(Verdict.REGION)
+        else:
+            verdicts.append(Verdict.FITS)
+    return verdicts
+
+
+def _circuit_terms(judged: _Judged, jobs: Sequence[Job], backends: Sequence[Backend]) -> None:
+    qubits = _column(jobs, lambda job: job.needs.num_qubits if job.needs else None, 0)
+    judged.mark(qubits > _row(backends, lambda b: b.max_qubits, np.inf), Verdict.QUBITS)
+    shots = _column(jobs, lambda job: job.needs.shots if job.needs else None, 0)
+    least = _column(jobs, lambda job: job.split.min_shots if job.split else None, 1e18)
+    parts = np.ceil(shots / _row(backends, lambda b: b.max_shots, np.inf))
+    judged.mark((parts > 1) & (parts * least > shots), Verdict.SHOTS)
+    slots = _column(jobs, lambda job: job.needs.slots if job.needs else None, 1)
+    judged.mark(slots > _row(backends, lambda b: max(1, b.workers), np.inf), Verdict.SLOTS)
+    # Sizes of states go beyond every float: their logarithms are compared.
+    state = _column(jobs, lambda job: math.log2(job.needs.statevector_bytes) - 4 if job.needs else None, -np.inf)
+    compact = _column(jobs, _compact_bits, np.inf)
+    power = _row(backends, lambda b: FULL_STATE.get(b.method), 0)
+    memory = _row(backends, lambda b: None if b.memory_bytes is None else math.log2(max(1, b.memory_bytes)), np.inf)
+    automatic = np.array([b.method == "Automatic" for b in backends], dtype=np.bool_)
+    with np.errstate(invalid="ignore"):
+        too_much = (power > 0) & (4 + power * state > memory + 1e-12)
+    # The engine runs a Clifford circuit as a stabilizer state, and one that entangles little as a product of
+    # matrices, which need no full state.
+    judged.mark(too_much & ~(automatic & (compact <= memory)), Verdict.MEMORY)
+
+
+def _compact_bits(job: Job) -> float | None:
+    if job.needs is None or job.needs.clifford:
+        return -math.inf
+    return None if job.needs.compact_bytes is None else math.log2(max(1, job.needs.compact_bytes))
+
+
+def _money_terms(judged: _Judged, jobs: Sequence[Job], backends: Sequence[Backend], cost: Floats) -> None:
+    if not any(job.budget for job in jobs):
+        return
+    budget = _column(jobs, lambda job: float(job.budget.amount) if job.budget else None, np.inf)
+    given = np.isfinite(budget)
+    priced = given & (cost > 0)
+    other = np.array([[job.budget.currency if job.budget else ""] for job in jobs]) != np.array(
+        [b.currency for b in backends]
+    )
+    judged.mark(priced & other, Verdict.CURRENCY)
+    judged.mark(priced & (cost > budget + _MONEY_TOLERANCE), Verdict.BUDGET)
+    judged.mark(given & np.isnan(cost), Verdict.NO_COST)
+
+
+def _present_terms(judged: _Judged, jobs: Sequence[Job], backends: Sequence[Backend], fidelity: Floats) -> None:
+    judged.mark(np.array([not b.serving for b in backends], dtype=np.bool_), Verdict.NOT_SERVING)
+    judged.mark(np.array([bool(b.calibration_stale_reason) for b in backends], dtype=np.bool_), Verdict.CALIBRATION)
+    least = _column(jobs, lambda job: job.terms.min_fidelity, -np.inf)
+    judged.mark(fidelity < least, Verdict.FIDELITY)
+    judged.mark(np.isfinite(least) & np.isnan(fidelity), Verdict.NO_FIDELITY)
+    farthest = _column(jobs, lambda job: job.terms.max_latency_seconds, np.inf)
+    latency = _row(backends, lambda b: b.latency_seconds, np.nan)
+    judged.mark(latency > farthest, Verdict.LATENCY)
+    judged.mark(np.isfinite(farthest) & np.isnan(latency), Verdict.NO_LATENCY)
+    judged.mark(np.array([b.room is not None and b.room <= 0 for b in backends], dtype=np.bool_), Verdict.FULL)
+
+
+def _quota_terms(judged: _Judged, snapshot: Snapshot, run: Floats, cost: Floats) -> None:
+    currencies = np.array([b.currency for b in snapshot.backends])
+    for namespace, quota in snapshot.quotas.items():
+        rows = np.array([n for n, job in enumerate(snapshot.jobs) if job.namespace == namespace], dtype=np.intp)
+        if not rows.size:
+            continue
+        broken = np.zeros((len(rows), len(snapshot.backends)), dtype=np.bool_)
+        jobs = [snapshot.jobs[row] for row in rows]
+        if quota.jobs is not None and quota.jobs < 1:
+            broken[:] = True
+        if quota.shots is not None:
+            broken |= _column(jobs, lambda job: job.needs.shots if job.needs else None, 0) > quota.shots
+        if quota.seconds is not None:
+            slots = _column(jobs, lambda job: job.needs.slots if job.needs else None, 1)
+            broken |= run[rows] * slots > quota.seconds
+        if quota.cost is not None:
+            known = np.nan_to_num(cost[rows])
+            broken |= (known > 0) & (currencies != quota.cost.currency)
+            broken |= known > float(quota.cost.amount) + _MONEY_TOLERANCE
+            # What is not forecast can't be kept within a limit.
+            broken |= np.isnan(cost[rows])
+        whole = np.zeros(judged.verdicts.shape, dtype=np.bool_)
+        whole[rows] = broken
+        judged.mark(whole, Verdict.QUOTA)
+
+
+def _waits(jobs: Sequence[Job], lanes: Sequence[Lanes]) -> Floats:
+    slots = np.array([job.needs.slots if job.needs else 1 for job in jobs], dtype=np.intp)
+    waits = np.empty((len(jobs), len(lanes)))
+    for count in np.unique(slots):
+        one = [lane.start(math.inf, int(count)) if count <= lane.workers else np.inf for lane in lanes]
+        waits[slots == count] = one
+    return waits
+
+
+class Allowance:
+    """What a namespace's quota leaves, while a plan uses it."""
+
+    __slots__ = ("_cost", "_currency", "_jobs", "_seconds", "_shots")
+
+    def __init__(self, quota: Quota) -> None:
+        """Start with what remains of the quota."""
+        self._jobs = math.inf if quota.jobs is None else quota.jobs
+        self._shots = math.inf if quota.shots is None else quota.shots
+        self._seconds = math.inf if quota.seconds is None else quota.seconds
+        self._cost = math.inf if quota.cost is None else float(quota.cost.amount) + _MONEY_TOLERANCE
+        self._currency = None if quota.cost is None else quota.cost.currency
+
+    def take(self, shots: int, seconds: float, cost: float, currency: str) -> bool:
+        """Take what one more job uses, and return whether it was there; NaN is a cost that is not known."""
+        if self._currency is not None and (math.isnan(cost) or (cost > 0 and currency != self._currency)):
+            return False
+        counted = cost if self._currency is not None else 0.0
+        if self._jobs < 1 or self._shots < shots or self._seconds < seconds or self._cost < counted:
+            return False
+        self._jobs -= 1
+        self._shots -= shots
+        self._seconds -= seconds
+        self._cost -= counted
+        return True

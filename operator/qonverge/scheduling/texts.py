@@ -1,0 +1,260 @@
+"""The sentences that say why, with the numbers."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from qonverge.scheduling.model import Backend, Candidate, Job, Needs
+from qonverge.scheduling.terms import FULL_STATE, Table, Verdict
+
+_NAMED = 4
+"""Rejections that a sentence names one by one; further ones are counted by their kind."""
+_KINDS = {
+    Verdict.ACCESS: "not reachable",
+    Verdict.QUBITS: "too few qubits",
+    Verdict.SHOTS: "too few shots",
+    Verdict.SLOTS: "too few workers",
+    Verdict.FEATURES: "lacking features",
+    Verdict.MEMORY: "too little memory",
+    Verdict.TIER: "of another tier",
+    Verdict.REGION: "in another region",
+    Verdict.CURRENCY: "priced in another currency",
+    Verdict.BUDGET: "beyond the budget",
+    Verdict.TOO_LATE: "too slow for the deadline",
+    Verdict.NOT_SERVING: "not ready",
+    Verdict.CALIBRATION: "with stale calibration",
+    Verdict.FIDELITY: "below the least fidelity",
+    Verdict.NO_FIDELITY: "without a forecast of fidelity",
+    Verdict.LATENCY: "too far away",
+    Verdict.NO_LATENCY: "of unknown latency",
+    Verdict.NO_COST: "of unknown cost",
+    Verdict.QUOTA: "beyond the quota",
+    Verdict.FULL: "full",
+    Verdict.WAIT: "with too long a wait",
+    Verdict.DEADLINE: "too busy for the deadline",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What a rejection's sentence needs of the table, for one pair."""
+
+    verdict: Verdict
+    fidelity: float
+    run: float
+    cost: float
+    wait: float
+
+
+class Rejections(Mapping[str, str]):
+    """Why not, by backend; a sentence is made when somebody reads it, since rounds have a million of them."""
+
+    __slots__ = ("_backends", "_cells", "_job", "_now", "_verdicts")
+
+    def __init__(self, job: Job, backends: Sequence[Backend], table: Table, row: int, now: float) -> None:
+        """Keep what the sentences of one row of the table need."""
+        self._job = job
+        self._now = now
+        self._backends = backends
+        self._verdicts = table.verdicts[row].copy()
+        # Copies, so that a decision that is kept does not keep the whole table.
+        self._cells = np.stack([table.fidelity[row], table.run[row], table.cost[row], table.wait[row]])
+
+    def __getitem__(self, label: str) -> str:
+        """Return why not this backend."""
+        for name, backend, forecast in self._rejected():
+            if name == label:
+                return why_not(self._job, backend, forecast, self._now)
+        raise KeyError(label)
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the rejected backends."""
+        return (label for label, _, _ in self._rejected())
+
+    def __len__(self) -> int:
+        """Return how many were rejected."""
+        return int((self._verdicts > Verdict.NOT_MEANT).sum())
+
+    def __repr__(self) -> str:
+        """Return the form of a dict."""
+        return repr(dict(self))
+
+    def _rejected(self) -> Iterator[tuple[str, Backend, Forecast]]:
+        for column in (self._verdicts > Verdict.NOT_MEANT).nonzero()[0].tolist():
+            backend = self._backends[column]
+            forecast = Forecast(Verdict(int(self._verdicts[column])), *self._cells[:, column].tolist())
+            yield backend.label_for(self._job.namespace), backend, forecast
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether no waiting helps with any of them."""
+        return all(forecast.verdict <= Verdict.NEVER for _, _, forecast in self._rejected())
+
+    def summary(self) -> str:
+        """Return the reasons in one line: the first few as they are, the others counted by kind."""
+        pairs = sorted(self._rejected(), key=lambda pair: pair[0])
+        named = pairs if len(pairs) <= _NAMED + 1 else pairs[:_NAMED]
+        texts = [why_not(self._job, backend, forecast, self._now) for _, backend, forecast in named]
+        kinds = Counter(_KINDS[forecast.verdict] for _, _, forecast in pairs[len(named) :])
+        texts += [f"{count} more {kind}" for kind, count in kinds.most_common()]
+        return "; ".join(texts)
+
+    def remedy(self) -> str:
+        """Return what would make an impossible job possible: the smallest step for each kind of term."""
+        steps: dict[Verdict, str] = {}
+        job = self._job
+        pairs = [(backend, forecast) for _, backend, forecast in self._rejected()]
+        sizes = [b.max_qubits for b, f in pairs if f.verdict == Verdict.QUBITS and b.max_qubits is not None]
+        if sizes and job.needs:
+            steps[Verdict.QUBITS] = f"a circuit of at most {max(sizes)} qubits"
+        limits = [b.max_shots for b, f in pairs if f.verdict == Verdict.SHOTS and b.max_shots is not None]
+        if limits:
+            steps[Verdict.SHOTS] = f"at most {max(limits)} shots"
+        memories = [_state_bytes(job.needs, b) for b, f in pairs if f.verdict == Verdict.MEMORY and job.needs]
+        if memories:
+            steps[Verdict.MEMORY] = f"a backend with {format_bytes(min(memories))} for a circuit"
+        costs = [(f.cost, b.currency) for b, f in pairs if f.verdict == Verdict.BUDGET]
+        if costs:
+            steps[Verdict.BUDGET] = "a budget of at least {:.2f} {}".format(*min(costs))
+        runs = [f.run for _, f in pairs if f.verdict == Verdict.TOO_LATE]
+        if runs and job.deadline is not None:
+            steps[Verdict.TOO_LATE] = f"a deadline at least {duration(self._now + min(runs) - job.deadline)} later"
+        others = {
+            Verdict.ACCESS: f"access for namespace {job.namespace}",
+            Verdict.SLOTS: "a backend with more workers",
+            Verdict.FEATURES: f"a backend with {_listed(job.needs.features) if job.needs else ''}",
+            Verdict.TIER: "leave for another tier",
+            Verdict.REGION: "leave for another region",
+            Verdict.CURRENCY: "a budget in the backend's currency",
+        }
+        there = {forecast.verdict for _, forecast in pairs}
+        steps |= {verdict: text for verdict, text in others.items() if verdict in there}
+        return " or ".join(steps.values())
+
+
+def why_not(job: Job, backend: Backend, forecast: Forecast, now: float) -> str:
+    """Return why the job can't go to the backend, or can't now."""
+    name = backend.label_for(job.namespace)
+    sentence = (
+        _of_circuit(name, job.needs, backend, forecast)
+        or _of_placement(name, job, backend, forecast, now)
+        or _at_present(name, job, backend, forecast, now)
+    )
+    assert sentence is not None, f"{forecast.verdict!r} has no sentence"
+    return sentence
+
+
+def _of_circuit(name: str, needs: Needs | None, backend: Backend, forecast: Forecast) -> str | None:
+    if needs is None:
+        return None
+    match forecast.verdict:
+        case Verdict.QUBITS:
+            return f"{name} takes {backend.max_qubits} qubits and the circuit has {needs.num_qubits}"
+        case Verdict.SHOTS:
+            return f"{name} takes {backend.max_shots} shots and the job asks for {needs.shots}"
+        case Verdict.SLOTS:
+            return f"{name} has {max(1, backend.workers)} workers and the job takes {needs.slots} at once"
+        case Verdict.FEATURES:
+            return f"{name} lacks {_listed(needs.features - (backend.features or frozenset()))}"
+        case Verdict.MEMORY:
+            kind = "density matrix" if FULL_STATE.get(backend.method) == 2 else "statevector"
+            return (
+                f"{name} has {format_bytes(backend.memory_bytes or 0)} for a circuit and a {kind} of "
+                f"{needs.num_qubits} qubits needs {format_bytes(_state_bytes(needs, backend))}"
+            )
+    return None
+
+
+def _of_placement(name: str, job: Job, backend: Backend, forecast: Forecast, now: float) -> str | None:
+    terms = job.terms
+    match forecast.verdict:
+        case Verdict.ACCESS:
+            kind = "Selector" if backend.admitted_namespaces else "Same"
+            return f"{name} does not admit jobs from namespace {job.namespace} (spec.access.namespaces.from is {kind})"
+        case Verdict.TIER:
+            return f"{name}'s tier is {backend.tier or 'unknown'} and the job allows {_listed(terms.tiers)}"
+        case Verdict.REGION:
+            return f"{name} is in {backend.region or 'no region'} and the job's data stays in {_listed(terms.regions)}"
+        case Verdict.CURRENCY if job.budget:
+            return f"{name} is priced in {backend.currency} and the budget is in {job.budget.currency}"
+        case Verdict.BUDGET:
+            return f"{name} would cost {forecast.cost:.2f} {backend.currency} and the budget has {job.budget}"
+        case Verdict.TOO_LATE if job.deadline is not None:
+            left = job.deadline - now
+            if left <= 0:
+                return f"{name} can't meet a deadline that passed {duration(-left)} ago"
+            return f"{name} needs {duration(forecast.run)} and the deadline is in {duration(left)}"
+        case Verdict.FIDELITY:
+            return f"{name}'s forecast fidelity {forecast.fidelity:.2g} is below {terms.min_fidelity:.4g}"
+        case Verdict.NO_FIDELITY:
+            return f"{name} has no forecast of fidelity yet and the job asks for {terms.min_fidelity:.4g}"
+        case Verdict.LATENCY:
+            return (
+                f"{name} is {backend.latency_seconds:.3g} s away and the job allows {terms.max_latency_seconds:.3g} s"
+            )
+        case Verdict.NO_LATENCY:
+            return f"{name}'s latency is not measured yet and the job allows {terms.max_latency_seconds:.3g} s"
+        case Verdict.NO_COST:
+            return f"{name} has no forecast of cost yet and the budget has {job.budget}"
+    return None
+
+
+def _at_present(name: str, job: Job, backend: Backend, forecast: Forecast, now: float) -> str | None:
+    match forecast.verdict:
+        case Verdict.NOT_SERVING:
+            return f"{name} is not ready: {backend.not_serving_reason or 'no pod serves'}"
+        case Verdict.CALIBRATION:
+            return f"{name}'s calibration is not to be trusted: {backend.calibration_stale_reason}"
+        case Verdict.QUOTA:
+            return f"{name} would exceed what is left of the quota of namespace {job.namespace}"
+        case Verdict.FULL:
+            return f"{name}'s queue is full"
+        case Verdict.WAIT:
+            return f"{name}'s wait of {duration(forecast.wait)} is beyond {duration(job.terms.max_wait_seconds or 0.0)}"
+        case Verdict.DEADLINE if job.deadline is not None:
+            ready = duration(forecast.wait + forecast.run)
+            return f"{name} would be done in {ready} and the deadline is in {duration(job.deadline - now)}"
+    return None
+
+
+def _state_bytes(needs: Needs, backend: Backend) -> int:
+    size: int = 16 * (needs.statevector_bytes // 16) ** FULL_STATE.get(backend.method, 1)
+    return size
+
+
+def numbers(candidate: Candidate, currency: str) -> str:
+    """Return what is known of a candidate, such as ``fidelity 0.91, wait 42 s, run 3 s, cost 1.20 USD``."""
+    known = [f"fidelity {candidate.fidelity:.3g}"] if candidate.fidelity is not None else []
+    known += [f"wait {duration(candidate.wait_seconds)}"] if candidate.wait_seconds > 0 else []
+    known += [f"run {duration(candidate.run_seconds)}"] if candidate.run_seconds is not None else []
+    known += [f"cost {candidate.cost:.2f} {currency}"] if candidate.cost else []
+    return ", ".join(known)
+
+
+def duration(seconds: float) -> str:
+    """Return a time for people, such as ``42 s``, ``3.5 min`` or ``2.1 h``."""
+    if not math.isfinite(seconds):
+        return "an unknown time"
+    if seconds < 120:
+        return f"{seconds:.3g} s"
+    return f"{seconds / 60:.3g} min" if seconds < 7200 else f"{seconds / 3600:.3g} h"
+
+
+def _listed(names: frozenset[Any]) -> str:
+    return ", ".join(sorted(names))
+
+
+def format_bytes(size: int) -> str:
+    """Return the size in the largest binary unit that keeps it at 1 or more, such as ``2 GiB``."""
+    units = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+    index = max(0, min(len(units) - 1, (size.bit_length() - 1) // 10))
+    scaled = size / (1 << (10 * index)) if size.bit_length() < 1000 else float("inf")
+    if scaled >= 1e6:
+        return f"2^{size.bit_length() - 1} B"
+    return f"{scaled:.3g} {units[index]}" if scaled < 1000 else f"{scaled:.0f} {units[index]}"
