@@ -13,13 +13,11 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components, dijkstra
 
+from qonverge.circuits.load import PAULI_1Q, PAULI_2Q
 from qonverge.devices import Calibration, Gate
 
 Floats = NDArray[np.float64]
 
-# Average infidelity e of a depolarising error on d levels is a Pauli error with probability e (d + 1) / d (Nielsen,
-# Phys. Lett. A 303, 249, 2002).
-PAULI_1Q, PAULI_2Q = 3 / 2, 5 / 4
 # A larger device is cut to the part around its best coupling: distances between all pairs take the square of it.
 MOST_PLACES = 1024
 # For what nobody measured: orders of magnitude of superconducting devices.

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from qonverge.circuits.load import Load, waiting_errors
 from qonverge.circuits.profile import CircuitProfile
 from qonverge.devices import Calibration
 from qonverge.forecast.device import Device, Devices, Floats
@@ -33,24 +34,6 @@ class Interval:
     low: float
     mid: float
     high: float
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """What a circuit suffers on a device."""
-
-    gates: float
-    """Expected Pauli errors of CX."""
-    pulses: float
-    """Expected Pauli errors of pulses."""
-    idle: float
-    """Expected Pauli errors of waiting."""
-    flips: float
-    """Mean probability that a measured bit is misread."""
-    swaps: float
-    """SWAPs that are needed, about."""
-    seconds: float
-    """Duration of one run, about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +98,6 @@ def interval(profile: CircuitProfile, load: Load, tuning: Tuning) -> Interval:
     return Interval(max(0.0, low), mid, high)
 
 
-def waiting_errors(seconds: Floats, rate_t1: Floats, rate_t2: Floats) -> Floats:
-    """Return the probability of a Pauli error while a qubit waits, see the module; rates per second."""
-    errors: Floats = (1 - np.exp(-seconds * rate_t1)) / 4 + (1 - np.exp(-seconds * rate_t2)) / 2
-    return errors
-
-
 def _load(profile: CircuitProfile, wanted: Pattern, device: Device, swapping: float) -> Load:
     layout = place(wanted, device, swapping)
     first, second = np.nonzero(np.triu(wanted.weights))
@@ -141,7 +118,6 @@ def _load(profile: CircuitProfile, wanted: Pattern, device: Device, swapping: fl
         float(pulses @ device.pulse[layout]),
         float(waiting_errors(waiting, device.rate_t1[layout], device.rate_t2[layout]).sum()),
         _flips(profile, wanted, layout, *flips),
-        swaps,
         depth * stretch * device.cx_seconds + depth_pulses * device.pulse_seconds + device.readout_seconds,
     )
 
