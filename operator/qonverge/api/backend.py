@@ -17,7 +17,8 @@ from qonverge.api.base import (
     StatusModel,
     cel,
 )
-from qonverge.api.placement import Location
+from qonverge.api.placement import Duration, Location
+from qonverge.api.pricing import Pricing
 
 SELECTOR_WITH_FROM = "selector goes with from: Selector, and from: Selector needs one"
 
@@ -143,6 +144,11 @@ class QuantumBackendSpec(OneOfModel):
     """Limits of each pod."""
     location: Location = Location()
     """Where the backend is."""
+    pricing: Pricing | None = None
+    """What its tasks cost. Default: nothing."""
+    max_calibration_age: Duration | None = None
+    """Oldest calibration with which jobs are still sent, such as 24h; jobs that have not started go elsewhere.
+    Default: any age."""
     access: Access = Access()
     """Who may use the backend."""
     template: PodTemplate = PodTemplate()

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, model_validator
 
 from qonverge.api.base import Rule, SpecModel, cel
-
-Amount = Annotated[str, Field(pattern=r"^[0-9]{1,9}(\.[0-9]{1,9})?$")]
-"""Money as a decimal string: binary fractions would not add up to what a bill says."""
+from qonverge.api.money import Amount, Currency
 
 _MESSAGE = "pricing: set at least one of perTask, perShot, perSecond"
 
@@ -21,8 +19,8 @@ class Pricing(SpecModel):
         json_schema_extra=cel(Rule("has(self.perTask) || has(self.perShot) || has(self.perSecond)", _MESSAGE))
     )
 
-    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
-    """Currency of the amounts, by its ISO 4217 code, such as USD."""
+    currency: Currency = "USD"
+    """Currency of the amounts, by its ISO 4217 code."""
     per_task: Amount | None = None
     """For each task that the provider is sent: one for each parameter set and measured basis of a circuit."""
     per_shot: Amount | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from qonverge.circuits.errors import InvalidProgram
 
@@ -54,3 +54,34 @@ def _coefficient(index: int, label: object, value: object) -> float:
             f"observables[{index}] has the coefficient {value!r} for {label!r}", expected="a finite real number"
         )
     return float(value)
+
+
+def bases(observables: Iterable[Observable]) -> list[list[str]]:
+    """Return groups of Pauli labels, each of which one measurement covers: the letters of none contradict another's.
+
+    Greedy, the heaviest labels first, so an engine that takes more trouble may need fewer.
+    """
+    labels = {label for observable in observables for label, _ in observable if set(label) != {"I"}}
+    groups: list[tuple[list[str], list[str]]] = []
+    for label in sorted(labels, key=lambda label: (label.count("I"), label)):
+        for basis, members in groups:
+            if all("I" in (own, other) or own == other for own, other in zip(label, basis, strict=True)):
+                basis[:] = [other if own == "I" else own for own, other in zip(label, basis, strict=True)]
+                members.append(label)
+                break
+        else:
+            groups.append((list(label), [label]))
+    return [members for _, members in groups]
+
+
+def worst_spread(observables: Iterable[Observable], groups: Sequence[Sequence[str]]) -> float:
+    """Return a bound on the variance of one shot of each group, for the observable for which it is greatest.
+
+    A group's share of an observable lies within the sum of its coefficients' sizes, which bounds its deviation.
+    """
+    worst = 0.0
+    for observable in observables:
+        sizes = (sum(abs(weight) for label, weight in observable if label in group) for group in groups)
+        # Unlike a power, a product that leaves the range of floats is infinite and no exception.
+        worst = max(worst, sum(size * size for size in sizes))
+    return worst

@@ -9,11 +9,12 @@ from typing import Any
 
 from qonverge import __version__
 from qonverge.api import HybridJob, HybridJobStatus
-from qonverge.api.job import Provenance
+from qonverge.api.job import Provenance, Usage
 from qonverge.api.placement import Candidate
 from qonverge.controller.state import Flight
 from qonverge.lifecycle import circuit as circuits
 from qonverge.lifecycle import transitions
+from qonverge.lifecycle.quotas import Use
 from qonverge.scheduling import Decision
 from qonverge.wire.errors import Cancelled
 
@@ -331,6 +332,7 @@ def _run_fields(view: View, flight: Flight) -> dict[str, Any]:
         "placed_at": _stamp(flight.placed_at or view.now),
         "started_at": _stamp(flight.started_at or view.now),
         "forecast": list(flight.forecast) or None,
+        "usage": (Use.of(view.job.status.usage or Usage()) + flight.usage).shown(),
     }
 
 

@@ -7,8 +7,8 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from qonverge.api import HybridJob, HybridJobStatus, QuantumBackend
-from qonverge.api.job import Result
+from qonverge.api import HybridJob, HybridJobStatus
+from qonverge.api.job import Result, Usage
 from qonverge.circuits import CheckerLost, InvalidProgram
 from qonverge.circuits.isolated import Checker
 from qonverge.controller import builders
@@ -26,13 +26,17 @@ from qonverge.controller.decide import (
     decide,
 )
 from qonverge.controller.events import Events
+from qonverge.controller.forecasts import Forecasts
 from qonverge.controller.kube import Kube, KubeError
 from qonverge.controller.queue import WorkQueue
+from qonverge.controller.quotas import Quotas
 from qonverge.controller.rounds import Rounds
 from qonverge.controller.settings import Settings
 from qonverge.controller.state import Flight, State
 from qonverge.controller.submissions import Submissions
 from qonverge.lifecycle import circuit as circuits
+from qonverge.lifecycle.quotas import Ledger, Use
+from qonverge.lifecycle.transitions import seconds
 from qonverge.wire.tokens import Signer
 
 logger = logging.getLogger(__name__)
@@ -55,6 +59,9 @@ class Jobs:
         queue: WorkQueue,
         submissions: Submissions,
         rounds: Rounds,
+        forecasts: Forecasts,
+        ledger: Ledger,
+        quotas: Quotas,
         signer: Signer,
         checker: Checker,
         events: Events,
@@ -67,6 +74,9 @@ class Jobs:
         self._queue = queue
         self._submissions = submissions
         self._rounds = rounds
+        self._forecasts = forecasts
+        self._ledger = ledger
+        self._quotas = quotas
         self._signer = signer
         self._checker = checker
         self._events = events
@@ -144,6 +154,11 @@ class Jobs:
                     condition |= {"status": "False", "reason": "ResultTooLarge", "message": message}
             failed = {"type": "Failed", "status": "True", "reason": "ResultTooLarge", "message": message}
             body["conditions"].append({**failed, "lastTransitionTime": body["completedAt"]})
+        if body["state"] in ("Complete", "Failed"):
+            # Before the write: a quota's status that is written meanwhile must not leave the job out.
+            use = Use.of(status.usage or Usage())
+            self._ledger.settle(metadata.uid, metadata.namespace, use, seconds(body["completedAt"]))
+            self._quotas.changed(metadata.namespace)
         try:
             obj = await self._kube.patch_status(
                 "HybridJob", metadata.namespace, metadata.name, body, metadata.resource_version
@@ -235,9 +250,20 @@ class Jobs:
         flight = self._state.flights.pop(key, None)
         if flight is not None:
             flight.stopped = True
+            self._forecasts.forget(flight.uid)
+            self._give_up(key.split("/", 1)[0], flight)
             for task in (flight.checking, flight.running):
                 if task is not None and not task.done():
                     task.cancel()
+
+    def _give_up(self, namespace: str, flight: Flight) -> None:
+        """Count what a job may have used whose tasks are ended under it, or take back what was set aside for it."""
+        now = self._clock()
+        for sent in flight.sent:
+            self._ledger.settle(sent.identity, namespace, Use(0, min(now - sent.at, sent.run_seconds or now)), now)
+        if flight.sent:
+            self._quotas.changed(namespace)
+        self._ledger.release(flight.uid, namespace)
 
     async def report(self, key: str, report: dict[str, Any]) -> None:
         """Write what a program reports of itself.

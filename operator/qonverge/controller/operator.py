@@ -76,14 +76,21 @@ class Operator:
                 asyncio.get_running_loop().add_signal_handler(number, stop.set)
 
         claim_signals()
-        kube = await Kube.connect()
+        kube = self._kube = await Kube.connect()
         private = await self._signing_key(kube)
         signer, public = Signer(private), public_key(private)
         data, checker = DataPlane(signer), Checker()
         events = Events(kube, time.time)
         ledger = Ledger()
-        self._forecasts = Forecasts(self._state, kube, checker, self._settings.namespace, time.time)
-        submissions = Submissions(self._state, data, self._queue, time.time, self._less_to_do)
+        self._forecasts = Forecasts(self._state, time.time)
+        submissions = Submissions(
+            state=self._state,
+            data=data,
+            forecasts=self._forecasts,
+            queue=self._queue,
+            clock=time.time,
+            changed=self._less_to_do,
+        )
         self._rounds = Rounds(
             state=self._state,
             queue=self._queue,
@@ -157,7 +164,7 @@ class Operator:
             await asyncio.gather(stopping, *tasks, return_exceptions=True)
             try:
                 if self._election.leading:
-                    await self._forecasts.save()
+                    await self._forecasts.save(kube, self._settings.namespace)
                 await self._election.release()
             except KubeError as error:
                 logger.warning("at the end: %s", error)
@@ -262,7 +269,7 @@ class Operator:
                 if await self._cluster.refresh(kube, selecting=selecting):
                     self._reconsider()
                 if self._acting and self._election.leading:
-                    await self._forecasts.save()
+                    await self._forecasts.save(kube, self._settings.namespace)
             except KubeError as error:
                 logger.warning("%s", error)
             await asyncio.sleep(REFRESH_SECONDS)
@@ -289,9 +296,16 @@ class Operator:
                 self._queue.add(f"QuantumBackend {key}")
                 self._reconsider()
             if leading and not self._acting:
-                await self._forecasts.load()
+                await self._take_over()
                 self._acting = True
                 self._look_at_all()
+
+    async def _take_over(self) -> None:
+        """Take what the leader before this one learned; without it forecasts begin anew."""
+        try:
+            await self._forecasts.load(self._kube, self._settings.namespace)
+        except KubeError as error:
+            logger.warning("what was learned before could not be read: %s", error)
 
     def _look_at_all(self) -> None:
         state = self._state

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from decimal import Decimal
 from typing import Any
 
 from qonverge.api.job import Usage
@@ -52,7 +51,12 @@ class Quotas:
             if known is not None:
                 self._ledger.forget(known.uid, namespace)
         elif status.get("state") in ("Complete", "Failed") and status.get("completedAt"):
-            self._ledger.settle(metadata["uid"], namespace, use_of(status), seconds(status["completedAt"]))
+            self._ledger.settle(
+                metadata["uid"],
+                namespace,
+                Use.of(Usage.model_validate(status.get("usage") or {})),
+                seconds(status["completedAt"]),
+            )
             self.changed(namespace)
 
     def changed(self, namespace: str) -> None:
@@ -82,9 +86,3 @@ class Quotas:
                 return
             raise
         self.observe(obj, deleted=False)
-
-
-def use_of(status: dict[str, Any]) -> Use:
-    """Return what a job used, by its status."""
-    usage = Usage.model_validate(status.get("usage") or {})
-    return Use(usage.shots, usage.seconds, Decimal(usage.cost), usage.currency)

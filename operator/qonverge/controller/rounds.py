@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from qonverge.api import HybridJob
 from qonverge.controller.cluster import Cluster, Priority
 from qonverge.controller.forecasts import Forecasts
 from qonverge.controller.queue import WorkQueue
-from qonverge.controller.snapshot import given_to_pods, seen
+from qonverge.controller.snapshot import Given, given_to_pods, label_key, seen
 from qonverge.controller.state import Flight, State
 from qonverge.controller.traces import Traces
+from qonverge.forecast.outlook import Offer
 from qonverge.lifecycle import circuit as circuits
 from qonverge.lifecycle import placement
 from qonverge.lifecycle.quotas import Ledger
@@ -103,25 +104,27 @@ class Rounds:
     async def once(self) -> None:
         """Plan all jobs that wait, and tell them."""
         now = self._clock()
-        backends = self._backends(now)
-        waiting = [each for key in list(self._state.flights) if (each := self._waiting(key, backends)) is not None]
-        if not waiting:
+        if not any(flight.wants for flight in self._state.flights.values()):
             return
+        tasks = given_to_pods(self._state, self._forecasts.usual_seconds)
+        backends = self._backends(tasks, now)
+        offers = self._forecasts.offers(backends)
+        waiting = [each for key in list(self._state.flights) if (each := self._waiting(key, offers)) is not None]
         real = [each for each in waiting if not each.suspended]
         if real:
             snapshot = self._snapshot(real, backends, now)
             inline = len(real) * len(backends) <= _INLINE_PAIRS
             made = plan(snapshot, self._policy) if inline else await asyncio.to_thread(plan, snapshot, self._policy)
             self._traces.record(snapshot, made)
-            self._carry_out(real, made, backends, now)
-        for each in waiting:
-            if each.suspended:
-                alone = self._snapshot([each], backends, now)
-                self._tell(each, plan(alone, self._policy).decisions[0], backends)
+            self._carry_out(real, made, backends, offers)
+        suspended = [each for each in waiting if each.suspended]
+        waits = [self._wait(backend, tasks, now) for backend in backends] if suspended else []
+        for each in suspended:
+            alone = self._snapshot([each], backends, now)
+            self._tell(each, plan(alone, self._policy).decisions[0], backends, waits)
 
-    def _backends(self, now: float) -> tuple[Backend, ...]:
+    def _backends(self, tasks: Mapping[str, Sequence[Given]], now: float) -> tuple[Backend, ...]:
         state, forecasts = self._state, self._forecasts
-        tasks = given_to_pods(state, forecasts.usual_seconds)
         return tuple(
             seen(
                 state,
@@ -135,7 +138,7 @@ class Rounds:
             for key, backend in sorted(state.backends.items())
         )
 
-    def _waiting(self, key: str, backends: tuple[Backend, ...]) -> _Waiting | None:
+    def _waiting(self, key: str, offers: tuple[Offer, ...]) -> _Waiting | None:
         """Return the job as a round sees it, None where nothing is to be decided about it."""
         flight, job = self._state.flights[key], self._state.jobs.get(key)
         decided = flight.planned is not None and (flight.planned.backend is not None or flight.planned.impossible)
@@ -147,7 +150,7 @@ class Rounds:
         seen_job = placement.waiting(
             job, created, needs, priority=priority.value, may_preempt=priority.may_preempt, warm=flight.warm
         )
-        return _Waiting(key, flight, job, seen_job, self._forecasts.row(job, flight, backends))
+        return _Waiting(key, flight, job, seen_job, self._forecasts.row(job, flight, offers))
 
     def _snapshot(self, waiting: list[_Waiting], backends: tuple[Backend, ...], now: float) -> Snapshot:
         namespaces = {each.seen.namespace for each in waiting}
@@ -157,14 +160,14 @@ class Rounds:
             backends=backends,
             now=now,
             estimates=Estimates.stack([each.row for each in waiting], len(backends)),
-            shares=self._shares(now),
+            shares=self._shares(namespaces),
             quotas=quotas,
             active=tuple(self._active(now)),
         )
 
-    def _shares(self, now: float) -> Shares:
+    def _shares(self, namespaces: set[str]) -> Shares:
         """Return what namespaces used, with what is under way for them."""
-        shares = self._forecasts.shares(now, self._ledger.weight)
+        shares = self._forecasts.shares(self._ledger.weight, sorted(namespaces))
         for key, flight in self._state.flights.items():
             if flight.sent:
                 namespace = key.split("/", 1)[0]
@@ -201,28 +204,40 @@ class Rounds:
             )
         return found
 
-    def _carry_out(self, waiting: list[_Waiting], made: Plan, backends: tuple[Backend, ...], now: float) -> None:
+    def _carry_out(
+        self, waiting: list[_Waiting], made: Plan, backends: tuple[Backend, ...], offers: tuple[Offer, ...]
+    ) -> None:
         for each, decision in zip(waiting, made.decisions, strict=True):
             # While a round was planned in its thread, jobs may have ended or changed.
             if self._state.flights.get(each.key) is not each.flight:
                 continue
             if decision.backend is not None:
-                most = self._forecasts.most(each.job, each.flight, decision, each.row, backends)
+                most = self._forecasts.most(each.job, each.flight, decision, each.row, offers)
                 self._ledger.reserve(each.flight.uid, each.seen.namespace, most)
-            self._tell(each, decision, backends)
+            waits = {candidate.backend: candidate.wait_seconds for candidate in decision.candidates}
+            behind = [
+                (wait, wait, wait) for b in backends for wait in [waits.get(b.key, min(b.free_seconds, default=0.0))]
+            ]
+            self._tell(each, decision, backends, behind)
         for preemption in made.preemptions:
             flight = self._state.flights.get(preemption.job)
             if flight is not None and flight.running is not None:
                 logger.info("%s", preemption.reason)
                 self._withdraw(preemption.job, flight)
 
-    def _tell(self, each: _Waiting, decision: Decision, backends: tuple[Backend, ...]) -> None:
+    def _tell(
+        self, each: _Waiting, decision: Decision, backends: tuple[Backend, ...], waits: Sequence[placement.Wait]
+    ) -> None:
         flight, before = each.flight, each.flight.planned
         flight.planned = decision
-        flight.forecast = tuple(
-            placement.shown(
-                decision, each.seen.namespace, each.row, backends, [self._forecasts.wait(b, self._clock()) for b in backends]
-            )
-        )
+        flight.forecast = tuple(placement.shown(decision, each.seen.namespace, each.row, backends, waits))
         if each.suspended or before is None or (before.reason, before.backend) != (decision.reason, decision.backend):
             self._queue.add(f"HybridJob {each.key}")
+
+    def _wait(self, seen: Backend, tasks: Mapping[str, Sequence[Given]], now: float) -> placement.Wait:
+        """Return how long a task waits that is sent to the backend now: low, mid and high."""
+        backend = self._state.backends.get(seen.key)
+        pods = [] if backend is None else self._state.endpoints_of(label_key(backend))
+        given = sorted((task for e in pods for task in tasks.get(e.pod, ())), key=lambda task: task.sent)
+        wait = self._forecasts.wait(seen.key, seen.workers, given, now)[1]
+        return wait.low, wait.mid, wait.high

@@ -84,9 +84,9 @@ def seen(
     endpoints = state.endpoints_of(label_key(backend))
     infos = [(e, state.infos[e.pod]) for e in endpoints if e.pod in state.infos]
     assigned = [state.assigned.get(e.pod, 0) for e in endpoints]
-    free = [
-        time for e, info in infos for time in free_seconds(max(1, info.workers), tasks.get(e.pod, ()), now)
-    ] or [0.0] * len(endpoints)
+    free = [time for e, info in infos for time in free_seconds(max(1, info.workers), tasks.get(e.pod, ()), now)] or [
+        0.0
+    ] * len(endpoints)
     workers = max(1, len(free))
     stopped = "spec.replicas is 0" if spec.replicas == 0 else f"0 of {spec.replicas} pods serve"
     location = spec.location

@@ -12,6 +12,8 @@ from qonverge.api import HybridJob, QuantumBackend, QuantumQuota
 from qonverge.api.placement import Candidate
 from qonverge.circuits.checked import CheckedCircuit
 from qonverge.controller.builders import BACKEND_LABEL, JOB_LABEL, PORT_NAME
+from qonverge.forecast.intervals import Interval
+from qonverge.lifecycle.quotas import Use
 from qonverge.lifecycle.transitions import seconds
 from qonverge.scheduling.model import Decision
 from qonverge.wire.messages import BackendInfo, TaskResult
@@ -50,6 +52,8 @@ class Sent:
     """When it was sent, Unix seconds."""
     run_seconds: float | None = None
     """How long it was forecast to run."""
+    expected_wait: Interval | None = None
+    """What was expected of the pod's queue, where waits are to be learned from it."""
 
 
 @dataclass(slots=True)
@@ -76,6 +80,8 @@ class Flight:
     placed_at: float | None = None
     started_at: float | None = None
     attempts: int = 0
+    usage: Use = Use()
+    """What its tasks used so far, by this operator's count."""
     withdrawn: int = 0
     """Attempts that did not count: their place was given to a job of higher priority."""
     warm: frozenset[str] = frozenset()

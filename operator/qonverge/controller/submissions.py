@@ -7,11 +7,12 @@ import logging
 from collections.abc import Callable, Sequence
 
 from qonverge.api import HybridJob
-from qonverge.controller import builders
 from qonverge.controller.dataplane import DataPlane, PodLost
+from qonverge.controller.forecasts import Forecasts
 from qonverge.controller.queue import WorkQueue
-from qonverge.controller.snapshot import label_key
-from qonverge.controller.state import Flight, Sent, State
+from qonverge.controller.snapshot import given_to_pods, label_key
+from qonverge.controller.state import Endpoint, Flight, Sent, State
+from qonverge.forecast.intervals import Interval
 from qonverge.lifecycle import circuit as circuits
 from qonverge.scheduling import Decision
 from qonverge.wire.errors import WireError
@@ -26,11 +27,19 @@ class Submissions:
     """Tasks under way."""
 
     def __init__(
-        self, state: State, data: DataPlane, queue: WorkQueue, clock: Callable[[], float], changed: Callable[[], None]
+        self,
+        *,
+        state: State,
+        data: DataPlane,
+        forecasts: Forecasts,
+        queue: WorkQueue,
+        clock: Callable[[], float],
+        changed: Callable[[], None],
     ) -> None:
         """``clock`` gives Unix seconds; ``changed`` is called when a pod has less to do."""
         self._state = state
         self._data = data
+        self._forecasts = forecasts
         self._queue = queue
         self._clock = clock
         self._changed = changed
@@ -50,7 +59,7 @@ class Submissions:
             assigned = self._state.assigned
             assigned[sent.endpoint.pod] = assigned.get(sent.endpoint.pod, 0) + 1
         hedged = any(part.kind == "Hedge" for part in decision.parts)
-        flight.running = asyncio.create_task(self._run(key, flight, works, hedged=hedged))
+        flight.running = asyncio.create_task(self._run(key, job, flight, works, hedged=hedged))
         return True
 
     def _works(self, job: HybridJob, flight: Flight, decision: Decision) -> list[Work] | None:
@@ -74,8 +83,19 @@ class Submissions:
             )
             taken.add(endpoint.pod)
             task = circuits.task(job, flight.checked, identity, shots=shots, part=number)
-            works.append((Sent(identity, endpoint, builders.audience(backend), now, runs.get(placed.key)), task))
+            sent = Sent(
+                identity, endpoint, placed.key, now, runs.get(placed.key), self._expected(placed.key, endpoint, now)
+            )
+            works.append((sent, task))
         return works
+
+    def _expected(self, key: str, endpoint: Endpoint, now: float) -> Interval | None:
+        """Return what is expected of the pod's queue, where it has one and something can be learned."""
+        info = self._state.infos.get(endpoint.pod)
+        if info is None or self._state.assigned.get(endpoint.pod, 0) < info.workers:
+            return None
+        tasks = given_to_pods(self._state, self._forecasts.usual_seconds).get(endpoint.pod, [])
+        return self._forecasts.expected_wait(key, info.workers, tasks, now)
 
     def withdraw(self, key: str, flight: Flight) -> None:
         """Take a job's tasks back from their pods: it waits for another place, and this attempt does not count."""
@@ -86,8 +106,8 @@ class Submissions:
             running.cancel()
         self._queue.add(f"HybridJob {key}")
 
-    async def _run(self, key: str, flight: Flight, works: Sequence[Work], *, hedged: bool) -> None:
-        tasks = [asyncio.create_task(self._one(flight, sent, task)) for sent, task in works]
+    async def _run(self, key: str, job: HybridJob, flight: Flight, works: Sequence[Work], *, hedged: bool) -> None:
+        tasks = [asyncio.create_task(self._one(job, flight, sent, task)) for sent, task in works]
         try:
             result = await (_first(tasks) if hedged else _all(tasks))
             # Of what lost the race nobody waits any more.
@@ -103,10 +123,14 @@ class Submissions:
             self._queue.add(f"HybridJob {key}")
             self._changed()
 
-    async def _one(self, flight: Flight, sent: Sent, task: Task) -> TaskResult:
+    async def _one(self, job: HybridJob, flight: Flight, sent: Sent, task: Task) -> TaskResult:
         endpoint, assigned = sent.endpoint, self._state.assigned
         try:
-            return await self._data.run(endpoint, sent.audience, task)
+            result = await self._data.run(endpoint, sent.audience, task)
+            used = self._forecasts.used(self._state.backends.get(sent.audience), result)
+            flight.usage += used
+            self._forecasts.observe(job, flight, sent, result)
+            return result
         except asyncio.CancelledError:
             # An operator that ends leaves the task to its successor.
             if flight.stopped or sent not in flight.sent:

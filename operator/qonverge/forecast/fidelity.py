@@ -24,16 +24,8 @@ from qonverge.circuits.profile import CircuitProfile
 from qonverge.devices import Calibration
 from qonverge.forecast.device import Device, Devices, Floats
 from qonverge.forecast.errors import DoesNotFit
+from qonverge.forecast.intervals import Interval
 from qonverge.forecast.placing import SWAP, Pattern, pattern, place
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """A forecast and the bounds between which 80 % of outcomes lie."""
-
-    low: float
-    mid: float
-    high: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from decimal import Decimal
 
 import numpy as np
 
 from qonverge import __version__
 from qonverge.api import HybridJob
 from qonverge.api.job import Provenance, Result
+from qonverge.api.pricing import Pricing
 from qonverge.circuits.checked import CheckedCircuit
+from qonverge.circuits.observables import bases, worst_spread
+from qonverge.forecast.cost import cost
+from qonverge.forecast.intervals import Interval
+from qonverge.forecast.learning_work import Work
+from qonverge.forecast.outlook import Asked
 from qonverge.scheduling import Needs
 from qonverge.wire.errors import WireError
 from qonverge.wire.messages import Pub, Task, TaskResult
 
 DEFAULT_SHOTS = 1024
+_MOST_SHOTS = 1e9
 _PART_SEED = 15_485_863
 # Reasons of failure, by the wire's codes; others keep their code.
 _REASONS = {"InvalidCircuit": "InvalidProgram", "InvalidTask": "InvalidProgram"}
@@ -71,6 +80,28 @@ def task(job: HybridJob, circuit: CheckedCircuit, identity: str, *, shots: int |
     return Task(identity, (pub,), {circuit.digest: circuit.qpy}, seed)
 
 
+def asked(job: HybridJob, circuit: CheckedCircuit) -> Asked:
+    """Return what the job asks for, as forecasts see it."""
+    observables = circuit.observables
+    groups = bases(observables)
+    exact = bool(observables) and job.spec.shots is None and job.spec.precision is None
+    shots = job.spec.shots or DEFAULT_SHOTS
+    if job.spec.precision is not None:
+        shots = math.ceil(min(_MOST_SHOTS, worst_spread(observables, groups) / job.spec.precision**2)) + 1
+    work = Work.of(
+        circuit.analysis,
+        0 if exact else shots,
+        terms=sum(len(observable) for observable in observables),
+        bases=1 if exact else max(1, len(groups)),
+    )
+    return Asked(circuit.digest, circuit.profile, circuit.analysis, work)
+
+
+def price(pricing: Pricing, shots: int, run_seconds: float) -> Decimal:
+    """Return what a task cost that ran for so long."""
+    return cost(pricing, tasks=1, shots=shots, run_seconds=Interval(run_seconds, run_seconds, run_seconds)).mid
+
+
 def merged(results: Sequence[TaskResult]) -> TaskResult:
     """Return the results of a job's parts as one; a part that failed is the whole's failure."""
     first = results[0]
@@ -90,7 +121,11 @@ def merged(results: Sequence[TaskResult]) -> TaskResult:
         values = np.tensordot(weights, np.stack([pub.expectation_values for pub in pubs]), 1)  # type: ignore[misc]
         errors = np.sqrt(np.tensordot(weights**2, np.stack([pub.standard_errors for pub in pubs]) ** 2, 1))  # type: ignore[misc]
     whole = replace(
-        pubs[0], counts=(dict(counts),) if counts else (), expectation_values=values, standard_errors=errors, shots=total
+        pubs[0],
+        counts=(dict(counts),) if counts else (),
+        expectation_values=values,
+        standard_errors=errors,
+        shots=total,
     )
     return replace(
         first,
@@ -127,6 +162,11 @@ def provenance(text: str, result: TaskResult) -> Provenance:
 def program_digest(text: str) -> str:
     """Return the SHA-256 of a program's text, in hex."""
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def method_of(result: TaskResult) -> str:
+    """Return the method that ran the task, by the API's name."""
+    return "".join(word[:1].upper() + word[1:] for word in result.results[0].method.split("_"))
 
 
 def failure_reason(error: WireError) -> str:

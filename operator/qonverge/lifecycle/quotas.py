@@ -14,6 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 from qonverge.api.base import Condition
+from qonverge.api.job import Usage
 from qonverge.api.placement import seconds_of
 from qonverge.api.quota import QuantumQuota, QuantumQuotaStatus, QuotaUse
 from qonverge.lifecycle.transitions import seconds, timestamp
@@ -29,6 +30,24 @@ class Use:
     """Time that its circuits run."""
     cost: Decimal = Decimal(0)
     currency: str = "USD"
+
+    def __add__(self, other: Use) -> Use:
+        """Return both together; a job is paid in one currency."""
+        return Use(
+            self.shots + other.shots,
+            self.seconds + other.seconds,
+            self.cost + other.cost,
+            other.currency if other.cost else self.currency,
+        )
+
+    @classmethod
+    def of(cls, usage: Usage) -> Use:
+        """Return what a job's status says."""
+        return cls(usage.shots, usage.seconds, Decimal(usage.cost), usage.currency)
+
+    def shown(self) -> Usage:
+        """Return the form of a job's status."""
+        return Usage(shots=self.shots, seconds=round(self.seconds, 6), cost=_text(self.cost), currency=self.currency)
 
 
 @dataclass(slots=True)

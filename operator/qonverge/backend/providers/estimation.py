@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qiskit.quantum_info import PauliList
 
+from qonverge.circuits.observables import worst_spread
 from qonverge.wire.errors import InvalidTask
 from qonverge.wire.messages import Observable, Pub, PubResult
 
@@ -72,18 +73,8 @@ def commuting_groups(observables: Sequence[Observable]) -> list[tuple[str, list[
 
 
 def shots_for(precision: float, observables: Sequence[Observable], groups: list[tuple[str, list[str]]]) -> int:
-    """Return the shots of each group that keep every standard error within the precision in the worst case.
-
-    A group's share of an observable lies within the sum of its coefficients' sizes, which bounds its deviation.
-    """
-    worst = 0.0
-    for observable in observables:
-        spread = 0.0
-        for _, labels in groups:
-            size = sum(abs(weight) for label, weight in observable if label in labels)
-            # Unlike a power, a product that leaves the range of floats is infinite and no exception.
-            spread += size * size
-        worst = max(worst, spread)
+    """Return the shots of each group that keep every standard error within the precision in the worst case."""
+    worst = worst_spread(observables, [labels for _, labels in groups])
     if not math.isfinite(worst / max(precision**2, 1e-300)):
         raise InvalidTask(f"a precision of {precision} cannot be reached for observables of this size")
     # One more, since the variance is estimated from the sample itself.

@@ -1,0 +1,257 @@
+"""What the operator expects of jobs, and what it learns from those that ended; both outlive it in a ConfigMap."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from qonverge.api import HybridJob, QuantumBackend
+from qonverge.api.placement import seconds_of
+from qonverge.controller.kube import Kube
+from qonverge.controller.snapshot import Given, label_key
+from qonverge.controller.state import Flight, Sent, State
+from qonverge.devices import Calibration, InvalidCalibration
+from qonverge.forecast.intervals import Interval
+from qonverge.forecast.outlook import Asked, Offer, Outcome, Outlook
+from qonverge.forecast.queue import Queue, Running
+from qonverge.lifecycle import circuit as circuits
+from qonverge.lifecycle.quotas import Use
+from qonverge.scheduling import Backend, Decision, Share, Shares
+from qonverge.scheduling.estimates import Floats
+from qonverge.wire.messages import BackendInfo, TaskResult
+
+logger = logging.getLogger(__name__)
+
+CONFIG_MAP = "qonverge-forecasts"
+# A job's forecasts hold for as long as this, unless backends change: models move with every task that ends.
+_FRESH_SECONDS = 5.0
+# Waits are learned from at most one task of a backend in so many seconds: telling what is expected of a queue takes
+# longer than placing a job.
+_WAIT_SECONDS = 0.5
+_USUAL_SECONDS = 0.05
+_HALF_LIFE = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A job's forecasts."""
+
+    offers: tuple[Offer, ...]
+    at: float
+    values: Floats
+
+
+class Forecasts:
+    """The models, and what namespaces used of late."""
+
+    def __init__(self, state: State, clock: Callable[[], float]) -> None:
+        """``clock`` gives Unix seconds."""
+        self._state = state
+        self._clock = clock
+        self._outlook = Outlook()
+        self._rows: dict[str, _Row] = {}
+        self._calibrations: dict[str, tuple[BackendInfo, Calibration | None]] = {}
+        self._shares = Shares(half_life=_HALF_LIFE)
+        self._shares_at = clock()
+        self._waited: dict[str, float] = {}
+        self._saved = ""
+
+    @property
+    def usual_seconds(self) -> float:
+        """How long a task is taken to run of which nothing is known."""
+        return _USUAL_SECONDS
+
+    def typical_seconds(self, key: str) -> float:
+        """Return how long tasks run on a backend."""
+        return self._outlook.typical_seconds(key) or _USUAL_SECONDS
+
+    def calibration(self, backend: QuantumBackend) -> Calibration | None:
+        """Return the calibration of the device that the backend simulates or drives, as its pods tell it."""
+        for endpoint in self._state.endpoints_of(label_key(backend)):
+            info = self._state.infos.get(endpoint.pod)
+            if info is None or info.calibration is None:
+                continue
+            known = self._calibrations.get(endpoint.pod)
+            if known is None or known[0].calibration != info.calibration:
+                known = self._calibrations[endpoint.pod] = (info, _read(info))
+            return known[1]
+        return None
+
+    def stale(self, backend: QuantumBackend, now: float) -> str:
+        """Return why the backend's calibration can't be trusted, empty where it can."""
+        limit = backend.spec.max_calibration_age
+        calibration = None if limit is None else self.calibration(backend)
+        if limit is None or calibration is None or calibration.measured_at is None:
+            return ""
+        age = now - calibration.measured_at
+        if age <= seconds_of(limit):
+            return ""
+        return f"its calibration is {age / 3600:.3g} h old and spec.maxCalibrationAge is {limit}"
+
+    def offers(self, backends: Sequence[Backend]) -> tuple[Offer, ...]:
+        """Return the backends as forecasts need them."""
+        found = []
+        for seen in backends:
+            backend = self._state.backends.get(seen.key)
+            calibration = None if backend is None else self.calibration(backend)
+            pricing = None if backend is None else backend.spec.pricing
+            found.append(Offer(seen.key, seen.method, seen.memory_bytes, calibration, pricing))
+        return tuple(found)
+
+    def row(self, job: HybridJob, flight: Flight, offers: tuple[Offer, ...]) -> Floats:
+        """Return the job's forecasts, see ``Outlook.row``."""
+        known, now = self._rows.get(flight.uid), self._clock()
+        if known is None or known.offers != offers or now - known.at > _FRESH_SECONDS:
+            known = self._rows[flight.uid] = _Row(offers, now, self._outlook.row(self.asked(job, flight), offers))
+        return known.values
+
+    def forget(self, uid: str) -> None:
+        """Drop the forecasts of a job."""
+        self._rows.pop(uid, None)
+
+    def asked(self, job: HybridJob, flight: Flight) -> Asked | None:
+        """Return what the job asks for, None for programs."""
+        return None if flight.checked is None else circuits.asked(job, flight.checked)
+
+    def unmapped(self, job: HybridJob, flight: Flight, offers: Sequence[Offer], most: int) -> list[Calibration]:
+        """Return the devices to which the circuit should be mapped for real before it is placed."""
+        asked = self.asked(job, flight)
+        return [] if asked is None else self._outlook.best_unmapped(asked, offers, most)
+
+    def learn_fidelity(self, digest: str, calibration: Calibration, exact: Interval) -> None:
+        """Take the forecast of a mapped circuit."""
+        self._outlook.learn_fidelity(digest, calibration, exact)
+
+    def wait(self, key: str, workers: int, tasks: Sequence[Given], now: float) -> tuple[Interval, Interval]:
+        """Return how long a task sent now waits: as the queue looks, and as experience corrects it.
+
+        Args:
+            key: the backend's.
+            workers: of all its pods.
+            tasks: what its pods were given, the oldest first.
+            now: Unix seconds.
+        """
+        queue = Queue(
+            max(1, workers),
+            tuple(Running(_around(task.run), max(0.0, now - task.sent)) for task in tasks[:workers]),
+            tuple(_around(task.run) for task in tasks[workers:]),
+        )
+        return self._outlook.wait_seconds(key, queue, now)
+
+    def expected_wait(self, key: str, workers: int, tasks: Sequence[Given], now: float) -> Interval | None:
+        """Return what is expected of the queue, for a task from which waits are to be learned; None for the others."""
+        if len(tasks) < workers or now < self._waited.get(key, 0.0) + _WAIT_SECONDS:
+            return None
+        self._waited[key] = now
+        return self.wait(key, workers, tasks, now)[0]
+
+    def most(self, job: HybridJob, flight: Flight, decision: Decision, row: Floats, offers: Sequence[Offer]) -> Use:
+        """Return what the job may use, by the upper bounds of its forecasts, with all its parts."""
+        assert decision.backend is not None
+        columns = {offer.key: index for index, offer in enumerate(offers)}
+        parts = [(part.backend, part.shots) for part in decision.parts] or [(decision.backend, 0)]
+        total = max(1, sum(shots for _, shots in parts))
+        hedged = any(part.kind == "Hedge" for part in decision.parts)
+        spent, cost = 0.0, Decimal(0)
+        for backend, shots in parts:
+            share = shots / total if shots and not hedged else 1.0
+            column = row[:, columns[backend.key]]
+            spent += share * (_USUAL_SECONDS if math.isnan(column[5]) else float(column[5]))
+            cost += Decimal(0 if math.isnan(column[8]) else repr(share * float(column[8])))
+        asked = self.asked(job, flight)
+        shots = 0 if asked is None else asked.work.shots * asked.work.sets * asked.work.bases
+        return Use(shots * (len(parts) if hedged else 1), spent, cost, decision.backend.currency)
+
+    def used(self, backend: QuantumBackend | None, result: TaskResult) -> Use:
+        """Return what a task used, at the backend's prices."""
+        shots = sum(pub.shots or 0 for pub in result.results)
+        pricing = None if backend is None else backend.spec.pricing
+        if pricing is None or result.error is not None:
+            return Use(shots, result.run_seconds)
+        return Use(shots, result.run_seconds, circuits.price(pricing, shots, result.run_seconds), pricing.currency)
+
+    def observe(self, job: HybridJob, flight: Flight, sent: Sent, result: TaskResult) -> None:
+        """Learn from a task that has ended."""
+        namespace = job.metadata.namespace
+        self.charge(namespace, result.run_seconds)
+        asked = self.asked(job, flight)
+        if asked is None or result.error is not None or not result.results or len(flight.sent) > 1:
+            return
+        self._outlook.observe(
+            Outcome(
+                sent.audience,
+                asked,
+                circuits.method_of(result),
+                result.run_seconds,
+                result.queue_seconds,
+                sent.expected_wait,
+                sent.at,
+            )
+        )
+
+    def charge(self, namespace: str, seconds: float) -> None:
+        """Count what a namespace used towards its share."""
+        self._shares = self._decayed().charged(namespace, seconds)
+
+    def shares(self, weight: Callable[[str], float], namespaces: Sequence[str]) -> Shares:
+        """Return what namespaces used of late, beside their weights."""
+        self._shares = self._decayed()
+        known = {*self._shares.by_namespace, *namespaces}
+        return Shares({name: Share(weight(name), self._shares.of(name).usage) for name in sorted(known)}, _HALF_LIFE)
+
+    def _decayed(self) -> Shares:
+        now = self._clock()
+        shares, self._shares_at = self._shares.later(max(0.0, now - self._shares_at)), now
+        return shares
+
+    async def save(self, kube: Kube, namespace: str) -> None:
+        """Write what was learned, where it changed.
+
+        Raises:
+            KubeError: it could not be written.
+        """
+        usage = {name: round(share.usage, 3) for name, share in self._decayed().by_namespace.items()}
+        models = self._outlook.dump()
+        if models == self._saved:
+            return
+        data = {"models": models, "shares": json.dumps({"at": self._clock(), "usage": usage})}
+        metadata = {"name": CONFIG_MAP, "namespace": namespace}
+        await kube.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data})
+        self._saved = models
+
+    async def load(self, kube: Kube, namespace: str) -> None:
+        """Take what was learned before; what is damaged is left out, and said.
+
+        Raises:
+            KubeError: it could not be read.
+        """
+        found = await kube.get("ConfigMap", namespace, CONFIG_MAP)
+        data: dict[str, Any] = (found or {}).get("data") or {}
+        if "models" in data:
+            for complaint in self._outlook.load(data["models"]):
+                logger.warning("%s", complaint)
+        try:
+            shares = json.loads(data.get("shares") or "{}")
+            usage = {str(name): Share(1.0, float(used)) for name, used in shares.get("usage", {}).items()}
+            at = float(shares.get("at", self._clock()))
+        except (ValueError, TypeError, AttributeError) as error:
+            logger.warning("the shares of namespaces begin anew: %s", error)
+            return
+        self._shares, self._shares_at = Shares(usage, _HALF_LIFE), min(at, self._clock())
+
+
+def _read(info: BackendInfo) -> Calibration | None:
+    try:
+        return Calibration.from_dict(info.calibration)
+    except InvalidCalibration as error:
+        logger.warning("a backend's calibration cannot be read: %s", error)
+        return None
+
+
+def _around(seconds: float) -> Interval:
+    return Interval(seconds * 0.7, seconds, seconds * 1.5)

@@ -1,0 +1,212 @@
+"""What is to be expected of a job on every backend, from models that learn: fidelity, run time, wait and cost."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from qonverge.api.pricing import Pricing
+from qonverge.circuits.analysis import Analysis
+from qonverge.circuits.profile import CircuitProfile
+from qonverge.devices import Calibration
+from qonverge.forecast.cost import cost
+from qonverge.forecast.errors import DoesNotFit
+from qonverge.forecast.fidelity import Forecaster
+from qonverge.forecast.intervals import Floats, Interval
+from qonverge.forecast.learning import State
+from qonverge.forecast.learning_models import RunTimeModel
+from qonverge.forecast.learning_work import Work
+from qonverge.forecast.queue import Queue, QueueModel, expected_wait
+from qonverge.forecast.store import Key, dump, load
+
+_MOST_EXACT = 10_000
+_MOST_METHODS = 10_000
+# Weight of the newest task in how long tasks run on a backend.
+_NEWEST = 0.1
+# Up to here a statevector is as fast as a stabilizer tableau, see ``backend.providers.choice``.
+_NARROW_CLIFFORD = 11
+_NOISELESS = Interval(1.0, 1.0, 1.0)
+_UNKNOWN = Interval(math.nan, math.nan, math.nan)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A circuit, and how often and for what it is run."""
+
+    digest: str
+    """Of the circuit."""
+    profile: CircuitProfile
+    analysis: Analysis
+    work: Work
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A backend, as forecasts need it."""
+
+    key: str
+    """Namespace and name."""
+    method: str = "Automatic"
+    """Simulation method, as in the API."""
+    memory_bytes: int | None = None
+    """Memory for one circuit."""
+    calibration: Calibration | None = None
+    """Of the device that is driven or simulated; None: results are exact."""
+    pricing: Pricing | None = None
+    """None: it costs nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a task went, for the models."""
+
+    key: str
+    """The backend's."""
+    asked: Asked
+    method: str
+    """The one that the engine used."""
+    run_seconds: float
+    queue_seconds: float
+    expected_wait: Interval | None
+    """What was expected of the queue when it was sent."""
+    sent: float
+    """When, Unix seconds."""
+
+
+class Outlook:
+    """The models of all backends."""
+
+    def __init__(self) -> None:
+        """Know nothing yet."""
+        self._fidelity = Forecaster()
+        self._exact: OrderedDict[tuple[str, str], Interval] = OrderedDict()
+        self._methods: OrderedDict[tuple[str, str], str] = OrderedDict()
+        self._runs: dict[Key, RunTimeModel] = {}
+        self._waits: dict[str, QueueModel] = {}
+        self._typical: dict[str, float] = {}
+
+    def row(self, asked: Asked | None, offers: Sequence[Offer]) -> Floats:
+        """Return the forecasts of one job, shape (9, B): fidelity, run seconds and cost, each as (value, low, high).
+
+        What can't be told is NaN: of a program, whose circuits are not known, most of it.
+        """
+        columns = []
+        for offer in offers:
+            run = _UNKNOWN if asked is None else self.run_seconds(asked, offer)
+            columns.append([*_three(self.fidelity(asked, offer)), *_three(run), *_three(_price(asked, offer, run))])
+        return np.array(columns, dtype=np.float64).reshape(len(offers), 9).T
+
+    def fidelity(self, asked: Asked | None, offer: Offer) -> Interval:
+        """Return the forecast Hellinger fidelity; that of the mapped circuit where it is known already."""
+        calibration = offer.calibration
+        if calibration is None:
+            return _NOISELESS
+        if asked is None:
+            return _UNKNOWN
+        if (known := self._exact.get((asked.digest, calibration.digest))) is not None:
+            return known
+        (estimate,) = self._fidelity.estimate(asked.profile, [calibration])
+        return _UNKNOWN if isinstance(estimate, DoesNotFit) else estimate
+
+    def learn_fidelity(self, digest: str, calibration: Calibration, exact: Interval) -> None:
+        """Take the forecast of a circuit that was mapped to the device for real."""
+        self._exact[digest, calibration.digest] = exact
+        if len(self._exact) > _MOST_EXACT:
+            self._exact.popitem(last=False)
+
+    def best_unmapped(self, asked: Asked, offers: Sequence[Offer], most: int) -> list[Calibration]:
+        """Return the devices that look best, of which no exact forecast is known: those to map the circuit to."""
+        noisy = [offer for offer in offers if offer.calibration is not None]
+        ranked = sorted(noisy, key=lambda offer: (-_or_zero(self.fidelity(asked, offer).mid), offer.key))
+        found = {
+            offer.calibration.digest: offer.calibration
+            for offer in ranked[:most]
+            if offer.calibration is not None and (asked.digest, offer.calibration.digest) not in self._exact
+        }
+        return list(found.values())
+
+    def run_seconds(self, asked: Asked, offer: Offer) -> Interval:
+        """Return how long the job runs there."""
+        method = self._method(asked, offer)
+        model = self._runs.get(Key("seconds", offer.key, method)) or RunTimeModel.cold(method)
+        return model.predict_task(asked.work)
+
+    def wait_seconds(self, key: str, queue: Queue, at: float) -> tuple[Interval, Interval]:
+        """Return how long a task waits that is sent now: as the queue looks, and as experience corrects it."""
+        expected = expected_wait(queue)
+        return expected, self._wait_model(key).predict(expected, at)
+
+    def typical_seconds(self, key: str) -> float | None:
+        """Return how long tasks ran there of late; None where none did."""
+        return self._typical.get(key)
+
+    def observe(self, outcome: Outcome) -> None:
+        """Learn from a task that ended well."""
+        key = Key("seconds", outcome.key, outcome.method)
+        model = self._runs.get(key) or RunTimeModel.cold(outcome.method)
+        ended = outcome.sent + outcome.queue_seconds + outcome.run_seconds
+        self._runs[key] = model.observe((outcome.asked.work,), outcome.run_seconds, ended)
+        before = self._typical.get(outcome.key, outcome.run_seconds)
+        self._typical[outcome.key] = before + _NEWEST * (outcome.run_seconds - before)
+        self._methods[outcome.key, outcome.asked.digest] = outcome.method
+        if len(self._methods) > _MOST_METHODS:
+            self._methods.popitem(last=False)
+        if outcome.expected_wait is not None:
+            waits = self._wait_model(outcome.key)
+            self._waits[outcome.key] = waits.observe(outcome.expected_wait, outcome.sent, outcome.queue_seconds)
+
+    def dump(self) -> str:
+        """Return what was learned as a text that fits into a ConfigMap."""
+        states: dict[Key, State] = {key: model.state for key, model in self._runs.items()}
+        states |= {Key("wait", key): model.state for key, model in self._waits.items()}
+        return dump(states)
+
+    def load(self, text: str) -> tuple[str, ...]:
+        """Take what ``dump`` gave, and return sentences about what could not be read."""
+        loaded = load(text)
+        for key, state in loaded.states.items():
+            if key.kind == "seconds":
+                self._runs[key] = RunTimeModel(key.method, state)
+            elif key.kind == "wait":
+                self._waits[key.backend] = replace(QueueModel.cold(shared=False), state=state)
+        return loaded.complaints
+
+    def _wait_model(self, key: str) -> QueueModel:
+        return self._waits.get(key) or QueueModel.cold(shared=False)
+
+    def _method(self, asked: Asked, offer: Offer) -> str:
+        """Return the method that the engine will use: what it used before, or what its own rules come to."""
+        if offer.method != "Automatic":
+            return offer.method
+        known = self._methods.get((offer.key, asked.digest))
+        return known or _likely_method(asked.analysis, offer.memory_bytes)
+
+
+def _likely_method(analysis: Analysis, memory_bytes: int | None) -> str:
+    if analysis.clifford and analysis.num_qubits > _NARROW_CLIFFORD:
+        return "Stabilizer"
+    fits = memory_bytes is None or analysis.statevector_bytes <= memory_bytes
+    return "Statevector" if fits else "MatrixProductState"
+
+
+def _price(asked: Asked | None, offer: Offer, run: Interval) -> Interval:
+    if offer.pricing is None:
+        return Interval(0.0, 0.0, 0.0)
+    if asked is None:
+        return _UNKNOWN
+    work = asked.work
+    tasks = work.sets * work.bases
+    found = cost(offer.pricing, tasks=tasks, shots=max(1, work.shots) * tasks, run_seconds=run)
+    return Interval(float(found.low), float(found.mid), float(found.high))
+
+
+def _three(interval: Interval) -> tuple[float, float, float]:
+    return interval.mid, interval.low, interval.high
+
+
+def _or_zero(value: float) -> float:
+    return 0.0 if math.isnan(value) else value
