@@ -17,7 +17,7 @@ from qonverge.controller.snapshot import Given, label_key
 from qonverge.controller.state import Flight, Sent, State
 from qonverge.devices import Calibration, InvalidCalibration
 from qonverge.forecast.intervals import Interval
-from qonverge.forecast.outlook import Asked, Offer, Outcome, Outlook
+from qonverge.forecast.outlook import Asked, Offer, Outcome, Outlook, Promise
 from qonverge.forecast.queue import Queue, Running
 from qonverge.lifecycle import circuit as circuits
 from qonverge.lifecycle.quotas import Use
@@ -127,8 +127,8 @@ class Forecasts:
         """Take the forecast of a mapped circuit."""
         self._outlook.learn_fidelity(digest, calibration, exact)
 
-    def wait(self, key: str, workers: int, tasks: Sequence[Given], now: float) -> tuple[Interval, Interval]:
-        """Return how long a task sent now waits: as the queue looks, and as experience corrects it.
+    def wait(self, key: str, workers: int, tasks: Sequence[Given], now: float) -> Promise:
+        """Return how long a task waits that is sent now.
 
         Args:
             key: the backend's.
@@ -143,12 +143,12 @@ class Forecasts:
         )
         return self._outlook.wait_seconds(key, queue, now)
 
-    def expected_wait(self, key: str, workers: int, tasks: Sequence[Given], now: float) -> Interval | None:
-        """Return what is expected of the queue, for a task from which waits are to be learned; None for the others."""
+    def promise(self, key: str, workers: int, tasks: Sequence[Given], now: float) -> Promise | None:
+        """Return ``wait`` for a task from which waits are to be learned; None for the others."""
         if len(tasks) < workers or now < self._waited.get(key, 0.0) + _WAIT_SECONDS:
             return None
         self._waited[key] = now
-        return self.wait(key, workers, tasks, now)[0]
+        return self.wait(key, workers, tasks, now)
 
     def most(self, job: HybridJob, flight: Flight, decision: Decision, row: Floats, offers: Sequence[Offer]) -> Use:
         """Return what the job may use, by the upper bounds of its forecasts, with all its parts."""
@@ -189,7 +189,7 @@ class Forecasts:
                 circuits.method_of(result),
                 result.run_seconds,
                 result.queue_seconds,
-                sent.expected_wait,
+                sent.promised,
                 sent.at,
             )
         )

@@ -239,5 +239,5 @@ class Rounds:
         backend = self._state.backends.get(seen.key)
         pods = [] if backend is None else self._state.endpoints_of(label_key(backend))
         given = sorted((task for e in pods for task in tasks.get(e.pod, ())), key=lambda task: task.sent)
-        wait = self._forecasts.wait(seen.key, seen.workers, given, now)[1]
+        wait = self._forecasts.wait(seen.key, seen.workers, given, now).corrected
         return wait.low, wait.mid, wait.high

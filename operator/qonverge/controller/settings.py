@@ -53,10 +53,10 @@ class Settings:
             "report_listen": env.get("QONVERGE_REPORT_LISTEN"),
             "health_listen": env.get("QONVERGE_HEALTH_LISTEN"),
             "lease_name": env.get("QONVERGE_LEASE_NAME"),
-            "aging_seconds": float(env.get("QONVERGE_AGING_SECONDS") or 0),
             "log_level": env.get("QONVERGE_LOG_LEVEL"),
         }
         return cls(
             watch_namespaces=tuple(part.strip() for part in namespaces.split(",") if part.strip()),
+            aging_seconds=float(env.get("QONVERGE_AGING_SECONDS") or cls.aging_seconds),
             **{name: value for name, value in given.items() if value},
         )

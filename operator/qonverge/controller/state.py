@@ -12,7 +12,7 @@ from qonverge.api import HybridJob, QuantumBackend, QuantumQuota
 from qonverge.api.placement import Candidate
 from qonverge.circuits.checked import CheckedCircuit
 from qonverge.controller.builders import BACKEND_LABEL, JOB_LABEL, PORT_NAME
-from qonverge.forecast.intervals import Interval
+from qonverge.forecast.outlook import Promise
 from qonverge.lifecycle.quotas import Use
 from qonverge.lifecycle.transitions import seconds
 from qonverge.scheduling.model import Decision
@@ -52,8 +52,8 @@ class Sent:
     """When it was sent, Unix seconds."""
     run_seconds: float | None = None
     """How long it was forecast to run."""
-    expected_wait: Interval | None = None
-    """What was expected of the pod's queue, where waits are to be learned from it."""
+    promised: Promise | None = None
+    """What was said of its wait, where waits are to be learned from it."""
 
 
 @dataclass(slots=True)
@@ -80,7 +80,7 @@ class Flight:
     placed_at: float | None = None
     started_at: float | None = None
     attempts: int = 0
-    usage: Use = Use()
+    usage: Use = field(default_factory=Use)
     """What its tasks used so far, by this operator's count."""
     withdrawn: int = 0
     """Attempts that did not count: their place was given to a job of higher priority."""

@@ -12,9 +12,9 @@ from qonverge.controller.forecasts import Forecasts
 from qonverge.controller.queue import WorkQueue
 from qonverge.controller.snapshot import given_to_pods, label_key
 from qonverge.controller.state import Endpoint, Flight, Sent, State
-from qonverge.forecast.intervals import Interval
+from qonverge.forecast.outlook import Promise
 from qonverge.lifecycle import circuit as circuits
-from qonverge.scheduling import Decision
+from qonverge.scheduling import Backend, Decision
 from qonverge.wire.errors import WireError
 from qonverge.wire.messages import Task, TaskResult
 
@@ -69,7 +69,8 @@ class Submissions:
         state, now = self._state, self._clock()
         whole = f"{flight.uid}-{flight.generation}-{flight.attempts + 1}"
         runs = {candidate.backend: candidate.run_seconds for candidate in decision.candidates}
-        parts = [(part.backend, part.shots) for part in decision.parts] or [(decision.backend, None)]
+        parts: list[tuple[Backend, int | None]] = [(part.backend, part.shots) for part in decision.parts]
+        parts = parts or [(decision.backend, None)]
         works, taken = [], set[str]()
         for number, (placed, shots) in enumerate(parts):
             backend = state.backends.get(placed.key)
@@ -89,13 +90,13 @@ class Submissions:
             works.append((sent, task))
         return works
 
-    def _expected(self, key: str, endpoint: Endpoint, now: float) -> Interval | None:
-        """Return what is expected of the pod's queue, where it has one and something can be learned."""
+    def _promise(self, key: str, endpoint: Endpoint, now: float) -> Promise | None:
+        """Return what is said of the wait, where the pod has a queue and something can be learned from it."""
         info = self._state.infos.get(endpoint.pod)
         if info is None or self._state.assigned.get(endpoint.pod, 0) < info.workers:
             return None
         tasks = given_to_pods(self._state, self._forecasts.usual_seconds).get(endpoint.pod, [])
-        return self._forecasts.expected_wait(key, info.workers, tasks, now)
+        return self._forecasts.promise(key, info.workers, tasks, now)
 
     def withdraw(self, key: str, flight: Flight) -> None:
         """Take a job's tasks back from their pods: it waits for another place, and this attempt does not count."""

@@ -61,6 +61,16 @@ class Offer:
 
 
 @dataclass(frozen=True, slots=True)
+class Promise:
+    """What was said of a task's wait when it was sent."""
+
+    expected: Interval
+    """As the queue looked."""
+    corrected: Interval
+    """As experience corrected it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """How a task went, for the models."""
 
@@ -71,8 +81,8 @@ class Outcome:
     """The one that the engine used."""
     run_seconds: float
     queue_seconds: float
-    expected_wait: Interval | None
-    """What was expected of the queue when it was sent."""
+    promise: Promise | None
+    """What was said of its wait; None where nothing is to be learned from it."""
     sent: float
     """When, Unix seconds."""
 
@@ -135,10 +145,10 @@ class Outlook:
         model = self._runs.get(Key("seconds", offer.key, method)) or RunTimeModel.cold(method)
         return model.predict_task(asked.work)
 
-    def wait_seconds(self, key: str, queue: Queue, at: float) -> tuple[Interval, Interval]:
-        """Return how long a task waits that is sent now: as the queue looks, and as experience corrects it."""
+    def wait_seconds(self, key: str, queue: Queue, at: float) -> Promise:
+        """Return how long a task waits that is sent now."""
         expected = expected_wait(queue)
-        return expected, self._wait_model(key).predict(expected, at)
+        return Promise(expected, self._wait_model(key).predict(expected, at))
 
     def typical_seconds(self, key: str) -> float | None:
         """Return how long tasks ran there of late; None where none did."""
@@ -155,9 +165,11 @@ class Outlook:
         self._methods[outcome.key, outcome.asked.digest] = outcome.method
         if len(self._methods) > _MOST_METHODS:
             self._methods.popitem(last=False)
-        if outcome.expected_wait is not None:
+        if (promise := outcome.promise) is not None:
             waits = self._wait_model(outcome.key)
-            self._waits[outcome.key] = waits.observe(outcome.expected_wait, outcome.sent, outcome.queue_seconds)
+            self._waits[outcome.key] = waits.observe(
+                promise.expected, promise.corrected, outcome.sent, outcome.queue_seconds
+            )
 
     def dump(self) -> str:
         """Return what was learned as a text that fits into a ConfigMap."""

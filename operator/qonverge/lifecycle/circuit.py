@@ -116,10 +116,12 @@ def merged(results: Sequence[TaskResult]) -> TaskResult:
         for own in pub.counts:
             counts.update(own)
     values = errors = None
-    if all(pub.expectation_values is not None and pub.standard_errors is not None for pub in pubs):
+    estimates = [pub.expectation_values for pub in pubs if pub.expectation_values is not None]
+    deviations = [pub.standard_errors for pub in pubs if pub.standard_errors is not None]
+    if len(estimates) == len(deviations) == len(pubs):
         weights = np.array(shots, dtype=np.float64) / total
-        values = np.tensordot(weights, np.stack([pub.expectation_values for pub in pubs]), 1)  # type: ignore[misc]
-        errors = np.sqrt(np.tensordot(weights**2, np.stack([pub.standard_errors for pub in pubs]) ** 2, 1))  # type: ignore[misc]
+        values = np.tensordot(weights, np.stack(estimates), 1)
+        errors = np.sqrt(np.tensordot(weights**2, np.stack(deviations) ** 2, 1))
     whole = replace(
         pubs[0],
         counts=(dict(counts),) if counts else (),

@@ -18,14 +18,15 @@ from qiskit_aer import AerSimulator
 
 from qonverge.backend.config import EngineConfig
 from qonverge.backend.providers.bits import by_register, register_sizes, shots_of, spaced
+from qonverge.backend.providers.checks import DEFAULT_SHOTS, check, is_mixed
 from qonverge.backend.providers.choice import choose
 from qonverge.backend.providers.drawing import Drawable
-from qonverge.backend.providers.estimation import Output, commuting_groups, shots_for, signs_of
+from qonverge.backend.providers.estimation import Output, Sample, by_sampling, subset
 from qonverge.circuits.analysis import Analysis, analyse
 from qonverge.circuits.canonical import canonical
 from qonverge.circuits.errors import InvalidProgram
 from qonverge.scheduling import format_bytes
-from qonverge.wire.errors import CircuitTooLarge, EngineFailed, InvalidCircuit, InvalidTask, WireError
+from qonverge.wire.errors import CircuitTooLarge, EngineFailed, InvalidCircuit, WireError
 from qonverge.wire.messages import Observable, Pub, PubResult
 
 _METHODS = {
@@ -35,13 +36,9 @@ _METHODS = {
     "MatrixProductState": "matrix_product_state",
     "Stabilizer": "stabilizer",
 }
-_DEFAULT_SHOTS = 1024
 _WIDE_QUBITS = 18
 # Circuits with observables that are kept of each circuit.
 _SAVING = 16
-# Memory of a shot's place in the order, and of a different outcome in Aer's and Python's forms (measured).
-_ORDER_BYTES = 12
-_OUTCOME_BYTES = 400
 # Names that every circuit may have besides gates.
 _STRUCTURE = frozenset(("measure", "reset", "barrier", "delay", "if_else", "while_loop", "for_loop", "switch_case"))
 # Controlled gates to which Aer 0.18 binds the values of free parameters wrongly, without an error: a crx(t) given
@@ -89,7 +86,7 @@ class Aer:
         standard = get_standard_gate_name_mapping()
         self.basis_gates = tuple(sorted(standard.keys() & set(self._simulator.configuration().basis_gates)))
         self._gates = frozenset(self.basis_gates)
-        self.target: dict[str, Any] | None = None
+        self.noise = config.noise
 
     def prepare(self, circuit: QuantumCircuit) -> Prepared:
         """Translate gates that Aer lacks; those that a program defines itself stand for their definitions."""
@@ -115,8 +112,8 @@ class Aer:
 
     def run(self, prepared: Prepared, pub: Pub, *, seed: int, memory: bool, threads: int = 1) -> PubResult:
         """Run one pub; see ``Provider.run``."""
-        self._check(prepared, pub, memory)
-        choice = choose(self._config.method, prepared.analysis, self._limit, mixed=_is_mixed(prepared.analysis, pub))
+        check(pub, prepared.analysis, self._config, memory=memory)
+        choice = choose(self._config.method, prepared.analysis, self._limit, mixed=is_mixed(pub, prepared.analysis))
         # Below this width starting threads costs more than they gain.
         threads = 1 if prepared.analysis.num_qubits < _WIDE_QUBITS else threads
         options = {"seed_simulator": seed, "max_parallel_threads": threads, "method": _METHODS[choice.method]}
@@ -129,47 +126,6 @@ class Aer:
         else:
             result = self._estimate_by_sampling(prepared.circuit, pub, options)
         return replace(result, reason=choice.reason)
-
-    def _check(self, prepared: Prepared, pub: Pub, memory: bool) -> None:
-        analysis, config = prepared.analysis, self._config
-        limit = config.max_qubits
-        if limit is not None and analysis.num_qubits > limit:
-            raise CircuitTooLarge(f"the circuit has {analysis.num_qubits} qubits and this backend takes {limit}")
-        if pub.shots is not None and pub.shots > config.max_shots:
-            raise InvalidTask(f"the task asks for {pub.shots} shots and this backend takes {config.max_shots}")
-        if missing := sorted(set(analysis.parameters) - pub.parameters.keys()):
-            raise InvalidTask(f"no values are given for {', '.join(missing)}")
-        if unknown := sorted(pub.parameters.keys() - set(analysis.parameters)):
-            raise InvalidTask(f"the circuit has no parameter {', '.join(unknown)}")
-        for observable in pub.observables:
-            for label, _ in observable:
-                if len(label) != analysis.num_qubits or set(label) - set("IXYZ"):
-                    raise InvalidTask(
-                        f"the observable {label!r} does not fit a circuit of {analysis.num_qubits} qubits: give one of "
-                        "I, X, Y, Z for each, qubit 0 last"
-                    )
-        branches = bool(analysis.measured_bits) or analysis.control_flow
-        if (pub.statevector and (branches or analysis.mid_circuit)) or (_is_exact(pub) and branches):
-            raise InvalidTask(
-                "a circuit that measures or branches has no single final state and no exact expectation values: give "
-                "shots or precision"
-            )
-        if pub.statevector and pub.sets * analysis.statevector_bytes > self._limit // 4:
-            raise CircuitTooLarge(
-                f"{pub.sets} states of {analysis.num_qubits} qubits are too much for the {format_bytes(self._limit)} "
-                "here to hold and send: ask for fewer at a time, or for expectation values"
-            )
-        shots = pub.shots or _DEFAULT_SHOTS
-        kept = pub.sets * shots * (2 * -(-analysis.num_clbits // 8) + _ORDER_BYTES) if memory else 0
-        # Aer's own form of an outcome takes about as much whatever its bits.
-        if kept + pub.sets * min(shots, 1 << min(64, analysis.num_clbits)) * _OUTCOME_BYTES > self._limit:
-            raise CircuitTooLarge(
-                f"{pub.sets} parameter sets with {pub.shots} shots each are more than the "
-                f"{format_bytes(self._limit)} here can hold shot by shot: ask for fewer shots at a time, or for counts"
-            )
-        # Who wants every bit of every shot gets zeros of a circuit that measures nothing, as from Qiskit.
-        if not (pub.observables or pub.statevector or analysis.measured_bits or (memory and analysis.num_clbits)):
-            raise InvalidTask("the circuit measures nothing and no observables are given")
 
     def _execute(
         self, circuit: QuantumCircuit, sets: dict[str, NDArray[np.float64]], options: dict[str, Any], **more: Any
@@ -197,7 +153,7 @@ class Aer:
 
     def _sample(self, prepared: Prepared, pub: Pub, memory: bool, options: dict[str, Any]) -> PubResult:
         circuit, drawable = prepared.circuit, prepared.drawable
-        shots, seed = pub.shots or _DEFAULT_SHOTS, options["seed_simulator"]
+        shots, seed = pub.shots or DEFAULT_SHOTS, options["seed_simulator"]
         if drawable is not None and options["method"] == "statevector":
             results = self._execute(drawable.circuit, dict(pub.parameters), options)
             counts = [drawable.draw(result.data.p, shots, seed + index) for index, result in enumerate(results)]
@@ -231,7 +187,7 @@ class Aer:
         for observables, sets in out.blocks():
             wanted = [pub.observables[k] for k in observables]
             measured = prepared.saving(wanted)
-            results = self._execute(measured, _subset(pub, sets), options)
+            results = self._execute(measured, subset(pub, sets), options)
             method = str(results[0].metadata.get("method", ""))
             for index, k in enumerate(observables):
                 values = [_real(getattr(result.data, f"o{index}")) for result in results]
@@ -239,56 +195,25 @@ class Aer:
         return out.result(None, method)
 
     def _estimate_by_sampling(self, circuit: QuantumCircuit, pub: Pub, options: dict[str, Any]) -> PubResult:
-        out, method = Output(pub), ""
-        for observables, sets in out.blocks():
-            groups = commuting_groups([pub.observables[k] for k in observables])
-            shots = pub.shots or shots_for(pub.precision or 0.0, [pub.observables[k] for k in observables], groups)
-            if shots > self._config.max_shots:
-                raise InvalidTask(
-                    f"a precision of {pub.precision} needs {shots} shots of each group of observables and this backend "
-                    f"takes {self._config.max_shots}: ask for less precision"
-                )
-            values = np.zeros((len(observables), len(sets)))
-            variances = np.zeros_like(values)
-            for row, k in enumerate(observables):
-                values[row] += sum(weight for label, weight in pub.observables[k] if set(label) == {"I"})
-            for index, (basis, labels) in enumerate(groups):
-                # Each group draws its own shots: the same seed would correlate them.
-                seeded = {**options, "seed_simulator": (options["seed_simulator"] + 7919 * index) % 2**32}
-                results = self._execute(_measured_in(circuit, basis), _subset(pub, sets), seeded, shots=shots)
-                method = str(results[0].metadata.get("method", ""))
-                for column, result in enumerate(results):
-                    # The fresh bits come after the circuit's own.
-                    outcomes = [int(key, 16) >> circuit.num_clbits for key in result.data.counts]
-                    weights = np.array(list(result.data.counts.values()), dtype=np.float64) / shots
-                    signs = {label: signs_of(label, outcomes) for label in labels}
-                    for row, k in enumerate(observables):
-                        terms = [(signs[label], weight) for label, weight in pub.observables[k] if label in signs]
-                        if terms:
-                            each = sum(sign * weight for sign, weight in terms)
-                            mean = float(np.dot(each, weights))
-                            values[row, column] += mean
-                            variances[row, column] += float(np.dot((each - mean) ** 2, weights)) / max(1, shots - 1)
-            for row, k in enumerate(observables):
-                out.put(k, sets, values[row], np.sqrt(variances[row]))
-        return out.result(pub.shots or shots, method)
+        methods = set()
+
+        def measure(basis: str, sets: list[int], shots: int, group: int) -> list[Sample]:
+            # Each group draws its own shots: the same seed would correlate them.
+            seeded = {**options, "seed_simulator": (options["seed_simulator"] + 7919 * group) % 2**32}
+            results = self._execute(_measured_in(circuit, basis), subset(pub, sets), seeded, shots=shots)
+            methods.add(str(results[0].metadata.get("method", "")))
+            # The fresh bits come after the circuit's own.
+            return [
+                Sample.of([int(key, 16) >> circuit.num_clbits for key in counts], list(counts.values()))
+                for counts in (result.data.counts for result in results)
+            ]
+
+        out, shots = by_sampling(pub, self._config.max_shots, measure)
+        return out.result(shots, next(iter(methods), ""))
 
 
 def _is_misbound(operation: Operation) -> bool:
     return operation.name in _MISBOUND and any(isinstance(p, ParameterExpression) for p in operation.params)
-
-
-def _is_exact(pub: Pub) -> bool:
-    return bool(pub.observables) and pub.shots is None and pub.precision is None
-
-
-def _is_mixed(analysis: Analysis, pub: Pub) -> bool:
-    """Whether the average over a reset's outcomes is wanted, of which a single run would show one."""
-    return _is_exact(pub) and analysis.mid_circuit
-
-
-def _subset(pub: Pub, sets: Sequence[int]) -> dict[str, NDArray[np.float64]]:
-    return {name: values[list(sets)] for name, values in pub.parameters.items()}
 
 
 def _real(value: Any) -> float:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +55,67 @@ class Output:
             index = (self._pairs[:, 0], self._pairs[:, 1])
             values, errors = values[index], errors[index]
         return PubResult(expectation_values=values, standard_errors=errors, shots=shots, method=method)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Bits that were measured in some basis, a qubit's each."""
+
+    signs: Callable[[str], NDArray[np.float64]]
+    """Gives a label's eigenvalue, +1 or -1, for each outcome."""
+    weights: NDArray[np.float64]
+    """How often each outcome came; they sum to 1."""
+
+    @classmethod
+    def of(cls, outcomes: Sequence[int], times: Sequence[int]) -> Sample:
+        """Return the sample of outcomes whose bit k is that of qubit k, each with how often it came."""
+        weights = np.array(times, dtype=np.float64)
+        return cls(lambda label: signs_of(label, outcomes), weights / weights.sum())
+
+
+Measure = Callable[[str, list[int], int, int], list[Sample]]
+"""Measures (basis, sets, shots, group): all qubits in the basis, a letter for each, so often, for each of the parameter
+sets. Groups of one pub are to draw their shots independently."""
+
+
+def by_sampling(pub: Pub, most_shots: int, measure: Measure) -> tuple[Output, int | None]:
+    """Return the values and their errors, and the shots of each group.
+
+    Raises:
+        InvalidTask: the precision needs more than ``most_shots``.
+    """
+    out, shots = Output(pub), pub.shots
+    for observables, sets in out.blocks():
+        wanted = [pub.observables[k] for k in observables]
+        groups = commuting_groups(wanted)
+        shots = pub.shots or shots_for(pub.precision or 0.0, wanted, groups)
+        if shots > most_shots:
+            raise InvalidTask(
+                f"a precision of {pub.precision} needs {shots} shots of each group of observables and this backend "
+                f"takes {most_shots}: ask for less precision"
+            )
+        values = np.zeros((len(observables), len(sets)))
+        variances = np.zeros_like(values)
+        for row, observable in enumerate(wanted):
+            values[row] += sum(weight for label, weight in observable if set(label) == {"I"})
+        for index, (basis, labels) in enumerate(groups):
+            for column, sample in enumerate(measure(basis, sets, shots, index)):
+                signs = {label: sample.signs(label) for label in labels}
+                for row, observable in enumerate(wanted):
+                    terms = [(signs[label], weight) for label, weight in observable if label in signs]
+                    if terms:
+                        each = sum(sign * weight for sign, weight in terms)
+                        mean = float(np.dot(each, sample.weights))
+                        values[row, column] += mean
+                        variances[row, column] += float(np.dot((each - mean) ** 2, sample.weights)) / max(1, shots - 1)
+        for row, k in enumerate(observables):
+            out.put(k, sets, values[row], np.sqrt(variances[row]))
+    return out, pub.shots or shots
+
+
+def subset(pub: Pub, sets: Sequence[int]) -> dict[str, NDArray[np.float64]]:
+    """Return the parameters' values in these sets only."""
+    return {name: values[list(sets)] for name, values in pub.parameters.items()}
 
 
 def commuting_groups(observables: Sequence[Observable]) -> list[tuple[str, list[str]]]:
