@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from qonverge.circuits.analysis import Analysis
 from qonverge.circuits.errors import InvalidProgram
 from qonverge.circuits.observables import Observable, parse_observables
+from qonverge.circuits.profile import CircuitProfile
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,8 @@ class CheckedCircuit:
     analysis: Analysis
     observables: tuple[Observable, ...]
     """The observables in canonical form."""
+    profile: CircuitProfile | None = None
+    """What forecasts need to know; None where it takes too long to find out."""
 
 
 def check(text: str, parameters: Mapping[str, float], observables: Sequence[object]) -> CheckedCircuit:

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
+AGING_SECONDS = 3600.0
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -33,7 +35,7 @@ class Settings:
     """QONVERGE_HEALTH_LISTEN."""
     lease_name: str = "qonverge-operator"
     """QONVERGE_LEASE_NAME."""
-    aging_seconds: float = 3600.0
+    aging_seconds: float = AGING_SECONDS
     """QONVERGE_AGING_SECONDS: a job that has waited longer goes before all that came later."""
     log_level: str = "INFO"
     """QONVERGE_LOG_LEVEL."""
@@ -57,6 +59,6 @@ class Settings:
         }
         return cls(
             watch_namespaces=tuple(part.strip() for part in namespaces.split(",") if part.strip()),
-            aging_seconds=float(env.get("QONVERGE_AGING_SECONDS") or cls.aging_seconds),
+            aging_seconds=float(env.get("QONVERGE_AGING_SECONDS") or AGING_SECONDS),
             **{name: value for name, value in given.items() if value},
         )

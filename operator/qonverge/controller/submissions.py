@@ -84,9 +84,8 @@ class Submissions:
             )
             taken.add(endpoint.pod)
             task = circuits.task(job, flight.checked, identity, shots=shots, part=number)
-            sent = Sent(
-                identity, endpoint, placed.key, now, runs.get(placed.key), self._expected(placed.key, endpoint, now)
-            )
+            promise = self._promise(placed.key, endpoint, now)
+            sent = Sent(identity, endpoint, placed.key, now, runs.get(placed.key), promise)
             works.append((sent, task))
         return works
 

@@ -39,7 +39,7 @@ class Asked:
 
     digest: str
     """Of the circuit."""
-    profile: CircuitProfile
+    profile: CircuitProfile | None
     analysis: Analysis
     work: Work
 
@@ -115,7 +115,7 @@ class Outlook:
         calibration = offer.calibration
         if calibration is None:
             return _NOISELESS
-        if asked is None:
+        if asked is None or asked.profile is None:
             return _UNKNOWN
         if (known := self._exact.get((asked.digest, calibration.digest))) is not None:
             return known

@@ -19,6 +19,7 @@ from qonverge.circuits import InvalidProgram
 from qonverge.circuits.isolated import Checker
 from qonverge.lifecycle import circuit as circuits
 from qonverge.lifecycle import transitions
+from qonverge.lifecycle.placement import waiting
 from qonverge.local.manifests import Manifests
 from qonverge.local.programs import ProgramHost, Tail
 from qonverge.scheduling import Backend, Needs, Snapshot, plan
@@ -116,7 +117,7 @@ class LocalRunner:
     def _place(self, run: _Run, needs: Needs | None) -> str | None:
         now = self._clock()
         snapshot = Snapshot(
-            (circuits.waiting(run.job, now, needs),),
+            (waiting(run.job, now, needs),),
             tuple(self._seen(backend) for backend in self._backends.values()),
             now,
         )

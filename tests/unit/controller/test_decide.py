@@ -12,6 +12,7 @@ from qonverge.api import HybridJob, HybridJobStatus
 from qonverge.circuits.analysis import Analysis
 from qonverge.circuits.checked import CheckedCircuit
 from qonverge.controller.decide import (
+    Ask,
     Begin,
     Collect,
     Launch,
@@ -23,8 +24,10 @@ from qonverge.controller.decide import (
     decide,
 )
 from qonverge.controller.state import Flight
+from qonverge.lifecycle import circuit as circuits
+from qonverge.lifecycle.placement import waiting
 from qonverge.lifecycle.transitions import timestamp
-from qonverge.scheduling import Backend, Decision
+from qonverge.scheduling import Backend, Decision, Snapshot, plan
 from qonverge.wire.errors import EngineFailed, WireError, WorkerLost
 from qonverge.wire.messages import PubResult, TaskResult
 
@@ -73,7 +76,14 @@ def flight(**fields: Any) -> Flight:
 
 
 def view(job: HybridJob, flight: Flight | None = None, *, after: float = 0.5, **fields: Any) -> View:
-    return View(job, flight, fields.pop("backends", (AER,)), CREATED + after, **fields)
+    return View(job, flight, CREATED + after, **fields)
+
+
+def planned(job: HybridJob, flight: Flight, *backends: Backend) -> Flight:
+    """Return the flight after a round of placement."""
+    needs = None if flight.checked is None else circuits.needs(job, flight.checked)
+    snapshot = Snapshot((waiting(job, CREATED, needs),), backends, CREATED)
+    return replace(flight, wants=True, planned=plan(snapshot).decisions[0])
 
 
 def under_way(**fields: Any) -> Flight:
@@ -96,7 +106,9 @@ def test_a_new_job_is_begun_and_nothing_is_written() -> None:
 
 
 def test_a_checked_circuit_is_sent_without_a_write() -> None:
-    (submit,) = decide(view(job(), flight()))
+    assert decide(view(job(), flight())) == [Ask()]
+    assert decide(view(job(), flight(wants=True))) == []
+    (submit,) = decide(view(job(), planned(job(), flight(), AER)))
     assert isinstance(submit, Submit)
     assert submit.decision.backend == AER
 
@@ -120,7 +132,9 @@ def test_a_result_ends_the_job_with_one_write() -> None:
 
 
 def test_a_lost_worker_is_another_attempt_until_the_policy_says_no() -> None:
-    (submit,) = decide(view(job(), under_way(result=ended(WorkerLost("gone")))))
+    lost = under_way(result=ended(WorkerLost("gone")))
+    assert decide(view(job(), lost)) == [Ask()]
+    (submit,) = decide(view(job(), planned(job(), lost, AER)))
     assert isinstance(submit, Submit)
     last = decide(view(job(retryPolicy={"maxAttempts": 1}), under_way(result=ended(WorkerLost("gone")))))
     status = written(last)
@@ -141,7 +155,7 @@ def test_work_for_an_older_job_is_stopped(changed: str) -> None:
 
 
 def test_a_job_without_backend_waits_and_says_so_once() -> None:
-    nowhere = view(job(), flight(), backends=(), after=3)
+    nowhere = view(job(), planned(job(), flight()), after=3)
     status = written(decide(nowhere))
     assert (status.state, status.reason) == ("Pending", "Unschedulable")
     assert "there is none that this namespace may use" in (status.message or "")
@@ -150,7 +164,8 @@ def test_a_job_without_backend_waits_and_says_so_once() -> None:
 
 def test_what_no_backend_can_ever_run_fails_with_the_numbers() -> None:
     wide = replace(BELL.analysis, num_qubits=40, clifford=False, bond_bits=20)
-    status = written(decide(view(job(), replace(flight(), checked=replace(BELL, analysis=wide)))))
+    asked = planned(job(), replace(flight(), checked=replace(BELL, analysis=wide)), AER)
+    status = written(decide(view(job(), asked)))
     assert (status.state, status.reason) == ("Failed", "Unschedulable")
     assert "16 TiB" in (status.message or "")
 
@@ -187,7 +202,7 @@ def source() -> Flight:
 
 
 def test_a_program_is_launched_on_its_backend() -> None:
-    (launch,) = decide(view(job(python=True), source()))
+    (launch,) = decide(view(job(python=True), planned(job(python=True), source(), AER)))
     assert isinstance(launch, Launch)
     assert (launch.attempt, launch.status.state, launch.status.backend) == (1, "Placed", "aer")
 
@@ -216,7 +231,8 @@ def test_a_program_that_ended_well() -> None:
 
 def test_a_disrupted_pod_is_no_fault_of_the_program() -> None:
     moved = {"type": "DisruptionTarget", "status": "True"}
-    (launch,) = decide(view(program(), source(), batch=batch("Failed"), pod=pod(143, conditions=[moved])))
+    again = planned(program(), source(), AER)
+    (launch,) = decide(view(program(), again, batch=batch("Failed"), pod=pod(143, conditions=[moved])))
     assert isinstance(launch, Launch)
     assert launch.attempt == 2
     last = job(
@@ -229,7 +245,7 @@ def test_a_disrupted_pod_is_no_fault_of_the_program() -> None:
 def test_a_program_whose_job_is_gone_is_launched_again_but_not_at_once() -> None:
     soon = decide(view(program("Placed"), source(), after=5))
     assert [type(action) for action in soon] == [LookAgain]
-    (launch,) = decide(view(program("Placed"), source(), after=60))
+    (launch,) = decide(view(program("Placed"), planned(program("Placed"), source(), AER), after=60))
     assert isinstance(launch, Launch)
     assert launch.attempt == 2
 

@@ -9,7 +9,7 @@ import pytest
 
 from qonverge.api import HybridJob
 from qonverge.controller.orphans import is_wanted
-from qonverge.controller.state import Endpoint, Flight, State
+from qonverge.controller.state import Endpoint, Flight, Sent, State
 from qonverge.wire.messages import TaskInfo
 from qonverge.wire.tokens import OPERATOR_SUBJECT
 
@@ -45,7 +45,7 @@ async def test_of_several_attempts_the_one_that_is_waited_for(endpoint: Endpoint
     known = state()
     waiting = asyncio.create_task(asyncio.Event().wait())
     try:
-        flight = Flight("a-b-c", 2, attempts=2, endpoint=HERE)
+        flight = Flight("a-b-c", 2, attempts=2, sent=[Sent("a-b-c-2-2", HERE, "default/aer", 0.0)])
         flight.running = waiting  # type: ignore[assignment]  # any task that has not ended
         known.flights["default/j"] = flight
         assert is_wanted(known, task(f"a-b-c-2-{attempt}"), endpoint) is wanted
