@@ -55,7 +55,8 @@ class Operator:
         self._acting = False
         self._poll_now = asyncio.Event()
         self._cluster = Cluster()
-        self._traces = Traces()
+        self._policy = Policy(aging_seconds=settings.aging_seconds)
+        self._traces = Traces(self._policy)
         self._registry = CollectorRegistry()
         self._reconciles = Counter(
             "qonverge_operator_reconciles", "Looks at objects.", ["kind", "outcome"], registry=self._registry
@@ -98,7 +99,7 @@ class Operator:
             ledger=ledger,
             forecasts=self._forecasts,
             traces=self._traces,
-            policy=Policy(aging_seconds=self._settings.aging_seconds),
+            policy=self._policy,
             withdraw=submissions.withdraw,
             clock=time.time,
         )

@@ -115,7 +115,7 @@ class Rounds:
             snapshot = self._snapshot(real, backends, now)
             inline = len(real) * len(backends) <= _INLINE_PAIRS
             made = plan(snapshot, self._policy) if inline else await asyncio.to_thread(plan, snapshot, self._policy)
-            self._traces.record(snapshot, made)
+            self._traces.keep(snapshot, made)
             self._carry_out(real, made, backends, offers)
         suspended = [each for each in waiting if each.suspended]
         waits = [self._wait(backend, tasks, now) for backend in backends] if suspended else []

@@ -1,34 +1,39 @@
-"""The last rounds of placement, recorded so that the same scheduler can be run over them again."""
+"""The last rounds of placement, kept so that the same scheduler can be run over them again."""
 
 from __future__ import annotations
 
-import gzip
 from collections import deque
 from collections.abc import Iterator
 
-from qonverge.scheduling import Plan, Snapshot
+from qonverge.scheduling import Plan, Policy, Snapshot
 from qonverge.scheduling.trace import record
 
-_MOST_BYTES = 8 * 1024**2
+_MOST_ROUNDS = 2_000
+# Pairs of jobs and backends in all rounds together: some 100 bytes each.
+_MOST_PAIRS = 100_000
 
 
 class Traces:
-    """Keeps the last rounds within a bound of memory, the oldest go first."""
+    """Keeps the last rounds as they are, and writes them down only for who asks: most are never looked at."""
 
-    def __init__(self, limit: int = _MOST_BYTES) -> None:
-        """``limit`` is in bytes."""
-        self._rounds: deque[bytes] = deque()
-        self._left = limit
+    def __init__(self, policy: Policy) -> None:
+        """``policy`` is the one that all rounds are made with."""
+        self._policy = policy
+        self._rounds: deque[tuple[Snapshot, Plan]] = deque()
+        self._pairs = 0
 
-    def record(self, snapshot: Snapshot, plan: Plan) -> None:
-        """Keep a round."""
-        line = gzip.compress(record(snapshot, plan).encode(), 1)
-        self._rounds.append(line)
-        self._left -= len(line)
-        while self._left < 0 and self._rounds:
-            self._left += len(self._rounds.popleft())
+    def keep(self, snapshot: Snapshot, plan: Plan) -> None:
+        """Keep a round; the oldest go first."""
+        self._rounds.append((snapshot, plan))
+        self._pairs += _size(snapshot)
+        while len(self._rounds) > 1 and (self._pairs > _MOST_PAIRS or len(self._rounds) > _MOST_ROUNDS):
+            self._pairs -= _size(self._rounds.popleft()[0])
 
-    def lines(self) -> Iterator[bytes]:
+    def lines(self) -> Iterator[str]:
         """Yield the rounds as lines of JSON, the oldest first."""
-        for line in list(self._rounds):
-            yield gzip.decompress(line) + b"\n"
+        for snapshot, plan in list(self._rounds):
+            yield record(snapshot, self._policy, plan) + "\n"
+
+
+def _size(snapshot: Snapshot) -> int:
+    return len(snapshot.jobs) * max(1, len(snapshot.backends))

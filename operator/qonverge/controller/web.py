@@ -34,7 +34,7 @@ def health_app(problem: Callable[[], str | None], registry: CollectorRegistry, t
         response = web.StreamResponse(headers={"content-type": "application/x-ndjson"})
         await response.prepare(request)
         for line in traces.lines():
-            await response.write(line)
+            await response.write(line.encode())
         return response
 
     app = web.Application()
