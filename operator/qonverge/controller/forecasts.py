@@ -66,10 +66,6 @@ class Forecasts:
         """How long a task is taken to run of which nothing is known."""
         return _USUAL_SECONDS
 
-    def typical_seconds(self, key: str) -> float:
-        """Return how long tasks run on a backend."""
-        return self._outlook.typical_seconds(key) or _USUAL_SECONDS
-
     def calibration(self, backend: QuantumBackend) -> Calibration | None:
         """Return the calibration of the device that the backend simulates or drives, as its pods tell it."""
         for endpoint in self._state.endpoints_of(label_key(backend)):

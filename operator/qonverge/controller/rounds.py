@@ -131,11 +131,10 @@ class Rounds:
                 self._cluster,
                 backend,
                 tasks,
-                forecasts.typical_seconds(key),
                 now,
                 forecasts.stale(backend, now),
             )
-            for key, backend in sorted(state.backends.items())
+            for _, backend in sorted(state.backends.items())
         )
 
     def _waiting(self, key: str, offers: tuple[Offer, ...]) -> _Waiting | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from qonverge.wire.messages import BackendInfo
 
 # Work that each worker should have before it, so that it does not wait for the next round.
 _AHEAD_SECONDS = 1.0
-_MOST_AHEAD = 64
+_MOST_AHEAD = 256
 # Of a task that runs longer than forecast this part of the forecast is taken to be left.
 _LATE_SHARE = 0.25
 
@@ -64,7 +63,6 @@ def seen(
     cluster: Cluster,
     backend: QuantumBackend,
     tasks: Mapping[str, Sequence[Given]],
-    typical: float,
     now: float,
     stale: str = "",
 ) -> Backend:
@@ -75,7 +73,6 @@ def seen(
         cluster: labels of namespaces.
         backend: the resource.
         tasks: what each pod was given, by its uid.
-        typical: how long tasks run there, seconds.
         now: Unix seconds.
         stale: why its calibration can't be trusted, if it can't.
     """
@@ -110,7 +107,8 @@ def seen(
         latency_seconds=_fastest(state, endpoints),
         workers=workers,
         free_seconds=tuple(free),
-        dispatch_depth=max(1, min(_MOST_AHEAD, math.ceil(_AHEAD_SECONDS / max(typical, 1e-6)))),
+        dispatch_depth=_MOST_AHEAD,
+        ahead_seconds=_AHEAD_SECONDS,
         calibration_stale_reason=stale,
     )
 

@@ -25,8 +25,6 @@ from qonverge.forecast.store import Key, dump, load
 
 _MOST_EXACT = 10_000
 _MOST_METHODS = 10_000
-# Weight of the newest task in how long tasks run on a backend.
-_NEWEST = 0.1
 # Up to here a statevector is as fast as a stabilizer tableau, see ``backend.providers.choice``.
 _NARROW_CLIFFORD = 11
 _NOISELESS = Interval(1.0, 1.0, 1.0)
@@ -97,7 +95,6 @@ class Outlook:
         self._methods: OrderedDict[tuple[str, str], str] = OrderedDict()
         self._runs: dict[Key, RunTimeModel] = {}
         self._waits: dict[str, QueueModel] = {}
-        self._typical: dict[str, float] = {}
 
     def row(self, asked: Asked | None, offers: Sequence[Offer]) -> Floats:
         """Return the forecasts of one job, shape (9, B): fidelity, run seconds and cost, each as (value, low, high).
@@ -150,18 +147,12 @@ class Outlook:
         expected = expected_wait(queue)
         return Promise(expected, self._wait_model(key).predict(expected, at))
 
-    def typical_seconds(self, key: str) -> float | None:
-        """Return how long tasks ran there of late; None where none did."""
-        return self._typical.get(key)
-
     def observe(self, outcome: Outcome) -> None:
         """Learn from a task that ended well."""
         key = Key("seconds", outcome.key, outcome.method)
         model = self._runs.get(key) or RunTimeModel.cold(outcome.method)
         ended = outcome.sent + outcome.queue_seconds + outcome.run_seconds
         self._runs[key] = model.observe((outcome.asked.work,), outcome.run_seconds, ended)
-        before = self._typical.get(outcome.key, outcome.run_seconds)
-        self._typical[outcome.key] = before + _NEWEST * (outcome.run_seconds - before)
         self._methods[outcome.key, outcome.asked.digest] = outcome.method
         if len(self._methods) > _MOST_METHODS:
             self._methods.popitem(last=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -162,6 +163,8 @@ class Backend:
     dispatch_depth: int | None = None
     """Tasks per worker to keep queued behind those that run, so that no worker idles between rounds. None: as many as
     its queues take, as for a cloud whose own queue decides when a task starts."""
+    ahead_seconds: float = math.inf
+    """What would start there later than this is held back, so that better news can still move it."""
     calibration_stale_reason: str = ""
     """Why its calibration can't be trusted; then nothing is sent to it."""
     currency: str = "USD"

@@ -177,8 +177,9 @@ def _within_depth(this: Round) -> set[int]:
         for start, job in queue:
             wanted = slots(this.snapshot.jobs[job])
             # Work that takes several workers would block those that are free until the last one is.
-            blocked = wanted > 1 and start > 0 and this.snapshot.backends[backend].dispatch_depth is not None
-            if blocked or not capacity.take(wanted):
+            there = this.snapshot.backends[backend]
+            blocked = wanted > 1 and start > 0 and there.dispatch_depth is not None
+            if blocked or start > there.ahead_seconds or not capacity.take(wanted):
                 break
             taken[job] = taken.get(job, 0) + 1
     return {job for job, count in taken.items() if count == len(this.placements[job].pieces)}
