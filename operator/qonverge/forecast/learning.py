@@ -17,7 +17,7 @@ _ROBUST = 2.0
 _CLIPPED = 4.0
 # CUSUM of the scores (Page, Biometrika 41, 1954): drifts below the allowance are the filter's own work.
 _ALLOWANCE = 0.75
-_ALARM = 8.0
+_ALARM = 6.0
 # After a change the speed as a whole is uncertain by a factor of e.
 _FREED = 1.0
 _NOISE_RATE = 0.03
