@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from qiskit import QuantumCircuit
 
@@ -80,6 +81,7 @@ def test_memory_from_where_it_shows_is_forecast(tasks: list[Timed]) -> None:
     assert summary(seen)["median_relative_error"] < 0.15
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="peaks are read from Linux' /proc")
 def test_tasks_are_timed_on_the_engine_and_written(tmp_path: Path) -> None:
     record(tmp_path / "few.csv", 6, seed=2)
     few = read(tmp_path / "few.csv")
@@ -152,6 +154,7 @@ def test_what_was_never_seen_at_work_stays_uncertain() -> None:
     assert width(model.predict_task(wide)) > 2 * width(model.predict_task(small))
 
 
+@settings(deadline=None)
 @given(st.lists(WORKS, min_size=1, max_size=5), st.sampled_from(METHODS), st.sampled_from([RunTimeModel, MemoryModel]))
 def test_a_table_of_tasks_is_forecast_as_each_by_itself(works: list[Work], method: str, kind: type[PartsModel]) -> None:
     model = kind.cold(method)
@@ -163,6 +166,7 @@ def test_a_table_of_tasks_is_forecast_as_each_by_itself(works: list[Work], metho
         assert 0 <= alone.low <= alone.mid <= alone.high < math.inf
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(WORKS, st.floats(1e-9, 1e9)), max_size=30),
     st.sampled_from(METHODS),
@@ -231,3 +235,9 @@ def test_more_work_never_takes_less(method: str) -> None:
         first, *others = what(method, table([base, *more])).sum(axis=1)
         assert all(other >= first for other in others)
     assert seconds(method, table([base])).sum() < seconds(method, table([more[2]])).sum()
+
+
+def test_exact_values_of_a_wide_chain_need_no_full_state() -> None:
+    chain = Work(60, 300, 118, 64, 2, 60, 0, 1, 119)
+    assert RunTimeModel.cold("MatrixProductState").predict_task(chain).high < 60
+    assert RunTimeModel.cold("Statevector").predict_task(chain).low > 1e6

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -34,6 +34,7 @@ def test_time_is_what_is_uncertain_and_bounds_are_rounded_away_from_the_middle()
     assert (got.low, got.mid, got.high) == (Decimal("0.000001"), Decimal("0.000002"), Decimal("0.000004"))
 
 
+@settings(deadline=None)
 @given(AMOUNTS, AMOUNTS, st.decimals(0, 1000, places=6).map(str), st.integers(0, 1000), st.integers(0, 10**6))
 def test_many_are_as_one(task: str | None, shot: str | None, second: str, tasks: int, shots: int) -> None:
     pricing = Pricing(currency="USD", per_task=task, per_shot=shot, per_second=second)

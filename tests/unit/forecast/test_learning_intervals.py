@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qonverge.forecast.intervals import MOST_SCORES, Interval, Intervals, Promised, Tails
@@ -44,6 +44,7 @@ def test_a_change_of_the_errors_is_followed(scale: float) -> None:
     assert 0.75 <= 1 - missed(scores.tolist())[500:].sum() / 500 <= 0.85
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-1e6, 1e6), max_size=200))
 def test_ends_are_in_order_and_memory_is_bounded(scores: list[float]) -> None:
     tails = Tails()

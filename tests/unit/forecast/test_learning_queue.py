@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qonverge.forecast.intervals import Z_TAIL, Interval
@@ -73,6 +73,7 @@ def test_a_long_queue_is_as_if_laid_out_task_by_task() -> None:
     assert got.high > np.quantile(waits, 0.9)
 
 
+@settings(deadline=None)
 @given(
     st.integers(1, 8),
     st.lists(st.tuples(st.floats(0, 1e5), st.floats(0, 1e5)), max_size=10),

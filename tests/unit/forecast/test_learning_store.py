@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.forecasts import replay, slowed
@@ -153,6 +153,7 @@ def test_numbers_that_no_forecast_can_come_from_are_refused(
     assert complaint in sentence
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_flipped_bytes_never_fail_and_never_forecast_nonsense(data: st.DataObject) -> None:
     state = State.fresh(RunTimeModel.prior)
@@ -166,6 +167,7 @@ def test_flipped_bytes_never_fail_and_never_forecast_nonsense(data: st.DataObjec
         RunTimeModel("Statevector", read_state).observe((WORK,), 1.0, 0.0)
 
 
+@settings(deadline=None)
 @given(st.text() | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(json.dumps))
 def test_any_text_is_read_without_failing(text: str) -> None:
     assert not load(text).states
