@@ -44,6 +44,11 @@ def test_a_change_of_the_errors_is_followed(scale: float) -> None:
     assert 0.75 <= 1 - missed(scores.tolist())[500:].sum() / 500 <= 0.85
 
 
+def test_errors_that_grow_all_the_time_are_followed() -> None:
+    scores = np.random.default_rng(4).normal(size=1500) * np.exp(0.02 * np.arange(1500))
+    assert 0.75 <= 1 - missed(scores.tolist()).sum() / 1500 <= 0.85
+
+
 @settings(deadline=None)
 @given(st.lists(st.floats(-1e6, 1e6), max_size=200))
 def test_ends_are_in_order_and_memory_is_bounded(scores: list[float]) -> None:
