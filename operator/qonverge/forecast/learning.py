@@ -34,13 +34,11 @@ class Prior:
     """Standard deviation of an outcome's logarithm beyond what the factors explain."""
     common: Floats
     """How the factors move when everything becomes faster or slower, shape (K,)."""
-    wandering: float
-    """How far they do from one outcome to the next, standard deviation."""
 
     @classmethod
-    def of_parts(cls, size: int, *, shared: float, each: float, noise: float, wandering: float) -> Self:
+    def of_parts(cls, size: int, *, shared: float, each: float, noise: float) -> Self:
         """Return the prior of a sum's parts: deviations of all parts' logarithms together, and of each beyond that."""
-        return cls(each**2 * np.eye(size) + shared**2, noise, np.ones(size), wandering)
+        return cls(each**2 * np.eye(size) + shared**2, noise, np.ones(size))
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,13 +119,13 @@ class State:
         since = self.since + 1 if rise or fall else 0
         late = score if promised is None else promised.error / math.sqrt(variance)
         tails = self.tails.learn(late, promised)
-        freed = prior.wandering
-        if max(rise, fall) > _ALARM:
-            # The errors since it began are of the change, not of the noise.
-            tails, freed = tails.without_last(since), _FREED
-            rise, fall, since = 0.0, 0.0, 0
         covariance = self.covariance - np.outer(pulled, pulled) / variance
-        covariance += (prior.covariance - covariance) / _MEMORY + freed**2 * np.outer(prior.common, prior.common)
+        covariance += (prior.covariance - covariance) / _MEMORY
+        if max(rise, fall) > _ALARM:
+            covariance += _FREED**2 * np.outer(prior.common, prior.common)
+            # The errors since it began are of the change, not of the noise.
+            tails = tails.without_last(since)
+            rise, fall, since = 0.0, 0.0, 0
         # Where the factors themselves are uncertain, an error says little of the noise.
         rate = _NOISE_RATE * self.noise**2 / variance
         noise = self.noise * math.sqrt(1 + rate * (min(score**2, _CLIPPED) - 1))

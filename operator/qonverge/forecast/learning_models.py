@@ -82,7 +82,7 @@ class PartsModel(ABC):
 class RunTimeModel(PartsModel):
     """Seconds that a task runs in a worker, its circuits not known there before."""
 
-    prior = Prior.of_parts(len(learning_work.TIME_PARTS), shared=1.0, each=0.7, noise=0.4, wandering=0.05)
+    prior = Prior.of_parts(len(learning_work.TIME_PARTS), shared=1.0, each=0.7, noise=0.4)
 
     def parts(self, rows: Floats) -> Floats:
         """Return seconds, see ``learning_work.seconds``."""
@@ -97,7 +97,7 @@ class MemoryModel(PartsModel):
     for the engine's own bound, which does not learn.
     """
 
-    prior = Prior.of_parts(1 + len(learning_work.MEMORY_PARTS), shared=0.3, each=0.5, noise=0.3, wandering=0.01)
+    prior = Prior.of_parts(1 + len(learning_work.MEMORY_PARTS), shared=0.3, each=0.5, noise=0.3)
 
     def parts(self, rows: Floats) -> Floats:
         """Return bytes, see ``learning_work.peak_bytes``; the first part is what an allocator hides."""

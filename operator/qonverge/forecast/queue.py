@@ -200,4 +200,4 @@ class QueueModel:
 def _prior(shared: bool) -> Prior:
     """Return what is believed of a queue: that what is ahead is what matters, or that others are there all day."""
     bias, daily, noise = (2.0, 0.5, 0.8) if shared else (0.3, 0.05, 0.1)
-    return Prior(np.diag([bias**2, daily**2, daily**2]), noise, np.array([1.0, 0.0, 0.0]), 0.01)
+    return Prior(np.diag([bias**2, daily**2, daily**2]), noise, np.array([1.0, 0.0, 0.0]))
