@@ -88,18 +88,21 @@ class Tails:
     high_level: float = TAIL
 
     def ends(self) -> tuple[float, float]:
-        """Return the lower and the upper end in standard deviations."""
+        """Return the lower and the upper end in standard deviations, the median between them.
+
+        Where all errors of late were on one side, the model is about to follow, and the other end is the median.
+        """
         assumed = _ASSUMED[:: 1 + len(self.scores) // 16] if len(self.scores) < 64 else _ASSUMED[:0]
         known = np.sort(np.concatenate((assumed, self.scores)))
         places = np.array((self.low_level, 1 - self.high_level)) * (len(known) + 1) - 1
         low, high = np.interp(places, np.arange(len(known)), known).tolist()
-        return low, high
+        return min(low, 0.0), max(high, 0.0)
 
     def learn(self, score: float, promised: Promised | None = None) -> Self:
         """Return the tails after one more outcome; without a promise it is judged by the ends as they are."""
         if promised is None:
             low, high = self.ends()
-            promised = Promised(score, below=score < min(low, 0.0), above=score > max(high, 0.0))
+            promised = Promised(score, below=score < low, above=score > high)
         return replace(
             self,
             scores=(*self.scores, score)[-MOST_SCORES:],

@@ -17,7 +17,7 @@ _ROBUST = 2.0
 _CLIPPED = 4.0
 # CUSUM of the scores (Page, Biometrika 41, 1954): drifts below the allowance are the filter's own work.
 _ALLOWANCE = 0.75
-_ALARM = 8.0
+_ALARM = 6.0
 # After a change the speed as a whole is uncertain by a factor of e.
 _FREED = 1.0
 _NOISE_RATE = 0.03
@@ -34,13 +34,11 @@ class Prior:
     """Standard deviation of an outcome's logarithm beyond what the factors explain."""
     common: Floats
     """How the factors move when everything becomes faster or slower, shape (K,)."""
-    wandering: float
-    """How far they do from one outcome to the next, standard deviation."""
 
     @classmethod
-    def of_parts(cls, size: int, *, shared: float, each: float, noise: float, wandering: float) -> Self:
+    def of_parts(cls, size: int, *, shared: float, each: float, noise: float) -> Self:
         """Return the prior of a sum's parts: deviations of all parts' logarithms together, and of each beyond that."""
-        return cls(each**2 * np.eye(size) + shared**2, noise, np.ones(size), wandering)
+        return cls(each**2 * np.eye(size) + shared**2, noise, np.ones(size))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +75,8 @@ class State:
             gradients: how each logarithm goes with the factors, shape (J, K).
             more: deviation of each that is known from elsewhere.
         """
-        explained = np.einsum("jk,jk->j", gradients @ self.covariance, gradients)
+        # No product of matrices: BLAS would start threads, which cost far more than they gain where CPUs are busy.
+        explained = np.einsum("jl,jl->j", np.einsum("jk,kl->jl", gradients, self.covariance), gradients)
         spread: Floats = np.sqrt(explained + self.noise**2 + np.square(more))
         return spread
 
@@ -85,8 +84,7 @@ class State:
         """Return intervals around medians that are given as logarithms (J,), with deviations (J,)."""
         low, high = self.tails.ends()
         mid = np.exp(logs)
-        # The median stays inside where all errors of late were on one side.
-        return Intervals(mid * np.exp(min(low, 0.0) * deviations), mid, mid * np.exp(max(high, 0.0) * deviations))
+        return Intervals(mid * np.exp(low * deviations), mid, mid * np.exp(high * deviations))
 
     def learn(
         self,
@@ -121,13 +119,13 @@ class State:
         since = self.since + 1 if rise or fall else 0
         late = score if promised is None else promised.error / math.sqrt(variance)
         tails = self.tails.learn(late, promised)
-        freed = prior.wandering
-        if max(rise, fall) > _ALARM:
-            # The errors since it began are of the change, not of the noise.
-            tails, freed = tails.without_last(since), _FREED
-            rise, fall, since = 0.0, 0.0, 0
         covariance = self.covariance - np.outer(pulled, pulled) / variance
-        covariance += (prior.covariance - covariance) / _MEMORY + freed**2 * np.outer(prior.common, prior.common)
+        covariance += (prior.covariance - covariance) / _MEMORY
+        if max(rise, fall) > _ALARM:
+            covariance += _FREED**2 * np.outer(prior.common, prior.common)
+            # The errors since it began are of the change, not of the noise.
+            tails = tails.without_last(since)
+            rise, fall, since = 0.0, 0.0, 0
         # Where the factors themselves are uncertain, an error says little of the noise.
         rate = _NOISE_RATE * self.noise**2 / variance
         noise = self.noise * math.sqrt(1 + rate * (min(score**2, _CLIPPED) - 1))

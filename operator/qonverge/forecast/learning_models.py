@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self
@@ -19,7 +20,7 @@ _UNSEEN_BYTES = 32.0 * 1024**2
 
 
 @dataclass(frozen=True, slots=True)
-class PartsModel:
+class PartsModel(ABC):
     """A figure that is a sum of parts, each known but for a factor: ``y = sum_k exp(factor_k) * part_k``.
 
     So what is learned from small tasks holds for large ones as far as the same part dominates, and the interval of a
@@ -36,17 +37,18 @@ class PartsModel:
         """Return the model of a backend that has run nothing by this method."""
         return cls(method, State.fresh(cls.prior))
 
+    @abstractmethod
     def parts(self, rows: Floats) -> Floats:
-        """Return the parts of each row of ``learning_work.table``, shape (J, K)."""
-        raise NotImplementedError
+        """Return the parts of each row of ``learning_work.table``, shape (J, K); they depend on the method alone."""
 
-    def predict(self, rows: Floats) -> Intervals:
-        """Return the figure of each row of ``learning_work.table`` as a task of its own."""
-        return self._predict(self.parts(rows))
+    def predict(self, parts: Floats) -> Intervals:
+        """Return the figure of each row of ``parts`` as a task of its own; backends may share the parts."""
+        logs, gradients = self._explained(parts)
+        return self.state.around(logs, self.state.spread(gradients))
 
     def predict_task(self, *pubs: Work) -> Interval:
         """Return the figure of one task."""
-        return self._predict(self._joined(self.parts(table(pubs))))[0]
+        return self.predict(self._joined(self.parts(table(pubs))))[0]
 
     def observe(self, pubs: Sequence[Work], outcome: float, at: float, promised: Interval | None = None) -> Self:
         """Return the model after a task ended.
@@ -69,10 +71,6 @@ class PartsModel:
         joined: Floats = parts.sum(axis=0, keepdims=True)
         return joined
 
-    def _predict(self, parts: Floats) -> Intervals:
-        logs, gradients = self._explained(parts)
-        return self.state.around(logs, self.state.spread(gradients))
-
     def _explained(self, parts: Floats) -> tuple[Floats, Floats]:
         """Return the figures' logarithms (J,), and their gradients (J, K), which are the parts' shares."""
         scaled = parts * np.exp(self.state.factors)
@@ -84,7 +82,7 @@ class PartsModel:
 class RunTimeModel(PartsModel):
     """Seconds that a task runs in a worker, its circuits not known there before."""
 
-    prior = Prior.of_parts(len(learning_work.TIME_PARTS), shared=0.7, each=0.7, noise=0.4, wandering=0.05)
+    prior = Prior.of_parts(len(learning_work.TIME_PARTS), shared=1.0, each=0.7, noise=0.4)
 
     def parts(self, rows: Floats) -> Floats:
         """Return seconds, see ``learning_work.seconds``."""
@@ -99,7 +97,7 @@ class MemoryModel(PartsModel):
     for the engine's own bound, which does not learn.
     """
 
-    prior = Prior.of_parts(1 + len(learning_work.MEMORY_PARTS), shared=0.3, each=0.5, noise=0.3, wandering=0.01)
+    prior = Prior.of_parts(1 + len(learning_work.MEMORY_PARTS), shared=0.3, each=0.5, noise=0.3)
 
     def parts(self, rows: Floats) -> Floats:
         """Return bytes, see ``learning_work.peak_bytes``; the first part is what an allocator hides."""
@@ -117,7 +115,8 @@ class MemoryModel(PartsModel):
         """Pubs run one after the other, so the largest counts."""
         return parts[[int(parts.sum(axis=1).argmax())]]
 
-    def _predict(self, parts: Floats) -> Intervals:
-        seen = PartsModel._predict(self, parts)
+    def predict(self, parts: Floats) -> Intervals:
+        """Return the peak of each row of ``parts`` as a task of its own."""
+        seen = PartsModel.predict(self, parts)
         low, mid, high = (np.maximum(0.0, side - _UNSEEN_BYTES) for side in (seen.low, seen.mid, seen.high))
         return Intervals(low, mid, high)

@@ -7,11 +7,9 @@ from dataclasses import astuple, dataclass
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from qonverge.circuits.analysis import Analysis
-
-Floats = NDArray[np.float64]
+from qonverge.forecast.intervals import Floats
 
 # From here on Aer's states are spread over threads (the provider sets one thread below it).
 _WIDE_QUBITS = 18
@@ -130,7 +128,8 @@ def seconds(method: str, rows: Floats) -> Floats:
     narrow, wide = _STATES.get(method, _device)(work)
     drawn = (work.terms == 0) & (work.measured <= _DRAWN_BITS)
     outcomes = np.minimum(work.shots, 2.0**work.measured)
-    full = 2.0**work.qubits
+    # Numbers that an exact value of a term reads: all amplitudes, or a chain's tensors.
+    read = 2.0**work.qubits if method in ("Statevector", "DensityMatrix") else work.qubits * 4.0**work.bond
     parts = (
         np.full(len(rows), 2e-3),
         5e-5 * work.size,
@@ -140,7 +139,7 @@ def seconds(method: str, rows: Floats) -> Floats:
         wide,
         work.starts * np.where(drawn, 1e-6 * outcomes, 3e-6 * work.shots),
         # With shots each basis's outcomes are summed for each term, else the state is.
-        work.sets * work.terms * (5e-6 + np.where(work.shots > 0, 2e-8 * outcomes, 1e-9 * full)),
+        work.sets * work.terms * (5e-6 + np.where(work.shots > 0, 2e-8 * outcomes, 1e-9 * read)),
     )
     return np.stack(parts, axis=1)
 
