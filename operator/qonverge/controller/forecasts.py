@@ -13,7 +13,7 @@ from typing import Any
 from qonverge.api import HybridJob, QuantumBackend
 from qonverge.api.placement import seconds_of
 from qonverge.controller.kube import Kube
-from qonverge.controller.snapshot import Given, label_key
+from qonverge.controller.snapshot import USUAL, Given, label_key
 from qonverge.controller.state import Flight, Sent, State
 from qonverge.devices import Calibration, InvalidCalibration
 from qonverge.forecast.intervals import Interval
@@ -33,7 +33,6 @@ _FRESH_SECONDS = 5.0
 # Waits are learned from at most one task of a backend in so many seconds: telling what is expected of a queue takes
 # longer than placing a job.
 _WAIT_SECONDS = 0.5
-_USUAL_SECONDS = 0.05
 _HALF_LIFE = 86_400.0
 
 
@@ -60,11 +59,6 @@ class Forecasts:
         self._shares_at = clock()
         self._waited: dict[str, float] = {}
         self._saved = ""
-
-    @property
-    def usual_seconds(self) -> float:
-        """How long a task is taken to run of which nothing is known."""
-        return _USUAL_SECONDS
 
     def calibration(self, backend: QuantumBackend) -> Calibration | None:
         """Return the calibration of the device that the backend simulates or drives, as its pods tell it."""
@@ -106,6 +100,15 @@ class Forecasts:
             known = self._rows[flight.uid] = _Row(offers, now, self._outlook.row(self.asked(job, flight), offers))
         return known.values
 
+    def run_seconds(self, flight: Flight, key: str) -> Interval | None:
+        """Return how long the job was last forecast to run on a backend."""
+        known = self._rows.get(flight.uid)
+        column = None if known is None else next((n for n, offer in enumerate(known.offers) if offer.key == key), None)
+        if known is None or column is None or math.isnan(known.values[3, column]):
+            return None
+        mid, low, high = known.values[3:6, column].tolist()
+        return Interval(low, mid, high)
+
     def forget(self, uid: str) -> None:
         """Drop the forecasts of a job."""
         self._rows.pop(uid, None)
@@ -134,8 +137,8 @@ class Forecasts:
         """
         queue = Queue(
             max(1, workers),
-            tuple(Running(_around(task.run), max(0.0, now - task.sent)) for task in tasks[:workers]),
-            tuple(_around(task.run) for task in tasks[workers:]),
+            tuple(Running(task.run, max(0.0, now - task.sent)) for task in tasks[:workers]),
+            tuple(task.run for task in tasks[workers:]),
         )
         return self._outlook.wait_seconds(key, queue, now)
 
@@ -157,7 +160,7 @@ class Forecasts:
         for backend, shots in parts:
             share = shots / total if shots and not hedged else 1.0
             column = row[:, columns[backend.key]]
-            spent += share * (_USUAL_SECONDS if math.isnan(column[5]) else float(column[5]))
+            spent += share * (USUAL.high if math.isnan(column[5]) else float(column[5]))
             cost += Decimal(0 if math.isnan(column[8]) else repr(share * float(column[8])))
         asked = self.asked(job, flight)
         shots = 0 if asked is None else asked.work.shots * asked.work.sets * asked.work.bases
@@ -185,6 +188,7 @@ class Forecasts:
                 circuits.method_of(result),
                 result.run_seconds,
                 result.queue_seconds,
+                sent.run_seconds,
                 sent.promised,
                 sent.at,
             )
@@ -247,7 +251,3 @@ def _read(info: BackendInfo) -> Calibration | None:
     except InvalidCalibration as error:
         logger.warning("a backend's calibration cannot be read: %s", error)
         return None
-
-
-def _around(seconds: float) -> Interval:
-    return Interval(seconds * 0.7, seconds, seconds * 1.5)

@@ -32,6 +32,7 @@ from qonverge.controller.queue import WorkQueue
 from qonverge.controller.quotas import Quotas
 from qonverge.controller.rounds import Rounds
 from qonverge.controller.settings import Settings
+from qonverge.controller.snapshot import USUAL
 from qonverge.controller.state import Flight, State
 from qonverge.controller.submissions import Submissions
 from qonverge.lifecycle import circuit as circuits
@@ -260,7 +261,9 @@ class Jobs:
         """Count what a job may have used whose tasks are ended under it, or take back what was set aside for it."""
         now = self._clock()
         for sent in flight.sent:
-            self._ledger.settle(sent.identity, namespace, Use(0, min(now - sent.at, sent.run_seconds or now)), now)
+            self._ledger.settle(
+                sent.identity, namespace, Use(0, min(now - sent.at, (sent.run_seconds or USUAL).high)), now
+            )
         if flight.sent:
             self._quotas.changed(namespace)
         self._ledger.release(flight.uid, namespace)

@@ -11,7 +11,7 @@ from qonverge.api import HybridJob
 from qonverge.controller.cluster import Cluster, Priority
 from qonverge.controller.forecasts import Forecasts
 from qonverge.controller.queue import WorkQueue
-from qonverge.controller.snapshot import Given, given_to_pods, label_key, seen
+from qonverge.controller.snapshot import USUAL, Given, given_to_pods, label_key, seen
 from qonverge.controller.state import Flight, State
 from qonverge.controller.traces import Traces
 from qonverge.forecast.outlook import Offer
@@ -106,7 +106,7 @@ class Rounds:
         now = self._clock()
         if not any(flight.wants for flight in self._state.flights.values()):
             return
-        tasks = given_to_pods(self._state, self._forecasts.usual_seconds)
+        tasks = given_to_pods(self._state)
         backends = self._backends(tasks, now)
         offers = self._forecasts.offers(backends)
         waiting = [each for key in list(self._state.flights) if (each := self._waiting(key, offers)) is not None]
@@ -170,7 +170,7 @@ class Rounds:
         for key, flight in self._state.flights.items():
             if flight.sent:
                 namespace = key.split("/", 1)[0]
-                shares = shares.charged(namespace, sum(sent.run_seconds or 0.0 for sent in flight.sent))
+                shares = shares.charged(namespace, sum((sent.run_seconds or USUAL).mid for sent in flight.sent))
         return shares
 
     def _active(self, now: float) -> list[Active]:
@@ -187,7 +187,7 @@ class Rounds:
             if job is None:
                 continue
             started = place <= (info.workers if info is not None else 1)
-            run = sent.run_seconds or self._forecasts.usual_seconds
+            run = (sent.run_seconds or USUAL).mid
             policy = "Waiting" if job.spec.placement is None else job.spec.placement.preemption
             found.append(
                 Active(

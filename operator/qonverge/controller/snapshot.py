@@ -11,13 +11,15 @@ from qonverge.api import QuantumBackend
 from qonverge.controller import builders
 from qonverge.controller.cluster import Cluster
 from qonverge.controller.state import Endpoint, State
+from qonverge.forecast.intervals import Interval
 from qonverge.scheduling import Backend
 from qonverge.wire.messages import BackendInfo
 
 # Work that each worker should have before it, so that it does not wait for the next round.
 _AHEAD_SECONDS = 1.0
 _MOST_AHEAD = 256
-# Of a task that runs longer than forecast this part of the forecast is taken to be left.
+USUAL = Interval(0.01, 0.05, 0.5)
+"""Run time that is assumed where none is forecast, seconds."""
 _LATE_SHARE = 0.25
 
 
@@ -32,16 +34,16 @@ class Given:
 
     sent: float
     """When it was sent, Unix seconds."""
-    run: float
+    run: Interval
     """How long it is forecast to run, seconds."""
 
 
-def given_to_pods(state: State, usual: float) -> dict[str, list[Given]]:
-    """Return the tasks under way on each pod, by its uid, the oldest first; ``usual`` stands for unknown run times."""
+def given_to_pods(state: State) -> dict[str, list[Given]]:
+    """Return the tasks under way on each pod, by its uid, the oldest first."""
     tasks: defaultdict[str, list[Given]] = defaultdict(list)
     for flight in state.flights.values():
         for sent in flight.sent:
-            tasks[sent.endpoint.pod].append(Given(sent.at, sent.run_seconds or usual))
+            tasks[sent.endpoint.pod].append(Given(sent.at, sent.run_seconds or USUAL))
     for given in tasks.values():
         given.sort(key=lambda task: task.sent)
     return tasks
@@ -52,9 +54,9 @@ def free_seconds(workers: int, tasks: Sequence[Given], now: float) -> list[float
     free = [0.0] * workers
     for task in tasks:
         start = max(heapq.heappop(free), task.sent)
-        end = start + task.run
-        late = start <= now and end < now + task.run * _LATE_SHARE
-        heapq.heappush(free, now + task.run * _LATE_SHARE if late else end)
+        # Of a task that takes longer than forecast some part is still to come.
+        least = now + task.run.mid * _LATE_SHARE if start <= now else start
+        heapq.heappush(free, max(start + task.run.mid, least))
     return sorted(max(0.0, time - now) for time in free)
 
 

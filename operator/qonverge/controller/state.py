@@ -12,6 +12,7 @@ from qonverge.api import HybridJob, QuantumBackend, QuantumQuota
 from qonverge.api.placement import Candidate
 from qonverge.circuits.checked import CheckedCircuit
 from qonverge.controller.builders import BACKEND_LABEL, JOB_LABEL, PORT_NAME
+from qonverge.forecast.intervals import Interval
 from qonverge.forecast.outlook import Promise
 from qonverge.lifecycle.quotas import Use
 from qonverge.lifecycle.transitions import seconds
@@ -50,7 +51,7 @@ class Sent:
     """Of tokens for the pod's backend."""
     at: float
     """When it was sent, Unix seconds."""
-    run_seconds: float | None = None
+    run_seconds: Interval | None = None
     """How long it was forecast to run."""
     promised: Promise | None = None
     """What was said of its wait, where waits are to be learned from it."""

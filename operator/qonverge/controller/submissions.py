@@ -68,7 +68,6 @@ class Submissions:
         assert decision.backend is not None
         state, now = self._state, self._clock()
         whole = f"{flight.uid}-{flight.generation}-{flight.attempts + 1}"
-        runs = {candidate.backend: candidate.run_seconds for candidate in decision.candidates}
         parts: list[tuple[Backend, int | None]] = [(part.backend, part.shots) for part in decision.parts]
         parts = parts or [(decision.backend, None)]
         works, taken = [], set[str]()
@@ -85,7 +84,7 @@ class Submissions:
             taken.add(endpoint.pod)
             task = circuits.task(job, flight.checked, identity, shots=shots, part=number)
             promise = self._promise(placed.key, endpoint, now)
-            sent = Sent(identity, endpoint, placed.key, now, runs.get(placed.key), promise)
+            sent = Sent(identity, endpoint, placed.key, now, self._forecasts.run_seconds(flight, placed.key), promise)
             works.append((sent, task))
         return works
 
@@ -94,7 +93,7 @@ class Submissions:
         info = self._state.infos.get(endpoint.pod)
         if info is None or self._state.assigned.get(endpoint.pod, 0) < info.workers:
             return None
-        tasks = given_to_pods(self._state, self._forecasts.usual_seconds).get(endpoint.pod, [])
+        tasks = given_to_pods(self._state).get(endpoint.pod, [])
         return self._forecasts.promise(key, info.workers, tasks, now)
 
     def withdraw(self, key: str, flight: Flight) -> None:

@@ -79,6 +79,8 @@ class Outcome:
     """The one that the engine used."""
     run_seconds: float
     queue_seconds: float
+    promised_run: Interval | None
+    """What was said of its run time."""
     promise: Promise | None
     """What was said of its wait; None where nothing is to be learned from it."""
     sent: float
@@ -152,7 +154,7 @@ class Outlook:
         key = Key("seconds", outcome.key, outcome.method)
         model = self._runs.get(key) or RunTimeModel.cold(outcome.method)
         ended = outcome.sent + outcome.queue_seconds + outcome.run_seconds
-        self._runs[key] = model.observe((outcome.asked.work,), outcome.run_seconds, ended)
+        self._runs[key] = model.observe((outcome.asked.work,), outcome.run_seconds, ended, outcome.promised_run)
         self._methods[outcome.key, outcome.asked.digest] = outcome.method
         if len(self._methods) > _MOST_METHODS:
             self._methods.popitem(last=False)
