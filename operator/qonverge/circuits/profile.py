@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from qonverge.circuits.response import Response, respond, unknown
-from qonverge.circuits.steps import Step, TooLong, steps_of
+from qonverge.circuits.blocks import Block, blocks_of
+from qonverge.circuits.steps import TooLong, steps_of
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
@@ -30,11 +31,10 @@ class CircuitProfile:
     """Two qubits, the lower first, and how many CX they share; sorted."""
     depth: tuple[int, int]
     """CX and pulses on the longest path, counted in CX."""
-    idle: tuple[int, ...]
-    """For each qubit, layers of CX between its first step and the end in which it waits; each step as late as can
-    be."""
+    alive: tuple[int, ...]
+    """For each qubit, layers of CX from its first step to the end, each step as late as can be."""
     measured: tuple[tuple[int, int], ...]
-    """Qubit, and how often it is measured; every qubit once where a program measures none."""
+    """Qubit and classical bit of each measurement, by bit; every qubit where a program measures none."""
     dynamic: bool
     """Whether it has control flow, resets, or measurements before the end: one way through it was counted, and what
     errors do to its outcomes is not known."""
@@ -48,7 +48,7 @@ class CircuitProfile:
 
     def to_dict(self) -> dict[str, Any]:
         """Return a form that JSON and msgpack carry."""
-        return {**asdict(self), "response": self.response.to_dict()}
+        return asdict(self)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -58,8 +58,8 @@ class CircuitProfile:
             tuple(data["pulses"]),
             tuple((a, b, count) for a, b, count in data["pairs"]),
             (data["depth"][0], data["depth"][1]),
-            tuple(data["idle"]),
-            tuple((qubit, times) for qubit, times in data["measured"]),
+            tuple(data["alive"]),
+            tuple((qubit, bit) for qubit, bit in data["measured"]),
             data["dynamic"],
             Response.from_dict(data["response"]),
         )
@@ -73,39 +73,35 @@ def profile(circuit: QuantumCircuit, analysis: Analysis, values: Mapping[str, fl
     except TooLong:
         return None
     n = analysis.num_qubits
-    read = Counter(step.qubits[0] for step in steps if step.matrix is None and len(step.qubits) == 1)
-    measured = tuple(sorted(read.items())) or tuple((qubit, 1) for qubit in range(n))
+    read = sorted((step.bit, step.qubits[0]) for step in steps if step.bit is not None)
     dynamic = analysis.mid_circuit or analysis.control_flow
-    bits = [qubit for qubit, _ in measured]
-    depth, idle = _layers(steps, n)
+    bits = [qubit for _, qubit in read]
+    blocks = blocks_of(steps)
+    depth, alive = _layers(blocks, n)
     pulses = Counter[int]()
     for step in steps:
         pulses[step.qubits[0]] += step.pulses
-    pairs = Counter((min(step.qubits), max(step.qubits)) for step in steps if len(step.qubits) == 2)
+    pairs = Counter[tuple[int, int]]()
+    for block in blocks:
+        if len(block.qubits) == 2:
+            pairs[(min(block.qubits), max(block.qubits))] += block.cx
     return CircuitProfile(
         n,
         tuple(pulses[qubit] for qubit in range(n)),
         tuple((a, b, count) for (a, b), count in sorted(pairs.items())),
         depth,
-        idle,
-        measured,
+        alive,
+        tuple((qubit, bit) for bit, qubit in read),
         dynamic,
         unknown(len(bits)) if dynamic else respond(steps, bits, n, exact=analysis.clifford),
     )
 
 
-def _layers(steps: Sequence[Step], n: int) -> tuple[tuple[int, int], tuple[int, ...]]:
-    """Return depth and idle layers, from the end backwards."""
+def _layers(blocks: Sequence[Block], n: int) -> tuple[tuple[int, int], tuple[int, ...]]:
+    """Return depth and layers of each qubit, from the end backwards."""
     level = [(0, 0)] * n
-    busy = [0] * n
-    for step in reversed(steps):
-        if len(step.qubits) == 2:
-            a, b = step.qubits
-            cx, pulses = max(level[a], level[b])
-            level[a] = level[b] = (cx + 1, pulses)
-            busy[a] += 1
-            busy[b] += 1
-        else:
-            cx, pulses = level[step.qubits[0]]
-            level[step.qubits[0]] = (cx, pulses + step.pulses)
-    return max(level, default=(0, 0)), tuple(layers - own for (layers, _), own in zip(level, busy, strict=True))
+    for block in reversed(blocks):
+        cx, pulses = max(level[qubit] for qubit in block.qubits)
+        for qubit in block.qubits:
+            level[qubit] = (cx + block.cx, pulses + block.pulses)
+    return max(level, default=(0, 0)), tuple(cx for cx, _ in level)

@@ -1,14 +1,11 @@
 """Forecast of a circuit's Hellinger fidelity on a device, from its profile and the device's calibration.
 
-Expected Pauli errors E are summed over the circuit as it would lie on the device:
+The circuit's gates, those of SWAPs included, are laid on the device, and what happens to it there is summed: see
+``circuits.load.Load``. The circuit's own response F (``circuits.response``) makes a fidelity of it:
 
-    E = a sum over CX, those of SWAPs included, of 5/4 e + b sum over pulses of 3/2 e
-      + c sum over waiting qubits of [(1 - exp(-t/T1)) / 4 + (1 - exp(-t/T2)) / 2]
+    F(a gates + b pulses, c resets, d phases, e flips)
 
-with average gate infidelities e, and the Pauli errors into which twirling turns relaxation for a time t (Ghosh et al.,
-PRA 86, 062318, 2012; 2 p_X + p_Z with p_X = p_Y = (1 - exp(-t/T1)) / 4, p_Z = (1 - exp(-t/T2)) / 2 - p_X). Misreading
-is the mean r of the probabilities that each measured bit is flipped, weighed by how often it is 1. The circuit's own
-response F(E, r) (circuits.response) is the forecast. Few numbers are fitted: see ``Tuning``.
+with numbers near 1 that are fitted, since SWAPs, the transpiler and unequal places are not followed step by step.
 """
 
 from __future__ import annotations
@@ -18,11 +15,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from qonverge.circuits.load import Load, waiting_errors
+from qonverge.circuits.load import Load
 from qonverge.circuits.profile import CircuitProfile
 from qonverge.devices import Calibration
-from qonverge.forecast.device import Device, Devices, Floats
+from qonverge.forecast.device import Device, Devices
 from qonverge.forecast.errors import DoesNotFit
 from qonverge.forecast.placing import SWAP, Pattern, pattern, place
 
@@ -42,9 +40,12 @@ class Tuning:
 
     swapping: float = 0.6
     """SWAPs for each coupling between the qubits of a CX beyond the first: later CX profit from a SWAP too."""
+    stretch: float = 1.0
+    """How much SWAPs lengthen a circuit, by how much they lengthen the list of its gates."""
     gates: float = 1.0
     pulses: float = 1.0
-    idle: float = 1.0
+    resets: float = 1.0
+    phases: float = 1.0
     flips: float = 1.0
     below: float = 0.3
     """The interval's lower end, as the logarithm of a factor on the infidelity."""
@@ -86,46 +87,47 @@ class Forecaster:
                 f"{calibration.name} has {device.size} qubits that work and are coupled; the circuit needs "
                 f"{len(wanted.order)}"
             )
-        return _load(profile, wanted, device, self._tuning.swapping)
+        return _load(profile, wanted, device, self._tuning)
 
 
 def interval(profile: CircuitProfile, load: Load, tuning: Tuning) -> Interval:
     """Return the forecast for a load."""
-    errors = tuning.gates * load.gates + tuning.pulses * load.pulses + tuning.idle * load.idle
-    mid = profile.response.at(errors, tuning.flips * load.flips)
+    mid = profile.response.at(
+        tuning.gates * load.gates + tuning.pulses * load.pulses,
+        tuning.resets * load.resets,
+        tuning.phases * load.phases,
+        tuning.flips * load.flips,
+    )
     low = 1 - (1 - mid) * math.exp(tuning.below)
     high = 1 - (1 - mid) * math.exp(-tuning.above)
     return Interval(max(0.0, low), mid, high)
 
 
-def _load(profile: CircuitProfile, wanted: Pattern, device: Device, swapping: float) -> Load:
-    layout = place(wanted, device, swapping)
+def _load(profile: CircuitProfile, wanted: Pattern, device: Device, tuning: Tuning) -> Load:
+    layout = place(wanted, device, tuning.swapping)
     first, second = np.nonzero(np.triu(wanted.weights))
     count = wanted.weights[first, second]
     a, b = layout[first], layout[second]
-    per_cx = swapping * np.maximum(device.hops[a, b] - 1, 0)
-    swaps = float(per_cx @ count)
-    cx = float(count.sum())
-    gates = float((device.hop_cost[a, b] * (1 + SWAP * per_cx)) @ count)
-    # SWAPs run beside other gates, so they lengthen the circuit as they lengthen the list of its gates.
-    stretch = 1 + SWAP * swaps / cx if cx else 1.0
-    pulses = wanted.pulses + device.extra_pulses * wanted.weights.sum(axis=1) * stretch
+    per_cx = tuning.swapping * np.maximum(device.hops[a, b] - 1, 0)
+    longer = SWAP * float(per_cx @ count) / max(1.0, float(count.sum()))
+    pulses = wanted.pulses + device.extra_pulses * wanted.weights.sum(axis=1) * (1 + longer)
+    stretch = 1 + tuning.stretch * longer
     depth, depth_pulses = profile.depth
-    waiting = wanted.idle * stretch * device.cx_seconds
-    flips = device.read_1_as_0, device.read_0_as_1
+    alive = wanted.alive * stretch * device.cx_seconds + pulses * device.pulse_seconds
     return Load(
-        gates,
+        float((device.hop_cost[a, b] * (1 + SWAP * per_cx)) @ count),
         float(pulses @ device.pulse[layout]),
-        float(waiting_errors(waiting, device.rate_t1[layout], device.rate_t2[layout]).sum()),
-        _flips(profile, wanted, layout, *flips),
+        float(alive @ device.resets[layout]),
+        float(alive @ device.phases[layout]),
+        _flips(profile, wanted, layout, device),
         depth * stretch * device.cx_seconds + depth_pulses * device.pulse_seconds + device.readout_seconds,
     )
 
 
-def _flips(profile: CircuitProfile, wanted: Pattern, layout: Floats, read_1_as_0: Floats, read_0_as_1: Floats) -> float:
+def _flips(profile: CircuitProfile, wanted: Pattern, layout: NDArray[np.int64], device: Device) -> float:
     place_of = dict(zip(wanted.order, layout.tolist(), strict=True))
     total = 0.0
-    for (qubit, times), one in zip(profile.measured, profile.response.ones, strict=True):
+    for (qubit, _), one in zip(profile.measured, profile.response.ones, strict=True):
         at = place_of[qubit]
-        total += times * (one * read_1_as_0[at] + (1 - one) * read_0_as_1[at])
-    return float(total / len(profile.measured)) if profile.measured else 0.0
+        total += one * device.read_1_as_0[at] + (1 - one) * device.read_0_as_1[at]
+    return float(total / len(profile.measured))
