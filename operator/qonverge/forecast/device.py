@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,8 @@ from qonverge.devices import Calibration, Gate
 
 Floats = NDArray[np.float64]
 
+# Pauli errors of a CX for each average infidelity, see circuits.load.pauli_error.
+PAULI_2Q = 5 / 4
 # A larger device is cut to the part around its best coupling: distances between all pairs take the square of it.
 MOST_PLACES = 1024
 # For what nobody measured: orders of magnitude of superconducting devices.
@@ -44,10 +46,13 @@ class Device:
     """Which pairs of places have a gate."""
     hops: Floats
     """Couplings on the shortest way between two places; infinite where there is none."""
+    hop_error: Floats
+    """Mean Pauli errors of a CX on the couplings of the best way between two places, relaxation included."""
     hop_cost: Floats
-    """Mean errors of a CX on the couplings of the best way between two places."""
+    """The same beyond relaxation, and for places that are not coupled about so."""
+    hop_seconds: Floats
+    """Duration of a CX there; of places that are not coupled the median."""
     pulse_seconds: float
-    cx_seconds: float
     readout_seconds: float
     extra_pulses: float
     """Pulses that a CX costs besides the device's own gate on two qubits."""
@@ -72,18 +77,14 @@ def device(calibration: Calibration) -> Device:
     cx = _cx(calibration.gates)
     cx_seconds = _median((gate.seconds for gate in cx.values()), _CX_SECONDS)
     middle = _median((gate.error for gate in cx.values()), 0.0)
-    costs = {
-        pair: pauli_error(
-            middle if gate.error is None else gate.error,
-            cx_seconds if gate.seconds is None else gate.seconds,
-            [decays[qubit] for qubit in pair],
-        )
-        for pair, gate in cx.items()
+    error = {pair: PAULI_2Q * (middle if gate.error is None else gate.error) for pair, gate in cx.items()}
+    seconds = {pair: cx_seconds if gate.seconds is None else gate.seconds for pair, gate in cx.items()}
+    works = _largest(size, errors < 1, error)
+    couplings, hops, hop_error = _distances(works, error)
+    cost = {
+        pair: pauli_error(error[pair] / PAULI_2Q, seconds[pair], [decays[qubit] for qubit in pair]) for pair in error
     }
-    works = _largest(size, errors < 1, costs)
-    place = {int(qubit): index for index, qubit in enumerate(works)}
-    costs = {(place[a], place[b]): cost for (a, b), cost in costs.items() if a in place and b in place}
-    couplings, hops, hop_cost = _distances(len(works), costs)
+    beyond = sum(cost.values()) / max(_LEAST_WEIGHT, sum(error.values()))
     qubits = calibration.qubits
     return Device(
         works,
@@ -94,9 +95,10 @@ def device(calibration: Calibration) -> Device:
         np.array([decays[qubit].phases for qubit in works]),
         couplings,
         hops,
-        hop_cost,
+        hop_error,
+        _on_couplings(cost, works, hop_error * beyond),
+        _on_couplings(seconds, works, np.full_like(hop_error, cx_seconds)),
         pulse_seconds,
-        cx_seconds,
         _median((qubit.readout_seconds for qubit in qubits), _READOUT_SECONDS),
         0.0 if all(gate.name == "cx" for gate in cx.values()) else 1.0,
     )
@@ -169,14 +171,23 @@ def _sparse(size: int, costs: dict[tuple[int, int], float]) -> csr_matrix:
     return csr_matrix((weights, (pairs[:, 0], pairs[:, 1])), shape=(size, size))
 
 
-def _distances(size: int, costs: dict[tuple[int, int], float]) -> tuple[NDArray[np.bool_], Floats, Floats]:
-    matrix = _sparse(size, costs)
+def _distances(works: NDArray[np.int64], error: dict[tuple[int, int], float]) -> tuple[NDArray[np.bool_], Floats, Floats]:
+    """Return couplings, hops and mean errors on the way, between all pairs of places."""
+    size = int(works.max(initial=-1)) + 1
+    matrix = _sparse(size, {pair: weight for pair, weight in error.items() if max(pair) < size})[works][:, works]
     best = dijkstra(matrix, directed=False)
     hops = dijkstra(matrix, directed=False, unweighted=True)
     mean = np.divide(best, hops, out=np.zeros_like(best), where=(hops > 0) & np.isfinite(hops))
-    return hops == 1, hops, mean
+    couplings = _on_couplings(error, works, np.full_like(best, np.nan))
+    return np.isfinite(couplings), hops, np.where(np.isfinite(couplings), couplings, mean)
 
 
-def qubits_of(found: Device, places: Sequence[int]) -> tuple[int, ...]:
-    """Return the device's own numbers of places."""
-    return tuple(int(qubit) for qubit in found.places[list(places)])
+def _on_couplings(values: dict[tuple[int, int], float], works: NDArray[np.int64], elsewhere: Floats) -> Floats:
+    """Return a matrix with these values at the couplings."""
+    place = {int(qubit): index for index, qubit in enumerate(works)}
+    matrix = elsewhere.copy()
+    for (a, b), value in values.items():
+        if a in place and b in place:
+            matrix[place[a], place[b]] = matrix[place[b], place[a]] = value
+    return matrix
+

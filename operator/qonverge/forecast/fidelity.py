@@ -113,14 +113,16 @@ def _load(profile: CircuitProfile, wanted: Pattern, device: Device, tuning: Tuni
     pulses = wanted.pulses + device.extra_pulses * wanted.weights.sum(axis=1) * (1 + longer)
     stretch = 1 + tuning.stretch * longer
     depth, depth_pulses = profile.depth
-    alive = wanted.alive * stretch * device.cx_seconds + pulses * device.pulse_seconds
+    cx = count * (1 + SWAP * per_cx)
+    layer = float(device.hop_seconds[a, b] @ cx) / max(1.0, float(cx.sum()))
+    alive = wanted.alive * stretch * layer + pulses * device.pulse_seconds
     return Load(
-        float((device.hop_cost[a, b] * (1 + SWAP * per_cx)) @ count),
+        float(device.hop_cost[a, b] @ cx),
         float(pulses @ device.pulse[layout]),
         float(alive @ device.resets[layout]),
         float(alive @ device.phases[layout]),
         _flips(profile, wanted, layout, device),
-        depth * stretch * device.cx_seconds + depth_pulses * device.pulse_seconds + device.readout_seconds,
+        depth * stretch * layer + depth_pulses * device.pulse_seconds + device.readout_seconds,
     )
 
 

@@ -76,13 +76,11 @@ def place(wanted: Pattern, device: Device, swapping: float) -> NDArray[np.int64]
         swapping: SWAPs for each coupling between two qubits of a CX beyond the first.
     """
     count = len(wanted.order)
-    pair_cost = device.hop_cost * (1 + SWAP * swapping * np.maximum(device.hops - 1, 0))
-    waiting = device.cx_seconds * (device.resets + device.phases)
+    pair_cost = device.hop_error * (1 + SWAP * swapping * np.maximum(device.hops - 1, 0))
     own = np.stack(
         [
             wanted.pulses[k] * device.pulse
             + wanted.reads[k] * (device.read_1_as_0 + device.read_0_as_1) / 2
-            + wanted.alive[k] * waiting
             for k in range(count)
         ]
     )
@@ -113,15 +111,12 @@ def _grow(
     coupled = device.couplings.astype(float)
     room = free @ coupled
     later = (wanted.weights > 0).astype(float)
-    detour = SWAP * float(np.median(device.hop_cost[device.couplings])) if device.couplings.any() else 0.0
+    detour = SWAP * float(np.median(device.hop_error[device.couplings])) if device.couplings.any() else 0.0
     for k in range(1, count):
         (placed,) = np.nonzero(wanted.weights[k, :k])
         cost = np.tile(own[k], (len(starts), 1))
         for other in placed:
             cost += wanted.weights[k, other] * pair_cost[layouts[:, other]]
-        if not len(placed):
-            # Nothing draws it anywhere; away from the others it takes no room from them.
-            cost += 0.0
         to_come = later[k, k + 1 :].sum()
         if to_come:
             cost += detour * np.maximum(to_come - room, 0)
