@@ -37,6 +37,8 @@ class Fault:
     """``x + 2 z``; of a reset any of 0 to 3, which is the reset's effect on an entangled qubit."""
     chance: float | None = None
     """Of a reset: a number from 0 to 1 that decides what the qubit was before."""
+    turned: bool = False
+    """Whether a reset comes between two Hadamards."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +84,13 @@ def draw(gates: Sequence[Step], num_qubits: int, columns: int, random: np.random
 def _faults(
     kind: Kind, qubits: tuple[int, ...], qubit: int, column: int, random: np.random.Generator
 ) -> list[Fault]:
+    # A device's gate on two qubits is no CX, or one the other way round, so it has Hadamards beside it in which half of
+    # what happens in time takes place.
+    turned = bool(random.integers(2))
     if kind == "Phase":
-        return [Fault(column, qubit, 2)]
+        return [Fault(column, qubit, 1 if turned else 2)]
     if kind == "Reset":
-        return [Fault(column, qubit, int(random.integers(4)), float(random.random()))]
+        return [Fault(column, qubit, int(random.integers(4)), float(random.random()), turned)]
     paulis = int(random.integers(1, 4 ** len(qubits)))
     return [Fault(column, place, paulis >> 2 * index & 3) for index, place in enumerate(qubits)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,6 +13,8 @@ from qonverge.circuits.steps import Matrix, Step
 
 Floats = NDArray[np.float64]
 State = NDArray[np.complex64]
+
+_HALF = np.float32(math.sqrt(0.5))
 
 
 def distributions(gates: Sequence[Step], faults: Faults, bits: Sequence[int], num_qubits: int) -> Floats:
@@ -71,16 +74,26 @@ def _apply_cx(state: State, control: int, target: int, n: int) -> None:
 def _after(fault: Fault, column: State, n: int) -> State:
     view = column.reshape(1 << (n - 1 - fault.qubit), 2, 1 << fault.qubit)
     if fault.chance is not None:
+        if fault.turned:
+            _turn(view)
         weights = (np.abs(view) ** 2).sum(axis=(0, 2))
         was = int(fault.chance * weights.sum() >= weights[0])
         view[:, 0] = view[:, was] / np.sqrt(weights[was])
         view[:, 1] = 0
+        if fault.turned:
+            _turn(view)
         return column
     if fault.pauli & 2:
         view[:, 1] *= -1
     if fault.pauli & 1:
         view[...] = view[:, ::-1].copy()
     return column
+
+
+def _turn(view: State) -> None:
+    """Apply a Hadamard to the middle axis."""
+    zero, one = view[:, 0].copy(), view[:, 1].copy()
+    view[:, 0], view[:, 1] = (zero + one) * _HALF, (zero - one) * _HALF
 
 
 def _marginal(chances: Floats, bits: Sequence[int], n: int) -> Floats:
