@@ -105,5 +105,3 @@ def _misread(chances: Floats, bit: int, qubit: Qubit) -> Floats:
     view = chances.reshape(-1, 2, 1 << bit)
     zero, one = view[:, 0], view[:, 1]
     return np.stack([(1 - up) * zero + down * one, up * zero + (1 - down) * one], axis=1).reshape(-1)
-
-

@@ -81,9 +81,7 @@ def draw(gates: Sequence[Step], num_qubits: int, columns: int, random: np.random
     return Faults(np.array(kinds), np.array(counts), tuple(map(tuple, after)))
 
 
-def _faults(
-    kind: Kind, qubits: tuple[int, ...], qubit: int, column: int, random: np.random.Generator
-) -> list[Fault]:
+def _faults(kind: Kind, qubits: tuple[int, ...], qubit: int, column: int, random: np.random.Generator) -> list[Fault]:
     # A device's gate on two qubits is no CX, or one the other way round, so it has Hadamards beside it in which half of
     # what happens in time takes place.
     turned = bool(random.integers(2))

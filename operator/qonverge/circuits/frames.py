@@ -29,7 +29,12 @@ class Frames:
 
 
 def follow(
-    gates: Sequence[Step], faults: Faults, bits: Sequence[int], n: int, flips: Sequence[int], random: np.random.Generator
+    gates: Sequence[Step],
+    faults: Faults,
+    bits: Sequence[int],
+    n: int,
+    flips: Sequence[int],
+    random: np.random.Generator,
 ) -> Frames:
     """Return what is not seen of errors in the Clifford circuit nearest to this one, and of so many flipped bits.
 

@@ -96,4 +96,3 @@ def _misread(device: Calibration, qubit: int, one: float) -> float:
     read_1_as_0 = middle if figures.read_1_as_0 is None else figures.read_1_as_0
     read_0_as_1 = middle if figures.read_0_as_1 is None else figures.read_0_as_1
     return one * read_1_as_0 + (1 - one) * read_0_as_1
-

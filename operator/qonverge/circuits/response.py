@@ -28,11 +28,6 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from qonverge.circuits.faults import COUNTS, KINDS, draw
-from qonverge.circuits.frames import follow
-from qonverge.circuits.statevector import distributions, flipped
-from qonverge.circuits.steps import Step
-
 Floats = NDArray[np.float64]
 Basis = Literal["Simulated", "Stabilizer", "NearStabilizer", "Unknown"]
 
@@ -41,12 +36,6 @@ ERRORS = (0.0, 0.05, 0.15, 0.3, 0.6, 1.0, 1.7, 3.0, 6.0, 12.0)
 FLIPS = (0.0, 0.01, 0.03, 0.08, 0.2, 0.5)
 """r, probability that a bit is misread, at which F is tabled."""
 
-_MOST_COLUMNS = 192
-_LEAST_COLUMNS = 24
-# Amplitudes times steps times trajectories: some tens of milliseconds.
-_WORK = 6_000_000
-_FRAMES = 512
-_WIDEST = 1024
 _FLOOR = 1e-9
 
 
@@ -68,8 +57,8 @@ class Response:
 
     def at(self, gates: float, resets: float, phases: float, flips: float) -> float:
         """Return F for so many expected errors of each kind and such a mean probability of a flip."""
-        row, down = _between(ERRORS, gates)
-        column, right = _between(FLIPS, flips)
+        row, down = between(ERRORS, gates)
+        column, right = between(FLIPS, flips)
         square = _depth(np.array([line[column : column + 2] for line in self.gates[row : row + 2]]))
         of_gates = float(np.array([1 - down, down]) @ square @ np.array([1 - right, right]))
         slope = self._slope
@@ -93,37 +82,6 @@ class Response:
         return cls(basis=data["basis"], gates=tuple(tuple(row) for row in data["gates"]), **rest)
 
 
-def respond(steps: Sequence[Step], measured: Sequence[int], num_qubits: int, *, exact: bool = True) -> Response:
-    """Return the response of a circuit without control flow, measurements inside and resets.
-
-    Args:
-        steps: measurements are passed over.
-        measured: qubits that are measured at the end, in order.
-        num_qubits: of the circuit.
-        exact: whether the nearest Clifford circuit is the circuit itself.
-    """
-    gates = [step for step in steps if step.bit is None]
-    used = sorted({qubit for step in gates for qubit in step.qubits} | set(measured))
-    # Bits that a qubit shares would not be independent.
-    if len(set(measured)) < max(1, len(measured)) or len(used) > _WIDEST:
-        return unknown(len(measured))
-    place = {qubit: index for index, qubit in enumerate(used)}
-    gates = [Step(tuple(place[qubit] for qubit in step.qubits), step.matrix) for step in gates]
-    bits = [place[qubit] for qubit in measured]
-    work = (1 << min(len(used), 60)) * max(1, len(gates))
-    if work * _LEAST_COLUMNS <= _WORK:
-        return _simulated(gates, bits, len(used), max(_LEAST_COLUMNS, min(_MOST_COLUMNS, _WORK // work)))
-    return _framed(gates, bits, len(used), "Stabilizer" if exact else "NearStabilizer")
-
-
-def unknown(bits: int) -> Response:
-    """Return the response of a circuit of which nothing is known: whatever errs is seen."""
-    kept = tuple(math.exp(-errors) for errors in ERRORS)
-    return Response(
-        "Unknown", tuple(tuple(f * (1 - flip) ** bits for flip in FLIPS) for f in kept), kept, kept, (0.5,) * bits
-    )
-
-
 def _depth(fidelity: Floats) -> Floats:
     """Return D = -log F."""
     depth: Floats = -np.log(np.clip(fidelity, _FLOOR, 1.0))
@@ -131,75 +89,12 @@ def _depth(fidelity: Floats) -> Floats:
 
 
 def _along(values: Sequence[float], errors: float) -> float:
-    row, down = _between(ERRORS, errors)
+    row, down = between(ERRORS, errors)
     low, high = _depth(np.array(values[row : row + 2])).tolist()
     return float((1 - down) * low + down * high)
 
 
-def _between(grid: Sequence[float], value: float) -> tuple[int, float]:
+def between(grid: Sequence[float], value: float) -> tuple[int, float]:
     """Return the place of the lower neighbour, and how far the value lies towards the next one; the ends hold."""
     index = min(max(int(np.searchsorted(grid, value, side="right")) - 1, 0), len(grid) - 2)
     return index, min(1.0, max(0.0, (value - grid[index]) / (grid[index + 1] - grid[index])))
-
-
-def _weights(errors: float) -> Floats:
-    """Return the weight of no error and of each of ``COUNTS``: Poisson's, those between shared by their neighbours."""
-    counts = (0, *COUNTS)
-    weights = np.zeros(len(counts))
-    probability, left = math.exp(-errors), 1.0
-    for k in range(COUNTS[-1]):
-        index, along = _between(counts, k)
-        weights[index] += probability * (1 - along)
-        weights[index + 1] += probability * along
-        left -= probability
-        probability *= errors / (k + 1)
-    weights[-1] += max(0.0, left)
-    return weights
-
-
-def _simulated(gates: Sequence[Step], bits: Sequence[int], n: int, columns: int) -> Response:
-    faults = draw(gates, n, columns, np.random.default_rng(0))
-    chances = distributions(gates, faults, bits, n)
-    ideal = chances[:, -1]
-    root = np.sqrt(ideal)
-    weights = np.array([_weights(errors) for errors in ERRORS])
-    noisy = {
-        kind: weights
-        @ np.stack([ideal, *(chances[:, :-1][:, faults.of(kind, count)].mean(axis=1) for count in COUNTS)])
-        for kind in KINDS
-    }
-
-    def fidelity(outcomes: Floats, flip: float = 0.0) -> float:
-        return float(np.sum(root * np.sqrt(flipped(outcomes, flip, len(bits)))) ** 2)
-
-    cube = ideal.reshape((2,) * len(bits))
-    return Response(
-        "Simulated",
-        tuple(tuple(fidelity(outcomes, flip) for flip in FLIPS) for outcomes in noisy["Gate"]),
-        tuple(map(fidelity, noisy["Reset"])),
-        tuple(map(fidelity, noisy["Phase"])),
-        # The first axis is the highest bit.
-        tuple(float(np.take(cube, 1, axis=len(bits) - 1 - index).sum()) for index in range(len(bits))),
-    )
-
-
-def _framed(gates: Sequence[Step], bits: Sequence[int], n: int, basis: Basis) -> Response:
-    random = np.random.default_rng(0)
-    faults = draw(gates, n, _FRAMES, random)
-    found = follow(gates, faults, bits, n, COUNTS, random)
-    weights = np.array([_weights(errors) for errors in ERRORS])
-    kept = {
-        kind: weights @ np.array([1.0, *(found.unseen[faults.of(kind, count)].mean() for count in COUNTS)])
-        for kind in KINDS
-    }
-    # A Poisson process of this rate leaves the bits alone as often as flips do.
-    read = [float(_weights(-math.log1p(-flip) * len(bits)) @ np.array([1.0, *found.unread])) for flip in FLIPS]
-    # Where both have left the support, chance leads back.
-    chance = 0.5 ** (len(bits) - found.rank)
-    return Response(
-        basis,
-        tuple(tuple(float(f * r + (1 - f) * (1 - r) * chance) for r in read) for f in kept["Gate"]),
-        tuple(map(float, kept["Reset"])),
-        tuple(map(float, kept["Phase"])),
-        (0.5,) * len(bits),
-    )

@@ -39,7 +39,8 @@ class Step:
     @property
     def pulses(self) -> int:
         """How many pulses of pi/2 or pi a device needs besides changes of frame, which are free (McKay et al., PRA 96,
-        022330, 2017): 0 if diagonal, 1 if a rotation by pi/2 or pi between them, else 2."""
+        022330, 2017): 0 if diagonal, 1 if a rotation by pi/2 or pi between them, else 2.
+        """
         if self.matrix is None:
             return 0
         stay = abs(self.matrix[0, 0])
@@ -48,7 +49,7 @@ class Step:
         return 1 if stay < _NEAR or abs(stay - math.sqrt(0.5)) < _NEAR else 2
 
 
-class TooLong(Exception):  # noqa: N818
+class TooLong(Exception):
     """The circuit has more steps than were allowed."""
 
 

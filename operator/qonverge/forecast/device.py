@@ -171,7 +171,9 @@ def _sparse(size: int, costs: dict[tuple[int, int], float]) -> csr_matrix:
     return csr_matrix((weights, (pairs[:, 0], pairs[:, 1])), shape=(size, size))
 
 
-def _distances(works: NDArray[np.int64], error: dict[tuple[int, int], float]) -> tuple[NDArray[np.bool_], Floats, Floats]:
+def _distances(
+    works: NDArray[np.int64], error: dict[tuple[int, int], float]
+) -> tuple[NDArray[np.bool_], Floats, Floats]:
     """Return couplings, hops and mean errors on the way, between all pairs of places."""
     size = int(works.max(initial=-1)) + 1
     matrix = _sparse(size, {pair: weight for pair, weight in error.items() if max(pair) < size})[works][:, works]
@@ -190,4 +192,3 @@ def _on_couplings(values: dict[tuple[int, int], float], works: NDArray[np.int64]
         if a in place and b in place:
             matrix[place[a], place[b]] = matrix[place[b], place[a]] = value
     return matrix
-

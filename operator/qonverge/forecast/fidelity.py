@@ -53,6 +53,7 @@ class Tuning:
 
 
 FAST = Tuning()
+EXACT = Tuning()
 
 
 class Forecaster:

@@ -79,8 +79,7 @@ def place(wanted: Pattern, device: Device, swapping: float) -> NDArray[np.int64]
     pair_cost = device.hop_error * (1 + SWAP * swapping * np.maximum(device.hops - 1, 0))
     own = np.stack(
         [
-            wanted.pulses[k] * device.pulse
-            + wanted.reads[k] * (device.read_1_as_0 + device.read_0_as_1) / 2
+            wanted.pulses[k] * device.pulse + wanted.reads[k] * (device.read_1_as_0 + device.read_0_as_1) / 2
             for k in range(count)
         ]
     )
