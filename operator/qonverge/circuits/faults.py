@@ -54,7 +54,8 @@ class Faults:
 
     def of(self, kind: Kind, count: int) -> NDArray[np.bool_]:
         """Return which trajectories have so many errors of a kind."""
-        return (self.kinds == KINDS.index(kind)) & (self.counts == count)
+        found: NDArray[np.bool_] = (self.kinds == KINDS.index(kind)) & (self.counts == count)
+        return found
 
 
 def draw(gates: Sequence[Step], num_qubits: int, columns: int, random: np.random.Generator) -> Faults:

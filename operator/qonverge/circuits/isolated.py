@@ -93,16 +93,13 @@ class Checker:
     async def load(self, circuit: CheckedCircuit, parameters: Mapping[str, float], device: Calibration) -> Load:
         """Return what a circuit suffers on a device, transpiled for it as for a noisy simulation of it.
 
-        It takes as long as transpiling does, and programs wait meanwhile: have another checker for it where that counts.
+        It takes as long as transpiling does, and programs wait meanwhile: where that counts, have a checker for each.
 
         Raises:
             Unmapped: the circuit cannot be brought onto the device, or not within the limits of time and memory.
             CheckerLost: the child does not start.
         """
-        known = circuit.profile
-        ones = (
-            [] if known is None else [(bit, p) for (_, bit), p in zip(known.measured, known.response.ones, strict=True)]
-        )
+        ones = circuit.profile.ones if circuit.profile else []
         request = {"qpy": circuit.qpy, "parameters": dict(parameters), "device": device.to_dict(), "ones": ones}
         async with self._turn:
             reply = await self._reply(request, "bringing the program onto the device")

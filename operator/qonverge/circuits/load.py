@@ -58,9 +58,10 @@ class Decay:
 def pauli_error(error: float, seconds: float, decays: Iterable[Decay]) -> float:
     """Return the probability of a Pauli error of a gate beyond what its qubits suffer by lasting so long.
 
-    An average infidelity e on d levels is a process infidelity of e (d + 1) / d (Nielsen, Phys. Lett. A 303, 249, 2002).
+    An average infidelity e on d levels is a process infidelity of e (d + 1) / d (Nielsen, Phys. Lett. A 303, 249,
+    2002).
     """
     over = list(decays)
-    size = 2 ** len(over)
-    kept = math.prod(1 - decay.infidelity(seconds) for decay in over)
+    size = 1 << len(over)
+    kept: float = math.prod(1 - decay.infidelity(seconds) for decay in over)
     return max(0.0, error * (size + 1) / size - (1 - kept))

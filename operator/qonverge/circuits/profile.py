@@ -41,6 +41,11 @@ class CircuitProfile:
         """CX in all."""
         return sum(count for _, _, count in self.pairs)
 
+    @property
+    def ones(self) -> list[tuple[int, float]]:
+        """Classical bits, and the probability of each to be 1."""
+        return [(bit, one) for (_, bit), one in zip(self.measured, self.response.ones, strict=True)]
+
     def to_dict(self) -> dict[str, Any]:
         """Return a form that JSON and msgpack carry."""
         return asdict(self)

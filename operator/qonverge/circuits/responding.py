@@ -18,13 +18,15 @@ Floats = NDArray[np.float64]
 
 _MOST_COLUMNS = 192
 _LEAST_COLUMNS = 24
-# Amplitudes times steps times trajectories: some tens of milliseconds.
-_WORK = 6_000_000
+WORK = 6_000_000
+"""Amplitudes times steps times trajectories that are worth it: some tens of milliseconds."""
 _FRAMES = 512
 _WIDEST = 1024
 
 
-def respond(steps: Sequence[Step], measured: Sequence[int], num_qubits: int, *, exact: bool = True) -> Response:
+def respond(
+    steps: Sequence[Step], measured: Sequence[int], num_qubits: int, *, exact: bool = True, most_work: int = WORK
+) -> Response:
     """Return the response of a circuit without control flow, measurements inside and resets.
 
     Args:
@@ -32,6 +34,7 @@ def respond(steps: Sequence[Step], measured: Sequence[int], num_qubits: int, *, 
         measured: qubits that are measured at the end, in order.
         num_qubits: of the circuit.
         exact: whether the nearest Clifford circuit is the circuit itself.
+        most_work: amplitudes times steps times trajectories of a simulation; what takes more is followed by frames.
     """
     gates = [step for step in steps if step.bit is None]
     used = sorted({qubit for step in gates for qubit in step.qubits} | set(measured))
@@ -42,8 +45,8 @@ def respond(steps: Sequence[Step], measured: Sequence[int], num_qubits: int, *, 
     gates = [Step(tuple(place[qubit] for qubit in step.qubits), step.matrix) for step in gates]
     bits = [place[qubit] for qubit in measured]
     work = (1 << min(len(used), 60)) * max(1, len(gates))
-    if work * _LEAST_COLUMNS <= _WORK:
-        return _simulated(gates, bits, len(used), max(_LEAST_COLUMNS, min(_MOST_COLUMNS, _WORK // work)))
+    if work * _LEAST_COLUMNS <= most_work:
+        return _simulated(gates, bits, len(used), max(_LEAST_COLUMNS, min(_MOST_COLUMNS, most_work // work)))
     return _framed(gates, bits, len(used), "Stabilizer" if exact else "NearStabilizer")
 
 

@@ -29,13 +29,14 @@ def distributions(gates: Sequence[Step], faults: Faults, bits: Sequence[int], nu
     state[0] = 1
     for step, errors in zip(gates, faults.after, strict=True):
         if step.matrix is None:
-            _apply_cx(state, *step.qubits, num_qubits)
+            _apply_cx(state, step.qubits[0], step.qubits[1], num_qubits)
         else:
             _apply(state, step.matrix, step.qubits[0], num_qubits)
         for fault in errors:
             state[:, fault.column] = _after(fault, state[:, fault.column].copy(), num_qubits)
     chances = _marginal(np.abs(state).astype(np.float64) ** 2, bits, num_qubits)
-    return chances / chances.sum(axis=0)
+    chances /= chances.sum(axis=0)
+    return chances
 
 
 def flipped(chances: Floats, flip: float, bits: int) -> Floats:
@@ -103,4 +104,5 @@ def _marginal(chances: Floats, bits: Sequence[int], n: int) -> Floats:
     rest = tuple(n - 1 - qubit for qubit in range(n) if qubit not in bits)
     kept = [qubit for qubit in range(n - 1, -1, -1) if qubit in bits]
     cube = cube.sum(axis=rest).transpose([*(kept.index(qubit) for qubit in reversed(bits)), len(kept)])
-    return cube.reshape(1 << len(bits), columns)
+    flat: Floats = cube.reshape(1 << len(bits), columns)
+    return flat

@@ -20,9 +20,9 @@ Matrix = NDArray[np.complex128]
 
 _IGNORED = frozenset(("barrier", "delay", "id", "reset", "break_loop", "continue_loop", "store"))
 _NEAR = 1e-9
-_SX = np.array([[1 + 1j, 1 - 1j], [1 - 1j, 1 + 1j]]) / 2
-_S = np.diag([1, 1j])
-_X = np.array([[0, 1], [1, 0]], dtype=complex)
+_SX: Matrix = np.array([[1 + 1j, 1 - 1j], [1 - 1j, 1 + 1j]]) / 2
+_S = np.diag([1 + 0j, 1j])
+_X: Matrix = np.array([[0, 1], [1, 0]], dtype=complex)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +38,10 @@ class Step:
 
     @property
     def pulses(self) -> int:
-        """How many pulses of pi/2 or pi a device needs besides changes of frame, which are free (McKay et al., PRA 96,
-        022330, 2017): 0 if diagonal, 1 if a rotation by pi/2 or pi between them, else 2.
+        """How many pulses of pi/2 or pi a device needs for it.
+
+        Changes of frame are free (McKay et al., PRA 96, 022330, 2017): none for a diagonal matrix, one for a rotation
+        by pi/2 or pi between two of them, else two.
         """
         if self.matrix is None:
             return 0

@@ -1,4 +1,4 @@
-"""Forecasts from the circuit as it really lies on the device: for the few best backends, since transpiling takes time."""
+"""Forecasts from the circuit as it is transpiled for a device: for the few best backends, since that takes time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from qonverge.circuits.errors import Unmapped
 from qonverge.circuits.isolated import Checker
 from qonverge.devices import Calibration
 from qonverge.forecast.errors import DoesNotFit
-from qonverge.forecast.fidelity import EXACT, Interval, Tuning, interval
+from qonverge.forecast.fidelity import EXACT, Interval, interval
 
 Key = tuple[str, str, str]
 
@@ -19,11 +19,10 @@ Key = tuple[str, str, str]
 class ExactForecasts:
     """Asks a checker's child to map circuits, and remembers what came of it by circuit, values and calibration."""
 
-    def __init__(self, checker: Checker, *, most: int = 4096, tuning: Tuning = EXACT) -> None:
+    def __init__(self, checker: Checker, *, most: int = 4096) -> None:
         """Take the checker that maps, and how many forecasts to keep, those used last."""
         self._checker = checker
         self._most = most
-        self._tuning = tuning
         self._known: OrderedDict[Key, Interval | str] = OrderedDict()
 
     async def of(self, circuit: CheckedCircuit, parameters: Mapping[str, float], device: Calibration) -> Interval:
@@ -61,7 +60,7 @@ class ExactForecasts:
             load = await self._checker.load(circuit, parameters, device)
         except Unmapped as problem:
             return str(problem)
-        return interval(circuit.profile, load, self._tuning)
+        return interval(circuit.profile, load, EXACT)
 
 
 def _key(circuit: CheckedCircuit, parameters: Mapping[str, float], device: Calibration) -> Key:

@@ -1,17 +1,14 @@
 """Forecast of a circuit's Hellinger fidelity on a device, from its profile and the device's calibration.
 
-The circuit's gates, those of SWAPs included, are laid on the device, and what happens to it there is summed: see
-``circuits.load.Load``. The circuit's own response F (``circuits.response``) makes a fidelity of it:
-
-    F(a gates + b pulses, c resets, d phases, e flips)
-
-with numbers near 1 that are fitted, since SWAPs, the transpiler and unequal places are not followed step by step.
+The circuit's gates, those of SWAPs included, are laid on the device, and what happens to it there is summed (see
+``circuits.load``). The circuit's own response to that much is the forecast (see ``circuits.response``). One number is
+fitted, and the widths of intervals, all on one half of the circuits and devices of ``bench.fidelity``.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +16,7 @@ from numpy.typing import NDArray
 
 from qonverge.circuits.load import Load
 from qonverge.circuits.profile import CircuitProfile
+from qonverge.circuits.response import Basis
 from qonverge.devices import Calibration
 from qonverge.forecast.device import Device, Devices
 from qonverge.forecast.errors import DoesNotFit
@@ -35,33 +33,45 @@ class Interval:
 
 
 @dataclass(frozen=True, slots=True)
-class Tuning:
-    """What is fitted, on the tuning half of ``bench.fidelity``."""
+class Spread:
+    """How far outcomes lie from forecasts: logarithms of factors on the infidelity, between which 80 % are found."""
 
-    swapping: float = 0.6
-    """SWAPs for each coupling between the qubits of a CX beyond the first: later CX profit from a SWAP too."""
-    stretch: float = 1.0
-    """How much SWAPs lengthen a circuit, by how much they lengthen the list of its gates."""
-    gates: float = 1.0
-    pulses: float = 1.0
-    resets: float = 1.0
-    phases: float = 1.0
-    flips: float = 1.0
-    below: float = 0.3
-    """The interval's lower end, as the logarithm of a factor on the infidelity."""
-    above: float = 0.3
+    less: float
+    more: float
+
+    def around(self, mid: float) -> Interval:
+        """Return the interval around a forecast."""
+        low, high = (1 + _LEAST - (1 - mid + _LEAST) * math.exp(end) for end in (self.more, self.less))
+        return Interval(max(0.0, min(mid, low)), mid, min(1.0, max(mid, high)))
+
+    @staticmethod
+    def score(mid: float, outcome: float) -> float:
+        """Return the logarithm of the factor between an outcome and its forecast."""
+        return math.log((1 - outcome + _LEAST) / (1 - mid + _LEAST))
 
 
-FAST = Tuning()
-EXACT = Tuning()
+# An infidelity that means nothing: factors on less are not to count.
+_LEAST = 0.003
+SWAPPING = 0.3
+"""SWAPs for each coupling between the qubits of a CX beyond the first: later CX profit from a SWAP too. Fitted."""
+FAST: Mapping[Basis, Spread] = {
+    "Simulated": Spread(-0.5, 0.4),
+    "Stabilizer": Spread(-0.5, 0.4),
+    "NearStabilizer": Spread(-1.0, 1.0),
+}
+"""Of forecasts from a quick layout, by what the circuit's response is made of. Fitted."""
+EXACT: Mapping[Basis, Spread] = {
+    "Simulated": Spread(-0.4, 0.3),
+    "Stabilizer": Spread(-0.4, 0.3),
+    "NearStabilizer": Spread(-1.0, 1.0),
+}
+"""Of forecasts from the transpiled circuit. Fitted."""
 
 
 class Forecaster:
     """Forecasts fidelities; keeps what it made of calibrations."""
 
-    def __init__(self, tuning: Tuning = FAST) -> None:
-        """Take what was fitted."""
-        self._tuning = tuning
+    def __init__(self) -> None:
         self._devices = Devices()
 
     def estimate(self, profile: CircuitProfile, calibrations: Sequence[Calibration]) -> list[Interval | DoesNotFit]:
@@ -70,7 +80,7 @@ class Forecaster:
         found: list[Interval | DoesNotFit] = []
         for calibration in calibrations:
             try:
-                found.append(interval(profile, self.load(profile, calibration, wanted), self._tuning))
+                found.append(interval(profile, self.load(profile, calibration, wanted), FAST))
             except DoesNotFit as problem:
                 found.append(problem)
         return found
@@ -88,31 +98,27 @@ class Forecaster:
                 f"{calibration.name} has {device.size} qubits that work and are coupled; the circuit needs "
                 f"{len(wanted.order)}"
             )
-        return _load(profile, wanted, device, self._tuning)
+        return _load(profile, wanted, device)
 
 
-def interval(profile: CircuitProfile, load: Load, tuning: Tuning) -> Interval:
-    """Return the forecast for a load."""
-    mid = profile.response.at(
-        tuning.gates * load.gates + tuning.pulses * load.pulses,
-        tuning.resets * load.resets,
-        tuning.phases * load.phases,
-        tuning.flips * load.flips,
-    )
-    low = 1 - (1 - mid) * math.exp(tuning.below)
-    high = 1 - (1 - mid) * math.exp(-tuning.above)
-    return Interval(max(0.0, low), mid, high)
+def interval(profile: CircuitProfile, load: Load, spreads: Mapping[Basis, Spread]) -> Interval:
+    """Return the forecast for a load; where the response is not known, anything better is possible."""
+    response = profile.response
+    mid = response.at(load.gates + load.pulses, load.resets, load.phases, load.flips)
+    spread = spreads.get(response.basis)
+    return Interval(0.0, mid, 1.0) if spread is None else spread.around(mid)
 
 
-def _load(profile: CircuitProfile, wanted: Pattern, device: Device, tuning: Tuning) -> Load:
-    layout = place(wanted, device, tuning.swapping)
+def _load(profile: CircuitProfile, wanted: Pattern, device: Device) -> Load:
+    layout = place(wanted, device, SWAPPING)
     first, second = np.nonzero(np.triu(wanted.weights))
     count = wanted.weights[first, second]
     a, b = layout[first], layout[second]
-    per_cx = tuning.swapping * np.maximum(device.hops[a, b] - 1, 0)
+    per_cx = SWAPPING * np.maximum(device.hops[a, b] - 1, 0)
     longer = SWAP * float(per_cx @ count) / max(1.0, float(count.sum()))
     pulses = wanted.pulses + device.extra_pulses * wanted.weights.sum(axis=1) * (1 + longer)
-    stretch = 1 + tuning.stretch * longer
+    # SWAPs lengthen a circuit as they lengthen the list of its gates.
+    stretch = 1 + longer
     depth, depth_pulses = profile.depth
     cx = count * (1 + SWAP * per_cx)
     layer = float(device.hop_seconds[a, b] @ cx) / max(1.0, float(cx.sum()))

@@ -129,7 +129,7 @@ def _grow(
 
 def _cost(layouts: NDArray[np.int64], wanted: Pattern, pair_cost: Floats, own: Floats) -> Floats:
     count = layouts.shape[1]
-    total = own[np.arange(count), layouts].sum(axis=1)
+    total: Floats = own[np.arange(count), layouts].sum(axis=1)
     first, second = np.nonzero(np.triu(wanted.weights))
     total += pair_cost[layouts[:, first], layouts[:, second]] @ wanted.weights[first, second]
     return total
