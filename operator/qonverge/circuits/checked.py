@@ -25,7 +25,7 @@ class CheckedCircuit:
     observables: tuple[Observable, ...]
     """The observables in canonical form."""
     profile: CircuitProfile | None = None
-    """What forecasts need to know; None where it takes too long to find out."""
+    """What forecasts are made of; None for a circuit that is too long for any device."""
 
 
 def check(text: str, parameters: Mapping[str, float], observables: Sequence[object]) -> CheckedCircuit:
@@ -39,6 +39,7 @@ def check(text: str, parameters: Mapping[str, float], observables: Sequence[obje
     from qonverge.circuits.analysis import analyse
     from qonverge.circuits.canonical import serialise
     from qonverge.circuits.parse import parse_openqasm
+    from qonverge.circuits.profiling import profile
 
     circuit = parse_openqasm(text)
     if circuit.num_qubits == 0:
@@ -54,7 +55,8 @@ def check(text: str, parameters: Mapping[str, float], observables: Sequence[obje
             expected='a measurement such as "c = measure q;", or observables for expectation values',
         )
     data = serialise(circuit)
-    return CheckedCircuit(hashlib.sha256(data).hexdigest(), data, analysis, canonical)
+    known = profile(circuit, analysis, parameters)
+    return CheckedCircuit(hashlib.sha256(data).hexdigest(), data, analysis, canonical, known)
 
 
 def _check_parameters(free: set[str], given: Mapping[str, float]) -> None:
