@@ -12,10 +12,12 @@ from typing import Any
 
 from qonverge.api import HybridJob, QuantumBackend
 from qonverge.api.placement import seconds_of
+from qonverge.circuits.isolated import Checker
 from qonverge.controller.kube import Kube
 from qonverge.controller.snapshot import USUAL, Given, label_key
 from qonverge.controller.state import Flight, Sent, State
 from qonverge.devices import Calibration, InvalidCalibration
+from qonverge.forecast.exact import ExactForecasts
 from qonverge.forecast.intervals import Interval
 from qonverge.forecast.outlook import Asked, Offer, Outcome, Outlook, Promise
 from qonverge.forecast.queue import Queue, Running
@@ -34,6 +36,8 @@ _FRESH_SECONDS = 5.0
 # longer than placing a job.
 _WAIT_SECONDS = 0.5
 _HALF_LIFE = 86_400.0
+# Devices to which a circuit is mapped for real.
+_MAPPED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +52,11 @@ class _Row:
 class Forecasts:
     """The models, and what namespaces used of late."""
 
-    def __init__(self, state: State, clock: Callable[[], float]) -> None:
-        """``clock`` gives Unix seconds."""
+    def __init__(self, state: State, mapper: Checker, clock: Callable[[], float]) -> None:
+        """``mapper`` maps circuits to devices, and nothing else waits for it; ``clock`` gives Unix seconds."""
         self._state = state
         self._clock = clock
-        self._outlook = Outlook()
+        self._outlook = Outlook(ExactForecasts(mapper))
         self._rows: dict[str, _Row] = {}
         self._calibrations: dict[str, tuple[BackendInfo, Calibration | None]] = {}
         self._shares = Shares(half_life=_HALF_LIFE)
@@ -117,14 +121,15 @@ class Forecasts:
         """Return what the job asks for, None for programs."""
         return None if flight.checked is None else circuits.asked(job, flight.checked)
 
-    def unmapped(self, job: HybridJob, flight: Flight, offers: Sequence[Offer], most: int) -> list[Calibration]:
-        """Return the devices to which the circuit should be mapped for real before it is placed."""
-        asked = self.asked(job, flight)
-        return [] if asked is None else self._outlook.best_unmapped(asked, offers, most)
+    async def prepare(self, job: HybridJob, flight: Flight, backends: Sequence[Backend]) -> None:
+        """Find out more of the few backends that look best, before the job is placed.
 
-    def learn_fidelity(self, digest: str, calibration: Calibration, exact: Interval) -> None:
-        """Take the forecast of a mapped circuit."""
-        self._outlook.learn_fidelity(digest, calibration, exact)
+        Raises:
+            CheckerLost: the process that maps circuits does not start.
+        """
+        asked = self.asked(job, flight)
+        if asked is not None:
+            await self._outlook.map_to_best(asked, self.offers(backends), _MAPPED)
 
     def wait(self, key: str, workers: int, tasks: Sequence[Given], now: float) -> Promise:
         """Return how long a task waits that is sent now.

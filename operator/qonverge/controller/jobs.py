@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -46,6 +47,8 @@ logger = logging.getLogger(__name__)
 _MAX_STATUS = 600_000
 _LOG_LINES = 20
 _LOG_BYTES = 4000
+# Longer than this no job waits for better forecasts.
+_PREPARE_SECONDS = 3.0
 _PROGRAM_TOKEN_SECONDS = 7 * 86400.0
 
 
@@ -201,6 +204,9 @@ class Jobs:
                 flight.checked = await self._checker.check(
                     text or "", program.circuit.parameters, program.circuit.observables
                 )
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_PREPARE_SECONDS):
+                        await self._forecasts.prepare(job, flight, self._rounds.backends(self._clock()))
             flight.source = text
         except InvalidProgram as error:
             flight.problem = ("InvalidProgram", str(error))

@@ -80,10 +80,10 @@ class Operator:
         kube = self._kube = await Kube.connect()
         private = await self._signing_key(kube)
         signer, public = Signer(private), public_key(private)
-        data, checker = DataPlane(signer), Checker()
+        data, checker, mapper = DataPlane(signer), Checker(), Checker()
         events = Events(kube, time.time)
         ledger = Ledger()
-        self._forecasts = Forecasts(self._state, time.time)
+        self._forecasts = Forecasts(self._state, mapper, time.time)
         submissions = Submissions(
             state=self._state,
             data=data,
@@ -172,6 +172,7 @@ class Operator:
             for server in servers:
                 await server.cleanup()
             await checker.close()
+            await mapper.close()
             await data.close()
             await kube.close()
 

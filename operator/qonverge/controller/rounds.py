@@ -107,7 +107,7 @@ class Rounds:
         if not any(flight.wants for flight in self._state.flights.values()):
             return
         tasks = given_to_pods(self._state)
-        backends = self._backends(tasks, now)
+        backends = self.backends(now)
         offers = self._forecasts.offers(backends)
         waiting = [each for key in list(self._state.flights) if (each := self._waiting(key, offers)) is not None]
         real = [each for each in waiting if not each.suspended]
@@ -123,8 +123,9 @@ class Rounds:
             alone = self._snapshot([each], backends, now)
             self._tell(each, plan(alone, self._policy).decisions[0], backends, waits)
 
-    def _backends(self, tasks: Mapping[str, Sequence[Given]], now: float) -> tuple[Backend, ...]:
-        state, forecasts = self._state, self._forecasts
+    def backends(self, now: float) -> tuple[Backend, ...]:
+        """Return the backends as a round sees them; ``now`` in Unix seconds."""
+        state, forecasts, tasks = self._state, self._forecasts, given_to_pods(self._state)
         return tuple(
             seen(
                 state,

@@ -11,7 +11,8 @@ from qonverge.circuits.errors import Unmapped
 from qonverge.circuits.isolated import Checker
 from qonverge.devices import Calibration
 from qonverge.forecast.errors import DoesNotFit
-from qonverge.forecast.fidelity import EXACT, Interval, interval
+from qonverge.forecast.fidelity import EXACT, interval
+from qonverge.forecast.intervals import Interval
 
 Key = tuple[str, str, str]
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from qonverge.api.pricing import Pricing
 from qonverge.circuits.analysis import Analysis
-from qonverge.circuits.profile import CircuitProfile
+from qonverge.circuits.checked import CheckedCircuit
 from qonverge.devices import Calibration
 from qonverge.forecast.cost import cost
 from qonverge.forecast.errors import DoesNotFit
+from qonverge.forecast.exact import ExactForecasts
 from qonverge.forecast.fidelity import Forecaster
 from qonverge.forecast.intervals import Floats, Interval
 from qonverge.forecast.learning import State
@@ -23,7 +25,6 @@ from qonverge.forecast.learning_work import Work
 from qonverge.forecast.queue import Queue, QueueModel, expected_wait
 from qonverge.forecast.store import Key, dump, load
 
-_MOST_EXACT = 10_000
 _MOST_METHODS = 10_000
 # Up to here a statevector is as fast as a stabilizer tableau, see ``backend.providers.choice``.
 _NARROW_CLIFFORD = 11
@@ -35,10 +36,9 @@ _UNKNOWN = Interval(math.nan, math.nan, math.nan)
 class Asked:
     """A circuit, and how often and for what it is run."""
 
-    digest: str
-    """Of the circuit."""
-    profile: CircuitProfile | None
-    analysis: Analysis
+    circuit: CheckedCircuit
+    parameters: Mapping[str, float]
+    """Values of its free parameters."""
     work: Work
 
 
@@ -90,10 +90,10 @@ class Outcome:
 class Outlook:
     """The models of all backends."""
 
-    def __init__(self) -> None:
-        """Know nothing yet."""
+    def __init__(self, exact: ExactForecasts) -> None:
+        """Know nothing yet but what ``exact`` knows of circuits that were mapped to devices for real."""
         self._fidelity = Forecaster()
-        self._exact: OrderedDict[tuple[str, str], Interval] = OrderedDict()
+        self._exact = exact
         self._methods: OrderedDict[tuple[str, str], str] = OrderedDict()
         self._runs: dict[Key, RunTimeModel] = {}
         self._waits: dict[str, QueueModel] = {}
@@ -114,29 +114,28 @@ class Outlook:
         calibration = offer.calibration
         if calibration is None:
             return _NOISELESS
-        if asked is None or asked.profile is None:
+        if asked is None or asked.circuit.profile is None:
             return _UNKNOWN
-        if (known := self._exact.get((asked.digest, calibration.digest))) is not None:
-            return known
-        (estimate,) = self._fidelity.estimate(asked.profile, [calibration])
+        known = self._exact.known(asked.circuit, asked.parameters, calibration)
+        if known is not None:
+            return _UNKNOWN if isinstance(known, str) else known
+        (estimate,) = self._fidelity.estimate(asked.circuit.profile, [calibration])
         return _UNKNOWN if isinstance(estimate, DoesNotFit) else estimate
 
-    def learn_fidelity(self, digest: str, calibration: Calibration, exact: Interval) -> None:
-        """Take the forecast of a circuit that was mapped to the device for real."""
-        self._exact[digest, calibration.digest] = exact
-        if len(self._exact) > _MOST_EXACT:
-            self._exact.popitem(last=False)
+    async def map_to_best(self, asked: Asked, offers: Sequence[Offer], most: int) -> None:
+        """Map the circuit for real to the devices that look best, so many of them, unless only one may be taken.
 
-    def best_unmapped(self, asked: Asked, offers: Sequence[Offer], most: int) -> list[Calibration]:
-        """Return the devices that look best, of which no exact forecast is known: those to map the circuit to."""
-        noisy = [offer for offer in offers if offer.calibration is not None]
-        ranked = sorted(noisy, key=lambda offer: (-_or_zero(self.fidelity(asked, offer).mid), offer.key))
-        found = {
-            offer.calibration.digest: offer.calibration
-            for offer in ranked[:most]
-            if offer.calibration is not None and (asked.digest, offer.calibration.digest) not in self._exact
-        }
-        return list(found.values())
+        Raises:
+            CheckerLost: the process that maps does not start.
+        """
+        devices = {offer.calibration.digest: offer for offer in offers if offer.calibration is not None}
+        if len(devices) < 2 or asked.circuit.profile is None:
+            return
+        ranked = sorted(devices.values(), key=lambda offer: (-_or_zero(self.fidelity(asked, offer).mid), offer.key))
+        for offer in ranked[:most]:
+            if offer.calibration is not None:
+                with contextlib.suppress(DoesNotFit):
+                    await self._exact.of(asked.circuit, asked.parameters, offer.calibration)
 
     def run_seconds(self, asked: Asked, offer: Offer) -> Interval:
         """Return how long the job runs there."""
@@ -155,7 +154,7 @@ class Outlook:
         model = self._runs.get(key) or RunTimeModel.cold(outcome.method)
         ended = outcome.sent + outcome.queue_seconds + outcome.run_seconds
         self._runs[key] = model.observe((outcome.asked.work,), outcome.run_seconds, ended, outcome.promised_run)
-        self._methods[outcome.key, outcome.asked.digest] = outcome.method
+        self._methods[outcome.key, outcome.asked.circuit.digest] = outcome.method
         if len(self._methods) > _MOST_METHODS:
             self._methods.popitem(last=False)
         if (promise := outcome.promise) is not None:
@@ -187,8 +186,8 @@ class Outlook:
         """Return the method that the engine will use: what it used before, or what its own rules come to."""
         if offer.method != "Automatic":
             return offer.method
-        known = self._methods.get((offer.key, asked.digest))
-        return known or _likely_method(asked.analysis, offer.memory_bytes)
+        known = self._methods.get((offer.key, asked.circuit.digest))
+        return known or _likely_method(asked.circuit.analysis, offer.memory_bytes)
 
 
 def _likely_method(analysis: Analysis, memory_bytes: int | None) -> str:

@@ -82,6 +82,8 @@ def task(job: HybridJob, circuit: CheckedCircuit, identity: str, *, shots: int |
 
 def asked(job: HybridJob, circuit: CheckedCircuit) -> Asked:
     """Return what the job asks for, as forecasts see it."""
+    given = job.spec.program.circuit
+    assert given is not None
     observables = circuit.observables
     groups = bases(observables)
     exact = bool(observables) and job.spec.shots is None and job.spec.precision is None
@@ -94,7 +96,7 @@ def asked(job: HybridJob, circuit: CheckedCircuit) -> Asked:
         terms=sum(len(observable) for observable in observables),
         bases=1 if exact else max(1, len(groups)),
     )
-    return Asked(circuit.digest, circuit.profile, circuit.analysis, work)
+    return Asked(circuit, given.parameters, work)
 
 
 def price(pricing: Pricing, shots: int, run_seconds: float) -> Decimal:
