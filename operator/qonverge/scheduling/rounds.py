@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qonverge.scheduling.assign import solve
+from qonverge.scheduling.capacity import Capacity
 from qonverge.scheduling.estimates import Floats
 from qonverge.scheduling.model import Plan, Policy, Snapshot
 from qonverge.scheduling.objective import Problem
 from qonverge.scheduling.order import Group, line_up, slots
 from qonverge.scheduling.parts import hedge, pieces
 from qonverge.scheduling.preempt import displace
-from qonverge.scheduling.progress import Capacity, Piece, Placement, Round
+from qonverge.scheduling.progress import Piece, Placement, Round
 from qonverge.scheduling.reasons import decisions
 from qonverge.scheduling.scoring import second_weights, static_costs
 from qonverge.scheduling.terms import Allowance, free_times, judge
@@ -47,7 +48,8 @@ def _begin(snapshot: Snapshot, policy: Policy) -> Round:
     typical = _typical_runs(snapshot, policy)
     lanes = [free_times(backend, run) for backend, run in zip(snapshot.backends, typical, strict=True)]
     table = judge(snapshot, lanes, policy)
-    queue = line_up(snapshot, table, policy)
+    capacity = [Capacity.of(backend) for backend in snapshot.backends]
+    queue = line_up(snapshot, table, policy, sum(max(0.0, min(c.workers, c.room)) for c in capacity))
     return Round(
         snapshot=snapshot,
         policy=policy,
@@ -56,7 +58,7 @@ def _begin(snapshot: Snapshot, policy: Policy) -> Round:
         weight=second_weights(snapshot, policy),
         due=np.array([math.inf if job.deadline is None else job.deadline - snapshot.now for job in snapshot.jobs]),
         lanes=lanes,
-        capacity=[Capacity.of(backend) for backend in snapshot.backends],
+        capacity=capacity,
         queue=queue,
         placements={},
         sent=set(),
@@ -95,7 +97,7 @@ def _assign(this: Round, group: Group) -> None:
         lateness=this.policy.lateness,
         lanes=tuple(lanes.copy() for lanes in this.lanes),
     )
-    solution = solve(problem)
+    solution = solve(problem, thorough=group.kind != "Rest")
     this.objective += solution.objective
     this.lower_bound += solution.lower_bound
     waits = np.array([lanes.first for lanes in this.lanes])
