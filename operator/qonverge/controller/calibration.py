@@ -72,9 +72,7 @@ def verdict(known: Calibrated, infos: Sequence[BackendInfo], now: float) -> Verd
         return Verdict("Unknown", "NotServing", "no pod serves that could have the calibration")
     having = sum(1 for info in infos if info.calibration_digest == known.noise.digest)
     if having < len(infos):
-        message = (
-            f"{having} of {len(infos)} pods have the new calibration; the kubelet takes a minute or so to hand it on"
-        )
+        message = f"{having} of {len(infos)} pods have the calibration; a new one takes the kubelet a minute or so"
         return Verdict("False", "Updating", message)
     return Verdict("True", "Calibrated", _described(known.noise, now))
 
