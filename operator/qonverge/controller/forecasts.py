@@ -14,9 +14,9 @@ from qonverge.api import HybridJob, QuantumBackend
 from qonverge.api.placement import seconds_of
 from qonverge.circuits.isolated import Checker
 from qonverge.controller.kube import Kube
-from qonverge.controller.snapshot import USUAL, Given, label_key
+from qonverge.controller.snapshot import USUAL, Given
 from qonverge.controller.state import Flight, Sent, State
-from qonverge.devices import Calibration, InvalidCalibration
+from qonverge.devices.noise import Noise
 from qonverge.forecast.exact import ExactForecasts
 from qonverge.forecast.intervals import Interval
 from qonverge.forecast.outlook import Asked, Offer, Outcome, Outlook, Promise
@@ -25,7 +25,7 @@ from qonverge.lifecycle import circuit as circuits
 from qonverge.lifecycle.quotas import Use
 from qonverge.scheduling import Backend, Decision, Share, Shares
 from qonverge.scheduling.estimates import Floats
-from qonverge.wire.messages import BackendInfo, TaskResult
+from qonverge.wire.messages import TaskResult
 
 logger = logging.getLogger(__name__)
 
@@ -58,31 +58,23 @@ class Forecasts:
         self._clock = clock
         self._outlook = Outlook(ExactForecasts(mapper))
         self._rows: dict[str, _Row] = {}
-        self._calibrations: dict[str, tuple[BackendInfo, Calibration | None]] = {}
         self._shares = Shares(half_life=_HALF_LIFE)
         self._shares_at = clock()
         self._waited: dict[str, float] = {}
         self._saved = ""
 
-    def calibration(self, backend: QuantumBackend) -> Calibration | None:
-        """Return the calibration of the device that the backend simulates or drives, as its pods tell it."""
-        for endpoint in self._state.endpoints_of(label_key(backend)):
-            info = self._state.infos.get(endpoint.pod)
-            if info is None or info.calibration is None:
-                continue
-            known = self._calibrations.get(endpoint.pod)
-            if known is None or known[0].calibration != info.calibration:
-                known = self._calibrations[endpoint.pod] = (info, _read(info))
-            return known[1]
-        return None
+    def _noise(self, key: str) -> Noise | None:
+        """Return the noise of the device that the backend imitates or drives, as far as it is known."""
+        known = self._state.calibrations.get(key)
+        return None if known is None else known.noise
 
     def stale(self, backend: QuantumBackend, now: float) -> str:
         """Return why the backend's calibration can't be trusted, empty where it can."""
-        limit = backend.spec.max_calibration_age
-        calibration = None if limit is None else self.calibration(backend)
-        if limit is None or calibration is None or calibration.measured_at is None:
+        limit, metadata = backend.spec.max_calibration_age, backend.metadata
+        noise = self._noise(f"{metadata.namespace}/{metadata.name}")
+        if limit is None or noise is None or noise.measured_at is None:
             return ""
-        age = now - calibration.measured_at
+        age = now - noise.measured_at
         if age <= seconds_of(limit):
             return ""
         return f"its calibration is {age / 3600:.3g} h old and spec.maxCalibrationAge is {limit}"
@@ -92,9 +84,8 @@ class Forecasts:
         found = []
         for seen in backends:
             backend = self._state.backends.get(seen.key)
-            calibration = None if backend is None else self.calibration(backend)
             pricing = None if backend is None else backend.spec.pricing
-            found.append(Offer(seen.key, seen.method, seen.memory_bytes, calibration, pricing))
+            found.append(Offer(seen.key, seen.method, seen.memory_bytes, self._noise(seen.key), pricing))
         return tuple(found)
 
     def row(self, job: HybridJob, flight: Flight, offers: tuple[Offer, ...]) -> Floats:
@@ -248,11 +239,3 @@ class Forecasts:
             logger.warning("the shares of namespaces begin anew: %s", error)
             return
         self._shares, self._shares_at = Shares(usage, _HALF_LIFE), min(at, self._clock())
-
-
-def _read(info: BackendInfo) -> Calibration | None:
-    try:
-        return Calibration.from_dict(info.calibration)
-    except InvalidCalibration as error:
-        logger.warning("a backend's calibration cannot be read: %s", error)
-        return None

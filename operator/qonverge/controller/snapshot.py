@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from qonverge.api import QuantumBackend
 from qonverge.controller import builders
 from qonverge.controller.cluster import Cluster
-from qonverge.controller.state import Endpoint, State
+from qonverge.controller.state import Calibrated, Endpoint, State
 from qonverge.forecast.intervals import Interval
 from qonverge.scheduling import Backend
-from qonverge.wire.messages import BackendInfo
 
 # Work that each worker should have before it, so that it does not wait for the next round.
 _AHEAD_SECONDS = 1.0
@@ -99,7 +98,7 @@ def seen(
         not_serving_reason=stopped,
         load=sum(assigned) / workers,
         room=sum(spec.capacity.queue_limit - count for count in assigned) if assigned else None,
-        max_qubits=_widest(spec.capacity.max_qubits, [info for _, info in infos]),
+        max_qubits=_widest(spec.capacity.max_qubits, state.calibrations.get(f"{metadata.namespace}/{metadata.name}")),
         max_shots=spec.capacity.max_shots,
         memory_bytes=max((info.memory_bytes or 0 for _, info in infos), default=None),
         admitted_namespaces=cluster.admitted(backend),
@@ -115,10 +114,11 @@ def seen(
     )
 
 
-def _widest(limit: int | None, infos: Iterable[BackendInfo]) -> int | None:
-    """Return the most qubits that the backend's settings or its pods allow."""
-    known = [size for size in (limit, *(info.max_qubits for info in infos)) if size is not None]
-    return min(known, default=None)
+def _widest(limit: int | None, calibrated: Calibrated | None) -> int | None:
+    """Return the backend's limit, or the width of the device that it imitates; None where neither is known."""
+    noise = None if calibrated is None else calibrated.noise
+    of_device = None if noise is None else noise.num_qubits
+    return min((size for size in (limit, of_device) if size is not None), default=None)
 
 
 def _fastest(state: State, endpoints: Iterable[Endpoint]) -> float | None:

@@ -14,6 +14,7 @@ from qonverge.api.pricing import Pricing
 from qonverge.circuits.analysis import Analysis
 from qonverge.circuits.checked import CheckedCircuit
 from qonverge.devices import Calibration
+from qonverge.devices.noise import Noise
 from qonverge.forecast.cost import cost
 from qonverge.forecast.errors import DoesNotFit
 from qonverge.forecast.exact import ExactForecasts
@@ -52,7 +53,7 @@ class Offer:
     """Simulation method, as in the API."""
     memory_bytes: int | None = None
     """Memory for one circuit."""
-    calibration: Calibration | None = None
+    noise: Noise | None = None
     """Of the device that is driven or simulated; None: results are exact."""
     pricing: Pricing | None = None
     """None: it costs nothing."""
@@ -111,11 +112,11 @@ class Outlook:
 
     def fidelity(self, asked: Asked | None, offer: Offer) -> Interval:
         """Return the forecast Hellinger fidelity; that of the mapped circuit where it is known already."""
-        calibration = offer.calibration
-        if calibration is None:
+        if offer.noise is None:
             return _NOISELESS
         if asked is None or asked.circuit.profile is None:
             return _UNKNOWN
+        calibration = _device(offer.noise, asked)
         known = self._exact.known(asked.circuit, asked.parameters, calibration)
         if known is not None:
             return _UNKNOWN if isinstance(known, str) else known
@@ -128,14 +129,14 @@ class Outlook:
         Raises:
             CheckerLost: the process that maps does not start.
         """
-        devices = {offer.calibration.digest: offer for offer in offers if offer.calibration is not None}
+        devices = {offer.noise.digest: offer for offer in offers if offer.noise is not None}
         if len(devices) < 2 or asked.circuit.profile is None:
             return
         ranked = sorted(devices.values(), key=lambda offer: (-_or_zero(self.fidelity(asked, offer).mid), offer.key))
         for offer in ranked[:most]:
-            if offer.calibration is not None:
+            if offer.noise is not None:
                 with contextlib.suppress(DoesNotFit):
-                    await self._exact.of(asked.circuit, asked.parameters, offer.calibration)
+                    await self._exact.of(asked.circuit, asked.parameters, _device(offer.noise, asked))
 
     def run_seconds(self, asked: Asked, offer: Offer) -> Interval:
         """Return how long the job runs there."""
@@ -188,6 +189,11 @@ class Outlook:
             return offer.method
         known = self._methods.get((offer.key, asked.circuit.digest))
         return known or _likely_method(asked.circuit.analysis, offer.memory_bytes)
+
+
+def _device(noise: Noise, asked: Asked) -> Calibration:
+    """Return a device of the noise: where it is told by rates, one as wide as the circuit."""
+    return noise if isinstance(noise, Calibration) else noise.calibration(asked.circuit.analysis.num_qubits)
 
 
 def _likely_method(analysis: Analysis, memory_bytes: int | None) -> str:
