@@ -76,6 +76,57 @@ def validate(files: tuple[str, ...]) -> None:
 
 
 @cli.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option("-o", "--output", type=click.Choice(["json"]), help="Print as JSON.")
+def forecast(files: tuple[str, ...], output: str | None) -> None:
+    """Tell what to expect of jobs on each backend of the manifests, before anything runs.
+
+    Exit status: 0 when every job has a backend, 1 when one has none, 2 when a manifest cannot be used.
+    """
+    from qonverge.cli.forecast import forecast_files
+    from qonverge.local.manifests import ManifestError
+
+    try:
+        possible = forecast_files(files, output=output)
+    except ManifestError as error:
+        _refuse(error.problems)
+    sys.exit(COMPLETED if possible else FAILED)
+
+
+@cli.command()
+@click.argument("job")
+@click.option("-n", "--namespace", help="Namespace of the job. Default: that of the current context.")
+@click.option("-o", "--output", type=click.Choice(["json"]), help="Print as JSON.")
+def why(job: str, namespace: str | None, output: str | None) -> None:
+    """Tell why a job of the cluster waits, or went where it went, with the numbers."""
+    from qonverge.cli.why import NoAnswer, explain
+
+    try:
+        explain(job, namespace, output=output)
+    except NoAnswer as error:
+        _refuse([str(error)])
+
+
+@cli.command()
+@click.argument("file", metavar="FILE")
+@click.option("--aging", type=float, help="Aging bound to decide with, seconds. Default: the recorded one.")
+def replay(file: str, aging: float | None) -> None:
+    """Run the scheduler over recorded rounds, and tell where it decides otherwise; FILE is - for standard input.
+
+    The operator serves its last rounds at /trace, beside its metrics. Exit status: 0 when nothing differs, 1 when
+    something does, 2 when the file cannot be used.
+    """
+    from qonverge.cli.replay import replay_file
+    from qonverge.scheduling.trace import TraceError
+
+    try:
+        same = replay_file(None if file == "-" else Path(file), aging=aging)
+    except (TraceError, OSError, UnicodeDecodeError) as error:
+        _refuse([f"{file}: {getattr(error, 'strerror', None) or error}"])
+    sys.exit(COMPLETED if same else FAILED)
+
+
+@cli.command()
 @click.option("-o", "--output", type=click.Choice(["json"]), help="Print as JSON.")
 def version(output: str | None) -> None:
     """Print the version."""

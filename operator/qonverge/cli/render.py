@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from qonverge.api import HybridJob
+from qonverge.api.placement import Candidate, ForecastInterval
 
 BAR_WIDTH = 40
 _MOST_BARS = 16
@@ -69,3 +70,76 @@ def outcome(job: HybridJob, elapsed: float) -> list[RenderableType]:
         sign = "✗" if status.state == "Failed" else "-"
         parts.append(Text(f"{sign} {job.metadata.name} {status.state}: {status.reason}: {status.message}", style=color))
     return parts
+
+
+def forecast_table(
+    title: str | None, reason: str, forecast: Sequence[Candidate], *, chosen: str | None = None
+) -> list[RenderableType]:
+    """Return what is forecast of a job on each backend.
+
+    Args:
+        title: the job's name, or None where it stands above already.
+        reason: why this backend, or why none.
+        forecast: of each backend, the best first.
+        chosen: the backend; the first that may run the job where it is not said.
+    """
+    parts: list[RenderableType] = []
+    if title is not None:
+        parts.append(Text(f"{title}  ", style="bold") + Text(reason))
+    elif reason:
+        parts.append(Text(f"placement: {reason}"))
+    table = Table.grid(padding=(0, 2))
+    table.add_row("", *(Text(name, style="dim") for name in ("BACKEND", "FIDELITY", "WAIT", "RUN", "COST")))
+    fitting = [candidate for candidate in forecast if candidate.rejected is None]
+    best = chosen or (fitting[0].backend if fitting else None)
+    for candidate in fitting:
+        marked = candidate.backend == best
+        table.add_row(
+            Text("→" if marked else " ", style="green"),
+            Text(candidate.backend, style="bold" if marked else ""),
+            _fidelity(candidate.fidelity),
+            _seconds(candidate.wait_seconds),
+            _seconds(candidate.run_seconds),
+            _cost(candidate),
+        )
+    if fitting:
+        parts.append(table)
+    parts += [
+        Text("  ✗ ", style="red") + Text(f"{candidate.backend}: {candidate.rejected}")
+        for candidate in forecast
+        if candidate.rejected is not None
+    ]
+    return parts
+
+
+def _fidelity(interval: ForecastInterval | None) -> str:
+    if interval is None:
+        return "unknown"
+    return "exact" if interval.low == 1 else f"{interval.mid:.3f} ({interval.low:.3f} to {interval.high:.3f})"
+
+
+def _seconds(interval: ForecastInterval | None) -> str:
+    if interval is None:
+        return "unknown"
+    low, mid, high = (_duration(value) for value in (interval.low, interval.mid, interval.high))
+    return mid if low == high else f"{mid} ({low} to {high})"
+
+
+def _duration(seconds: float) -> str:
+    if seconds == 0:
+        return "none"
+    if seconds < 1:
+        return f"{max(seconds * 1000, 1):.0f} ms"
+    if seconds < 120:
+        return f"{seconds:.3g} s"
+    return f"{seconds / 60:.3g} min" if seconds < 7200 else f"{seconds / 3600:.3g} h"
+
+
+def _cost(candidate: Candidate) -> str:
+    cost = candidate.cost
+    if cost is None:
+        return "unknown"
+    if cost.high == 0:
+        return "free"
+    spread = "" if cost.low == cost.high else f" ({cost.low:.4g} to {cost.high:.4g})"
+    return f"{cost.mid:.4g}{spread} {candidate.currency}"

@@ -162,14 +162,6 @@ class Forecasts:
         shots = 0 if asked is None else asked.work.shots * asked.work.sets * asked.work.bases
         return Use(shots * (len(parts) if hedged else 1), spent, cost, decision.backend.currency)
 
-    def used(self, backend: QuantumBackend | None, result: TaskResult) -> Use:
-        """Return what a task used, at the backend's prices."""
-        shots = sum(pub.shots or 0 for pub in result.results)
-        pricing = None if backend is None else backend.spec.pricing
-        if pricing is None or result.error is not None:
-            return Use(shots, result.run_seconds)
-        return Use(shots, result.run_seconds, circuits.price(pricing, shots, result.run_seconds), pricing.currency)
-
     def observe(self, job: HybridJob, flight: Flight, sent: Sent, result: TaskResult) -> None:
         """Learn from a task that has ended."""
         namespace = job.metadata.namespace

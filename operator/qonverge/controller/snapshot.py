@@ -111,6 +111,7 @@ def seen(
         dispatch_depth=_MOST_AHEAD,
         ahead_seconds=_AHEAD_SECONDS,
         calibration_stale_reason=stale,
+        currency=spec.pricing.currency if spec.pricing else "USD",
     )
 
 

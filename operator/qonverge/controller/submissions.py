@@ -126,8 +126,8 @@ class Submissions:
         endpoint, assigned = sent.endpoint, self._state.assigned
         try:
             result = await self._data.run(endpoint, sent.audience, task)
-            used = self._forecasts.used(self._state.backends.get(sent.audience), result)
-            flight.usage += used
+            backend = self._state.backends.get(sent.audience)
+            flight.usage += circuits.used(backend.spec.pricing if backend is not None else None, result)
             self._forecasts.observe(job, flight, sent, result)
             return result
         except asyncio.CancelledError:

@@ -7,7 +7,6 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from decimal import Decimal
 
 import numpy as np
 
@@ -21,6 +20,7 @@ from qonverge.forecast.cost import cost
 from qonverge.forecast.intervals import Interval
 from qonverge.forecast.learning_work import Work
 from qonverge.forecast.outlook import Asked
+from qonverge.lifecycle.quotas import Use
 from qonverge.scheduling import Needs
 from qonverge.wire.errors import WireError
 from qonverge.wire.messages import Pub, Task, TaskResult
@@ -99,9 +99,13 @@ def asked(job: HybridJob, circuit: CheckedCircuit) -> Asked:
     return Asked(circuit, given.parameters, work)
 
 
-def price(pricing: Pricing, shots: int, run_seconds: float) -> Decimal:
-    """Return what a task cost that ran for so long."""
-    return cost(pricing, tasks=1, shots=shots, run_seconds=Interval(run_seconds, run_seconds, run_seconds)).mid
+def used(pricing: Pricing | None, result: TaskResult) -> Use:
+    """Return what a task used, at a backend's prices."""
+    shots, run = sum(pub.shots or 0 for pub in result.results), result.run_seconds
+    if pricing is None or result.error is not None:
+        return Use(shots, run)
+    paid = cost(pricing, tasks=1, shots=shots, run_seconds=Interval(run, run, run))
+    return Use(shots, run, paid.mid, pricing.currency)
 
 
 def merged(results: Sequence[TaskResult]) -> TaskResult:

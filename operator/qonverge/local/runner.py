@@ -16,13 +16,13 @@ from qonverge.api.job import Provenance, Result
 from qonverge.backend.config import EngineConfig, available_cpus, available_memory
 from qonverge.backend.engine import Engine
 from qonverge.circuits import InvalidProgram
+from qonverge.circuits.checked import CheckedCircuit
 from qonverge.circuits.isolated import Checker
 from qonverge.lifecycle import circuit as circuits
 from qonverge.lifecycle import transitions
-from qonverge.lifecycle.placement import waiting
 from qonverge.local.manifests import Manifests
+from qonverge.local.placing import Placed, Placing
 from qonverge.local.programs import ProgramHost, Tail
-from qonverge.scheduling import Backend, Needs, Snapshot, plan
 from qonverge.wire.errors import EngineFailed, WireError
 
 DEFAULT_BACKEND = QuantumBackend.model_validate(
@@ -53,6 +53,7 @@ class LocalRunner:
         self._configs: dict[str, EngineConfig] = {}
         self._engines: dict[str, Engine] = {}
         self._checker = Checker()
+        self._placing = Placing(self._backends, self._config, self._checker)
         self._cleanup = contextlib.AsyncExitStack()
 
     @contextlib.asynccontextmanager
@@ -83,14 +84,8 @@ class LocalRunner:
 
     async def _attempts(self, run: _Run) -> None:
         job = run.job
-        text = self._manifests.text(job)
-        if (problem := circuits.contradiction(job)) is not None:
-            raise InvalidProgram(problem)
-        program = job.spec.program.circuit
-        checked = None
-        if program is not None:
-            checked = await self._checker.check(text, program.parameters, program.observables)
-        key = self._place(run, None if checked is None else circuits.needs(job, checked))
+        text, checked = await self._checked(job)
+        key = await self._place(run, checked)
         if key is None:
             return
         engine = await self._engine(key)
@@ -107,8 +102,10 @@ class LocalRunner:
                 await engine.cancel(identity)
                 raise
             if result.error is None:
+                self._placing.observe(key, job, checked, result, self._clock())
+                used = circuits.used(self._backends[key].spec.pricing, result).shown()
                 outcome = circuits.outcome(result)
-                run.complete(result=outcome, provenance=circuits.provenance(text, result))
+                run.complete(result=outcome, provenance=circuits.provenance(text, result), usage=used)
                 return
             if not result.error.retryable:
                 run.fail(circuits.failure_reason(result.error), result.error.message)
@@ -117,40 +114,46 @@ class LocalRunner:
         assert run.lost is not None
         run.fail(run.lost.code, f"after {job.spec.retry_policy.max_attempts} attempts: {run.lost.message}")
 
-    def _place(self, run: _Run, needs: Needs | None) -> str | None:
-        now = self._clock()
-        snapshot = Snapshot(
-            (waiting(run.job, now, needs),),
-            tuple(self._seen(backend) for backend in self._backends.values()),
-            now,
-        )
-        (decision,) = plan(snapshot).decisions
+    async def forecast(self, job: HybridJob) -> Placed:
+        """Return where the job would go, and what is forecast of it on each backend; nothing runs.
+
+        Raises:
+            InvalidProgram: the job's program can't run anywhere.
+            LookupError: its text is not among the files.
+        """
+        _, checked = await self._checked(job)
+        return await self._placing.place(job, checked, self._load(), self._clock())
+
+    async def _checked(self, job: HybridJob) -> tuple[str, CheckedCircuit | None]:
+        """Return the text of the job's program, and the circuit in it."""
+        text, program = self._manifests.text(job), job.spec.program.circuit
+        if (problem := circuits.contradiction(job)) is not None:
+            raise InvalidProgram(problem)
+        if program is None:
+            return text, None
+        return text, await self._checker.check(text, program.parameters, program.observables)
+
+    def _load(self) -> dict[str, float]:
+        infos = {key: engine.info() for key, engine in self._engines.items()}
+        return {key: (info.queued + info.running) / info.workers for key, info in infos.items()}
+
+    async def _place(self, run: _Run, checked: CheckedCircuit | None) -> str | None:
+        placed = await self._placing.place(run.job, checked, self._load(), self._clock())
+        decision = placed.decision
         if decision.backend is None:
             # Nothing can come to join the backends that there are, so waiting would be for ever.
-            run.fail("Unschedulable", decision.reason)
+            reason = decision.reason + (f"; {decision.remedy}" if decision.remedy else "")
+            run.fail("Unschedulable", reason, forecast=placed.forecast)
             return None
         label = decision.backend.label_for(run.job.metadata.namespace)
-        run.move("Placed", "Placed", decision.reason, backend=label, placement=decision.reason, placed_at=run.stamp())
-        return decision.backend.key
-
-    def _seen(self, backend: QuantumBackend) -> Backend:
-        spec, metadata = backend.spec, backend.metadata
-        assert spec.simulator is not None
-        engine = self._engines.get(f"{metadata.namespace}/{metadata.name}")
-        info = engine.info() if engine is not None else None
-        return Backend(
-            name=metadata.name,
-            namespace=metadata.namespace,
-            admits_all_namespaces=spec.access.namespaces.from_ == "All",
-            labels=metadata.labels,
-            method=spec.simulator.method,
-            serving=spec.replicas > 0,
-            not_serving_reason="spec.replicas is 0",
-            load=(info.queued + info.running) / info.workers if info else 0.0,
-            max_qubits=self._config(backend).widest,
-            max_shots=spec.capacity.max_shots,
-            memory_bytes=self._config(backend).circuit_bytes,
+        run.move(
+            *("Placed", "Placed", decision.reason),
+            backend=label,
+            placement=decision.reason,
+            placed_at=run.stamp(),
+            forecast=placed.forecast,
         )
+        return decision.backend.key
 
     def _config(self, backend: QuantumBackend) -> EngineConfig:
         key = f"{backend.metadata.namespace}/{backend.metadata.name}"

@@ -1,0 +1,33 @@
+"""``qonverge replay``: the scheduler over recorded rounds."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from qonverge.scheduling import Policy
+from qonverge.scheduling.trace import replay
+
+
+def replay_file(path: Path | None, *, aging: float | None) -> bool:
+    """Print where the scheduler decides otherwise now, and return whether it does nowhere.
+
+    Raises:
+        TraceError: the file holds no trace.
+        OSError: it cannot be read.
+    """
+    lines = sys.stdin if path is None else path.open(encoding="utf-8")
+    policy = None if aging is None else replace(Policy(), aging_seconds=aging)
+    rounds = decisions = changed = 0
+    with lines:
+        for round_ in replay(lines, policy):
+            rounds += 1
+            decisions += len(round_.recorded.outcomes)
+            for difference in round_.differences:
+                changed += 1
+                click.echo(f"round {rounds}: {difference}")
+    click.echo(f"{rounds} rounds, {decisions} decisions, {changed} differences")
+    return not changed

@@ -1,0 +1,67 @@
+"""``qonverge why``: why a job of the cluster waits, or went where it went."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from typing import Any
+
+from qonverge.api import HybridJob
+from qonverge.cli.render import forecast_table
+
+
+class NoAnswer(Exception):
+    """The cluster does not tell."""
+
+
+def explain(name: str, namespace: str | None, *, output: str | None) -> None:
+    """Print the job's state, the reason, and what was forecast of each backend.
+
+    Raises:
+        NoAnswer: there is no cluster that answers, or no such job in it.
+    """
+    obj = asyncio.run(_get(name, namespace))
+    job = HybridJob.model_validate(obj)
+    status = job.status
+    if output is not None:
+        wanted = ("state", "reason", "message", "backend", "placement", "forecast", "usage")
+        print(json.dumps({key: value for key, value in status.to_dict().items() if key in wanted}, indent=2))
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(file=sys.stdout, highlight=False, soft_wrap=not sys.stdout.isatty())
+    console.print(Text(f"{job.metadata.name}  ", style="bold") + Text(f"{status.state}: {status.message or 'new'}"))
+    for part in forecast_table(None, status.placement or "", status.forecast or [], chosen=status.backend):
+        console.print(part)
+    if status.usage is not None:
+        cost = f", {status.usage.cost} {status.usage.currency}" if status.usage.cost != "0" else ""
+        console.print(Text(f"used: {status.usage.shots} shots, {status.usage.seconds:.3g} s{cost}"))
+
+
+async def _get(name: str, namespace: str | None) -> dict[str, Any]:
+    from kubernetes.aio import client, config
+    from kubernetes.aio.client.exceptions import ApiException
+    from kubernetes.aio.config import ConfigException
+
+    try:
+        await config.load_kube_config()
+        if namespace is None:
+            _, active = config.list_kube_config_contexts()
+            namespace = str(active["context"].get("namespace") or "default")
+    except ConfigException as error:
+        raise NoAnswer(f"there is no cluster to ask: {error}") from None
+    async with client.ApiClient() as api:
+        try:
+            found = await client.CustomObjectsApi(api).get_namespaced_custom_object(
+                "qonverge.io", "v1alpha1", namespace, "hybridjobs", name
+            )
+        except ApiException as error:
+            if error.status == 404:
+                raise NoAnswer(f"there is no HybridJob {name} in the namespace {namespace}") from None
+            raise NoAnswer(f"the API server answered {error.status}: {error.reason}") from None
+        except OSError as error:
+            raise NoAnswer(f"the API server does not answer: {error}") from None
+    assert isinstance(found, dict)
+    return found

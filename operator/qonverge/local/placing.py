@@ -1,0 +1,103 @@
+"""Where a job goes without a cluster, and what is forecast of it there: as in the operator, of one job at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from qonverge.api import HybridJob, QuantumBackend
+from qonverge.api.placement import Candidate
+from qonverge.backend.config import EngineConfig
+from qonverge.circuits.checked import CheckedCircuit
+from qonverge.circuits.isolated import Checker
+from qonverge.forecast.exact import ExactForecasts
+from qonverge.forecast.outlook import Offer, Outcome, Outlook
+from qonverge.lifecycle import circuit as circuits
+from qonverge.lifecycle.placement import shown, waiting
+from qonverge.scheduling import Backend, Decision, Estimates, Snapshot, plan
+from qonverge.wire.messages import TaskResult
+
+# Devices to which a circuit is mapped for real.
+_MAPPED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """What was decided about a job, and what is forecast of it."""
+
+    decision: Decision
+    forecast: list[Candidate]
+
+
+class Placing:
+    """Places jobs on the backends of some manifests."""
+
+    def __init__(
+        self, backends: Mapping[str, QuantumBackend], config: Callable[[QuantumBackend], EngineConfig], checker: Checker
+    ) -> None:
+        """``config`` tells how the backend's engine would be set up; ``checker`` maps circuits to devices."""
+        self._backends = backends
+        self._config = config
+        self._outlook = Outlook(ExactForecasts(checker))
+
+    async def place(
+        self, job: HybridJob, checked: CheckedCircuit | None, load: Mapping[str, float], now: float
+    ) -> Placed:
+        """Return where the job goes.
+
+        Args:
+            job: the job.
+            checked: its circuit; None for programs.
+            load: tasks that backends have already, per worker, by the backend's key.
+            now: Unix seconds.
+
+        Raises:
+            CheckerLost: the process that maps circuits does not start.
+        """
+        seen = tuple(self._seen(key, load.get(key, 0.0)) for key in self._backends)
+        offers = tuple(self._offer(key) for key in self._backends)
+        asked = None if checked is None else circuits.asked(job, checked)
+        if asked is not None:
+            await self._outlook.map_to_best(asked, offers, _MAPPED)
+        row = self._outlook.row(asked, offers)
+        needs = None if checked is None else circuits.needs(job, checked)
+        estimates = Estimates.stack([row], len(seen))
+        decision = plan(Snapshot((waiting(job, now, needs),), seen, now, estimates)).decisions[0]
+        namespace = job.metadata.namespace
+        return Placed(decision, shown(decision, namespace, row, seen, [(0.0, 0.0, 0.0)] * len(seen)))
+
+    def observe(self, key: str, job: HybridJob, checked: CheckedCircuit, result: TaskResult, now: float) -> None:
+        """Learn from a task that ended well."""
+        asked, method = circuits.asked(job, checked), circuits.method_of(result)
+        self._outlook.observe(
+            Outcome(key, asked, method, result.run_seconds, result.queue_seconds, None, None, now - result.run_seconds)
+        )
+
+    def _seen(self, key: str, load: float) -> Backend:
+        backend = self._backends[key]
+        spec, metadata, config = backend.spec, backend.metadata, self._config(backend)
+        assert spec.simulator is not None
+        return Backend(
+            name=metadata.name,
+            namespace=metadata.namespace,
+            admits_all_namespaces=spec.access.namespaces.from_ == "All",
+            labels=metadata.labels,
+            method=spec.simulator.method,
+            serving=spec.replicas > 0,
+            not_serving_reason="spec.replicas is 0",
+            load=load,
+            max_qubits=config.widest,
+            max_shots=spec.capacity.max_shots,
+            memory_bytes=config.circuit_bytes,
+            tier=spec.location.tier,
+            site=spec.location.site,
+            region=spec.location.region,
+            latency_seconds=0.0,
+            currency=spec.pricing.currency if spec.pricing else "USD",
+        )
+
+    def _offer(self, key: str) -> Offer:
+        backend = self._backends[key]
+        simulator, config = backend.spec.simulator, self._config(backend)
+        assert simulator is not None
+        return Offer(key, simulator.method, config.circuit_bytes, config.noise, backend.spec.pricing)
