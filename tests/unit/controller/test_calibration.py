@@ -10,7 +10,9 @@ import pytest
 
 from qonverge.api import QuantumBackend
 from qonverge.controller import builders, calibration
-from qonverge.controller.backends import seen, status_of
+from qonverge.controller.backends import status_of
+from qonverge.controller.cluster import Cluster
+from qonverge.controller.snapshot import seen
 from qonverge.controller.kube import Kube, KubeError
 from qonverge.controller.settings import Settings
 from qonverge.controller.state import Calibrated, State
@@ -134,9 +136,9 @@ async def test_the_status_says_how_good_and_how_old_the_device_is() -> None:
 async def test_placement_sees_the_width_of_the_device() -> None:
     state = State()
     given = backend({"device": "lima"}, capacity={"maxQubits": 7})
-    assert seen(state, given).max_qubits == 7
+    assert seen(state, Cluster(), given, {}, 0.0).max_qubits == 7
     state.calibrations["lab/b"] = await looked({"device": "lima"})
-    assert seen(state, given).max_qubits == 5
+    assert seen(state, Cluster(), given, {}, 0.0).max_qubits == 5
     assert seen(state, backend({"device": "lima"}, capacity={"maxQubits": 3})).max_qubits == 3
 
 
