@@ -1,0 +1,233 @@
+"""Stim: Clifford circuits of thousands of qubits (Gidney, Quantum 5, 497, 2021)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import stim
+from numpy.typing import NDArray
+from qiskit import QuantumCircuit
+
+from qonverge.backend.config import EngineConfig
+from qonverge.backend.providers.bits import by_register, counts_of, register_sizes, spaced
+from qonverge.backend.providers.checks import DEFAULT_SHOTS, check, is_exact
+from qonverge.backend.providers.estimation import Output, Sample, by_sampling
+from qonverge.backend.providers.stim_circuit import Program, Translator
+from qonverge.circuits.analysis import Analysis, analyse
+from qonverge.circuits.canonical import canonical
+from qonverge.circuits.errors import InvalidProgram
+from qonverge.scheduling import format_bytes
+from qonverge.wire.errors import CircuitTooLarge, InvalidCircuit, InvalidTask
+from qonverge.wire.messages import Pub, PubResult
+
+METHOD = "stabilizer"
+_METHODS = ("Automatic", "Stabilizer")
+_BASIS = (
+    *("cx", "cy", "cz", "dcx", "ecr", "h", "id", "iswap", "pauli", "rz", "s", "sdg", "swap", "sx", "sxdg"),
+    *("x", "y", "z"),
+)
+# Bits of shots that are held at a time besides those that are asked for.
+_CHUNK_BYTES = 16 * 1024**2
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A circuit with its properties."""
+
+    circuit: QuantumCircuit
+    analysis: Analysis
+    program: Program | None
+    """None where it depends on parameters."""
+
+
+class Stim:
+    """Runs pubs on Stim's samplers, on one thread each."""
+
+    def __init__(self, config: EngineConfig) -> None:
+        """Refuse methods that Stim lacks."""
+        if config.method not in _METHODS:
+            raise LookupError(f"Stim has no method called {config.method}; it has {', '.join(_METHODS)}")
+        self._config = config
+        self._translator = Translator()
+        self.version = f"Stim {stim.__version__}"
+        self.methods = _METHODS
+        self.basis_gates = _BASIS
+        self.target: dict[str, Any] | None = None
+
+    def prepare(self, circuit: QuantumCircuit) -> Prepared:
+        """Translate the circuit; one with free parameters is translated again for each set of their values."""
+        try:
+            circuit = canonical(circuit)
+        except InvalidProgram as error:
+            raise InvalidCircuit(str(error)) from None
+        analysis = analyse(circuit)
+        return Prepared(circuit, analysis, None if analysis.parameters else self._translator.program(circuit))
+
+    def run(self, prepared: Prepared, pub: Pub, *, seed: int, memory: bool, threads: int = 1) -> PubResult:
+        """Run one pub; see ``Provider.run``."""
+        check(pub, prepared.analysis, self._config, memory=memory)
+        self._check_memory(prepared.analysis)
+        if pub.statevector:
+            raise InvalidTask("Stim keeps no amplitudes: ask a backend with the engine Aer or Automatic for states")
+        if is_exact(pub):
+            return self._estimate_exactly(prepared, pub)
+        if pub.observables:
+            return self._estimate_by_sampling(prepared, pub, seed)
+        return self._sample(prepared, pub, seed, memory)
+
+    def _check_memory(self, analysis: Analysis) -> None:
+        needed, limit = tableau_bytes(analysis.num_qubits), self._config.circuit_bytes
+        if needed > limit:
+            raise CircuitTooLarge(
+                f"a stabilizer tableau of {analysis.num_qubits} qubits needs {format_bytes(needed)} and one circuit "
+                f"has {format_bytes(limit)} here: use fewer qubits or more memory",
+                has_bytes=limit,
+            )
+
+    def _check_shots(self, analysis: Analysis, shots: int) -> None:
+        """Refuse values from more shots than can be held bit by bit, with two numbers for each."""
+        measured = dict(analysis.operations).get("measure", 0)
+        needed, limit = shots * (-(-(analysis.num_qubits + measured) // 8) + 16), self._config.circuit_bytes
+        if needed > limit:
+            raise CircuitTooLarge(
+                f"{shots} shots of {analysis.num_qubits} qubits need {format_bytes(needed)} and one circuit has "
+                f"{format_bytes(limit)} here: ask for fewer shots, for less precision or for exact values",
+                has_bytes=limit,
+            )
+
+    def _program(self, prepared: Prepared, pub: Pub, index: int) -> Program:
+        """Return what runs one parameter set."""
+        if prepared.program is not None:
+            return prepared.program
+        values = {name: float(own[index]) for name, own in pub.parameters.items()}
+        return self._translator.program(prepared.circuit.assign_parameters(values))
+
+    def _sample(self, prepared: Prepared, pub: Pub, seed: int, memory: bool) -> PubResult:
+        circuit, shots = prepared.circuit, pub.shots or DEFAULT_SHOTS
+        programs = ((seed + index, self._program(prepared, pub, index)) for index in range(pub.sets))
+        if memory:
+            raw = np.empty((pub.sets, shots, -(-circuit.num_clbits // 8)), dtype=np.uint8)
+            for index, (own, program) in enumerate(programs):
+                done = 0
+                for part in _chunks(program.circuit, shots, own):
+                    raw[index, done : done + len(part)] = _outcomes(part, program.records)
+                    done += len(part)
+            return PubResult(registers=by_register(circuit, raw), shots=shots, method=METHOD)
+        sizes, spelled = register_sizes(circuit), []
+        for own, program in programs:
+            counts: Counter[int] = Counter()
+            for part in _chunks(program.circuit, shots, own):
+                counts.update(counts_of(_outcomes(part, program.records)))
+            spelled.append({spaced(outcome, sizes): count for outcome, count in counts.items()})
+        return PubResult(counts=tuple(spelled), shots=shots, method=METHOD)
+
+    def _estimate_exactly(self, prepared: Prepared, pub: Pub) -> PubResult:
+        out = Output(pub)
+        for observables, sets in out.blocks():
+            values = np.zeros((len(observables), len(sets)))
+            for column, index in enumerate(sets):
+                parts = _parts(self._program(prepared, pub, index).circuit)
+                known: dict[str, float] = {}
+                for row, k in enumerate(observables):
+                    for label, weight in pub.observables[k]:
+                        if label not in known:
+                            known[label] = _expectation(parts, label)
+                        values[row, column] += weight * known[label]
+            for row, k in enumerate(observables):
+                out.put(k, sets, values[row], np.zeros(len(sets)))
+        return out.result(None, METHOD)
+
+    def _estimate_by_sampling(self, prepared: Prepared, pub: Pub, seed: int) -> PubResult:
+        def measure(basis: str, sets: list[int], shots: int, group: int) -> list[Sample]:
+            self._check_shots(prepared.analysis, shots)
+            samples = []
+            for index in sets:
+                # Each group draws its own shots: the same seed would correlate them.
+                own = (seed + index + 7919 * group) % 2**32
+                samples.append(_signs(self._program(prepared, pub, index).circuit, basis, shots, own))
+            return samples
+
+        out, shots = by_sampling(pub, self._config.max_shots, measure)
+        return out.result(shots, METHOD)
+
+
+def tableau_bytes(num_qubits: int) -> int:
+    """Return the memory of a stabilizer tableau: for each qubit two Pauli operators of two bits a qubit."""
+    return num_qubits * num_qubits // 2
+
+
+def _chunks(circuit: stim.Circuit, shots: int, seed: int) -> Iterator[NDArray[np.uint8]]:
+    """Yield the measurements of so many runs, (runs, bytes), little-endian, some at a time."""
+    if not circuit.num_measurements:
+        yield np.zeros((shots, 0), dtype=np.uint8)
+        return
+    sampler = circuit.compile_sampler(seed=seed)
+    at_once = max(1024, 8 * _CHUNK_BYTES // circuit.num_measurements)
+    for start in range(0, shots, at_once):
+        yield sampler.sample_bit_packed(min(at_once, shots - start))
+
+
+def _outcomes(part: NDArray[np.uint8], records: Sequence[int | None]) -> NDArray[np.uint8]:
+    """Return the classical bits of each run, (runs, bytes), big-endian."""
+    if list(records) == list(range(len(records))):
+        return part[:, ::-1]
+    written = [bit for bit, record in enumerate(records) if record is not None]
+    bits = np.zeros((len(part), len(records)), dtype=np.uint8)
+    bits[:, written] = _columns(part, [record for record in records if record is not None])
+    return np.packbits(bits, axis=1, bitorder="little")[:, ::-1]
+
+
+def _columns(part: NDArray[np.uint8], records: Sequence[int]) -> NDArray[np.uint8]:
+    """Return single measurements of each run, (runs, records)."""
+    places = np.asarray(records, dtype=np.intp)
+    return (part[:, places // 8] >> (places % 8).astype(np.uint8)) & np.uint8(1)
+
+
+def _signs(circuit: stim.Circuit, basis: str, shots: int, seed: int) -> Sample:
+    """Return the signs of Pauli operators in a basis, from so many runs."""
+    first = circuit.num_measurements
+    turned = circuit.copy()
+    qubits = [place for place, letter in enumerate(reversed(basis)) if letter != "I"]
+    for place in qubits:
+        turned.append(f"M{basis[-1 - place]}", [place])
+    column = {place: first + index for index, place in enumerate(qubits)}
+    parts = list(_chunks(turned, shots, seed))
+
+    def signs(label: str) -> NDArray[np.float64]:
+        records = [column[place] for place, letter in enumerate(reversed(label)) if letter != "I"]
+        parity = np.concatenate([np.bitwise_xor.reduce(_columns(part, records), axis=1) for part in parts])
+        return 1.0 - 2.0 * parity
+
+    return Sample(signs, np.full(shots, 1 / shots))
+
+
+def _parts(circuit: stim.Circuit) -> list[stim.Circuit | tuple[int, ...]]:
+    """Return the gates between resets, and the qubits of these, in order."""
+    parts: list[stim.Circuit | tuple[int, ...]] = [stim.Circuit()]
+    for instruction in circuit:
+        if instruction.name == "R":
+            parts += [tuple(target.value for target in instruction.targets_copy()), stim.Circuit()]
+        else:
+            gates = parts[-1]
+            assert isinstance(gates, stim.Circuit)
+            gates.append(instruction)
+    return parts
+
+
+def _expectation(parts: Sequence[stim.Circuit | tuple[int, ...]], label: str) -> float:
+    """Return the expectation value of a Pauli operator, followed back to the state |0...0> through the circuit."""
+    pauli = stim.PauliString(label[::-1])
+    for part in reversed(parts):
+        if isinstance(part, stim.Circuit):
+            pauli = pauli.before(part)
+            continue
+        for qubit in part:
+            # A reset leaves |0>, whatever was there before.
+            if pauli[qubit] in (1, 2):
+                return 0.0
+            pauli[qubit] = 0
+    return 0.0 if pauli.pauli_indices("XY") else float(pauli.sign.real)
