@@ -40,14 +40,12 @@ def choose(method: str, analysis: Analysis, limit: int, *, mixed: bool = False) 
     """
     n = analysis.num_qubits
     if mixed:
-        _fit("density matrix", n, 2, limit)
+        fit("density matrix", n, 2, limit)
         return Choice("DensityMatrix", "a reset leaves a mixed state")
     if method == "Automatic":
         return _choose_freely(analysis, limit)
     if method in ("Statevector", "DensityMatrix"):
-        _fit(
-            "density matrix" if method == "DensityMatrix" else "statevector", n, 1 + (method == "DensityMatrix"), limit
-        )
+        fit("density matrix" if method == "DensityMatrix" else "statevector", n, 1 + (method == "DensityMatrix"), limit)
     return Choice(method, "the backend is set to it")
 
 
@@ -61,17 +59,40 @@ def _choose_freely(analysis: Analysis, limit: int) -> Choice:
     if analysis.compact_bytes is not None and analysis.compact_bytes <= limit:
         return Choice("MatrixProductState", f"{n} qubits with a bond dimension of at most {2**bits}")
     if not fits:
-        _fit("statevector", n, 1, limit, f", and it may entangle too much (a bond dimension of up to 2^{bits})")
+        fit("statevector", n, 1, limit, f", and it may entangle too much (a bond dimension of up to 2^{bits})")
     return Choice("Statevector", f"{n} qubits need {format_bytes(analysis.statevector_bytes)}")
 
 
-def _fit(kind: str, qubits: int, power: int, limit: int, more: str = "") -> None:
-    needed = 16 << (power * qubits)
+def fit(
+    kind: str,
+    qubits: int,
+    power: int,
+    limit: int,
+    more: str = "",
+    *,
+    copies: int = 1,
+    instead: str = "more memory or the method MatrixProductState",
+) -> None:
+    """Refuse a state that has no room.
+
+    Args:
+        kind: what it is called.
+        qubits: of the circuit.
+        power: 1 for 2^n amplitudes, 2 for 4^n.
+        limit: bytes that the circuit may take.
+        more: what else is to be said.
+        copies: states of this size that the engine holds at a time.
+        instead: what to use, besides fewer qubits.
+
+    Raises:
+        CircuitTooLarge: with both figures.
+    """
+    needed = copies * 16 << (power * qubits)
     if needed <= limit:
         return
-    fits = int(math.log2(limit // 16)) // power
+    fits = int(math.log2(max(1, limit // (16 * copies)))) // power
     raise CircuitTooLarge(
         f"a {kind} of {qubits} qubits needs {format_bytes(needed)} and one circuit has {format_bytes(limit)} here, "
-        f"enough for {fits} qubits{more}: use fewer qubits, more memory or the method MatrixProductState",
+        f"enough for {fits} qubits{more}: use fewer qubits, {instead}",
         has_bytes=limit,
     )
