@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
 from qonverge.api.base import (
     CONDITIONS_SCHEMA,
@@ -16,6 +16,7 @@ from qonverge.api.base import (
     StatusModel,
     cel,
 )
+from qonverge.api.noise import PAULI_ONLY, CalibrationStatus, Noise
 
 Method = Literal["Automatic", "Statevector", "DensityMatrix", "MatrixProductState", "Stabilizer"]
 
@@ -29,12 +30,33 @@ Quantity = Annotated[
 class Simulator(SpecModel):
     """A simulator that runs in pods of this cluster."""
 
+    model_config = ConfigDict(
+        json_schema_extra=cel(
+            Rule(
+                "self.engine != 'Aer' || self.method != 'Stabilizer' || !has(self.noise) || "
+                "(has(self.noise.rates) && !has(self.noise.rates.t1) && !has(self.noise.rates.t2))",
+                PAULI_ONLY,
+                ".method",
+            ),
+        )
+    )
+
     engine: Literal["Aer"] = "Aer"
     """The simulation engine. Aer is Qiskit's high-performance simulator."""
     method: Method = "Automatic"
     """How states are represented. Automatic lets the engine choose from the circuit."""
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)] | None = None
     """Seed for jobs that give none. Without it every run draws its own."""
+    device: Literal["CPU", "GPU"] = "CPU"
+    """Where the engine computes. GPU asks for one of NVIDIA's for each pod and needs an image with Aer's GPU build."""
+    noise: Noise | None = None
+    """A device to imitate, with its errors. Default: none, the simulator is ideal."""
+
+    @model_validator(mode="after")
+    def _noise_that_fits(self) -> Self:
+        if self.engine == "Aer" and self.method == "Stabilizer" and self.noise and not self.noise.pauli:
+            raise ValueError(PAULI_ONLY)
+        return self
 
 
 class Capacity(SpecModel):
@@ -154,7 +176,8 @@ class QuantumBackendStatus(StatusModel):
     observed_generation: int | None = None
     """The `metadata.generation` that this status is about."""
     conditions: Annotated[list[Condition], Field(json_schema_extra=CONDITIONS_SCHEMA)] = []
-    """Ready: at least one pod serves. Reconciling, Stalled: as kstatus reads them."""
+    """Ready: at least one pod serves. Reconciling, Stalled: as kstatus reads them. Calibrated, where there is noise:
+    the calibration is good and every pod has it."""
     replicas: int = 0
     """Pods that exist."""
     ready_replicas: int = 0
@@ -169,6 +192,8 @@ class QuantumBackendStatus(StatusModel):
     """Tasks that run, in all pods; absent when no pod tells."""
     capabilities: Capabilities | None = None
     """What the running backend can do."""
+    calibration: CalibrationStatus | None = None
+    """The device that is imitated, as it was last measured."""
 
 
 class QuantumBackend(SpecModel):

@@ -174,7 +174,7 @@ class LabelSelector(SpecModel):
 
 
 class ConfigMapKeyRef(SpecModel):
-    """A key of a ConfigMap in the job's own namespace."""
+    """A key of a ConfigMap in the object's own namespace."""
 
     name: Annotated[str, Field(min_length=1, max_length=253)]
     """Name of the ConfigMap."""

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any, Self
 
 import psutil
+
+from qonverge.devices.noise import Noise, noise_from_dict
 
 # Python, numpy, Qiskit and Aer take this much in each process before the first circuit (measured: 140 to 150 MiB).
 PROCESS_BYTES = 160 * 1024**2
@@ -64,6 +68,26 @@ class EngineConfig:
     """For tasks that bring none; without it each draws its own."""
     spare: bool = False
     """Keep one more worker started, which takes a lost or cancelled one's place at once, where memory allows."""
+    device: str = "CPU"
+    """Where the engine computes, as in the API: CPU or GPU."""
+    noise: Noise | None = None
+    """What a provider imitates: a ``Calibration``, or ``Rates`` that hold everywhere; None: it is ideal."""
+
+    @property
+    def widest(self) -> int | None:
+        """Qubits of the widest circuit, by what was set and by the device; None where only memory bounds it."""
+        of_device = None if self.noise is None else self.noise.num_qubits
+        return min((limit for limit in (self.max_qubits, of_device) if limit is not None), default=None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the form that a worker gets."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {**values, "noise": None if self.noise is None else self.noise.to_dict()}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Return the configuration that ``to_dict`` gave."""
+        return cls(**{**data, "noise": None if data["noise"] is None else noise_from_dict(data["noise"])})
 
     @property
     def spares(self) -> int:

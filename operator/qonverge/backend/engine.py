@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from qonverge.backend.config import EngineConfig
-from qonverge.backend.worker import arguments
+from qonverge.devices.noise import Noise
 from qonverge.telemetry import BackendMetrics
 from qonverge.wire.child import Child, ChildEnded
 from qonverge.wire.errors import (
@@ -57,7 +57,18 @@ class _Slot:
     child: Child | None = None
     ended: asyncio.Task[None] | None = None
     known: set[str] = field(default_factory=set)
+    config: EngineConfig | None = None
+    """What the child was told to be."""
     failures: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Started:
+    """A worker process that is ready, what it was told to be and what it says of itself."""
+
+    child: Child
+    config: EngineConfig
+    described: dict[str, object]
 
 
 class _CircuitStore:
@@ -101,7 +112,7 @@ class Engine:
         self._finished: OrderedDict[str, float] = OrderedDict()
         self._circuits = _CircuitStore(_CIRCUITS_BYTES)
         self._slots = [_Slot() for _ in range(config.concurrency)]
-        self._spare: asyncio.Task[Child] | None = None
+        self._spare: asyncio.Task[_Started] | None = None
         self._loops: list[asyncio.Task[None]] = []
         self._describe: dict[str, object] = {}
         self._draining = False
@@ -128,7 +139,7 @@ class Engine:
             method=self.config.method,
             methods=tuple(described.get("methods", ())),  # type: ignore[arg-type]  # a worker's own answer
             basis_gates=tuple(described.get("basis_gates", ())),  # type: ignore[arg-type]
-            max_qubits=self.config.max_qubits,
+            max_qubits=self.config.widest,
             max_shots=self.config.max_shots,
             memory_bytes=self.config.circuit_bytes,
             workers=self.config.concurrency,
@@ -136,8 +147,20 @@ class Engine:
             running=self._running,
             queue_limit=self.config.queue_limit,
             draining=self._draining,
-            target=described.get("target"),  # type: ignore[arg-type]
+            calibration=described.get("calibration"),  # type: ignore[arg-type]
+            calibration_digest=self.config.noise.digest if self.config.noise is not None else "",
         )
+
+    async def recalibrate(self, noise: Noise) -> None:
+        """Imitate another calibration from the next task on; what runs ends with the one that it began with.
+
+        Raises:
+            RuntimeError: the engine cannot imitate it, and goes on as before.
+        """
+        # Tried on a worker of its own, so that those that serve are not lost to it.
+        started = await self._new_worker(replace(self.config, noise=noise))
+        self.config, self._describe = started.config, started.described
+        await started.child.kill()
 
     def unfinished(self, subject: str = OPERATOR_SUBJECT) -> list[TaskInfo]:
         """Return the tasks of this subject that wait or run; the operator sees everybody's."""
@@ -236,8 +259,8 @@ class Engine:
         if self._spare is not None:
             self._spare.cancel()
             (spare,) = await asyncio.gather(self._spare, return_exceptions=True)
-            if isinstance(spare, Child):
-                await spare.kill()
+            if isinstance(spare, _Started):
+                await spare.child.kill()
         for slot in self._slots:
             if slot.child is not None:
                 await slot.child.kill()
@@ -284,12 +307,15 @@ class Engine:
         slot.known.clear()
         spare, self._spare = self._spare, None
         try:
-            slot.child = await (self._new_worker() if spare is None else spare)
+            started = await (self._new_worker(self.config) if spare is None else spare)
         except ChildEnded as error:
             slot.failures += 1
             if not self.ready.is_set() and slot.failures > 3:
                 raise RuntimeError(f"no worker starts: {error}; its reason is on standard error") from None
             return
+        slot.child, slot.config = started.child, started.config
+        if started.config is self.config:
+            self._describe = started.described
         slot.ended = asyncio.create_task(slot.child.ended())
         slot.failures = 0
         self.ready.set()
@@ -297,17 +323,24 @@ class Engine:
         self.metrics.workers.set(alive)
         # Not before all places are taken, whose workers would start more slowly.
         if self.config.spares and self._spare is None and alive == len(self._slots):
-            self._spare = asyncio.create_task(self._new_worker())
+            self._spare = asyncio.create_task(self._new_worker(self.config))
 
-    async def _new_worker(self) -> Child:
-        """Start a process, and return it when it has loaded all that it needs."""
-        child = await Child.start("qonverge.backend.worker", arguments(self.config))
+    async def _new_worker(self, config: EngineConfig) -> _Started:
+        """Start a process, and return it when it has loaded all that it needs.
+
+        Raises:
+            ChildEnded: the process ended.
+            RuntimeError: the engine refuses the configuration, and would again.
+        """
+        child = await Child.start("qonverge.backend.worker")
         try:
-            self._describe = await child.exchange({})
+            described = await child.exchange({"config": config.to_dict()})
+            if "refused" in described:
+                raise RuntimeError(described["refused"])
         except BaseException:
             await child.kill()
             raise
-        return child
+        return _Started(child, config, described)
 
     async def _run(self, slot: _Slot, record: _Record) -> None:
         child = slot.child
@@ -342,6 +375,10 @@ class Engine:
 
     async def _ask(self, slot: _Slot, child: Child, record: _Record) -> dict[str, object]:
         task = record.task
+        if slot.config is not self.config:
+            slot.config = self.config
+            await child.exchange({"config": slot.config.to_dict()})
+            slot.known.clear()
         for _ in range(2):
             send = {digest: qpy for digest, qpy in task.circuits.items() if digest not in slot.known}
             # Tasks that run together share the CPUs.
@@ -365,10 +402,20 @@ class Engine:
             return
         results = reply["results"]
         assert isinstance(results, list)
-        self._end(record, "Completed", tuple(PubResult.from_dict(result) for result in results))
+        self._end(
+            record,
+            "Completed",
+            tuple(PubResult.from_dict(result) for result in results),
+            calibration=str(reply["calibration"]),
+        )
 
     def _end(
-        self, record: _Record, state: str, results: tuple[PubResult, ...] = (), error: WireError | None = None
+        self,
+        record: _Record,
+        state: str,
+        results: tuple[PubResult, ...] = (),
+        error: WireError | None = None,
+        calibration: str = "",
     ) -> None:
         now = self._clock()
         started = record.started or now
@@ -388,6 +435,7 @@ class Engine:
             seed=record.seed,
             queue_seconds=started - record.submitted,
             run_seconds=now - started,
+            calibration=calibration,
         )
         # What is kept is the answer; the question is dropped.
         record.task = replace(record.task, circuits={}, pubs=())

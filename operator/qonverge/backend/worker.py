@@ -1,11 +1,12 @@
-"""A worker process: ``python -m qonverge.backend.worker CONFIG_JSON``. Opens QPY, runs circuits, one task at a time."""
+"""A worker process: ``python -m qonverge.backend.worker``. Opens QPY, runs circuits, one task at a time.
+
+The first message is the configuration: a device's calibration is too long for an argument.
+"""
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import io
-import json
 import resource
 import signal
 import sys
@@ -30,6 +31,11 @@ class Worker:
         self._provider = providers.load(config)
         self._prepared: OrderedDict[str, Any] = OrderedDict()
 
+    @property
+    def calibration(self) -> str:
+        """Digest of the calibration that the provider imitates; empty without one."""
+        return self._provider.noise.digest if self._provider.noise is not None else ""
+
     def describe(self) -> dict[str, Any]:
         """Return what the provider can do."""
         provider = self._provider
@@ -37,7 +43,7 @@ class Worker:
             "version": provider.version,
             "methods": provider.methods,
             "basis_gates": provider.basis_gates,
-            "target": provider.target,
+            "calibration": None if provider.noise is None else provider.noise.to_dict(),
         }
 
     def run(self, task: Task, seed: int, threads: int) -> tuple[PubResult, ...]:
@@ -79,22 +85,34 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     requests, answers = serve_pipes()
     _end_with_parent()
-    config = EngineConfig(**json.loads(sys.argv[1]))
-    try:
-        worker = Worker(config)
-    except LookupError as error:
-        sys.exit(f"qonverge.backend.worker: {error.args[0]}")
-    # The second net below the estimates: what they miss fails here, in this process alone.
-    limit = _reserved_bytes() + config.circuit_bytes
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    worker: Worker | None = None
     while (request := read_frame(requests)) is not None:
-        answers.write(frame(_answer(worker, request)))
+        if "config" in request:
+            config = EngineConfig.from_dict(request["config"])
+            first = worker is None
+            try:
+                worker = Worker(config)
+                answer = worker.describe()
+            except LookupError as error:
+                answer = {"refused": str(error.args[0])}
+            if first:
+                _limit_memory(config)
+        else:
+            assert worker is not None, "the configuration is the first message"
+            answer = _run(worker, request)
+        answers.write(frame(answer))
         answers.flush()
 
 
-def _answer(worker: Worker, request: dict[str, Any]) -> dict[str, Any]:
-    if "task" not in request:
-        return worker.describe()
+def _limit_memory(config: EngineConfig) -> None:
+    """Set the second net below the estimates: what they miss fails here, in this process alone."""
+    # A driver maps a GPU's memory into the process, which is none of its own.
+    if config.device == "CPU":
+        limit = _reserved_bytes() + config.circuit_bytes
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+
+
+def _run(worker: Worker, request: dict[str, Any]) -> dict[str, Any]:
     try:
         results = worker.run(Task.from_dict(request["task"]), request["seed"], request["threads"])
     except WireError as error:
@@ -103,7 +121,7 @@ def _answer(worker: Worker, request: dict[str, Any]) -> dict[str, Any]:
         return {"error": CircuitTooLarge("the task needs more memory than a worker has here").to_dict()}
     except Exception as error:  # a task that trips a defect must not take the worker, and be repeated on the next
         return {"error": EngineFailed(f"the task failed: {type(error).__name__}: {error}").to_dict()}
-    return {"results": [result.to_dict() for result in results]}
+    return {"results": [result.to_dict() for result in results], "calibration": worker.calibration}
 
 
 def _end_with_parent() -> None:
@@ -123,11 +141,6 @@ def _reserved_bytes() -> int:
             if line.startswith("VmData:"):
                 return int(line.split()[1]) * 1024
     return PROCESS_BYTES
-
-
-def arguments(config: EngineConfig) -> str:
-    """Return the configuration as the worker's argument."""
-    return json.dumps(dataclasses.asdict(config))
 
 
 if __name__ == "__main__":

@@ -9,22 +9,21 @@ from typing import Any
 
 import numpy as np
 from qiskit import QuantumCircuit
-from qiskit.circuit import Delay, Parameter
-from qiskit.circuit.controlflow import ForLoopOp, IfElseOp, SwitchCaseOp, WhileLoopOp
 from qiskit.circuit.library import get_standard_gate_name_mapping
-from qiskit.providers import BackendV2, JobStatus, JobV1, Options, QubitProperties
+from qiskit.providers import BackendV2, JobStatus, JobV1, Options
 from qiskit.result import Result
 from qiskit.result.models import ExperimentResult, ExperimentResultData
-from qiskit.transpiler import InstructionProperties, Target
+from qiskit.transpiler import Target
 
+from qonverge.circuits.target import CONTROL_FLOW, device_target, operation
 from qonverge.client.circuits import CircuitCache
 from qonverge.client.connect import Runner, connect
 from qonverge.client.jobs import Sender, SentTask, new_id
 from qonverge.client.sampler import DEFAULT_SHOTS
 from qonverge.client.seeds import seed_of_task
+from qonverge.devices import Calibration
+from qonverge.devices.noise import noise_from_dict
 from qonverge.wire.messages import BackendInfo, Pub, PubResult, Task, TaskResult
-
-_CONTROL_FLOW = {"if_else": IfElseOp, "for_loop": ForLoopOp, "while_loop": WhileLoopOp, "switch_case": SwitchCaseOp}
 
 
 class QonvergeBackend(BackendV2):  # type: ignore[misc]  # qiskit ships no types
@@ -136,34 +135,18 @@ def target_of(info: BackendInfo) -> Target:
     """Return what circuits may hold on this backend, with errors and durations where it has any."""
     standard = get_standard_gate_name_mapping()
     names = [name for name in info.basis_gates if name in standard]
-    device = info.target
-    if device is None:
+    device = None if info.calibration is None else noise_from_dict(info.calibration)
+    if not isinstance(device, Calibration):
         target = Target(num_qubits=_qubits_that_fit(info))
         for name in (*names, "measure", "reset", "delay"):
             if name not in target.operation_names:
-                target.add_instruction(_operation(name), None, name=name)
+                target.add_instruction(operation(name), None, name=name)
     else:
-        properties = [QubitProperties(t1=t1, t2=t2) for t1, t2 in device["qubits"]]
-        target = Target(num_qubits=device["num_qubits"], qubit_properties=properties)
-        places: dict[str, dict[tuple[int, ...], InstructionProperties]] = {}
-        for name, qubits, error, seconds in device["gates"]:
-            places.setdefault(name, {})[tuple(qubits)] = InstructionProperties(duration=seconds, error=error)
-        for name, of_gate in places.items():
-            target.add_instruction(_operation(name), of_gate, name=name)
-        for name in ("delay", "reset"):
-            if name not in places:
-                target.add_instruction(_operation(name), {(q,): None for q in range(device["num_qubits"])}, name=name)
+        target = device_target(device)
     for name in info.basis_gates:
-        if name in _CONTROL_FLOW:
-            target.add_instruction(_CONTROL_FLOW[name], name=name)
+        if name in CONTROL_FLOW:
+            target.add_instruction(CONTROL_FLOW[name], name=name)
     return target
-
-
-def _operation(name: str) -> Any:
-    """Return the instruction of this name; with a free duration, any will do."""
-    if name == "delay":
-        return Delay(Parameter("t"))
-    return get_standard_gate_name_mapping()[name]
 
 
 def _qubits_that_fit(info: BackendInfo) -> int | None:

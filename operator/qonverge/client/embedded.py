@@ -61,6 +61,7 @@ class Embedded:
             seed=seed,
             queue_seconds=started - submitted,
             run_seconds=time.monotonic() - started,
+            calibration=self._worker.calibration,
         )
 
     def cancel(self, identity: str) -> bool:
@@ -75,7 +76,7 @@ class Embedded:
             method=config.method,
             methods=tuple(described["methods"]),
             basis_gates=tuple(described["basis_gates"]),
-            max_qubits=config.max_qubits,
+            max_qubits=config.widest,
             max_shots=config.max_shots,
             memory_bytes=config.circuit_bytes,
             workers=1,
@@ -83,7 +84,8 @@ class Embedded:
             running=int(self._turn.locked()),
             queue_limit=config.queue_limit,
             draining=False,
-            target=described["target"],
+            calibration=described["calibration"],
+            calibration_digest=self._worker.calibration,
         )
 
 

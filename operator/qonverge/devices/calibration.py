@@ -77,6 +77,23 @@ class Calibration:
         figures = json.dumps([data["qubits"], data["gates"]], separators=(",", ":"))
         return hashlib.sha256(figures.encode()).hexdigest()
 
+    @property
+    def num_qubits(self) -> int:
+        """How many qubits the device has."""
+        return len(self.qubits)
+
+    def qubit(self, index: int) -> Qubit:
+        """Return the figures of a qubit."""
+        return self.qubits[index]
+
+    def gate(self, name: str, qubits: tuple[int, ...]) -> Gate | None:
+        """Return the figures of a gate at a place; None where the device has none."""
+        return self._by_place.get((name, qubits))
+
+    @cached_property
+    def _by_place(self) -> dict[tuple[str, tuple[int, ...]], Gate]:
+        return {(gate.name, gate.qubits): gate for gate in self.gates}
+
     @cached_property
     def basis_gates(self) -> tuple[str, ...]:
         """Names of the gates that the device has, sorted."""

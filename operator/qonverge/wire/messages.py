@@ -255,6 +255,8 @@ class TaskResult:
     """Seed that was used, drawn by the server where none was given."""
     queue_seconds: float = 0.0
     run_seconds: float = 0.0
+    calibration: str = ""
+    """Digest of the calibration that was imitated; empty without one."""
 
     @property
     def done(self) -> bool:
@@ -272,6 +274,7 @@ class TaskResult:
             "seed": self.seed,
             "queue_seconds": self.queue_seconds,
             "run_seconds": self.run_seconds,
+            "calibration": self.calibration,
         }
 
     @classmethod
@@ -286,6 +289,7 @@ class TaskResult:
             data["seed"],
             data["queue_seconds"],
             data["run_seconds"],
+            data.get("calibration", ""),
         )
 
 
@@ -306,8 +310,11 @@ class BackendInfo:
     running: int
     queue_limit: int
     draining: bool
-    target: Mapping[str, Any] | None = None
-    """The device that is simulated or driven, see ``backend.providers.Provider.target``; None: any gate anywhere."""
+    calibration: Mapping[str, Any] | None = None
+    """The device that is imitated or driven, as ``devices.noise.noise_from_dict`` reads it; None: any gate anywhere,
+    without error, or it was not asked for."""
+    calibration_digest: str = ""
+    """Its digest; empty where there is none."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the form that travels."""

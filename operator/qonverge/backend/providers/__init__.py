@@ -6,6 +6,7 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Protocol
 
 from qonverge.backend.config import EngineConfig
+from qonverge.devices.noise import Noise
 from qonverge.wire.messages import Pub, PubResult
 
 if TYPE_CHECKING:
@@ -22,12 +23,10 @@ class Provider(Protocol):
     methods: tuple[str, ...]
     """Methods by the API's names."""
     basis_gates: tuple[str, ...]
-    target: dict[str, Any] | None
-    """What limits circuits on the device that is simulated or driven; None where any gate acts on any qubits.
-
-    ``{"num_qubits": n, "gates": [[name, [qubits], error or None, seconds or None], ...],
-    "qubits": [[t1 seconds or None, t2 seconds or None], ...]}``, one entry in gates for each place that a gate has.
-    """
+    noise: Noise | None
+    """The device that is imitated or driven: its gates, where they act and how well; None where any gate acts on any
+    qubits without error. A simulator takes it from ``EngineConfig.noise`` and refuses by LookupError what it cannot
+    imitate."""
 
     def prepare(self, circuit: QuantumCircuit) -> Any:
         """Translate the circuit into what the engine runs; the result is kept for later runs."""

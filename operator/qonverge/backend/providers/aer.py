@@ -86,7 +86,7 @@ class Aer:
         standard = get_standard_gate_name_mapping()
         self.basis_gates = tuple(sorted(standard.keys() & set(self._simulator.configuration().basis_gates)))
         self._gates = frozenset(self.basis_gates)
-        self.target: dict[str, Any] | None = None
+        self.noise = config.noise
 
     def prepare(self, circuit: QuantumCircuit) -> Prepared:
         """Translate gates that Aer lacks; those that a program defines itself stand for their definitions."""

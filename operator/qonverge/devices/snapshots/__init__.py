@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import gzip
+from functools import cache
 from importlib import resources
 
 from qonverge.devices.calibration import Calibration
@@ -11,6 +12,7 @@ from qonverge.devices.calibration import Calibration
 _ENDING = ".json.gz"
 
 
+@cache
 def names() -> tuple[str, ...]:
     """Return the devices of which there is a snapshot, sorted."""
     files = resources.files(__name__).iterdir()
@@ -23,11 +25,20 @@ def load(name: str) -> Calibration:
     Raises:
         LookupError: there is none of this name.
     """
-    plain = name.lower().removeprefix("fake_").removeprefix("ibmq_").removeprefix("ibm_")
-    known = names()
-    if plain not in known:
-        near = difflib.get_close_matches(plain, known, 1)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-        raise LookupError(f"there is no snapshot of a device called {name}; {hint}")
+    plain = _plain(name)
+    if plain not in names():
+        raise LookupError(unknown(name))
     data = (resources.files(__name__) / f"{plain}{_ENDING}").read_bytes()
     return Calibration.from_json(gzip.decompress(data).decode())
+
+
+def unknown(name: str) -> str:
+    """Return the sentence that says that there is no snapshot of this name, and which are near."""
+    known = names()
+    near = difflib.get_close_matches(_plain(name), known, 1)
+    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+    return f"there is no snapshot of a device called {name}; {hint}"
+
+
+def _plain(name: str) -> str:
+    return name.lower().removeprefix("fake_").removeprefix("ibmq_").removeprefix("ibm_")
