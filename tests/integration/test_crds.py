@@ -54,7 +54,7 @@ def test_a_job_that_makes_no_sense_is_refused(plane: ControlPlane, spec: dict[st
     ("spec", "message"),
     [
         ({"simulator": None}, "provider: set simulator"),
-        ({"simulator": {"engine": "Abacus"}}, 'Unsupported value: "Abacus": supported values: "Aer"'),
+        ({"simulator": {"engine": "Abacus"}}, 'Unsupported value: "Abacus": supported values: "Automatic"'),
         ({"simulator": {"method": "Guess"}}, 'Unsupported value: "Guess": supported values: "Automatic"'),
         ({"replicas": -1}, "spec.replicas in body should be greater than or equal to 0"),
         ({"capacity": {"concurrency": 0}}, "spec.capacity.concurrency in body should be greater than or equal to 1"),

@@ -20,6 +20,11 @@ from qonverge.api.noise import PAULI_ONLY, CalibrationStatus, Noise
 
 Method = Literal["Automatic", "Statevector", "DensityMatrix", "MatrixProductState", "Stabilizer"]
 
+_STIM_METHODS = "the engine Stim has the methods Automatic and Stabilizer: choose one, or the engine Aer"
+_BRAKET_METHODS = (
+    "the engine BraketLocal has the methods Automatic, Statevector and DensityMatrix: choose one, or the engine Aer"
+)
+
 # A Kubernetes quantity as the API server takes it for resources; ints are allowed as in core types.
 Quantity = Annotated[
     str | int,
@@ -38,11 +43,19 @@ class Simulator(SpecModel):
                 PAULI_ONLY,
                 ".method",
             ),
+            Rule("self.engine != 'Stim' || self.method in ['Automatic', 'Stabilizer']", _STIM_METHODS, ".method"),
+            Rule(
+                "self.engine != 'BraketLocal' || self.method in ['Automatic', 'Statevector', 'DensityMatrix']",
+                _BRAKET_METHODS,
+                ".method",
+            ),
         )
     )
 
-    engine: Literal["Aer"] = "Aer"
-    """The simulation engine. Aer is Qiskit's high-performance simulator."""
+    engine: Literal["Automatic", "Aer", "Stim", "BraketLocal"] = "Automatic"
+    """The simulation engine. Automatic takes Stim for Clifford circuits and Aer for others. Aer is Qiskit's
+    high-performance simulator, Stim runs Clifford circuits of thousands of qubits, BraketLocal is that of Amazon
+    Braket's SDK. Stim has the method Stabilizer only, BraketLocal Statevector and DensityMatrix."""
     method: Method = "Automatic"
     """How states are represented. Automatic lets the engine choose from the circuit."""
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)] | None = None
@@ -51,6 +64,14 @@ class Simulator(SpecModel):
     """Where the engine computes. GPU asks for one of NVIDIA's for each pod and needs an image with Aer's GPU build."""
     noise: Noise | None = None
     """A device to imitate, with its errors. Default: none, the simulator is ideal."""
+
+    @model_validator(mode="after")
+    def _method_of_engine(self) -> Self:
+        if self.engine == "Stim" and self.method not in ("Automatic", "Stabilizer"):
+            raise ValueError(_STIM_METHODS)
+        if self.engine == "BraketLocal" and self.method not in ("Automatic", "Statevector", "DensityMatrix"):
+            raise ValueError(_BRAKET_METHODS)
+        return self
 
     @model_validator(mode="after")
     def _noise_that_fits(self) -> Self:

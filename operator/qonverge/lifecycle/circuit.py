@@ -74,10 +74,11 @@ def outcome(result: TaskResult) -> Result:
 
 def provenance(text: str, result: TaskResult) -> Provenance:
     """Return where the result comes from."""
+    chosen = result.results[0].engine if result.results else ""
     return Provenance(
         program_digest=program_digest(text),
         qonverge_version=__version__,
-        engine=result.engine or None,
+        engine=chosen or result.engine or None,
         method=result.results[0].method if result.results else None,
         seed=result.seed,
     )

@@ -191,6 +191,8 @@ class PubResult:
     """Simulation method that the engine used."""
     reason: str = ""
     """Why that method."""
+    engine: str = ""
+    """Engine and version where the backend chooses among several; else the task's result has it."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the form that travels."""
@@ -203,6 +205,7 @@ class PubResult:
             "shots": self.shots,
             "method": self.method,
             "reason": self.reason,
+            "engine": self.engine,
         }
 
     @classmethod
@@ -217,6 +220,7 @@ class PubResult:
             data["shots"],
             data["method"],
             data.get("reason", ""),
+            data.get("engine", ""),
         )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from qiskit import QuantumCircuit
@@ -68,7 +68,7 @@ class BraketLocal:
         self.version = f"BraketLocal {version('amazon-braket-default-simulator')}"
         self.methods = tuple(_METHODS)
         self.basis_gates = tuple(sorted(get_standard_gate_name_mapping().keys() - _NO_GATES))
-        self.target: dict[str, Any] | None = None
+        self.noise = config.noise
 
     def prepare(self, circuit: QuantumCircuit) -> Prepared:
         """Take gates by their names; those that a program defines itself stand for their definitions."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 import stim
@@ -56,7 +55,7 @@ class Stim:
         self.version = f"Stim {stim.__version__}"
         self.methods = _METHODS
         self.basis_gates = _BASIS
-        self.target: dict[str, Any] | None = None
+        self.noise = config.noise
 
     def prepare(self, circuit: QuantumCircuit) -> Prepared:
         """Translate the circuit; one with free parameters is translated again for each set of their values."""
@@ -74,10 +73,12 @@ class Stim:
         if pub.statevector:
             raise InvalidTask("Stim keeps no amplitudes: ask a backend with the engine Aer or Automatic for states")
         if is_exact(pub):
-            return self._estimate_exactly(prepared, pub)
-        if pub.observables:
-            return self._estimate_by_sampling(prepared, pub, seed)
-        return self._sample(prepared, pub, seed, memory)
+            result = self._estimate_exactly(prepared, pub)
+        elif pub.observables:
+            result = self._estimate_by_sampling(prepared, pub, seed)
+        else:
+            result = self._sample(prepared, pub, seed, memory)
+        return replace(result, reason=f"all gates are Clifford, on {prepared.analysis.num_qubits} qubits")
 
     def _check_memory(self, analysis: Analysis) -> None:
         needed, limit = tableau_bytes(analysis.num_qubits), self._config.circuit_bytes
