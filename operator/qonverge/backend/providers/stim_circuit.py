@@ -112,7 +112,8 @@ class Translator:
             except InvalidCircuit:
                 pass  # the gate that the program names is to be told, not one inside it
         raise InvalidCircuit(
-            f"Stim runs Clifford gates only, and {spelled(operation)} is none: {_INSTEAD}", gate=operation.name
+            f"Stim runs Clifford gates only, and {spelled(operation)} is none or not known as one: {_INSTEAD}",
+            gate=operation.name,
         )
 
     def _of_definition(self, definition: QuantumCircuit) -> Moves:
