@@ -94,6 +94,11 @@ class Calibration:
     def _by_place(self) -> dict[tuple[str, tuple[int, ...]], Gate]:
         return {(gate.name, gate.qubits): gate for gate in self.gates}
 
+    @property
+    def pauli(self) -> bool:
+        """Whether no qubit relaxes, so that every error is a random Pauli operator."""
+        return all(qubit.t1 is None and qubit.t2 is None for qubit in self.qubits)
+
     @cached_property
     def basis_gates(self) -> tuple[str, ...]:
         """Names of the gates that the device has, sorted."""

@@ -41,6 +41,11 @@ class Rates:
     measured_at = None
     basis_gates = tuple(sorted(("rz", *ONE_QUBIT_GATES, TWO_QUBIT_GATE)))
 
+    @property
+    def pauli(self) -> bool:
+        """Whether no qubit relaxes, so that every error is a random Pauli operator."""
+        return self.t1 is None and self.t2 is None
+
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the figures, in hex."""

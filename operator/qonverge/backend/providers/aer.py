@@ -18,10 +18,11 @@ from qiskit_aer import AerSimulator
 
 from qonverge.backend.config import EngineConfig
 from qonverge.backend.providers.bits import by_register, register_sizes, shots_of, spaced
-from qonverge.backend.providers.checks import DEFAULT_SHOTS, check, is_mixed
-from qonverge.backend.providers.choice import choose
+from qonverge.backend.providers.checks import DEFAULT_SHOTS, check, is_exact, is_mixed
+from qonverge.backend.providers.choice import Choice, choose, choose_noisy
 from qonverge.backend.providers.drawing import Drawable
 from qonverge.backend.providers.estimation import Output, Sample, by_sampling, subset
+from qonverge.backend.providers.placing import Placed, Placer, Sampled
 from qonverge.circuits.analysis import Analysis, analyse
 from qonverge.circuits.canonical import canonical
 from qonverge.circuits.errors import InvalidProgram
@@ -51,18 +52,30 @@ class Prepared:
     """A circuit in Aer's gates, with its properties."""
 
     circuit: QuantumCircuit
+    """What runs; on a noisy device the qubits that are used."""
     analysis: Analysis
+    """Of the program's circuit."""
     drawable: Drawable | None = None
+    placed: Placed | None = None
+    """Where it is on a noisy device."""
     _saving: OrderedDict[tuple[Observable, ...], QuantumCircuit] = field(default_factory=OrderedDict)
+
+    def sampled(self, method: str) -> Sampled:
+        """Return what gives counts by a method of Aer."""
+        if self.placed is not None:
+            return self.placed.sampled(method)
+        return Sampled(self.circuit, self.drawable if method == "statevector" else None)
 
     def saving(self, observables: Sequence[Observable]) -> QuantumCircuit:
         """Return the circuit with the values saved as ``o0``, ``o1``...; an optimiser asks for the same again."""
         key = tuple(observables)
         if key in self._saving:
             return self._saving[key]
-        circuit = self.circuit.copy()
+        circuit = self.circuit.copy() if self.placed is None else self.placed.exact.copy()
         for index, observable in enumerate(observables):
-            operator = SparsePauliOp.from_list(list(observable))
+            operator = SparsePauliOp.from_list(
+                list(observable) if self.placed is None else self.placed.here(observable)
+            )
             circuit.save_expectation_value(operator, range(circuit.num_qubits), label=f"o{index}")
         self._saving[key] = circuit
         if len(self._saving) > _SAVING:
@@ -87,6 +100,15 @@ class Aer:
         self.basis_gates = tuple(sorted(standard.keys() & set(self._simulator.configuration().basis_gates)))
         self._gates = frozenset(self.basis_gates)
         self.noise = config.noise
+        self._placer: Placer | None = None
+        if config.noise is not None:
+            if config.method == "Stabilizer" and not config.noise.pauli:
+                raise LookupError(
+                    f"the method Stabilizer takes Pauli noise only, and the qubits of {config.noise.name} relax: use "
+                    "the method Automatic, or noise without t1 and t2"
+                )
+            self._placer = Placer(config.noise)
+            self.basis_gates = config.noise.basis_gates
 
     def prepare(self, circuit: QuantumCircuit) -> Prepared:
         """Translate gates that Aer lacks; those that a program defines itself stand for their definitions."""
@@ -95,6 +117,9 @@ class Aer:
             circuit = canonical(circuit)
         except InvalidProgram as error:
             raise InvalidCircuit(str(error)) from None
+        if self._placer is not None:
+            placed = self._placer.place(circuit)
+            return Prepared(placed.circuit, analyse(circuit), placed=placed)
         if not {item.operation.name for item in circuit.data} <= self._gates | _STRUCTURE or any(
             item.operation.name in ("if_else", "while_loop", "for_loop", "switch_case") for item in circuit.data
         ):
@@ -113,30 +138,41 @@ class Aer:
     def run(self, prepared: Prepared, pub: Pub, *, seed: int, memory: bool, threads: int = 1) -> PubResult:
         """Run one pub; see ``Provider.run``."""
         check(pub, prepared.analysis, self._config, memory=memory)
-        choice = choose(self._config.method, prepared.analysis, self._limit, mixed=is_mixed(pub, prepared.analysis))
+        choice = self._choose(prepared, pub)
         # Below this width starting threads costs more than they gain.
-        threads = 1 if prepared.analysis.num_qubits < _WIDE_QUBITS else threads
-        options = {"seed_simulator": seed, "max_parallel_threads": threads, "method": _METHODS[choice.method]}
+        width = prepared.circuit.num_qubits * (2 if choice.method == "DensityMatrix" else 1)
+        options = {
+            "seed_simulator": seed,
+            "max_parallel_threads": 1 if width < _WIDE_QUBITS else threads,
+            "method": _METHODS[choice.method],
+        }
         if pub.statevector:
             result = self._state(prepared.circuit, pub, options)
         elif not pub.observables:
             result = self._sample(prepared, pub, memory, options)
-        elif pub.shots is None and pub.precision is None:
+        elif is_exact(pub):
             result = self._estimate_exactly(prepared, pub, options)
         else:
-            result = self._estimate_by_sampling(prepared.circuit, pub, options)
+            result = self._estimate_by_sampling(prepared, pub, options)
         return replace(result, reason=choice.reason)
+
+    def _choose(self, prepared: Prepared, pub: Pub) -> Choice:
+        method, placed = self._config.method, prepared.placed
+        if placed is None:
+            return choose(method, prepared.analysis, self._limit, mixed=is_mixed(pub, prepared.analysis))
+        shots = None if is_exact(pub) else pub.shots or DEFAULT_SHOTS
+        return choose_noisy(method, placed.analysis, self._limit, shots=shots, pauli=lambda: placed.pauli)
 
     def _execute(
         self, circuit: QuantumCircuit, sets: dict[str, NDArray[np.float64]], options: dict[str, Any], **more: Any
     ) -> list[Any]:
         """Return Aer's result for each parameter set."""
-        binds = None
-        if sets:
-            by_name = {parameter.name: parameter for parameter in circuit.parameters}
-            binds = [{by_name[name]: values.tolist() for name, values in sets.items() if name in by_name}]
+        by_name = {parameter.name: parameter for parameter in circuit.parameters}
+        binds = [{by_name[name]: values.tolist() for name, values in sets.items() if name in by_name}]
+        # A parameter that has no effect is gone from a circuit that was transpiled.
+        runs = circuit if by_name else [circuit] * len(next(iter(sets.values()), "1"))
         try:
-            result = self._simulator.run(circuit, parameter_binds=binds, **options, **more).result()
+            result = self._simulator.run(runs, parameter_binds=binds if by_name else None, **options, **more).result()
         except WireError:
             raise
         except MemoryError:
@@ -151,20 +187,26 @@ class Aer:
             raise kind(f"Aer could not run the circuit: {text.removeprefix('ERROR: ')}")
         return list(result.results)
 
-    def _sample(self, prepared: Prepared, pub: Pub, memory: bool, options: dict[str, Any]) -> PubResult:
-        circuit, drawable = prepared.circuit, prepared.drawable
-        shots, seed = pub.shots or DEFAULT_SHOTS, options["seed_simulator"]
-        if drawable is not None and options["method"] == "statevector":
-            results = self._execute(drawable.circuit, dict(pub.parameters), options)
-            counts = [drawable.draw(result.data.p, shots, seed + index) for index, result in enumerate(results)]
+    def _count(
+        self, sampled: Sampled, sets: dict[str, NDArray[np.float64]], shots: int, options: dict[str, Any]
+    ) -> tuple[list[dict[int, int]], str]:
+        """Return for each parameter set how often each outcome came, and Aer's method."""
+        if sampled.drawable is not None:
+            results = self._execute(sampled.drawable.circuit, sets, options)
+            seed = options["seed_simulator"]
+            counts = [sampled.drawable.draw(result.data.p, shots, seed + k) for k, result in enumerate(results)]
         else:
-            results = self._execute(circuit, dict(pub.parameters), options, shots=shots)
+            results = self._execute(sampled.circuit, sets, options, shots=shots, noise_model=sampled.model)
             # Aer tells no counts of a circuit that measures nothing.
             counts = [
                 {int(key, 16): int(count) for key, count in getattr(result.data, "counts", {"0x0": shots}).items()}
                 for result in results
             ]
-        method = str(results[0].metadata.get("method", ""))
+        return counts, str(results[0].metadata.get("method", ""))
+
+    def _sample(self, prepared: Prepared, pub: Pub, memory: bool, options: dict[str, Any]) -> PubResult:
+        circuit, shots, seed = prepared.circuit, pub.shots or DEFAULT_SHOTS, options["seed_simulator"]
+        counts, method = self._count(prepared.sampled(options["method"]), dict(pub.parameters), shots, options)
         if memory:
             width = -(-circuit.num_clbits // 8)
             raw = np.empty((len(counts), shots, width), dtype=np.uint8)
@@ -194,19 +236,20 @@ class Aer:
                 out.put(k, sets, np.array(values), np.zeros(len(values)))
         return out.result(None, method)
 
-    def _estimate_by_sampling(self, circuit: QuantumCircuit, pub: Pub, options: dict[str, Any]) -> PubResult:
-        methods = set()
+    def _estimate_by_sampling(self, prepared: Prepared, pub: Pub, options: dict[str, Any]) -> PubResult:
+        methods, own_bits = set(), prepared.circuit.num_clbits
 
         def measure(basis: str, sets: list[int], shots: int, group: int) -> list[Sample]:
             # Each group draws its own shots: the same seed would correlate them.
             seeded = {**options, "seed_simulator": (options["seed_simulator"] + 7919 * group) % 2**32}
-            results = self._execute(_measured_in(circuit, basis), subset(pub, sets), seeded, shots=shots)
-            methods.add(str(results[0].metadata.get("method", "")))
+            if prepared.placed is None:
+                sampled = Sampled(_measured_in(prepared.circuit, basis))
+            else:
+                sampled = prepared.placed.measured_in(basis).sampled(options["method"])
+            found, method = self._count(sampled, subset(pub, sets), shots, seeded)
+            methods.add(method)
             # The fresh bits come after the circuit's own.
-            return [
-                Sample.of([int(key, 16) >> circuit.num_clbits for key in counts], list(counts.values()))
-                for counts in (result.data.counts for result in results)
-            ]
+            return [Sample.of([key >> own_bits for key in counts], list(counts.values())) for counts in found]
 
         out, shots = by_sampling(pub, self._config.max_shots, measure)
         return out.result(shots, next(iter(methods), ""))

@@ -23,10 +23,10 @@ def check(pub: Pub, analysis: Analysis, config: EngineConfig, *, memory: bool) -
         InvalidTask: shots, parameters, observables or what is asked for do not fit.
     """
     limit = config.circuit_bytes
-    if config.max_qubits is not None and analysis.num_qubits > config.max_qubits:
-        raise CircuitTooLarge(
-            f"the circuit has {analysis.num_qubits} qubits and this backend takes {config.max_qubits}"
-        )
+    if config.widest is not None and analysis.num_qubits > config.widest:
+        raise CircuitTooLarge(f"the circuit has {analysis.num_qubits} qubits and this backend takes {config.widest}")
+    if pub.statevector and config.noise is not None:
+        raise InvalidTask("a noisy device has no single final state: ask for expectation values or counts")
     if pub.shots is not None and pub.shots > config.max_shots:
         raise InvalidTask(f"the task asks for {pub.shots} shots and this backend takes {config.max_shots}")
     if missing := sorted(set(analysis.parameters) - pub.parameters.keys()):

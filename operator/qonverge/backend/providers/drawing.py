@@ -25,6 +25,10 @@ class Drawable:
     circuit: QuantumCircuit
     clbits: tuple[int, ...]
     """Where each bit of an outcome's index belongs, the lowest first."""
+    qubits: tuple[int, ...]
+    """Where each of these bits is measured."""
+    confusions: tuple[NDArray[np.float64], ...] = ()
+    """How each bit is misread: rows for what is there, columns for what is read; empty where none is."""
 
     @classmethod
     def of(cls, circuit: QuantumCircuit, analysis: Analysis) -> Drawable | None:
@@ -40,11 +44,14 @@ class Drawable:
                 unmeasured.append(item)
         clbits = tuple(sorted(source))
         unmeasured.save_probabilities([source[bit] for bit in clbits], label="p")
-        return cls(unmeasured, clbits)
+        return cls(unmeasured, clbits, tuple(circuit.find_bit(source[bit]).index for bit in clbits))
 
     def draw(self, probabilities: NDArray[np.float64], shots: int, seed: int) -> dict[int, int]:
         """Return how often each outcome of the whole classical memory came, as an independent run each would."""
         exact = np.clip(np.asarray(probabilities, dtype=np.float64), 0, None)
+        for place, confusion in enumerate(self.confusions):
+            # A bit is the middle one of three axes: higher bits, its own, lower ones.
+            exact = np.einsum("hbl,bc->hcl", exact.reshape(-1, 2, 1 << place), confusion).ravel()
         drawn = np.random.default_rng(seed).multinomial(shots, exact / exact.sum())
         (outcomes,) = np.nonzero(drawn)
         if self.clbits == tuple(range(len(self.clbits))):

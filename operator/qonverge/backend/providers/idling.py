@@ -1,0 +1,83 @@
+"""When qubits wait: each operation as late as what follows it allows, so that qubits leave their ground state late."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from qiskit import QuantumCircuit
+from qiskit.circuit import CircuitInstruction, ParameterExpression
+from qiskit.circuit.library import IGate
+
+from qonverge.backend.providers.noise import Idle
+from qonverge.wire.errors import InvalidCircuit
+
+_UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9, "ps": 1e-12}
+# Shorter gaps are rounding.
+_LEAST_SECONDS = 1e-13
+
+
+def with_idles(
+    circuit: QuantumCircuit, seconds: Callable[[str, tuple[int, ...]], float]
+) -> tuple[QuantumCircuit, tuple[Idle, ...]]:
+    """Return the circuit with a labelled ``id`` wherever a qubit waits between two operations, or by a ``delay``.
+
+    Args:
+        circuit: without control flow.
+        seconds: how long an operation takes, by its name and qubits.
+
+    Raises:
+        InvalidCircuit: a delay's time is not known in seconds.
+    """
+    index = {qubit: place for place, qubit in enumerate(circuit.qubits)}
+    # From the end backwards: time from the beginning of what follows on each qubit to the end of the circuit.
+    following = [0.0] * circuit.num_qubits
+    # Waits that nothing follows, by qubit: after a measurement they have no effect.
+    last: dict[int, list[int]] = {place: [] for place in range(circuit.num_qubits)}
+    labels: dict[tuple[int, float], str] = {}
+    items: list[CircuitInstruction | None] = []
+
+    def wait(qubit: int, time: float) -> None:
+        if time > _LEAST_SECONDS:
+            # Rounded, so that waits of the same length share their error.
+            label = labels.setdefault((qubit, float(f"{time:.6g}")), f"idle{len(labels)}")
+            if qubit in last:
+                last[qubit].append(len(items))
+            items.append(CircuitInstruction(IGate(label=label), (circuit.qubits[qubit],), ()))
+
+    for item in reversed(circuit.data):
+        name, places = item.operation.name, tuple(index[qubit] for qubit in item.qubits)
+        end = max((following[place] for place in places), default=0.0)
+        for place in places:
+            wait(place, end - following[place])
+        taken = 0.0
+        if name == "delay":
+            taken = _delay(item)
+            wait(places[0], taken)
+        else:
+            items.append(item)
+            taken = 0.0 if name == "barrier" else seconds(name, places)
+        for place in places:
+            following[place] = end + taken
+            if name not in ("barrier", "delay"):
+                for dropped in last.pop(place, ()) if name == "measure" else ():
+                    items[dropped] = None
+                last.pop(place, None)
+    names = set(labels.values())
+    waiting, touched = circuit.copy_empty_like(), set()
+    for item in reversed(items):
+        if item is None or (item.operation.label in names and item.qubits[0] not in touched):
+            continue  # in the ground state a qubit may wait as long as it likes
+        if item.operation.name != "barrier":
+            touched.update(item.qubits)
+        waiting.append(item)
+    return waiting, tuple((label, qubit, time) for (qubit, time), label in labels.items())
+
+
+def _delay(item: CircuitInstruction) -> float:
+    operation = item.operation
+    duration, unit = operation.duration, operation.unit
+    if unit not in _UNITS or isinstance(duration, ParameterExpression):
+        raise InvalidCircuit(
+            f"a delay of {duration} {unit} has no known length on this device: give it in seconds (s, ms, us, ns)"
+        )
+    return float(duration) * _UNITS[unit]
