@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+import numpy as np
+from numpy.typing import NDArray
 from qiskit import QuantumCircuit, transpile
 from qiskit.circuit import ClassicalRegister, Qubit
 from qiskit_aer.noise import NoiseModel
@@ -78,12 +80,17 @@ class Placed:
         return self._errors.with_channels(self.circuit, self.places, self._idles)
 
     @cached_property
+    def confusions(self) -> tuple[NDArray[np.float64], ...]:
+        """How the measurement of each qubit errs: rows for what is there, columns for what is read."""
+        return tuple(self._errors.confusion(place) for place in self.places)
+
+    @cached_property
     def drawable(self) -> Drawable | None:
         """What gives the probabilities of all outcomes, where nothing follows the measurements."""
         found = Drawable.of(self.circuit, self.analysis)
         if found is None:
             return None
-        confusions = tuple(self._errors.confusion(self.places[qubit]) for qubit in found.qubits)
+        confusions = tuple(self.confusions[qubit] for qubit in found.qubits)
         noisy = self._errors.with_channels(found.circuit, self.places, self._idles)
         return replace(found, circuit=noisy, confusions=confusions)
 

@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 import stim
+from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 from qiskit.circuit import Clbit, Operation, Qubit
 
+from qonverge.backend.providers.channels import twirled
 from qonverge.backend.providers.conditions import parity_of
 from qonverge.wire.errors import CircuitTooLarge, EngineFailed, InvalidCircuit
 
@@ -50,6 +52,8 @@ class Program:
     circuit: stim.Circuit
     records: tuple[int | None, ...]
     """For each classical bit the measurement that wrote it last; None where none did."""
+    misread: NDArray[np.float32] | None = None
+    """For each measurement the probabilities to read 1 for 0 and 0 for 1; None where none errs."""
 
 
 class Translator:
@@ -61,9 +65,14 @@ class Translator:
         fixed = {name: gate for name, gate in stim.gate_data().items() if gate.is_unitary and "SPP" not in name}
         self._named = [(name, gate.tableau) for name, gate in fixed.items()]
         self._moves: dict[tuple[str, tuple[float, ...]], Moves] = {}
+        self._channels: dict[bytes, str] = {}
 
-    def program(self, circuit: QuantumCircuit) -> Program:
+    def program(self, circuit: QuantumCircuit, confusions: Sequence[NDArray[np.float64]] = ()) -> Program:
         """Return a circuit without free parameters in Stim's instructions.
+
+        Args:
+            circuit: errors in it are superoperators, which are twirled to random Pauli operators.
+            confusions: how each qubit is misread: rows for what is there, columns for what is read.
 
         Raises:
             CircuitTooLarge: its loops take too many steps.
@@ -75,7 +84,21 @@ class Translator:
             made = stim.Circuit("\n".join(writer.lines))
         except ValueError as error:
             raise EngineFailed(f"Stim refused the circuit: {error}") from None
-        return Program(made, tuple(writer.records.get(bit) for bit in circuit.clbits))
+        misread = None
+        if any(not np.array_equal(confusion, np.eye(2)) for confusion in confusions):
+            errors = [(confusions[qubit][0, 1], confusions[qubit][1, 0]) for qubit in writer.measured]
+            misread = np.array(errors, dtype=np.float32).reshape(-1, 2)
+        return Program(made, tuple(writer.records.get(bit) for bit in circuit.clbits), misread)
+
+    def channel(self, superoperator: NDArray[np.complex128]) -> str:
+        """Return the name of a channel's twirl with its probabilities; empty where it does nothing."""
+        key = superoperator.tobytes()
+        if key not in self._channels:
+            probabilities = twirled(superoperator)
+            size = 1 if len(probabilities) == 3 else 2
+            given = ", ".join(repr(probability) for probability in probabilities)
+            self._channels[key] = f"PAULI_CHANNEL_{size}({given})" if any(probabilities) else ""
+        return self._channels[key]
 
     def moves(self, operation: Operation) -> Moves:
         """Return a gate in Stim's gates, up to a global phase.
@@ -134,7 +157,7 @@ class _Writer:
         self._places = places
         self.lines: list[str] = []
         self.records: dict[Clbit, int] = {}
-        self._measured = 0
+        self.measured: list[int] = []
 
     def block(self, circuit: QuantumCircuit, outer: Mapping[Any, Any]) -> None:
         """Write a circuit whose bits are those outer ones."""
@@ -143,12 +166,15 @@ class _Writer:
             qubits = [self._places[outer[qubit]] for qubit in item.qubits]
             if operation.name == "measure":
                 self.lines.append(f"M {qubits[0]}")
-                self.records[outer[item.clbits[0]]] = self._measured
-                self._measured += 1
+                self.records[outer[item.clbits[0]]] = len(self.measured)
+                self.measured.append(qubits[0])
             elif operation.name == "reset":
                 self.lines.append(f"R {qubits[0]}")
             elif operation.name in ("barrier", "delay"):
                 continue
+            elif operation.name == "superop":
+                if channel := self._translator.channel(operation.params[0]):
+                    self.lines.append(f"{channel} {' '.join(map(str, qubits))}")
             elif operation.name == "for_loop":
                 self._loop(operation, [outer[bit] for bit in (*item.qubits, *item.clbits)])
             elif operation.name == "if_else":
@@ -193,7 +219,7 @@ class _Writer:
                     qubit = self._places[places[item.qubits[inner]]]
                     if wanted:
                         self.lines.append(f"{name} {qubit}")
-                    self.lines.extend(f"C{name} rec[{self.records[bit] - self._measured}] {qubit}" for bit in bits)
+                    self.lines.extend(f"C{name} rec[{self.records[bit] - len(self.measured)}] {qubit}" for bit in bits)
 
 
 def spelled(operation: Operation) -> str:
