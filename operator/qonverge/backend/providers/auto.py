@@ -10,6 +10,7 @@ from qiskit import QuantumCircuit
 from qonverge.backend import providers
 from qonverge.backend.config import EngineConfig
 from qonverge.backend.providers import Provider
+from qonverge.backend.providers.checks import is_exact
 from qonverge.backend.providers.choice import choose_engine
 from qonverge.circuits.analysis import Analysis, analyse
 from qonverge.circuits.canonical import canonical
@@ -27,6 +28,8 @@ class Prepared:
 
     circuit: QuantumCircuit
     analysis: Analysis
+    used: int
+    """Qubits that operations act on: of others a device's imitation takes no notice."""
     by_engine: dict[str, Any] = field(default_factory=dict)
 
 
@@ -51,6 +54,7 @@ class Automatic:
         self.methods = tuple(dict.fromkeys(method for engine in engines for method in engine.methods))
         self.basis_gates = tuple(sorted({gate for engine in engines for gate in engine.basis_gates}))
         self.noise = config.noise
+        self._limit = config.circuit_bytes
 
     def prepare(self, circuit: QuantumCircuit) -> Prepared:
         """Analyse the circuit; it is translated for an engine when that is first chosen."""
@@ -58,11 +62,20 @@ class Automatic:
             circuit = canonical(circuit)
         except InvalidProgram as error:
             raise InvalidCircuit(str(error)) from None
-        return Prepared(circuit, analyse(circuit))
+        used = {qubit for item in circuit.data if item.operation.name != "barrier" for qubit in item.qubits}
+        return Prepared(circuit, analyse(circuit), len(used))
 
     def run(self, prepared: Prepared, pub: Pub, *, seed: int, memory: bool, threads: int = 1) -> PubResult:
         """Run one pub; see ``Provider.run``."""
-        name = choose_engine(prepared.analysis, tuple(self._engines), shots=pub.shots, statevector=pub.statevector)
+        relaxes = self.noise is not None and not self.noise.pauli
+        name = choose_engine(
+            prepared.analysis,
+            tuple(self._engines),
+            shots=pub.shots,
+            statevector=pub.statevector,
+            relaxing_bytes=16 << prepared.used * (2 if is_exact(pub) else 1) if relaxes else 0,
+            limit=self._limit,
+        )
         try:
             own = self._translated(prepared, name)
         except InvalidCircuit:

@@ -12,10 +12,12 @@ from typing import Any
 
 import numpy as np
 from braket.default_simulator import gate_operations as gates
+from braket.default_simulator.noise_operations import Kraus
 from braket.default_simulator.operation import GateOperation
 from numpy.typing import NDArray
 from qiskit.circuit import Operation
 
+from qonverge.backend.providers.channels import kraus
 from qonverge.wire.errors import InvalidCircuit
 
 # Gates that Braket has the same, in the order of Qiskit's qubits; its code for them is faster than a matrix.
@@ -70,7 +72,7 @@ class Outcome(GateOperation):  # type: ignore[misc]  # the base class has no typ
 
 
 def operations_of(operation: Operation, qubits: Sequence[int], last: int) -> list[Any]:
-    """Return a gate on these qubits, as many as its own, of a circuit whose last qubit is ``last``.
+    """Return a gate or error on these qubits, as many as its own, of a circuit whose last qubit is ``last``.
 
     Raises:
         InvalidCircuit: it has neither a matrix nor a definition.
@@ -80,6 +82,8 @@ def operations_of(operation: Operation, qubits: Sequence[int], last: int) -> lis
         return [_SAME[name](targets, *map(float, operation.params))]
     if name == "id" or not targets:
         return []
+    if name == "superop":
+        return [Kraus(targets[::-1], kraus(operation.params[0]))]
     if operation.num_qubits <= _MATRIX_QUBITS and (matrix := _matrix(operation)) is not None:
         return [gates.Unitary(targets[::-1], matrix)]
     definition = getattr(operation, "definition", None)

@@ -15,6 +15,7 @@ import numpy as np
 from braket.default_simulator.density_matrix_simulation import DensityMatrixSimulation
 from braket.default_simulator.gate_operations import Reset
 from braket.default_simulator.simulation import Simulation
+from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 from qiskit.circuit import CASE_DEFAULT, CircuitInstruction, Clbit, Qubit
 
@@ -64,18 +65,23 @@ class Walk:
     circuit: QuantumCircuit
     late: Mapping[int, tuple[Qubit, Clbit]]
     """Measurements whose qubit and bit nothing uses afterwards, by their places in the circuit."""
+    confusions: Sequence[NDArray[np.float64]] = ()
+    """How each qubit is misread: rows for what is there, columns for what is read; empty where none is."""
 
     @classmethod
-    def of(cls, circuit: QuantumCircuit) -> Walk:
+    def of(cls, circuit: QuantumCircuit, confusions: Sequence[NDArray[np.float64]] = ()) -> Walk:
         """Find the measurements at the end."""
         late, used = {}, set[Any]()
         for index in range(len(circuit.data) - 1, -1, -1):
             item = circuit.data[index]
             if item.operation.name == "measure" and not used.intersection((*item.qubits, *item.clbits)):
                 late[index] = (item.qubits[0], item.clbits[0])
+                if confusions:
+                    # A qubit that is read twice may be misread differently.
+                    used.update(item.qubits)
             elif item.operation.name != "barrier":
                 used.update(item.qubits, item.clbits)
-        return cls(circuit, dict(sorted(late.items())))
+        return cls(circuit, dict(sorted(late.items())), confusions)
 
     def final(self) -> dict[int, int]:
         """Return which qubit each classical bit is measured from at the end, by places."""
@@ -130,14 +136,16 @@ class Walk:
                 if name == "measure" and frame.outer is None and frame.index in self.late:
                     frame = here
                     continue
-                target = last - place[frame.bits(item.qubits)[0]]
+                qubit = place[frame.bits(item.qubits)[0]]
+                target = last - qubit
                 if name == "reset" and isinstance(path.simulation, DensityMatrixSimulation):
                     gates.append(Reset([target]))
                     frame = here
                     continue
                 path.simulation.evolve(gates)
                 clbit = frame.bits(item.clbits)[0] if name == "measure" else None
-                return [(own, here) for own in _forked(path, target, clbit, generator)]
+                confusion = self.confusions[qubit] if self.confusions else np.eye(2)
+                return [(own, here) for own in _forked(path, target, clbit, confusion, generator)]
             if name in ("barrier", "delay"):
                 frame = here
             elif name in ("if_else", "switch_case", "while_loop", "for_loop", "break_loop", "continue_loop"):
@@ -151,17 +159,22 @@ class Walk:
         return None
 
 
-def _forked(path: Path, target: int, clbit: Clbit | None, generator: np.random.Generator) -> list[Path]:
-    """Measure a qubit, into a bit or to reset it, and return a path for each outcome that came."""
+def _forked(
+    path: Path, target: int, clbit: Clbit | None, confusion: NDArray[np.float64], generator: np.random.Generator
+) -> list[Path]:
+    """Measure a qubit, into a bit or to reset it, and return a path for each outcome that came, and was read."""
     halves = path.simulation.probabilities.reshape(2**target, 2, -1).sum(axis=(0, 2))
     likely = halves / halves.sum()
     ones = int(generator.binomial(path.shots, likely[1]))
-    came = [(outcome, shots) for outcome, shots in ((0, path.shots - ones), (1, ones)) if shots]
+    came: list[tuple[int, int, int]] = []
+    for outcome, shots in ((0, path.shots - ones), (1, ones)):
+        read_as_1 = shots * outcome if clbit is None else int(generator.binomial(shots, confusion[outcome, 1]))
+        came += [(outcome, read, times) for read, times in ((0, shots - read_as_1), (1, read_as_1)) if times]
     forks = []
-    for outcome, shots in came:
+    for outcome, read, shots in came:
         simulation = copy.deepcopy(path.simulation) if len(came) > 1 else path.simulation
         simulation.evolve([Outcome(target, outcome, likely[outcome], to=0 if clbit is None else outcome)])
-        forks.append(Path(simulation, shots, path.bits if clbit is None else {**path.bits, clbit: outcome}))
+        forks.append(Path(simulation, shots, path.bits if clbit is None else {**path.bits, clbit: read}))
     return forks
 
 

@@ -17,6 +17,7 @@ from qiskit import QuantumCircuit
 
 from qonverge.backend.providers.braket_gates import turned
 from qonverge.backend.providers.braket_paths import Path, Walk
+from qonverge.backend.providers.drawing import confused
 from qonverge.backend.providers.estimation import Sample
 
 _PAULIS = {"X": observables.PauliX, "Y": observables.PauliY, "Z": observables.PauliZ}
@@ -29,13 +30,22 @@ class States:
     """Simulations of circuits without free parameters, as statevectors or density matrices."""
 
     def __init__(self, *, mixed: bool, limit: int, threads: int) -> None:
-        """Args: the kind of state, bytes for states that wait at a time, and threads for wide circuits."""
+        """Args: the kind of state, bytes for states that wait at a time, and threads."""
         self._mixed, self._limit = mixed, limit
         numba.set_num_threads(max(1, min(threads, _THREADS)))
 
-    def counts(self, circuit: QuantumCircuit, shots: int, seed: int) -> dict[int, int]:
-        """Return how often each value of the classical bits came, bit k being that of the circuit's bit k."""
-        generator, walk = np.random.default_rng(seed), Walk.of(circuit)
+    def counts(
+        self, circuit: QuantumCircuit, shots: int, seed: int, confusions: Sequence[NDArray[np.float64]] = ()
+    ) -> dict[int, int]:
+        """Return how often each value of the classical bits came, bit k being that of the circuit's bit k.
+
+        Args:
+            circuit: errors in it are superoperators.
+            shots: runs.
+            seed: of all draws.
+            confusions: how each qubit is misread: rows for what is there, columns for what is read.
+        """
+        generator, walk = np.random.default_rng(seed), Walk.of(circuit, confusions)
         final = walk.final()
         qubits = sorted(set(final.values()))
         ranks = [(clbit, qubits.index(qubit)) for clbit, qubit in final.items()]
@@ -46,7 +56,7 @@ class States:
                 for index, bit in enumerate(circuit.clbits)
                 if (value := path.bits.get(bit, 0)) and index not in final
             )
-            for outcome, times in _drawn(path, qubits, circuit.num_qubits, generator):
+            for outcome, times in _drawn(path, qubits, walk, generator):
                 counts[early | sum((outcome >> rank & 1) << clbit for clbit, rank in ranks)] += times
         return dict(counts)
 
@@ -57,7 +67,7 @@ class States:
         walk = Walk.of(circuit)
         for path in self._paths(walk, shots, generator):
             path.simulation.evolve(turned(basis))
-            for outcome, times in _drawn(path, qubits, circuit.num_qubits, generator):
+            for outcome, times in _drawn(path, qubits, walk, generator):
                 counts[outcome] += times
         return Sample.of(list(counts), list(counts.values()))
 
@@ -84,12 +94,15 @@ class States:
         )
 
 
-def _drawn(path: Path, qubits: Sequence[int], num_qubits: int, generator: np.random.Generator) -> list[tuple[int, int]]:
+def _drawn(path: Path, qubits: Sequence[int], walk: Walk, generator: np.random.Generator) -> list[tuple[int, int]]:
     """Measure some qubits, in ascending order, at a path's end: outcomes, the first qubit's bit lowest, and counts."""
+    num_qubits = walk.circuit.num_qubits
     likely = np.clip(path.simulation.probabilities, 0, None)
     if len(qubits) < num_qubits:
         dropped = tuple(num_qubits - 1 - qubit for qubit in set(range(num_qubits)).difference(qubits))
         likely = likely.reshape((2,) * num_qubits).sum(axis=dropped).ravel()
+    if walk.confusions:
+        likely = confused(likely, [walk.confusions[qubit] for qubit in qubits])
     drawn = generator.multinomial(path.shots, likely / likely.sum())
     (outcomes,) = np.nonzero(drawn)
     return list(zip(outcomes.tolist(), drawn[outcomes].tolist(), strict=True))

@@ -36,7 +36,13 @@ class Choice:
 
 
 def choose_engine(
-    analysis: Analysis, engines: Collection[str], *, shots: int | None = None, statevector: bool = False
+    analysis: Analysis,
+    engines: Collection[str],
+    *,
+    shots: int | None = None,
+    statevector: bool = False,
+    relaxing_bytes: int = 0,
+    limit: int = 0,
 ) -> str:
     """Return the engine for a circuit, of those given: Aer, Stim or both.
 
@@ -45,12 +51,17 @@ def choose_engine(
         engines: those that there are.
         shots: that are asked for.
         statevector: whether amplitudes are wanted, which Stim does not keep.
+        relaxing_bytes: memory of the state in which Aer follows relaxation, which Stim only approximates by Pauli
+            errors; 0 where there is none.
+        limit: bytes that the circuit may take.
     """
     if "Stim" not in engines or "Aer" not in engines:
         return next(iter(engines))
-    ends = not analysis.mid_circuit and not analysis.control_flow and analysis.num_qubits <= _NARROW_CLIFFORD
-    drawn = ends and analysis.measured_bits > 0 and (shots or 0) > _MANY_SHOTS
-    return "Stim" if analysis.clifford and not statevector and not drawn else "Aer"
+    if not analysis.clifford or statevector or 0 < relaxing_bytes <= limit:
+        return "Aer"
+    narrow = analysis.num_qubits <= _NARROW_CLIFFORD and analysis.measured_bits > 0
+    drawn = narrow and not analysis.mid_circuit and not analysis.control_flow
+    return "Aer" if drawn and (shots or 0) > _MANY_SHOTS else "Stim"
 
 
 def choose(method: str, analysis: Analysis, limit: int, *, mixed: bool = False) -> Choice:
