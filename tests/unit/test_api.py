@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,42 @@ def test_schemas_are_structural() -> None:
 def test_bad_jobs_are_refused(spec: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message.replace(".", r"\.")):
         job(**spec)
+
+
+@pytest.mark.parametrize(
+    ("simulator", "message"),
+    [
+        ({"device": "TPU"}, "Input should be 'CPU' or 'GPU'"),
+        ({"noise": {}}, "noise: set exactly one of device, configMapKeyRef, rates"),
+        ({"noise": {"device": "torrino"}}, "there is no snapshot of a device called torrino; did you mean torino?"),
+        ({"noise": {"rates": {"oneQubit": 1.5}}}, "less than or equal to 1"),
+        ({"noise": {"rates": {"readout": -0.1}}}, "greater than or equal to 0"),
+        ({"noise": {"rates": {"t1": 1e-4, "t2": 3e-4, "readoutSeconds": 0}}}, "t2 is at most 2 t1"),
+        ({"noise": {"rates": {"t2": 1e-4}}}, "t1 and t2 act over time"),
+        ({"method": "Stabilizer", "noise": {"device": "lima"}}, "the method Stabilizer of Aer takes Pauli noise only"),
+        (
+            {"method": "Stabilizer", "noise": {"rates": {"t1": 1e-4, "readoutSeconds": 1e-6}}},
+            "the method Stabilizer of Aer takes Pauli noise only",
+        ),
+    ],
+)
+def test_bad_simulators_are_refused(simulator: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=re.escape(message)):
+        QuantumBackend.model_validate({"metadata": {"name": "b"}, "spec": {"simulator": simulator}})
+
+
+@pytest.mark.parametrize(
+    "simulator",
+    [
+        {"noise": {"device": "torino"}, "device": "GPU"},
+        {"noise": {"configMapKeyRef": {"name": "c", "key": "k"}}},
+        {"noise": {"rates": {"twoQubit": 0.01}}, "method": "Stabilizer"},
+        {"noise": {"rates": {"t1": 1e-4, "t2": 2e-4, "twoQubitSeconds": 1e-7}}},
+    ],
+)
+def test_good_simulators_are_taken(simulator: dict[str, Any]) -> None:
+    backend = QuantumBackend.model_validate({"metadata": {"name": "b"}, "spec": {"simulator": simulator}})
+    assert backend.to_dict()["spec"]["simulator"] == simulator
 
 
 def test_a_job_keeps_what_was_given() -> None:

@@ -177,6 +177,8 @@ class Provenance(StatusModel):
     """Simulation method that the engine used."""
     seed: int | None = None
     """Seed that the engine used."""
+    calibration: str | None = None
+    """SHA-256 of the calibration that a noisy backend imitated; absent where it is ideal."""
 
 
 class HybridJobStatus(StatusModel):

@@ -16,8 +16,10 @@ import uvicorn
 
 from qonverge.backend.config import EngineConfig, available_cpus, available_memory
 from qonverge.backend.engine import Engine
+from qonverge.backend.noise import NoiseSource, follow
 from qonverge.backend.server import Server
 from qonverge.circuits.isolated import Checker
+from qonverge.devices import InvalidCalibration
 from qonverge.wire.tokens import Verifier
 
 
@@ -49,6 +51,8 @@ def _parser() -> argparse.ArgumentParser:
     option("queue-limit", int, 10_000, "tasks that may wait")
     option("max-shots", int, 1_000_000, "most shots of a circuit")
     option("max-qubits", int, None, "most qubits of a circuit; default: what fits in memory")
+    option("device", str, "CPU", "where the engine computes: CPU or GPU")
+    option("noise", str, None, "what to imitate: a snapshot's name, @FILE with a calibration, or its JSON")
     option("seed", int, None, "seed for tasks that bring none")
     option("memory-limit", int, None, "bytes for all processes together; default: the cgroup's limit")
     option("listen", _address, "127.0.0.1:8080", "address and port")
@@ -69,6 +73,7 @@ class _Uvicorn(uvicorn.Server):
 async def serve(arguments: argparse.Namespace, public_key: bytes | None) -> None:
     """Serve until a signal asks to stop, then drain."""
     cpus = available_cpus()
+    noise = None if not arguments.noise else NoiseSource(arguments.noise)
     config = EngineConfig(
         provider=arguments.engine,
         method=arguments.method,
@@ -80,6 +85,8 @@ async def serve(arguments: argparse.Namespace, public_key: bytes | None) -> None
         max_qubits=arguments.max_qubits,
         seed=arguments.seed,
         spare=True,
+        device=arguments.device,
+        noise=None if noise is None else noise.read(),
     )
     try:
         verify = None if public_key is None else Verifier(public_key, arguments.audience or "", time.time).verify
@@ -109,7 +116,10 @@ async def serve(arguments: argparse.Namespace, public_key: bytes | None) -> None
     done, _ = await asyncio.wait([serving, starting, stopping], return_when=asyncio.FIRST_COMPLETED)
     if starting in done:
         starting.result()
+        following = asyncio.create_task(follow(noise, engine)) if noise is not None else None
         await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
+        if following is not None:
+            following.cancel()
     await engine.drain(arguments.grace)
     # Results that were handed back in this moment leave with the answers that wait for them.
     await asyncio.sleep(0.1)
@@ -129,8 +139,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         public_key = arguments.public_key.encode() if arguments.public_key else None
         asyncio.run(serve(arguments, public_key))
-    except (OSError, LookupError, RuntimeError) as error:
-        sys.exit(f"qonverge.backend: {error}")
+    except (OSError, LookupError, RuntimeError, InvalidCalibration) as error:
+        reason = error.args[0] if isinstance(error, LookupError) else error
+        sys.exit(f"qonverge.backend: {reason}")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -95,7 +96,11 @@ class Server:
 
     async def _backend(self, request: Request) -> Response:
         self._subject(request)
-        return _answer(request, self._engine.info().to_dict())
+        info = self._engine.info()
+        if request.query_params.get("without") == "calibration":
+            # A device's figures are some 100 KB, too much for who asks every few seconds.
+            info = replace(info, calibration=None)
+        return _answer(request, info.to_dict())
 
     async def _healthz(self, _: Request) -> Response:
         return Response("ok\n")

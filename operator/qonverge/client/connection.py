@@ -183,7 +183,8 @@ class Connection:
         for address in random.sample(addresses, min(len(addresses), _MOST_LOOKED_AT)):
             place = f"http://{f'[{address}]' if ':' in address else address}:{url.port or 80}{url.path}"
             try:
-                answer = _read(self._pool.request("GET", f"{place}/v1/backend", headers=self._headers(), timeout=2))
+                told = f"{place}/v1/backend?without=calibration"
+                answer = _read(self._pool.request("GET", told, headers=self._headers(), timeout=2))
             except urllib3.exceptions.HTTPError:
                 continue
             if "error" not in answer and not answer["draining"]:

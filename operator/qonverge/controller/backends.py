@@ -11,13 +11,13 @@ from typing import Any
 
 from qonverge.api import Condition, QuantumBackend, QuantumBackendStatus
 from qonverge.api.backend import Capabilities
-from qonverge.controller import builders
+from qonverge.controller import builders, calibration
 from qonverge.controller.dataplane import DataPlane
 from qonverge.controller.events import Events
 from qonverge.controller.kube import Kube, KubeError
 from qonverge.controller.orphans import sort_out
 from qonverge.controller.settings import Settings
-from qonverge.controller.state import State
+from qonverge.controller.state import Calibrated, State
 from qonverge.lifecycle.transitions import timestamp
 from qonverge.scheduling import Backend
 from qonverge.wire.errors import WireError
@@ -50,16 +50,37 @@ def seen(state: State, backend: QuantumBackend) -> Backend:
         not_serving_reason=stopped,
         load=min(assigned, default=0) / workers,
         room=sum(spec.capacity.queue_limit - count for count in assigned) if assigned else None,
-        max_qubits=spec.capacity.max_qubits,
+        max_qubits=_most_qubits(backend, state.calibrations.get(f"{metadata.namespace}/{metadata.name}")),
         max_shots=spec.capacity.max_shots,
         memory_bytes=max((info.memory_bytes or 0 for info in infos), default=None),
     )
 
 
+def _most_qubits(backend: QuantumBackend, calibrated: Calibrated | None) -> int | None:
+    """Return the backend's limit, or the width of the device that it imitates; None where neither is known."""
+    of_device = calibrated.noise.num_qubits if calibrated is not None and calibrated.noise is not None else None
+    return min((limit for limit in (backend.spec.capacity.max_qubits, of_device) if limit is not None), default=None)
+
+
 def status_of(
-    backend: QuantumBackend, deployment: dict[str, Any] | None, infos: Sequence[BackendInfo], now: float
+    backend: QuantumBackend,
+    deployment: dict[str, Any] | None,
+    infos: Sequence[BackendInfo],
+    now: float,
+    *,
+    calibrated: Calibrated | None = None,
+    trouble: str | None = None,
 ) -> QuantumBackendStatus:
-    """Return the backend's status; pure."""
+    """Return the backend's status; pure.
+
+    Args:
+        backend: with its status as it is.
+        deployment: what was seen of its Deployment.
+        infos: what its pods say.
+        now: Unix seconds.
+        calibrated: what is known of its noise; None where it has none.
+        trouble: why a pod does not serve.
+    """
     wanted, before = backend.spec.replicas, backend.status
     observed = (deployment or {}).get("status", {})
     ready = int(observed.get("readyReplicas", 0))
@@ -68,7 +89,7 @@ def status_of(
     elif ready:
         truth, reason, message = "True", "Serving", f"{ready} of {wanted} pods serve"
     else:
-        truth, reason, message = "False", "Starting", f"0 of {wanted} pods serve"
+        truth, reason, message = "False", "Starting", f"0 of {wanted} pods serve" + (f": {trouble}" if trouble else "")
     generation = backend.metadata.generation
     stalled = next(
         (
@@ -85,6 +106,10 @@ def status_of(
     if wanted and ready < wanted:
         kind = "Stalled" if stalled else "Reconciling"
         conditions.append(_condition(before, kind, "True", reason, message, generation, now))
+    if calibrated is not None:
+        conditions.append(
+            _condition(before, "Calibrated", *calibration.verdict(calibrated, infos, now), generation, now)
+        )
     capabilities = before.capabilities
     if infos:
         first = infos[0]
@@ -106,6 +131,7 @@ def status_of(
         queue_length=sum(info.queued for info in infos) if infos else None,
         running=sum(info.running for info in infos) if infos else None,
         capabilities=capabilities,
+        calibration=calibration.in_short(calibrated),
     )
 
 
@@ -156,6 +182,8 @@ class Backends:
         self._public_key = public_key
         self._clock = clock
         self._applied: dict[str, str] = {}
+        # What was written of pods that do not serve, by the backend's key.
+        self._told: dict[str, str | None] = {}
 
     async def reconcile(self, key: str) -> None:
         """Apply the backend's objects and write its status, each only where something changed."""
@@ -163,7 +191,10 @@ class Backends:
         if backend is None or backend.metadata.deletion_timestamp:
             # What it owns is collected by the cluster.
             self._applied.pop(key, None)
+            self._told.pop(key, None)
+            self._state.calibrations.pop(key, None)
             return
+        await self._look(key, backend)
         deployment = self._state.deployments.get(label_key(backend))
         desired = [
             builders.deployment(backend, self._settings, self._public_key),
@@ -177,20 +208,37 @@ class Backends:
                 answer = await self._kube.apply(obj)
                 if obj["kind"] == "Deployment":
                     self._applied[key] = f"{digest}/{answer['metadata']['generation']}"
-        await self._write_status(backend, deployment)
+        await self._write_status(key, backend, deployment)
 
-    async def _write_status(self, backend: QuantumBackend, deployment: dict[str, Any] | None) -> None:
+    async def _look(self, key: str, backend: QuantumBackend) -> None:
+        known, now = self._state.calibrations.get(key), self._clock()
+        if calibration.is_stale(backend, known, now):
+            found = await calibration.look(backend, known, self._kube, now)
+            if found is None:
+                self._state.calibrations.pop(key, None)
+            else:
+                self._state.calibrations[key] = found
+
+    async def _write_status(self, key: str, backend: QuantumBackend, deployment: dict[str, Any] | None) -> None:
         infos = [
             self._state.infos[endpoint.pod]
             for endpoint in self._state.endpoints_of(label_key(backend))
             if endpoint.pod in self._state.infos
         ]
-        status = status_of(backend, deployment, infos, self._clock())
+        self._told[key] = trouble = self._trouble(backend)
+        status = status_of(
+            backend,
+            deployment,
+            infos,
+            self._clock(),
+            calibrated=self._state.calibrations.get(key),
+            trouble=trouble,
+        )
         if status == backend.status:
             return
         metadata = backend.metadata
         # Absent fields would keep their old value in a merge.
-        body = {"queueLength": None, "running": None, **status.to_dict()}
+        body = {"queueLength": None, "running": None, "calibration": None, **status.to_dict()}
         try:
             obj = await self._kube.patch_status(
                 "QuantumBackend", metadata.namespace, metadata.name, body, metadata.resource_version
@@ -232,4 +280,14 @@ class Backends:
                 changed.add(key)
 
         await asyncio.gather(*(ask(uid) for uid in list(self._state.endpoints)))
+        now = self._clock()
+        for key, backend in self._state.backends.items() if leading else ():
+            known = self._state.calibrations.get(key)
+            if calibration.is_stale(backend, known, now) or self._trouble(backend) != self._told.get(key):
+                changed.add(key)
         return sorted(changed)
+
+    def _trouble(self, backend: QuantumBackend) -> str | None:
+        """Return why a pod of the backend does not serve, as far as one tells."""
+        label = label_key(backend)
+        return next((words for of, words in self._state.troubles.values() if of == label), None)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import Any
 
 from qonverge.api import HybridJob, QuantumBackend
+from qonverge.api.noise import Noise
 from qonverge.controller.settings import Settings
 
 BACKEND_LABEL = "qonverge.io/backend"
@@ -17,6 +19,10 @@ _MANAGED = {"app.kubernetes.io/managed-by": "qonverge"}
 MANAGED_SELECTOR = ",".join(f"{key}={value}" for key, value in _MANAGED.items())
 """Selects all objects that are made here, pods included."""
 _NAME_LIMIT = 63
+
+_GPU = "nvidia.com/gpu"
+_NOISE_FOLDER = "/run/qonverge/noise"
+_NOISE_FILE = "calibration.json"
 
 _CONTAINER_SECURITY = {
     "allowPrivilegeEscalation": False,
@@ -80,6 +86,8 @@ def deployment(backend: QuantumBackend, settings: Settings, public_key: bytes) -
         "QUEUE_LIMIT": capacity.queue_limit,
         "MAX_SHOTS": capacity.max_shots,
         "MAX_QUBITS": capacity.max_qubits,
+        "DEVICE": simulator.device,
+        "NOISE": _noise_option(simulator.noise),
         "SEED": simulator.seed,
         "LISTEN": f"0.0.0.0:{PORT}",
         "AUDIENCE": audience(backend),
@@ -88,14 +96,16 @@ def deployment(backend: QuantumBackend, settings: Settings, public_key: bytes) -
     }
     environment = [{"name": f"QONVERGE_{name}", "value": str(v)} for name, v in options.items() if v is not None]
     labels = {**template.labels, **backend_labels(backend), **_MANAGED}
-    container = {
+    container: dict[str, Any] = {
         "name": "backend",
         "image": settings.backend_image,
         "imagePullPolicy": settings.pull_policy,
         "env": environment,
         "ports": [{"name": PORT_NAME, "containerPort": PORT}],
-        "resources": template.resources.model_dump(mode="json", exclude_unset=True),
+        "resources": _resources(backend),
         "securityContext": _CONTAINER_SECURITY,
+        # Why a server did not start is its last line, which the backend's status repeats.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
         "livenessProbe": {"httpGet": {"path": "/healthz", "port": PORT_NAME}, "periodSeconds": 10, "timeoutSeconds": 5},
         "readinessProbe": {"httpGet": {"path": "/readyz", "port": PORT_NAME}, "periodSeconds": 2, "timeoutSeconds": 5},
         "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108 - the only writable place of the pod
@@ -108,6 +118,11 @@ def deployment(backend: QuantumBackend, settings: Settings, public_key: bytes) -
         "containers": [container],
         "volumes": [{"name": "tmp", "emptyDir": {"medium": "Memory", "sizeLimit": "64Mi"}}],
     }
+    if simulator.noise is not None and (reference := simulator.noise.config_map_key_ref) is not None:
+        # A whole folder: a file that is mounted by itself keeps its first content.
+        container["volumeMounts"].append({"name": "noise", "mountPath": _NOISE_FOLDER, "readOnly": True})
+        items = [{"key": reference.key, "path": _NOISE_FILE}]
+        pod["volumes"].append({"name": "noise", "configMap": {"name": reference.name, "items": items}})
     if template.node_selector:
         pod["nodeSelector"] = template.node_selector
     if template.tolerations:
@@ -127,6 +142,29 @@ def deployment(backend: QuantumBackend, settings: Settings, public_key: bytes) -
             "template": {"metadata": {"labels": labels, "annotations": template.annotations}, "spec": pod},
         },
     }
+
+
+def _noise_option(noise: Noise | None) -> str | None:
+    """Return what the server is told to imitate."""
+    if noise is None:
+        return None
+    if noise.rates is not None:
+        return json.dumps(noise.rates.to_rates().to_dict(), separators=(",", ":"))
+    return noise.device or f"@{_NOISE_FOLDER}/{_NOISE_FILE}"
+
+
+def _resources(backend: QuantumBackend) -> dict[str, Any]:
+    """Return the template's resources, with a GPU where one is needed and the template asks for none."""
+    resources: dict[str, Any] = backend.spec.template.resources.model_dump(mode="json", exclude_unset=True)
+    limits = resources.get("limits", {})
+    if backend.spec.simulator and backend.spec.simulator.device == "GPU" and not any(map(_is_gpu, limits)):
+        resources["limits"] = {**limits, _GPU: 1}
+    return resources
+
+
+def _is_gpu(resource: str) -> bool:
+    # A part of one has another name, such as nvidia.com/mig-1g.5gb.
+    return resource.startswith("nvidia.com/")
 
 
 def service(backend: QuantumBackend) -> dict[str, Any]:

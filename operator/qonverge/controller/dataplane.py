@@ -69,12 +69,13 @@ class DataPlane:
         await self._ask("DELETE", endpoint, audience, f"/v1/tasks/{identity}")
 
     async def info(self, endpoint: Endpoint, audience: str) -> BackendInfo:
-        """Return what the pod says of itself.
+        """Return what the pod says of itself, of a calibration only its digest.
 
         Raises:
             PodLost: the pod does not answer soon.
         """
-        answer = await self._ask("GET", endpoint, audience, "/v1/backend", seconds=_SOON_SECONDS)
+        path = "/v1/backend?without=calibration"
+        answer = await self._ask("GET", endpoint, audience, path, seconds=_SOON_SECONDS)
         return BackendInfo.from_dict(answer)
 
     async def tasks(self, endpoint: Endpoint, audience: str) -> list[TaskInfo]:

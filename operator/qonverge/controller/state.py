@@ -9,8 +9,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from qonverge.api import HybridJob, QuantumBackend
+from qonverge.api.noise import Noise
 from qonverge.circuits.checked import CheckedCircuit
 from qonverge.controller.builders import BACKEND_LABEL, JOB_LABEL, PORT_NAME
+from qonverge.devices.noise import Noise as DeviceNoise
 from qonverge.lifecycle.transitions import seconds
 from qonverge.scheduling.model import Decision
 from qonverge.wire.messages import BackendInfo, TaskResult
@@ -61,6 +63,20 @@ class Flight:
     result: TaskResult | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Calibrated:
+    """What is known of a backend's noise."""
+
+    spec: Noise
+    """Where it comes from."""
+    noise: DeviceNoise | None
+    """The figures, as they were last read; None where they never were."""
+    problem: tuple[str, str] | None
+    """(reason, message) when they cannot be read."""
+    looked: float
+    """When, Unix seconds."""
+
+
 @dataclass(slots=True)
 class State:
     """Caches by key ``namespace/name``."""
@@ -79,6 +95,10 @@ class State:
     """Serving backend pods by uid."""
     silent: set[str] = field(default_factory=set)
     """Pods among them that did not answer: nothing is sent there until they do, or are replaced."""
+    troubles: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Backend pods that do not serve, by key: namespace and label of their backend, and why as far as it is told."""
+    calibrations: dict[str, Calibrated] = field(default_factory=dict)
+    """What is known of backends' noise, by the backend's key."""
     infos: dict[str, BackendInfo] = field(default_factory=dict)
     """What each serving pod last said of itself, by uid."""
     assigned: dict[str, int] = field(default_factory=dict)
@@ -168,10 +188,14 @@ class State:
         before = next((uid for uid, endpoint in self.endpoints.items() if endpoint.key == key), None)
         batch = next((batch for batch, pod in self.program_pods.items() if _is_pod(batch, pod, key)), None)
         labels, namespace = metadata.get("labels") or {}, metadata["namespace"]
+        self.troubles.pop(key, None)
         if deleted:
             self.program_pods.pop(batch or "", None)
         elif BACKEND_LABEL in labels:
-            endpoint = _endpoint(obj, f"{namespace}/{labels[BACKEND_LABEL]}")
+            backend = f"{namespace}/{labels[BACKEND_LABEL]}"
+            endpoint = _endpoint(obj, backend)
+            if endpoint is None and (trouble := _trouble(obj.get("status", {}))) is not None:
+                self.troubles[key] = backend, trouble
             if endpoint is not None:
                 self.endpoints[endpoint.pod] = endpoint
                 before = None if before == endpoint.pod else before
@@ -233,6 +257,19 @@ def _endpoint(obj: dict[str, Any], backend: str) -> Endpoint | None:
                 address = status["podIP"]
                 host = f"[{address}]" if ":" in address else address
                 return Endpoint(obj["metadata"]["uid"], key_of(obj), backend, f"http://{host}:{port['containerPort']}")
+    return None
+
+
+def _trouble(status: dict[str, Any]) -> str | None:
+    """Return the last words of a container that ended, or why the pod has no node; None where neither is told."""
+    for container in status.get("containerStatuses") or []:
+        for state in (container.get("state") or {}, container.get("lastState") or {}):
+            words = str((state.get("terminated") or {}).get("message") or "").strip()
+            if words:
+                return words.splitlines()[-1].removeprefix("qonverge.backend: ")
+    for condition in status.get("conditions") or []:
+        if condition["type"] == "PodScheduled" and condition["status"] == "False":
+            return str(condition.get("message") or "") or None
     return None
 
 

@@ -81,6 +81,7 @@ def provenance(text: str, result: TaskResult) -> Provenance:
         engine=chosen or result.engine or None,
         method=result.results[0].method if result.results else None,
         seed=result.seed,
+        calibration=result.calibration or None,
     )
 
 

@@ -14,6 +14,9 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from qonverge.api import API_VERSION, HybridJob, QuantumBackend
+from qonverge.api.base import ConfigMapKeyRef
+from qonverge.devices import InvalidCalibration
+from qonverge.devices.noise import Noise, noise_from_json
 
 # What the API server asks of names (RFC 1123 subdomain) and namespaces (RFC 1123 label).
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
@@ -58,8 +61,25 @@ class Manifests:
         chosen = program.circuit or program.python
         assert chosen is not None
         assert chosen.config_map_key_ref is not None
-        reference = chosen.config_map_key_ref
-        data = self.config_maps.get((job.metadata.namespace, reference.name))
+        return self._value(job.metadata.namespace, chosen.config_map_key_ref)
+
+    def noise(self, backend: QuantumBackend) -> Noise | None:
+        """Return what the backend imitates, from itself or the ConfigMap that it names; None for nothing.
+
+        Raises:
+            LookupError: there is no such ConfigMap or key among the files, or it holds no calibration.
+        """
+        noise = backend.spec.simulator.noise if backend.spec.simulator else None
+        if noise is None or noise.config_map_key_ref is None:
+            return None if noise is None else noise.known()
+        reference = noise.config_map_key_ref
+        try:
+            return noise_from_json(self._value(backend.metadata.namespace, reference))
+        except InvalidCalibration as error:
+            raise LookupError(f"the key {reference.key} of the ConfigMap {reference.name}: {error}") from None
+
+    def _value(self, namespace: str, reference: ConfigMapKeyRef) -> str:
+        data = self.config_maps.get((namespace, reference.name))
         if data is None:
             raise LookupError(f"there is no ConfigMap {reference.name} among the files given")
         if reference.key not in data:
@@ -91,6 +111,13 @@ def read(paths: Iterable[str]) -> Manifests:
             where = path if len(documents) == 1 else f"{path}, document {index + 1}"
             for suffix, item in _items(document):
                 problems += [f"{where}{suffix}: {problem}" for problem in _take(manifests, item, where + suffix)]
+    # Whose ConfigMap may come after it, or from another file.
+    for backend in manifests.backends:
+        try:
+            manifests.noise(backend)
+        except LookupError as error:
+            place = manifests.places["QuantumBackend", backend.metadata.namespace, backend.metadata.name]
+            problems.append(f"{place}: spec.simulator.noise: {error.args[0]}")
     if problems:
         raise ManifestError(problems)
     return manifests

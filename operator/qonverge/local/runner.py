@@ -22,7 +22,7 @@ from qonverge.lifecycle import transitions
 from qonverge.local.manifests import Manifests
 from qonverge.local.programs import ProgramHost, Tail
 from qonverge.scheduling import Backend, Needs, Snapshot, place
-from qonverge.wire.errors import WireError
+from qonverge.wire.errors import EngineFailed, WireError
 
 DEFAULT_BACKEND = QuantumBackend.model_validate(
     {"metadata": {"name": "local"}, "spec": {"simulator": {}, "access": {"namespaces": {"from": "All"}}}}
@@ -49,6 +49,7 @@ class LocalRunner:
             f"{backend.metadata.namespace}/{backend.metadata.name}": backend
             for backend in manifests.backends or [DEFAULT_BACKEND]
         }
+        self._configs: dict[str, EngineConfig] = {}
         self._engines: dict[str, Engine] = {}
         self._checker = Checker()
         self._cleanup = contextlib.AsyncExitStack()
@@ -73,6 +74,8 @@ class LocalRunner:
             limit = job.spec.active_deadline_seconds
             message = f"the job did not end within activeDeadlineSeconds, {limit} s"
             run.fail("DeadlineExceeded", message, log=run.tail.text())
+        except EngineFailed as error:
+            run.fail(error.code, error.message)
         except (InvalidProgram, LookupError) as error:
             run.fail("InvalidProgram", str(error.args[0] if isinstance(error, LookupError) else error))
         return run.job
@@ -143,16 +146,42 @@ class LocalRunner:
             serving=spec.replicas > 0,
             not_serving_reason="spec.replicas is 0",
             load=(info.queued + info.running) / info.workers if info else 0.0,
-            max_qubits=spec.capacity.max_qubits,
+            max_qubits=self._config(backend).widest,
             max_shots=spec.capacity.max_shots,
-            memory_bytes=_config(backend).circuit_bytes,
+            memory_bytes=self._config(backend).circuit_bytes,
         )
+
+    def _config(self, backend: QuantumBackend) -> EngineConfig:
+        key = f"{backend.metadata.namespace}/{backend.metadata.name}"
+        if key not in self._configs:
+            simulator, capacity = backend.spec.simulator, backend.spec.capacity
+            assert simulator is not None
+            cpus = available_cpus()
+            self._configs[key] = EngineConfig(
+                provider=simulator.engine,
+                method=simulator.method,
+                concurrency=capacity.concurrency or cpus,
+                cpus=cpus,
+                # A laptop's owner wants to go on working.
+                memory_bytes=available_memory() * 3 // 4,
+                queue_limit=capacity.queue_limit,
+                max_shots=capacity.max_shots,
+                max_qubits=capacity.max_qubits,
+                seed=simulator.seed,
+                device=simulator.device,
+                noise=self._manifests.noise(backend),
+            )
+        return self._configs[key]
 
     async def _engine(self, key: str) -> Engine:
         if key not in self._engines:
-            engine = self._engines[key] = Engine(_config(self._backends[key]))
+            engine = Engine(self._config(self._backends[key]))
             self._cleanup.push_async_callback(engine.close)
-            await engine.start()
+            try:
+                await engine.start()
+            except RuntimeError as error:
+                raise EngineFailed(str(error)) from None
+            self._engines[key] = engine
         return self._engines[key]
 
     async def _program(self, run: _Run, engine: Engine, source: str) -> None:
@@ -169,6 +198,7 @@ class LocalRunner:
                 qonverge_version=__version__,
                 engine=engine.info().engine,
                 seed=run.job.spec.seed,
+                calibration=engine.info().calibration_digest or None,
             ),
         }
         if ended.exit_code == 0:
@@ -226,24 +256,6 @@ class _Run:
     def _set(self, status: HybridJobStatus) -> None:
         self.job = self.job.model_copy(update={"status": status})
         self._observer.on_status(self.job)
-
-
-def _config(backend: QuantumBackend) -> EngineConfig:
-    simulator, capacity = backend.spec.simulator, backend.spec.capacity
-    assert simulator is not None
-    cpus = available_cpus()
-    return EngineConfig(
-        provider=simulator.engine,
-        method=simulator.method,
-        concurrency=capacity.concurrency or cpus,
-        cpus=cpus,
-        # A laptop's owner wants to go on working.
-        memory_bytes=available_memory() * 3 // 4,
-        queue_limit=capacity.queue_limit,
-        max_shots=capacity.max_shots,
-        max_qubits=capacity.max_qubits,
-        seed=simulator.seed,
-    )
 
 
 def _exit_sentence(code: int) -> str:

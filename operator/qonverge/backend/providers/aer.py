@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from importlib.metadata import distributions
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,8 @@ _METHODS = {
     "MatrixProductState": "matrix_product_state",
     "Stabilizer": "stabilizer",
 }
+# What Aer's GPU build computes there; other methods stay on the CPU.
+_ON_GPU = frozenset(("Statevector", "DensityMatrix"))
 _WIDE_QUBITS = 18
 # Circuits with observables that are kept of each circuit.
 _SAVING = 16
@@ -93,6 +96,7 @@ class Aer:
         if config.method not in _METHODS:
             raise LookupError(f"Aer has no method called {config.method}; it has {', '.join(_METHODS)}")
         self._simulator = AerSimulator(max_memory_mb=max(1, self._limit // 1024**2), fusion_enable=True)
+        self._gpu = gpu_options(config.device, self._simulator.available_devices(), _installed("custatevec"))
         self.version = f"Aer {qiskit_aer.__version__}"
         self.methods = tuple(_METHODS)
         # Aer also lists its own instructions, which no program can name.
@@ -145,6 +149,7 @@ class Aer:
             "seed_simulator": seed,
             "max_parallel_threads": 1 if width < _WIDE_QUBITS else threads,
             "method": _METHODS[choice.method],
+            **(self._gpu if choice.method in _ON_GPU else {}),
         }
         if pub.statevector:
             result = self._state(prepared.circuit, pub, options)
@@ -253,6 +258,34 @@ class Aer:
 
         out, shots = by_sampling(pub, self._config.max_shots, measure)
         return out.result(shots, next(iter(methods), ""))
+
+
+def gpu_options(device: str, available: Sequence[str], custatevec: bool) -> dict[str, Any]:
+    """Return Aer's options for a device, none for the CPU.
+
+    Args:
+        device: CPU or GPU.
+        available: devices that Aer can use here.
+        custatevec: whether NVIDIA's library of that name is installed.
+
+    Raises:
+        LookupError: it is GPU and there is none that Aer can use.
+    """
+    if device == "CPU":
+        return {}
+    if device != "GPU":
+        raise LookupError(f"there is no device {device}: give CPU or GPU")
+    if "GPU" not in available:
+        raise LookupError(
+            f"device is GPU and Aer here has only {', '.join(available)}: use an image with Aer's GPU build "
+            "(qiskit-aer-gpu) on a node with an NVIDIA GPU and its driver, or device CPU"
+        )
+    return {"device": "GPU", "cuStateVec_enable": custatevec}
+
+
+def _installed(library: str) -> bool:
+    """Return whether a Python package of this name is installed, for whatever version of CUDA."""
+    return any((item.metadata["Name"] or "").startswith(f"{library}-cu") for item in distributions())
 
 
 def _is_misbound(operation: Operation) -> bool:

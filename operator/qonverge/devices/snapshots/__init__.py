@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import gzip
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 
 from qonverge.devices.calibration import Calibration
@@ -28,6 +28,11 @@ def load(name: str) -> Calibration:
     plain = _plain(name)
     if plain not in names():
         raise LookupError(unknown(name))
+    return _read(plain)
+
+
+@lru_cache(maxsize=16)
+def _read(plain: str) -> Calibration:
     data = (resources.files(__name__) / f"{plain}{_ENDING}").read_bytes()
     return Calibration.from_json(gzip.decompress(data).decode())
 
