@@ -30,7 +30,11 @@ def circuit(qubits: int, *, clifford: bool = True) -> QuantumCircuit:
         (circuit(2), {"shots": 1000}, "Stim"),
         (circuit(2), {"shots": 1_000_000}, "Aer"),
         (circuit(12), {"shots": 1_000_000}, "Stim"),
+        (circuit(4), {"shots": 1_000_000, "noisy": True}, "Aer"),
+        (circuit(9), {"shots": 1_000_000, "noisy": True}, "Stim"),
         (circuit(2), {"statevector": True}, "Aer"),
+        (circuit(2), {"relaxing_bytes": 64, "limit": 64}, "Aer"),
+        (circuit(2), {"relaxing_bytes": 64, "limit": 63}, "Stim"),
         (circuit(2, clifford=False), {}, "Aer"),
     ],
 )

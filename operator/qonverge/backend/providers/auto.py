@@ -73,6 +73,7 @@ class Automatic:
             tuple(self._engines),
             shots=pub.shots,
             statevector=pub.statevector,
+            noisy=self.noise is not None,
             relaxing_bytes=16 << prepared.used * (2 if is_exact(pub) else 1) if relaxes else 0,
             limit=self._limit,
         )

@@ -24,6 +24,8 @@ from qonverge.wire.errors import CircuitTooLarge, InvalidCircuit
 from qonverge.wire.messages import Observable
 
 _LEVEL = 2
+# From level 2 on blocks of gates are made anew, and a Clifford circuit would get gates that are none.
+_CLIFFORD_LEVEL = 1
 # The same circuit finds the same places, in every worker.
 _SEED = 0
 # Measurement bases that are kept of each circuit.
@@ -144,9 +146,10 @@ class Placed:
 class Placer:
     """Puts circuits onto a device."""
 
-    def __init__(self, noise: Noise) -> None:
-        """Lay the device out once."""
+    def __init__(self, noise: Noise, *, clifford: bool = False) -> None:
+        """Lay the device out once; ``clifford`` says that every circuit is to keep Clifford gates as such."""
         self._noise = noise
+        self._clifford = clifford
         self._errors = Errors(noise)
         self._target = device_target(noise, control_flow=True) if isinstance(noise, Calibration) else None
 
@@ -154,7 +157,8 @@ class Placer:
         """Return the circuit in the device's gates.
 
         A circuit that is as wide as the device and keeps to its gates and couplings, as one that was transpiled for
-        it, stays where it is. Any other is transpiled at Qiskit's level 2, to the best places that it finds.
+        it, stays where it is. Any other is transpiled to the best places that are found, at Qiskit's level 2, or 1
+        where all its gates are Clifford.
 
         Raises:
             CircuitTooLarge: the device has fewer qubits.
@@ -187,9 +191,10 @@ class Placer:
         )
 
     def _transpiled(self, circuit: QuantumCircuit) -> QuantumCircuit:
+        level = _CLIFFORD_LEVEL if self._clifford or analyse(circuit).clifford else _LEVEL
         there = {"basis_gates": list(self._noise.basis_gates)} if self._target is None else {"target": self._target}
         try:
-            return transpile(circuit, optimization_level=_LEVEL, seed_transpiler=_SEED, **there)
+            return transpile(circuit, optimization_level=level, seed_transpiler=_SEED, **there)
         except Exception as error:  # the transpiler's plugins raise errors of every kind
             raise InvalidCircuit(f"the circuit cannot be translated for {self._noise.name}: {error}") from None
 

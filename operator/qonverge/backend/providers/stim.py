@@ -62,7 +62,7 @@ class Stim:
         self.version = f"Stim {stim.__version__}"
         self.methods = _METHODS
         self.noise = config.noise
-        self._placer = None if config.noise is None else Placer(config.noise)
+        self._placer = None if config.noise is None else Placer(config.noise, clifford=True)
         self.basis_gates = _BASIS if config.noise is None else config.noise.basis_gates
 
     def prepare(self, circuit: QuantumCircuit) -> Prepared:
