@@ -149,7 +149,7 @@ def test_loops_of_fixed_length_are_unrolled() -> None:
     with circuit.for_loop(range(10**8)):
         circuit.x(0)
     circuit.measure(0, 0)
-    with pytest.raises(CircuitTooLarge, match="loops make more than 5000000 operations"):
+    with pytest.raises(CircuitTooLarge, match="loops make more than 1000000 operations"):
         run(STIM, circuit)
 
 

@@ -73,9 +73,8 @@ def _within(value: int, kind: types.Type) -> int:
 
 
 def parity_of(condition: Condition, written: Mapping[Clbit, object]) -> tuple[tuple[Clbit, ...], int] | None:
-    """Return (bits, constant) where the condition is true just if the bits' parity differs from the constant 1 - c.
+    """Return (bits, constant) whose exclusive or is the condition's value; None where it is no such sum.
 
-    That is, the condition's value is the exclusive or of the bits and the constant. None where it is no such sum.
     Bits that nothing has written are 0.
     """
     used = tuple(bit for bit in bits_in(condition) if bit in written)

@@ -41,7 +41,7 @@ _MATRIX_QUBITS = 2
 # How far a matrix may be from a Clifford gate's: as far as rounding of an angle brings it.
 _TOLERANCE = 1e-9
 # Loops are unrolled, and a line is about 100 bytes.
-_MOST_LINES = 5_000_000
+_MOST_LINES = 1_000_000
 _INSTEAD = "use a backend with the engine Aer or Automatic"
 
 
