@@ -191,10 +191,11 @@ class _Writer:
     def _loop(self, loop: Operation, outer: Sequence[Any]) -> None:
         values, variable, body = loop.params
         for value in values:
+            # Before the first step where one loop alone says so, else when several inside each other have added up.
+            if max(len(self.lines), len(values) * len(body.data)) > _MOST_LINES:
+                raise CircuitTooLarge(f"the circuit's loops make more than {_MOST_LINES} operations: use shorter ones")
             bound = body if variable is None else body.assign_parameters({variable: value})
             self.block(bound, dict(zip((*body.qubits, *body.clbits), outer, strict=True)))
-            if len(self.lines) > _MOST_LINES:
-                raise CircuitTooLarge(f"the circuit's loops make more than {_MOST_LINES} operations: use shorter ones")
 
     def _branches(self, branch: Operation, outer: Sequence[Any]) -> None:
         parity = parity_of(branch.condition, self.records)
