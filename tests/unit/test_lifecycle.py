@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from qonverge.api import HybridJobStatus
+from qonverge.lifecycle.circuit import provenance
 from qonverge.lifecycle.transitions import complete, fail, move, seconds, timestamp
+from qonverge.wire.messages import PubResult, TaskResult
 
 
 def truths(status: HybridJobStatus) -> dict[str, str]:
@@ -33,3 +35,10 @@ def test_resuming_shows_that_a_job_is_no_longer_suspended() -> None:
     held = move(HybridJobStatus(), "Suspended", reason="Suspended", message="", now=1, generation=1)
     again = move(held, "Pending", reason="Waiting", message="", now=2, generation=2)
     assert truths(again)["Suspended"] == "False"
+
+
+def test_provenance_names_the_engine_that_was_chosen() -> None:
+    chosen = PubResult(method="stabilizer", engine="Stim 1.16.0")
+    assert provenance("text", TaskResult("t", "Completed", (chosen,), engine="Automatic (...)")).engine == "Stim 1.16.0"
+    own = PubResult(method="statevector")
+    assert provenance("text", TaskResult("t", "Completed", (own,), engine="Aer 0.18")).engine == "Aer 0.18"

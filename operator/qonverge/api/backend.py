@@ -24,6 +24,7 @@ _STIM_METHODS = "the engine Stim has the methods Automatic and Stabilizer: choos
 _BRAKET_METHODS = (
     "the engine BraketLocal has the methods Automatic, Statevector and DensityMatrix: choose one, or the engine Aer"
 )
+_CPU_ONLY = "only the engine Aer computes on a GPU: choose it, or Automatic"
 
 # A Kubernetes quantity as the API server takes it for resources; ints are allowed as in core types.
 Quantity = Annotated[
@@ -49,6 +50,7 @@ class Simulator(SpecModel):
                 _BRAKET_METHODS,
                 ".method",
             ),
+            Rule("self.device != 'GPU' || self.engine in ['Automatic', 'Aer']", _CPU_ONLY, ".device"),
         )
     )
 
@@ -71,6 +73,8 @@ class Simulator(SpecModel):
             raise ValueError(_STIM_METHODS)
         if self.engine == "BraketLocal" and self.method not in ("Automatic", "Statevector", "DensityMatrix"):
             raise ValueError(_BRAKET_METHODS)
+        if self.engine in ("Stim", "BraketLocal") and self.device == "GPU":
+            raise ValueError(_CPU_ONLY)
         return self
 
     @model_validator(mode="after")

@@ -8,7 +8,9 @@ from qiskit import QuantumCircuit
 
 from qonverge.backend.config import EngineConfig
 from qonverge.backend.providers.auto import Automatic
+from qonverge.backend.providers.braket import BraketLocal
 from qonverge.backend.providers.choice import choose_engine
+from qonverge.backend.providers.stim import Stim
 from qonverge.circuits.analysis import analyse
 from qonverge.wire.errors import InvalidCircuit
 from tests.unit.backend.engines import label, run
@@ -75,6 +77,12 @@ def test_a_method_that_is_set_leaves_the_engines_that_have_it() -> None:
     assert values.expectation_values == pytest.approx(np.array([[1.0]]))
     with pytest.raises(LookupError, match=r"Aer has no method called Guess.*Stim has no method called Guess"):
         Automatic(EngineConfig(method="Guess"))
+
+
+@pytest.mark.parametrize("kind", [Stim, BraketLocal])
+def test_only_aer_computes_on_a_gpu(kind: type[Stim | BraketLocal]) -> None:
+    with pytest.raises(LookupError, match="computes on CPUs only and the backend's device is GPU: use Aer"):
+        kind(EngineConfig(device="GPU"))
 
 
 def test_a_gate_that_nobody_knows_is_refused() -> None:

@@ -42,7 +42,8 @@ class Automatic:
         refused = []
         for name in _CANDIDATES:
             try:
-                self._engines[name] = providers.load(replace(config, provider=name))
+                device = config.device if name == "Aer" else "CPU"
+                self._engines[name] = providers.load(replace(config, provider=name, device=device))
             except ModuleNotFoundError as error:
                 refused.append(f"{name} is not installed ({error.name} is missing)")
             except LookupError as error:

@@ -64,6 +64,8 @@ class BraketLocal:
         """Load Braket's simulator, which takes a second or two."""
         if config.method not in _METHODS:
             raise LookupError(f"BraketLocal has no method called {config.method}; it has {', '.join(_METHODS)}")
+        if config.device != "CPU":
+            raise LookupError(f"BraketLocal computes on CPUs only and the backend's device is {config.device}: use Aer")
         if config.noise is not None and config.method == "Statevector":
             raise LookupError("the method Statevector holds no errors: use DensityMatrix for noise")
         _keep_compiled()

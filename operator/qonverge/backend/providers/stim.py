@@ -57,6 +57,8 @@ class Stim:
         """Refuse methods that Stim lacks."""
         if config.method not in _METHODS:
             raise LookupError(f"Stim has no method called {config.method}; it has {', '.join(_METHODS)}")
+        if config.device != "CPU":
+            raise LookupError(f"Stim computes on CPUs only and the backend's device is {config.device}: use Aer")
         self._config = config
         self._translator = Translator()
         self.version = f"Stim {stim.__version__}"
