@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 from qiskit import QuantumCircuit, transpile
 from qiskit.circuit import Parameter
 from qiskit.providers import BackendV2, Options
-from qiskit.quantum_info import SuperOp, average_gate_fidelity
+from qiskit.quantum_info import DensityMatrix, Pauli, SuperOp, average_gate_fidelity
+from qiskit_aer import AerSimulator
 from qiskit_aer.noise import NoiseModel
 
 from qonverge.backend.config import EngineConfig
@@ -90,6 +92,47 @@ def test_gates_have_the_errors_that_aer_gives_a_device(name: str) -> None:
         assert np.allclose(channel.params[0], wanted, atol=1e-9), gate
         compared += 1
     assert compared > 10
+
+
+def test_a_whole_circuit_ends_as_qiskit_schedules_it_and_aer_simulates_it() -> None:
+    """Errors of gates, waits and all: Qiskit's scheduler puts delays where a qubit waits, and Aer relaxes them."""
+    ns = 1e-9
+    gates = [Gate("rz", (q,), 0.0, 0.0) for q in range(3)]
+    gates += [Gate(name, (q,), 1e-3, 30 * ns) for name in ("sx", "x") for q in range(3)]
+    gates += [Gate("cx", (a, b), 0.02, (300 + 100 * a) * ns) for a, b in ((0, 1), (1, 0), (1, 2), (2, 1))]
+    qubits = tuple(Qubit(t1, t2, 0.0, 0.0, 1000 * ns) for t1, t2 in ((2e-5, 1.5e-5), (2.5e-5, 2.4e-5), (3e-5, 5e-5)))
+    calibration = Calibration("three", qubits, tuple(gates))
+    circuit = QuantumCircuit(3)
+    circuit.sx(0)
+    circuit.cx(0, 1)
+    circuit.x(2)
+    circuit.sx(2)
+    circuit.cx(1, 2)
+    circuit.rz(0.3, 1)
+    circuit.sx(1)
+    circuit.cx(0, 1)
+    circuit.barrier()
+    circuit.sx(2)
+    circuit.barrier()
+    circuit.cx(0, 1)
+    circuit.rz(1.1, 0)
+    circuit.sx(0)
+
+    device = Device(calibration)
+    device.target.dt = ns
+    scheduled = transpile(circuit, device, initial_layout=[0, 1, 2], optimization_level=0, scheduling_method="alap")
+    assert scheduled.count_ops()["delay"] > 3
+    scheduled.save_density_matrix(label="state")
+    simulator = AerSimulator(method="density_matrix", noise_model=NoiseModel.from_backend(device))
+    state = DensityMatrix(simulator.run(scheduled).result().data(0)["state"])
+    labels = ["".join(letters) for letters in itertools.product("IXYZ", repeat=3)]
+    expected = [state.expectation_value(Pauli(label)).real for label in labels]
+
+    noisy = engine(calibration)
+    assert values(noisy, circuit, *labels) == pytest.approx(expected, abs=1e-6)
+    counted = values(noisy, circuit, "IIZ", "ZZI", shots=40_000)
+    # Measurements in Z add nothing, not even time: that is part of their own error.
+    assert counted == pytest.approx([expected[labels.index("IIZ")], expected[labels.index("ZZI")]], abs=0.02)
 
 
 @settings(deadline=None, max_examples=60)
