@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from qonverge.backend.config import EngineConfig
+from qonverge.backend.store import CircuitStore
 from qonverge.devices.noise import Noise
 from qonverge.telemetry import BackendMetrics
 from qonverge.wire.child import Child, ChildEnded
@@ -71,31 +72,6 @@ class _Started:
     described: dict[str, object]
 
 
-class _CircuitStore:
-    """QPY by digest, the least recently used go first."""
-
-    def __init__(self, limit: int) -> None:
-        self._data: OrderedDict[str, bytes] = OrderedDict()
-        self._left = limit
-
-    def __contains__(self, digest: str) -> bool:
-        return digest in self._data
-
-    def add(self, digest: str, qpy: bytes) -> None:
-        if digest in self._data:
-            self._data.move_to_end(digest)
-            return
-        self._data[digest] = qpy
-        self._left -= len(qpy)
-        while self._left < 0 and len(self._data) > 1:
-            self._left += len(self._data.popitem(last=False)[1])
-
-    def get(self, digest: str) -> bytes | None:
-        if digest in self._data:
-            self._data.move_to_end(digest)
-        return self._data.get(digest)
-
-
 class Engine:
     """Runs tasks on worker processes, each one task at a time, in the order in which they came."""
 
@@ -110,7 +86,7 @@ class Engine:
         self._queued = 0
         self._running = 0
         self._finished: OrderedDict[str, float] = OrderedDict()
-        self._circuits = _CircuitStore(_CIRCUITS_BYTES)
+        self._circuits = CircuitStore(_CIRCUITS_BYTES)
         self._slots = [_Slot() for _ in range(config.concurrency)]
         self._spare: asyncio.Task[_Started] | None = None
         self._loops: list[asyncio.Task[None]] = []
@@ -157,10 +133,14 @@ class Engine:
         Raises:
             RuntimeError: the engine cannot imitate it, and goes on as before.
         """
-        # Tried on a worker of its own, so that those that serve are not lost to it.
-        started = await self._new_worker(replace(self.config, noise=noise))
-        self.config, self._describe = started.config, started.described
-        await started.child.kill()
+        # Tried on a worker of its own, so that those that serve are not lost to it; it has the spare's memory then.
+        await self._end_spare()
+        try:
+            started = await self._new_worker(replace(self.config, noise=noise))
+            self.config, self._describe = started.config, started.described
+            await started.child.kill()
+        finally:
+            self._start_spare()
 
     def unfinished(self, subject: str = OPERATOR_SUBJECT) -> list[TaskInfo]:
         """Return the tasks of this subject that wait or run; the operator sees everybody's."""
@@ -256,11 +236,7 @@ class Engine:
         for loop in self._loops:
             loop.cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
-        if self._spare is not None:
-            self._spare.cancel()
-            (spare,) = await asyncio.gather(self._spare, return_exceptions=True)
-            if isinstance(spare, _Started):
-                await spare.child.kill()
+        await self._end_spare()
         for slot in self._slots:
             if slot.child is not None:
                 await slot.child.kill()
@@ -322,8 +298,20 @@ class Engine:
         alive = sum(1 for other in self._slots if other.child is not None and other.child.alive)
         self.metrics.workers.set(alive)
         # Not before all places are taken, whose workers would start more slowly.
-        if self.config.spares and self._spare is None and alive == len(self._slots):
+        if alive == len(self._slots):
+            self._start_spare()
+
+    def _start_spare(self) -> None:
+        if self.config.spares and self._spare is None and not self._draining:
             self._spare = asyncio.create_task(self._new_worker(self.config))
+
+    async def _end_spare(self) -> None:
+        if self._spare is not None:
+            spare, self._spare = self._spare, None
+            spare.cancel()
+            (ended,) = await asyncio.gather(spare, return_exceptions=True)
+            if isinstance(ended, _Started):
+                await ended.child.kill()
 
     async def _new_worker(self, config: EngineConfig) -> _Started:
         """Start a process, and return it when it has loaded all that it needs.

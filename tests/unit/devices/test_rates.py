@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -56,3 +58,12 @@ def test_noise_has_a_name_or_a_form() -> None:
         noise_from_json("{")
     with pytest.raises(InvalidCalibration, match="must be an object"):
         noise_from_json("[]")
+
+
+def test_the_documentation_has_a_calibration_that_is_one() -> None:
+    page = (Path(__file__).parents[3] / "docs/backends.md").read_text()
+    (text,) = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    calibration = noise_from_json(text)
+    assert (calibration.num_qubits, calibration.basis_gates) == (2, ("cz", "rz", "sx"))
+    (rates,) = re.findall(r'`(\{"format": "qonverge.io/rates[^`]*)`', page)
+    assert noise_from_json(rates) == Rates(two_qubit=0.01)

@@ -135,7 +135,7 @@ class BraketLocal:
             power,
             self._limit,
             copies=_COPIES[choice.method],
-            instead="more memory or the engine Aer",
+            advice="use fewer qubits, more memory or the engine Aer",
         )
         return choice
 

@@ -111,9 +111,9 @@ def fit(
     power: int,
     limit: int,
     more: str = "",
+    advice: str = "use fewer qubits, more memory or the method MatrixProductState",
     *,
     copies: int = 1,
-    instead: str = "more memory or the method MatrixProductState",
 ) -> None:
     """Refuse a state that has no room.
 
@@ -123,8 +123,8 @@ def fit(
         power: 1 for 2^n amplitudes, 2 for 4^n.
         limit: bytes that the circuit may take.
         more: what else is to be said.
+        advice: what to do.
         copies: states of this size that the engine holds at a time.
-        instead: what to use, besides fewer qubits.
 
     Raises:
         CircuitTooLarge: with both figures.
@@ -135,7 +135,7 @@ def fit(
     fits = int(math.log2(max(1, limit // (16 * copies)))) // power
     raise CircuitTooLarge(
         f"a {kind} of {qubits} qubits needs {format_bytes(needed)} and one circuit has {format_bytes(limit)} here, "
-        f"enough for {fits} qubits{more}: use fewer qubits, {instead}",
+        f"enough for {fits} qubits{more}: {advice}",
         has_bytes=limit,
     )
 
@@ -160,7 +160,7 @@ def choose_noisy(
     """
     n = analysis.num_qubits
     if shots is None:
-        fit("density matrix", n, 2, limit)
+        fit("density matrix", n, 2, limit, advice="give shots or precision, which take less memory")
         return Choice("DensityMatrix", "the values are averages over all errors")
     if method == "Stabilizer" and not (analysis.clifford and pauli()):
         what = "errors" if analysis.clifford else "gates"

@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit, transpile
-from qiskit.circuit import ClassicalRegister, Qubit
+from qiskit.circuit import ClassicalRegister, Operation, Qubit
 from qiskit_aer.noise import NoiseModel
 
 from qonverge.backend.providers.drawing import Drawable
@@ -209,12 +209,29 @@ def _compact(circuit: QuantumCircuit) -> tuple[QuantumCircuit, tuple[int, ...]]:
         compact.add_register(register)
     for item in circuit.data:
         qubits = [fresh[qubit] for qubit in item.qubits if qubit in fresh]
-        operation = item.operation
-        if operation.name == "barrier":
+        if item.operation.name == "barrier":
             compact.barrier(qubits)
         else:
-            compact.append(operation, qubits, item.clbits)
+            compact.append(_unlabelled(item.operation), qubits, item.clbits)
     return compact, tuple(circuit.find_bit(qubit).index for qubit in kept)
+
+
+def _unlabelled(operation: Operation) -> Operation:
+    """Return the operation without labels, under which Aer would look for its errors, and find none."""
+    if blocks := getattr(operation, "blocks", ()):
+        return operation.replace_blocks([_without_labels(block) for block in blocks])
+    if getattr(operation, "label", None) is None:
+        return operation
+    plain = operation.to_mutable()
+    plain.label = None
+    return plain
+
+
+def _without_labels(block: QuantumCircuit) -> QuantumCircuit:
+    plain = block.copy_empty_like()
+    for item in block.data:
+        plain.append(item.replace(operation=_unlabelled(item.operation)))
+    return plain
 
 
 def _turned(letter: str, basis_gates: Sequence[str]) -> QuantumCircuit:
