@@ -95,7 +95,7 @@ def _of_matrix(matrix: NDArray[np.complex128]) -> Terms:
     left = matrix.reshape((2,) * (2 * qubits))
     basis = np.stack(list(_MATRICES.values())) / 2
     for remaining in range(qubits, 0, -1):
-        left = np.tensordot(left, basis, axes=[(0, remaining), (2, 1)])
+        left = np.tensordot(left, basis, axes=((0, remaining), (2, 1)))
     coefficients = left.real.ravel()
     words = map("".join, itertools.product(_MATRICES, repeat=qubits))
     return {

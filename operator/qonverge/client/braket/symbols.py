@@ -18,7 +18,8 @@ from qiskit.circuit import Parameter, ParameterExpression
 _NAMES = uuid.UUID("5d3f7f0e-0f1b-5a55-9c53-5a0f5e0a7b1d")
 
 Number: TypeAlias = float | ParameterExpression
-Inputs: TypeAlias = Mapping[str, float]
+Inputs: TypeAlias = Mapping[str, Any]
+"""Values by name: real numbers, or what else an OpenQASM program's inputs may be."""
 
 
 class NeedsValues(Exception):
