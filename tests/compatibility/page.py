@@ -11,6 +11,7 @@ _FILES = {
     "test_qiskit": ("Qiskit", ("qiskit", "qiskit-algorithms", "qiskit-machine-learning", "qiskit-optimization")),
     "test_pennylane": ("PennyLane", ("pennylane",)),
     "test_cirq": ("Cirq", ("cirq-core",)),
+    "test_braket": ("Amazon Braket", ("amazon-braket-sdk", "amazon-braket-default-simulator")),
 }
 _HEAD = """# Compatibility
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import subprocess
 import sys
 import threading
@@ -246,7 +247,8 @@ def test_exact_answers_are_the_local_simulators(data: st.DataObject) -> None:
         product = product @ getattr(Observable, letter)()
     target = qubits[: len(factors)]
     circuit.expectation(product, target).variance(product, target).variance(Observable.Y()).state_vector()
-    circuit.probability(target).probability().density_matrix(target).amplitude(["000", "101"])
+    # Of three targets the local simulator takes the inverse permutation.
+    circuit.probability(target[:2]).probability().density_matrix(target[:2]).amplitude(["000", "101"])
     ours, theirs = (each.run(circuit, shots=0).result() for each in (Device(_ENGINE), LocalSimulator("braket_sv")))
     # By their places, since the local simulator's results name other qubits than the circuit.
     for result_type, mine, other in zip(circuit.result_types, ours.values, theirs.values, strict=True):
@@ -258,6 +260,17 @@ def test_exact_answers_are_the_local_simulators(data: st.DataObject) -> None:
 
 
 _ENGINE = Recorder()
+
+
+@pytest.mark.parametrize("target", list(itertools.permutations([1, 4, 6])), ids=str)
+def test_the_order_of_targets_is_that_of_bits(device: Device, target: tuple[int, ...]) -> None:
+    circuit = Circuit().x(1).i(4).i(6).probability(target).density_matrix(target)
+    probabilities, density = device.run(circuit).result().values
+    place = 4 >> target.index(1)
+    assert probabilities[place] == pytest.approx(1)
+    assert density[place, place] == pytest.approx(1)
+    sampled = device.run(Circuit().x(1).i(4).i(6).probability(target), shots=9).result()
+    assert sampled.values[0][place] == 1
 
 
 def test_sums_and_coefficients_are_exact(device: Device) -> None:
