@@ -137,6 +137,21 @@ def test_powers_that_need_values_run_for_each_of_them(recorder: Recorder, device
     assert len(recorder.tasks[0].circuits) == 2
 
 
+def test_global_phases_of_free_parameters_are_kept(recorder: Recorder, device: Device) -> None:
+    circuit = Circuit().h(0).pswap(0, 1, A).cphaseshift10(0, 1, C).gphase(A)
+    inputs = [{"a": 0.7, "c": -1.2}, {"a": 1.7, "c": 0.2}]
+    for asked in (ResultType.StateVector(), ResultType.Amplitude(["01"]), ResultType.Probability()):
+        probe = circuit.copy().add_result_type(asked)
+        ours = device.run_batch(probe, inputs=inputs).results()
+        theirs = LocalSimulator("braket_sv").run_batch(probe, inputs=inputs).results()
+        for mine, other in zip(ours, theirs, strict=True):
+            if isinstance(asked, ResultType.Amplitude):
+                assert mine.values[0] == pytest.approx(other.values[0])
+            else:
+                np.testing.assert_allclose(mine.values[0], other.values[0], atol=1e-9)
+    assert [len(task.circuits) for task in recorder.tasks] == [2, 2, 1]
+
+
 def test_openqasm_inputs(recorder: Recorder, device: Device) -> None:
     free = "OPENQASM 3.0; input float t; qubit[2] q; rx(t) q[0]; cnot q[0], q[1];\n"
     free += "#pragma braket result expectation z(q[1])\n"

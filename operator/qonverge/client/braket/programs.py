@@ -76,6 +76,9 @@ class Programs:
         questions = Questions.of(circuit, sampled=sampled)
         source = source or circuit.to_ir(ir_type=IRType.OPENQASM).source
         try:
+            if questions.phase and circuit.parameters:
+                # Engines bind parameters but for a global phase.
+                raise NeedsValues
             prepared = Prepared(convert(circuit, sampled=sampled), questions, source)
         except NeedsValues:
             return Prepared(convert(circuit, sampled=sampled, values=inputs), questions, source)

@@ -35,6 +35,8 @@ class Questions:
     observables: tuple[Observable, ...] = ()
     state: bool = False
     """Whether the final state must be known."""
+    phase: bool = False
+    """Whether its global phase matters."""
 
     @classmethod
     def of(cls, circuit: Circuit, *, sampled: bool) -> Questions:
@@ -49,7 +51,8 @@ class Questions:
             return cls(types)
         asking = _Asking(qubits_of(circuit))
         answers = tuple(asking.answer(result_type) for result_type in circuit.result_types)
-        return cls(types, answers, tuple(asking.observables), asking.state)
+        phase = any(isinstance(each, ResultType.StateVector | ResultType.Amplitude) for each in circuit.result_types)
+        return cls(types, answers, tuple(asking.observables), asking.state, phase)
 
     def values(self, expectations: NDArray[np.float64], state: State | None) -> list[ResultTypeValue]:
         """Return the exact values of all result types."""
