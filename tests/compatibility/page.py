@@ -22,8 +22,9 @@ _TAIL = """
 ## Others
 
 OpenQASM 2 and 3 are taken as text (see [jobs](jobs.md) and [the protocol](protocol.md)), Qiskit's QPY from its client,
-and Braket's dialect of OpenQASM 3 from the Braket device. QIR, Quil, Braket's older JAQCD and vendors' pulse formats are
-not supported: translate to OpenQASM 3 first. [The client library](client.md#other-languages) says what is taken where.
+and Braket's dialect of OpenQASM 3 from the Braket device. QIR, Quil, Braket's older JAQCD and vendors' pulse formats
+are not supported: translate to OpenQASM 3 first. [The client library](client.md#other-languages) says what is taken
+where.
 """
 
 

@@ -49,7 +49,8 @@ def assert_samples(device: Device, circuit: Circuit) -> None:
     true, counts = probabilities(circuit), device.run(circuit, shots=SHOTS).result().measurement_counts
     ours = np.array([counts[f"{place:0{len(true).bit_length() - 1}b}"] for place in range(len(true))]) / SHOTS
     # The distance of a sample over K outcomes is sqrt(K / (2 pi n)) on average, at most.
-    assert 0.5 * np.abs(ours - true).sum() < np.sqrt(max(np.count_nonzero(true > 1e-9), 2) / SHOTS)
+    outcomes = max(int(np.count_nonzero(true > 1e-9)), 2)
+    assert 0.5 * np.abs(ours - true).sum() < np.sqrt(outcomes / SHOTS)
 
 
 def assert_same(device: Device, local: LocalSimulator, circuit: Circuit, **options: Any) -> None:
