@@ -69,14 +69,21 @@ def _choose_freely(analysis: Analysis, limit: int) -> Choice:
     return Choice("Statevector", f"{n} qubits need {format_bytes(analysis.statevector_bytes)}")
 
 
-def _fit(kind: str, qubits: int, power: int, limit: int, more: str = "") -> None:
+def _fit(
+    kind: str,
+    qubits: int,
+    power: int,
+    limit: int,
+    more: str = "",
+    advice: str = "use fewer qubits, more memory or the method MatrixProductState",
+) -> None:
     needed = 16 << (power * qubits)
     if needed <= limit:
         return
     fits = int(math.log2(limit // 16)) // power
     raise CircuitTooLarge(
         f"a {kind} of {qubits} qubits needs {format_bytes(needed)} and one circuit has {format_bytes(limit)} here, "
-        f"enough for {fits} qubits{more}: use fewer qubits, more memory or the method MatrixProductState",
+        f"enough for {fits} qubits{more}: {advice}",
         has_bytes=limit,
     )
 
@@ -101,7 +108,7 @@ def choose_noisy(
     """
     n = analysis.num_qubits
     if shots is None:
-        _fit("density matrix", n, 2, limit)
+        _fit("density matrix", n, 2, limit, advice="give shots or precision, which take less memory")
         return Choice("DensityMatrix", "the values are averages over all errors")
     if method == "Stabilizer" and not (analysis.clifford and pauli()):
         what = "errors" if analysis.clifford else "gates"
