@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import contextlib
 import os
+import resource
 import signal
 import socket
 import sys
@@ -16,6 +17,7 @@ import uvicorn
 
 from qonverge.backend.config import EngineConfig, available_cpus, available_memory
 from qonverge.backend.engine import Engine
+from qonverge.backend.limits import MOST_CONNECTIONS, Protocol
 from qonverge.backend.server import Server
 from qonverge.circuits.isolated import Checker
 from qonverge.wire.tokens import Verifier
@@ -92,6 +94,7 @@ async def serve(arguments: argparse.Namespace, public_key: bytes | None) -> None
     server = _Uvicorn(
         uvicorn.Config(
             Server(engine, checker, verify).app(),
+            http=Protocol,
             log_level="warning",
             access_log=False,
             timeout_keep_alive=75,
@@ -126,6 +129,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         import uvloop
 
         asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # Many systems start processes with 1,024 files, fewer than the connections that are taken.
+    wanted = MOST_CONNECTIONS + 1024 if hard == resource.RLIM_INFINITY else min(hard, MOST_CONNECTIONS + 1024)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
     try:
         public_key = arguments.public_key.encode() if arguments.public_key else None
         asyncio.run(serve(arguments, public_key))

@@ -196,7 +196,8 @@ class Engine:
         record = self._find(identity, subject)
         if record.result is None and seconds > 0:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(record.done.wait(), seconds)
+                async with asyncio.timeout(None if seconds == float("inf") else seconds):
+                    await record.done.wait()
         return record.result or TaskResult(identity, record.state, seed=record.seed)
 
     async def cancel(self, identity: str, subject: str = OPERATOR_SUBJECT) -> TaskResult:
@@ -392,7 +393,7 @@ class Engine:
         # What is kept is the answer; the question is dropped.
         record.task = replace(record.task, circuits={}, pubs=())
         record.done.set()
-        self._kept_bytes += _size(record.result)
+        self._kept_bytes += record.result.nbytes
         self._finished[record.task.id] = now
         self._forget(now)
 
@@ -404,15 +405,4 @@ class Engine:
             del self._finished[identity]
             record = self._records.pop(identity)
             assert record.result is not None
-            self._kept_bytes -= _size(record.result)
-
-
-def _size(result: TaskResult) -> int:
-    """Return about how many bytes the result takes."""
-    size = 512
-    for pub in result.results:
-        size += sum(array.nbytes for _, array in pub.registers.values())
-        size += sum(100 * len(counts) for counts in pub.counts)
-        size += 0 if pub.expectation_values is None else 2 * pub.expectation_values.nbytes
-        size += 0 if pub.statevectors is None else pub.statevectors.nbytes
-    return size
+            self._kept_bytes -= record.result.nbytes

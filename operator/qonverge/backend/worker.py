@@ -15,7 +15,7 @@ from typing import Any
 
 from qonverge.backend import providers
 from qonverge.backend.config import PROCESS_BYTES, EngineConfig
-from qonverge.wire.child import frame, read_frame, serve_pipes
+from qonverge.wire.child import read_frame, serve_pipes, write_frame
 from qonverge.wire.errors import CircuitTooLarge, EngineFailed, InvalidCircuit, UnknownCircuit, WireError
 from qonverge.wire.messages import PubResult, Task
 
@@ -88,8 +88,7 @@ def main() -> None:
     limit = _reserved_bytes() + config.circuit_bytes
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     while (request := read_frame(requests)) is not None:
-        answers.write(frame(_answer(worker, request)))
-        answers.flush()
+        write_frame(answers, _answer(worker, request))
 
 
 def _answer(worker: Worker, request: dict[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,8 @@ Observable = tuple[tuple[str, float], ...]
 """A sum of Pauli terms: label (qubit 0 is the last letter) and real coefficient."""
 
 MAX_SHOTS = 100_000_000
+# Longer circuits travel as arrays do, behind the head of a message, which has a limit.
+_INLINE_QPY = 4096
 _IDENTITY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
 
 
@@ -136,7 +138,10 @@ class Task:
         return {
             "id": self.id,
             "pubs": [pub.to_dict() for pub in self.pubs],
-            "circuits": dict(self.circuits),
+            "circuits": {
+                digest: qpy if len(qpy) <= _INLINE_QPY else np.frombuffer(qpy, np.uint8)
+                for digest, qpy in self.circuits.items()
+            },
             "seed": self.seed,
             "memory": self.memory,
         }
@@ -158,7 +163,7 @@ class Task:
             )
         if not isinstance(pubs, list) or not pubs:
             raise InvalidTask("the task has no pubs: give at least one circuit")
-        if not isinstance(circuits, dict) or not all(isinstance(qpy, bytes) for qpy in circuits.values()):
+        if not isinstance(circuits, dict):
             raise InvalidTask("circuits must map digests to QPY bytes")
         seed = data.get("seed")
         if seed is not None and (not isinstance(seed, int) or not 0 <= seed < 2**32):
@@ -167,7 +172,17 @@ class Task:
             checked = tuple(Pub.from_dict(pub) for pub in pubs)
         except (AttributeError, TypeError, ValueError, OverflowError) as error:
             raise InvalidTask(f"a pub is malformed: {error}") from None
-        return cls(identity, checked, circuits, seed, bool(data.get("memory")))
+        qpy = {digest: _qpy(given) for digest, given in circuits.items()}
+        return cls(identity, checked, qpy, seed, bool(data.get("memory")))
+
+
+def _qpy(given: Any) -> bytes:
+    if isinstance(given, np.ndarray) and given.dtype == np.uint8 and given.ndim == 1:
+        # A copy, so that a circuit that is kept does not keep the whole message.
+        return given.tobytes()
+    if not isinstance(given, bytes):
+        raise InvalidTask("circuits must map digests to QPY bytes")
+    return given
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +206,16 @@ class PubResult:
     """Simulation method that the engine used."""
     reason: str = ""
     """Why that method."""
+
+    @property
+    def nbytes(self) -> int:
+        """About how many bytes the answer takes."""
+        arrays = (self.expectation_values, self.standard_errors, self.statevectors)
+        return (
+            sum(array.nbytes for _, array in self.registers.values())
+            + sum(100 * len(counts) for counts in self.counts)
+            + sum(array.nbytes for array in arrays if array is not None)
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the form that travels."""
@@ -260,6 +285,11 @@ class TaskResult:
     def done(self) -> bool:
         """Whether the task has ended."""
         return self.state in ("Completed", "Failed", "Cancelled")
+
+    @property
+    def nbytes(self) -> int:
+        """About how many bytes the result takes."""
+        return 512 + sum(result.nbytes for result in self.results)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the form that travels."""
