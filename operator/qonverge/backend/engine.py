@@ -28,6 +28,7 @@ from qonverge.wire.errors import (
 from qonverge.wire.messages import BackendInfo, PubResult, Task, TaskInfo, TaskResult
 from qonverge.wire.tokens import OPERATOR_SUBJECT
 
+_QUEUED_BYTES = 256 * 1024**2
 _KEPT_SECONDS = 600.0
 _KEPT_BYTES = 256 * 1024**2
 _CIRCUITS_BYTES = 128 * 1024**2
@@ -43,6 +44,7 @@ class _Record:
     subject: str
     seed: int
     submitted: float
+    nbytes: int
     state: str = "Queued"
     started: float = 0.0
     result: TaskResult | None = None
@@ -97,6 +99,7 @@ class Engine:
         self._kept_bytes = 0
         self._queue: asyncio.Queue[_Record] = asyncio.Queue()
         self._queued = 0
+        self._queued_bytes = 0
         self._running = 0
         self._finished: OrderedDict[str, float] = OrderedDict()
         self._circuits = _CircuitStore(_CIRCUITS_BYTES)
@@ -153,7 +156,7 @@ class Engine:
         Raises:
             Draining: the engine is shutting down.
             NotFound: somebody else's task has this id.
-            QueueFull: too many tasks wait.
+            QueueFull: too many tasks wait, or those that do hold too much.
             UnknownCircuit: circuits are missing.
         """
         known = self._records.get(task.id)
@@ -166,6 +169,13 @@ class Engine:
         if self._queued >= self.config.queue_limit:
             raise QueueFull(f"{self._queued} tasks wait already, the limit: try again later or on another backend")
         needed = {pub.circuit for pub in task.pubs}
+        new = sum(len(qpy) for digest, qpy in task.circuits.items() if digest not in self._circuits)
+        size = task.nbytes + new
+        if self._queued and self._queued_bytes + size > _QUEUED_BYTES:
+            raise QueueFull(
+                f"{self._queued} tasks wait and hold {self._queued_bytes >> 20} MiB; {size >> 20} more are over the "
+                f"limit of {_QUEUED_BYTES >> 20}: try again later or on another backend, or split the task"
+            )
         for digest in needed & task.circuits.keys():
             if digest not in self._circuits:
                 # Known circuits are shared by all callers, so nobody may put something else under their digest.
@@ -181,10 +191,10 @@ class Engine:
             subject,
             secrets.randbits(32) if seed is None else seed,
             self._clock(),
+            size,
         )
         self._records[task.id] = record
-        self._queued += 1
-        self.metrics.queued.set(self._queued)
+        self._count(record, 1)
         self._queue.put_nowait(record)
 
     async def wait(self, identity: str, seconds: float, subject: str = OPERATOR_SUBJECT) -> TaskResult:
@@ -244,6 +254,12 @@ class Engine:
                 await slot.child.kill()
             if slot.ended is not None:
                 await slot.ended
+
+    def _count(self, record: _Record, change: int) -> None:
+        """Count a task that comes to the queue, or leaves it."""
+        self._queued += change
+        self._queued_bytes += change * record.nbytes
+        self.metrics.queued.set(self._queued)
 
     def _hand_back(self, record: _Record) -> None:
         if record.result is None:
@@ -317,8 +333,7 @@ class Engine:
             self._queue.put_nowait(record)
             return
         record.state, record.started, record.worker = "Running", self._clock(), slot
-        self._queued -= 1
-        self.metrics.queued.set(self._queued)
+        self._count(record, -1)
         self._running += 1
         self._idle.clear()
         self.metrics.running.set(self._running)
@@ -374,8 +389,7 @@ class Engine:
         now = self._clock()
         started = record.started or now
         if record.state == "Queued":
-            self._queued -= 1
-            self.metrics.queued.set(self._queued)
+            self._count(record, -1)
         else:
             self.metrics.run_seconds.observe(now - started)
         self.metrics.tasks.labels(state=state).inc()

@@ -49,6 +49,16 @@ class Pub:
         """The number N of parameter sets."""
         return next((len(values) for values in self.parameters.values()), 1)
 
+    @property
+    def nbytes(self) -> int:
+        """About how many bytes it takes."""
+        return (
+            512
+            + sum(200 + values.nbytes for values in self.parameters.values())
+            + sum(200 * len(terms) for terms in self.observables)
+            + (0 if self.pairs is None else self.pairs.nbytes)
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Return the form that travels."""
         return {
@@ -132,6 +142,11 @@ class Task:
     seed: int | None = None
     memory: bool = False
     """Whether the bits of every shot are wanted, in order, rather than counts."""
+
+    @property
+    def nbytes(self) -> int:
+        """About how many bytes the pubs take; circuits are kept apart, since tasks share them."""
+        return 512 + sum(pub.nbytes for pub in self.pubs)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the form that travels."""
