@@ -9,9 +9,13 @@ import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from typing import Any
 
 from qonverge.backend.config import EngineConfig
+from qonverge.backend.records import Part, Record, Slot, stop
+from qonverge.backend.split import Costs, Merge, cut
+from qonverge.backend.store import CircuitStore
 from qonverge.backend.worker import arguments
 from qonverge.telemetry import BackendMetrics
 from qonverge.wire.child import Child, ChildEnded
@@ -34,76 +38,28 @@ _KEPT_BYTES = 256 * 1024**2
 _CIRCUITS_BYTES = 128 * 1024**2
 _KNOWN_CIRCUITS = 4096
 _LONGEST_RESTART_DELAY = 10.0
-
-
-@dataclass(slots=True)
-class _Record:
-    """A task on its way."""
-
-    task: Task
-    subject: str
-    seed: int
-    submitted: float
-    nbytes: int
-    state: str = "Queued"
-    started: float = 0.0
-    result: TaskResult | None = None
-    done: asyncio.Event = field(default_factory=asyncio.Event)
-    worker: _Slot | None = None
-
-
-@dataclass(slots=True)
-class _Slot:
-    """A place for a worker process."""
-
-    child: Child | None = None
-    ended: asyncio.Task[None] | None = None
-    known: set[str] = field(default_factory=set)
-    failures: int = 0
-
-
-class _CircuitStore:
-    """QPY by digest, the least recently used go first."""
-
-    def __init__(self, limit: int) -> None:
-        self._data: OrderedDict[str, bytes] = OrderedDict()
-        self._left = limit
-
-    def __contains__(self, digest: str) -> bool:
-        return digest in self._data
-
-    def add(self, digest: str, qpy: bytes) -> None:
-        if digest in self._data:
-            self._data.move_to_end(digest)
-            return
-        self._data[digest] = qpy
-        self._left -= len(qpy)
-        while self._left < 0 and len(self._data) > 1:
-            self._left += len(self._data.popitem(last=False)[1])
-
-    def get(self, digest: str) -> bytes | None:
-        if digest in self._data:
-            self._data.move_to_end(digest)
-        return self._data.get(digest)
+_IN_VAIN_SECONDS = 1.0
 
 
 class Engine:
-    """Runs tasks on worker processes, each one task at a time, in the order in which they came."""
+    """Runs tasks on worker processes in the order in which they came; one that pays it runs on all that are free."""
 
     def __init__(self, config: EngineConfig, clock: Callable[[], float] = time.monotonic) -> None:
         """``clock`` gives seconds, only differences count."""
         self.config = config
         self.metrics = BackendMetrics()
         self._clock = clock
-        self._records: OrderedDict[str, _Record] = OrderedDict()
+        self._records: OrderedDict[str, Record] = OrderedDict()
         self._kept_bytes = 0
-        self._queue: asyncio.Queue[_Record] = asyncio.Queue()
+        self._queue: asyncio.Queue[Part] = asyncio.Queue()
         self._queued = 0
         self._queued_bytes = 0
         self._running = 0
+        self._busy = 0
+        self._costs = Costs()
         self._finished: OrderedDict[str, float] = OrderedDict()
-        self._circuits = _CircuitStore(_CIRCUITS_BYTES)
-        self._slots = [_Slot() for _ in range(config.concurrency)]
+        self._circuits = CircuitStore(_CIRCUITS_BYTES)
+        self._slots = [Slot() for _ in range(config.concurrency)]
         self._spare: asyncio.Task[Child] | None = None
         self._loops: list[asyncio.Task[None]] = []
         self._describe: dict[str, object] = {}
@@ -185,7 +141,7 @@ class Engine:
         if missing := sorted(digest for digest in needed if digest not in self._circuits):
             raise UnknownCircuit(f"{len(missing)} circuits are not known: send the task with them", missing=missing)
         seed = task.seed if task.seed is not None else self.config.seed
-        record = _Record(
+        record = Record(
             # The record keeps the QPY that it needs, so that the store may forget it meanwhile.
             replace(task, circuits={digest: self._circuits.get(digest) or b"" for digest in needed}),
             subject,
@@ -195,7 +151,7 @@ class Engine:
         )
         self._records[task.id] = record
         self._count(record, 1)
-        self._queue.put_nowait(record)
+        self._queue.put_nowait(Part(record))
 
     async def wait(self, identity: str, seconds: float, subject: str = OPERATOR_SUBJECT) -> TaskResult:
         """Return how the task stands, at the latest after so many seconds.
@@ -218,10 +174,8 @@ class Engine:
         """
         record = self._find(identity, subject)
         if record.result is None:
-            child = record.worker.child if record.worker is not None else None
             self._end(record, "Cancelled", error=Cancelled("the task was cancelled"))
-            if child is not None:
-                await child.kill()
+            await stop(record)
         assert record.result is not None
         return record.result
 
@@ -231,8 +185,6 @@ class Engine:
         for record in list(self._records.values()):
             if record.state == "Queued":
                 self._hand_back(record)
-        while not self._queue.empty():
-            self._hand_back(self._queue.get_nowait())
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._idle.wait(), grace)
         for record in list(self._records.values()):
@@ -255,47 +207,56 @@ class Engine:
             if slot.ended is not None:
                 await slot.ended
 
-    def _count(self, record: _Record, change: int) -> None:
+    def _count(self, record: Record, change: int) -> None:
         """Count a task that comes to the queue, or leaves it."""
         self._queued += change
         self._queued_bytes += change * record.nbytes
         self.metrics.queued.set(self._queued)
 
-    def _hand_back(self, record: _Record) -> None:
+    def _hand_back(self, record: Record) -> None:
         if record.result is None:
             self._end(record, "Failed", error=Draining("the backend shut down before the task ended: send it again"))
 
-    def _find(self, identity: str, subject: str) -> _Record:
+    def _find(self, identity: str, subject: str) -> Record:
         record = self._records.get(identity)
         if record is None or subject not in (record.subject, OPERATOR_SUBJECT):
             raise NotFound(f"there is no task {identity}: it was never sent, or its result was dropped after a while")
         return record
 
-    async def _serve(self, slot: _Slot) -> None:
+    async def _serve(self, slot: Slot) -> None:
         while True:
             while slot.child is None or not slot.child.alive:
                 await self._start_worker(slot)
-            record = await self._next(slot)
-            if record is not None and record.result is None:
-                await self._run(slot, record)
+            part = await self._next(slot)
+            if part is None or part.record.done.is_set():
+                continue
+            await self._run(slot, part)
+            if part.record.done.is_set() and part.record.slots:
+                # A part has failed. The others have most often failed by themselves; one that has not is in vain.
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_IN_VAIN_SECONDS):
+                        await part.record.still.wait()
+                await stop(part.record)
 
-    async def _next(self, slot: _Slot) -> _Record | None:
-        """Return the next task, or None when the worker ends before there is one."""
+    async def _next(self, slot: Slot) -> Part | None:
+        """Return the next part, or None when the worker ends before there is one."""
         if not self._queue.empty():
             return self._queue.get_nowait()
         assert slot.ended is not None
         getter = asyncio.create_task(self._queue.get())
+        slot.free = True
         try:
             await asyncio.wait([getter, slot.ended], return_when=asyncio.FIRST_COMPLETED)
             if getter.done():
                 return getter.result()
         finally:
+            slot.free = False
             getter.cancel()
         self.metrics.restarts.inc()
         slot.failures += 1
         return None
 
-    async def _start_worker(self, slot: _Slot) -> None:
+    async def _start_worker(self, slot: Slot) -> None:
         if slot.failures:
             await asyncio.sleep(min(_LONGEST_RESTART_DELAY, 0.1 * 2**slot.failures))
         slot.known.clear()
@@ -326,20 +287,18 @@ class Engine:
             raise
         return child
 
-    async def _run(self, slot: _Slot, record: _Record) -> None:
-        child = slot.child
+    async def _run(self, slot: Slot, part: Part) -> None:
+        child, record = slot.child, part.record
         if child is None or not child.alive:
             # The worker is being replaced: another may take the task before this slot is back.
-            self._queue.put_nowait(record)
+            self._queue.put_nowait(part)
             return
-        record.state, record.started, record.worker = "Running", self._clock(), slot
-        self._count(record, -1)
-        self._running += 1
-        self._idle.clear()
-        self.metrics.running.set(self._running)
-        self.metrics.queue_seconds.observe(record.started - record.submitted)
+        if not part.pieces:
+            part = self._begin(record)
+        record.slots.append(slot)
+        self._busy += 1
         try:
-            reply = await self._ask(slot, child, record)
+            reply = await self._ask(slot, child, part)
         except ChildEnded as error:
             self.metrics.restarts.inc()
             if record.result is None:
@@ -348,25 +307,56 @@ class Engine:
                 self._end(record, "Failed", error=lost)
         else:
             if record.result is None:
-                self._conclude(record, reply)
+                self._conclude(part, reply)
         finally:
-            record.worker = None
+            self._busy -= 1
+            record.slots.remove(slot)
+            self._settle(record)
+
+    def _begin(self, record: Record) -> Part:
+        """Take a task from the queue, give further parts to workers that are free, and return the first."""
+        record.started = self._clock()
+        self._count(record, -1)
+        record.state, record.counted = "Running", True
+        self._running += 1
+        self._idle.clear()
+        self.metrics.running.set(self._running)
+        self.metrics.queue_seconds.observe(record.started - record.submitted)
+        free = sum(slot.free for slot in self._slots)
+        first, *others = cut(record.task, record.seed, 1 + free, self._costs)
+        record.merge, record.left = Merge(record.task), 1 + len(others)
+        for pieces in others:
+            self._queue.put_nowait(Part(record, pieces))
+        return Part(record, first)
+
+    def _settle(self, record: Record) -> None:
+        """Count a task no more as running when it has ended and no worker is on it."""
+        if record.result is None or record.slots:
+            return
+        record.still.set()
+        if record.counted:
+            record.counted = False
             self._running -= 1
             self.metrics.running.set(self._running)
             if not self._running:
                 self._idle.set()
 
-    async def _ask(self, slot: _Slot, child: Child, record: _Record) -> dict[str, object]:
-        task = record.task
+    async def _ask(self, slot: Slot, child: Child, part: Part) -> dict[str, object]:
+        record, pubs = part.record, tuple(piece.pub for piece in part.pieces)
+        circuits = {pub.circuit: record.task.circuits[pub.circuit] for pub in pubs}
         for _ in range(2):
-            send = {digest: qpy for digest, qpy in task.circuits.items() if digest not in slot.known}
-            # Tasks that run together share the CPUs.
-            threads = max(1, self.config.cpus // self._running)
-            request = {"task": replace(task, circuits=send).to_dict(), "seed": record.seed, "threads": threads}
+            send = {digest: qpy for digest, qpy in circuits.items() if digest not in slot.known}
+            # What runs together shares the CPUs, and the other parts are about to.
+            threads = max(1, self.config.cpus // max(self._busy, record.left))
+            request = {
+                "task": replace(record.task, pubs=pubs, circuits=send).to_dict(),
+                "seeds": [piece.seed for piece in part.pieces],
+                "threads": threads,
+            }
             reply: dict[str, object] = await child.exchange(request)
             if len(slot.known) > _KNOWN_CIRCUITS:
                 slot.known.clear()
-            slot.known.update(task.circuits)
+            slot.known.update(circuits)
             error = reply.get("error")
             if not (isinstance(error, dict) and error["code"] == UnknownCircuit.code):
                 break
@@ -374,17 +364,21 @@ class Engine:
             slot.known.clear()
         return reply
 
-    def _conclude(self, record: _Record, reply: dict[str, object]) -> None:
-        error = reply.get("error")
+    def _conclude(self, part: Part, reply: dict[str, Any]) -> None:
+        record, error = part.record, reply.get("error")
         if isinstance(error, dict):
             self._end(record, "Failed", error=WireError.from_dict(error))
             return
-        results = reply["results"]
-        assert isinstance(results, list)
-        self._end(record, "Completed", tuple(PubResult.from_dict(result) for result in results))
+        assert record.merge is not None
+        for piece, result, seconds in zip(part.pieces, reply["results"], reply["seconds"], strict=True):
+            self._costs.note(piece.pub, seconds)
+            record.merge.put(piece, PubResult.from_dict(result))
+        record.left -= 1
+        if not record.left:
+            self._end(record, "Completed", record.merge.results())
 
     def _end(
-        self, record: _Record, state: str, results: tuple[PubResult, ...] = (), error: WireError | None = None
+        self, record: Record, state: str, results: tuple[PubResult, ...] = (), error: WireError | None = None
     ) -> None:
         now = self._clock()
         started = record.started or now
@@ -405,8 +399,9 @@ class Engine:
             run_seconds=now - started,
         )
         # What is kept is the answer; the question is dropped.
-        record.task = replace(record.task, circuits={}, pubs=())
+        record.task, record.merge = replace(record.task, circuits={}, pubs=()), None
         record.done.set()
+        self._settle(record)
         self._kept_bytes += record.result.nbytes
         self._finished[record.task.id] = now
         self._forget(now)

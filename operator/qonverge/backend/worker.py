@@ -9,12 +9,16 @@ import json
 import resource
 import signal
 import sys
+import time
 from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from qonverge.backend import providers
 from qonverge.backend.config import PROCESS_BYTES, EngineConfig
+from qonverge.backend.split import Costs, Merge, cut
 from qonverge.wire.child import read_frame, serve_pipes, write_frame
 from qonverge.wire.errors import CircuitTooLarge, EngineFailed, InvalidCircuit, UnknownCircuit, WireError
 from qonverge.wire.messages import PubResult, Task
@@ -41,20 +45,35 @@ class Worker:
         }
 
     def run(self, task: Task, seed: int, threads: int) -> tuple[PubResult, ...]:
-        """Run a task's pubs in order; each has a seed of its own and may use so many threads."""
+        """Run a whole task; as the workers of a server together would, with the same seeds."""
+        merge, ((*pieces,), *_) = Merge(task), cut(task, seed, 1, Costs())
+        own = replace(task, pubs=tuple(piece.pub for piece in pieces))
+        for piece, (result, _) in zip(
+            pieces, self.run_pubs(own, [piece.seed for piece in pieces], threads), strict=True
+        ):
+            merge.put(piece, result)
+        return merge.results()
+
+    def run_pubs(self, task: Task, seeds: Sequence[int], threads: int) -> list[tuple[PubResult, float]]:
+        """Run a task's pubs in order; each has a seed of its own and may use so many threads.
+
+        Returns:
+            For each its result and the seconds that it took.
+        """
         needed = dict.fromkeys(pub.circuit for pub in task.pubs)
         if missing := [digest for digest in needed if digest not in self._prepared and digest not in task.circuits]:
             raise UnknownCircuit(f"{len(missing)} circuits are not known here", missing=missing)
         for digest in needed:
             self._prepare(digest, task.circuits)
         results = []
-        for index, pub in enumerate(task.pubs):
+        for pub, seed in zip(task.pubs, seeds, strict=True):
+            began = time.perf_counter()
             prepared = self._prepared[pub.circuit]
-            own = (seed + 104_729 * index) % 2**32
-            results.append(self._provider.run(prepared, pub, seed=own, memory=task.memory, threads=threads))
+            result = self._provider.run(prepared, pub, seed=seed, memory=task.memory, threads=threads)
+            results.append((result, time.perf_counter() - began))
         while len(self._prepared) > _PREPARED:
             self._prepared.popitem(last=False)
-        return tuple(results)
+        return results
 
     def _prepare(self, digest: str, circuits: Any) -> None:
         if digest in self._prepared:
@@ -95,14 +114,14 @@ def _answer(worker: Worker, request: dict[str, Any]) -> dict[str, Any]:
     if "task" not in request:
         return worker.describe()
     try:
-        results = worker.run(Task.from_dict(request["task"]), request["seed"], request["threads"])
+        done = worker.run_pubs(Task.from_dict(request["task"]), request["seeds"], request["threads"])
     except WireError as error:
         return {"error": error.to_dict()}
     except MemoryError:
         return {"error": CircuitTooLarge("the task needs more memory than a worker has here").to_dict()}
     except Exception as error:  # a task that trips a defect must not take the worker, and be repeated on the next
         return {"error": EngineFailed(f"the task failed: {type(error).__name__}: {error}").to_dict()}
-    return {"results": [result.to_dict() for result in results]}
+    return {"results": [result.to_dict() for result, _ in done], "seconds": [seconds for _, seconds in done]}
 
 
 def _end_with_parent() -> None:
