@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
 
 from qonverge.api.base import (
     CONDITIONS_SCHEMA,
@@ -16,6 +16,7 @@ from qonverge.api.base import (
     StatusModel,
     cel,
 )
+from qonverge.api.quantity import bytes_of
 
 Method = Literal["Automatic", "Statevector", "DensityMatrix", "MatrixProductState", "Stabilizer"]
 
@@ -24,6 +25,11 @@ Quantity = Annotated[
     str | int,
     Field(json_schema_extra={"x-kubernetes-int-or-string": True}),
 ]
+
+
+def _memory(given: str | int) -> str | int:
+    bytes_of(given)
+    return given
 
 
 class Simulator(SpecModel):
@@ -127,6 +133,9 @@ class QuantumBackendSpec(OneOfModel):
     """Limits of each pod."""
     access: Access = Access()
     """Who may use the backend."""
+    result_cache: Annotated[Quantity, AfterValidator(_memory)] | None = None
+    """Memory of each pod for results that are given again, within a namespace, for a circuit that would give the
+    same: with a seed, or exact values. Such results are marked. Default: none are kept."""
     template: PodTemplate = PodTemplate()
     """What the backend's pods get."""
 

@@ -175,8 +175,12 @@ class Provenance(StatusModel):
     """Engine and its version."""
     method: str | None = None
     """Simulation method that the engine used."""
+    method_reason: str | None = None
+    """Why that method."""
     seed: int | None = None
     """Seed that the engine used."""
+    cached: bool | None = None
+    """True where the result is that of an earlier job, which asked for the same."""
 
 
 class HybridJobStatus(StatusModel):

@@ -52,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     option("max-shots", int, 1_000_000, "most shots of a circuit")
     option("max-qubits", int, None, "most qubits of a circuit; default: what fits in memory")
     option("seed", int, None, "seed for tasks that bring none")
+    option("result-cache", int, 0, "bytes of results that are given again for the same task; 0: none")
     option("memory-limit", int, None, "bytes for all processes together; default: the cgroup's limit")
     option("listen", _address, "127.0.0.1:8080", "address and port")
     option("audience", str, None, "audience that tokens must name")
@@ -81,6 +82,7 @@ async def serve(arguments: argparse.Namespace, public_key: bytes | None) -> None
         max_shots=arguments.max_shots,
         max_qubits=arguments.max_qubits,
         seed=arguments.seed,
+        result_cache_bytes=arguments.result_cache,
         spare=True,
     )
     try:

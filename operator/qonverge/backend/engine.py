@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from qonverge.backend.cache import ResultCache, key_of, scope
 from qonverge.backend.config import EngineConfig
 from qonverge.backend.records import Part, Record, Slot, stop
 from qonverge.backend.split import Costs, Merge, cut
@@ -57,6 +58,7 @@ class Engine:
         self._running = 0
         self._busy = 0
         self._costs = Costs()
+        self._cache = ResultCache(config.result_cache_bytes)
         self._finished: OrderedDict[str, float] = OrderedDict()
         self._circuits = CircuitStore(_CIRCUITS_BYTES)
         self._slots = [Slot() for _ in range(config.concurrency)]
@@ -151,6 +153,12 @@ class Engine:
         )
         self._records[task.id] = record
         self._count(record, 1)
+        if self._cache:
+            engine = f"{self._describe.get('version')} {arguments(self.config)}"
+            record.key = key_of(task, seed, scope(task, subject), engine)
+        if record.key is not None and (earlier := self._cache.get(record.key)) is not None:
+            self._end(record, "Completed", earlier, cached=True)
+            return
         self._queue.put_nowait(Part(record))
 
     async def wait(self, identity: str, seconds: float, subject: str = OPERATOR_SUBJECT) -> TaskResult:
@@ -324,7 +332,7 @@ class Engine:
         self.metrics.queue_seconds.observe(record.started - record.submitted)
         free = sum(slot.free for slot in self._slots)
         first, *others = cut(record.task, record.seed, 1 + free, self._costs)
-        record.merge, record.left = Merge(record.task), 1 + len(others)
+        record.merge, record.left = Merge(record.task.pubs), 1 + len(others)
         for pieces in others:
             self._queue.put_nowait(Part(record, pieces))
         return Part(record, first)
@@ -350,7 +358,7 @@ class Engine:
             threads = max(1, self.config.cpus // max(self._busy, record.left))
             request = {
                 "task": replace(record.task, pubs=pubs, circuits=send).to_dict(),
-                "seeds": [piece.seed for piece in part.pieces],
+                "blocks": [piece.blocks for piece in part.pieces],
                 "threads": threads,
             }
             reply: dict[str, object] = await child.exchange(request)
@@ -378,7 +386,13 @@ class Engine:
             self._end(record, "Completed", record.merge.results())
 
     def _end(
-        self, record: Record, state: str, results: tuple[PubResult, ...] = (), error: WireError | None = None
+        self,
+        record: Record,
+        state: str,
+        results: tuple[PubResult, ...] = (),
+        error: WireError | None = None,
+        *,
+        cached: bool = False,
     ) -> None:
         now = self._clock()
         started = record.started or now
@@ -397,7 +411,10 @@ class Engine:
             seed=record.seed,
             queue_seconds=started - record.submitted,
             run_seconds=now - started,
+            cached=cached,
         )
+        if record.key is not None and state == "Completed" and not cached:
+            self._cache.put(record.key, results)
         # What is kept is the answer; the question is dropped.
         record.task, record.merge = replace(record.task, circuits={}, pubs=()), None
         record.done.set()

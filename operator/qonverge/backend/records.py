@@ -29,6 +29,8 @@ class Record:
     """Parts that have not ended."""
     slots: list[Slot] = field(default_factory=list)
     """Where parts run."""
+    key: bytes | None = None
+    """Under which its result is kept for later tasks."""
     counted: bool = False
     """Whether it counts as running."""
     still: asyncio.Event = field(default_factory=asyncio.Event)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -30,6 +31,9 @@ _DEFAULT_SHOTS = 1024
 _REMEMBERED = 4096
 
 
+Block = tuple[int, int]
+
+
 @dataclass(frozen=True, slots=True)
 class Piece:
     """Consecutive parameter sets of one pub."""
@@ -40,7 +44,8 @@ class Piece:
     """The first set's place in the pub."""
     pub: Pub
     """What to run."""
-    seed: int
+    blocks: tuple[Block, ...]
+    """In which blocks, in order: sets and seed of each."""
     whole: bool
     rows: NDArray[np.intp] | None = None
     """Of a pub with pairs, which of them are the piece's."""
@@ -82,10 +87,8 @@ def cut(task: Task, seed: int, most: int, costs: Costs) -> list[list[Piece]]:
         # Where its middle falls says to which part it belongs.
         part = parts[min(count - 1, int((done + cost / 2) / total * count))]
         done += cost
-        if part and _continues(part[-1], piece):
-            part[-1] = _piece(
-                piece.index, task.pubs[piece.index], part[-1].first, piece.first + piece.pub.sets, part[-1].seed
-            )
+        if part and part[-1].index == piece.index and part[-1].first + part[-1].pub.sets == piece.first:
+            part[-1] = _joined(task.pubs[piece.index], part[-1], piece)
         else:
             part.append(piece)
     return [part for part in parts if part]
@@ -96,8 +99,23 @@ def exact(pub: Pub) -> bool:
     return pub.statevector or (bool(pub.observables) and pub.shots is None and pub.precision is None)
 
 
-def _continues(before: Piece, piece: Piece) -> bool:
-    return exact(piece.pub) and before.index == piece.index and before.first + before.pub.sets == piece.first
+def _joined(pub: Pub, before: Piece, piece: Piece) -> Piece:
+    end = piece.first + piece.pub.sets
+    # What is exact is one run, however it was cut.
+    blocks = ((end - before.first, before.blocks[0][1]),) if exact(pub) else before.blocks + piece.blocks
+    return _piece(piece.index, pub, before.first, end, blocks)
+
+
+def run_blocks(pub: Pub, blocks: Sequence[Block], run: Callable[[Pub, int], PubResult]) -> PubResult:
+    """Return a piece's result: ``run`` gets each block's sets and seed."""
+    if len(blocks) == 1:
+        return run(pub, blocks[0][1])
+    merge, first = Merge((pub,)), 0
+    for sets, seed in blocks:
+        block = _piece(0, pub, first, first + sets, ((sets, seed),))
+        merge.put(block, run(block.pub, seed))
+        first += sets
+    return merge.results()[0]
 
 
 def _pieces(index: int, pub: Pub, seed: int, *, fine: bool) -> list[Piece]:
@@ -110,11 +128,11 @@ def _pieces(index: int, pub: Pub, seed: int, *, fine: bool) -> list[Piece]:
     else:
         blocks = min(sets, _MOST_BLOCKS, math.ceil(sets * (pub.shots or _DEFAULT_SHOTS) / _BLOCK_SHOTS))
     if blocks <= 1 or not _cuttable(pub):
-        return [Piece(index, 0, pub, own, True)]
+        return [Piece(index, 0, pub, ((sets, own),), True)]
     bounds = [sets * block // blocks for block in range(blocks + 1)]
     pieces = []
     for first, end in itertools.pairwise(bounds):
-        piece = _piece(index, pub, first, end, (own + first) % 2**32)
+        piece = _piece(index, pub, first, end, ((end - first, (own + first) % 2**32),))
         # Sets of which nothing is wanted are not run.
         if piece.rows is None or piece.rows.size:
             pieces.append(piece)
@@ -128,13 +146,13 @@ def _cuttable(pub: Pub) -> bool:
     )
 
 
-def _piece(index: int, pub: Pub, first: int, end: int, seed: int) -> Piece:
+def _piece(index: int, pub: Pub, first: int, end: int, blocks: tuple[Block, ...]) -> Piece:
     parameters = {name: values[first:end] for name, values in pub.parameters.items()}
     if pub.pairs is None:
-        return Piece(index, first, replace(pub, parameters=parameters), seed, end - first == pub.sets)
+        return Piece(index, first, replace(pub, parameters=parameters), blocks, end - first == pub.sets)
     (rows,) = np.nonzero((pub.pairs[:, 0] >= first) & (pub.pairs[:, 0] < end))
     pairs = pub.pairs[rows] - np.array([first, 0], dtype=np.int32)
-    return Piece(index, first, replace(pub, parameters=parameters, pairs=pairs), seed, end - first == pub.sets, rows)
+    return Piece(index, first, replace(pub, parameters=parameters, pairs=pairs), blocks, end - first == pub.sets, rows)
 
 
 @dataclass(slots=True)
@@ -150,10 +168,10 @@ class _Growing:
 class Merge:
     """Puts the pieces' results together, in whatever order they come; each is copied once, and then not needed."""
 
-    def __init__(self, task: Task) -> None:
-        """Expect the pieces of this task."""
-        self._pubs = task.pubs
-        self._done: list[PubResult | None] = [None] * len(task.pubs)
+    def __init__(self, pubs: Sequence[Pub]) -> None:
+        """Expect the pieces of these pubs."""
+        self._pubs = pubs
+        self._done: list[PubResult | None] = [None] * len(pubs)
         self._growing: dict[int, _Growing] = {}
 
     def put(self, piece: Piece, result: PubResult) -> None:

@@ -18,10 +18,10 @@ from typing import Any
 
 from qonverge.backend import providers
 from qonverge.backend.config import PROCESS_BYTES, EngineConfig
-from qonverge.backend.split import Costs, Merge, cut
+from qonverge.backend.split import Block, Costs, Merge, cut, run_blocks
 from qonverge.wire.child import read_frame, serve_pipes, write_frame
 from qonverge.wire.errors import CircuitTooLarge, EngineFailed, InvalidCircuit, UnknownCircuit, WireError
-from qonverge.wire.messages import PubResult, Task
+from qonverge.wire.messages import Pub, PubResult, Task
 
 _PREPARED = 512
 
@@ -46,16 +46,15 @@ class Worker:
 
     def run(self, task: Task, seed: int, threads: int) -> tuple[PubResult, ...]:
         """Run a whole task; as the workers of a server together would, with the same seeds."""
-        merge, ((*pieces,), *_) = Merge(task), cut(task, seed, 1, Costs())
+        (pieces,) = cut(task, seed, 1, Costs())
         own = replace(task, pubs=tuple(piece.pub for piece in pieces))
-        for piece, (result, _) in zip(
-            pieces, self.run_pubs(own, [piece.seed for piece in pieces], threads), strict=True
-        ):
+        merge, done = Merge(task.pubs), self.run_pubs(own, [piece.blocks for piece in pieces], threads)
+        for piece, (result, _) in zip(pieces, done, strict=True):
             merge.put(piece, result)
         return merge.results()
 
-    def run_pubs(self, task: Task, seeds: Sequence[int], threads: int) -> list[tuple[PubResult, float]]:
-        """Run a task's pubs in order; each has a seed of its own and may use so many threads.
+    def run_pubs(self, task: Task, blocks: Sequence[Sequence[Block]], threads: int) -> list[tuple[PubResult, float]]:
+        """Run a task's pubs in order; each in blocks that have seeds of their own, on so many threads.
 
         Returns:
             For each its result and the seconds that it took.
@@ -66,10 +65,14 @@ class Worker:
         for digest in needed:
             self._prepare(digest, task.circuits)
         results = []
-        for pub, seed in zip(task.pubs, seeds, strict=True):
+        for pub, own in zip(task.pubs, blocks, strict=True):
             began = time.perf_counter()
             prepared = self._prepared[pub.circuit]
-            result = self._provider.run(prepared, pub, seed=seed, memory=task.memory, threads=threads)
+
+            def run(block: Pub, seed: int, prepared: Any = prepared) -> PubResult:
+                return self._provider.run(prepared, block, seed=seed, memory=task.memory, threads=threads)
+
+            result = run_blocks(pub, own, run)
             results.append((result, time.perf_counter() - began))
         while len(self._prepared) > _PREPARED:
             self._prepared.popitem(last=False)
@@ -114,7 +117,7 @@ def _answer(worker: Worker, request: dict[str, Any]) -> dict[str, Any]:
     if "task" not in request:
         return worker.describe()
     try:
-        done = worker.run_pubs(Task.from_dict(request["task"]), request["seeds"], request["threads"])
+        done = worker.run_pubs(Task.from_dict(request["task"]), request["blocks"], request["threads"])
     except WireError as error:
         return {"error": error.to_dict()}
     except MemoryError:

@@ -6,6 +6,7 @@ import hashlib
 from typing import Any
 
 from qonverge.api import HybridJob, QuantumBackend
+from qonverge.api.quantity import bytes_of
 from qonverge.controller.settings import Settings
 
 BACKEND_LABEL = "qonverge.io/backend"
@@ -81,6 +82,7 @@ def deployment(backend: QuantumBackend, settings: Settings, public_key: bytes) -
         "MAX_SHOTS": capacity.max_shots,
         "MAX_QUBITS": capacity.max_qubits,
         "SEED": simulator.seed,
+        "RESULT_CACHE": None if spec.result_cache is None else bytes_of(spec.result_cache),
         "LISTEN": f"0.0.0.0:{PORT}",
         "AUDIENCE": audience(backend),
         "PUBLIC_KEY": public_key.decode(),

@@ -133,7 +133,9 @@ class Child:
         body[:have] = memoryview(first)[_HEADER_BYTES:]
         with memoryview(body) as view:
             while have < size:
-                count = await loop.sock_recv_into(self._socket, view[have:])
+                # Released at once: a loop's own objects may keep what they were given until they are collected.
+                with view[have:] as rest:
+                    count = await loop.sock_recv_into(self._socket, rest)
                 if not count:
                     raise EOFError
                 have += count

@@ -17,6 +17,7 @@ Observable = tuple[tuple[str, float], ...]
 """A sum of Pauli terms: label (qubit 0 is the last letter) and real coefficient."""
 
 MAX_SHOTS = 100_000_000
+_LONGEST_NAME = 63
 # Longer circuits travel as arrays do, behind the head of a message, which has a limit.
 _INLINE_QPY = 4096
 _IDENTITY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
@@ -142,6 +143,8 @@ class Task:
     seed: int | None = None
     memory: bool = False
     """Whether the bits of every shot are wanted, in order, rather than counts."""
+    namespace: str = ""
+    """For whom the operator sends it; what other senders say is not believed."""
 
     @property
     def nbytes(self) -> int:
@@ -159,6 +162,7 @@ class Task:
             },
             "seed": self.seed,
             "memory": self.memory,
+            "namespace": self.namespace,
         }
 
     @classmethod
@@ -188,7 +192,10 @@ class Task:
         except (AttributeError, TypeError, ValueError, OverflowError) as error:
             raise InvalidTask(f"a pub is malformed: {error}") from None
         qpy = {digest: _qpy(given) for digest, given in circuits.items()}
-        return cls(identity, checked, qpy, seed, bool(data.get("memory")))
+        namespace = data.get("namespace") or ""
+        if not isinstance(namespace, str) or len(namespace) > _LONGEST_NAME:
+            raise InvalidTask(f"namespace is {namespace!r}; leave it out: only the operator names one")
+        return cls(identity, checked, qpy, seed, bool(data.get("memory")), namespace)
 
 
 def _qpy(given: Any) -> bytes:
@@ -295,6 +302,8 @@ class TaskResult:
     """Seed that was used, drawn by the server where none was given."""
     queue_seconds: float = 0.0
     run_seconds: float = 0.0
+    cached: bool = False
+    """Whether it is the result of an earlier task that asked for the same."""
 
     @property
     def done(self) -> bool:
@@ -317,6 +326,7 @@ class TaskResult:
             "seed": self.seed,
             "queue_seconds": self.queue_seconds,
             "run_seconds": self.run_seconds,
+            "cached": self.cached,
         }
 
     @classmethod
@@ -331,6 +341,7 @@ class TaskResult:
             data["seed"],
             data["queue_seconds"],
             data["run_seconds"],
+            bool(data.get("cached")),
         )
 
 

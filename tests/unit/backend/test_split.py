@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qonverge.backend.split import Costs, Merge, Piece, cut
+from qonverge.backend.split import Costs, Merge, Piece, cut, run_blocks
 from qonverge.wire.messages import Pub, PubResult, Task
 
 OBSERVABLES = ((("ZZ", 1.0),), (("XX", 0.5),), (("YY", 2.0),))
@@ -54,11 +54,11 @@ def engine(pub: Pub, seed: int, memory: bool) -> PubResult:
 
 
 def together(task: Task, seed: int, parts: list[list[Piece]], order: random.Random) -> tuple[PubResult, ...]:
-    merge = Merge(task)
+    merge = Merge(task.pubs)
     pieces = list(itertools.chain.from_iterable(parts))
     order.shuffle(pieces)
     for piece in pieces:
-        merge.put(piece, engine(piece.pub, piece.seed, task.memory))
+        merge.put(piece, run_blocks(piece.pub, piece.blocks, lambda pub, own: engine(pub, own, task.memory)))
     return merge.results()
 
 
@@ -101,15 +101,15 @@ def test_the_result_is_the_same_whatever_the_parts(
 def test_pubs_have_seeds_of_their_own() -> None:
     task = Task("t", tuple(Pub("d", {}, 100) for _ in range(3)))
     (pieces,) = cut(task, 5, 1, Costs())
-    assert [piece.seed for piece in pieces] == [5, 5 + 104_729, 5 + 2 * 104_729]
+    assert [piece.blocks for piece in pieces] == [((1, 5 + 104_729 * index),) for index in range(3)]
 
 
 def test_blocks_of_drawn_sets_have_seeds_of_their_own() -> None:
-    (pieces,) = cut(Task("t", (Pub("d", {"a": np.zeros(100)}, 10_000),)), 2**32 - 1, 1, Costs())
-    assert len(pieces) == 8
-    assert len({piece.seed for piece in pieces}) == 8
-    assert all(0 <= piece.seed < 2**32 for piece in pieces)
-    assert sum(piece.pub.sets for piece in pieces) == 100
+    ((piece,),) = cut(Task("t", (Pub("d", {"a": np.zeros(100)}, 10_000),)), 2**32 - 1, 1, Costs())
+    sets, seeds = zip(*piece.blocks, strict=True)
+    assert len(set(seeds)) == 8
+    assert all(0 <= seed < 2**32 for seed in seeds)
+    assert sum(sets) == 100
 
 
 @pytest.mark.parametrize(
