@@ -18,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from qonverge.backend.engine import Engine
 from qonverge.backend.limits import PIECE_BYTES, Budget
+from qonverge.backend.openapi import OPERATIONS, document
 from qonverge.circuits.errors import CheckerLost, InvalidProgram
 from qonverge.circuits.isolated import Checker
 from qonverge.wire.codec import Buffer, parts, unpack
@@ -55,15 +56,24 @@ class Server:
 
     def app(self) -> Starlette:
         """Return the ASGI application."""
+        handlers: dict[str, Handler] = {
+            "post": self._post,
+            "list": self._list,
+            "get": self._get,
+            "delete": self._delete,
+            "backend": self._backend,
+            "healthz": self._healthz,
+            "readyz": self._readyz,
+            "metrics": self._metrics,
+            "openapi": self._openapi,
+        }
         routes = [
-            Route("/v1/tasks", self._guard(self._post), methods=["POST"]),
-            Route("/v1/tasks", self._guard(self._list), methods=["GET"]),
-            Route("/v1/tasks/{identity}", self._guard(self._get), methods=["GET"]),
-            Route("/v1/tasks/{identity}", self._guard(self._delete), methods=["DELETE"]),
-            Route("/v1/backend", self._guard(self._backend), methods=["GET"]),
-            Route("/healthz", self._healthz, methods=["GET"]),
-            Route("/readyz", self._readyz, methods=["GET"]),
-            Route("/metrics", self._metrics, methods=["GET"]),
+            Route(
+                each.path,
+                self._guard(handlers[each.handler]) if each.guarded else handlers[each.handler],
+                methods=[each.method],
+            )
+            for each in OPERATIONS
         ]
         return Starlette(routes=routes, exception_handlers={404: _nowhere, 405: _nowhere})
 
@@ -128,6 +138,9 @@ class Server:
 
     async def _metrics(self, _: Request) -> Response:
         return Response(self._engine.metrics.exposition(), media_type="text/plain; version=0.0.4")
+
+    async def _openapi(self, _: Request) -> Response:
+        return Response(json.dumps(document()), media_type="application/json")
 
     async def _stand(self, request: Request, identity: str, subject: str) -> Response:
         """Return how the task stands, when it has ended or the caller's time to wait is over."""
