@@ -50,7 +50,7 @@ def test_every_reference_leads_somewhere(described: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        {"pubs": [{"openqasm": BELL, "shots": 10}], "seed": 1},
+        {"pubs": [{"openqasm": BELL, "shots": 10}], "seed": 1, "id": "api-1"},
         {"pubs": [{"openqasm": BELL, "shots": 10}], "memory": True},
         {"pubs": [{"openqasm": TURN, "parameters": {"theta": [0.1, 0.2]}, "observables": ["Z", {"X": 0.5}]}]},
         {
