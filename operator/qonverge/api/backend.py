@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from qonverge.api.base import (
     CONDITIONS_SCHEMA,
@@ -17,6 +17,7 @@ from qonverge.api.base import (
     cel,
 )
 from qonverge.api.noise import PAULI_ONLY, CalibrationStatus, Noise
+from qonverge.api.quantity import bytes_of
 
 Method = Literal["Automatic", "Statevector", "DensityMatrix", "MatrixProductState", "Stabilizer"]
 
@@ -31,6 +32,11 @@ Quantity = Annotated[
     str | int,
     Field(json_schema_extra={"x-kubernetes-int-or-string": True}),
 ]
+
+
+def _memory(given: str | int) -> str | int:
+    bytes_of(given)
+    return given
 
 
 class Simulator(SpecModel):
@@ -174,6 +180,9 @@ class QuantumBackendSpec(OneOfModel):
     """Limits of each pod."""
     access: Access = Access()
     """Who may use the backend."""
+    result_cache: Annotated[Quantity, AfterValidator(_memory)] | None = None
+    """Memory of each pod for results that are given again, within a namespace, for a circuit that would give the
+    same: with a seed, or exact values. Such results are marked. Default: none are kept."""
     template: PodTemplate = PodTemplate()
     """What the backend's pods get."""
 

@@ -56,7 +56,8 @@ def task(job: HybridJob, circuit: CheckedCircuit, identity: str, *, send_circuit
     shots = job.spec.shots if circuit.observables else job.spec.shots or DEFAULT_SHOTS
     parameters = {name: np.array([value]) for name, value in given.parameters.items()}
     pub = Pub(circuit.digest, parameters, shots, job.spec.precision, circuit.observables)
-    return Task(identity, (pub,), {circuit.digest: circuit.qpy} if send_circuit else {}, job.spec.seed)
+    sent = {circuit.digest: circuit.qpy} if send_circuit else {}
+    return Task(identity, (pub,), sent, job.spec.seed, namespace=job.metadata.namespace)
 
 
 def outcome(result: TaskResult) -> Result:
@@ -80,8 +81,10 @@ def provenance(text: str, result: TaskResult) -> Provenance:
         qonverge_version=__version__,
         engine=chosen or result.engine or None,
         method=result.results[0].method if result.results else None,
+        method_reason=(result.results[0].reason or None) if result.results else None,
         seed=result.seed,
         calibration=result.calibration or None,
+        cached=result.cached or None,
     )
 
 
