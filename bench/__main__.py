@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench import backend, loop, operator, report
+from bench import backend, large, loop, operator, report
 from bench.driver import JobFailed
 from e2e.cluster import ClusterError
 from e2e.cluster.requirements import missing_requirements
@@ -19,20 +19,27 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def measure(*, quick: bool) -> dict[str, Any]:
-    """Measure all and return ``machine``, ``operator``, ``backend``, ``loop`` and ``rows``, as JSON carries them."""
+    """Measure all and return, as JSON carries it, ``machine``, ``rows`` and a key for each measurement."""
     facts = {**report.machine(), "started": datetime.now(UTC).isoformat(timespec="seconds"), "quick": quick}
     of_operator = operator.run(operator.QUICK if quick else operator.FULL)
     print("a backend server beside in-process Aer", file=sys.stderr, flush=True)
     of_backend = backend.run((5, 15), rounds=1, seconds=0.2) if quick else backend.run()
     print("the quantum loop beside in-process Aer", file=sys.stderr, flush=True)
     of_loop = loop.run(1, only="sweep_estimator") if quick else loop.run()
-    judged = [*report.rows(of_operator, of_backend), *report.loop_rows(of_loop)]
+    print("memory of a large result", file=sys.stderr, flush=True)
+    of_large = large.run(sets=2, shots=100_000) if quick else large.run()
+    judged = [
+        *report.rows(of_operator, of_backend),
+        *report.loop_rows(of_loop),
+        report.large_row(of_large),
+    ]
     return {
         "machine": facts,
         "rows": [row.to_dict() for row in judged],
         "operator": of_operator,
         "backend": of_backend,
         "loop": [asdict(row) for row in of_loop],
+        "large": asdict(of_large),
     }
 
 

@@ -19,7 +19,7 @@ def footprint(process: psutil.Process) -> dict[str, Any]:
     """
     own, children = _sizes([process]), _sizes(process.children(recursive=True))
     return {
-        "operator": {**own, "peak_rss": _peak(process.pid)},
+        "operator": {**own, "peak_rss": peak(process.pid)},
         "children": children,
         "sum": {name: _added(own[name], children[name]) for name in own},
     }
@@ -42,7 +42,7 @@ def _added(first: float | None, second: float | None) -> float | None:
     return None if first is None or second is None else first + second
 
 
-def _peak(pid: int) -> float | None:
+def peak(pid: int) -> float | None:
     """Return the most resident memory that the process ever had, in MiB, where the system says it."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()

@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 
-from bench import loop
+from bench import large, loop
 from e2e.cluster.build import GROUPS
 
 _ROOT = Path(__file__).parents[1]
@@ -56,6 +56,16 @@ def loop_rows(measured: Sequence[loop.Row]) -> list[Row]:
         )
         for row in measured
     ]
+
+
+def large_row(found: large.Memory) -> Row:
+    """Return what ``bench.large.run`` has measured, beside its bar."""
+    return Row(
+        f"{found.payload:.0f} MiB of results: peak over idle memory",
+        f"server {found.server:.0f} MiB, client {found.client:.0f} MiB (worker {found.worker:.0f})",
+        f"at most {large.BAR:g} x each",
+        found.holds,
+    )
 
 
 def _throughput(measured: Mapping[str, Any]) -> list[Row]:

@@ -11,6 +11,7 @@ _FILES = {
     "test_qiskit": ("Qiskit", ("qiskit", "qiskit-algorithms", "qiskit-machine-learning", "qiskit-optimization")),
     "test_pennylane": ("PennyLane", ("pennylane",)),
     "test_cirq": ("Cirq", ("cirq-core",)),
+    "test_braket": ("Amazon Braket", ("amazon-braket-sdk", "amazon-braket-default-simulator")),
 }
 _HEAD = """# Compatibility
 
@@ -20,8 +21,10 @@ it. Written by `make compatibility`; `make test` runs the same and fails where t
 _TAIL = """
 ## Others
 
-OpenQASM 2 and 3 are taken as text (see [jobs](jobs.md) and [the protocol](protocol.md)), and Qiskit's QPY from its
-client. QIR, Quil and vendors' pulse formats are not supported: translate to OpenQASM 3 first.
+OpenQASM 2 and 3 are taken as text (see [jobs](jobs.md) and [the protocol](protocol.md)), Qiskit's QPY from its client,
+and Braket's dialect of OpenQASM 3 from the Braket device. QIR, Quil, Braket's older JAQCD and vendors' pulse formats
+are not supported: translate to OpenQASM 3 first. [The client library](client.md#other-languages) says what is taken
+where.
 """
 
 

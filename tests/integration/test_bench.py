@@ -15,7 +15,7 @@ def test_all_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     require("integration")
     bench.main(["--quick", "--folder", str(tmp_path)])
     measured = json.loads((tmp_path / "bench.local.json").read_text())
-    assert set(measured) == {"machine", "rows", "operator", "backend", "loop"}
+    assert set(measured) == {"machine", "rows", "operator", "backend", "loop", "large"}
     operator = measured["operator"]
     assert operator["throughput"]["jobs"] == 40
     assert len(operator["throughput"]["blocks"]["operator"]) == len(operator["throughput"]["blocks"]["bare"]) == 2
@@ -31,7 +31,7 @@ def test_all_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
         assert operator["memory"][when]["operator"]["rss"] > 20
     assert [row["qubits"] for row in measured["backend"]["widths"]] == [5, 15]
     bars = [row for row in measured["rows"] if row["bar"]]
-    assert len(bars) == 8
+    assert len(bars) == 9
     assert all(isinstance(row["holds"], bool) for row in bars)
     printed = capsys.readouterr().out
     assert all(row["measure"] in printed for row in measured["rows"])

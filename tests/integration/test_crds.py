@@ -54,9 +54,11 @@ def test_a_job_that_makes_no_sense_is_refused(plane: ControlPlane, spec: dict[st
     ("spec", "message"),
     [
         ({"simulator": None}, "provider: set simulator"),
-        ({"simulator": {"engine": "Abacus"}}, 'Unsupported value: "Abacus": supported values: "Aer"'),
+        ({"simulator": {"engine": "Abacus"}}, 'Unsupported value: "Abacus": supported values: "Automatic"'),
         ({"simulator": {"method": "Guess"}}, 'Unsupported value: "Guess": supported values: "Automatic"'),
         ({"simulator": {"device": "TPU"}}, 'Unsupported value: "TPU": supported values: "CPU", "GPU"'),
+        ({"simulator": {"engine": "Stim", "method": "Statevector"}}, "the engine Stim has the methods Automatic and"),
+        ({"simulator": {"engine": "BraketLocal", "method": "Stabilizer"}}, "the engine BraketLocal has the methods"),
         ({"simulator": {"noise": {}}}, "noise: set exactly one of device, configMapKeyRef, rates"),
         ({"simulator": {"noise": {"device": "lima", "rates": {}}}}, "noise: set exactly one of"),
         ({"simulator": {"noise": {"device": "torrino"}}}, 'Unsupported value: "torrino": supported values: "aachen"'),
@@ -67,7 +69,7 @@ def test_a_job_that_makes_no_sense_is_refused(plane: ControlPlane, spec: dict[st
         ),
         ({"simulator": {"noise": {"rates": {"t1": 1e-4}}}}, "t1 and t2 act over time"),
         (
-            {"simulator": {"method": "Stabilizer", "noise": {"device": "lima"}}},
+            {"simulator": {"engine": "Aer", "method": "Stabilizer", "noise": {"device": "lima"}}},
             "the method Stabilizer of Aer takes Pauli noise only",
         ),
         ({"replicas": -1}, "spec.replicas in body should be greater than or equal to 0"),

@@ -6,6 +6,7 @@ Every block of commands says in the comment above it where it runs: ``here``, ``
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -120,9 +121,11 @@ def test_commands_beside_a_backend(checkout: Path) -> None:
         process.terminate()
         process.wait(60)
     assert done.returncode == 0, done.stderr
-    result, backend = done.stdout.splitlines()
+    result, rest = done.stdout.split("\n", 1)
+    backend, description = rest.split("\n", 1)
     assert '"state": "Completed"' in result
     assert '"engine": "Aer' in backend
+    assert json.loads(description)["openapi"] == "3.1.0"
 
 
 _ON_A_FREE_PORT = """

@@ -101,9 +101,15 @@ def test_bad_jobs_are_refused(spec: dict[str, Any], message: str) -> None:
         ({"noise": {"rates": {"readout": -0.1}}}, "greater than or equal to 0"),
         ({"noise": {"rates": {"t1": 1e-4, "t2": 3e-4, "readoutSeconds": 0}}}, "t2 is at most 2 t1"),
         ({"noise": {"rates": {"t2": 1e-4}}}, "t1 and t2 act over time"),
-        ({"method": "Stabilizer", "noise": {"device": "lima"}}, "the method Stabilizer of Aer takes Pauli noise only"),
         (
-            {"method": "Stabilizer", "noise": {"rates": {"t1": 1e-4, "readoutSeconds": 1e-6}}},
+            {"engine": "Aer", "method": "Stabilizer", "noise": {"device": "lima"}},
+            "the method Stabilizer of Aer takes Pauli noise only",
+        ),
+        ({"engine": "Stim", "method": "Statevector"}, "the engine Stim has the methods Automatic and Stabilizer"),
+        ({"engine": "Stim", "device": "GPU"}, "only the engine Aer computes on a GPU"),
+        ({"engine": "BraketLocal", "method": "Stabilizer"}, "the engine BraketLocal has the methods Automatic, State"),
+        (
+            {"engine": "Aer", "method": "Stabilizer", "noise": {"rates": {"t1": 1e-4, "readoutSeconds": 1e-6}}},
             "the method Stabilizer of Aer takes Pauli noise only",
         ),
     ],
@@ -117,6 +123,9 @@ def test_bad_simulators_are_refused(simulator: dict[str, Any], message: str) -> 
     "simulator",
     [
         {"noise": {"device": "torino"}, "device": "GPU"},
+        {"engine": "Stim", "method": "Stabilizer", "noise": {"device": "torino"}},
+        {"engine": "BraketLocal", "method": "DensityMatrix"},
+        {"method": "Stabilizer", "noise": {"device": "torino"}},
         {"noise": {"configMapKeyRef": {"name": "c", "key": "k"}}},
         {"noise": {"rates": {"twoQubit": 0.01}}, "method": "Stabilizer"},
         {"noise": {"rates": {"t1": 1e-4, "t2": 2e-4, "twoQubitSeconds": 1e-7}}},

@@ -28,7 +28,7 @@ def test_a_result_arrives_as_it_was_sent() -> None:
     result = TaskResult(
         "t",
         "Failed",
-        (PubResult(({"00": 3},), {"c": (9, bits)}, shots=3, method="statevector"),),
+        (PubResult(({"00": 3},), {"c": (9, bits)}, shots=3, method="statevector", engine="Aer 2"),),
         UnknownCircuit("no", missing=["x"]),
         "Aer 1",
         3,
@@ -40,6 +40,7 @@ def test_a_result_arrives_as_it_was_sent() -> None:
     assert arrived.error.missing == ["x"]
     assert (arrived.results[0].registers["c"][1] == bits).all()
     assert arrived.results[0].counts == ({"00": 3},)
+    assert arrived.results[0].engine == "Aer 2"
 
 
 GOOD: dict[str, Any] = {"circuit": "d"}

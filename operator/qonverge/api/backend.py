@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from qonverge.api.base import (
     CONDITIONS_SCHEMA,
@@ -20,16 +20,28 @@ from qonverge.api.base import (
 from qonverge.api.noise import PAULI_ONLY, CalibrationStatus, Noise
 from qonverge.api.placement import Duration, Location
 from qonverge.api.pricing import Pricing
+from qonverge.api.quantity import bytes_of
 
 SELECTOR_WITH_FROM = "selector goes with from: Selector, and from: Selector needs one"
 
 Method = Literal["Automatic", "Statevector", "DensityMatrix", "MatrixProductState", "Stabilizer"]
+
+_STIM_METHODS = "the engine Stim has the methods Automatic and Stabilizer: choose one, or the engine Aer"
+_BRAKET_METHODS = (
+    "the engine BraketLocal has the methods Automatic, Statevector and DensityMatrix: choose one, or the engine Aer"
+)
+_CPU_ONLY = "only the engine Aer computes on a GPU: choose it, or Automatic"
 
 # A Kubernetes quantity as the API server takes it for resources; ints are allowed as in core types.
 Quantity = Annotated[
     str | int,
     Field(json_schema_extra={"x-kubernetes-int-or-string": True}),
 ]
+
+
+def _memory(given: str | int) -> str | int:
+    bytes_of(given)
+    return given
 
 
 class Simulator(SpecModel):
@@ -43,11 +55,20 @@ class Simulator(SpecModel):
                 PAULI_ONLY,
                 ".method",
             ),
+            Rule("self.engine != 'Stim' || self.method in ['Automatic', 'Stabilizer']", _STIM_METHODS, ".method"),
+            Rule(
+                "self.engine != 'BraketLocal' || self.method in ['Automatic', 'Statevector', 'DensityMatrix']",
+                _BRAKET_METHODS,
+                ".method",
+            ),
+            Rule("self.device != 'GPU' || self.engine in ['Automatic', 'Aer']", _CPU_ONLY, ".device"),
         )
     )
 
-    engine: Literal["Aer"] = "Aer"
-    """The simulation engine. Aer is Qiskit's high-performance simulator."""
+    engine: Literal["Automatic", "Aer", "Stim", "BraketLocal"] = "Automatic"
+    """The simulation engine. Automatic takes Stim for Clifford circuits and Aer for others. Aer is Qiskit's
+    high-performance simulator, Stim runs Clifford circuits of thousands of qubits, BraketLocal is that of Amazon
+    Braket's SDK. Stim has the method Stabilizer only, BraketLocal Statevector and DensityMatrix."""
     method: Method = "Automatic"
     """How states are represented. Automatic lets the engine choose from the circuit."""
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)] | None = None
@@ -56,6 +77,16 @@ class Simulator(SpecModel):
     """Where the engine computes. GPU asks for one of NVIDIA's for each pod and needs an image with Aer's GPU build."""
     noise: Noise | None = None
     """A device to imitate, with its errors. Default: none, the simulator is ideal."""
+
+    @model_validator(mode="after")
+    def _method_of_engine(self) -> Self:
+        if self.engine == "Stim" and self.method not in ("Automatic", "Stabilizer"):
+            raise ValueError(_STIM_METHODS)
+        if self.engine == "BraketLocal" and self.method not in ("Automatic", "Statevector", "DensityMatrix"):
+            raise ValueError(_BRAKET_METHODS)
+        if self.engine in ("Stim", "BraketLocal") and self.device == "GPU":
+            raise ValueError(_CPU_ONLY)
+        return self
 
     @model_validator(mode="after")
     def _noise_that_fits(self) -> Self:
@@ -173,6 +204,9 @@ class QuantumBackendSpec(OneOfModel):
     Default: any age."""
     access: Access = Access()
     """Who may use the backend."""
+    result_cache: Annotated[Quantity, AfterValidator(_memory)] | None = None
+    """Memory of each pod for results that are given again, within a namespace, for a circuit that would give the
+    same: with a seed, or exact values. Such results are marked. Default: none are kept."""
     template: PodTemplate = PodTemplate()
     """What the backend's pods get."""
 

@@ -198,10 +198,14 @@ class Provenance(StatusModel):
     """Engine and its version."""
     method: str | None = None
     """Simulation method that the engine used."""
+    method_reason: str | None = None
+    """Why that method."""
     seed: int | None = None
     """Seed that the engine used."""
     calibration: str | None = None
     """SHA-256 of the calibration that a noisy backend imitated; absent where it is ideal."""
+    cached: bool | None = None
+    """True where the result is that of an earlier job, which asked for the same."""
 
 
 class HybridJobStatus(StatusModel):

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import contextlib
 import os
+import resource
 import signal
 import socket
 import sys
@@ -16,6 +17,7 @@ import uvicorn
 
 from qonverge.backend.config import EngineConfig, available_cpus, available_memory
 from qonverge.backend.engine import Engine
+from qonverge.backend.limits import MOST_CONNECTIONS, Protocol
 from qonverge.backend.noise import NoiseSource, follow
 from qonverge.backend.server import Server
 from qonverge.circuits.isolated import Checker
@@ -54,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     option("device", str, "CPU", "where the engine computes: CPU or GPU")
     option("noise", str, None, "what to imitate: a snapshot's name, @FILE with a calibration, or its JSON")
     option("seed", int, None, "seed for tasks that bring none")
+    option("result-cache", int, 0, "bytes of results that are given again for the same task; 0: none")
     option("memory-limit", int, None, "bytes for all processes together; default: the cgroup's limit")
     option("listen", _address, "127.0.0.1:8080", "address and port")
     option("audience", str, None, "audience that tokens must name")
@@ -84,6 +87,7 @@ async def serve(arguments: argparse.Namespace, public_key: bytes | None) -> None
         max_shots=arguments.max_shots,
         max_qubits=arguments.max_qubits,
         seed=arguments.seed,
+        result_cache_bytes=arguments.result_cache,
         spare=True,
         device=arguments.device,
         noise=None if noise is None else noise.read(),
@@ -99,6 +103,7 @@ async def serve(arguments: argparse.Namespace, public_key: bytes | None) -> None
     server = _Uvicorn(
         uvicorn.Config(
             Server(engine, checker, verify).app(),
+            http=Protocol,
             log_level="warning",
             access_log=False,
             timeout_keep_alive=75,
@@ -136,6 +141,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         import uvloop
 
         asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # Many systems start processes with 1,024 files, fewer than the connections that are taken.
+    wanted = MOST_CONNECTIONS + 1024 if hard == resource.RLIM_INFINITY else min(hard, MOST_CONNECTIONS + 1024)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
     try:
         public_key = arguments.public_key.encode() if arguments.public_key else None
         asyncio.run(serve(arguments, public_key))

@@ -66,6 +66,8 @@ class EngineConfig:
     max_qubits: int | None = None
     seed: int | None = None
     """For tasks that bring none; without it each draws its own."""
+    result_cache_bytes: int = 0
+    """Memory for results that are given again to the same namespace for a task that would give the same; 0: none."""
     spare: bool = False
     """Keep one more worker started, which takes a lost or cancelled one's place at once, where memory allows."""
     device: str = "CPU"

@@ -5,13 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import json
 import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from typing import Any
 
+from qonverge.backend.cache import ResultCache, key_of, scope
 from qonverge.backend.config import EngineConfig
+from qonverge.backend.records import Part, Record, Slot, Started, stop
+from qonverge.backend.split import Costs, Merge, cut
 from qonverge.backend.store import CircuitStore
 from qonverge.devices.noise import Noise
 from qonverge.telemetry import BackendMetrics
@@ -29,66 +34,37 @@ from qonverge.wire.errors import (
 from qonverge.wire.messages import BackendInfo, PubResult, Task, TaskInfo, TaskResult
 from qonverge.wire.tokens import OPERATOR_SUBJECT
 
+_QUEUED_BYTES = 256 * 1024**2
 _KEPT_SECONDS = 600.0
 _KEPT_BYTES = 256 * 1024**2
 _CIRCUITS_BYTES = 128 * 1024**2
 _KNOWN_CIRCUITS = 4096
 _LONGEST_RESTART_DELAY = 10.0
-
-
-@dataclass(slots=True)
-class _Record:
-    """A task on its way."""
-
-    task: Task
-    subject: str
-    seed: int
-    submitted: float
-    state: str = "Queued"
-    started: float = 0.0
-    result: TaskResult | None = None
-    done: asyncio.Event = field(default_factory=asyncio.Event)
-    worker: _Slot | None = None
-
-
-@dataclass(slots=True)
-class _Slot:
-    """A place for a worker process."""
-
-    child: Child | None = None
-    ended: asyncio.Task[None] | None = None
-    known: set[str] = field(default_factory=set)
-    config: EngineConfig | None = None
-    """What the child was told to be."""
-    failures: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class _Started:
-    """A worker process that is ready, what it was told to be and what it says of itself."""
-
-    child: Child
-    config: EngineConfig
-    described: dict[str, object]
+_IN_VAIN_SECONDS = 1.0
 
 
 class Engine:
-    """Runs tasks on worker processes, each one task at a time, in the order in which they came."""
+    """Runs tasks on worker processes in the order in which they came; one that pays it runs on all that are free."""
 
     def __init__(self, config: EngineConfig, clock: Callable[[], float] = time.monotonic) -> None:
         """``clock`` gives seconds, only differences count."""
         self.config = config
         self.metrics = BackendMetrics()
         self._clock = clock
-        self._records: OrderedDict[str, _Record] = OrderedDict()
+        self._records: OrderedDict[str, Record] = OrderedDict()
         self._kept_bytes = 0
-        self._queue: asyncio.Queue[_Record] = asyncio.Queue()
+        self._queue: asyncio.Queue[Part] = asyncio.Queue()
         self._queued = 0
+        self._queued_bytes = 0
         self._running = 0
+        self._busy = 0
+        self._costs = Costs()
+        self._cache = ResultCache(config.result_cache_bytes)
+        self._identity: tuple[EngineConfig, str] | None = None
         self._finished: OrderedDict[str, float] = OrderedDict()
         self._circuits = CircuitStore(_CIRCUITS_BYTES)
-        self._slots = [_Slot() for _ in range(config.concurrency)]
-        self._spare: asyncio.Task[_Started] | None = None
+        self._slots = [Slot() for _ in range(config.concurrency)]
+        self._spare: asyncio.Task[Started] | None = None
         self._loops: list[asyncio.Task[None]] = []
         self._describe: dict[str, object] = {}
         self._draining = False
@@ -156,7 +132,7 @@ class Engine:
         Raises:
             Draining: the engine is shutting down.
             NotFound: somebody else's task has this id.
-            QueueFull: too many tasks wait.
+            QueueFull: too many tasks wait, or those that do hold too much.
             UnknownCircuit: circuits are missing.
         """
         known = self._records.get(task.id)
@@ -169,6 +145,13 @@ class Engine:
         if self._queued >= self.config.queue_limit:
             raise QueueFull(f"{self._queued} tasks wait already, the limit: try again later or on another backend")
         needed = {pub.circuit for pub in task.pubs}
+        new = sum(len(qpy) for digest, qpy in task.circuits.items() if digest not in self._circuits)
+        size = task.nbytes + new
+        if self._queued and self._queued_bytes + size > _QUEUED_BYTES:
+            raise QueueFull(
+                f"{self._queued} tasks wait and hold {self._queued_bytes >> 20} MiB; {size >> 20} more are over the "
+                f"limit of {_QUEUED_BYTES >> 20}: try again later or on another backend, or split the task"
+            )
         for digest in needed & task.circuits.keys():
             if digest not in self._circuits:
                 # Known circuits are shared by all callers, so nobody may put something else under their digest.
@@ -178,17 +161,24 @@ class Engine:
         if missing := sorted(digest for digest in needed if digest not in self._circuits):
             raise UnknownCircuit(f"{len(missing)} circuits are not known: send the task with them", missing=missing)
         seed = task.seed if task.seed is not None else self.config.seed
-        record = _Record(
+        record = Record(
             # The record keeps the QPY that it needs, so that the store may forget it meanwhile.
             replace(task, circuits={digest: self._circuits.get(digest) or b"" for digest in needed}),
             subject,
             secrets.randbits(32) if seed is None else seed,
             self._clock(),
+            size,
+            self.config,
         )
         self._records[task.id] = record
-        self._queued += 1
-        self.metrics.queued.set(self._queued)
-        self._queue.put_nowait(record)
+        self._count(record, 1)
+        if self._cache:
+            record.key = key_of(task, seed, scope(task, subject), self._fingerprint())
+        if record.key is not None and (earlier := self._cache.get(record.key)) is not None:
+            record.calibration = self.config.noise.digest if self.config.noise is not None else ""
+            self._end(record, "Completed", earlier, cached=True)
+            return
+        self._queue.put_nowait(Part(record))
 
     async def wait(self, identity: str, seconds: float, subject: str = OPERATOR_SUBJECT) -> TaskResult:
         """Return how the task stands, at the latest after so many seconds.
@@ -199,7 +189,8 @@ class Engine:
         record = self._find(identity, subject)
         if record.result is None and seconds > 0:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(record.done.wait(), seconds)
+                async with asyncio.timeout(None if seconds == float("inf") else seconds):
+                    await record.done.wait()
         return record.result or TaskResult(identity, record.state, seed=record.seed)
 
     async def cancel(self, identity: str, subject: str = OPERATOR_SUBJECT) -> TaskResult:
@@ -210,10 +201,8 @@ class Engine:
         """
         record = self._find(identity, subject)
         if record.result is None:
-            child = record.worker.child if record.worker is not None else None
             self._end(record, "Cancelled", error=Cancelled("the task was cancelled"))
-            if child is not None:
-                await child.kill()
+            await stop(record)
         assert record.result is not None
         return record.result
 
@@ -223,8 +212,6 @@ class Engine:
         for record in list(self._records.values()):
             if record.state == "Queued":
                 self._hand_back(record)
-        while not self._queue.empty():
-            self._hand_back(self._queue.get_nowait())
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._idle.wait(), grace)
         for record in list(self._records.values()):
@@ -243,41 +230,64 @@ class Engine:
             if slot.ended is not None:
                 await slot.ended
 
-    def _hand_back(self, record: _Record) -> None:
+    def _fingerprint(self) -> str:
+        """Return what the engine is, so that equal tasks on equal engines have equal results."""
+        if self._identity is None or self._identity[0] is not self.config:
+            text = json.dumps(self.config.to_dict(), sort_keys=True)
+            digest = hashlib.sha256(text.encode()).hexdigest()
+            self._identity = (self.config, f"{self._describe.get('version')} {digest}")
+        return self._identity[1]
+
+    def _count(self, record: Record, change: int) -> None:
+        """Count a task that comes to the queue, or leaves it."""
+        self._queued += change
+        self._queued_bytes += change * record.nbytes
+        self.metrics.queued.set(self._queued)
+
+    def _hand_back(self, record: Record) -> None:
         if record.result is None:
             self._end(record, "Failed", error=Draining("the backend shut down before the task ended: send it again"))
 
-    def _find(self, identity: str, subject: str) -> _Record:
+    def _find(self, identity: str, subject: str) -> Record:
         record = self._records.get(identity)
         if record is None or subject not in (record.subject, OPERATOR_SUBJECT):
             raise NotFound(f"there is no task {identity}: it was never sent, or its result was dropped after a while")
         return record
 
-    async def _serve(self, slot: _Slot) -> None:
+    async def _serve(self, slot: Slot) -> None:
         while True:
             while slot.child is None or not slot.child.alive:
                 await self._start_worker(slot)
-            record = await self._next(slot)
-            if record is not None and record.result is None:
-                await self._run(slot, record)
+            part = await self._next(slot)
+            if part is None or part.record.done.is_set():
+                continue
+            await self._run(slot, part)
+            if part.record.done.is_set() and part.record.slots:
+                # A part has failed. The others have most often failed by themselves; one that has not is in vain.
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_IN_VAIN_SECONDS):
+                        await part.record.still.wait()
+                await stop(part.record)
 
-    async def _next(self, slot: _Slot) -> _Record | None:
-        """Return the next task, or None when the worker ends before there is one."""
+    async def _next(self, slot: Slot) -> Part | None:
+        """Return the next part, or None when the worker ends before there is one."""
         if not self._queue.empty():
             return self._queue.get_nowait()
         assert slot.ended is not None
         getter = asyncio.create_task(self._queue.get())
+        slot.free = True
         try:
             await asyncio.wait([getter, slot.ended], return_when=asyncio.FIRST_COMPLETED)
             if getter.done():
                 return getter.result()
         finally:
+            slot.free = False
             getter.cancel()
         self.metrics.restarts.inc()
         slot.failures += 1
         return None
 
-    async def _start_worker(self, slot: _Slot) -> None:
+    async def _start_worker(self, slot: Slot) -> None:
         if slot.failures:
             await asyncio.sleep(min(_LONGEST_RESTART_DELAY, 0.1 * 2**slot.failures))
         slot.known.clear()
@@ -310,10 +320,10 @@ class Engine:
             spare, self._spare = self._spare, None
             spare.cancel()
             (ended,) = await asyncio.gather(spare, return_exceptions=True)
-            if isinstance(ended, _Started):
+            if isinstance(ended, Started):
                 await ended.child.kill()
 
-    async def _new_worker(self, config: EngineConfig) -> _Started:
+    async def _new_worker(self, config: EngineConfig) -> Started:
         """Start a process, and return it when it has loaded all that it needs.
 
         Raises:
@@ -328,23 +338,20 @@ class Engine:
         except BaseException:
             await child.kill()
             raise
-        return _Started(child, config, described)
+        return Started(child, config, described)
 
-    async def _run(self, slot: _Slot, record: _Record) -> None:
-        child = slot.child
+    async def _run(self, slot: Slot, part: Part) -> None:
+        child, record = slot.child, part.record
         if child is None or not child.alive:
             # The worker is being replaced: another may take the task before this slot is back.
-            self._queue.put_nowait(record)
+            self._queue.put_nowait(part)
             return
-        record.state, record.started, record.worker = "Running", self._clock(), slot
-        self._queued -= 1
-        self.metrics.queued.set(self._queued)
-        self._running += 1
-        self._idle.clear()
-        self.metrics.running.set(self._running)
-        self.metrics.queue_seconds.observe(record.started - record.submitted)
+        if not part.pieces:
+            part = self._begin(record)
+        record.slots.append(slot)
+        self._busy += 1
         try:
-            reply = await self._ask(slot, child, record)
+            reply = await self._ask(slot, child, part)
         except ChildEnded as error:
             self.metrics.restarts.inc()
             if record.result is None:
@@ -353,29 +360,63 @@ class Engine:
                 self._end(record, "Failed", error=lost)
         else:
             if record.result is None:
-                self._conclude(record, reply)
+                self._conclude(part, reply)
         finally:
-            record.worker = None
+            self._busy -= 1
+            record.slots.remove(slot)
+            self._settle(record)
+
+    def _begin(self, record: Record) -> Part:
+        """Take a task from the queue, give further parts to workers that are free, and return the first."""
+        record.started = self._clock()
+        if record.config is not self.config:
+            # What it asks for was another thing when it came, and is not to be found under that key.
+            record.config, record.key = self.config, None
+        self._count(record, -1)
+        record.state, record.counted = "Running", True
+        self._running += 1
+        self._idle.clear()
+        self.metrics.running.set(self._running)
+        self.metrics.queue_seconds.observe(record.started - record.submitted)
+        free = sum(slot.free for slot in self._slots)
+        first, *others = cut(record.task, record.seed, 1 + free, self._costs)
+        record.merge, record.left = Merge(record.task.pubs), 1 + len(others)
+        for pieces in others:
+            self._queue.put_nowait(Part(record, pieces))
+        return Part(record, first)
+
+    def _settle(self, record: Record) -> None:
+        """Count a task no more as running when it has ended and no worker is on it."""
+        if record.result is None or record.slots:
+            return
+        record.still.set()
+        if record.counted:
+            record.counted = False
             self._running -= 1
             self.metrics.running.set(self._running)
             if not self._running:
                 self._idle.set()
 
-    async def _ask(self, slot: _Slot, child: Child, record: _Record) -> dict[str, object]:
-        task = record.task
-        if slot.config is not self.config:
-            slot.config = self.config
+    async def _ask(self, slot: Slot, child: Child, part: Part) -> dict[str, Any]:
+        record, pubs = part.record, tuple(piece.pub for piece in part.pieces)
+        circuits = {pub.circuit: record.task.circuits[pub.circuit] for pub in pubs}
+        if slot.config is not record.config:
+            slot.config = record.config
             await child.exchange({"config": slot.config.to_dict()})
             slot.known.clear()
         for _ in range(2):
-            send = {digest: qpy for digest, qpy in task.circuits.items() if digest not in slot.known}
-            # Tasks that run together share the CPUs.
-            threads = max(1, self.config.cpus // self._running)
-            request = {"task": replace(task, circuits=send).to_dict(), "seed": record.seed, "threads": threads}
+            send = {digest: qpy for digest, qpy in circuits.items() if digest not in slot.known}
+            # What runs together shares the CPUs, and the other parts are about to.
+            threads = max(1, self.config.cpus // max(self._busy, record.left))
+            request = {
+                "task": replace(record.task, pubs=pubs, circuits=send).to_dict(),
+                "blocks": [piece.blocks for piece in part.pieces],
+                "threads": threads,
+            }
             reply: dict[str, object] = await child.exchange(request)
             if len(slot.known) > _KNOWN_CIRCUITS:
                 slot.known.clear()
-            slot.known.update(task.circuits)
+            slot.known.update(circuits)
             error = reply.get("error")
             if not (isinstance(error, dict) and error["code"] == UnknownCircuit.code):
                 break
@@ -383,33 +424,33 @@ class Engine:
             slot.known.clear()
         return reply
 
-    def _conclude(self, record: _Record, reply: dict[str, object]) -> None:
-        error = reply.get("error")
+    def _conclude(self, part: Part, reply: dict[str, Any]) -> None:
+        record, error = part.record, reply.get("error")
         if isinstance(error, dict):
             self._end(record, "Failed", error=WireError.from_dict(error))
             return
-        results = reply["results"]
-        assert isinstance(results, list)
-        self._end(
-            record,
-            "Completed",
-            tuple(PubResult.from_dict(result) for result in results),
-            calibration=str(reply["calibration"]),
-        )
+        assert record.merge is not None
+        for piece, result, seconds in zip(part.pieces, reply["results"], reply["seconds"], strict=True):
+            self._costs.note(piece.pub, seconds)
+            record.merge.put(piece, PubResult.from_dict(result))
+        record.calibration = str(reply["calibration"])
+        record.left -= 1
+        if not record.left:
+            self._end(record, "Completed", record.merge.results())
 
     def _end(
         self,
-        record: _Record,
+        record: Record,
         state: str,
         results: tuple[PubResult, ...] = (),
         error: WireError | None = None,
-        calibration: str = "",
+        *,
+        cached: bool = False,
     ) -> None:
         now = self._clock()
         started = record.started or now
         if record.state == "Queued":
-            self._queued -= 1
-            self.metrics.queued.set(self._queued)
+            self._count(record, -1)
         else:
             self.metrics.run_seconds.observe(now - started)
         self.metrics.tasks.labels(state=state).inc()
@@ -423,12 +464,16 @@ class Engine:
             seed=record.seed,
             queue_seconds=started - record.submitted,
             run_seconds=now - started,
-            calibration=calibration,
+            calibration=record.calibration,
+            cached=cached,
         )
+        if record.key is not None and state == "Completed" and not cached:
+            self._cache.put(record.key, results)
         # What is kept is the answer; the question is dropped.
-        record.task = replace(record.task, circuits={}, pubs=())
+        record.task, record.merge = replace(record.task, circuits={}, pubs=()), None
         record.done.set()
-        self._kept_bytes += _size(record.result)
+        self._settle(record)
+        self._kept_bytes += record.result.nbytes
         self._finished[record.task.id] = now
         self._forget(now)
 
@@ -440,15 +485,4 @@ class Engine:
             del self._finished[identity]
             record = self._records.pop(identity)
             assert record.result is not None
-            self._kept_bytes -= _size(record.result)
-
-
-def _size(result: TaskResult) -> int:
-    """Return about how many bytes the result takes."""
-    size = 512
-    for pub in result.results:
-        size += sum(array.nbytes for _, array in pub.registers.values())
-        size += sum(100 * len(counts) for counts in pub.counts)
-        size += 0 if pub.expectation_values is None else 2 * pub.expectation_values.nbytes
-        size += 0 if pub.statevectors is None else pub.statevectors.nbytes
-    return size
+            self._kept_bytes -= record.result.nbytes

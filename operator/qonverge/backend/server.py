@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,16 +15,30 @@ from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from qonverge.backend.engine import Engine
+from qonverge.backend.limits import PIECE_BYTES, Budget
+from qonverge.backend.openapi import OPERATIONS, document
 from qonverge.circuits.errors import CheckerLost, InvalidProgram
 from qonverge.circuits.isolated import Checker
-from qonverge.wire.codec import pack, unpack
-from qonverge.wire.errors import InvalidCircuit, InvalidTask, NotFound, TooLarge, WireError, WorkerLost
+from qonverge.wire.codec import Buffer, parts, unpack
+from qonverge.wire.errors import InvalidCircuit, InvalidTask, NotFound, TooLarge, TooSlow, WireError, WorkerLost
 from qonverge.wire.messages import Task, TaskResult
 
 MSGPACK = "application/msgpack"
 MAX_BODY = 64 * 1024**2
+MAX_HEAD = 8 * 1024**2
+"""Of a body that is JSON, or of one in msgpack without its arrays: what is parsed takes many times its bytes."""
+_MAX_JSON_ARRAYS = 8 * 1024**2
+# Bodies and answers above this are counted: all that are on their way together have so much memory.
+_SMALL = 1024**2
+_BODIES_BYTES = 256 * 1024**2
+_ANSWERS_BYTES = 512 * 1024**2
+_BUDGET_SECONDS = 60.0
+# A body may pause for so long, and comes at least at this rate, or is given up.
+_PAUSE_SECONDS = 20.0
+_SLOWEST_BYTES = 256 * 1024
 _LONGEST_WAIT = 60.0
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -36,18 +52,29 @@ class Server:
         self._engine = engine
         self._checker = checker
         self._verify = verify
+        self._bodies = Budget(_BODIES_BYTES, "the bodies of tasks")
+        self._answers = Budget(_ANSWERS_BYTES, "the large results")
 
     def app(self) -> Starlette:
         """Return the ASGI application."""
+        handlers: dict[str, Handler] = {
+            "post": self._post,
+            "list": self._list,
+            "get": self._get,
+            "delete": self._delete,
+            "backend": self._backend,
+            "healthz": self._healthz,
+            "readyz": self._readyz,
+            "metrics": self._metrics,
+            "openapi": self._openapi,
+        }
         routes = [
-            Route("/v1/tasks", self._guard(self._post), methods=["POST"]),
-            Route("/v1/tasks", self._guard(self._list), methods=["GET"]),
-            Route("/v1/tasks/{identity}", self._guard(self._get), methods=["GET"]),
-            Route("/v1/tasks/{identity}", self._guard(self._delete), methods=["DELETE"]),
-            Route("/v1/backend", self._guard(self._backend), methods=["GET"]),
-            Route("/healthz", self._healthz, methods=["GET"]),
-            Route("/readyz", self._readyz, methods=["GET"]),
-            Route("/metrics", self._metrics, methods=["GET"]),
+            Route(
+                each.path,
+                self._guard(handlers[each.handler]) if each.guarded else handlers[each.handler],
+                methods=[each.method],
+            )
+            for each in OPERATIONS
         ]
         return Starlette(routes=routes, exception_handlers={404: _nowhere, 405: _nowhere})
 
@@ -70,29 +97,32 @@ class Server:
 
     async def _post(self, request: Request) -> Response:
         subject = self._subject(request)
-        body = await _body(request)
-        if request.headers.get("content-type", "").startswith(MSGPACK):
-            try:
-                task = Task.from_dict(unpack(body))
-            except ValueError as error:
-                raise InvalidTask(f"the body is {error}") from None
-        else:
-            task = await self._from_json(body)
-        self._engine.submit(task, subject)
-        return self._stand(request, await self._engine.wait(task.id, _wait(request), subject))
+        announced = _announced(request)
+        async with contextlib.AsyncExitStack() as held:
+            if announced is None or announced > _SMALL:
+                await held.enter_async_context(self._bodies.hold(announced or MAX_BODY, _BUDGET_SECONDS))
+            body = await _body(request)
+            if request.headers.get("content-type", "").startswith(MSGPACK):
+                try:
+                    task = Task.from_dict(unpack(body, most_head=MAX_HEAD))
+                except ValueError as error:
+                    raise InvalidTask(f"the body is {error}") from None
+            else:
+                task = await self._from_json(body)
+            self._engine.submit(task, subject)
+        return await self._stand(request, task.id, subject)
 
     async def _list(self, request: Request) -> Response:
         tasks = self._engine.unfinished(self._subject(request))
         return _answer(request, {"tasks": [task.to_dict() for task in tasks]})
 
     async def _get(self, request: Request) -> Response:
-        subject = self._subject(request)
-        result = await self._engine.wait(request.path_params["identity"], _wait(request), subject)
-        return self._stand(request, result)
+        return await self._stand(request, request.path_params["identity"], self._subject(request))
 
     async def _delete(self, request: Request) -> Response:
-        subject = self._subject(request)
-        return self._stand(request, await self._engine.cancel(request.path_params["identity"], subject))
+        identity, subject = request.path_params["identity"], self._subject(request)
+        await self._engine.cancel(identity, subject)
+        return await self._stand(request, identity, subject)
 
     async def _backend(self, request: Request) -> Response:
         self._subject(request)
@@ -114,13 +144,34 @@ class Server:
     async def _metrics(self, _: Request) -> Response:
         return Response(self._engine.metrics.exposition(), media_type="text/plain; version=0.0.4")
 
-    def _stand(self, request: Request, result: TaskResult) -> Response:
-        return _answer(request, result.to_dict(), 200 if result.done else 202)
+    async def _openapi(self, _: Request) -> Response:
+        return Response(json.dumps(document()), media_type="application/json")
 
-    async def _from_json(self, body: bytes) -> Task:
-        """Return the task of a JSON body, whose circuits are OpenQASM text."""
+    async def _stand(self, request: Request, identity: str, subject: str) -> Response:
+        """Return how the task stands, when it has ended or the caller's time to wait is over."""
+        size = (await self._engine.wait(identity, _wait(request), subject)).nbytes
+        if size <= _SMALL:
+            return _stands(request, await self._engine.wait(identity, 0, subject))
+        if not _speaks_msgpack(request) and size > _MAX_JSON_ARRAYS:
+            raise TooLarge(
+                f"the result has {size} bytes of arrays, too many for JSON: ask for it by GET /v1/tasks/{identity} "
+                f"with Accept: {MSGPACK}, or run the task again without memory or with fewer shots"
+            )
+        # While it waits for its turn, nothing here holds the result.
+        held = contextlib.AsyncExitStack()
+        await held.enter_async_context(self._answers.hold(size, _BUDGET_SECONDS))
         try:
-            data = json.loads(body)
+            return _Held(_stands(request, await self._engine.wait(identity, 0, subject)), held)
+        except BaseException:
+            await held.aclose()
+            raise
+
+    async def _from_json(self, body: Buffer) -> Task:
+        """Return the task of a JSON body, whose circuits are OpenQASM text."""
+        if len(body) > MAX_HEAD:
+            raise TooLarge(f"JSON is read up to {MAX_HEAD} bytes: split the task, or send it in msgpack with arrays")
+        try:
+            data = json.loads(bytes(body))
         except (ValueError, RecursionError) as error:
             raise InvalidTask(f"the body is not JSON: {error}") from None
         if not isinstance(data, dict) or not isinstance(data.get("pubs"), list):
@@ -161,16 +212,38 @@ def _speaks_msgpack(request: Request) -> bool:
     return request.headers.get("content-type", "").startswith(MSGPACK) or MSGPACK in request.headers.get("accept", "")
 
 
-async def _body(request: Request) -> bytes:
-    if int(request.headers.get("content-length") or 0) > MAX_BODY:
-        raise TooLarge(f"the body is over {MAX_BODY} bytes: split the task")
-    parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size > MAX_BODY:
-            raise TooLarge(f"the body is over {MAX_BODY} bytes: split the task")
-        parts.append(part)
-    return b"".join(parts)
+def _announced(request: Request) -> int | None:
+    """Return the length that the request gives its body; None where it gives none."""
+    text = request.headers.get("content-length")
+    if text is None:
+        return None if "transfer-encoding" in request.headers else 0
+    if (length := int(text)) > MAX_BODY:
+        raise _over()
+    return length
+
+
+def _over() -> TooLarge:
+    return TooLarge(f"the body is over {MAX_BODY} bytes: split the task")
+
+
+async def _body(request: Request) -> bytearray:
+    # It grows in place: joining the pieces would need twice the memory.
+    body = bytearray()
+    now = asyncio.get_running_loop().time
+    began = now()
+    try:
+        async with asyncio.timeout(_PAUSE_SECONDS) as limit:
+            async for part in request.stream():
+                if len(body) + len(part) > MAX_BODY:
+                    raise _over()
+                body += part
+                limit.reschedule(began + _PAUSE_SECONDS + len(body) / _SLOWEST_BYTES)
+    except TimeoutError:
+        raise TooSlow(
+            f"{len(body)} bytes of the body came within {now() - began:.0f} s: send at least {_SLOWEST_BYTES >> 10} "
+            "KiB/s, or split the task"
+        ) from None
+    return body
 
 
 def _wait(request: Request) -> float:
@@ -181,10 +254,48 @@ def _wait(request: Request) -> float:
         raise InvalidTask(f"wait is {text!r}; give seconds, such as 20") from None
 
 
+def _stands(request: Request, result: TaskResult) -> Response:
+    return _answer(request, result.to_dict(), 200 if result.done else 202)
+
+
 def _answer(request: Request, value: dict[str, Any], status: int = 200) -> Response:
     if _speaks_msgpack(request):
-        return Response(pack(value), status, media_type=MSGPACK)
+        buffers = parts(value)
+        if sum(len(buffer) for buffer in buffers) <= _SMALL:
+            return Response(b"".join(buffers), status, media_type=MSGPACK)
+        return _Pieces(buffers, status)
     return Response(json.dumps(value, default=_plain) + "\n", status, media_type="application/json")
+
+
+class _Pieces(Response):
+    """An answer of several buffers, which are sent as they are, a piece at a time."""
+
+    def __init__(self, buffers: Sequence[Buffer], status: int) -> None:
+        super().__init__(None, status, media_type=MSGPACK)
+        self._buffers = buffers
+        self.headers["content-length"] = str(sum(len(buffer) for buffer in buffers))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        for buffer in self._buffers:
+            view = memoryview(buffer)
+            for begin in range(0, len(view), PIECE_BYTES):
+                body = view[begin : begin + PIECE_BYTES]
+                await send({"type": "http.response.body", "body": body, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+
+class _Held(Response):
+    """An answer that gives back what it held when it is sent, or its caller is gone."""
+
+    def __init__(self, answer: Response, held: contextlib.AsyncExitStack) -> None:
+        super().__init__(None, answer.status_code)
+        self._answer = answer
+        self._held = held
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with self._held:
+            await self._answer(scope, receive, send)
 
 
 def _plain(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Circuits that a server has been sent."""
+"""Circuits that a server keeps for its callers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ class CircuitStore:
     """QPY by digest, the least recently used go first."""
 
     def __init__(self, limit: int) -> None:
-        """Keep up to so many bytes, and the newest circuit whatever its size."""
+        """Keep so many bytes."""
         self._data: OrderedDict[str, bytes] = OrderedDict()
         self._left = limit
 
@@ -17,7 +17,7 @@ class CircuitStore:
         return digest in self._data
 
     def add(self, digest: str, qpy: bytes) -> None:
-        """Keep a circuit; what was not asked for the longest may go."""
+        """Keep a circuit."""
         if digest in self._data:
             self._data.move_to_end(digest)
             return
@@ -27,7 +27,7 @@ class CircuitStore:
             self._left += len(self._data.popitem(last=False)[1])
 
     def get(self, digest: str) -> bytes | None:
-        """Return a circuit; None where it is gone."""
+        """Return the circuit, if it is kept."""
         if digest in self._data:
             self._data.move_to_end(digest)
         return self._data.get(digest)

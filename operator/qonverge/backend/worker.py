@@ -10,15 +10,19 @@ import io
 import resource
 import signal
 import sys
+import time
 from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from qonverge.backend import providers
 from qonverge.backend.config import PROCESS_BYTES, EngineConfig
-from qonverge.wire.child import frame, read_frame, serve_pipes
+from qonverge.backend.split import Block, Costs, Merge, cut, run_blocks
+from qonverge.wire.child import read_frame, serve_pipes, write_frame
 from qonverge.wire.errors import CircuitTooLarge, EngineFailed, InvalidCircuit, UnknownCircuit, WireError
-from qonverge.wire.messages import PubResult, Task
+from qonverge.wire.messages import Pub, PubResult, Task
 
 _PREPARED = 512
 
@@ -47,20 +51,38 @@ class Worker:
         }
 
     def run(self, task: Task, seed: int, threads: int) -> tuple[PubResult, ...]:
-        """Run a task's pubs in order; each has a seed of its own and may use so many threads."""
+        """Run a whole task; as the workers of a server together would, with the same seeds."""
+        (pieces,) = cut(task, seed, 1, Costs())
+        own = replace(task, pubs=tuple(piece.pub for piece in pieces))
+        merge, done = Merge(task.pubs), self.run_pubs(own, [piece.blocks for piece in pieces], threads)
+        for piece, (result, _) in zip(pieces, done, strict=True):
+            merge.put(piece, result)
+        return merge.results()
+
+    def run_pubs(self, task: Task, blocks: Sequence[Sequence[Block]], threads: int) -> list[tuple[PubResult, float]]:
+        """Run a task's pubs in order; each in blocks that have seeds of their own, on so many threads.
+
+        Returns:
+            For each its result and the seconds that it took.
+        """
         needed = dict.fromkeys(pub.circuit for pub in task.pubs)
         if missing := [digest for digest in needed if digest not in self._prepared and digest not in task.circuits]:
             raise UnknownCircuit(f"{len(missing)} circuits are not known here", missing=missing)
         for digest in needed:
             self._prepare(digest, task.circuits)
         results = []
-        for index, pub in enumerate(task.pubs):
+        for pub, own in zip(task.pubs, blocks, strict=True):
+            began = time.perf_counter()
             prepared = self._prepared[pub.circuit]
-            own = (seed + 104_729 * index) % 2**32
-            results.append(self._provider.run(prepared, pub, seed=own, memory=task.memory, threads=threads))
+
+            def run(block: Pub, seed: int, prepared: Any = prepared) -> PubResult:
+                return self._provider.run(prepared, block, seed=seed, memory=task.memory, threads=threads)
+
+            result = run_blocks(pub, own, run)
+            results.append((result, time.perf_counter() - began))
         while len(self._prepared) > _PREPARED:
             self._prepared.popitem(last=False)
-        return tuple(results)
+        return results
 
     def _prepare(self, digest: str, circuits: Any) -> None:
         if digest in self._prepared:
@@ -100,8 +122,7 @@ def main() -> None:
         else:
             assert worker is not None, "the configuration is the first message"
             answer = _run(worker, request)
-        answers.write(frame(answer))
-        answers.flush()
+        write_frame(answers, answer)
 
 
 def _limit_memory(config: EngineConfig) -> None:
@@ -114,14 +135,18 @@ def _limit_memory(config: EngineConfig) -> None:
 
 def _run(worker: Worker, request: dict[str, Any]) -> dict[str, Any]:
     try:
-        results = worker.run(Task.from_dict(request["task"]), request["seed"], request["threads"])
+        done = worker.run_pubs(Task.from_dict(request["task"]), request["blocks"], request["threads"])
     except WireError as error:
         return {"error": error.to_dict()}
     except MemoryError:
         return {"error": CircuitTooLarge("the task needs more memory than a worker has here").to_dict()}
     except Exception as error:  # a task that trips a defect must not take the worker, and be repeated on the next
         return {"error": EngineFailed(f"the task failed: {type(error).__name__}: {error}").to_dict()}
-    return {"results": [result.to_dict() for result in results], "calibration": worker.calibration}
+    return {
+        "results": [result.to_dict() for result, _ in done],
+        "seconds": [seconds for _, seconds in done],
+        "calibration": worker.calibration,
+    }
 
 
 def _end_with_parent() -> None:

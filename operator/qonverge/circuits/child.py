@@ -13,7 +13,7 @@ from typing import Any
 from qonverge.circuits.checked import check
 from qonverge.circuits.errors import InvalidProgram
 from qonverge.devices import Calibration
-from qonverge.wire.child import frame, read_frame, serve_pipes
+from qonverge.wire.child import read_frame, serve_pipes, write_frame
 
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
@@ -75,8 +75,7 @@ def main() -> None:
     assert qasm2 and qasm3 and qpy and qiskit_qasm3_import
     resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
     while (request := read_frame(requests)) is not None:
-        answers.write(frame(answer(request)))
-        answers.flush()
+        write_frame(answers, answer(request))
 
 
 if __name__ == "__main__":

@@ -18,11 +18,13 @@ import urllib3
 from qonverge.client.errors import BackendUnreachable, NotConfigured, TaskFailed
 from qonverge.client.pods import Pods
 from qonverge.client.tokens import read_token
-from qonverge.wire.codec import pack, unpack
+from qonverge.wire.codec import Buffer, pack, unpack
 from qonverge.wire.errors import Cancelled, Draining, NotFound, UnknownCircuit, WireError
 from qonverge.wire.messages import BackendInfo, Task, TaskResult
 
 _MSGPACK = "application/msgpack"
+# An answer above this is read into memory that is there already, a piece at a time, instead of in pieces to be joined.
+_PIECE_BYTES = 1024 * 1024
 _POLL_SECONDS = 20
 MOST_TASKS = 32
 """Tasks of one client that are under way at the same time, each on a connection of its own."""
@@ -145,7 +147,7 @@ class Connection:
             BackendUnreachable: it does not answer.
         """
         try:
-            answer = _read(self._pool.request("GET", f"{self._url}/v1/backend", headers=self._headers(), timeout=10))
+            answer = _read(self._ask("GET", f"{self._url}/v1/backend", timeout=10))
         except urllib3.exceptions.HTTPError as error:
             raise BackendUnreachable(f"the backend at {self._url} does not answer: {error}") from None
         if isinstance(answer.get("error"), dict):
@@ -183,8 +185,7 @@ class Connection:
         for address in random.sample(addresses, min(len(addresses), _MOST_LOOKED_AT)):
             place = f"http://{f'[{address}]' if ':' in address else address}:{url.port or 80}{url.path}"
             try:
-                told = f"{place}/v1/backend?without=calibration"
-                answer = _read(self._pool.request("GET", told, headers=self._headers(), timeout=2))
+                answer = _read(self._ask("GET", f"{place}/v1/backend?without=calibration", timeout=2))
             except urllib3.exceptions.HTTPError:
                 continue
             if "error" not in answer and not answer["draining"]:
@@ -192,13 +193,8 @@ class Connection:
 
     def _once(self, place: str, task: Task, cancelled: threading.Event | None) -> TaskResult:
         url = f"{place}/v1/tasks"
-        response = self._pool.request(
-            "POST",
-            f"{url}?wait={_POLL_SECONDS}",
-            body=pack(task.to_dict()),
-            headers=self._headers(),
-            timeout=_POLL_SECONDS + 30,
-        )
+        body = pack(task.to_dict())
+        response = self._ask("POST", f"{url}?wait={_POLL_SECONDS}", timeout=_POLL_SECONDS + 30, body=body)
         accepted = False
         while True:
             answer = _read(response)
@@ -220,9 +216,13 @@ class Connection:
             if cancelled is not None and cancelled.is_set():
                 # The request to cancel went to an earlier attempt's id.
                 self.cancel(task.id)
-            response = self._pool.request(
-                "GET", f"{url}/{task.id}?wait={_POLL_SECONDS}", headers=self._headers(), timeout=_POLL_SECONDS + 30
-            )
+            response = self._ask("GET", f"{url}/{task.id}?wait={_POLL_SECONDS}", timeout=_POLL_SECONDS + 30)
+
+    def _ask(self, method: str, url: str, *, timeout: float, body: bytes | None = None) -> urllib3.BaseHTTPResponse:
+        """Return the response, whose content is still to be read."""
+        return self._pool.request(
+            method, url, body=body, headers=self._headers(), timeout=timeout, preload_content=False
+        )
 
     def _headers(self) -> dict[str, str]:
         headers = {"content-type": _MSGPACK, "accept": _MSGPACK}
@@ -237,12 +237,30 @@ class _NoAnswer(urllib3.exceptions.HTTPError):
 
 def _read(response: urllib3.BaseHTTPResponse) -> dict[str, Any]:
     try:
-        answer = unpack(response.data)
+        answer = unpack(_content(response))
     except ValueError:
         answer = None
     if not isinstance(answer, dict):
         raise _NoAnswer(f"status {response.status} from something that is no backend server")
     return answer
+
+
+def _content(response: urllib3.BaseHTTPResponse) -> Buffer:
+    length = response.headers.get("content-length", "")
+    if not length.isdigit() or int(length) <= _PIECE_BYTES:
+        return response.read()
+    content = bytearray(int(length))
+    have = 0
+    with memoryview(content) as view:
+        while have < len(content):
+            piece = response.read(min(_PIECE_BYTES, len(content) - have))
+            if not piece:
+                raise _NoAnswer(f"{have} of {length} bytes of the answer came")
+            view[have : have + len(piece)] = piece
+            have += len(piece)
+    # Its end is seen by reading once more, which gives the connection back.
+    response.read()
+    return content
 
 
 def _addresses(host: str, port: int) -> list[str]:

@@ -107,5 +107,7 @@ def _convert(pubs: list[EstimatorPub], result: TaskResult) -> PrimitiveResult[An
             "circuit_metadata": pub.circuit.metadata,
             "method": data.method,
         }
+        if result.cached:
+            metadata["cached"] = True
         converted.append(PubResult(DataBin(evs=values, stds=errors, shape=pub.shape), metadata))
     return PrimitiveResult(converted, metadata={"version": 2, "engine": result.engine, "seed": result.seed})

@@ -76,5 +76,7 @@ def _convert(pubs: list[SamplerPub], result: TaskResult) -> PrimitiveResult[Any]
             for name, (bits, raw) in data.registers.items()
         }
         metadata = {"shots": data.shots, "circuit_metadata": pub.circuit.metadata, "method": data.method}
+        if result.cached:
+            metadata["cached"] = True
         converted.append(SamplerPubResult(DataBin(**arrays, shape=pub.shape), metadata))
     return PrimitiveResult(converted, metadata={"version": 2, "engine": result.engine, "seed": result.seed})

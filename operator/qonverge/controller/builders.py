@@ -8,6 +8,7 @@ from typing import Any
 
 from qonverge.api import HybridJob, QuantumBackend
 from qonverge.api.noise import Noise
+from qonverge.api.quantity import bytes_of
 from qonverge.controller.settings import Settings
 
 BACKEND_LABEL = "qonverge.io/backend"
@@ -89,6 +90,7 @@ def deployment(backend: QuantumBackend, settings: Settings, public_key: bytes) -
         "DEVICE": simulator.device,
         "NOISE": _noise_option(simulator.noise),
         "SEED": simulator.seed,
+        "RESULT_CACHE": None if spec.result_cache is None else bytes_of(spec.result_cache),
         "LISTEN": f"0.0.0.0:{PORT}",
         "AUDIENCE": audience(backend),
         "PUBLIC_KEY": public_key.decode(),

@@ -77,7 +77,7 @@ def task(job: HybridJob, circuit: CheckedCircuit, identity: str, *, shots: int |
     parameters = {name: np.array([value]) for name, value in given.parameters.items()}
     pub = Pub(circuit.digest, parameters, shots, job.spec.precision, circuit.observables)
     seed = None if job.spec.seed is None else (job.spec.seed + _PART_SEED * part) % 2**32
-    return Task(identity, (pub,), {circuit.digest: circuit.qpy}, seed)
+    return Task(identity, (pub,), {circuit.digest: circuit.qpy}, seed, namespace=job.metadata.namespace)
 
 
 def asked(job: HybridJob, circuit: CheckedCircuit) -> Asked:
@@ -100,7 +100,9 @@ def asked(job: HybridJob, circuit: CheckedCircuit) -> Asked:
 
 
 def used(pricing: Pricing | None, result: TaskResult) -> Use:
-    """Return what a task used, at a backend's prices."""
+    """Return what a task used, at a backend's prices; a result that was there already costs nothing."""
+    if result.cached:
+        return Use()
     shots, run = sum(pub.shots or 0 for pub in result.results), result.run_seconds
     if pricing is None or result.error is not None:
         return Use(shots, run)
@@ -158,13 +160,16 @@ def outcome(result: TaskResult) -> Result:
 
 def provenance(text: str, result: TaskResult) -> Provenance:
     """Return where the result comes from."""
+    chosen = result.results[0].engine if result.results else ""
     return Provenance(
         program_digest=program_digest(text),
         qonverge_version=__version__,
-        engine=result.engine or None,
+        engine=chosen or result.engine or None,
         method=result.results[0].method if result.results else None,
+        method_reason=(result.results[0].reason or None) if result.results else None,
         seed=result.seed,
         calibration=result.calibration or None,
+        cached=result.cached or None,
     )
 
 

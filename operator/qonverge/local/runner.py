@@ -13,6 +13,7 @@ from typing import Any
 from qonverge import __version__
 from qonverge.api import HybridJob, HybridJobStatus, QuantumBackend
 from qonverge.api.job import Provenance, Result
+from qonverge.api.quantity import bytes_of
 from qonverge.backend.config import EngineConfig, available_cpus, available_memory
 from qonverge.backend.engine import Engine
 from qonverge.circuits import InvalidProgram
@@ -172,6 +173,7 @@ class LocalRunner:
                 max_shots=capacity.max_shots,
                 max_qubits=capacity.max_qubits,
                 seed=simulator.seed,
+                result_cache_bytes=bytes_of(backend.spec.result_cache or 0),
                 device=simulator.device,
                 noise=self._manifests.noise(backend),
             )

@@ -1,6 +1,6 @@
-"""A child process that answers one request after the other over its pipes.
+"""A child process that answers one request after the other over a socket that is its standard input and output.
 
-Each message is a value behind its length in four bytes. Used for whatever must not run in the server itself: reading
+Each message is a value behind its length in eight bytes. Used for whatever must not run in the server itself: reading
 untrusted programs, simulating.
 """
 
@@ -9,13 +9,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import socket
 import sys
 from collections.abc import Mapping
 from typing import Any, BinaryIO
 
-from qonverge.wire.codec import pack, unpack
+from qonverge.wire.codec import Buffer, parts, unpack
 
-HEADER_BYTES = 4
+_HEADER_BYTES = 8
+# What fits here is read at once with its header, which halves the calls for small messages.
+_AT_ONCE_BYTES = 64 * 1024
 
 
 class ChildEnded(Exception):
@@ -24,16 +27,25 @@ class ChildEnded(Exception):
 
 def read_frame(stream: BinaryIO) -> Any | None:
     """Return the next value, or None at the end of the stream."""
-    header = stream.read(HEADER_BYTES)
-    if len(header) < HEADER_BYTES:
+    header = stream.read(_HEADER_BYTES)
+    if len(header) < _HEADER_BYTES:
         return None
     return unpack(stream.read(int.from_bytes(header, "big")))
 
 
-def frame(value: Any) -> bytes:
-    """Return the value with its length in front."""
-    body = pack(value)
-    return len(body).to_bytes(HEADER_BYTES, "big") + body
+def write_frame(stream: BinaryIO, value: Any) -> None:
+    """Write a value with its length in front."""
+    for part in _frame(value):
+        stream.write(part)
+    stream.flush()
+
+
+def _frame(value: Any) -> list[Buffer]:
+    """Return the buffers of a frame; small ones are joined."""
+    body = parts(value)
+    size = sum(len(part) for part in body)
+    header = size.to_bytes(_HEADER_BYTES, "big")
+    return [header + b"".join(body)] if size <= _AT_ONCE_BYTES else [header, *body]
 
 
 def serve_pipes() -> tuple[BinaryIO, BinaryIO]:
@@ -46,27 +58,36 @@ def serve_pipes() -> tuple[BinaryIO, BinaryIO]:
 class Child:
     """A running child."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, own: socket.socket) -> None:
         """Use ``start``."""
         self._process = process
+        self._socket = own
 
     @classmethod
     async def start(
         cls, module: str, *arguments: str, environment: Mapping[str, str] | None = None, quiet: bool = False
     ) -> Child:
         """Start ``python -m module arguments...``; ``quiet`` drops what it writes to standard error."""
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-m", module, *arguments),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL if quiet else None,
-            env={**os.environ, **(environment or {})},
-            limit=2**20,
-            # A Ctrl-C in a terminal is for the parent, which ends its children in order.
-            start_new_session=True,
-        )
-        return cls(process)
+        # Of a socket, unlike of a pipe, asyncio reads into memory that is there already.
+        own, its = socket.socketpair()
+        own.setblocking(False)
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                *("-m", module, *arguments),
+                stdin=its.fileno(),
+                stdout=its.fileno(),
+                stderr=asyncio.subprocess.DEVNULL if quiet else None,
+                env={**os.environ, **(environment or {})},
+                # A Ctrl-C in a terminal is for the parent, which ends its children in order.
+                start_new_session=True,
+            )
+        except BaseException:
+            own.close()
+            raise
+        finally:
+            its.close()
+        return cls(process, own)
 
     @property
     def alive(self) -> bool:
@@ -79,24 +100,46 @@ class Child:
         return self._process.pid
 
     async def exchange(self, value: Any) -> Any:
-        """Send a value and return the answer.
+        """Send a value and return the answer, whose arrays are views of the one buffer that it was read into.
 
-        A call that is abandoned leaves its answer in the pipe: kill the child then.
+        A call that is abandoned leaves its answer in the socket: kill the child then.
 
         Raises:
             ChildEnded: when the child ended before it answered.
         """
-        stdin, stdout = self._process.stdin, self._process.stdout
-        assert stdin is not None
-        assert stdout is not None
+        loop = asyncio.get_running_loop()
         try:
-            stdin.write(frame(value))
-            await stdin.drain()
-            size = int.from_bytes(await stdout.readexactly(HEADER_BYTES), "big")
-            return unpack(await stdout.readexactly(size))
-        except (asyncio.IncompleteReadError, ConnectionError):
-            await self._process.wait()
+            for part in _frame(value):
+                await loop.sock_sendall(self._socket, part)
+            return unpack(await self._read(loop))
+        except (EOFError, OSError):
+            await self.ended()
             raise ChildEnded(f"the process ended with exit status {self._process.returncode}") from None
+
+    async def _read(self, loop: asyncio.AbstractEventLoop) -> Buffer:
+        first = await loop.sock_recv(self._socket, _AT_ONCE_BYTES)
+        while len(first) < _HEADER_BYTES:
+            if not first:
+                raise EOFError
+            more = await loop.sock_recv(self._socket, _AT_ONCE_BYTES)
+            if not more:
+                raise EOFError
+            first += more
+        size = int.from_bytes(first[:_HEADER_BYTES], "big")
+        if size == len(first) - _HEADER_BYTES:
+            return memoryview(first)[_HEADER_BYTES:]
+        body = bytearray(size)
+        have = len(first) - _HEADER_BYTES
+        body[:have] = memoryview(first)[_HEADER_BYTES:]
+        with memoryview(body) as view:
+            while have < size:
+                # Released at once: a loop's own objects may keep what they were given until they are collected.
+                with view[have:] as rest:
+                    count = await loop.sock_recv_into(self._socket, rest)
+                if not count:
+                    raise EOFError
+                have += count
+        return body
 
     async def ended(self) -> None:
         """Return when the process has ended."""
@@ -104,11 +147,11 @@ class Child:
 
     def retire(self) -> None:
         """Let the child end by itself, at the end of its input."""
-        if self._process.stdin is not None:
-            self._process.stdin.close()
+        self._socket.close()
 
     async def kill(self) -> None:
         """End the child at once."""
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
         await self._process.wait()
+        self._socket.close()

@@ -83,6 +83,12 @@ class TooLarge(WireError):
     code, status = "TooLarge", 413
 
 
+class TooSlow(WireError):
+    """The body came too slowly, and is not waited for any longer."""
+
+    code, status, retryable = "TooSlow", 408, True
+
+
 class QueueFull(WireError):
     """The queue is at its limit."""
 
@@ -115,6 +121,6 @@ class Cancelled(WireError):
 
 _KINDS: tuple[type[WireError], ...] = (
     *(InvalidTask, InvalidCircuit, CircuitTooLarge, Unauthorized, NotFound, UnknownCircuit),
-    *(TooLarge, QueueFull, Draining, WorkerLost, EngineFailed, Cancelled),
+    *(TooLarge, TooSlow, QueueFull, Draining, WorkerLost, EngineFailed, Cancelled),
 )
 _BY_CODE: dict[str, type[WireError]] = {kind.code: kind for kind in _KINDS}

@@ -17,6 +17,9 @@ Observable = tuple[tuple[str, float], ...]
 """A sum of Pauli terms: label (qubit 0 is the last letter) and real coefficient."""
 
 MAX_SHOTS = 100_000_000
+_LONGEST_NAME = 63
+# Longer circuits travel as arrays do, behind the head of a message, which has a limit.
+_INLINE_QPY = 4096
 _IDENTITY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
 
 
@@ -46,6 +49,16 @@ class Pub:
     def sets(self) -> int:
         """The number N of parameter sets."""
         return next((len(values) for values in self.parameters.values()), 1)
+
+    @property
+    def nbytes(self) -> int:
+        """About how many bytes it takes."""
+        return (
+            512
+            + sum(200 + values.nbytes for values in self.parameters.values())
+            + sum(200 * len(terms) for terms in self.observables)
+            + (0 if self.pairs is None else self.pairs.nbytes)
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the form that travels."""
@@ -130,15 +143,26 @@ class Task:
     seed: int | None = None
     memory: bool = False
     """Whether the bits of every shot are wanted, in order, rather than counts."""
+    namespace: str = ""
+    """For whom the operator sends it; what other senders say is not believed."""
+
+    @property
+    def nbytes(self) -> int:
+        """About how many bytes the pubs take; circuits are kept apart, since tasks share them."""
+        return 512 + sum(pub.nbytes for pub in self.pubs)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the form that travels."""
         return {
             "id": self.id,
             "pubs": [pub.to_dict() for pub in self.pubs],
-            "circuits": dict(self.circuits),
+            "circuits": {
+                digest: qpy if len(qpy) <= _INLINE_QPY else np.frombuffer(qpy, np.uint8)
+                for digest, qpy in self.circuits.items()
+            },
             "seed": self.seed,
             "memory": self.memory,
+            "namespace": self.namespace,
         }
 
     @classmethod
@@ -158,7 +182,7 @@ class Task:
             )
         if not isinstance(pubs, list) or not pubs:
             raise InvalidTask("the task has no pubs: give at least one circuit")
-        if not isinstance(circuits, dict) or not all(isinstance(qpy, bytes) for qpy in circuits.values()):
+        if not isinstance(circuits, dict):
             raise InvalidTask("circuits must map digests to QPY bytes")
         seed = data.get("seed")
         if seed is not None and (not isinstance(seed, int) or not 0 <= seed < 2**32):
@@ -167,7 +191,20 @@ class Task:
             checked = tuple(Pub.from_dict(pub) for pub in pubs)
         except (AttributeError, TypeError, ValueError, OverflowError) as error:
             raise InvalidTask(f"a pub is malformed: {error}") from None
-        return cls(identity, checked, circuits, seed, bool(data.get("memory")))
+        qpy = {digest: _qpy(given) for digest, given in circuits.items()}
+        namespace = data.get("namespace") or ""
+        if not isinstance(namespace, str) or len(namespace) > _LONGEST_NAME:
+            raise InvalidTask(f"namespace is {namespace!r}; leave it out: only the operator names one")
+        return cls(identity, checked, qpy, seed, bool(data.get("memory")), namespace)
+
+
+def _qpy(given: Any) -> bytes:
+    if isinstance(given, np.ndarray) and given.dtype == np.uint8 and given.ndim == 1:
+        # A copy, so that a circuit that is kept does not keep the whole message.
+        return given.tobytes()
+    if not isinstance(given, bytes):
+        raise InvalidTask("circuits must map digests to QPY bytes")
+    return given
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +228,18 @@ class PubResult:
     """Simulation method that the engine used."""
     reason: str = ""
     """Why that method."""
+    engine: str = ""
+    """Engine and version where the backend chooses among several; else the task's result has it."""
+
+    @property
+    def nbytes(self) -> int:
+        """About how many bytes the answer takes."""
+        arrays = (self.expectation_values, self.standard_errors, self.statevectors)
+        return (
+            sum(array.nbytes for _, array in self.registers.values())
+            + sum(100 * len(counts) for counts in self.counts)
+            + sum(array.nbytes for array in arrays if array is not None)
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the form that travels."""
@@ -203,6 +252,7 @@ class PubResult:
             "shots": self.shots,
             "method": self.method,
             "reason": self.reason,
+            "engine": self.engine,
         }
 
     @classmethod
@@ -217,6 +267,7 @@ class PubResult:
             data["shots"],
             data["method"],
             data.get("reason", ""),
+            data.get("engine", ""),
         )
 
 
@@ -257,11 +308,18 @@ class TaskResult:
     run_seconds: float = 0.0
     calibration: str = ""
     """Digest of the calibration that was imitated; empty without one."""
+    cached: bool = False
+    """Whether it is the result of an earlier task that asked for the same."""
 
     @property
     def done(self) -> bool:
         """Whether the task has ended."""
         return self.state in ("Completed", "Failed", "Cancelled")
+
+    @property
+    def nbytes(self) -> int:
+        """About how many bytes the result takes."""
+        return 512 + sum(result.nbytes for result in self.results)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the form that travels."""
@@ -275,6 +333,7 @@ class TaskResult:
             "queue_seconds": self.queue_seconds,
             "run_seconds": self.run_seconds,
             "calibration": self.calibration,
+            "cached": self.cached,
         }
 
     @classmethod
@@ -290,6 +349,7 @@ class TaskResult:
             data["queue_seconds"],
             data["run_seconds"],
             data.get("calibration", ""),
+            bool(data.get("cached")),
         )
 
 

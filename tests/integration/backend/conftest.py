@@ -118,13 +118,32 @@ def free_port() -> int:
         return port
 
 
+_WITH_CONSTANTS = """
+import importlib, json, sys
+for module, values in json.loads(sys.argv[1]).items():
+    vars(importlib.import_module(module)).update(values)
+from qonverge.backend.__main__ import main
+main(sys.argv[2:])
+"""
+
+
 @contextlib.contextmanager
-def serving(*options: str, port: int | None = None, tokens: bool = True, host: str = "127.0.0.1") -> Iterator[Backend]:
-    """Run a server until the end of the block; ends it and sees that nothing of it is left."""
+def serving(
+    *options: str,
+    port: int | None = None,
+    tokens: bool = True,
+    host: str = "127.0.0.1",
+    constants: Mapping[str, Mapping[str, object]] | None = None,
+) -> Iterator[Backend]:
+    """Run a server until the end of the block; ends it and sees that nothing of it is left.
+
+    ``constants`` replaces constants of modules, so that a test need not wait for as long as a server does.
+    """
     private = generate_private_key()
     port = port or free_port()
     guarded = ("--audience", AUDIENCE, "--public-key", public_key(private).decode()) if tokens else ()
-    command = [sys.executable, "-m", "qonverge.backend", "--listen", f"{host}:{port}", *guarded, *options]
+    entry = ("-m", "qonverge.backend") if constants is None else ("-c", _WITH_CONSTANTS, json.dumps(constants))
+    command = [sys.executable, *entry, "--listen", f"{host}:{port}", *guarded, *options]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("QONVERGE_")}
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
     backend = Backend(process, port, Signer(private), host)

@@ -212,6 +212,15 @@ def test_gates_of_a_program_and_control_flow_run() -> None:
     assert run(aer(), circuit, shots=100).counts == ({"11": 100},)
 
 
+def test_branches_beside_qubits_that_nothing_touches() -> None:
+    branching = QuantumCircuit(4, 2)
+    branching.reset(0)
+    with branching.if_test((branching.clbits[0], 0)):
+        branching.x(0)
+    branching.measure(1, 0)
+    assert run(aer(), branching, shots=20).counts == ({"00": 20},)
+
+
 def test_a_gate_without_a_definition_is_refused() -> None:
     circuit = QuantumCircuit(1, 1)
     circuit.append(Gate("oracle", 1, []), [0])

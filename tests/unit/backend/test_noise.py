@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -11,8 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from qiskit import QuantumCircuit, transpile
 from qiskit.circuit import Parameter
+from qiskit.circuit.library import XGate
 from qiskit.providers import BackendV2, Options
-from qiskit.quantum_info import SuperOp, average_gate_fidelity
+from qiskit.quantum_info import DensityMatrix, Pauli, SuperOp, average_gate_fidelity
+from qiskit_aer import AerSimulator
 from qiskit_aer.noise import NoiseModel
 
 from qonverge.backend.config import EngineConfig
@@ -81,7 +84,7 @@ def test_gates_have_the_errors_that_aer_gives_a_device(name: str) -> None:
         if gate.name == "reset" or gate.error == 1:
             continue
         expected = theirs._local_quantum_errors.get(gate.name, {}).get(gate.qubits)
-        error, channel = ours.gate(gate.name, gate.qubits), ours._gate_channel(gate.name, gate.qubits)
+        error, channel = ours.gate(gate.name, gate.qubits), ours.channel(gate.name, gate.qubits)
         assert (expected is None) == (error is None) == (channel is None), gate
         if expected is None or error is None or channel is None:
             continue
@@ -90,6 +93,47 @@ def test_gates_have_the_errors_that_aer_gives_a_device(name: str) -> None:
         assert np.allclose(channel.params[0], wanted, atol=1e-9), gate
         compared += 1
     assert compared > 10
+
+
+def test_a_whole_circuit_ends_as_qiskit_schedules_it_and_aer_simulates_it() -> None:
+    """Errors of gates, waits and all: Qiskit's scheduler puts delays where a qubit waits, and Aer relaxes them."""
+    ns = 1e-9
+    gates = [Gate("rz", (q,), 0.0, 0.0) for q in range(3)]
+    gates += [Gate(name, (q,), 1e-3, 30 * ns) for name in ("sx", "x") for q in range(3)]
+    gates += [Gate("cx", (a, b), 0.02, (300 + 100 * a) * ns) for a, b in ((0, 1), (1, 0), (1, 2), (2, 1))]
+    qubits = tuple(Qubit(t1, t2, 0.0, 0.0, 1000 * ns) for t1, t2 in ((2e-5, 1.5e-5), (2.5e-5, 2.4e-5), (3e-5, 5e-5)))
+    calibration = Calibration("three", qubits, tuple(gates))
+    circuit = QuantumCircuit(3)
+    circuit.sx(0)
+    circuit.cx(0, 1)
+    circuit.x(2)
+    circuit.sx(2)
+    circuit.cx(1, 2)
+    circuit.rz(0.3, 1)
+    circuit.sx(1)
+    circuit.cx(0, 1)
+    circuit.barrier()
+    circuit.sx(2)
+    circuit.barrier()
+    circuit.cx(0, 1)
+    circuit.rz(1.1, 0)
+    circuit.sx(0)
+
+    device = Device(calibration)
+    device.target.dt = ns
+    scheduled = transpile(circuit, device, initial_layout=[0, 1, 2], optimization_level=0, scheduling_method="alap")
+    assert scheduled.count_ops()["delay"] > 3
+    scheduled.save_density_matrix(label="state")
+    simulator = AerSimulator(method="density_matrix", noise_model=NoiseModel.from_backend(device))
+    state = DensityMatrix(simulator.run(scheduled).result().data(0)["state"])
+    labels = ["".join(letters) for letters in itertools.product("IXYZ", repeat=3)]
+    expected = [state.expectation_value(Pauli(label)).real for label in labels]
+
+    noisy = engine(calibration)
+    assert values(noisy, circuit, *labels) == pytest.approx(expected, abs=1e-6)
+    counted = values(noisy, circuit, "IIZ", "ZZI", shots=40_000)
+    # Measurements in Z add nothing, not even time: that is part of their own error.
+    assert counted == pytest.approx([expected[labels.index("IIZ")], expected[labels.index("ZZI")]], abs=0.02)
 
 
 @settings(deadline=None, max_examples=60)
@@ -110,12 +154,12 @@ def test_a_gate_is_as_bad_as_it_was_calibrated(
     errors = Errors(noise)
 
     def infidelity(name: str) -> float:
-        channel = errors._gate_channel(name, place)
+        channel = errors.channel(name, place)
         return 0.0 if channel is None else 1 - float(average_gate_fidelity(SuperOp(channel.params[0])))
 
     # Relaxation alone may be worse than the whole was measured to be.
     assert infidelity("g") == pytest.approx(max(error, infidelity("idle")), abs=1e-9)
-    mixture, channel = errors.gate("g", place), errors._gate_channel("g", place)
+    mixture, channel = errors.gate("g", place), errors.channel("g", place)
     if mixture is not None and channel is not None:
         assert np.allclose(SuperOp(mixture).data, channel.params[0], atol=1e-7)
 
@@ -309,6 +353,28 @@ def test_memory_has_the_outcomes_of_counts() -> None:
     assert {
         format(int(key), "02b"): int(times) for key, times in zip(*np.unique(shots, return_counts=True), strict=True)
     } == counts
+
+
+@pytest.mark.parametrize("method", ["DensityMatrix", "Statevector"])
+def test_a_program_s_own_labels_mean_nothing(method: str) -> None:
+    """Aer looks for errors under a gate's label first, and waits are told by theirs."""
+    circuit = QuantumCircuit(1, 1)
+    circuit.append(XGate(label="idle0"), [0])
+    circuit.append(XGate(label="mine"), [0])
+    with circuit.if_test((circuit.clbits[0], 0)):
+        circuit.append(XGate(label="inside"), [0])
+    circuit.measure(0, 0)
+    # An average infidelity e of one qubit is a depolarising probability of 2 e, which flips in half of its cases.
+    expected = 0.5 * (1 + 0.8**3)
+    result = run(engine(Rates(one_qubit=0.1), method), circuit, shots=20_000)
+    assert frequency(result, "1") == pytest.approx(expected, abs=0.015)
+    straight = QuantumCircuit(1, 1)
+    for label in ("idle0", "mine", "inside"):
+        straight.append(XGate(label=label), [0])
+        straight.delay(1, 0, "ns")
+    straight.measure(0, 0)
+    slow = Rates(one_qubit=0.1, t1=1e3, t2=1e3, one_qubit_seconds=1e-9)
+    assert frequency(run(engine(slow, method), straight, shots=20_000), "1") == pytest.approx(expected, abs=0.015)
 
 
 def test_control_flow_runs_with_errors() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from bench import report
 from bench.audit import count_writes, stamp
+from bench.large import Memory
 from bench.memory import footprint
 
 
@@ -97,6 +98,12 @@ def test_a_figure_beyond_its_bar_is_said(figure: str, value: float, failing: int
     found = report.rows(*measured(**{figure: value}))
     assert sum(row.holds is False for row in found) == failing
     assert report.table(found).count("| NO ") == failing
+
+
+@pytest.mark.parametrize(("server", "client", "holds"), [(190, 190, True), (191, 100, False), (100, 191, False)])
+def test_a_large_result_is_judged_by_both_ends(server: float, client: float, holds: bool) -> None:
+    row = report.large_row(Memory(payload=95, server=server, client=client, worker=1000))
+    assert row.holds is holds
 
 
 def test_the_table_is_even() -> None:

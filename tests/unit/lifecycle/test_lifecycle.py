@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from qonverge.api import HybridJobStatus
+from qonverge.lifecycle import circuit as circuits
 from qonverge.lifecycle.transitions import complete, fail, move, seconds, timestamp
+from qonverge.wire.messages import PubResult, TaskResult
 
 
 def truths(status: HybridJobStatus) -> dict[str, str]:
@@ -33,3 +35,26 @@ def test_resuming_shows_that_a_job_is_no_longer_suspended() -> None:
     held = move(HybridJobStatus(), "Suspended", reason="Suspended", message="", now=1, generation=1)
     again = move(held, "Pending", reason="Waiting", message="", now=2, generation=2)
     assert truths(again)["Suspended"] == "False"
+
+
+def test_provenance_names_the_engine_that_was_chosen() -> None:
+    chosen = PubResult(method="stabilizer", engine="Stim 1.16.0")
+    assert (
+        circuits.provenance("text", TaskResult("t", "Completed", (chosen,), engine="Automatic (...)")).engine
+        == "Stim 1.16.0"
+    )
+    own = PubResult(method="statevector")
+    assert circuits.provenance("text", TaskResult("t", "Completed", (own,), engine="Aer 0.18")).engine == "Aer 0.18"
+
+
+def test_provenance_says_why_the_method_and_whether_the_result_is_an_earlier_one() -> None:
+    pub = PubResult(counts=({"0": 1},), shots=1, method="stabilizer", reason="all gates are Clifford, on 40 qubits")
+    fresh = circuits.provenance("text", TaskResult("t", "Completed", (pub,), seed=1))
+    assert (fresh.method, fresh.method_reason, fresh.cached) == (
+        "stabilizer",
+        "all gates are Clifford, on 40 qubits",
+        None,
+    )
+    again = circuits.provenance("text", TaskResult("t", "Completed", (pub,), seed=1, cached=True)).to_dict()
+    assert again["methodReason"] == "all gates are Clifford, on 40 qubits"
+    assert again["cached"] is True

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import struct
+import tracemalloc
 from typing import Any
 
 import msgpack
@@ -12,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from qonverge.wire import PubResult, Task, TaskResult, WireError
+from qonverge.wire import PubResult, Task, TaskResult, WireError, codec
 from qonverge.wire import errors as wire_errors
 from qonverge.wire.codec import pack, unpack
 from qonverge.wire.errors import InvalidTask
@@ -115,15 +117,93 @@ def test_damaged_messages_never_raise_anything_else() -> None:
             continue
 
 
-def test_a_short_header_of_a_huge_array_reserves_nothing() -> None:
-    for shape in ([2**62], [2**31, 2**31], [-1], [0, -5]):
-        body = msgpack.packb(msgpack.ExtType(1, msgpack.packb(("<f8", shape)) + b"\0" * 8))
-        if shape == [-1]:
-            # numpy reads -1 as "whatever is there", which is what is there.
-            assert unpack(body).shape == (1,)
-            continue
-        with pytest.raises(ValueError, match="not a message"):
+def message(*described: Any, behind: bytes = b"") -> bytes:
+    """Return a message whose head announces these arrays, with so many bytes behind it."""
+    head = msgpack.packb([msgpack.ExtType(1, msgpack.packb(one)) for one in described])
+    return b"".join((struct.pack(">BIB", 0xC9, len(head), 2), head, behind))
+
+
+def test_arrays_lie_behind_the_head_and_are_not_copied() -> None:
+    first, second = np.arange(100_000, dtype=np.float64), np.arange(7, dtype=np.uint8)
+    sent = codec.parts({"a": first, "b": second})
+    assert any(np.shares_memory(np.frombuffer(part, np.uint8), first) for part in sent if part)
+    body = bytearray(b"".join(sent))
+    arrived = unpack(body)
+    whole = np.frombuffer(body, np.uint8)
+    assert all(np.shares_memory(arrived[name], whole) for name in "ab")
+    place = arrived["a"].__array_interface__["data"][0] - whole.__array_interface__["data"][0]
+    assert place % 16 == 0
+    assert (arrived["a"] == first).all()
+    assert (arrived["b"] == second).all()
+
+
+def test_a_message_without_arrays_is_plain_msgpack() -> None:
+    value = {"id": "t", "pubs": [{"circuit": "d", "shots": 5}]}
+    assert pack(value) == msgpack.packb(value)
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (message(("<f8", [2**62]), behind=b"\0" * 64), "are left"),
+        (message(("<f8", [2**31, 2**31]), behind=b"\0" * 64), "are left"),
+        (message(("<f8", [-1]), behind=b"\0" * 64), "length of an array's axis"),
+        (message(("<f8", [0, -5])), "length of an array's axis"),
+        (message(("<f8", [1.5])), "length of an array's axis"),
+        (message(("<f8", [True])), "length of an array's axis"),
+        (message(("<f8", [2**64 - 1])), "length of an array's axis"),
+        (message(("<f8", 3), behind=b"\0" * 24), "dimensions"),
+        (message(("<f8", [1] * 33), behind=b"\0" * 64), "dimensions"),
+        (message(("|O", [1]), behind=b"\0" * 8), "cannot travel"),
+        (message(("<U4", [1]), behind=b"\0" * 16), "cannot travel"),
+        (message(([], [1]), behind=b"\0" * 16), "not a message"),
+        (message(("<f8",), behind=b"\0" * 16), "not a message"),
+        # Two that would fit only if they overlapped.
+        (message(("<f8", [4]), ("<f8", [4]), behind=b"\0" * 48), "are left"),
+        (message(("|u1", [1]), behind=b"\0" * 100), "behind its arrays"),
+        (message(behind=b"\0"), "behind its arrays"),
+        (struct.pack(">BIB", 0xC9, 2**32 - 1, 2) + b"\x90", "came in all"),
+        (struct.pack(">BIB", 0xC9, 0, 2), "not a message"),
+        (msgpack.packb(msgpack.ExtType(1, msgpack.packb(("<f8", [1])) + b"\0" * 8)), "not a message"),
+    ],
+)
+def test_a_hostile_head_is_refused_and_reserves_nothing(body: bytes, says: str) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=says):
             unpack(body)
+        assert tracemalloc.get_traced_memory()[1] < 1024**2
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_head_that_unfolds_to_many_objects_is_refused() -> None:
+    crowd = b"\xdd" + (600_000).to_bytes(4, "big")
+    for inner in (b"\x90", b"\x80"):
+        with pytest.raises(ValueError, match="more than 500000 lists and objects"):
+            unpack(crowd + inner * 600_000, most_head=2**20)
+    with pytest.raises(ValueError, match="over the limit of 100"):
+        unpack(msgpack.packb("x" * 200), most_head=100)
+    # The limit is of the head alone.
+    assert unpack(pack(np.zeros(10_000)), most_head=100).shape == (10_000,)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.lists(arrays.arrays(st.sampled_from(["<f8", "<c16", "|u1", "<i4"]), arrays.array_shapes(min_side=0)), max_size=5)
+)
+def test_any_arrays_arrive_in_their_places(given_arrays: list[np.ndarray[Any, Any]]) -> None:
+    value = {"list": given_arrays, "again": {str(place): array for place, array in enumerate(given_arrays)}}
+    arrived = unpack(pack(value))
+    for place, array in enumerate(given_arrays):
+        for found in (arrived["list"][place], arrived["again"][str(place)]):
+            assert (found.dtype, found.shape, found.tobytes()) == (array.dtype, array.shape, array.tobytes())
+
+
+def test_long_circuits_travel_behind_the_head() -> None:
+    task = Task("t", (Pub("d"),), {"d": b"q" * 100_000, "e": b"short"})
+    body = pack(task.to_dict())
+    assert Task.from_dict(unpack(body, most_head=10_000)).circuits == task.circuits
 
 
 @pytest.mark.parametrize(

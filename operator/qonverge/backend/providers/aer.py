@@ -149,6 +149,8 @@ class Aer:
             "seed_simulator": seed,
             "max_parallel_threads": 1 if width < _WIDE_QUBITS else threads,
             "method": _METHODS[choice.method],
+            # Aer 0.18 leaves out qubits that nothing touches, and then cannot find them where the circuit branches.
+            "enable_truncation": not prepared.analysis.control_flow,
             **(self._gpu if choice.method in _ON_GPU else {}),
         }
         if pub.statevector:

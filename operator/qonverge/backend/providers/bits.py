@@ -51,3 +51,20 @@ def by_register(circuit: QuantumCircuit, raw: NDArray[np.uint8]) -> dict[str, tu
         padded[..., : len(own)] = bits[..., own]
         arrays[name] = (len(own), np.packbits(padded[..., ::-1], axis=-1))
     return arrays
+
+
+def counts_of(raw: NDArray[np.uint8]) -> dict[int, int]:
+    """Return how often each outcome came, from all shots (shots, bytes), big-endian."""
+    shots, width = raw.shape
+    if width <= 2:
+        # No sorting: for 100,000 shots 0.5 ms in place of 15.
+        few = raw[:, 0].astype(np.intp) if width == 1 else raw[:, 0].astype(np.intp) << 8 | raw[:, 1]
+        totals = np.bincount(few)
+        return {int(outcome): int(totals[outcome]) for outcome in np.flatnonzero(totals)}
+    if width <= 8:
+        padded = np.zeros((shots, 8), dtype=np.uint8)
+        padded[:, 8 - width :] = raw
+        outcomes, times = np.unique(padded.view(">u8").ravel(), return_counts=True)
+        return dict(zip(outcomes.tolist(), times.tolist(), strict=True))
+    outcomes, times = np.unique(np.ascontiguousarray(raw).view(f"V{width}").ravel(), return_counts=True)
+    return {int.from_bytes(key.tobytes(), "big"): count for key, count in zip(outcomes, times.tolist(), strict=True)}

@@ -6,6 +6,7 @@ Aer's own sampling makes an object of every shot, which takes longer than the si
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,9 +50,7 @@ class Drawable:
     def draw(self, probabilities: NDArray[np.float64], shots: int, seed: int) -> dict[int, int]:
         """Return how often each outcome of the whole classical memory came, as an independent run each would."""
         exact = np.clip(np.asarray(probabilities, dtype=np.float64), 0, None)
-        for place, confusion in enumerate(self.confusions):
-            # A bit is the middle one of three axes: higher bits, its own, lower ones.
-            exact = np.einsum("hbl,bc->hcl", exact.reshape(-1, 2, 1 << place), confusion).ravel()
+        exact = confused(exact, self.confusions)
         drawn = np.random.default_rng(seed).multinomial(shots, exact / exact.sum())
         (outcomes,) = np.nonzero(drawn)
         if self.clbits == tuple(range(len(self.clbits))):
@@ -60,3 +59,11 @@ class Drawable:
             sum((outcome >> place & 1) << bit for place, bit in enumerate(self.clbits)): int(drawn[outcome])
             for outcome in outcomes.tolist()
         }
+
+
+def confused(probabilities: NDArray[np.float64], confusions: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Return the probabilities of what is read, from those of what is there; one matrix a bit, the lowest first."""
+    for place, confusion in enumerate(confusions):
+        # A bit is the middle one of three axes: higher bits, its own, lower ones.
+        probabilities = np.einsum("hbl,bc->hcl", probabilities.reshape(-1, 2, 1 << place), confusion).ravel()
+    return probabilities

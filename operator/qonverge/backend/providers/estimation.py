@@ -99,12 +99,13 @@ def by_sampling(pub: Pub, most_shots: int, measure: Measure) -> tuple[Output, in
         for row, observable in enumerate(wanted):
             values[row] += sum(weight for label, weight in observable if set(label) == {"I"})
         for index, (basis, labels) in enumerate(groups):
+            members = frozenset(labels)
             for column, sample in enumerate(measure(basis, sets, shots, index)):
-                signs = {label: sample.signs(label) for label in labels}
                 for row, observable in enumerate(wanted):
-                    terms = [(signs[label], weight) for label, weight in observable if label in signs]
+                    terms = [(label, weight) for label, weight in observable if label in members]
                     if terms:
-                        each = sum(sign * weight for sign, weight in terms)
+                        # One after the other: all labels' signs together may be more than the shots themselves.
+                        each = sum(sample.signs(label) * weight for label, weight in terms)
                         mean = float(np.dot(each, sample.weights))
                         values[row, column] += mean
                         variances[row, column] += float(np.dot((each - mean) ** 2, sample.weights)) / max(1, shots - 1)

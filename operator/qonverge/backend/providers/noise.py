@@ -101,7 +101,7 @@ class Errors:
             places: which qubit of the device each of its qubits is.
             idles: what its labels stand for.
         """
-        waits = {label: self._channel(seconds, 0.0, (places[qubit],)) for label, qubit, seconds in idles}
+        waits = {label: self._superoperator(seconds, 0.0, (places[qubit],)) for label, qubit, seconds in idles}
         noisy = circuit.copy_empty_like()
         for item in circuit.data:
             name = item.operation.name
@@ -110,15 +110,16 @@ class Errors:
             else:
                 noisy.append(item)
                 there = tuple(places[circuit.find_bit(qubit).index] for qubit in item.qubits)
-                channel = None if name in _NOT_GATES else self._gate_channel(name, there)
+                channel = None if name in _NOT_GATES else self.channel(name, there)
             if channel is not None:
                 noisy.append(channel, item.qubits)
         return noisy
 
-    def _gate_channel(self, name: str, qubits: tuple[int, ...]) -> Instruction | None:
+    def channel(self, name: str, qubits: tuple[int, ...]) -> Instruction | None:
+        """Return the error of a gate as a superoperator; None where it has none."""
         key = (name, qubits)
         if key not in self._channels:
-            self._channels[key] = self._channel(*self._figures(name, qubits), qubits)
+            self._channels[key] = self._superoperator(*self._figures(name, qubits), qubits)
         return self._channels[key]
 
     def _lifetimes(self, qubit: int) -> tuple[float, float]:
@@ -157,7 +158,7 @@ class Errors:
         depolarising = depolarizing_error(strength, len(qubits))
         return depolarising if relaxing is None else depolarising.compose(relaxing)
 
-    def _channel(self, seconds: float, strength: float, qubits: tuple[int, ...]) -> Instruction | None:
+    def _superoperator(self, seconds: float, strength: float, qubits: tuple[int, ...]) -> Instruction | None:
         """Return the superoperator of a depolarisation and then relaxation of these qubits; None for nothing."""
         left = [self._left(qubit, seconds) for qubit in qubits]
         if not strength and all(pair == (1.0, 1.0) for pair in left):

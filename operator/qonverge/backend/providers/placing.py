@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+import numpy as np
+from numpy.typing import NDArray
 from qiskit import QuantumCircuit, transpile
-from qiskit.circuit import ClassicalRegister, Qubit
+from qiskit.circuit import ClassicalRegister, Operation, Qubit
 from qiskit_aer.noise import NoiseModel
 
 from qonverge.backend.providers.drawing import Drawable
@@ -22,6 +24,8 @@ from qonverge.wire.errors import CircuitTooLarge, InvalidCircuit
 from qonverge.wire.messages import Observable
 
 _LEVEL = 2
+# From level 2 on blocks of gates are made anew, and a Clifford circuit would get gates that are none.
+_CLIFFORD_LEVEL = 1
 # The same circuit finds the same places, in every worker.
 _SEED = 0
 # Measurement bases that are kept of each circuit.
@@ -78,12 +82,17 @@ class Placed:
         return self._errors.with_channels(self.circuit, self.places, self._idles)
 
     @cached_property
+    def confusions(self) -> tuple[NDArray[np.float64], ...]:
+        """How the measurement of each qubit errs: rows for what is there, columns for what is read."""
+        return tuple(self._errors.confusion(place) for place in self.places)
+
+    @cached_property
     def drawable(self) -> Drawable | None:
         """What gives the probabilities of all outcomes, where nothing follows the measurements."""
         found = Drawable.of(self.circuit, self.analysis)
         if found is None:
             return None
-        confusions = tuple(self._errors.confusion(self.places[qubit]) for qubit in found.qubits)
+        confusions = tuple(self.confusions[qubit] for qubit in found.qubits)
         noisy = self._errors.with_channels(found.circuit, self.places, self._idles)
         return replace(found, circuit=noisy, confusions=confusions)
 
@@ -137,9 +146,10 @@ class Placed:
 class Placer:
     """Puts circuits onto a device."""
 
-    def __init__(self, noise: Noise) -> None:
-        """Lay the device out once."""
+    def __init__(self, noise: Noise, *, clifford: bool = False) -> None:
+        """Lay the device out once; ``clifford`` says that every circuit is to keep Clifford gates as such."""
         self._noise = noise
+        self._clifford = clifford
         self._errors = Errors(noise)
         self._target = device_target(noise, control_flow=True) if isinstance(noise, Calibration) else None
 
@@ -147,7 +157,8 @@ class Placer:
         """Return the circuit in the device's gates.
 
         A circuit that is as wide as the device and keeps to its gates and couplings, as one that was transpiled for
-        it, stays where it is. Any other is transpiled at Qiskit's level 2, to the best places that it finds.
+        it, stays where it is. Any other is transpiled to the best places that are found, at Qiskit's level 2, or 1
+        where all its gates are Clifford.
 
         Raises:
             CircuitTooLarge: the device has fewer qubits.
@@ -180,9 +191,10 @@ class Placer:
         )
 
     def _transpiled(self, circuit: QuantumCircuit) -> QuantumCircuit:
+        level = _CLIFFORD_LEVEL if self._clifford or analyse(circuit).clifford else _LEVEL
         there = {"basis_gates": list(self._noise.basis_gates)} if self._target is None else {"target": self._target}
         try:
-            return transpile(circuit, optimization_level=_LEVEL, seed_transpiler=_SEED, **there)
+            return transpile(circuit, optimization_level=level, seed_transpiler=_SEED, **there)
         except Exception as error:  # the transpiler's plugins raise errors of every kind
             raise InvalidCircuit(f"the circuit cannot be translated for {self._noise.name}: {error}") from None
 
@@ -197,12 +209,29 @@ def _compact(circuit: QuantumCircuit) -> tuple[QuantumCircuit, tuple[int, ...]]:
         compact.add_register(register)
     for item in circuit.data:
         qubits = [fresh[qubit] for qubit in item.qubits if qubit in fresh]
-        operation = item.operation
-        if operation.name == "barrier":
+        if item.operation.name == "barrier":
             compact.barrier(qubits)
         else:
-            compact.append(operation, qubits, item.clbits)
+            compact.append(_unlabelled(item.operation), qubits, item.clbits)
     return compact, tuple(circuit.find_bit(qubit).index for qubit in kept)
+
+
+def _unlabelled(operation: Operation) -> Operation:
+    """Return the operation without labels, under which Aer would look for its errors, and find none."""
+    if blocks := getattr(operation, "blocks", ()):
+        return operation.replace_blocks([_without_labels(block) for block in blocks])
+    if getattr(operation, "label", None) is None:
+        return operation
+    plain = operation.to_mutable()
+    plain.label = None
+    return plain
+
+
+def _without_labels(block: QuantumCircuit) -> QuantumCircuit:
+    plain = block.copy_empty_like()
+    for item in block.data:
+        plain.append(item.replace(operation=_unlabelled(item.operation)))
+    return plain
 
 
 def _turned(letter: str, basis_gates: Sequence[str]) -> QuantumCircuit:

@@ -12,9 +12,9 @@ from qonverge.api import QuantumBackend
 from qonverge.controller import builders, calibration
 from qonverge.controller.backends import status_of
 from qonverge.controller.cluster import Cluster
-from qonverge.controller.snapshot import seen
 from qonverge.controller.kube import Kube, KubeError
 from qonverge.controller.settings import Settings
+from qonverge.controller.snapshot import seen
 from qonverge.controller.state import Calibrated, State
 from qonverge.devices import Rates, snapshots
 from qonverge.devices.noise import Noise

@@ -1,0 +1,197 @@
+"""The protocol's JSON as OpenAPI 3.1: the routes that the server has, and models of what they take and give.
+
+The server makes its routes from ``OPERATIONS``; tests read real answers by these models, which allow no other fields.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.json_schema import models_json_schema
+
+from qonverge import __version__
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class PubRequest(BaseModel):
+    """A circuit and what is wanted of it; shots, or precision or nothing with observables."""
+
+    openqasm: str = Field(description="The circuit as OpenQASM 2 or 3.")
+    parameters: dict[str, float | list[float]] = Field({}, description="Values for each parameter, one for each set.")
+    shots: int | None = Field(None, ge=1, description="Runs of each set.")
+    precision: float | None = Field(None, gt=0, le=1, description="Standard error wanted of each expectation value.")
+    observables: list[str | dict[str, float]] = Field([], description='Such as "ZZ" or {"XX": 0.5, "YY": 0.5}.')
+    pairs: list[tuple[int, int]] | None = Field(None, description="Wanted (set, observable) pairs; default: all.")
+    statevector: bool = Field(False, description="Whether the final states are wanted.")
+
+
+class TaskRequest(BaseModel):
+    """A task."""
+
+    pubs: list[PubRequest] = Field(min_length=1)
+    id: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$", description="The same id is one task.")
+    seed: int | None = Field(None, ge=0, lt=2**32)
+    memory: bool = Field(False, description="Whether the bits of every shot are wanted.")
+
+
+class ErrorBody(_Model):
+    """What went wrong."""
+
+    code: str
+    message: str
+    retryable: bool
+    detail: dict[str, Any]
+
+
+class ErrorAnswer(_Model):
+    """A refusal."""
+
+    error: ErrorBody
+
+
+class PubAnswer(_Model):
+    """The answer to one pub."""
+
+    counts: list[dict[str, int]]
+    registers: dict[str, tuple[int, list[Any]]] = Field(description="With memory: bits, and bytes of each shot.")
+    expectation_values: list[Any] | None
+    standard_errors: list[Any] | None
+    statevectors: list[Any] | None
+    shots: int | None
+    method: str
+    reason: str
+
+
+class TaskAnswer(_Model):
+    """How a task stands."""
+
+    id: str
+    state: Literal["Queued", "Running", "Completed", "Failed", "Cancelled"]
+    results: list[PubAnswer]
+    error: ErrorBody | None
+    engine: str
+    seed: int | None
+    queue_seconds: float
+    run_seconds: float
+    cached: bool
+
+
+class ListedTask(_Model):
+    """A task that waits or runs."""
+
+    id: str
+    subject: str
+    state: Literal["Queued", "Running"]
+
+
+class TaskList(_Model):
+    """The caller's tasks."""
+
+    tasks: list[ListedTask]
+
+
+class BackendAnswer(_Model):
+    """What the backend is, and how busy."""
+
+    engine: str
+    method: str
+    methods: list[str]
+    basis_gates: list[str]
+    max_qubits: int | None
+    max_shots: int
+    memory_bytes: int | None
+    workers: int
+    queued: int
+    running: int
+    queue_limit: int
+    draining: bool
+    target: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A route: the name of the server's method that answers it, and what it takes and gives."""
+
+    handler: str
+    method: str
+    path: str
+    summary: str
+    answer: type[BaseModel] | None = None
+    """None: plain text."""
+    request: type[BaseModel] | None = None
+    statuses: tuple[int, ...] = (200,)
+    waits: bool = False
+    guarded: bool = True
+    """Whether a token is asked for."""
+
+
+OPERATIONS = (
+    Operation("post", "POST", "/v1/tasks", "Send a task", TaskAnswer, TaskRequest, (200, 202), waits=True),
+    Operation("list", "GET", "/v1/tasks", "List the caller's tasks that wait or run", TaskList),
+    Operation("get", "GET", "/v1/tasks/{identity}", "Say how a task stands", TaskAnswer, None, (200, 202), waits=True),
+    Operation("delete", "DELETE", "/v1/tasks/{identity}", "End a task", TaskAnswer),
+    Operation("backend", "GET", "/v1/backend", "Say what the backend is, and how busy", BackendAnswer),
+    Operation("healthz", "GET", "/healthz", "Say that the server lives", guarded=False),
+    Operation("readyz", "GET", "/readyz", "Say whether it takes tasks", statuses=(200, 503), guarded=False),
+    Operation("metrics", "GET", "/metrics", "Give metrics in Prometheus' text format", guarded=False),
+    Operation("openapi", "GET", "/openapi.json", "Give this description", guarded=False),
+)
+
+
+def document() -> dict[str, Any]:
+    """Return the description."""
+    models = {model for operation in OPERATIONS for model in (operation.answer, operation.request) if model}
+    _, schemas = models_json_schema(
+        [(model, "validation") for model in sorted(models | {ErrorAnswer}, key=lambda model: model.__name__)],
+        ref_template="#/components/schemas/{model}",
+    )
+    paths: dict[str, dict[str, Any]] = {}
+    for operation in OPERATIONS:
+        paths.setdefault(operation.path, {})[operation.method.lower()] = _described(operation)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Qonverge backend",
+            "version": __version__,
+            "description": "Tasks for a quantum backend, in JSON; docs/protocol.md describes msgpack as well.",
+        },
+        "paths": paths,
+        "components": {
+            "schemas": schemas["$defs"],
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+        },
+    }
+
+
+def _described(operation: Operation) -> dict[str, Any]:
+    answer = _content(operation.answer)
+    responses = {str(status): {"description": operation.summary, **answer} for status in operation.statuses}
+    found: dict[str, Any] = {"operationId": operation.handler, "summary": operation.summary, "responses": responses}
+    parameters = []
+    if "{identity}" in operation.path:
+        parameters.append({"name": "identity", "in": "path", "required": True, "schema": {"type": "string"}})
+    if operation.waits:
+        seconds = {"type": "string", "pattern": r"^[0-9.]+s?$", "default": "0"}
+        text = "Seconds to wait for the task's end, 60 at most."
+        parameters.append({"name": "wait", "in": "query", "description": text, "schema": seconds})
+    if parameters:
+        found["parameters"] = parameters
+    if operation.request is not None:
+        found["requestBody"] = {"required": True, **_content(operation.request)}
+    if operation.guarded:
+        # Without a public key the server asks for no token.
+        found["security"] = [{"token": []}, {}]
+        responses["default"] = {"description": "Refused: the code says why", **_content(ErrorAnswer)}
+    return found
+
+
+def _content(model: type[BaseModel] | None) -> dict[str, Any]:
+    if model is None:
+        return {}
+    reference = {"$ref": f"#/components/schemas/{model.__name__}"}
+    return {"content": {"application/json": {"schema": reference}}}

@@ -1,0 +1,79 @@
+"""What an engine notes of its tasks and workers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from qonverge.backend.config import EngineConfig
+from qonverge.backend.split import Merge, Piece
+from qonverge.wire.child import Child
+from qonverge.wire.messages import Task, TaskResult
+
+
+@dataclass(slots=True)
+class Record:
+    """A task on its way."""
+
+    task: Task
+    subject: str
+    seed: int
+    submitted: float
+    nbytes: int
+    config: EngineConfig
+    """What all its parts run with: a calibration may change meanwhile."""
+    state: str = "Queued"
+    started: float = 0.0
+    result: TaskResult | None = None
+    done: asyncio.Event = field(default_factory=asyncio.Event)
+    merge: Merge | None = None
+    left: int = 0
+    """Parts that have not ended."""
+    slots: list[Slot] = field(default_factory=list)
+    """Where parts run."""
+    calibration: str = ""
+    """Digest of the calibration that was imitated."""
+    key: bytes | None = None
+    """Under which its result is kept for later tasks."""
+    counted: bool = False
+    """Whether it counts as running."""
+    still: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when it has ended and no worker is on it any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Work for one worker: pieces of a task, or a task that is still to be cut."""
+
+    record: Record
+    pieces: Sequence[Piece] = ()
+
+
+@dataclass(slots=True)
+class Slot:
+    """A place for a worker process."""
+
+    child: Child | None = None
+    ended: asyncio.Task[None] | None = None
+    known: set[str] = field(default_factory=set)
+    config: EngineConfig | None = None
+    """What the child was told to be."""
+    failures: int = 0
+    free: bool = False
+    """Whether it waits for work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A worker process that is ready, what it was told to be and what it says of itself."""
+
+    child: Child
+    config: EngineConfig
+    described: dict[str, object]
+
+
+async def stop(record: Record) -> None:
+    """End the workers that are on a task."""
+    for child in [slot.child for slot in record.slots if slot.child is not None]:
+        await child.kill()
