@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from qonverge.scheduling.assign import solve
 from qonverge.scheduling.capacity import Capacity
 from qonverge.scheduling.estimates import Floats
+from qonverge.scheduling.lanes import Lanes
 from qonverge.scheduling.model import Plan, Policy, Snapshot
 from qonverge.scheduling.objective import Problem
 from qonverge.scheduling.order import Group, line_up, slots
@@ -80,10 +81,26 @@ def _first_start(this: Round, group: Group) -> None:
 
     Nothing admitted later then starts before it where it could have gone, but in gaps that do not delay it.
     """
+    free: dict[int, Floats] = {}
     for job in group.jobs:
-        waits = _waits(this, job)
-        best = min(np.flatnonzero(this.table.fits[job]).tolist(), key=lambda b: (waits[b], this.static[job, b], b))
-        _commit(this, job, best, waits)
+        wanted = slots(this.snapshot.jobs[job])
+        if wanted not in free:
+            free[wanted] = np.array([_free(lanes, wanted) for lanes in this.lanes])
+        waits = free[wanted].copy()
+        for backend, lanes in enumerate(this.lanes):
+            if lanes.has_gaps and wanted == 1:
+                waits[backend] = lanes.start(float(this.table.run[job, backend]))
+        soonest = np.where(this.table.fits[job], waits, math.inf)
+        best = int(np.argmin(np.where(soonest == soonest.min(), this.static[job], math.inf)))
+        if _commit(this, job, best, waits):
+            for backend in {piece.backend for piece in this.placements[job].pieces}:
+                for width, times in free.items():
+                    times[backend] = _free(this.lanes[backend], width)
+
+
+def _free(lanes: Lanes, wanted: int) -> float:
+    """Return when so many workers are free, gaps aside."""
+    return lanes.times[wanted - 1] if wanted <= lanes.workers else math.inf
 
 
 def _assign(this: Round, group: Group) -> None:

@@ -72,7 +72,7 @@ terms = st.builds(
     max_wait_seconds=maybe | st.floats(0, 60),
     max_latency_seconds=maybe | st.floats(0, 1),
     preferred_tiers=st.frozensets(st.sampled_from(["Cloud", "Edge"])),
-    weights=st.sampled_from(["Fidelity", "Time", "Cost", "Balanced"]).map(Weights.preset),
+    weights=st.sampled_from([Weights(0.9, 0.08, 0.02), Weights(0.0, 1.0, 0.0), Weights(1.0, 0.0, 0.0), Weights()]),
 )
 jobs = st.builds(
     Job,
@@ -221,8 +221,8 @@ def test_no_capacity_and_no_quota_is_exceeded(seen: Snapshot, policy: Policy) ->
             most = backend.workers * (1 + backend.dispatch_depth - backend.load)
             assert slots[backend.key] <= max(0.0, most) + 1e-6
     for namespace, quota in seen.quotas.items():
-        shots, time, cost = used[namespace]
-        assert quota.shots is None or shots <= quota.shots
+        counted, time, cost = used[namespace]
+        assert quota.shots is None or counted <= quota.shots
         assert quota.seconds is None or time <= quota.seconds + 1e-6
         assert quota.cost is None or cost <= float(quota.cost.amount) + 1e-6
         assert quota.jobs is None or len(running[namespace]) <= quota.jobs

@@ -97,7 +97,7 @@ def test_jobs_past_the_aging_bound_go_as_if_the_others_were_not_there() -> None:
     assert len(waits) == 9, "the low ones were served at all"
     # Past the bound there are at most the work that runs and the other old ones in front.
     assert max(waits.values()) < policy.aging_seconds + 150
-    assert min(waits.values()) > policy.aging_seconds / 2, "the higher class went first until then"
+    assert max(waits.values()) > policy.aging_seconds, "the higher class went first until then"
 
 
 def test_deadlines_that_can_be_met_are() -> None:
