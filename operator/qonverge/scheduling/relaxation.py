@@ -70,6 +70,7 @@ class Relaxation:
         """Return a backend for each job, and a lower bound on the objective of any assignment."""
         share = self._spread()
         crowding = self.crowding(share)
+        bound = self._bound(share, crowding)
         for _ in range(_STEPS):
             gradient = self._base + crowding
             best = np.argmin(gradient, axis=0)
@@ -85,7 +86,7 @@ class Relaxation:
             length = 1.0 if curvature <= 0 else min(1.0, -linear / curvature)
             share += length * target
             crowding += length * change
-        bound = self._bound(share, crowding)
+        bound = max(bound, self._bound(share, crowding))
         # Jobs that are alike have like shares: the largest of each would send all to one backend.
         drawn = np.argmax(np.cumsum(share, axis=0) >= self._columns * _GOLDEN % 1.0 * (1 - 1e-9), axis=0)
         return self._improve(min((np.argmax(share, axis=0), drawn), key=self._value)), bound
