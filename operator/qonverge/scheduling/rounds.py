@@ -155,7 +155,7 @@ def _commit(this: Round, job: int, backend: int, waits: Floats) -> bool:
     for piece in found:
         this.lanes[piece.backend].put(piece.run, slots(wanted))
     second, wait = _runner_up(this, job, backend, waits)
-    this.placements[job] = Placement(job, found, float(waits[backend]), second, wait)
+    this.placements[job] = Placement(job, found, second, wait)
     return True
 
 
