@@ -158,6 +158,15 @@ def test_a_plan_never_exceeds_what_is_left_of_a_quota() -> None:
     assert not made.decisions[0].impossible
 
 
+def test_a_quota_counts_what_the_chosen_backend_takes() -> None:
+    """Two jobs would fit on the fast backend one after the other; at the same time one needs 18 s on the slow one."""
+    jobs = [job("a"), job("b", created=1.0)]
+    backends = [backend("fast"), backend("slow")]
+    for left, expected in ((25.0, {"a": "fast"}), (30.0, {"a": "fast", "b": "slow"})):
+        seen = snapshot(jobs, backends, run=[[10, 18], [10, 18]], quotas={"chem": Quota(seconds=left)})
+        assert sent(plan(seen)) == expected
+
+
 def test_a_higher_class_goes_first_and_an_old_job_before_it() -> None:
     jobs = [job("low", created=-50.0), job("high", created=0.0, priority=9)]
     assert sent(plan(snapshot(jobs, [backend("aer")]))) == {"high": "aer"}
