@@ -23,6 +23,8 @@ _GOLDEN = 0.6180339887498949
 _ENOUGH = 0.01
 """Relative gap at which the relaxation is good enough."""
 _STEPS = 40
+_LARGE = 200_000
+"""Pairs of job and backend beyond which half of the steps must do: the assignment is as good, the bound is not."""
 _MOVES = 24
 
 
@@ -71,7 +73,7 @@ class Relaxation:
         share = self._spread()
         crowding = self.crowding(share)
         bound = self._bound(share, crowding)
-        for _ in range(_STEPS):
+        for _ in range(_STEPS if self._base.size <= _LARGE else _STEPS // 2):
             gradient = self._base + crowding
             best = np.argmin(gradient, axis=0)
             linear = float(gradient[best, self._columns].sum() - np.vdot(gradient, share))
