@@ -52,7 +52,7 @@ def solve(problem: Problem, *, thorough: bool = True) -> Solution:
         best = polisher.polish(best)
         best = polisher.kicked(best) if jobs <= _KICKED_JOBS else best
     least = objective(problem, best)
-    return Solution(_first_come(problem, best), least, min(bound, least))
+    return Solution(_first_come(problem, best), least, min(float(bound), least))
 
 
 def _first_come(problem: Problem, sequences: Sequences) -> Sequences:

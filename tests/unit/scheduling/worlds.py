@@ -121,11 +121,11 @@ class World:
         view = Snapshot(jobs, tuple(seen), self.now, made, self.shares, active=active)
         decided = plan(view, self.policy)
         self.on_round(view, decided)
-        index = {one.key: number for number, one in enumerate(self.backends)}
+        column = {one.key: number for number, one in enumerate(self.backends)}
         sent = [decision for decision in decided.decisions if decision.backend is not None]
         for decision in sorted(sent, key=lambda decision: (decision.expected_start, decision.job)):
             assert decision.backend is not None
-            self._send(self.waiting.pop(decision.job), index[decision.backend.key])
+            self._send(self.waiting.pop(decision.job), column[decision.backend.key])
 
     def _send(self, job: Job, target: int) -> None:
         slots = job.needs.slots if job.needs else 1
