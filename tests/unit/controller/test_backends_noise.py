@@ -35,7 +35,7 @@ def info(noise: Noise | None) -> BackendInfo:
     return BackendInfo("Aer", "Automatic", (), (), None, 1, None, 1, 0, 0, 1, False, calibration_digest=digest)
 
 
-class Cluster(Kube):
+class ConfigMaps(Kube):
     """Has ConfigMaps and nothing else."""
 
     def __init__(self, *maps: dict[str, str], broken: bool = False) -> None:
@@ -50,7 +50,7 @@ class Cluster(Kube):
 
 
 async def looked(noise: dict[str, Any], *maps: dict[str, str], known: Calibrated | None = None) -> Calibrated:
-    found = await calibration.look(backend(noise), known, Cluster(*maps), NOW)
+    found = await calibration.look(backend(noise), known, ConfigMaps(*maps), NOW)
     assert found is not None
     return found
 
@@ -85,7 +85,7 @@ async def test_a_config_map_that_does_not_serve_is_told_and_the_former_figures_s
 
 
 async def test_a_config_map_that_may_not_be_read_stops_nothing() -> None:
-    found = await calibration.look(backend(REFERENCE), None, Cluster(broken=True), NOW)
+    found = await calibration.look(backend(REFERENCE), None, ConfigMaps(broken=True), NOW)
     assert found is not None
     assert found.problem is not None
     assert found.problem[0] == "Unreadable"
