@@ -61,7 +61,7 @@ async def test_figures_come_from_the_snapshot_the_rates_or_the_config_map() -> N
     assert (await looked({"rates": {"readout": 0.1}})).noise == Rates(readout=0.1)
     written = {"lima.json": json.dumps(lima.to_dict())}
     assert (await looked(REFERENCE, written)).noise == lima
-    assert await calibration.look(backend(None), None, Cluster(), NOW) is None
+    assert await calibration.look(backend(None), None, ConfigMaps(), NOW) is None
 
 
 @pytest.mark.parametrize(
