@@ -167,7 +167,7 @@ class Forecasts:
         namespace = job.metadata.namespace
         self.charge(namespace, result.run_seconds)
         asked = self.asked(job, flight)
-        if asked is None or result.error is not None or result.cached or not result.results or len(flight.sent) > 1:
+        if asked is None or result.error is not None or result.cached or not result.results or not sent.whole:
             return
         self._outlook.observe(
             Outcome(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from decimal import Decimal
 
 from qonverge.api import HybridJob
-from qonverge.api.job import Usage
+from qonverge.api.money import Money as Budget
 from qonverge.api.placement import Candidate, ForecastInterval, Placement, seconds_of
+from qonverge.lifecycle.quotas import Use
 from qonverge.lifecycle.transitions import seconds
 from qonverge.scheduling.estimates import Floats
 from qonverge.scheduling.model import Backend, Decision, Job, Money, Needs, Split, Terms, Weights
@@ -20,20 +20,20 @@ def waiting(
     job: HybridJob,
     created: float,
     wanted: Needs | None,
+    used: Use,
     *,
     priority: int = 0,
     may_preempt: bool = True,
-    warm: frozenset[str] = frozenset(),
 ) -> Job:
     """Return the job as placement sees it.
 
     Args:
         job: the resource.
-        created: when it was created, Unix seconds.
+        created: when it was created, or last resumed, Unix seconds.
         wanted: what its circuit asks of a backend; None for programs.
+        used: what its attempts used so far.
         priority: value of its PriorityClass.
         may_preempt: whether that class lets it displace others.
-        warm: backends that have its circuit, by key.
     """
     spec, reference = job.spec, job.spec.backend
     placement = spec.placement or Placement()
@@ -49,10 +49,9 @@ def waiting(
         may_preempt=may_preempt,
         terms=_terms(placement),
         deadline=None if spec.deadline is None else seconds(spec.deadline),
-        budget=_left(job),
+        budget=_left(job.spec.budget, used),
         split=None if placement.split is None else Split(placement.split.min_shots),
         hedge=placement.hedge,
-        warm=warm,
         data_site=placement.data_site,
     )
 
@@ -72,13 +71,11 @@ def _terms(placement: Placement) -> Terms:
     )
 
 
-def _left(job: HybridJob) -> Money | None:
+def _left(budget: Budget | None, used: Use) -> Money | None:
     """Return what may still be spent on the job."""
-    budget, usage = job.spec.budget, job.status.usage or Usage()
     if budget is None:
         return None
-    spent = Decimal(usage.cost) if usage.currency == budget.currency else Decimal(0)
-    return Money(budget.value - spent, budget.currency)
+    return Money(budget.value - (used.cost if used.currency == budget.currency else 0), budget.currency)
 
 
 def shown(

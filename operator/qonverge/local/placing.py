@@ -14,6 +14,7 @@ from qonverge.forecast.exact import ExactForecasts
 from qonverge.forecast.outlook import Offer, Outcome, Outlook
 from qonverge.lifecycle import circuit as circuits
 from qonverge.lifecycle.placement import shown, waiting
+from qonverge.lifecycle.quotas import Use
 from qonverge.scheduling import Backend, Decision, Estimates, Snapshot, plan
 from qonverge.wire.messages import TaskResult
 
@@ -62,7 +63,7 @@ class Placing:
         row = self._outlook.row(asked, offers)
         needs = None if checked is None else circuits.needs(job, checked)
         estimates = Estimates.stack([row], len(seen))
-        decision = plan(Snapshot((waiting(job, now, needs),), seen, now, estimates)).decisions[0]
+        decision = plan(Snapshot((waiting(job, now, needs, Use()),), seen, now, estimates)).decisions[0]
         namespace = job.metadata.namespace
         return Placed(decision, shown(decision, namespace, row, seen, [(0.0, 0.0, 0.0)] * len(seen)))
 
