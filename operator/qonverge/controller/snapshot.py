@@ -12,6 +12,7 @@ from qonverge.controller import builders
 from qonverge.controller.cluster import Cluster
 from qonverge.controller.state import Calibrated, Endpoint, State
 from qonverge.forecast.intervals import Interval
+from qonverge.lifecycle.placement import abilities
 from qonverge.scheduling import Backend
 
 # Work that each worker should have before it, so that it does not wait for the next round.
@@ -88,6 +89,7 @@ def seen(
     """
     spec, metadata = backend.spec, backend.metadata
     assert spec.simulator is not None
+    able = abilities(spec.simulator)
     endpoints = state.endpoints_of(label_key(backend))
     infos = [(e, state.infos[e.pod]) for e in endpoints if e.pod in state.infos]
     given = [len(tasks.get(e.pod, ())) for e in endpoints]
@@ -102,15 +104,18 @@ def seen(
         namespace=metadata.namespace,
         admits_all_namespaces=spec.access.namespaces.from_ == "All",
         labels=metadata.labels,
-        method=spec.simulator.method,
+        method=able.method,
+        features=able.features,
+        state_copies=able.copies,
         serving=bool(endpoints) and not metadata.deletion_timestamp,
         not_serving_reason=stopped,
         load=sum(given) / workers,
         room=sum(max(0, spec.capacity.queue_limit - count) for count in given) if given else None,
         max_qubits=_widest(spec.capacity.max_qubits, state.calibrations.get(f"{metadata.namespace}/{metadata.name}")),
         max_shots=spec.capacity.max_shots,
-        memory_bytes=_most(info.memory_bytes for _, info in infos),
+        memory_bytes=able.memory(_most(info.memory_bytes for _, info in infos)),
         admitted_namespaces=cluster.admitted(backend),
+        selects=spec.access.namespaces.selector is not None,
         tier=location.tier,
         site=location.site,
         region=location.region,

@@ -4,16 +4,64 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from qonverge.api import HybridJob
+from qonverge.api.backend import Simulator
 from qonverge.api.money import Money as Budget
 from qonverge.api.placement import Candidate, ForecastInterval, Placement, seconds_of
 from qonverge.lifecycle.quotas import Use
 from qonverge.lifecycle.transitions import seconds
 from qonverge.scheduling.estimates import Floats
-from qonverge.scheduling.model import Backend, Decision, Job, Money, Needs, Split, Terms, Weights
+from qonverge.scheduling.model import FEATURES, Backend, Decision, Job, Money, Needs, Split, Terms, Weights
 
 Wait = tuple[float, float, float]
+
+
+# Of ``backend.providers.braket``: states that a step holds, and what the process takes more than others.
+_BRAKET_COPIES = {"Statevector": 3, "DensityMatrix": 4}
+_BRAKET_MORE_BYTES = 128 * 1024**2
+_LEAST_BYTES = 64 * 1024**2
+
+
+@dataclass(frozen=True, slots=True)
+class Abilities:
+    """What a simulator can do, as placement sees it."""
+
+    method: str
+    """The one that it uses; Automatic where the circuit decides."""
+    features: frozenset[str]
+    """In the words of ``Needs.features``."""
+    copies: int = 1
+    """States of full size that it holds at a time."""
+    more_bytes: int = 0
+    """Memory that it takes beside states."""
+
+    def memory(self, circuit_bytes: int | None) -> int | None:
+        """Return the memory for states where a circuit has this much."""
+        if circuit_bytes is None or not self.more_bytes:
+            return circuit_bytes
+        return max(_LEAST_BYTES, circuit_bytes - self.more_bytes)
+
+
+def abilities(simulator: Simulator) -> Abilities:
+    """Return what the simulator can do: circuits that it would refuse are not sent to it.
+
+    Without noise Stim takes some conditions and loops, which only it can tell from others.
+    """
+    method, noisy, lacks, copies, more = simulator.method, simulator.noise is not None, set[str](), 1, 0
+    match simulator.engine:
+        case "Stim":
+            method = "Stabilizer"
+        case "BraketLocal":
+            if method == "Automatic":
+                method = "DensityMatrix" if noisy else "Statevector"
+            copies, more = _BRAKET_COPIES[method], _BRAKET_MORE_BYTES
+    if method == "Stabilizer":
+        lacks.add("NonClifford")
+    if noisy and simulator.engine in ("Stim", "BraketLocal"):
+        lacks.add("ControlFlow")
+    return Abilities(method, FEATURES - lacks, copies, more)
 
 
 def waiting(
