@@ -9,6 +9,7 @@ import pytest
 
 from qonverge.api import QuantumQuota
 from qonverge.controller.cluster import Priority
+from qonverge.controller.kube import Kube
 from qonverge.controller.quotas import Quotas
 from qonverge.forecast.intervals import Interval
 from qonverge.lifecycle.quotas import Use
@@ -169,13 +170,9 @@ async def test_a_task_that_an_operator_before_sent_is_taken_up_and_has_its_share
 async def test_what_an_operator_before_placed_is_not_free_for_others(kind: str) -> None:
     world = World()
     it = quota(world, concurrentJobs=1, shots=5000, seconds=100.0)
-    quotas = Quotas(
-        state=world.state,
-        kube=None,
-        ledger=world.ledger,
-        queue=world.queue,
-        clock=lambda: NOW,  # type: ignore[arg-type]
-    )
+    # It is asked for nothing here.
+    kube = Kube.__new__(Kube)
+    quotas = Quotas(state=world.state, kube=kube, ledger=world.ledger, queue=world.queue, clock=lambda: NOW)
     program = {"circuit": {"openqasm": "x"}} if kind == "circuit" else {"python": {"source": "x"}}
     run = {"low": 1.0, "mid": 2.0, "high": 3.0}
     status = {"state": "Running", "backend": "lab/a", "forecast": [{"backend": "lab/a", "runSeconds": run}]}
