@@ -115,7 +115,7 @@ def test_fidelity_is_forecast_and_kept_and_stale_calibrations_are_not_trusted(la
     shown = {each["backend"]: each for each in lab.status("fine")["forecast"]}
     assert shown["good"]["fidelity"]["mid"] > 0.95 > shown["bad"]["fidelity"]["mid"]
     assert "bad's forecast fidelity" in shown["bad"]["rejected"]
-    assert "is below 0.99999" in message(lab, "finer", "good's forecast fidelity 0.9")["message"]
+    assert "is below 0.99999" in message(lab, "finer", "good's forecast fidelity 0.99")["message"]
     message(lab, "aged", "spec.maxCalibrationAge is 24h")
     assert lab.status("aged")["state"] == "Pending"
     lab.kubectl("patch", "qb", "old", "--type=merge", "-p", '{"spec": {"maxCalibrationAge": null}}')

@@ -213,3 +213,31 @@ async def test_rounds_replay_to_the_same() -> None:
     rounds = list(replay(world.traces.lines()))
     assert len(rounds) == 8
     assert [round_.differences for round_ in rounds] == [()] * 8
+
+
+async def test_jobs_are_sent_in_the_order_in_which_they_are_to_start() -> None:
+    world = World()
+    world.backend("a")
+    world.cluster.priorities = {"high": Priority(10)}
+    world.job("low", age=50)
+    world.job("high", priorityClassName="high")
+    await world.rounds.once()
+    assert [await world.queue.get() for _ in range(2)] == ["HybridJob chem/high", "HybridJob chem/low"]
+
+
+async def test_what_made_room_waits_until_those_are_sent_for_whom_it_did() -> None:
+    world = World()
+    world.backend("a")
+    world.cluster.priorities = {"high": Priority(10)}
+    world.job("long", placement={"preemption": "Running"})
+    await world.round()
+    flight = world.flight("long")
+    flight.sent = [replace(task, run_seconds=Interval(50.0, 60.0, 70.0)) for task in flight.sent]
+    world.job("high", priorityClassName="high")
+    await world.rounds.once()
+    await settled()
+    assert world.pods.cancelled == [("a-0", "uid-long-1-1")]
+    await world.round()
+    assert set(world.pods.given) == {"uid-long-1-1", "uid-high-1-1"}
+    await world.round()
+    assert "uid-long-1-2" in world.pods.given
