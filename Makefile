@@ -6,7 +6,7 @@ DEMO := .venv-demo
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint types imports programs test-unit compatibility test-integration test-e2e cluster-up cluster-down docs \
-	generate lock bench clean
+	generate lock snapshots bench clean
 
 help: ## List the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
@@ -71,6 +71,11 @@ docs: $(VENV)/.installed ## Build the documentation, with strict links
 generate: $(VENV)/.installed ## Generate the CustomResourceDefinitions and their reference from the models
 	$(BIN)/python -m qonverge.api.schema crds charts/qonverge/crds
 	$(BIN)/python -m qonverge.api.reference docs/reference.md
+
+snapshots: $(VENV)/.installed ## Make the snapshots of real devices again from what qiskit-ibm-runtime publishes
+	folder=$$(mktemp -d) && $(BIN)/pip download --quiet --no-deps --dest $$folder qiskit-ibm-runtime==0.51.0 \
+		&& $(BIN)/python -m zipfile -e $$folder/*.whl $$folder && $(BIN)/python -m qonverge.devices.ibm $$folder \
+		operator/qonverge/devices/snapshots --source "qiskit-ibm-runtime 0.51.0, fake_provider (Apache-2.0)"; rm -rf $$folder
 
 LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --quiet

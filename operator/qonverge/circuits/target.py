@@ -1,0 +1,57 @@
+"""A device as Qiskit's transpiler sees it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qiskit.circuit import Delay, Parameter
+from qiskit.circuit.controlflow import ForLoopOp, IfElseOp, SwitchCaseOp, WhileLoopOp
+from qiskit.circuit.library import get_standard_gate_name_mapping
+from qiskit.providers import QubitProperties
+from qiskit.transpiler import InstructionProperties, Target
+
+from qonverge.devices import Calibration
+
+CONTROL_FLOW: dict[str, Any] = {
+    "if_else": IfElseOp,
+    "for_loop": ForLoopOp,
+    "while_loop": WhileLoopOp,
+    "switch_case": SwitchCaseOp,
+}
+
+
+def operation(name: str) -> Any:
+    """Return the instruction of this name; with a free duration, any will do."""
+    if name == "delay":
+        return Delay(Parameter("t"))
+    return get_standard_gate_name_mapping()[name]
+
+
+def device_target(device: Calibration, *, control_flow: bool = False) -> Target:
+    """Return the device's gates with their places, errors and durations (seconds), measurements included.
+
+    A gate that is out of order (an error of 1) has no place, nor has one that Qiskit does not know.
+    """
+    size = len(device.qubits)
+    target = Target(
+        description=device.name,
+        num_qubits=size,
+        qubit_properties=[QubitProperties(t1=qubit.t1, t2=qubit.t2) for qubit in device.qubits],
+    )
+    standard = get_standard_gate_name_mapping()
+    places: dict[str, dict[tuple[int, ...], InstructionProperties | None]] = {}
+    for gate in device.gates:
+        if gate.error != 1 and gate.name in standard:
+            properties = InstructionProperties(duration=gate.seconds, error=gate.error)
+            places.setdefault(gate.name, {})[gate.qubits] = properties
+    places["measure"] = {
+        (index,): InstructionProperties(duration=qubit.readout_seconds, error=qubit.readout_error)
+        for index, qubit in enumerate(device.qubits)
+    }
+    for name in ("reset", "delay"):
+        places.setdefault(name, {(index,): None for index in range(size)})
+    for name, of_gate in places.items():
+        target.add_instruction(operation(name), of_gate, name=name)
+    for name, kind in CONTROL_FLOW.items() if control_flow else ():
+        target.add_instruction(kind, name=name)
+    return target
