@@ -1,0 +1,60 @@
+"""What a job costs on a backend."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
+
+from qonverge.api.pricing import Pricing
+from qonverge.forecast.intervals import Floats, Interval, Intervals
+
+# Providers bill in millionths at the finest.
+_FINEST = Decimal("0.000001")
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Money that is expected to be spent, within bounds that hold in four of five cases."""
+
+    low: Decimal
+    mid: Decimal
+    high: Decimal
+    currency: str
+    """ISO 4217 code."""
+
+
+def cost(pricing: Pricing, *, tasks: int, shots: int, run_seconds: Interval) -> Cost:
+    """Return what a job costs. Only the part for run time is uncertain.
+
+    Args:
+        pricing: of the backend.
+        tasks: that the provider is sent, see ``Pricing.per_task``.
+        shots: of all tasks together.
+        run_seconds: of all tasks together.
+    """
+    fixed = tasks * Decimal(pricing.per_task or 0) + shots * Decimal(pricing.per_shot or 0)
+    rate = Decimal(pricing.per_second or 0)
+    low, mid, high = (
+        # The digits that a float is written with, not its binary expansion.
+        (fixed + rate * Decimal(repr(side))).quantize(_FINEST, rounding)
+        for side, rounding in (
+            (run_seconds.low, ROUND_FLOOR),
+            (run_seconds.mid, ROUND_HALF_EVEN),
+            (run_seconds.high, ROUND_CEILING),
+        )
+    )
+    return Cost(low, mid, high, pricing.currency)
+
+
+def costs(pricing: Pricing, *, tasks: Floats, shots: Floats, run_seconds: Intervals) -> Intervals:
+    """Return what many jobs cost, for comparing them: in floats, where a budget is for ``cost``.
+
+    Args:
+        pricing: of the backend.
+        tasks: of each job, shape (J,).
+        shots: of each job, shape (J,).
+        run_seconds: of each job, J of them.
+    """
+    fixed = tasks * float(pricing.per_task or 0) + shots * float(pricing.per_shot or 0)
+    rate = float(pricing.per_second or 0)
+    return Intervals(fixed + rate * run_seconds.low, fixed + rate * run_seconds.mid, fixed + rate * run_seconds.high)
