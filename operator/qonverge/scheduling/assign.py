@@ -15,6 +15,9 @@ _MATCHED_JOBS = 150
 """Up to here jobs and positions are matched exactly, and the result polished: beyond, the relaxation is as good."""
 _EVALUATIONS = 6000
 """Sequences that polishing looks at, at most: a bound on its time that is the same on every machine."""
+_KICKED_JOBS = 12
+_KICKS = 12
+"""Few jobs have local optima far from each other: so often two are moved at random, and it starts again."""
 _SHORT = 8
 """Sequences up to this length are searched at every position."""
 
@@ -45,6 +48,7 @@ def solve(problem: Problem) -> Solution:
         sequences = [_in_time(problem, backend, sequence) for backend, sequence in enumerate(start)]
         if polisher is not None:
             sequences = polisher.polish(sequences)
+            sequences = polisher.kicked(sequences) if jobs <= _KICKED_JOBS else sequences
         value = objective(problem, sequences)
         if value < least:
             best, least = sequences, value
@@ -161,6 +165,26 @@ class _Polisher:
                 improved |= self._move(job, sequences, costs)
                 improved |= self._swap(job, sequences, costs)
         return sequences
+
+    def kicked(self, start: Sequences) -> Sequences:
+        """Return the best of the local optima near this one; the same ones are looked at each time."""
+        random = np.random.default_rng(0)
+        best, least = start, self._total(start)
+        for _ in range(_KICKS):
+            sequences = [list(sequence) for sequence in best]
+            for job in random.permutation(self._problem.shape[0])[:2].tolist():
+                allowed = np.flatnonzero(np.isfinite(self._problem.static[job]))
+                target = sequences[int(random.choice(allowed))]
+                next(sequence for sequence in sequences if job in sequence).remove(job)
+                target.insert(int(random.integers(len(target) + 1)), job)
+            sequences = self.polish(sequences)
+            value = self._total(sequences)
+            if value < least:
+                best, least = sequences, value
+        return best
+
+    def _total(self, sequences: Sequences) -> float:
+        return sum(self._cost(backend, sequence) for backend, sequence in enumerate(sequences))
 
     def _cost(self, backend: int, sequence: list[int]) -> float:
         self._left -= 1

@@ -37,6 +37,11 @@ class Lanes:
         return tuple(self._free)
 
     @property
+    def has_gaps(self) -> bool:
+        """Whether a worker idles before a reservation."""
+        return bool(self._gaps)
+
+    @property
     def mean(self) -> float:
         """Mean of the times at which the workers are free."""
         return sum(self._free) / len(self._free)

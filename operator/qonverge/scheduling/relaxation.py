@@ -14,10 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qonverge.scheduling.estimates import Floats
+from qonverge.scheduling.lanes import Lanes
 from qonverge.scheduling.objective import Problem, Sequences
 
 _SMALLEST_WEIGHT = 1e-12
-_ENOUGH = 0.005
+_FORBIDDEN = 1e9
+_ENOUGH = 0.01
 """Relative gap at which the relaxation is good enough."""
 _STEPS = 40
 _MOVES = 24
@@ -33,17 +35,21 @@ class Relaxation:
         self._size = jobs
         self._columns = np.arange(jobs)
         run = np.ascontiguousarray(problem.run.T)
+        self._lanes = problem.lanes
         self._workers = np.array([lanes.workers for lanes in problem.lanes], dtype=np.float64)[:, None]
         first = np.array([lanes.first for lanes in problem.lanes])[:, None]
         mean = np.array([lanes.mean for lanes in problem.lanes])[:, None]
-        work = run * problem.slots
-        surely_late = problem.lateness * (first + run > problem.due)
-        free_of_order = np.ascontiguousarray(problem.static.T) + 0.5 * weight * run
-        self._lowest = free_of_order + weight * first + surely_late
+        self._weight = weight
+        self._work = run * problem.slots
+        # Finite, so that what may not go somewhere has a product with a share of 0 there.
+        static = np.nan_to_num(np.ascontiguousarray(problem.static.T), posinf=_FORBIDDEN)
+        free_of_order = static + 0.5 * weight * run
+        self._lowest = free_of_order + weight * first + problem.lateness * (first + run > problem.due)
         self._base = free_of_order + weight * mean + problem.lateness * (mean + run > problem.due)
-        self._self = work * weight
-        self.order: NDArray[np.intp] = np.argsort(work / weight, axis=1, kind="stable")
-        self._sorted_work = np.take_along_axis(work, self.order, axis=1)
+        self._ratio = self._work / weight
+        self.order: NDArray[np.intp] = np.argsort(self._ratio, axis=1, kind="stable")
+        self._place = np.argsort(self.order, axis=1, kind="stable")
+        self._sorted_work = np.take_along_axis(self._work, self.order, axis=1)
         self._sorted_weight = weight[self.order]
 
     def crowding(self, share: Floats) -> Floats:
@@ -51,39 +57,64 @@ class Relaxation:
         sorted_share = np.take_along_axis(share, self.order, axis=1)
         ahead = np.cumsum(sorted_share * self._sorted_work, axis=1)
         behind = np.cumsum(sorted_share * self._sorted_weight, axis=1)
-        values = self._sorted_weight * ahead + self._sorted_work * (behind[:, -1:] - behind)
-        values /= self._workers
-        result: Floats = np.empty_like(values)
-        np.put_along_axis(result, self.order, values, axis=1)
-        return result
+        ahead *= self._sorted_weight
+        np.subtract(behind[:, -1:].copy(), behind, out=behind)
+        behind *= self._sorted_work
+        ahead += behind
+        ahead /= self._workers
+        crowding: Floats = np.take_along_axis(ahead, self._place, axis=1)
+        return crowding
 
     def solve(self) -> tuple[NDArray[np.intp], float]:
         """Return a backend for each job, and a lower bound on the objective of any assignment."""
-        choice = np.argmin(self._base, axis=0)
-        share = self._one_hot(choice)
+        share = self._one_hot(np.argmin(self._base, axis=0))
         crowding = self.crowding(share)
         for _ in range(_STEPS):
             gradient = self._base + crowding
             best = np.argmin(gradient, axis=0)
-            allowed = share > 0
-            linear = float(gradient[best, self._columns].sum() - (gradient[allowed] * share[allowed]).sum())
-            value = float(((self._base[allowed] + 0.5 * crowding[allowed]) * share[allowed]).sum())
+            linear = float(gradient[best, self._columns].sum() - np.vdot(gradient, share))
+            value = float(np.vdot(gradient, share) - 0.5 * np.vdot(crowding, share))
             if -linear <= _ENOUGH * abs(value):
                 break
             target = self._one_hot(best)
-            there = self.crowding(target)
-            step = target - share
-            curvature = float((step * (there - crowding)).sum())
+            change = self.crowding(target)
+            change -= crowding
+            target -= share
+            curvature = float(np.vdot(target, change))
             length = 1.0 if curvature <= 0 else min(1.0, -linear / curvature)
-            share += length * step
-            crowding += length * (there - crowding)
+            share += length * target
+            crowding += length * change
         return self._improve(np.argmax(share, axis=0)), self._bound(share, crowding)
 
     def _bound(self, share: Floats, crowding: Floats) -> float:
-        # A convex function is above each of its tangents; the least value of this one over all assignments is that
-        # of taking the cheapest backend for each job.
+        """Return the least value over all assignments of a tangent, which a convex function is never below."""
         tangent = self._lowest + crowding
-        return float(tangent.min(axis=0).sum() - 0.5 * (share * crowding).sum())
+        constant = -0.5 * float(np.vdot(share, crowding))
+        for backend, lanes in enumerate(self._lanes):
+            unequal = self._unequal(backend, lanes, share[backend])
+            if unequal is not None:
+                tangent[backend] += unequal[0]
+                constant += unequal[1]
+        return float(tangent.min(axis=0).sum()) + constant
+
+    def _unequal(self, backend: int, lanes: Lanes, share: Floats) -> tuple[Floats, float] | None:
+        """Return what workers that are free later than the first add to the bound: for each job, and in all.
+
+        The time until a worker is free is a job of its own whose end is known. With a weight of that time over ``r``,
+        for any ``r``, it adds its crowding to the others and takes away what it costs itself.
+        """
+        later = np.array(lanes.times) - lanes.first
+        if lanes.has_gaps or not later.any() or not share.any():
+            return None
+        spread = float(later.var()) * len(later) / 2
+        ratio, work = self._ratio[backend], self._work[backend]
+        options = []
+        for r in np.quantile(ratio[share > 0], (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)):
+            if r > 0:
+                each = float(later.mean()) * np.minimum(self._weight, work / r)
+                options.append((float(np.vdot(each, share)) - spread / r, each, -spread / r))
+        best = max(options, key=lambda option: option[0], default=None)
+        return None if best is None or best[0] <= 0 else best[1:]
 
     def _one_hot(self, choice: NDArray[np.intp]) -> Floats:
         share: Floats = np.zeros_like(self._base)
@@ -94,7 +125,7 @@ class Relaxation:
         """Move jobs to where they cost least as the others are, a few per backend at once, while that helps."""
         backends = len(self._base)
         at_once = max(1, self._size // (8 * backends))
-        own = self._self / (2 * self._workers)
+        own = self._work * self._weight / (2 * self._workers)
         best_value, best_choice = np.inf, choice
         for _ in range(_MOVES):
             share = self._one_hot(choice)
