@@ -25,8 +25,8 @@ Floats = NDArray[np.float64]
 
 LEAST_QUBITS = 16
 """Smaller devices of the snapshots were retired long ago."""
-MOST_ERROR = 0.02
-"""Of gates on two qubits, the median: worse devices of the snapshots are prototypes, or were broken that day."""
+MOST_ERROR = 0.012
+"""Of gates on two qubits, the median: worse devices of the snapshots are older still, or were broken that day."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,7 +40,7 @@ class Fleet:
     works: tuple[Work, ...]
     """Each circuit with one shot."""
     quality: Floats
-    """(B,): the geometric mean of one less the median errors of gates and of readout."""
+    """(B,): see ``quality``."""
     true: Floats
     """(C, B): Hellinger fidelity, simulated by the calibration."""
     shot_seconds: Floats
@@ -129,7 +129,7 @@ def assemble(
         tuple(device.name for device, use in zip(devices, columns, strict=True) if use),
         tuple(circuit.num_qubits for circuit, use in zip(circuits.values(), rows, strict=True) if use),
         tuple(Work.of(analyse(circuit), 1) for circuit, use in zip(circuits.values(), rows, strict=True) if use),
-        np.array([_quality(device) for device, use in zip(devices, columns, strict=True) if use]),
+        np.array([quality(device) for device, use in zip(devices, columns, strict=True) if use]),
         kept[..., 0],
         kept[..., 1],
         np.moveaxis(kept[..., 2:], 2, 0),
@@ -140,6 +140,7 @@ def _figures(pair: Pair | None) -> tuple[float, ...]:
     return (np.nan,) * 5 if pair is None or not pair.forecast else (pair.fidelity, pair.seconds, *pair.forecast)
 
 
-def _quality(device: Calibration) -> float:
+def quality(device: Calibration) -> float:
+    """Return a device's average calibration: the geometric mean of one less its median errors."""
     gate, readout = device.median_error(2) or 0.0, device.median_readout_error or 0.0
     return float(np.sqrt((1 - gate) * (1 - readout)))

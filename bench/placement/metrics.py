@@ -40,7 +40,7 @@ class Figures:
     """Share of run times within their 80 % intervals."""
     covered_fidelity: float
     covered_wait: float
-    """Of jobs that were told to wait, among those for which it was forecast; NaN where there are none."""
+    """Of the waits of jobs that were not sent as soon as they were planned; NaN where there are none."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the figures as JSON carries them."""
@@ -73,7 +73,7 @@ def figures(run: Run, since: float = 0.0) -> Figures:
         _share(_within(o.run, o.end - o.start) for o in outcomes),
         _share(_within(o.promised_fidelity, o.fidelity) for o in outcomes),
         _share(
-            _within(promise.wait, run.outcomes[job].start - arrivals[job].seconds)
+            _within(promise.wait, run.outcomes[job].start - promise.at)
             for job, promise in told.items()
             if promise.planned > _LEAST_WAIT
         ),

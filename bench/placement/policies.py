@@ -26,8 +26,8 @@ class Qonverge:
     def decide(self, state: State) -> list[tuple[int, int]]:
         """Return what the plan sends."""
         jobs = list(state.waiting)
-        # With no device idle nothing can be sent, and a plan is of use to those only that have just come.
-        if all(of.sent for of in state.devices) and all(job in state.promises for job in jobs):
+        if all(of.sent for of in state.devices):
+            # Nothing could be sent.
             return []
         made = plan(self._snapshot(state, jobs), self.policy)
         decided = list(zip(jobs, made.decisions, strict=True))
@@ -39,7 +39,7 @@ class Qonverge:
         for job, decision in decided:
             if job not in state.promises and decision.expected_start is not None:
                 planned = 0.0 if decision.backend is not None else max(0.0, decision.expected_start - state.now)
-                state.promises[job] = Promise(planned, state.known.wait(planned, state.now))
+                state.promises[job] = Promise(state.now, planned, state.known.wait(planned, state.now))
         columns = {name: column for column, name in enumerate(state.known.fleet.devices)}
         return [(job, columns[d.backend.name]) for job, d in decided if d.backend is not None]
 

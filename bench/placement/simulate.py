@@ -38,8 +38,9 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """How long a job that arrived was told to wait."""
+    """How long a job is told to wait when it is first planned."""
 
+    at: float
     planned: float
     """Seconds, as planned."""
     wait: Interval
@@ -164,7 +165,7 @@ def _start(state: State, world: World, job: int, device: int) -> tuple[Interval,
     state.shares = state.shares.charged(arrival.namespace, forecast.mid)
     promise = state.promises.get(job)
     if promise is not None:
-        state.known.started(promise.planned, promise.wait, arrival.seconds, state.now - arrival.seconds)
+        state.known.started(promise.planned, promise.wait, promise.at, state.now - promise.at)
     return forecast, Interval(low, mid, high)
 
 

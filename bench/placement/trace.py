@@ -33,7 +33,7 @@ class Arrival:
     priority: int = 0
     deadline: float | None = None
     """Seconds from the arrival within which it should have ended."""
-    objective: Preset = "Fidelity"
+    objective: Preset = "Balanced"
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +157,12 @@ def make(kind: str, circuits: Sequence[str], count: int, rate: float, seed: int,
         for at in KINDS[kind](count, rate, random)
     ]
     return Trace(kind, tuple(arrivals))
+
+
+def mean_shots() -> float:
+    """Return the mean shots of a job of the traces made here."""
+    low, high = _SHOTS
+    return (high - low) / math.log(high / low)
 
 
 def saturated(circuits: Sequence[str], count: int, seed: int) -> Trace:
