@@ -169,8 +169,8 @@ def heisenberg(n: int, random: np.random.Generator) -> QuantumCircuit:
 def adder(n: int, random: np.random.Generator) -> QuantumCircuit:
     """A ripple of majorities on random bits: one basis state."""
     circuit = QuantumCircuit(n)
-    for qubit in np.flatnonzero(random.integers(0, 2, n)):
-        circuit.x(int(qubit))
+    for one in np.flatnonzero(random.integers(0, 2, n)).tolist():
+        circuit.x(one)
     for qubit in range(0, n - 2, 2):
         circuit.cx(qubit + 2, qubit + 1)
         circuit.ccx(qubit, qubit + 1, qubit + 2)

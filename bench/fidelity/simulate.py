@@ -93,7 +93,8 @@ def relaxation(seconds: float, qubit: Qubit) -> Matrix:
 def depolarising(strength: float, size: int) -> Matrix:
     """Return the superoperator that replaces a state by the mixed one with this probability."""
     mixed = np.eye(size).reshape(-1, 1, order="F")
-    return (1 - strength) * np.eye(size**2) + strength * (mixed @ mixed.T) / size + 0j
+    channel: Matrix = (1 - strength) * np.eye(size**2) + strength * (mixed @ mixed.T) / size + 0j
+    return channel
 
 
 def _process_fidelity(matrix: Matrix, size: int) -> float:
@@ -105,5 +106,3 @@ def _misread(chances: Floats, bit: int, qubit: Qubit) -> Floats:
     view = chances.reshape(-1, 2, 1 << bit)
     zero, one = view[:, 0], view[:, 1]
     return np.stack([(1 - up) * zero + down * one, up * zero + (1 - down) * one], axis=1).reshape(-1)
-
-

@@ -17,7 +17,7 @@ from qiskit.transpiler.exceptions import TranspilerError
 from bench.fidelity.simulate import TooWide, hellinger
 from qonverge.circuits.analysis import analyse
 from qonverge.circuits.mapping import map_to, schedule
-from qonverge.circuits.profile import profile
+from qonverge.circuits.profiling import profile
 from qonverge.devices import Calibration
 from qonverge.forecast.errors import DoesNotFit
 from qonverge.forecast.fidelity import Forecaster

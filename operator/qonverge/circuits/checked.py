@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from qonverge.circuits.analysis import Analysis
 from qonverge.circuits.errors import InvalidProgram
 from qonverge.circuits.observables import Observable, parse_observables
+from qonverge.circuits.profile import CircuitProfile
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,8 @@ class CheckedCircuit:
     analysis: Analysis
     observables: tuple[Observable, ...]
     """The observables in canonical form."""
+    profile: CircuitProfile | None = None
+    """What forecasts are made of; None for a circuit that is too long for any device."""
 
 
 def check(text: str, parameters: Mapping[str, float], observables: Sequence[object]) -> CheckedCircuit:
@@ -36,6 +39,7 @@ def check(text: str, parameters: Mapping[str, float], observables: Sequence[obje
     from qonverge.circuits.analysis import analyse
     from qonverge.circuits.canonical import serialise
     from qonverge.circuits.parse import parse_openqasm
+    from qonverge.circuits.profiling import profile
 
     circuit = parse_openqasm(text)
     if circuit.num_qubits == 0:
@@ -51,7 +55,8 @@ def check(text: str, parameters: Mapping[str, float], observables: Sequence[obje
             expected='a measurement such as "c = measure q;", or observables for expectation values',
         )
     data = serialise(circuit)
-    return CheckedCircuit(hashlib.sha256(data).hexdigest(), data, analysis, canonical)
+    known = profile(circuit, analysis, parameters)
+    return CheckedCircuit(hashlib.sha256(data).hexdigest(), data, analysis, canonical, known)
 
 
 def _check_parameters(free: set[str], given: Mapping[str, float]) -> None:

@@ -5,19 +5,23 @@ It is apart from the operator so that a hostile program can exhaust nothing but 
 
 from __future__ import annotations
 
+import io
 import resource
 import sys
 from typing import Any
 
 from qonverge.circuits.checked import check
 from qonverge.circuits.errors import InvalidProgram
+from qonverge.devices import Calibration
 from qonverge.wire.child import frame, read_frame, serve_pipes
 
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
-    """Check one program; an invalid one is an answer too. An empty request asks whether the process is ready."""
+    """Check or map one program; an invalid one is an answer too. An empty request asks whether the process is ready."""
     if not request:
         return {}
+    if "device" in request:
+        return _load(request)
     try:
         done = check(request["text"], request["parameters"], request["observables"])
     except InvalidProgram as error:
@@ -41,7 +45,24 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
         "qpy": done.qpy,
         "analysis": done.analysis.to_dict(),
         "observables": done.observables,
+        "profile": done.profile.to_dict() if done.profile else None,
     }
+
+
+def _load(request: dict[str, Any]) -> dict[str, Any]:
+    from qiskit import qpy
+
+    from qonverge.circuits.mapping import load_of, map_to
+
+    device = Calibration.from_dict(request["device"])
+    (circuit,) = qpy.load(io.BytesIO(request["qpy"]))
+    try:
+        bound = circuit.assign_parameters({free.name: request["parameters"][free.name] for free in circuit.parameters})
+        if not any(item.operation.name == "measure" for item in bound.data):
+            bound.measure_all()
+        return load_of(map_to(bound, device), device, dict(request["ones"])).to_dict()
+    except Exception as error:  # the transpiler's plugins raise errors of every kind
+        return {"unmapped": str(error).strip("'\"") or type(error).__name__}
 
 
 def main() -> None:

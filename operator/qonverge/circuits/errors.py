@@ -11,6 +11,10 @@ class CheckerLost(CircuitError):
     """The process that reads programs does not start; the program is none the worse for it."""
 
 
+class Unmapped(CircuitError):
+    """A circuit that cannot be brought onto a device; the message says why."""
+
+
 class InvalidProgram(CircuitError):
     """A text that is no valid program; ``str()`` is one sentence for a person, with the place where known."""
 

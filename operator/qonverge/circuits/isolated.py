@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import hashlib
 import resource
 import sys
@@ -13,7 +14,10 @@ from typing import Any, cast
 
 from qonverge.circuits.analysis import Analysis
 from qonverge.circuits.checked import CheckedCircuit
-from qonverge.circuits.errors import CheckerLost, InvalidProgram
+from qonverge.circuits.errors import CheckerLost, InvalidProgram, Unmapped
+from qonverge.circuits.load import Load
+from qonverge.circuits.profile import CircuitProfile
+from qonverge.devices import Calibration
 from qonverge.wire.child import Child, ChildEnded
 from qonverge.wire.codec import pack
 
@@ -86,6 +90,25 @@ class Checker:
             raise InvalidProgram(known.problem, line=known.line, column=known.column, expected=known.expected)
         return known
 
+    async def load(self, circuit: CheckedCircuit, parameters: Mapping[str, float], device: Calibration) -> Load:
+        """Return what a circuit suffers on a device, transpiled for it as for a noisy simulation of it.
+
+        It takes as long as transpiling does, and programs wait meanwhile: where that counts, have a checker for each.
+
+        Raises:
+            Unmapped: the circuit cannot be brought onto the device, or not within the limits of time and memory.
+            CheckerLost: the child does not start.
+        """
+        ones = circuit.profile.ones if circuit.profile else []
+        request = {"qpy": circuit.qpy, "parameters": dict(parameters), "device": device.to_dict(), "ones": ones}
+        async with self._turn:
+            reply = await self._reply(request, "bringing the program onto the device")
+        if isinstance(reply, InvalidProgram):
+            raise Unmapped(str(reply))
+        if (problem := reply.get("unmapped")) is not None:
+            raise Unmapped(f"the program cannot be brought onto {device.name}: {problem}")
+        return Load(**reply)
+
     async def close(self) -> None:
         """End the child."""
         async with self._turn:
@@ -107,6 +130,22 @@ class Checker:
             self._cache_left += freed
 
     async def _ask(self, request: dict[str, Any]) -> CheckedCircuit | InvalidProgram:
+        reply = await self._reply(request, "reading the program")
+        if isinstance(reply, InvalidProgram):
+            return reply
+        if (invalid := reply.get("invalid")) is not None:
+            problem = invalid.pop("problem")
+            return InvalidProgram(problem, **invalid)
+        observables = tuple(
+            tuple((label, coefficient) for label, coefficient in terms) for terms in reply["observables"]
+        )
+        profile = None if reply["profile"] is None else CircuitProfile.from_dict(reply["profile"])
+        return CheckedCircuit(
+            reply["digest"], reply["qpy"], Analysis.from_dict(reply["analysis"]), observables, profile
+        )
+
+    async def _reply(self, request: dict[str, Any], doing: str) -> dict[str, Any] | InvalidProgram:
+        """Return the child's answer, or what the program did to it; ``doing`` says what it was asked for."""
         if self._reaper is not None:
             self._reaper.cancel()
         try:
@@ -115,14 +154,13 @@ class Checker:
         except TimeoutError:
             await self._end()
             return InvalidProgram(
-                f"reading the program took longer than {self._timeout:g} s",
+                f"{doing} took longer than {self._timeout:g} s",
                 expected="fewer operations, or gate definitions that unfold to fewer",
             )
         except ChildEnded:
             await self._end()
             return InvalidProgram(
-                f"reading the program took more memory than the {self._memory // 1024**2} MiB allowed, or crashed the "
-                "parser",
+                f"{doing} took more memory than the {self._memory // 1024**2} MiB allowed, or crashed the parser",
                 expected="fewer or smaller registers and fewer operations",
             )
         except BaseException:
@@ -130,13 +168,7 @@ class Checker:
             await self._end()
             raise
         self._reaper = asyncio.get_running_loop().call_later(self._idle, self._retire)
-        if (invalid := reply.get("invalid")) is not None:
-            problem = invalid.pop("problem")
-            return InvalidProgram(problem, **invalid)
-        observables = tuple(
-            tuple((label, coefficient) for label, coefficient in terms) for terms in reply["observables"]
-        )
-        return CheckedCircuit(reply["digest"], reply["qpy"], Analysis.from_dict(reply["analysis"]), observables)
+        return reply
 
     async def _exchange(self, child: Child, request: dict[str, Any]) -> dict[str, Any]:
         """Return the child's answer, unless it runs out of time or memory first.
@@ -208,6 +240,7 @@ def _footprint(value: CheckedCircuit | InvalidProgram) -> int:
         _ENTRY_BYTES
         + sys.getsizeof(value.qpy)
         + _size((analysis.registers, analysis.parameters, analysis.operations, value.observables))
+        + (_size(dataclasses.astuple(value.profile)) if value.profile else 0)
     )
 
 

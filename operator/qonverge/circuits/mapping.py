@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
 from qiskit import QuantumCircuit
 from qiskit.transpiler import generate_preset_pass_manager
 
-from qonverge.circuits.load import PAULI_1Q, PAULI_2Q, Load, waiting_errors
+from qonverge.circuits.load import Decay, Load, pauli_error
 from qonverge.circuits.target import device_target
 from qonverge.devices import Calibration, Gate
 
@@ -70,25 +69,25 @@ def load_of(mapped: QuantumCircuit, device: Calibration, ones: Mapping[int, floa
         ones: for each classical bit by its place, the probability that it is 1; else 1/2.
     """
     slots, seconds = schedule(mapped, device)
-    one, two = device.median_error(1) or 0.0, device.median_error(2) or 0.0
-    pulses = gates = 0.0
-    waits: list[tuple[float, float, float]] = []
+    decays = [Decay.of(qubit) for qubit in device.qubits]
+    middle = {width: device.median_error(width) or 0.0 for width in (1, 2)}
+    errors = {1: 0.0, 2: 0.0}
+    resets = phases = 0.0
     flips: list[float] = []
     for slot in slots:
+        of_slot = [decays[qubit] for qubit in slot.qubits]
+        lasts = slot.gate.seconds or 0.0 if slot.gate else 0.0
         if slot.name == "measure":
             bit = mapped.find_bit(mapped.data[slot.index].clbits[0]).index
             flips.append(_misread(device, slot.qubits[0], ones.get(bit, 0.5)))
-        elif len(slot.qubits) == 2:
-            gates += PAULI_2Q * (two if slot.gate is None or slot.gate.error is None else slot.gate.error)
-        elif slot.name != "reset":
-            pulses += PAULI_1Q * (one if slot.gate is None or slot.gate.error is None else slot.gate.error)
-        waits += [
-            (wait, _rate(device.qubits[qubit].t1), _rate(device.qubits[qubit].t2))
-            for qubit, wait in zip(slot.qubits, slot.waits, strict=True)
-            if wait
-        ]
-    idle = float(waiting_errors(*np.array(waits).T).sum()) if waits else 0.0
-    return Load(gates, pulses, idle, _mean(flips), seconds)
+        elif slot.name != "reset" and len(slot.qubits) in errors:
+            known = None if slot.gate is None else slot.gate.error
+            error = middle[len(slot.qubits)] if known is None else known
+            errors[len(slot.qubits)] += pauli_error(error, lasts, of_slot)
+        for decay, wait in zip(of_slot, slot.waits, strict=True):
+            resets += (lasts + wait) * decay.resets
+            phases += (lasts + wait) * decay.phases
+    return Load(errors[2], errors[1], resets, phases, sum(flips) / max(1, len(flips)), seconds)
 
 
 def _misread(device: Calibration, qubit: int, one: float) -> float:
@@ -97,11 +96,3 @@ def _misread(device: Calibration, qubit: int, one: float) -> float:
     read_1_as_0 = middle if figures.read_1_as_0 is None else figures.read_1_as_0
     read_0_as_1 = middle if figures.read_0_as_1 is None else figures.read_0_as_1
     return one * read_1_as_0 + (1 - one) * read_0_as_1
-
-
-def _rate(seconds: float | None) -> float:
-    return 1 / seconds if seconds else 0.0
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values) if values else 0.0

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 Matrix = NDArray[np.complex128]
 
-_IGNORED = frozenset(("barrier", "delay", "id", "break_loop", "continue_loop", "store"))
+_IGNORED = frozenset(("barrier", "delay", "id", "reset", "break_loop", "continue_loop", "store"))
 _NEAR = 1e-9
-_SX = np.array([[1 + 1j, 1 - 1j], [1 - 1j, 1 + 1j]]) / 2
-_S = np.diag([1, 1j])
-_X = np.array([[0, 1], [1, 0]], dtype=complex)
+_SX: Matrix = np.array([[1 + 1j, 1 - 1j], [1 - 1j, 1 + 1j]]) / 2
+_S = np.diag([1 + 0j, 1j])
+_X: Matrix = np.array([[0, 1], [1, 0]], dtype=complex)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +33,16 @@ class Step:
     """The qubit, or control and target of a CX."""
     matrix: Matrix | None = None
     """2x2 of a step on one qubit; None for a CX or a measurement."""
+    bit: int | None = None
+    """Of a measurement: the classical bit."""
 
     @property
     def pulses(self) -> int:
-        """How many pulses of pi/2 or pi a device needs besides changes of frame, which are free (McKay et al., PRA 96,
-        022330, 2017): 0 if diagonal, 1 if a rotation by pi/2 or pi between them, else 2."""
+        """How many pulses of pi/2 or pi a device needs for it.
+
+        Changes of frame are free (McKay et al., PRA 96, 022330, 2017): none for a diagonal matrix, one for a rotation
+        by pi/2 or pi between two of them, else two.
+        """
         if self.matrix is None:
             return 0
         stay = abs(self.matrix[0, 0])
@@ -46,60 +51,80 @@ class Step:
         return 1 if stay < _NEAR or abs(stay - math.sqrt(0.5)) < _NEAR else 2
 
 
-class TooLong(Exception):  # noqa: N818
+class TooLong(Exception):
     """The circuit has more steps than were allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Raw:
+    """A gate as it is unfolded: a unitary on one qubit, ``cx``, ``swap`` or ``measure``."""
+
+    name: str
+    qubits: tuple[int, ...]
+    matrix: Matrix | None = None
+    bit: int | None = None
 
 
 def steps_of(circuit: QuantumCircuit, most: int) -> list[Step]:
     """Return the steps of a bound circuit, unitaries on one qubit merged where they meet.
 
-    A measurement is a step on one qubit without a matrix. Resets are left out. Of control flow, one way through is
-    taken: the longest branch, every turn of a for loop, one turn of a while loop.
+    A measurement is a step on one qubit without a matrix; a program without any has one of each qubit at its end.
+    Resets are left out. A SWAP is a change of names, as it is to a transpiler: qubits are called as they begin. Of
+    control flow, one way through is taken: the longest branch, every turn of a for loop, one turn of a while loop.
 
     Raises:
         TooLong: there are more than ``most``.
     """
-    merged: list[Step] = []
+    steps: list[Step] = []
     pending: dict[int, Matrix] = {}
-    bits = {bit: place for place, bit in enumerate(circuit.qubits)}
+    wires = list(range(circuit.num_qubits))
 
     def flush(qubit: int) -> None:
         matrix = pending.pop(qubit, None)
         if matrix is not None and (abs(matrix[0, 1]) > _NEAR or abs(matrix[0, 0] - matrix[1, 1]) > _NEAR):
-            merged.append(Step((qubit,), matrix))
+            steps.append(Step((qubit,), matrix))
 
-    for count, (qubits, matrix) in enumerate(_unfolded(circuit, bits, {})):
+    qubits = {bit: place for place, bit in enumerate(circuit.qubits)}
+    clbits = {bit: place for place, bit in enumerate(circuit.clbits)}
+    for count, raw in enumerate(_unfolded(circuit, qubits, clbits, {})):
         if count >= most:
             raise TooLong
-        if matrix is not None:
-            before = pending.get(qubits[0])
-            pending[qubits[0]] = matrix if before is None else matrix @ before
+        on = tuple(wires[qubit] for qubit in raw.qubits)
+        if raw.matrix is not None:
+            before = pending.get(on[0])
+            pending[on[0]] = raw.matrix if before is None else raw.matrix @ before
+        elif raw.name == "swap":
+            a, b = raw.qubits
+            wires[a], wires[b] = wires[b], wires[a]
         else:
-            for qubit in qubits:
+            for qubit in on:
                 flush(qubit)
-            merged.append(Step(qubits))
+            steps.append(Step(on, None, raw.bit))
     for qubit in sorted(pending):
         flush(qubit)
-    return merged
+    if not any(step.bit is not None for step in steps):
+        steps += [Step((wire,), None, place) for place, wire in enumerate(wires)]
+    return steps
 
 
-_Raw = tuple[tuple[int, ...], Matrix | None]
-
-
-def _unfolded(circuit: QuantumCircuit, places: dict[Any, int], known: dict[Any, list[_Raw]]) -> Iterator[_Raw]:
+def _unfolded(
+    circuit: QuantumCircuit, qubits: dict[Any, int], clbits: dict[Any, int], known: dict[Any, list[_Raw]]
+) -> Iterator[_Raw]:
     for item in circuit.data:
         operation = item.operation
-        qubits = tuple(places[bit] for bit in item.qubits)
-        if operation.name in _IGNORED or operation.name == "reset":
+        places = tuple(qubits[bit] for bit in item.qubits)
+        if operation.name in _IGNORED:
             continue
         if operation.name == "measure":
-            yield qubits, None
+            yield _Raw("measure", places, bit=clbits[item.clbits[0]])
         elif blocks := getattr(operation, "blocks", ()):
+            bits = [clbits[bit] for bit in item.clbits]
             for block in _turns(operation, blocks):
-                yield from _unfolded(block, dict(zip(block.qubits, qubits, strict=True)), known)
+                inner = dict(zip(block.qubits, places, strict=True))
+                yield from _unfolded(block, inner, dict(zip(block.clbits, bits, strict=True)), known)
         else:
-            for inner, matrix in _gate(operation, len(qubits), known):
-                yield tuple(qubits[place] for place in inner), matrix
+            for raw in _gate(operation, len(places), known):
+                yield _Raw(raw.name, tuple(places[place] for place in raw.qubits), raw.matrix)
 
 
 def _turns(operation: Operation, blocks: Sequence[QuantumCircuit]) -> Iterator[QuantumCircuit]:
@@ -112,28 +137,22 @@ def _turns(operation: Operation, blocks: Sequence[QuantumCircuit]) -> Iterator[Q
 
 
 def _gate(operation: Operation, width: int, known: dict[Any, list[_Raw]]) -> list[_Raw]:
-    """Return a gate's steps on its own qubits; equal library gates are unfolded once."""
-    key = (operation.name, tuple(map(float, operation.params))) if _is_plain(operation) else None
-    if key is not None and key in known:
-        return known[key]
-    found = _unfold_gate(operation, width, known)
-    if key is not None:
-        known[key] = found
-    return found
-
-
-def _is_plain(operation: Operation) -> bool:
-    return is_library(operation) and all(isinstance(value, int | float) for value in operation.params)
+    """Return a gate unfolded on its own qubits; equal library gates are unfolded once."""
+    if not is_library(operation) or not all(isinstance(value, int | float) for value in operation.params):
+        return _unfold_gate(operation, width, known)
+    key = (operation.name, width, tuple(map(float, operation.params)))
+    if key not in known:
+        known[key] = _unfold_gate(operation, width, known)
+    return known[key]
 
 
 def _unfold_gate(operation: Operation, width: int, known: dict[Any, list[_Raw]]) -> list[_Raw]:
     if width == 1:
-        return [((0,), np.asarray(operation.to_matrix(), dtype=complex))]
-    if operation.name == "cx" and is_library(operation):
-        return [((0, 1), None)]
+        return [_Raw("u", (0,), np.asarray(operation.to_matrix(), dtype=complex))]
+    if operation.name in ("cx", "swap") and is_library(operation):
+        return [_Raw(operation.name, (0, 1))]
     if operation.name == "ecr" and is_library(operation):
         # Its definition in Qiskit has four CX; one is enough.
-        return [((0,), _S), ((1,), _SX), ((0, 1), None), ((0,), _X)]
+        return [_Raw("u", (0,), _S), _Raw("u", (1,), _SX), _Raw("cx", (0, 1)), _Raw("u", (0,), _X)]
     inside = operation.definition
-    places = {bit: place for place, bit in enumerate(inside.qubits)}
-    return list(_unfolded(inside, places, known))
+    return list(_unfolded(inside, {bit: place for place, bit in enumerate(inside.qubits)}, {}, known))

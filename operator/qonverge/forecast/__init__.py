@@ -1,1 +1,1 @@
-"""What a job will give and take on each backend, told before it runs. Pure."""
+"""What is expected of a job on a backend before it runs, each with an interval. Pure: state in, forecast out."""

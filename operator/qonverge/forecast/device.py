@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components, dijkstra
 
-from qonverge.circuits.load import PAULI_1Q, PAULI_2Q
+from qonverge.circuits.load import Decay, pauli_error
 from qonverge.devices import Calibration, Gate
 
 Floats = NDArray[np.float64]
 
+# Pauli errors of a CX for each average infidelity, see circuits.load.pauli_error.
+PAULI_2Q = 5 / 4
 # A larger device is cut to the part around its best coupling: distances between all pairs take the square of it.
 MOST_PLACES = 1024
 # For what nobody measured: orders of magnitude of superconducting devices.
@@ -28,7 +30,7 @@ _LEAST_WEIGHT = 1e-9
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Device:
-    """Costs are expected Pauli errors; arrays are by place, and places are qubits that work."""
+    """Costs are expected Pauli errors beyond relaxation; arrays are by place, and places are qubits that work."""
 
     places: NDArray[np.int64]
     """The device's own number of each place."""
@@ -36,18 +38,21 @@ class Device:
     """Errors of a pulse."""
     read_1_as_0: Floats
     read_0_as_1: Floats
-    rate_t1: Floats
-    """1/T1, per second; 0 where it is not known."""
-    rate_t2: Floats
-    """1/T2, per second; 0 where it is not known."""
+    resets: Floats
+    """Falls to 0 per second."""
+    phases: Floats
+    """Dephasings per second."""
     couplings: NDArray[np.bool_]
     """Which pairs of places have a gate."""
     hops: Floats
     """Couplings on the shortest way between two places; infinite where there is none."""
+    hop_error: Floats
+    """Mean Pauli errors of a CX on the couplings of the best way between two places, relaxation included."""
     hop_cost: Floats
-    """Mean errors of a CX on the couplings of the best way between two places."""
+    """The same beyond relaxation, and for places that are not coupled about so."""
+    hop_seconds: Floats
+    """Duration of a CX there; of places that are not coupled the median."""
     pulse_seconds: float
-    cx_seconds: float
     readout_seconds: float
     extra_pulses: float
     """Pulses that a CX costs besides the device's own gate on two qubits."""
@@ -61,34 +66,39 @@ class Device:
 def device(calibration: Calibration) -> Device:
     """Return the arrays of a calibration; for what was not measured stands the median of what was."""
     size = len(calibration.qubits)
+    decays = [Decay.of(qubit) for qubit in calibration.qubits]
     pulses = [gate for gate in calibration.gates if len(gate.qubits) == 1 and gate.name in _PULSES]
     # The gate of one pulse, where the basis has several.
     name = min({gate.name for gate in pulses}, key=_PULSES.index, default=None)
     pulses = [gate for gate in pulses if gate.name == name]
-    pulse = _by_place({gate.qubits[0]: gate.error for gate in pulses}, size)
+    pulse_seconds = _median((gate.seconds for gate in pulses), _PULSE_SECONDS)
+    errors = _by_place({gate.qubits[0]: gate.error for gate in pulses}, size)
+    pulse = np.array([pauli_error(error, pulse_seconds, [decays[q]]) for q, error in enumerate(errors.tolist())])
     cx = _cx(calibration.gates)
-    errors = {pair: gate.error for pair, gate in cx.items()}
-    known = [error for error in errors.values() if error is not None]
-    middle = statistics.median(known) if known else 0.0
-    costs = {pair: PAULI_2Q * (middle if error is None else error) for pair, error in errors.items()}
-    works = _largest(size, pulse, costs)
-    place = {int(qubit): index for index, qubit in enumerate(works)}
-    costs = {(place[a], place[b]): cost for (a, b), cost in costs.items() if a in place and b in place}
-    couplings, hops, hop_cost = _distances(len(works), costs)
+    cx_seconds = _median((gate.seconds for gate in cx.values()), _CX_SECONDS)
+    middle = _median((gate.error for gate in cx.values()), 0.0)
+    error = {pair: PAULI_2Q * (middle if gate.error is None else gate.error) for pair, gate in cx.items()}
+    seconds = {pair: cx_seconds if gate.seconds is None else gate.seconds for pair, gate in cx.items()}
+    works = _largest(size, errors < 1, error)
+    couplings, hops, hop_error = _distances(works, error)
+    cost = {
+        pair: pauli_error(error[pair] / PAULI_2Q, seconds[pair], [decays[qubit] for qubit in pair]) for pair in error
+    }
+    beyond = sum(cost.values()) / max(_LEAST_WEIGHT, sum(error.values()))
     qubits = calibration.qubits
-    seconds = [gate.seconds for gate in cx.values() if gate.seconds is not None]
     return Device(
         works,
-        PAULI_1Q * pulse[works],
-        _by_place({i: q.read_1_as_0 for i, q in enumerate(qubits)}, size)[works],
-        _by_place({i: q.read_0_as_1 for i, q in enumerate(qubits)}, size)[works],
-        np.array([1 / qubits[i].t1 if qubits[i].t1 else 0.0 for i in works]),  # type: ignore[operator]
-        np.array([1 / qubits[i].t2 if qubits[i].t2 else 0.0 for i in works]),  # type: ignore[operator]
+        pulse[works],
+        _by_place({index: qubit.read_1_as_0 for index, qubit in enumerate(qubits)}, size)[works],
+        _by_place({index: qubit.read_0_as_1 for index, qubit in enumerate(qubits)}, size)[works],
+        np.array([decays[qubit].resets for qubit in works]),
+        np.array([decays[qubit].phases for qubit in works]),
         couplings,
         hops,
-        hop_cost,
-        _median((gate.seconds for gate in pulses), _PULSE_SECONDS),
-        statistics.median(seconds) if seconds else _CX_SECONDS,
+        hop_error,
+        _on_couplings(cost, works, hop_error * beyond),
+        _on_couplings(seconds, works, np.full_like(hop_error, cx_seconds)),
+        pulse_seconds,
         _median((qubit.readout_seconds for qubit in qubits), _READOUT_SECONDS),
         0.0 if all(gate.name == "cx" for gate in cx.values()) else 1.0,
     )
@@ -141,11 +151,10 @@ def _median(values: Iterable[float | None], default: float) -> float:
     return statistics.median(known) if known else default
 
 
-def _largest(size: int, pulse: Floats, costs: dict[tuple[int, int], float]) -> NDArray[np.int64]:
+def _largest(size: int, works: NDArray[np.bool_], costs: dict[tuple[int, int], float]) -> NDArray[np.int64]:
     """Return the qubits that work, sorted: of a device in parts the largest part, of a huge one its best region."""
     matrix = _sparse(size, costs)
     _, labels = connected_components(matrix, directed=False)
-    works = pulse < 1
     sizes = np.bincount(labels[works], minlength=int(labels.max()) + 1)
     (members,) = np.nonzero(works & (labels == sizes.argmax()))
     if len(members) <= MOST_PLACES:
@@ -162,14 +171,24 @@ def _sparse(size: int, costs: dict[tuple[int, int], float]) -> csr_matrix:
     return csr_matrix((weights, (pairs[:, 0], pairs[:, 1])), shape=(size, size))
 
 
-def _distances(size: int, costs: dict[tuple[int, int], float]) -> tuple[NDArray[np.bool_], Floats, Floats]:
-    matrix = _sparse(size, costs)
+def _distances(
+    works: NDArray[np.int64], error: dict[tuple[int, int], float]
+) -> tuple[NDArray[np.bool_], Floats, Floats]:
+    """Return couplings, hops and mean errors on the way, between all pairs of places."""
+    size = int(works.max(initial=-1)) + 1
+    matrix = _sparse(size, {pair: weight for pair, weight in error.items() if max(pair) < size})[works][:, works]
     best = dijkstra(matrix, directed=False)
     hops = dijkstra(matrix, directed=False, unweighted=True)
     mean = np.divide(best, hops, out=np.zeros_like(best), where=(hops > 0) & np.isfinite(hops))
-    return hops == 1, hops, mean
+    couplings = _on_couplings(error, works, np.full_like(best, np.nan))
+    return np.isfinite(couplings), hops, np.where(np.isfinite(couplings), couplings, mean)
 
 
-def qubits_of(found: Device, places: Sequence[int]) -> tuple[int, ...]:
-    """Return the device's own numbers of places."""
-    return tuple(int(qubit) for qubit in found.places[list(places)])
+def _on_couplings(values: dict[tuple[int, int], float], works: NDArray[np.int64], elsewhere: Floats) -> Floats:
+    """Return a matrix with these values at the couplings."""
+    place = {int(qubit): index for index, qubit in enumerate(works)}
+    matrix = elsewhere.copy()
+    for (a, b), value in values.items():
+        if a in place and b in place:
+            matrix[place[a], place[b]] = matrix[place[b], place[a]] = value
+    return matrix

@@ -1,28 +1,24 @@
 """Forecast of a circuit's Hellinger fidelity on a device, from its profile and the device's calibration.
 
-Expected Pauli errors E are summed over the circuit as it would lie on the device:
-
-    E = a sum over CX, those of SWAPs included, of 5/4 e + b sum over pulses of 3/2 e
-      + c sum over waiting qubits of [(1 - exp(-t/T1)) / 4 + (1 - exp(-t/T2)) / 2]
-
-with average gate infidelities e, and the Pauli errors into which twirling turns relaxation for a time t (Ghosh et al.,
-PRA 86, 062318, 2012; 2 p_X + p_Z with p_X = p_Y = (1 - exp(-t/T1)) / 4, p_Z = (1 - exp(-t/T2)) / 2 - p_X). Misreading
-is the mean r of the probabilities that each measured bit is flipped, weighed by how often it is 1. The circuit's own
-response F(E, r) (circuits.response) is the forecast. Few numbers are fitted: see ``Tuning``.
+The circuit's gates, those of SWAPs included, are laid on the device, and what happens to it there is summed (see
+``circuits.load``). The circuit's own response to that much is the forecast (see ``circuits.response``). One number is
+fitted, and the widths of intervals, all on one half of the circuits and devices of ``bench.fidelity``.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from qonverge.circuits.load import Load, waiting_errors
+from qonverge.circuits.load import Load
 from qonverge.circuits.profile import CircuitProfile
+from qonverge.circuits.response import Basis
 from qonverge.devices import Calibration
-from qonverge.forecast.device import Device, Devices, Floats
+from qonverge.forecast.device import Device, Devices
 from qonverge.forecast.errors import DoesNotFit
 from qonverge.forecast.placing import SWAP, Pattern, pattern, place
 
@@ -37,29 +33,45 @@ class Interval:
 
 
 @dataclass(frozen=True, slots=True)
-class Tuning:
-    """What is fitted, on the tuning half of ``bench.fidelity``."""
+class Spread:
+    """How far outcomes lie from forecasts: logarithms of factors on the infidelity, between which 80 % are found."""
 
-    swapping: float = 0.6
-    """SWAPs for each coupling between the qubits of a CX beyond the first: later CX profit from a SWAP too."""
-    gates: float = 1.0
-    pulses: float = 1.0
-    idle: float = 1.0
-    flips: float = 1.0
-    below: float = 0.3
-    """The interval's lower end, as the logarithm of a factor on the infidelity."""
-    above: float = 0.3
+    less: float
+    more: float
+
+    def around(self, mid: float) -> Interval:
+        """Return the interval around a forecast."""
+        low, high = (1 + _LEAST - (1 - mid + _LEAST) * math.exp(end) for end in (self.more, self.less))
+        return Interval(max(0.0, min(mid, low)), mid, min(1.0, max(mid, high)))
+
+    @staticmethod
+    def score(mid: float, outcome: float) -> float:
+        """Return the logarithm of the factor between an outcome and its forecast."""
+        return math.log((1 - outcome + _LEAST) / (1 - mid + _LEAST))
 
 
-FAST = Tuning()
+# An infidelity that means nothing: factors on less are not to count.
+_LEAST = 0.003
+SWAPPING = 0.3
+"""SWAPs for each coupling between the qubits of a CX beyond the first: later CX profit from a SWAP too. Fitted."""
+FAST: Mapping[Basis, Spread] = {
+    "Simulated": Spread(-0.5, 0.4),
+    "Stabilizer": Spread(-0.5, 0.4),
+    "NearStabilizer": Spread(-1.0, 1.0),
+}
+"""Of forecasts from a quick layout, by what the circuit's response is made of. Fitted."""
+EXACT: Mapping[Basis, Spread] = {
+    "Simulated": Spread(-0.4, 0.3),
+    "Stabilizer": Spread(-0.4, 0.3),
+    "NearStabilizer": Spread(-1.0, 1.0),
+}
+"""Of forecasts from the transpiled circuit. Fitted."""
 
 
 class Forecaster:
     """Forecasts fidelities; keeps what it made of calibrations."""
 
-    def __init__(self, tuning: Tuning = FAST) -> None:
-        """Take what was fitted."""
-        self._tuning = tuning
+    def __init__(self) -> None:
         self._devices = Devices()
 
     def estimate(self, profile: CircuitProfile, calibrations: Sequence[Calibration]) -> list[Interval | DoesNotFit]:
@@ -68,7 +80,7 @@ class Forecaster:
         found: list[Interval | DoesNotFit] = []
         for calibration in calibrations:
             try:
-                found.append(interval(profile, self.load(profile, calibration, wanted), self._tuning))
+                found.append(interval(profile, self.load(profile, calibration, wanted), FAST))
             except DoesNotFit as problem:
                 found.append(problem)
         return found
@@ -86,46 +98,45 @@ class Forecaster:
                 f"{calibration.name} has {device.size} qubits that work and are coupled; the circuit needs "
                 f"{len(wanted.order)}"
             )
-        return _load(profile, wanted, device, self._tuning.swapping)
+        return _load(profile, wanted, device)
 
 
-def interval(profile: CircuitProfile, load: Load, tuning: Tuning) -> Interval:
-    """Return the forecast for a load."""
-    errors = tuning.gates * load.gates + tuning.pulses * load.pulses + tuning.idle * load.idle
-    mid = profile.response.at(errors, tuning.flips * load.flips)
-    low = 1 - (1 - mid) * math.exp(tuning.below)
-    high = 1 - (1 - mid) * math.exp(-tuning.above)
-    return Interval(max(0.0, low), mid, high)
+def interval(profile: CircuitProfile, load: Load, spreads: Mapping[Basis, Spread]) -> Interval:
+    """Return the forecast for a load; where the response is not known, anything better is possible."""
+    response = profile.response
+    mid = response.at(load.gates + load.pulses, load.resets, load.phases, load.flips)
+    spread = spreads.get(response.basis)
+    return Interval(0.0, mid, 1.0) if spread is None else spread.around(mid)
 
 
-def _load(profile: CircuitProfile, wanted: Pattern, device: Device, swapping: float) -> Load:
-    layout = place(wanted, device, swapping)
+def _load(profile: CircuitProfile, wanted: Pattern, device: Device) -> Load:
+    layout = place(wanted, device, SWAPPING)
     first, second = np.nonzero(np.triu(wanted.weights))
     count = wanted.weights[first, second]
     a, b = layout[first], layout[second]
-    per_cx = swapping * np.maximum(device.hops[a, b] - 1, 0)
-    swaps = float(per_cx @ count)
-    cx = float(count.sum())
-    gates = float((device.hop_cost[a, b] * (1 + SWAP * per_cx)) @ count)
-    # SWAPs run beside other gates, so they lengthen the circuit as they lengthen the list of its gates.
-    stretch = 1 + SWAP * swaps / cx if cx else 1.0
-    pulses = wanted.pulses + device.extra_pulses * wanted.weights.sum(axis=1) * stretch
+    per_cx = SWAPPING * np.maximum(device.hops[a, b] - 1, 0)
+    longer = SWAP * float(per_cx @ count) / max(1.0, float(count.sum()))
+    pulses = wanted.pulses + device.extra_pulses * wanted.weights.sum(axis=1) * (1 + longer)
+    # SWAPs lengthen a circuit as they lengthen the list of its gates.
+    stretch = 1 + longer
     depth, depth_pulses = profile.depth
-    waiting = wanted.idle * stretch * device.cx_seconds
-    flips = device.read_1_as_0, device.read_0_as_1
+    cx = count * (1 + SWAP * per_cx)
+    layer = float(device.hop_seconds[a, b] @ cx) / max(1.0, float(cx.sum()))
+    alive = wanted.alive * stretch * layer + pulses * device.pulse_seconds
     return Load(
-        gates,
+        float(device.hop_cost[a, b] @ cx),
         float(pulses @ device.pulse[layout]),
-        float(waiting_errors(waiting, device.rate_t1[layout], device.rate_t2[layout]).sum()),
-        _flips(profile, wanted, layout, *flips),
-        depth * stretch * device.cx_seconds + depth_pulses * device.pulse_seconds + device.readout_seconds,
+        float(alive @ device.resets[layout]),
+        float(alive @ device.phases[layout]),
+        _flips(profile, wanted, layout, device),
+        depth * stretch * layer + depth_pulses * device.pulse_seconds + device.readout_seconds,
     )
 
 
-def _flips(profile: CircuitProfile, wanted: Pattern, layout: Floats, read_1_as_0: Floats, read_0_as_1: Floats) -> float:
+def _flips(profile: CircuitProfile, wanted: Pattern, layout: NDArray[np.int64], device: Device) -> float:
     place_of = dict(zip(wanted.order, layout.tolist(), strict=True))
     total = 0.0
-    for (qubit, times), one in zip(profile.measured, profile.response.ones, strict=True):
+    for (qubit, _), one in zip(profile.measured, profile.response.ones, strict=True):
         at = place_of[qubit]
-        total += times * (one * read_1_as_0[at] + (1 - one) * read_0_as_1[at])
-    return float(total / len(profile.measured)) if profile.measured else 0.0
+        total += one * device.read_1_as_0[at] + (1 - one) * device.read_0_as_1[at]
+    return float(total / len(profile.measured))

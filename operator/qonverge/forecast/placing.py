@@ -13,6 +13,7 @@ from qonverge.forecast.device import Device, Floats
 
 # Starts of the greedy search, and rounds of improvement of the best few.
 _STARTS = 48
+_LEAST_STARTS = 6
 # Three CX make a SWAP.
 SWAP = 3.0
 
@@ -29,8 +30,8 @@ class Pattern:
     """Pulses on each."""
     reads: Floats
     """How often each is measured."""
-    idle: Floats
-    """Layers in which each waits."""
+    alive: Floats
+    """Layers of CX from the first step of each to the end."""
 
 
 def pattern(profile: CircuitProfile) -> Pattern:
@@ -40,8 +41,8 @@ def pattern(profile: CircuitProfile) -> Pattern:
     for a, b, count in profile.pairs:
         weights[a, b] = weights[b, a] = count
     reads = np.zeros(n)
-    for qubit, times in profile.measured:
-        reads[qubit] = times
+    for qubit, _ in profile.measured:
+        reads[qubit] += 1
     pulses = np.array(profile.pulses, dtype=float)
     active = (weights.sum(axis=1) > 0) | (reads > 0) | (pulses > 0)
     total, near = weights.sum(axis=1), np.zeros(n)
@@ -59,7 +60,7 @@ def pattern(profile: CircuitProfile) -> Pattern:
         weights[np.ix_(index, index)],
         pulses[index],
         reads[index],
-        np.array(profile.idle, dtype=float)[index],
+        np.array(profile.alive, dtype=float)[index],
     )
 
 
@@ -75,13 +76,10 @@ def place(wanted: Pattern, device: Device, swapping: float) -> NDArray[np.int64]
         swapping: SWAPs for each coupling between two qubits of a CX beyond the first.
     """
     count = len(wanted.order)
-    pair_cost = device.hop_cost * (1 + SWAP * swapping * np.maximum(device.hops - 1, 0))
-    waiting = device.cx_seconds * (device.rate_t1 + device.rate_t2) / 2
+    pair_cost = device.hop_error * (1 + SWAP * swapping * np.maximum(device.hops - 1, 0))
     own = np.stack(
         [
-            wanted.pulses[k] * device.pulse
-            + wanted.reads[k] * (device.read_1_as_0 + device.read_0_as_1) / 2
-            + wanted.idle[k] * waiting
+            wanted.pulses[k] * device.pulse + wanted.reads[k] * (device.read_1_as_0 + device.read_0_as_1) / 2
             for k in range(count)
         ]
     )
@@ -97,7 +95,7 @@ def _starts(own: Floats, pair_cost: Floats, device: Device) -> NDArray[np.int64]
     size = device.size
     near = min(size, own.shape[0])
     around = np.sort(pair_cost, axis=1)[:, :near].sum(axis=1)
-    return np.argsort(own[0] + around, kind="stable")[: min(size, _STARTS)]
+    return np.argsort(own[0] + around, kind="stable")[: max(_LEAST_STARTS, _STARTS * 8 // max(8, near))]
 
 
 def _grow(
@@ -112,15 +110,12 @@ def _grow(
     coupled = device.couplings.astype(float)
     room = free @ coupled
     later = (wanted.weights > 0).astype(float)
-    detour = SWAP * float(np.median(device.hop_cost[device.couplings])) if device.couplings.any() else 0.0
+    detour = SWAP * float(np.median(device.hop_error[device.couplings])) if device.couplings.any() else 0.0
     for k in range(1, count):
         (placed,) = np.nonzero(wanted.weights[k, :k])
         cost = np.tile(own[k], (len(starts), 1))
         for other in placed:
             cost += wanted.weights[k, other] * pair_cost[layouts[:, other]]
-        if not len(placed):
-            # Nothing draws it anywhere; away from the others it takes no room from them.
-            cost += 0.0
         to_come = later[k, k + 1 :].sum()
         if to_come:
             cost += detour * np.maximum(to_come - room, 0)
@@ -134,7 +129,7 @@ def _grow(
 
 def _cost(layouts: NDArray[np.int64], wanted: Pattern, pair_cost: Floats, own: Floats) -> Floats:
     count = layouts.shape[1]
-    total = own[np.arange(count), layouts].sum(axis=1)
+    total: Floats = own[np.arange(count), layouts].sum(axis=1)
     first, second = np.nonzero(np.triu(wanted.weights))
     total += pair_cost[layouts[:, first], layouts[:, second]] @ wanted.weights[first, second]
     return total

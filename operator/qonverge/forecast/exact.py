@@ -1,0 +1,67 @@
+"""Forecasts from the circuit as it is transpiled for a device: for the few best backends, since that takes time."""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Mapping
+
+from qonverge.circuits.checked import CheckedCircuit
+from qonverge.circuits.errors import Unmapped
+from qonverge.circuits.isolated import Checker
+from qonverge.devices import Calibration
+from qonverge.forecast.errors import DoesNotFit
+from qonverge.forecast.fidelity import EXACT, Interval, interval
+
+Key = tuple[str, str, str]
+
+
+class ExactForecasts:
+    """Asks a checker's child to map circuits, and remembers what came of it by circuit, values and calibration."""
+
+    def __init__(self, checker: Checker, *, most: int = 4096) -> None:
+        """Take the checker that maps, and how many forecasts to keep, those used last."""
+        self._checker = checker
+        self._most = most
+        self._known: OrderedDict[Key, Interval | str] = OrderedDict()
+
+    async def of(self, circuit: CheckedCircuit, parameters: Mapping[str, float], device: Calibration) -> Interval:
+        """Return the forecast of a circuit on a device.
+
+        Raises:
+            DoesNotFit: the circuit has no profile or cannot be brought onto the device.
+            CheckerLost: the child does not start, so that nothing is known; ask again later.
+        """
+        found = self.known(circuit, parameters, device)
+        if found is None:
+            found = self._known[_key(circuit, parameters, device)] = await self._find(circuit, parameters, device)
+            if len(self._known) > self._most:
+                self._known.popitem(last=False)
+        if isinstance(found, str):
+            raise DoesNotFit(found)
+        return found
+
+    def known(
+        self, circuit: CheckedCircuit, parameters: Mapping[str, float], device: Calibration
+    ) -> Interval | str | None:
+        """Return a forecast that was made before, or why there can be none; None where it was never asked for."""
+        key = _key(circuit, parameters, device)
+        found = self._known.get(key)
+        if found is not None:
+            self._known.move_to_end(key)
+        return found
+
+    async def _find(
+        self, circuit: CheckedCircuit, parameters: Mapping[str, float], device: Calibration
+    ) -> Interval | str:
+        if circuit.profile is None:
+            return "the circuit is too long for any device"
+        try:
+            load = await self._checker.load(circuit, parameters, device)
+        except Unmapped as problem:
+            return str(problem)
+        return interval(circuit.profile, load, EXACT)
+
+
+def _key(circuit: CheckedCircuit, parameters: Mapping[str, float], device: Calibration) -> Key:
+    return circuit.digest, json.dumps(sorted(parameters.items())), device.digest
