@@ -46,19 +46,20 @@ def _tasks(options: argparse.Namespace) -> list[Task]:
     known = pairs.read(options.pairs) if options.pairs.exists() else {}
     known = pairs.without_forecasts(known) if options.refresh else known
     save: Callable[[Pairs], None] = partial(pairs.write, options.pairs)
-    circuits = fleet.read_circuits(options.circuits) if options.circuits else fleet.known_circuits()
-    devices = fleet.read_devices(options.snapshots) if options.snapshots else fleet.known_devices()
     jobs = options.jobs or (_QUICK_JOBS if options.quick else _JOBS)
     if options.snapshots or options.circuits or options.trace:
+        circuits = fleet.read_circuits(options.circuits) if options.circuits else fleet.known_circuits()
+        devices = fleet.read_devices(options.snapshots) if options.snapshots else fleet.known_devices()
         own = Setting("", "given", fleet.assemble(circuits, devices, known, save))
         if options.trace:
             return [compare.given(own, trace.read(options.trace))]
         return [task for task in compare.tasks(own, jobs, options.seed) if task.kind == "trace"]
-    settings = compare.settings(circuits, devices, known, save)
-    tasks = [task for setting in settings for task in compare.tasks(setting, jobs, options.seed)]
-    if options.quick:
-        return [t for t in tasks if (t.setting.half, t.setting.generation) == ("tuning", "present")]
-    return tasks
+    settings = compare.settings(known, save)
+    return [
+        task
+        for setting in (settings[:1] if options.quick else settings)
+        for task in compare.tasks(setting, jobs, options.seed)
+    ]
 
 
 def _write(path: Path, results: list[Result]) -> None:

@@ -10,16 +10,15 @@ from multiprocessing import get_context
 from typing import Any, Literal
 
 import numpy as np
-from qiskit import QuantumCircuit
 
+from bench.fidelity.study import HELD_OUT, TUNING
 from bench.placement import metrics, policies, trace
-from bench.placement.fleet import Fleet, assemble, half, quality
+from bench.placement.fleet import Fleet, assemble, known_circuits, known_devices, quality
 from bench.placement.metrics import Figures
 from bench.placement.pairs import InvalidInput, Pairs
 from bench.placement.simulate import simulate
 from bench.placement.trace import Arrival, Trace
 from bench.placement.world import Nature
-from qonverge.devices import Calibration
 from qonverge.scheduling import Policy
 
 LOAD = 0.8
@@ -27,7 +26,7 @@ SWEEP = (0.2, 0.4, 0.6, 0.9)
 MOST_DEVICES = 8
 GENERATIONS = {"present": (0.0, 0.005), "former": (0.005, 0.012)}
 """Median errors of gates on two qubits: those of devices that are sold today, and of those before them."""
-HALVES = ("tuning", "held-out")
+HALVES = (TUNING, HELD_OUT)
 _FLOODED_AGING = 300.0
 
 Kind = Literal["trace", "load", "drift", "saturated", "flooded"]
@@ -82,20 +81,18 @@ class Result:
         return {**kept, "figures": [f.to_dict() for f in self.figures], **self.more}
 
 
-def settings(
-    circuits: Mapping[str, QuantumCircuit],
-    devices: Sequence[Calibration],
-    known: Pairs,
-    save: Callable[[Pairs], None] | None = None,
-) -> list[Setting]:
-    """Return the fleets of both generations in both halves: the best devices of each, at most eight."""
+def settings(known: Pairs, save: Callable[[Pairs], None] | None = None) -> list[Setting]:
+    """Return fleets of both generations in both halves: the best devices of each, at most eight.
+
+    The halves are those of the fidelity study, so that nothing was fitted on what is held out.
+    """
     made = []
     for part in HALVES:
-        own = {name: circuit for name, circuit in circuits.items() if half(name) == part}
+        circuits, devices = known_circuits(part), known_devices(part)
         for generation, (low, high) in GENERATIONS.items():
-            of = [d for d in devices if half(d.name) == part and low < (d.median_error(2) or 0.0) <= high]
+            of = [device for device in devices if low < (device.median_error(2) or 0.0) <= high]
             best = sorted(of, key=quality, reverse=True)[:MOST_DEVICES]
-            made.append(Setting(part, generation, assemble(own, best, known, save)))
+            made.append(Setting(part, generation, assemble(circuits, best, known, save)))
     return made
 
 

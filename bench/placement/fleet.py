@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 
 from bench.fidelity.circuits import cases
+from bench.fidelity.study import half
 from bench.placement import pairs
 from bench.placement.pairs import InvalidInput, Pair, Pairs
 from qonverge.circuits.analysis import analyse
@@ -54,19 +54,15 @@ class Fleet:
         return np.isfinite(self.true)
 
 
-def half(name: str) -> str:
-    """Return the half that a device or circuit belongs to, by a hash of its name: ``tuning`` or ``held-out``."""
-    return "tuning" if hashlib.sha256(name.encode()).digest()[0] % 2 == 0 else "held-out"
+def known_circuits(part: str | None = None) -> dict[str, QuantumCircuit]:
+    """Return the circuits of the fidelity study, or those of one half; a family is in one half as a whole."""
+    return {case.name: case.circuit for case in cases() if part in (None, half(case.family))}
 
 
-def known_circuits() -> dict[str, QuantumCircuit]:
-    """Return the circuits of the fidelity study."""
-    return {case.name: case.circuit for case in cases()}
-
-
-def known_devices() -> list[Calibration]:
-    """Return the snapshots of devices that someone would still run jobs on."""
-    return [device for device in map(snapshots.load, snapshots.names()) if _usable(device)]
+def known_devices(part: str | None = None) -> list[Calibration]:
+    """Return the snapshots of devices that someone would still run jobs on, or those of one half."""
+    names = (name for name in snapshots.names() if part in (None, half(name)))
+    return [device for device in map(snapshots.load, names) if _usable(device)]
 
 
 def _usable(device: Calibration) -> bool:

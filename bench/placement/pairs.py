@@ -16,6 +16,7 @@ from qiskit.transpiler.exceptions import TranspilerError
 
 from bench.fidelity.simulate import TooWide, hellinger
 from qonverge.circuits.analysis import analyse
+from qonverge.circuits.canonical import canonical
 from qonverge.circuits.mapping import map_to, schedule
 from qonverge.circuits.profiling import profile
 from qonverge.devices import Calibration
@@ -98,7 +99,10 @@ def without_forecasts(pairs: Pairs) -> Pairs:
 def _forecasts(
     forecaster: Forecaster, circuit: QuantumCircuit, devices: Sequence[Calibration]
 ) -> list[tuple[float, ...]]:
-    found = profile(circuit, analyse(circuit), {}) if devices else None
+    if not devices:
+        return []
+    plain = canonical(circuit)
+    found = profile(plain, analyse(plain), {})
     if found is None:
         return [()] * len(devices)
     made = forecaster.estimate(found, devices)
