@@ -1,4 +1,4 @@
-"""The comparison of policies: ``python -m bench.placement [--quick] [--snapshots FOLDER --circuits FOLDER --trace FILE]``."""
+"""The comparison: ``python -m bench.placement [--quick] [--snapshots FOLDER] [--circuits FOLDER] [--trace FILE]``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bench.placement.compare import Result, Setting, Task
 from bench.placement.pairs import InvalidInput, Pairs
 
 RESULTS = Path(__file__).parents[1] / "results"
-_JOBS, _QUICK_JOBS = 200, 60
+_JOBS, _QUICK_JOBS = 150, 40
 
 
 def main(arguments: list[str] | None = None) -> None:

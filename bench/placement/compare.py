@@ -17,17 +17,18 @@ from bench.placement.fleet import Fleet, assemble, known_circuits, known_devices
 from bench.placement.metrics import Figures
 from bench.placement.pairs import InvalidInput, Pairs
 from bench.placement.simulate import simulate
-from bench.placement.trace import Arrival, Trace
+from bench.placement.trace import Trace
 from bench.placement.world import Nature
 from qonverge.scheduling import Policy
 
 LOAD = 0.8
-SWEEP = (0.2, 0.4, 0.6, 0.9)
+SWEEP = (0.2, 0.5)
 MOST_DEVICES = 8
 GENERATIONS = {"present": (0.0, 0.005), "former": (0.005, 0.012)}
 """Median errors of gates on two qubits: those of devices that are sold today, and of those before them."""
 HALVES = (TUNING, HELD_OUT)
 _FLOODED_AGING = 300.0
+_SATURATED_DEVICES, _SATURATED_JOBS = 4, 100
 
 Kind = Literal["trace", "load", "drift", "saturated", "flooded"]
 
@@ -44,7 +45,9 @@ class Setting:
     def mean_run(self) -> float:
         """Mean run time of a job of the traces that are made, on a device of mean speed, seconds."""
         nature = Nature()
-        return nature.job_overhead + trace.mean_shots() * (nature.reset_seconds + float(np.nanmean(self.fleet.shot_seconds)))
+        return nature.job_overhead + trace.mean_shots() * (
+            nature.reset_seconds + float(np.nanmean(self.fleet.shot_seconds))
+        )
 
     def rate(self, load: float) -> float:
         """Return the arrivals per second that would keep so much of all devices busy."""
@@ -101,11 +104,11 @@ def tasks(setting: Setting, jobs: int, seed: int) -> list[Task]:
     circuits, rate = setting.fleet.circuits, setting.rate
     made = [Task(setting, "trace", trace.make(kind, circuits, jobs, rate(LOAD), seed), LOAD) for kind in trace.KINDS]
     made += [Task(setting, "load", trace.make("poisson", circuits, jobs, rate(load), seed), load) for load in SWEEP]
-    devices = len(setting.fleet.devices)
+    few = replace(setting, fleet=setting.fleet.first(_SATURATED_DEVICES))
     return [
         *made,
-        Task(setting, "drift", trace.make("poisson", circuits, 2 * jobs, rate(LOAD), seed + 1), LOAD),
-        Task(setting, "saturated", trace.saturated(circuits, 12 * devices, seed)),
+        Task(setting, "drift", trace.make("poisson", circuits, 3 * jobs, rate(LOAD), seed + 1), LOAD),
+        Task(few, "saturated", trace.saturated(few.fleet.circuits, _SATURATED_JOBS, seed)),
         Task(setting, "flooded", _flooded(trace.make("poisson", circuits, jobs, rate(1.0), seed + 2, 0.0))),
     ]
 
@@ -156,18 +159,20 @@ def _beside(task: Task, seed: int, policy: Policy) -> _Made:
 
 
 def _drift(task: Task, seed: int, policy: Policy) -> _Made:
-    middle = task.trace.arrivals[len(task.trace.arrivals) // 2].seconds
-    made = simulate(task.setting.fleet, task.trace, policies.Qonverge(policy), Nature(shift_at=middle), seed)
-    return (metrics.figures(made), metrics.figures(made, since=middle)), {"shift_at": middle}
+    """The first third of the trace is there to learn from; after the second, devices change."""
+    count = len(task.trace.arrivals)
+    learned, shift = (task.trace.arrivals[count * third // 3].seconds for third in (1, 2))
+    made = simulate(task.setting.fleet, task.trace, policies.Qonverge(policy), Nature(shift_at=shift), seed)
+    return (metrics.figures(made, learned, shift), metrics.figures(made, shift)), {"shift_at": shift}
 
 
 def _saturated(task: Task, seed: int, policy: Policy) -> _Made:
+    """Shares are counted until a namespace has fewer than a quarter of its jobs left, and so little to choose from."""
     made = simulate(task.setting.fleet, task.trace, policies.Qonverge(policy), seed=seed)
-    last: dict[str, float] = {}
+    starts: dict[str, list[float]] = {}
     for arrival, outcome in zip(task.trace.arrivals, made.outcomes, strict=True):
-        last[arrival.namespace] = max(last.get(arrival.namespace, 0.0), outcome.start)
-    # From then on a namespace has nothing that waits.
-    until = min(last.values())
+        starts.setdefault(arrival.namespace, []).append(outcome.start)
+    until = min(sorted(those)[3 * len(those) // 4] for those in starts.values())
     return (metrics.figures(made),), {"jain": metrics.fairness(made, until), "until": until}
 
 

@@ -53,6 +53,20 @@ class Fleet:
         """(C, B): whether the circuit can run there."""
         return np.isfinite(self.true)
 
+    def first(self, count: int) -> Fleet:
+        """Return the fleet of the first devices, with the circuits that fit on one of them."""
+        rows = np.flatnonzero(self.fits[:, :count].any(axis=1)).tolist()
+        return Fleet(
+            tuple(self.circuits[row] for row in rows),
+            self.devices[:count],
+            tuple(self.widths[row] for row in rows),
+            tuple(self.works[row] for row in rows),
+            self.quality[:count],
+            self.true[rows, :count],
+            self.shot_seconds[rows, :count],
+            self.forecast[:, rows, :count],
+        )
+
 
 def known_circuits(part: str | None = None) -> dict[str, QuantumCircuit]:
     """Return the circuits of the fidelity study, or those of one half; a family is in one half as a whole."""

@@ -14,6 +14,9 @@ from qonverge.forecast.learning_models import RunTimeModel
 from qonverge.forecast.learning_work import table
 from qonverge.forecast.queue import QueueModel
 
+_PLAN_NOISE = 0.9
+"""Standard deviation of the logarithm of a wait beside the plan's, before any is seen."""
+
 
 class Known:
     """Forecasts of a trace's jobs on a fleet, the same for every policy but for what it has seen of the devices."""
@@ -31,7 +34,8 @@ class Known:
         self._rows = table(self._works)
         self._models = [RunTimeModel.cold("Device") for _ in fleet.devices]
         self._runs = [model.predict(self._rows) for model in self._models]
-        self._queue = QueueModel.cold(shared=False)
+        # A plan's waits change with every job that comes: they start as far less certain than those of a queue.
+        self._queue = QueueModel(shared=False, state=replace(QueueModel.cold(shared=False).state, noise=_PLAN_NOISE))
         self._renewed_at = -1.0
         self._fidelity = fleet.forecast
 

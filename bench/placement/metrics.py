@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -47,10 +48,10 @@ class Figures:
         return {key: None if value != value else value for key, value in asdict(self).items()}
 
 
-def figures(run: Run, since: float = 0.0) -> Figures:
-    """Return the figures of the jobs that came from a time on."""
+def figures(run: Run, since: float = 0.0, until: float = math.inf) -> Figures:
+    """Return the figures of the jobs that came between two times; the utilisation is of the whole run."""
     arrivals = run.trace.arrivals
-    counted = [job for job, arrival in enumerate(arrivals) if arrival.seconds >= since]
+    counted = [job for job, arrival in enumerate(arrivals) if since <= arrival.seconds < until]
     outcomes = [run.outcomes[job] for job in counted]
     came = np.array([arrivals[job].seconds for job in counted])
     waits = np.array([outcome.start for outcome in outcomes]) - came

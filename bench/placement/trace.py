@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.placement.pairs import InvalidInput
 from qonverge.scheduling.model import Preset
 
+Floats = NDArray[np.float64]
 FORMAT = "qonverge.io/placement-trace/v1"
 _PERIOD = 3600.0
 _BURST_SECONDS, _BURST_RATE, _BURST_SHARE = 60.0, 4.0, 0.15
@@ -107,12 +109,12 @@ def _arrival(path: Path, number: int, given: dict[str, Any]) -> Arrival:
     return found
 
 
-def poisson(count: int, rate: float, random: np.random.Generator) -> np.ndarray[Any, Any]:
+def poisson(count: int, rate: float, random: np.random.Generator) -> Floats:
     """Return times of arrivals at a constant rate per second."""
     return np.cumsum(random.exponential(1 / rate, count))
 
 
-def bursty(count: int, rate: float, random: np.random.Generator) -> np.ndarray[Any, Any]:
+def bursty(count: int, rate: float, random: np.random.Generator) -> Floats:
     """Return times with the mean rate, four times as dense in bursts that take 15 % of the time."""
     quiet = (1 - _BURST_SHARE * _BURST_RATE) / (1 - _BURST_SHARE)
     times: list[float] = []
@@ -125,17 +127,17 @@ def bursty(count: int, rate: float, random: np.random.Generator) -> np.ndarray[A
     return np.array(times[:count])
 
 
-def diurnal(count: int, rate: float, random: np.random.Generator) -> np.ndarray[Any, Any]:
+def diurnal(count: int, rate: float, random: np.random.Generator) -> Floats:
     """Return times whose rate goes up and down by 70 % once an hour, which stands for a day."""
     # Arrivals at a constant rate, seen through the inverse of the integrated one.
     even = poisson(count, 1.0, random)
     grid = np.linspace(0, 2 * count / rate + _PERIOD, 20_000)
     angle = 2 * math.pi / _PERIOD
     integral = rate * (grid + 0.7 / angle * (1 - np.cos(angle * grid)))
-    return np.interp(even, integral, grid)
+    return np.asarray(np.interp(even, integral, grid))
 
 
-KINDS: dict[str, Callable[[int, float, np.random.Generator], np.ndarray[Any, Any]]] = {
+KINDS: dict[str, Callable[[int, float, np.random.Generator], Floats]] = {
     "poisson": poisson,
     "bursty": bursty,
     "diurnal": diurnal,
