@@ -13,10 +13,10 @@ from qonverge.scheduling.relaxation import Relaxation
 
 _MATCHED_JOBS = 150
 """Up to here jobs and positions are matched exactly, and the result polished: beyond, the relaxation is as good."""
-_EVALUATIONS = 6000
+_EVALUATIONS = 1500
 """Sequences that polishing looks at, at most: a bound on its time that is the same on every machine."""
 _KICKED_JOBS = 12
-_KICKS = 12
+_KICKS = 16
 """Few jobs have local optima far from each other: so often two are moved at random, and it starts again."""
 _SHORT = 8
 """Sequences up to this length are searched at every position."""
@@ -31,28 +31,28 @@ class Solution:
     lower_bound: float
 
 
-def solve(problem: Problem) -> Solution:
-    """Return a good assignment of all jobs; each must have a backend that it may go to."""
+def solve(problem: Problem, *, thorough: bool = True) -> Solution:
+    """Return a good assignment of all jobs; each must have a backend that it may go to.
+
+    What is not thorough stays with the relaxation: good enough for work that is planned again before it starts.
+    """
     jobs = len(problem.static)
     if jobs == 1:
         return _single(problem)
     relaxation = Relaxation(problem)
     choice, bound = relaxation.solve()
     starts = [relaxation.sequences(choice)]
-    if jobs <= _MATCHED_JOBS:
+    thorough = thorough and jobs <= _MATCHED_JOBS
+    if thorough:
         starts.append(_matched(problem))
-    polisher = _Polisher(problem) if jobs <= _MATCHED_JOBS else None
-    best: Sequences = []
-    least = math.inf
-    for start in starts:
-        sequences = [_in_time(problem, backend, sequence) for backend, sequence in enumerate(start)]
-        if polisher is not None:
-            sequences = polisher.polish(sequences)
-            sequences = polisher.kicked(sequences) if jobs <= _KICKED_JOBS else sequences
-        value = objective(problem, sequences)
-        if value < least:
-            best, least = sequences, value
-    return Solution(_first_come(problem, best), least, min(bound, least))
+    candidates = [[_in_time(problem, backend, jobs) for backend, jobs in enumerate(start)] for start in starts]
+    best = min(candidates, key=lambda sequences: objective(problem, sequences))
+    if thorough:
+        polisher = _Polisher(problem)
+        best = polisher.polish(best)
+        best = polisher.kicked(best) if jobs <= _KICKED_JOBS else best
+    least = objective(problem, best)
+    return Solution(_first_come(problem, best), least, min(float(bound), least))
 
 
 def _first_come(problem: Problem, sequences: Sequences) -> Sequences:

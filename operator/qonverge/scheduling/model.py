@@ -273,8 +273,9 @@ class Policy:
     """Aging bound: a job that has waited longer goes before every job that came later, whatever their priority."""
     patience_seconds: float = 600.0
     """Time that counts as much as losing all fidelity, where a job weighs both the same."""
-    tranche: int = 4
-    """Jobs per worker that compete by the objective; which ones is decided by fair share."""
+    tranche: float = 1.0
+    """Jobs that compete by the objective, per task that can be sent now, where several namespaces wait: more is better
+    for the objective, less is fairer from moment to moment."""
     preferred_tier: float = 0.1
     """Soft terms count as this much relative loss of fidelity each: a tier that is not preferred,"""
     data_locality: float = 0.05

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -21,7 +22,7 @@ class Group:
 
     kind: Kind
     """Aged: each goes where it starts first, in this order. Urgent: their deadlines are near. Share: what the
-    namespaces' shares let in. Rest: what waits behind."""
+    namespaces' shares let in. Rest: what waits behind, and will be planned again."""
     jobs: tuple[int, ...]
     """Indices into the snapshot's jobs, in order of admission."""
 
@@ -35,13 +36,14 @@ class Queue:
     """Jobs whose namespace's quota is used up by those before them."""
 
 
-def line_up(snapshot: Snapshot, table: Table, policy: Policy) -> Queue:
-    """Return the order in which jobs are admitted.
+def line_up(snapshot: Snapshot, table: Table, policy: Policy, capacity: float) -> Queue:
+    """Return the order in which jobs are admitted; ``capacity`` is how many tasks the backends take now.
 
     1. Jobs that have waited longer than the aging bound, whatever their priority: so a job that is past the bound goes
        before every job that is not, and before every later one of its own namespace.
     2. By priority class; in each, those whose deadline the work in front of them would endanger, least slack first;
-       then as many as the backends' workers can soon take, by fair share; then the rest.
+       then the others by fair share, where namespaces compete in tranches: the first as large as what can be sent
+       now, each further one twice as large, so that the shares decide who goes first and the objective where.
     """
     fits = table.fits
     placeable = np.flatnonzero(fits.any(axis=1))
@@ -76,9 +78,12 @@ def line_up(snapshot: Snapshot, table: Table, policy: Policy) -> Queue:
         hurried = set(urgent)
         ordered = fair.order([i for i in members if i not in hurried])
         several = len({snapshot.jobs[i].namespace for i in ordered}) > 1
-        first = policy.tranche * workers if several else len(ordered)
-        admit("Share", ordered[:first])
-        admit("Rest", ordered[first:])
+        size = max(1.0, policy.tranche * capacity) if several else math.inf
+        kind: Kind = "Share"
+        while ordered:
+            count = int(min(size, len(ordered)))
+            admit(kind, ordered[:count])
+            ordered, size, kind = ordered[count:], 2 * size, "Rest"
     return Queue(tuple(groups), frozenset(over))
 
 

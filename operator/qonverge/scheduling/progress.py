@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Literal
 
+from qonverge.scheduling.capacity import Capacity
 from qonverge.scheduling.estimates import Floats
 from qonverge.scheduling.lanes import Lanes
-from qonverge.scheduling.model import Backend, Policy, Snapshot
+from qonverge.scheduling.model import Policy, Snapshot
 from qonverge.scheduling.order import Queue
 from qonverge.scheduling.terms import Table
 
@@ -51,35 +51,6 @@ class Placement:
     def end(self) -> float:
         """Seconds until it is done: all parts, or the first of those that are hedged."""
         return max(piece.start + piece.run for piece in self.pieces if piece.kind == "Split")
-
-
-@dataclass(slots=True)
-class Capacity:
-    """What a backend takes in this round."""
-
-    workers: float
-    """Workers that its dispatch depth leaves."""
-    room: float
-    """Tasks."""
-
-    @classmethod
-    def of(cls, backend: Backend) -> Self:
-        """Return what the backend takes now."""
-        depth = math.inf if backend.dispatch_depth is None else backend.dispatch_depth
-        room = math.inf if backend.room is None else backend.room
-        return cls(max(1, backend.workers) * (1 + depth - backend.load), room)
-
-    def takes(self, slots: int) -> bool:
-        """Return whether a task that needs this many workers would be taken."""
-        return self.workers >= slots - 1e-9 and self.room >= 1
-
-    def take(self, slots: int) -> bool:
-        """Take a task's part of it, and return whether it was there."""
-        if not self.takes(slots):
-            return False
-        self.workers -= slots
-        self.room -= 1
-        return True
 
 
 @dataclass(slots=True)

@@ -19,6 +19,7 @@ from qonverge.scheduling.objective import Problem, Sequences
 
 _SMALLEST_WEIGHT = 1e-12
 _FORBIDDEN = 1e9
+_GOLDEN = 0.6180339887498949
 _ENOUGH = 0.01
 """Relative gap at which the relaxation is good enough."""
 _STEPS = 40
@@ -67,7 +68,7 @@ class Relaxation:
 
     def solve(self) -> tuple[NDArray[np.intp], float]:
         """Return a backend for each job, and a lower bound on the objective of any assignment."""
-        share = self._one_hot(np.argmin(self._base, axis=0))
+        share = self._spread()
         crowding = self.crowding(share)
         for _ in range(_STEPS):
             gradient = self._base + crowding
@@ -84,7 +85,21 @@ class Relaxation:
             length = 1.0 if curvature <= 0 else min(1.0, -linear / curvature)
             share += length * target
             crowding += length * change
-        return self._improve(np.argmax(share, axis=0)), self._bound(share, crowding)
+        bound = self._bound(share, crowding)
+        # Jobs that are alike have like shares: the largest of each would send all to one backend.
+        drawn = np.argmax(np.cumsum(share, axis=0) >= self._columns * _GOLDEN % 1.0 * (1 - 1e-9), axis=0)
+        return self._improve(min((np.argmax(share, axis=0), drawn), key=self._value)), bound
+
+    def _spread(self) -> Floats:
+        """Return shares by speed over all backends that a job may go to."""
+        speed = np.where(self._base < _FORBIDDEN / 2, self._workers / np.maximum(self._work, 1e-9), 0.0)
+        share: Floats = speed / speed.sum(axis=0)
+        return share
+
+    def _value(self, choice: NDArray[np.intp]) -> float:
+        """Return the relaxed objective of an assignment."""
+        here = choice, self._columns
+        return float(self._base[here].sum() + 0.5 * self.crowding(self._one_hot(choice))[here].sum())
 
     def _bound(self, share: Floats, crowding: Floats) -> float:
         """Return the least value over all assignments of a tangent, which a convex function is never below."""

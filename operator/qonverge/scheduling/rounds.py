@@ -10,13 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qonverge.scheduling.assign import solve
+from qonverge.scheduling.capacity import Capacity
 from qonverge.scheduling.estimates import Floats
+from qonverge.scheduling.lanes import Lanes
 from qonverge.scheduling.model import Plan, Policy, Snapshot
 from qonverge.scheduling.objective import Problem
 from qonverge.scheduling.order import Group, line_up, slots
 from qonverge.scheduling.parts import hedge, pieces
 from qonverge.scheduling.preempt import displace
-from qonverge.scheduling.progress import Capacity, Piece, Placement, Round
+from qonverge.scheduling.progress import Piece, Placement, Round
 from qonverge.scheduling.reasons import decisions
 from qonverge.scheduling.scoring import second_weights, static_costs
 from qonverge.scheduling.terms import Allowance, free_times, judge
@@ -47,7 +49,8 @@ def _begin(snapshot: Snapshot, policy: Policy) -> Round:
     typical = _typical_runs(snapshot, policy)
     lanes = [free_times(backend, run) for backend, run in zip(snapshot.backends, typical, strict=True)]
     table = judge(snapshot, lanes, policy)
-    queue = line_up(snapshot, table, policy)
+    capacity = [Capacity.of(backend) for backend in snapshot.backends]
+    queue = line_up(snapshot, table, policy, sum(max(0.0, min(c.workers, c.room)) for c in capacity))
     return Round(
         snapshot=snapshot,
         policy=policy,
@@ -56,7 +59,7 @@ def _begin(snapshot: Snapshot, policy: Policy) -> Round:
         weight=second_weights(snapshot, policy),
         due=np.array([math.inf if job.deadline is None else job.deadline - snapshot.now for job in snapshot.jobs]),
         lanes=lanes,
-        capacity=[Capacity.of(backend) for backend in snapshot.backends],
+        capacity=capacity,
         queue=queue,
         placements={},
         sent=set(),
@@ -78,10 +81,26 @@ def _first_start(this: Round, group: Group) -> None:
 
     Nothing admitted later then starts before it where it could have gone, but in gaps that do not delay it.
     """
+    free: dict[int, Floats] = {}
     for job in group.jobs:
-        waits = _waits(this, job)
-        best = min(np.flatnonzero(this.table.fits[job]).tolist(), key=lambda b: (waits[b], this.static[job, b], b))
-        _commit(this, job, best, waits)
+        wanted = slots(this.snapshot.jobs[job])
+        if wanted not in free:
+            free[wanted] = np.array([_free(lanes, wanted) for lanes in this.lanes])
+        waits = free[wanted].copy()
+        for backend, lanes in enumerate(this.lanes):
+            if lanes.has_gaps and wanted == 1:
+                waits[backend] = lanes.start(float(this.table.run[job, backend]))
+        soonest = np.where(this.table.fits[job], waits, math.inf)
+        best = int(np.argmin(np.where(soonest == soonest.min(), this.static[job], math.inf)))
+        if _commit(this, job, best, waits):
+            for backend in {piece.backend for piece in this.placements[job].pieces}:
+                for width, times in free.items():
+                    times[backend] = _free(this.lanes[backend], width)
+
+
+def _free(lanes: Lanes, wanted: int) -> float:
+    """Return when so many workers are free, gaps aside."""
+    return lanes.times[wanted - 1] if wanted <= lanes.workers else math.inf
 
 
 def _assign(this: Round, group: Group) -> None:
@@ -95,7 +114,7 @@ def _assign(this: Round, group: Group) -> None:
         lateness=this.policy.lateness,
         lanes=tuple(lanes.copy() for lanes in this.lanes),
     )
-    solution = solve(problem)
+    solution = solve(problem, thorough=group.kind != "Rest")
     this.objective += solution.objective
     this.lower_bound += solution.lower_bound
     waits = np.array([lanes.first for lanes in this.lanes])
