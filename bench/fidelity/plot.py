@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench.fidelity.study import Row
 
-_DOTS = 350
+_DOTS = 250
 
 
 def draw(rows: Sequence[Row], path: Path) -> None:

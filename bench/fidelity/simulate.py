@@ -93,8 +93,8 @@ def relaxation(seconds: float, qubit: Qubit) -> Matrix:
 def depolarising(strength: float, size: int) -> Matrix:
     """Return the superoperator that replaces a state by the mixed one with this probability."""
     mixed = np.eye(size).reshape(-1, 1, order="F")
-    channel: Matrix = (1 - strength) * np.eye(size**2) + strength * (mixed @ mixed.T) / size + 0j
-    return channel
+    channel = (1 - strength) * np.eye(size**2) + strength * (mixed @ mixed.T) / size
+    return channel.astype(np.complex128)
 
 
 def _process_fidelity(matrix: Matrix, size: int) -> float:

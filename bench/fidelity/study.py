@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from qiskit.transpiler.exceptions import TranspilerError
 from scipy.stats import spearmanr
 
 from bench.fidelity.circuits import Case, cases
@@ -68,10 +69,11 @@ def run(wanted: Callable[[Case, Calibration], bool], report: Callable[[str], Non
                 continue
             if not wanted(case, device):
                 continue
-            mapped = map_to(circuit, device)
             try:
+                mapped = map_to(circuit, device)
                 outcome = hellinger(mapped, device)
-            except TooWide:
+            except (TooWide, TranspilerError) as problem:
+                report(f"{case.name} on {device.name}: {str(problem)[:80] or 'too many qubits'}")
                 continue
             quick = forecaster.load(known, device)
             real = load_of(mapped, device, dict(known.ones))
@@ -86,7 +88,7 @@ def run(wanted: Callable[[Case, Calibration], bool], report: Callable[[str], Non
 def summary(rows: Sequence[Row]) -> dict[str, Any]:
     """Return the figures of each half and forecast."""
     return {
-        of: {name: _figures([row for row in rows if row.half == of], name) for name in FORECASTS}
+        of: {name: figures([row for row in rows if row.half == of], name) for name in FORECASTS}
         for of in (TUNING, HELD_OUT)
     }
 
@@ -101,7 +103,8 @@ def spreads(rows: Sequence[Row]) -> dict[str, Spread]:
     return found
 
 
-def _figures(rows: Sequence[Row], name: str) -> dict[str, Any]:
+def figures(rows: Sequence[Row], name: str) -> dict[str, Any]:
+    """Return how well the forecasts of this name do on some rows."""
     mids = np.array([row.forecasts[name].mid for row in rows])
     outcomes = np.array([row.outcome for row in rows])
     inside = np.array([row.forecasts[name].low <= row.outcome <= row.forecasts[name].high for row in rows])

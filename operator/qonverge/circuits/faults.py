@@ -75,22 +75,26 @@ def draw(gates: Sequence[Step], num_qubits: int, columns: int, random: np.random
             total = len(members) * count
             places = (random.permutation(total) + random.random(total)) / total
             found = np.searchsorted(np.cumsum(weights) / weights.sum(), places)
+            which = random.permutation(total).tolist()
             for slot, spot in enumerate(np.minimum(found, len(spots) - 1).tolist()):
                 gate, qubit = spots[spot]
                 column = int(members[slot % len(members)])
-                after[gate] += _faults(KINDS[kind], gates[gate].qubits, qubit, column, random)
+                after[gate] += _faults(KINDS[kind], gates[gate].qubits, qubit, column, which[slot], random)
     return Faults(np.array(kinds), np.array(counts), tuple(map(tuple, after)))
 
 
-def _faults(kind: Kind, qubits: tuple[int, ...], qubit: int, column: int, random: np.random.Generator) -> list[Fault]:
+def _faults(
+    kind: Kind, qubits: tuple[int, ...], qubit: int, column: int, which: int, random: np.random.Generator
+) -> list[Fault]:
+    """Return the errors of one event; ``which`` counts events, so that each variant comes about equally often."""
     # A device's gate on two qubits is no CX, or one the other way round, so it has Hadamards beside it in which half of
     # what happens in time takes place.
-    turned = bool(random.integers(2))
+    turned = bool(which & 1)
     if kind == "Phase":
         return [Fault(column, qubit, 1 if turned else 2)]
     if kind == "Reset":
-        return [Fault(column, qubit, int(random.integers(4)), float(random.random()), turned)]
-    paulis = int(random.integers(1, 4 ** len(qubits)))
+        return [Fault(column, qubit, which >> 1 & 3, float(random.random()), turned)]
+    paulis = 1 + which % (4 ** len(qubits) - 1)
     return [Fault(column, place, paulis >> 2 * index & 3) for index, place in enumerate(qubits)]
 
 

@@ -112,10 +112,28 @@ def _framed(gates: Sequence[Step], bits: Sequence[int], n: int, basis: Basis) ->
     read = [float(_weights(-math.log1p(-flip) * len(bits)) @ np.array([1.0, *found.unread])) for flip in FLIPS]
     # Where both have left the support, chance leads back.
     chance = 0.5 ** (len(bits) - found.rank)
-    return Response(
-        basis,
-        tuple(tuple(float(f * r + (1 - f) * (1 - r) * chance) for r in read) for f in kept["Gate"]),
-        tuple(map(float, kept["Reset"])),
-        tuple(map(float, kept["Phase"])),
-        (0.5,) * len(bits),
+    inside = 0.0 if basis == "Stabilizer" else found.rank / len(bits)
+
+    def fidelity(unseen: float, unread: float, intact: float) -> float:
+        seen = unseen * unread + (1 - unseen) * (1 - unread) * chance
+        return float(seen * _spread_fidelity(intact) ** inside)
+
+    clean = [math.exp(-errors) for errors in ERRORS]
+    resets, phases = (
+        tuple(fidelity(f, 1.0, left) for f, left in zip(kept[kind], clean, strict=True)) for kind in KINDS[1:]
     )
+    table = tuple(
+        tuple(fidelity(f, r, left * (1 - flip) ** len(bits)) for r, flip in zip(read, FLIPS, strict=True))
+        for f, left in zip(kept["Gate"], clean, strict=True)
+    )
+    return Response(basis, table, resets, phases, (0.5,) * len(bits))
+
+
+def _spread_fidelity(intact: float) -> float:
+    """Return F where p is as uneven as a random state's, and mixed with as even a distribution but for this share.
+
+    Probabilities of a random state, in units of their mean, are distributed as exp(-x) (Porter & Thomas, Phys. Rev.
+    104, 483, 1956), so F is the square of the mean of sqrt(x (l x + 1 - l)): from 1 to pi/4.
+    """
+    x, weights = np.polynomial.laguerre.laggauss(24)
+    return float(np.sum(weights * np.sqrt(x * (intact * x + 1 - intact))) ** 2)

@@ -11,7 +11,8 @@ time, a qubit's fall to 0 and its dephasing. A device gives their E and r.
 
 - A circuit small enough is run, without errors for p_0 = p, and in a few dozen trajectories for the p_k.
 - A wider one is followed in the Clifford circuit nearest to it, which is itself where it is Clifford: then an error
-  either is not seen or leads out of the support of p, and F is the probability that nothing is seen.
+  either is not seen or leads out of the support of p, and F is the probability that nothing is seen. Where it is not,
+  p is uneven on its support, so errors that stay there are taken to even it out.
 
 Kinds are joined as D = (sum_i D_i^(1/s))^s with D = -log F. With a single peak, D is E times what is seen, so D's add:
 s = 1. Where every outcome is possible, F falls with the square of what is seen, so its roots add: s = 2. The circuit's

@@ -20,8 +20,8 @@ Matrix = NDArray[np.complex128]
 
 _IGNORED = frozenset(("barrier", "delay", "id", "reset", "break_loop", "continue_loop", "store"))
 _NEAR = 1e-9
-_SX: Matrix = np.array([[1 + 1j, 1 - 1j], [1 - 1j, 1 + 1j]]) / 2
-_S = np.diag([1 + 0j, 1j])
+_SX: Matrix = np.array([[0.5 + 0.5j, 0.5 - 0.5j], [0.5 - 0.5j, 0.5 + 0.5j]], dtype=complex)
+_S: Matrix = np.array([[1, 0], [0, 1j]], dtype=complex)
 _X: Matrix = np.array([[0, 1], [1, 0]], dtype=complex)
 
 

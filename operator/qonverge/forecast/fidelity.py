@@ -110,7 +110,7 @@ def interval(profile: CircuitProfile, load: Load, spreads: Mapping[Basis, Spread
 
 
 def _load(profile: CircuitProfile, wanted: Pattern, device: Device) -> Load:
-    layout = place(wanted, device, SWAPPING)
+    layout = place(wanted, device)
     first, second = np.nonzero(np.triu(wanted.weights))
     count = wanted.weights[first, second]
     a, b = layout[first], layout[second]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,9 +10,16 @@ from numpy.typing import NDArray
 from qonverge.circuits.profile import CircuitProfile
 from qonverge.forecast.device import Device, Floats
 
-# Starts of the greedy search, and rounds of improvement of the best few.
+# Starts of the greedy search: the wider the circuit, the fewer.
 _STARTS = 48
 _LEAST_STARTS = 6
+# Rounds of improvement, and up to which width every two qubits are tried the other way round.
+_ROUNDS = 8
+_MOST_EXCHANGED = 24
+_GAIN = 1e-12
+# SWAPs that a coupling between the qubits of a CX beyond the first counts for: more than it takes in the end, since a
+# transpiler looks for places without SWAPs before it looks at errors.
+_AVERSION = 2.0
 # Three CX make a SWAP.
 SWAP = 3.0
 
@@ -64,7 +70,7 @@ def pattern(profile: CircuitProfile) -> Pattern:
     )
 
 
-def place(wanted: Pattern, device: Device, swapping: float) -> NDArray[np.int64]:
+def place(wanted: Pattern, device: Device) -> NDArray[np.int64]:
     """Return a place for each qubit of the pattern.
 
     Qubits are placed one by one where they cost least, from many starts at once; then the best layouts are improved by
@@ -73,10 +79,9 @@ def place(wanted: Pattern, device: Device, swapping: float) -> NDArray[np.int64]
     Args:
         wanted: the circuit; no more qubits than the device has places.
         device: the device, in one piece.
-        swapping: SWAPs for each coupling between two qubits of a CX beyond the first.
     """
     count = len(wanted.order)
-    pair_cost = device.hop_error * (1 + SWAP * swapping * np.maximum(device.hops - 1, 0))
+    pair_cost = device.hop_error * (1 + SWAP * _AVERSION * np.maximum(device.hops - 1, 0))
     own = np.stack(
         [
             wanted.pulses[k] * device.pulse + wanted.reads[k] * (device.read_1_as_0 + device.read_0_as_1) / 2
@@ -108,7 +113,7 @@ def _grow(
     free[rows, starts] = 0
     # A qubit with neighbours still to come wants free neighbours itself: each that is missing costs a detour.
     coupled = device.couplings.astype(float)
-    room = free @ coupled
+    room = coupled.sum(axis=0) - coupled[starts]
     later = (wanted.weights > 0).astype(float)
     detour = SWAP * float(np.median(device.hop_error[device.couplings])) if device.couplings.any() else 0.0
     for k in range(1, count):
@@ -137,22 +142,25 @@ def _cost(layouts: NDArray[np.int64], wanted: Pattern, pair_cost: Floats, own: F
 
 def _improved(layout: NDArray[np.int64], wanted: Pattern, pair_cost: Floats, own: Floats) -> NDArray[np.int64]:
     count = len(layout)
-    for _ in range(3):
+    first, second = np.triu_indices(count if count <= _MOST_EXCHANGED else 1, 1)
+    rows = np.arange(len(first))
+    for _ in range(_ROUNDS):
         moved = False
         for k in range(count):
             # What qubit k costs at each place, the others where they are.
             there = own[k] + wanted.weights[k] @ pair_cost[layout]
             gain = there[layout[k]] - there
-            gain[layout] = -np.inf
+            gain[layout] = 0
             target = int(gain.argmax())
-            if gain[target] > 1e-12:
+            if gain[target] > _GAIN:
                 layout[k], moved = target, True
-        for a, b in itertools.combinations(range(count), 2) if count <= 12 else ():
-            swapped = layout.copy()
-            swapped[a], swapped[b] = layout[b], layout[a]
-            before, after = _cost(np.stack([layout, swapped]), wanted, pair_cost, own)
-            if after < before - 1e-12:
-                layout, moved = swapped, True
+        if len(rows):
+            exchanged = np.tile(layout, (len(rows), 1))
+            exchanged[rows, first], exchanged[rows, second] = layout[second], layout[first]
+            costs = _cost(exchanged, wanted, pair_cost, own)
+            best = int(costs.argmin())
+            if costs[best] < _cost(layout[None], wanted, pair_cost, own)[0] - _GAIN:
+                layout, moved = exchanged[best], True
         if not moved:
             break
     return layout
