@@ -15,7 +15,7 @@ from bench.placement.compare import Result, Setting, Task
 from bench.placement.pairs import InvalidInput, Pairs
 
 RESULTS = Path(__file__).parents[1] / "results"
-_JOBS, _QUICK_JOBS = 150, 40
+_JOBS, _QUICK_JOBS = 200, 40
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -27,7 +27,7 @@ MOST_DEVICES = 8
 GENERATIONS = {"present": (0.0, 0.005), "former": (0.005, 0.012)}
 """Median errors of gates on two qubits: those of devices that are sold today, and of those before them."""
 HALVES = (TUNING, HELD_OUT)
-_FLOODED_AGING = 300.0
+_FLOODED_AGING, _FLOODED_LOAD = 60.0, 1.2
 _SATURATED_DEVICES, _SATURATED_JOBS = 4, 100
 
 Kind = Literal["trace", "load", "drift", "saturated", "flooded"]
@@ -109,7 +109,7 @@ def tasks(setting: Setting, jobs: int, seed: int) -> list[Task]:
         *made,
         Task(setting, "drift", trace.make("poisson", circuits, 3 * jobs, rate(LOAD), seed + 1), LOAD),
         Task(few, "saturated", trace.saturated(few.fleet.circuits, _SATURATED_JOBS, seed)),
-        Task(setting, "flooded", _flooded(trace.make("poisson", circuits, jobs, rate(1.0), seed + 2, 0.0))),
+        Task(setting, "flooded", _flooded(trace.make("poisson", circuits, jobs, rate(_FLOODED_LOAD), seed + 2, 0.0))),
     ]
 
 
@@ -130,7 +130,7 @@ def given(setting: Setting, arrivals: Trace) -> Task:
 def _flooded(of: Trace) -> Trace:
     """Return the trace with every tenth job of low priority, in one namespace."""
     arrivals = [
-        replace(arrival, namespace="one", priority=0 if number % 10 == 0 else 1000)
+        replace(arrival, namespace="one", priority=0 if number % 10 == 0 else 1000, objective="Time")
         for number, arrival in enumerate(of.arrivals)
     ]
     return Trace("flooded", tuple(arrivals))

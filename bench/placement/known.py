@@ -14,7 +14,7 @@ from qonverge.forecast.learning_models import RunTimeModel
 from qonverge.forecast.learning_work import table
 from qonverge.forecast.queue import QueueModel
 
-_PLAN_NOISE = 0.9
+_PLAN_NOISE = 0.7
 """Standard deviation of the logarithm of a wait beside the plan's, before any is seen."""
 
 

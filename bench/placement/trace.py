@@ -17,8 +17,7 @@ from qonverge.scheduling.model import Preset
 
 Floats = NDArray[np.float64]
 FORMAT = "qonverge.io/placement-trace/v1"
-_PERIOD = 3600.0
-_BURST_SECONDS, _BURST_RATE, _BURST_SHARE = 60.0, 4.0, 0.15
+_DAYS, _BURSTS, _BURST_RATE, _BURST_SHARE = 2, 10, 4.0, 0.15
 _NAMESPACES = ("chem", "finance", "ml", "teaching")
 _SHOTS = (2_000, 100_000)
 
@@ -115,26 +114,33 @@ def poisson(count: int, rate: float, random: np.random.Generator) -> Floats:
 
 
 def bursty(count: int, rate: float, random: np.random.Generator) -> Floats:
-    """Return times with the mean rate, four times as dense in bursts that take 15 % of the time."""
+    """Return times with the mean rate, four times as dense in about ten bursts that take 15 % of the time."""
     quiet = (1 - _BURST_SHARE * _BURST_RATE) / (1 - _BURST_SHARE)
+    cycle = count / rate / _BURSTS
     times: list[float] = []
     now, burst = 0.0, False
     while len(times) < count:
-        length = random.exponential(_BURST_SECONDS * (1 if burst else 1 / _BURST_SHARE - 1))
+        length = random.exponential(cycle * (_BURST_SHARE if burst else 1 - _BURST_SHARE))
         here = rate * (_BURST_RATE if burst else quiet)
         times += sorted((now + random.uniform(0, length, random.poisson(here * length))).tolist())
         now, burst = now + length, not burst
-    return np.array(times[:count])
+    return _with_mean(np.array(times[:count]), rate)
 
 
 def diurnal(count: int, rate: float, random: np.random.Generator) -> Floats:
-    """Return times whose rate goes up and down by 70 % once an hour, which stands for a day."""
+    """Return times whose rate goes up and down by 70 %, over two days, whatever the trace's length."""
     # Arrivals at a constant rate, seen through the inverse of the integrated one.
     even = poisson(count, 1.0, random)
-    grid = np.linspace(0, 2 * count / rate + _PERIOD, 20_000)
-    angle = 2 * math.pi / _PERIOD
+    grid = np.linspace(0, 2 * count / rate, 20_000)
+    angle = 2 * math.pi * _DAYS * rate / count
     integral = rate * (grid + 0.7 / angle * (1 - np.cos(angle * grid)))
-    return np.asarray(np.interp(even, integral, grid))
+    return _with_mean(np.interp(even, integral, grid), rate)
+
+
+def _with_mean(times: Floats, rate: float) -> Floats:
+    """Return the times stretched to the mean rate: few bursts or days have one that is far from it by chance."""
+    stretched: Floats = times * (len(times) / rate / times[-1])
+    return stretched
 
 
 KINDS: dict[str, Callable[[int, float, np.random.Generator], Floats]] = {

@@ -20,6 +20,7 @@ from bench.placement.trace import Arrival, Trace
 from bench.placement.world import Nature, World
 from qonverge.devices import snapshots
 from qonverge.forecast.learning_work import Work
+from qonverge.scheduling import Policy
 
 CALM = Nature(speed_spread=0, run_noise=0, drift=0, error_noise=0)
 
@@ -167,13 +168,11 @@ def test_made_traces_have_the_rate_that_was_asked_for(kind: str) -> None:
 
 
 def test_bursts_are_denser_than_the_rest() -> None:
-    counts = {
-        kind: np.bincount((trace.KINDS[kind](20_000, 1.0, np.random.default_rng(1)) / 20).astype(int))
-        for kind in ("poisson", "bursty")
-    }
-    spread = {kind: float(np.var(found) / np.mean(found)) for kind, found in counts.items()}
-    assert spread["poisson"] < 1.3
-    assert spread["bursty"] > 5
+    times = {kind: trace.KINDS[kind](20_000, 1.0, np.random.default_rng(1)) for kind in ("poisson", "bursty")}
+    # Of hundredths of the time, the fullest tenth.
+    full = {kind: np.sort(np.histogram(found, 100)[0])[-10:].sum() / 20_000 for kind, found in times.items()}
+    assert full["poisson"] < 0.13
+    assert full["bursty"] > 0.3
 
 
 def test_pairs_are_read_as_they_were_written(tmp_path: Path) -> None:
@@ -239,15 +238,23 @@ def test_jobs_end_far_sooner_than_in_order_of_fidelity_and_lose_little(tuning: S
 
 
 def test_saturated_namespaces_get_what_their_weights_say() -> None:
-    weighted = trace.saturated(("a", "b"), 40, seed=2)
+    weighted = trace.saturated(("a", "b"), 25, seed=2)
     runs = [simulate(TWO, of, policies.Qonverge(), CALM) for of in (weighted, replace(weighted, shares={}))]
     # Both judged by the weights; the second was planned without them, and equal parts give 0.82.
-    found, equal = (metrics.fairness(replace(run, trace=weighted), 150.0) for run in runs)
+    found, equal = (metrics.fairness(replace(run, trace=weighted), 120.0) for run in runs)
     assert found >= 0.9
     assert equal < found
 
 
-def test_aging_ends_starvation() -> None:
-    task = next(task for task in compare.tasks(Setting("", "small", TWO), 80, 1) if task.kind == "flooded")
-    more = compare.run(task, 0).more
-    assert more["low_longest"] <= more["aging_seconds"] + more["longest_run"]
+@pytest.mark.parametrize(("aging", "started"), [(40.0, True), (1e9, False)])
+def test_low_priority_starts_once_it_has_aged_and_otherwise_after_the_flood(aging: float, started: bool) -> None:
+    # More comes than both devices do.
+    flood = [Arrival(0.8 * n, "a", 8000, priority=1000) for n in range(100)]
+    arrivals = sorted([*flood, Arrival(10.2, "a", 8000)], key=lambda arrival: arrival.seconds)
+    run = simulate(
+        small([[0.9, 0.9]]), Trace("test", tuple(arrivals)), policies.Qonverge(Policy(aging_seconds=aging)), CALM
+    )
+    low = next(n for n, arrival in enumerate(arrivals) if arrival.priority == 0)
+    waited = run.outcomes[low].start - arrivals[low].seconds
+    assert (waited <= 40 + 4.1) == started
+    assert started or waited > 80
