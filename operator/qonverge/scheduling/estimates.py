@@ -36,12 +36,6 @@ class Estimates:
         cube = np.stack(rows) if rows else np.empty((0, _FIELDS, backends))
         return cls(*(cube[:, index] for index in range(_FIELDS)))
 
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Jobs and backends."""
-        jobs, backends = self.fidelity.shape
-        return jobs, backends
-
 
 def row(
     fidelity: ArrayLike,

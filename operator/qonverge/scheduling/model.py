@@ -353,7 +353,7 @@ class Preemption:
     backend: str
     """Key of the backend that it leaves."""
     beneficiary: str
-    """Key of the job that it yields to."""
+    """Key of the job that it yields to; its own: it is taken back from a backend whose calibration went stale."""
     reason: str
 
 

@@ -17,6 +17,7 @@ _MOST = 64
 """Jobs for which work is displaced in one round, at most; the next round sees what it brought."""
 _CAPACITY = (Verdict.FITS, Verdict.FULL, Verdict.WAIT, Verdict.DEADLINE)
 """Verdicts that displacing work can change."""
+_STALE = "calibration is not to be trusted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +39,20 @@ def displace(this: Round) -> tuple[Preemption, ...]:
     """Return the work that makes room for jobs of higher priority that would wait too long otherwise.
 
     Only work whose policy allows it yields: what is queued, and what has started where it can go on from a checkpoint.
-    Those of the lowest priority yield first, and no more than the job needs.
+    Those of the lowest priority yield first, and no more than the job needs. What waits on a backend whose calibration
+    went stale is taken back for its own sake.
     """
-    jobs, found = this.snapshot.jobs, []
+    jobs, found = this.snapshot.jobs, _recalled(this)
+    recalled = {preemption.job for preemption in found}
     free = {
-        column: [a for a in this.snapshot.active if a.backend == backend.key and _may_yield(a)]
+        column: [
+            a for a in this.snapshot.active if a.backend == backend.key and a.job not in recalled and _may_yield(a)
+        ]
         for column, backend in enumerate(this.snapshot.backends)
     }
     lowest = min((a.priority for victims in free.values() for a in victims), default=None)
     if lowest is None:
-        return ()
+        return tuple(found)
     for index in _waiting(this, lowest)[:_MOST]:
         job = jobs[index]
         offer = _best_offer(this, index, job, free)
@@ -57,6 +62,18 @@ def displace(this: Round) -> tuple[Preemption, ...]:
         for victim in offer.victims:
             found.append(Preemption(victim.job, victim.backend, job.key, _why(this, index, job, victim, offer)))
     return tuple(found)
+
+
+def _recalled(this: Round) -> list[Preemption]:
+    """Return the work that has not started on backends whose calibration can't be trusted any more."""
+    stale = {b.key: b.calibration_stale_reason for b in this.snapshot.backends if b.calibration_stale_reason}
+    return [
+        Preemption(
+            a.job, a.backend, a.job, f"{a.job} had not started on {a.backend}, whose {_STALE}: {stale[a.backend]}"
+        )
+        for a in this.snapshot.active
+        if a.backend in stale and not a.started
+    ]
 
 
 def _may_yield(active: Active) -> bool:

@@ -36,21 +36,15 @@ class Placement:
     job: int
     pieces: tuple[Piece, ...]
     """Its submissions; one unless it is split or hedged."""
-    wait_there: float
-    """Seconds until the chosen backend could have started it when its group was assigned, other jobs of it aside."""
     second_best: int | None
     """The backend that would have been next."""
     second_wait: float
+    """Seconds until that one could have started it when its group was assigned."""
 
     @property
     def start(self) -> float:
         """Seconds until the first piece starts."""
         return min(piece.start for piece in self.pieces)
-
-    @property
-    def end(self) -> float:
-        """Seconds until it is done: all parts, or the first of those that are hedged."""
-        return max(piece.start + piece.run for piece in self.pieces if piece.kind == "Split")
 
 
 @dataclass(slots=True)

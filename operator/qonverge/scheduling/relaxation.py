@@ -23,6 +23,8 @@ _GOLDEN = 0.6180339887498949
 _ENOUGH = 0.01
 """Relative gap at which the relaxation is good enough."""
 _STEPS = 40
+_LARGE = 200_000
+"""Pairs of job and backend beyond which half of the steps must do: the assignment is as good, the bound is not."""
 _MOVES = 24
 
 
@@ -70,7 +72,8 @@ class Relaxation:
         """Return a backend for each job, and a lower bound on the objective of any assignment."""
         share = self._spread()
         crowding = self.crowding(share)
-        for _ in range(_STEPS):
+        bound = self._bound(share, crowding)
+        for _ in range(_STEPS if self._base.size <= _LARGE else _STEPS // 2):
             gradient = self._base + crowding
             best = np.argmin(gradient, axis=0)
             linear = float(gradient[best, self._columns].sum() - np.vdot(gradient, share))
@@ -85,7 +88,7 @@ class Relaxation:
             length = 1.0 if curvature <= 0 else min(1.0, -linear / curvature)
             share += length * target
             crowding += length * change
-        bound = self._bound(share, crowding)
+        bound = max(bound, self._bound(share, crowding))
         # Jobs that are alike have like shares: the largest of each would send all to one backend.
         drawn = np.argmax(np.cumsum(share, axis=0) >= self._columns * _GOLDEN % 1.0 * (1 - 1e-9), axis=0)
         return self._improve(min((np.argmax(share, axis=0), drawn), key=self._value)), bound

@@ -82,18 +82,19 @@ def _first_start(this: Round, group: Group) -> None:
     Nothing admitted later then starts before it where it could have gone, but in gaps that do not delay it.
     """
     free: dict[int, Floats] = {}
+    gaps: set[int] = set()
     for job in group.jobs:
         wanted = slots(this.snapshot.jobs[job])
         if wanted not in free:
             free[wanted] = np.array([_free(lanes, wanted) for lanes in this.lanes])
         waits = free[wanted].copy()
-        for backend, lanes in enumerate(this.lanes):
-            if lanes.has_gaps and wanted == 1:
-                waits[backend] = lanes.start(float(this.table.run[job, backend]))
+        for backend in gaps if wanted == 1 else ():
+            waits[backend] = this.lanes[backend].start(float(this.table.run[job, backend]))
         soonest = np.where(this.table.fits[job], waits, math.inf)
         best = int(np.argmin(np.where(soonest == soonest.min(), this.static[job], math.inf)))
-        if _commit(this, job, best, waits):
+        if _commit(this, job, best, waits) or _anywhere(this, job):
             for backend in {piece.backend for piece in this.placements[job].pieces}:
+                (gaps.add if this.lanes[backend].has_gaps else gaps.discard)(backend)
                 for width, times in free.items():
                     times[backend] = _free(this.lanes[backend], width)
 
@@ -124,9 +125,14 @@ def _assign(this: Round, group: Group) -> None:
             if not _commit(this, group.jobs[index], backend, waits):
                 left_out.append(group.jobs[index])
     for job in sorted(left_out, key=group.jobs.index):
-        now = _waits(this, job)
-        order = np.argsort(this.static[job] + this.weight[job] * (now + this.table.run[job]), kind="stable")
-        any(_commit(this, job, backend, now) for backend in order.tolist() if this.table.fits[job, backend])
+        _anywhere(this, job)
+
+
+def _anywhere(this: Round, job: int) -> bool:
+    """Put the job where it is cheapest as the lanes are now and no hard term is broken, if there is such a place."""
+    waits = _waits(this, job)
+    order = np.argsort(this.static[job] + this.weight[job] * (waits + this.table.run[job]), kind="stable")
+    return any(_commit(this, job, backend, waits) for backend in order.tolist() if this.table.fits[job, backend])
 
 
 def _waits(this: Round, job: int) -> NDArray[np.float64]:
@@ -149,7 +155,7 @@ def _commit(this: Round, job: int, backend: int, waits: Floats) -> bool:
     for piece in found:
         this.lanes[piece.backend].put(piece.run, slots(wanted))
     second, wait = _runner_up(this, job, backend, waits)
-    this.placements[job] = Placement(job, found, float(waits[backend]), second, wait)
+    this.placements[job] = Placement(job, found, second, wait)
     return True
 
 

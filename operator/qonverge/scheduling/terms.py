@@ -54,6 +54,8 @@ class Table:
     """Every pair of job and backend: rows are jobs, columns backends."""
 
     verdicts: NDArray[np.int8]
+    fits: NDArray[np.bool_]
+    """Pairs that break no term."""
     fidelity: Floats
     """NaN where unknown."""
     run: Floats
@@ -63,11 +65,6 @@ class Table:
     """NaN where unknown."""
     wait: Floats
     """Seconds until the job could start, behind what the backend has already."""
-
-    @property
-    def fits(self) -> NDArray[np.bool_]:
-        """Pairs that break no term."""
-        return np.equal(self.verdicts, Verdict.FITS)
 
 
 def free_times(backend: Backend, typical_run: float) -> Lanes:
@@ -106,7 +103,7 @@ def judge(snapshot: Snapshot, lanes: Sequence[Lanes], policy: Policy) -> Table:
     longest = _column(jobs, lambda job: job.terms.max_wait_seconds, np.inf)
     judged.mark(wait > longest, Verdict.WAIT)
     judged.mark(wait + run > slack, Verdict.DEADLINE)
-    return Table(judged.verdicts, fidelity, run, run_known, cost, wait)
+    return Table(judged.verdicts, np.equal(judged.verdicts, Verdict.FITS), fidelity, run, run_known, cost, wait)
 
 
 class _Judged:

@@ -143,6 +143,18 @@ def test_lower_work_yields_where_its_policy_allows() -> None:
     assert not plan(snapshot([high], [busy], active=(low,)), Policy(preempt_after_seconds=200.0)).preemptions
 
 
+def test_what_waits_on_a_backend_whose_calibration_went_stale_is_taken_back() -> None:
+    stale = backend("heron", calibration_stale_reason="it is 26 h old")
+    queued = Active("bio/q", "bio", "lab/heron", started=False)
+    made = plan(snapshot([], [stale, backend("aer")], active=(queued, replace(queued, job="bio/r", started=True))))
+    (preemption,) = made.preemptions
+    assert (preemption.job, preemption.beneficiary) == ("bio/q", "bio/q")
+    assert preemption.reason == (
+        "bio/q had not started on lab/heron, whose calibration is not to be trusted: it is 26 h old"
+    )
+    assert not plan(snapshot([], [backend("heron")], active=(queued,))).preemptions
+
+
 def test_a_plan_never_exceeds_what_is_left_of_a_quota() -> None:
     jobs = [job(str(n), created=float(n)) for n in range(4)] + [job("other", "bio", created=9.0)]
     backends = [backend("aer", workers=8)]
@@ -156,6 +168,15 @@ def test_a_plan_never_exceeds_what_is_left_of_a_quota() -> None:
     made = plan(snapshot(jobs, backends, quotas={"chem": Quota(shots=500)}))
     assert made.decisions[0].reason == "lab/aer would exceed what is left of the quota of namespace chem"
     assert not made.decisions[0].impossible
+
+
+def test_a_quota_counts_what_the_chosen_backend_takes() -> None:
+    """Two jobs would fit on the fast backend one after the other; at the same time one needs 18 s on the slow one."""
+    jobs = [job("a"), job("b", created=1.0)]
+    backends = [backend("fast"), backend("slow")]
+    for left, expected in ((25.0, {"a": "fast"}), (30.0, {"a": "fast", "b": "slow"})):
+        seen = snapshot(jobs, backends, run=[[10, 18], [10, 18]], quotas={"chem": Quota(seconds=left)})
+        assert sent(plan(seen)) == expected
 
 
 def test_a_higher_class_goes_first_and_an_old_job_before_it() -> None:

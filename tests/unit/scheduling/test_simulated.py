@@ -69,7 +69,7 @@ def test_jobs_past_the_aging_bound_go_as_if_the_others_were_not_there() -> None:
     here = world({"rush": 5.0, "slow": 20.0}, policy)
     low = [job(f"low{n}", "slow", created=float(n), priority=-5) for n in range(8)]
     wide = [job("wide", "slow", created=3.5, needs=replace(NEEDS, slots=4), priority=-5, backend_name="aer")]
-    rush = [job(f"r{n}", "rush", created=0.6 * n, priority=5) for n in range(400)]
+    rush = [job(f"r{n}", "rush", created=0.6 * n, priority=5) for n in range(250)]
     checked = 0
 
     def watch(seen: Snapshot, made: Plan) -> None:
@@ -91,7 +91,7 @@ def test_jobs_past_the_aging_bound_go_as_if_the_others_were_not_there() -> None:
             assert (crowded.backend or crowded.planned) == (decision.backend or decision.planned)
 
     here.on_round = watch
-    here.run([*low, *wide, *rush], lambda _task: [], 400.0)
+    here.run([*low, *wide, *rush], lambda _task: [], 300.0)
     assert checked > 20
     waits = {task.job.key: task.start - task.job.created for task in here.done if task.job.namespace == "slow"}
     assert len(waits) == 9, "the low ones were served at all"
