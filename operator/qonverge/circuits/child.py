@@ -58,9 +58,12 @@ def _load(request: dict[str, Any]) -> dict[str, Any]:
     (circuit,) = qpy.load(io.BytesIO(request["qpy"]))
     try:
         bound = circuit.assign_parameters({free.name: request["parameters"][free.name] for free in circuit.parameters})
-        if not any(item.operation.name == "measure" for item in bound.data):
+        ones = dict(request["ones"])
+        if not request["measures"]:
+            # Its bits come behind those that there are.
+            ones = {bit + bound.num_clbits: one for bit, one in ones.items()}
             bound.measure_all()
-        return load_of(map_to(bound, device), device, dict(request["ones"])).to_dict()
+        return load_of(map_to(bound, device), device, ones).to_dict()
     except Exception as error:  # the transpiler's plugins raise errors of every kind
         return {"unmapped": str(error).strip("'\"") or type(error).__name__}
 

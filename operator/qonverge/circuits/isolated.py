@@ -100,7 +100,13 @@ class Checker:
             CheckerLost: the child does not start.
         """
         ones = circuit.profile.ones if circuit.profile else []
-        request = {"qpy": circuit.qpy, "parameters": dict(parameters), "device": device.to_dict(), "ones": ones}
+        request = {
+            "qpy": circuit.qpy,
+            "parameters": dict(parameters),
+            "device": device.to_dict(),
+            "ones": ones,
+            "measures": circuit.analysis.measured_bits > 0,
+        }
         async with self._turn:
             reply = await self._reply(request, "bringing the program onto the device")
         if isinstance(reply, InvalidProgram):

@@ -27,7 +27,7 @@ from qonverge.circuits.profiling import profile
 from qonverge.circuits.responding import respond, unknown
 from qonverge.circuits.response import ERRORS, FLIPS, Response
 from qonverge.circuits.steps import Step, TooLong, steps_of
-from qonverge.devices import Calibration, snapshots
+from qonverge.devices import Calibration, Qubit, snapshots
 from qonverge.devices.rates import uniform
 from qonverge.forecast.errors import DoesNotFit
 from qonverge.forecast.exact import ExactForecasts
@@ -269,6 +269,17 @@ async def test_the_child_carries_profiles_and_maps() -> None:
         with pytest.raises(Unmapped, match="the program cannot be brought onto lima: "):
             await checker.load(wide, {}, device)
         assert (await checker.check(BELL, {}, [])) is circuit
+    finally:
+        await checker.close()
+
+
+async def test_observables_are_measured_where_they_are_mapped() -> None:
+    checker = Checker()
+    try:
+        # Nothing errs but the reading of 1, and the state is 01.
+        device = Calibration("biased", (Qubit(read_1_as_0=0.1, read_0_as_1=0.0),) * 2, uniform(2).gates)
+        circuit = await checker.check(HEADER + "qubit[2] q; bit[3] c; x q[0];", {}, ["ZZ"])
+        assert (await checker.load(circuit, {}, device)).flips == pytest.approx(0.05)
     finally:
         await checker.close()
 
