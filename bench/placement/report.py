@@ -92,7 +92,7 @@ def _flooded(result: Result) -> Row:
 
 
 def _coverage(measure: str, share: float) -> Row:
-    return Row(measure, f"cover {share:.0%}", "75 to 85 %", 0.75 <= share <= 0.85)
+    return Row(measure, f"cover {share:.1%}", "75 to 85 %", 0.75 <= share <= 0.85)
 
 
 def bars(rows: Sequence[Row]) -> str:
