@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 # What the operator writes as time goes by, with or without jobs.
-_PERIODIC = ("leases", "quantumbackends/status")
+_PERIODIC = ("leases", "quantumbackends/status", "configmaps")
 
 
 def stamp(moment: datetime) -> str:

@@ -1,4 +1,4 @@
-"""The whole study: ``python -m bench.fidelity``; about three minutes on one core."""
+"""The whole study: ``python -m bench.fidelity``; about two minutes of one core."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from bench.fidelity.plot import draw
-from bench.fidelity.study import FORECASTS, HELD_OUT, run, spreads, summary
+from bench.fidelity.study import FORECASTS, TUNING, run, spreads, summary
 
 _ROOT = Path(__file__).parents[2]
 
@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> None:
     text = json.dumps({"figures": figures, "columns": columns}, indent=1)
     lines = ",\n".join(json.dumps(line, separators=(",", ":")) for line in table)
     options.results.write_text(f'{text[:-2]},\n "rows": [\n{lines}\n]}}\n')
-    draw([row for row in rows if row.half == HELD_OUT], options.plot)
+    draw([row for row in rows if row.half != TUNING], options.plot)
     print(f"{time.monotonic() - began:.0f} s; written to {options.results} and {options.plot}")
 
 

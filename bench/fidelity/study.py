@@ -24,7 +24,7 @@ from qonverge.circuits.steps import steps_of
 from qonverge.devices import Calibration, snapshots
 from qonverge.forecast.fidelity import EXACT, FAST, Forecaster, Interval, Spread, interval
 
-TUNING, HELD_OUT = "tuning", "held out"
+TUNING, HELD_OUT, FRESH = "tuning", "held out", "fresh"
 FORECASTS = ("fast", "exact", "fast, nearest Clifford", "exact, nearest Clifford")
 # Its figures are those of another snapshot, so they would be in both halves.
 _TWINS = frozenset(("fractional",))
@@ -51,7 +51,7 @@ def half(name: str) -> str:
 
 
 def run(wanted: Callable[[Case, Calibration], bool], report: Callable[[str], None]) -> Iterator[Row]:
-    """Yield all rows with circuit and device of the same half, of those wanted."""
+    """Yield all rows with circuit and device of the same half, of those wanted; fresh circuits on held-out devices."""
     devices = [snapshots.load(name) for name in snapshots.names() if name not in _TWINS]
     devices = [device for device in devices if device.couplings]
     forecaster = Forecaster()
@@ -65,7 +65,8 @@ def run(wanted: Callable[[Case, Calibration], bool], report: Callable[[str], Non
         nearest = dataclasses.replace(known, response=framed)
         done = 0
         for device in devices:
-            if half(device.name) != half(case.family) or circuit.num_qubits > len(device.qubits):
+            part = HELD_OUT if case.fresh else half(case.family)
+            if half(device.name) != part or circuit.num_qubits > len(device.qubits):
                 continue
             if not wanted(case, device):
                 continue
@@ -80,7 +81,7 @@ def run(wanted: Callable[[Case, Calibration], bool], report: Callable[[str], Non
             both: list[tuple[CircuitProfile, Any]] = [(known, ""), (nearest, ", nearest Clifford")]
             forecasts = {f"fast{name}": interval(of, quick, FAST) for of, name in both}
             forecasts |= {f"exact{name}": interval(of, real, EXACT) for of, name in both}
-            yield Row(case.family, case.name, device.name, half(device.name), outcome, forecasts)
+            yield Row(case.family, case.name, device.name, FRESH if case.fresh else part, outcome, forecasts)
             done += 1
         report(f"{case.name}: {done} devices")
 
@@ -89,7 +90,7 @@ def summary(rows: Sequence[Row]) -> dict[str, Any]:
     """Return the figures of each half and forecast."""
     return {
         of: {name: figures([row for row in rows if row.half == of], name) for name in FORECASTS}
-        for of in (TUNING, HELD_OUT)
+        for of in (TUNING, HELD_OUT, FRESH)
     }
 
 

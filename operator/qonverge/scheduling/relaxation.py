@@ -76,15 +76,15 @@ class Relaxation:
         for _ in range(_STEPS if self._base.size <= _LARGE else _STEPS // 2):
             gradient = self._base + crowding
             best = np.argmin(gradient, axis=0)
-            linear = float(gradient[best, self._columns].sum() - np.vdot(gradient, share))
-            value = float(np.vdot(gradient, share) - 0.5 * np.vdot(crowding, share))
+            linear = float(gradient[best, self._columns].sum() - _dot(gradient, share))
+            value = _dot(gradient, share) - 0.5 * _dot(crowding, share)
             if -linear <= _ENOUGH * abs(value):
                 break
             target = self._one_hot(best)
             change = self.crowding(target)
             change -= crowding
             target -= share
-            curvature = float(np.vdot(target, change))
+            curvature = _dot(target, change)
             length = 1.0 if curvature <= 0 else min(1.0, -linear / curvature)
             share += length * target
             crowding += length * change
@@ -107,7 +107,7 @@ class Relaxation:
     def _bound(self, share: Floats, crowding: Floats) -> float:
         """Return the least value over all assignments of a tangent, which a convex function is never below."""
         tangent = self._lowest + crowding
-        constant = -0.5 * float(np.vdot(share, crowding))
+        constant = -0.5 * _dot(share, crowding)
         for backend, lanes in enumerate(self._lanes):
             unequal = self._unequal(backend, lanes, share[backend])
             if unequal is not None:
@@ -130,7 +130,7 @@ class Relaxation:
         for r in np.quantile(ratio[share > 0], (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)):
             if r > 0:
                 each = float(later.mean()) * np.minimum(self._weight, work / r)
-                options.append((float(np.vdot(each, share)) - spread / r, each, -spread / r))
+                options.append((_dot(each, share) - spread / r, each, -spread / r))
         best = max(options, key=lambda option: option[0], default=None)
         return None if best is None or best[0] <= 0 else best[1:]
 
@@ -174,6 +174,11 @@ class Relaxation:
     def sequences(self, choice: NDArray[np.intp]) -> Sequences:
         """Return each backend's jobs in Smith's order."""
         return [order[choice[order] == backend].tolist() for backend, order in enumerate(self.order)]
+
+
+def _dot(one: Floats, other: Floats) -> float:
+    """Return the sum of products, without BLAS: its threads would wait for each other where cores are shared."""
+    return float(np.einsum("i,i->" if one.ndim == 1 else "ij,ij->", one, other))
 
 
 def _rank(groups: NDArray[np.intp]) -> NDArray[np.intp]:

@@ -48,7 +48,7 @@ def test_writes_of_one_user_within_the_time_are_counted() -> None:
         "patch quantumbackends/status 200": 1,
         "update leases 200": 1,
     }
-    assert counted["periodic"] == {"leases": 1, "quantumbackends/status": 1}
+    assert counted["periodic"] == {"leases": 1, "quantumbackends/status": 1, "configmaps": 0}
     assert counted["per_job"] == 1.5
 
 
