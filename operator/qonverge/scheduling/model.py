@@ -274,7 +274,7 @@ class Policy:
 
     aging_seconds: float = 3600.0
     """Aging bound: a job that has waited longer goes before every job that came later, whatever their priority."""
-    patience_seconds: float = 600.0
+    patience_seconds: float = 2400.0
     """Time that counts as much as losing all fidelity, where a job weighs both the same."""
     tranche: float = 1.0
     """Jobs that compete by the objective, per task that can be sent now, where several namespaces wait: more is better
