@@ -140,7 +140,8 @@ class HybridJobSpec(SpecModel):
     priority_class_name: Annotated[str, Field(min_length=1, max_length=253)] | None = None
     """A PriorityClass of the cluster: jobs of a higher value are placed first. Default: the cluster's default class."""
     deadline: Annotated[str, Field(json_schema_extra={"format": "date-time"})] | None = None
-    """When the result must be there (RFC 3339). A job that cannot make it any more fails with DeadlineImpossible."""
+    """When the result must be there (RFC 3339). A job that has not ended by then fails with DeadlineExceeded, and
+    one that no backend could end by then, with Unschedulable."""
     budget: Money | None = None
     """What the job may cost at most, all attempts together."""
     suspend: bool = False
