@@ -167,7 +167,7 @@ class Forecasts:
         namespace = job.metadata.namespace
         self.charge(namespace, result.run_seconds)
         asked = self.asked(job, flight)
-        if asked is None or result.error is not None or result.cached or not result.results or len(flight.sent) > 1:
+        if asked is None or result.error is not None or result.cached or not result.results or not sent.whole:
             return
         self._outlook.observe(
             Outcome(
@@ -225,9 +225,16 @@ class Forecasts:
                 logger.warning("%s", complaint)
         try:
             shares = json.loads(data.get("shares") or "{}")
-            usage = {str(name): Share(1.0, float(used)) for name, used in shares.get("usage", {}).items()}
+            usage = {str(name): Share(1.0, _usage(used)) for name, used in shares.get("usage", {}).items()}
             at = float(shares.get("at", self._clock()))
         except (ValueError, TypeError, AttributeError) as error:
             logger.warning("the shares of namespaces begin anew: %s", error)
             return
         self._shares, self._shares_at = Shares(usage, _HALF_LIFE), min(at, self._clock())
+
+
+def _usage(given: Any) -> float:
+    used = float(given)
+    if not 0 <= used < math.inf:
+        raise ValueError(f"a namespace used {used} s")
+    return used

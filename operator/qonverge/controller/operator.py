@@ -42,6 +42,8 @@ _WORKERS = 16
 _POLL_SECONDS = 5.0
 _KEY_SECRET = "qonverge-signing-key"  # noqa: S105 - the name of the Secret, not its value
 _REPORT_AUDIENCES = 1024
+# What jobs refer to and nobody knows is looked for this often at most.
+_LEAST_REFRESH_SECONDS = 1.0
 
 
 class Operator:
@@ -239,6 +241,7 @@ class Operator:
                     # Its program ends with its pod; what it has on backends is found there.
                     self._poll_now.set()
                 state.see_job(obj, deleted)
+                self._quotas.observe_placed(key_of(obj))
                 self._queue.add(f"HybridJob {key_of(obj)}")
             case "QuantumBackend":
                 state.see_backend(obj, deleted)
@@ -277,7 +280,11 @@ class Operator:
                     await self._forecasts.save(kube, self._settings.namespace)
             except KubeError as error:
                 logger.warning("%s", error)
-            await asyncio.sleep(REFRESH_SECONDS)
+            await asyncio.sleep(_LEAST_REFRESH_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(REFRESH_SECONDS - _LEAST_REFRESH_SECONDS):
+                    await self._cluster.wanted.wait()
+            self._cluster.wanted.clear()
 
     async def _lead(self) -> None:
         def changed(leading: bool) -> None:

@@ -7,12 +7,13 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from decimal import Decimal
 
 import numpy as np
 
 from qonverge import __version__
 from qonverge.api import HybridJob
-from qonverge.api.job import Provenance, Result
+from qonverge.api.job import Provenance, Result, Usage
 from qonverge.api.pricing import Pricing
 from qonverge.circuits.checked import CheckedCircuit
 from qonverge.circuits.observables import bases, worst_spread
@@ -108,6 +109,19 @@ def used(pricing: Pricing | None, result: TaskResult) -> Use:
         return Use(shots, run)
     paid = cost(pricing, tasks=1, shots=shots, run_seconds=Interval(run, run, run))
     return Use(shots, run, paid.mid, pricing.currency)
+
+
+def promised(job: HybridJob) -> Use:
+    """Return what a job that is placed may use, as far as its status tells."""
+    circuit, status = job.spec.program.circuit, job.status
+    used = Use.of(status.usage or Usage())
+    if circuit is None:
+        return used
+    shots = job.spec.shots or (0 if circuit.observables else DEFAULT_SHOTS)
+    there = next((each for each in status.forecast or [] if each.backend == status.backend), None)
+    run = 0.0 if there is None or there.run_seconds is None else there.run_seconds.high
+    price = Decimal(0) if there is None or there.cost is None else Decimal(repr(there.cost.high))
+    return used + Use(shots, run, price, used.currency if there is None else there.currency or used.currency)
 
 
 def merged(results: Sequence[TaskResult]) -> TaskResult:

@@ -13,7 +13,8 @@ from qonverge.circuits.isolated import Checker
 from qonverge.forecast.exact import ExactForecasts
 from qonverge.forecast.outlook import Offer, Outcome, Outlook
 from qonverge.lifecycle import circuit as circuits
-from qonverge.lifecycle.placement import shown, waiting
+from qonverge.lifecycle.placement import abilities, shown, waiting
+from qonverge.lifecycle.quotas import Use
 from qonverge.scheduling import Backend, Decision, Estimates, Snapshot, plan
 from qonverge.wire.messages import TaskResult
 
@@ -62,7 +63,7 @@ class Placing:
         row = self._outlook.row(asked, offers)
         needs = None if checked is None else circuits.needs(job, checked)
         estimates = Estimates.stack([row], len(seen))
-        decision = plan(Snapshot((waiting(job, now, needs),), seen, now, estimates)).decisions[0]
+        decision = plan(Snapshot((waiting(job, now, needs, Use()),), seen, now, estimates)).decisions[0]
         namespace = job.metadata.namespace
         return Placed(decision, shown(decision, namespace, row, seen, [(0.0, 0.0, 0.0)] * len(seen)))
 
@@ -77,18 +78,21 @@ class Placing:
         backend = self._backends[key]
         spec, metadata, config = backend.spec, backend.metadata, self._config(backend)
         assert spec.simulator is not None
+        able = abilities(spec.simulator)
         return Backend(
             name=metadata.name,
             namespace=metadata.namespace,
             admits_all_namespaces=spec.access.namespaces.from_ == "All",
             labels=metadata.labels,
-            method=spec.simulator.method,
+            method=able.method,
+            features=able.features,
+            state_copies=able.copies,
             serving=spec.replicas > 0,
             not_serving_reason="spec.replicas is 0",
             load=load,
             max_qubits=config.widest,
             max_shots=spec.capacity.max_shots,
-            memory_bytes=config.circuit_bytes,
+            memory_bytes=able.memory(config.circuit_bytes),
             tier=spec.location.tier,
             site=spec.location.site,
             region=spec.location.region,
@@ -100,4 +104,5 @@ class Placing:
         backend = self._backends[key]
         simulator, config = backend.spec.simulator, self._config(backend)
         assert simulator is not None
-        return Offer(key, simulator.method, config.circuit_bytes, config.noise, backend.spec.pricing)
+        able = abilities(simulator)
+        return Offer(key, able.method, able.memory(config.circuit_bytes), config.noise, backend.spec.pricing)

@@ -14,6 +14,10 @@ from qonverge.scheduling.estimates import Estimates
 Tier = Literal["Cloud", "OnPrem", "Edge"]
 Preset = Literal["Fidelity", "Time", "Cost", "Balanced"]
 
+FEATURES = frozenset(("NonClifford", "MidCircuit", "ControlFlow", "Exact"))
+"""What circuits may ask of an engine: gates beyond Clifford ones, measurements before the end, conditions and loops,
+values without the noise of sampling."""
+
 
 @dataclass(frozen=True, slots=True)
 class Needs:
@@ -27,7 +31,7 @@ class Needs:
     compact_bytes: int | None = None
     """Memory of a matrix product state, bytes; None where it may entangle too much for one."""
     features: frozenset[str] = frozenset()
-    """What an engine must be able to do, such as ``MidCircuit``, ``ControlFlow``, ``Statevector``, ``NonClifford``."""
+    """What an engine must be able to do, of ``FEATURES``."""
     slots: int = 1
     """Workers that it takes at once."""
 
@@ -144,8 +148,12 @@ class Backend:
     max_shots: int | None = None
     memory_bytes: int | None = None
     """Memory for one circuit; None: not known yet."""
+    state_copies: int = 1
+    """States of full size that its engine holds at a time."""
     admitted_namespaces: frozenset[str] = frozenset()
     """Further namespaces that may use it: those that its selector matches now."""
+    selects: bool = False
+    """Whether it has a selector: namespaces may get other labels while a job waits."""
     tier: Tier | None = None
     site: str | None = None
     region: str | None = None
