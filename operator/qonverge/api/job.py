@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from qonverge.api.backend import ResourceRequirements
 from qonverge.api.base import (
@@ -158,6 +159,18 @@ class HybridJobSpec(SpecModel):
         if self.shots is not None and self.precision is not None:
             raise ValueError(SHOTS_OR_PRECISION)
         return self
+
+    @field_validator("deadline")
+    @classmethod
+    def _is_a_time(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                zone = datetime.fromisoformat(value).tzinfo
+            except ValueError:
+                zone = None
+            if zone is None:
+                raise ValueError("give a time with its zone, such as 2026-01-31T12:00:00Z")
+        return value
 
 
 class Result(StatusModel):

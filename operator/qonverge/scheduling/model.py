@@ -34,6 +34,13 @@ class Needs:
     """What an engine must be able to do, of ``FEATURES``."""
     slots: int = 1
     """Workers that it takes at once."""
+    all_shots: int | None = None
+    """Runs that count for quotas: the shots of every measured basis; None: ``shots``."""
+
+    @property
+    def charged_shots(self) -> int:
+        """Runs that count for quotas."""
+        return self.shots if self.all_shots is None else self.all_shots
 
 
 @dataclass(frozen=True, slots=True)
