@@ -8,7 +8,13 @@ from pathlib import Path
 
 PAGE = Path(__file__).parents[2] / "docs" / "compatibility.md"
 _FILES = {
-    "test_qiskit": ("Qiskit", ("qiskit", "qiskit-algorithms", "qiskit-machine-learning", "qiskit-optimization")),
+    "test_qiskit": (
+        "Qiskit",
+        (
+            *("qiskit", "qiskit-addon-cutting", "qiskit-algorithms"),
+            *("qiskit-machine-learning", "qiskit-optimization"),
+        ),
+    ),
     "test_pennylane": ("PennyLane", ("pennylane",)),
     "test_cirq": ("Cirq", ("cirq-core",)),
     "test_braket": ("Amazon Braket", ("amazon-braket-sdk", "amazon-braket-default-simulator")),

@@ -344,3 +344,21 @@ def test_machine_learning_kernel(sampler: Any) -> None:
     matrix = kernel.evaluate(np.array([[0.1, 0.2], [0.9, 0.4], [0.1, 0.2]]))
     assert matrix[0, 2] == pytest.approx(1, abs=1e-3)
     assert matrix[0, 1] < 0.99
+
+
+def test_cutting(sampler: Any) -> None:
+    """qiskit-addon-cutting: a circuit that is cut in two gives the expectation values of the whole"""
+    from qiskit_addon_cutting import generate_cutting_experiments, partition_problem, reconstruct_expectation_values
+
+    circuit = efficient_su2(4, entanglement="linear", reps=2).decompose()
+    circuit.assign_parameters([0.4 + 0.1 * index for index in range(circuit.num_parameters)], inplace=True)
+    observables = SparsePauliOp(["ZZII", "IZZI", "IIZZ", "XIXI", "ZIZZ"])
+    parts = partition_problem(circuit=circuit, partition_labels="AABB", observables=observables.paulis)
+    experiments, coefficients = generate_cutting_experiments(
+        circuits=parts.subcircuits, observables=parts.subobservables, num_samples=np.inf
+    )
+    results = {label: sampler.run(own, shots=2**13).result() for label, own in experiments.items()}
+    found = reconstruct_expectation_values(results, coefficients, parts.subobservables)
+    exact = Statevector(circuit)
+    expected = [exact.expectation_value(pauli).real for pauli in observables.paulis]
+    assert np.allclose(found, expected, atol=0.1)

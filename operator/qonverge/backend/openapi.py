@@ -65,6 +65,7 @@ class PubAnswer(_Model):
     shots: int | None
     method: str
     reason: str
+    engine: str = Field(description="Where the backend chooses among several; else empty.")
 
 
 class TaskAnswer(_Model):
@@ -78,6 +79,7 @@ class TaskAnswer(_Model):
     seed: int | None
     queue_seconds: float
     run_seconds: float
+    calibration: str = Field(description="Digest of the calibration that was imitated; empty without one.")
     cached: bool
 
 
@@ -110,7 +112,8 @@ class BackendAnswer(_Model):
     running: int
     queue_limit: int
     draining: bool
-    target: dict[str, Any] | None
+    calibration: dict[str, Any] | None = Field(description="Of the device that is imitated or driven.")
+    calibration_digest: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +129,8 @@ class Operation:
     request: type[BaseModel] | None = None
     statuses: tuple[int, ...] = (200,)
     waits: bool = False
+    shortens: bool = False
+    """Whether the calibration can be left out."""
     guarded: bool = True
     """Whether a token is asked for."""
 
@@ -135,7 +140,7 @@ OPERATIONS = (
     Operation("list", "GET", "/v1/tasks", "List the caller's tasks that wait or run", TaskList),
     Operation("get", "GET", "/v1/tasks/{identity}", "Say how a task stands", TaskAnswer, None, (200, 202), waits=True),
     Operation("delete", "DELETE", "/v1/tasks/{identity}", "End a task", TaskAnswer),
-    Operation("backend", "GET", "/v1/backend", "Say what the backend is, and how busy", BackendAnswer),
+    Operation("backend", "GET", "/v1/backend", "Say what the backend is, and how busy", BackendAnswer, shortens=True),
     Operation("healthz", "GET", "/healthz", "Say that the server lives", guarded=False),
     Operation("readyz", "GET", "/readyz", "Say whether it takes tasks", statuses=(200, 503), guarded=False),
     Operation("metrics", "GET", "/metrics", "Give metrics in Prometheus' text format", guarded=False),
@@ -179,6 +184,10 @@ def _described(operation: Operation) -> dict[str, Any]:
         seconds = {"type": "string", "pattern": r"^[0-9.]+s?$", "default": "0"}
         text = "Seconds to wait for the task's end, 60 at most."
         parameters.append({"name": "wait", "in": "query", "description": text, "schema": seconds})
+    if operation.shortens:
+        without = {"type": "string", "enum": ["calibration"]}
+        text = "What to leave out: a device's calibration is long."
+        parameters.append({"name": "without", "in": "query", "description": text, "schema": without})
     if parameters:
         found["parameters"] = parameters
     if operation.request is not None:

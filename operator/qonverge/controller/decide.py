@@ -108,7 +108,7 @@ def decide(view: View) -> list[Action]:
         return _suspended(view)
     if job.status.state == "Suspended":
         return [SetStatus(_move(view, "Pending", "Resumed", "the job was resumed", resumed_at=_stamp(now)))]
-    deadline, limit = min(_deadlines(job), default=(math.inf, ""))
+    deadline, limit = min(transitions.deadlines(job, _created(view)), default=(math.inf, ""))
     if now >= deadline:
         message = f"the job did not end within {limit}"
         return [Stop(program=True), SetStatus(_fail(view, "DeadlineExceeded", message))]
@@ -212,8 +212,12 @@ def _say_waiting(view: View, reason: str, message: str) -> list[Action]:
     created = transitions.seconds(view.job.metadata.creation_timestamp or _stamp(view.now))
     if view.now < created + SEEN_SECONDS and status.state == "Pending":
         return [LookAgain(created + SEEN_SECONDS)]
-    attempts = {"attempts": flight.attempts} if flight is not None and flight.attempts else {}
-    return [SetStatus(_move(view, "Pending", reason, message, **attempts))]
+    fields: dict[str, Any] = {}
+    if flight is not None and flight.attempts:
+        fields["attempts"] = flight.attempts
+    if flight is not None and flight.forecast:
+        fields["forecast"] = list(flight.forecast)
+    return [SetStatus(_move(view, "Pending", reason, message, **fields))]
 
 
 def _same_but_for_numbers(old: str, new: str) -> bool:
@@ -355,18 +359,9 @@ def _run_fields(view: View, flight: Flight) -> dict[str, Any]:
     }
 
 
-def _deadlines(job: HybridJob) -> list[tuple[float, str]]:
-    """Return the times at which the job fails unless it has ended, Unix seconds, and the field that says so."""
-    spec, created = job.spec, job.metadata.creation_timestamp
-    deadlines = []
-    if spec.active_deadline_seconds is not None and created is not None:
-        begun = transitions.seconds(job.status.resumed_at or created)
-        deadlines.append(
-            (begun + spec.active_deadline_seconds, f"activeDeadlineSeconds, {spec.active_deadline_seconds} s")
-        )
-    if spec.deadline is not None:
-        deadlines.append((transitions.seconds(spec.deadline), f"its deadline, {spec.deadline}"))
-    return deadlines
+def _created(view: View) -> float:
+    created = view.job.metadata.creation_timestamp
+    return view.now if created is None else transitions.seconds(created)
 
 
 def _move(view: View, state: Any, reason: str, message: str, **fields: Any) -> HybridJobStatus:

@@ -8,6 +8,7 @@ import contextlib
 import logging
 import signal
 import time
+from importlib import import_module
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -145,6 +146,8 @@ class Operator:
                 settings.report_listen,
             ),
         ]
+        # The solver takes a second to load, which the first jobs that are placed together would wait for.
+        await asyncio.to_thread(import_module, "scipy.optimize")
         tasks = [
             asyncio.create_task(self._watches.run(), name="watches"),
             asyncio.create_task(self._queue.run_timers(), name="timers"),

@@ -295,7 +295,7 @@ class Rounds:
     ) -> None:
         flight, before = each.flight, each.flight.planned
         flight.planned = decision
-        flight.forecast = tuple(placement.shown(decision, each.seen.namespace, each.row, backends, waits))
+        flight.forecast = tuple(placement.shown(each.seen, decision, each.row, backends, waits))
         if each.suspended or before is None or (before.reason, before.backend) != (decision.reason, decision.backend):
             self._queue.add(f"HybridJob {each.key}")
 

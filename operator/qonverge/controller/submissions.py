@@ -16,6 +16,7 @@ from qonverge.controller.state import Endpoint, Flight, Sent, State
 from qonverge.forecast.intervals import Interval
 from qonverge.forecast.outlook import Promise
 from qonverge.lifecycle import circuit as circuits
+from qonverge.lifecycle.quotas import Use
 from qonverge.scheduling import Backend, Decision
 from qonverge.wire.errors import WireError, WorkerLost
 from qonverge.wire.messages import Task, TaskResult
@@ -126,7 +127,9 @@ class Submissions:
         result = await (_first(tasks) if hedged else _all(tasks))
         if flight.running is asyncio.current_task():
             flight.result = result
-            # Nobody waits any more for what lost the race, or for the other parts of what failed.
+            # Nobody waits any more for what lost the race, or for the other parts of what failed: it took its time.
+            now = self._clock()
+            flight.usage += Use(seconds=sum(now - sent.at for sent in flight.sent))
             flight.sent = []
 
     def _ended(
@@ -155,8 +158,9 @@ class Submissions:
         endpoint = sent.endpoint
         try:
             result = await self._data.run(endpoint, sent.audience, task)
-            backend = self._state.backends.get(sent.audience)
-            flight.usage += circuits.used(backend.spec.pricing if backend is not None else None, result)
+            assert flight.checked is not None
+            work, backend = circuits.work(job, flight.checked), self._state.backends.get(sent.audience)
+            flight.usage += circuits.used(backend.spec.pricing if backend is not None else None, work, result)
             self._forecasts.observe(job, flight, sent, result)
             return result
         except asyncio.CancelledError:

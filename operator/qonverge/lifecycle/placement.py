@@ -14,6 +14,7 @@ from qonverge.lifecycle.quotas import Use
 from qonverge.lifecycle.transitions import seconds
 from qonverge.scheduling.estimates import Floats
 from qonverge.scheduling.model import FEATURES, Backend, Decision, Job, Money, Needs, Split, Terms, Weights
+from qonverge.scheduling.terms import meant
 
 Wait = tuple[float, float, float]
 
@@ -127,21 +128,23 @@ def _left(budget: Budget | None, used: Use) -> Money | None:
 
 
 def shown(
-    decision: Decision, namespace: str, row: Floats | None, backends: Sequence[Backend], waits: Sequence[Wait]
+    job: Job, decision: Decision, row: Floats | None, backends: Sequence[Backend], waits: Sequence[Wait]
 ) -> list[Candidate]:
     """Return what is forecast for a job, as its status shows it: first the backends that may run it, the best first.
 
     Args:
-        decision: about the job.
-        namespace: the job's.
+        job: as placement sees it.
+        decision: about it.
         row: its forecasts, as ``estimates.row`` makes them; None where nothing is forecast.
         backends: the columns of ``row``.
         waits: for each backend the time until a job sent now starts there: low, mid and high, seconds.
     """
     rank = {candidate.backend: place for place, candidate in enumerate(decision.candidates)}
     fitting, rejected = [], []
-    for column, (backend, wait) in enumerate(zip(backends, waits, strict=True)):
-        label = backend.label_for(namespace)
+    for column, (backend, wait, may) in enumerate(zip(backends, waits, meant(job, backends), strict=True)):
+        if not may:
+            continue
+        label = backend.label_for(job.namespace)
         reason = decision.rejected.get(label)
         known = [None] * 3 if row is None else [_interval(row[first : first + 3, column]) for first in (0, 3, 6)]
         fidelity, run, cost = known
@@ -156,7 +159,7 @@ def shown(
         )
         if reason is not None:
             rejected.append(candidate)
-        elif backend.admits(namespace):
+        else:
             fitting.append((rank.get(backend.key, len(rank)), wait[1], label, candidate))
     return [candidate for *_, candidate in sorted(fitting, key=lambda each: each[:3])] + rejected
 

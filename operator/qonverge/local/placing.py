@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from qonverge.api import HybridJob, QuantumBackend
 from qonverge.api.placement import Candidate
@@ -63,9 +63,10 @@ class Placing:
         row = self._outlook.row(asked, offers)
         needs = None if checked is None else circuits.needs(job, checked)
         estimates = Estimates.stack([row], len(seen))
-        decision = plan(Snapshot((waiting(job, now, needs, Use()),), seen, now, estimates)).decisions[0]
-        namespace = job.metadata.namespace
-        return Placed(decision, shown(decision, namespace, row, seen, [(0.0, 0.0, 0.0)] * len(seen)))
+        # In one process nothing is gained by several submissions.
+        wanted = replace(waiting(job, now, needs, Use()), split=None, hedge=False)
+        decision = plan(Snapshot((wanted,), seen, now, estimates)).decisions[0]
+        return Placed(decision, shown(wanted, decision, row, seen, [(0.0, 0.0, 0.0)] * len(seen)))
 
     def observe(self, key: str, job: HybridJob, checked: CheckedCircuit, result: TaskResult, now: float) -> None:
         """Learn from a task that ended well."""

@@ -34,6 +34,13 @@ class Needs:
     """What an engine must be able to do, of ``FEATURES``."""
     slots: int = 1
     """Workers that it takes at once."""
+    all_shots: int | None = None
+    """Runs that count for quotas: the shots of every measured basis; None: ``shots``."""
+
+    @property
+    def charged_shots(self) -> int:
+        """Runs that count for quotas."""
+        return self.shots if self.all_shots is None else self.all_shots
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +289,7 @@ class Policy:
 
     aging_seconds: float = 3600.0
     """Aging bound: a job that has waited longer goes before every job that came later, whatever their priority."""
-    patience_seconds: float = 600.0
+    patience_seconds: float = 2400.0
     """Time that counts as much as losing all fidelity, where a job weighs both the same."""
     tranche: float = 1.0
     """Jobs that compete by the objective, per task that can be sent now, where several namespaces wait: more is better

@@ -143,6 +143,11 @@ def _by_group(
     return np.array(rows, dtype=np.int8).reshape(len(rows), width)[which]
 
 
+def meant(job: Job, backends: Sequence[Backend]) -> list[bool]:
+    """Return for each backend whether the job may mean it: by name, by labels, or since its namespace may use it."""
+    return [verdict != Verdict.NOT_MEANT for verdict in _reach(job, backends)]
+
+
 def _reach_key(job: Job) -> Hashable:
     # A selector holds dicts: equal ones are judged twice, which does no harm.
     return job.namespace, job.backend_name, job.backend_namespace, id(job.backend_selector)
@@ -258,7 +263,7 @@ def _quota_terms(judged: _Judged, snapshot: Snapshot, run: Floats, cost: Floats)
         if quota.jobs is not None and quota.jobs < 1:
             broken[:] = True
         if quota.shots is not None:
-            broken |= _column(jobs, lambda job: job.needs.shots if job.needs else None, 0) > quota.shots
+            broken |= _column(jobs, lambda job: job.needs.charged_shots if job.needs else None, 0) > quota.shots
         if quota.seconds is not None:
             slots = _column(jobs, lambda job: job.needs.slots if job.needs else None, 1)
             broken |= run[rows] * slots > quota.seconds

@@ -1,0 +1,1 @@
+"""The scheduler beside simpler ones: the same jobs on the same devices, on a virtual clock."""

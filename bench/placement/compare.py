@@ -1,0 +1,204 @@
+"""The comparison: every policy on every trace, on both halves of devices and circuits."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from typing import Any, Literal
+
+import numpy as np
+
+from bench.fidelity.study import HELD_OUT, TUNING
+from bench.placement import metrics, policies, trace
+from bench.placement.fleet import Fleet, assemble, known_circuits, known_devices, quality
+from bench.placement.metrics import Figures
+from bench.placement.pairs import InvalidInput, Pairs
+from bench.placement.simulate import simulate
+from bench.placement.trace import Trace
+from bench.placement.world import Nature
+from qonverge.scheduling import Policy
+
+LOAD = 0.8
+SWEEP = (0.2, 0.5)
+MOST_DEVICES = 8
+GENERATIONS = {"present": (0.0, 0.005), "former": (0.005, 0.012)}
+"""Median errors of gates on two qubits: those of devices that are sold today, and of those before them."""
+HALVES = (TUNING, HELD_OUT)
+_FLOODED_AGING, _FLOODED_LOAD = 60.0, 1.2
+_SATURATED_DEVICES, _SATURATED_JOBS = 4, 100
+
+Kind = Literal["trace", "load", "drift", "saturated", "flooded"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Setting:
+    """A fleet with its circuits, and what it is called."""
+
+    half: str
+    generation: str
+    fleet: Fleet
+
+    @property
+    def mean_run(self) -> float:
+        """Mean run time of a job of the traces that are made, on a device of mean speed, seconds."""
+        nature = Nature()
+        return nature.job_overhead + trace.mean_shots() * (
+            nature.reset_seconds + float(np.nanmean(self.fleet.shot_seconds))
+        )
+
+    def rate(self, load: float) -> float:
+        """Return the arrivals per second that would keep so much of all devices busy."""
+        return load * len(self.fleet.devices) / self.mean_run
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Task:
+    """A part of the comparison that can be made by itself."""
+
+    setting: Setting
+    kind: Kind
+    trace: Trace
+    load: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of a task."""
+
+    half: str
+    generation: str
+    kind: Kind
+    trace: str
+    load: float | None
+    figures: tuple[Figures, ...]
+    """A policy each, ours first."""
+    more: Mapping[str, float]
+    """What this kind of task is for."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as JSON carries it."""
+        kept = {name: getattr(self, name) for name in ("half", "generation", "kind", "trace", "load")}
+        return {**kept, "figures": [f.to_dict() for f in self.figures], **self.more}
+
+
+def settings(known: Pairs, save: Callable[[Pairs], None] | None = None) -> list[Setting]:
+    """Return fleets of both generations in both halves: the best devices of each, at most eight.
+
+    The halves are those of the fidelity study, so that nothing was fitted on what is held out.
+    """
+    made = []
+    for part in HALVES:
+        circuits, devices = known_circuits(part), known_devices(part)
+        for generation, (low, high) in GENERATIONS.items():
+            of = [device for device in devices if low < (device.median_error(2) or 0.0) <= high]
+            best = sorted(of, key=quality, reverse=True)[:MOST_DEVICES]
+            made.append(Setting(part, generation, assemble(circuits, best, known, save)))
+    return made
+
+
+def tasks(setting: Setting, jobs: int, seed: int) -> list[Task]:
+    """Return everything that is shown of a fleet."""
+    circuits, rate = setting.fleet.circuits, setting.rate
+    made = [Task(setting, "trace", trace.make(kind, circuits, jobs, rate(LOAD), seed), LOAD) for kind in trace.KINDS]
+    made += [Task(setting, "load", trace.make("poisson", circuits, jobs, rate(load), seed), load) for load in SWEEP]
+    few = replace(setting, fleet=setting.fleet.first(_SATURATED_DEVICES))
+    return [
+        *made,
+        Task(setting, "drift", trace.make("poisson", circuits, 3 * jobs, rate(LOAD), seed + 1), LOAD),
+        Task(few, "saturated", trace.saturated(few.fleet.circuits, _SATURATED_JOBS, seed)),
+        Task(setting, "flooded", _flooded(trace.make("poisson", circuits, jobs, rate(_FLOODED_LOAD), seed + 2, 0.0))),
+    ]
+
+
+def given(setting: Setting, arrivals: Trace) -> Task:
+    """Return a trace of somebody as a task.
+
+    Raises:
+        InvalidInput: it has circuits that are not there or fit no device.
+    """
+    if unknown := sorted({arrival.circuit for arrival in arrivals.arrivals} - set(setting.fleet.circuits)):
+        raise InvalidInput(
+            f"the trace has the circuit {unknown[0]}, which is not there or fits none of "
+            f"{', '.join(setting.fleet.devices)}; known: {', '.join(setting.fleet.circuits)}"
+        )
+    return Task(setting, "trace", arrivals)
+
+
+def _flooded(of: Trace) -> Trace:
+    """Return the trace with every tenth job of low priority, in one namespace."""
+    arrivals = [
+        replace(arrival, namespace="one", priority=0 if number % 10 == 0 else 1000, objective="Time")
+        for number, arrival in enumerate(of.arrivals)
+    ]
+    return Trace("flooded", tuple(arrivals))
+
+
+def run_all(those: Sequence[Task], seed: int, policy: Policy | None = None) -> list[Result]:
+    """Return the results in order, made side by side on all CPUs."""
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
+        return list(pool.map(run, those, [seed] * len(those), [policy] * len(those)))
+
+
+def run(task: Task, seed: int, policy: Policy | None = None) -> Result:
+    """Return what comes of a task."""
+    figures, more = _RUNS[task.kind](task, seed, policy or Policy())
+    setting = task.setting
+    return Result(setting.half, setting.generation, task.kind, task.trace.name, task.load, figures, more)
+
+
+_Made = tuple[tuple[Figures, ...], dict[str, float]]
+
+
+def _beside(task: Task, seed: int, policy: Policy) -> _Made:
+    fleet = task.setting.fleet
+    runs = (simulate(fleet, task.trace, of, seed=seed) for of in policies.every(policy))
+    return tuple(metrics.figures(run) for run in runs), {}
+
+
+def _drift(task: Task, seed: int, policy: Policy) -> _Made:
+    """The first third of the trace is there to learn from; after the second, devices change."""
+    count = len(task.trace.arrivals)
+    learned, shift = (task.trace.arrivals[count * third // 3].seconds for third in (1, 2))
+    made = simulate(task.setting.fleet, task.trace, policies.Qonverge(policy), Nature(shift_at=shift), seed)
+    return (metrics.figures(made, learned, shift), metrics.figures(made, shift)), {"shift_at": shift}
+
+
+def _saturated(task: Task, seed: int, policy: Policy) -> _Made:
+    """Shares are counted until a namespace has fewer than a quarter of its jobs left, and so little to choose from."""
+    made = simulate(task.setting.fleet, task.trace, policies.Qonverge(policy), seed=seed)
+    starts: dict[str, list[float]] = {}
+    for arrival, outcome in zip(task.trace.arrivals, made.outcomes, strict=True):
+        starts.setdefault(arrival.namespace, []).append(outcome.start)
+    until = min(sorted(those)[3 * len(those) // 4] for those in starts.values())
+    return (metrics.figures(made),), {"jain": metrics.fairness(made, until), "until": until}
+
+
+def _flooded_run(task: Task, seed: int, policy: Policy) -> _Made:
+    aging = replace(policy, aging_seconds=_FLOODED_AGING)
+    never = replace(policy, aging_seconds=float("inf"))
+    with_bound, without = (
+        simulate(task.setting.fleet, task.trace, policies.Qonverge(of), seed=seed) for of in (aging, never)
+    )
+    waits = [
+        max(
+            outcome.start - arrival.seconds
+            for arrival, outcome in zip(task.trace.arrivals, made.outcomes, strict=True)
+            if arrival.priority == 0
+        )
+        for made in (with_bound, without)
+    ]
+    longest_run = max(outcome.end - outcome.start for outcome in with_bound.outcomes)
+    more = {"aging_seconds": _FLOODED_AGING, "low_longest": waits[0], "low_longest_without": waits[1]}
+    return (metrics.figures(with_bound),), {**more, "longest_run": longest_run}
+
+
+_RUNS: dict[Kind, Callable[[Task, int, Policy], _Made]] = {
+    "trace": _beside,
+    "load": _beside,
+    "drift": _drift,
+    "saturated": _saturated,
+    "flooded": _flooded_run,
+}

@@ -1,0 +1,76 @@
+"""What a policy may know: fidelities by the last calibration, run times and waits as they are learned."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from bench.placement.fleet import Fleet, Floats
+from bench.placement.trace import Trace
+from bench.placement.world import World
+from qonverge.forecast.intervals import Interval, Intervals
+from qonverge.forecast.learning_models import RunTimeModel
+from qonverge.forecast.learning_work import table
+from qonverge.forecast.queue import QueueModel
+
+_PLAN_NOISE = 0.7
+"""Standard deviation of the logarithm of a wait beside the plan's, before any is seen."""
+
+
+class Known:
+    """Forecasts of a trace's jobs on a fleet, the same for every policy but for what it has seen of the devices."""
+
+    def __init__(self, fleet: Fleet, trace: Trace, world: World) -> None:
+        """Start with nothing learned."""
+        self.fleet, self._world = fleet, world
+        numbers = {name: number for number, name in enumerate(fleet.circuits)}
+        self.circuits = np.array([numbers[arrival.circuit] for arrival in trace.arrivals])
+        self.fits = fleet.fits[self.circuits]
+        self._works = [
+            replace(fleet.works[circuit], shots=arrival.shots)
+            for circuit, arrival in zip(self.circuits.tolist(), trace.arrivals, strict=True)
+        ]
+        self._models = [RunTimeModel.cold("Device") for _ in fleet.devices]
+        self._parts = self._models[0].parts(table(self._works))
+        self._runs = [model.predict(self._parts) for model in self._models]
+        # A plan's waits change with every job that comes: they start as far less certain than those of a queue.
+        self._queue = QueueModel(shared=False, state=replace(QueueModel.cold(shared=False).state, noise=_PLAN_NOISE))
+        self._renewed_at = -1.0
+        self._fidelity = fleet.forecast
+
+    def fidelity(self, now: float) -> Floats:
+        """Return lower bounds, middles and upper bounds, (3, C, B)."""
+        if now >= self._renewed_at:
+            factor = self._world.calibrated(now)
+            low, mid, high = self.fleet.forecast
+            self._fidelity = np.stack([low**factor, mid**factor, high**factor])
+            self._renewed_at = self._world.next_calibration(now)
+        return self._fidelity
+
+    def runs(self, jobs: list[int]) -> tuple[Floats, Floats, Floats]:
+        """Return lower bounds, medians and upper bounds of run times, seconds, (J, B) each; NaN where it can't run."""
+        fits = self.fits[jobs]
+        low, mid, high = (
+            np.stack([getattr(runs, side)[jobs] for runs in self._runs], axis=1) for side in ("low", "mid", "high")
+        )
+        return np.where(fits, low, np.nan), np.where(fits, mid, np.nan), np.where(fits, high, np.nan)
+
+    def run(self, job: int, device: int) -> Interval:
+        """Return the run time of one job, seconds."""
+        return self._runs[device][job]
+
+    def ended(self, job: int, device: int, seconds: float, at: float, promised: Interval) -> None:
+        """Learn a run time."""
+        model = self._models[device].observe((self._works[job],), seconds, at, promised)
+        self._models[device] = model
+        predicted: Intervals = model.predict(self._parts)
+        self._runs[device] = predicted
+
+    def wait(self, planned: float, at: float) -> Interval:
+        """Return the interval of a wait that the plan expects to be so long, seconds."""
+        return self._queue.predict(Interval(planned, planned, planned), at)
+
+    def started(self, planned: float, promised: Interval, sent: float, waited: float) -> None:
+        """Learn a wait."""
+        self._queue = self._queue.observe(Interval(planned, planned, planned), promised, sent, waited)

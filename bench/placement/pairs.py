@@ -1,0 +1,153 @@
+"""What each circuit gives on each device by its calibration, simulated and forecast once and kept in a file."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import astuple, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from qiskit import QuantumCircuit
+from qiskit.transpiler.exceptions import TranspilerError
+
+from bench.fidelity.simulate import TooWide, hellinger
+from qonverge.circuits.analysis import analyse
+from qonverge.circuits.canonical import canonical
+from qonverge.circuits.mapping import map_to, schedule
+from qonverge.circuits.profiling import profile
+from qonverge.devices import Calibration
+from qonverge.forecast.errors import DoesNotFit
+from qonverge.forecast.fidelity import Forecaster
+
+FORMAT = "qonverge.io/placement-pairs/v1"
+KNOWN = Path(__file__).parent / "data" / "pairs.json.gz"
+
+
+class InvalidInput(ValueError):
+    """A file of snapshots, circuits, pairs or arrivals that can't be used; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A circuit on a device, by its calibration."""
+
+    fidelity: float
+    """Hellinger fidelity of its exact simulation there."""
+    seconds: float
+    """Duration of one shot, as it is mapped and scheduled there; without the reset."""
+    forecast: tuple[float, ...] | None = None
+    """Lower bound, middle and upper bound of the fast forecast of fidelity, kept as the operator keeps it; empty: none
+    could be made; None: not made yet."""
+
+
+Pairs = dict[tuple[str, str], Pair | None]
+"""By digest of the circuit and of the calibration; None: it does not fit, or is too wide to be simulated there."""
+
+
+def digest_of(circuit: QuantumCircuit) -> str:
+    """Return what tells circuits apart: SHA-256 of their operations, in hex, 16 digits."""
+    text = ";".join(
+        f"{item.operation.name}{[format(float(p), '.9g') for p in item.operation.params if isinstance(p, int | float)]}"
+        f"{[circuit.find_bit(qubit).index for qubit in item.qubits]}"
+        for item in circuit.data
+    )
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def key(circuit: QuantumCircuit, device: Calibration) -> tuple[str, str]:
+    """Return the pair's key."""
+    return digest_of(circuit), device.digest[:16]
+
+
+def completed(
+    known: Pairs,
+    circuits: Mapping[str, QuantumCircuit],
+    devices: Sequence[Calibration],
+    save: Callable[[Pairs], None] | None = None,
+) -> Pairs:
+    """Return the pairs with those that were missing, simulated and forecast now; ``save`` is called in between."""
+    found = dict(known)
+    for device in devices:
+        missing = [circuit for circuit in circuits.values() if key(circuit, device) not in found]
+        for circuit in missing:
+            found[key(circuit, device)] = simulated(circuit, device)
+        if missing and save is not None:
+            print(f"{device.name}: {len(missing)} circuits simulated", file=sys.stderr, flush=True)
+            save(found)
+    forecaster = Forecaster()
+    for name, circuit in circuits.items():
+        new = [d for d in devices if (pair := found[key(circuit, d)]) is not None and pair.forecast is None]
+        for device, forecast in zip(new, _forecasts(forecaster, circuit, new), strict=True):
+            pair = found[key(circuit, device)]
+            assert pair is not None
+            found[key(circuit, device)] = replace(pair, forecast=forecast)
+        if new and save is not None:
+            print(f"{name}: forecast on {len(new)} devices", file=sys.stderr, flush=True)
+            save(found)
+    return found
+
+
+def without_forecasts(pairs: Pairs) -> Pairs:
+    """Return the pairs with forecasts still to be made, as after a change of the forecaster."""
+    return {key: None if pair is None else replace(pair, forecast=None) for key, pair in pairs.items()}
+
+
+def _forecasts(
+    forecaster: Forecaster, circuit: QuantumCircuit, devices: Sequence[Calibration]
+) -> list[tuple[float, ...]]:
+    if not devices:
+        return []
+    plain = canonical(circuit)
+    found = profile(plain, analyse(plain), {})
+    if found is None:
+        return [()] * len(devices)
+    made = forecaster.estimate(found, devices)
+    return [() if isinstance(f, DoesNotFit) else (round(f.low, 5), round(f.mid, 5), round(f.high, 5)) for f in made]
+
+
+def simulated(circuit: QuantumCircuit, device: Calibration) -> Pair | None:
+    """Return what the circuit gives on the device; None where it does not fit or is too wide."""
+    if circuit.num_qubits > len(device.qubits):
+        return None
+    try:
+        mapped = map_to(circuit, device)
+        fidelity = hellinger(mapped, device)
+    except (TranspilerError, TooWide):
+        return None
+    return Pair(round(fidelity, 6), float(f"{schedule(mapped, device)[1]:.4g}"))
+
+
+def read(path: Path) -> Pairs:
+    """Return the pairs in a file.
+
+    Raises:
+        InvalidInput: it is no such file.
+    """
+    try:
+        data: Any = json.loads(gzip.decompress(path.read_bytes()))
+        if data["format"] != FORMAT:
+            raise InvalidInput(f"{path}: format is {data['format']!r}, not {FORMAT}")
+        return {(c, d): _pair(got) for c, rows in data["pairs"].items() for d, got in rows}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InvalidInput(f"{path} has no pairs: {error}") from error
+
+
+def write(path: Path, pairs: Pairs) -> None:
+    """Write the pairs, sorted, so that equal pairs are equal bytes."""
+    rows: dict[str, list[Any]] = {}
+    for (circuit, device), pair in sorted(pairs.items()):
+        rows.setdefault(circuit, []).append([device, None if pair is None else astuple(pair)])
+    text = json.dumps({"format": FORMAT, "pairs": rows}, separators=(",", ":"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(gzip.compress(text.encode(), mtime=0))
+
+
+def _pair(got: list[Any] | None) -> Pair | None:
+    if got is None:
+        return None
+    fidelity, seconds, forecast = (*got, None)[:3]
+    return Pair(fidelity, seconds, None if forecast is None else tuple(forecast))

@@ -1,0 +1,186 @@
+"""Jobs arrive, wait, run and end on a virtual clock; a policy says where each goes."""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from bench.placement.fleet import Fleet
+from bench.placement.known import Known
+from bench.placement.trace import Arrival, Trace
+from bench.placement.world import Nature, World
+from qonverge.forecast.intervals import Interval
+from qonverge.scheduling import Share, Shares
+
+
+class Stuck(Exception):
+    """Jobs wait, nothing runs, and the policy sends none of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a job."""
+
+    device: int
+    start: float
+    end: float
+    fidelity: float
+    run: Interval
+    """Its forecast when it was sent, seconds."""
+    promised_fidelity: Interval
+    """Its forecast when it was sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """How long a job is told to wait when it is first planned."""
+
+    at: float
+    planned: float
+    """Seconds, as planned."""
+    wait: Interval
+    """Seconds, as forecast from that."""
+
+
+@dataclass(slots=True)
+class Device:
+    """A device's one worker, and what was sent there."""
+
+    queue: deque[int] = field(default_factory=deque)
+    running: int | None = None
+    since: float = 0.0
+    ends: float = 0.0
+    """Known to nobody before."""
+
+    @property
+    def sent(self) -> int:
+        """Jobs that it has."""
+        return len(self.queue) + (self.running is not None)
+
+
+@dataclass(slots=True)
+class State:
+    """What a policy sees; it changes nothing but its ``promises``."""
+
+    arrivals: Sequence[Arrival]
+    known: Known
+    devices: list[Device]
+    shares: Shares
+    now: float = 0.0
+    waiting: list[int] = field(default_factory=list)
+    """Jobs that were not sent anywhere, in order of arrival."""
+    promises: dict[int, Promise] = field(default_factory=dict)
+
+    def free_in(self, device: int) -> float:
+        """Return the seconds until a device will have done what it has, as forecast."""
+        of = self.devices[device]
+        seconds = sum(self.known.run(job, device).mid for job in of.queue)
+        if of.running is not None:
+            seconds += max(0.0, of.since + self.known.run(of.running, device).mid - self.now)
+        return seconds
+
+
+class Policy(Protocol):
+    """Decides where jobs go."""
+
+    @property
+    def name(self) -> str:
+        """As in tables."""
+
+    def decide(self, state: State) -> list[tuple[int, int]]:
+        """Return the jobs to send now, each with its device; called whenever something happened while jobs wait."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Run:
+    """A trace under a policy."""
+
+    policy: str
+    trace: Trace
+    fleet: Fleet
+    outcomes: tuple[Outcome, ...]
+    """In order of arrival."""
+    promises: dict[int, Promise]
+    fastest: tuple[float, ...]
+    """Run time of each job, seconds, on the device that would have run it fastest when it came."""
+    rounds: int
+
+
+def simulate(fleet: Fleet, trace: Trace, policy: Policy, nature: Nature | None = None, seed: int = 0) -> Run:
+    """Run a trace until its last job has ended.
+
+    Raises:
+        Stuck: the policy leaves jobs waiting for nothing.
+    """
+    world = World(fleet, trace, nature or Nature(), seed)
+    known = Known(fleet, trace, world)
+    weights = {name: Share(weight) for name, weight in trace.shares.items()}
+    state = State(trace.arrivals, known, [Device() for _ in fleet.devices], Shares(weights))
+    done: dict[int, Outcome] = {}
+    running: dict[int, tuple[Interval, Interval]] = {}
+    events = [(arrival.seconds, job, -1) for job, arrival in enumerate(trace.arrivals)]
+    heapq.heapify(events)
+    rounds = 0
+    while events:
+        now = events[0][0]
+        state.shares = state.shares.later(now - state.now)
+        state.now = now
+        while events and events[0][0] == now:
+            _, job, device = heapq.heappop(events)
+            if device < 0:
+                state.waiting.append(job)
+            else:
+                done[job] = _end(state, world, job, device, *running.pop(job))
+        if state.waiting:
+            rounds += 1
+            sent = policy.decide(state)
+            gone = {job for job, _ in sent}
+            state.waiting = [job for job in state.waiting if job not in gone]
+            for job, device in sent:
+                state.devices[device].queue.append(job)
+        for device, of in enumerate(state.devices):
+            if of.running is None and of.queue:
+                job = of.queue.popleft()
+                running[job] = _start(state, world, job, device)
+                heapq.heappush(events, (of.ends, job, device))
+        if state.waiting and not events:
+            raise Stuck(f"{policy.name} sends none of {len(state.waiting)} jobs although every device is free")
+    fastest = [_fastest(world, known, job, arrival) for job, arrival in enumerate(trace.arrivals)]
+    outcomes = tuple(done[job] for job in range(len(trace.arrivals)))
+    return Run(policy.name, trace, fleet, outcomes, state.promises, tuple(fastest), rounds)
+
+
+def _start(state: State, world: World, job: int, device: int) -> tuple[Interval, Interval]:
+    arrival, circuit = state.arrivals[job], int(state.known.circuits[job])
+    forecast = state.known.run(job, device)
+    low, mid, high = state.known.fidelity(state.now)[:, circuit, device].tolist()
+    of = state.devices[device]
+    of.running, of.since = job, state.now
+    of.ends = state.now + world.run_seconds(job, circuit, arrival.shots, device, state.now)
+    state.shares = state.shares.charged(arrival.namespace, forecast.mid)
+    promise = state.promises.get(job)
+    if promise is not None:
+        state.known.started(promise.planned, promise.wait, promise.at, state.now - promise.at)
+    return forecast, Interval(low, mid, high)
+
+
+def _end(state: State, world: World, job: int, device: int, run: Interval, fidelity: Interval) -> Outcome:
+    of = state.devices[device]
+    seconds = state.now - of.since
+    state.known.ended(job, device, seconds, state.now, run)
+    # What was charged at the start was a forecast.
+    state.shares = state.shares.charged(state.arrivals[job].namespace, seconds - run.mid)
+    of.running = None
+    got = world.fidelity(job, int(state.known.circuits[job]), device, of.since)
+    return Outcome(device, of.since, state.now, got, run, fidelity)
+
+
+def _fastest(world: World, known: Known, job: int, arrival: Arrival) -> float:
+    circuit = int(known.circuits[job])
+    fits = np.flatnonzero(known.fits[job]).tolist()
+    return min(world.run_seconds(job, circuit, arrival.shots, device, arrival.seconds) for device in fits)

@@ -1,0 +1,260 @@
+"""The simulator of the scheduler: what it counts, what it reads, and that the scheduler does what it is for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from qiskit import QuantumCircuit
+
+from bench.placement import compare, fleet, metrics, pairs, policies, report, trace
+from bench.placement.compare import Setting
+from bench.placement.fleet import Fleet
+from bench.placement.pairs import InvalidInput, Pair
+from bench.placement.simulate import Run, State, Stuck, simulate
+from bench.placement.trace import Arrival, Trace
+from bench.placement.world import Nature, World
+from qonverge.devices import snapshots
+from qonverge.forecast.learning_work import Work
+from qonverge.scheduling import Policy
+
+CALM = Nature(speed_spread=0, run_noise=0, drift=0, error_noise=0)
+
+
+def small(true: Sequence[Sequence[float]]) -> Fleet:
+    """A fleet whose forecasts of fidelity are true; rows are circuits, columns devices; NaN does not fit."""
+    value = np.array(true)
+    return Fleet(
+        tuple("abcdef"[: len(true)]),
+        tuple(f"device-{n}" for n in range(value.shape[1])),
+        (4,) * len(true),
+        (Work(4, 10, 4, 5, 2, 4, 1),) * len(true),
+        np.nanmean(value, axis=0),
+        value,
+        np.full(value.shape, 1e-6),
+        np.stack([value - 0.01, value, value + 0.01]),
+    )
+
+
+TWO = small([[0.9, 0.8], [0.95, 0.7]])
+
+
+def jobs(*times: float, **more: object) -> Trace:
+    return Trace("test", tuple(replace(Arrival(at, "a", 8000), **more) for at in times))  # type: ignore[arg-type]
+
+
+def busy_at_once(run: Run) -> list[tuple[float, float]]:
+    return [
+        (first, second)
+        for device in range(len(run.fleet.devices))
+        for own in [sorted((o.start, o.end) for o in run.outcomes if o.device == device)]
+        for (_, first), (second, _) in pairwise(own)
+        if second < first - 1e-9
+    ]
+
+
+@pytest.mark.parametrize("policy", policies.every(), ids=lambda policy: policy.name)
+def test_every_policy_runs_every_job_once_on_a_device_that_it_fits(policy: object) -> None:
+    nan = float("nan")
+    those = small([[0.9, 0.8, nan], [nan, 0.7, 0.95]])
+    arrivals = [Arrival(n * 1.0, "ab"[n % 2], 4000 + n) for n in range(20)]
+    run = simulate(those, Trace("test", tuple(arrivals)), policy)  # type: ignore[arg-type]
+    assert len(run.outcomes) == 20
+    for arrival, outcome in zip(arrivals, run.outcomes, strict=True):
+        assert those.fits["ab".index(arrival.circuit), outcome.device]
+        assert arrival.seconds <= outcome.start < outcome.end
+    assert not busy_at_once(run)
+
+
+def test_times_and_fidelity_are_those_of_the_world() -> None:
+    run = simulate(TWO, jobs(0.0, 1.0), policies.AtOnce("first", lambda state, job: np.array([0.0, 1.0])), CALM)
+    # 2 s and 8,000 shots of 250 us and 1 us.
+    length = 2 + 8000 * 251e-6
+    assert [o.start for o in run.outcomes] == pytest.approx([0.0, length])
+    assert [o.end for o in run.outcomes] == pytest.approx([length, 2 * length])
+    assert [o.fidelity for o in run.outcomes] == [0.9, 0.9]
+    found = metrics.figures(run)
+    assert found.wait_mean == pytest.approx((length - 1) / 2)
+    assert found.completion_mean == pytest.approx(found.wait_mean + length)
+
+
+def test_policies_meet_the_same_world() -> None:
+    arrivals = jobs(*range(30))
+    worlds = [World(TWO, arrivals, Nature(), seed=3) for _ in range(2)]
+    assert worlds[0].run_seconds(5, 0, 100, 1, 77.0) == worlds[1].run_seconds(5, 0, 100, 1, 77.0)
+    assert worlds[0].fidelity(5, 0, 1, 77.0) == worlds[1].fidelity(5, 0, 1, 77.0)
+    assert World(TWO, arrivals, Nature(), seed=4).fidelity(5, 0, 1, 77.0) != worlds[0].fidelity(5, 0, 1, 77.0)
+
+
+def test_a_forecast_sees_the_last_calibration_and_not_the_shift_since() -> None:
+    shifted = replace(CALM, shift_at=4000.0)
+    world = World(TWO, jobs(0.0, 9000.0), shifted, seed=0)
+    truth = [world.fidelity(0, 0, device, 4001.0) for device in (0, 1)]
+    worse = [device for device, plain in enumerate((0.9, 0.8)) if truth[device] < plain - 1e-6]
+    assert len(worse) <= 1
+    assert world.calibrated(3999.0).tolist() == [1.0, 1.0]
+    after = world.calibrated(4000.0 + shifted.calibrated_every)
+    assert [device for device in (0, 1) if after[device] > 1.0] == worse
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    name: str = "idle"
+
+    def decide(self, state: State) -> list[tuple[int, int]]:
+        return []
+
+
+def test_a_policy_that_leaves_jobs_for_nothing_is_found_out() -> None:
+    with pytest.raises(Stuck, match="idle sends none of 1 jobs"):
+        simulate(TWO, jobs(0.0), Idle())
+
+
+def test_deadlines_that_no_device_could_meet_are_not_counted_and_their_jobs_still_run() -> None:
+    arrivals = Trace("test", (Arrival(0, "a", 8000, deadline=1.0), Arrival(0, "a", 8000, deadline=60.0)))
+    run = simulate(TWO, arrivals, policies.Qonverge(), CALM)
+    found = metrics.figures(run)
+    assert (found.deadlines_feasible, found.deadlines_met) == (1, 1.0)
+
+
+def test_fairness_is_jains_index_of_weighted_seconds() -> None:
+    arrivals = Trace("test", tuple(Arrival(0, "a", 8000, name) for name in "xxxy"), {"x": 3.0, "y": 1.0})
+    run = simulate(TWO, arrivals, policies.RoundRobin(), CALM)
+    assert metrics.fairness(run, 1e9) == pytest.approx(1.0)
+    alike = replace(run, trace=replace(arrivals, shares={}))
+    assert metrics.fairness(alike, 1e9) == pytest.approx(16 / (2 * 10))
+
+
+def test_traces_are_read_as_they_were_written(tmp_path: Path) -> None:
+    made = trace.make("bursty", ("a", "b"), 40, 0.5, seed=1)
+    made = replace(made, shares={"chem": 2.0})
+    trace.write(tmp_path / "t.jsonl", made)
+    assert trace.read(tmp_path / "t.jsonl") == made
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("nonsense", "line 2 is not JSON"),
+        ("[1]", "line 2 is no JSON object"),
+        ('{"seconds": 1, "circuit": "a"}', "seconds, circuit and shots are needed"),
+        ('{"seconds": 1, "circuit": "a", "shots": 5, "priorty": 1}', "unknown field priorty; known: circuit"),
+        ('{"seconds": -1, "circuit": "a", "shots": 5}', "seconds from 0 on"),
+        ('{"seconds": 1, "circuit": "a", "shots": "many"}', "shots from 1 on"),
+        ('{"seconds": 1, "circuit": "a", "shots": 5, "objective": "Speed"}', "'Speed' is none of Fidelity, Time"),
+    ],
+)
+def test_a_wrong_line_of_a_trace_is_named(tmp_path: Path, line: str, message: str) -> None:
+    path = tmp_path / "t.jsonl"
+    path.write_text(f'{{"format": "{trace.FORMAT}"}}\n{line}\n')
+    with pytest.raises(InvalidInput, match=message):
+        trace.read(path)
+
+
+def test_a_trace_with_circuits_that_are_not_there_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="the circuit z, which is not there or fits none of device-0, device-1"):
+        compare.given(Setting("", "given", TWO), Trace("test", (Arrival(0, "z", 10),)))
+
+
+@pytest.mark.parametrize("kind", trace.KINDS)
+def test_made_traces_have_the_rate_that_was_asked_for(kind: str) -> None:
+    times = trace.KINDS[kind](20_000, 0.05, np.random.default_rng(0))
+    assert (np.diff(times) >= 0).all()
+    assert len(times) / times[-1] == pytest.approx(0.05, rel=0.05)
+
+
+def test_bursts_are_denser_than_the_rest() -> None:
+    times = {kind: trace.KINDS[kind](20_000, 1.0, np.random.default_rng(1)) for kind in ("poisson", "bursty")}
+    # Of hundredths of the time, the fullest tenth.
+    full = {kind: np.sort(np.histogram(found, 100)[0])[-10:].sum() / 20_000 for kind, found in times.items()}
+    assert full["poisson"] < 0.13
+    assert full["bursty"] > 0.3
+
+
+def test_pairs_are_read_as_they_were_written(tmp_path: Path) -> None:
+    some: pairs.Pairs = {
+        ("c", "d"): Pair(0.9, 1e-6, (0.8, 0.9, 0.95)),
+        ("c", "e"): None,
+        ("f", "d"): Pair(0.5, 2e-6, ()),
+        ("g", "d"): Pair(0.5, 2e-6),
+    }
+    pairs.write(tmp_path / "p.json.gz", some)
+    assert pairs.read(tmp_path / "p.json.gz") == some
+    (tmp_path / "p.json.gz").write_bytes(b"nothing")
+    with pytest.raises(InvalidInput, match="has no pairs"):
+        pairs.read(tmp_path / "p.json.gz")
+
+
+def test_what_is_missing_is_simulated_and_forecast(tmp_path: Path) -> None:
+    bell = QuantumCircuit(2)
+    bell.h(0)
+    bell.cx(0, 1)
+    bell.measure_all()
+    wide = QuantumCircuit(9)
+    wide.h(range(9))
+    wide.measure_all()
+    device = snapshots.load("manila")
+    made = fleet.assemble({"bell": bell, "wide": wide}, [device], {}, lambda found: pairs.write(tmp_path / "p", found))
+    assert made.circuits == ("bell",)  # the other one fits nowhere
+    assert 0.85 < made.true[0, 0] < 1
+    low, mid, high = made.forecast[:, 0, 0]
+    assert low <= mid <= high
+    assert abs(mid - made.true[0, 0]) < 0.05
+    again = pairs.read(tmp_path / "p")
+    assert pairs.completed(again, {"bell": bell}, [device]) == again
+
+
+def test_others_circuits_and_snapshots_are_read(tmp_path: Path) -> None:
+    (tmp_path / "flip.qasm").write_text("OPENQASM 3.0;\nqubit q;\nbit c;\nU(pi, 0, pi) q;\nc = measure q;\n")
+    assert list(fleet.read_circuits(tmp_path)) == ["flip"]
+    (tmp_path / "bad.json").write_text("{}")
+    with pytest.raises(InvalidInput, match=r"bad\.json: format is None"):
+        fleet.read_devices(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def tuning() -> Setting:
+    return compare.settings(pairs.read(pairs.KNOWN))[0]
+
+
+def test_the_kept_pairs_are_those_of_the_circuits_and_snapshots(tuning: Setting) -> None:
+    # Otherwise the fixture has simulated them anew.
+    known = pairs.read(pairs.KNOWN)
+    circuits, devices = fleet.known_circuits(tuning.half), fleet.known_devices(tuning.half)
+    assert all(pairs.key(circuit, device) in known for circuit in circuits.values() for device in devices)
+
+
+def test_jobs_end_far_sooner_than_in_order_of_fidelity_and_lose_little(tuning: Setting) -> None:
+    busy = trace.make("poisson", tuning.fleet.circuits, 70, tuning.rate(0.8), seed=5)
+    ours, fcfs, static = (metrics.figures(simulate(tuning.fleet, busy, of)) for of in policies.every()[:3])
+    assert report.lower(ours.completion_mean, fcfs.completion_mean) >= 0.4
+    assert report.lower(ours.fidelity_mean, fcfs.fidelity_mean) <= 0.025
+    assert static.wait_mean / ours.wait_mean >= 5
+    assert ours.deadlines_met >= 0.95
+
+
+def test_saturated_namespaces_get_what_their_weights_say() -> None:
+    weighted = trace.saturated(("a", "b"), 25, seed=2)
+    runs = [simulate(TWO, of, policies.Qonverge(), CALM) for of in (weighted, replace(weighted, shares={}))]
+    # Both judged by the weights; the second was planned without them, and equal parts give 0.82.
+    found, equal = (metrics.fairness(replace(run, trace=weighted), 120.0) for run in runs)
+    assert found >= 0.9
+    assert equal < found
+
+
+@pytest.mark.parametrize(("aging", "started"), [(40.0, True), (1e9, False)])
+def test_low_priority_starts_once_it_has_aged_and_otherwise_after_the_flood(aging: float, started: bool) -> None:
+    # More comes than both devices do.
+    flood = [Arrival(0.8 * n, "a", 8000, priority=1000) for n in range(100)]
+    arrivals = sorted([*flood, Arrival(10.2, "a", 8000)], key=lambda arrival: arrival.seconds)
+    run = simulate(
+        small([[0.9, 0.9]]), Trace("test", tuple(arrivals)), policies.Qonverge(Policy(aging_seconds=aging)), CALM
+    )
+    low = next(n for n, arrival in enumerate(arrivals) if arrival.priority == 0)
+    waited = run.outcomes[low].start - arrivals[low].seconds
+    assert (waited <= 40 + 4.1) == started
+    assert started or waited > 80
