@@ -11,6 +11,7 @@ from rich.text import Text
 
 from qonverge.api import HybridJob
 from qonverge.api.placement import Candidate, ForecastInterval
+from qonverge.scheduling.texts import duration
 
 BAR_WIDTH = 40
 _MOST_BARS = 16
@@ -125,18 +126,10 @@ def _fidelity(interval: ForecastInterval | None) -> str:
 def _seconds(interval: ForecastInterval | None) -> str:
     if interval is None:
         return "unknown"
-    low, mid, high = (_duration(value) for value in (interval.low, interval.mid, interval.high))
-    return mid if low == high else f"{mid} ({low} to {high})"
-
-
-def _duration(seconds: float) -> str:
-    if seconds == 0:
+    low, mid, high = (duration(float(f"{value:.2g}")) for value in (interval.low, interval.mid, interval.high))
+    if interval.high == 0:
         return "none"
-    if seconds < 1:
-        return f"{max(seconds * 1000, 1):.0f} ms"
-    if seconds < 120:
-        return f"{seconds:.3g} s"
-    return f"{seconds / 60:.3g} min" if seconds < 7200 else f"{seconds / 3600:.3g} h"
+    return mid if low == high else f"{mid} ({low} to {high})"
 
 
 def _cost(candidate: Candidate) -> str:

@@ -262,6 +262,8 @@ def duration(seconds: float) -> str:
     """Return a time for people, such as ``42 s``, ``3.5 min`` or ``2.1 h``."""
     if not math.isfinite(seconds):
         return "an unknown time"
+    if 0 < seconds < 1:
+        return f"{seconds * 1000:.3g} ms"
     if seconds < 120:
         return f"{seconds:.3g} s"
     return f"{seconds / 60:.3g} min" if seconds < 7200 else f"{seconds / 3600:.3g} h"
