@@ -270,7 +270,7 @@ def duration(seconds: float) -> str:
 def _below(value: float, limit: float) -> str:
     """Return that a value is below a limit, with as many digits as tell them apart."""
     digits = next((n for n in range(2, 7) if float(f"{value:.{n}g}") < limit), 7)
-    return f"{value:.{digits}g} is below {limit:.{max(4, digits)}g}"
+    return f"{value:.{digits}g} is below {limit:.6g}"
 
 
 def _listed(names: frozenset[Any]) -> str:

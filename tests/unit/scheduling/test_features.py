@@ -179,6 +179,12 @@ def test_a_quota_counts_what_the_chosen_backend_takes() -> None:
         assert sent(plan(seen)) == expected
 
 
+def test_a_quota_must_have_left_what_a_job_takes_at_most() -> None:
+    for left, expected in ((29.0, {}), (30.0, {"a": "aer"}), (59.0, {"a": "aer"}), (60.0, {"a": "aer", "b": "aer"})):
+        seen = snapshot([job("a"), job("b", created=1.0)], [backend("aer", workers=2)], high=3.0)
+        assert sent(plan(replace(seen, quotas={"chem": Quota(seconds=left)}))) == expected
+
+
 def test_a_higher_class_goes_first_and_an_old_job_before_it() -> None:
     jobs = [job("low", created=-50.0), job("high", created=0.0, priority=9)]
     assert sent(plan(snapshot(jobs, [backend("aer")]))) == {"high": "aer"}
