@@ -165,8 +165,15 @@ def test_a_plan_never_exceeds_what_is_left_of_a_quota() -> None:
             "the quota of namespace chem is used up by what goes before it and renews in 10 min; "
             "best wait: lab/aer, 0 s"
         )
-    made = plan(snapshot(jobs, backends, quotas={"chem": Quota(shots=500)}))
-    assert made.decisions[0].reason == "lab/aer would exceed what is left of the quota of namespace chem"
+    exceeds = "lab/aer would exceed what is left of the quota of namespace chem: "
+    for quota, why in (
+        (Quota(shots=500), "it has 500 shots and the job takes 1000"),
+        (Quota(seconds=9.0), "it has 9 s and the job takes up to 10 s"),
+        (Quota(jobs=0, shots=0), "as many jobs as it allows are under way"),
+        (Quota(cost=Money(Decimal("1.5"))), "it has 1.50 USD and the job takes up to 2.00 USD"),
+    ):
+        made = plan(snapshot(jobs, backends, cost=2.0, quotas={"chem": quota}))
+        assert made.decisions[0].reason == exceeds + why
     assert not made.decisions[0].impossible
 
 
