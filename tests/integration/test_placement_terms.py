@@ -134,7 +134,9 @@ def test_money_is_not_spent_beyond_budget_and_quota(lab: Lab) -> None:
     lab.apply(job("rich", shots=1000, budget={"amount": "10.00"}))
     assert lab.ended("rich")["usage"]["cost"] == "10"
     lab.apply(job("next", shots=1000))
-    message(lab, "next", "dear would exceed what is left of the quota of namespace default")
+    message(
+        lab, "next", "what is left of the quota of namespace default: it has 2.00 USD and the job takes up to 10.00 USD"
+    )
     status = eventually(
         lambda: (s := lab.get("qq", "share")["status"])["used"]["cost"] == "10" and s, "the quota's status"
     )

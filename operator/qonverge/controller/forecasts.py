@@ -78,7 +78,8 @@ class Forecasts:
         age = now - noise.measured_at
         if age <= seconds_of(limit):
             return ""
-        return f"its calibration is {age / 3600:.3g} h old and spec.maxCalibrationAge is {limit}"
+        old = f"{age / 3600:.3g} h" if age < 48 * 3600 else f"{age / 86_400:.0f} days"
+        return f"its calibration is {old} old and spec.maxCalibrationAge is {limit}"
 
     def offers(self, backends: Sequence[Backend]) -> tuple[Offer, ...]:
         """Return the backends as forecasts need them."""

@@ -70,9 +70,9 @@ class Quotas:
         namespace, uid = job.metadata.namespace, job.metadata.uid
         if job.status.state in ("Placed", "Running"):
             self._ledger.reserve(uid, namespace, circuits.promised(job))
+            self.changed(namespace)
         else:
             self._ledger.release(uid, namespace)
-        self.changed(namespace)
 
     def changed(self, namespace: str) -> None:
         """Write the statuses of the namespace's quotas soon."""

@@ -133,7 +133,8 @@ def _late(this: Round, index: int, job: Job) -> str:
 
 
 def _rejections(this: Round, index: int, job: Job) -> Rejections:
-    return Rejections(job, this.snapshot.backends, this.table, index, this.snapshot.now)
+    quota = this.snapshot.quotas.get(job.namespace)
+    return Rejections(job, this.snapshot.backends, this.table, index, this.snapshot.now, quota)
 
 
 def _with_room(decision: Decision, victims: list[str] | None) -> Decision:

@@ -213,6 +213,7 @@ def _within_depth(this: Round) -> set[int]:
 def _take(this: Round, allowance: Allowance, job: int, submissions: Sequence[Piece]) -> bool:
     needs = this.snapshot.jobs[job].needs
     shots = sum(math.ceil(piece.fraction * needs.charged_shots) for piece in submissions) if needs else 0
-    seconds = sum(piece.run for piece in submissions) * slots(this.snapshot.jobs[job])
-    cost = sum(float(this.table.cost[job, piece.backend]) * piece.fraction for piece in submissions)
+    run, price = this.table.run_most[job], this.table.cost_most[job]
+    seconds = sum(float(run[piece.backend]) * piece.fraction for piece in submissions) * slots(this.snapshot.jobs[job])
+    cost = sum(float(price[piece.backend]) * piece.fraction for piece in submissions)
     return allowance.take(shots, seconds, cost, this.snapshot.backends[submissions[0].backend].currency)

@@ -64,6 +64,10 @@ class Table:
     run_known: NDArray[np.bool_]
     cost: Floats
     """NaN where unknown."""
+    run_most: Floats
+    """Upper bound of ``run``: what a quota must have left."""
+    cost_most: Floats
+    """Upper bound of ``cost``."""
     wait: Floats
     """Seconds until the job could start, behind what the backend has already."""
 
@@ -90,6 +94,9 @@ def judge(snapshot: Snapshot, lanes: Sequence[Lanes], policy: Policy) -> Table:
     cost = unknown if estimates is None else estimates.cost
     run_known = ~np.isnan(forecast)
     run = np.where(run_known, forecast, policy.usual_seconds)
+    # A bound that is not known is the value itself.
+    run_most = run if estimates is None else np.fmax(run, estimates.run_seconds_high)
+    cost_most = cost if estimates is None else np.where(np.isnan(cost), cost, np.fmax(cost, estimates.cost_high))
     wait = _waits(jobs, lanes)
     verdicts = _by_group(jobs, _reach_key, lambda job: _reach(job, backends), len(backends))
     judged = _Judged(verdicts)
@@ -100,11 +107,12 @@ def judge(snapshot: Snapshot, lanes: Sequence[Lanes], policy: Policy) -> Table:
     slack = np.array([np.inf if job.deadline is None else job.deadline - snapshot.now for job in jobs])[:, None]
     judged.mark(run > slack, Verdict.TOO_LATE)
     _present_terms(judged, jobs, backends, fidelity)
-    _quota_terms(judged, snapshot, run, cost)
+    _quota_terms(judged, snapshot, run_most, cost_most)
     longest = _column(jobs, lambda job: job.terms.max_wait_seconds, np.inf)
     judged.mark(wait > longest, Verdict.WAIT)
     judged.mark(wait + run > slack, Verdict.DEADLINE)
-    return Table(judged.verdicts, np.equal(judged.verdicts, Verdict.FITS), fidelity, run, run_known, cost, wait)
+    fits = np.equal(judged.verdicts, Verdict.FITS)
+    return Table(judged.verdicts, fits, fidelity, run, run_known, cost, run_most, cost_most, wait)
 
 
 class _Judged:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from qonverge.scheduling.model import Backend, Candidate, Job, Needs
+from qonverge.scheduling.model import Backend, Candidate, Job, Needs, Quota
 from qonverge.scheduling.terms import FULL_STATE, Table, Verdict
 
 _NAMED = 4
@@ -60,27 +60,33 @@ class Forecast:
     run: float
     cost: float
     wait: float
+    run_most: float
+    cost_most: float
 
 
 class Rejections(Mapping[str, str]):
     """Why not, by backend; a sentence is made when somebody reads it, since rounds have a million of them."""
 
-    __slots__ = ("_backends", "_cells", "_job", "_now", "_verdicts")
+    __slots__ = ("_backends", "_cells", "_job", "_now", "_quota", "_verdicts")
 
-    def __init__(self, job: Job, backends: Sequence[Backend], table: Table, row: int, now: float) -> None:
+    def __init__(
+        self, job: Job, backends: Sequence[Backend], table: Table, row: int, now: float, quota: Quota | None
+    ) -> None:
         """Keep what the sentences of one row of the table need."""
         self._job = job
+        self._quota = quota
         self._now = now
         self._backends = backends
         self._verdicts = table.verdicts[row].copy()
         # Copies, so that a decision that is kept does not keep the whole table.
-        self._cells = np.stack([table.fidelity[row], table.run[row], table.cost[row], table.wait[row]])
+        figures = (table.fidelity, table.run, table.cost, table.wait, table.run_most, table.cost_most)
+        self._cells = np.stack([figure[row] for figure in figures])
 
     def __getitem__(self, label: str) -> str:
         """Return why not this backend."""
         for name, backend, forecast in self._rejected():
             if name == label:
-                return why_not(self._job, backend, forecast, self._now)
+                return why_not(self._job, backend, forecast, self._now, self._quota)
         raise KeyError(label)
 
     def __iter__(self) -> Iterator[str]:
@@ -110,7 +116,7 @@ class Rejections(Mapping[str, str]):
         """Return the reasons in one line: the first few as they are, the others counted by kind."""
         pairs = sorted(self._rejected(), key=lambda pair: pair[0])
         named = pairs if len(pairs) <= _NAMED + 1 else pairs[:_NAMED]
-        texts = [why_not(self._job, backend, forecast, self._now) for _, backend, forecast in named]
+        texts = [why_not(self._job, backend, forecast, self._now, self._quota) for _, backend, forecast in named]
         kinds = Counter(_KINDS[forecast.verdict] for _, _, forecast in pairs[len(named) :])
         texts += [f"{count} more {kind}" for kind, count in kinds.most_common()]
         return "; ".join(texts)
@@ -154,9 +160,13 @@ class Rejections(Mapping[str, str]):
         return " or ".join(steps.values())
 
 
-def why_not(job: Job, backend: Backend, forecast: Forecast, now: float) -> str:
+def why_not(job: Job, backend: Backend, forecast: Forecast, now: float, quota: Quota | None) -> str:
     """Return why the job can't go to the backend, or can't now."""
     name = backend.label_for(job.namespace)
+    if forecast.verdict == Verdict.QUOTA:
+        return f"{name} would exceed what is left of the quota of namespace {job.namespace}" + (
+            _beyond(job, backend, forecast, quota) if quota is not None else ""
+        )
     sentence = (
         _of_circuit(name, job.needs, backend, forecast)
         or _of_placement(name, job, backend, forecast, now)
@@ -226,8 +236,6 @@ def _at_present(name: str, job: Job, backend: Backend, forecast: Forecast, now: 
             return f"{name} is not ready: {backend.not_serving_reason or 'no pod serves'}"
         case Verdict.CALIBRATION:
             return f"{name}'s calibration is not to be trusted: {backend.calibration_stale_reason}"
-        case Verdict.QUOTA:
-            return f"{name} would exceed what is left of the quota of namespace {job.namespace}"
         case Verdict.NOT_SELECTED:
             return (
                 f"{name} does not admit jobs from namespace {job.namespace}, whose labels its selector does not match"
@@ -240,6 +248,22 @@ def _at_present(name: str, job: Job, backend: Backend, forecast: Forecast, now: 
             ready = duration(forecast.wait + forecast.run)
             return f"{name} would be done in {ready} and the deadline is in {duration(job.deadline - now)}"
     return None
+
+
+def _beyond(job: Job, backend: Backend, forecast: Forecast, quota: Quota) -> str:
+    """Return the first limit that is too low, and what the job takes of it at most."""
+    shots, workers = (job.needs.charged_shots, job.needs.slots) if job.needs else (0, 1)
+    if quota.jobs is not None and quota.jobs < 1:
+        return ": as many jobs as it allows are under way"
+    if quota.shots is not None and shots > quota.shots:
+        return f": it has {quota.shots} shots and the job takes {shots}"
+    if quota.seconds is not None and forecast.run_most * workers > quota.seconds:
+        return f": it has {quota.seconds:.3g} s and the job takes up to {forecast.run_most * workers:.3g} s"
+    if quota.cost is not None and math.isnan(forecast.cost):
+        return f": it has {quota.cost} and what the job costs is not known"
+    if quota.cost is not None:
+        return f": it has {quota.cost} and the job takes up to {forecast.cost_most:.2f} {backend.currency}"
+    return ""
 
 
 def _state_bytes(needs: Needs, backend: Backend) -> int:
@@ -272,7 +296,7 @@ def duration(seconds: float) -> str:
 def _below(value: float, limit: float) -> str:
     """Return that a value is below a limit, with as many digits as tell them apart."""
     digits = next((n for n in range(2, 7) if float(f"{value:.{n}g}") < limit), 7)
-    return f"{value:.{digits}g} is below {limit:.{max(4, digits)}g}"
+    return f"{value:.{digits}g} is below {limit:.6g}"
 
 
 def _listed(names: frozenset[Any]) -> str:

@@ -11,6 +11,7 @@ from qonverge.api import QuantumQuota
 from qonverge.controller.cluster import Priority
 from qonverge.controller.kube import Kube
 from qonverge.controller.quotas import Quotas
+from qonverge.controller.state import Flight
 from qonverge.forecast.intervals import Interval
 from qonverge.lifecycle.quotas import Use
 from qonverge.scheduling.trace import replay
@@ -183,6 +184,13 @@ async def test_what_an_operator_before_placed_is_not_free_for_others(kind: str) 
     assert shown.running_jobs == 1
     assert shown.reserved is not None
     assert (shown.reserved.shots, shown.reserved.seconds) == ((2000, 3.0) if kind == "circuit" else (0, 0.0))
+    # Once this operator works on the job it knows better than its status.
+    world.state.flights["chem/j"] = Flight("uid-j", 1)
+    world.ledger.release("uid-j", "chem")
+    quotas.observe_placed("chem/j")
+    assert world.ledger.status(it, NOW).running_jobs == 0
+    del world.state.flights["chem/j"]
+    quotas.observe_placed("chem/j")
     world.state.jobs["chem/j"] = job.model_copy(update={"status": job.status.model_copy(update={"state": "Pending"})})
     quotas.observe_placed("chem/j")
     assert world.ledger.status(it, NOW).running_jobs == 0

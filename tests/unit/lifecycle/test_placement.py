@@ -12,7 +12,7 @@ from qonverge.api import HybridJob
 from qonverge.api.backend import Simulator
 from qonverge.lifecycle.placement import abilities, shown, waiting
 from qonverge.lifecycle.quotas import Use
-from qonverge.scheduling import Backend, Decision, Job
+from qonverge.scheduling import Backend, Decision
 from qonverge.scheduling.model import FEATURES, Candidate, Money, Split, Weights
 
 
@@ -73,7 +73,7 @@ def test_what_fits_is_shown_first_and_the_best_of_it_before_the_rest() -> None:
     decision = Decision("chem/j", backends[1], "", rejected={"lab/cut": "it is cut"}, candidates=candidates)
     row = np.repeat(ROW, 5, axis=1)
     row[:, 3] = np.nan
-    found = shown(Job("chem/j", "chem", 0.0), decision, row, backends, [(0.0, 1.0, 2.0)] * 5)
+    found = shown(waiting(job(), 0.0, None, Use()), decision, row, backends, [(0.0, 1.0, 2.0)] * 5)
     assert [each.backend for each in found] == ["lab/best", "lab/slow", "lab/other", "lab/cut"]
     best, _, other, cut = found
     assert best.fidelity is not None

@@ -165,8 +165,15 @@ def test_a_plan_never_exceeds_what_is_left_of_a_quota() -> None:
             "the quota of namespace chem is used up by what goes before it and renews in 10 min; "
             "best wait: lab/aer, 0 s"
         )
-    made = plan(snapshot(jobs, backends, quotas={"chem": Quota(shots=500)}))
-    assert made.decisions[0].reason == "lab/aer would exceed what is left of the quota of namespace chem"
+    exceeds = "lab/aer would exceed what is left of the quota of namespace chem: "
+    for quota, why in (
+        (Quota(shots=500), "it has 500 shots and the job takes 1000"),
+        (Quota(seconds=9.0), "it has 9 s and the job takes up to 10 s"),
+        (Quota(jobs=0, shots=0), "as many jobs as it allows are under way"),
+        (Quota(cost=Money(Decimal("1.5"))), "it has 1.50 USD and the job takes up to 2.00 USD"),
+    ):
+        made = plan(snapshot(jobs, backends, cost=2.0, quotas={"chem": quota}))
+        assert made.decisions[0].reason == exceeds + why
     assert not made.decisions[0].impossible
 
 
@@ -177,6 +184,12 @@ def test_a_quota_counts_what_the_chosen_backend_takes() -> None:
     for left, expected in ((25.0, {"a": "fast"}), (30.0, {"a": "fast", "b": "slow"})):
         seen = snapshot(jobs, backends, run=[[10, 18], [10, 18]], quotas={"chem": Quota(seconds=left)})
         assert sent(plan(seen)) == expected
+
+
+def test_a_quota_must_have_left_what_a_job_takes_at_most() -> None:
+    for left, expected in ((29.0, {}), (30.0, {"a": "aer"}), (59.0, {"a": "aer"}), (60.0, {"a": "aer", "b": "aer"})):
+        seen = snapshot([job("a"), job("b", created=1.0)], [backend("aer", workers=2)], high=3.0)
+        assert sent(plan(replace(seen, quotas={"chem": Quota(seconds=left)}))) == expected
 
 
 def test_a_higher_class_goes_first_and_an_old_job_before_it() -> None:

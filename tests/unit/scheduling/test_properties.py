@@ -213,8 +213,8 @@ def test_no_capacity_and_no_quota_is_exceeded(seen: Snapshot, policy: Policy) ->
         total = job.needs.shots if job.needs else 0
         shots = total if part.shots == -1 else part.shots
         fraction = shots / total if total else 1.0
-        run = math.nan if seen.estimates is None else seen.estimates.run_seconds[cell]
-        cost = 0.0 if seen.estimates is None else np.nan_to_num(seen.estimates.cost[cell])
+        run = math.nan if seen.estimates is None else seen.estimates.run_seconds_high[cell]
+        cost = 0.0 if seen.estimates is None else np.nan_to_num(seen.estimates.cost_high[cell])
         spent = (shots, (1.0 if math.isnan(run) else run) * fraction * width, cost * fraction)
         used[job.namespace] = [a + b for a, b in zip(used[job.namespace], spent, strict=True)]
         running[job.namespace].add(key)

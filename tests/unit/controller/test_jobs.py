@@ -1,0 +1,179 @@
+"""What the shell around decisions counts of jobs that end, are deleted or begin anew."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from qonverge.api import HybridJob, QuantumQuota
+from qonverge.circuits.isolated import Checker
+from qonverge.controller.events import Events
+from qonverge.controller.jobs import Jobs
+from qonverge.controller.kube import Kube
+from qonverge.controller.quotas import Quotas
+from qonverge.controller.settings import Settings
+from qonverge.lifecycle.quotas import Use
+from qonverge.scheduling import Decision
+from qonverge.wire.errors import WorkerLost
+from qonverge.wire.tokens import Signer, generate_private_key
+from tests.unit.controller.worlds import BELL, World, settled
+
+
+class Server(Kube):
+    """Takes statuses, and shows jobs as they are then."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.written: list[dict[str, Any]] = []
+
+    async def patch_status(
+        self, kind: str, namespace: str, name: str, status: dict[str, Any], resource_version: str | None = None
+    ) -> dict[str, Any]:
+        self.written.append(status)
+        job = self.world.state.jobs[f"{namespace}/{name}"].to_dict()
+        version = str(len(self.written))
+        return {**job, "metadata": {**job["metadata"], "resourceVersion": version}, "status": status}
+
+    async def create(self, obj: dict[str, Any]) -> dict[str, Any]:
+        return obj
+
+
+class Desk:
+    """A world with its reconciler of jobs, and a quota that counts seconds."""
+
+    def __init__(self) -> None:
+        self.world = world = World()
+        self.server = Server(world)
+        metadata = {"name": "q", "namespace": "chem", "generation": 1}
+        self.quota = QuantumQuota.model_validate({"metadata": metadata, "spec": {"limits": {"seconds": 1000.0}}})
+        world.ledger.see(self.quota)
+        clock = lambda: world.now  # noqa: E731
+        quotas = Quotas(state=world.state, kube=self.server, ledger=world.ledger, queue=world.queue, clock=clock)
+        self.jobs = Jobs(
+            state=world.state,
+            kube=self.server,
+            queue=world.queue,
+            submissions=world.submissions,
+            rounds=world.rounds,
+            forecasts=world.forecasts,
+            ledger=world.ledger,
+            quotas=quotas,
+            signer=Signer(generate_private_key()),
+            checker=Checker(),
+            events=Events(self.server, clock),
+            settings=Settings(),
+            clock=clock,
+        )
+
+    @property
+    def left(self) -> float:
+        remaining = self.world.ledger.remaining("chem", self.world.now)
+        assert remaining is not None
+        assert remaining.seconds is not None
+        return remaining.seconds
+
+    def begun_anew(self, job: HybridJob) -> None:
+        """Let a job of another generation take the flight's place, as after a change of its specification."""
+        metadata = job.metadata.model_copy(update={"generation": 2})
+        self.world.state.jobs["chem/j"] = job.model_copy(update={"metadata": metadata})
+
+    async def placed(self, **spec: Any) -> HybridJob:
+        self.world.backend("a")
+        job = self.world.job("j", **spec)
+        await self.world.rounds.once()
+        await self.jobs.reconcile("chem/j")
+        await settled()
+        return job
+
+
+@pytest.mark.parametrize("attempts", [1, 3])
+async def test_all_attempts_are_counted_once(attempts: int) -> None:
+    desk = Desk()
+    await desk.placed()
+    for attempt in range(1, attempts):
+        # Long enough for a person to see it run: its status tells of what was used before.
+        desk.world.now += 5
+        await desk.jobs.reconcile("chem/j")
+        desk.world.pods.end(f"uid-j-1-{attempt}", error=WorkerLost("gone"), seconds=4.0)
+        await settled()
+        await desk.jobs.reconcile("chem/j")
+        await desk.world.rounds.once()
+        await desk.jobs.reconcile("chem/j")
+        await settled()
+    desk.world.pods.end(f"uid-j-1-{attempts}", {"00": 1024}, seconds=1.0)
+    await settled()
+    await desk.jobs.reconcile("chem/j")
+    status = desk.server.written[-1]
+    used = 4.0 * (attempts - 1) + 1.0
+    assert (status["state"], status["attempts"], status["usage"]["seconds"]) == ("Complete", attempts, used)
+    assert desk.left == 1000.0 - used
+    assert desk.world.state.flights == {}
+
+
+async def test_a_job_that_is_deleted_while_it_runs_has_used_its_time() -> None:
+    desk = Desk()
+    await desk.placed()
+    desk.world.flight("j").usage = Use(0, 2.0, Decimal(0))
+    reserved = 1000.0 - desk.left
+    desk.world.now += 0.001
+    desk.world.state.jobs.clear()
+    await desk.jobs.reconcile("chem/j")
+    await settled()
+    assert reserved > 0
+    assert desk.left == pytest.approx(1000.0 - 2.0 - 0.001)
+    assert desk.world.pods.cancelled == [("a-0", "uid-j-1-1")]
+    assert desk.world.state.assigned == {}
+
+
+async def test_what_a_job_used_before_its_specification_changed_is_counted_once() -> None:
+    desk = Desk()
+    job = await desk.placed(status={"usage": {"seconds": 3.0}})
+    # As it begins with what its status tells.
+    desk.world.flight("j").usage = Use(0, 3.0)
+    desk.world.pods.end("uid-j-1-1", error=WorkerLost("gone"), seconds=5.0)
+    await settled()
+    desk.begun_anew(job)
+    await desk.jobs.reconcile("chem/j")
+    assert desk.left == 1000.0 - 5.0, "what its status tells of counts at its end"
+    desk.world.state.flights.clear()
+    await desk.jobs.reconcile("chem/j")
+    flight = desk.world.flight("j")
+    assert flight.usage == Use(0, 3.0)
+    assert flight.checking is not None
+    flight.checking.cancel()
+    flight.source, flight.checked, flight.wants = "x", BELL, True
+    await desk.world.rounds.once()
+    await desk.jobs.reconcile("chem/j")
+    await settled()
+    desk.world.pods.end("uid-j-2-1", {"00": 1024}, seconds=1.0)
+    await settled()
+    await desk.jobs.reconcile("chem/j")
+    assert desk.server.written[-1]["usage"]["seconds"] == 4.0
+    assert desk.left == 1000.0 - 5.0 - 4.0
+
+
+async def test_a_pod_that_is_gone_since_the_round_frees_what_was_set_aside() -> None:
+    desk = Desk()
+    desk.world.backend("a")
+    desk.world.job("j")
+    await desk.world.rounds.once()
+    assert desk.left < 1000.0
+    desk.world.state.silent.add("a-0")
+    await desk.jobs.reconcile("chem/j")
+    await desk.world.rounds.once()
+    assert desk.left == 1000.0
+    planned = desk.world.flight("j").planned
+    assert planned is not None
+    assert planned.reason == "lab/a is not ready: 0 of 1 pods serve"
+
+
+async def test_waiting_is_written_once_and_then_now_and_then() -> None:
+    desk = Desk()
+    desk.world.job("j")
+    for second in range(70):
+        desk.world.flight("j").planned = Decision("chem/j", None, f"best wait: a, {second} s")
+        await desk.jobs.reconcile("chem/j")
+        desk.world.now += 1.0
+    assert [status["message"] for status in desk.server.written] == [f"best wait: a, {n} s" for n in (0, 30, 60)]
