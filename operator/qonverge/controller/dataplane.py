@@ -60,6 +60,13 @@ class DataPlane:
             while len(self._known) > _KNOWN:
                 self._known.popitem(last=False)
 
+    def holders(self) -> dict[str, set[str]]:
+        """Return the pods that were sent each circuit, by its digest; a pod may have dropped it since."""
+        found: dict[str, set[str]] = {}
+        for pod, digest in self._known:
+            found.setdefault(digest, set()).add(pod)
+        return found
+
     async def cancel(self, endpoint: Endpoint, audience: str, identity: str) -> None:
         """End a task; one that has ended is none to cancel.
 

@@ -104,6 +104,7 @@ class Operator:
             traces=self._traces,
             policy=self._policy,
             withdraw=submissions.withdraw,
+            holders=data.holders,
             clock=time.time,
         )
         self._quotas = Quotas(state=self._state, kube=kube, ledger=ledger, queue=self._queue, clock=time.time)

@@ -64,9 +64,23 @@ class Rounds:
         traces: Traces,
         policy: Policy,
         withdraw: Callable[[str, Flight], None],
+        holders: Callable[[], dict[str, set[str]]],
         clock: Callable[[], float],
     ) -> None:
-        """``withdraw`` takes a job's tasks back from their pods; ``clock`` gives Unix seconds."""
+        """Plan what ``state`` has.
+
+        Args:
+            state: what the operator knows.
+            queue: gets the jobs about which there is news.
+            cluster: priorities of jobs and labels of namespaces.
+            ledger: what is left of quotas.
+            forecasts: of every job on every backend.
+            traces: keep the rounds.
+            policy: what the administrator decides.
+            withdraw: takes a job's tasks back from their pods.
+            holders: tells the pods that have each circuit, by its digest.
+            clock: Unix seconds.
+        """
         self._state = state
         self._queue = queue
         self._cluster = cluster
@@ -75,6 +89,7 @@ class Rounds:
         self._traces = traces
         self._policy = policy
         self._withdraw = withdraw
+        self._holders = holders
         self._clock = clock
         self._wake = asyncio.Event()
         # What made room sits the next round out, so that it does not come before those for whom it did.
@@ -112,7 +127,8 @@ class Rounds:
         tasks = given_to_pods(self._state, now)
         backends = self.backends(now)
         offers = self._forecasts.offers(backends)
-        waiting = [each for key in list(self._state.flights) if (each := self._waiting(key, offers)) is not None]
+        warm = self._warm() if len(backends) > 1 else {}
+        waiting = [each for key in list(self._state.flights) if (each := self._waiting(key, offers, warm)) is not None]
         for each in waiting:
             # Its own share of a quota must not stand in the way of a job that was placed before.
             self._ledger.release(each.flight.uid, each.seen.namespace, each.flight.usage)
@@ -149,7 +165,16 @@ class Rounds:
             for _, backend in sorted(state.backends.items())
         )
 
-    def _waiting(self, key: str, offers: tuple[Offer, ...]) -> _Waiting | None:
+    def _warm(self) -> dict[str, set[str]]:
+        """Return the backends that have each circuit, by its digest."""
+        places = {pod: endpoint.backend for pod, endpoint in self._state.endpoints.items()}
+        keys = {label_key(backend): key for key, backend in self._state.backends.items()}
+        return {
+            digest: {key for pod in pods if (key := keys.get(places.get(pod, ""))) is not None}
+            for digest, pods in self._holders().items()
+        }
+
+    def _waiting(self, key: str, offers: tuple[Offer, ...], warm: Mapping[str, set[str]]) -> _Waiting | None:
         """Return the job as a round sees it, None where nothing is to be decided about it."""
         flight, job = self._state.flights[key], self._state.jobs.get(key)
         decided = flight.planned is not None and (flight.planned.backend is not None or flight.planned.impossible)
@@ -166,6 +191,7 @@ class Rounds:
             flight.usage,
             priority=priority.value,
             may_preempt=priority.may_preempt,
+            warm=frozenset() if flight.checked is None else frozenset(warm.get(flight.checked.digest, ())),
         )
         return _Waiting(key, flight, job, seen_job, self._forecasts.row(job, flight, offers))
 

@@ -73,6 +73,7 @@ def waiting(
     *,
     priority: int = 0,
     may_preempt: bool = True,
+    warm: frozenset[str] = frozenset(),
 ) -> Job:
     """Return the job as placement sees it.
 
@@ -83,6 +84,7 @@ def waiting(
         used: what its attempts used so far.
         priority: value of its PriorityClass.
         may_preempt: whether that class lets it displace others.
+        warm: backends that have its circuit, by key.
     """
     spec, reference = job.spec, job.spec.backend
     placement = spec.placement or Placement()
@@ -101,6 +103,7 @@ def waiting(
         budget=_left(job.spec.budget, used),
         split=None if placement.split is None else Split(placement.split.min_shots),
         hedge=placement.hedge,
+        warm=warm,
         data_site=placement.data_site,
     )
 

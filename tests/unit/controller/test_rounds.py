@@ -249,3 +249,19 @@ async def test_what_made_room_waits_until_those_are_sent_for_whom_it_did() -> No
     assert set(world.pods.given) == {"uid-long-1-1", "uid-high-1-1"}
     await world.round()
     assert "uid-long-1-2" in world.pods.given
+
+
+async def test_of_equal_backends_the_one_that_has_the_circuit_is_taken() -> None:
+    for warm in ("a", "b"):
+        world = World()
+        for name in ("a", "b"):
+            world.backend(name)
+        world.job("j")
+        checked = world.flight("j").checked
+        assert checked is not None
+        world.holders = {checked.digest: {f"{warm}-0", "gone-0"}}
+        await world.round()
+        decision = world.flight("j").decision
+        assert decision is not None
+        assert decision.backend is not None
+        assert decision.backend.key == f"lab/{warm}"

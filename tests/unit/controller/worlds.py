@@ -81,6 +81,7 @@ class World:
         self.queue = WorkQueue(lambda: self.now)
         self.forecasts = Forecasts(self.state, Checker(), lambda: self.now)
         self.changes = 0
+        self.holders: dict[str, set[str]] = {}
         self.submissions = Submissions(
             state=self.state,
             data=self.pods,
@@ -99,6 +100,7 @@ class World:
             traces=self.traces,
             policy=Policy(),
             withdraw=self.submissions.withdraw,
+            holders=lambda: self.holders,
             clock=lambda: self.now,
         )
 
