@@ -115,6 +115,11 @@ _CIRCUITS: tuple[tuple[str, str, str | None], ...] = (
         "wrong number of qubits: {0}",
         "{1}",
     ),
+    (
+        r"index must be int, slice or list",
+        "an index is computed from a loop's variable",
+        "the variable itself as the index, or the operations written one by one",
+    ),
     (r"register size error", "the registers have different sizes", "as many bits as qubits"),
     (r"register name \"(.*)\" already exists", "the name {0!r} is taken", "another name"),
     (

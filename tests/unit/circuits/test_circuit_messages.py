@@ -53,6 +53,11 @@ VERSION_3 = [
         "line 2, column 1: the version is missing: the program begins with 'qubit'; "
         'expected "OPENQASM 3.0;" or "OPENQASM 2.0;"',
     ),
+    (
+        Q + "for int i in [0:0] { cx q[i], q[i + 1]; }\nc = measure q;",
+        "line 5, column 22: an index is computed from a loop's variable; expected the variable itself as the index, or "
+        "the operations written one by one",
+    ),
     (Q + "h q[0]\ncx q[0], q[1];", "line 6, column 1: unexpected 'cx'; expected ';'"),
     (Q + "c = measure q", "line 5, column 14: unexpected end of the program; expected ';'"),
     (Q + "h r[0];", "line 5, column 3: 'r' is not declared; expected a declaration above it"),
