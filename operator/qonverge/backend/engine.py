@@ -434,6 +434,9 @@ class Engine:
             self._costs.note(piece.pub, seconds)
             record.merge.put(piece, PubResult.from_dict(result))
         record.calibration = str(reply["calibration"])
+        record.peak_bytes = max(
+            (peak for peak in (record.peak_bytes, reply["peak_bytes"]) if peak is not None), default=None
+        )
         record.left -= 1
         if not record.left:
             self._end(record, "Completed", record.merge.results())
@@ -466,6 +469,7 @@ class Engine:
             run_seconds=now - started,
             calibration=record.calibration,
             cached=cached,
+            peak_bytes=record.peak_bytes,
         )
         if record.key is not None and state == "Completed" and not cached:
             self._cache.put(record.key, results)

@@ -81,6 +81,7 @@ class TaskAnswer(_Model):
     run_seconds: float
     calibration: str = Field(description="Digest of the calibration that was imitated; empty without one.")
     cached: bool
+    peak_bytes: int | None = Field(description="Memory beyond what its worker had before; null where not measured.")
 
 
 class ListedTask(_Model):

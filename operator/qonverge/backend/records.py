@@ -34,6 +34,8 @@ class Record:
     """Where parts run."""
     calibration: str = ""
     """Digest of the calibration that was imitated."""
+    peak_bytes: int | None = None
+    """Most memory that a part took in its worker, where that was measured."""
     key: bytes | None = None
     """Under which its result is kept for later tasks."""
     counted: bool = False

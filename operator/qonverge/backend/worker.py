@@ -19,6 +19,7 @@ from typing import Any
 
 from qonverge.backend import providers
 from qonverge.backend.config import PROCESS_BYTES, EngineConfig
+from qonverge.backend.peak import Peak
 from qonverge.backend.split import Block, Costs, Merge, cut, run_blocks
 from qonverge.wire.child import read_frame, serve_pipes, write_frame
 from qonverge.wire.errors import CircuitTooLarge, EngineFailed, InvalidCircuit, UnknownCircuit, WireError
@@ -34,6 +35,7 @@ class Worker:
         """Load the provider."""
         self._provider = providers.load(config)
         self._prepared: OrderedDict[str, Any] = OrderedDict()
+        self.peak = Peak()
 
     @property
     def calibration(self) -> str:
@@ -70,19 +72,20 @@ class Worker:
             raise UnknownCircuit(f"{len(missing)} circuits are not known here", missing=missing)
         for digest in needed:
             self._prepare(digest, task.circuits)
-        results = []
-        for pub, own in zip(task.pubs, blocks, strict=True):
-            began = time.perf_counter()
-            prepared = self._prepared[pub.circuit]
-
-            def run(block: Pub, seed: int, prepared: Any = prepared) -> PubResult:
-                return self._provider.run(prepared, block, seed=seed, memory=task.memory, threads=threads)
-
-            result = run_blocks(pub, own, run)
-            results.append((result, time.perf_counter() - began))
+        with self.peak.measured():
+            results = [self._run_pub(task, pub, own, threads) for pub, own in zip(task.pubs, blocks, strict=True)]
         while len(self._prepared) > _PREPARED:
             self._prepared.popitem(last=False)
         return results
+
+    def _run_pub(self, task: Task, pub: Pub, own: Sequence[Block], threads: int) -> tuple[PubResult, float]:
+        began = time.perf_counter()
+        prepared = self._prepared[pub.circuit]
+
+        def run(block: Pub, seed: int) -> PubResult:
+            return self._provider.run(prepared, block, seed=seed, memory=task.memory, threads=threads)
+
+        return run_blocks(pub, own, run), time.perf_counter() - began
 
     def _prepare(self, digest: str, circuits: Any) -> None:
         if digest in self._prepared:
@@ -146,6 +149,7 @@ def _run(worker: Worker, request: dict[str, Any]) -> dict[str, Any]:
         "results": [result.to_dict() for result, _ in done],
         "seconds": [seconds for _, seconds in done],
         "calibration": worker.calibration,
+        "peak_bytes": worker.peak.bytes,
     }
 
 

@@ -310,6 +310,8 @@ class TaskResult:
     """Digest of the calibration that was imitated; empty without one."""
     cached: bool = False
     """Whether it is the result of an earlier task that asked for the same."""
+    peak_bytes: int | None = None
+    """Most memory that it took in a worker beyond what that had before; None where it was not measured."""
 
     @property
     def done(self) -> bool:
@@ -334,6 +336,7 @@ class TaskResult:
             "run_seconds": self.run_seconds,
             "calibration": self.calibration,
             "cached": self.cached,
+            "peak_bytes": self.peak_bytes,
         }
 
     @classmethod
@@ -350,6 +353,7 @@ class TaskResult:
             data["run_seconds"],
             data.get("calibration", ""),
             bool(data.get("cached")),
+            data.get("peak_bytes"),
         )
 
 
