@@ -144,7 +144,7 @@ def test_a_watch_that_breaks(lab: Lab, code: int, reason: str) -> None:
         eventually(lambda: running_tasks(lab) == 1, "a running task")
         lab.ended("before")
         watched = proxy.watched
-        assert proxy.breaks(code, reason) == 5
+        assert proxy.breaks(code, reason) == 6
         lab.kubectl("delete", "hj", "slow")
         lab.apply(job("unseen"))
         proxy.lets_in()
@@ -166,7 +166,7 @@ def test_a_watch_that_stays_open_and_silent(lab: Lab) -> None:
         lab.apply(job("before"))
         lab.ended("before")
         watched = proxy.watched
-        assert proxy.silences() == 5
+        assert proxy.silences() == 6
         lab.apply(job("unseen"))
         # The next comparison finds it within a minute, and is believed when another one has not changed its mind.
         assert lab.ended("unseen", 180)["state"] == "Complete"
