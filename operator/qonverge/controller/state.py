@@ -57,6 +57,8 @@ class Sent:
     """How long it was forecast to run."""
     promised: Promise | None = None
     """What was said of its wait, where waits are to be learned from it."""
+    fidelity: Interval | None = None
+    """What was said of its fidelity."""
 
 
 @dataclass(slots=True)

@@ -84,7 +84,9 @@ class Submissions:
             taken.add(endpoint.pod)
             task = circuits.task(job, flight.checked, identity, shots=shots, part=number)
             promise = self._promise(placed.key, endpoint, now)
-            sent = Sent(identity, endpoint, placed.key, now, self._forecasts.run_seconds(flight, placed.key), promise)
+            run = self._forecasts.run_seconds(flight, placed.key)
+            fidelity = self._forecasts.fidelity(flight, placed.key)
+            sent = Sent(identity, endpoint, placed.key, now, run, promise, fidelity)
             works.append((sent, task))
         return works
 
