@@ -31,9 +31,9 @@ class Known:
             replace(fleet.works[circuit], shots=arrival.shots)
             for circuit, arrival in zip(self.circuits.tolist(), trace.arrivals, strict=True)
         ]
-        self._rows = table(self._works)
         self._models = [RunTimeModel.cold("Device") for _ in fleet.devices]
-        self._runs = [model.predict(self._rows) for model in self._models]
+        self._parts = self._models[0].parts(table(self._works))
+        self._runs = [model.predict(self._parts) for model in self._models]
         # A plan's waits change with every job that comes: they start as far less certain than those of a queue.
         self._queue = QueueModel(shared=False, state=replace(QueueModel.cold(shared=False).state, noise=_PLAN_NOISE))
         self._renewed_at = -1.0
@@ -64,7 +64,7 @@ class Known:
         """Learn a run time."""
         model = self._models[device].observe((self._works[job],), seconds, at, promised)
         self._models[device] = model
-        predicted: Intervals = model.predict(self._rows)
+        predicted: Intervals = model.predict(self._parts)
         self._runs[device] = predicted
 
     def wait(self, planned: float, at: float) -> Interval:

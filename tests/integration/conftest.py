@@ -201,6 +201,7 @@ def lab(plane: ControlPlane, tmp_path: Path) -> Iterator[Lab]:
         lab.close()
         lab.delete_all("apis/qonverge.io/v1alpha1/namespaces/default/hybridjobs")
         lab.delete_all("apis/qonverge.io/v1alpha1/namespaces/default/quantumbackends")
+        lab.delete_all("apis/qonverge.io/v1alpha1/namespaces/default/quantumquotas")
         lab.delete_all("api/v1/namespaces/default/events")
         for kind in ("deployment", "service", "pod", "configmap"):
             lab.kubectl("delete", kind, "--all", "-n", "default", "--force", "--grace-period=0")

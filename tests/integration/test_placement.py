@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import urllib.request
 from typing import Any
 
 from tests.integration.conftest import Lab, backend, eventually, job, layered
@@ -96,12 +100,12 @@ def test_terms_that_nothing_meets_are_said_with_their_numbers(served: Lab) -> No
     assert served.ended("late")["reason"] == "DeadlineExceeded"
 
 
-def test_namespaces_are_admitted_by_their_labels(served: Lab) -> None:
+def test_namespaces_are_admitted_by_their_labels_as_these_change(served: Lab) -> None:
     served.kubectl("create", "namespace", "chem")
     try:
         access = {"namespaces": {"from": "Selector", "selector": {"matchLabels": {"team": "chemists"}}}}
         served.kubectl("patch", "qb", "aer", "--type=merge", "-p", json.dumps({"spec": {"access": access}}))
-        visitor = job("visitor", backend={"name": "aer"})
+        visitor = job("visitor", backend={"name": "aer", "namespace": "default"})
         visitor["metadata"]["namespace"] = "chem"
         served.apply(visitor)
 
@@ -109,17 +113,43 @@ def test_namespaces_are_admitted_by_their_labels(served: Lab) -> None:
             status: dict[str, Any] = served.get("hj", "visitor", "chem").get("status", {})
             return status
 
-        eventually(lambda: "does not admit" in visited().get("message", ""), "a refusal")
+        eventually(lambda: "labels its selector does not match" in visited().get("message", ""), "a reason to wait")
+        assert visited()["state"] == "Pending"
+        served.kubectl("label", "namespace", "chem", "team=chemists")
+        eventually(lambda: visited()["state"] == "Complete", "the end of the job")
     finally:
+        served.delete_all("apis/qonverge.io/v1alpha1/namespaces/chem/hybridjobs")
         served.kubectl("delete", "namespace", "chem", "--wait=false")
 
 
-def test_rounds_are_recorded_and_can_be_read(served: Lab) -> None:
-    import urllib.request
-
-    served.apply(job("traced"))
-    served.ended("traced")
+def test_rounds_are_recorded_and_replay_to_the_same(served: Lab) -> None:
+    served.apply(*(job(f"traced-{number}") for number in range(5)), job("wide", layered(40, 1)))
+    for number in range(5):
+        served.ended(f"traced-{number}")
     with urllib.request.urlopen(f"http://127.0.0.1:{served.health}/trace", timeout=5) as answer:
-        lines = answer.read().decode().splitlines()
-    assert any("default/traced" in line for line in lines)
-    assert all(json.loads(line) for line in lines)
+        trace = served.folder / "trace.jsonl"
+        trace.write_bytes(answer.read())
+    assert "default/traced-0" in trace.read_text()
+    printed = qonverge(served, "replay", str(trace))
+    assert printed.rstrip().endswith(" 0 differences"), printed
+
+
+def test_a_person_can_ask_why(served: Lab) -> None:
+    served.apply(job("gone"), job("far", placement={"tiers": ["Cloud"]}))
+    served.ended("gone")
+    served.ended("far")
+    told = json.loads(qonverge(served, "why", "gone", "-o", "json"))
+    assert (told["state"], told["backend"]) == ("Complete", "aer")
+    assert "aer" in told["placement"]
+    assert told["forecast"][0]["runSeconds"]["mid"] > 0
+    printed = qonverge(served, "why", "far", "-n", "default")
+    assert "aer's tier is OnPrem and the job allows Cloud" in " ".join(printed.split())
+
+
+def qonverge(lab: Lab, *arguments: str) -> str:
+    """Run the command line as a user of the cluster and return what it prints."""
+    command = [sys.executable, "-c", "from qonverge.cli.main import main; main()", *arguments]
+    environment = {**os.environ, "KUBECONFIG": str(lab.plane.kubeconfig)}
+    done = subprocess.run(command, check=False, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from qonverge.api.backend import ResourceRequirements
 from qonverge.api.base import (
@@ -140,7 +141,8 @@ class HybridJobSpec(SpecModel):
     priority_class_name: Annotated[str, Field(min_length=1, max_length=253)] | None = None
     """A PriorityClass of the cluster: jobs of a higher value are placed first. Default: the cluster's default class."""
     deadline: Annotated[str, Field(json_schema_extra={"format": "date-time"})] | None = None
-    """When the result must be there (RFC 3339). A job that cannot make it any more fails with DeadlineImpossible."""
+    """When the result must be there (RFC 3339). A job that has not ended by then fails with DeadlineExceeded, and
+    one that no backend could end by then, with Unschedulable."""
     budget: Money | None = None
     """What the job may cost at most, all attempts together."""
     suspend: bool = False
@@ -157,6 +159,18 @@ class HybridJobSpec(SpecModel):
         if self.shots is not None and self.precision is not None:
             raise ValueError(SHOTS_OR_PRECISION)
         return self
+
+    @field_validator("deadline")
+    @classmethod
+    def _is_a_time(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                zone = datetime.fromisoformat(value).tzinfo
+            except ValueError:
+                zone = None
+            if zone is None:
+                raise ValueError("give a time with its zone, such as 2026-01-31T12:00:00Z")
+        return value
 
 
 class Result(StatusModel):

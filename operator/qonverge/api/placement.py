@@ -59,7 +59,7 @@ class Placement(SpecModel):
     tiers: Annotated[list[Tier], Field(max_length=3)] = []
     """Tiers that are allowed; all when empty."""
     preferred_tiers: Annotated[list[Tier], Field(max_length=3)] = []
-    """Tiers that are preferred, the best first, where little else is lost."""
+    """Tiers that are preferred, where little else is lost."""
     regions: Annotated[list[Annotated[str, Field(max_length=63)]], Field(max_length=64)] = []
     """Regions that are allowed, for data that must not leave them; all when empty. A backend without a region is in
     none."""

@@ -65,7 +65,7 @@ class QuantumQuotaStatus(StatusModel):
     """What jobs may use that are under way."""
     running_jobs: int | None = None
     """Jobs that are placed or running."""
-    counted: Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=1000)] | None = None
+    counted: Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=10_000)] | None = None
     """Uids of jobs that ended lately and are in used: after a restart the operator counts no job twice."""
     counted_until: str | None = None
     """Jobs that ended before this are in used."""

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from qiskit import QuantumCircuit
 from qiskit.transpiler import generate_preset_pass_manager
 
+from qonverge.circuits.analysis import analyse
 from qonverge.circuits.load import Decay, Load, pauli_error
 from qonverge.circuits.target import device_target
 from qonverge.devices import Calibration, Gate
 
 _LEVEL = 2
+# From level 2 on blocks of gates are made anew, and a Clifford circuit would get gates that are none.
+_CLIFFORD_LEVEL = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +33,31 @@ class Slot:
     """Seconds for which each of its qubits waits after it."""
 
 
+def transpiled(circuit: QuantumCircuit, *, clifford: bool, seed: int = 0, **there: Any) -> QuantumCircuit:
+    """Return the circuit in a device's gates, on its qubits and couplings; the same for the same seed.
+
+    Args:
+        circuit: any.
+        clifford: whether Clifford gates are to stay such: it gets the same places, but no blocks of gates anew.
+        seed: of the search for places.
+        there: the device: ``target``, or ``basis_gates`` where any qubits are coupled.
+
+    Raises:
+        Exception: of every kind, from the transpiler's passes.
+    """
+    manager = generate_preset_pass_manager(_LEVEL, seed_transpiler=seed, **there)
+    if clifford:
+        plain = generate_preset_pass_manager(_CLIFFORD_LEVEL, seed_transpiler=seed, **there)
+        plain.layout, plain.routing = manager.layout, manager.routing
+        manager = plain
+    found: QuantumCircuit = manager.run(circuit)
+    return found
+
+
 def map_to(circuit: QuantumCircuit, device: Calibration, *, seed: int = 0) -> QuantumCircuit:
-    """Return the circuit in the device's gates, on its qubits and couplings; the same for the same seed."""
+    """Return the circuit as the engines run it on the device: see ``transpiled``."""
     target = device_target(device, control_flow=True)
-    mapped: QuantumCircuit = generate_preset_pass_manager(_LEVEL, target=target, seed_transpiler=seed).run(circuit)
-    return mapped
+    return transpiled(circuit, clifford=analyse(circuit).clifford, seed=seed, target=target)
 
 
 def schedule(mapped: QuantumCircuit, device: Calibration) -> tuple[list[Slot], float]:

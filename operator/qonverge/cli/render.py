@@ -31,7 +31,7 @@ def histogram(counts: Mapping[str, int]) -> RenderableType:
         bar = Text("█" * max(1, round(BAR_WIDTH * count / highest)), style="cyan")
         table.add_row(Text(outcome, style="bold"), bar, str(count), f"{count / total:.1%}")
     if len(shown) < len(counts):
-        table.add_row("", Text(f"and {len(counts) - len(shown)} outcomes more", style="dim"), "", "")
+        table.add_row("", Text(f"and {_counted(len(counts) - len(shown), 'outcome')} more", style="dim"), "", "")
     return table
 
 
@@ -110,6 +110,10 @@ def forecast_table(
         if candidate.rejected is not None
     ]
     return parts
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'s' * (count != 1)}"
 
 
 def _fidelity(interval: ForecastInterval | None) -> str:

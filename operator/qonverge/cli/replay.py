@@ -29,5 +29,6 @@ def replay_file(path: Path | None, *, aging: float | None) -> bool:
             for difference in round_.differences:
                 changed += 1
                 click.echo(f"round {rounds}: {difference}")
-    click.echo(f"{rounds} rounds, {decisions} decisions, {changed} differences")
+    counted = {"round": rounds, "decision": decisions, "difference": changed}
+    click.echo(", ".join(f"{count} {what}{'s' * (count != 1)}" for what, count in counted.items()))
     return not changed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 
 from qonverge.api import HybridJob, QuantumBackend
@@ -27,11 +28,23 @@ class Cluster:
     """Of jobs that name no class."""
     labels: dict[str, dict[str, str]] = field(default_factory=dict)
     """Labels of each namespace."""
+    wanted: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set where something was referred to that is not known: it may be new."""
 
     def priority_of(self, job: HybridJob) -> Priority | None:
         """Return the job's priority; None where its class is not known."""
         name = job.spec.priority_class_name
         return self.default if name is None else self.priorities.get(name)
+
+    def missing(self, job: HybridJob) -> str | None:
+        """Return what the job waits for that it names and the cluster does not have, as a sentence."""
+        if self.priority_of(job) is not None:
+            return None
+        there = ", ".join(sorted(name for name in self.priorities if not name.startswith("system-")))
+        return (
+            f"waiting for the PriorityClass {job.spec.priority_class_name}: "
+            f"{f'there are {there}' if there else 'there is none for jobs'}"
+        )
 
     async def refresh(self, kube: Kube, *, selecting: bool) -> bool:
         """Ask again and return whether anything changed; labels are asked for where a backend selects by them.

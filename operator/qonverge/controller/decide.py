@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from qonverge import __version__
 from qonverge.api import HybridJob, HybridJobStatus
-from qonverge.api.job import Provenance, Usage
+from qonverge.api.job import Provenance
 from qonverge.api.placement import Candidate
 from qonverge.controller.state import Flight
 from qonverge.lifecycle import circuit as circuits
 from qonverge.lifecycle import transitions
-from qonverge.lifecycle.quotas import Use
 from qonverge.scheduling import Decision
 from qonverge.wire.errors import Cancelled
 
@@ -22,6 +22,8 @@ SEEN_SECONDS = 2.0
 """A person sees a job wait or run only when it takes longer than this; before, its end is its one write."""
 _RETRY_TEXT_SECONDS = 5.0
 _LOST_BATCH_SECONDS = 20.0
+_NEWS_SECONDS = 30.0
+_NUMBER = re.compile(r"[0-9][0-9.e+-]* ?(s|min|h)?\b")
 _OOM_EXIT_CODE = 137
 
 
@@ -106,7 +108,7 @@ def decide(view: View) -> list[Action]:
         return _suspended(view)
     if job.status.state == "Suspended":
         return [SetStatus(_move(view, "Pending", "Resumed", "the job was resumed", resumed_at=_stamp(now)))]
-    deadline, limit = min(_deadlines(job), default=(math.inf, ""))
+    deadline, limit = min(transitions.deadlines(job, _created(view)), default=(math.inf, ""))
     if now >= deadline:
         message = f"the job did not end within {limit}"
         return [Stop(program=True), SetStatus(_fail(view, "DeadlineExceeded", message))]
@@ -122,8 +124,15 @@ def _suspended(view: View) -> list[Action]:
     message = "the job is suspended: set spec.suspend to false to run it"
     if flight is not None and flight.problem is not None:
         message += f"; it would fail with {flight.problem[0]}: {flight.problem[1]}"
-    forecast = list(flight.forecast) if flight is not None and flight.forecast else status.forecast
-    if (status.state, status.message) != ("Suspended", message) or _differs(status.forecast, forecast):
+    elif flight is not None and flight.waiting is not None:
+        message += f"; no forecast yet: {flight.waiting}"
+    elif (flight is None or flight.source is None) and status.state == "Suspended":
+        # While the program is read nothing is known better.
+        message = status.message or message
+    planned = flight is not None and flight.planned is not None
+    forecast = list(flight.forecast) if flight is not None and planned else status.forecast
+    told = (status.state, status.message, status.observed_generation)
+    if told != ("Suspended", message, view.job.metadata.generation) or _differs(status.forecast, forecast):
         return [*stop, SetStatus(_move(view, "Suspended", "Suspended", message, forecast=forecast))]
     if flight is None:
         return [*stop, Begin()]
@@ -191,14 +200,28 @@ def _unplaced(view: View, flight: Flight) -> list[Action]:
 
 
 def _say_waiting(view: View, reason: str, message: str) -> list[Action]:
-    status, flight = view.job.status, view.flight
-    if (status.state, status.reason, status.message) == ("Pending", reason, message):
+    status, flight, generation = view.job.status, view.flight, view.job.metadata.generation
+    before = (status.state, status.reason, status.observed_generation)
+    if (*before, status.message) == ("Pending", reason, generation, message):
         return []
+    if before == ("Pending", reason, generation) and _same_but_for_numbers(status.message or "", message):
+        # Forecasts move all the time: that is worth a write now and then.
+        again = (flight.told_at if flight is not None else 0.0) + _NEWS_SECONDS
+        if view.now < again:
+            return [LookAgain(again)]
     created = transitions.seconds(view.job.metadata.creation_timestamp or _stamp(view.now))
     if view.now < created + SEEN_SECONDS and status.state == "Pending":
         return [LookAgain(created + SEEN_SECONDS)]
-    attempts = {"attempts": flight.attempts} if flight is not None and flight.attempts else {}
-    return [SetStatus(_move(view, "Pending", reason, message, **attempts))]
+    fields: dict[str, Any] = {}
+    if flight is not None and flight.attempts:
+        fields["attempts"] = flight.attempts
+    if flight is not None and flight.forecast:
+        fields["forecast"] = list(flight.forecast)
+    return [SetStatus(_move(view, "Pending", reason, message, **fields))]
+
+
+def _same_but_for_numbers(old: str, new: str) -> bool:
+    return _NUMBER.sub("#", old) == _NUMBER.sub("#", new)
 
 
 def _conclude(view: View, flight: Flight) -> list[Action]:
@@ -332,22 +355,13 @@ def _run_fields(view: View, flight: Flight) -> dict[str, Any]:
         "placed_at": _stamp(flight.placed_at or view.now),
         "started_at": _stamp(flight.started_at or view.now),
         "forecast": list(flight.forecast) or None,
-        "usage": (Use.of(view.job.status.usage or Usage()) + flight.usage).shown(),
+        "usage": flight.usage.shown(),
     }
 
 
-def _deadlines(job: HybridJob) -> list[tuple[float, str]]:
-    """Return the times at which the job fails unless it has ended, Unix seconds, and the field that says so."""
-    spec, created = job.spec, job.metadata.creation_timestamp
-    deadlines = []
-    if spec.active_deadline_seconds is not None and created is not None:
-        begun = transitions.seconds(job.status.resumed_at or created)
-        deadlines.append(
-            (begun + spec.active_deadline_seconds, f"activeDeadlineSeconds, {spec.active_deadline_seconds} s")
-        )
-    if spec.deadline is not None:
-        deadlines.append((transitions.seconds(spec.deadline), f"its deadline, {spec.deadline}"))
-    return deadlines
+def _created(view: View) -> float:
+    created = view.job.metadata.creation_timestamp
+    return view.now if created is None else transitions.seconds(created)
 
 
 def _move(view: View, state: Any, reason: str, message: str, **fields: Any) -> HybridJobStatus:

@@ -62,6 +62,7 @@ class Forecasts:
         self._shares_at = clock()
         self._waited: dict[str, float] = {}
         self._saved = ""
+        self._charged = False
 
     def _noise(self, key: str) -> Noise | None:
         """Return the noise of the device that the backend imitates or drives, as far as it is known."""
@@ -167,7 +168,7 @@ class Forecasts:
             spent += share * (USUAL.high if math.isnan(column[5]) else float(column[5]))
             cost += Decimal(0 if math.isnan(column[8]) else repr(share * float(column[8])))
         asked = self.asked(job, flight)
-        shots = 0 if asked is None else asked.work.shots * asked.work.sets * asked.work.bases
+        shots = 0 if asked is None else asked.work.all_shots
         return Use(shots * (len(parts) if hedged else 1), spent, cost, decision.backend.currency)
 
     def observe(self, job: HybridJob, flight: Flight, sent: Sent, result: TaskResult) -> None:
@@ -175,7 +176,7 @@ class Forecasts:
         namespace = job.metadata.namespace
         self.charge(namespace, result.run_seconds)
         asked = self.asked(job, flight)
-        if asked is None or result.error is not None or result.cached or not result.results or len(flight.sent) > 1:
+        if asked is None or result.error is not None or result.cached or not result.results or not sent.whole:
             return
         noise = self._noise(sent.audience)
         self._outlook.observe(
@@ -196,7 +197,7 @@ class Forecasts:
 
     def charge(self, namespace: str, seconds: float) -> None:
         """Count what a namespace used towards its share."""
-        self._shares = self._decayed().charged(namespace, seconds)
+        self._shares, self._charged = self._decayed().charged(namespace, seconds), True
 
     def shares(self, weight: Callable[[str], float], namespaces: Sequence[str]) -> Shares:
         """Return what namespaces used of late, beside their weights."""
@@ -217,12 +218,12 @@ class Forecasts:
         """
         usage = {name: round(share.usage, 3) for name, share in self._decayed().by_namespace.items()}
         models = self._outlook.dump()
-        if models == self._saved:
+        if models == self._saved and not self._charged:
             return
         data = {"models": models, "shares": json.dumps({"at": self._clock(), "usage": usage})}
         metadata = {"name": CONFIG_MAP, "namespace": namespace}
         await kube.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data})
-        self._saved = models
+        self._saved, self._charged = models, False
 
     async def load(self, kube: Kube, namespace: str) -> None:
         """Take what was learned before; what is damaged is left out, and said.
@@ -237,9 +238,16 @@ class Forecasts:
                 logger.warning("%s", complaint)
         try:
             shares = json.loads(data.get("shares") or "{}")
-            usage = {str(name): Share(1.0, float(used)) for name, used in shares.get("usage", {}).items()}
+            usage = {str(name): Share(1.0, _usage(used)) for name, used in shares.get("usage", {}).items()}
             at = float(shares.get("at", self._clock()))
         except (ValueError, TypeError, AttributeError) as error:
             logger.warning("the shares of namespaces begin anew: %s", error)
             return
         self._shares, self._shares_at = Shares(usage, _HALF_LIFE), min(at, self._clock())
+
+
+def _usage(given: Any) -> float:
+    used = float(given)
+    if not 0 <= used < math.inf:
+        raise ValueError(f"a namespace used {used} s")
+    return used

@@ -117,10 +117,13 @@ class Jobs:
         match action:
             case SetStatus(status):
                 await self._write(key, job, status)
+                if (told := self._state.flights.get(key)) is not None:
+                    told.told_at = self._clock()
             case Begin():
                 # An attempt that a former operator started is this one's too: its task may still run.
                 attempts = (job.status.attempts or 0) - (1 if job.status.state == "Running" else 0)
-                flight = Flight(job.metadata.uid, job.metadata.generation, attempts=attempts)
+                used = Use.of(job.status.usage or Usage())
+                flight = Flight(job.metadata.uid, job.metadata.generation, attempts=attempts, usage=used)
                 self._state.flights[key] = flight
                 flight.checking = asyncio.create_task(self._check(key, job, flight))
             case Ask():
@@ -204,7 +207,8 @@ class Jobs:
                 flight.checked = await self._checker.check(
                     text or "", program.circuit.parameters, program.circuit.observables
                 )
-                with contextlib.suppress(TimeoutError):
+                # A forecast without the mapped circuit is good enough where it can't be mapped now.
+                with contextlib.suppress(TimeoutError, CheckerLost):
                     async with asyncio.timeout(_PREPARE_SECONDS):
                         await self._forecasts.prepare(job, flight, self._rounds.backends(self._clock()))
             flight.source = text
@@ -258,14 +262,19 @@ class Jobs:
         if flight is not None:
             flight.stopped = True
             self._forecasts.forget(flight.uid)
-            self._give_up(key.split("/", 1)[0], flight)
+            self._give_up(key.split("/", 1)[0], self._state.jobs.get(key), flight)
             for task in (flight.checking, flight.running):
                 if task is not None and not task.done():
                     task.cancel()
 
-    def _give_up(self, namespace: str, flight: Flight) -> None:
-        """Count what a job may have used whose tasks are ended under it, or take back what was set aside for it."""
+    def _give_up(self, namespace: str, job: HybridJob | None, flight: Flight) -> None:
+        """Count what a job used that goes on without this flight, and take back what was set aside for it."""
         now = self._clock()
+        if not self._ledger.counted(flight.uid, namespace):
+            # What its status tells of is counted at its end; of a job that is deleted there will be none.
+            known = Use() if job is None else Use.of(job.status.usage or Usage())
+            if rest := flight.usage.beyond(known):
+                self._ledger.settle(f"{flight.uid}-{flight.generation}-{flight.attempts}-used", namespace, rest, now)
         for sent in flight.sent:
             self._ledger.settle(
                 sent.identity, namespace, Use(0, min(now - sent.at, (sent.run_seconds or USUAL).high)), now

@@ -8,6 +8,7 @@ import contextlib
 import logging
 import signal
 import time
+from importlib import import_module
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -41,6 +42,8 @@ _WORKERS = 16
 _POLL_SECONDS = 5.0
 _KEY_SECRET = "qonverge-signing-key"  # noqa: S105 - the name of the Secret, not its value
 _REPORT_AUDIENCES = 1024
+# What jobs refer to and nobody knows is looked for this often at most.
+_LEAST_REFRESH_SECONDS = 1.0
 
 
 class Operator:
@@ -143,6 +146,8 @@ class Operator:
                 settings.report_listen,
             ),
         ]
+        # The solver takes a second to load, which the first jobs that are placed together would wait for.
+        await asyncio.to_thread(import_module, "scipy.optimize")
         tasks = [
             asyncio.create_task(self._watches.run(), name="watches"),
             asyncio.create_task(self._queue.run_timers(), name="timers"),
@@ -236,6 +241,7 @@ class Operator:
                     # Its program ends with its pod; what it has on backends is found there.
                     self._poll_now.set()
                 state.see_job(obj, deleted)
+                self._quotas.observe_placed(key_of(obj))
                 self._queue.add(f"HybridJob {key_of(obj)}")
             case "QuantumBackend":
                 state.see_backend(obj, deleted)
@@ -274,7 +280,11 @@ class Operator:
                     await self._forecasts.save(kube, self._settings.namespace)
             except KubeError as error:
                 logger.warning("%s", error)
-            await asyncio.sleep(REFRESH_SECONDS)
+            await asyncio.sleep(_LEAST_REFRESH_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(REFRESH_SECONDS - _LEAST_REFRESH_SECONDS):
+                    await self._cluster.wanted.wait()
+            self._cluster.wanted.clear()
 
     async def _lead(self) -> None:
         def changed(leading: bool) -> None:

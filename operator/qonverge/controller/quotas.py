@@ -9,6 +9,7 @@ from qonverge.api.job import Usage
 from qonverge.controller.kube import Kube, KubeError
 from qonverge.controller.queue import WorkQueue
 from qonverge.controller.state import State, key_of
+from qonverge.lifecycle import circuit as circuits
 from qonverge.lifecycle.quotas import Ledger, Use
 from qonverge.lifecycle.transitions import seconds
 
@@ -47,9 +48,11 @@ class Quotas:
         metadata, status = obj["metadata"], obj.get("status") or {}
         namespace = metadata["namespace"]
         if deleted:
-            known = self._state.finished.get(key_of(obj))
-            if known is not None:
-                self._ledger.forget(known.uid, namespace)
+            key = key_of(obj)
+            if (finished := self._state.finished.get(key)) is not None:
+                self._ledger.forget(finished.uid, namespace)
+            elif (job := self._state.jobs.get(key)) is not None:
+                self._ledger.release(job.metadata.uid, namespace)
         elif status.get("state") in ("Complete", "Failed") and status.get("completedAt"):
             self._ledger.settle(
                 metadata["uid"],
@@ -58,6 +61,18 @@ class Quotas:
                 seconds(status["completedAt"]),
             )
             self.changed(namespace)
+
+    def observe_placed(self, key: str) -> None:
+        """Set aside what a job may use that another operator placed, until this one works on it."""
+        job = self._state.jobs.get(key)
+        if job is None or key in self._state.flights:
+            return
+        namespace, uid = job.metadata.namespace, job.metadata.uid
+        if job.status.state in ("Placed", "Running"):
+            self._ledger.reserve(uid, namespace, circuits.promised(job))
+        else:
+            self._ledger.release(uid, namespace)
+        self.changed(namespace)
 
     def changed(self, namespace: str) -> None:
         """Write the statuses of the namespace's quotas soon."""

@@ -13,6 +13,7 @@ from qonverge.controller.forecasts import Forecasts
 from qonverge.controller.queue import WorkQueue
 from qonverge.controller.snapshot import USUAL, Given, given_to_pods, label_key, seen
 from qonverge.controller.state import Flight, State
+from qonverge.controller.submissions import next_identity
 from qonverge.controller.traces import Traces
 from qonverge.forecast.outlook import Offer
 from qonverge.lifecycle import circuit as circuits
@@ -106,11 +107,15 @@ class Rounds:
         now = self._clock()
         if not any(flight.wants for flight in self._state.flights.values()):
             return
-        tasks = given_to_pods(self._state)
+        tasks = given_to_pods(self._state, now)
         backends = self.backends(now)
         offers = self._forecasts.offers(backends)
         waiting = [each for key in list(self._state.flights) if (each := self._waiting(key, offers)) is not None]
-        real = [each for each in waiting if not each.suspended]
+        for each in waiting:
+            # Its own share of a quota must not stand in the way of a job that was placed before.
+            self._ledger.release(each.flight.uid, each.seen.namespace, each.flight.usage)
+        self._take_up(waiting, backends, offers)
+        real = [each for each in waiting if not each.suspended and not self._is_held_back(each)]
         if real:
             snapshot = self._snapshot(real, backends, now)
             inline = len(real) * len(backends) <= _INLINE_PAIRS
@@ -125,7 +130,7 @@ class Rounds:
 
     def backends(self, now: float) -> tuple[Backend, ...]:
         """Return the backends as a round sees them; ``now`` in Unix seconds."""
-        state, forecasts, tasks = self._state, self._forecasts, given_to_pods(self._state)
+        state, forecasts, tasks = self._state, self._forecasts, given_to_pods(self._state, now)
         return tuple(
             seen(
                 state,
@@ -146,11 +151,55 @@ class Rounds:
             return None
         priority = self._cluster.priority_of(job) or Priority()
         needs = None if flight.checked is None else circuits.needs(job, flight.checked)
-        created = seconds(job.metadata.creation_timestamp) if job.metadata.creation_timestamp else self._clock()
+        # A job does not age while it is suspended.
+        since = job.status.resumed_at or job.metadata.creation_timestamp
         seen_job = placement.waiting(
-            job, created, needs, priority=priority.value, may_preempt=priority.may_preempt, warm=flight.warm
+            job,
+            seconds(since) if since else self._clock(),
+            needs,
+            flight.usage,
+            priority=priority.value,
+            may_preempt=priority.may_preempt,
         )
         return _Waiting(key, flight, job, seen_job, self._forecasts.row(job, flight, offers))
+
+    def _take_up(self, waiting: list[_Waiting], backends: tuple[Backend, ...], offers: tuple[Offer, ...]) -> None:
+        """Keep jobs where an operator before this one sent them and their task still is."""
+        by_label = {label_key(self._state.backends[b.key]): b for b in backends if b.key in self._state.backends}
+        for each in list(waiting):
+            pod = self._state.held.get(next_identity(each.flight))
+            endpoint = self._state.endpoints.get(pod or "")
+            backend = None if endpoint is None else by_label.get(endpoint.backend)
+            if backend is None or not backend.serving or each.suspended or each.flight.checked is None:
+                continue
+            waiting.remove(each)
+            label = backend.label_for(each.seen.namespace)
+            told = each.job.status.placement if each.job.status.backend == label else None
+            decision = Decision(each.key, backend, told or f"its task is on {label} since an operator before this one")
+            self._reserve(each, decision, offers)
+            self._tell(each, decision, backends, [(0.0, 0.0, 0.0)] * len(backends))
+
+    def _is_held_back(self, each: _Waiting) -> bool:
+        """Tell a job that can't be planned yet why, and return whether it can't."""
+        reason = self._cluster.missing(each.job)
+        if reason is not None:
+            self._cluster.wanted.set()
+        else:
+            reason = self._quotas_unread(each.seen.namespace)
+        if reason is not None:
+            self._tell(each, Decision(each.key, None, reason), (), ())
+        return reason is not None
+
+    def _quotas_unread(self, namespace: str) -> str | None:
+        """Return that a quota of the namespace can't be read, and so not be kept."""
+        for key, problem in sorted(self._state.unread_quotas.items()):
+            if key.startswith(f"{namespace}/"):
+                return f"the QuantumQuota {key.split('/', 1)[1]} can't be read: {problem}"
+        return None
+
+    def _reserve(self, each: _Waiting, decision: Decision, offers: tuple[Offer, ...]) -> None:
+        most = self._forecasts.most(each.job, each.flight, decision, each.row, offers)
+        self._ledger.reserve(each.flight.uid, each.seen.namespace, each.flight.usage + most)
 
     def _snapshot(self, waiting: list[_Waiting], backends: tuple[Backend, ...], now: float) -> Snapshot:
         namespaces = {each.seen.namespace for each in waiting}
@@ -181,13 +230,18 @@ class Rounds:
             ((sent, key, flight) for key, flight in state.flights.items() for sent in flight.sent),
             key=lambda each: (each[0].at, each[0].identity),
         )
-        found = []
+        running, places, found = set[str](), [], []
         for sent, key, flight in tasks:
             place = order[sent.endpoint.pod] = order.get(sent.endpoint.pod, 0) + 1
             info, job = state.infos.get(sent.endpoint.pod), state.jobs.get(key)
             if job is None:
                 continue
-            started = place <= (info.workers if info is not None else 1)
+            # Several tasks of a job are displaced together or not at all: one that runs keeps the others.
+            if place <= (info.workers if info is not None else 1):
+                running.add(key)
+            places.append((sent, key, flight))
+        for sent, key, flight in places:
+            job, started = state.jobs[key], key in running
             run = (sent.run_seconds or USUAL).mid
             policy = "Waiting" if job.spec.placement is None else job.spec.placement.preemption
             found.append(
@@ -212,8 +266,7 @@ class Rounds:
             if self._state.flights.get(each.key) is not each.flight:
                 continue
             if decision.backend is not None:
-                most = self._forecasts.most(each.job, each.flight, decision, each.row, offers)
-                self._ledger.reserve(each.flight.uid, each.seen.namespace, most)
+                self._reserve(each, decision, offers)
             waits = {candidate.backend: candidate.wait_seconds for candidate in decision.candidates}
             behind = [
                 (wait, wait, wait) for b in backends for wait in [waits.get(b.key, min(b.free_seconds, default=0.0))]
@@ -221,7 +274,9 @@ class Rounds:
             self._tell(each, decision, backends, behind)
         for preemption in made.preemptions:
             flight = self._state.flights.get(preemption.job)
-            if flight is not None and flight.running is not None:
+            # It may have gone elsewhere while the round was planned.
+            there = flight is not None and any(sent.audience == preemption.backend for sent in flight.sent)
+            if flight is not None and flight.running is not None and there:
                 logger.info("%s", preemption.reason)
                 self._withdraw(preemption.job, flight)
 
@@ -230,7 +285,7 @@ class Rounds:
     ) -> None:
         flight, before = each.flight, each.flight.planned
         flight.planned = decision
-        flight.forecast = tuple(placement.shown(decision, each.seen.namespace, each.row, backends, waits))
+        flight.forecast = tuple(placement.shown(each.seen, decision, each.row, backends, waits))
         if each.suspended or before is None or (before.reason, before.backend) != (decision.reason, decision.backend):
             self._queue.add(f"HybridJob {each.key}")
 

@@ -12,6 +12,7 @@ from qonverge.controller import builders
 from qonverge.controller.cluster import Cluster
 from qonverge.controller.state import Calibrated, Endpoint, State
 from qonverge.forecast.intervals import Interval
+from qonverge.lifecycle.placement import abilities
 from qonverge.scheduling import Backend
 
 # Work that each worker should have before it, so that it does not wait for the next round.
@@ -37,14 +38,23 @@ class Given:
     """How long it is forecast to run, seconds."""
 
 
-def given_to_pods(state: State) -> dict[str, list[Given]]:
-    """Return the tasks under way on each pod, by its uid, the oldest first."""
+def given_to_pods(state: State, now: float) -> dict[str, list[Given]]:
+    """Return the tasks of each pod, by its uid, the oldest first: those under way, and those about to be sent."""
     tasks: defaultdict[str, list[Given]] = defaultdict(list)
     for flight in state.flights.values():
         for sent in flight.sent:
             tasks[sent.endpoint.pod].append(Given(sent.at, sent.run_seconds or USUAL))
     for given in tasks.values():
         given.sort(key=lambda task: task.sent)
+    for flight in state.flights.values():
+        decision = flight.planned
+        if decision is None or decision.backend is None or flight.checked is None:
+            continue
+        for placed in [part.backend for part in decision.parts] or [decision.backend]:
+            backend = state.backends.get(placed.key)
+            pods = [] if backend is None else [e.pod for e in state.endpoints_of(label_key(backend))]
+            if pods:
+                tasks[min(pods, key=lambda pod: (len(tasks.get(pod, ())), pod))].append(Given(now, USUAL))
     return tasks
 
 
@@ -79,9 +89,10 @@ def seen(
     """
     spec, metadata = backend.spec, backend.metadata
     assert spec.simulator is not None
+    able = abilities(spec.simulator)
     endpoints = state.endpoints_of(label_key(backend))
     infos = [(e, state.infos[e.pod]) for e in endpoints if e.pod in state.infos]
-    assigned = [state.assigned.get(e.pod, 0) for e in endpoints]
+    given = [len(tasks.get(e.pod, ())) for e in endpoints]
     free = [time for e, info in infos for time in free_seconds(max(1, info.workers), tasks.get(e.pod, ()), now)] or [
         0.0
     ] * len(endpoints)
@@ -93,15 +104,18 @@ def seen(
         namespace=metadata.namespace,
         admits_all_namespaces=spec.access.namespaces.from_ == "All",
         labels=metadata.labels,
-        method=spec.simulator.method,
+        method=able.method,
+        features=able.features,
+        state_copies=able.copies,
         serving=bool(endpoints) and not metadata.deletion_timestamp,
         not_serving_reason=stopped,
-        load=sum(assigned) / workers,
-        room=sum(spec.capacity.queue_limit - count for count in assigned) if assigned else None,
+        load=sum(given) / workers,
+        room=sum(max(0, spec.capacity.queue_limit - count) for count in given) if given else None,
         max_qubits=_widest(spec.capacity.max_qubits, state.calibrations.get(f"{metadata.namespace}/{metadata.name}")),
         max_shots=spec.capacity.max_shots,
-        memory_bytes=max((info.memory_bytes or 0 for _, info in infos), default=None),
+        memory_bytes=able.memory(_most(info.memory_bytes for _, info in infos)),
         admitted_namespaces=cluster.admitted(backend),
+        selects=spec.access.namespaces.selector is not None,
         tier=location.tier,
         site=location.site,
         region=location.region,
@@ -113,6 +127,12 @@ def seen(
         calibration_stale_reason=stale,
         currency=spec.pricing.currency if spec.pricing else "USD",
     )
+
+
+def _most(sizes: Iterable[int | None]) -> int | None:
+    """Return the largest size, None where one is not known."""
+    known = list(sizes)
+    return None if None in known else max((size for size in known if size is not None), default=None)
 
 
 def _widest(limit: int | None, calibrated: Calibrated | None) -> int | None:

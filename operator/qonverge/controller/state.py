@@ -57,6 +57,8 @@ class Sent:
     """How long it was forecast to run."""
     promised: Promise | None = None
     """What was said of its wait, where waits are to be learned from it."""
+    whole: bool = True
+    """Whether it runs all shots of the job."""
     fidelity: Interval | None = None
     """What was said of its fidelity."""
 
@@ -80,17 +82,17 @@ class Flight:
     """What the last round said of it, until it is carried out."""
     forecast: tuple[Candidate, ...] = ()
     """What was forecast of it then, as the status shows it."""
+    told_at: float = 0.0
+    """When its status was last written, Unix seconds."""
     decision: Decision | None = None
     """What is carried out."""
     placed_at: float | None = None
     started_at: float | None = None
     attempts: int = 0
     usage: Use = field(default_factory=Use)
-    """What its tasks used so far, by this operator's count."""
+    """What the job used so far: what its status said when this began, and its tasks since."""
     withdrawn: int = 0
     """Attempts that did not count: their place was given to a job of higher priority."""
-    warm: frozenset[str] = frozenset()
-    """Backends that have its circuit, by key."""
     sent: list[Sent] = field(default_factory=list)
     """Its tasks that are under way: several where its shots are split, or it is hedged."""
     running: asyncio.Task[None] | None = None
@@ -123,7 +125,9 @@ class State:
     """Jobs that have not ended."""
     finished: dict[str, Finished] = field(default_factory=dict)
     invalid: dict[str, str] = field(default_factory=dict)
-    """Objects that this version cannot read, with the reason."""
+    """Jobs and backends that this version cannot read, with the reason."""
+    unread_quotas: dict[str, str] = field(default_factory=dict)
+    """Quotas that it cannot read, with the reason."""
     backends: dict[str, QuantumBackend] = field(default_factory=dict)
     quotas: dict[str, QuantumQuota] = field(default_factory=dict)
     deployments: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -210,13 +214,13 @@ class State:
         if not self._newer("QuantumQuota", key, obj["metadata"], deleted):
             return
         self.quotas.pop(key, None)
-        self.invalid.pop(key, None)
+        self.unread_quotas.pop(key, None)
         if deleted:
             return
         try:
             self.quotas[key] = QuantumQuota.model_validate(_slim(obj))
         except ValidationError as error:
-            self.invalid[key] = _sentence(error)
+            self.unread_quotas[key] = _sentence(error)
 
     def see_deployment(self, obj: dict[str, Any], deleted: bool) -> str | None:
         """Take what a watch or a list showed of a Deployment, and return the key of its QuantumBackend."""

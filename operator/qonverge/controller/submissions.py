@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from qonverge.api import HybridJob
 from qonverge.controller.dataplane import DataPlane, PodLost
@@ -12,15 +13,22 @@ from qonverge.controller.forecasts import Forecasts
 from qonverge.controller.queue import WorkQueue
 from qonverge.controller.snapshot import given_to_pods, label_key
 from qonverge.controller.state import Endpoint, Flight, Sent, State
+from qonverge.forecast.intervals import Interval
 from qonverge.forecast.outlook import Promise
 from qonverge.lifecycle import circuit as circuits
+from qonverge.lifecycle.quotas import Use
 from qonverge.scheduling import Backend, Decision
-from qonverge.wire.errors import WireError
+from qonverge.wire.errors import WireError, WorkerLost
 from qonverge.wire.messages import Task, TaskResult
 
 logger = logging.getLogger(__name__)
 
 Work = tuple[Sent, Task]
+
+
+def next_identity(flight: Flight) -> str:
+    """Return the id of the task that the job's next attempt is, where it is one."""
+    return f"{flight.uid}-{flight.generation}-{flight.attempts + 1}"
 
 
 class Submissions:
@@ -58,8 +66,13 @@ class Submissions:
         for sent in flight.sent:
             assigned = self._state.assigned
             assigned[sent.endpoint.pod] = assigned.get(sent.endpoint.pod, 0) + 1
-        hedged = any(part.kind == "Hedge" for part in decision.parts)
-        flight.running = asyncio.create_task(self._run(key, job, flight, works, hedged=hedged))
+        tasks = []
+        for sent, task in works:
+            one = asyncio.create_task(self._one(job, flight, sent, task))
+            one.add_done_callback(partial(self._gone, flight, sent))
+            tasks.append(one)
+        flight.running = asyncio.create_task(self._run(flight, tasks, hedged=_is_hedged(decision)))
+        flight.running.add_done_callback(partial(self._ended, key, flight, tasks))
         return True
 
     def _works(self, job: HybridJob, flight: Flight, decision: Decision) -> list[Work] | None:
@@ -67,26 +80,31 @@ class Submissions:
         assert flight.checked is not None
         assert decision.backend is not None
         state, now = self._state, self._clock()
-        whole = f"{flight.uid}-{flight.generation}-{flight.attempts + 1}"
-        parts: list[tuple[Backend, int | None]] = [(part.backend, part.shots) for part in decision.parts]
-        parts = parts or [(decision.backend, None)]
+        whole = next_identity(flight)
+        hedged, total = _is_hedged(decision), sum(part.shots for part in decision.parts)
+        parts: list[tuple[Backend, int | None]] = [
+            (part.backend, None if hedged else part.shots) for part in decision.parts
+        ]
         works, taken = [], set[str]()
-        for number, (placed, shots) in enumerate(parts):
+        for number, (placed, shots) in enumerate(parts or [(decision.backend, None)]):
             backend = state.backends.get(placed.key)
             endpoints = [] if backend is None else state.endpoints_of(label_key(backend))
             if backend is None or not endpoints:
                 return None
-            identity = whole if number == 0 else f"{whole}.{number}"
+            # A part is told by its shots too: after a restart they may be divided in another way.
+            identity = f"{whole}.{number}.{shots}" if shots is not None else f"{whole}.{number}" if number else whole
             held = state.held.get(identity)
             endpoint = min(
                 endpoints, key=lambda e: (e.pod != held, e.pod in taken, state.assigned.get(e.pod, 0), e.pod)
             )
             taken.add(endpoint.pod)
-            task = circuits.task(job, flight.checked, identity, shots=shots, part=number)
-            promise = self._promise(placed.key, endpoint, now)
-            run = self._forecasts.run_seconds(flight, placed.key)
+            # All shots again have the same seed again.
+            task = circuits.task(job, flight.checked, identity, shots=shots, part=0 if hedged else number)
+            run, promise = self._forecasts.run_seconds(flight, placed.key), self._promise(placed.key, endpoint, now)
+            if run is not None and shots is not None:
+                run = Interval(*(shots / total * value for value in (run.low, run.mid, run.high)))
             fidelity = self._forecasts.fidelity(flight, placed.key)
-            sent = Sent(identity, endpoint, placed.key, now, run, promise, fidelity)
+            sent = Sent(identity, endpoint, placed.key, now, run, promise, whole=shots is None, fidelity=fidelity)
             works.append((sent, task))
         return works
 
@@ -95,7 +113,7 @@ class Submissions:
         info = self._state.infos.get(endpoint.pod)
         if info is None or self._state.assigned.get(endpoint.pod, 0) < info.workers:
             return None
-        tasks = given_to_pods(self._state).get(endpoint.pod, [])
+        tasks = given_to_pods(self._state, now).get(endpoint.pod, [])
         return self._forecasts.promise(key, info.workers, tasks, now)
 
     def withdraw(self, key: str, flight: Flight) -> None:
@@ -107,29 +125,44 @@ class Submissions:
             running.cancel()
         self._queue.add(f"HybridJob {key}")
 
-    async def _run(self, key: str, job: HybridJob, flight: Flight, works: Sequence[Work], *, hedged: bool) -> None:
-        tasks = [asyncio.create_task(self._one(job, flight, sent, task)) for sent, task in works]
-        try:
-            result = await (_first(tasks) if hedged else _all(tasks))
-            # Of what lost the race nobody waits any more.
+    async def _run(self, flight: Flight, tasks: Sequence[asyncio.Task[TaskResult]], *, hedged: bool) -> None:
+        result = await (_first(tasks) if hedged else _all(tasks))
+        if flight.running is asyncio.current_task():
+            flight.result = result
+            # Nobody waits any more for what lost the race, or for the other parts of what failed: it took its time.
+            now = self._clock()
+            flight.usage += Use(seconds=sum(now - sent.at for sent in flight.sent))
             flight.sent = []
-            if flight.running is asyncio.current_task():
-                flight.result = result
-        finally:
-            for running in tasks:
-                running.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            if flight.running is asyncio.current_task():
-                flight.running = None
-            self._queue.add(f"HybridJob {key}")
-            self._changed()
+
+    def _ended(
+        self, key: str, flight: Flight, tasks: Sequence[asyncio.Task[TaskResult]], running: asyncio.Task[None]
+    ) -> None:
+        """Clear up behind ``_run``, which may have been cancelled before its first step."""
+        for task in tasks:
+            task.cancel()
+        if flight.running is running:
+            flight.running = None
+        if not running.cancelled() and (error := running.exception()) is not None:
+            logger.error("%s: unforeseen error", key, exc_info=error)
+            flight.result = TaskResult(key, "Failed", error=WorkerLost(f"the result could not be taken: {error}"))
+        self._queue.add(f"HybridJob {key}")
+        self._changed()
+
+    def _gone(self, flight: Flight, sent: Sent, _: asyncio.Task[TaskResult]) -> None:
+        """Take note that the pod has the task no more, whether it was sent or cancelled before."""
+        flight.sent = [other for other in flight.sent if other is not sent]
+        assigned, pod = self._state.assigned, sent.endpoint.pod
+        assigned[pod] -= 1
+        if not assigned[pod]:
+            del assigned[pod]
 
     async def _one(self, job: HybridJob, flight: Flight, sent: Sent, task: Task) -> TaskResult:
-        endpoint, assigned = sent.endpoint, self._state.assigned
+        endpoint = sent.endpoint
         try:
             result = await self._data.run(endpoint, sent.audience, task)
-            backend = self._state.backends.get(sent.audience)
-            flight.usage += circuits.used(backend.spec.pricing if backend is not None else None, result)
+            assert flight.checked is not None
+            work, backend = circuits.work(job, flight.checked), self._state.backends.get(sent.audience)
+            flight.usage += circuits.used(backend.spec.pricing if backend is not None else None, work, result)
             self._forecasts.observe(job, flight, sent, result)
             return result
         except asyncio.CancelledError:
@@ -145,11 +178,6 @@ class Submissions:
             return TaskResult(task.id, "Failed", error=error)
         except WireError as error:
             return TaskResult(task.id, "Failed", error=error)
-        finally:
-            flight.sent = [other for other in flight.sent if other is not sent]
-            assigned[endpoint.pod] -= 1
-            if not assigned[endpoint.pod]:
-                del assigned[endpoint.pod]
 
     async def _cancel(self, sent: Sent) -> None:
         try:
@@ -158,8 +186,17 @@ class Submissions:
             logger.info("task %s could not be cancelled: %s", sent.identity, error)
 
 
+def _is_hedged(decision: Decision) -> bool:
+    return any(part.kind == "Hedge" for part in decision.parts)
+
+
 async def _all(tasks: Sequence[asyncio.Task[TaskResult]]) -> TaskResult:
-    return circuits.merged(await asyncio.gather(*tasks))
+    """Return the merged results, or the first that is bad: the others are of no use then."""
+    for done in asyncio.as_completed(tasks):
+        result = await done
+        if result.error is not None:
+            return result
+    return circuits.merged([task.result() for task in tasks])
 
 
 async def _first(tasks: Sequence[asyncio.Task[TaskResult]]) -> TaskResult:

@@ -43,6 +43,11 @@ class Work:
     repeated: bool = False
     """Whether each shot is a run of its own, since the circuit measures on its way or its noise is drawn."""
 
+    @property
+    def all_shots(self) -> int:
+        """Runs in all."""
+        return self.shots * self.sets * self.bases
+
     @classmethod
     def of(
         cls, analysis: Analysis, shots: int, *, sets: int = 1, terms: int = 0, bases: int = 1, drawn_noise: bool = False

@@ -7,12 +7,13 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from decimal import Decimal
 
 import numpy as np
 
 from qonverge import __version__
 from qonverge.api import HybridJob
-from qonverge.api.job import Provenance, Result
+from qonverge.api.job import Provenance, Result, Usage
 from qonverge.api.pricing import Pricing
 from qonverge.circuits.checked import CheckedCircuit
 from qonverge.circuits.observables import bases, worst_spread
@@ -57,6 +58,7 @@ def needs(job: HybridJob, circuit: CheckedCircuit) -> Needs:
         analysis.statevector_bytes,
         analysis.compact_bytes,
         frozenset(name for name, wanted in features.items() if wanted),
+        all_shots=work(job, circuit).all_shots,
     )
 
 
@@ -84,30 +86,48 @@ def asked(job: HybridJob, circuit: CheckedCircuit) -> Asked:
     """Return what the job asks for, as forecasts see it."""
     given = job.spec.program.circuit
     assert given is not None
+    return Asked(circuit, given.parameters, work(job, circuit))
+
+
+def work(job: HybridJob, circuit: CheckedCircuit) -> Work:
+    """Return how often the circuit is run and for what; an engine may group observables into fewer bases."""
     observables = circuit.observables
     groups = bases(observables)
     exact = bool(observables) and job.spec.shots is None and job.spec.precision is None
     shots = job.spec.shots or DEFAULT_SHOTS
     if job.spec.precision is not None:
         shots = math.ceil(min(_MOST_SHOTS, worst_spread(observables, groups) / job.spec.precision**2)) + 1
-    work = Work.of(
+    return Work.of(
         circuit.analysis,
         0 if exact else shots,
         terms=sum(len(observable) for observable in observables),
         bases=1 if exact else max(1, len(groups)),
     )
-    return Asked(circuit, given.parameters, work)
 
 
-def used(pricing: Pricing | None, result: TaskResult) -> Use:
+def used(pricing: Pricing | None, work: Work, result: TaskResult) -> Use:
     """Return what a task used, at a backend's prices; a result that was there already costs nothing."""
     if result.cached:
         return Use()
-    shots, run = sum(pub.shots or 0 for pub in result.results), result.run_seconds
+    tasks = work.sets * work.bases
+    shots, run = tasks * sum(pub.shots or 0 for pub in result.results), result.run_seconds
     if pricing is None or result.error is not None:
         return Use(shots, run)
-    paid = cost(pricing, tasks=1, shots=shots, run_seconds=Interval(run, run, run))
+    paid = cost(pricing, tasks=tasks, shots=max(tasks, shots), run_seconds=Interval(run, run, run))
     return Use(shots, run, paid.mid, pricing.currency)
+
+
+def promised(job: HybridJob) -> Use:
+    """Return what a job that is placed may use, as far as its status tells."""
+    circuit, status = job.spec.program.circuit, job.status
+    used = Use.of(status.usage or Usage())
+    if circuit is None:
+        return used
+    shots = job.spec.shots or (0 if circuit.observables else DEFAULT_SHOTS)
+    there = next((each for each in status.forecast or [] if each.backend == status.backend), None)
+    run = 0.0 if there is None or there.run_seconds is None else there.run_seconds.high
+    price = Decimal(0) if there is None or there.cost is None else Decimal(repr(there.cost.high))
+    return used + Use(shots, run, price, used.currency if there is None else there.currency or used.currency)
 
 
 def merged(results: Sequence[TaskResult]) -> TaskResult:

@@ -4,36 +4,85 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from decimal import Decimal
+from dataclasses import dataclass
 
 from qonverge.api import HybridJob
-from qonverge.api.job import Usage
+from qonverge.api.backend import Simulator
+from qonverge.api.money import Money as Budget
 from qonverge.api.placement import Candidate, ForecastInterval, Placement, seconds_of
+from qonverge.lifecycle.quotas import Use
 from qonverge.lifecycle.transitions import seconds
 from qonverge.scheduling.estimates import Floats
-from qonverge.scheduling.model import Backend, Decision, Job, Money, Needs, Split, Terms, Weights
+from qonverge.scheduling.model import FEATURES, Backend, Decision, Job, Money, Needs, Split, Terms, Weights
+from qonverge.scheduling.terms import meant
 
 Wait = tuple[float, float, float]
+
+
+# Of ``backend.providers.braket``: states that a step holds, and what the process takes more than others.
+_BRAKET_COPIES = {"Statevector": 3, "DensityMatrix": 4}
+_BRAKET_MORE_BYTES = 128 * 1024**2
+_LEAST_BYTES = 64 * 1024**2
+
+
+@dataclass(frozen=True, slots=True)
+class Abilities:
+    """What a simulator can do, as placement sees it."""
+
+    method: str
+    """The one that it uses; Automatic where the circuit decides."""
+    features: frozenset[str]
+    """In the words of ``Needs.features``."""
+    copies: int = 1
+    """States of full size that it holds at a time."""
+    more_bytes: int = 0
+    """Memory that it takes beside states."""
+
+    def memory(self, circuit_bytes: int | None) -> int | None:
+        """Return the memory for states where a circuit has this much."""
+        if circuit_bytes is None or not self.more_bytes:
+            return circuit_bytes
+        return max(_LEAST_BYTES, circuit_bytes - self.more_bytes)
+
+
+def abilities(simulator: Simulator) -> Abilities:
+    """Return what the simulator can do: circuits that it would refuse are not sent to it.
+
+    Without noise Stim takes some conditions and loops, which only it can tell from others.
+    """
+    method, noisy, lacks, copies, more = simulator.method, simulator.noise is not None, set[str](), 1, 0
+    match simulator.engine:
+        case "Stim":
+            method = "Stabilizer"
+        case "BraketLocal":
+            if method == "Automatic":
+                method = "DensityMatrix" if noisy else "Statevector"
+            copies, more = _BRAKET_COPIES[method], _BRAKET_MORE_BYTES
+    if method == "Stabilizer":
+        lacks.add("NonClifford")
+    if noisy and simulator.engine in ("Stim", "BraketLocal"):
+        lacks.add("ControlFlow")
+    return Abilities(method, FEATURES - lacks, copies, more)
 
 
 def waiting(
     job: HybridJob,
     created: float,
     wanted: Needs | None,
+    used: Use,
     *,
     priority: int = 0,
     may_preempt: bool = True,
-    warm: frozenset[str] = frozenset(),
 ) -> Job:
     """Return the job as placement sees it.
 
     Args:
         job: the resource.
-        created: when it was created, Unix seconds.
+        created: when it was created, or last resumed, Unix seconds.
         wanted: what its circuit asks of a backend; None for programs.
+        used: what its attempts used so far.
         priority: value of its PriorityClass.
         may_preempt: whether that class lets it displace others.
-        warm: backends that have its circuit, by key.
     """
     spec, reference = job.spec, job.spec.backend
     placement = spec.placement or Placement()
@@ -49,10 +98,9 @@ def waiting(
         may_preempt=may_preempt,
         terms=_terms(placement),
         deadline=None if spec.deadline is None else seconds(spec.deadline),
-        budget=_left(job),
+        budget=_left(job.spec.budget, used),
         split=None if placement.split is None else Split(placement.split.min_shots),
         hedge=placement.hedge,
-        warm=warm,
         data_site=placement.data_site,
     )
 
@@ -72,31 +120,31 @@ def _terms(placement: Placement) -> Terms:
     )
 
 
-def _left(job: HybridJob) -> Money | None:
+def _left(budget: Budget | None, used: Use) -> Money | None:
     """Return what may still be spent on the job."""
-    budget, usage = job.spec.budget, job.status.usage or Usage()
     if budget is None:
         return None
-    spent = Decimal(usage.cost) if usage.currency == budget.currency else Decimal(0)
-    return Money(budget.value - spent, budget.currency)
+    return Money(budget.value - (used.cost if used.currency == budget.currency else 0), budget.currency)
 
 
 def shown(
-    decision: Decision, namespace: str, row: Floats | None, backends: Sequence[Backend], waits: Sequence[Wait]
+    job: Job, decision: Decision, row: Floats | None, backends: Sequence[Backend], waits: Sequence[Wait]
 ) -> list[Candidate]:
     """Return what is forecast for a job, as its status shows it: first the backends that may run it, the best first.
 
     Args:
-        decision: about the job.
-        namespace: the job's.
+        job: as placement sees it.
+        decision: about it.
         row: its forecasts, as ``estimates.row`` makes them; None where nothing is forecast.
         backends: the columns of ``row``.
         waits: for each backend the time until a job sent now starts there: low, mid and high, seconds.
     """
     rank = {candidate.backend: place for place, candidate in enumerate(decision.candidates)}
     fitting, rejected = [], []
-    for column, (backend, wait) in enumerate(zip(backends, waits, strict=True)):
-        label = backend.label_for(namespace)
+    for column, (backend, wait, may) in enumerate(zip(backends, waits, meant(job, backends), strict=True)):
+        if not may:
+            continue
+        label = backend.label_for(job.namespace)
         reason = decision.rejected.get(label)
         known = [None] * 3 if row is None else [_interval(row[first : first + 3, column]) for first in (0, 3, 6)]
         fidelity, run, cost = known
@@ -111,7 +159,7 @@ def shown(
         )
         if reason is not None:
             rejected.append(candidate)
-        elif backend.admits(namespace):
+        else:
             fitting.append((rank.get(backend.key, len(rank)), wait[1], label, candidate))
     return [candidate for *_, candidate in sorted(fitting, key=lambda each: each[:3])] + rejected
 

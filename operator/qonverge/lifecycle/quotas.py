@@ -40,6 +40,19 @@ class Use:
             other.currency if other.cost else self.currency,
         )
 
+    def __bool__(self) -> bool:
+        """Return whether anything is used."""
+        return bool(self.shots or self.seconds or self.cost)
+
+    def beyond(self, known: Use) -> Use:
+        """Return what is used beyond what is known already."""
+        return Use(
+            max(0, self.shots - known.shots),
+            max(0.0, self.seconds - known.seconds),
+            max(Decimal(0), self.cost - known.cost),
+            self.currency,
+        )
+
     @classmethod
     def of(cls, usage: Usage) -> Use:
         """Return what a job's status says."""
@@ -48,6 +61,9 @@ class Use:
     def shown(self) -> Usage:
         """Return the form of a job's status."""
         return Usage(shots=self.shots, seconds=round(self.seconds, 6), cost=_text(self.cost), currency=self.currency)
+
+
+_NOTHING = Use()
 
 
 @dataclass(slots=True)
@@ -73,6 +89,15 @@ class _Account:
         self.cost += use.cost if use.currency == self.currency else 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Promised:
+    """What is set aside for a job."""
+
+    use: Use
+    running: bool
+    """False: it waits again, and this is what its attempts used."""
+
+
 class Ledger:
     """All namespaces' quotas and what is used of them."""
 
@@ -80,7 +105,7 @@ class Ledger:
         """Start with no quota and no job."""
         self._quotas: dict[str, dict[str, QuantumQuota]] = {}
         self._accounts: dict[str, _Account] = {}
-        self._reserved: dict[str, dict[str, Use]] = {}
+        self._reserved: dict[str, dict[str, _Promised]] = {}
         self._ended: dict[str, dict[str, tuple[Use, float]]] = {}
 
     def see(self, quota: QuantumQuota) -> None:
@@ -94,12 +119,19 @@ class Ledger:
         self._accounts.pop(f"{namespace}/{name}", None)
 
     def reserve(self, uid: str, namespace: str, most: Use) -> None:
-        """Set aside what a job may use that is under way."""
-        self._reserved.setdefault(namespace, {})[uid] = most
+        """Set aside what a job may use that is under way, all attempts together."""
+        self._reserved.setdefault(namespace, {})[uid] = _Promised(most, running=True)
 
-    def release(self, uid: str, namespace: str) -> None:
-        """Take back what was set aside for a job."""
-        self._reserved.get(namespace, {}).pop(uid, None)
+    def release(self, uid: str, namespace: str, used: Use = _NOTHING) -> None:
+        """Take back what was set aside for a job, but for what its attempts used already if it waits again."""
+        if used:
+            self._reserved.setdefault(namespace, {})[uid] = _Promised(used, running=False)
+        else:
+            self._reserved.get(namespace, {}).pop(uid, None)
+
+    def counted(self, uid: str, namespace: str) -> bool:
+        """Return whether the job was counted as one that has ended."""
+        return uid in self._ended.get(namespace, {})
 
     def settle(self, uid: str, namespace: str, use: Use, ended: float) -> None:
         """Count a job that has ended, instead of what was set aside for it; ``ended`` in Unix seconds."""
@@ -139,7 +171,8 @@ class Ledger:
         account, left = self._account(quota, now), self._remaining(quota, now)
         before = quota.status
         namespace = quota.metadata.namespace
-        reserved = self._reserved.get(namespace, {}).values()
+        promised = self._reserved.get(namespace, {}).values()
+        reserved = [each.use for each in promised]
         spent = [name for name, amount in _amounts(left) if amount <= 0]
         end = account.start + seconds_of(quota.spec.period)
         message = f"nothing is left of {', '.join(spent)} until {timestamp(end)}" if spent else "within its limits"
@@ -160,7 +193,7 @@ class Ledger:
                 seconds=round(sum(use.seconds for use in reserved), 6),
                 cost=_text(sum((use.cost for use in reserved if use.currency == account.currency), Decimal(0))),
             ),
-            running_jobs=len(reserved),
+            running_jobs=sum(each.running for each in promised),
             counted=sorted(uid for uid, (_, ended) in self._ended.get(namespace, {}).items() if ended >= until),
             counted_until=timestamp(until),
         )
@@ -188,7 +221,8 @@ class Ledger:
 
     def _remaining(self, quota: QuantumQuota, now: float) -> Quota:
         account, limits = self._account(quota, now), quota.spec.limits
-        reserved = list(self._reserved.get(quota.metadata.namespace, {}).values())
+        everything = self._reserved.get(quota.metadata.namespace, {}).values()
+        reserved, running = [each.use for each in everything], sum(each.running for each in everything)
         cost = None
         if limits.cost is not None:
             promised = sum((use.cost for use in reserved if use.currency == account.currency), Decimal(0))
@@ -199,7 +233,7 @@ class Ledger:
             if limits.seconds is None
             else limits.seconds - account.seconds - sum(use.seconds for use in reserved),
             cost=cost,
-            jobs=None if limits.concurrent_jobs is None else limits.concurrent_jobs - len(reserved),
+            jobs=None if limits.concurrent_jobs is None else limits.concurrent_jobs - running,
             renews_at=account.start + seconds_of(quota.spec.period),
         )
 

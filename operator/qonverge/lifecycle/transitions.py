@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from qonverge.api import Condition, HybridJobStatus
+from qonverge.api import Condition, HybridJob, HybridJobStatus
 from qonverge.api.job import State
 
 Truth = Literal["True", "False"]
@@ -36,6 +36,23 @@ def timestamp(now: float) -> str:
 def seconds(stamp: str) -> float:
     """Return an RFC 3339 time as Unix seconds."""
     return datetime.fromisoformat(stamp.replace("Z", "+00:00")).timestamp()
+
+
+def deadlines(job: HybridJob, created: float) -> list[tuple[float, str]]:
+    """Return the times at which the job fails unless it has ended, Unix seconds, each with the field that says so.
+
+    Args:
+        job: the job.
+        created: when it was created, Unix seconds.
+    """
+    spec, resumed = job.spec, job.status.resumed_at
+    found = []
+    if spec.active_deadline_seconds is not None:
+        begun = created if resumed is None else seconds(resumed)
+        found.append((begun + spec.active_deadline_seconds, f"activeDeadlineSeconds, {spec.active_deadline_seconds} s"))
+    if spec.deadline is not None:
+        found.append((seconds(spec.deadline), f"its deadline, {spec.deadline}"))
+    return found
 
 
 def move(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from qonverge.api import HybridJob, QuantumBackend
 from qonverge.api.placement import Candidate
@@ -13,7 +13,8 @@ from qonverge.circuits.isolated import Checker
 from qonverge.forecast.exact import ExactForecasts
 from qonverge.forecast.outlook import Offer, Outcome, Outlook
 from qonverge.lifecycle import circuit as circuits
-from qonverge.lifecycle.placement import shown, waiting
+from qonverge.lifecycle.placement import abilities, shown, waiting
+from qonverge.lifecycle.quotas import Use
 from qonverge.scheduling import Backend, Decision, Estimates, Snapshot, plan
 from qonverge.wire.messages import TaskResult
 
@@ -62,9 +63,10 @@ class Placing:
         row = self._outlook.row(asked, offers)
         needs = None if checked is None else circuits.needs(job, checked)
         estimates = Estimates.stack([row], len(seen))
-        decision = plan(Snapshot((waiting(job, now, needs),), seen, now, estimates)).decisions[0]
-        namespace = job.metadata.namespace
-        return Placed(decision, shown(decision, namespace, row, seen, [(0.0, 0.0, 0.0)] * len(seen)))
+        # In one process nothing is gained by several submissions.
+        wanted = replace(waiting(job, now, needs, Use()), split=None, hedge=False)
+        decision = plan(Snapshot((wanted,), seen, now, estimates)).decisions[0]
+        return Placed(decision, shown(wanted, decision, row, seen, [(0.0, 0.0, 0.0)] * len(seen)))
 
     def observe(self, key: str, job: HybridJob, checked: CheckedCircuit, result: TaskResult, now: float) -> None:
         """Learn from a task that ended well."""
@@ -89,18 +91,21 @@ class Placing:
         backend = self._backends[key]
         spec, metadata, config = backend.spec, backend.metadata, self._config(backend)
         assert spec.simulator is not None
+        able = abilities(spec.simulator)
         return Backend(
             name=metadata.name,
             namespace=metadata.namespace,
             admits_all_namespaces=spec.access.namespaces.from_ == "All",
             labels=metadata.labels,
-            method=spec.simulator.method,
+            method=able.method,
+            features=able.features,
+            state_copies=able.copies,
             serving=spec.replicas > 0,
             not_serving_reason="spec.replicas is 0",
             load=load,
             max_qubits=config.widest,
             max_shots=spec.capacity.max_shots,
-            memory_bytes=config.circuit_bytes,
+            memory_bytes=able.memory(config.circuit_bytes),
             tier=spec.location.tier,
             site=spec.location.site,
             region=spec.location.region,
@@ -112,4 +117,5 @@ class Placing:
         backend = self._backends[key]
         simulator, config = backend.spec.simulator, self._config(backend)
         assert simulator is not None
-        return Offer(key, simulator.method, config.circuit_bytes, config.noise, backend.spec.pricing)
+        able = abilities(simulator)
+        return Offer(key, able.method, able.memory(config.circuit_bytes), config.noise, backend.spec.pricing)

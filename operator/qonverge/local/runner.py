@@ -70,12 +70,12 @@ class LocalRunner:
         if job.spec.suspend:
             run.move("Suspended", "Suspended", "the job is suspended: set spec.suspend to false to run it")
             return run.job
+        deadline, limit = min(transitions.deadlines(job, self._clock()), default=(0.0, ""))
         try:
-            async with asyncio.timeout(job.spec.active_deadline_seconds):
+            async with asyncio.timeout(max(0.0, deadline - self._clock()) if limit else None):
                 await self._attempts(run)
         except TimeoutError:
-            limit = job.spec.active_deadline_seconds
-            message = f"the job did not end within activeDeadlineSeconds, {limit} s"
+            message = f"the job did not end within {limit}"
             run.fail("DeadlineExceeded", message, log=run.tail.text())
         except EngineFailed as error:
             run.fail(error.code, error.message)
@@ -104,7 +104,7 @@ class LocalRunner:
                 raise
             if result.error is None:
                 self._placing.observe(key, job, checked, result, self._clock())
-                used = circuits.used(self._backends[key].spec.pricing, result).shown()
+                used = circuits.used(self._backends[key].spec.pricing, circuits.work(job, checked), result).shown()
                 outcome = circuits.outcome(result)
                 run.complete(result=outcome, provenance=circuits.provenance(text, result), usage=used)
                 return

@@ -14,6 +14,10 @@ from qonverge.scheduling.estimates import Estimates
 Tier = Literal["Cloud", "OnPrem", "Edge"]
 Preset = Literal["Fidelity", "Time", "Cost", "Balanced"]
 
+FEATURES = frozenset(("NonClifford", "MidCircuit", "ControlFlow", "Exact"))
+"""What circuits may ask of an engine: gates beyond Clifford ones, measurements before the end, conditions and loops,
+values without the noise of sampling."""
+
 
 @dataclass(frozen=True, slots=True)
 class Needs:
@@ -27,9 +31,16 @@ class Needs:
     compact_bytes: int | None = None
     """Memory of a matrix product state, bytes; None where it may entangle too much for one."""
     features: frozenset[str] = frozenset()
-    """What an engine must be able to do, such as ``MidCircuit``, ``ControlFlow``, ``Statevector``, ``NonClifford``."""
+    """What an engine must be able to do, of ``FEATURES``."""
     slots: int = 1
     """Workers that it takes at once."""
+    all_shots: int | None = None
+    """Runs that count for quotas: the shots of every measured basis; None: ``shots``."""
+
+    @property
+    def charged_shots(self) -> int:
+        """Runs that count for quotas."""
+        return self.shots if self.all_shots is None else self.all_shots
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +155,12 @@ class Backend:
     max_shots: int | None = None
     memory_bytes: int | None = None
     """Memory for one circuit; None: not known yet."""
+    state_copies: int = 1
+    """States of full size that its engine holds at a time."""
     admitted_namespaces: frozenset[str] = frozenset()
     """Further namespaces that may use it: those that its selector matches now."""
+    selects: bool = False
+    """Whether it has a selector: namespaces may get other labels while a job waits."""
     tier: Tier | None = None
     site: str | None = None
     region: str | None = None
@@ -274,7 +289,7 @@ class Policy:
 
     aging_seconds: float = 3600.0
     """Aging bound: a job that has waited longer goes before every job that came later, whatever their priority."""
-    patience_seconds: float = 1200.0
+    patience_seconds: float = 2400.0
     """Time that counts as much as losing all fidelity, where a job weighs both the same."""
     tranche: float = 1.0
     """Jobs that compete by the objective, per task that can be sent now, where several namespaces wait: more is better

@@ -109,7 +109,7 @@ def _within_quota(
     allowance = allowances.get(job.namespace)
     if allowance is None:
         return True
-    shots = job.needs.shots if job.needs else 0
+    shots = job.needs.charged_shots if job.needs else 0
     fits = table.verdicts[index] == 0
     costs = table.cost[index][fits]
     cheapest = int(np.nanargmin(costs)) if not np.isnan(costs).all() else 0

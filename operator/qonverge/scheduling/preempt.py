@@ -127,7 +127,7 @@ def _offer(this: Round, index: int, job: Job, column: int, lower: Iterable[Activ
 def _why(this: Round, index: int, job: Job, victim: Active, offer: _Offer) -> str:
     placement = this.placements.get(index)
     instead = f"{duration(placement.start)}" if placement else "an unknown time"
-    state = "was running and goes on from its checkpoint later" if victim.started else "had not started"
+    state = "was running and begins again later" if victim.started else "had not started"
     return (
         f"{job.key} of priority {job.priority} starts on {victim.backend} in {duration(offer.start)} instead of "
         f"{instead}; {victim.job} of priority {victim.priority} {state}"

@@ -211,7 +211,8 @@ def _within_depth(this: Round) -> set[int]:
 
 
 def _take(this: Round, allowance: Allowance, job: int, submissions: Sequence[Piece]) -> bool:
-    shots = sum(piece.shots for piece in submissions)
+    needs = this.snapshot.jobs[job].needs
+    shots = sum(math.ceil(piece.fraction * needs.charged_shots) for piece in submissions) if needs else 0
     seconds = sum(piece.run for piece in submissions) * slots(this.snapshot.jobs[job])
     cost = sum(float(this.table.cost[job, piece.backend]) * piece.fraction for piece in submissions)
     return allowance.take(shots, seconds, cost, this.snapshot.backends[submissions[0].backend].currency)

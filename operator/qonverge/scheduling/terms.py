@@ -47,6 +47,7 @@ class Verdict(IntEnum):
     FULL = 28
     WAIT = 29
     DEADLINE = 30
+    NOT_SELECTED = 31
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -142,6 +143,11 @@ def _by_group(
     return np.array(rows, dtype=np.int8).reshape(len(rows), width)[which]
 
 
+def meant(job: Job, backends: Sequence[Backend]) -> list[bool]:
+    """Return for each backend whether the job may mean it: by name, by labels, or since its namespace may use it."""
+    return [verdict != Verdict.NOT_MEANT for verdict in _reach(job, backends)]
+
+
 def _reach_key(job: Job) -> Hashable:
     # A selector holds dicts: equal ones are judged twice, which does no harm.
     return job.namespace, job.backend_name, job.backend_namespace, id(job.backend_selector)
@@ -159,10 +165,13 @@ def _reach(job: Job, backends: Sequence[Backend]) -> list[Verdict]:
     else:
         assert job.backend_selector is not None
         meant = [job.backend_selector.matches(dict(b.labels)) for b in backends]
-    return [
-        (Verdict.FITS if b.admits(job.namespace) else Verdict.ACCESS) if yes else Verdict.NOT_MEANT
-        for yes, b in zip(meant, backends, strict=True)
-    ]
+    return [_access(job, b) if yes else Verdict.NOT_MEANT for yes, b in zip(meant, backends, strict=True)]
+
+
+def _access(job: Job, backend: Backend) -> Verdict:
+    if backend.admits(job.namespace):
+        return Verdict.FITS
+    return Verdict.NOT_SELECTED if backend.selects else Verdict.ACCESS
 
 
 def _placement_key(job: Job) -> Hashable:
@@ -198,9 +207,13 @@ def _circuit_terms(judged: _Judged, jobs: Sequence[Job], backends: Sequence[Back
     compact = _column(jobs, _compact_bits, np.inf)
     power = _row(backends, lambda b: FULL_STATE.get(b.method), 0)
     memory = _row(backends, lambda b: None if b.memory_bytes is None else math.log2(max(1, b.memory_bytes)), np.inf)
+    copies = np.log2(_row(backends, lambda b: b.state_copies, 1))
     automatic = np.array([b.method == "Automatic" for b in backends], dtype=np.bool_)
     with np.errstate(invalid="ignore"):
-        too_much = (power > 0) & (4 + power * state > memory + 1e-12)
+        too_much = (power > 0) & (4 + copies + power * state > memory + 1e-12)
+        # A tableau has two Pauli operators of two bits a qubit for each qubit.
+        tableau = np.array([b.method == "Stabilizer" for b in backends], dtype=np.bool_)
+        too_much |= tableau & (2 * np.log2(np.maximum(qubits, 1)) - 1 > memory + 1e-12)
     # The engine runs a Clifford circuit as a stabilizer state, and one that entangles little as a product of
     # matrices, which need no full state.
     judged.mark(too_much & ~(automatic & (compact <= memory)), Verdict.MEMORY)
@@ -250,7 +263,7 @@ def _quota_terms(judged: _Judged, snapshot: Snapshot, run: Floats, cost: Floats)
         if quota.jobs is not None and quota.jobs < 1:
             broken[:] = True
         if quota.shots is not None:
-            broken |= _column(jobs, lambda job: job.needs.shots if job.needs else None, 0) > quota.shots
+            broken |= _column(jobs, lambda job: job.needs.charged_shots if job.needs else None, 0) > quota.shots
         if quota.seconds is not None:
             slots = _column(jobs, lambda job: job.needs.slots if job.needs else None, 1)
             broken |= run[rows] * slots > quota.seconds

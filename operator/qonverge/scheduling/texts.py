@@ -38,6 +38,16 @@ _KINDS = {
     Verdict.FULL: "full",
     Verdict.WAIT: "with too long a wait",
     Verdict.DEADLINE: "too busy for the deadline",
+    Verdict.NOT_SELECTED: "not reachable",
+}
+
+
+_STATES = {"DensityMatrix": "density matrix", "Stabilizer": "stabilizer tableau"}
+_FEATURES = {
+    "NonClifford": "gates beyond Clifford ones",
+    "MidCircuit": "measurements before the end",
+    "ControlFlow": "conditions and loops",
+    "Exact": "exact values",
 }
 
 
@@ -105,6 +115,12 @@ class Rejections(Mapping[str, str]):
         texts += [f"{count} more {kind}" for kind, count in kinds.most_common()]
         return "; ".join(texts)
 
+    def _lacking(self, pairs: Sequence[tuple[Backend, Forecast]]) -> frozenset[str]:
+        """Return the features that a backend lacks, of the one that lacks fewest."""
+        wanted = self._job.needs.features if self._job.needs else frozenset[str]()
+        lacking = [wanted - (b.features or wanted) for b, f in pairs if f.verdict == Verdict.FEATURES]
+        return min(lacking, key=lambda names: (len(names), sorted(names)), default=frozenset())
+
     def remedy(self) -> str:
         """Return what would make an impossible job possible: the smallest step for each kind of term."""
         steps: dict[Verdict, str] = {}
@@ -128,7 +144,7 @@ class Rejections(Mapping[str, str]):
         others = {
             Verdict.ACCESS: f"access for namespace {job.namespace}",
             Verdict.SLOTS: "a backend with more workers",
-            Verdict.FEATURES: f"a backend with {_listed(job.needs.features) if job.needs else ''}",
+            Verdict.FEATURES: f"a backend with {_spelled(self._lacking(pairs))}",
             Verdict.TIER: "leave for another tier",
             Verdict.REGION: "leave for another region",
             Verdict.CURRENCY: "a budget in the backend's currency",
@@ -161,9 +177,9 @@ def _of_circuit(name: str, needs: Needs | None, backend: Backend, forecast: Fore
         case Verdict.SLOTS:
             return f"{name} has {max(1, backend.workers)} workers and the job takes {needs.slots} at once"
         case Verdict.FEATURES:
-            return f"{name} lacks {_listed(needs.features - (backend.features or frozenset()))}"
+            return f"{name} has no {_spelled(needs.features - (backend.features or frozenset()))}"
         case Verdict.MEMORY:
-            kind = "density matrix" if FULL_STATE.get(backend.method) == 2 else "statevector"
+            kind = _STATES.get(backend.method, "statevector")
             return (
                 f"{name} has {format_bytes(backend.memory_bytes or 0)} for a circuit and a {kind} of "
                 f"{needs.num_qubits} qubits needs {format_bytes(_state_bytes(needs, backend))}"
@@ -175,8 +191,7 @@ def _of_placement(name: str, job: Job, backend: Backend, forecast: Forecast, now
     terms = job.terms
     match forecast.verdict:
         case Verdict.ACCESS:
-            kind = "Selector" if backend.admitted_namespaces else "Same"
-            return f"{name} does not admit jobs from namespace {job.namespace} (spec.access.namespaces.from is {kind})"
+            return f"{name} does not admit jobs from namespace {job.namespace} (spec.access.namespaces.from is Same)"
         case Verdict.TIER:
             return f"{name}'s tier is {backend.tier or 'unknown'} and the job allows {_listed(terms.tiers)}"
         case Verdict.REGION:
@@ -213,6 +228,10 @@ def _at_present(name: str, job: Job, backend: Backend, forecast: Forecast, now: 
             return f"{name}'s calibration is not to be trusted: {backend.calibration_stale_reason}"
         case Verdict.QUOTA:
             return f"{name} would exceed what is left of the quota of namespace {job.namespace}"
+        case Verdict.NOT_SELECTED:
+            return (
+                f"{name} does not admit jobs from namespace {job.namespace}, whose labels its selector does not match"
+            )
         case Verdict.FULL:
             return f"{name}'s queue is full"
         case Verdict.WAIT:
@@ -224,8 +243,10 @@ def _at_present(name: str, job: Job, backend: Backend, forecast: Forecast, now: 
 
 
 def _state_bytes(needs: Needs, backend: Backend) -> int:
+    if backend.method == "Stabilizer":
+        return needs.num_qubits**2 // 2
     size: int = 16 * (needs.statevector_bytes // 16) ** FULL_STATE.get(backend.method, 1)
-    return size
+    return size * backend.state_copies
 
 
 def numbers(candidate: Candidate, currency: str) -> str:
@@ -248,6 +269,10 @@ def duration(seconds: float) -> str:
 
 def _listed(names: frozenset[Any]) -> str:
     return ", ".join(sorted(names))
+
+
+def _spelled(features: frozenset[str]) -> str:
+    return ", ".join(_FEATURES.get(name, name) for name in sorted(features))
 
 
 def format_bytes(size: int) -> str:

@@ -139,7 +139,8 @@ async def test_placement_sees_the_width_of_the_device() -> None:
     assert seen(state, Cluster(), given, {}, 0.0).max_qubits == 7
     state.calibrations["lab/b"] = await looked({"device": "lima"})
     assert seen(state, Cluster(), given, {}, 0.0).max_qubits == 5
-    assert seen(state, backend({"device": "lima"}, capacity={"maxQubits": 3})).max_qubits == 3
+    narrow = backend({"device": "lima"}, capacity={"maxQubits": 3})
+    assert seen(state, Cluster(), narrow, {}, 0.0).max_qubits == 3
 
 
 class TestPods:

@@ -26,6 +26,7 @@ from qonverge.controller.decide import (
 from qonverge.controller.state import Flight
 from qonverge.lifecycle import circuit as circuits
 from qonverge.lifecycle.placement import waiting
+from qonverge.lifecycle.quotas import Use
 from qonverge.lifecycle.transitions import timestamp
 from qonverge.scheduling import Backend, Decision, Snapshot, plan
 from qonverge.wire.errors import EngineFailed, WireError, WorkerLost
@@ -82,7 +83,7 @@ def view(job: HybridJob, flight: Flight | None = None, *, after: float = 0.5, **
 def planned(job: HybridJob, flight: Flight, *backends: Backend) -> Flight:
     """Return the flight after a round of placement."""
     needs = None if flight.checked is None else circuits.needs(job, flight.checked)
-    snapshot = Snapshot((waiting(job, CREATED, needs),), backends, CREATED)
+    snapshot = Snapshot((waiting(job, CREATED, needs, Use()),), backends, CREATED)
     return replace(flight, wants=True, planned=plan(snapshot).decisions[0])
 
 

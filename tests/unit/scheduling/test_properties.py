@@ -45,6 +45,7 @@ backends = st.builds(
     max_shots=maybe | st.integers(500, 3000),
     memory_bytes=maybe | st.integers(4, 9).map(lambda bits: 16 << bits),
     method=st.sampled_from(["Automatic", "Statevector", "DensityMatrix", "Stabilizer"]),
+    state_copies=st.integers(1, 4),
     tier=maybe | st.sampled_from(["Cloud", "OnPrem", "Edge"]),
     region=maybe | st.sampled_from(["eu", "us"]),
     latency_seconds=maybe | st.floats(0, 1),
@@ -177,7 +178,9 @@ def test_no_hard_term_is_broken(seen: Snapshot, policy: Policy) -> None:
         assert backend.features is None or job.needs.features <= backend.features
         if backend.memory_bytes is not None and backend.method in ("Statevector", "DensityMatrix"):
             power = 2 if backend.method == "DensityMatrix" else 1
-            assert 16 * 2 ** (power * job.needs.num_qubits) <= backend.memory_bytes
+            assert backend.state_copies * 16 * 2 ** (power * job.needs.num_qubits) <= backend.memory_bytes
+        if backend.memory_bytes is not None and backend.method == "Stabilizer":
+            assert job.needs.num_qubits**2 / 2 <= backend.memory_bytes
     for decision in made.decisions:
         job = seen.jobs[rows[decision.job]]
         parts = [part for part in decision.parts if part.kind == "Split"]

@@ -41,12 +41,15 @@ class Automatic:
         self._engines: dict[str, Provider] = {}
         refused = []
         for name in _CANDIDATES:
+            device = config.device if name == "Aer" else "CPU"
             try:
-                device = config.device if name == "Aer" else "CPU"
                 self._engines[name] = providers.load(replace(config, provider=name, device=device))
             except ModuleNotFoundError as error:
                 refused.append(f"{name} is not installed ({error.name} is missing)")
             except LookupError as error:
+                if device == "GPU":
+                    # Somebody counts on it: no other engine may take its work in silence.
+                    raise
                 refused.append(str(error.args[0]))
         if not self._engines:
             raise LookupError("; ".join(refused))

@@ -17,17 +17,13 @@ from qonverge.backend.providers.drawing import Drawable
 from qonverge.backend.providers.idling import with_idles
 from qonverge.backend.providers.noise import Errors, Idle, fits_stabilizers, operations
 from qonverge.circuits.analysis import Analysis, analyse
+from qonverge.circuits.mapping import transpiled
 from qonverge.circuits.target import device_target
 from qonverge.devices import Calibration
 from qonverge.devices.noise import Noise
 from qonverge.wire.errors import CircuitTooLarge, InvalidCircuit
 from qonverge.wire.messages import Observable
 
-_LEVEL = 2
-# From level 2 on blocks of gates are made anew, and a Clifford circuit would get gates that are none.
-_CLIFFORD_LEVEL = 1
-# The same circuit finds the same places, in every worker.
-_SEED = 0
 # Measurement bases that are kept of each circuit.
 _KEPT_BASES = 64
 _CONTROL_FLOW = frozenset(("if_else", "for_loop", "while_loop", "switch_case"))
@@ -157,8 +153,8 @@ class Placer:
         """Return the circuit in the device's gates.
 
         A circuit that is as wide as the device and keeps to its gates and couplings, as one that was transpiled for
-        it, stays where it is. Any other is transpiled to the best places that are found, at Qiskit's level 2, or 1
-        where all its gates are Clifford.
+        it, stays where it is. Any other is transpiled to the best places that are found; the same circuit finds the
+        same places, in every worker.
 
         Raises:
             CircuitTooLarge: the device has fewer qubits.
@@ -191,10 +187,10 @@ class Placer:
         )
 
     def _transpiled(self, circuit: QuantumCircuit) -> QuantumCircuit:
-        level = _CLIFFORD_LEVEL if self._clifford or analyse(circuit).clifford else _LEVEL
+        clifford = self._clifford or analyse(circuit).clifford
         there = {"basis_gates": list(self._noise.basis_gates)} if self._target is None else {"target": self._target}
         try:
-            return transpile(circuit, optimization_level=level, seed_transpiler=_SEED, **there)
+            return transpiled(circuit, clifford=clifford, **there)
         except Exception as error:  # the transpiler's plugins raise errors of every kind
             raise InvalidCircuit(f"the circuit cannot be translated for {self._noise.name}: {error}") from None
 

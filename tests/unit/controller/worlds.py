@@ -1,0 +1,158 @@
+"""States of the operator for tests, and pods at the boundary of its data plane."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from qonverge.api import HybridJob, QuantumBackend
+from qonverge.circuits.analysis import Analysis
+from qonverge.circuits.checked import CheckedCircuit
+from qonverge.circuits.isolated import Checker
+from qonverge.controller.cluster import Cluster
+from qonverge.controller.dataplane import DataPlane
+from qonverge.controller.forecasts import Forecasts
+from qonverge.controller.queue import WorkQueue
+from qonverge.controller.rounds import Rounds
+from qonverge.controller.snapshot import label_key
+from qonverge.controller.state import Endpoint, Flight, State
+from qonverge.controller.submissions import Submissions
+from qonverge.controller.traces import Traces
+from qonverge.lifecycle.quotas import Ledger
+from qonverge.lifecycle.transitions import timestamp
+from qonverge.scheduling import Policy
+from qonverge.wire.messages import BackendInfo, PubResult, Task, TaskResult
+
+NOW = 1_000_000.0
+BELL = CheckedCircuit(
+    "d" * 64,
+    b"",
+    Analysis(
+        num_qubits=2,
+        num_clbits=2,
+        depth=3,
+        size=4,
+        two_qubit_gates=1,
+        clifford=True,
+        measured_bits=2,
+        registers=(("c", 2),),
+        parameters=(),
+        mid_circuit=False,
+        control_flow=False,
+        bond_bits=1,
+        operations=(("cx", 1), ("h", 1), ("measure", 2)),
+    ),
+    (),
+)
+
+
+class Pods(DataPlane):
+    """Pods that answer when the test says so."""
+
+    def __init__(self) -> None:
+        self.given: dict[str, Task] = {}
+        self.answers: dict[str, asyncio.Future[TaskResult]] = {}
+        self.cancelled: list[tuple[str, str]] = []
+
+    async def run(self, endpoint: Endpoint, audience: str, task: Task) -> TaskResult:
+        self.given[task.id] = task
+        self.answers[task.id] = asyncio.get_running_loop().create_future()
+        return await self.answers[task.id]
+
+    async def cancel(self, endpoint: Endpoint, audience: str, identity: str) -> None:
+        self.cancelled.append((endpoint.pod, identity))
+
+    def end(self, identity: str, counts: dict[str, int] | None = None, error: Any = None, seconds: float = 1.0) -> None:
+        shots = sum((counts or {}).values())
+        pubs = () if error is not None else (PubResult(counts=(counts or {},), shots=shots, method="statevector"),)
+        state = "Completed" if error is None else "Failed"
+        self.answers[identity].set_result(TaskResult(identity, state, pubs, error, "Aer", 1, 0.0, seconds))
+
+
+class World:
+    """An operator's middle: state, rounds and submissions, without what talks to the API server."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+        self.state = State()
+        self.cluster = Cluster()
+        self.ledger = Ledger()
+        self.pods = Pods()
+        self.queue = WorkQueue(lambda: self.now)
+        self.forecasts = Forecasts(self.state, Checker(), lambda: self.now)
+        self.changes = 0
+        self.submissions = Submissions(
+            state=self.state,
+            data=self.pods,
+            forecasts=self.forecasts,
+            queue=self.queue,
+            clock=lambda: self.now,
+            changed=self._changed,
+        )
+        self.traces = Traces(Policy())
+        self.rounds = Rounds(
+            state=self.state,
+            queue=self.queue,
+            cluster=self.cluster,
+            ledger=self.ledger,
+            forecasts=self.forecasts,
+            traces=self.traces,
+            policy=Policy(),
+            withdraw=self.submissions.withdraw,
+            clock=lambda: self.now,
+        )
+
+    def _changed(self) -> None:
+        self.changes += 1
+
+    def backend(self, name: str, *, pods: int = 1, workers: int = 1, **spec: Any) -> QuantumBackend:
+        metadata = {"name": name, "namespace": "lab", "uid": f"uid-{name}"}
+        given = {"simulator": {}, "access": {"namespaces": {"from": "All"}}, **spec}
+        backend = QuantumBackend.model_validate({"metadata": metadata, "spec": given})
+        self.state.backends[f"lab/{name}"] = backend
+        for number in range(pods):
+            pod = f"{name}-{number}"
+            self.state.endpoints[pod] = Endpoint(pod, f"lab/{pod}", label_key(backend), f"http://{pod}")
+            self.state.infos[pod] = info(workers)
+        return backend
+
+    def job(self, name: str, *, status: dict[str, Any] | None = None, age: float = 10.0, **spec: Any) -> HybridJob:
+        """Add a job whose program is checked and that asks for a place."""
+        created = timestamp(NOW - age)
+        metadata = {
+            "name": name,
+            "namespace": "chem",
+            "uid": f"uid-{name}",
+            "generation": 1,
+            "creationTimestamp": created,
+        }
+        program = {"circuit": {"openqasm": "x"}}
+        given = {"metadata": metadata, "spec": {"program": program, **spec}, "status": status or {}}
+        job = HybridJob.model_validate(given)
+        self.state.jobs[f"chem/{name}"] = job
+        checked = BELL if job.spec.program.circuit is not None else None
+        self.state.flights[f"chem/{name}"] = Flight(f"uid-{name}", 1, source="x", checked=checked, wants=True)
+        return job
+
+    def flight(self, name: str) -> Flight:
+        return self.state.flights[f"chem/{name}"]
+
+    async def round(self) -> None:
+        """Plan, and send what was decided to be sent."""
+        await self.rounds.once()
+        for key, flight in self.state.flights.items():
+            job, decision = self.state.jobs[key], flight.planned
+            if decision is not None and decision.backend is not None and flight.checked and not job.spec.suspend:
+                assert self.submissions.send(key, job, flight, decision)
+        await settled()
+
+
+def info(workers: int = 1, memory: int | None = 2**30, **fields: Any) -> BackendInfo:
+    given = {"queued": 0, "running": 0, "queue_limit": 100, "draining": False, **fields}
+    return BackendInfo("Aer", "Automatic", (), (), None, 10**6, memory, workers, **given)
+
+
+async def settled() -> None:
+    """Let everything go on that can."""
+    for _ in range(10):
+        await asyncio.sleep(0)
