@@ -41,9 +41,20 @@ class Ideal:
         return cls(bits, kept.astype("<u4").tobytes(), (chances / chances.sum()).astype("<f4").tobytes())
 
     @property
+    def indices(self) -> NDArray[np.int64]:
+        """Return the outcomes that are kept, shape (K,)."""
+        return np.frombuffer(self.outcomes, "<u4").astype(np.int64)
+
+    @property
     def probabilities(self) -> Floats:
         """Return the probability of each outcome that is kept, shape (K,)."""
         return np.frombuffer(self.chances, "<f4").astype(np.float64)
+
+    def distribution(self) -> Floats:
+        """Return the probability of every outcome, shape (2**bits,)."""
+        whole = np.zeros(1 << self.bits)
+        whole[self.indices] = self.probabilities
+        return whole / whole.sum()
 
     def tally(self, counts: Mapping[str, int], places: Sequence[int]) -> Floats:
         """Return how often each outcome that is kept was measured, shape (K,).
@@ -65,7 +76,7 @@ class Ideal:
             raise ValueError("counts with other letters than 0 and 1")
         outcomes = read @ (1 << np.arange(len(places)))
         totals = np.bincount(outcomes, np.fromiter(counts.values(), np.float64, len(counts)), 1 << self.bits)
-        tallied: Floats = totals[np.frombuffer(self.outcomes, "<u4")]
+        tallied: Floats = totals[self.indices]
         return tallied
 
     def to_dict(self) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from bench.placement.pairs import InvalidInput, Pair
 from bench.placement.simulate import Run, State, Stuck, simulate
 from bench.placement.trace import Arrival, Trace
 from bench.placement.world import Nature, World
+from qonverge.circuits.ideal import Ideal
 from qonverge.devices import snapshots
 from qonverge.forecast.learning_work import Work
 from qonverge.scheduling import Policy
@@ -37,6 +38,7 @@ def small(true: Sequence[Sequence[float]]) -> Fleet:
         value,
         np.full(value.shape, 1e-6),
         np.stack([value - 0.01, value, value + 0.01]),
+        (Ideal.of(np.array([0.5, *[0.0] * 14, 0.5]), 4),) * len(true),
     )
 
 
