@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from bench.placement.fleet import Fleet, Floats
+from bench.placement.planned import PlannedWaits
 from bench.placement.trace import Trace
 from bench.placement.world import World
 from qonverge.forecast.intervals import Interval, Intervals
@@ -14,10 +15,6 @@ from qonverge.forecast.learning_fidelity import FidelityModel
 from qonverge.forecast.learning_models import RunTimeModel
 from qonverge.forecast.learning_work import table
 from qonverge.forecast.observed import Observed
-from qonverge.forecast.queue import QueueModel
-
-_PLAN_NOISE = 0.7
-"""Standard deviation of the logarithm of a wait beside the plan's, before any is seen."""
 
 
 class Known:
@@ -36,8 +33,7 @@ class Known:
         self._models = [RunTimeModel.cold("Device") for _ in fleet.devices]
         self._parts = self._models[0].parts(table(self._works))
         self._runs = [model.predict(self._parts) for model in self._models]
-        # A plan's waits change with every job that comes: they start as far less certain than those of a queue.
-        self._queue = QueueModel(shared=False, state=replace(QueueModel.cold(shared=False).state, noise=_PLAN_NOISE))
+        self._waits = PlannedWaits.cold()
         self._renewed_at = -1.0
         self._given = self._fidelity = fleet.forecast
         self._devices = [FidelityModel.cold("") for _ in fleet.devices]
@@ -83,10 +79,10 @@ class Known:
         predicted: Intervals = model.predict(self._parts)
         self._runs[device] = predicted
 
-    def wait(self, planned: float, at: float) -> Interval:
+    def wait(self, planned: float) -> Interval:
         """Return the interval of a wait that the plan expects to be so long, seconds."""
-        return self._queue.predict(Interval(planned, planned, planned), at)
+        return self._waits.predict(planned)
 
     def started(self, planned: float, promised: Interval, sent: float, waited: float) -> None:
         """Learn a wait."""
-        self._queue = self._queue.observe(Interval(planned, planned, planned), promised, sent, waited)
+        self._waits = self._waits.observe(planned, promised, sent + waited, waited)
