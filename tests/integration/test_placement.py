@@ -78,7 +78,7 @@ def test_a_job_of_a_higher_priority_class_goes_first(served: Lab) -> None:
     )
     served.apply(backend("one", capacity={"concurrency": 1}))
     served.serve("one", "pod-one")
-    only = {"backend": {"name": "one"}}
+    only: dict[str, Any] = {"backend": {"name": "one"}}
     served.apply(*(job(f"usual-{number}", layered(20, 20), **only) for number in range(6)))
     served.ended("usual-0", 120)
     served.apply(job("first", priorityClassName="urgent", **only))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from tests.integration.conftest import NAMESPACE, SOME_SECONDS, Lab, backend, eventually, job, layered
@@ -14,9 +15,12 @@ SECONDS = layered(21, 12)
 
 
 def ready(lab: Lab, *names: str) -> None:
+    def known(name: str) -> bool:
+        return "capabilities" in lab.get("qb", name)["status"]
+
     for name in names:
         lab.serve(name, f"pod-{name}")
-        eventually(lambda name=name: lab.get("qb", name)["status"].get("capabilities"), f"what {name} can do")
+        eventually(partial(known, name), f"what {name} can do")
 
 
 def message(lab: Lab, name: str, part: str) -> dict[str, Any]:
@@ -48,8 +52,7 @@ def test_a_job_in_danger_of_its_deadline_is_sent_twice(served: Lab) -> None:
     assert "since the deadline is in danger" in status["placement"]
     assert sum(status["result"]["counts"].values()) == 1024
     # What lost ends too.
-    for name in ("aer", "second"):
-        eventually(lambda name=name: served.get("qb", name)["status"].get("running") == 0, f"rest of {name}")
+    eventually(lambda: [qb["status"].get("running") for qb in served.list("qb")] == [0, 0], "rest of both backends")
 
 
 def test_shots_are_split_over_equal_backends_and_merged(served: Lab) -> None:
@@ -112,7 +115,7 @@ def test_fidelity_is_forecast_and_kept_and_stale_calibrations_are_not_trusted(la
     shown = {each["backend"]: each for each in lab.status("fine")["forecast"]}
     assert shown["good"]["fidelity"]["mid"] > 0.95 > shown["bad"]["fidelity"]["mid"]
     assert "bad's forecast fidelity" in shown["bad"]["rejected"]
-    assert "is below 0.99999" in message(lab, "finer", "good's forecast fidelity 0.9")["message"]
+    assert "is below 0.99999" in message(lab, "finer", "good's forecast fidelity 0.99")["message"]
     message(lab, "aged", "spec.maxCalibrationAge is 24h")
     assert lab.status("aged")["state"] == "Pending"
     lab.kubectl("patch", "qb", "old", "--type=merge", "-p", '{"spec": {"maxCalibrationAge": null}}')

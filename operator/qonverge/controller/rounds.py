@@ -77,6 +77,8 @@ class Rounds:
         self._withdraw = withdraw
         self._clock = clock
         self._wake = asyncio.Event()
+        # What made room sits the next round out, so that it does not come before those for whom it did.
+        self._yielding: set[str] = set()
 
     def ask(self) -> None:
         """Have a round soon."""
@@ -115,6 +117,10 @@ class Rounds:
             # Its own share of a quota must not stand in the way of a job that was placed before.
             self._ledger.release(each.flight.uid, each.seen.namespace, each.flight.usage)
         self._take_up(waiting, backends, offers)
+        if self._yielding:
+            waiting = [each for each in waiting if each.key not in self._yielding]
+            self._yielding.clear()
+            self.ask()
         real = [each for each in waiting if not each.suspended and not self._is_held_back(each)]
         if real:
             snapshot = self._snapshot(real, backends, now)
@@ -261,7 +267,9 @@ class Rounds:
     def _carry_out(
         self, waiting: list[_Waiting], made: Plan, backends: tuple[Backend, ...], offers: tuple[Offer, ...]
     ) -> None:
-        for each, decision in zip(waiting, made.decisions, strict=True):
+        # A pod runs what it is given in the order in which it comes.
+        pairs = zip(waiting, made.decisions, strict=True)
+        for each, decision in sorted(pairs, key=lambda pair: pair[1].expected_start or 0.0):
             # While a round was planned in its thread, jobs may have ended or changed.
             if self._state.flights.get(each.key) is not each.flight:
                 continue
@@ -279,6 +287,8 @@ class Rounds:
             if flight is not None and flight.running is not None and there:
                 logger.info("%s", preemption.reason)
                 self._withdraw(preemption.job, flight)
+                if preemption.beneficiary != preemption.job:
+                    self._yielding.add(preemption.job)
 
     def _tell(
         self, each: _Waiting, decision: Decision, backends: tuple[Backend, ...], waits: Sequence[placement.Wait]

@@ -206,7 +206,7 @@ def _of_placement(name: str, job: Job, backend: Backend, forecast: Forecast, now
                 return f"{name} can't meet a deadline that passed {duration(-left)} ago"
             return f"{name} needs {duration(forecast.run)} and the deadline is in {duration(left)}"
         case Verdict.FIDELITY:
-            return f"{name}'s forecast fidelity {forecast.fidelity:.2g} is below {terms.min_fidelity:.4g}"
+            return f"{name}'s forecast fidelity {_below(forecast.fidelity, terms.min_fidelity or 0.0)}"
         case Verdict.NO_FIDELITY:
             return f"{name} has no forecast of fidelity yet and the job asks for {terms.min_fidelity:.4g}"
         case Verdict.LATENCY:
@@ -265,6 +265,12 @@ def duration(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.3g} s"
     return f"{seconds / 60:.3g} min" if seconds < 7200 else f"{seconds / 3600:.3g} h"
+
+
+def _below(value: float, limit: float) -> str:
+    """Return that a value is below a limit, with as many digits as tell them apart."""
+    digits = next((n for n in range(2, 7) if float(f"{value:.{n}g}") < limit), 7)
+    return f"{value:.{digits}g} is below {limit:.{max(4, digits)}g}"
 
 
 def _listed(names: frozenset[Any]) -> str:

@@ -9,6 +9,7 @@ import pytest
 
 from qonverge.api import QuantumQuota
 from qonverge.controller.cluster import Priority
+from qonverge.controller.kube import Kube
 from qonverge.controller.quotas import Quotas
 from qonverge.forecast.intervals import Interval
 from qonverge.lifecycle.quotas import Use
@@ -169,13 +170,9 @@ async def test_a_task_that_an_operator_before_sent_is_taken_up_and_has_its_share
 async def test_what_an_operator_before_placed_is_not_free_for_others(kind: str) -> None:
     world = World()
     it = quota(world, concurrentJobs=1, shots=5000, seconds=100.0)
-    quotas = Quotas(
-        state=world.state,
-        kube=None,
-        ledger=world.ledger,
-        queue=world.queue,
-        clock=lambda: NOW,  # type: ignore[arg-type]
-    )
+    # It is asked for nothing here.
+    kube = Kube.__new__(Kube)
+    quotas = Quotas(state=world.state, kube=kube, ledger=world.ledger, queue=world.queue, clock=lambda: NOW)
     program = {"circuit": {"openqasm": "x"}} if kind == "circuit" else {"python": {"source": "x"}}
     run = {"low": 1.0, "mid": 2.0, "high": 3.0}
     status = {"state": "Running", "backend": "lab/a", "forecast": [{"backend": "lab/a", "runSeconds": run}]}
@@ -216,3 +213,31 @@ async def test_rounds_replay_to_the_same() -> None:
     rounds = list(replay(world.traces.lines()))
     assert len(rounds) == 8
     assert [round_.differences for round_ in rounds] == [()] * 8
+
+
+async def test_jobs_are_sent_in_the_order_in_which_they_are_to_start() -> None:
+    world = World()
+    world.backend("a")
+    world.cluster.priorities = {"high": Priority(10)}
+    world.job("low", age=50)
+    world.job("high", priorityClassName="high")
+    await world.rounds.once()
+    assert [await world.queue.get() for _ in range(2)] == ["HybridJob chem/high", "HybridJob chem/low"]
+
+
+async def test_what_made_room_waits_until_those_are_sent_for_whom_it_did() -> None:
+    world = World()
+    world.backend("a")
+    world.cluster.priorities = {"high": Priority(10)}
+    world.job("long", placement={"preemption": "Running"})
+    await world.round()
+    flight = world.flight("long")
+    flight.sent = [replace(task, run_seconds=Interval(50.0, 60.0, 70.0)) for task in flight.sent]
+    world.job("high", priorityClassName="high")
+    await world.rounds.once()
+    await settled()
+    assert world.pods.cancelled == [("a-0", "uid-long-1-1")]
+    await world.round()
+    assert set(world.pods.given) == {"uid-long-1-1", "uid-high-1-1"}
+    await world.round()
+    assert "uid-long-1-2" in world.pods.given

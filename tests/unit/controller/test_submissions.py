@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ from tests.unit.controller.worlds import World, settled
 
 def decision(world: World, *backends: str, kind: str = "", shots: tuple[int, ...] = ()) -> Decision:
     seen = {backend.name: backend for backend in world.rounds.backends(world.now)}
-    parts = ()
+    parts: tuple[Part, ...] = ()
     if kind:
         # Only the second submission of a job that is hedged is one.
         kinds = [kind] * len(backends) if kind == "Split" else ["Split", *["Hedge"] * (len(backends) - 1)]
@@ -29,7 +30,7 @@ def send(world: World, made: Decision) -> None:
     assert world.submissions.send("chem/j", world.state.jobs["chem/j"], world.flight("j"), made)
 
 
-def world_of(*backends: str, **spec: object) -> World:
+def world_of(*backends: str, **spec: Any) -> World:
     world = World()
     for name in backends:
         world.backend(name, pricing={"perShot": "0.01"})

@@ -12,7 +12,7 @@ from qonverge.api import HybridJob
 from qonverge.api.backend import Simulator
 from qonverge.lifecycle.placement import abilities, shown, waiting
 from qonverge.lifecycle.quotas import Use
-from qonverge.scheduling import Backend, Decision
+from qonverge.scheduling import Backend, Decision, Job
 from qonverge.scheduling.model import FEATURES, Candidate, Money, Split, Weights
 
 
@@ -38,7 +38,11 @@ def test_terms_are_those_of_the_manifest() -> None:
     assert (seen.key, seen.namespace, seen.created, seen.priority, seen.deadline) == ("chem/j", "chem", 5.0, 7, 60.0)
     assert (seen.split, seen.hedge, seen.data_site) == (Split(5), True, "lab")
     terms = seen.terms
-    assert (terms.tiers, terms.preferred_tiers, terms.regions) == ({"Edge", "OnPrem"}, {"Edge"}, {"eu"})
+    assert [sorted(each) for each in (terms.tiers, terms.preferred_tiers, terms.regions)] == [
+        ["Edge", "OnPrem"],
+        ["Edge"],
+        ["eu"],
+    ]
     assert (terms.min_fidelity, terms.max_wait_seconds, terms.max_latency_seconds) == (0.9, 90.0, 0.02)
     assert terms.weights == Weights(2.0, 0.0, 1.0)
 
@@ -69,7 +73,7 @@ def test_what_fits_is_shown_first_and_the_best_of_it_before_the_rest() -> None:
     decision = Decision("chem/j", backends[1], "", rejected={"lab/cut": "it is cut"}, candidates=candidates)
     row = np.repeat(ROW, 5, axis=1)
     row[:, 3] = np.nan
-    found = shown(decision, "chem", row, backends, [(0.0, 1.0, 2.0)] * 5)
+    found = shown(Job("chem/j", "chem", 0.0), decision, row, backends, [(0.0, 1.0, 2.0)] * 5)
     assert [each.backend for each in found] == ["lab/best", "lab/slow", "lab/other", "lab/cut"]
     best, _, other, cut = found
     assert best.fidelity is not None
@@ -100,7 +104,7 @@ NOISE = {"rates": {"oneQubit": 0.01}}
 )
 def test_what_simulators_can_do(simulator: dict[str, Any], method: str, lacks: set[str], copies: int) -> None:
     able = abilities(Simulator.model_validate(simulator))
-    assert (able.method, FEATURES - able.features, able.copies) == (method, lacks, copies)
+    assert (able.method, set(FEATURES - able.features), able.copies) == (method, lacks, copies)
 
 
 def test_memory_is_what_the_engine_leaves_of_it() -> None:

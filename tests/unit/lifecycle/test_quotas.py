@@ -128,3 +128,26 @@ def test_whoever_reserves_no_more_than_remains_exceeds_nothing(limit: int, jobs:
             used += taken
         waiting = waiting[ends:]
         assert left(ledger).shots == limit - used - sum(taken for _, taken in waiting) >= 0
+
+
+def test_a_job_that_waits_again_frees_its_place_but_not_what_it_used() -> None:
+    ledger, it = Ledger(), quota(seconds=10.0, concurrentJobs=1)
+    ledger.see(it)
+    ledger.reserve("a", "chem", Use(0, 4.0))
+    ledger.release("a", "chem", Use(0, 3.0))
+    assert (left(ledger).seconds, left(ledger).jobs) == (7.0, 1)
+    assert ledger.status(it, NOW).running_jobs == 0
+    ledger.reserve("a", "chem", Use(0, 3.0) + Use(0, 4.0))
+    assert (left(ledger).seconds, left(ledger).jobs) == (3.0, 0)
+    ledger.release("a", "chem")
+    assert (left(ledger).seconds, left(ledger).jobs) == (10.0, 1)
+    ledger.release("b", "chem", Use())
+    assert left(ledger).seconds == 10.0
+    assert not ledger.counted("a", "chem")
+    ledger.settle("a", "chem", Use(0, 5.0), NOW)
+    assert ledger.counted("a", "chem")
+
+
+def test_use_beyond_what_is_known() -> None:
+    assert Use(10, 5.0, Decimal(2), "EUR").beyond(Use(4, 6.0, Decimal(1), "EUR")) == Use(6, 0.0, Decimal(1), "EUR")
+    assert not Use(3, 1.0).beyond(Use(3, 1.0))

@@ -128,7 +128,7 @@ def test_lower_work_yields_where_its_policy_allows() -> None:
     assert (preemption.job, preemption.backend, preemption.beneficiary) == ("bio/low", "lab/heron", "chem/high")
     assert preemption.reason == (
         "chem/high of priority 5 starts on lab/heron in 0 s instead of 100 s; bio/low of priority 1 was running and "
-        "goes on from its checkpoint later"
+        "begins again later"
     )
     assert made.decisions[0].reason.endswith("makes room by displacing bio/low on lab/heron")
     refused = [
