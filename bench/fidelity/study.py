@@ -22,7 +22,8 @@ from qonverge.circuits.profiling import profile
 from qonverge.circuits.responding import respond
 from qonverge.circuits.steps import steps_of
 from qonverge.devices import Calibration, snapshots
-from qonverge.forecast.fidelity import EXACT, FAST, Forecaster, Interval, Spread, interval
+from qonverge.forecast.fidelity import EXACT, FAST, Forecaster, Spread, interval
+from qonverge.forecast.intervals import Interval
 
 TUNING, HELD_OUT, FRESH = "tuning", "held out", "fresh"
 FORECASTS = ("fast", "exact", "fast, nearest Clifford", "exact, nearest Clifford")

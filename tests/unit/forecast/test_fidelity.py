@@ -20,7 +20,8 @@ from qonverge.devices import Calibration, Gate, Qubit, snapshots
 from qonverge.devices.rates import uniform
 from qonverge.forecast.device import Devices, device
 from qonverge.forecast.errors import DoesNotFit
-from qonverge.forecast.fidelity import EXACT, FAST, Forecaster, Interval, Spread
+from qonverge.forecast.fidelity import EXACT, FAST, Forecaster, Spread
+from qonverge.forecast.intervals import Interval
 from qonverge.forecast.placing import pattern, place
 from qonverge.wire.codec import pack, unpack
 

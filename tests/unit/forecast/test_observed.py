@@ -9,7 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.fidelity.circuits import cases
+from bench.fidelity.simulate import outcomes
 from qonverge.circuits.ideal import Floats
+from qonverge.circuits.mapping import map_to
+from qonverge.devices import snapshots
 from qonverge.forecast.observed import Observed, observed
 
 SHAPES: dict[str, Floats] = {
@@ -17,7 +21,7 @@ SHAPES: dict[str, Floats] = {
     "two peaks": (np.eye(64)[0] + np.eye(64)[63]) / 2,
     "even": np.full(64, 1 / 64),
     "random": np.random.default_rng(5).exponential(size=128),
-    "geometric": 0.7 ** np.arange(64),
+    "geometric": np.power(0.7, np.arange(64)),
 }
 
 
@@ -56,6 +60,26 @@ def test_the_estimate_is_without_bias_and_its_error_is_what_it_says(
     scores = np.array([(one.fidelity - true) / one.error for one in found])
     assert abs(scores.mean()) < 0.6, "most of it is the mean of 150 draws"
     assert 0.3 < scores.std() < 1.3 or scores.std() == pytest.approx(0, abs=0.1)
+
+
+@pytest.mark.parametrize("device", ["lima", "hanoi", "torino"])
+def test_it_holds_for_the_noise_of_devices(device: str) -> None:
+    calibration = snapshots.load(device)
+    circuits = {case.name: case.circuit for case in cases()}
+    scores = []
+    for name in ("ghz-5", "w-state-3", "phase-estimation-4", "quantum-volume-3", "vqe-linear-4"):
+        circuit = circuits[name].copy()
+        if not circuit.num_clbits:
+            circuit.measure_all()
+        p, q = outcomes(map_to(circuit, calibration), calibration)
+        q = q / q.sum()
+        true = float(np.sqrt(p * q).sum() ** 2)
+        found = seen(p, q, 4000, 20)
+        assert len(found) == 20
+        scores += [(one.fidelity - true) / one.error for one in found]
+        assert np.mean([one.fidelity for one in found]) == pytest.approx(true, abs=0.006)
+    assert abs(np.mean(scores)) < 0.35
+    assert np.mean(np.abs(scores) < 2) > 0.9
 
 
 def test_the_plug_in_would_be_far_off() -> None:
