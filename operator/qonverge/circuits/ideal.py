@@ -52,9 +52,10 @@ class Ideal:
 
     def distribution(self) -> Floats:
         """Return the probability of every outcome, shape (2**bits,)."""
-        whole = np.zeros(1 << self.bits)
+        whole: Floats = np.zeros(1 << self.bits)
         whole[self.indices] = self.probabilities
-        return whole / whole.sum()
+        whole /= whole.sum()
+        return whole
 
     def tally(self, counts: Mapping[str, int], places: Sequence[int]) -> Floats:
         """Return how often each outcome that is kept was measured, shape (K,).
@@ -76,8 +77,7 @@ class Ideal:
             raise ValueError("counts with other letters than 0 and 1")
         outcomes = read @ (1 << np.arange(len(places)))
         totals = np.bincount(outcomes, np.fromiter(counts.values(), np.float64, len(counts)), 1 << self.bits)
-        tallied: Floats = totals[self.indices]
-        return tallied
+        return totals[self.indices].astype(np.float64)
 
     def to_dict(self) -> dict[str, Any]:
         """Return a form that msgpack carries."""

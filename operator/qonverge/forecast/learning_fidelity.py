@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qonverge.forecast.fidelity import LEAST
-from qonverge.forecast.intervals import Z_TAIL, Floats, Interval, Intervals, Promised
+from qonverge.forecast.intervals import Z_TAIL, Floats, Interval, Intervals, Promised, Tails
 from qonverge.forecast.learning import Prior, State
 from qonverge.forecast.observed import Observed
 
@@ -20,6 +20,7 @@ _LASTING, _DRIFT, _NOISE = 0.12, 0.15, 0.2
 _MOST_UNCERTAIN = 0.5
 _LEAST_FIDELITY = 1e-6
 _LEAST_SIDE = 1e-3
+_USUAL_ENDS = Tails().ends()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +64,8 @@ class FidelityModel:
         """
         logs, gradients = self._explained(given.mid)
         deviations = self.state.spread(gradients)
-        cold = State.fresh(self.prior)
-        usual = cold.spread(gradients)
-        (low, high), (usual_low, usual_high) = self.state.tails.ends(), cold.tails.ends()
+        usual = State.fresh(self.prior).spread(gradients)
+        (low, high), (usual_low, usual_high) = self.state.tails.ends(), _USUAL_ENDS
         better, worse = (
             np.where(like_seen, scale, np.maximum(1.0, scale))
             for scale in (low * deviations / (usual_low * usual), high * deviations / (usual_high * usual))
@@ -113,8 +113,7 @@ class FidelityModel:
         above = error > np.hypot(worst - middle, more)
         # Both sides in the same units, that of the deviation: the study found one longer than the other.
         _, gradients = self._explained(given.mid)
-        cold = State.fresh(self.prior)
-        end = cold.tails.ends()[1] * float(cold.spread(gradients)[0])
+        end = _USUAL_ENDS[1] * float(State.fresh(self.prior).spread(gradients)[0])
         before = float(_log(given.mid)[0])
         side = float(_log(given.low)[0]) - before if error > 0 else before - float(_log(given.high)[0])
         return Promised(error * end / max(_LEAST_SIDE, side), below=bool(below), above=bool(above))

@@ -85,11 +85,10 @@ def _of_root(ideal: Floats, expected: Floats, shots: int, root: float) -> tuple[
 
 def _mean_roots(means: Floats) -> Floats:
     """Return the mean of sqrt(n) for Poisson counts n of these means, shape (K,)."""
-    few = np.clip(means, 1e-12, _FREQUENT)
-    chances = np.exp(_COUNTS * np.log(few)[:, None] - few[:, None] - _LOG_FACTORIALS)
     many = np.sqrt(np.maximum(means, 1.0))
     # E sqrt(n) = sqrt(l) (1 - 1/8l - 7/128l^2 - ...), from the central moments of n.
-    found: Floats = np.where(
-        means > _FREQUENT, many - 1 / (8 * many) - 7 / (128 * many**3), (chances * np.sqrt(_COUNTS)).sum(axis=1)
-    )
+    found: Floats = many - 1 / (8 * many) - 7 / (128 * many**3)
+    rare = means <= _FREQUENT
+    few = np.maximum(means[rare], 1e-12)[:, None]
+    found[rare] = np.exp(_COUNTS * np.log(few) - few - _LOG_FACTORIALS) @ np.sqrt(_COUNTS)
     return found
