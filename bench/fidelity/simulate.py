@@ -34,6 +34,16 @@ def hellinger(mapped: QuantumCircuit, device: Calibration) -> float:
     Raises:
         TooWide: it uses more than ``MOST_QUBITS`` qubits.
     """
+    expected, chances = outcomes(mapped, device)
+    return float(np.sum(np.sqrt(np.maximum(expected * chances, 0))) ** 2)
+
+
+def outcomes(mapped: QuantumCircuit, device: Calibration) -> tuple[Floats, Floats]:
+    """Return the distributions that the circuit should have and has on the device, shape (2**bits,) each.
+
+    Raises:
+        TooWide: it uses more than ``MOST_QUBITS`` qubits.
+    """
     slots, _ = schedule(mapped, device)
     used = sorted({qubit for slot in slots for qubit in slot.qubits})
     if len(used) > MOST_QUBITS:
@@ -59,8 +69,7 @@ def hellinger(mapped: QuantumCircuit, device: Calibration) -> float:
     chances = np.asarray(result.data(0)["probabilities"])
     for index, qubit in enumerate(measured):
         chances = _misread(chances, index, device.qubits[qubit])
-    expected = Statevector(ideal).probabilities(bits)
-    return float(np.sum(np.sqrt(np.maximum(expected * chances, 0))) ** 2)
+    return Statevector(ideal).probabilities(bits), chances
 
 
 def _noise(slot: Slot, where: list[int], device: Calibration) -> list[tuple[Matrix, list[int]]]:

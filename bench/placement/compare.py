@@ -28,6 +28,8 @@ GENERATIONS = {"present": (0.0, 0.005), "former": (0.005, 0.012)}
 """Median errors of gates on two qubits: those of devices that are sold today, and of those before them."""
 HALVES = (TUNING, HELD_OUT)
 _FLOODED_AGING, _FLOODED_LOAD = 60.0, 1.2
+_DRIFTS = 3
+"""Worlds in which intervals are counted: of 200 outcomes the share within is off by 3 points by chance alone."""
 _SATURATED_DEVICES, _SATURATED_JOBS = 4, 100
 
 Kind = Literal["trace", "load", "drift", "saturated", "flooded"]
@@ -62,6 +64,8 @@ class Task:
     kind: Kind
     trace: Trace
     load: float | None = None
+    number: int = 0
+    """Of several worlds that are made alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +111,10 @@ def tasks(setting: Setting, jobs: int, seed: int) -> list[Task]:
     few = replace(setting, fleet=setting.fleet.first(_SATURATED_DEVICES))
     return [
         *made,
-        Task(setting, "drift", trace.make("poisson", circuits, 3 * jobs, rate(LOAD), seed + 1), LOAD),
+        *(
+            Task(setting, "drift", trace.make("poisson", circuits, 3 * jobs, rate(LOAD), seed + 1 + n), LOAD, n)
+            for n in range(_DRIFTS)
+        ),
         Task(few, "saturated", trace.saturated(few.fleet.circuits, _SATURATED_JOBS, seed)),
         Task(setting, "flooded", _flooded(trace.make("poisson", circuits, jobs, rate(_FLOODED_LOAD), seed + 2, 0.0))),
     ]
@@ -144,7 +151,7 @@ def run_all(those: Sequence[Task], seed: int, policy: Policy | None = None) -> l
 
 def run(task: Task, seed: int, policy: Policy | None = None) -> Result:
     """Return what comes of a task."""
-    figures, more = _RUNS[task.kind](task, seed, policy or Policy())
+    figures, more = _RUNS[task.kind](task, seed + task.number, policy or Policy())
     setting = task.setting
     return Result(setting.half, setting.generation, task.kind, task.trace.name, task.load, figures, more)
 

@@ -16,8 +16,11 @@ from bench.fidelity.study import half
 from bench.placement import pairs
 from bench.placement.pairs import InvalidInput, Pair, Pairs
 from qonverge.circuits.analysis import analyse
+from qonverge.circuits.canonical import canonical
 from qonverge.circuits.errors import InvalidProgram
+from qonverge.circuits.ideal import Ideal
 from qonverge.circuits.parse import parse_openqasm
+from qonverge.circuits.profiling import profile
 from qonverge.devices import Calibration, InvalidCalibration, snapshots
 from qonverge.forecast.learning_work import Work
 
@@ -47,6 +50,8 @@ class Fleet:
     """(C, B)"""
     forecast: Floats
     """(3, C, B): lower bound, middle and upper bound of the fast forecast of fidelity by the calibration."""
+    ideals: tuple[Ideal | None, ...]
+    """Outcomes of each circuit without errors; None where its counts can't be compared with them."""
 
     @property
     def fits(self) -> NDArray[np.bool_]:
@@ -65,6 +70,7 @@ class Fleet:
             self.true[rows, :count],
             self.shot_seconds[rows, :count],
             self.forecast[:, rows, :count],
+            tuple(self.ideals[row] for row in rows),
         )
 
 
@@ -143,7 +149,14 @@ def assemble(
         kept[..., 0],
         kept[..., 1],
         np.moveaxis(kept[..., 2:], 2, 0),
+        tuple(_ideal(circuit) for circuit, use in zip(circuits.values(), rows, strict=True) if use),
     )
+
+
+def _ideal(circuit: QuantumCircuit) -> Ideal | None:
+    plain = canonical(circuit)
+    made = profile(plain, analyse(plain), {})
+    return None if made is None else made.response.ideal
 
 
 def _figures(pair: Pair | None) -> tuple[float, ...]:

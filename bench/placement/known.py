@@ -1,4 +1,4 @@
-"""What a policy may know: fidelities by the last calibration, run times and waits as they are learned."""
+"""What a policy may know: fidelities by the calibration and by what was seen since, run times and waits as learned."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ from dataclasses import replace
 import numpy as np
 
 from bench.placement.fleet import Fleet, Floats
+from bench.placement.planned import PlannedWaits
 from bench.placement.trace import Trace
 from bench.placement.world import World
 from qonverge.forecast.intervals import Interval, Intervals
+from qonverge.forecast.learning_fidelity import FidelityModel
 from qonverge.forecast.learning_models import RunTimeModel
 from qonverge.forecast.learning_work import table
-from qonverge.forecast.queue import QueueModel
-
-_PLAN_NOISE = 0.7
-"""Standard deviation of the logarithm of a wait beside the plan's, before any is seen."""
+from qonverge.forecast.observed import Observed
 
 
 class Known:
@@ -34,19 +33,32 @@ class Known:
         self._models = [RunTimeModel.cold("Device") for _ in fleet.devices]
         self._parts = self._models[0].parts(table(self._works))
         self._runs = [model.predict(self._parts) for model in self._models]
-        # A plan's waits change with every job that comes: they start as far less certain than those of a queue.
-        self._queue = QueueModel(shared=False, state=replace(QueueModel.cold(shared=False).state, noise=_PLAN_NOISE))
+        self._waits = PlannedWaits.cold()
         self._renewed_at = -1.0
-        self._fidelity = fleet.forecast
+        self._given = self._fidelity = fleet.forecast
+        self._devices = [FidelityModel.cold("") for _ in fleet.devices]
 
     def fidelity(self, now: float) -> Floats:
         """Return lower bounds, middles and upper bounds, (3, C, B)."""
         if now >= self._renewed_at:
-            factor = self._world.calibrated(now)
-            low, mid, high = self.fleet.forecast
-            self._fidelity = np.stack([low**factor, mid**factor, high**factor])
+            factors = self._world.calibrated(now)
+            self._given = self.fleet.forecast**factors
+            self._fidelity = self._given.copy()
+            for device, factor in enumerate(factors.tolist()):
+                self._devices[device] = self._devices[device].on(repr(factor))
+                self._correct(device)
             self._renewed_at = self._world.next_calibration(now)
         return self._fidelity
+
+    def gave(self, circuit: int, device: int, seen: Observed, at: float, promised: Interval) -> None:
+        """Learn a fidelity."""
+        given = Interval(*self._given[:, circuit, device].tolist())
+        self._devices[device] = self._devices[device].observe(given, seen, at, promised)
+        self._correct(device)
+
+    def _correct(self, device: int) -> None:
+        corrected = self._devices[device].predict(Intervals(*self._given[:, :, device]))
+        self._fidelity[:, :, device] = corrected.low, corrected.mid, corrected.high
 
     def runs(self, jobs: list[int]) -> tuple[Floats, Floats, Floats]:
         """Return lower bounds, medians and upper bounds of run times, seconds, (J, B) each; NaN where it can't run."""
@@ -67,10 +79,10 @@ class Known:
         predicted: Intervals = model.predict(self._parts)
         self._runs[device] = predicted
 
-    def wait(self, planned: float, at: float) -> Interval:
+    def wait(self, planned: float) -> Interval:
         """Return the interval of a wait that the plan expects to be so long, seconds."""
-        return self._queue.predict(Interval(planned, planned, planned), at)
+        return self._waits.predict(planned)
 
     def started(self, planned: float, promised: Interval, sent: float, waited: float) -> None:
         """Learn a wait."""
-        self._queue = self._queue.observe(Interval(planned, planned, planned), promised, sent, waited)
+        self._waits = self._waits.observe(planned, promised, sent + waited, waited)

@@ -39,7 +39,7 @@ class Qonverge:
         for job, decision in decided:
             if job not in state.promises and decision.expected_start is not None:
                 planned = 0.0 if decision.backend is not None else max(0.0, decision.expected_start - state.now)
-                state.promises[job] = Promise(state.now, planned, state.known.wait(planned, state.now))
+                state.promises[job] = Promise(state.now, planned, state.known.wait(planned))
         columns = {name: column for column, name in enumerate(state.known.fleet.devices)}
         return [(job, columns[d.backend.name]) for job, d in decided if d.backend is not None]
 

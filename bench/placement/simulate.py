@@ -176,7 +176,11 @@ def _end(state: State, world: World, job: int, device: int, run: Interval, fidel
     # What was charged at the start was a forecast.
     state.shares = state.shares.charged(state.arrivals[job].namespace, seconds - run.mid)
     of.running = None
-    got = world.fidelity(job, int(state.known.circuits[job]), device, of.since)
+    circuit = int(state.known.circuits[job])
+    got = world.fidelity(job, circuit, device, of.since)
+    seen = world.observed(job, circuit, state.arrivals[job].shots, got)
+    if seen is not None:
+        state.known.gave(circuit, device, seen, state.now, fidelity)
     return Outcome(device, of.since, state.now, got, run, fidelity)
 
 

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bench.placement.counts import drawn
 from bench.placement.fleet import Fleet, Floats
 from bench.placement.trace import Trace
+from qonverge.forecast.observed import Observed
 
 _STEP = 60.0
 
@@ -52,7 +54,7 @@ class World:
         """Draw everything."""
         random = np.random.default_rng(seed)
         devices = len(fleet.devices)
-        self._fleet, self._nature = fleet, nature
+        self._fleet, self._nature, self._seed = fleet, nature, seed
         self._speed = np.exp(random.normal(0, nature.speed_spread, devices))
         self._run_noise = np.exp(random.normal(0, nature.run_noise, len(trace.arrivals)))
         self._error_noise = np.exp(random.normal(0, nature.error_noise, len(trace.arrivals)))
@@ -78,6 +80,11 @@ class World:
         """Return what the job gives there; errors that grow by a factor make a power of the fidelity."""
         errors = np.exp(self._log_errors(device, at)) * self._error_noise[job]
         return float(self._fleet.true[circuit, device] ** errors)
+
+    def observed(self, job: int, circuit: int, shots: int, fidelity: float) -> Observed | None:
+        """Return what the job's counts show of its fidelity; None where they say too little."""
+        ideal = self._fleet.ideals[circuit]
+        return None if ideal is None else drawn(ideal, fidelity, shots, np.random.default_rng([self._seed, job]))
 
     def calibrated(self, at: float) -> Floats:
         """Return the factor of each device's errors, (B,), as its last calibration has it."""

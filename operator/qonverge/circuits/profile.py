@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Self
 
+from qonverge.circuits.ideal import Floats, Ideal
 from qonverge.circuits.response import Response
 
 if TYPE_CHECKING:
@@ -46,8 +47,23 @@ class CircuitProfile:
         """Classical bits, and the probability of each to be 1."""
         return [(bit, one) for (_, bit), one in zip(self.measured, self.response.ones, strict=True)]
 
+    def tally(self, counts: Mapping[str, int]) -> tuple[Ideal, Floats] | None:
+        """Return the outcomes without errors, and how often each of theirs was measured; None where they can't be told.
+
+        Args:
+            counts: as a result has them: values of all classical bits, the last first, spaces between registers.
+        """
+        ideal, places = self.response.ideal, [bit for _, bit in self.measured]
+        # Of a bit that is written twice, counts have the last value only.
+        if ideal is None or not counts or len(set(places)) < len(places):
+            return None
+        try:
+            return ideal, ideal.tally(counts, places)
+        except ValueError:
+            return None
+
     def to_dict(self) -> dict[str, Any]:
-        """Return a form that JSON and msgpack carry."""
+        """Return a form that msgpack carries."""
         return asdict(self)
 
     @classmethod

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from qonverge.circuits.faults import COUNTS, KINDS, draw
 from qonverge.circuits.frames import follow
+from qonverge.circuits.ideal import Ideal
 from qonverge.circuits.response import ERRORS, FLIPS, Basis, Response, between
 from qonverge.circuits.statevector import distributions, flipped
 from qonverge.circuits.steps import Step
@@ -96,6 +97,7 @@ def _simulated(gates: Sequence[Step], bits: Sequence[int], n: int, columns: int)
         tuple(map(fidelity, noisy["Phase"])),
         # The first axis is the highest bit.
         tuple(float(np.take(cube, 1, axis=len(bits) - 1 - index).sum()) for index in range(len(bits))),
+        Ideal.of(ideal, len(bits)),
     )
 
 

@@ -29,6 +29,8 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from qonverge.circuits.ideal import Ideal
+
 Floats = NDArray[np.float64]
 Basis = Literal["Simulated", "Stabilizer", "NearStabilizer", "Unknown"]
 
@@ -55,6 +57,8 @@ class Response:
     """F for qubits that are dephased, for each of ``ERRORS``."""
     ones: tuple[float, ...]
     """Probability to be 1 of each measured qubit, in their order; 1/2 where it is not known."""
+    ideal: Ideal | None = None
+    """Outcomes without errors, where the circuit was run and few enough of them matter."""
 
     def at(self, gates: float, resets: float, phases: float, flips: float) -> float:
         """Return F for so many expected errors of each kind and such a mean probability of a flip."""
@@ -73,14 +77,15 @@ class Response:
         return min(2.0, max(1.0, math.log2(second / first))) if first > _FLOOR and second > first else 2.0
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a form that JSON and msgpack carry."""
+        """Return a form that msgpack carries."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
         """Return the response that ``to_dict`` gave."""
         rest = {name: tuple(data[name]) for name in ("resets", "phases", "ones")}
-        return cls(basis=data["basis"], gates=tuple(tuple(row) for row in data["gates"]), **rest)
+        ideal = None if data["ideal"] is None else Ideal.from_dict(data["ideal"])
+        return cls(basis=data["basis"], gates=tuple(tuple(row) for row in data["gates"]), **rest, ideal=ideal)
 
 
 def _depth(fidelity: Floats) -> Floats:

@@ -99,11 +99,19 @@ class Forecasts:
 
     def run_seconds(self, flight: Flight, key: str) -> Interval | None:
         """Return how long the job was last forecast to run on a backend."""
+        return self._told(flight, key, 3)
+
+    def fidelity(self, flight: Flight, key: str) -> Interval | None:
+        """Return what fidelity the job was last forecast to have on a backend."""
+        return self._told(flight, key, 0)
+
+    def _told(self, flight: Flight, key: str, first: int) -> Interval | None:
+        """Return the figure of the last forecasts whose value, lower and upper bound begin in this row."""
         known = self._rows.get(flight.uid)
         column = None if known is None else next((n for n, offer in enumerate(known.offers) if offer.key == key), None)
-        if known is None or column is None or math.isnan(known.values[3, column]):
+        if known is None or column is None or math.isnan(known.values[first, column]):
             return None
-        mid, low, high = known.values[3:6, column].tolist()
+        mid, low, high = known.values[first : first + 3, column].tolist()
         return Interval(low, mid, high)
 
     def forget(self, uid: str) -> None:
@@ -171,6 +179,7 @@ class Forecasts:
         asked = self.asked(job, flight)
         if asked is None or result.error is not None or result.cached or not result.results or not sent.whole:
             return
+        noise = self._noise(sent.audience)
         self._outlook.observe(
             Outcome(
                 sent.audience,
@@ -181,6 +190,9 @@ class Forecasts:
                 sent.run_seconds,
                 sent.promised,
                 sent.at,
+                circuits.counts_of(result),
+                noise if noise is not None and noise.digest == result.calibration else None,
+                sent.fidelity,
             )
         )
 

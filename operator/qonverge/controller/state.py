@@ -59,6 +59,8 @@ class Sent:
     """What was said of its wait, where waits are to be learned from it."""
     whole: bool = True
     """Whether it runs all shots of the job."""
+    fidelity: Interval | None = None
+    """What was said of its fidelity."""
 
 
 @dataclass(slots=True)

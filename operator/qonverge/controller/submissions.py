@@ -103,7 +103,9 @@ class Submissions:
             run, promise = self._forecasts.run_seconds(flight, placed.key), self._promise(placed.key, endpoint, now)
             if run is not None and shots is not None:
                 run = Interval(*(shots / total * value for value in (run.low, run.mid, run.high)))
-            works.append((Sent(identity, endpoint, placed.key, now, run, promise, whole=shots is None), task))
+            fidelity = self._forecasts.fidelity(flight, placed.key)
+            sent = Sent(identity, endpoint, placed.key, now, run, promise, whole=shots is None, fidelity=fidelity)
+            works.append((sent, task))
         return works
 
     def _promise(self, key: str, endpoint: Endpoint, now: float) -> Promise | None:

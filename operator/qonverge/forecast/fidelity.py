@@ -33,17 +33,17 @@ class Spread:
 
     def around(self, mid: float) -> Interval:
         """Return the interval around a forecast."""
-        low, high = (1 + _LEAST - (1 - mid + _LEAST) * math.exp(end) for end in (self.more, self.less))
+        low, high = (1 + LEAST - (1 - mid + LEAST) * math.exp(end) for end in (self.more, self.less))
         return Interval(max(0.0, min(mid, low)), mid, min(1.0, max(mid, high)))
 
     @staticmethod
     def score(mid: float, outcome: float) -> float:
         """Return the logarithm of the factor between an outcome and its forecast."""
-        return math.log((1 - outcome + _LEAST) / (1 - mid + _LEAST))
+        return math.log((1 - outcome + LEAST) / (1 - mid + LEAST))
 
 
-# An infidelity that means nothing: factors on less are not to count.
-_LEAST = 0.003
+LEAST = 0.003
+"""An infidelity that means nothing: factors on less are not to count."""
 SWAPPING = 0.3
 """SWAPs for each coupling between the qubits of a CX beyond the first: later CX profit from a SWAP too. Fitted."""
 _SIMULATED_FAST = Spread(-0.253, 0.405)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from qonverge.api.pricing import Pricing
 from qonverge.circuits.analysis import Analysis
 from qonverge.circuits.checked import CheckedCircuit
+from qonverge.circuits.profile import CircuitProfile
 from qonverge.devices import Calibration
 from qonverge.devices.noise import Noise
 from qonverge.forecast.cost import cost
@@ -21,14 +23,19 @@ from qonverge.forecast.exact import ExactForecasts
 from qonverge.forecast.fidelity import Forecaster
 from qonverge.forecast.intervals import Floats, Interval
 from qonverge.forecast.learning import State
+from qonverge.forecast.learning_fidelity import FidelityModel
 from qonverge.forecast.learning_models import RunTimeModel
 from qonverge.forecast.learning_work import Work
+from qonverge.forecast.observed import observed
 from qonverge.forecast.queue import Queue, QueueModel, expected_wait
 from qonverge.forecast.store import Key, dump, load
 
 _MOST_METHODS = 10_000
 # Up to here a statevector is as fast as a stabilizer tableau, see ``backend.providers.choice``.
 _NARROW_CLIFFORD = 11
+_MOST_FAST = 20_000
+# Responses that are those of the circuit itself.
+_TRUE = ("Simulated", "Stabilizer")
 _NOISELESS = Interval(1.0, 1.0, 1.0)
 _UNKNOWN = Interval(math.nan, math.nan, math.nan)
 
@@ -86,6 +93,12 @@ class Outcome:
     """What was said of its wait; None where nothing is to be learned from it."""
     sent: float
     """When, Unix seconds."""
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """Of all classical bits, as in the result."""
+    noise: Noise | None = None
+    """The one under which it ran; None where it had none, or that is not known any more."""
+    promised_fidelity: Interval | None = None
+    """What was said of its fidelity."""
 
 
 class Outlook:
@@ -98,6 +111,8 @@ class Outlook:
         self._methods: OrderedDict[tuple[str, str], str] = OrderedDict()
         self._runs: dict[Key, RunTimeModel] = {}
         self._waits: dict[str, QueueModel] = {}
+        self._fidelities: dict[str, FidelityModel] = {}
+        self._fast: OrderedDict[tuple[str, str, str], Interval] = OrderedDict()
 
     def row(self, asked: Asked | None, offers: Sequence[Offer]) -> Floats:
         """Return the forecasts of one job, shape (9, B): fidelity, run seconds and cost, each as (value, low, high).
@@ -111,17 +126,35 @@ class Outlook:
         return np.array(columns, dtype=np.float64).reshape(len(offers), 9).T
 
     def fidelity(self, asked: Asked | None, offer: Offer) -> Interval:
-        """Return the forecast Hellinger fidelity; that of the mapped circuit where it is known already."""
+        """Return the forecast Hellinger fidelity; that of the mapped circuit where it is known already.
+
+        Where the backend has run circuits whose fidelity could be told, these correct it.
+        """
         if offer.noise is None:
             return _NOISELESS
         if asked is None or asked.circuit.profile is None:
             return _UNKNOWN
-        calibration = _device(offer.noise, asked)
-        known = self._exact.known(asked.circuit, asked.parameters, calibration)
+        given = self._by_calibration(asked, asked.circuit.profile, offer.noise)
+        model = self._fidelities.get(offer.key)
+        if model is None or math.isnan(given.mid):
+            return given
+        like_seen = asked.circuit.profile.response.basis in _TRUE
+        return model.on(offer.noise.digest).predict_one(given, like_seen=like_seen)
+
+    def _by_calibration(self, asked: Asked, profile: CircuitProfile, noise: Noise) -> Interval:
+        """Return the forecast before anything is learned."""
+        device = _device(noise, asked)
+        known = self._exact.known(asked.circuit, asked.parameters, device)
         if known is not None:
             return _UNKNOWN if isinstance(known, str) else known
-        (estimate,) = self._fidelity.estimate(asked.circuit.profile, [calibration])
-        return _UNKNOWN if isinstance(estimate, DoesNotFit) else estimate
+        key = (asked.circuit.digest, json.dumps(sorted(asked.parameters.items())), device.digest)
+        if key not in self._fast:
+            (estimate,) = self._fidelity.estimate(profile, [device])
+            self._fast[key] = _UNKNOWN if isinstance(estimate, DoesNotFit) else estimate
+            if len(self._fast) > _MOST_FAST:
+                self._fast.popitem(last=False)
+        self._fast.move_to_end(key)
+        return self._fast[key]
 
     async def map_to_best(self, asked: Asked, offers: Sequence[Offer], most: int) -> None:
         """Map the circuit for real to the devices that look best, so many of them, unless only one may be taken.
@@ -163,11 +196,25 @@ class Outlook:
             self._waits[outcome.key] = waits.observe(
                 promise.expected, promise.corrected, outcome.sent, outcome.queue_seconds
             )
+        self._observe_fidelity(outcome, ended)
+
+    def _observe_fidelity(self, outcome: Outcome, ended: float) -> None:
+        asked, noise, profile = outcome.asked, outcome.noise, outcome.asked.circuit.profile
+        if noise is None or profile is None or (read := profile.tally(outcome.counts)) is None:
+            return
+        given = self._by_calibration(asked, profile, noise)
+        ideal, counts = read
+        seen = observed(ideal.probabilities, counts, sum(outcome.counts.values()), ideal.bits)
+        if seen is None or math.isnan(given.mid):
+            return
+        model = self._fidelities.get(outcome.key) or FidelityModel.cold(noise.digest)
+        self._fidelities[outcome.key] = model.on(noise.digest).observe(given, seen, ended, outcome.promised_fidelity)
 
     def dump(self) -> str:
         """Return what was learned as a text that fits into a ConfigMap."""
         states: dict[Key, State] = {key: model.state for key, model in self._runs.items()}
         states |= {Key("wait", key): model.state for key, model in self._waits.items()}
+        states |= {Key("fidelity", key, model.calibration): model.state for key, model in self._fidelities.items()}
         return dump(states)
 
     def load(self, text: str) -> tuple[str, ...]:
@@ -178,6 +225,8 @@ class Outlook:
                 self._runs[key] = RunTimeModel(key.method, state)
             elif key.kind == "wait":
                 self._waits[key.backend] = replace(QueueModel.cold(shared=False), state=state)
+            elif key.kind == "fidelity":
+                self._fidelities[key.backend] = FidelityModel(key.method, state)
         return loaded.complaints
 
     def _wait_model(self, key: str) -> QueueModel:

@@ -14,6 +14,7 @@ import numpy as np
 
 from qonverge.forecast.intervals import MOST_SCORES, Floats, Tails
 from qonverge.forecast.learning import State
+from qonverge.forecast.learning_fidelity import FidelityModel
 from qonverge.forecast.learning_models import MemoryModel, RunTimeModel
 from qonverge.forecast.queue import QueueModel
 
@@ -33,17 +34,18 @@ class Key(NamedTuple):
     """Whose state it is."""
 
     kind: str
-    """``seconds``, ``bytes`` or ``wait``."""
+    """``seconds``, ``bytes``, ``wait`` or ``fidelity``."""
     backend: str
     """Namespace and name."""
     method: str = ""
-    """As in the API; empty for the wait."""
+    """As in the API; empty for the wait. Of a fidelity the digest of the calibration beneath it."""
 
 
 FACTORS: Mapping[str, int] = {
     "seconds": len(RunTimeModel.prior.common),
     "bytes": len(MemoryModel.prior.common),
     "wait": len(QueueModel.cold(shared=False).state.factors),
+    "fidelity": len(FidelityModel.prior.common),
 }
 """Factors of a state, by kind: one with others was written by another version."""
 

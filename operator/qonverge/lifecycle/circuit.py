@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 
@@ -196,6 +196,11 @@ def provenance(text: str, result: TaskResult) -> Provenance:
 def program_digest(text: str) -> str:
     """Return the SHA-256 of a program's text, in hex."""
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def counts_of(result: TaskResult) -> Mapping[str, int]:
+    """Return how often each outcome of a job's circuit was measured; empty for expectation values."""
+    return next((counts for pub in result.results for counts in pub.counts), {})
 
 
 def method_of(result: TaskResult) -> str:

@@ -71,8 +71,20 @@ class Placing:
     def observe(self, key: str, job: HybridJob, checked: CheckedCircuit, result: TaskResult, now: float) -> None:
         """Learn from a task that ended well."""
         asked, method = circuits.asked(job, checked), circuits.method_of(result)
+        noise = self._config(self._backends[key]).noise
         self._outlook.observe(
-            Outcome(key, asked, method, result.run_seconds, result.queue_seconds, None, None, now - result.run_seconds)
+            Outcome(
+                key,
+                asked,
+                method,
+                result.run_seconds,
+                result.queue_seconds,
+                None,
+                None,
+                now - result.run_seconds,
+                circuits.counts_of(result),
+                noise if noise is not None and noise.digest == result.calibration else None,
+            )
         )
 
     def _seen(self, key: str, load: float) -> Backend:

@@ -13,11 +13,14 @@ from qiskit import QuantumCircuit
 
 from bench.placement import compare, fleet, metrics, pairs, policies, report, trace
 from bench.placement.compare import Setting
+from bench.placement.counts import drawn
 from bench.placement.fleet import Fleet
 from bench.placement.pairs import InvalidInput, Pair
+from bench.placement.planned import PlannedWaits
 from bench.placement.simulate import Run, State, Stuck, simulate
 from bench.placement.trace import Arrival, Trace
 from bench.placement.world import Nature, World
+from qonverge.circuits.ideal import Ideal
 from qonverge.devices import snapshots
 from qonverge.forecast.learning_work import Work
 from qonverge.scheduling import Policy
@@ -37,6 +40,7 @@ def small(true: Sequence[Sequence[float]]) -> Fleet:
         value,
         np.full(value.shape, 1e-6),
         np.stack([value - 0.01, value, value + 0.01]),
+        (Ideal.of(np.array([0.5, *[0.0] * 14, 0.5]), 4),) * len(true),
     )
 
 
@@ -258,3 +262,41 @@ def test_low_priority_starts_once_it_has_aged_and_otherwise_after_the_flood(agin
     waited = run.outcomes[low].start - arrivals[low].seconds
     assert (waited <= 40 + 4.1) == started
     assert started or waited > 80
+
+
+@pytest.mark.parametrize("fidelity", [0.4, 0.9, 0.99])
+@pytest.mark.parametrize("weights", [[1.0, *[0.0] * 15], [0.5, *[0.0] * 14, 0.5], [1 / 16] * 16])
+def test_counts_show_the_fidelity_that_they_were_drawn_with(fidelity: float, weights: list[float]) -> None:
+    ideal = Ideal.of(np.array(weights), 4)
+    assert ideal is not None
+    random = np.random.default_rng(0)
+    found = [drawn(ideal, fidelity, 20_000, random) for _ in range(20)]
+    errors = [one.error for one in found if one is not None]
+    assert len(errors) == 20
+    mean = np.mean([one.fidelity for one in found if one is not None])
+    assert mean == pytest.approx(fidelity, abs=max(errors))
+
+
+def test_forecasts_of_a_device_follow_what_its_jobs_gave() -> None:
+    # Devices that are worse than their calibration says, from one moment on.
+    broken = replace(CALM, shift_at=50.0, shift_errors=0.7)
+    run = simulate(TWO, jobs(*np.arange(0.0, 400.0, 5.0).tolist()), policies.RoundRobin(), broken)
+    changed = {o.device for o in run.outcomes if o.fidelity < 0.95 * [0.9, 0.8][o.device]}
+    assert changed
+    for device in changed:
+        last = [o for o in run.outcomes if o.device == device][-1]
+        assert last.promised_fidelity.mid == pytest.approx(last.fidelity, abs=0.015)
+        assert last.promised_fidelity.low < last.fidelity < last.promised_fidelity.high
+
+
+def test_waits_of_plans_are_within_their_intervals_though_jobs_overtake_each_other() -> None:
+    random = np.random.default_rng(4)
+    model, within = PlannedWaits.cold(), []
+    for _ in range(600):
+        planned = float(random.exponential(20))
+        waited = planned * float(np.exp(random.normal(-0.4, 0.9)))
+        promised = model.predict(planned)
+        within.append(promised.low <= waited <= promised.high)
+        model = model.observe(planned, promised, 0.0, waited)
+    assert 0.75 < np.mean(within[100:]) < 0.85
+    assert model.predict(0.0).high == 0

@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 
+from qonverge.api.noise import Noise
+from qonverge.circuits.checked import check
 from qonverge.circuits.isolated import Checker
 from qonverge.controller.forecasts import Forecasts
 from qonverge.controller.kube import Kube
-from qonverge.controller.state import Sent, State
+from qonverge.controller.state import Calibrated, Sent, State
+from qonverge.devices.rates import Rates
 from qonverge.wire.messages import PubResult, TaskResult
 from tests.unit.controller.worlds import NOW, World
 
@@ -104,3 +107,56 @@ async def test_parts_of_a_job_teach_nothing_of_the_whole() -> None:
     world.forecasts.forget("uid-j")
     assert run_seconds(world, world.forecasts) == cold
     assert world.forecasts.shares(lambda _: 1.0, ["chem"]).of("chem").usage == 20.0
+
+
+def noisy(world: World, error: float) -> str:
+    """Give the backend the noise of a device, and return the digest."""
+    spec = Noise.model_validate({"rates": {"oneQubit": error, "twoQubit": 10 * error, "readout": error}})
+    noise = Rates(one_qubit=error, two_qubit=10 * error, readout=error)
+    world.state.calibrations["lab/a"] = Calibrated(spec, noise, None, NOW)
+    return noise.digest
+
+
+def fidelity(world: World, forecasts: Forecasts) -> tuple[float, float, float]:
+    forecasts.forget("uid-j")
+    offers = forecasts.offers(world.rounds.backends(NOW))
+    mid, low, high = forecasts.row(world.state.jobs["chem/j"], world.flight("j"), offers)[:3, 0].tolist()
+    return mid, low, high
+
+
+async def test_counts_of_a_known_circuit_correct_the_fidelity_until_the_next_calibration() -> None:
+    world = World()
+    world.backend("a")
+    job, flight = world.job("j"), world.flight("j")
+    flight.checked = check(
+        'OPENQASM 3.0; include "stdgates.inc"; qubit[2] q; bit[2] c; h q[0]; cx q[0], q[1]; c = measure q;', {}, []
+    )
+    digest = noisy(world, 0.002)
+    before = fidelity(world, world.forecasts)
+    sent = Sent("t", world.state.endpoints["a-0"], "lab/a", NOW, fidelity=world.forecasts.fidelity(flight, "lab/a"))
+    assert sent.fidelity is not None
+    assert (sent.fidelity.mid, sent.fidelity.low, sent.fidelity.high) == before
+    # A tenth of the shots are wrong: far more than was forecast.
+    pub = PubResult(counts=({"00": 4500, "11": 4500, "01": 500, "10": 500},), shots=10_000, method="density_matrix")
+
+    def run(calibration: str) -> None:
+        result = TaskResult("t", "Completed", (pub,), run_seconds=1.0, calibration=calibration)
+        world.forecasts.observe(job, flight, sent, result)
+
+    run("that of an earlier calibration")
+    assert fidelity(world, world.forecasts) == before
+    for _ in range(20):
+        run(digest)
+    after = fidelity(world, world.forecasts)
+    assert after[0] == pytest.approx(0.9, abs=0.015)
+    assert after[1] <= 0.9 <= after[2]
+    shelf = Shelf()
+    await world.forecasts.save(shelf, "system")
+    later = Forecasts(world.state, Checker(), lambda: NOW)
+    await later.load(shelf, "system")
+    assert fidelity(world, later) == pytest.approx(after, rel=1e-3)
+    noisy(world, 0.0021)
+    renewed = fidelity(world, world.forecasts)
+    assert after[0] < renewed[0] < before[0]
+    del world.state.calibrations["lab/a"]
+    assert fidelity(world, world.forecasts) == (1.0, 1.0, 1.0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 
 import pytest
@@ -24,6 +23,7 @@ from qonverge.forecast.errors import DoesNotFit
 from qonverge.forecast.fidelity import EXACT, FAST, Forecaster, Spread
 from qonverge.forecast.intervals import Interval
 from qonverge.forecast.placing import pattern, place
+from qonverge.wire.codec import pack, unpack
 
 
 def known(circuit: QuantumCircuit) -> CircuitProfile:
@@ -170,9 +170,10 @@ def test_spreads_hold_their_middle_and_their_quantiles(mid: float, less: float, 
         assert Spread.score(mid, found.low) == pytest.approx(more, abs=1e-6)
 
 
-def test_a_profile_travels_as_json() -> None:
+def test_a_profile_travels_to_and_from_the_child() -> None:
     found = ghz(4)
-    assert CircuitProfile.from_dict(json.loads(json.dumps(found.to_dict()))) == found
+    assert found.response.ideal is not None
+    assert CircuitProfile.from_dict(unpack(pack(found.to_dict()))) == found
 
 
 _DEVICES = frozenset(("lima", "nairobi", "guadalupe", "hanoi", "torino", "rochester", "fez", "cusco"))

@@ -174,4 +174,4 @@ def test_any_text_is_read_without_failing(text: str) -> None:
 
 
 def test_the_factors_are_those_of_the_models() -> None:
-    assert FACTORS == {"seconds": 8, "bytes": 4, "wait": 3}
+    assert FACTORS == {"seconds": 8, "bytes": 4, "wait": 3, "fidelity": 2}
