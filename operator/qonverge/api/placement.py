@@ -106,6 +106,8 @@ class Candidate(StatusModel):
     """Time until it begins to run."""
     run_seconds: ForecastInterval | None = None
     """Time that it runs."""
+    memory_bytes: ForecastInterval | None = None
+    """Memory that it takes on a simulator, bytes; of suspended jobs only."""
     cost: ForecastInterval | None = None
     """What it costs, in currency."""
     currency: str | None = None

@@ -11,10 +11,12 @@ from rich.text import Text
 
 from qonverge.api import HybridJob
 from qonverge.api.placement import Candidate, ForecastInterval
-from qonverge.scheduling.texts import duration
+from qonverge.scheduling.texts import duration, format_bytes
 
 BAR_WIDTH = 40
 _MOST_BARS = 16
+_NOTHING = ForecastInterval(low=0, mid=0, high=0)
+_WORTH_SAYING = 32 * 1024**2
 
 
 def histogram(counts: Mapping[str, int]) -> RenderableType:
@@ -90,7 +92,10 @@ def forecast_table(
     elif reason:
         parts.append(Text(f"placement: {reason}"))
     table = Table.grid(padding=(0, 2))
-    table.add_row("", *(Text(name, style="dim") for name in ("BACKEND", "FIDELITY", "WAIT", "RUN", "COST")))
+    # Of small circuits it is the same few MiB everywhere.
+    large = any((candidate.memory_bytes or _NOTHING).mid >= _WORTH_SAYING for candidate in forecast)
+    columns = ("BACKEND", "FIDELITY", "WAIT", "RUN", *(("MEMORY",) if large else ()), "COST")
+    table.add_row("", *(Text(name, style="dim") for name in columns))
     fitting = [candidate for candidate in forecast if candidate.rejected is None]
     best = chosen or (fitting[0].backend if fitting else None)
     for candidate in fitting:
@@ -101,6 +106,7 @@ def forecast_table(
             _fidelity(candidate.fidelity),
             _seconds(candidate.wait_seconds),
             _seconds(candidate.run_seconds),
+            *((_memory(candidate.memory_bytes),) if large else ()),
             _cost(candidate),
         )
     if fitting:
@@ -111,6 +117,10 @@ def forecast_table(
         if candidate.rejected is not None
     ]
     return parts
+
+
+def _memory(interval: ForecastInterval | None) -> str:
+    return "unknown" if interval is None else format_bytes(round(interval.mid))
 
 
 def _counted(count: int, what: str) -> str:

@@ -193,8 +193,14 @@ class Forecasts:
                 circuits.counts_of(result),
                 noise if noise is not None and noise.digest == result.calibration else None,
                 sent.fidelity,
+                result.peak_bytes,
             )
         )
+
+    def memories(self, job: HybridJob, flight: Flight, offers: Sequence[Offer]) -> list[Interval | None]:
+        """Return the memory that the job takes on each backend, bytes; None where it is not known."""
+        asked = self.asked(job, flight)
+        return [None if asked is None else self._outlook.memory_bytes(asked, offer) for offer in offers]
 
     def charge(self, namespace: str, seconds: float) -> None:
         """Count what a namespace used towards its share."""

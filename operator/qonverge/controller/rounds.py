@@ -15,6 +15,7 @@ from qonverge.controller.snapshot import USUAL, Given, given_to_pods, label_key,
 from qonverge.controller.state import Flight, State
 from qonverge.controller.submissions import next_identity
 from qonverge.controller.traces import Traces
+from qonverge.forecast.intervals import Interval
 from qonverge.forecast.outlook import Offer
 from qonverge.lifecycle import circuit as circuits
 from qonverge.lifecycle import placement
@@ -148,7 +149,8 @@ class Rounds:
         waits = [self._wait(backend, tasks, now) for backend in backends] if suspended else []
         for each in suspended:
             alone = self._snapshot([each], backends, now)
-            self._tell(each, plan(alone, self._policy).decisions[0], backends, waits)
+            memories = self._forecasts.memories(each.job, each.flight, offers)
+            self._tell(each, plan(alone, self._policy).decisions[0], backends, waits, memories)
 
     def backends(self, now: float) -> tuple[Backend, ...]:
         """Return the backends as a round sees them; ``now`` in Unix seconds."""
@@ -317,11 +319,16 @@ class Rounds:
                     self._yielding.add(preemption.job)
 
     def _tell(
-        self, each: _Waiting, decision: Decision, backends: tuple[Backend, ...], waits: Sequence[placement.Wait]
+        self,
+        each: _Waiting,
+        decision: Decision,
+        backends: tuple[Backend, ...],
+        waits: Sequence[placement.Wait],
+        memories: Sequence[Interval | None] | None = None,
     ) -> None:
         flight, before = each.flight, each.flight.planned
         flight.planned = decision
-        flight.forecast = tuple(placement.shown(each.seen, decision, each.row, backends, waits))
+        flight.forecast = tuple(placement.shown(each.seen, decision, each.row, backends, waits, memories))
         if each.suspended or before is None or (before.reason, before.backend) != (decision.reason, decision.backend):
             self._queue.add(f"HybridJob {each.key}")
 

@@ -24,7 +24,7 @@ from qonverge.forecast.fidelity import Forecaster
 from qonverge.forecast.intervals import Floats, Interval
 from qonverge.forecast.learning import State
 from qonverge.forecast.learning_fidelity import FidelityModel
-from qonverge.forecast.learning_models import RunTimeModel
+from qonverge.forecast.learning_models import MemoryModel, RunTimeModel
 from qonverge.forecast.learning_work import Work
 from qonverge.forecast.observed import observed
 from qonverge.forecast.queue import Queue, QueueModel, expected_wait
@@ -99,6 +99,8 @@ class Outcome:
     """The one under which it ran; None where it had none, or that is not known any more."""
     promised_fidelity: Interval | None = None
     """What was said of its fidelity."""
+    peak_bytes: int | None = None
+    """Memory that it took in its worker; None where that was not measured."""
 
 
 class Outlook:
@@ -110,6 +112,7 @@ class Outlook:
         self._exact = exact
         self._methods: OrderedDict[tuple[str, str], str] = OrderedDict()
         self._runs: dict[Key, RunTimeModel] = {}
+        self._memories: dict[Key, MemoryModel] = {}
         self._waits: dict[str, QueueModel] = {}
         self._fidelities: dict[str, FidelityModel] = {}
         self._fast: OrderedDict[tuple[str, str, str], Interval] = OrderedDict()
@@ -177,6 +180,12 @@ class Outlook:
         model = self._runs.get(Key("seconds", offer.key, method)) or RunTimeModel.cold(method)
         return model.predict_task(asked.work)
 
+    def memory_bytes(self, asked: Asked, offer: Offer) -> Interval:
+        """Return the memory that the job takes there beyond what a worker has: what to expect, not what is allowed."""
+        method = self._method(asked, offer)
+        model = self._memories.get(Key("bytes", offer.key, method)) or MemoryModel.cold(method)
+        return model.predict_task(asked.work)
+
     def wait_seconds(self, key: str, queue: Queue, at: float) -> Promise:
         """Return how long a task waits that is sent now."""
         expected = expected_wait(queue)
@@ -191,6 +200,11 @@ class Outlook:
         self._methods[outcome.key, outcome.asked.circuit.digest] = outcome.method
         if len(self._methods) > _MOST_METHODS:
             self._methods.popitem(last=False)
+        if outcome.peak_bytes is not None:
+            used = Key("bytes", outcome.key, outcome.method)
+            memory = self._memories.get(used) or MemoryModel.cold(outcome.method)
+            said = memory.predict_task(outcome.asked.work)
+            self._memories[used] = memory.observe((outcome.asked.work,), outcome.peak_bytes, ended, said)
         if (promise := outcome.promise) is not None:
             waits = self._wait_model(outcome.key)
             self._waits[outcome.key] = waits.observe(
@@ -213,6 +227,7 @@ class Outlook:
     def dump(self) -> str:
         """Return what was learned as a text that fits into a ConfigMap."""
         states: dict[Key, State] = {key: model.state for key, model in self._runs.items()}
+        states |= {key: model.state for key, model in self._memories.items()}
         states |= {Key("wait", key): model.state for key, model in self._waits.items()}
         states |= {Key("fidelity", key, model.calibration): model.state for key, model in self._fidelities.items()}
         return dump(states)
@@ -223,6 +238,8 @@ class Outlook:
         for key, state in loaded.states.items():
             if key.kind == "seconds":
                 self._runs[key] = RunTimeModel(key.method, state)
+            elif key.kind == "bytes":
+                self._memories[key] = MemoryModel(key.method, state)
             elif key.kind == "wait":
                 self._waits[key.backend] = replace(QueueModel.cold(shared=False), state=state)
             elif key.kind == "fidelity":

@@ -6,10 +6,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from qonverge.api import HybridJob
 from qonverge.api.backend import Simulator
 from qonverge.api.money import Money as Budget
 from qonverge.api.placement import Candidate, ForecastInterval, Placement, seconds_of
+from qonverge.forecast.intervals import Interval
 from qonverge.lifecycle.quotas import Use
 from qonverge.lifecycle.transitions import seconds
 from qonverge.scheduling.estimates import Floats
@@ -131,7 +134,12 @@ def _left(budget: Budget | None, used: Use) -> Money | None:
 
 
 def shown(
-    job: Job, decision: Decision, row: Floats | None, backends: Sequence[Backend], waits: Sequence[Wait]
+    job: Job,
+    decision: Decision,
+    row: Floats | None,
+    backends: Sequence[Backend],
+    waits: Sequence[Wait],
+    memories: Sequence[Interval | None] | None = None,
 ) -> list[Candidate]:
     """Return what is forecast for a job, as its status shows it: first the backends that may run it, the best first.
 
@@ -141,6 +149,7 @@ def shown(
         row: its forecasts, as ``estimates.row`` makes them; None where nothing is forecast.
         backends: the columns of ``row``.
         waits: for each backend the time until a job sent now starts there: low, mid and high, seconds.
+        memories: what it takes on each, bytes, where that is wanted.
     """
     rank = {candidate.backend: place for place, candidate in enumerate(decision.candidates)}
     fitting, rejected = [], []
@@ -156,6 +165,7 @@ def shown(
             fidelity=fidelity,
             wait_seconds=ForecastInterval(low=wait[0], mid=wait[1], high=wait[2]) if reason is None else None,
             run_seconds=run,
+            memory_bytes=_bytes(memories[column]) if memories is not None else None,
             cost=cost,
             currency=None if cost is None else backend.currency,
             rejected=reason,
@@ -165,6 +175,10 @@ def shown(
         else:
             fitting.append((rank.get(backend.key, len(rank)), wait[1], label, candidate))
     return [candidate for *_, candidate in sorted(fitting, key=lambda each: each[:3])] + rejected
+
+
+def _bytes(memory: Interval | None) -> ForecastInterval | None:
+    return None if memory is None else _interval(np.array([memory.mid, memory.low, memory.high]))
 
 
 def _interval(values: Floats) -> ForecastInterval | None:

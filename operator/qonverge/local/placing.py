@@ -66,7 +66,8 @@ class Placing:
         # In one process nothing is gained by several submissions.
         wanted = replace(waiting(job, now, needs, Use()), split=None, hedge=False)
         decision = plan(Snapshot((wanted,), seen, now, estimates)).decisions[0]
-        return Placed(decision, shown(wanted, decision, row, seen, [(0.0, 0.0, 0.0)] * len(seen)))
+        memories = [None if asked is None else self._outlook.memory_bytes(asked, offer) for offer in offers]
+        return Placed(decision, shown(wanted, decision, row, seen, [(0.0, 0.0, 0.0)] * len(seen), memories))
 
     def observe(self, key: str, job: HybridJob, checked: CheckedCircuit, result: TaskResult, now: float) -> None:
         """Learn from a task that ended well."""
@@ -84,6 +85,7 @@ class Placing:
                 now - result.run_seconds,
                 circuits.counts_of(result),
                 noise if noise is not None and noise.digest == result.calibration else None,
+                peak_bytes=result.peak_bytes,
             )
         )
 

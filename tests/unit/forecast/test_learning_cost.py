@@ -71,7 +71,7 @@ def test_prices_that_say_nothing_or_no_money_are_refused(spec: dict[str, object]
 
 def test_the_api_server_refuses_them_too() -> None:
     schema = structural(Pricing, defaults=True)
-    assert schema["required"] == ["currency"]
-    assert schema["properties"]["perShot"]["pattern"] == r"^[0-9]{1,9}(\.[0-9]{1,9})?$"
+    assert schema["properties"]["currency"]["default"] == "USD"
+    assert schema["properties"]["perShot"]["pattern"] == r"^[0-9]{1,18}(\.[0-9]{1,12})?$"
     (rule,) = schema["x-kubernetes-validations"]
     assert rule["rule"] == "has(self.perTask) || has(self.perShot) || has(self.perSecond)"
