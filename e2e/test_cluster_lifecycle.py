@@ -24,6 +24,7 @@ from e2e.cluster.cluster import Cluster
 from e2e.cluster.errors import CommandFailed
 from e2e.cluster.plan import cluster_name
 from e2e.cluster.processes import execute
+from e2e.cluster.requirements import install_packages
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -127,6 +128,7 @@ class Namespaces:
 @pytest.fixture(scope="module")
 def built(own_machine: None) -> None:
     """Everything is installed and built: the namespaces have no network."""
+    install_packages()
     execute([sys.executable, "-m", "e2e.cluster", "build"], directory=ROOT)
 
 
