@@ -138,7 +138,7 @@ def _limit_memory(config: EngineConfig) -> None:
 
 def _run(worker: Worker, request: dict[str, Any]) -> dict[str, Any]:
     try:
-        done = worker.run_pubs(Task.from_dict(request["task"]), request["blocks"], request["threads"])
+        done = worker.run_pubs(Task.trusted(request["task"]), request["blocks"], request["threads"])
     except WireError as error:
         return {"error": error.to_dict()}
     except MemoryError:

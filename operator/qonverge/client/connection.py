@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import urllib3
 
 from qonverge.client.errors import BackendUnreachable, NotConfigured, TaskFailed
+from qonverge.client.one_piece import one_piece_pool
 from qonverge.client.pods import Pods
 from qonverge.client.tokens import read_token
 from qonverge.wire.codec import Buffer, pack, unpack
@@ -62,7 +63,7 @@ class Connection:
         self._patience = patience
         self._clock = clock
         self._sleep = sleep
-        self._pool = urllib3.PoolManager(maxsize=MOST_TASKS, retries=False)
+        self._pool = one_piece_pool(MOST_TASKS)
         self._resolve = resolve or _addresses
         self._pods = Pods()
         self._places: dict[str, str] = {}

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import msgpack
@@ -44,7 +45,7 @@ def parts(value: Any) -> list[Buffer]:
             if item.dtype.str not in _DTYPES:
                 raise TypeError(f"arrays of type {item.dtype.str!r} cannot travel")
             arrays.append(np.ascontiguousarray(item))
-            return msgpack.ExtType(_ARRAY, msgpack.packb((item.dtype.str, item.shape)))
+            return _description(item.dtype.str, item.shape)
         if isinstance(item, np.generic):
             return item.item()
         raise TypeError(f"a {type(item).__name__} cannot travel")
@@ -118,6 +119,13 @@ def unpack(data: Buffer, *, most_head: int | None = None) -> Any:
     return value
 
 
+# Messages have many small arrays of few shapes, whose descriptions would take longer than their values.
+@lru_cache(1024)
+def _description(dtype: str, shape: tuple[int, ...]) -> msgpack.ExtType:
+    return msgpack.ExtType(_ARRAY, msgpack.packb((dtype, shape)))
+
+
+@lru_cache(1024)
 def _described(data: bytes) -> tuple[np.dtype[Any], tuple[int, ...]]:
     name, shape = msgpack.unpackb(data)
     dtype = _DTYPES.get(name)
