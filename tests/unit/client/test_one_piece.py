@@ -16,6 +16,9 @@ class Socket:
     def sendall(self, data: bytes) -> None:
         self.sent.append(bytes(data))
 
+    def settimeout(self, seconds: float) -> None:
+        pass
+
     def close(self) -> None:
         pass
 
