@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from qonverge.wire.messages import Pub, PubResult, Task
 
-# A further run of an engine, message and merge cost 1 to 2 ms (estimated from the turns of loops), little beside a part of this length.
+# A further run of an engine, message and merge cost 1 to 2 ms (estimated from the turns of loops), little beside a part
+# of this length.
 _PART_SECONDS = 0.02
 # What a set takes at least in Aer, as one of many in a run (measured: 0.33 ms); what is known of a circuit counts more.
 _SET_SECONDS = 0.0003
