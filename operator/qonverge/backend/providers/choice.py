@@ -21,8 +21,8 @@ _FAST_BOND_BITS = 4
 # each shot (measured, 2 to 11 qubits: 10,000 shots 2 to 8 ms and 0.2 to 0.8 ms; 100,000 shots 1 to 9 ms and 2 to 7 ms;
 # 1,000,000 shots 1 to 8 ms and 120 to 180 ms). Everywhere else Stim is the faster one: 7 to 1,500 times for bits of 12
 # to 200 qubits, 200 to 6,000 times with measurements before the end, 4 to 140 times for values, but for exact ones of
-# 60 qubits, where both take about as long (1.4 and 0.83 times). With errors Aer holds a density matrix (100,000 shots: 4
-# qubits 18 and 107 ms, 8 qubits 124 and 113 ms, 10 qubits 2.6 and 0.08 s).
+# 60 qubits, where both take about as long (1.4 and 0.83 times). With errors Aer holds a density matrix (100,000 shots:
+# 4 qubits 18 and 107 ms, 8 qubits 124 and 113 ms, 10 qubits 2.6 and 0.08 s).
 _MANY_SHOTS = 50_000
 _NARROW_NOISY = 7
 # A density matrix takes as long as so many runs of 2^n shots for every 4^n (measured on one thread, three layers on 10
