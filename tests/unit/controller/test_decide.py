@@ -9,8 +9,6 @@ import numpy as np
 import pytest
 
 from qonverge.api import HybridJob, HybridJobStatus
-from qonverge.circuits.analysis import Analysis
-from qonverge.circuits.checked import CheckedCircuit
 from qonverge.controller.decide import (
     Ask,
     Begin,
@@ -31,29 +29,10 @@ from qonverge.lifecycle.transitions import timestamp
 from qonverge.scheduling import Backend, Decision, Snapshot, plan
 from qonverge.wire.errors import EngineFailed, WireError, WorkerLost
 from qonverge.wire.messages import PubResult, TaskResult
+from tests.unit.controller.worlds import BELL
 
 CREATED = 1_000_000.0
 AER = Backend("aer", "default", admits_all_namespaces=False, memory_bytes=2**30)
-BELL = CheckedCircuit(
-    "d" * 64,
-    b"",
-    Analysis(
-        num_qubits=2,
-        num_clbits=2,
-        depth=3,
-        size=4,
-        two_qubit_gates=1,
-        clifford=True,
-        measured_bits=2,
-        registers=(("c", 2),),
-        parameters=(),
-        mid_circuit=False,
-        control_flow=False,
-        bond_bits=1,
-        operations=(("cx", 1), ("h", 1), ("measure", 2)),
-    ),
-    (),
-)
 
 
 def job(status: dict[str, Any] | None = None, *, python: bool = False, **spec: Any) -> HybridJob:

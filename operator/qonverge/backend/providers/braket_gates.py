@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from qiskit.circuit import Operation
 
 from qonverge.backend.providers.channels import kraus
+from qonverge.backend.providers.matrices import matrix_of
 from qonverge.wire.errors import InvalidCircuit
 
 # Gates that Braket has the same, in the order of Qiskit's qubits; its code for them is faster than a matrix.
@@ -84,7 +85,7 @@ def operations_of(operation: Operation, qubits: Sequence[int], last: int) -> lis
         return []
     if name == "superop":
         return [Kraus(targets[::-1], kraus(operation.params[0]))]
-    if operation.num_qubits <= _MATRIX_QUBITS and (matrix := _matrix(operation)) is not None:
+    if operation.num_qubits <= _MATRIX_QUBITS and (matrix := matrix_of(operation)) is not None:
         return [gates.Unitary(targets[::-1], matrix)]
     definition = getattr(operation, "definition", None)
     if definition is None or definition.clbits:
@@ -99,13 +100,6 @@ def operations_of(operation: Operation, qubits: Sequence[int], last: int) -> lis
         if item.operation.name != "barrier"
         for own in operations_of(item.operation, [place[qubit] for qubit in item.qubits], last)
     ]
-
-
-def _matrix(operation: Operation) -> NDArray[np.complex128] | None:
-    try:
-        return np.asarray(operation.to_matrix(), dtype=np.complex128)
-    except Exception:  # gates without a matrix say so by errors of several kinds
-        return None
 
 
 _TURNS = {"X": (gates.Hadamard,), "Y": (gates.Si, gates.Hadamard)}

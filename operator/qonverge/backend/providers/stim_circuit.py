@@ -15,6 +15,7 @@ from qiskit.circuit import Clbit, Operation, Qubit
 
 from qonverge.backend.providers.channels import twirled
 from qonverge.backend.providers.conditions import parity_of
+from qonverge.backend.providers.matrices import matrix_of
 from qonverge.wire.errors import CircuitTooLarge, EngineFailed, InvalidCircuit
 
 Moves = tuple[tuple[str, tuple[int, ...]], ...]
@@ -235,9 +236,8 @@ def _tableau(operation: Operation) -> stim.Tableau | None:
     Stim itself would take gates that are only near one. Up to a factor all entries of a Clifford gate's matrix are 0 or
     powers of i: its columns are stabilizer states that differ by Pauli operators.
     """
-    try:
-        matrix = np.asarray(operation.to_matrix(), dtype=np.complex128)
-    except Exception:  # gates without a matrix say so by errors of several kinds
+    matrix = matrix_of(operation)
+    if matrix is None:
         return None
     ratios = matrix / next(value for value in matrix.flat if abs(value) > _TOLERANCE)
     whole = np.round(ratios.real) + 1j * np.round(ratios.imag)
