@@ -19,14 +19,12 @@ from qiskit_aer import AerSimulator
 
 from qonverge.backend.config import EngineConfig
 from qonverge.backend.providers.bits import by_register, register_sizes, shots_of, spaced
-from qonverge.backend.providers.checks import DEFAULT_SHOTS, check, is_exact, is_mixed
+from qonverge.backend.providers.checks import DEFAULT_SHOTS, accepted, check, is_exact, is_mixed
 from qonverge.backend.providers.choice import Choice, choose, choose_noisy
 from qonverge.backend.providers.drawing import Drawable
 from qonverge.backend.providers.estimation import Output, Sample, by_sampling, subset
 from qonverge.backend.providers.placing import Placed, Placer, Sampled
 from qonverge.circuits.analysis import Analysis, analyse
-from qonverge.circuits.canonical import canonical
-from qonverge.circuits.errors import InvalidProgram
 from qonverge.scheduling import format_bytes
 from qonverge.wire.errors import CircuitTooLarge, EngineFailed, InvalidCircuit, WireError
 from qonverge.wire.messages import Observable, Pub, PubResult
@@ -116,11 +114,8 @@ class Aer:
 
     def prepare(self, circuit: QuantumCircuit) -> Prepared:
         """Translate gates that Aer lacks; those that a program defines itself stand for their definitions."""
-        try:
-            # Aer goes by names, and a circuit from a client may use a library gate's name for another gate.
-            circuit = canonical(circuit)
-        except InvalidProgram as error:
-            raise InvalidCircuit(str(error)) from None
+        # Aer goes by names, and a circuit from a client may use a library gate's name for another gate.
+        circuit = accepted(circuit)
         if self._placer is not None:
             placed = self._placer.place(circuit)
             return Prepared(placed.circuit, analyse(circuit), placed=placed)

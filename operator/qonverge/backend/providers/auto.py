@@ -10,11 +10,9 @@ from qiskit import QuantumCircuit
 from qonverge.backend import providers
 from qonverge.backend.config import EngineConfig
 from qonverge.backend.providers import Provider
-from qonverge.backend.providers.checks import is_exact
+from qonverge.backend.providers.checks import accepted, is_exact
 from qonverge.backend.providers.choice import choose_engine
 from qonverge.circuits.analysis import Analysis, analyse
-from qonverge.circuits.canonical import canonical
-from qonverge.circuits.errors import InvalidProgram
 from qonverge.wire.errors import InvalidCircuit
 from qonverge.wire.messages import Pub, PubResult
 
@@ -62,10 +60,7 @@ class Automatic:
 
     def prepare(self, circuit: QuantumCircuit) -> Prepared:
         """Analyse the circuit; it is translated for an engine when that is first chosen."""
-        try:
-            circuit = canonical(circuit)
-        except InvalidProgram as error:
-            raise InvalidCircuit(str(error)) from None
+        circuit = accepted(circuit)
         used = {qubit for item in circuit.data if item.operation.name != "barrier" for qubit in item.qubits}
         return Prepared(circuit, analyse(circuit), len(used))
 

@@ -17,13 +17,11 @@ from qiskit.circuit.library import get_standard_gate_name_mapping
 
 from qonverge.backend.config import EngineConfig
 from qonverge.backend.providers.bits import by_register, register_sizes, shots_of, spaced
-from qonverge.backend.providers.checks import DEFAULT_SHOTS, check, is_exact, is_mixed
+from qonverge.backend.providers.checks import DEFAULT_SHOTS, accepted, check, is_exact, is_mixed
 from qonverge.backend.providers.choice import Choice, fit
 from qonverge.backend.providers.estimation import Output, Sample, by_sampling
 from qonverge.backend.providers.placing import Placed, Placer
 from qonverge.circuits.analysis import Analysis, analyse
-from qonverge.circuits.canonical import canonical
-from qonverge.circuits.errors import InvalidProgram
 from qonverge.wire.errors import CircuitTooLarge, InvalidCircuit, InvalidTask
 from qonverge.wire.messages import Observable, Pub, PubResult
 
@@ -83,10 +81,7 @@ class BraketLocal:
 
     def prepare(self, circuit: QuantumCircuit) -> Prepared:
         """Take gates by their names; those that a program defines itself stand for their definitions."""
-        try:
-            circuit = canonical(circuit)
-        except InvalidProgram as error:
-            raise InvalidCircuit(str(error)) from None
+        circuit = accepted(circuit)
         analysis = analyse(circuit)
         if self._placer is None:
             return Prepared(circuit, analysis)

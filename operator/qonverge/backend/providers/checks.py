@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from qiskit import QuantumCircuit
+
 from qonverge.backend.config import EngineConfig
 from qonverge.circuits.analysis import Analysis
+from qonverge.circuits.canonical import canonical
+from qonverge.circuits.errors import InvalidProgram
 from qonverge.scheduling import format_bytes
-from qonverge.wire.errors import CircuitTooLarge, InvalidTask
+from qonverge.wire.errors import CircuitTooLarge, InvalidCircuit, InvalidTask
 from qonverge.wire.messages import Pub
 
 DEFAULT_SHOTS = 1024
@@ -13,6 +17,18 @@ DEFAULT_SHOTS = 1024
 # narrow one take about as much whatever its bits (measured).
 _ORDER_BYTES = 12
 _OUTCOME_BYTES = 400
+
+
+def accepted(circuit: QuantumCircuit) -> QuantumCircuit:
+    """Return the circuit in the form that engines translate, in which a gate's name says what it does.
+
+    Raises:
+        InvalidCircuit: there is none.
+    """
+    try:
+        return canonical(circuit)
+    except InvalidProgram as error:
+        raise InvalidCircuit(str(error)) from None
 
 
 def check(pub: Pub, analysis: Analysis, config: EngineConfig, *, memory: bool) -> None:

@@ -14,13 +14,11 @@ from qiskit import QuantumCircuit
 from qonverge.backend.config import EngineConfig
 from qonverge.backend.providers.bits import by_register, counts_of, register_sizes, spaced
 from qonverge.backend.providers.channels import eigenvalue
-from qonverge.backend.providers.checks import DEFAULT_SHOTS, check, is_exact
+from qonverge.backend.providers.checks import DEFAULT_SHOTS, accepted, check, is_exact
 from qonverge.backend.providers.estimation import Output, Sample, by_sampling
 from qonverge.backend.providers.placing import Placed, Placer
 from qonverge.backend.providers.stim_circuit import Program, Translator
 from qonverge.circuits.analysis import Analysis, analyse
-from qonverge.circuits.canonical import canonical
-from qonverge.circuits.errors import InvalidProgram
 from qonverge.scheduling import format_bytes
 from qonverge.wire.errors import CircuitTooLarge, InvalidCircuit, InvalidTask
 from qonverge.wire.messages import Observable, Pub, PubResult
@@ -69,10 +67,7 @@ class Stim:
 
     def prepare(self, circuit: QuantumCircuit) -> Prepared:
         """Translate the circuit; one with free parameters is translated again for each set of their values."""
-        try:
-            circuit = canonical(circuit)
-        except InvalidProgram as error:
-            raise InvalidCircuit(str(error)) from None
+        circuit = accepted(circuit)
         analysis = analyse(circuit)
         if self._placer is None:
             return Prepared(circuit, analysis, None if analysis.parameters else self._translator.program(circuit))
