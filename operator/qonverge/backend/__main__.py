@@ -106,6 +106,8 @@ async def serve(arguments: argparse.Namespace, public_key: bytes | None) -> None
             http=Protocol,
             log_level="warning",
             access_log=False,
+            # A client parses every header of every turn.
+            server_header=False,
             timeout_keep_alive=75,
             timeout_graceful_shutdown=2,
             lifespan="off",

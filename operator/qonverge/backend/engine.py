@@ -18,6 +18,7 @@ from qonverge.backend.config import EngineConfig
 from qonverge.backend.records import Part, Record, Slot, Started, stop
 from qonverge.backend.split import Costs, Merge, cut
 from qonverge.backend.store import CircuitStore
+from qonverge.backend.waiting import Waiting
 from qonverge.devices.noise import Noise
 from qonverge.telemetry import BackendMetrics
 from qonverge.wire.child import Child, ChildEnded
@@ -53,7 +54,7 @@ class Engine:
         self._clock = clock
         self._records: OrderedDict[str, Record] = OrderedDict()
         self._kept_bytes = 0
-        self._queue: asyncio.Queue[Part] = asyncio.Queue()
+        self._waiting = Waiting()
         self._queued = 0
         self._queued_bytes = 0
         self._running = 0
@@ -178,7 +179,7 @@ class Engine:
             record.calibration = self.config.noise.digest if self.config.noise is not None else ""
             self._end(record, "Completed", earlier, cached=True)
             return
-        self._queue.put_nowait(Part(record))
+        self._waiting.put(Part(record))
 
     async def wait(self, identity: str, seconds: float, subject: str = OPERATOR_SUBJECT) -> TaskResult:
         """Return how the task stands, at the latest after so many seconds.
@@ -258,8 +259,12 @@ class Engine:
         while True:
             while slot.child is None or not slot.child.alive:
                 await self._start_worker(slot)
-            part = await self._next(slot)
-            if part is None or part.record.done.is_set():
+            part = await self._waiting.take(slot)
+            if part is None:
+                self.metrics.restarts.inc()
+                slot.failures += 1
+                continue
+            if part.record.done.is_set():
                 continue
             await self._run(slot, part)
             if part.record.done.is_set() and part.record.slots:
@@ -268,24 +273,6 @@ class Engine:
                     async with asyncio.timeout(_IN_VAIN_SECONDS):
                         await part.record.still.wait()
                 await stop(part.record)
-
-    async def _next(self, slot: Slot) -> Part | None:
-        """Return the next part, or None when the worker ends before there is one."""
-        if not self._queue.empty():
-            return self._queue.get_nowait()
-        assert slot.ended is not None
-        getter = asyncio.create_task(self._queue.get())
-        slot.free = True
-        try:
-            await asyncio.wait([getter, slot.ended], return_when=asyncio.FIRST_COMPLETED)
-            if getter.done():
-                return getter.result()
-        finally:
-            slot.free = False
-            getter.cancel()
-        self.metrics.restarts.inc()
-        slot.failures += 1
-        return None
 
     async def _start_worker(self, slot: Slot) -> None:
         if slot.failures:
@@ -344,7 +331,7 @@ class Engine:
         child, record = slot.child, part.record
         if child is None or not child.alive:
             # The worker is being replaced: another may take the task before this slot is back.
-            self._queue.put_nowait(part)
+            self._waiting.put(part)
             return
         if not part.pieces:
             part = self._begin(record)
@@ -378,11 +365,10 @@ class Engine:
         self._idle.clear()
         self.metrics.running.set(self._running)
         self.metrics.queue_seconds.observe(record.started - record.submitted)
-        free = sum(slot.free for slot in self._slots)
-        first, *others = cut(record.task, record.seed, 1 + free, self._costs)
+        first, *others = cut(record.task, record.seed, 1 + self._waiting.free, self._costs)
         record.merge, record.left = Merge(record.task.pubs), 1 + len(others)
         for pieces in others:
-            self._queue.put_nowait(Part(record, pieces))
+            self._waiting.put(Part(record, pieces))
         return Part(record, first)
 
     def _settle(self, record: Record) -> None:

@@ -62,8 +62,6 @@ class Slot:
     config: EngineConfig | None = None
     """What the child was told to be."""
     failures: int = 0
-    free: bool = False
-    """Whether it waits for work."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import contextlib
 import threading
 import uuid
 from collections.abc import Callable
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
+from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor, wait
 from typing import Any
 
 from qiskit.primitives import BasePrimitiveJob, PrimitiveResult
@@ -33,24 +33,45 @@ class Sender:
 
     def send(self, task: Task) -> SentTask:
         """Send a task; beyond ``MOST_TASKS`` at a time they wait here."""
-        cancelled = threading.Event()
+        sent = SentTask(self.runner, task, self._threads)
         if task.pubs:
-            return SentTask(self.runner, task.id, self._threads.submit(self.runner.run, task, cancelled), cancelled)
-        # Nothing to run is a result too, as in Qiskit.
-        nothing: Future[TaskResult] = Future()
-        nothing.set_result(TaskResult(task.id, "Completed"))
-        return SentTask(self.runner, task.id, nothing, cancelled)
+            self._threads.submit(sent.begin)
+        else:
+            # Nothing to run is a result too, as in Qiskit.
+            sent.ended.set_result(TaskResult(task.id, "Completed"))
+        return sent
 
 
 class SentTask:
     """A task on its way."""
 
-    def __init__(self, runner: Runner, identity: str, future: Future[TaskResult], cancelled: threading.Event) -> None:
-        """``cancelled``, when set, ends the task wherever it stands."""
-        self.id = identity
+    def __init__(self, runner: Runner, task: Task, threads: Executor) -> None:
+        """Wait for ``begin``."""
+        self.id = task.id
+        self.ended: Future[TaskResult] = Future()
         self._runner = runner
-        self._future = future
-        self._cancelled = cancelled
+        self._task = task
+        self._threads = threads
+        self._first = threading.Lock()
+        self._cancelled = threading.Event()
+
+    def begin(self) -> None:
+        """Send the task and wait for its end in this thread, unless another does so already."""
+        if not self.ended.done() and self._first.acquire(blocking=False) and self.ended.set_running_or_notify_cancel():
+            self._run()
+
+    def _run(self) -> None:
+        try:
+            result = self._runner.run(self._task, self._cancelled)
+        except Exception as error:
+            self.ended.set_exception(error)
+        except BaseException:
+            # Who waits was interrupted, as by Ctrl-C in a notebook. The task goes on, and may be asked for again:
+            # what has the same id is the same task.
+            self._threads.submit(self._run)
+            raise
+        else:
+            self.ended.set_result(result)
 
     def result(self, timeout: float | None = None) -> TaskResult:
         """Return the result, waiting for so many seconds.
@@ -59,30 +80,33 @@ class SentTask:
             ClientError: saying why there is none.
             TimeoutError: it is not there yet.
         """
+        if timeout is None:
+            # Handing it to another thread and back would cost a small task a tenth of its time.
+            self.begin()
         try:
-            return self._future.result(timeout)
+            return self.ended.result(timeout)
         except CancelledError:
             raise TaskFailed(Cancelled("the task was cancelled before it was sent")) from None
 
     def status(self) -> JobStatus:
         """Return how the task stands."""
-        if not self._future.done():
-            return JobStatus.RUNNING if self._future.running() else JobStatus.QUEUED
-        if self._future.cancelled():
+        if not self.ended.done():
+            return JobStatus.RUNNING if self.ended.running() else JobStatus.QUEUED
+        if self.ended.cancelled():
             return JobStatus.CANCELLED
-        if self._future.exception() is None:
+        if self.ended.exception() is None:
             return JobStatus.DONE
         return JobStatus.CANCELLED if self._cancelled.is_set() else JobStatus.ERROR
 
     def cancel(self) -> None:
         """End the task."""
         self._cancelled.set()
-        if self._future.cancel():
+        if self.ended.cancel():
             return
         # The task may still be on its way; where nobody answers, the thread that waits for it ends it later.
         with contextlib.suppress(BackendUnreachable):
             for _ in range(_CANCEL_ATTEMPTS):
-                if self._runner.cancel(self.id) or wait((self._future,), _CANCEL_SECONDS).done:
+                if self._runner.cancel(self.id) or wait((self.ended,), _CANCEL_SECONDS).done:
                     return
 
 
