@@ -12,7 +12,7 @@ from qonverge.wire import PubResult, Task, TaskResult, WireError
 from qonverge.wire.codec import pack, unpack
 from qonverge.wire.errors import InvalidTask, Unauthorized, UnknownCircuit
 from qonverge.wire.messages import Pub
-from qonverge.wire.tokens import Signer, Verifier, generate_private_key, public_key
+from qonverge.wire.tokens import Caller, Signer, Verifier, generate_private_key, public_key
 
 
 def test_a_task_arrives_as_it_was_sent() -> None:
@@ -88,12 +88,19 @@ def test_an_error_of_an_unknown_kind_is_still_an_error() -> None:
     assert str(WireError.from_dict({"code": "New", "message": "of tomorrow"})) == "of tomorrow"
 
 
+def test_a_program_s_token_names_its_account() -> None:
+    private = generate_private_key()
+    token = Signer(private).sign(audience="a", subject="n/j", now=0.0, ttl=60.0, account="uid-1", limited=True)
+    verifier = Verifier(public_key(private), "a", lambda: 1.0)
+    assert [verifier.verify(token) for _ in range(2)] == [Caller("n/j", "uid-1", limited=True)] * 2
+
+
 def test_tokens() -> None:
     key = generate_private_key()
     signer, now = Signer(key), [1000.0]
     token = signer.sign(audience="lab/aer", subject="chem/bell", now=4_000_000_000.0, ttl=60)
     verifier = Verifier(public_key(key), "lab/aer", lambda: now[0])
-    assert verifier.verify(token) == "chem/bell"
+    assert verifier.verify(token) == Caller("chem/bell")
     now[0] = 4_000_000_061.0
     with pytest.raises(Unauthorized, match="has expired"):
         verifier.verify(token)

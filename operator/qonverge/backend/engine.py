@@ -15,6 +15,7 @@ from typing import Any
 
 from qonverge.backend.cache import ResultCache, key_of, scope
 from qonverge.backend.config import EngineConfig
+from qonverge.backend.meters import Accounts
 from qonverge.backend.records import Part, Record, Slot, Started, stop
 from qonverge.backend.split import Costs, Merge, cut
 from qonverge.backend.store import CircuitStore
@@ -33,7 +34,7 @@ from qonverge.wire.errors import (
     WorkerLost,
 )
 from qonverge.wire.messages import BackendInfo, PubResult, Task, TaskInfo, TaskResult
-from qonverge.wire.tokens import OPERATOR_SUBJECT
+from qonverge.wire.tokens import OPERATOR_SUBJECT, Caller
 
 _QUEUED_BYTES = 256 * 1024**2
 _KEPT_SECONDS = 600.0
@@ -42,6 +43,7 @@ _CIRCUITS_BYTES = 128 * 1024**2
 _KNOWN_CIRCUITS = 4096
 _LONGEST_RESTART_DELAY = 10.0
 _IN_VAIN_SECONDS = 1.0
+_OPERATOR = Caller(OPERATOR_SUBJECT)
 
 
 class Engine:
@@ -51,6 +53,7 @@ class Engine:
         """``clock`` gives seconds, only differences count."""
         self.config = config
         self.metrics = BackendMetrics()
+        self.accounts = Accounts(clock)
         self._clock = clock
         self._records: OrderedDict[str, Record] = OrderedDict()
         self._kept_bytes = 0
@@ -127,18 +130,20 @@ class Engine:
             if record.result is None and subject in (record.subject, OPERATOR_SUBJECT)
         ]
 
-    def submit(self, task: Task, subject: str = OPERATOR_SUBJECT) -> None:
+    def submit(self, task: Task, caller: Caller = _OPERATOR) -> None:
         """Take a task; one that is known by its id is not taken twice.
 
         Raises:
             Draining: the engine is shutting down.
+            GrantPending: the caller's account has used what it was granted.
             NotFound: somebody else's task has this id.
             QueueFull: too many tasks wait, or those that do hold too much.
+            QuotaExceeded: the account has nothing left.
             UnknownCircuit: circuits are missing.
         """
         known = self._records.get(task.id)
         if known is not None:
-            if subject not in (known.subject, OPERATOR_SUBJECT):
+            if caller.subject not in (known.subject, OPERATOR_SUBJECT):
                 raise NotFound(f"the task id {task.id} is taken: choose another")
             return
         if self._draining:
@@ -161,11 +166,13 @@ class Engine:
                 self._circuits.add(digest, task.circuits[digest])
         if missing := sorted(digest for digest in needed if digest not in self._circuits):
             raise UnknownCircuit(f"{len(missing)} circuits are not known: send the task with them", missing=missing)
+        charged = self.accounts.charge(caller, task)
         seed = task.seed if task.seed is not None else self.config.seed
         record = Record(
             # The record keeps the QPY that it needs, so that the store may forget it meanwhile.
             replace(task, circuits={digest: self._circuits.get(digest) or b"" for digest in needed}),
-            subject,
+            caller,
+            charged,
             secrets.randbits(32) if seed is None else seed,
             self._clock(),
             size,
@@ -174,7 +181,7 @@ class Engine:
         self._records[task.id] = record
         self._count(record, 1)
         if self._cache:
-            record.key = key_of(task, seed, scope(task, subject), self._fingerprint())
+            record.key = key_of(task, seed, scope(task, caller.subject), self._fingerprint())
         if record.key is not None and (earlier := self._cache.get(record.key)) is not None:
             record.calibration = self.config.noise.digest if self.config.noise is not None else ""
             self._end(record, "Completed", earlier, cached=True)
@@ -444,6 +451,8 @@ class Engine:
             self.metrics.run_seconds.observe(now - started)
         self.metrics.tasks.labels(state=state).inc()
         record.state = state
+        ran = 0.0 if cached else now - started
+        self.accounts.ended(record.caller, record.charged, ran=ran, completed=state == "Completed" and not cached)
         record.result = TaskResult(
             record.task.id,
             state,

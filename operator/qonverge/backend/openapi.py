@@ -117,6 +117,38 @@ class BackendAnswer(_Model):
     calibration_digest: str
 
 
+class GrantRequest(BaseModel):
+    """What a job may have used of this server since that began: [shots, seconds, cost], each null without limit."""
+
+    now: tuple[int | None, float | None, str | None] = Field(description="Until more is granted.")
+    most: tuple[int | None, float | None, str | None] = Field(description="What could be granted at most.")
+    prices: tuple[str, str, str] = Field(description="Of a task, a shot and a second.")
+    currency: str
+    until: str = Field(description="When more may be there, RFC 3339; or empty.")
+
+
+class MetersRequest(BaseModel):
+    """All grants that there are; without them nothing changes."""
+
+    grants: dict[str, GrantRequest] | None = None
+
+
+class MeterAnswer(_Model):
+    """What one job used: [tasks, shots, seconds]."""
+
+    used: tuple[int, int, float]
+    wanted: tuple[int, int, float] | None = Field(description="What a task needs that waits for a grant.")
+    now: tuple[int | None, float | None, str | None] = Field(description="What is granted.")
+    under_way: int = Field(description="Its tasks that wait or run.")
+
+
+class MetersAnswer(_Model):
+    """What all jobs used."""
+
+    boot: str = Field(description="Changes when the server begins anew, and counts from nothing.")
+    meters: dict[str, MeterAnswer]
+
+
 @dataclass(frozen=True, slots=True)
 class Operation:
     """A route: the name of the server's method that answers it, and what it takes and gives."""
@@ -142,6 +174,10 @@ OPERATIONS = (
     Operation("get", "GET", "/v1/tasks/{identity}", "Say how a task stands", TaskAnswer, None, (200, 202), waits=True),
     Operation("delete", "DELETE", "/v1/tasks/{identity}", "End a task", TaskAnswer),
     Operation("backend", "GET", "/v1/backend", "Say what the backend is, and how busy", BackendAnswer, shortens=True),
+    Operation(
+        *("meters", "POST", "/v1/meters", "Grant what jobs may use, and say what they used: the operator's"),
+        *(MetersAnswer, MetersRequest),
+    ),
     Operation("healthz", "GET", "/healthz", "Say that the server lives", guarded=False),
     Operation("readyz", "GET", "/readyz", "Say whether it takes tasks", statuses=(200, 503), guarded=False),
     Operation("metrics", "GET", "/metrics", "Give metrics in Prometheus' text format", guarded=False),

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from qonverge.backend.config import EngineConfig
 from qonverge.backend.split import Merge, Piece
 from qonverge.wire.child import Child
+from qonverge.wire.grants import Used
 from qonverge.wire.messages import Task, TaskResult
+from qonverge.wire.tokens import Caller
 
 
 @dataclass(slots=True)
@@ -17,7 +19,9 @@ class Record:
     """A task on its way."""
 
     task: Task
-    subject: str
+    caller: Caller
+    charged: Used
+    """What its caller's account was charged."""
     seed: int
     submitted: float
     nbytes: int
@@ -42,6 +46,11 @@ class Record:
     """Whether it counts as running."""
     still: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when it has ended and no worker is on it any more."""
+
+    @property
+    def subject(self) -> str:
+        """Who sent it."""
+        return self.caller.subject
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,9 @@ from qonverge.circuits.errors import CheckerLost, InvalidProgram
 from qonverge.circuits.isolated import Checker
 from qonverge.wire.codec import Buffer, parts, unpack
 from qonverge.wire.errors import InvalidCircuit, InvalidTask, NotFound, TooLarge, TooSlow, WireError, WorkerLost
+from qonverge.wire.grants import Grant
 from qonverge.wire.messages import Task, TaskResult
+from qonverge.wire.tokens import OPERATOR_SUBJECT, Caller
 
 MSGPACK = "application/msgpack"
 MAX_BODY = 64 * 1024**2
@@ -40,6 +42,7 @@ _BUDGET_SECONDS = 60.0
 _PAUSE_SECONDS = 20.0
 _SLOWEST_BYTES = 256 * 1024
 _LONGEST_WAIT = 60.0
+_LOCAL = Caller("local")
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -47,8 +50,8 @@ Handler = Callable[[Request], Awaitable[Response]]
 class Server:
     """The routes of one engine."""
 
-    def __init__(self, engine: Engine, checker: Checker, verify: Callable[[str | None], str] | None) -> None:
-        """``verify`` returns the subject of a token; without it every caller is trusted: for loopback only."""
+    def __init__(self, engine: Engine, checker: Checker, verify: Callable[[str | None], Caller] | None) -> None:
+        """``verify`` returns who a token is for; without it every caller is trusted: for loopback only."""
         self._engine = engine
         self._checker = checker
         self._verify = verify
@@ -63,6 +66,7 @@ class Server:
             "get": self._get,
             "delete": self._delete,
             "backend": self._backend,
+            "meters": self._meters,
             "healthz": self._healthz,
             "readyz": self._readyz,
             "metrics": self._metrics,
@@ -90,13 +94,16 @@ class Server:
         return guarded
 
     def _subject(self, request: Request) -> str:
+        return self._caller(request).subject
+
+    def _caller(self, request: Request) -> Caller:
         if self._verify is None:
-            return "local"
+            return _LOCAL
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         return self._verify(token if scheme.lower() == "bearer" else None)
 
     async def _post(self, request: Request) -> Response:
-        subject = self._subject(request)
+        caller = self._caller(request)
         announced = _announced(request)
         async with contextlib.AsyncExitStack() as held:
             if announced is None or announced > _SMALL:
@@ -109,8 +116,8 @@ class Server:
                     raise InvalidTask(f"the body is {error}") from None
             else:
                 task = await self._from_json(body)
-            self._engine.submit(task, subject)
-        return await self._stand(request, task.id, subject)
+            self._engine.submit(task, caller)
+        return await self._stand(request, task.id, caller.subject)
 
     async def _list(self, request: Request) -> Response:
         tasks = self._engine.unfinished(self._subject(request))
@@ -131,6 +138,18 @@ class Server:
             # A device's figures are some 100 KB, too much for who asks every few seconds.
             info = replace(info, calibration=None)
         return _answer(request, info.to_dict())
+
+    async def _meters(self, request: Request) -> Response:
+        if self._subject(request) not in (OPERATOR_SUBJECT, _LOCAL.subject):
+            raise NotFound("meters are the operator's")
+        body = await _body(request)
+        try:
+            given = unpack(body, most_head=MAX_HEAD) if _speaks_msgpack(request) else json.loads(bytes(body) or b"{}")
+            grants = given.get("grants")
+            read = None if grants is None else {str(name): Grant.from_dict(one) for name, one in grants.items()}
+        except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError) as error:
+            raise InvalidTask(f"the grants cannot be read: {error}") from None
+        return _answer(request, self._engine.accounts.exchange(read).to_dict())
 
     async def _healthz(self, _: Request) -> Response:
         return Response("ok\n")

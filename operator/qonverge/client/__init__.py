@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qonverge.client.errors import ClientError
+from qonverge.client.errors import ClientError, TaskFailed
 from qonverge.client.reports import report, result
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from qonverge.client.estimator import EstimatorV2
     from qonverge.client.sampler import SamplerV2
 
-__all__ = ["ClientError", "EstimatorV2", "QonvergeBackend", "SamplerV2", "report", "result"]
+__all__ = ["ClientError", "EstimatorV2", "QonvergeBackend", "SamplerV2", "TaskFailed", "report", "result"]
 
 _LAZY = {
     "EstimatorV2": "qonverge.client.estimator",

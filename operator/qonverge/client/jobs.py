@@ -65,10 +65,15 @@ class SentTask:
             result = self._runner.run(self._task, self._cancelled)
         except Exception as error:
             self.ended.set_exception(error)
-        except BaseException:
-            # Who waits was interrupted, as by Ctrl-C in a notebook. The task goes on, and may be asked for again:
-            # what has the same id is the same task.
+        except KeyboardInterrupt:
+            # Who waits was interrupted, as in a notebook. The task goes on, and may be asked for again: what has the
+            # same id is the same task.
             self._threads.submit(self._run)
+            raise
+        except BaseException as error:
+            # The process leaves, and must not wait for the task.
+            self._cancelled.set()
+            self.ended.set_exception(error)
             raise
         else:
             self.ended.set_result(result)

@@ -16,6 +16,7 @@ from qonverge.controller import builders, calibration
 from qonverge.controller.dataplane import DataPlane
 from qonverge.controller.events import Events
 from qonverge.controller.kube import Kube, KubeError
+from qonverge.controller.metering import Metering
 from qonverge.controller.orphans import sort_out
 from qonverge.controller.settings import Settings
 from qonverge.controller.snapshot import label_key
@@ -135,6 +136,7 @@ class Backends:
         state: State,
         kube: Kube,
         data: DataPlane,
+        metering: Metering,
         events: Events,
         settings: Settings,
         public_key: bytes,
@@ -144,6 +146,7 @@ class Backends:
         self._state = state
         self._kube = kube
         self._data = data
+        self._metering = metering
         self._events = events
         self._settings = settings
         self._public_key = public_key
@@ -223,7 +226,7 @@ class Backends:
     async def poll(self, *, leading: bool) -> list[str]:
         """Ask every serving pod how it does and return the keys of the backends with news.
 
-        The replica that leads also looks after tasks that it did not send itself.
+        The replica that leads also looks after tasks that it did not send itself, and after what programs use.
         """
         by_label = {label_key(backend): key for key, backend in self._state.backends.items()}
         changed: set[str] = set()
@@ -240,6 +243,8 @@ class Backends:
                 took = time.monotonic() - asked
                 if leading and info.queued + info.running > self._state.assigned.get(uid, 0):
                     await sort_out(self._state, self._data, endpoint, audience)
+                if leading:
+                    await self._metering.meet(endpoint, self._state.backends[key])
             except (WireError, KeyError, TypeError) as error:
                 logger.info("pod %s does not tell: %s", endpoint.url, error)
                 return
@@ -253,6 +258,7 @@ class Backends:
                 changed.add(key)
 
         await asyncio.gather(*(ask(uid) for uid in list(self._state.endpoints)))
+        self._metering.gone()
         now = self._clock()
         for key, backend in self._state.backends.items() if leading else ():
             known = self._state.calibrations.get(key)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +13,7 @@ import aiohttp
 from qonverge.controller.state import Endpoint
 from qonverge.wire.codec import pack, unpack
 from qonverge.wire.errors import UnknownCircuit, WireError, WorkerLost
+from qonverge.wire.grants import Grant, Meters
 from qonverge.wire.messages import BackendInfo, Task, TaskInfo, TaskResult
 from qonverge.wire.tokens import OPERATOR_SUBJECT, Signer
 
@@ -93,6 +95,16 @@ class DataPlane:
         """
         answer = await self._ask("GET", endpoint, audience, "/v1/tasks", seconds=_SOON_SECONDS)
         return [TaskInfo.from_dict(task) for task in answer["tasks"]]
+
+    async def meters(self, endpoint: Endpoint, audience: str, grants: Mapping[str, Grant] | None) -> Meters:
+        """Give the pod all grants that there are, and return what programs used of it; None changes nothing.
+
+        Raises:
+            PodLost: the pod does not answer soon.
+        """
+        given = None if grants is None else {account: grant.to_dict() for account, grant in grants.items()}
+        body = pack({"grants": given})
+        return Meters.from_dict(await self._ask("POST", endpoint, audience, "/v1/meters", body, _SOON_SECONDS))
 
     async def _run(self, endpoint: Endpoint, audience: str, task: Task) -> TaskResult:
         path = f"/v1/tasks?wait={_POLL_SECONDS}"

@@ -15,6 +15,7 @@ from qonverge.api.placement import Candidate
 from qonverge.controller.state import Flight
 from qonverge.lifecycle import circuit as circuits
 from qonverge.lifecycle import transitions
+from qonverge.lifecycle.quotas import Use
 from qonverge.scheduling import Decision
 from qonverge.wire.errors import Cancelled
 
@@ -111,7 +112,9 @@ def decide(view: View) -> list[Action]:
     deadline, limit = min(transitions.deadlines(job, _created(view)), default=(math.inf, ""))
     if now >= deadline:
         message = f"the job did not end within {limit}"
-        return [Stop(program=True), SetStatus(_fail(view, "DeadlineExceeded", message))]
+        # Written before the rest is counted, so that the status tells what was used.
+        used = {"usage": flight.usage.shown()} if flight is not None and flight.usage else {}
+        return [SetStatus(_fail(view, "DeadlineExceeded", message, **used)), Stop(program=True)]
     actions = _advance(view)
     return actions if deadline == math.inf else [*actions, LookAgain(deadline)]
 
@@ -266,6 +269,8 @@ def _program(view: View, flight: Flight) -> list[Action]:
         if running and status.state != "Running":
             message = f"attempt {status.attempts}"
             return [SetStatus(_move(view, "Running", "Running", message, started_at=_stamp(view.now)))]
+        if (gone := flight.gone.shown()) != (status.usage or Use().shown()):
+            return [SetStatus(status.model_copy(update={"usage": gone}))]
         return []
     terminated = _terminated(pod)
     name = None if pod is None else str(pod["name"])

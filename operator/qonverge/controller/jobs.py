@@ -29,6 +29,7 @@ from qonverge.controller.decide import (
 from qonverge.controller.events import Events
 from qonverge.controller.forecasts import Forecasts
 from qonverge.controller.kube import Kube, KubeError
+from qonverge.controller.metering import Metering, account_of
 from qonverge.controller.queue import WorkQueue
 from qonverge.controller.quotas import Quotas
 from qonverge.controller.rounds import Rounds
@@ -66,6 +67,7 @@ class Jobs:
         forecasts: Forecasts,
         ledger: Ledger,
         quotas: Quotas,
+        metering: Metering,
         signer: Signer,
         checker: Checker,
         events: Events,
@@ -81,6 +83,7 @@ class Jobs:
         self._forecasts = forecasts
         self._ledger = ledger
         self._quotas = quotas
+        self._metering = metering
         self._signer = signer
         self._checker = checker
         self._events = events
@@ -122,7 +125,8 @@ class Jobs:
             case Begin():
                 # An attempt that a former operator started is this one's too: its task may still run.
                 attempts = (job.status.attempts or 0) - (1 if job.status.state == "Running" else 0)
-                used = Use.of(job.status.usage or Usage())
+                program = job.spec.program.python is not None
+                used = self._metering.used(job) if program else Use.of(job.status.usage or Usage())
                 flight = Flight(job.metadata.uid, job.metadata.generation, attempts=attempts, usage=used)
                 self._state.flights[key] = flight
                 flight.checking = asyncio.create_task(self._check(key, job, flight))
@@ -225,9 +229,13 @@ class Jobs:
         if backend is None:
             self._replan(key, flight)
             return
-        subject = f"{job.metadata.namespace}/{job.metadata.name}"
         token = self._signer.sign(
-            audience=builders.audience(backend), subject=subject, now=self._clock(), ttl=_PROGRAM_TOKEN_SECONDS
+            audience=builders.audience(backend),
+            subject=f"{job.metadata.namespace}/{job.metadata.name}",
+            now=self._clock(),
+            ttl=_PROGRAM_TOKEN_SECONDS,
+            account=account_of(job),
+            limited=await self._metering.open(key, job, backend),
         )
         python = job.spec.program.python
         assert python is not None
@@ -250,7 +258,8 @@ class Jobs:
                 log = await self._kube.log(job.metadata.namespace, pod, lines=_LOG_LINES, limit_bytes=_LOG_BYTES)
             except KubeError as error:
                 log = f"(the log could not be read: {error})"
-        await self._write(key, job, status.model_copy(update={"log": (log or "").rstrip("\n") or None}))
+        usage = (await self._metering.close(key)).shown()
+        await self._write(key, job, status.model_copy(update={"log": (log or "").rstrip("\n") or None, "usage": usage}))
         self._stop(key)
 
     async def _remove_program(self, job: HybridJob) -> None:
@@ -259,6 +268,7 @@ class Jobs:
 
     def _stop(self, key: str) -> None:
         flight = self._state.flights.pop(key, None)
+        self._metering.stop(key, Use() if flight is None else flight.usage)
         if flight is not None:
             flight.stopped = True
             self._forecasts.forget(flight.uid)

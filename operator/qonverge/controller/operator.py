@@ -23,6 +23,7 @@ from qonverge.controller.forecasts import Forecasts
 from qonverge.controller.jobs import Jobs
 from qonverge.controller.kube import Kube, KubeError
 from qonverge.controller.lease import Election
+from qonverge.controller.metering import Metering
 from qonverge.controller.queue import WorkQueue
 from qonverge.controller.quotas import Quotas
 from qonverge.controller.rounds import Rounds
@@ -40,6 +41,8 @@ logger = logging.getLogger(__name__)
 
 _WORKERS = 16
 _POLL_SECONDS = 5.0
+# Programs whose use is limited wait for grants now and then.
+_LIMITED_POLL_SECONDS = 1.0
 _KEY_SECRET = "qonverge-signing-key"  # noqa: S105 - the name of the Secret, not its value
 _REPORT_AUDIENCES = 1024
 # What jobs refer to and nobody knows is looked for this often at most.
@@ -108,6 +111,15 @@ class Operator:
             clock=time.time,
         )
         self._quotas = Quotas(state=self._state, kube=kube, ledger=ledger, queue=self._queue, clock=time.time)
+        self._metering = Metering(
+            state=self._state,
+            data=data,
+            ledger=ledger,
+            queue=self._queue,
+            charge=self._forecasts.charge,
+            changed=self._quotas.changed,
+            clock=time.time,
+        )
         self._jobs = Jobs(
             state=self._state,
             kube=kube,
@@ -117,6 +129,7 @@ class Operator:
             forecasts=self._forecasts,
             ledger=ledger,
             quotas=self._quotas,
+            metering=self._metering,
             signer=signer,
             checker=checker,
             events=events,
@@ -127,6 +140,7 @@ class Operator:
             state=self._state,
             kube=kube,
             data=data,
+            metering=self._metering,
             events=events,
             settings=self._settings,
             public_key=public,
@@ -217,14 +231,14 @@ class Operator:
         def verify(key: str, token: str | None) -> str:
             job = self._state.jobs.get(key)
             if job is None or job.status.backend is None:
-                return Verifier(public, "no-job", time.time).verify(token)
+                return Verifier(public, "no-job", time.time).verify(token).subject
             label = job.status.backend
             audience = label if "/" in label else f"{job.metadata.namespace}/{label}"
             if audience not in verifiers:
                 if len(verifiers) > _REPORT_AUDIENCES:
                     verifiers.clear()
                 verifiers[audience] = Verifier(public, audience, time.time)
-            return verifiers[audience].verify(token)
+            return verifiers[audience].verify(token).subject
 
         return verify
 
@@ -243,6 +257,7 @@ class Operator:
                     self._poll_now.set()
                 state.see_job(obj, deleted)
                 self._quotas.observe_placed(key_of(obj))
+                self._metering.observe(key_of(obj))
                 self._queue.add(f"HybridJob {key_of(obj)}")
             case "QuantumBackend":
                 state.see_backend(obj, deleted)
@@ -300,8 +315,9 @@ class Operator:
         while True:
             # A pod that is new, or does not answer, is asked again soon: jobs may wait for it.
             known = self._state.infos.keys() - self._state.silent
+            often = _LIMITED_POLL_SECONDS if self._metering.presses else _POLL_SECONDS
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_POLL_SECONDS if known >= self._state.endpoints.keys() else 0.5):
+                async with asyncio.timeout(often if known >= self._state.endpoints.keys() else 0.5):
                     await self._poll_now.wait()
             self._poll_now.clear()
             leading = self._election.leading

@@ -91,6 +91,8 @@ class Flight:
     attempts: int = 0
     usage: Use = field(default_factory=Use)
     """What the job used so far: what its status said when this began, and its tasks since."""
+    gone: Use = field(default_factory=Use)
+    """What its program used of pods that will not tell of it again."""
     withdrawn: int = 0
     """Attempts that did not count: their place was given to a job of higher priority."""
     sent: list[Sent] = field(default_factory=list)

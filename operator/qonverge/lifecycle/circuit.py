@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -16,7 +15,7 @@ from qonverge.api import HybridJob
 from qonverge.api.job import Provenance, Result, Usage
 from qonverge.api.pricing import Pricing
 from qonverge.circuits.checked import CheckedCircuit
-from qonverge.circuits.observables import bases, worst_spread
+from qonverge.circuits.runs import DEFAULT_SHOTS, runs
 from qonverge.forecast.cost import cost
 from qonverge.forecast.intervals import Interval
 from qonverge.forecast.learning_work import Work
@@ -26,8 +25,6 @@ from qonverge.scheduling import Needs
 from qonverge.wire.errors import WireError
 from qonverge.wire.messages import Pub, Task, TaskResult
 
-DEFAULT_SHOTS = 1024
-_MOST_SHOTS = 1e9
 _PART_SEED = 15_485_863
 # Reasons of failure, by the wire's codes; others keep their code.
 _REASONS = {"InvalidCircuit": "InvalidProgram", "InvalidTask": "InvalidProgram"}
@@ -92,17 +89,8 @@ def asked(job: HybridJob, circuit: CheckedCircuit) -> Asked:
 def work(job: HybridJob, circuit: CheckedCircuit) -> Work:
     """Return how often the circuit is run and for what; an engine may group observables into fewer bases."""
     observables = circuit.observables
-    groups = bases(observables)
-    exact = bool(observables) and job.spec.shots is None and job.spec.precision is None
-    shots = job.spec.shots or DEFAULT_SHOTS
-    if job.spec.precision is not None:
-        shots = math.ceil(min(_MOST_SHOTS, worst_spread(observables, groups) / job.spec.precision**2)) + 1
-    return Work.of(
-        circuit.analysis,
-        0 if exact else shots,
-        terms=sum(len(observable) for observable in observables),
-        bases=1 if exact else max(1, len(groups)),
-    )
+    groups, shots = runs(observables, job.spec.shots, job.spec.precision)
+    return Work.of(circuit.analysis, shots, terms=sum(len(observable) for observable in observables), bases=groups)
 
 
 def used(pricing: Pricing | None, work: Work, result: TaskResult) -> Use:

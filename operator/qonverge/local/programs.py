@@ -28,6 +28,7 @@ from qonverge.backend.engine import Engine
 from qonverge.backend.server import Server
 from qonverge.circuits.isolated import Checker
 from qonverge.wire.errors import Unauthorized
+from qonverge.wire.tokens import Caller
 
 LOG_LINES = 20
 _LOG_CHARACTERS = 4000
@@ -164,10 +165,10 @@ class ProgramHost:
             "QONVERGE_JOB": f"{job.metadata.namespace}/{job.metadata.name}",
         }
 
-    def _verify(self, token: str | None) -> str:
+    def _verify(self, token: str | None) -> Caller:
         if not token or not secrets.compare_digest(token, self._token):
             raise Unauthorized("the token is not the one of this run")
-        return "local"
+        return Caller("local")
 
     async def _report(self, request: Request) -> Response:
         running = self._running.get(request.path_params["identity"])

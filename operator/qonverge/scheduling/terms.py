@@ -242,9 +242,12 @@ def _money_terms(judged: _Judged, jobs: Sequence[Job], backends: Sequence[Backen
     other = np.array([[job.budget.currency if job.budget else ""] for job in jobs]) != np.array(
         [b.currency for b in backends]
     )
-    judged.mark(priced & other, Verdict.CURRENCY)
+    unknown = given & np.isnan(cost)
+    metered = np.array([[job.needs is None] for job in jobs])
+    judged.mark((priced | (unknown & metered)) & other, Verdict.CURRENCY)
     judged.mark(priced & (cost > budget + _MONEY_TOLERANCE), Verdict.BUDGET)
-    judged.mark(given & np.isnan(cost), Verdict.NO_COST)
+    # What a program spends is not forecast, and kept within its budget while it runs.
+    judged.mark(unknown & ~(metered & (budget > 0)), Verdict.NO_COST)
 
 
 def _present_terms(judged: _Judged, jobs: Sequence[Job], backends: Sequence[Backend], fidelity: Floats) -> None:
@@ -271,16 +274,18 @@ def _quota_terms(judged: _Judged, snapshot: Snapshot, run: Floats, cost: Floats)
         if quota.jobs is not None and quota.jobs < 1:
             broken[:] = True
         if quota.shots is not None:
-            broken |= _column(jobs, lambda job: job.needs.charged_shots if job.needs else None, 0) > quota.shots
+            # A program that finds none left would only fail.
+            broken |= _column(jobs, lambda job: job.needs.charged_shots if job.needs else None, 1) > quota.shots
         if quota.seconds is not None:
             slots = _column(jobs, lambda job: job.needs.slots if job.needs else None, 1)
             broken |= run[rows] * slots > quota.seconds
         if quota.cost is not None:
-            known = np.nan_to_num(cost[rows])
-            broken |= (known > 0) & (currencies != quota.cost.currency)
+            known, unknown = np.nan_to_num(cost[rows]), np.isnan(cost[rows])
+            metered = np.array([[job.needs is None] for job in jobs])
+            broken |= ((known > 0) | (unknown & metered)) & (currencies != quota.cost.currency)
             broken |= known > float(quota.cost.amount) + _MONEY_TOLERANCE
-            # What is not forecast can't be kept within a limit.
-            broken |= np.isnan(cost[rows])
+            # What is not forecast can't be kept within a limit, but for programs, whose use is metered.
+            broken |= unknown & ~(metered & (quota.cost.amount > 0))
         whole = np.zeros(judged.verdicts.shape, dtype=np.bool_)
         whole[rows] = broken
         judged.mark(whole, Verdict.QUOTA)

@@ -252,7 +252,7 @@ def _at_present(name: str, job: Job, backend: Backend, forecast: Forecast, now: 
 
 def _beyond(job: Job, backend: Backend, forecast: Forecast, quota: Quota) -> str:
     """Return the first limit that is too low, and what the job takes of it at most."""
-    shots, workers = (job.needs.charged_shots, job.needs.slots) if job.needs else (0, 1)
+    shots, workers = (job.needs.charged_shots, job.needs.slots) if job.needs else (1, 1)
     if quota.jobs is not None and quota.jobs < 1:
         return ": as many jobs as it allows are under way"
     if quota.shots is not None and shots > quota.shots:

@@ -107,6 +107,18 @@ class WorkerLost(WireError):
     code, status, retryable = "WorkerLost", 500, True
 
 
+class GrantPending(WireError):
+    """The job's program has used what the operator granted, which is about to grant more."""
+
+    code, status, retryable = "GrantPending", 429, True
+
+
+class QuotaExceeded(WireError):
+    """The task needs more than the job's quotas and budget leave."""
+
+    code, status = "QuotaExceeded", 403
+
+
 class EngineFailed(WireError):
     """The engine refused the circuit or failed on it."""
 
@@ -122,5 +134,6 @@ class Cancelled(WireError):
 _KINDS: tuple[type[WireError], ...] = (
     *(InvalidTask, InvalidCircuit, CircuitTooLarge, Unauthorized, NotFound, UnknownCircuit),
     *(TooLarge, TooSlow, QueueFull, Draining, WorkerLost, EngineFailed, Cancelled),
+    *(GrantPending, QuotaExceeded),
 )
 _BY_CODE: dict[str, type[WireError]] = {kind.code: kind for kind in _KINDS}

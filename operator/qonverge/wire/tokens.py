@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import jwt
 from cryptography.hazmat.primitives import serialization
@@ -29,6 +30,18 @@ def public_key(private_pem: bytes) -> bytes:
     return key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who sends a request, as a token says."""
+
+    subject: str
+    """The operator, or a job as ``namespace/name``."""
+    account: str = ""
+    """Under which is counted what a program uses; empty where nothing is."""
+    limited: bool = False
+    """Whether it may use nothing before the operator says how much."""
+
+
 class Signer:
     """Signs tokens."""
 
@@ -36,9 +49,13 @@ class Signer:
         """Take the private key, PEM."""
         self._key = serialization.load_pem_private_key(private_pem, None)
 
-    def sign(self, *, audience: str, subject: str, now: float, ttl: float) -> str:
-        """Return a token for the subject, good for ``ttl`` seconds at the audience only."""
+    def sign(
+        self, *, audience: str, subject: str, now: float, ttl: float, account: str = "", limited: bool = False
+    ) -> str:
+        """Return a token for the caller, good for ``ttl`` seconds at the audience only."""
         claims = {"iss": ISSUER, "aud": audience, "sub": subject, "iat": int(now), "exp": int(now + ttl)}
+        if account:
+            claims |= {"account": account, "limited": limited}
         return jwt.encode(claims, self._key, algorithm="EdDSA")  # type: ignore[arg-type]  # only Ed25519 keys get here
 
 
@@ -54,10 +71,10 @@ class Verifier:
         self._key = serialization.load_pem_public_key(public_pem)
         self._audience = audience
         self._clock = clock
-        self._good: OrderedDict[str, tuple[str, float]] = OrderedDict()
+        self._good: OrderedDict[str, tuple[Caller, float]] = OrderedDict()
 
-    def verify(self, token: str | None) -> str:
-        """Return the token's subject.
+    def verify(self, token: str | None) -> Caller:
+        """Return who the token is for.
 
         Raises:
             Unauthorized: when it is missing, expired, forged or for another audience.
@@ -84,7 +101,8 @@ class Verifier:
             raise Unauthorized(f"the token is not valid: {error}") from None
         if claims["exp"] <= self._clock():
             raise Unauthorized("the token has expired: ask for a new one")
-        self._good[token] = (str(claims["sub"]), float(claims["exp"]))
+        caller = Caller(str(claims["sub"]), str(claims.get("account", "")), bool(claims.get("limited")))
+        self._good[token] = (caller, float(claims["exp"]))
         if len(self._good) > _REMEMBERED:
             self._good.popitem(last=False)
-        return str(claims["sub"])
+        return caller

@@ -59,8 +59,8 @@ class Backend:
     def url(self) -> str:
         return f"http://{self.host}:{self.port}"
 
-    def token(self, subject: str = "chem/job", *, audience: str = AUDIENCE, ttl: float = 3600.0) -> str:
-        return self.signer.sign(audience=audience, subject=subject, now=time.time(), ttl=ttl)
+    def token(self, subject: str = "chem/job", *, audience: str = AUDIENCE, ttl: float = 3600.0, **account: Any) -> str:
+        return self.signer.sign(audience=audience, subject=subject, now=time.time(), ttl=ttl, **account)
 
     def ask(
         self, method: str, path: str, body: bytes | None = None, *, subject: str = "chem/job", **headers: str
@@ -74,8 +74,8 @@ class Backend:
             return Answer(response.status, unpack(response.data))
         return Answer(response.status, json.loads(response.data) if "json" in kind else response.data.decode())
 
-    def send(self, task: Task, *, wait: float = 60, subject: str = "chem/job") -> Answer:
-        return self.ask("POST", f"/v1/tasks?wait={wait}", pack(task.to_dict()), subject=subject)
+    def send(self, task: Task, *, wait: float = 60, subject: str = "chem/job", **headers: str) -> Answer:
+        return self.ask("POST", f"/v1/tasks?wait={wait}", pack(task.to_dict()), subject=subject, **headers)
 
     def send_json(self, value: Any, *, wait: float = 60) -> Answer:
         body = value if isinstance(value, bytes) else json.dumps(value).encode()

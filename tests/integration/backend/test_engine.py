@@ -28,6 +28,7 @@ from qonverge.wire.errors import (
     WorkerLost,
 )
 from qonverge.wire.messages import Pub, Task, TaskResult
+from qonverge.wire.tokens import Caller
 
 MIB = 1024**2
 
@@ -51,7 +52,7 @@ def worker_pids() -> set[int]:
 
 
 async def finish(made: Engine, task: Task, subject: str = "a") -> TaskResult:
-    made.submit(task, subject)
+    made.submit(task, Caller(subject))
     async with asyncio.timeout(120):
         return await made.wait(task.id, float("inf"), subject)
 
@@ -66,10 +67,10 @@ async def test_tasks_are_run_once_in_order_and_seen_by_their_owner_only(kit: Any
     async with engine() as made:
         tasks = [kit.task(bell, f"t{number}", shots=10) for number in range(8)]
         for task in tasks:
-            made.submit(task, "a")
-        made.submit(tasks[0], "a")
+            made.submit(task, Caller("a"))
+        made.submit(tasks[0], Caller("a"))
         with pytest.raises(NotFound, match="is taken"):
-            made.submit(tasks[0], "b")
+            made.submit(tasks[0], Caller("b"))
         for call in (made.wait("t1", 0, "b"), made.cancel("t1", "b"), made.wait("nowhere", 0, "a")):
             with pytest.raises(NotFound):
                 await call
@@ -96,14 +97,14 @@ async def test_a_full_queue_refuses_and_a_cancelled_task_makes_room(
     kit: Any, bell: QuantumCircuit, endless: Any
 ) -> None:
     async with engine(queue_limit=2) as made:
-        made.submit(kit.task(endless, "endless"), "a")
+        made.submit(kit.task(endless, "endless"), Caller("a"))
         await until_running(made, "endless")
-        made.submit(kit.task(bell, "1"), "a")
-        made.submit(kit.task(bell, "2"), "a")
+        made.submit(kit.task(bell, "1"), Caller("a"))
+        made.submit(kit.task(bell, "2"), Caller("a"))
         with pytest.raises(QueueFull, match="2 tasks wait already"):
-            made.submit(kit.task(bell, "3"), "a")
+            made.submit(kit.task(bell, "3"), Caller("a"))
         assert isinstance((await made.cancel("1", "a")).error, Cancelled)
-        made.submit(kit.task(bell, "3"), "a")
+        made.submit(kit.task(bell, "3"), Caller("a"))
         (before,) = worker_pids()
         async with asyncio.timeout(60):
             ended = await made.cancel("endless", "a")
@@ -122,7 +123,7 @@ async def test_circuits_travel_once(kit: Any, bell: QuantumCircuit) -> None:
         task = kit.task(bell, "1", shots=5)
         bare = Task("2", task.pubs)
         with pytest.raises(UnknownCircuit) as caught:
-            made.submit(bare, "a")
+            made.submit(bare, Caller("a"))
         assert caught.value.missing == [task.pubs[0].circuit]
         await finish(made, task)
         assert (await finish(made, bare)).state == "Completed"
@@ -144,7 +145,7 @@ async def test_a_worker_that_forgot_a_circuit_gets_it_again(kit: Any) -> None:
             circuit.measure(0, 0)
             task = kit.task(circuit, f"t{width}", shots=1)
             digests.append(task.pubs[0].circuit)
-            made.submit(task, "a")
+            made.submit(task, Caller("a"))
         assert (await made.wait("t529", 120, "a")).state == "Completed"
         assert (await finish(made, Task("again", (Pub(digests[0], shots=1),)))).state == "Completed"
 
@@ -160,8 +161,8 @@ async def test_nobody_can_replace_anothers_circuit(kit: Any, bell: QuantumCircui
 
 async def test_a_killed_worker_loses_its_task_only(kit: Any, bell: QuantumCircuit, endless: Any) -> None:
     async with engine() as made:
-        made.submit(kit.task(endless, "endless"), "a")
-        made.submit(kit.task(bell, "next", shots=5), "a")
+        made.submit(kit.task(endless, "endless"), Caller("a"))
+        made.submit(kit.task(bell, "next", shots=5), Caller("a"))
         await until_running(made, "endless")
         os.kill(next(iter(worker_pids())), signal.SIGKILL)
         lost = await made.wait("endless", 60, "a")
@@ -195,7 +196,7 @@ async def test_memory_is_bounded_whatever_the_task(kit: Any) -> None:
     circuit.measure(range(16), range(16))
     greedy = kit.task(circuit, "greedy", shots=1_000_000, memory=True, parameters={"t": np.linspace(0, 1, 400)})
     async with engine(memory_bytes=limit) as made:
-        made.submit(greedy, "a")
+        made.submit(greedy, Caller("a"))
         peak = 0
         async with asyncio.timeout(120):
             while not (ended := await made.wait("greedy", 0.05, "a")).done:
@@ -226,16 +227,16 @@ async def test_results_are_dropped_after_a_while(kit: Any, bell: QuantumCircuit)
 
 async def test_drain_lets_the_running_end_and_hands_the_rest_back(kit: Any, bell: QuantumCircuit, endless: Any) -> None:
     async with engine() as made:
-        made.submit(kit.task(endless, "endless"), "a")
+        made.submit(kit.task(endless, "endless"), Caller("a"))
         await until_running(made, "endless")
-        made.submit(kit.task(bell, "waits"), "a")
+        made.submit(kit.task(bell, "waits"), Caller("a"))
         draining = asyncio.create_task(made.drain(1.0))
         await asyncio.sleep(0)
         with pytest.raises(Draining):
-            made.submit(kit.task(bell, "late"), "a")
+            made.submit(kit.task(bell, "late"), Caller("a"))
         assert made.info().draining
         # What is already known may still be asked for.
-        made.submit(kit.task(bell, "waits"), "a")
+        made.submit(kit.task(bell, "waits"), Caller("a"))
         async with asyncio.timeout(60):
             await draining
         for identity in ("endless", "waits"):
@@ -246,11 +247,11 @@ async def test_drain_lets_the_running_end_and_hands_the_rest_back(kit: Any, bell
 
 async def test_drain_ends_as_soon_as_nothing_runs(kit: Any, bell: QuantumCircuit, endless: Any) -> None:
     async with engine() as made:
-        made.submit(kit.task(endless, "endless"), "a")
+        made.submit(kit.task(endless, "endless"), Caller("a"))
         await until_running(made, "endless")
         await made.cancel("endless", "a")
         # Its worker is being replaced, so this one is cancelled before anything ran it.
-        made.submit(kit.task(bell, "waits"), "a")
+        made.submit(kit.task(bell, "waits"), Caller("a"))
         await made.cancel("waits", "a")
         async with asyncio.timeout(60):
             await made.drain(10_000)
@@ -258,9 +259,9 @@ async def test_drain_ends_as_soon_as_nothing_runs(kit: Any, bell: QuantumCircuit
 
 async def test_what_waits_is_handed_back_at_once_when_draining(kit: Any, bell: QuantumCircuit, endless: Any) -> None:
     async with engine() as made:
-        made.submit(kit.task(endless, "endless"), "a")
+        made.submit(kit.task(endless, "endless"), Caller("a"))
         await until_running(made, "endless")
-        made.submit(kit.task(bell, "waits"), "a")
+        made.submit(kit.task(bell, "waits"), Caller("a"))
         draining = asyncio.create_task(made.drain(10_000))
         async with asyncio.timeout(60):
             # Another backend could run it meanwhile.
@@ -283,7 +284,7 @@ async def test_an_engine_that_cannot_start_says_so(broken: dict[str, str]) -> No
 
 async def test_nothing_is_left_after_close(kit: Any, endless: Any) -> None:
     async with engine(concurrency=2) as made:
-        made.submit(kit.task(endless, "endless"), "a")
+        made.submit(kit.task(endless, "endless"), Caller("a"))
         await until_running(made, "endless")
         pids = worker_pids()
         assert len(pids) >= 1

@@ -66,21 +66,36 @@ def test_what_fails_in_the_thread_that_waits_is_told_each_time() -> None:
             sent.result()
 
 
-def test_an_interrupted_wait_does_not_end_the_task() -> None:
-    # No thread of the sender is free, so that the one that waits sends the task.
+def _busy(*calls: Any) -> tuple[Sender, Recorded, threading.Event]:
+    """Return a sender without a free thread, so that who waits for a task sends it, and what frees the threads."""
     gate = threading.Event()
-    runner = Recorded(*[lambda: gate.wait(30)] * MOST_TASKS, KeyboardInterrupt, lambda: "an engine")
+    runner = Recorded(*[lambda: gate.wait(30)] * MOST_TASKS, *calls)
     sender = Sender(runner)
     for number in range(MOST_TASKS):
         sender.send(replace(_TASK, id=f"other-{number}"))
     while len(runner.threads) < MOST_TASKS:
         time.sleep(0.01)
+    return sender, runner, gate
+
+
+def test_an_interrupted_wait_does_not_end_the_task() -> None:
+    sender, runner, gate = _busy(KeyboardInterrupt, lambda: "an engine")
     sent = sender.send(_TASK)
     with pytest.raises(KeyboardInterrupt):
         sent.result()
     assert runner.threads[-1] is threading.current_thread()
     gate.set()
     assert sent.result().engine == "an engine"
+
+
+def test_a_process_that_leaves_does_not_wait_for_its_task() -> None:
+    sender, runner, gate = _busy(SystemExit)
+    sent = sender.send(_TASK)
+    with pytest.raises(SystemExit):
+        sent.result()
+    gate.set()
+    assert sent.ended.done()
+    assert len(runner.threads) == MOST_TASKS + 1
 
 
 def test_a_task_without_pubs_has_ended() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from qonverge.api import HybridJob, HybridJobStatus
+from qonverge.api.job import Usage
 from qonverge.controller.decide import (
     Ask,
     Begin,
@@ -159,9 +160,13 @@ def test_suspending_stops_what_runs() -> None:
 def test_a_deadline_counts_from_the_job_s_creation() -> None:
     limited = job(activeDeadlineSeconds=10)
     assert decide(view(limited, under_way(running=True), after=1))[-1] == LookAgain(CREATED + 10)
-    actions = decide(view(limited, under_way(running=True), after=10))
-    assert actions[0] == Stop(program=True)
-    assert written(actions).reason == "DeadlineExceeded"
+    flight = under_way(running=True)
+    flight.usage = Use(100, 1.5)
+    actions = decide(view(limited, flight, after=10))
+    status = written(actions)
+    assert (status.reason, status.usage) == ("DeadlineExceeded", Usage(shots=100, seconds=1.5))
+    # What is written counts; only then is the rest counted.
+    assert actions[-1] == Stop(program=True)
 
 
 def program(state: str = "Running", **fields: Any) -> HybridJob:

@@ -12,6 +12,7 @@ from qonverge.circuits.isolated import Checker
 from qonverge.controller.events import Events
 from qonverge.controller.jobs import Jobs
 from qonverge.controller.kube import Kube
+from qonverge.controller.metering import Metering
 from qonverge.controller.quotas import Quotas
 from qonverge.controller.settings import Settings
 from qonverge.lifecycle.quotas import Use
@@ -60,6 +61,15 @@ class Desk:
             forecasts=world.forecasts,
             ledger=world.ledger,
             quotas=quotas,
+            metering=Metering(
+                state=world.state,
+                data=world.pods,
+                ledger=world.ledger,
+                queue=world.queue,
+                charge=world.forecasts.charge,
+                changed=quotas.changed,
+                clock=clock,
+            ),
             signer=Signer(generate_private_key()),
             checker=Checker(),
             events=Events(self.server, clock),

@@ -1,0 +1,91 @@
+"""Meters and grants on a running server: what programs use is counted, and the operator says how much it may be."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from qiskit import QuantumCircuit
+
+from qonverge.backend.openapi import MetersAnswer, MetersRequest
+from qonverge.wire.codec import pack
+from qonverge.wire.grants import Bound, Grant, Meters, Prices
+from qonverge.wire.tokens import OPERATOR_SUBJECT
+
+
+@pytest.fixture
+def bell() -> QuantumCircuit:
+    circuit = QuantumCircuit(2, 2)
+    circuit.h(0)
+    circuit.cx(0, 1)
+    circuit.measure([0, 1], [0, 1])
+    return circuit
+
+
+def meet(backend: Any, grants: Mapping[str, Grant] | None = None) -> Meters:
+    given = None if grants is None else {name: grant.to_dict() for name, grant in grants.items()}
+    answer = backend.ask("POST", "/v1/meters", body=pack({"grants": given}), subject=OPERATOR_SUBJECT)
+    assert answer.status == 200
+    return Meters.from_dict(answer.body)
+
+
+def send(backend: Any, task: Any, account: str, *, limited: bool = False) -> Any:
+    token = backend.token("chem/job", account=account, limited=limited)
+    return backend.send(task, wait=30, authorization=f"Bearer {token}")
+
+
+def test_a_program_is_held_to_its_grant(backend: Any, kit: Any, bell: QuantumCircuit) -> None:
+    assert (
+        send(backend, kit.task(bell, "m-1", shots=100), "uid-1", limited=True).body["error"]["code"] == "GrantPending"
+    )
+    assert meet(backend).by_account["uid-1"].wanted is not None
+    limit = Bound(150, 60.0, Decimal(2))
+    grants = {"uid-1": Grant(limit, limit, Prices(shot=Decimal("0.01")), "EUR", "2030-01-01T00:00:00Z")}
+    meet(backend, grants)
+    first = send(backend, kit.task(bell, "m-2", shots=100), "uid-1", limited=True)
+    assert first.body["state"] == "Completed"
+    # The same task again is no further one.
+    assert send(backend, kit.task(bell, "m-2", shots=100), "uid-1", limited=True).body["state"] == "Completed"
+    refused = send(backend, kit.task(bell, "m-3", shots=100), "uid-1", limited=True)
+    assert (refused.status, refused.body["error"]["code"]) == (403, "QuotaExceeded")
+    assert refused.body["error"]["message"] == (
+        "the task asks for 100 shots and 50 are left of what the job's quotas and budget allow; they are renewed at "
+        "2030-01-01T00:00:00Z: ask for less, or for a larger quota"
+    )
+    meter = meet(backend, grants).by_account["uid-1"]
+    assert (meter.used.tasks, meter.used.shots, meter.now) == (1, 100, limit)
+    assert meter.used.seconds == pytest.approx(first.body["run_seconds"])
+    # A program that has ended, as the operator sees it, may use nothing more.
+    assert meet(backend, {}).by_account["uid-1"].now == Bound(0, 0.0)
+    late = send(backend, kit.task(bell, "m-4", shots=1), "uid-1", limited=True)
+    assert late.body["error"]["code"] == "QuotaExceeded"
+
+
+def test_what_fails_or_is_not_run_takes_no_shots(backend: Any, kit: Any, endless: QuantumCircuit) -> None:
+    assert send(backend, kit.task(endless, "m-fails", shots=10_000_000), "uid-2").body["state"] == "Failed"
+    token = backend.token("chem/job", account="uid-2")
+    backend.send(kit.task(endless, "m-endless", shots=7), wait=0, authorization=f"Bearer {token}")
+    assert meet(backend).by_account["uid-2"].used.shots == 7
+    assert backend.ask("DELETE", "/v1/tasks/m-endless").status == 200
+    assert meet(backend).by_account["uid-2"].used.shots == 0
+
+
+def test_meters_are_the_operator_s(backend: Any) -> None:
+    answer = backend.ask("POST", "/v1/meters", body=pack({"grants": {}}))
+    assert answer.status == 404
+    for bad in (b"\xc1", pack({"grants": {"a": 1}}), pack({"grants": {"a": {"now": [1]}}}), pack([1])):
+        answer = backend.ask("POST", "/v1/meters", body=bad, subject=OPERATOR_SUBJECT)
+        assert (answer.status, answer.body["error"]["code"]) == (400, "InvalidTask")
+
+
+def test_meters_are_as_described(backend: Any, kit: Any, bell: QuantumCircuit) -> None:
+    send(backend, kit.task(bell, "m-described"), "uid-3")
+    body = json.dumps({"grants": {"uid-3": Grant().to_dict()}})
+    MetersRequest.model_validate_json(body)
+    kind = {"content_type": "application/json", "subject": OPERATOR_SUBJECT}
+    answer = backend.ask("POST", "/v1/meters", body=body.encode(), **kind)
+    MetersAnswer.model_validate_json(json.dumps(answer.body), strict=True)
+    assert "uid-3" in answer.body["meters"]

@@ -1,0 +1,106 @@
+"""What a pub is charged, and how long accounts are kept."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pytest
+
+from qonverge.backend.meters import Accounts, asked
+from qonverge.wire.errors import GrantPending, QuotaExceeded
+from qonverge.wire.grants import Bound, Grant, Prices, Used
+from qonverge.wire.messages import Observable, Pub, Task
+from qonverge.wire.tokens import Caller
+
+_ZZ: Observable = (("ZZ", 1.0),)
+_XX: Observable = (("XX", 1.0),)
+_SETS = {"a": np.zeros(3)}
+_CALLER = Caller("chem/j", "uid-1", limited=True)
+
+
+@pytest.mark.parametrize(
+    ("pub", "charged"),
+    [
+        (Pub("c", shots=10), Used(1, 10)),
+        (Pub("c", _SETS, 10), Used(3, 30)),
+        (Pub("c", _SETS), Used(3, 3 * 1024)),
+        (Pub("c", _SETS, statevector=True), Used(3, 0)),
+        (Pub("c", _SETS, observables=(_ZZ, _XX)), Used(3, 0)),
+        (Pub("c", _SETS, 10, observables=(_ZZ, _XX)), Used(6, 60)),
+        (Pub("c", precision=0.1, observables=(_ZZ,)), Used(1, 101)),
+        # The first set is wanted in one basis, the second in two, the third not at all.
+        (
+            Pub("c", _SETS, 10, observables=(_ZZ, _XX), pairs=np.array([[0, 0], [1, 0], [1, 1]], np.int32)),
+            Used(3, 30),
+        ),
+        # Indices that are none are refused later, with a sentence.
+        (Pub("c", _SETS, 10, observables=(_ZZ,), pairs=np.array([[0, 7]], np.int32)), Used(1, 10)),
+    ],
+)
+def test_what_a_pub_is_charged_is_known_before_it_runs(pub: Pub, charged: Used) -> None:
+    assert asked(pub) == charged
+
+
+class Pod:
+    """Accounts at a time that the test sets."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.accounts = Accounts(lambda: self.now)
+
+    def use(self, shots: int, caller: Caller = _CALLER, **ended: Any) -> None:
+        charged = self.accounts.charge(caller, Task("t", (Pub("c", shots=shots),)))
+        self.accounts.ended(caller, charged, **{"ran": 0.5, "completed": True, **ended})
+
+
+def test_what_is_wanted_is_told_for_a_while() -> None:
+    pod = Pod()
+    with pytest.raises(GrantPending):
+        pod.use(10)
+    assert pod.accounts.exchange(None).by_account["uid-1"].wanted == Used(1, 10)
+    pod.now = 6.0
+    assert pod.accounts.exchange(None).by_account["uid-1"].wanted is None
+
+
+def test_only_what_has_a_result_uses_shots() -> None:
+    pod = Pod()
+    pod.accounts.exchange({"uid-1": Grant()})
+    pod.use(10)
+    pod.use(10, completed=False)
+    assert pod.accounts.exchange(None).by_account["uid-1"].used == Used(1, 10, 1.0)
+
+
+def test_a_caller_without_an_account_is_not_counted() -> None:
+    pod = Pod()
+    pod.use(10, Caller("chem/j"))
+    assert not pod.accounts.exchange(None).by_account
+
+
+def test_an_account_that_is_closed_is_forgotten_after_a_while() -> None:
+    pod = Pod()
+    pod.accounts.exchange({"uid-1": Grant()})
+    pod.use(10)
+    told = pod.accounts.exchange({}).by_account["uid-1"]
+    assert (told.used.shots, told.now, told.under_way) == (10, Bound(0, 0.0), 0)
+    with pytest.raises(QuotaExceeded):
+        pod.use(1)
+    pod.now = 100.0
+    assert "uid-1" in pod.accounts.exchange({}).by_account
+    pod.now = 200.0
+    pod.accounts.exchange({})
+    assert "uid-1" not in pod.accounts.exchange({}).by_account
+
+
+def test_each_amount_that_is_used_up_is_named() -> None:
+    pod = Pod()
+    prices = Prices(task=Decimal("0.3"), second=Decimal(1))
+    for bound, sentence in (
+        (Bound(shots=5), "asks for 10 shots and 5 are left"),
+        (Bound(seconds=0.0), "all 0 seconds are used"),
+        (Bound(cost=Decimal("0.2")), "costs 0.3 USD and 0.2 are left"),
+    ):
+        pod.accounts.exchange({"uid-1": Grant(bound, bound, prices, "USD")})
+        with pytest.raises(QuotaExceeded, match=sentence):
+            pod.use(10)
