@@ -16,10 +16,11 @@ from typing import Any
 from qonverge.backend.cache import ResultCache, key_of, scope
 from qonverge.backend.config import EngineConfig
 from qonverge.backend.meters import Accounts
-from qonverge.backend.records import Part, Record, Slot, Started, stop
+from qonverge.backend.records import Part, Record, Slot, stop
 from qonverge.backend.split import Costs, Merge, cut
 from qonverge.backend.store import CircuitStore
 from qonverge.backend.waiting import Waiting
+from qonverge.backend.workers import Workers
 from qonverge.devices.noise import Noise
 from qonverge.telemetry import BackendMetrics
 from qonverge.wire.child import Child, ChildEnded
@@ -41,7 +42,6 @@ _KEPT_SECONDS = 600.0
 _KEPT_BYTES = 256 * 1024**2
 _CIRCUITS_BYTES = 128 * 1024**2
 _KNOWN_CIRCUITS = 4096
-_LONGEST_RESTART_DELAY = 10.0
 _IN_VAIN_SECONDS = 1.0
 _OPERATOR = Caller(OPERATOR_SUBJECT)
 
@@ -51,8 +51,8 @@ class Engine:
 
     def __init__(self, config: EngineConfig, clock: Callable[[], float] = time.monotonic) -> None:
         """``clock`` gives seconds, only differences count."""
-        self.config = config
         self.metrics = BackendMetrics()
+        self._workers = Workers(config, self.metrics)
         self.accounts = Accounts(clock)
         self._clock = clock
         self._records: OrderedDict[str, Record] = OrderedDict()
@@ -67,19 +67,25 @@ class Engine:
         self._identity: tuple[EngineConfig, str] | None = None
         self._finished: OrderedDict[str, float] = OrderedDict()
         self._circuits = CircuitStore(_CIRCUITS_BYTES)
-        self._slots = [Slot() for _ in range(config.concurrency)]
-        self._spare: asyncio.Task[Started] | None = None
         self._loops: list[asyncio.Task[None]] = []
-        self._describe: dict[str, object] = {}
         self._draining = False
         self._idle = asyncio.Event()
         self._idle.set()
-        self.ready = asyncio.Event()
+
+    @property
+    def config(self) -> EngineConfig:
+        """What the engine is; a calibration may change."""
+        return self._workers.config
+
+    @property
+    def ready(self) -> bool:
+        """Whether a worker can take a task, or could."""
+        return self._workers.ready.is_set()
 
     async def start(self) -> None:
         """Start the workers; returns when the first can take a task."""
-        self._loops = [asyncio.create_task(self._serve(slot)) for slot in self._slots]
-        first = asyncio.create_task(self.ready.wait())
+        self._loops = [asyncio.create_task(self._serve(slot)) for slot in self._workers.slots]
+        first = asyncio.create_task(self._workers.ready.wait())
         await asyncio.wait([first, *self._loops], return_when=asyncio.FIRST_COMPLETED)
         if not first.done():
             first.cancel()
@@ -89,7 +95,7 @@ class Engine:
 
     def info(self) -> BackendInfo:
         """Return what this backend is and how busy."""
-        described = self._describe
+        described = self._workers.described
         return BackendInfo(
             engine=str(described.get("version", "")),
             method=self.config.method,
@@ -113,14 +119,7 @@ class Engine:
         Raises:
             RuntimeError: the engine cannot imitate it, and goes on as before.
         """
-        # Tried on a worker of its own, so that those that serve are not lost to it; it has the spare's memory then.
-        await self._end_spare()
-        try:
-            started = await self._new_worker(replace(self.config, noise=noise))
-            self.config, self._describe = started.config, started.described
-            await started.child.kill()
-        finally:
-            self._start_spare()
+        await self._workers.recalibrate(noise)
 
     def unfinished(self, subject: str = OPERATOR_SUBJECT) -> list[TaskInfo]:
         """Return the tasks of this subject that wait or run; the operator sees everybody's."""
@@ -231,19 +230,14 @@ class Engine:
         for loop in self._loops:
             loop.cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
-        await self._end_spare()
-        for slot in self._slots:
-            if slot.child is not None:
-                await slot.child.kill()
-            if slot.ended is not None:
-                await slot.ended
+        await self._workers.close()
 
     def _fingerprint(self) -> str:
         """Return what the engine is, so that equal tasks on equal engines have equal results."""
         if self._identity is None or self._identity[0] is not self.config:
             text = json.dumps(self.config.to_dict(), sort_keys=True)
             digest = hashlib.sha256(text.encode()).hexdigest()
-            self._identity = (self.config, f"{self._describe.get('version')} {digest}")
+            self._identity = (self.config, f"{self._workers.described.get('version')} {digest}")
         return self._identity[1]
 
     def _count(self, record: Record, change: int) -> None:
@@ -265,11 +259,10 @@ class Engine:
     async def _serve(self, slot: Slot) -> None:
         while True:
             while slot.child is None or not slot.child.alive:
-                await self._start_worker(slot)
+                await self._workers.fill(slot)
             part = await self._waiting.take(slot)
             if part is None:
-                self.metrics.restarts.inc()
-                slot.failures += 1
+                self._workers.lost(slot)
                 continue
             if part.record.done.is_set():
                 continue
@@ -280,59 +273,6 @@ class Engine:
                     async with asyncio.timeout(_IN_VAIN_SECONDS):
                         await part.record.still.wait()
                 await stop(part.record)
-
-    async def _start_worker(self, slot: Slot) -> None:
-        if slot.failures:
-            await asyncio.sleep(min(_LONGEST_RESTART_DELAY, 0.1 * 2**slot.failures))
-        slot.known.clear()
-        spare, self._spare = self._spare, None
-        try:
-            started = await (self._new_worker(self.config) if spare is None else spare)
-        except ChildEnded as error:
-            slot.failures += 1
-            if not self.ready.is_set() and slot.failures > 3:
-                raise RuntimeError(f"no worker starts: {error}; its reason is on standard error") from None
-            return
-        slot.child, slot.config = started.child, started.config
-        if started.config is self.config:
-            self._describe = started.described
-        slot.ended = asyncio.create_task(slot.child.ended())
-        slot.failures = 0
-        self.ready.set()
-        alive = sum(1 for other in self._slots if other.child is not None and other.child.alive)
-        self.metrics.workers.set(alive)
-        # Not before all places are taken, whose workers would start more slowly.
-        if alive == len(self._slots):
-            self._start_spare()
-
-    def _start_spare(self) -> None:
-        if self.config.spares and self._spare is None and not self._draining:
-            self._spare = asyncio.create_task(self._new_worker(self.config))
-
-    async def _end_spare(self) -> None:
-        if self._spare is not None:
-            spare, self._spare = self._spare, None
-            spare.cancel()
-            (ended,) = await asyncio.gather(spare, return_exceptions=True)
-            if isinstance(ended, Started):
-                await ended.child.kill()
-
-    async def _new_worker(self, config: EngineConfig) -> Started:
-        """Start a process, and return it when it has loaded all that it needs.
-
-        Raises:
-            ChildEnded: the process ended.
-            RuntimeError: the engine refuses the configuration, and would again.
-        """
-        child = await Child.start("qonverge.backend.worker")
-        try:
-            described = await child.exchange({"config": config.to_dict()})
-            if "refused" in described:
-                raise RuntimeError(described["refused"])
-        except BaseException:
-            await child.kill()
-            raise
-        return Started(child, config, described)
 
     async def _run(self, slot: Slot, part: Part) -> None:
         child, record = slot.child, part.record
@@ -458,7 +398,7 @@ class Engine:
             state,
             results,
             error,
-            engine=str(self._describe.get("version", "")),
+            engine=str(self._workers.described.get("version", "")),
             seed=record.seed,
             queue_seconds=started - record.submitted,
             run_seconds=now - started,

@@ -158,7 +158,7 @@ class Server:
         info = self._engine.info()
         if info.draining:
             return Response("draining\n", 503)
-        return Response("ok\n") if self._engine.ready.is_set() else Response("no worker is ready yet\n", 503)
+        return Response("ok\n") if self._engine.ready else Response("no worker is ready yet\n", 503)
 
     async def _metrics(self, _: Request) -> Response:
         return Response(self._engine.metrics.exposition(), media_type="text/plain; version=0.0.4")
