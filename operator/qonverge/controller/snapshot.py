@@ -5,14 +5,14 @@ from __future__ import annotations
 import heapq
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from qonverge.api import QuantumBackend
 from qonverge.controller import builders
 from qonverge.controller.cluster import Cluster
 from qonverge.controller.state import Calibrated, Endpoint, State
 from qonverge.forecast.intervals import Interval
-from qonverge.lifecycle.placement import abilities
+from qonverge.lifecycle.placement import abilities, declared
 from qonverge.scheduling import Backend
 
 # Work that each worker should have before it, so that it does not wait for the next round.
@@ -98,34 +98,21 @@ def seen(
     ] * len(endpoints)
     workers = max(1, len(free))
     stopped = "spec.replicas is 0" if spec.replicas == 0 else f"0 of {spec.replicas} pods serve"
-    location = spec.location
-    return Backend(
-        name=metadata.name,
-        namespace=metadata.namespace,
-        admits_all_namespaces=spec.access.namespaces.from_ == "All",
-        labels=metadata.labels,
-        method=able.method,
-        features=able.features,
-        state_copies=able.copies,
+    return replace(
+        declared(backend),
         serving=bool(endpoints) and not metadata.deletion_timestamp,
         not_serving_reason=stopped,
         load=sum(given) / workers,
         room=sum(max(0, spec.capacity.queue_limit - count) for count in given) if given else None,
         max_qubits=_widest(spec.capacity.max_qubits, state.calibrations.get(f"{metadata.namespace}/{metadata.name}")),
-        max_shots=spec.capacity.max_shots,
         memory_bytes=able.memory(_most(info.memory_bytes for _, info in infos)),
         admitted_namespaces=cluster.admitted(backend),
-        selects=spec.access.namespaces.selector is not None,
-        tier=location.tier,
-        site=location.site,
-        region=location.region,
         latency_seconds=_fastest(state, endpoints),
         workers=workers,
         free_seconds=tuple(free),
         dispatch_depth=_MOST_AHEAD,
         ahead_seconds=_AHEAD_SECONDS,
         calibration_stale_reason=stale,
-        currency=spec.pricing.currency if spec.pricing else "USD",
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qonverge.api import HybridJob
+from qonverge.api import HybridJob, QuantumBackend
 from qonverge.api.backend import Simulator
 from qonverge.api.money import Money as Budget
 from qonverge.api.placement import Candidate, ForecastInterval, Placement, seconds_of
@@ -66,6 +66,30 @@ def abilities(simulator: Simulator) -> Abilities:
     if noisy and simulator.engine in ("Stim", "BraketLocal"):
         lacks.add("ControlFlow")
     return Abilities(method, FEATURES - lacks, copies, more)
+
+
+def declared(backend: QuantumBackend) -> Backend:
+    """Return a backend as placement sees it, as far as its specification tells."""
+    spec, metadata = backend.spec, backend.metadata
+    assert spec.simulator is not None
+    able, location = abilities(spec.simulator), spec.location
+    return Backend(
+        name=metadata.name,
+        namespace=metadata.namespace,
+        admits_all_namespaces=spec.access.namespaces.from_ == "All",
+        labels=metadata.labels,
+        selects=spec.access.namespaces.selector is not None,
+        method=able.method,
+        features=able.features,
+        state_copies=able.copies,
+        serving=spec.replicas > 0,
+        not_serving_reason="spec.replicas is 0",
+        max_shots=spec.capacity.max_shots,
+        tier=location.tier,
+        site=location.site,
+        region=location.region,
+        currency=spec.pricing.currency if spec.pricing else "USD",
+    )
 
 
 def waiting(

@@ -13,7 +13,7 @@ from qonverge.circuits.isolated import Checker
 from qonverge.forecast.exact import ExactForecasts
 from qonverge.forecast.outlook import Offer, Outcome, Outlook
 from qonverge.lifecycle import circuit as circuits
-from qonverge.lifecycle.placement import abilities, shown, waiting
+from qonverge.lifecycle.placement import abilities, declared, shown, waiting
 from qonverge.lifecycle.quotas import Use
 from qonverge.scheduling import Backend, Decision, Estimates, Snapshot, plan
 from qonverge.wire.messages import TaskResult
@@ -91,29 +91,10 @@ class Placing:
 
     def _seen(self, key: str, load: float) -> Backend:
         backend = self._backends[key]
-        spec, metadata, config = backend.spec, backend.metadata, self._config(backend)
-        assert spec.simulator is not None
-        able = abilities(spec.simulator)
-        return Backend(
-            name=metadata.name,
-            namespace=metadata.namespace,
-            admits_all_namespaces=spec.access.namespaces.from_ == "All",
-            labels=metadata.labels,
-            method=able.method,
-            features=able.features,
-            state_copies=able.copies,
-            serving=spec.replicas > 0,
-            not_serving_reason="spec.replicas is 0",
-            load=load,
-            max_qubits=config.widest,
-            max_shots=spec.capacity.max_shots,
-            memory_bytes=able.memory(config.circuit_bytes),
-            tier=spec.location.tier,
-            site=spec.location.site,
-            region=spec.location.region,
-            latency_seconds=0.0,
-            currency=spec.pricing.currency if spec.pricing else "USD",
-        )
+        config, simulator = self._config(backend), backend.spec.simulator
+        assert simulator is not None
+        memory = abilities(simulator).memory(config.circuit_bytes)
+        return replace(declared(backend), load=load, max_qubits=config.widest, memory_bytes=memory, latency_seconds=0.0)
 
     def _offer(self, key: str) -> Offer:
         backend = self._backends[key]
