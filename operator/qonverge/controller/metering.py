@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+from collections import defaultdict
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -14,7 +16,7 @@ from qonverge.controller.dataplane import DataPlane
 from qonverge.controller.queue import WorkQueue
 from qonverge.controller.snapshot import label_key
 from qonverge.controller.state import Endpoint, State
-from qonverge.lifecycle.metering import Books, Program
+from qonverge.lifecycle.metering import Books, Pool, Program
 from qonverge.lifecycle.quotas import Ledger, Use
 from qonverge.lifecycle.transitions import timestamp
 from qonverge.wire.errors import WireError
@@ -72,6 +74,7 @@ class Metering:
         self._books = Books()
         self._running: dict[str, tuple[HybridJob, str]] = {}
         self._closing: dict[str, _Closing] = {}
+        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     @property
     def presses(self) -> bool:
@@ -105,7 +108,9 @@ class Metering:
 
     async def close(self, key: str) -> Use:
         """Ask the pods what a program that has ended used at last, and return all that it used."""
-        job, name = self._running[key]
+        job, name = self._running.get(key, (None, ""))
+        if job is None:
+            return Use()
         if (backend := self._state.backends.get(name)) is not None:
             for endpoint in self._state.endpoints_of(label_key(backend)):
                 with contextlib.suppress(WireError):
@@ -129,19 +134,22 @@ class Metering:
             WireError: the pod does not answer, or refuses; what it was granted counts as used until it is gone.
         """
         pod, key = endpoint.pod, builders.audience(backend)
-        programs = [program for program in self._programs() if program.backend == key]
-        ended = [each.program for each in self._closing.values() if pod in each.waits]
-        if not programs and not ended:
-            return
-        if not self._books.knows(pod):
-            # What an operator before this one granted is in force.
-            self._take(pod, await self._data.meters(endpoint, key, None), programs, ())
-        for _ in range(2):
-            grants = {program.account: self._grant(pod, program) for program in programs}
-            meters = await self._data.meters(endpoint, key, grants)
-            self._take(pod, meters, [*programs, *ended], {program.account for program in ended})
-            if not self._books.wants(pod, grants):
-                break
+        # Of grants that overtake each other nobody would know which is in force.
+        async with self._turns[pod]:
+            for _ in range(2):
+                programs = [program for program in self._programs() if program.backend == key]
+                ended = {name: each.program for name, each in self._closing.items() if pod in each.waits}
+                if not programs and not ended:
+                    return
+                if not self._books.knows(pod):
+                    # What an operator before this one granted is in force.
+                    self._take(pod, await self._data.meters(endpoint, key, None), programs, ())
+                    continue
+                grants = self._grants(pod, programs)
+                meters = await self._data.meters(endpoint, key, grants)
+                self._take(pod, meters, [*programs, *ended.values()], ended)
+                if not self._books.wants(pod, grants):
+                    break
 
     def gone(self) -> None:
         """Take note of the pods that serve no more."""
@@ -152,6 +160,7 @@ class Metering:
                     self._closing[account].waits.discard(pod)
                     self._finish(account)
                 self._books.drop(pod)
+                self._turns.pop(pod, None)
         self._tell()
 
     def _programs(self) -> list[Program]:
@@ -162,17 +171,20 @@ class Metering:
         bounds = () if left is None else (left.shots, left.seconds, left.cost)
         return program.budget is not None or any(bound is not None for bound in bounds)
 
-    def _grant(self, pod: str, program: Program) -> Grant:
-        # Each counts before the next is made out.
-        self._reserve(program)
-        peers = [peer for peer in self._programs() if peer.namespace == program.namespace]
-        backends = [self._state.backends.get(peer.backend) for peer in peers]
-        places = sum(len(self._state.endpoints_of(label_key(each))) for each in backends if each is not None)
-        left = self._ledger.remaining(program.namespace, self._clock())
-        until = "" if left is None or left.renews_at is None else timestamp(left.renews_at)
-        grant = self._books.grant(pod, program, peers, places, left, until)
-        self._reserve(program)
-        return grant
+    def _grants(self, pod: str, programs: Sequence[Program]) -> dict[str, Grant]:
+        pools: dict[str, Pool] = {}
+        for namespace in {program.namespace for program in programs}:
+            peers = [peer for peer in self._programs() if peer.namespace == namespace]
+            backends = [self._state.backends.get(peer.backend) for peer in peers]
+            places = sum(len(self._state.endpoints_of(label_key(each))) for each in backends if each is not None)
+            left = self._ledger.remaining(namespace, self._clock())
+            until = "" if left is None or left.renews_at is None else timestamp(left.renews_at)
+            pools[namespace] = self._books.pool([peer.account for peer in peers], places, left, until)
+        grants = {}
+        for program in programs:
+            grants[program.account] = self._books.grant(pod, program, pools[program.namespace])
+            self._reserve(program)
+        return grants
 
     def _reserve(self, program: Program) -> None:
         account = program.account
@@ -225,12 +237,12 @@ class Metering:
         del self._closing[account]
 
 
-def _program(job: HybridJob, backend: QuantumBackend | None, name: str = "") -> Program:
+def _program(job: HybridJob, backend: QuantumBackend | None, name: str) -> Program:
     pricing = None if backend is None else backend.spec.pricing
     metadata, budget = job.metadata, job.spec.budget
     if pricing is None:
         # What costs nothing needs no budget.
-        return Program(account_of(job), metadata.uid, metadata.namespace, name or "")
+        return Program(account_of(job), metadata.uid, metadata.namespace, name)
     prices = Prices(*(Decimal(price or 0) for price in (pricing.per_task, pricing.per_shot, pricing.per_second)))
     # Money of another currency pays for nothing.
     most = None if budget is None else budget.value if budget.currency == pricing.currency else Decimal(0)

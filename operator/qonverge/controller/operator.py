@@ -43,6 +43,7 @@ _WORKERS = 16
 _POLL_SECONDS = 5.0
 # Programs whose use is limited wait for grants now and then.
 _LIMITED_POLL_SECONDS = 1.0
+_POLL_REST = 4.0
 _KEY_SECRET = "qonverge-signing-key"  # noqa: S105 - the name of the Secret, not its value
 _REPORT_AUDIENCES = 1024
 # What jobs refer to and nobody knows is looked for this often at most.
@@ -312,16 +313,20 @@ class Operator:
         await self._election.campaign(changed)
 
     async def _poll(self) -> None:
+        loop, took = asyncio.get_running_loop(), 0.0
         while True:
             # A pod that is new, or does not answer, is asked again soon: jobs may wait for it.
             known = self._state.infos.keys() - self._state.silent
-            often = _LIMITED_POLL_SECONDS if self._metering.presses else _POLL_SECONDS
+            # Where very many programs run, their meters wait rather than everything else.
+            often = max(_LIMITED_POLL_SECONDS, _POLL_REST * took) if self._metering.presses else _POLL_SECONDS
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(often if known >= self._state.endpoints.keys() else 0.5):
                     await self._poll_now.wait()
             self._poll_now.clear()
-            leading = self._election.leading
-            for key in await self._backends.poll(leading=leading):
+            leading, began = self._election.leading, loop.time()
+            changed = await self._backends.poll(leading=leading)
+            took = loop.time() - began
+            for key in changed:
                 self._queue.add(f"QuantumBackend {key}")
                 self._reconsider()
             if leading and not self._acting:

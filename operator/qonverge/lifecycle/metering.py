@@ -7,13 +7,13 @@ until the pod says otherwise: so all pods together never let through more than a
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import Any
+from typing import Any, Self
 
 from qonverge.lifecycle.quotas import Use
 from qonverge.scheduling.model import Quota
-from qonverge.wire.grants import Bound, Grant, Meters, Prices, Used
+from qonverge.wire.grants import Bound, Grant, Meter, Meters, Prices, Used
 
 # Of time less than this is granted as a whole: halves of halves would never be used up.
 _LEAST_SECONDS = 1.0
@@ -37,32 +37,34 @@ class Program:
     """In that currency."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Entry:
     """What a pod has of an account."""
 
-    prices: Prices
-    currency: str
-    used: Used = field(default_factory=Used)
-    wanted: Used | None = None
-    granted: Bound = field(default_factory=Bound)
+    used: Used
+    use: Use
+    """The same with its cost."""
+    wanted: Used | None
+    granted: Bound
     """Most that the pod may let through, whichever of the messages on their way arrives."""
+    outstanding: Use
+    """What is granted beyond what was used."""
 
-    @property
-    def use(self) -> Use:
-        """What was used."""
-        return Use(self.used.shots, self.used.seconds, self.prices.of(self.used), self.currency)
-
-    @property
-    def outstanding(self) -> Use:
-        """What is granted beyond that."""
-        use, most = self.use, self.granted
-        return Use(
+    @classmethod
+    def of(cls, use: Use, meter: Meter) -> Self:
+        """Return what a pod tells."""
+        most = meter.now
+        outstanding = Use(
             0 if most.shots is None else max(0, most.shots - use.shots),
             0.0 if most.seconds is None else max(0.0, most.seconds - use.seconds),
             Decimal(0) if most.cost is None else max(Decimal(0), most.cost - use.cost),
-            self.currency,
+            use.currency,
         )
+        return cls(meter.used, use, meter.wanted, most, outstanding)
+
+    def granting(self, most: Bound, wanted: Used | None) -> _Entry:
+        """Return the entry with another grant."""
+        return _Entry.of(self.use, Meter(self.used, wanted, most))
 
 
 @dataclass(slots=True)
@@ -72,6 +74,37 @@ class _Pod:
     entries: dict[str, _Entry] = field(default_factory=dict)
 
 
+@dataclass(slots=True)
+class Pool:
+    """What a namespace has while grants are made out."""
+
+    left: Quota | None
+    """Beside everything that is used or granted; None without a quota."""
+    granted: Use
+    """To all pods, and not used."""
+    wanting: int
+    """Programs on pods that have a task which waits."""
+    places: int
+    until: str
+
+    def take(self, outstanding: Use, before: Use) -> None:
+        """Take note of what a pod has outstanding, instead of what it had."""
+        shots, seconds, cost = (
+            outstanding.shots - before.shots,
+            outstanding.seconds - before.seconds,
+            outstanding.cost - before.cost,
+        )
+        granted, left = self.granted, self.left
+        self.granted = Use(granted.shots + shots, granted.seconds + seconds, granted.cost + cost, granted.currency)
+        if left is not None:
+            self.left = replace(
+                left,
+                shots=None if left.shots is None else left.shots - shots,
+                seconds=None if left.seconds is None else left.seconds - seconds,
+                cost=None if left.cost is None else replace(left.cost, amount=left.cost.amount - cost),
+            )
+
+
 class Books:
     """What all pods said last."""
 
@@ -79,6 +112,8 @@ class Books:
         """Know no pod."""
         self._pods: dict[str, _Pod] = {}
         self._over: dict[str, Use] = {}
+        # Sums over pods of what was used, and of what is granted beyond that, until an entry changes.
+        self._sums: dict[str, tuple[Use, Use]] = {}
 
     def knows(self, pod: str) -> bool:
         """Return whether the pod has told what it has, so that grants can follow from it."""
@@ -93,19 +128,24 @@ class Books:
             known = self._pods[pod] = _Pod(meters.boot)
         known.serves = True
         for program in programs:
-            meter, before = meters.by_account.get(program.account), known.entries.get(program.account)
+            account = program.account
+            meter, before = meters.by_account.get(account), known.entries.get(account)
             if meter is not None:
-                known.entries[program.account] = _Entry(
-                    program.prices, program.currency, meter.used, meter.wanted, meter.now
-                )
+                if before is None or (before.used, before.wanted, before.granted) != (
+                    meter.used,
+                    meter.wanted,
+                    meter.now,
+                ):
+                    self._set(known, account, _Entry.of(_use(program, meter.used), meter))
             elif before is not None:
-                before.wanted, before.granted = None, _NOTHING
+                self._set(known, account, before.granting(_NOTHING, None))
 
     def lost(self, pod: str) -> None:
         """Take note that a pod serves no more: it lets nothing through until it tells of itself again."""
-        self._pods[pod].serves = False
-        for entry in self._pods[pod].entries.values():
-            entry.wanted, entry.granted = None, _NOTHING
+        known = self._pods[pod]
+        known.serves = False
+        for account, entry in list(known.entries.items()):
+            self._set(known, account, entry.granting(_NOTHING, None))
 
     def pods(self) -> list[str]:
         """Return the pods that are known."""
@@ -122,11 +162,11 @@ class Books:
 
     def used(self, account: str) -> Use:
         """Return what was used on all pods."""
-        return sum((entry.use for entry in self._entries(account)), self._over.get(account, Use()))
+        return self._sum(account)[0]
 
     def outstanding(self, account: str) -> Use:
         """Return what is granted on all pods and not used."""
-        return sum((entry.outstanding for entry in self._entries(account)), Use())
+        return self._sum(account)[1]
 
     def gone(self, account: str) -> Use:
         """Return what was used of pods that may never tell it again."""
@@ -138,10 +178,12 @@ class Books:
     def carry(self, account: str, use: Use) -> None:
         """Take what an operator before this one knew of such pods."""
         self._over.setdefault(account, use)
+        self._sums.pop(account, None)
 
     def forget(self, account: str) -> None:
         """Forget a program that has ended."""
         self._over.pop(account, None)
+        self._sums.pop(account, None)
         for known in self._pods.values():
             known.entries.pop(account, None)
 
@@ -150,64 +192,79 @@ class Books:
         if not self._pods[pod].entries:
             del self._pods[pod]
 
-    def grant(
-        self, pod: str, program: Program, peers: Iterable[Program], places: int, left: Quota | None, until: str
-    ) -> Grant:
-        """Return what the pod may let the program use, and count it as granted.
+    def pool(self, accounts: Iterable[str], places: int, left: Quota | None, until: str) -> Pool:
+        """Return what a namespace has to grant.
 
         Args:
-            pod: the pod, which has told what it has.
-            program: the program.
-            peers: programs of its namespace, itself among them.
+            accounts: of its programs that run.
             places: pods on which these may run, each counted once for each of them.
-            left: what the namespace's quotas leave beside everything that is used or granted; None without a quota.
+            left: what its quotas leave beside everything that is used or granted; None without a quota.
             until: when quotas are renewed, RFC 3339, or empty.
         """
-        entries = self._pods[pod].entries
-        entry = entries.setdefault(program.account, _Entry(program.prices, program.currency, granted=_NOTHING))
-        accounts = [peer.account for peer in peers]
-        others_want = entry.wanted is None and any(
-            other.wanted is not None for account in accounts for other in self._entries(account)
-        )
-        own, all_granted = entry.outstanding, sum((self.outstanding(account) for account in accounts), Use())
-        # What is there is halved from time to time, so that whoever comes next finds some.
-        share = 0 if others_want else Decimal(1) / (2 * max(1, places))
+        names = list(accounts)
+        granted = sum((self.outstanding(account) for account in names), Use())
+        wanting = sum(entry.wanted is not None for account in names for entry in self._entries(account))
+        return Pool(left, granted, wanting, max(1, places), until)
+
+    def grant(self, pod: str, program: Program, pool: Pool) -> Grant:
+        """Return what the pod, which has told what it has, may let the program use, and count it as granted."""
+        known = self._pods[pod]
+        entry = known.entries.get(program.account) or _Entry.of(_use(program, Used()), Meter(now=_NOTHING))
+        before, left, prices = entry.outstanding, pool.left, program.prices
         wanted = entry.wanted or Used()
-        shots, most_shots = _amounts(
-            *(None if left is None or left.shots is None else Decimal(left.shots), own.shots, all_granted.shots),
-            *(wanted.shots, share, 0),
+        # What is there is halved from time to time, so that whoever comes next finds some; and left to those who wait.
+        others_want = pool.wanting > 0 and entry.wanted is None
+        share = Decimal(0) if others_want else 1 / Decimal(2 * pool.places)
+        shots = _amounts(None if left is None else left.shots, before.shots, pool.granted.shots, wanted.shots, share, 0)
+        seconds = _amounts(
+            *(None if left is None else left.seconds, before.seconds, pool.granted.seconds),
+            *(0, share, 0 if others_want else _LEAST_SECONDS),
         )
-        seconds, most_seconds = _amounts(
-            *(None if left is None or left.seconds is None else Decimal(left.seconds), own.seconds),
-            *(all_granted.seconds, 0, share, 0 if others_want else _LEAST_SECONDS),
-        )
-        # Of another currency nothing is left; what costs nothing may still run.
-        money = None
+        money, all_granted = None, pool.granted.cost
         if left is not None and left.cost is not None:
+            # Money of another currency pays for nothing.
             money = left.cost.amount if left.cost.currency == program.currency else Decimal(0)
         if program.budget is not None:
-            rest = program.budget - self.used(program.account).cost - self.outstanding(program.account).cost
-            money = rest if money is None else min(money, rest)
-        cost, most_cost = _amounts(
-            *(money, own.cost, all_granted.cost if program.budget is None else self.outstanding(program.account).cost),
-            *(program.prices.of(wanted), share, 0 if others_want else program.prices.second),
-        )
+            own = self.outstanding(program.account).cost
+            rest = program.budget - self.used(program.account).cost - own
+            if money is None or rest < money:
+                money, all_granted = rest, own
+        cost = _amounts(money, before.cost, all_granted, prices.of(wanted), share, 0 if others_want else prices.second)
         use = entry.use
-        now = Bound(_plus(use.shots, shots), _float(use.seconds, seconds), _exact(use.cost, cost))
-        most = Bound(_plus(use.shots, most_shots), _float(use.seconds, most_seconds), _exact(use.cost, most_cost))
-        entry.granted = _higher(entry.granted, now)
-        return Grant(now, most, program.prices, program.currency, until)
+        now, most = (
+            Bound(_plus(use.shots, shots[n]), _float(use.seconds, seconds[n]), _exact(use.cost, cost[n]))
+            for n in range(2)
+        )
+        entry = entry.granting(_higher(entry.granted, now), entry.wanted)
+        self._set(known, program.account, entry)
+        pool.take(entry.outstanding, before)
+        return Grant(now, most, prices, program.currency, pool.until)
+
+    def _set(self, pod: _Pod, account: str, entry: _Entry) -> None:
+        pod.entries[account] = entry
+        self._sums.pop(account, None)
+
+    def _sum(self, account: str) -> tuple[Use, Use]:
+        if account not in self._sums:
+            entries = self._entries(account)
+            used = sum((entry.use for entry in entries), self._over.get(account, Use()))
+            self._sums[account] = used, sum((entry.outstanding for entry in entries), Use())
+        return self._sums[account]
 
     def _entries(self, account: str) -> list[_Entry]:
         return [known.entries[account] for known in self._pods.values() if account in known.entries]
 
 
+def _use(program: Program, used: Used) -> Use:
+    return Use(used.shots, used.seconds, program.prices.of(used), program.currency)
+
+
 def _amounts(
-    left: Decimal | None,
+    left: Decimal | float | None,
     own: Decimal | float,
     granted: Decimal | float,
     wanted: Decimal | float,
-    share: Decimal | float,
+    share: Decimal,
     least: Decimal | float,
 ) -> tuple[Decimal | None, Decimal | None]:
     """Return how much to grant now beyond what is used, and how much there is at most; None: no limit.
@@ -222,9 +279,10 @@ def _amounts(
     """
     if left is None:
         return None, None
-    pool = max(Decimal(0), left + Decimal(own))
+    rest = Decimal(left)
+    pool = max(Decimal(0), rest + Decimal(own))
     asked = Decimal(wanted) if wanted <= pool else Decimal(0)
-    return max(asked, pool * Decimal(share), min(pool, Decimal(least))), max(Decimal(0), left + Decimal(granted))
+    return max(asked, pool * share, min(pool, Decimal(least))), max(Decimal(0), rest + Decimal(granted))
 
 
 def _plus(used: int, more: Decimal | None) -> int | None:
