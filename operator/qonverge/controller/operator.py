@@ -317,8 +317,10 @@ class Operator:
         while True:
             # A pod that is new, or does not answer, is asked again soon: jobs may wait for it.
             known = self._state.infos.keys() - self._state.silent
-            # Where very many programs run, their meters wait rather than everything else.
-            often = max(_LIMITED_POLL_SECONDS, _POLL_REST * took) if self._metering.presses else _POLL_SECONDS
+            often = _POLL_SECONDS
+            if self._metering.presses:
+                # Where very many programs run, their meters wait rather than everything else.
+                often = min(often, max(_LIMITED_POLL_SECONDS, _POLL_REST * took))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(often if known >= self._state.endpoints.keys() else 0.5):
                     await self._poll_now.wait()
