@@ -243,8 +243,6 @@ class Backends:
                 took = time.monotonic() - asked
                 if leading and info.queued + info.running > self._state.assigned.get(uid, 0):
                     await sort_out(self._state, self._data, endpoint, audience)
-                if leading:
-                    await self._metering.meet(endpoint, self._state.backends[key])
             except (WireError, KeyError, TypeError) as error:
                 logger.info("pod %s does not tell: %s", endpoint.url, error)
                 return
@@ -256,6 +254,11 @@ class Backends:
                 self._state.silent.discard(uid)
                 self._state.infos[uid] = info
                 changed.add(key)
+            if leading and uid in self._state.endpoints and key in self._state.backends:
+                try:
+                    await self._metering.meet(endpoint, self._state.backends[key])
+                except WireError as error:
+                    logger.info("pod %s does not tell what programs use: %s", endpoint.url, error)
 
         await asyncio.gather(*(ask(uid) for uid in list(self._state.endpoints)))
         self._metering.gone()

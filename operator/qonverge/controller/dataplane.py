@@ -100,11 +100,15 @@ class DataPlane:
         """Give the pod all grants that there are, and return what programs used of it; None changes nothing.
 
         Raises:
-            PodLost: the pod does not answer soon.
+            WireError: the pod does not answer soon, or has no meters.
         """
         given = None if grants is None else {account: grant.to_dict() for account, grant in grants.items()}
         body = pack({"grants": given})
-        return Meters.from_dict(await self._ask("POST", endpoint, audience, "/v1/meters", body, _SOON_SECONDS))
+        answer = await self._ask("POST", endpoint, audience, "/v1/meters", body, _SOON_SECONDS)
+        if "meters" not in answer:
+            # A pod of an earlier release meters nothing.
+            raise WireError.from_dict(answer.get("error") or {"message": f"the pod answered {answer}"})
+        return Meters.from_dict(answer)
 
     async def _run(self, endpoint: Endpoint, audience: str, task: Task) -> TaskResult:
         path = f"/v1/tasks?wait={_POLL_SECONDS}"
