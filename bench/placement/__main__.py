@@ -16,6 +16,7 @@ from bench.placement.pairs import InvalidInput, Pairs
 
 RESULTS = Path(__file__).parents[1] / "results"
 _JOBS, _QUICK_JOBS = 200, 40
+_SEEDS, _QUICK_SEEDS = 3, 1
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -28,12 +29,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--pairs", type=Path, default=pairs.KNOWN, help="what was simulated already, and is added to")
     parser.add_argument("--refresh", action="store_true", help="make the forecasts of fidelity anew")
     parser.add_argument("--jobs", type=int, help="of a trace that is made")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=1, help="the first one")
+    parser.add_argument("--seeds", type=int, help="traces and worlds of each kind")
     parser.add_argument("--json", type=Path, default=RESULTS / "placement.local.json", help="file of all figures")
     parser.add_argument("--plot", type=Path, help="SVG of completion time and fidelity")
     options = parser.parse_args(arguments)
     try:
-        results = compare.run_all(_tasks(options), options.seed)
+        results = compare.run_all(_tasks(options))
     except InvalidInput as error:
         sys.exit(str(error))
     print(report.text(results))
@@ -47,18 +49,21 @@ def _tasks(options: argparse.Namespace) -> list[Task]:
     known = pairs.without_forecasts(known) if options.refresh else known
     save: Callable[[Pairs], None] = partial(pairs.write, options.pairs)
     jobs = options.jobs or (_QUICK_JOBS if options.quick else _JOBS)
+    count = options.seeds or (_QUICK_SEEDS if options.quick else _SEEDS)
+    seeds = range(options.seed, options.seed + count)
     if options.snapshots or options.circuits or options.trace:
         circuits = fleet.read_circuits(options.circuits) if options.circuits else fleet.known_circuits()
         devices = fleet.read_devices(options.snapshots) if options.snapshots else fleet.known_devices()
         own = Setting("", "given", fleet.assemble(circuits, devices, known, save))
         if options.trace:
-            return [compare.given(own, trace.read(options.trace))]
-        return [task for task in compare.tasks(own, jobs, options.seed) if task.kind == "trace"]
+            arrivals = trace.read(options.trace)
+            return [compare.given(own, arrivals, seed) for seed in seeds]
+        return [task for task in compare.tasks(own, jobs, seeds) if task.kind == "trace"]
     settings = compare.settings(known, save)
     return [
         task
         for setting in (settings[:1] if options.quick else settings)
-        for task in compare.tasks(setting, jobs, options.seed)
+        for task in compare.tasks(setting, jobs, seeds)
     ]
 
 

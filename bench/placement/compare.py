@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -16,7 +17,7 @@ from bench.placement import metrics, policies, trace
 from bench.placement.fleet import Fleet, assemble, known_circuits, known_devices, quality
 from bench.placement.metrics import Figures
 from bench.placement.pairs import InvalidInput, Pairs
-from bench.placement.simulate import simulate
+from bench.placement.simulate import Run, simulate
 from bench.placement.trace import Trace
 from bench.placement.world import Nature
 from qonverge.scheduling import Policy
@@ -27,7 +28,9 @@ MOST_DEVICES = 8
 GENERATIONS = {"present": (0.0, 0.005), "former": (0.005, 0.012)}
 """Median errors of gates on two qubits: those of devices that are sold today, and of those before them."""
 HALVES = (TUNING, HELD_OUT)
-_FLOODED_AGING, _FLOODED_LOAD = 60.0, 1.2
+_FLOODED_LOAD = 1.2
+_SHORT_AGING = 60.0
+"""An aging bound that is too short for a flood: towards the end every job waits longer, seconds."""
 _DRIFTS = 3
 """Worlds in which intervals are counted: of 200 outcomes the share within is off by 3 points by chance alone."""
 _SATURATED_DEVICES, _SATURATED_JOBS = 4, 100
@@ -63,9 +66,9 @@ class Task:
     setting: Setting
     kind: Kind
     trace: Trace
+    seed: int
+    """Of its world."""
     load: float | None = None
-    number: int = 0
-    """Of several worlds that are made alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,7 @@ class Result:
     generation: str
     kind: Kind
     trace: str
+    seed: int
     load: float | None
     figures: tuple[Figures, ...]
     """A policy each, ours first."""
@@ -84,7 +88,7 @@ class Result:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as JSON carries it."""
-        kept = {name: getattr(self, name) for name in ("half", "generation", "kind", "trace", "load")}
+        kept = {name: getattr(self, name) for name in ("half", "generation", "kind", "trace", "seed", "load")}
         return {**kept, "figures": [f.to_dict() for f in self.figures], **self.more}
 
 
@@ -103,24 +107,25 @@ def settings(known: Pairs, save: Callable[[Pairs], None] | None = None) -> list[
     return made
 
 
-def tasks(setting: Setting, jobs: int, seed: int) -> list[Task]:
-    """Return everything that is shown of a fleet."""
-    circuits, rate = setting.fleet.circuits, setting.rate
-    made = [Task(setting, "trace", trace.make(kind, circuits, jobs, rate(LOAD), seed), LOAD) for kind in trace.KINDS]
-    made += [Task(setting, "load", trace.make("poisson", circuits, jobs, rate(load), seed), load) for load in SWEEP]
+def tasks(setting: Setting, jobs: int, seeds: Sequence[int]) -> list[Task]:
+    """Return everything that is shown of a fleet; what does not have a bar of its own is made of the first seed."""
     few = replace(setting, fleet=setting.fleet.first(_SATURATED_DEVICES))
+    first = seeds[0]
     return [
-        *made,
-        *(
-            Task(setting, "drift", trace.make("poisson", circuits, 3 * jobs, rate(LOAD), seed + 1 + n), LOAD, n)
-            for n in range(_DRIFTS)
-        ),
-        Task(few, "saturated", trace.saturated(few.fleet.circuits, _SATURATED_JOBS, seed)),
-        Task(setting, "flooded", _flooded(trace.make("poisson", circuits, jobs, rate(_FLOODED_LOAD), seed + 2, 0.0))),
+        *(_arrivals(setting, "trace", kind, jobs, LOAD, seed) for seed in seeds for kind in trace.KINDS),
+        *(_arrivals(setting, "load", "poisson", jobs, load, first) for load in SWEEP),
+        *(_arrivals(setting, "drift", "poisson", 3 * jobs, LOAD, first + n) for n in range(_DRIFTS)),
+        *(Task(few, "saturated", trace.saturated(few.fleet.circuits, _SATURATED_JOBS, s), s) for s in seeds),
+        *(_flooded(_arrivals(setting, "flooded", "poisson", jobs, _FLOODED_LOAD, seed)) for seed in seeds),
     ]
 
 
-def given(setting: Setting, arrivals: Trace) -> Task:
+def _arrivals(setting: Setting, kind: Kind, times: str, jobs: int, load: float, seed: int) -> Task:
+    made = trace.make(times, setting.fleet.circuits, jobs, setting.rate(load), seed)
+    return Task(setting, kind, made, seed, load)
+
+
+def given(setting: Setting, arrivals: Trace, seed: int) -> Task:
     """Return a trace of somebody as a task.
 
     Raises:
@@ -131,51 +136,57 @@ def given(setting: Setting, arrivals: Trace) -> Task:
             f"the trace has the circuit {unknown[0]}, which is not there or fits none of "
             f"{', '.join(setting.fleet.devices)}; known: {', '.join(setting.fleet.circuits)}"
         )
-    return Task(setting, "trace", arrivals)
+    return Task(setting, "trace", arrivals, seed)
 
 
-def _flooded(of: Trace) -> Trace:
-    """Return the trace with every tenth job of low priority, in one namespace."""
+def _flooded(of: Task) -> Task:
+    """Return the task with every tenth job of low priority, in one namespace, and without deadlines."""
     arrivals = [
-        replace(arrival, namespace="one", priority=0 if number % 10 == 0 else 1000, objective="Time")
-        for number, arrival in enumerate(of.arrivals)
+        replace(
+            arrival,
+            namespace="one",
+            priority=0 if number % 10 == 0 else 1000,
+            objective="Time",
+            deadline=None,
+        )
+        for number, arrival in enumerate(of.trace.arrivals)
     ]
-    return Trace("flooded", tuple(arrivals))
+    return replace(of, trace=Trace("flooded", tuple(arrivals)))
 
 
-def run_all(those: Sequence[Task], seed: int, policy: Policy | None = None) -> list[Result]:
+def run_all(those: Sequence[Task], policy: Policy | None = None) -> list[Result]:
     """Return the results in order, made side by side on all CPUs."""
     with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
-        return list(pool.map(run, those, [seed] * len(those), [policy] * len(those)))
+        return list(pool.map(run, those, [policy] * len(those)))
 
 
-def run(task: Task, seed: int, policy: Policy | None = None) -> Result:
+def run(task: Task, policy: Policy | None = None) -> Result:
     """Return what comes of a task."""
-    figures, more = _RUNS[task.kind](task, seed + task.number, policy or Policy())
+    figures, more = _RUNS[task.kind](task, policy or Policy())
     setting = task.setting
-    return Result(setting.half, setting.generation, task.kind, task.trace.name, task.load, figures, more)
+    return Result(setting.half, setting.generation, task.kind, task.trace.name, task.seed, task.load, figures, more)
 
 
 _Made = tuple[tuple[Figures, ...], dict[str, float]]
 
 
-def _beside(task: Task, seed: int, policy: Policy) -> _Made:
+def _beside(task: Task, policy: Policy) -> _Made:
     fleet = task.setting.fleet
-    runs = (simulate(fleet, task.trace, of, seed=seed) for of in policies.every(policy))
+    runs = (simulate(fleet, task.trace, of, seed=task.seed) for of in policies.every(policy))
     return tuple(metrics.figures(run) for run in runs), {}
 
 
-def _drift(task: Task, seed: int, policy: Policy) -> _Made:
+def _drift(task: Task, policy: Policy) -> _Made:
     """The first third of the trace is there to learn from; after the second, devices change."""
     count = len(task.trace.arrivals)
     learned, shift = (task.trace.arrivals[count * third // 3].seconds for third in (1, 2))
-    made = simulate(task.setting.fleet, task.trace, policies.Qonverge(policy), Nature(shift_at=shift), seed)
+    made = simulate(task.setting.fleet, task.trace, policies.Qonverge(policy), Nature(shift_at=shift), task.seed)
     return (metrics.figures(made, learned, shift), metrics.figures(made, shift)), {"shift_at": shift}
 
 
-def _saturated(task: Task, seed: int, policy: Policy) -> _Made:
+def _saturated(task: Task, policy: Policy) -> _Made:
     """Shares are counted until a namespace has fewer than a quarter of its jobs left, and so little to choose from."""
-    made = simulate(task.setting.fleet, task.trace, policies.Qonverge(policy), seed=seed)
+    made = simulate(task.setting.fleet, task.trace, policies.Qonverge(policy), seed=task.seed)
     starts: dict[str, list[float]] = {}
     for arrival, outcome in zip(task.trace.arrivals, made.outcomes, strict=True):
         starts.setdefault(arrival.namespace, []).append(outcome.start)
@@ -183,26 +194,37 @@ def _saturated(task: Task, seed: int, policy: Policy) -> _Made:
     return (metrics.figures(made),), {"jain": metrics.fairness(made, until), "until": until}
 
 
-def _flooded_run(task: Task, seed: int, policy: Policy) -> _Made:
-    aging = replace(policy, aging_seconds=_FLOODED_AGING)
-    never = replace(policy, aging_seconds=float("inf"))
-    with_bound, without = (
-        simulate(task.setting.fleet, task.trace, policies.Qonverge(of), seed=seed) for of in (aging, never)
-    )
-    waits = [
-        max(
-            outcome.start - arrival.seconds
-            for arrival, outcome in zip(task.trace.arrivals, made.outcomes, strict=True)
-            if arrival.priority == 0
+def _flooded_run(task: Task, policy: Policy) -> _Made:
+    """The aging bound is the longest wait of all jobs in order of arrival, so that there is a way to keep it."""
+    in_order = simulate(task.setting.fleet, task.trace, policies.FirstFit(), seed=task.seed)
+    bound = max(_flood_waits(in_order))
+    runs = [
+        simulate(
+            task.setting.fleet, task.trace, policies.Qonverge(replace(policy, aging_seconds=aging)), seed=task.seed
         )
-        for made in (with_bound, without)
+        for aging in (bound, math.inf, _SHORT_AGING)
     ]
-    longest_run = max(outcome.end - outcome.start for outcome in with_bound.outcomes)
-    more = {"aging_seconds": _FLOODED_AGING, "low_longest": waits[0], "low_longest_without": waits[1]}
-    return (metrics.figures(with_bound),), {**more, "longest_run": longest_run}
+    low = [max(_flood_waits(made, low=True)) for made in runs]
+    more = {
+        "aging_seconds": bound,
+        "longest": max(_flood_waits(runs[0])),
+        "low_longest": low[0],
+        "low_longest_without": low[1],
+        "low_longest_short": low[2],
+        "longest_run": max(outcome.end - outcome.start for outcome in runs[0].outcomes),
+    }
+    return (metrics.figures(runs[0]),), more
 
 
-_RUNS: dict[Kind, Callable[[Task, int, Policy], _Made]] = {
+def _flood_waits(made: Run, *, low: bool = False) -> list[float]:
+    return [
+        outcome.start - arrival.seconds
+        for arrival, outcome in zip(made.trace.arrivals, made.outcomes, strict=True)
+        if arrival.priority == 0 or not low
+    ]
+
+
+_RUNS: dict[Kind, Callable[[Task, Policy], _Made]] = {
     "trace": _beside,
     "load": _beside,
     "drift": _drift,

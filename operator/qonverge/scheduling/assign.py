@@ -31,18 +31,15 @@ class Solution:
     lower_bound: float
 
 
-def solve(problem: Problem, *, thorough: bool = True) -> Solution:
-    """Return a good assignment of all jobs; each must have a backend that it may go to.
-
-    What is not thorough stays with the relaxation: good enough for work that is planned again before it starts.
-    """
+def solve(problem: Problem) -> Solution:
+    """Return a good assignment of all jobs; each must have a backend that it may go to."""
     jobs = len(problem.static)
     if jobs == 1:
         return _single(problem)
     relaxation = Relaxation(problem)
     choice, bound = relaxation.solve()
     starts = [relaxation.sequences(choice)]
-    thorough = thorough and jobs <= _MATCHED_JOBS
+    thorough = jobs <= _MATCHED_JOBS
     if thorough:
         starts.append(_matched(problem))
     candidates = [[_in_time(problem, backend, jobs) for backend, jobs in enumerate(start)] for start in starts]

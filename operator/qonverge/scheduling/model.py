@@ -292,8 +292,8 @@ class Policy:
     patience_seconds: float = 2400.0
     """Time that counts as much as losing all fidelity, where a job weighs both the same."""
     tranche: float = 1.0
-    """Jobs that compete by the objective, per task that can be sent now, where several namespaces wait: more is better
-    for the objective, less is fairer from moment to moment."""
+    """Jobs that may overtake each other, per worker of the backends, where several namespaces wait: more is better for
+    the objective, less is fairer from moment to moment."""
     preferred_tier: float = 0.1
     """Soft terms count as this much relative loss of fidelity each: a tier that is not preferred,"""
     data_locality: float = 0.05
@@ -385,4 +385,4 @@ class Plan:
     objective: float = 0.0
     """Of all jobs that have a backend, now or planned; the sum over the groups that were optimised."""
     lower_bound: float = 0.0
-    """No assignment of these groups, in this order, can have a lower objective."""
+    """No assignment of these groups, in this order and whatever the shares, can have a lower objective."""

@@ -13,7 +13,7 @@ from qonverge.scheduling.estimates import Floats
 from qonverge.scheduling.model import Job, Policy, Shares, Snapshot
 from qonverge.scheduling.terms import Allowance, Table
 
-Kind = Literal["Aged", "Urgent", "Share", "Rest"]
+Kind = Literal["Aged", "Urgent", "Share"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +21,15 @@ class Group:
     """Jobs that compete by the objective; a group goes after those before it."""
 
     kind: Kind
-    """Aged: each goes where it starts first, in this order. Urgent: their deadlines are near. Share: what the
-    namespaces' shares let in. Rest: what waits behind, and will be planned again."""
+    """Aged: each goes where it starts first, in this order. Urgent: their deadlines are near. Share: all others."""
     jobs: tuple[int, ...]
     """Indices into the snapshot's jobs, in order of admission."""
+    first_tranche: float = math.inf
+    """Jobs that are the first tranche; each further one has twice as many."""
+
+    def tranche(self, position: int) -> int:
+        """Return which tranche the job at this position is in: on a backend it goes before all of later ones."""
+        return int(math.log2(position / self.first_tranche + 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +47,15 @@ def line_up(snapshot: Snapshot, table: Table, policy: Policy, capacity: float) -
     1. Jobs that have waited longer than the aging bound, whatever their priority: so a job that is past the bound goes
        before every job that is not, and before every later one of its own namespace.
     2. By priority class; in each, those whose deadline the work in front of them would endanger, least slack first;
-       then the others by fair share, where namespaces compete in tranches: the first as large as what can be sent
-       now, each further one twice as large, so that the shares decide who goes first and the objective where.
+       then the others by fair share. The objective says where each of them goes, and sees all; when it goes there is a
+       matter of tranches, where several namespaces wait: the first has some jobs for each worker, or all that can be
+       sent now where these are more, each further one twice as many.
     """
     fits = table.fits
     placeable = np.flatnonzero(fits.any(axis=1))
     shortest = np.where(fits, table.run, np.inf).min(axis=1, initial=np.inf)
     charges = shortest * np.array([slots(job) for job in snapshot.jobs])
-    workers = sum(max(1, backend.workers) for backend in snapshot.backends)
+    workers = sum(max(1, snapshot.backends[column].workers) for column in np.flatnonzero(fits.any(axis=0)).tolist())
     backlog = float(charges[placeable].sum()) / max(1, workers)
     slack = _slack(snapshot, table, backlog)
     fair = _FairShare(snapshot.jobs, charges, snapshot.shares)
@@ -62,11 +68,11 @@ def line_up(snapshot: Snapshot, table: Table, policy: Policy, capacity: float) -
     allowances = {namespace: Allowance(quota) for namespace, quota in snapshot.quotas.items()}
     over: set[int] = set()
 
-    def admit(kind: Kind, jobs: Iterable[int]) -> None:
+    def admit(kind: Kind, jobs: Iterable[int], first_tranche: float = math.inf) -> None:
         admitted = [job for job in jobs if _within_quota(snapshot, table, job, charges, allowances)]
         over.update(set(jobs) - set(admitted))
         if admitted:
-            groups.append(Group(kind, tuple(admitted)))
+            groups.append(Group(kind, tuple(admitted), first_tranche))
 
     for (young, _), members in sorted(strata.items()):
         if not young:
@@ -78,12 +84,9 @@ def line_up(snapshot: Snapshot, table: Table, policy: Policy, capacity: float) -
         hurried = set(urgent)
         ordered = fair.order([i for i in members if i not in hurried])
         several = len({snapshot.jobs[i].namespace for i in ordered}) > 1
-        size = max(1.0, policy.tranche * capacity) if several else math.inf
-        kind: Kind = "Share"
-        while ordered:
-            count = int(min(size, len(ordered)))
-            admit(kind, ordered[:count])
-            ordered, size, kind = ordered[count:], 2 * size, "Rest"
+        # By what can be sent now alone a tranche would mostly be one job: when a worker is free, the others are not.
+        size = max(1.0, capacity, policy.tranche * workers) if several else math.inf
+        admit("Share", ordered, size)
     return Queue(tuple(groups), frozenset(over))
 
 

@@ -14,7 +14,7 @@ from qonverge.scheduling.capacity import Capacity
 from qonverge.scheduling.estimates import Floats
 from qonverge.scheduling.lanes import Lanes
 from qonverge.scheduling.model import Plan, Policy, Snapshot
-from qonverge.scheduling.objective import Problem
+from qonverge.scheduling.objective import Problem, objective
 from qonverge.scheduling.order import Group, line_up, slots
 from qonverge.scheduling.parts import hedge, pieces
 from qonverge.scheduling.preempt import displace
@@ -28,9 +28,9 @@ def plan(snapshot: Snapshot, policy: Policy | None = None) -> Plan:
     """Decide for every job of the snapshot.
 
     Jobs are admitted in groups (see ``order.line_up``); each group is assigned as a whole, so that the objective over
-    it is least, behind what the groups before it got. What can start soon is sent; the rest is planned only, and
-    planned again in the next round. Nothing that breaks a hard term, exceeds a backend's room or a quota is sent.
-    Equal snapshots give equal plans.
+    it is least, behind what the groups before it got; then shares order what goes to the same backend. What can start
+    soon is sent; the rest is planned only, and planned again in the next round. Nothing that breaks a hard term,
+    exceeds a backend's room or a quota is sent. Equal snapshots give equal plans.
     """
     policy = policy or Policy()
     this = _begin(snapshot, policy)
@@ -115,12 +115,15 @@ def _assign(this: Round, group: Group) -> None:
         lateness=this.policy.lateness,
         lanes=tuple(lanes.copy() for lanes in this.lanes),
     )
-    solution = solve(problem, thorough=group.kind != "Rest")
-    this.objective += solution.objective
+    solution = solve(problem)
+    # Where a job goes is decided with all that wait behind it in view, or the best backend would be given away to
+    # whose turn it is. When it goes there is up to the shares first: the sort is stable.
+    sequences = [sorted(sequence, key=group.tranche) for sequence in solution.sequences]
+    this.objective += objective(problem, sequences)
     this.lower_bound += solution.lower_bound
     waits = np.array([lanes.first for lanes in this.lanes])
     left_out = []
-    for backend, sequence in enumerate(solution.sequences):
+    for backend, sequence in enumerate(sequences):
         for index in sequence:
             if not _commit(this, group.jobs[index], backend, waits):
                 left_out.append(group.jobs[index])

@@ -161,7 +161,7 @@ def test_a_wrong_line_of_a_trace_is_named(tmp_path: Path, line: str, message: st
 
 def test_a_trace_with_circuits_that_are_not_there_is_refused() -> None:
     with pytest.raises(InvalidInput, match="the circuit z, which is not there or fits none of device-0, device-1"):
-        compare.given(Setting("", "given", TWO), Trace("test", (Arrival(0, "z", 10),)))
+        compare.given(Setting("", "given", TWO), Trace("test", (Arrival(0, "z", 10),)), 1)
 
 
 @pytest.mark.parametrize("kind", trace.KINDS)

@@ -83,15 +83,14 @@ def test_a_large_group_is_within_the_gap_that_the_bound_shows(workers: int) -> N
 
 
 @settings(deadline=None, max_examples=40)
-@given(st.integers(0, 2**32 - 1), st.integers(1, 40), st.integers(1, 6))
+@given(st.integers(0, 2**32 - 1), st.integers(1, 40) | st.integers(150, 155), st.integers(1, 6))
 def test_every_job_has_one_allowed_place(seed: int, jobs: int, backends: int) -> None:
     problem = instance(np.random.default_rng(seed), jobs, backends)
-    for thorough in (True, False):
-        solution = solve(problem, thorough=thorough)
-        assert sorted(itertools.chain(*solution.sequences)) == list(range(jobs))
-        for backend, sequence in enumerate(solution.sequences):
-            assert np.isfinite(problem.static[sequence, backend]).all()
-        assert solution.lower_bound <= solution.objective + 1e-9
+    solution = solve(problem)
+    assert sorted(itertools.chain(*solution.sequences)) == list(range(jobs))
+    for backend, sequence in enumerate(solution.sequences):
+        assert np.isfinite(problem.static[sequence, backend]).all()
+    assert solution.lower_bound <= solution.objective + 1e-9
 
 
 def test_jobs_that_are_alike_keep_their_order() -> None:

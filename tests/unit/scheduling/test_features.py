@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from qonverge.scheduling import Active, Policy, Quota, plan
+from qonverge.scheduling import Active, Policy, Quota, Share, Shares, plan
 from qonverge.scheduling.model import Money, Plan, Split, Terms, Weights
 from tests.unit.scheduling.worlds import NEEDS, backend, job, snapshot
 
@@ -218,10 +218,21 @@ def test_a_job_that_would_be_late_or_wait_too_long_is_not_put_there() -> None:
 
 
 def test_namespaces_that_used_less_go_first() -> None:
-    from qonverge.scheduling import Share, Shares
-
     shares = Shares({"chem": Share(1.0, 50.0), "bio": Share(1.0, 0.0)})
     jobs = [job(str(n), created=float(n)) for n in range(9)] + [job(f"b{n}", "bio", created=20.0 + n) for n in range(9)]
     made = plan(snapshot(jobs, [backend("aer")], shares=shares), Policy(tranche=3.0))
     assert set(sent(made)) == {"b0"}
     assert shares.later(86_400.0).of("chem").usage == 25.0
+
+
+def test_whose_turn_it_is_does_not_take_the_best_backend_from_those_behind_it() -> None:
+    """By itself the long job would wait for it; the others, whose namespace has used more, need it far more."""
+    others = [job(f"s{n}", "bio", created=1.0 + n) for n in range(5)]
+    backends = [backend("best", free_seconds=(1.0,), load=1.0), backend("other")]
+    run = [[60.0, 60.0]] + [[2.0, 2.0]] * 5
+    fidelity = [[0.95, 0.949]] + [[0.95, 0.6]] * 5
+    shares = Shares({"bio": Share(1.0, 500.0)})
+    assert sent(plan(snapshot([job("long")], backends, fidelity[:1], run[:1], shares=shares))) == {}
+    made = plan(snapshot([job("long"), *others], backends, fidelity, run, shares=shares))
+    assert sent(made) == {"long": "other"}
+    assert {d.planned.name for d in made.decisions[1:] if d.planned} == {"best"}
