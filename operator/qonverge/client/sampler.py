@@ -8,9 +8,10 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from qiskit.primitives import BaseSamplerV2, BitArray, DataBin, PrimitiveResult, SamplerPubResult
+from qiskit.primitives import BaseSamplerV2, DataBin, PrimitiveResult, SamplerPubResult
 from qiskit.primitives.containers.sampler_pub import SamplerPub, SamplerPubLike
 
+from qonverge.client.bits import Bits
 from qonverge.client.circuits import CircuitCache, flat_parameters
 from qonverge.client.connect import Runner, connect
 from qonverge.client.jobs import PrimitiveJob, Sender, new_id
@@ -72,8 +73,7 @@ def _convert(pubs: list[SamplerPub], result: TaskResult) -> PrimitiveResult[Any]
     for pub in pubs:
         data = next(measured) if pub.circuit.cregs else PubResult(shots=pub.shots)
         arrays = {
-            name: BitArray(raw.reshape(*pub.shape, *raw.shape[1:]), bits)
-            for name, (bits, raw) in data.registers.items()
+            name: Bits(raw.reshape(*pub.shape, *raw.shape[1:]), bits) for name, (bits, raw) in data.registers.items()
         }
         metadata = {"shots": data.shots, "circuit_metadata": pub.circuit.metadata, "method": data.method}
         if result.cached:
