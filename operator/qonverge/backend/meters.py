@@ -6,6 +6,7 @@ import secrets
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 from qonverge.circuits.runs import runs
 from qonverge.wire.errors import GrantPending, QuotaExceeded
@@ -125,7 +126,8 @@ def _sentence(amount: str, grant: Grant, used: Used, needed: Used) -> str:
     elif amount == "seconds":
         said = f"all {used.seconds:.3g} seconds are used"
     else:
-        left = max(0, (most.cost or 0) - grant.prices.of(used))
-        said = f"the task costs {grant.prices.of(needed)} {grant.currency} and {left} are left"
+        left = max(Decimal(0), (most.cost or Decimal(0)) - grant.prices.of(used))
+        cost = grant.prices.of(needed)
+        said = f"the task costs {cost.normalize():f} {grant.currency} and {left.normalize():f} are left"
     again = f"; they are renewed at {grant.until}" if grant.until else ""
     return f"{said} of what the job's quotas and budget allow{again}: ask for less, or for a larger quota"

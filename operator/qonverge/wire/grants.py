@@ -7,8 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any, Self
+
+_FINEST = Decimal("0.000001")
+_WIDE = Context(prec=60)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +53,10 @@ class Prices:
     second: Decimal = Decimal(0)
 
     def of(self, used: Used) -> Decimal:
-        """Return the cost."""
+        """Return the cost, to a millionth as providers bill."""
         # The digits that a float is written with, not its binary expansion.
-        return used.tasks * self.task + used.shots * self.shot + Decimal(repr(used.seconds)) * self.second
+        cost = used.tasks * self.task + used.shots * self.shot + Decimal(repr(used.seconds)) * self.second
+        return cost.quantize(_FINEST, context=_WIDE)
 
     def to_list(self) -> list[str]:
         """Return the form that travels."""
