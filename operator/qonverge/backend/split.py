@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qonverge.circuits.runs import DEFAULT_SHOTS
 from qonverge.wire.messages import Pub, PubResult, Task
 
 # A further run of an engine, message and merge cost 1 to 2 ms (estimated from the turns of loops), little beside a part
@@ -28,7 +29,6 @@ _SET_SECONDS = 0.0003
 _BLOCK_SHOTS = 65_536
 _MOST_BLOCKS = 8
 _MOST_CUTS = 64
-_DEFAULT_SHOTS = 1024
 _REMEMBERED = 4096
 
 
@@ -127,7 +127,7 @@ def _pieces(index: int, pub: Pub, seed: int, *, fine: bool) -> list[Piece]:
         # How many shots that needs depends on the pairs that are measured together.
         blocks = 1
     else:
-        blocks = min(sets, _MOST_BLOCKS, math.ceil(sets * (pub.shots or _DEFAULT_SHOTS) / _BLOCK_SHOTS))
+        blocks = min(sets, _MOST_BLOCKS, math.ceil(sets * (pub.shots or DEFAULT_SHOTS) / _BLOCK_SHOTS))
     if blocks <= 1 or not _cuttable(pub):
         return [Piece(index, 0, pub, ((sets, own),), True)]
     bounds = [sets * block // blocks for block in range(blocks + 1)]

@@ -15,11 +15,11 @@ from qiskit.result import Result
 from qiskit.result.models import ExperimentResult, ExperimentResultData
 from qiskit.transpiler import Target
 
+from qonverge.circuits.runs import DEFAULT_SHOTS
 from qonverge.circuits.target import CONTROL_FLOW, device_target, operation
 from qonverge.client.circuits import CircuitCache
 from qonverge.client.connect import Runner, connect
 from qonverge.client.jobs import Sender, SentTask, new_id
-from qonverge.client.sampler import DEFAULT_SHOTS
 from qonverge.client.seeds import seed_of_task
 from qonverge.devices import Calibration
 from qonverge.devices.noise import noise_from_dict

@@ -11,14 +11,13 @@ import numpy as np
 from qiskit.primitives import BaseSamplerV2, DataBin, PrimitiveResult, SamplerPubResult
 from qiskit.primitives.containers.sampler_pub import SamplerPub, SamplerPubLike
 
+from qonverge.circuits.runs import DEFAULT_SHOTS
 from qonverge.client.bits import Bits
 from qonverge.client.circuits import CircuitCache, flat_parameters
 from qonverge.client.connect import Runner, connect
 from qonverge.client.jobs import PrimitiveJob, Sender, new_id
 from qonverge.client.seeds import seed_of_task
 from qonverge.wire.messages import Pub, PubResult, Task, TaskResult
-
-DEFAULT_SHOTS = 1024
 
 
 class SamplerV2(BaseSamplerV2):  # type: ignore[misc]  # qiskit ships no types

@@ -246,15 +246,16 @@ class Backends:
             except (WireError, KeyError, TypeError) as error:
                 logger.info("pod %s does not tell: %s", endpoint.url, error)
                 return
-            if uid in self._state.endpoints:
-                # A poll that met a busy moment says little: what is quick again counts at once, what is slow by and by.
-                before = self._state.latencies.get(uid, took)
-                self._state.latencies[uid] = min(took, before + _SLOWER * (took - before))
-            if uid in self._state.endpoints and (self._state.infos.get(uid) != info or uid in self._state.silent):
+            if uid not in self._state.endpoints:
+                return
+            # A poll that met a busy moment says little: what is quick again counts at once, what is slow by and by.
+            before = self._state.latencies.get(uid, took)
+            self._state.latencies[uid] = min(took, before + _SLOWER * (took - before))
+            if self._state.infos.get(uid) != info or uid in self._state.silent:
                 self._state.silent.discard(uid)
                 self._state.infos[uid] = info
                 changed.add(key)
-            if leading and uid in self._state.endpoints and key in self._state.backends:
+            if leading and key in self._state.backends:
                 try:
                     await self._metering.meet(endpoint, self._state.backends[key])
                 except WireError as error:

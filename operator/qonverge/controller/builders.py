@@ -75,6 +75,12 @@ def audience(backend: QuantumBackend) -> str:
     return f"{backend.metadata.namespace}/{backend.metadata.name}"
 
 
+def audience_of(job: HybridJob) -> str:
+    """Return the audience of tokens for the backend that the job's status names: the backend's key."""
+    label = job.status.backend or ""
+    return label if "/" in label else f"{job.metadata.namespace}/{label}"
+
+
 def deployment(backend: QuantumBackend, settings: Settings, public_key: bytes) -> dict[str, Any]:
     """Return the Deployment that serves a backend."""
     spec, template = backend.spec, backend.spec.template

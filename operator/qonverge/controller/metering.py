@@ -79,7 +79,10 @@ class Metering:
     @property
     def presses(self) -> bool:
         """Whether pods should be asked often: programs run that quotas or budgets limit."""
-        return any(self._limited(program) for program in self._programs())
+        programs = self._programs()
+        return any(program.budget is not None for program in programs) or any(
+            self._bounded(namespace) for namespace in {program.namespace for program in programs}
+        )
 
     def used(self, job: HybridJob) -> Use:
         """Return what the job's program used, as far as pods have told."""
@@ -89,10 +92,9 @@ class Metering:
         """Take what a watch or a list showed of a job."""
         job = self._state.jobs.get(key)
         if job is not None and job.spec.program.python is not None and job.status.state in ("Placed", "Running"):
-            label = job.status.backend or ""
             if key not in self._running:
                 self._books.carry(account_of(job), Use.of(job.status.usage or Usage()))
-            self._running[key] = job, label if "/" in label else f"{job.metadata.namespace}/{label}"
+            self._running[key] = job, builders.audience_of(job)
         elif key in self._running:
             before = self._running[key][0]
             if job is None or job.status.state == "Suspended" or account_of(job) != account_of(before):
@@ -104,7 +106,8 @@ class Metering:
         for endpoint in self._state.endpoints_of(label_key(backend)):
             with contextlib.suppress(WireError):
                 await self.meet(endpoint, backend)
-        return self._limited(_program(job, backend, builders.audience(backend)))
+        budget = _program(job, backend, builders.audience(backend)).budget
+        return budget is not None or self._bounded(job.metadata.namespace)
 
     async def close(self, key: str) -> Use:
         """Ask the pods what a program that has ended used at last, and return all that it used."""
@@ -166,15 +169,15 @@ class Metering:
     def _programs(self) -> list[Program]:
         return [_program(job, self._state.backends.get(name), name) for job, name in self._running.values()]
 
-    def _limited(self, program: Program) -> bool:
-        left = self._ledger.remaining(program.namespace, self._clock())
-        bounds = () if left is None else (left.shots, left.seconds, left.cost)
-        return program.budget is not None or any(bound is not None for bound in bounds)
+    def _bounded(self, namespace: str) -> bool:
+        """Return whether a quota limits what the namespace's programs may use of pods."""
+        left = self._ledger.remaining(namespace, self._clock())
+        return left is not None and any(bound is not None for bound in (left.shots, left.seconds, left.cost))
 
     def _grants(self, pod: str, programs: Sequence[Program]) -> dict[str, Grant]:
-        pools: dict[str, Pool] = {}
+        pools, running = dict[str, Pool](), self._programs()
         for namespace in {program.namespace for program in programs}:
-            peers = [peer for peer in self._programs() if peer.namespace == namespace]
+            peers = [peer for peer in running if peer.namespace == namespace]
             backends = [self._state.backends.get(peer.backend) for peer in peers]
             places = sum(len(self._state.endpoints_of(label_key(each))) for each in backends if each is not None)
             left = self._ledger.remaining(namespace, self._clock())
@@ -197,7 +200,7 @@ class Metering:
         known = self._books.knows(pod)
         before = {program.account: self._books.used(program.account) for program in programs}
         self._books.told(pod, meters, programs)
-        running = {program.account for program in self._programs()}
+        running = {account_of(job) for job, _ in self._running.values()}
         for program in programs:
             account, now = program.account, self._books.used(program.account)
             if more := now.beyond(before[account]):

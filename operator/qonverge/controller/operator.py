@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from qonverge.circuits.isolated import Checker
 from qonverge.controller import web
 from qonverge.controller.backends import Backends
+from qonverge.controller.builders import audience_of
 from qonverge.controller.cluster import REFRESH_SECONDS, Cluster
 from qonverge.controller.dataplane import DataPlane
 from qonverge.controller.events import Events
@@ -233,8 +234,7 @@ class Operator:
             job = self._state.jobs.get(key)
             if job is None or job.status.backend is None:
                 return Verifier(public, "no-job", time.time).verify(token).subject
-            label = job.status.backend
-            audience = label if "/" in label else f"{job.metadata.namespace}/{label}"
+            audience = audience_of(job)
             if audience not in verifiers:
                 if len(verifiers) > _REPORT_AUDIENCES:
                     verifiers.clear()

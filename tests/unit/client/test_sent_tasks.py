@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from dataclasses import replace
 from typing import Any
 
@@ -23,10 +22,12 @@ class Recorded:
 
     def __init__(self, *calls: Any) -> None:
         self._calls = iter(calls)
+        self.begun = threading.Semaphore(0)
         self.threads: list[threading.Thread] = []
 
     def run(self, task: Task, cancelled: threading.Event | None = None) -> TaskResult:
         self.threads.append(threading.current_thread())
+        self.begun.release()
         found = next(self._calls)()
         if isinstance(found, BaseException):
             raise found
@@ -73,8 +74,8 @@ def _busy(*calls: Any) -> tuple[Sender, Recorded, threading.Event]:
     sender = Sender(runner)
     for number in range(MOST_TASKS):
         sender.send(replace(_TASK, id=f"other-{number}"))
-    while len(runner.threads) < MOST_TASKS:
-        time.sleep(0.01)
+    for _ in range(MOST_TASKS):
+        assert runner.begun.acquire(timeout=30)
     return sender, runner, gate
 
 

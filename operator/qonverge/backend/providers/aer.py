@@ -20,12 +20,13 @@ from qiskit_aer import AerSimulator
 
 from qonverge.backend.config import EngineConfig
 from qonverge.backend.providers.bits import by_register, register_sizes, shots_of, spaced
-from qonverge.backend.providers.checks import DEFAULT_SHOTS, accepted, check, is_exact, is_mixed
+from qonverge.backend.providers.checks import accepted, check, is_exact, is_mixed
 from qonverge.backend.providers.choice import Choice, choose, choose_noisy
 from qonverge.backend.providers.drawing import Drawable
 from qonverge.backend.providers.estimation import Output, Sample, by_sampling, subset
 from qonverge.backend.providers.placing import Placed, Placer, Sampled
 from qonverge.circuits.analysis import Analysis, analyse
+from qonverge.circuits.runs import DEFAULT_SHOTS
 from qonverge.scheduling import format_bytes
 from qonverge.wire.errors import CircuitTooLarge, EngineFailed, InvalidCircuit, WireError
 from qonverge.wire.messages import Observable, Pub, PubResult

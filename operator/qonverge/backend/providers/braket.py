@@ -17,11 +17,12 @@ from qiskit.circuit.library import get_standard_gate_name_mapping
 
 from qonverge.backend.config import EngineConfig
 from qonverge.backend.providers.bits import by_register, register_sizes, shots_of, spaced
-from qonverge.backend.providers.checks import DEFAULT_SHOTS, accepted, check, is_exact, is_mixed
+from qonverge.backend.providers.checks import accepted, check, is_exact, is_mixed
 from qonverge.backend.providers.choice import Choice, fit
 from qonverge.backend.providers.estimation import Output, Sample, by_sampling
 from qonverge.backend.providers.placing import Placed, Placer
 from qonverge.circuits.analysis import Analysis, analyse
+from qonverge.circuits.runs import DEFAULT_SHOTS
 from qonverge.wire.errors import CircuitTooLarge, InvalidCircuit, InvalidTask
 from qonverge.wire.messages import Observable, Pub, PubResult
 

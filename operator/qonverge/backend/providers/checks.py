@@ -8,11 +8,11 @@ from qonverge.backend.config import EngineConfig
 from qonverge.circuits.analysis import Analysis
 from qonverge.circuits.canonical import canonical
 from qonverge.circuits.errors import InvalidProgram
+from qonverge.circuits.runs import DEFAULT_SHOTS
 from qonverge.scheduling import format_bytes
 from qonverge.wire.errors import CircuitTooLarge, InvalidCircuit, InvalidTask
 from qonverge.wire.messages import Pub
 
-DEFAULT_SHOTS = 1024
 # Memory of a shot's place in the order, and of a different outcome besides its bits: Aer's and Python's forms of a
 # narrow one take about as much whatever its bits (measured).
 _ORDER_BYTES = 12

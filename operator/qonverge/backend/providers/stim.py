@@ -14,11 +14,12 @@ from qiskit import QuantumCircuit
 from qonverge.backend.config import EngineConfig
 from qonverge.backend.providers.bits import by_register, counts_of, register_sizes, spaced
 from qonverge.backend.providers.channels import eigenvalue
-from qonverge.backend.providers.checks import DEFAULT_SHOTS, accepted, check, is_exact
+from qonverge.backend.providers.checks import accepted, check, is_exact
 from qonverge.backend.providers.estimation import Output, Sample, by_sampling
 from qonverge.backend.providers.placing import Placed, Placer
 from qonverge.backend.providers.stim_circuit import Program, Translator
 from qonverge.circuits.analysis import Analysis, analyse
+from qonverge.circuits.runs import DEFAULT_SHOTS
 from qonverge.scheduling import format_bytes
 from qonverge.wire.errors import CircuitTooLarge, InvalidCircuit, InvalidTask
 from qonverge.wire.messages import Observable, Pub, PubResult
