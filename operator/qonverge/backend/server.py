@@ -149,7 +149,7 @@ class Server:
             read = None if grants is None else {str(name): Grant.from_dict(one) for name, one in grants.items()}
         except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError) as error:
             raise InvalidTask(f"the grants cannot be read: {error}") from None
-        return _answer(request, self._engine.accounts.exchange(read).to_dict())
+        return _answer(request, self._engine.accounts.exchange(read, str(given.get("boot", ""))).to_dict())
 
     async def _healthz(self, _: Request) -> Response:
         return Response("ok\n")

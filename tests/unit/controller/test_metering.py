@@ -45,13 +45,15 @@ class Metered(Pods):
     def of(self, pod: str) -> Accounts:
         return self.accounts.setdefault(pod, Accounts(lambda: self._world.now))
 
-    async def meters(self, endpoint: Endpoint, audience: str, grants: Mapping[str, Grant] | None) -> Meters:
+    async def meters(
+        self, endpoint: Endpoint, audience: str, grants: Mapping[str, Grant] | None, boot: str = ""
+    ) -> Meters:
         lost, self.silent = self.silent, ""
         if lost == "question":
             raise PodLost("the question was lost")
         # As they travel.
         given = None if grants is None else {name: Grant.from_dict(one.to_dict()) for name, one in grants.items()}
-        answer = self.of(endpoint.pod).exchange(given)
+        answer = self.of(endpoint.pod).exchange(given, boot)
         if lost == "answer":
             raise PodLost("the answer was lost")
         return Meters.from_dict(answer.to_dict())
@@ -268,6 +270,32 @@ def test_a_grant_that_may_still_be_in_force_stays_set_aside() -> None:
                 desk.use(job, two.pod, task(500))
             await desk.metering.meet(two, desk.backend)
         assert desk.use(job, one.pod, task(800)).shots == 800
+
+    asyncio.run(scenario())
+
+
+def test_a_pod_that_began_anew_takes_no_grants_of_its_former_life() -> None:
+    """They count what it used since its start: it would let that much through again."""
+
+    async def scenario() -> None:
+        desk = Desk(pods=1, limits={"shots": 1000})
+        job = await desk.program()
+        done = 0
+        while done < 900:
+            try:
+                done += desk.use(job, "a-0", task(100)).shots
+            except GrantPending:
+                await desk.poll()
+        await desk.poll()
+        desk.pods.accounts.pop("a-0")
+        for _ in range(20):
+            with contextlib.suppress(GrantPending, QuotaExceeded):
+                while True:
+                    done += desk.use(job, "a-0", task(10)).shots
+            assert done <= 1000
+            await desk.poll()
+        assert done == 1000
+        assert desk.metering.used(job).shots == 1000
 
     asyncio.run(scenario())
 
