@@ -58,6 +58,18 @@ class Pod:
         self.accounts.ended(caller, charged, **{"ran": 0.5, "completed": True, **ended})
 
 
+def test_grants_for_a_former_start_change_nothing() -> None:
+    """They count what was used since then, and would let it through again."""
+    pod, bound = Pod(), Bound(1000)
+    former = pod.accounts.exchange(None).boot
+    pod.accounts = Accounts(lambda: pod.now)
+    assert not pod.accounts.exchange({"uid-1": Grant(bound, bound)}, former).by_account
+    with pytest.raises(GrantPending):
+        pod.use(1)
+    pod.take({"uid-1": Grant(bound, bound)})
+    pod.use(1)
+
+
 def test_what_is_wanted_is_told_for_a_while() -> None:
     pod = Pod()
     with pytest.raises(GrantPending):
