@@ -91,9 +91,9 @@ def test_config_maps_hold_programs(tmp_path: Path) -> None:
         f"{JOB.replace('name: j', 'name: k')}spec: {{program: {reference.replace('bell.qasm', 'x')}}}\n"
     )
     manifests = read([str(file)])
-    assert manifests.text(manifests.jobs[0]) == "OPENQASM 3.0;"
+    assert manifests.program(manifests.jobs[0]) == "OPENQASM 3.0;"
     with pytest.raises(LookupError, match=r"has no key x; it has bell\.qasm"):
-        manifests.text(manifests.jobs[1])
+        manifests.program(manifests.jobs[1])
 
 
 def test_the_histogram_shows_the_most_frequent_of_many() -> None:

@@ -46,15 +46,24 @@ def immutable(field: str) -> Rule:
 
 
 class SpecModel(BaseModel):
-    """Base of what a person writes: unknown fields are refused, so nothing that was given is lost."""
+    """Base of what a person writes: as on the API server, unknown fields are refused and no value is converted."""
 
     model_config = ConfigDict(
         alias_generator=to_camel,
         populate_by_name=True,
         extra="forbid",
         frozen=True,
+        strict=True,
         use_attribute_docstrings=True,
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_absence(cls, given: Any) -> Any:
+        """Leave out fields that are null, as the API server does before it looks for what is missing."""
+        if isinstance(given, dict) and None in given.values():
+            return {name: value for name, value in given.items() if value is not None}
+        return given
 
 
 class OneOfModel(SpecModel):

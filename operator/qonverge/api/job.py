@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, SkipValidation, field_validator, model_validator
 
 from qonverge.api.backend import ResourceRequirements
 from qonverge.api.base import (
@@ -33,23 +34,30 @@ SHOTS_OR_PRECISION = (
     "set shots or precision, not both: precision is the standard error wanted, shots the number of runs"
 )
 
+_RFC_3339 = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[-+][0-9]{2}:[0-9]{2})"
+)
+
 ANY_JSON: dict[str, Any] = {"x-kubernetes-preserve-unknown-fields": True}
 
 
 class Circuit(OneOfModel):
     """A quantum circuit."""
 
-    one_of = ("openqasm", "configMapKeyRef")
+    one_of = ("openqasm", "qpy", "configMapKeyRef")
     what = "program.circuit"
 
     openqasm: Annotated[str, Field(min_length=1, max_length=MAX_SOURCE)] | None = None
     """The circuit as OpenQASM 2 or 3 text. Only the standard headers can be included."""
+    qpy: Annotated[str, Field(min_length=1, max_length=MAX_SOURCE)] | None = None
+    """The circuit in Qiskit's binary format, version 13 or later, compressed by gzip or not, in base64."""
     config_map_key_ref: ConfigMapKeyRef | None = None
-    """A ConfigMap's key that holds the OpenQASM text."""
+    """A ConfigMap's key, in `data` or `binaryData`, that holds OpenQASM text or QPY, compressed by gzip or not."""
     parameters: Annotated[dict[str, float], Field(max_length=10_000)] = {}
     """Values for the circuit's input parameters, by name."""
     observables: Annotated[
-        list[Annotated[str | dict[str, float], Field(json_schema_extra=ANY_JSON)]], Field(max_length=10_000)
+        list[Annotated[str | dict[str, float], SkipValidation, Field(json_schema_extra=ANY_JSON)]],
+        Field(max_length=10_000),
     ] = []
     """Observables whose expectation values are wanted: a Pauli label such as "ZZ" (qubit 0 is the last
     letter), or a sum such as {"XX": 0.5, "YY": 0.5}. Without observables the job returns counts."""
@@ -165,11 +173,12 @@ class HybridJobSpec(SpecModel):
     def _is_a_time(cls, value: str | None) -> str | None:
         if value is not None:
             try:
-                zone = datetime.fromisoformat(value).tzinfo
+                # Of the forms that Python reads the API server takes one.
+                if _RFC_3339.fullmatch(value) is None:
+                    raise ValueError(value)
+                datetime.fromisoformat(value)
             except ValueError:
-                zone = None
-            if zone is None:
-                raise ValueError("give a time with its zone, such as 2026-01-31T12:00:00Z")
+                raise ValueError("give a time with its zone, such as 2026-01-31T12:00:00Z") from None
         return value
 
 

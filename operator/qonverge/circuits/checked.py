@@ -28,20 +28,20 @@ class CheckedCircuit:
     """What forecasts are made of; None for a circuit that is too long for any device."""
 
 
-def check(text: str, parameters: Mapping[str, float], observables: Sequence[object]) -> CheckedCircuit:
-    """Parse and check an OpenQASM program with the values and observables that it is to run with.
+def check(program: str | bytes, parameters: Mapping[str, float], observables: Sequence[object]) -> CheckedCircuit:
+    """Read and check a program with the values and observables that it is to run with.
 
     With observables, measurements at the end are taken off: the expectation values are about the state before them.
 
     Raises:
-        InvalidProgram: when the text, a parameter or an observable is wrong.
+        InvalidProgram: when the program, a parameter or an observable is wrong.
     """
     from qonverge.circuits.analysis import analyse
     from qonverge.circuits.canonical import serialise
-    from qonverge.circuits.parse import parse_openqasm
     from qonverge.circuits.profiling import profile
+    from qonverge.circuits.program import read_circuit
 
-    circuit = parse_openqasm(text)
+    circuit = read_circuit(program)
     if circuit.num_qubits == 0:
         raise InvalidProgram("the program has no qubits", expected='a declaration such as "qubit[2] q;"')
     if observables:

@@ -23,7 +23,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     if "device" in request:
         return _load(request)
     try:
-        done = check(request["text"], request["parameters"], request["observables"])
+        done = check(request["program"], request["parameters"], request["observables"])
     except InvalidProgram as error:
         return {
             "invalid": {

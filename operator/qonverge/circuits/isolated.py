@@ -21,8 +21,8 @@ from qonverge.devices import Calibration
 from qonverge.wire.child import Child, ChildEnded
 from qonverge.wire.codec import pack
 
-# Text beyond this is refused unread; the API server's own limit is below it.
-MAX_TEXT = 4 * 1024 * 1024
+# Programs beyond this are refused unread; the API server's own limit is below it.
+MAX_PROGRAM = 4 * 1024 * 1024
 # Of an answer without what varies in size: key, objects, places in the table.
 _ENTRY_BYTES = 2048
 # The interpreter asks for memory in pieces of this size: with less left, the next small object fails.
@@ -63,16 +63,22 @@ class Checker:
         self._turn = asyncio.Lock()
         self._reaper: asyncio.TimerHandle | None = None
 
-    async def check(self, text: str, parameters: Mapping[str, float], observables: Sequence[object]) -> CheckedCircuit:
-        """Return the checked circuit.
+    async def check(
+        self, program: str | bytes, parameters: Mapping[str, float], observables: Sequence[object]
+    ) -> CheckedCircuit:
+        """Return the checked circuit of a program: OpenQASM text, QPY, or either compressed by gzip.
 
         Raises:
             InvalidProgram: as ``checked.check``; also when reading the program takes too much time or memory.
             CheckerLost: the child does not start, so that nothing is known about the program.
         """
-        if len(text) > MAX_TEXT:
-            raise InvalidProgram(f"the program has {len(text)} characters", expected=f"at most {MAX_TEXT}")
-        request = {"text": text, "parameters": dict(parameters), "observables": list(observables)}
+        if len(program) > MAX_PROGRAM:
+            unit = "characters" if isinstance(program, str) else "bytes"
+            raise InvalidProgram(
+                f"the program has {len(program)} {unit}",
+                expected=f"at most {MAX_PROGRAM}, or the same compressed by gzip",
+            )
+        request = {"program": program, "parameters": dict(parameters), "observables": list(observables)}
         try:
             body = pack(request)
         except (TypeError, ValueError, OverflowError) as error:
