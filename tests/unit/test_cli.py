@@ -32,9 +32,12 @@ JOB = "apiVersion: qonverge.io/v1alpha1\nkind: HybridJob\nmetadata: {name: j}\n"
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("a: [", "job.yaml: not YAML: while parsing a flow"),
+        ("a: [", "job.yaml: neither YAML nor JSON: line 2, column 1: while parsing a flow"),
         ("just text", "job.yaml: not a Kubernetes object: apiVersion, kind, metadata and spec are needed"),
-        ("kind: Pod\napiVersion: v1", "job.yaml: kind 'Pod' is not known here: use HybridJob, QuantumBackend"),
+        (
+            "kind: Pod\napiVersion: v1",
+            "job.yaml: kind 'Pod' is not known here: use HybridJob, QuantumBackend, QuantumQuota, ConfigMap",
+        ),
         ("kind: HybridJob\napiVersion: v9", "job.yaml: apiVersion is 'v9': use qonverge.io/v1alpha1"),
         (
             JOB + "spec: {shotz: 3, program: {python: {source: x}}}",

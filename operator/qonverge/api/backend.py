@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
@@ -34,14 +35,9 @@ _BRAKET_METHODS = (
 _CPU_ONLY = "only the engine Aer computes on a GPU: choose it, or Automatic"
 
 
-def _resource(given: Any) -> Any:
-    if isinstance(given, bool) or not re.fullmatch(quantity.ANY, str(given) if isinstance(given, int | str) else ""):
-        raise ValueError("give a whole number, or a text such as 500m or 2Gi")
-    return given
-
-
-def _memory(given: Any) -> Any:
-    quantity.bytes_of(_resource(given))
+def _matching(pattern: str, example: str, given: Any) -> Any:
+    if isinstance(given, bool) or not isinstance(given, int | str) or not re.fullmatch(pattern, str(given)):
+        raise ValueError(f"give a whole number, or a text such as {example}")
     return given
 
 
@@ -49,9 +45,13 @@ def _int_or_string(pattern: str) -> Any:
     return Field(json_schema_extra={"x-kubernetes-int-or-string": True, "pattern": pattern, "minimum": 0})
 
 
-# Kubernetes quantities as the API server takes them for resources; ints are allowed as in core types.
-Quantity = Annotated[str | int, BeforeValidator(_resource), _int_or_string(quantity.ANY)]
-Memory = Annotated[str | int, BeforeValidator(_memory), _int_or_string(quantity.MEMORY)]
+# Kubernetes quantities, checked here as by the schema; whole numbers are taken as in core types.
+Quantity = Annotated[
+    str | int, BeforeValidator(partial(_matching, quantity.ANY, "500m or 2Gi")), _int_or_string(quantity.ANY)
+]
+Memory = Annotated[
+    str | int, BeforeValidator(partial(_matching, quantity.MEMORY, "64Mi")), _int_or_string(quantity.MEMORY)
+]
 
 
 class Simulator(SpecModel):
@@ -164,7 +164,7 @@ class Toleration(SpecModel):
     """The taint's value."""
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
     """The taint's effect; all effects when empty."""
-    toleration_seconds: Annotated[int, Field(ge=-(2**63), le=2**63 - 1)] | None = None
+    toleration_seconds: Annotated[int, Field(ge=-(2**31), le=2**31 - 1)] | None = None
     """How long a NoExecute taint is tolerated."""
 
 

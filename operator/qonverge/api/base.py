@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, model_validator
 from pydantic.alias_generators import to_camel
@@ -60,10 +60,19 @@ class SpecModel(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _null_is_absence(cls, given: Any) -> Any:
-        """Leave out fields that are null, as the API server does before it looks for what is missing."""
-        if isinstance(given, dict) and None in given.values():
-            return {name: value for name, value in given.items() if value is not None}
-        return given
+        """Leave out fields and entries of maps that are null, as the API server does: it refuses unknown ones only."""
+        if not isinstance(given, dict):
+            return given
+        kept = dict(given)
+        for name, field in cls.model_fields.items():
+            key = field.alias or name
+            if key not in kept:
+                continue
+            if kept[key] is None:
+                del kept[key]
+            elif get_origin(field.annotation) is dict and isinstance(kept[key], dict):
+                kept[key] = {entry: value for entry, value in kept[key].items() if value is not None}
+        return kept
 
 
 class OneOfModel(SpecModel):

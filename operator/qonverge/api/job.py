@@ -34,9 +34,12 @@ SHOTS_OR_PRECISION = (
     "set shots or precision, not both: precision is the standard error wanted, shots the number of runs"
 )
 
-_RFC_3339 = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[-+][0-9]{2}:[0-9]{2})"
+# No format: with one the API server takes lists too.
+_RFC_3339 = (
+    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?"
+    r"(Z|[-+]([01][0-9]|2[0-3]):[0-5][0-9])$"
 )
+_A_TIME = "give a time with its zone, such as 2026-01-31T12:00:00Z"
 
 ANY_JSON: dict[str, Any] = {"x-kubernetes-preserve-unknown-fields": True}
 
@@ -124,6 +127,8 @@ class HybridJobSpec(SpecModel):
                 "!(has(self.shots) && has(self.precision))",
                 SHOTS_OR_PRECISION,
             ),
+            # A pattern does not know how many days a month has.
+            Rule("!has(self.deadline) || timestamp(self.deadline).getFullYear() >= 0", _A_TIME, ".deadline"),
             *(immutable(name) for name in ("shots", "precision", "seed", "backend")),
             Rule(
                 "self.program == oldSelf.program",
@@ -148,7 +153,7 @@ class HybridJobSpec(SpecModel):
     """Where the job may run, and what counts among the backends that remain."""
     priority_class_name: Annotated[str, Field(min_length=1, max_length=253)] | None = None
     """A PriorityClass of the cluster: jobs of a higher value are placed first. Default: the cluster's default class."""
-    deadline: Annotated[str, Field(json_schema_extra={"format": "date-time"})] | None = None
+    deadline: Annotated[str, Field(json_schema_extra={"pattern": _RFC_3339})] | None = None
     """When the result must be there (RFC 3339). A job that has not ended by then fails with DeadlineExceeded, and
     one that no backend could end by then, with Unschedulable."""
     budget: Money | None = None
@@ -173,12 +178,11 @@ class HybridJobSpec(SpecModel):
     def _is_a_time(cls, value: str | None) -> str | None:
         if value is not None:
             try:
-                # Of the forms that Python reads the API server takes one.
-                if _RFC_3339.fullmatch(value) is None:
-                    raise ValueError(value)
-                datetime.fromisoformat(value)
+                good = re.fullmatch(_RFC_3339, value) is not None and datetime.fromisoformat(value) is not None
             except ValueError:
-                raise ValueError("give a time with its zone, such as 2026-01-31T12:00:00Z") from None
+                good = False
+            if not good:
+                raise ValueError(_A_TIME)
         return value
 
 

@@ -27,6 +27,8 @@ def _is_name(value: str) -> str:
 
 
 def _is_namespace(value: str) -> str:
+    if not value:
+        return "default"
     if not _NAMESPACE.fullmatch(value):
         raise ValueError("use at most 63 lower case letters, digits and '-', a letter or digit at each end")
     return value

@@ -186,7 +186,8 @@ def _take(manifests: Manifests, document: Any, place: str) -> list[str]:
         return [f"{kind} {namespace}/{name} is given twice, first in {first}"]
     manifests.places[kind, namespace, name] = place
     # What an earlier run wrote there is not input.
-    given = {name: value for name, value in document.items() if name != "status"}
+    given = {key: value for key, value in document.items() if key != "status"}
+    given["metadata"] = metadata.model_dump(by_alias=True, exclude_unset=True)
     try:
         value = _MODELS[kind].model_validate(given)
     except ValidationError as error:
