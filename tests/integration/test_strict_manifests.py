@@ -1,4 +1,4 @@
-"""`qonverge validate` refuses what the API server refuses: thousands of manifests, each wrong in one place, both ways."""
+"""`qonverge validate` refuses what the API server refuses and nothing else: manifests that are changed in one place."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ VALUES: list[Any] = [
 
 
 # Good names of namespaces that are not there.
-_NAMESPACES = {"10", "1e3", "true", "x", "1h", "1h30m", "1d", "5", "64m", "1e", "2030-01-31", "eur"}
+_NAMESPACES = ("10", "1e3", "true", "x", "1h", "1h30m", "1d", "5", "64m", "1e", "2030-01-31", "eur")
 
 
 def paths(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:

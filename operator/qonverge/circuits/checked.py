@@ -11,6 +11,7 @@ from qonverge.circuits.analysis import Analysis
 from qonverge.circuits.errors import InvalidProgram
 from qonverge.circuits.observables import Observable, parse_observables
 from qonverge.circuits.profile import CircuitProfile
+from qonverge.documents.excerpt import excerpt
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,4 +71,4 @@ def _check_parameters(free: set[str], given: Mapping[str, float]) -> None:
         raise InvalidProgram(f"the program has no parameter {', '.join(unknown)}; {has}")
     for name, value in given.items():
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise InvalidProgram(f"the parameter {name} is {value!r}", expected="a finite number")
+            raise InvalidProgram(f"the parameter {name} is {excerpt(value)}", expected="a finite number")
