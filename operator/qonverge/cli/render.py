@@ -55,24 +55,26 @@ def _sum(terms: Mapping[str, float]) -> str:
     return " ".join(f"{weight:+g} {label}" for label, weight in terms.items()).removeprefix("+")
 
 
-def outcome(job: HybridJob, elapsed: float) -> list[RenderableType]:
-    """Return everything to print when a job has ended."""
+def result(job: HybridJob) -> list[RenderableType]:
+    """Return what to print of a job's result."""
+    found = job.status.result
+    if found is None:
+        return []
+    if found.counts:
+        return [histogram(found.counts)]
+    if found.expectation_values is not None:
+        return [expectations(job)]
+    return [] if found.value is None else [Text("result  ", style="bold") + Text(json.dumps(found.value))]
+
+
+def ending(job: HybridJob, elapsed: float) -> RenderableType:
+    """Return the line that says how a job ended."""
     status = job.status
-    parts: list[RenderableType] = []
-    result = status.result
-    if result is not None and result.counts:
-        parts.append(histogram(result.counts))
-    elif result is not None and result.expectation_values is not None:
-        parts.append(expectations(job))
-    elif result is not None and result.value is not None:
-        parts.append(Text("result  ", style="bold") + Text(json.dumps(result.value)))
     if status.state == "Complete":
-        parts.append(Text(f"✓ {job.metadata.name} completed in {elapsed:.2f} s", style="green"))
-    else:
-        color = "red" if status.state == "Failed" else "yellow"
-        sign = "✗" if status.state == "Failed" else "-"
-        parts.append(Text(f"{sign} {job.metadata.name} {status.state}: {status.reason}: {status.message}", style=color))
-    return parts
+        return Text(f"✓ {job.metadata.name} completed in {elapsed:.2f} s", style="green")
+    failed = status.state == "Failed"
+    line = f"{'✗' if failed else '-'} {job.metadata.name} {status.state}: {status.reason}: {status.message}"
+    return Text(line, style="red" if failed else "yellow")
 
 
 def forecast_table(

@@ -45,8 +45,16 @@ class Observer:
 class LocalRunner:
     """Runs the jobs of some manifests; engines start when a job is placed on them."""
 
-    def __init__(self, manifests: Manifests, observer: Observer, clock: Callable[[], float] = time.time) -> None:
-        """``clock`` gives Unix seconds."""
+    def __init__(
+        self,
+        manifests: Manifests,
+        observer: Observer,
+        clock: Callable[[], float] = time.time,
+        *,
+        verbose: bool = False,
+    ) -> None:
+        """``clock`` gives Unix seconds; with ``verbose`` engines print on standard error."""
+        self._verbose = verbose
         self._manifests = manifests
         self._observer = observer
         self._clock = clock
@@ -178,6 +186,7 @@ class LocalRunner:
                 seed=simulator.seed,
                 result_cache_bytes=bytes_of(backend.spec.result_cache or 0),
                 device=simulator.device,
+                quiet=not self._verbose,
                 noise=self._manifests.noise(backend),
             )
         return self._configs[key]
