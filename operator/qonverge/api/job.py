@@ -27,8 +27,8 @@ from qonverge.api.placement import Candidate, Placement
 
 State = Literal["Pending", "Suspended", "Placed", "Running", "Complete", "Failed"]
 
-# etcd refuses objects over 1.5 MiB; half of that leaves room for the result in status.
-MAX_SOURCE = 786_432
+# etcd refuses objects over 1.5 MiB; this leaves room for a result in the status, with what JSON adds for line ends.
+MAX_SOURCE = 1_048_576
 
 SHOTS_OR_PRECISION = (
     "set shots or precision, not both: precision is the standard error wanted, shots the number of runs"

@@ -63,7 +63,7 @@ def _text(data: bytes) -> str:
 
 
 def _from_qpy(data: bytes) -> QuantumCircuit:
-    from qiskit import QuantumCircuit, qpy
+    from qiskit import QuantumCircuit, __version__, qpy
 
     from qonverge.circuits.canonical import canonical
 
@@ -73,11 +73,11 @@ def _from_qpy(data: bytes) -> QuantumCircuit:
         )
     try:
         circuits = qpy.load(io.BytesIO(data))
-    except (MemoryError, RecursionError):
+    except (MemoryError, RecursionError, KeyboardInterrupt, SystemExit):
         raise
-    except Exception as error:  # of a damaged file Qiskit raises errors of every kind
+    except BaseException:  # of a damaged file Qiskit raises errors of every kind, and those of Rust are no Exception
         raise InvalidProgram(
-            f"the QPY cannot be read: {error}", expected="what qiskit.qpy.dump writes, of no later Qiskit than here"
+            "the QPY is damaged, or of a later version", expected=f"what qiskit.qpy.dump of Qiskit {__version__} writes"
         ) from None
     if len(circuits) != 1 or not isinstance(circuits[0], QuantumCircuit):
         raise InvalidProgram(f"the QPY holds {len(circuits)} circuits", expected="one")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -45,13 +46,22 @@ from qonverge.wire.tokens import Signer
 
 logger = logging.getLogger(__name__)
 
-# A result beyond this would push the object towards etcd's limit of 1.5 MiB.
-_MAX_STATUS = 600_000
+# etcd's limit for an object is 1.5 MiB. Some of it is kept for what others write into the object.
+_MAX_OBJECT = 1_500_000
+_MAX_RESULT = 600_000
 _LOG_LINES = 20
 _LOG_BYTES = 4000
 # Longer than this no job waits for better forecasts.
 _PREPARE_SECONDS = 3.0
 _PROGRAM_TOKEN_SECONDS = 7 * 86400.0
+
+
+def _room(job: HybridJob) -> int:
+    """Return how many bytes a result may take beside the program in the job."""
+    circuit, python = job.spec.program.circuit, job.spec.program.python
+    inline = (circuit.openqasm or circuit.qpy) if circuit else python.source if python else None
+    # As JSON, in which a line end takes two bytes.
+    return min(_MAX_RESULT, _MAX_OBJECT - len(json.dumps(inline)))
 
 
 class Jobs:
@@ -154,11 +164,10 @@ class Jobs:
     async def _write(self, key: str, job: HybridJob, status: HybridJobStatus) -> None:
         metadata = job.metadata
         body = status.to_dict()
-        if status.result is not None and len(str(body["result"])) > _MAX_STATUS:
-            size = len(str(body["result"]))
+        if status.result is not None and (size := len(str(body["result"]))) > (room := _room(job)):
             message = (
-                f"the result takes {size} bytes and a status holds {_MAX_STATUS}: ask for fewer shots or measure "
-                "fewer qubits"
+                f"the result takes {size} bytes and the job's status has room for {room}: ask for fewer shots or "
+                "measure fewer qubits"
             )
             body = {**body, "state": "Failed", "reason": "ResultTooLarge", "message": message, "result": None}
             for condition in body["conditions"]:

@@ -95,7 +95,7 @@ class Manifests:
         config_map = self.config_maps.get((namespace, name))
         if config_map is None:
             others = sorted(other for other, each in self.config_maps if each == name)
-            there = f"; one in namespace {', '.join(others)} is not read from {namespace}" if others else ""
+            there = f"; there is one in {', '.join(others)}, and only the own namespace is looked in" if others else ""
             raise LookupError(f"there is no ConfigMap {name} in namespace {namespace} among the files given{there}")
         value = program.value(config_map, reference.key)
         if value is None:
