@@ -18,6 +18,7 @@ _NAMESPACE = re.compile(_LABEL)
 _QUALIFIED = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 _MOST_ANNOTATIONS = 256 * 1024
 MOST_CONFIG_MAP = 1024 * 1024
+_FINALIZERS = ("kubernetes", "foregroundDeletion", "orphan")
 
 
 def _is_name(value: str) -> str:
@@ -121,7 +122,9 @@ class ConfigMap(SpecModel):
     immutable: bool | None = None
 
     @model_validator(mode="after")
-    def _fits(self) -> Self:
+    def _is_whole(self) -> Self:
+        if plain := [name for name in self.metadata.finalizers if "/" not in name and name not in _FINALIZERS]:
+            raise ValueError(f"the finalizer {excerpt(plain[0])} needs a domain, such as example.com/{plain[0][:63]}")
         if both := self.data.keys() & self.binary_data.keys():
             raise ValueError(f"data and binaryData both have the key {excerpt(min(both))}")
         size = sum(len(text.encode()) for text in self.data.values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -30,6 +31,10 @@ class _Group(click.Group):
         except ModuleNotFoundError as error:
             click.echo(f'error: {error.name} is not installed: pip install "qonverge[local]"', err=True)
             ctx.exit(USAGE)
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            click.echo(f"error: {where}{error.strerror or error}", err=True)
+            ctx.exit(FAILED)
         except Exception as error:
             click.echo(f"error: {type(error).__name__}: {error} (unforeseen: please report it)", err=True)
             ctx.exit(FAILED)
@@ -156,5 +161,9 @@ def _refuse(problems: list[str]) -> NoReturn:
 
 def main() -> None:
     """Run the command under the name that it was called by."""
+    # A stream that the caller closed is none: what would go there goes nowhere.
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115 - for as long as it runs
     called = Path(sys.argv[0]).name
     cli(prog_name="kubectl qonverge" if called.startswith("kubectl-") else "qonverge")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from typing import TextIO
 
-from rich.console import RenderableType
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -14,9 +15,18 @@ from qonverge.api.placement import Candidate, ForecastInterval
 from qonverge.scheduling.texts import duration, format_bytes
 
 BAR_WIDTH = 40
+# Narrower, a table of forecasts would lose its words.
+_LEAST_WIDTH = 100
 _MOST_BARS = 16
 _NOTHING = ForecastInterval(low=0, mid=0, high=0)
 _WORTH_SAYING = 32 * 1024**2
+
+
+def console_of(stream: TextIO) -> Console:
+    """Return what prints tables on a stream; lines for a file or another program are not broken."""
+    console = Console(file=stream, highlight=False, soft_wrap=not stream.isatty())
+    console.width = max(console.width, _LEAST_WIDTH)
+    return console
 
 
 def histogram(counts: Mapping[str, int]) -> RenderableType:

@@ -15,7 +15,7 @@ import yaml
 
 from qonverge.api import HybridJob
 from qonverge.cli.screen import Screen
-from qonverge.local.manifests import ManifestError, Manifests, read
+from qonverge.local.manifests import ManifestError, Manifests, read, refuse_quotas
 from qonverge.local.runner import LocalRunner, Observer
 
 
@@ -26,6 +26,7 @@ def run_files(files: Sequence[str], *, output: str | None, plot: Path | None, qu
         ManifestError: when the files cannot be used.
     """
     manifests = read(files)
+    refuse_quotas(manifests)
     if not manifests.jobs:
         raise ManifestError([f"{', '.join(files)}: there is no HybridJob to run"])
     if plot is not None:

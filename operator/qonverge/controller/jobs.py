@@ -56,7 +56,7 @@ _PREPARE_SECONDS = 3.0
 _PROGRAM_TOKEN_SECONDS = 7 * 86400.0
 
 
-def _room(job: HybridJob) -> int:
+def room_for_result(job: HybridJob) -> int:
     """Return how many bytes a result may take beside the program in the job."""
     circuit, python = job.spec.program.circuit, job.spec.program.python
     inline = (circuit.openqasm or circuit.qpy) if circuit else python.source if python else None
@@ -164,7 +164,7 @@ class Jobs:
     async def _write(self, key: str, job: HybridJob, status: HybridJobStatus) -> None:
         metadata = job.metadata
         body = status.to_dict()
-        if status.result is not None and (size := len(str(body["result"]))) > (room := _room(job)):
+        if status.result is not None and (size := len(str(body["result"]))) > (room := room_for_result(job)):
             message = (
                 f"the result takes {size} bytes and the job's status has room for {room}: ask for fewer shots or "
                 "measure fewer qubits"

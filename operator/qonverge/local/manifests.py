@@ -141,6 +141,19 @@ def read(paths: Iterable[str]) -> Manifests:
     return manifests
 
 
+def refuse_quotas(manifests: Manifests) -> None:
+    """Refuse what has no meaning without a cluster.
+
+    Raises:
+        ManifestError: there are quotas.
+    """
+    if manifests.quotas:
+        names = (("QuantumQuota", quota.metadata.namespace, quota.metadata.name) for quota in manifests.quotas)
+        raise ManifestError(
+            [f"{manifests.places[name]}: a QuantumQuota holds on a cluster only: leave it out here" for name in names]
+        )
+
+
 def _bytes(path: str) -> bytes:
     """Return what a file holds.
 
