@@ -157,7 +157,7 @@ VALUES: list[Any] = [
 
 # What the API server does otherwise, and why that is left.
 DIFFERENT = {
-    "spec.replicas = 10.0": "it reads a field of the scale subresource without converting it, where others are converted",
+    "spec.replicas = 10.0": "it does not convert numbers in fields of the scale subresource, and converts all others",
     "spec.replicas = 1000.0": "the same",
     "binaryData.b = []": "it takes a list of numbers for bytes, as Go does",
     "binaryData.b = [1]": "the same",

@@ -134,3 +134,24 @@ def test_a_picture_that_cannot_be_written_is_said_before_anything_runs(option: s
     assert outcome.exit_code == 2
     assert outcome.stderr.startswith(f"error: --plot {option}: {sentence}")
     assert outcome.stdout == ""
+
+
+def test_a_quota_is_checked_and_runs_nowhere_without_a_cluster() -> None:
+    quota = "apiVersion: qonverge.io/v1alpha1\nkind: QuantumQuota\nmetadata: {name: q}\nspec: {weight: 2}\n"
+    good = CliRunner().invoke(cli, ["validate", "-"], input=quota)
+    assert (good.exit_code, good.stdout) == (0, "quantumquota/q: valid\n")
+    refused = CliRunner().invoke(cli, ["run", "-"], input=f"{quota}---\n{JOB}{SPEC}")
+    assert refused.exit_code == 2
+    assert refused.stderr == "error: -, document 1: a QuantumQuota holds on a cluster only: leave it out here\n"
+
+
+def test_null_is_absence_and_unknown_fields_are_refused_all_the_same(tmp_path: Path) -> None:
+    file = tmp_path / "job.yaml"
+    file.write_text(
+        JOB + "spec: {shots: null, backend: ~, program: {circuit: null, python: {source: x, args: null}}}\n"
+    )
+    (job,) = read([str(file)]).jobs
+    assert (job.spec.shots, job.spec.backend, job.spec.program.circuit) == (None, None, None)
+    assert problems(tmp_path, JOB + "spec: {shotz: null, program: {python: {source: x}}}\n") == [
+        "job.yaml: spec.shotz: unknown field; did you mean shots?"
+    ]
