@@ -167,7 +167,7 @@ class Checker:
             await self._end()
             return InvalidProgram(
                 f"{doing} took longer than {self._timeout:g} s",
-                expected="fewer operations, or gate definitions that unfold to fewer",
+                expected="fewer operations, gate definitions that unfold to fewer, or QPY in place of OpenQASM 3",
             )
         except ChildEnded:
             await self._end()

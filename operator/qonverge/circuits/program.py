@@ -15,7 +15,7 @@ from qonverge.circuits.parse import parse_openqasm
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
 
-MOST_UNPACKED = 16 * 1024 * 1024
+MOST_UNPACKED = 64 * 1024 * 1024
 """Bytes that a compressed circuit may unfold to."""
 
 _GZIP = b"\x1f\x8b"
