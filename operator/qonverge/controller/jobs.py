@@ -61,7 +61,7 @@ def room_for_result(job: HybridJob) -> int:
     circuit, python = job.spec.program.circuit, job.spec.program.python
     inline = (circuit.openqasm or circuit.qpy) if circuit else python.source if python else None
     # As JSON, in which a line end takes two bytes.
-    return min(_MAX_RESULT, _MAX_OBJECT - len(json.dumps(inline)))
+    return max(0, min(_MAX_RESULT, _MAX_OBJECT - len(json.dumps(inline))))
 
 
 class Jobs:
