@@ -15,7 +15,12 @@ if TYPE_CHECKING:
     from qiskit.circuit import CircuitInstruction, Operation, Qubit
 
 # Clifford gates that a stabilizer simulation takes as they are.
-_CLIFFORD = frozenset(["id", "x", "y", "z", "h", "s", "sdg", "sx", "sxdg", "cx", "cy", "cz", "swap", "ecr", "pauli"])
+_CLIFFORD = frozenset(
+    [
+        *("id", "x", "y", "z", "h", "s", "sdg", "sx", "sxdg", "pauli"),
+        *("cx", "cy", "cz", "dcx", "ecr", "iswap", "swap"),
+    ]
+)
 # Gates on two qubits that are sums of two products of gates on one.
 _SCHMIDT_RANK_2 = frozenset(
     [
@@ -50,8 +55,8 @@ class Analysis:
     two_qubit_gates: int
     """Gates on exactly two qubits; those inside control flow count once."""
     clifford: bool
-    """Whether a stabilizer simulation can run it: only the gates id, x, y, z, h, s, sdg, sx, sxdg, cx, cy, cz, swap,
-    ecr and pauli, rz at multiples of pi/2, gates defined in the text by such, measurements and resets."""
+    """Whether a stabilizer simulation can run it: only the gates id, x, y, z, h, s, sdg, sx, sxdg, cx, cy, cz, dcx,
+    ecr, iswap, swap and pauli, rz at multiples of pi/2, gates defined in the text by such, measurements and resets."""
     measured_bits: int
     """Different classical bits that a measurement writes."""
     registers: tuple[tuple[str, int], ...]

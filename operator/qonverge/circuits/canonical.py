@@ -1,8 +1,8 @@
 """One form for every circuit: equal programs become equal bytes, whatever process reads them.
 
-Only gates of Qiskit's library remain. Gates that the program defines, controls or inverts stand for their definitions,
-since transpilers and simulators go by a gate's name alone: a program's own ``gate h a { ... }`` would run as a
-Hadamard.
+Only gates of Qiskit's library remain, and no reset hides in another operation. Gates that the program defines,
+controls or inverts stand for their definitions, since transpilers and simulators go by a gate's name alone: a
+program's own ``gate h a { ... }`` would run as a Hadamard.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def _append(
     elif not isinstance(operation, Instruction):
         # A Clifford table or an annotated operation has no name that anybody goes by.
         inside = None
-    elif is_library(operation) and not _is_open(operation):
+    elif is_library(operation) and not _is_open(operation) and operation.name != "initialize":
         # stdgates.inc's id is read as U(0, 0, 0), which no stabilizer simulation takes.
         if operation.base_class is UGate and all(angle == 0 for angle in operation.params):
             operation = IGate()

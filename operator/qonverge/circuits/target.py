@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from qiskit.circuit import Delay, Parameter
-from qiskit.circuit.controlflow import ForLoopOp, IfElseOp, SwitchCaseOp, WhileLoopOp
+from qiskit.circuit.controlflow import BreakLoopOp, ContinueLoopOp, ForLoopOp, IfElseOp, SwitchCaseOp, WhileLoopOp
 from qiskit.circuit.library import get_standard_gate_name_mapping
 from qiskit.providers import QubitProperties
 from qiskit.transpiler import InstructionProperties, Target
@@ -17,6 +17,8 @@ CONTROL_FLOW: dict[str, Any] = {
     "for_loop": ForLoopOp,
     "while_loop": WhileLoopOp,
     "switch_case": SwitchCaseOp,
+    "break_loop": BreakLoopOp,
+    "continue_loop": ContinueLoopOp,
 }
 
 

@@ -1,0 +1,67 @@
+"""Circuits in the gates of each of Aer's methods: they differ, and Aer says which each has."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from qiskit import QuantumCircuit, transpile
+from qiskit.circuit import Operation, ParameterExpression
+from qiskit.circuit.library import get_standard_gate_name_mapping
+from qiskit.transpiler import Target
+from qiskit_aer import AerSimulator
+
+from qonverge.circuits.target import CONTROL_FLOW
+from qonverge.wire.errors import InvalidCircuit
+
+# Names that every circuit may have besides gates.
+_STRUCTURE = frozenset(("measure", "reset", "barrier", "delay", "store", *CONTROL_FLOW))
+# Controlled gates to which Aer 0.18 binds the values of free parameters wrongly, without an error: a crx(t) given
+# t = 0.7 at run time is not the crx(0.7) of a circuit (tests/unit/backend/test_aer_gates.py).
+_MISBOUND = frozenset(("cp", "crx", "cry", "crz", "cu", "cu1", "cu3"))
+
+
+class MethodGates:
+    """The gates of one method of Aer."""
+
+    def __init__(self, method: str) -> None:
+        """Take the names that Aer lists for the method, by Aer's name of it."""
+        # Aer also lists its own instructions, which no program can name.
+        listed = set(AerSimulator(method=method).configuration().basis_gates)
+        self.names = frozenset(get_standard_gate_name_mapping().keys() & listed)
+        self.method = method
+
+    def translated(self, circuit: QuantumCircuit) -> QuantumCircuit:
+        """Return the circuit in these gates, itself where it has no others.
+
+        Raises:
+            InvalidCircuit: it has a gate that cannot be built from them.
+        """
+        operations = list(_operations(circuit))
+        used = {operation.name for operation in operations}
+        if not used <= self.names | _STRUCTURE:
+            circuit = self._transpiled(circuit, self.names)
+            operations = list(_operations(circuit))
+        if any(_is_misbound(operation) for operation in operations):
+            circuit = self._transpiled(circuit, self.names - _MISBOUND)
+        return circuit
+
+    def _transpiled(self, circuit: QuantumCircuit, names: Collection[str]) -> QuantumCircuit:
+        target = Target.from_configuration(
+            basis_gates=sorted({*names, "measure", "reset", "delay", *CONTROL_FLOW}), custom_name_mapping=CONTROL_FLOW
+        )
+        try:
+            return transpile(circuit, target=target, optimization_level=0)
+        except Exception as error:  # the transpiler's plugins raise errors of every kind
+            raise InvalidCircuit(f"the circuit cannot be translated for Aer's method {self.method}: {error}") from None
+
+
+def _operations(circuit: QuantumCircuit) -> Iterator[Operation]:
+    """Yield every operation, those inside control flow included."""
+    for item in circuit.data:
+        yield item.operation
+        for block in getattr(item.operation, "blocks", ()):
+            yield from _operations(block)
+
+
+def _is_misbound(operation: Operation) -> bool:
+    return operation.name in _MISBOUND and any(isinstance(p, ParameterExpression) for p in operation.params)
