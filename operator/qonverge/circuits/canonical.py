@@ -12,14 +12,30 @@ import itertools
 import re
 import struct
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from qiskit import QuantumCircuit, qpy
-from qiskit.circuit import ControlFlowOp, ControlledGate, ForLoopOp, Instruction, Operation, Parameter
+from qiskit.circuit import (
+    CASE_DEFAULT,
+    BreakLoopOp,
+    ContinueLoopOp,
+    ControlFlowOp,
+    ControlledGate,
+    ForLoopOp,
+    IfElseOp,
+    Instruction,
+    Operation,
+    Parameter,
+    Store,
+    SwitchCaseOp,
+    WhileLoopOp,
+)
+from qiskit.circuit.classical import expr
 from qiskit.circuit.library import IGate, UGate
 
 from qonverge.circuits.analysis import is_library
+from qonverge.circuits.conditions import cases, lowered, stores
 from qonverge.circuits.errors import InvalidProgram
 
 # Parameters of equal names are the same parameter to everybody: values are given by name.
@@ -85,22 +101,29 @@ def _flat(circuit: QuantumCircuit, loops: Iterator[Parameter]) -> QuantumCircuit
     flat = circuit.copy_empty_like("block")
     flat.global_phase = 0
     for item in circuit.data:
-        _append(flat, item.operation, item.qubits, item.clbits, loops)
+        _append(flat, item.operation, item.qubits, item.clbits, {}, loops)
     return flat
 
 
 def _append(
-    flat: QuantumCircuit, operation: Operation, qubits: Sequence[Any], clbits: Sequence[Any], loops: Iterator[Parameter]
+    flat: QuantumCircuit,
+    operation: Operation,
+    qubits: Sequence[Any],
+    clbits: Sequence[Any],
+    outer: Mapping[Any, Any],
+    loops: Iterator[Parameter],
 ) -> None:
+    """Append an operation; ``outer`` has the bits of the whole circuit for those of the block that it is in."""
     inside: QuantumCircuit | None
     if operation.name == "box":
         inside = operation.blocks[0]
-    elif isinstance(operation, ForLoopOp):
-        operation = _named_loop(operation, loops)
-        inside = None
     elif isinstance(operation, ControlFlowOp):
-        operation = operation.replace_blocks([_flat(block, loops) for block in operation.blocks])
-        inside = None
+        _append_flow(flat, operation, qubits, clbits, outer, loops)
+        return
+    elif isinstance(operation, Store):
+        for store in stores(operation, outer):
+            flat.append(store, (), (), copy=False)
+        return
     elif not isinstance(operation, Instruction):
         # A Clifford table or an annotated operation has no name that anybody goes by.
         inside = None
@@ -118,10 +141,89 @@ def _append(
             )
     if inside is None:
         flat.append(operation, qubits, clbits, copy=False)
-        return
-    outer = dict(zip((*inside.qubits, *inside.clbits), (*qubits, *clbits), strict=True))
+    else:
+        _fill(flat, inside, qubits, clbits, outer, loops)
+
+
+def _fill(
+    flat: QuantumCircuit,
+    inside: QuantumCircuit,
+    qubits: Sequence[Any],
+    clbits: Sequence[Any],
+    outer: Mapping[Any, Any],
+    loops: Iterator[Parameter],
+) -> None:
+    """Append what is inside of an operation on these bits of the whole circuit."""
+    own = {**outer, **dict(zip((*inside.qubits, *inside.clbits), (*qubits, *clbits), strict=True))}
     for item in inside.data:
-        _append(flat, item.operation, [outer[bit] for bit in item.qubits], [outer[bit] for bit in item.clbits], loops)
+        _append(flat, item.operation, [own[q] for q in item.qubits], [own[c] for c in item.clbits], own, loops)
+
+
+def _append_flow(
+    flat: QuantumCircuit,
+    operation: ControlFlowOp,
+    qubits: Sequence[Any],
+    clbits: Sequence[Any],
+    outer: Mapping[Any, Any],
+    loops: Iterator[Parameter],
+) -> None:
+    """Append control flow with its blocks on the bits of the whole circuit, and its conditions on single bits."""
+
+    def block(inside: QuantumCircuit) -> QuantumCircuit:
+        if inside.num_vars:
+            names = ", ".join(sorted(variable.name for variable in inside.iter_vars()))
+            raise InvalidProgram(f"the variables {names} cannot be kept while the circuit runs", expected="bits")
+        # Bits that only a condition inside reads belong to the block as well.
+        made = QuantumCircuit(list(qubits), list(clbits), name="block")
+        _fill(made, inside, qubits, clbits, outer, loops)
+        return made
+
+    made: Instruction
+    if isinstance(operation, BreakLoopOp | ContinueLoopOp):
+        made = operation
+    elif isinstance(operation, ForLoopOp):
+        made = _loop(operation, block, loops)
+    elif isinstance(operation, WhileLoopOp):
+        made = WhileLoopOp(lowered(operation.condition, outer), block(operation.blocks[0]))
+    elif isinstance(operation, IfElseOp):
+        made = IfElseOp(lowered(operation.condition, outer), *map(block, operation.blocks))
+    elif isinstance(operation, SwitchCaseOp):
+        _append_switch(flat, operation, qubits, clbits, outer, block)
+        return
+    else:
+        raise InvalidProgram(f"{operation.name} is not known", expected="if, for, while, switch, break or continue")
+    flat.append(made, qubits, clbits, copy=False)
+
+
+def _append_switch(
+    flat: QuantumCircuit,
+    switch: SwitchCaseOp,
+    qubits: Sequence[Any],
+    clbits: Sequence[Any],
+    outer: Mapping[Any, Any],
+    block: Callable[[QuantumCircuit], QuantumCircuit],
+) -> None:
+    """Append a switch as branches, each of which leaves half of the cases, so that many are not nested deeply."""
+    specified = [(labels, block(body)) for labels, body in switch.cases_specifier()]
+    named = [(labels, body) for labels, body in specified if CASE_DEFAULT not in labels]
+    default = next((body for labels, body in specified if CASE_DEFAULT in labels), None)
+    matches = cases(switch.target, [labels for labels, _ in named], outer)
+
+    def one_of(places: Sequence[int]) -> QuantumCircuit:
+        """Return the block that runs one of these cases, of which one is known to match."""
+        if len(places) == 1:
+            return named[places[0]][1]
+        half = len(places) // 2
+        made = QuantumCircuit(list(qubits), list(clbits), name="block")
+        made.append(IfElseOp(matches(places[:half]), one_of(places[:half]), one_of(places[half:])), qubits, clbits)
+        return made
+
+    if named:
+        every = range(len(named))
+        branches = [one_of(every)] if default is None else [one_of(every), default]
+        flat.append(IfElseOp(matches(every), *branches), qubits, clbits, copy=False)
+    elif default is not None:
+        flat.append(IfElseOp(expr.lift(True), default), qubits, clbits, copy=False)
 
 
 def _is_open(operation: Operation) -> bool:
@@ -129,10 +231,11 @@ def _is_open(operation: Operation) -> bool:
     return isinstance(operation, ControlledGate) and operation.ctrl_state != 2**operation.num_ctrl_qubits - 1
 
 
-def _named_loop(loop: ForLoopOp, loops: Iterator[Parameter]) -> ForLoopOp:
-    values, variable, block = loop.params
-    body = _flat(block, loops)
+def _loop(loop: ForLoopOp, block: Callable[[QuantumCircuit], QuantumCircuit], loops: Iterator[Parameter]) -> ForLoopOp:
+    values, variable, _ = loop.params
+    body = block(loop.blocks[0])
     if variable not in body.parameters:
-        return ForLoopOp(values, None, body)
+        # Aer tells the turns of a loop apart by their values.
+        return ForLoopOp(range(len(values)), None, body)
     named = next(loops)
     return ForLoopOp(values, named, body.assign_parameters({variable: named}))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from qiskit import QuantumCircuit, transpile
-from qiskit.circuit import Operation, ParameterExpression
+from qiskit.circuit import ForLoopOp, Operation, ParameterExpression
 from qiskit.circuit.library import get_standard_gate_name_mapping
 from qiskit.transpiler import Target
 from qiskit_aer import AerSimulator
@@ -43,7 +43,7 @@ class MethodGates:
             operations = list(_operations(circuit))
         if any(_is_misbound(operation) for operation in operations):
             circuit = self._transpiled(circuit, self.names - _MISBOUND)
-        return circuit
+        return _told_apart(circuit) if "for_loop" in used else circuit
 
     def _transpiled(self, circuit: QuantumCircuit, names: Collection[str]) -> QuantumCircuit:
         target = Target.from_configuration(
@@ -53,6 +53,32 @@ class MethodGates:
             return transpile(circuit, target=target, optimization_level=0)
         except Exception as error:  # the transpiler's plugins raise errors of every kind
             raise InvalidCircuit(f"the circuit cannot be translated for Aer's method {self.method}: {error}") from None
+
+
+class _Turn(int):
+    """A value of a loop, which is spelled by its place: Aer names the turns by their values, which may be equal."""
+
+    place = 0
+
+    def __format__(self, spec: str) -> str:
+        return f"turn{self.place}"
+
+
+def _told_apart(circuit: QuantumCircuit) -> QuantumCircuit:
+    """Return the circuit with loops whose values are spelled differently."""
+    made = circuit.copy_empty_like()
+    for item in circuit.data:
+        operation = item.operation
+        if blocks := getattr(operation, "blocks", ()):
+            operation = operation.replace_blocks([_told_apart(block) for block in blocks])
+        if operation.name == "for_loop" and len(set(operation.params[0])) < len(operation.params[0]):
+            values, variable, body = operation.params
+            turns = [_Turn(value) for value in values]
+            for place, turn in enumerate(turns):
+                turn.place = place
+            operation = ForLoopOp(turns, variable, body)
+        made.append(item.replace(operation=operation), copy=False)
+    return made
 
 
 def _operations(circuit: QuantumCircuit) -> Iterator[Operation]:
