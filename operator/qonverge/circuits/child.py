@@ -5,7 +5,6 @@ It is apart from the operator so that a hostile program can exhaust nothing but 
 
 from __future__ import annotations
 
-import io
 import resource
 import sys
 from typing import Any
@@ -50,12 +49,11 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _load(request: dict[str, Any]) -> dict[str, Any]:
-    from qiskit import qpy
-
+    from qonverge.circuits.canonical import deserialise
     from qonverge.circuits.mapping import load_of, map_to
 
     device = Calibration.from_dict(request["device"])
-    (circuit,) = qpy.load(io.BytesIO(request["qpy"]))
+    circuit = deserialise(request["qpy"])
     try:
         bound = circuit.assign_parameters({free.name: request["parameters"][free.name] for free in circuit.parameters})
         ones = dict(request["ones"])

@@ -99,15 +99,6 @@ class _Importer(ConvertVisitor):
             self._check_size(node, node.type.size, context)
         return super().visit_ClassicalDeclaration(node, context)
 
-    def visit_DelayInstruction(self, node: ast.DelayInstruction, context: Any) -> Any:  # noqa: N802
-        _, unit = self._resolve_constant_duration(node.duration, context)
-        if unit != "dt":
-            # QPY carries a delay's number without its unit.
-            raise self.invalid(
-                node, f"a delay in {unit} does not reach a backend as such", 'the unit dt, as in "100dt"'
-            )
-        return super().visit_DelayInstruction(node, context)
-
     def visit_Box(self, node: ast.Box, context: Any) -> Any:  # noqa: N802
         if node.duration is not None:
             raise self.invalid(node, "a box of a given duration is not supported", "a box without it")

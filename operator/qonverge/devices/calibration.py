@@ -73,12 +73,15 @@ class Calibration:
     """Unix seconds; None for a device that does not drift, such as one from explicit rates."""
     source: str = ""
     """Where the figures come from."""
+    dt: float | None = None
+    """Seconds of a step of the device's clock, in which programs may give delays; None where it is not known."""
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the figures, in hex: equal for equal devices, whatever their names."""
         data = self.to_dict()
-        figures = json.dumps([data["qubits"], data["gates"]], separators=(",", ":"))
+        clock = [] if self.dt is None else [self.dt]
+        figures = json.dumps([data["qubits"], data["gates"], *clock], separators=(",", ":"))
         return hashlib.sha256(figures.encode()).hexdigest()
 
     @property
@@ -134,6 +137,8 @@ class Calibration:
             data["measuredAt"] = datetime.fromtimestamp(self.measured_at, UTC).isoformat().replace("+00:00", "Z")
         if self.source:
             data["source"] = self.source
+        if self.dt is not None:
+            data["dt"] = self.dt
         data["qubits"] = [
             {key: value for key, name in _QUBIT.items() if (value := getattr(qubit, name)) is not None}
             for qubit in self.qubits
@@ -156,7 +161,7 @@ class Calibration:
         Raises:
             InvalidCalibration: naming the field that is wrong.
         """
-        given = _fields(data, "the calibration", {"format", "name", "measuredAt", "source", "qubits", "gates"})
+        given = _fields(data, "the calibration", {"format", "name", "measuredAt", "source", "dt", "qubits", "gates"})
         if given.get("format") != FORMAT:
             raise InvalidCalibration(f"format is {excerpt(given.get('format'))}: only {FORMAT} is known")
         qubits, gates = given.get("qubits"), given.get("gates")
@@ -170,6 +175,7 @@ class Calibration:
             tuple(_gate(item, index, len(qubits)) for index, item in enumerate(gates)),
             _time(given.get("measuredAt")),
             str(given.get("source") or ""),
+            _number(given, "dt", "the calibration") or None,
         )
 
     @classmethod

@@ -12,8 +12,8 @@ from qonverge.documents import strict_json
 from qonverge.documents.faults import Unreadable
 
 Noise: TypeAlias = Calibration | Rates
-"""Both have ``name``, ``digest``, ``measured_at``, ``num_qubits`` (None: any), ``basis_gates``, ``qubit(index)``,
-``gate(name, qubits)`` and ``to_dict()``."""
+"""Both have ``name``, ``digest``, ``measured_at``, ``num_qubits`` (None: any), ``basis_gates``, ``dt``,
+``qubit(index)``, ``gate(name, qubits)`` and ``to_dict()``."""
 
 
 def noise_from_dict(data: Any) -> Noise:

@@ -40,6 +40,7 @@ class Rates:
     name = "rates"
     num_qubits = None
     measured_at = None
+    dt = None
     basis_gates = tuple(sorted(("rz", *ONE_QUBIT_GATES, TWO_QUBIT_GATE)))
 
     @property

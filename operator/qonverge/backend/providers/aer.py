@@ -19,14 +19,16 @@ from qiskit.result import Result
 from qiskit_aer import AerSimulator
 
 from qonverge.backend.config import EngineConfig
-from qonverge.backend.providers.aer_gates import MethodGates
+from qonverge.backend.providers.aer_gates import MethodGates, is_misbound
 from qonverge.backend.providers.bits import by_register, register_sizes, shots_of, spaced
 from qonverge.backend.providers.checks import accepted, check, is_exact, is_mixed
 from qonverge.backend.providers.choice import Choice, choose, choose_noisy
 from qonverge.backend.providers.drawing import Drawable
 from qonverge.backend.providers.estimation import Output, Sample, by_sampling, subset
-from qonverge.backend.providers.placing import Placed, Placer, Sampled
+from qonverge.backend.providers.placing import Mapped, Placed, Placer, Sampled
+from qonverge.backend.split import run_each
 from qonverge.circuits.analysis import Analysis, analyse
+from qonverge.circuits.delays import has_free_delays
 from qonverge.circuits.runs import DEFAULT_SHOTS
 from qonverge.scheduling import format_bytes
 from qonverge.wire.errors import CircuitTooLarge, EngineFailed, WireError
@@ -94,6 +96,8 @@ class Prepared:
     """Of the program's circuit."""
     placed: Placed | None = None
     """Where it is on a noisy device."""
+    unscheduled: Mapped | None = None
+    """On a noisy device, where it takes the values of parameters to say what runs."""
     _runnable: dict[str, Runnable] = field(default_factory=dict)
 
     def runnable(self, gates: MethodGates) -> Runnable:
@@ -150,15 +154,25 @@ class Aer:
     def prepare(self, circuit: QuantumCircuit) -> Prepared:
         """Analyse the circuit; it is translated for a method when that is first chosen."""
         # Aer goes by names, and a circuit from a client may use a library gate's name for another gate.
-        circuit = accepted(circuit)
+        circuit = accepted(circuit, self.noise)
         if self._placer is not None:
-            placed = self._placer.place(circuit)
-            return Prepared(placed.circuit, analyse(circuit), placed=placed)
+            mapped, analysis = self._placer.place(circuit), analyse(circuit)
+            if has_free_delays(mapped.circuit) or is_misbound(mapped.circuit):
+                return Prepared(mapped.circuit, analysis, unscheduled=mapped)
+            return _scheduled(self._placer, mapped, analysis)
         return Prepared(circuit, analyse(circuit))
 
     def run(self, prepared: Prepared, pub: Pub, *, seed: int, memory: bool, threads: int = 1) -> PubResult:
         """Run one pub; see ``Provider.run``."""
         check(pub, prepared.analysis, self._config, memory=memory)
+        if prepared.unscheduled is not None and self._placer is not None:
+            placer, mapped = self._placer, prepared.unscheduled
+
+            def run(one: Pub, own: int) -> PubResult:
+                bound = _scheduled(placer, mapped.bound(one.parameters), prepared.analysis)
+                return self.run(bound, one, seed=own, memory=memory, threads=threads)
+
+            return run_each(pub, seed, run)
         choice = self._choose(prepared, pub)
         # Below this width starting threads costs more than they gain.
         width = prepared.circuit.num_qubits * (2 if choice.method == "DensityMatrix" else 1)
@@ -280,6 +294,11 @@ class Aer:
 
         out, shots = by_sampling(pub, self._config.max_shots, measure)
         return out.result(shots, next(iter(methods), ""))
+
+
+def _scheduled(placer: Placer, mapped: Mapped, analysis: Analysis) -> Prepared:
+    placed = placer.scheduled(mapped)
+    return Prepared(placed.circuit, analysis, placed)
 
 
 def gpu_options(device: str, available: Sequence[str], custatevec: bool) -> dict[str, Any]:

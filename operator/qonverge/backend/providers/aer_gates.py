@@ -36,12 +36,10 @@ class MethodGates:
         Raises:
             InvalidCircuit: it has a gate that cannot be built from them.
         """
-        operations = list(_operations(circuit))
-        used = {operation.name for operation in operations}
+        used = {operation.name for operation in _operations(circuit)}
         if not used <= self.names | _STRUCTURE:
             circuit = self._transpiled(circuit, self.names)
-            operations = list(_operations(circuit))
-        if any(_is_misbound(operation) for operation in operations):
+        if is_misbound(circuit):
             circuit = self._transpiled(circuit, self.names - _MISBOUND)
         return _told_apart(circuit) if "for_loop" in used else circuit
 
@@ -89,5 +87,9 @@ def _operations(circuit: QuantumCircuit) -> Iterator[Operation]:
             yield from _operations(block)
 
 
-def _is_misbound(operation: Operation) -> bool:
-    return operation.name in _MISBOUND and any(isinstance(p, ParameterExpression) for p in operation.params)
+def is_misbound(circuit: QuantumCircuit) -> bool:
+    """Whether Aer would bind the value of a free parameter wrongly."""
+    return any(
+        operation.name in _MISBOUND and any(isinstance(value, ParameterExpression) for value in operation.params)
+        for operation in _operations(circuit)
+    )
