@@ -14,6 +14,9 @@ from qonverge.circuits.errors import InvalidProgram
 from qonverge.devices import Calibration
 from qonverge.wire.child import read_frame, serve_pipes, write_frame
 
+# Of an error's text; a library may quote the whole program.
+_LONGEST = 300
+
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
     """Check or map one program; an invalid one is an answer too. An empty request asks whether the process is ready."""
@@ -39,6 +42,8 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
                 "expected": "fewer or smaller registers and fewer operations",
             }
         }
+    except Exception as error:  # a fault of a library or of this one is told as what it is, and ends no process
+        return {"invalid": {"problem": f"the program cannot be read: {type(error).__name__}: {str(error)[:_LONGEST]}"}}
     return {
         "digest": done.digest,
         "qpy": done.qpy,

@@ -30,6 +30,10 @@ _PIECE_BYTES = 1024 * 1024
 _LOOK_SECONDS = 0.25
 
 
+class _NoMemory(ChildEnded):
+    """The child has used what it may."""
+
+
 class Checker:
     """Checks OpenQASM programs one after the other in a child process, and remembers the answers.
 
@@ -169,11 +173,18 @@ class Checker:
                 f"{doing} took longer than {self._timeout:g} s",
                 expected="fewer operations, gate definitions that unfold to fewer, or QPY in place of OpenQASM 3",
             )
-        except ChildEnded:
+        except _NoMemory:
             await self._end()
             return InvalidProgram(
-                f"{doing} took more memory than the {self._memory // 1024**2} MiB allowed, or crashed the parser",
+                f"{doing} took more memory than the {self._memory // 1024**2} MiB allowed",
                 expected="fewer or smaller registers and fewer operations",
+            )
+        except ChildEnded as error:
+            await self._end()
+            return InvalidProgram(
+                f"{doing} crashed the parser ({error}), as libraries do that get no memory beyond the "
+                f"{self._memory // 1024**2} MiB allowed, or that have a fault of their own",
+                expected="a smaller program, or to report it where its size is ordinary",
             )
         except BaseException:
             # An abandoned exchange would leave its answer in the pipe for the next one.
@@ -194,7 +205,7 @@ class Checker:
                 while not answering.done():
                     await asyncio.wait({answering}, timeout=_LOOK_SECONDS)
                     if not answering.done() and _data_bytes(child.pid) > self._memory - _PIECE_BYTES:
-                        raise ChildEnded("no memory is left")
+                        raise _NoMemory("no memory is left")
             return cast(dict[str, Any], answering.result())
         finally:
             answering.cancel()

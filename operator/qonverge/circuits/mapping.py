@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from qiskit import QuantumCircuit
-from qiskit.transpiler import generate_preset_pass_manager
+from qiskit.transpiler import Target, generate_preset_pass_manager
 
 from qonverge.circuits.analysis import analyse
 from qonverge.circuits.delays import in_seconds
@@ -34,21 +33,21 @@ class Slot:
     """Seconds for which each of its qubits waits after it."""
 
 
-def transpiled(circuit: QuantumCircuit, *, clifford: bool, seed: int = 0, **there: Any) -> QuantumCircuit:
+def transpiled(circuit: QuantumCircuit, *, clifford: bool, target: Target, seed: int = 0) -> QuantumCircuit:
     """Return the circuit in a device's gates, on its qubits and couplings; the same for the same seed.
 
     Args:
         circuit: any.
         clifford: whether Clifford gates are to stay such: it gets the same places, but no blocks of gates anew.
+        target: the device.
         seed: of the search for places.
-        there: the device: ``target``, or ``basis_gates`` where any qubits are coupled.
 
     Raises:
         Exception: of every kind, from the transpiler's passes.
     """
-    manager = generate_preset_pass_manager(_LEVEL, seed_transpiler=seed, **there)
+    manager = generate_preset_pass_manager(_LEVEL, seed_transpiler=seed, target=target)
     if clifford:
-        plain = generate_preset_pass_manager(_CLIFFORD_LEVEL, seed_transpiler=seed, **there)
+        plain = generate_preset_pass_manager(_CLIFFORD_LEVEL, seed_transpiler=seed, target=target)
         plain.layout, plain.routing = manager.layout, manager.routing
         manager = plain
     found: QuantumCircuit = manager.run(circuit)

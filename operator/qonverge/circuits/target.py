@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from qiskit.circuit import Delay, Parameter
@@ -27,6 +28,13 @@ def operation(name: str) -> Any:
     if name == "delay":
         return Delay(Parameter("t"))
     return get_standard_gate_name_mapping()[name]
+
+
+def basis_target(names: Iterable[str]) -> Target:
+    """Return the target of these gates on any qubits, with measurements, resets, delays and control flow."""
+    return Target.from_configuration(
+        basis_gates=sorted({*names, "measure", "reset", "delay", *CONTROL_FLOW}), custom_name_mapping=CONTROL_FLOW
+    )
 
 
 def device_target(device: Calibration, *, control_flow: bool = False) -> Target:

@@ -139,7 +139,7 @@ def test_break_and_continue(name: str, program: str) -> None:
     assert number(name, circuit) == expected
 
 
-@pytest.mark.parametrize("name", ["Aer", "DensityMatrix", "MatrixProductState", "BraketLocal"])
+@pytest.mark.parametrize("name", ["Aer", "DensityMatrix", "MatrixProductState", "BraketLocal", "noisy"])
 @pytest.mark.parametrize("values", [(1, 2, 3), (2, 2, 2, 1), (-3, 0, 3)])
 def test_values_of_a_loop_may_come_again(name: str, values: tuple[int, ...]) -> None:
     step = Parameter("k")
@@ -156,9 +156,9 @@ def test_values_of_a_loop_may_come_again(name: str, values: tuple[int, ...]) -> 
     circuit.measure(0, 0)
     # The first turn runs whole, and the others up to continue.
     angle = (values[0] + sum(values)) * np.pi / 8
-    counts = run(FLOW[name], circuit, shots=20_000).counts[0]
-    ones = sum(times for outcome, times in counts.items() if outcome[-1] == "1") / 20_000
-    assert ones == pytest.approx(np.sin(angle / 2) ** 2, abs=0.025)
+    counts = run(FLOW[name], circuit, shots=4000).counts[0]
+    ones = sum(times for outcome, times in counts.items() if outcome[-1] == "1") / 4000
+    assert ones == pytest.approx(np.sin(angle / 2) ** 2, abs=0.05)
 
 
 def test_stim_says_what_it_cannot_run() -> None:

@@ -19,7 +19,7 @@ from qiskit.result import Result
 from qiskit_aer import AerSimulator
 
 from qonverge.backend.config import EngineConfig
-from qonverge.backend.providers.aer_gates import MethodGates, is_misbound
+from qonverge.backend.providers.aer_gates import MethodGates, has_free_gates, names_in
 from qonverge.backend.providers.bits import by_register, register_sizes, shots_of, spaced
 from qonverge.backend.providers.checks import accepted, check, is_exact, is_mixed
 from qonverge.backend.providers.choice import Choice, choose, choose_noisy
@@ -41,6 +41,7 @@ _METHODS = {
     "MatrixProductState": "matrix_product_state",
     "Stabilizer": "stabilizer",
 }
+_UNIVERSAL = frozenset(("statevector", "density_matrix", "matrix_product_state"))
 # What Aer's GPU build computes there; other methods stay on the CPU.
 _ON_GPU = frozenset(("Statevector", "DensityMatrix"))
 _WIDE_QUBITS = 18
@@ -51,11 +52,12 @@ _SAVING = 16
 class Runnable:
     """A circuit in the gates of one of Aer's methods; a noisy device's keeps the device's gates."""
 
-    def __init__(self, circuit: QuantumCircuit, analysis: Analysis, placed: Placed | None) -> None:
-        """Take the circuit, its properties, and where it is on a noisy device."""
-        self.circuit = circuit
+    def __init__(self, circuit: QuantumCircuit, analysis: Analysis, placed: Placed | None, gates: MethodGates) -> None:
+        """Take the circuit, its properties, where it is on a noisy device, and the method's gates."""
+        self.circuit = circuit if placed is not None else gates.translated(circuit)
         self._analysis = analysis
         self._placed = placed
+        self._gates = gates
         self._saving: OrderedDict[tuple[Observable, ...], QuantumCircuit] = OrderedDict()
 
     @cached_property
@@ -63,18 +65,32 @@ class Runnable:
         """What gives the probabilities of all outcomes, where nothing follows the measurements."""
         return Drawable.of(self.circuit, self._analysis)
 
-    def sampled(self, method: str) -> Sampled:
-        """Return what gives counts by this method of Aer."""
+    @cached_property
+    def sampled(self) -> Sampled:
+        """What gives counts."""
         if self._placed is not None:
-            return self._placed.sampled(method)
-        return Sampled(self.circuit, self.drawable if method == "statevector" else None)
+            return self._on_device(self._placed)
+        return Sampled(self.circuit, self.drawable if self._gates.method == "statevector" else None)
+
+    def measured_in(self, basis: str) -> Sampled:
+        """Return what gives counts of all qubits measured in a Pauli basis, in fresh bits behind the circuit's own."""
+        if self._placed is not None:
+            return self._on_device(self._placed.measured_in(basis))
+        return Sampled(_measured_in(self.circuit, basis))
+
+    def _on_device(self, placed: Placed) -> Sampled:
+        found = placed.sampled(self._gates.method)
+        if found.drawable is not None:
+            noisy = self._gates.on_device(found.drawable.circuit)
+            return replace(found, drawable=replace(found.drawable, circuit=noisy))
+        return replace(found, circuit=self._gates.on_device(found.circuit))
 
     def saving(self, observables: Sequence[Observable]) -> QuantumCircuit:
         """Return the circuit with the values saved as ``o0``, ``o1``...; an optimiser asks for the same again."""
         key = tuple(observables)
         if key in self._saving:
             return self._saving[key]
-        circuit = self.circuit.copy() if self._placed is None else self._placed.exact.copy()
+        circuit = (self.circuit if self._placed is None else self._gates.on_device(self._placed.exact)).copy()
         for index, observable in enumerate(observables):
             operator = SparsePauliOp.from_list(
                 list(observable) if self._placed is None else self._placed.here(observable)
@@ -103,8 +119,7 @@ class Prepared:
     def runnable(self, gates: MethodGates) -> Runnable:
         """Return the circuit for the method of Aer that has these gates."""
         if gates.method not in self._runnable:
-            circuit = self.circuit if self.placed is not None else gates.translated(self.circuit)
-            self._runnable[gates.method] = Runnable(circuit, self.analysis, self.placed)
+            self._runnable[gates.method] = Runnable(self.circuit, self.analysis, self.placed, gates)
         return self._runnable[gates.method]
 
 
@@ -139,6 +154,10 @@ class Aer:
         self.version = f"Aer {qiskit_aer.__version__}"
         self.methods = tuple(_METHODS)
         self._gates = {name: MethodGates(name) for name in _METHODS.values()}
+        # Of a device's gates those to which every method that holds errors binds values.
+        self._bindable = frozenset.intersection(
+            *(own.bindable for name, own in self._gates.items() if name in _UNIVERSAL)
+        )
         self.basis_gates = tuple(sorted(self._gates[_METHODS[config.method]].names))
         self.noise = config.noise
         self._placer: Placer | None = None
@@ -157,7 +176,7 @@ class Aer:
         circuit = accepted(circuit, self.noise)
         if self._placer is not None:
             mapped, analysis = self._placer.place(circuit), analyse(circuit)
-            if has_free_delays(mapped.circuit) or is_misbound(mapped.circuit):
+            if has_free_delays(mapped.circuit) or has_free_gates(mapped.circuit, self._bindable):
                 return Prepared(mapped.circuit, analysis, unscheduled=mapped)
             return _scheduled(self._placer, mapped, analysis)
         return Prepared(circuit, analyse(circuit))
@@ -192,7 +211,7 @@ class Aer:
         elif is_exact(pub):
             result = self._estimate_exactly(runnable, pub, options)
         else:
-            result = self._estimate_by_sampling(runnable, prepared.placed, pub, options)
+            result = self._estimate_by_sampling(runnable, pub, options)
         return replace(result, reason=choice.reason)
 
     def _choose(self, prepared: Prepared, pub: Pub) -> Choice:
@@ -200,7 +219,13 @@ class Aer:
         if placed is None:
             return choose(method, prepared.analysis, self._limit, mixed=is_mixed(pub, prepared.analysis))
         shots = None if is_exact(pub) else pub.shots or DEFAULT_SHOTS
-        return choose_noisy(method, placed.analysis, self._limit, shots=shots, pauli=lambda: placed.pauli)
+        tableau = self._gates["stabilizer"].names
+
+        def pauli() -> bool:
+            # A gate that stands for its definition would lose its error.
+            return placed.pauli and not (names_in(placed.circuit) & set(placed.basis_gates)) - tableau
+
+        return choose_noisy(method, placed.analysis, self._limit, shots=shots, pauli=pauli)
 
     def _execute(
         self, circuit: QuantumCircuit, sets: dict[str, NDArray[np.float64]], options: dict[str, Any], **more: Any
@@ -245,7 +270,7 @@ class Aer:
 
     def _sample(self, runnable: Runnable, pub: Pub, memory: bool, options: dict[str, Any]) -> PubResult:
         circuit, shots, seed = runnable.circuit, pub.shots or DEFAULT_SHOTS, options["seed_simulator"]
-        counts, method = self._count(runnable.sampled(options["method"]), dict(pub.parameters), shots, options)
+        counts, method = self._count(runnable.sampled, dict(pub.parameters), shots, options)
         if memory:
             width = -(-circuit.num_clbits // 8)
             raw = np.empty((len(counts), shots, width), dtype=np.uint8)
@@ -275,19 +300,13 @@ class Aer:
                 out.put(k, sets, np.array(values), np.zeros(len(values)))
         return out.result(None, method)
 
-    def _estimate_by_sampling(
-        self, runnable: Runnable, placed: Placed | None, pub: Pub, options: dict[str, Any]
-    ) -> PubResult:
+    def _estimate_by_sampling(self, runnable: Runnable, pub: Pub, options: dict[str, Any]) -> PubResult:
         methods, own_bits = set(), runnable.circuit.num_clbits
 
         def measure(basis: str, sets: list[int], shots: int, group: int) -> list[Sample]:
             # Each group draws its own shots: the same seed would correlate them.
             seeded = {**options, "seed_simulator": (options["seed_simulator"] + 7919 * group) % 2**32}
-            if placed is None:
-                sampled = Sampled(_measured_in(runnable.circuit, basis))
-            else:
-                sampled = placed.measured_in(basis).sampled(options["method"])
-            found, method = self._count(sampled, subset(pub, sets), shots, seeded)
+            found, method = self._count(runnable.measured_in(basis), subset(pub, sets), shots, seeded)
             methods.add(method)
             # The fresh bits come after the circuit's own.
             return [Sample.of([key >> own_bits for key in counts], list(counts.values())) for counts in found]

@@ -6,15 +6,16 @@ from collections.abc import Collection, Iterator
 
 from qiskit import QuantumCircuit, transpile
 from qiskit.circuit import ForLoopOp, Operation, ParameterExpression
-from qiskit.circuit.library import get_standard_gate_name_mapping
-from qiskit.transpiler import Target
+from qiskit.circuit.library import UnitaryGate, get_standard_gate_name_mapping
+from qiskit.quantum_info import Operator
 from qiskit_aer import AerSimulator
 
-from qonverge.circuits.target import CONTROL_FLOW
+from qonverge.circuits.target import CONTROL_FLOW, basis_target
 from qonverge.wire.errors import InvalidCircuit
 
 # Names that every circuit may have besides gates.
 _STRUCTURE = frozenset(("measure", "reset", "barrier", "delay", "store", *CONTROL_FLOW))
+_STANDARD = frozenset(get_standard_gate_name_mapping())
 # Controlled gates to which Aer 0.18 binds the values of free parameters wrongly, without an error: a crx(t) given
 # t = 0.7 at run time is not the crx(0.7) of a circuit (tests/unit/backend/test_aer_gates.py).
 _MISBOUND = frozenset(("cp", "crx", "cry", "crz", "cu", "cu1", "cu3"))
@@ -27,8 +28,11 @@ class MethodGates:
         """Take the names that Aer lists for the method, by Aer's name of it."""
         # Aer also lists its own instructions, which no program can name.
         listed = set(AerSimulator(method=method).configuration().basis_gates)
-        self.names = frozenset(get_standard_gate_name_mapping().keys() & listed)
+        self.names = frozenset(_STANDARD & listed)
+        self.bindable = self.names - _MISBOUND
+        """Those to which Aer binds the values of parameters rightly."""
         self.method = method
+        self._matrices = "unitary" in listed
 
     def translated(self, circuit: QuantumCircuit) -> QuantumCircuit:
         """Return the circuit in these gates, itself where it has no others.
@@ -36,19 +40,33 @@ class MethodGates:
         Raises:
             InvalidCircuit: it has a gate that cannot be built from them.
         """
-        used = {operation.name for operation in _operations(circuit)}
+        used = names_in(circuit)
         if not used <= self.names | _STRUCTURE:
             circuit = self._transpiled(circuit, self.names)
-        if is_misbound(circuit):
-            circuit = self._transpiled(circuit, self.names - _MISBOUND)
+        if has_free_gates(circuit, self.bindable):
+            circuit = self._transpiled(circuit, self.bindable)
+        return _told_apart(circuit) if "for_loop" in used else circuit
+
+    def on_device(self, circuit: QuantumCircuit) -> QuantumCircuit:
+        """Return a device's circuit with those of its gates that the method lacks as matrices, itself where it has all.
+
+        A matrix keeps the gate's name as its label, by which Aer finds the error of the device's gate.
+
+        Raises:
+            InvalidCircuit: the method takes no matrices.
+        """
+        used = names_in(circuit)
+        if lacking := used & _STANDARD - self.names - _STRUCTURE:
+            if not self._matrices:
+                raise InvalidCircuit(
+                    f"Aer's method {self.method} lacks the device's {', '.join(sorted(lacking))}: use another method"
+                )
+            circuit = _with_matrices(circuit, lacking)
         return _told_apart(circuit) if "for_loop" in used else circuit
 
     def _transpiled(self, circuit: QuantumCircuit, names: Collection[str]) -> QuantumCircuit:
-        target = Target.from_configuration(
-            basis_gates=sorted({*names, "measure", "reset", "delay", *CONTROL_FLOW}), custom_name_mapping=CONTROL_FLOW
-        )
         try:
-            return transpile(circuit, target=target, optimization_level=0)
+            return transpile(circuit, target=basis_target(names), optimization_level=0)
         except Exception as error:  # the transpiler's plugins raise errors of every kind
             raise InvalidCircuit(f"the circuit cannot be translated for Aer's method {self.method}: {error}") from None
 
@@ -87,9 +105,28 @@ def _operations(circuit: QuantumCircuit) -> Iterator[Operation]:
             yield from _operations(block)
 
 
-def is_misbound(circuit: QuantumCircuit) -> bool:
-    """Whether Aer would bind the value of a free parameter wrongly."""
+def names_in(circuit: QuantumCircuit) -> set[str]:
+    """Return the names of all operations, those inside control flow included."""
+    return {operation.name for operation in _operations(circuit)}
+
+
+def has_free_gates(circuit: QuantumCircuit, names: Collection[str]) -> bool:
+    """Whether a gate of another name than these has a parameter without a value."""
     return any(
-        operation.name in _MISBOUND and any(isinstance(value, ParameterExpression) for value in operation.params)
+        operation.name not in names
+        and operation.name in _STANDARD
+        and any(isinstance(value, ParameterExpression) for value in operation.params)
         for operation in _operations(circuit)
     )
+
+
+def _with_matrices(circuit: QuantumCircuit, names: Collection[str]) -> QuantumCircuit:
+    made = circuit.copy_empty_like()
+    for item in circuit.data:
+        operation = item.operation
+        if blocks := getattr(operation, "blocks", ()):
+            operation = operation.replace_blocks([_with_matrices(block, names) for block in blocks])
+        elif operation.name in names:
+            operation = UnitaryGate(Operator(operation).data, label=operation.name)
+        made.append(item.replace(operation=operation), copy=False)
+    return made

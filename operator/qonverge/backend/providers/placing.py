@@ -21,7 +21,7 @@ from qonverge.circuits.analysis import Analysis, analyse
 from qonverge.circuits.delays import has_free_delays, in_seconds
 from qonverge.circuits.errors import InvalidProgram
 from qonverge.circuits.mapping import transpiled
-from qonverge.circuits.target import CONTROL_FLOW, device_target
+from qonverge.circuits.target import CONTROL_FLOW, basis_target, device_target
 from qonverge.devices import Calibration
 from qonverge.devices.noise import Noise
 from qonverge.wire.errors import CircuitTooLarge, InvalidCircuit, InvalidTask
@@ -87,6 +87,11 @@ class Placed:
         self._errors = errors
         self._idles = idles
         self._measured: OrderedDict[str, Placed] = OrderedDict()
+
+    @property
+    def basis_gates(self) -> tuple[str, ...]:
+        """The device's gates."""
+        return self._errors.basis_gates
 
     @cached_property
     def analysis(self) -> Analysis:
@@ -230,9 +235,9 @@ class Placer:
 
     def _transpiled(self, circuit: QuantumCircuit) -> QuantumCircuit:
         clifford = self._clifford or analyse(circuit).clifford
-        there = {"basis_gates": list(self._noise.basis_gates)} if self._target is None else {"target": self._target}
+        target = basis_target(self._noise.basis_gates) if self._target is None else self._target
         try:
-            return transpiled(circuit, clifford=clifford, **there)
+            return transpiled(circuit, clifford=clifford, target=target)
         except Exception as error:  # the transpiler's plugins raise errors of every kind
             raise InvalidCircuit(f"the circuit cannot be translated for {self._noise.name}: {error}") from None
 
