@@ -11,7 +11,7 @@ from qiskit.transpiler import Target, generate_preset_pass_manager
 from qonverge.circuits.analysis import analyse
 from qonverge.circuits.delays import in_seconds
 from qonverge.circuits.load import Decay, Load, pauli_error
-from qonverge.circuits.target import device_target
+from qonverge.circuits.target import device_target, leaves_loops
 from qonverge.devices import Calibration, Gate
 
 _LEVEL = 2
@@ -56,7 +56,7 @@ def transpiled(circuit: QuantumCircuit, *, clifford: bool, target: Target, seed:
 
 def map_to(circuit: QuantumCircuit, device: Calibration, *, seed: int = 0) -> QuantumCircuit:
     """Return a circuit in canonical form as the engines run it on the device: see ``transpiled``."""
-    target = device_target(device, control_flow=True)
+    target = device_target(device, control_flow=True, leaving=leaves_loops(circuit))
     circuit = in_seconds(circuit, device.dt)
     return transpiled(circuit, clifford=analyse(circuit).clifford, seed=seed, target=target)
 

@@ -12,6 +12,7 @@ from qiskit.circuit.classical import expr
 
 from qonverge.backend.config import EngineConfig
 from qonverge.backend.providers.auto import Automatic
+from qonverge.devices import snapshots
 from qonverge.devices.rates import Rates
 from qonverge.wire.errors import InvalidCircuit
 from tests.unit.backend.engines import engine, run
@@ -165,3 +166,10 @@ def test_stim_says_what_it_cannot_run() -> None:
     circuit, _ = leave_at_once()
     with pytest.raises(InvalidCircuit, match="Stim runs Pauli gates only under a condition, and break_loop is none"):
         run(engine("Stim"), circuit)
+
+
+def test_a_loop_is_left_on_a_real_device() -> None:
+    circuit, _ = leave_at_once()
+    counts = run(engine("Aer", noise=snapshots.load("lima")), circuit, shots=200).counts[0]
+    # But for a misread bit, the first turn leaves the loop.
+    assert sum(times for outcome, times in counts.items() if outcome.split()[-1] == "0000") > 150

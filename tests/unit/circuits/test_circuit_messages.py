@@ -246,10 +246,6 @@ VERSION_3 = [
 
 VERSION_3 += [
     (
-        Q + "delay[100ns] q;",
-        'line 5, column 1: a delay in ns does not reach a backend as such; expected the unit dt, as in "100dt"',
-    ),
-    (
         Q + "box[100dt] { h q; }",
         "line 5, column 1: a box of a given duration is not supported; expected a box without it",
     ),

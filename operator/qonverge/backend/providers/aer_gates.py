@@ -10,11 +10,11 @@ from qiskit.circuit.library import UnitaryGate, get_standard_gate_name_mapping
 from qiskit.quantum_info import Operator
 from qiskit_aer import AerSimulator
 
-from qonverge.circuits.target import CONTROL_FLOW, basis_target
+from qonverge.circuits.target import CONTROL_FLOW, LEAVING, basis_target
 from qonverge.wire.errors import InvalidCircuit
 
 # Names that every circuit may have besides gates.
-_STRUCTURE = frozenset(("measure", "reset", "barrier", "delay", "store", *CONTROL_FLOW))
+_STRUCTURE = frozenset(("measure", "reset", "barrier", "delay", "store", *CONTROL_FLOW, *LEAVING))
 _STANDARD = frozenset(get_standard_gate_name_mapping())
 # Controlled gates to which Aer 0.18 binds the values of free parameters wrongly, without an error: a crx(t) given
 # t = 0.7 at run time is not the crx(0.7) of a circuit (tests/unit/backend/test_aer_gates.py).

@@ -21,7 +21,7 @@ from qonverge.circuits.analysis import Analysis, analyse
 from qonverge.circuits.delays import has_free_delays, in_seconds
 from qonverge.circuits.errors import InvalidProgram
 from qonverge.circuits.mapping import transpiled
-from qonverge.circuits.target import CONTROL_FLOW, basis_target, device_target
+from qonverge.circuits.target import CONTROL_FLOW, basis_target, device_target, leaves_loops
 from qonverge.devices import Calibration
 from qonverge.devices.noise import Noise
 from qonverge.wire.errors import CircuitTooLarge, InvalidCircuit, InvalidTask
@@ -235,7 +235,12 @@ class Placer:
 
     def _transpiled(self, circuit: QuantumCircuit) -> QuantumCircuit:
         clifford = self._clifford or analyse(circuit).clifford
-        target = basis_target(self._noise.basis_gates) if self._target is None else self._target
+        if not isinstance(self._noise, Calibration):
+            target = basis_target(self._noise.basis_gates)
+        elif leaves_loops(circuit):
+            target = device_target(self._noise, control_flow=True, leaving=True)
+        else:
+            target = self._target
         try:
             return transpiled(circuit, clifford=clifford, target=target)
         except Exception as error:  # the transpiler's plugins raise errors of every kind
