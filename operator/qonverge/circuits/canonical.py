@@ -21,20 +21,21 @@ from qiskit.circuit.library import IGate, UGate
 
 from qonverge.circuits.analysis import is_library
 from qonverge.circuits.errors import InvalidProgram
+from qonverge.circuits.fresh_resets import without_fresh_resets
 
 # Parameters of equal names are the same parameter to everybody: values are given by name.
 _NAMES = uuid.UUID("6f0b3c52-4d0e-5d1f-9c37-2f6a3de1c0a4")
 
 
 def canonical(circuit: QuantumCircuit) -> QuantumCircuit:
-    """Return the circuit with library gates only and with names that depend on the program alone.
+    """Return the circuit with library gates only, no resets of fresh qubits and names that the program alone decides.
 
     Global phases are left out: no counts and no expectation value depends on them.
 
     Raises:
         InvalidProgram: when a gate has no definition.
     """
-    flat = _flat(circuit, (_parameter(f"loop.{index}") for index in itertools.count()))
+    flat = without_fresh_resets(_flat(circuit, (_parameter(f"loop.{index}") for index in itertools.count())))
     flat.assign_parameters({old: _parameter(old.name) for old in flat.parameters}, inplace=True)
     # A declared parameter that nothing uses still belongs to the program's interface, and the global phase bears any.
     unused = {old.name for old in circuit.parameters} - {new.name for new in flat.parameters}

@@ -15,6 +15,7 @@ from qiskit.result import Result
 from qiskit.result.models import ExperimentResult, ExperimentResultData
 from qiskit.transpiler import Target
 
+from qonverge.circuits.final_operations import without_final_resets
 from qonverge.circuits.runs import DEFAULT_SHOTS
 from qonverge.circuits.target import CONTROL_FLOW, device_target, operation
 from qonverge.client.circuits import CircuitCache
@@ -40,7 +41,7 @@ class QonvergeBackend(BackendV2):  # type: ignore[misc]  # qiskit ships no types
         super().__init__(name=name or "qonverge", description=f"{info.engine}, {info.method}", backend_version="1")
         self._info = info
         self._target = target_of(info)
-        self._circuits = CircuitCache()
+        self._circuits = CircuitCache(without_final_resets)
 
     @property
     def target(self) -> Target:

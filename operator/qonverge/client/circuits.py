@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,8 +21,9 @@ _REMEMBERED = 256
 class CircuitCache:
     """QPY and digest of circuits seen before; the same, unchanged object is not serialized again."""
 
-    def __init__(self) -> None:
-        """Start empty."""
+    def __init__(self, shorten: Callable[[QuantumCircuit], QuantumCircuit] | None = None) -> None:
+        """Start empty; ``shorten`` leaves out what does not matter to those who ask."""
+        self._shorten = shorten
         self._entries: OrderedDict[int, tuple[QuantumCircuit, QuantumCircuit, str, bytes]] = OrderedDict()
 
     def travel(self, circuit: QuantumCircuit) -> tuple[str, bytes]:
@@ -36,13 +38,28 @@ class CircuitCache:
         plain = circuit.copy()
         # Neither a name that counts up nor metadata is part of what runs.
         plain.name, plain.metadata = "circuit", {}
-        qpy.dump(plain, buffer)
+        qpy.dump(plain if self._shorten is None else self._shorten(plain), buffer)
         data = buffer.getvalue()
         digest = hashlib.sha256(data).hexdigest()
         self._entries[id(circuit)] = (circuit, plain, digest, data)
         if len(self._entries) > _REMEMBERED:
             self._entries.popitem(last=False)
         return digest, data
+
+
+def before_measurements(circuit: QuantumCircuit) -> QuantumCircuit:
+    """Return the circuit up to the measurements that end it, as expectation values are about it."""
+    from qonverge.circuits.canonical import canonical
+    from qonverge.circuits.errors import InvalidProgram
+    from qonverge.circuits.final_operations import without_final_measurements
+
+    if not circuit.clbits:
+        return circuit
+    try:
+        return without_final_measurements(canonical(circuit))
+    except InvalidProgram:
+        # The backend says what is wrong, as it does of every other circuit.
+        return circuit
 
 
 def flat_parameters(circuit: QuantumCircuit, bindings: BindingsArray) -> dict[str, NDArray[np.float64]]:

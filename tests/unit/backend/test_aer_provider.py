@@ -143,7 +143,7 @@ def test_values_known_by_sampling_only_are_not_called_exact(method: str) -> None
     circuit.measure(0, 0)
     circuit.ry(0.3, 1)
     observables = ((("ZI", 1.0),),)
-    with pytest.raises(InvalidTask, match="no exact expectation values: give shots or precision"):
+    with pytest.raises(InvalidTask, match="no exact values here: give shots or precision"):
         run(aer(method), circuit, observables=observables)
     answer = run(aer(method), circuit, observables=observables, precision=0.02)
     assert answer.expectation_values is not None

@@ -57,10 +57,11 @@ def check(pub: Pub, analysis: Analysis, config: EngineConfig, *, memory: bool) -
                     "I, X, Y, Z for each, qubit 0 last"
                 )
     branches = bool(analysis.measured_bits) or analysis.control_flow
-    if (pub.statevector and (branches or analysis.mid_circuit)) or (is_exact(pub) and branches):
+    if pub.statevector and (branches or analysis.mid_circuit):
+        raise InvalidTask("a circuit that measures, resets or branches has no single final state: ask for counts")
+    if is_exact(pub) and branches:
         raise InvalidTask(
-            "a circuit that measures or branches has no single final state and no exact expectation values: give "
-            "shots or precision"
+            "a circuit that measures before its end or branches has no exact values here: give shots or precision"
         )
     if pub.statevector and pub.sets * analysis.statevector_bytes > limit // 4:
         raise CircuitTooLarge(
