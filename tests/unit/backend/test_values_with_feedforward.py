@@ -122,7 +122,7 @@ def test_a_bit_that_steers_is_measured(name: str) -> None:
 )
 def test_values_are_averages_over_what_was_measured(name: str, circuit: QuantumCircuit) -> None:
     n = circuit.num_qubits
-    labels = tuple(letter + "I" * (n - 1) for letter in "XYZ") + ("Z" * n, "I" * (n - 1) + "Z")
+    labels = (*(letter + "I" * (n - 1) for letter in "XYZ"), "Z" * n, "I" * (n - 1) + "Z")
     check(UNIVERSAL[name], circuit, labels)
 
 

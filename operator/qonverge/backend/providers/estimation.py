@@ -14,7 +14,6 @@ from qonverge.circuits.observables import worst_spread
 from qonverge.wire.errors import InvalidTask
 from qonverge.wire.messages import Observable, Pub, PubResult
 
-
 # As many as Agresti and Coull add to a proportion (The American Statistician 52, 119, 1998).
 _PRIOR_SHOTS = 4
 
@@ -75,7 +74,7 @@ class Sample:
         """Return the sample of outcomes whose bit k is that of qubit k, each with how often it came."""
         return cls(lambda label: signs_of(label, outcomes), np.array(times, dtype=np.float64))
 
-    def estimate(self, terms: Observable) -> tuple[float, float]:
+    def estimate(self, terms: Iterable[tuple[str, float]]) -> tuple[float, float]:
         """Return the mean of a sum of Pauli terms, and the square of its standard error.
 
         The variance of the sample is moderated by that of completely mixed qubits, of which terms are independent and
