@@ -27,8 +27,8 @@ _SCHMIDT_RANK_2 = frozenset(
         *("rxx", "ryy", "rzz", "rzx", "ecr"),
     ]
 )
-# From this width on, circuits are followed for their entanglement where counting gates does not do: below it a full state
-# is small, and up to these bits the bound is good enough for every choice.
+# From this width on, circuits are followed for their entanglement where counting gates does not do: below it a full
+# state is small, and up to these bits the bound is good enough for every choice.
 _WIDE = 20
 _FEW_BOND_BITS = 4
 # Beyond it a single step of a matrix product state takes minutes, whatever the memory.
@@ -82,6 +82,15 @@ class Analysis:
         return 16 << self.num_qubits
 
     @property
+    def deferrable_resets(self) -> int:
+        """Fresh qubits with which a statevector gives exact values in place of a density matrix; 0 where it does not.
+
+        As many as there are resets: with more than there are qubits, the density matrix is the smaller one.
+        """
+        resets = dict(self.operations).get("reset", 0)
+        return 0 if self.control_flow or self.measured_bits or resets > self.num_qubits else resets
+
+    @property
     def compact_bytes(self) -> int | None:
         """Memory of a matrix product state, bytes; None where its bond dimension may be beyond what runs in time.
 
@@ -100,8 +109,8 @@ class Analysis:
         return cls(**{**data, **pairs, "parameters": tuple(data["parameters"])})
 
 
-def analyse(circuit: QuantumCircuit) -> Analysis:
-    """Return the properties of a circuit."""
+def analyse(circuit: QuantumCircuit, *, errs: bool = False) -> Analysis:
+    """Return the properties of a circuit; ``errs`` says that its qubits may be disturbed one by one anywhere."""
     written = list(_written(circuit))
     counts = Counter(item.operation.name for item in written)
     return Analysis(
@@ -118,24 +127,25 @@ def analyse(circuit: QuantumCircuit) -> Analysis:
         parameters=tuple(sorted(parameter.name for parameter in circuit.parameters)),
         mid_circuit=_is_mid_circuit(circuit.data, set(), again=False),
         control_flow=any(_blocks(item.operation) or item.operation.name == "store" for item in circuit.data),
-        bond_bits=_bond_bits(circuit),
+        bond_bits=_bond_bits(circuit, errs=errs),
         operations=tuple(sorted(counts.items())),
     )
 
 
-def _bond_bits(circuit: QuantumCircuit) -> int:
+def _bond_bits(circuit: QuantumCircuit, *, errs: bool) -> int:
     """Return the bound of ``Analysis.bond_bits``.
 
     A gate across a cut multiplies the Schmidt rank by at most its operator Schmidt rank: 2 for controlled gates and
     rotations about two axes, else at most 4 for each qubit of its smaller side (Vidal, PRL 91, 147902, 2003). Of wide
-    circuits, the state is followed for as long as it is a sum of few products, and only the gates after that count.
+    circuits, the state is followed for as long as it is a sum of few products, and only the gates after that count: but
+    not where errors may lead to other states.
     """
     n: int = circuit.num_qubits
     if any(_blocks(item.operation) for item in circuit.data):
         return n // 2  # how often a loop runs is not known
     bounds = _crossing_bits(circuit, 0)
     worst = max(bounds, default=0)
-    if n < _WIDE or worst <= _FEW_BOND_BITS:
+    if errs or n < _WIDE or worst <= _FEW_BOND_BITS:
         return worst
     start, peak, followed = _followed(circuit)
     after = _crossing_bits(circuit, followed)
@@ -169,18 +179,16 @@ def _followed(circuit: QuantumCircuit) -> tuple[int, int, int]:
     values = np.random.default_rng(0).uniform(1, 2, circuit.num_parameters)
     bound = circuit.assign_parameters(values) if circuit.num_parameters else circuit
     index = {qubit: place for place, qubit in enumerate(bound.qubits)}
-    terms, count, place = ProductTerms(bound.num_qubits), 1, 0
-    for place, item in enumerate(bound.data):
-        count = terms.count
+    terms, followed, count = ProductTerms(bound.num_qubits), 0, 1
+    for item in bound.data:
         if not is_library(item.operation):
             break
         try:
             terms.apply(item.operation, [index[qubit] for qubit in item.qubits])
         except Untracked:
             break
-    else:
-        count, place = terms.count, len(bound.data)
-    return math.ceil(math.log2(count)), math.ceil(math.log2(terms.peak)), place
+        followed, count = followed + 1, terms.count
+    return math.ceil(math.log2(count)), math.ceil(math.log2(terms.peak)), followed
 
 
 def is_library(operation: Operation) -> bool:

@@ -1,10 +1,10 @@
 """A bound on entanglement: a state written as a sum of few products of single qubits' states.
 
-A sum of K products has a Schmidt rank of at most K across any cut, however the qubits are ordered. Gates on one qubit and
-permutations of qubits keep K; so does a controlled gate whose control is 0 or 1 in a term, or whose target is an
+A sum of K products has a Schmidt rank of at most K across any cut, however the qubits are ordered. Gates on one qubit
+and permutations of qubits keep K; so does a controlled gate whose control is 0 or 1 in a term, or whose target is an
 eigenstate there, which gives its phase to the control. Else the term is split by the control. Terms that come to differ
-in one qubit only are put together again. So arithmetic on basis states has one term, however wide it is, and a swap test
-two; a circuit that entangles without such structure soon has too many, and is followed up to there.
+in one qubit only are put together again. So arithmetic on basis states has one term, however wide it is, and a swap
+test two; a circuit that entangles without such structure soon has too many, and is followed up to there.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class ProductTerms:
         name = operation.name
         if name in ("barrier", "delay", "id") or not qubits:
             return
-        if not self._ended.isdisjoint(qubits) or getattr(operation, "blocks", ()) or name in ("reset", "initialize"):
+        if not self._ended.isdisjoint(qubits) or hasattr(operation, "blocks") or name in ("reset", "initialize"):
             # What is left depends on the outcome.
             raise Untracked
         if name == "measure":

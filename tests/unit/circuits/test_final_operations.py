@@ -12,6 +12,7 @@ from qiskit.circuit.classical import expr
 
 from qonverge.circuits.canonical import canonical
 from qonverge.circuits.checked import check
+from qonverge.circuits.deferred_resets import deferred
 from qonverge.circuits.final_operations import without_final_measurements, without_final_resets
 from qonverge.circuits.fresh_resets import without_fresh_resets
 from qonverge.circuits.parse import parse_openqasm
@@ -220,3 +221,28 @@ def test_resets_at_the_end_stay_where_a_value_sees_them() -> None:
     assert not check(body, {}, []).analysis.mid_circuit
     assert not check(H + "h q[0]; cx q[0], q[1]; reset q[0];", {}, ["IZI"]).analysis.mid_circuit
     assert check(H + "h q[0]; cx q[0], q[1]; reset q[0];", {}, ["IZZ"]).analysis.mid_circuit
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.data())
+def test_fresh_qubits_stand_for_resets(data: st.DataObject) -> None:
+    circuit = QuantumCircuit(3)
+    for _ in range(data.draw(st.integers(1, 9))):
+        kind = data.draw(st.sampled_from(("ry", "cx", "h", "reset")))
+        places = data.draw(st.permutations(range(3)))
+        if kind == "ry":
+            circuit.ry(data.draw(st.floats(-3, 3)), places[0])
+        elif kind == "cx":
+            circuit.cx(*places[:2])
+        else:
+            getattr(circuit, kind)(places[0])
+    wider = deferred(circuit)
+    assert wider.circuit.num_qubits == 3 + count(circuit, "reset")
+    if wider.circuit.num_qubits > 6:
+        return
+    for label in ("XII", "IYI", "IIZ", "XYZ", "ZZX"):
+        letters = ["I"] * wider.circuit.num_qubits
+        for home, letter in zip(wider.homes, reversed(label), strict=True):
+            letters[home] = letter
+        there = "".join(reversed(letters))
+        assert value(wider.circuit, there) == pytest.approx(value(circuit, label), abs=1e-9)

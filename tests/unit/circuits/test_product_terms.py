@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 from qiskit.circuit import Gate, Parameter
 from qiskit.quantum_info import Statevector
@@ -40,16 +41,15 @@ def circuits(draw: st.DrawFn) -> QuantumCircuit:
     return circuit
 
 
-def state_of(terms: ProductTerms) -> np.ndarray:
+def state_of(terms: ProductTerms) -> NDArray[np.complex128]:
     """Return the amplitudes that the terms sum up to, qubit 0 lowest."""
     factors, weights = terms.products()
-    return sum(
-        weight * reduce(np.kron, (factors[qubit, term] for qubit in reversed(range(len(factors)))))
-        for term, weight in enumerate(weights)
-    )
+    products = [reduce(np.kron, factors[::-1, term]) for term in range(len(weights))]
+    state: NDArray[np.complex128] = np.tensordot(weights, np.array(products), 1)
+    return state
 
 
-def rank(state: np.ndarray, qubits: list[int]) -> int:
+def rank(state: NDArray[np.complex128], qubits: list[int]) -> int:
     """Return the Schmidt rank of some qubits with the others."""
     n = int(math.log2(len(state)))
     axes = [n - 1 - qubit for qubit in qubits]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 
 
@@ -59,7 +61,9 @@ def multiplier(width: int, a: int = 0b101101, b: int = 0b110111) -> QuantumCircu
     return circuit
 
 
-def swap_test(n: int, *, decomposed: bool = False, angles: np.ndarray | None = None) -> QuantumCircuit:
+def swap_test(
+    n: int, *, decomposed: bool = False, angles: Sequence[float] | NDArray[np.float64] | None = None
+) -> QuantumCircuit:
     """A swap test of two product states: qubit 0 is 1 with probability (1 - overlap) / 2."""
     width = (n - 1) // 2
     turns = np.linspace(0.1, 2.9, n - 1) if angles is None else angles

@@ -26,6 +26,7 @@ from qonverge.backend.providers.drawing import Drawable
 from qonverge.backend.providers.estimation import Output, Sample, by_sampling, subset
 from qonverge.backend.providers.placing import Placed, Placer, Sampled
 from qonverge.circuits.analysis import Analysis, analyse
+from qonverge.circuits.deferred_resets import Deferred, deferred
 from qonverge.circuits.runs import DEFAULT_SHOTS
 from qonverge.scheduling import format_bytes
 from qonverge.wire.errors import CircuitTooLarge, EngineFailed, InvalidCircuit, WireError
@@ -61,7 +62,16 @@ class Prepared:
     drawable: Drawable | None = None
     placed: Placed | None = None
     """Where it is on a noisy device."""
+    deferred: Deferred | None = None
+    """What gives exact values of a circuit that resets qubits, where that is less than a density matrix."""
     _saving: OrderedDict[tuple[Observable, ...], QuantumCircuit] = field(default_factory=OrderedDict)
+
+    @property
+    def exact(self) -> QuantumCircuit:
+        """What gives exact values."""
+        if self.placed is not None:
+            return self.placed.exact
+        return self.circuit if self.deferred is None else self.deferred.circuit
 
     def sampled(self, method: str) -> Sampled:
         """Return what gives counts by a method of Aer."""
@@ -74,12 +84,13 @@ class Prepared:
         key = tuple(observables)
         if key in self._saving:
             return self._saving[key]
-        circuit = self.circuit.copy() if self.placed is None else self.placed.exact.copy()
+        circuit = self.exact.copy()
+        places = range(circuit.num_qubits) if self.deferred is None else self.deferred.homes
         for index, observable in enumerate(observables):
             operator = SparsePauliOp.from_list(
                 list(observable) if self.placed is None else self.placed.here(observable)
             )
-            circuit.save_expectation_value(operator, range(circuit.num_qubits), label=f"o{index}")
+            circuit.save_expectation_value(operator, places, label=f"o{index}")
         self._saving[key] = circuit
         if len(self._saving) > _SAVING:
             self._saving.popitem(last=False)
@@ -145,7 +156,11 @@ class Aer:
         if any(_is_misbound(item.operation) for item in circuit.data):
             circuit = self._translated(circuit, self._gates - _MISBOUND)
         analysis = analyse(circuit)
-        return Prepared(circuit, analysis, Drawable.of(circuit, analysis))
+        return Prepared(circuit, analysis, Drawable.of(circuit, analysis), deferred=self._deferred(circuit, analysis))
+
+    def _deferred(self, circuit: QuantumCircuit, analysis: Analysis) -> Deferred | None:
+        resets = analysis.deferrable_resets
+        return deferred(circuit) if resets and self._config.method != "DensityMatrix" else None
 
     def _translated(self, circuit: QuantumCircuit, gates: Iterable[str]) -> QuantumCircuit:
         try:
@@ -158,7 +173,8 @@ class Aer:
         check(pub, prepared.analysis, self._config, memory=memory)
         choice = self._choose(prepared, pub)
         # Below this width starting threads costs more than they gain.
-        width = prepared.circuit.num_qubits * (2 if choice.method == "DensityMatrix" else 1)
+        runs = prepared.exact if is_exact(pub) else prepared.circuit
+        width = runs.num_qubits * (2 if choice.method == "DensityMatrix" else 1)
         options = {
             "seed_simulator": seed,
             "max_parallel_threads": 1 if width < _WIDE_QUBITS else threads,
@@ -180,7 +196,12 @@ class Aer:
     def _choose(self, prepared: Prepared, pub: Pub) -> Choice:
         method, placed = self._config.method, prepared.placed
         if placed is None:
-            return choose(method, prepared.analysis, self._limit, mixed=is_mixed(pub, prepared.analysis))
+            if not is_mixed(pub, prepared.analysis):
+                return choose(method, prepared.analysis, self._limit)
+            if prepared.deferred is None:
+                return choose(method, prepared.analysis, self._limit, mixed=True)
+            choice = choose(method, analyse(prepared.deferred.circuit), self._limit)
+            return replace(choice, reason=f"{choice.reason}, a fresh one after each reset")
         shots = None if is_exact(pub) else pub.shots or DEFAULT_SHOTS
         return choose_noisy(method, placed.analysis, self._limit, shots=shots, pauli=lambda: placed.pauli)
 
