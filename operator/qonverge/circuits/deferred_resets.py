@@ -12,12 +12,15 @@ from dataclasses import dataclass
 from qiskit import QuantumCircuit
 from qiskit.circuit import Qubit
 
+from qonverge.circuits.analysis import Analysis, analyse
+
 
 @dataclass(frozen=True, slots=True)
 class Deferred:
     """A circuit without resets, on more qubits."""
 
     circuit: QuantumCircuit
+    analysis: Analysis
     homes: tuple[int, ...]
     """Where each qubit of the original circuit is at the end."""
 
@@ -33,4 +36,4 @@ def deferred(circuit: QuantumCircuit) -> Deferred:
             now[item.qubits[0]] = fresh
         else:
             wider.append(item.operation, [now[qubit] for qubit in item.qubits], item.clbits, copy=False)
-    return Deferred(wider, tuple(wider.find_bit(now[qubit]).index for qubit in circuit.qubits))
+    return Deferred(wider, analyse(wider), tuple(wider.find_bit(now[qubit]).index for qubit in circuit.qubits))

@@ -200,7 +200,7 @@ class Aer:
                 return choose(method, prepared.analysis, self._limit)
             if prepared.deferred is None:
                 return choose(method, prepared.analysis, self._limit, mixed=True)
-            choice = choose(method, analyse(prepared.deferred.circuit), self._limit)
+            choice = choose(method, prepared.deferred.analysis, self._limit)
             return replace(choice, reason=f"{choice.reason}, a fresh one after each reset")
         shots = None if is_exact(pub) else pub.shots or DEFAULT_SHOTS
         return choose_noisy(method, placed.analysis, self._limit, shots=shots, pauli=lambda: placed.pauli)
