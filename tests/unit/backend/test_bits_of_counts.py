@@ -24,7 +24,6 @@ DECLARED = H + "qubit[4] q; bit c; bit[2] e; bit d; x q[0]; x q[2]; c = measure 
         ("if (c) { x q[3]; } d = measure q[3];", "1 10 1"),
         ("if (!c) { x q[3]; } d = measure q[3];", "0 10 1"),
         ("if (c == true) { x q[3]; } d = measure q[3];", "1 10 1"),
-        ("if (e == 2) { x q[3]; } d = measure q[3];", "1 10 1"),
     ],
 )
 def test_a_space_stands_between_bits_and_registers(name: str, more: str, outcome: str) -> None:
