@@ -15,9 +15,12 @@ if TYPE_CHECKING:
     from qiskit.circuit import Clbit, Operation, Qubit
 
 
+_BLOCKS = frozenset(("if_else", "for_loop", "while_loop", "switch_case", "box"))
+
+
 def without_final_measurements(circuit: QuantumCircuit) -> QuantumCircuit:
     """Return the circuit up to the measurements that end it; all bits and registers stay."""
-    if not _has(circuit, "measure"):
+    if not has_operation(circuit, "measure"):
         return circuit
     return _Backwards(frozenset(("measure",))).block(circuit, _identity(circuit), _Later(set(), set()), None)
 
@@ -29,7 +32,7 @@ def without_final_resets(circuit: QuantumCircuit, seen: Collection[Qubit] = ()) 
         circuit: any.
         seen: qubits whose final state matters; none where only classical bits are asked for.
     """
-    if not _has(circuit, "reset"):
+    if not has_operation(circuit, "reset"):
         return circuit
     return _Backwards(frozenset(("reset",))).block(circuit, _identity(circuit), _Later(set(seen), set()), None)
 
@@ -140,10 +143,13 @@ def _identity(circuit: QuantumCircuit) -> Mapping[Any, Any]:
     return {bit: bit for bit in (*circuit.qubits, *circuit.clbits)}
 
 
-def _has(circuit: QuantumCircuit, name: str) -> bool:
-    return any(
-        item.operation.name == name or any(_has(block, name) for block in getattr(item.operation, "blocks", ()))
-        for item in circuit.data
+def has_operation(circuit: QuantumCircuit, name: str) -> bool:
+    """Return whether an operation is anywhere in the circuit, inside control flow too."""
+    there = circuit.count_ops()  # which is much faster than to look at each
+    if name in there:
+        return True
+    return not _BLOCKS.isdisjoint(there) and any(
+        has_operation(block, name) for item in circuit.data for block in getattr(item.operation, "blocks", ())
     )
 
 

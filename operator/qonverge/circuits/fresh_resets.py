@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from qonverge.circuits.final_operations import has_operation
+
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
     from qiskit.circuit import Qubit
@@ -20,16 +22,9 @@ _KEEPS_ZERO = frozenset(("barrier", "delay", "measure", "reset", "id"))
 
 def without_fresh_resets(circuit: QuantumCircuit) -> QuantumCircuit:
     """Return a circuit, all of whose qubits begin in |0>, without the resets of qubits that are certainly there."""
-    if not _has_reset(circuit):
+    if not has_operation(circuit, "reset"):
         return circuit
     return _block(circuit, {qubit: qubit for qubit in circuit.qubits}, set(circuit.qubits))
-
-
-def _has_reset(circuit: QuantumCircuit) -> bool:
-    return any(
-        item.operation.name == "reset" or any(map(_has_reset, getattr(item.operation, "blocks", ())))
-        for item in circuit.data
-    )
 
 
 def _block(circuit: QuantumCircuit, outer: Mapping[Qubit, Qubit], zero: set[Qubit]) -> QuantumCircuit:
