@@ -11,10 +11,10 @@ from typing import Any
 import openqasm3
 from openqasm3 import ast
 from openqasm3.parser import QASM3ParsingError
-from qiskit import QuantumCircuit
+from qiskit import ClassicalRegister, QuantumCircuit
 from qiskit.circuit.exceptions import CircuitError
 from qiskit_qasm3_import import ConversionError
-from qiskit_qasm3_import.converter import ConvertVisitor
+from qiskit_qasm3_import.converter import ConvertVisitor, _escape_qasm2
 from qiskit_qasm3_import.expression import ValueResolver
 from qiskit_qasm3_import.types import BitArray, Gate, QubitArray
 
@@ -97,7 +97,12 @@ class _Importer(ConvertVisitor):
     def visit_ClassicalDeclaration(self, node: ast.ClassicalDeclaration, context: Any) -> Any:  # noqa: N802
         if isinstance(node.type, ast.BitType):
             self._check_size(node, node.type.size, context)
-        return super().visit_ClassicalDeclaration(node, context)
+        context = super().visit_ClassicalDeclaration(node, context)
+        if isinstance(node.type, ast.BitType) and node.type.size is None:
+            # Counts name what was declared: a bit in no register would have no place of its own in them.
+            bit = context.symbol_table.get(node.identifier.name, node).data
+            context.circuit.add_register(ClassicalRegister(name=_escape_qasm2(node.identifier.name), bits=[bit]))
+        return context
 
     def visit_Box(self, node: ast.Box, context: Any) -> Any:  # noqa: N802
         if node.duration is not None:

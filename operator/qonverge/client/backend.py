@@ -8,13 +8,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from qiskit import QuantumCircuit
+from numpy.typing import NDArray
+from qiskit import ClassicalRegister, QuantumCircuit
 from qiskit.circuit.library import get_standard_gate_name_mapping
 from qiskit.providers import BackendV2, JobStatus, JobV1, Options
 from qiskit.result import Result
 from qiskit.result.models import ExperimentResult, ExperimentResultData
 from qiskit.transpiler import Target
 
+from qonverge.backend.providers.bits import register_sizes
+from qonverge.circuits.final_operations import without_final_resets
 from qonverge.circuits.runs import DEFAULT_SHOTS
 from qonverge.circuits.target import CONTROL_FLOW, device_target, operation
 from qonverge.client.circuits import CircuitCache
@@ -24,6 +27,9 @@ from qonverge.client.seeds import seed_of_task
 from qonverge.devices import Calibration
 from qonverge.devices.noise import noise_from_dict
 from qonverge.wire.messages import BackendInfo, Pub, PubResult, Task, TaskResult
+
+# No program can name a register so.
+_LOOSE = "bits of no register"
 
 
 class QonvergeBackend(BackendV2):  # type: ignore[misc]  # qiskit ships no types
@@ -40,7 +46,7 @@ class QonvergeBackend(BackendV2):  # type: ignore[misc]  # qiskit ships no types
         super().__init__(name=name or "qonverge", description=f"{info.engine}, {info.method}", backend_version="1")
         self._info = info
         self._target = target_of(info)
-        self._circuits = CircuitCache()
+        self._circuits = CircuitCache(_with_all_bits)
 
     @property
     def target(self) -> Target:
@@ -171,10 +177,14 @@ def _experiment(circuit: QuantumCircuit, data: PubResult, seed: int | None) -> E
             counts[key] = counts.get(key, 0) + 1
     else:
         counts = {hex(int(key.replace(" ", ""), 2)): count for key, count in data.counts[0].items()}
+    sizes = [(register.name, register.size) for register in circuit.cregs]
+    if sizes and sum(size for _, size in sizes) != circuit.num_clbits:
+        # Qiskit would leave out the bits of no register.
+        sizes = [("", size) for size in register_sizes(circuit)]
     header = {
         "name": circuit.name,
         "memory_slots": circuit.num_clbits,
-        "creg_sizes": [[register.name, register.size] for register in circuit.cregs],
+        "creg_sizes": list(map(list, sizes)),
         "n_qubits": circuit.num_qubits,
         "metadata": circuit.metadata or {},
     }
@@ -190,14 +200,25 @@ def _experiment(circuit: QuantumCircuit, data: PubResult, seed: int | None) -> E
 
 
 def _whole_outcomes(circuit: QuantumCircuit, data: PubResult) -> list[int]:
-    """Return every shot as one number, the first register in its lowest bits."""
-    columns = []
-    for register in circuit.cregs:
-        bits, raw = data.registers[register.name]
-        columns.append(np.unpackbits(raw[0], axis=-1)[:, ::-1][:, :bits])
-    joined = np.concatenate(columns, axis=-1)
+    """Return every shot as one number, the circuit's first bit lowest."""
+    columns: dict[int, NDArray[np.uint8]] = {}
+    for register in _with_all_bits(circuit).cregs:
+        _, raw = data.registers[register.name]
+        bits = np.unpackbits(raw[0], axis=-1)[:, ::-1]
+        columns.update({circuit.find_bit(bit).index: bits[:, place] for place, bit in enumerate(register)})
+    joined = np.stack([columns[place] for place in range(circuit.num_clbits)], axis=-1)
     packed = np.packbits(joined, axis=-1, bitorder="little")
     return [int.from_bytes(row.tobytes(), "little") for row in packed]
+
+
+def _with_all_bits(circuit: QuantumCircuit) -> QuantumCircuit:
+    """Return what runs, with a register for the bits that are in none: backends name bits by registers."""
+    shorter = without_final_resets(circuit)
+    inside = {bit for register in circuit.cregs for bit in register}
+    if loose := [bit for bit in circuit.clbits if bit not in inside]:
+        shorter = shorter.copy()
+        shorter.add_register(ClassicalRegister(bits=loose, name=_LOOSE))
+    return shorter
 
 
 def _named(parameters: Any) -> str:

@@ -11,7 +11,7 @@ from qiskit.primitives import BaseEstimatorV2, DataBin, PrimitiveResult, PubResu
 from qiskit.primitives.containers.estimator_pub import EstimatorPub, EstimatorPubLike
 from qiskit.quantum_info import SparseObservable, SparsePauliOp
 
-from qonverge.client.circuits import CircuitCache, flat_parameters
+from qonverge.client.circuits import CircuitCache, before_measurements, flat_parameters
 from qonverge.client.connect import Runner, connect
 from qonverge.client.jobs import PrimitiveJob, Sender, new_id
 from qonverge.client.seeds import seed_of_task
@@ -23,7 +23,8 @@ _PROJECTORS = frozenset("01+-rl")
 class EstimatorV2(BaseEstimatorV2):  # type: ignore[misc]  # qiskit ships no types
     """Estimates expectation values; parameters and observables broadcast against each other.
 
-    A precision of 0, the default, asks for exact values, which simulators have.
+    A precision of 0, the default, asks for exact values, which simulators have. As in jobs, values are about the state
+    before the measurements that end a circuit; those that act on what follows stay.
     """
 
     def __init__(
@@ -41,7 +42,7 @@ class EstimatorV2(BaseEstimatorV2):  # type: ignore[misc]  # qiskit ships no typ
         if default_precision is not None:
             self._shots = None
         self._seed = seed
-        self._circuits = CircuitCache()
+        self._circuits = CircuitCache(before_measurements)
 
     @property
     def default_precision(self) -> float:

@@ -11,6 +11,7 @@ import numpy as np
 from qiskit.primitives import BaseSamplerV2, DataBin, PrimitiveResult, SamplerPubResult
 from qiskit.primitives.containers.sampler_pub import SamplerPub, SamplerPubLike
 
+from qonverge.circuits.final_operations import without_final_resets
 from qonverge.circuits.runs import DEFAULT_SHOTS
 from qonverge.client.bits import Bits
 from qonverge.client.circuits import CircuitCache, flat_parameters
@@ -34,7 +35,7 @@ class SamplerV2(BaseSamplerV2):  # type: ignore[misc]  # qiskit ships no types
         self._sender = Sender(connection or connect())
         self._shots = default_shots or int(os.environ.get("QONVERGE_SHOTS", DEFAULT_SHOTS))
         self._seed = seed
-        self._circuits = CircuitCache()
+        self._circuits = CircuitCache(without_final_resets)
 
     @property
     def default_shots(self) -> int:

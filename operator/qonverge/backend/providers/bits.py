@@ -10,10 +10,25 @@ from qiskit import QuantumCircuit
 
 
 def register_sizes(circuit: QuantumCircuit) -> list[int]:
-    """Return the bits of each register, or of all together where no grouping is natural."""
-    sizes = [register.size for register in circuit.cregs]
-    # So it is where bits are outside of registers, or in several.
-    return sizes if sum(sizes) == circuit.num_clbits else [circuit.num_clbits]
+    """Return the bits of each register, or of all together where no grouping is natural.
+
+    A bit in no register stands for itself beside registers. Those that name bits of others again are passed over.
+    """
+    if not circuit.cregs:
+        return [circuit.num_clbits]
+    places = [[circuit.find_bit(bit).index for bit in register] for register in circuit.cregs]
+    inside = {place for own in places for place in own}
+    sizes = {place: 1 for place in range(circuit.num_clbits) if place not in inside}
+    for own in reversed(places):
+        if own and own == list(range(own[0], own[0] + len(own))):
+            sizes[own[0]] = len(own)
+    found, place = [], 0
+    while place < circuit.num_clbits:
+        if place not in sizes:
+            return [circuit.num_clbits]
+        found.append(sizes[place])
+        place += sizes[place]
+    return found if place == circuit.num_clbits else [circuit.num_clbits]
 
 
 def spaced(outcome: int, sizes: list[int]) -> str:
