@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import replace
 
 from qonverge.backend.config import EngineConfig
@@ -13,6 +14,8 @@ from qonverge.wire.child import Child, ChildEnded
 
 _LONGEST_RESTART_DELAY = 10.0
 _FAILURES_AT_START = 3
+
+logger = logging.getLogger(__name__)
 
 
 class Workers:
@@ -26,7 +29,7 @@ class Workers:
         """What a worker with it says of itself."""
         self.slots = [Slot() for _ in range(config.concurrency)]
         self.ready = asyncio.Event()
-        """Set when one can take a task."""
+        """Set when the first can take a task."""
         self._metrics = metrics
         self._spare: asyncio.Task[Started] | None = None
         self._closed = False
@@ -43,11 +46,12 @@ class Workers:
         spare, self._spare = self._spare, None
         try:
             started = await (_start(self.config) if spare is None else spare)
-        except ChildEnded as error:
+        except (ChildEnded, OSError) as error:
             slot.failures += 1
             if not self.ready.is_set() and slot.failures > _FAILURES_AT_START:
                 told = "" if self.config.quiet else "; its reason is on standard error"
                 raise RuntimeError(f"no worker starts: {error}{told}") from None
+            logger.warning("no worker starts, at try %d: %s", slot.failures, error)
             return
         slot.child, slot.config = started.child, started.config
         if started.config is self.config:
@@ -65,6 +69,20 @@ class Workers:
         """Take note that the place's worker ended by itself."""
         self._metrics.restarts.inc()
         slot.failures += 1
+
+    def discard(self, slot: Slot) -> None:
+        """End a worker that can't be relied on, so that the slot gets another."""
+        slot.failures += 1
+        child, slot.child = slot.child, None
+        if child is not None:
+            child.end()
+
+    @property
+    def able(self) -> bool:
+        """Whether a worker can take a task, or is about to: not where every slot has failed to get one repeatedly."""
+        return self.ready.is_set() and any(
+            (slot.child is not None and slot.child.alive) or slot.failures <= _FAILURES_AT_START for slot in self.slots
+        )
 
     async def recalibrate(self, noise: Noise) -> None:
         """Let workers imitate another calibration from now on.
