@@ -261,32 +261,30 @@ class Engine:
         if part is None:
             self._workers.lost(slot)
         elif not part.record.done.is_set():
-            await self._run(slot, part)
+            with self._ending(part.record):
+                await self._run(slot, part)
             await self._stop_in_vain(part.record)
 
     async def _run(self, slot: Slot, part: Part) -> None:
         child, record = slot.child, part.record
         slot.record = record
         try:
-            with self._ending(record):
-                if child is None or not child.alive:
-                    # The worker is being replaced: another may take the task before this slot is back.
-                    self._waiting.put(part)
-                    return
-                if not part.pieces:
-                    part = self._begin(record)
-                try:
-                    reply = await self._ask(slot, child, part)
-                except ChildEnded as error:
-                    self.metrics.restarts.inc()
-                    if record.result is None:
-                        slot.failures += 1
-                        raise WorkerLost(
-                            f"the worker that ran the task is gone ({error}); it may have run out of memory"
-                        ) from None
-                else:
-                    if record.result is None:
-                        self._conclude(part, reply)
+            if child is None or not child.alive:
+                # The worker is being replaced: another may take the task before this slot is back.
+                self._waiting.put(part)
+                return
+            if not part.pieces:
+                part = self._begin(record)
+            try:
+                reply = await self._ask(slot, child, part)
+            except ChildEnded as error:
+                self.metrics.restarts.inc()
+                if record.result is None:
+                    slot.failures += 1
+                lost = f"the worker that ran the task is gone ({error}); it may have run out of memory"
+                raise WorkerLost(lost) from None
+            if record.result is None:
+                self._conclude(part, reply)
         finally:
             slot.record = None
             self._settle(record)

@@ -46,6 +46,11 @@ class Embedded:
         Raises:
             TaskFailed: the engine refused the task or failed on it.
         """
+        try:
+            # What a server refuses is refused here in the same words.
+            task = Task.from_dict(task.to_dict())
+        except WireError as error:
+            raise TaskFailed(error) from None
         seed = task.seed if task.seed is not None else self._config.seed
         seed = secrets.randbits(32) if seed is None else seed
         submitted = time.monotonic()

@@ -25,10 +25,11 @@ from pennylane.transforms import broadcast_expand, defer_measurements, split_non
 from pennylane.transforms.core import CompilePipeline, transform
 from qiskit import QuantumCircuit
 
-from qonverge.client.batch import Batch
 from qonverge.client.circuits import CircuitCache
 from qonverge.client.connect import Runner, connect
 from qonverge.client.pennylane.convert import Read, Shape, as_parameters, is_native, read
+from qonverge.client.seeds import generator_of
+from qonverge.client.task_builder import TaskBuilder
 from qonverge.wire.messages import Observable, PubResult
 
 _SHADOWS = (ClassicalShadowMP, ShadowExpvalMP)
@@ -73,7 +74,7 @@ class RemoteDevice(Device):  # type: ignore[misc]  # pennylane ships no types
         """Without ``runner`` and ``url`` the environment says where to run, as for ``connect``."""
         super().__init__(wires=wires, shots=shots)
         self._runner = runner or connect(url, token)
-        self._seed = np.random.default_rng(seed) if isinstance(seed, int) else seed
+        self._seed = generator_of(seed)
         self._shadows = np.random.default_rng(seed)
         self._circuits = CircuitCache()
         self._built: dict[tuple[Shape, bool], QuantumCircuit] = {}
@@ -108,7 +109,7 @@ class RemoteDevice(Device):  # type: ignore[misc]  # pennylane ships no types
             group = groups.setdefault(key, _Group(key[1], observables))
             group.tapes.append(index)
             group.angles.append(taken.angles)
-        batch = Batch(self._circuits)
+        batch = TaskBuilder(self._circuits)
         for (shape, *_), group in groups.items():
             self._add(batch, shape, group)
         answers = self._runner.run(batch.task(self._seed, memory=True)).results if groups else ()
@@ -118,7 +119,7 @@ class RemoteDevice(Device):  # type: ignore[misc]  # pennylane ships no types
                 results[index] = self._result(circuits[index], reads[index], answer, place)
         return tuple(results)
 
-    def _add(self, batch: Batch, shape: Shape, group: _Group) -> None:
+    def _add(self, batch: TaskBuilder, shape: Shape, group: _Group) -> None:
         key = shape, group.shots is not None
         circuit = self._built.get(key)
         if circuit is None:
