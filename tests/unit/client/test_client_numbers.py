@@ -107,13 +107,7 @@ def circle(seed: Any, device: str, runner: Embedded) -> Any:
         circuit = cirq.Circuit(cirq.H(QUBIT), cirq.measure(QUBIT, key="m"))
         return Sampler(runner, seed=seed).run(circuit, repetitions=64).measurements["m"].tolist()
     remote = qml.device("qonverge.remote", 1, runner=runner, seed=seed)
-    node = qml.set_shots(
-        qml.QNode(
-            lambda: [qml.Hadamard(0), qml.sample(wires=0)][1],
-            qml.device("qonverge.remote", 1, runner=runner, seed=seed),
-        ),
-        64,
-    )
+    node = qml.set_shots(qml.QNode(lambda: [qml.Hadamard(0), qml.sample(wires=0)][1], remote), 64)
     return np.asarray(node()).tolist()
 
 
