@@ -43,12 +43,14 @@ def seed_of_task(seed: Seed) -> int | None:
 
 
 def generator_of(seed: Any) -> Seed:
-    """Return what draws the seed of each task, so that two runs differ: a number begins a generator of its own.
+    """Return what draws the seed of each task, so that two runs differ; None where the backend draws it.
+
+    A number, or without one the job's seed, begins a generator of its own.
 
     Raises:
         TypeError, ValueError: as ``checked_seed``.
     """
     import numpy as np
 
-    checked = checked_seed(seed)
+    checked = seed_from_environment() if seed is None else checked_seed(seed)
     return np.random.default_rng(checked) if isinstance(checked, int) else checked

@@ -23,7 +23,7 @@ from qonverge.client.cirq.symbols import NeedsValues
 from qonverge.client.connect import Runner, connect
 from qonverge.client.connection import MOST_TASKS
 from qonverge.client.jobs import new_id
-from qonverge.client.seeds import generator_of, seed_from_environment, seed_of_task
+from qonverge.client.seeds import generator_of, seed_of_task
 from qonverge.wire.messages import MAX_SHOTS, Pub, PubResult, Task, TaskResult
 
 _REMEMBERED = 256
@@ -73,8 +73,7 @@ class Sampler(cirq.Sampler, cirq.SimulatesExpectationValues):
         As in ``cirq.Simulator`` two runs with one seed differ, and two samplers with the same seed do the same.
         """
         self._runner = connect() if runner is None else runner
-        # A seed of the environment begins a generator as well: two runs differ.
-        self._seed = generator_of(seed_from_environment() if seed is None else seed)
+        self._seed = generator_of(seed)
         self._threads = ThreadPoolExecutor(MOST_TASKS, thread_name_prefix="qonverge-cirq")
         self._convert = lru_cache(_REMEMBERED)(convert)
 
