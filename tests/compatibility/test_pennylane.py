@@ -120,6 +120,13 @@ def test_shots(devices: tuple[Any, Any]) -> None:
     assert [part[1].shape for part in vector] == [(10, 2), (20, 2)]
 
 
+def test_tapes_draw_shots_of_their_own(devices: tuple[Any, Any]) -> None:
+    """Equal circuits that are executed together draw shots of their own"""
+    tape = qml.tape.QuantumScript([qml.Hadamard(0)], [qml.sample(wires=0)], shots=64)
+    first, second = qml.execute([tape, tape], devices[0], cache=False)
+    assert first.tolist() != second.tolist()
+
+
 def test_shadows(devices: tuple[Any, Any]) -> None:
     """Classical shadows"""
 
@@ -214,7 +221,12 @@ statistics = st.lists(st.tuples(st.sampled_from(["expval", "var", "sample", "cou
 
 def spectrum(observable: Any, given: list[float]) -> dict[float, float]:
     """Return the probability of each eigenvalue, by numpy from the state."""
-    state = qml.QNode(lambda: [prepare(given), qml.state()][1], qml.device("default.qubit", wires=WIRES))()
+
+    def program() -> Any:
+        prepare(given)
+        return qml.state()
+
+    state = qml.QNode(program, qml.device("default.qubit", wires=WIRES))()
     values, vectors = np.linalg.eigh(qml.matrix(observable, wire_order=WIRES))
     found: dict[float, float] = {}
     for value, vector in zip(values, vectors.T, strict=True):

@@ -24,7 +24,7 @@ from qonverge.backend.waiting import Waiting
 from qonverge.backend.workers import Workers
 from qonverge.devices.noise import Noise
 from qonverge.telemetry import BackendMetrics
-from qonverge.wire.child import Child, ChildEnded
+from qonverge.wire.child import ChildEnded
 from qonverge.wire.errors import (
     Cancelled,
     Draining,
@@ -41,7 +41,6 @@ from qonverge.wire.tokens import OPERATOR_SUBJECT, Caller
 
 _QUEUED_BYTES = 256 * 1024**2
 _CIRCUITS_BYTES = 128 * 1024**2
-_KNOWN_CIRCUITS = 4096
 _IN_VAIN_SECONDS = 1.0
 _OPERATOR = Caller(OPERATOR_SUBJECT)
 
@@ -206,7 +205,7 @@ class Engine:
         record = self._tasks.find(identity, subject)
         if record.result is None:
             self._end(record, "Cancelled", error=Cancelled("the task was cancelled"))
-            await self._stop(record)
+            await self._workers.stop(record)
         assert record.result is not None
         return record.result
 
@@ -276,7 +275,7 @@ class Engine:
             if not part.pieces:
                 part = self._begin(record)
             try:
-                reply = await self._ask(slot, child, part)
+                reply = await self._workers.run(slot, child, part)
             except ChildEnded as error:
                 self.metrics.restarts.inc()
                 if record.result is None:
@@ -303,24 +302,12 @@ class Engine:
 
     async def _stop_in_vain(self, record: Record) -> None:
         """End workers that run other parts of a task that has failed."""
-        if record.done.is_set() and self._slots_of(record):
+        if record.done.is_set() and self._workers.on(record):
             # The others have most often failed by themselves; one that has not is in vain.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_IN_VAIN_SECONDS):
                     await record.still.wait()
-            await self._stop(record)
-
-    async def _stop(self, record: Record) -> None:
-        """End the workers that are on a task."""
-        children = [slot.child for slot in self._slots_of(record) if slot.child is not None]
-        # All before anything is awaited: a caller that is cancelled meanwhile leaves none running.
-        for child in children:
-            child.end()
-        for child in children:
-            await child.ended()
-
-    def _slots_of(self, record: Record) -> list[Slot]:
-        return [slot for slot in self._workers.slots if slot.record is record]
+            await self._workers.stop(record)
 
     def _begin(self, record: Record) -> Part:
         """Take a task from the queue, give further parts to workers that are free, and return the first."""
@@ -339,40 +326,9 @@ class Engine:
 
     def _settle(self, record: Record) -> None:
         """Count a task no more as running when it has ended and no worker is on it."""
-        if record.result is not None and not self._slots_of(record):
+        if record.result is not None and not self._workers.on(record):
             record.still.set()
             self._tasks.settle(record)
-
-    async def _ask(self, slot: Slot, child: Child, part: Part) -> dict[str, Any]:
-        record, pubs = part.record, tuple(piece.pub for piece in part.pieces)
-        circuits = {pub.circuit: record.task.circuits[pub.circuit] for pub in pubs}
-        if slot.config is not record.config:
-            slot.config = None
-            slot.known.clear()
-            described = await child.exchange({"config": record.config.to_dict()})
-            if "refused" in described:
-                raise RuntimeError(f"the worker refuses the calibration: {described['refused']}")
-            slot.config = record.config
-        for _ in range(2):
-            send = {digest: qpy for digest, qpy in circuits.items() if digest not in slot.known}
-            # What runs together shares the CPUs, and the other parts are about to.
-            busy = sum(1 for other in self._workers.slots if other.record is not None)
-            threads = max(1, self.config.cpus // max(busy, record.left))
-            request = {
-                "task": replace(record.task, pubs=pubs, circuits=send).to_dict(),
-                "blocks": [piece.blocks for piece in part.pieces],
-                "threads": threads,
-            }
-            reply: dict[str, object] = await child.exchange(request)
-            if len(slot.known) > _KNOWN_CIRCUITS:
-                slot.known.clear()
-            slot.known.update(circuits)
-            error = reply.get("error")
-            if not (isinstance(error, dict) and error["code"] == UnknownCircuit.code):
-                break
-            # The worker dropped circuits that it had; it says which, and gets them again.
-            slot.known.clear()
-        return reply
 
     def _conclude(self, part: Part, reply: dict[str, Any]) -> None:
         record, error = part.record, reply.get("error")

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import replace
+from typing import Any
 
 from qonverge.backend.config import EngineConfig
-from qonverge.backend.records import Slot, Started
+from qonverge.backend.records import Part, Record, Slot, Started
 from qonverge.devices.noise import Noise
 from qonverge.telemetry import BackendMetrics
 from qonverge.wire.child import Child, ChildEnded
+from qonverge.wire.errors import UnknownCircuit
 
 _LONGEST_RESTART_DELAY = 10.0
 _FAILURES_AT_START = 3
+_KNOWN_CIRCUITS = 4096
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +72,56 @@ class Workers:
         """Take note that the place's worker ended by itself."""
         self._metrics.restarts.inc()
         slot.failures += 1
+
+    async def run(self, slot: Slot, child: Child, part: Part) -> dict[str, Any]:
+        """Let the slot's worker run a part, and return its reply.
+
+        Raises:
+            ChildEnded: the worker ended before it answered.
+            RuntimeError: it refuses the configuration that the task is to run with.
+        """
+        record, pubs = part.record, tuple(piece.pub for piece in part.pieces)
+        circuits = {pub.circuit: record.task.circuits[pub.circuit] for pub in pubs}
+        if slot.config is not record.config:
+            slot.config = None
+            slot.known.clear()
+            described = await child.exchange({"config": record.config.to_dict()})
+            if "refused" in described:
+                raise RuntimeError(f"the worker refuses the calibration: {described['refused']}")
+            slot.config = record.config
+        for _ in range(2):
+            send = {digest: qpy for digest, qpy in circuits.items() if digest not in slot.known}
+            # What runs together shares the CPUs, and the other parts are about to.
+            busy = sum(1 for other in self.slots if other.record is not None)
+            threads = max(1, self.config.cpus // max(busy, record.left))
+            request = {
+                "task": replace(record.task, pubs=pubs, circuits=send).to_dict(),
+                "blocks": [piece.blocks for piece in part.pieces],
+                "threads": threads,
+            }
+            reply: dict[str, object] = await child.exchange(request)
+            if len(slot.known) > _KNOWN_CIRCUITS:
+                slot.known.clear()
+            slot.known.update(circuits)
+            error = reply.get("error")
+            if not (isinstance(error, dict) and error["code"] == UnknownCircuit.code):
+                break
+            # The worker dropped circuits that it had; it says which, and gets them again.
+            slot.known.clear()
+        return reply
+
+    def on(self, record: Record) -> list[Slot]:
+        """Return the slots whose workers are on a task."""
+        return [slot for slot in self.slots if slot.record is record]
+
+    async def stop(self, record: Record) -> None:
+        """End the workers that are on a task."""
+        children = [slot.child for slot in self.on(record) if slot.child is not None]
+        # All before anything is awaited: a caller that is cancelled meanwhile leaves none running.
+        for child in children:
+            child.end()
+        for child in children:
+            await child.ended()
 
     def discard(self, slot: Slot) -> None:
         """End a worker that can't be relied on, so that the slot gets another."""

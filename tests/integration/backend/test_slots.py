@@ -18,6 +18,7 @@ from qiskit.circuit import Parameter
 from qonverge.backend import cache, engine, meters, records, split, store, tasks, waiting, workers
 from qonverge.backend.config import EngineConfig
 from qonverge.backend.engine import Engine
+from qonverge.backend.limits import Budget
 from qonverge.wire import child
 from qonverge.wire.messages import Task
 from qonverge.wire.tokens import Caller
@@ -26,7 +27,7 @@ MIB = 1024**2
 CALLER = Caller("chem/job", account="uid-1")
 # These are the release itself, which is kept so plain that it can be trusted.
 _RELEASES = {
-    *("Engine._end", "Engine._ending", "Engine._settle", "Engine._slots_of", "Engine._serve", "engine.server_error"),
+    *("Engine._end", "Engine._ending", "Engine._settle", "Workers.on", "Engine._serve", "engine.server_error"),
     "engine._logged",
     *("Tasks.add", "Tasks.end", "Tasks.settle", "Tasks._leave_queue", "Workers.discard", "Child.end"),
 }
@@ -103,20 +104,17 @@ def failing(monkeypatch: pytest.MonkeyPatch, step: Step, error: Exception) -> Ca
         reached[0] += 1
         return reached[0] == 1
 
-    if inspect.iscoroutinefunction(original):
+    async def later(*arguments: Any, **more: Any) -> Any:
+        if fails():
+            raise error
+        return await original(*arguments, **more)
 
-        async def instead(*arguments: Any, **more: Any) -> Any:
-            if fails():
-                raise error
-            return await original(*arguments, **more)
-    else:
+    def at_once(*arguments: Any, **more: Any) -> Any:
+        if fails():
+            raise error
+        return original(*arguments, **more)
 
-        def instead(*arguments: Any, **more: Any) -> Any:
-            if fails():
-                raise error
-            return original(*arguments, **more)
-
-    monkeypatch.setattr(step.owner, step.name, instead)
+    monkeypatch.setattr(step.owner, step.name, later if inspect.iscoroutinefunction(original) else at_once)
     return lambda: reached[0]
 
 
@@ -155,4 +153,67 @@ async def test_a_step_that_fails_keeps_nothing(
 
 def test_the_steps_are_those_of_a_tasks_way() -> None:
     names = {str(step) for step in STEPS}
-    assert {"Merge.put", "engine.cut", "Waiting.put", "ResultCache.put", "Child.exchange", "Engine._conclude"} <= names
+    assert {"Merge.put", "engine.cut", "Waiting.put", "ResultCache.put", "Child.exchange", "Workers.run"} <= names
+
+
+async def test_readiness_tells_when_no_worker_can_ever_take_a_task(
+    kit: Any, bell: QuantumCircuit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Engine(EngineConfig(memory_bytes=2048 * MIB))
+    try:
+        await made.start()
+
+        async def refused(*_: Any) -> Any:
+            raise OSError("no process can be started")
+
+        (slot,) = made._workers.slots
+        assert slot.child is not None
+        with monkeypatch.context() as patched:
+            patched.setattr(workers, "_start", refused)
+            await slot.child.kill()
+            made.submit(kit.task(bell, "waits", shots=5), CALLER)
+            async with asyncio.timeout(60):
+                while made.ready:
+                    await asyncio.sleep(0.05)
+            assert made.unfinished()[0].state == "Queued"
+        async with asyncio.timeout(60):
+            assert (await made.wait("waits", float("inf"))).state == "Completed"
+        assert made.ready
+    finally:
+        await made.close()
+
+
+def test_an_answer_that_fails_is_an_error_of_the_protocol(kit: Any, bell: QuantumCircuit) -> None:
+    """The task itself goes on, and the next request gets its result."""
+    with kit.serving("--concurrency", "1", constants={"qonverge.backend.server": {"_LONGEST_WAIT": None}}) as backend:
+        failed = backend.send(kit.task(bell, "task", shots=5), wait=5)
+        assert (failed.status, failed.error["code"], failed.error["retryable"]) == (500, "Internal", False)
+        assert "a defect of the server" in failed.error["message"]
+        assert kit.until(lambda: backend.ask("GET", "/v1/tasks").body["tasks"] == [], "the task ends")
+        assert backend.ask("GET", "/readyz").status == 200
+        assert any("Traceback" in line for line in backend.lines)
+
+
+async def test_a_budget_is_given_back_by_whoever_is_cancelled() -> None:
+    budget = Budget(100, "the bodies of tasks")
+    inside, entered = asyncio.Event(), asyncio.Event()
+
+    async def holds() -> None:
+        async with budget.hold(100, 60):
+            inside.set()
+            await asyncio.Event().wait()
+
+    async def waits() -> None:
+        async with budget.hold(60, 60):
+            entered.set()
+
+    holding = asyncio.create_task(holds())
+    await inside.wait()
+    waiting_for_it = asyncio.create_task(waits())
+    await asyncio.sleep(0)
+    holding.cancel()
+    async with asyncio.timeout(10):
+        await entered.wait()
+        await waiting_for_it
+    async with asyncio.timeout(10), budget.hold(100, 1):
+        pass

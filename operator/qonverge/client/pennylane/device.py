@@ -95,8 +95,10 @@ class RemoteDevice(Device):  # type: ignore[misc]  # pennylane ships no types
             sampled = bool(tape.shots) and not _shadowed(tape)
             taken = read(tape, tape.diagonalizing_gates if sampled else (), _wires(tape))
             reads.append(taken)
-            key = (taken.shape, tape.shots.total_shots if sampled else None, observables)
-            group = groups.setdefault(key, _Group(key[1], observables))
+            shots = tape.shots.total_shots if sampled else None
+            # Without angles there is one parameter set, whose shots no two tapes may share.
+            own = index if sampled and not taken.angles else None
+            group = groups.setdefault((taken.shape, shots, observables, own), _Group(shots, observables))
             group.tapes.append(index)
             group.angles.append(taken.angles)
         batch = TaskBuilder(self._circuits)
