@@ -20,13 +20,15 @@ from qonverge.backend.providers.bits import register_sizes
 from qonverge.circuits.final_operations import without_final_resets
 from qonverge.circuits.runs import DEFAULT_SHOTS
 from qonverge.circuits.target import CONTROL_FLOW, device_target, operation
+from qonverge.client import numbers
 from qonverge.client.circuits import CircuitCache
 from qonverge.client.connect import Runner, connect
-from qonverge.client.jobs import Sender, SentTask, new_id
-from qonverge.client.seeds import seed_of_task
+from qonverge.client.jobs import Sender, SentTask
+from qonverge.client.seeds import checked_seed
+from qonverge.client.task_builder import TaskBuilder
 from qonverge.devices import Calibration
 from qonverge.devices.noise import noise_from_dict
-from qonverge.wire.messages import BackendInfo, Pub, PubResult, Task, TaskResult
+from qonverge.wire.messages import MAX_SHOTS, BackendInfo, PubResult, TaskResult
 
 # No program can name a register so.
 _LOOSE = "bits of no register"
@@ -49,6 +51,11 @@ class QonvergeBackend(BackendV2):  # type: ignore[misc]  # qiskit ships no types
         self._circuits = CircuitCache(_with_all_bits)
 
     @property
+    def runner(self) -> Runner:
+        """What runs its tasks."""
+        return self._sender.runner
+
+    @property
     def target(self) -> Target:
         """Gates with their places, errors and durations (seconds), as the backend tells them."""
         return self._target
@@ -61,7 +68,7 @@ class QonvergeBackend(BackendV2):  # type: ignore[misc]  # qiskit ships no types
     @classmethod
     def _default_options(cls) -> Options:
         options = Options(shots=DEFAULT_SHOTS, memory=False, seed_simulator=None)
-        options.set_validator("shots", int)
+        options.set_validator("shots", (1, MAX_SHOTS))
         options.set_validator("memory", bool)
         return options
 
@@ -70,16 +77,19 @@ class QonvergeBackend(BackendV2):  # type: ignore[misc]  # qiskit ships no types
 
         Args:
             run_input: circuits whose parameters all have values.
-            **options: ``shots``, ``memory`` (every shot's bits, in order), ``seed_simulator``.
+            **options: ``shots``, ``memory`` (every shot's bits, in order), ``seed_simulator``; None stands for the
+                backend's own option.
 
         Raises:
-            ValueError: a circuit has free parameters or measures nothing.
+            TypeError: an option is of another kind than it should be.
+            ValueError: so, or a circuit has free parameters or measures nothing.
         """
         for option in options.keys() - set(self.options):
             warnings.warn(f"the option {option} is not one of this backend and has no effect", stacklevel=2)
         circuits = [run_input] if isinstance(run_input, QuantumCircuit) else list(run_input)
-        chosen = {**vars(self.options), **options}
-        pubs, travelling = [], {}
+        chosen = {**vars(self.options), **{name: value for name, value in options.items() if value is not None}}
+        shots, seed = numbers.shots(chosen["shots"]), checked_seed(chosen["seed_simulator"], "seed_simulator")
+        builder = TaskBuilder(self._circuits)
         for circuit in circuits:
             if circuit.num_parameters:
                 raise ValueError(
@@ -88,11 +98,8 @@ class QonvergeBackend(BackendV2):  # type: ignore[misc]  # qiskit ships no types
                 )
             if not circuit.num_clbits:
                 raise ValueError(f"the circuit {circuit.name} measures nothing: add measurements, as by measure_all()")
-            digest, qpy = self._circuits.travel(circuit)
-            travelling[digest] = qpy
-            pubs.append(Pub(digest, shots=int(chosen["shots"])))
-        seed = seed_of_task(chosen["seed_simulator"])
-        task = Task(new_id(), tuple(pubs), travelling, seed, bool(chosen["memory"]))
+            builder.add(circuit, shots=shots)
+        task = builder.task(seed, memory=bool(chosen["memory"]))
         return BackendJob(self, circuits, self._sender.send(task))
 
 

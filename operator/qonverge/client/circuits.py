@@ -89,3 +89,8 @@ def flat_parameters(circuit: QuantumCircuit, bindings: BindingsArray) -> dict[st
         parameter.name: np.ascontiguousarray(values[:, index], dtype=np.float64)
         for index, parameter in enumerate(circuit.parameters)
     }
+
+
+def times(circuit: QuantumCircuit, bindings: BindingsArray) -> int:
+    """Return how often a pub is to be sent: without parameters nothing says how many sets there are."""
+    return 1 if circuit.num_parameters else int(bindings.size)
