@@ -15,11 +15,12 @@ from qiskit_aer.noise import NoiseModel
 
 from qonverge.backend.providers.drawing import Drawable
 from qonverge.backend.providers.idling import with_idles
-from qonverge.backend.providers.noise import Errors, Idle, fits_stabilizers, operations
+from qonverge.backend.providers.noise import Errors, Idle, fits_stabilizers
 from qonverge.circuits.analysis import Analysis, analyse
-from qonverge.circuits.mapping import transpiled
-from qonverge.circuits.target import device_target
-from qonverge.devices import Calibration
+from qonverge.circuits.errors import Unmapped
+from qonverge.circuits.mapper import Mapped, Mapper
+from qonverge.circuits.wiring import compact
+from qonverge.devices import Layout
 from qonverge.devices.noise import Noise
 from qonverge.wire.errors import CircuitTooLarge, InvalidCircuit
 from qonverge.wire.messages import Observable
@@ -42,17 +43,13 @@ class Placed:
     """A circuit on the qubits of the device that it uses."""
 
     def __init__(
-        self,
-        circuit: QuantumCircuit,
-        places: Sequence[int],
-        homes: Sequence[int],
-        errors: Errors,
-        idles: Sequence[Idle],
+        self, circuit: QuantumCircuit, places: Sequence[int], mapped: Mapped, errors: Errors, idles: Sequence[Idle]
     ) -> None:
-        """Take the circuit, which qubit of the device each of its qubits is, and where the program's are at the end."""
+        """Take the circuit, which qubit of the device each of its qubits is, and where the program's are."""
         self.circuit = circuit
         self.places = tuple(places)
-        self.homes = tuple(homes)
+        self.mapped = mapped
+        self.homes = mapped.end
         self._errors = errors
         self._idles = idles
         self._measured: OrderedDict[str, Placed] = OrderedDict()
@@ -133,7 +130,7 @@ class Placed:
             if letter != "Z":
                 circuit.compose(_turned(letter, self._errors.basis_gates), [position], inplace=True)
             circuit.measure(position, fresh[k])
-        self._measured[basis] = Placed(circuit, places, self.homes, self._errors, self._idles)
+        self._measured[basis] = Placed(circuit, places, self.mapped, self._errors, self._idles)
         if len(self._measured) > _KEPT_BASES:
             self._measured.popitem(last=False)
         return self._measured[basis]
@@ -142,74 +139,36 @@ class Placed:
 class Placer:
     """Puts circuits onto a device."""
 
-    def __init__(self, noise: Noise, *, clifford: bool = False) -> None:
-        """Lay the device out once; ``clifford`` says that every circuit is to keep Clifford gates as such."""
+    def __init__(self, noise: Noise, *, clifford: bool = False, keep_layouts: bool = False) -> None:
+        """Lay the device out once; the rest is for ``Mapper``."""
         self._noise = noise
-        self._clifford = clifford
         self._errors = Errors(noise)
-        self._target = device_target(noise, control_flow=True) if isinstance(noise, Calibration) else None
+        self._mapper = Mapper(noise, clifford=clifford, keep_layouts=keep_layouts)
 
-    def place(self, circuit: QuantumCircuit) -> Placed:
-        """Return the circuit in the device's gates.
-
-        A circuit that is as wide as the device and keeps to its gates and couplings, as one that was transpiled for
-        it, stays where it is. Any other is transpiled to the best places that are found; the same circuit finds the
-        same places, in every worker.
+    def place(self, circuit: QuantumCircuit, layout: Layout | None = None) -> Placed:
+        """Return the circuit in the device's gates, where ``Mapper`` puts it: in every worker at the same places.
 
         Raises:
             CircuitTooLarge: the device has fewer qubits.
-            InvalidCircuit: it cannot be translated.
+            InvalidCircuit: it cannot be translated, or not be laid out as given.
         """
         size = self._noise.num_qubits
         if size is not None and circuit.num_qubits > size:
             raise CircuitTooLarge(
                 f"the circuit has {circuit.num_qubits} qubits and the device {self._noise.name} has {size}"
             )
-        homes = list(range(circuit.num_qubits))
-        if not self._is_at_home(circuit):
-            circuit = self._transpiled(circuit)
-            if circuit.layout is not None:
-                homes = circuit.layout.final_index_layout(filter_ancillas=True)
-        compact, places = _compact(circuit)
-        idles: tuple[Idle, ...] = ()
-        if self._errors.relaxes and not any(item.operation.name in _CONTROL_FLOW for item in compact.data):
-            compact, idles = with_idles(
-                compact, lambda name, qubits: self._errors.seconds(name, tuple(places[qubit] for qubit in qubits))
-            )
-        return Placed(compact, places, homes, self._errors, idles)
-
-    def _is_at_home(self, circuit: QuantumCircuit) -> bool:
-        used = set(operations(circuit, range(circuit.num_qubits)))
-        if self._target is None:
-            return {name for name, _ in used} <= {*self._noise.basis_gates, "measure"}
-        return circuit.num_qubits == self._target.num_qubits and all(
-            self._target.instruction_supported(name, qubits) for name, qubits in used
-        )
-
-    def _transpiled(self, circuit: QuantumCircuit) -> QuantumCircuit:
-        clifford = self._clifford or analyse(circuit).clifford
-        there = {"basis_gates": list(self._noise.basis_gates)} if self._target is None else {"target": self._target}
         try:
-            return transpiled(circuit, clifford=clifford, **there)
-        except Exception as error:  # the transpiler's plugins raise errors of every kind
-            raise InvalidCircuit(f"the circuit cannot be translated for {self._noise.name}: {error}") from None
-
-
-def _compact(circuit: QuantumCircuit) -> tuple[QuantumCircuit, tuple[int, ...]]:
-    """Return the circuit on the qubits that it uses, and which they were."""
-    used = {qubit for item in circuit.data if item.operation.name != "barrier" for qubit in item.qubits}
-    kept = [qubit for qubit in circuit.qubits if qubit in used] or circuit.qubits[:1]
-    fresh = {qubit: Qubit() for qubit in kept}
-    compact = QuantumCircuit(list(fresh.values()), circuit.clbits)
-    for register in circuit.cregs:
-        compact.add_register(register)
-    for item in circuit.data:
-        qubits = [fresh[qubit] for qubit in item.qubits if qubit in fresh]
-        if item.operation.name == "barrier":
-            compact.barrier(qubits)
-        else:
-            compact.append(_unlabelled(item.operation), qubits, item.clbits)
-    return compact, tuple(circuit.find_bit(qubit).index for qubit in kept)
+            mapped = self._mapper.map(circuit, layout)
+        except Unmapped as error:
+            raise InvalidCircuit(f"the circuit does not run on {self._noise.name}: {error}") from None
+        own, places = compact(mapped.circuit)
+        own = _without_labels(own)
+        idles: tuple[Idle, ...] = ()
+        if self._errors.relaxes and not any(item.operation.name in _CONTROL_FLOW for item in own.data):
+            own, idles = with_idles(
+                own, lambda name, qubits: self._errors.seconds(name, tuple(places[qubit] for qubit in qubits))
+            )
+        return Placed(own, places, mapped, self._errors, idles)
 
 
 def _unlabelled(operation: Operation) -> Operation:
