@@ -11,6 +11,7 @@ from qonverge.circuits.analysis import Analysis
 from qonverge.circuits.errors import InvalidProgram
 from qonverge.circuits.observables import Observable, parse_observables
 from qonverge.circuits.profile import CircuitProfile
+from qonverge.devices import Layout
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,24 +27,45 @@ class CheckedCircuit:
     """The observables in canonical form."""
     profile: CircuitProfile | None = None
     """What forecasts are made of; None for a circuit that is too long for any device."""
+    layout: Layout | None = None
+    """Where it lies on a device; None: where it lies best."""
+    used: tuple[int, ...] = ()
+    """Qubits that operations act on."""
+    pairs: tuple[tuple[int, int], ...] = ()
+    """Pairs of qubits, the lower first, that gates act on; sorted."""
 
 
-def check(text: str, parameters: Mapping[str, float], observables: Sequence[object]) -> CheckedCircuit:
+def check(
+    text: str, parameters: Mapping[str, float], observables: Sequence[object], layout: Layout | None = None
+) -> CheckedCircuit:
     """Parse and check an OpenQASM program with the values and observables that it is to run with.
 
     With observables, measurements at the end are taken off: the expectation values are about the state before them.
+    Of a program with physical qubits (``$3``), the circuit has those that it uses, in the order of their numbers, and
+    lies on them without routing.
 
     Raises:
-        InvalidProgram: when the text, a parameter or an observable is wrong.
+        InvalidProgram: when the text, a parameter, an observable or the layout is wrong.
     """
     from qonverge.circuits.analysis import analyse
     from qonverge.circuits.canonical import serialise
     from qonverge.circuits.parse import parse_openqasm
     from qonverge.circuits.profiling import profile
+    from qonverge.circuits.wiring import compact, pairs_of, used_qubits
 
     circuit = parse_openqasm(text)
     if circuit.num_qubits == 0:
         raise InvalidProgram("the program has no qubits", expected='a declaration such as "qubit[2] q;"')
+    if circuit.layout is not None:
+        if layout is not None:
+            raise InvalidProgram("the program names physical qubits and a layout is given too", expected="one of them")
+        circuit, physical = compact(circuit)
+        layout = Layout(physical, routing=False)
+    elif layout is not None and len(layout.qubits) != circuit.num_qubits:
+        raise InvalidProgram(
+            f"the layout has {len(layout.qubits)} qubits and the circuit {circuit.num_qubits}",
+            expected="one qubit of the device for each qubit of the circuit",
+        )
     if observables:
         circuit.remove_final_measurements(inplace=True)
     _check_parameters({parameter.name for parameter in circuit.parameters}, parameters)
@@ -55,8 +77,11 @@ def check(text: str, parameters: Mapping[str, float], observables: Sequence[obje
             expected='a measurement such as "c = measure q;", or observables for expectation values',
         )
     data = serialise(circuit)
-    known = profile(circuit, analysis, parameters)
-    return CheckedCircuit(hashlib.sha256(data).hexdigest(), data, analysis, canonical, known)
+    # What may not be routed has its SWAPs made where they stand.
+    known = profile(circuit, analysis, parameters, elide_swaps=layout is None or layout.routing)
+    digest = hashlib.sha256(data).hexdigest()
+    used, pairs = used_qubits(circuit), tuple(sorted(pairs_of(circuit)))
+    return CheckedCircuit(digest, data, analysis, canonical, known, layout, used, pairs)
 
 
 def _check_parameters(free: set[str], given: Mapping[str, float]) -> None:

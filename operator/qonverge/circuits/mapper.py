@@ -74,6 +74,8 @@ class Mapper:
         layout = layout or self._own_layout(circuit, device)
         if layout is None:
             return self._optimized(circuit, device)
+        if len(layout.qubits) != circuit.num_qubits:
+            raise Unmapped(f"its layout has {len(layout.qubits)} qubits and the circuit {circuit.num_qubits}")
         used = used_qubits(circuit)
         found = misfit(layout, used, pairs_of(circuit), device)
         if found is not None:

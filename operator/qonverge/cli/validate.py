@@ -37,7 +37,8 @@ async def _validate(manifests: Manifests) -> list[str]:
                 if program is None:
                     lines.append(f"{name}: valid")
                     continue
-                analysis = (await checker.check(text, program.parameters, program.observables)).analysis
+                checked = await checker.check(text, program.parameters, program.observables, program.given_layout)
+                analysis = checked.analysis
                 lines.append(
                     f"{name}: valid; {analysis.num_qubits} qubits, depth {analysis.depth}, "
                     f"{analysis.two_qubit_gates} two-qubit gates{', Clifford' if analysis.clifford else ''}"

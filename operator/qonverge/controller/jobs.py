@@ -209,7 +209,10 @@ class Jobs:
                     return
             if program.circuit is not None:
                 flight.checked = await self._checker.check(
-                    text or "", program.circuit.parameters, program.circuit.observables
+                    text or "",
+                    program.circuit.parameters,
+                    program.circuit.observables,
+                    program.circuit.given_layout,
                 )
                 # A forecast without the mapped circuit is good enough where it can't be mapped now.
                 with contextlib.suppress(TimeoutError, CheckerLost):

@@ -132,7 +132,7 @@ class LocalRunner:
             raise InvalidProgram(problem)
         if program is None:
             return text, None
-        return text, await self._checker.check(text, program.parameters, program.observables)
+        return text, await self._checker.check(text, program.parameters, program.observables, program.given_layout)
 
     def _load(self) -> dict[str, float]:
         infos = {key: engine.info() for key, engine in self._engines.items()}
@@ -175,6 +175,7 @@ class LocalRunner:
                 seed=simulator.seed,
                 result_cache_bytes=bytes_of(backend.spec.result_cache or 0),
                 device=simulator.device,
+                keep_layouts=simulator.layout == "AsGiven",
                 noise=self._manifests.noise(backend),
             )
         return self._configs[key]

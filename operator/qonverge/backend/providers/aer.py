@@ -27,6 +27,7 @@ from qonverge.backend.providers.estimation import Output, Sample, by_sampling, s
 from qonverge.backend.providers.placing import Placed, Placer, Sampled
 from qonverge.circuits.analysis import Analysis, analyse
 from qonverge.circuits.runs import DEFAULT_SHOTS
+from qonverge.devices import Layout
 from qonverge.scheduling import format_bytes
 from qonverge.wire.errors import CircuitTooLarge, EngineFailed, InvalidCircuit, WireError
 from qonverge.wire.messages import Observable, Pub, PubResult
@@ -128,15 +129,15 @@ class Aer:
                     f"the method Stabilizer takes Pauli noise only, and the qubits of {config.noise.name} relax: use "
                     "the method Automatic, or noise without t1 and t2"
                 )
-            self._placer = Placer(config.noise)
+            self._placer = Placer(config.noise, keep_layouts=config.keep_layouts)
             self.basis_gates = config.noise.basis_gates
 
-    def prepare(self, circuit: QuantumCircuit) -> Prepared:
+    def prepare(self, circuit: QuantumCircuit, layout: Layout | None = None) -> Prepared:
         """Translate gates that Aer lacks; those that a program defines itself stand for their definitions."""
         # Aer goes by names, and a circuit from a client may use a library gate's name for another gate.
         circuit = accepted(circuit)
         if self._placer is not None:
-            placed = self._placer.place(circuit)
+            placed = self._placer.place(circuit, layout)
             return Prepared(placed.circuit, analyse(circuit), placed=placed)
         if not {item.operation.name for item in circuit.data} <= self._gates | _STRUCTURE or any(
             item.operation.name in ("if_else", "while_loop", "for_loop", "switch_case") for item in circuit.data
@@ -175,7 +176,7 @@ class Aer:
             result = self._estimate_exactly(prepared, pub, options)
         else:
             result = self._estimate_by_sampling(prepared, pub, options)
-        return replace(result, reason=choice.reason)
+        return replace(result, reason=choice.reason, layout=() if prepared.placed is None else prepared.placed.layout)
 
     def _choose(self, prepared: Prepared, pub: Pub) -> Choice:
         method, placed = self._config.method, prepared.placed

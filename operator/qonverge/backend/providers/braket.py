@@ -23,6 +23,7 @@ from qonverge.backend.providers.estimation import Output, Sample, by_sampling
 from qonverge.backend.providers.placing import Placed, Placer
 from qonverge.circuits.analysis import Analysis, analyse
 from qonverge.circuits.runs import DEFAULT_SHOTS
+from qonverge.devices import Layout
 from qonverge.wire.errors import CircuitTooLarge, InvalidCircuit, InvalidTask
 from qonverge.wire.messages import Observable, Pub, PubResult
 
@@ -76,11 +77,11 @@ class BraketLocal:
         self.version = f"BraketLocal {version('amazon-braket-default-simulator')}"
         self.methods = tuple(_METHODS)
         self.noise = config.noise
-        self._placer = None if config.noise is None else Placer(config.noise)
+        self._placer = None if config.noise is None else Placer(config.noise, keep_layouts=config.keep_layouts)
         library = tuple(sorted(get_standard_gate_name_mapping().keys() - _NO_GATES))
         self.basis_gates = library if config.noise is None else config.noise.basis_gates
 
-    def prepare(self, circuit: QuantumCircuit) -> Prepared:
+    def prepare(self, circuit: QuantumCircuit, layout: Layout | None = None) -> Prepared:
         """Take gates by their names; those that a program defines itself stand for their definitions."""
         circuit = accepted(circuit)
         analysis = analyse(circuit)
@@ -88,7 +89,7 @@ class BraketLocal:
             return Prepared(circuit, analysis)
         if analysis.control_flow:
             raise InvalidCircuit("BraketLocal imitates devices without control flow: use a backend with the engine Aer")
-        placed = self._placer.place(circuit)
+        placed = self._placer.place(circuit, layout)
         return Prepared(placed.exact, analysis, placed)
 
     def run(self, prepared: Prepared, pub: Pub, *, seed: int, memory: bool, threads: int = 1) -> PubResult:
@@ -108,7 +109,8 @@ class BraketLocal:
             result = self._answer(states, prepared, pub, seed, memory)
         except MemoryError:
             raise CircuitTooLarge("the circuit needs more memory than one has here: use fewer qubits") from None
-        return replace(result, method=_METHODS[choice.method], reason=choice.reason)
+        layout = () if prepared.placed is None else prepared.placed.layout
+        return replace(result, method=_METHODS[choice.method], reason=choice.reason, layout=layout)
 
     def _choose(self, prepared: Prepared, pub: Pub) -> Choice:
         qubits = prepared.circuit.num_qubits

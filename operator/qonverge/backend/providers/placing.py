@@ -49,6 +49,7 @@ class Placed:
         self.circuit = circuit
         self.places = tuple(places)
         self.mapped = mapped
+        self.layout = mapped.start
         self.homes = mapped.end
         self._errors = errors
         self._idles = idles

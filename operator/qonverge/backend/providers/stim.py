@@ -20,6 +20,7 @@ from qonverge.backend.providers.placing import Placed, Placer
 from qonverge.backend.providers.stim_circuit import Program, Translator
 from qonverge.circuits.analysis import Analysis, analyse
 from qonverge.circuits.runs import DEFAULT_SHOTS
+from qonverge.devices import Layout
 from qonverge.scheduling import format_bytes
 from qonverge.wire.errors import CircuitTooLarge, InvalidCircuit, InvalidTask
 from qonverge.wire.messages import Observable, Pub, PubResult
@@ -63,10 +64,12 @@ class Stim:
         self.version = f"Stim {stim.__version__}"
         self.methods = _METHODS
         self.noise = config.noise
-        self._placer = None if config.noise is None else Placer(config.noise, clifford=True)
+        self._placer = (
+            None if config.noise is None else Placer(config.noise, clifford=True, keep_layouts=config.keep_layouts)
+        )
         self.basis_gates = _BASIS if config.noise is None else config.noise.basis_gates
 
-    def prepare(self, circuit: QuantumCircuit) -> Prepared:
+    def prepare(self, circuit: QuantumCircuit, layout: Layout | None = None) -> Prepared:
         """Translate the circuit; one with free parameters is translated again for each set of their values."""
         circuit = accepted(circuit)
         analysis = analyse(circuit)
@@ -74,7 +77,7 @@ class Stim:
             return Prepared(circuit, analysis, None if analysis.parameters else self._translator.program(circuit))
         if analysis.control_flow:
             raise InvalidCircuit("Stim imitates devices without control flow: use a backend with the engine Aer")
-        placed = self._placer.place(circuit)
+        placed = self._placer.place(circuit, layout)
         program = None if analysis.parameters else self._translator.program(placed.exact, placed.confusions)
         return Prepared(placed.exact, analysis, program, placed)
 
@@ -92,7 +95,11 @@ class Stim:
             result = self._sample(prepared, pub, seed, memory)
         reason = f"all gates are Clifford, on {prepared.analysis.num_qubits} qubits"
         twirled = self.noise is not None and not self.noise.pauli
-        return replace(result, reason=reason + (", relaxation is twirled to Pauli errors" if twirled else ""))
+        return replace(
+            result,
+            reason=reason + (", relaxation is twirled to Pauli errors" if twirled else ""),
+            layout=() if prepared.placed is None else prepared.placed.layout,
+        )
 
     def _check_memory(self, analysis: Analysis) -> None:
         needed, limit = tableau_bytes(analysis.num_qubits), self._config.circuit_bytes
