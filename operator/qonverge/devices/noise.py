@@ -48,12 +48,14 @@ def noise_from_json(text: str) -> Noise:
     return noise_from_dict(data)
 
 
-def noise_from_bytes(data: bytes) -> Noise:
-    """Return the noise in a file: JSON, plain or compressed by gzip; see ``noise_from_dict``.
+def noise_from_data(data: str | bytes) -> Noise:
+    """Return the noise in a text or in a file's bytes: JSON, plain or compressed by gzip; see ``noise_from_dict``.
 
     Raises:
         InvalidCalibration: it is none.
     """
+    if isinstance(data, str):
+        return noise_from_json(data)
     if data.startswith(_GZIP):
         unzip = zlib.decompressobj(wbits=31)
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import difflib
 import re
 import sys
@@ -16,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 from qonverge.api import API_VERSION, HybridJob, QuantumBackend
 from qonverge.api.base import ConfigMapKeyRef
 from qonverge.devices import InvalidCalibration
-from qonverge.devices.noise import Noise, noise_from_json
+from qonverge.devices.noise import Noise, noise_from_data
 
 # What the API server asks of names (RFC 1123 subdomain) and namespaces (RFC 1123 label).
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
@@ -38,8 +39,8 @@ class Manifests:
 
     jobs: list[HybridJob] = field(default_factory=list)
     backends: list[QuantumBackend] = field(default_factory=list)
-    config_maps: dict[tuple[str, str], dict[str, str]] = field(default_factory=dict)
-    """Data of ConfigMaps by (namespace, name)."""
+    config_maps: dict[tuple[str, str], dict[str, str | bytes]] = field(default_factory=dict)
+    """Data of ConfigMaps by (namespace, name), the binary ones as bytes."""
     places: dict[tuple[str, str, str], str] = field(default_factory=dict)
     """Which file, and which document of it, each object is in: by (kind, namespace, name)."""
 
@@ -61,7 +62,11 @@ class Manifests:
         chosen = program.circuit or program.python
         assert chosen is not None
         assert chosen.config_map_key_ref is not None
-        return self._value(job.metadata.namespace, chosen.config_map_key_ref)
+        value = self._value(job.metadata.namespace, chosen.config_map_key_ref)
+        if isinstance(value, bytes):
+            reference = chosen.config_map_key_ref
+            raise LookupError(f"the key {reference.key} of the ConfigMap {reference.name} holds no text")
+        return value
 
     def noise(self, backend: QuantumBackend) -> Noise | None:
         """Return what the backend imitates, from itself or the ConfigMap that it names; None for nothing.
@@ -74,11 +79,11 @@ class Manifests:
             return None if noise is None else noise.known()
         reference = noise.config_map_key_ref
         try:
-            return noise_from_json(self._value(backend.metadata.namespace, reference))
+            return noise_from_data(self._value(backend.metadata.namespace, reference))
         except InvalidCalibration as error:
             raise LookupError(f"the key {reference.key} of the ConfigMap {reference.name}: {error}") from None
 
-    def _value(self, namespace: str, reference: ConfigMapKeyRef) -> str:
+    def _value(self, namespace: str, reference: ConfigMapKeyRef) -> str | bytes:
         data = self.config_maps.get((namespace, reference.name))
         if data is None:
             raise LookupError(f"there is no ConfigMap {reference.name} among the files given")
@@ -162,10 +167,10 @@ def _take(manifests: Manifests, document: Any, place: str) -> list[str]:
         return [f"{kind} {namespace}/{name} is given twice, first in {first}"]
     manifests.places[kind, namespace, name] = place
     if kind == "ConfigMap":
-        data = document.get("data") or {}
-        if not isinstance(data, dict) or not all(isinstance(value, str) for value in data.values()):
-            return ["data: texts by name are needed"]
-        manifests.config_maps[namespace, name] = data
+        try:
+            manifests.config_maps[namespace, name] = _values(document)
+        except (AttributeError, TypeError, ValueError):
+            return ["data: texts by name are needed, and base64 in binaryData"]
         return []
     # What an earlier run wrote there is not input.
     given = {name: value for name, value in document.items() if name != "status"}
@@ -178,6 +183,14 @@ def _take(manifests: Manifests, document: Any, place: str) -> list[str]:
     elif isinstance(value, QuantumBackend):
         manifests.backends.append(value)
     return []
+
+
+def _values(config_map: dict[str, Any]) -> dict[str, str | bytes]:
+    binary = {key: base64.b64decode(coded) for key, coded in (config_map.get("binaryData") or {}).items()}
+    data = dict((config_map.get("data") or {}).items())
+    if not all(isinstance(value, str) for value in data.values()):
+        raise TypeError
+    return {**data, **binary}
 
 
 def _sentence(problem: Any, model: type[BaseModel]) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from qonverge.devices import Calibration, InvalidCalibration, snapshots
-from qonverge.devices.noise import MAX_BYTES, Noise, noise_from_bytes, noise_from_dict, noise_from_json
+from qonverge.devices.noise import MAX_BYTES, Noise, noise_from_data, noise_from_dict, noise_from_json
 
 FAKES = Path(str(resources.files("qiskit_ibm_runtime"))) / "fake_provider" / "backends"
 
@@ -59,7 +59,7 @@ def read(data: dict[str, Any]) -> Calibration:
 def test_a_published_file_is_read_as_it_is(name: str) -> None:
     data = (FAKES / name / f"props_{name}.json").read_bytes()
     snapshot = snapshots.load(name)
-    for found in (noise_from_bytes(data), noise_from_bytes(gzip.compress(data))):
+    for found in (noise_from_data(data), noise_from_data(gzip.compress(data))):
         assert found.digest == snapshot.digest
         assert found.measured_at == snapshot.measured_at
         assert found.name.endswith(name)
@@ -68,7 +68,7 @@ def test_a_published_file_is_read_as_it_is(name: str) -> None:
 
 
 def test_what_the_client_library_gives_is_read_as_it_is() -> None:
-    from qiskit_ibm_runtime.fake_provider import FakePerth
+    from qiskit_ibm_runtime.fake_provider import FakePerth  # type: ignore[import-untyped]
 
     found = FakePerth().properties().to_dict()
     assert not isinstance(found["last_update_date"], str)
@@ -174,15 +174,15 @@ def test_what_is_of_no_known_form_is_refused(wrong: dict[str, Any]) -> None:
 
 def test_files_that_are_damaged_are_refused() -> None:
     good = gzip.compress(json.dumps(snapshots.load("lima").to_dict()).encode())
-    assert noise_from_bytes(good) == snapshots.load("lima")
+    assert noise_from_data(good) == snapshots.load("lima")
     with pytest.raises(InvalidCalibration, match="its end is missing"):
-        noise_from_bytes(good[:-20])
+        noise_from_data(good[:-20])
     with pytest.raises(InvalidCalibration, match="gzip says"):
-        noise_from_bytes(good[:20] + b"\0" * 200)
+        noise_from_data(good[:20] + b"\0" * 200)
     with pytest.raises(InvalidCalibration, match="more than 64 MiB"):
-        noise_from_bytes(gzip.compress(b" " * (MAX_BYTES + 1)))
+        noise_from_data(gzip.compress(b" " * (MAX_BYTES + 1)))
     with pytest.raises(InvalidCalibration, match="neither UTF-8 nor"):
-        noise_from_bytes(b"\xff\xfe{}")
-    assert noise_from_bytes(b'\xef\xbb\xbf{"format": "qonverge.io/rates/v1"}') == noise_from_json(
+        noise_from_data(b"\xff\xfe{}")
+    assert noise_from_data(b'\xef\xbb\xbf{"format": "qonverge.io/rates/v1"}') == noise_from_json(
         '{"format": "qonverge.io/rates/v1"}'
     )
