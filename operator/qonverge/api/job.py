@@ -24,6 +24,7 @@ from qonverge.api.base import (
 from qonverge.api.money import Money
 from qonverge.api.placement import Candidate, Placement
 from qonverge.devices import Layout
+from qonverge.devices.calibration import MAX_QUBITS
 from qonverge.devices.layout import unusable
 
 State = Literal["Pending", "Suspended", "Placed", "Running", "Complete", "Failed"]
@@ -41,7 +42,11 @@ ANY_JSON: dict[str, Any] = {"x-kubernetes-preserve-unknown-fields": True}
 class CircuitLayout(SpecModel):
     """Where a circuit lies on a device."""
 
-    qubits: Annotated[list[Annotated[int, Field(ge=0, lt=10_000)]], Field(min_length=1, max_length=10_000)]
+    qubits: Annotated[
+        list[Annotated[int, Field(ge=0, le=MAX_QUBITS - 1)]],
+        # A set has its elements in order, and none of them twice.
+        Field(min_length=1, max_length=MAX_QUBITS, json_schema_extra={"x-kubernetes-list-type": "set"}),
+    ]
     """For each qubit of the circuit, in order, the qubit of the device on which it begins."""
     routing: Literal["Allowed", "Never"] = "Allowed"
     """Whether SWAPs may be added where a gate needs two qubits that are not coupled: Allowed, as by Qiskit's transpile
