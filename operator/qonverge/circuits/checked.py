@@ -42,7 +42,7 @@ def check(
 
     With observables, measurements at the end are taken off: the expectation values are about the state before them.
     Of a program with physical qubits (``$3``), the circuit has those that it uses, in the order of their numbers, and
-    lies on them without routing.
+    lies on them without routing; its observables have a letter for each qubit up to the highest number.
 
     Raises:
         InvalidProgram: when the text, a parameter, an observable or the layout is wrong.
@@ -56,6 +56,7 @@ def check(
     circuit = parse_openqasm(text)
     if circuit.num_qubits == 0:
         raise InvalidProgram("the program has no qubits", expected='a declaration such as "qubit[2] q;"')
+    width = circuit.num_qubits
     if circuit.layout is not None:
         if layout is not None:
             raise InvalidProgram("the program names physical qubits and a layout is given too", expected="one of them")
@@ -69,7 +70,9 @@ def check(
     if observables:
         circuit.remove_final_measurements(inplace=True)
     _check_parameters({parameter.name for parameter in circuit.parameters}, parameters)
-    canonical = parse_observables(observables, circuit.num_qubits)
+    canonical = parse_observables(observables, width)
+    if width > circuit.num_qubits and layout is not None:
+        canonical = tuple(_restricted(observable, layout.qubits) for observable in canonical)
     analysis = analyse(circuit)
     if not canonical and not analysis.measured_bits:
         raise InvalidProgram(
@@ -82,6 +85,17 @@ def check(
     digest = hashlib.sha256(data).hexdigest()
     used, pairs = used_qubits(circuit), tuple(sorted(pairs_of(circuit)))
     return CheckedCircuit(digest, data, analysis, canonical, known, layout, used, pairs)
+
+
+def _restricted(observable: Observable, qubits: Sequence[int]) -> Observable:
+    """Return an observable on these qubits alone, where all others are in 0: there Z is 1, and X and Y are 0."""
+    terms = []
+    for label, weight in observable:
+        letters = label[::-1]
+        others = {letter for qubit, letter in enumerate(letters) if qubit not in qubits}
+        kept = "".join(letters[qubit] for qubit in reversed(qubits))
+        terms.append((kept, weight if others.isdisjoint("XY") else 0.0))
+    return tuple(terms)
 
 
 def _check_parameters(free: set[str], given: Mapping[str, float]) -> None:

@@ -68,7 +68,8 @@ def rewired(circuit: QuantumCircuit, places: Sequence[int | None], size: int) ->
         size: qubits of the new circuit.
     """
     fresh = [Qubit() for _ in range(size)]
-    moved = QuantumCircuit(fresh, circuit.clbits)
+    # The phase bears parameters that nothing else uses.
+    moved = QuantumCircuit(fresh, circuit.clbits, global_phase=circuit.global_phase)
     for register in circuit.cregs:
         moved.add_register(register)
     for variable in circuit.iter_declared_vars():

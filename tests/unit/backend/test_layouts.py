@@ -12,6 +12,7 @@ from qonverge.backend.config import EngineConfig
 from qonverge.backend.providers import Provider
 from qonverge.backend.worker import Worker
 from qonverge.circuits.checked import check
+from qonverge.circuits.errors import InvalidProgram
 from qonverge.circuits.mapper import Mapper
 from qonverge.circuits.mapping import load_of
 from qonverge.circuits.target import device_target
@@ -161,6 +162,39 @@ def test_physical_qubits_of_openqasm_are_a_layout() -> None:
         pub = Pub(done.digest, shots=SHOTS, layout=done.layout)
         (result,) = worker.run(Task("t", (pub,), {done.digest: done.qpy}), 1, 1)
         assert frequencies(result) == pytest.approx(expected(places), abs=5 * 0.5 / SHOTS**0.5)
+
+
+def test_a_parameter_that_nothing_uses_still_belongs_to_the_program() -> None:
+    text = 'OPENQASM 3.0; include "stdgates.inc"; input float a; input float b; bit[1] c; rx(a) $3; c[0] = measure $3;'
+    done = check(text, {"a": np.pi, "b": 0.2}, [])
+    assert done.analysis.parameters == ("a", "b")
+    worker = Worker(EngineConfig(noise=DEVICE))
+    pub = Pub(done.digest, {"a": np.array([np.pi]), "b": np.array([0.2])}, SHOTS, layout=done.layout)
+    (result,) = worker.run(Task("t", (pub,), {done.digest: done.qpy}), 1, 1)
+    assert result.counts[0]["1"] / SHOTS == pytest.approx(1 - READ[3][0], abs=0.02)
+
+
+def test_observables_of_physical_qubits_go_by_their_numbers() -> None:
+    text = 'OPENQASM 3.0; include "stdgates.inc"; x $3; cx $3, $4; '
+    done = check(text, {}, ["IZIII", "ZIIII", "IIIIZ", "IIIIX", {"ZZIIZ": 0.5, "IZXII": 2.0}])
+    assert done.observables == (
+        (("IZ", 1.0),),
+        (("ZI", 1.0),),
+        (("II", 1.0),),
+        (("II", 0.0),),
+        (("ZZ", 0.5), ("IZ", 0.0)),
+    )
+    worker = Worker(EngineConfig(noise=DEVICE))
+    pub = Pub(done.digest, observables=done.observables, layout=done.layout)
+    (result,) = worker.run(Task("t", (pub,), {done.digest: done.qpy}), 1, 1)
+    assert result.expectation_values is not None
+    z_3, z_4, idle, off, both = result.expectation_values.ravel()
+    # Depolarised by x, and then by cx, as in ``expected``.
+    left = 1 - 4 / 3 * error_of("cx", (3, 4))
+    assert z_3 == pytest.approx(-left * (1 - 2 * error_of("x", (3,))))
+    assert (z_4, idle, off, both) == pytest.approx((z_3, 1, 0, 0.5 * left))
+    with pytest.raises(InvalidProgram, match="ZZ"):
+        check(text, {}, ["ZZ"])
 
 
 @pytest.mark.parametrize("exact", [False, True])

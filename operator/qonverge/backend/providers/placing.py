@@ -164,6 +164,8 @@ class Placer:
             raise InvalidCircuit(f"the circuit does not run on {self._noise.name}: {error}") from None
         own, places = compact(mapped.circuit)
         own = _without_labels(own)
+        # No counts and no values depend on it.
+        own.global_phase = 0
         idles: tuple[Idle, ...] = ()
         if self._errors.relaxes and not any(item.operation.name in _CONTROL_FLOW for item in own.data):
             own, idles = with_idles(
