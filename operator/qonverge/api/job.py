@@ -252,7 +252,8 @@ class Provenance(StatusModel):
     calibration: str | None = None
     """SHA-256 of the calibration that a noisy backend imitated; absent where it is ideal."""
     layout: list[int] | None = None
-    """For each qubit of the circuit the qubit of the imitated device on which it began; absent without a device."""
+    """For each qubit of the circuit the qubit of the imitated device on which it began; absent without a device, and
+    where all qubits are coupled and alike."""
     cached: bool | None = None
     """True where the result is that of an earlier job, which asked for the same."""
 

@@ -33,9 +33,9 @@ class Mapped:
     circuit: QuantumCircuit
     """In the device's gates, with a qubit for each of the device's, or of the program's where any are coupled."""
     start: tuple[int, ...]
-    """For each qubit of the program the device's qubit on which it begins."""
+    """For each qubit of the program the device's qubit on which it begins; empty where any are coupled."""
     end: tuple[int, ...]
-    """And on which it ends."""
+    """And on which it ends; where any are coupled, its own number."""
 
 
 class Mapper:
@@ -106,7 +106,7 @@ class Mapper:
         basis = self._noise.basis_gates
         if not {name for name, _ in operations(circuit, places)} <= {*basis, "measure"}:
             circuit = self._run(circuit, basis_gates=list(basis))
-        return Mapped(circuit, places, places)
+        return Mapped(circuit, (), places)
 
     def _optimized(self, circuit: QuantumCircuit, device: Calibration) -> Mapped:
         used = used_qubits(circuit)
