@@ -114,7 +114,7 @@ class Mapper:
             raise Unmapped(problem)
         parts = device.parts
         # What is wider than the largest part has parts of its own, which the transpiler shares out.
-        members = parts[0] if len(used) <= len(parts[0]) else tuple(sorted(qubit for part in parts for qubit in part))
+        members = parts[0] if len(used) <= len(parts[0]) else tuple(sorted(device.working))
         return self._transpiled(circuit, members, None)
 
     def _transpiled(self, circuit: QuantumCircuit, members: tuple[int, ...], layout: Layout | None) -> Mapped:

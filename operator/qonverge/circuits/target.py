@@ -41,7 +41,6 @@ def device_target(device: Calibration, *, control_flow: bool = False, members: S
     """
     members = range(device.num_qubits) if members is None else members
     index = {qubit: place for place, qubit in enumerate(members)}
-    working = {qubit for part in device.parts for qubit in part}
     size = len(members)
     target = Target(
         description=device.name,
@@ -51,7 +50,11 @@ def device_target(device: Calibration, *, control_flow: bool = False, members: S
     standard = get_standard_gate_name_mapping()
     places: dict[str, dict[tuple[int, ...], InstructionProperties | None]] = {}
     for gate in device.gates:
-        if gate.works and gate.name in standard and all(qubit in index and qubit in working for qubit in gate.qubits):
+        if (
+            gate.works
+            and gate.name in standard
+            and all(qubit in index and qubit in device.working for qubit in gate.qubits)
+        ):
             # What was not measured must not look better than what was.
             properties = InstructionProperties(duration=gate.seconds, error=device.error_of(gate))
             places.setdefault(gate.name, {})[tuple(index[qubit] for qubit in gate.qubits)] = properties

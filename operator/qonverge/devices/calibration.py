@@ -143,6 +143,11 @@ class Calibration:
         working = range(self.num_qubits) if self.pulse_gate is None else sorted(pulsed)
         return connected(working, self.couplings)
 
+    @cached_property
+    def working(self) -> frozenset[int]:
+        """Qubits that work."""
+        return frozenset(qubit for part in self.parts for qubit in part)
+
     def median_error(self, width: int) -> float | None:
         """Return the median error of gates on so many qubits that work; None where none was measured."""
         return self._median_errors.get(width)

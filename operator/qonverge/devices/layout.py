@@ -111,7 +111,7 @@ def too_large(count: int, pairs: Iterable[Pair], device: Calibration) -> str | N
     needed = count if count <= largest else _widest_part(pairs)
     if needed > largest:
         return f"{device.name} has {largest} qubits that work and are connected; the circuit needs {needed}"
-    working = sum(map(len, parts))
+    working = len(device.working)
     return None if count <= working else f"{device.name} has {working} qubits that work; the circuit needs {count}"
 
 

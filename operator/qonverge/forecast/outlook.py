@@ -305,7 +305,7 @@ def _layout(asked: Asked, offer: Offer) -> Layout | None:
     if analysis.num_qubits == device.num_qubits:
         names = {name for name, _ in analysis.operations} - _STRUCTURE
         coupled = all((a, b) in device.coupled or (b, a) in device.coupled for a, b in asked.circuit.pairs)
-        if names <= set(device.basis_gates) and coupled:
+        if names <= set(device.basis_gates) and coupled and device.working.issuperset(asked.circuit.used):
             return Layout.trivial(device.num_qubits, routing=False)
     return Layout.trivial(analysis.num_qubits) if offer.keeps_layouts else None
 

@@ -138,6 +138,12 @@ def test_jobs_and_backends_say_where_circuits_lie() -> None:
     text = f"{HEAD} bit[2] c; sx $3; cx $3, $4; c[0] = measure $3; c[1] = measure $4;"
     wide = re.sub(r"\$(\d)", r"q[\1]", text.replace("bit[2] c", "qubit[9] q; bit[2] c"))
     assert told(outlook, asked(wide)).mid == told(outlook, asked(text)).mid
+    # Unless it needs what is out of order: then it is placed elsewhere, as by engines.
+    dead = tuple(replace(gate, error=1.0) if gate.qubits == (3,) else gate for gate in FLEET[0].gates)
+    offer = Offer("lab/row", noise=replace(FLEET[0], gates=dead))
+    assert outlook.misfits(asked(wide), [offer]) == {}
+    assert outlook.fidelity(asked(wide), offer).mid > 0.9
+    assert outlook.misfits(asked(text), [offer])["lab/row"].reason == "qubit 3 of row-0 is out of order"
 
 
 def test_what_does_not_fit_is_told_with_what_it_is_about() -> None:
