@@ -69,7 +69,7 @@ def rewired(circuit: QuantumCircuit, places: Sequence[int | None], size: int) ->
     """
     fresh = [Qubit() for _ in range(size)]
     # The phase bears parameters that nothing else uses.
-    moved = QuantumCircuit(fresh, circuit.clbits, global_phase=circuit.global_phase)
+    moved = QuantumCircuit(fresh, circuit.clbits, name=circuit.name, global_phase=circuit.global_phase)
     for register in circuit.cregs:
         moved.add_register(register)
     for variable in circuit.iter_declared_vars():
