@@ -74,6 +74,8 @@ class EngineConfig:
     """Where the engine computes, as in the API: CPU or GPU."""
     keep_layouts: bool = False
     """Whether qubit i of a circuit without a layout lies on the device's qubit i, rather than where it lies best."""
+    quiet: bool = False
+    """Drop what libraries print in workers: a terminal is for people."""
     noise: Noise | None = None
     """What a provider imitates: a ``Calibration``, or ``Rates`` that hold everywhere; None: it is ideal."""
 

@@ -12,6 +12,7 @@ from qonverge.circuits.errors import InvalidProgram
 from qonverge.circuits.observables import Observable, parse_observables
 from qonverge.circuits.profile import CircuitProfile
 from qonverge.devices import Layout
+from qonverge.documents.excerpt import excerpt
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,24 +37,24 @@ class CheckedCircuit:
 
 
 def check(
-    text: str, parameters: Mapping[str, float], observables: Sequence[object], layout: Layout | None = None
+    program: str | bytes, parameters: Mapping[str, float], observables: Sequence[object], layout: Layout | None = None
 ) -> CheckedCircuit:
-    """Parse and check an OpenQASM program with the values and observables that it is to run with.
+    """Read and check a program with the values and observables that it is to run with.
 
     With observables, measurements at the end are taken off: the expectation values are about the state before them.
     Of a program with physical qubits (``$3``), the circuit has those that it uses, in the order of their numbers, and
     lies on them without routing; its observables have a letter for each qubit up to the highest number.
 
     Raises:
-        InvalidProgram: when the text, a parameter, an observable or the layout is wrong.
+        InvalidProgram: when the program, a parameter, an observable or the layout is wrong.
     """
     from qonverge.circuits.analysis import analyse
     from qonverge.circuits.canonical import serialise
-    from qonverge.circuits.parse import parse_openqasm
     from qonverge.circuits.profiling import profile
+    from qonverge.circuits.program import read_circuit
     from qonverge.circuits.wiring import compact, pairs_of, used_qubits
 
-    circuit = parse_openqasm(text)
+    circuit = read_circuit(program)
     if circuit.num_qubits == 0:
         raise InvalidProgram("the program has no qubits", expected='a declaration such as "qubit[2] q;"')
     width = circuit.num_qubits
@@ -109,4 +110,4 @@ def _check_parameters(free: set[str], given: Mapping[str, float]) -> None:
         raise InvalidProgram(f"the program has no parameter {', '.join(unknown)}; {has}")
     for name, value in given.items():
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise InvalidProgram(f"the parameter {name} is {value!r}", expected="a finite number")
+            raise InvalidProgram(f"the parameter {name} is {excerpt(value)}", expected="a finite number")

@@ -24,7 +24,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
         return _load(request)
     try:
         layout = None if request["layout"] is None else Layout.from_dict(request["layout"])
-        done = check(request["text"], request["parameters"], request["observables"], layout)
+        done = check(request["program"], request["parameters"], request["observables"], layout)
     except InvalidProgram as error:
         return {
             "invalid": {

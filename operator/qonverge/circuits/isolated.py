@@ -21,8 +21,8 @@ from qonverge.devices import Calibration, Layout
 from qonverge.wire.child import Child, ChildEnded
 from qonverge.wire.codec import pack
 
-# Text beyond this is refused unread; the API server's own limit is below it.
-MAX_TEXT = 4 * 1024 * 1024
+# Programs beyond this are refused unread; the API server's own limit is below it.
+MAX_PROGRAM = 4 * 1024 * 1024
 # Of an answer without what varies in size: key, objects, places in the table.
 _ENTRY_BYTES = 2048
 # The interpreter asks for memory in pieces of this size: with less left, the next small object fails.
@@ -65,21 +65,25 @@ class Checker:
 
     async def check(
         self,
-        text: str,
+        program: str | bytes,
         parameters: Mapping[str, float],
         observables: Sequence[object],
         layout: Layout | None = None,
     ) -> CheckedCircuit:
-        """Return the checked circuit.
+        """Return the checked circuit of a program: OpenQASM text, QPY, or either compressed by gzip.
 
         Raises:
             InvalidProgram: as ``checked.check``; also when reading the program takes too much time or memory.
             CheckerLost: the child does not start, so that nothing is known about the program.
         """
-        if len(text) > MAX_TEXT:
-            raise InvalidProgram(f"the program has {len(text)} characters", expected=f"at most {MAX_TEXT}")
+        if len(program) > MAX_PROGRAM:
+            unit = "characters" if isinstance(program, str) else "bytes"
+            raise InvalidProgram(
+                f"the program has {len(program)} {unit}",
+                expected=f"at most {MAX_PROGRAM}, or the same compressed by gzip",
+            )
         request = {
-            "text": text,
+            "program": program,
             "parameters": dict(parameters),
             "observables": list(observables),
             "layout": None if layout is None else layout.to_dict(),
@@ -186,7 +190,7 @@ class Checker:
             await self._end()
             return InvalidProgram(
                 f"{doing} took longer than {self._timeout:g} s",
-                expected="fewer operations, or gate definitions that unfold to fewer",
+                expected="fewer operations, gate definitions that unfold to fewer, or QPY in place of OpenQASM 3",
             )
         except ChildEnded:
             await self._end()

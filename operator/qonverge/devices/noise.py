@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import re
 import zlib
 from collections.abc import Mapping
 from typing import Any, TypeAlias
@@ -10,11 +10,15 @@ from typing import Any, TypeAlias
 from qonverge.devices import ibm, snapshots
 from qonverge.devices.calibration import Calibration, InvalidCalibration
 from qonverge.devices.rates import RATES_FORMAT, Rates
+from qonverge.documents import strict_json
+from qonverge.documents.faults import Unreadable
 
 Noise: TypeAlias = Calibration | Rates
 """Both have ``name``, ``digest``, ``measured_at``, ``num_qubits`` (None: any), ``basis_gates``, ``qubit(index)``,
 ``gate(name, qubits)`` and ``to_dict()``."""
 
+# Python writes so what was not measured, and JSON has no such number.
+_NAN = re.compile(r"(?<=[:\s,\[])NaN(?=[\s,\]}])")
 _GZIP = b"\x1f\x8b"
 MAX_BYTES = 64 * 1024**2
 """Of a calibration's text. IBM's properties of 156 qubits take 0.7 MB."""
@@ -42,8 +46,8 @@ def noise_from_json(text: str) -> Noise:
         InvalidCalibration: it is none.
     """
     try:
-        data = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        data = strict_json.loads(_NAN.sub("null", text))
+    except Unreadable as error:
         raise InvalidCalibration(f"the calibration is not JSON: {error}") from None
     return noise_from_dict(data)
 

@@ -94,6 +94,14 @@ def test_a_lifetime_that_was_not_measured_is_none(nothing: Any) -> None:
     assert found.qubits[1].t1 == pytest.approx(150e-6)
 
 
+def test_a_file_in_which_python_wrote_nan_is_read() -> None:
+    text = json.dumps(properties([qubit(t1=math.nan), qubit()], [cx(0, 1, math.nan)]))
+    assert "NaN" in text
+    found = noise_from_data(text.encode())
+    assert isinstance(found, Calibration)
+    assert (found.qubits[0].t1, found.couplings) == (None, ())
+
+
 def test_a_readout_that_was_not_measured_counts_as_the_median() -> None:
     found = read(properties([qubit(), [value("T1", 150, "us")], [value("readout_error", 0.08)]], [cx(0, 1), cx(1, 2)]))
     assert found.qubits[1].readout_error is None
