@@ -160,7 +160,7 @@ def test_a_device_that_errs_too_much_is_not_taken() -> None:
 @pytest.mark.parametrize(
     ("documents", "message"),
     [
-        ([], "spec.simulator.noise: there is no ConfigMap figures among the files given"),
+        ([], "spec.simulator.noise: there is no ConfigMap figures in namespace default among"),
         ([config_map("{}")], "spec.simulator.noise: the key lima.json of the ConfigMap figures: format is None"),
     ],
 )
