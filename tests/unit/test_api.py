@@ -12,9 +12,14 @@ from pydantic import ValidationError
 from qonverge.api import HybridJob, QuantumBackend
 from qonverge.api.base import LabelSelector
 from qonverge.api.schema import custom_resource_definitions, render
+from qonverge.devices import Layout
 
 ROOT = Path(__file__).parents[2]
 BELL = {"circuit": {"openqasm": "OPENQASM 3.0;"}}
+
+
+def laid_out(**layout: Any) -> dict[str, Any]:
+    return {"circuit": {"openqasm": "x", "layout": layout}}
 
 
 def job(**spec: Any) -> HybridJob:
@@ -84,6 +89,12 @@ def test_schemas_are_structural() -> None:
         ({"shots": 0}, "greater than or equal to 1"),
         ({"backend": {}}, "backend: set exactly one of name, selector"),
         ({"shotz": 1}, "Extra inputs are not permitted"),
+        ({"program": laid_out(qubits=[3, 5, 3])}, "puts qubits 0 and 2 of the circuit both on qubit 3"),
+        ({"program": laid_out(qubits=[])}, "at least 1 item"),
+        ({"program": laid_out(qubits=[-1])}, "greater than or equal to 0"),
+        ({"program": laid_out(qubits=[0], routing="Maybe")}, "Input should be 'Allowed' or 'Never'"),
+        ({"placement": {"maxErrors": {"twoQubit": 1.5}}}, "less than or equal to 1"),
+        ({"placement": {"maxErrors": {"oneQubit": 0.1}}}, "Extra inputs are not permitted"),
     ],
 )
 def test_bad_jobs_are_refused(spec: dict[str, Any], message: str) -> None:
@@ -95,6 +106,7 @@ def test_bad_jobs_are_refused(spec: dict[str, Any], message: str) -> None:
     ("simulator", "message"),
     [
         ({"device": "TPU"}, "Input should be 'CPU' or 'GPU'"),
+        ({"layout": "Trivial"}, "Input should be 'Optimized' or 'AsGiven'"),
         ({"noise": {}}, "noise: set exactly one of device, configMapKeyRef, rates"),
         ({"noise": {"device": "torrino"}}, "there is no snapshot of a device called torrino; did you mean torino?"),
         ({"noise": {"rates": {"oneQubit": 1.5}}}, "less than or equal to 1"),
@@ -134,6 +146,19 @@ def test_bad_simulators_are_refused(simulator: dict[str, Any], message: str) -> 
 def test_good_simulators_are_taken(simulator: dict[str, Any]) -> None:
     backend = QuantumBackend.model_validate({"metadata": {"name": "b"}, "spec": {"simulator": simulator}})
     assert backend.to_dict()["spec"]["simulator"] == simulator
+
+
+def test_a_layout_is_routed_unless_it_says_never() -> None:
+    circuits = [
+        job(program=laid_out(qubits=[3, 5], **routing)).spec.program.circuit
+        for routing in ({}, {"routing": "Allowed"}, {"routing": "Never"})
+    ]
+    assert [None if circuit is None else circuit.given_layout for circuit in circuits] == [
+        Layout((3, 5)),
+        Layout((3, 5)),
+        Layout((3, 5), routing=False),
+    ]
+    assert job(program={"circuit": {"openqasm": "x"}}).spec.program.circuit.given_layout is None  # type: ignore[union-attr]
 
 
 def test_a_job_keeps_what_was_given() -> None:

@@ -87,6 +87,9 @@ class Simulator(SpecModel):
     """Where the engine computes. GPU asks for one of NVIDIA's for each pod and needs an image with Aer's GPU build."""
     noise: Noise | None = None
     """A device to imitate, with its errors. Default: none, the simulator is ideal."""
+    layout: Literal["Optimized", "AsGiven"] = "Optimized"
+    """Where circuits lie on the device that is imitated. Optimized: where a circuit has no layout of its own, the best
+    place is searched. AsGiven: qubit i of a circuit begins on qubit i of the device."""
 
     @model_validator(mode="after")
     def _method_of_engine(self) -> Self:

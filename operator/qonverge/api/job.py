@@ -24,6 +24,9 @@ from qonverge.api.base import (
 )
 from qonverge.api.money import Money
 from qonverge.api.placement import Candidate, Placement
+from qonverge.devices import Layout
+from qonverge.devices.calibration import MAX_QUBITS
+from qonverge.devices.layout import unusable
 
 State = Literal["Pending", "Suspended", "Placed", "Running", "Complete", "Failed"]
 
@@ -42,6 +45,27 @@ _RFC_3339 = (
 _A_TIME = "give a time with its zone, such as 2026-01-31T12:00:00Z"
 
 ANY_JSON: dict[str, Any] = {"x-kubernetes-preserve-unknown-fields": True}
+
+
+class CircuitLayout(SpecModel):
+    """Where a circuit lies on a device."""
+
+    qubits: Annotated[
+        list[Annotated[int, Field(ge=0, le=MAX_QUBITS - 1)]],
+        # A set has its elements in order, and none of them twice.
+        Field(min_length=1, max_length=MAX_QUBITS, json_schema_extra={"x-kubernetes-list-type": "set"}),
+    ]
+    """For each qubit of the circuit, in order, the qubit of the device on which it begins."""
+    routing: Literal["Allowed", "Never"] = "Allowed"
+    """Whether SWAPs may be added where a gate needs two qubits that are not coupled: Allowed, as by Qiskit's transpile
+    with an initial_layout. Never: a device without the coupling is not taken."""
+
+    @field_validator("qubits")
+    @classmethod
+    def _is_one(cls, value: list[int]) -> list[int]:
+        if (problem := unusable(value)) is not None:
+            raise ValueError(problem)
+        return value
 
 
 class Circuit(OneOfModel):
@@ -64,6 +88,15 @@ class Circuit(OneOfModel):
     ] = []
     """Observables whose expectation values are wanted: a Pauli label such as "ZZ" (qubit 0 is the last
     letter), or a sum such as {"XX": 0.5, "YY": 0.5}. Without observables the job returns counts."""
+    layout: CircuitLayout | None = None
+    """Where the circuit lies on a device. Default: physical qubits of OpenQASM 3, such as $3, where it names them, or
+    else as the backend's `simulator.layout` says. A simulator without noise has no places."""
+
+    @property
+    def given_layout(self) -> Layout | None:
+        """The layout as the device takes it."""
+        given = self.layout
+        return None if given is None else Layout(tuple(given.qubits), given.routing == "Allowed")
 
 
 class Python(OneOfModel):
@@ -231,6 +264,9 @@ class Provenance(StatusModel):
     """Seed that the engine used."""
     calibration: str | None = None
     """SHA-256 of the calibration that a noisy backend imitated; absent where it is ideal."""
+    layout: list[int] | None = None
+    """For each qubit of the circuit the qubit of the imitated device on which it began; absent without a device, and
+    where all qubits are coupled and alike."""
     cached: bool | None = None
     """True where the result is that of an earlier job, which asked for the same."""
 

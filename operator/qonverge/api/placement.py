@@ -53,6 +53,18 @@ class Split(SpecModel):
     """Shots that each part has at least."""
 
 
+class MaxErrors(SpecModel):
+    """Errors that a backend's device may have: medians over what works, as in the backend's `status.calibration`.
+
+    A simulator without noise has none; an error that is not known is too much.
+    """
+
+    two_qubit: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Largest median infidelity of gates on two qubits, such as 0.02."""
+    readout: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Largest median probability to read a bit wrongly, such as 0.05."""
+
+
 class Placement(SpecModel):
     """Where the job may run, and what counts among the backends that remain."""
 
@@ -71,6 +83,8 @@ class Placement(SpecModel):
     """Proportions of one's own, instead of objective."""
     min_fidelity: Annotated[float, Field(ge=0, le=1)] | None = None
     """Fidelity that must be forecast at least."""
+    max_errors: MaxErrors | None = None
+    """Errors that a backend's device may have at most."""
     max_wait: Duration | None = None
     """Longest forecast wait in a backend's queue, such as 10m."""
     max_latency: Duration | None = None

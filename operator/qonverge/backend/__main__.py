@@ -56,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     option("max-qubits", int, None, "most qubits of a circuit; default: what fits in memory")
     option("device", str, "CPU", "where the engine computes: CPU or GPU")
     option("noise", str, None, "what to imitate: a snapshot's name, @FILE with a calibration, or its JSON")
+    option("layout", str, "Optimized", "where circuits without a layout lie on the device: Optimized or AsGiven")
     option("seed", int, None, "seed for tasks that bring none")
     option("result-cache", int, 0, "bytes of results that are given again for the same task; 0: none")
     option("memory-limit", int, None, "bytes for all processes together; default: the cgroup's limit")
@@ -64,6 +65,12 @@ def _parser() -> argparse.ArgumentParser:
     option("public-key", str, None, "operator's public key (PEM text); without it no token is asked for")
     option("grace", float, 25.0, "seconds to drain before leaving")
     return parser
+
+
+def _keeps_layouts(layout: str) -> bool:
+    if layout not in ("Optimized", "AsGiven"):
+        raise RuntimeError(f"--layout is {layout}: give Optimized or AsGiven")
+    return layout == "AsGiven"
 
 
 class _Uvicorn(uvicorn.Server):
@@ -91,6 +98,7 @@ async def serve(arguments: argparse.Namespace, public_key: bytes | None) -> None
         result_cache_bytes=arguments.result_cache,
         spare=True,
         device=arguments.device,
+        keep_layouts=_keeps_layouts(arguments.layout),
         noise=None if noise is None else noise.read(),
     )
     try:

@@ -72,6 +72,8 @@ class EngineConfig:
     """Keep one more worker started, which takes a lost or cancelled one's place at once, where memory allows."""
     device: str = "CPU"
     """Where the engine computes, as in the API: CPU or GPU."""
+    keep_layouts: bool = False
+    """Whether qubit i of a circuit without a layout lies on the device's qubit i, rather than where it lies best."""
     quiet: bool = False
     """Drop what libraries print in workers: a terminal is for people."""
     noise: Noise | None = None

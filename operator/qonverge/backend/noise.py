@@ -7,19 +7,19 @@ import sys
 from pathlib import Path
 
 from qonverge.backend.engine import Engine
-from qonverge.devices.noise import Noise, noise_from_json, noise_named
+from qonverge.devices.noise import Noise, noise_from_data, noise_named
 
 _LOOK_SECONDS = 2.0
 
 
 class NoiseSource:
-    """What ``--noise`` names: a snapshot, a calibration's JSON, or ``@FILE``."""
+    """What ``--noise`` names: a snapshot, a calibration's JSON, or ``@FILE``, which may be compressed by gzip."""
 
     def __init__(self, text: str) -> None:
         """Nothing is read yet."""
         self._text = text
         self._file = Path(text[1:]) if text.startswith("@") else None
-        self._seen: str | None = None
+        self._seen: bytes | None = None
 
     def read(self) -> Noise:
         """Return the noise as it is now.
@@ -31,16 +31,16 @@ class NoiseSource:
         """
         if self._file is None:
             return noise_named(self._text)
-        self._seen = self._file.read_text(encoding="utf-8")
-        return noise_from_json(self._seen)
+        self._seen = self._file.read_bytes()
+        return noise_from_data(self._seen)
 
     def changed(self) -> Noise | None:
-        """Return the noise where its file has another text than when it was last read, else None.
+        """Return the noise where its file has other content than when it was last read, else None.
 
         Raises:
-            InvalidCalibration, OSError: as ``read``; the same text is not read again.
+            InvalidCalibration, OSError: as ``read``; the same content is not read again.
         """
-        if self._file is None or self._file.read_text(encoding="utf-8") == self._seen:
+        if self._file is None or self._file.read_bytes() == self._seen:
             return None
         return self.read()
 

@@ -18,6 +18,13 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class LayoutRequest(BaseModel):
+    """Where a circuit lies on a device."""
+
+    qubits: list[int] = Field(description="For each of the circuit's qubits the device's qubit on which it begins.")
+    routing: bool = Field(True, description="Whether SWAPs may be added; else gates on uncoupled qubits are refused.")
+
+
 class PubRequest(BaseModel):
     """A circuit and what is wanted of it; shots, or precision or nothing with observables."""
 
@@ -28,6 +35,7 @@ class PubRequest(BaseModel):
     observables: list[str | dict[str, float]] = Field([], description='Such as "ZZ" or {"XX": 0.5, "YY": 0.5}.')
     pairs: list[tuple[int, int]] | None = Field(None, description="Wanted (set, observable) pairs; default: all.")
     statevector: bool = Field(False, description="Whether the final states are wanted.")
+    layout: LayoutRequest | None = Field(None, description="Where it lies on the backend's device; default: its best.")
 
 
 class TaskRequest(BaseModel):
@@ -66,6 +74,7 @@ class PubAnswer(_Model):
     method: str
     reason: str
     engine: str = Field(description="Where the backend chooses among several; else empty.")
+    layout: list[int] = Field(description="The device's qubit on which each of the circuit's began; empty without one.")
 
 
 class TaskAnswer(_Model):

@@ -23,6 +23,7 @@ from qonverge.backend.limits import PIECE_BYTES, Budget
 from qonverge.backend.openapi import OPERATIONS, document
 from qonverge.circuits.errors import CheckerLost, InvalidProgram
 from qonverge.circuits.isolated import Checker
+from qonverge.devices import Layout
 from qonverge.documents import strict_json
 from qonverge.documents.excerpt import excerpt
 from qonverge.documents.faults import Unreadable
@@ -230,13 +231,19 @@ class Server:
             if not isinstance(observables, list):
                 raise InvalidTask('observables is a list such as ["ZZ", {"XX": 0.5, "YY": 0.5}]')
             try:
-                checked = await self._checker.check(pub["openqasm"], sample, observables)
+                layout = None if pub.get("layout") is None else Layout.from_dict(pub["layout"])
+            except ValueError as error:
+                raise InvalidTask(str(error)) from None
+            try:
+                checked = await self._checker.check(pub["openqasm"], sample, observables, layout)
             except InvalidProgram as error:
                 raise InvalidCircuit(str(error), line=error.line, column=error.column) from None
             except CheckerLost as error:
                 raise WorkerLost(str(error)) from None
             circuits[checked.digest] = checked.qpy
-            pubs.append({**pub, "circuit": checked.digest, "observables": checked.observables})
+            laid_out = None if checked.layout is None else checked.layout.to_dict()
+            given_by_check = {"circuit": checked.digest, "observables": checked.observables, "layout": laid_out}
+            pubs.append({**pub, **given_by_check})
         identity = data.get("id", f"task-{secrets.token_hex(8)}")
         return Task.from_dict({**data, "id": identity, "pubs": pubs, "circuits": circuits})
 

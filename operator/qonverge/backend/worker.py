@@ -24,6 +24,7 @@ from qonverge.backend.config import PROCESS_BYTES, EngineConfig
 from qonverge.backend.peak import Peak
 from qonverge.backend.split import Block, Costs, Merge, cut, run_blocks
 from qonverge.circuits.runs import DEFAULT_SHOTS
+from qonverge.devices import Layout
 from qonverge.wire.child import read_frame, serve_pipes, write_frame
 from qonverge.wire.errors import InvalidCircuit, UnknownCircuit, engine_error
 from qonverge.wire.messages import Pub, PubResult, Task
@@ -60,7 +61,7 @@ class Worker:
     def __init__(self, config: EngineConfig) -> None:
         """Load the provider."""
         self._provider = providers.load(config)
-        self._prepared: OrderedDict[str, _Prepared] = OrderedDict()
+        self._prepared: OrderedDict[tuple[str, Layout | None], _Prepared] = OrderedDict()
         self.peak = Peak()
 
     @property
@@ -93,11 +94,11 @@ class Worker:
         Returns:
             For each its result and the seconds that it took.
         """
-        needed = dict.fromkeys(pub.circuit for pub in task.pubs)
-        if missing := [digest for digest in needed if digest not in self._prepared and digest not in task.circuits]:
+        needed = dict.fromkeys((pub.circuit, pub.layout) for pub in task.pubs)
+        if missing := [key[0] for key in needed if key not in self._prepared and key[0] not in task.circuits]:
             raise UnknownCircuit(f"{len(missing)} circuits are not known here", missing=missing)
-        for digest in needed:
-            self._prepare(digest, task.circuits)
+        for digest, layout in needed:
+            self._prepare(digest, layout, task.circuits)
         with self.peak.measured():
             results = [self._run_pub(task, pub, own, threads) for pub, own in zip(task.pubs, blocks, strict=True)]
         while len(self._prepared) > _PREPARED:
@@ -106,7 +107,7 @@ class Worker:
 
     def _run_pub(self, task: Task, pub: Pub, own: Sequence[Block], threads: int) -> tuple[PubResult, float]:
         began = time.perf_counter()
-        prepared = self._prepared[pub.circuit]
+        prepared = self._prepared[pub.circuit, pub.layout]
         if pub.empty:
             return prepared.nothing(pub, memory=task.memory), 0.0
 
@@ -115,9 +116,9 @@ class Worker:
 
         return run_blocks(pub, own, run), time.perf_counter() - began
 
-    def _prepare(self, digest: str, circuits: Any) -> None:
-        if digest in self._prepared:
-            self._prepared.move_to_end(digest)
+    def _prepare(self, digest: str, layout: Layout | None, circuits: Any) -> None:
+        if (digest, layout) in self._prepared:
+            self._prepared.move_to_end((digest, layout))
             return
         from qiskit import qpy
 
@@ -129,7 +130,8 @@ class Worker:
         except Exception as error:  # hostile or damaged QPY raises errors of every kind
             raise InvalidCircuit(f"the QPY cannot be read: {error or type(error).__name__}") from None
         registers = {register.name: register.size for register in circuit.cregs}
-        self._prepared[digest] = _Prepared(self._provider.prepare(circuit), circuit.num_qubits, registers)
+        runnable = self._provider.prepare(circuit, layout)
+        self._prepared[digest, layout] = _Prepared(runnable, circuit.num_qubits, registers)
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from qonverge.circuits.analysis import Analysis
 from qonverge.circuits.errors import InvalidProgram
 from qonverge.circuits.observables import Observable, parse_observables, places_of
 from qonverge.circuits.profile import CircuitProfile
+from qonverge.devices import Layout
 from qonverge.documents.excerpt import excerpt
 
 
@@ -27,28 +28,52 @@ class CheckedCircuit:
     """The observables in canonical form."""
     profile: CircuitProfile | None = None
     """What forecasts are made of; None for a circuit that is too long for any device."""
+    layout: Layout | None = None
+    """Where it lies on a device; None: where it lies best."""
+    used: tuple[int, ...] = ()
+    """Qubits that operations act on."""
+    pairs: tuple[tuple[int, int], ...] = ()
+    """Pairs of qubits, the lower first, that gates act on; sorted."""
 
 
-def check(program: str | bytes, parameters: Mapping[str, float], observables: Sequence[object]) -> CheckedCircuit:
+def check(
+    program: str | bytes, parameters: Mapping[str, float], observables: Sequence[object], layout: Layout | None = None
+) -> CheckedCircuit:
     """Read and check a program with the values and observables that it is to run with.
 
     With observables, measurements at the end are taken off: the expectation values are about the state before them.
     Resets at the end of qubits that nobody looks at afterwards are taken off too.
+    Of a program with physical qubits (``$3``), the circuit has those that it uses, in the order of their numbers, and
+    lies on them without routing; its observables have a letter for each qubit up to the highest number.
 
     Raises:
-        InvalidProgram: when the program, a parameter or an observable is wrong.
+        InvalidProgram: when the program, a parameter, an observable or the layout is wrong.
     """
     from qonverge.circuits.analysis import analyse
     from qonverge.circuits.canonical import serialise
     from qonverge.circuits.final_operations import without_final_measurements, without_final_resets
     from qonverge.circuits.profiling import profile
     from qonverge.circuits.program import read_circuit
+    from qonverge.circuits.wiring import compact, pairs_of, used_qubits
 
     circuit = read_circuit(program)
     if circuit.num_qubits == 0:
         raise InvalidProgram("the program has no qubits", expected='a declaration such as "qubit[2] q;"')
+    width = circuit.num_qubits
+    if circuit.layout is not None:
+        if layout is not None:
+            raise InvalidProgram("the program names physical qubits and a layout is given too", expected="one of them")
+        circuit, physical = compact(circuit)
+        layout = Layout(physical, routing=False)
+    elif layout is not None and len(layout.qubits) != circuit.num_qubits:
+        raise InvalidProgram(
+            f"the layout has {len(layout.qubits)} qubits and the circuit {circuit.num_qubits}",
+            expected="one qubit of the device for each qubit of the circuit",
+        )
     _check_parameters({parameter.name for parameter in circuit.parameters}, parameters)
-    canonical = parse_observables(observables, circuit.num_qubits)
+    canonical = parse_observables(observables, width)
+    if width > circuit.num_qubits and layout is not None:
+        canonical = tuple(_restricted(observable, layout.qubits) for observable in canonical)
     if canonical:
         circuit = without_final_measurements(circuit)
     looked_at = {place for observable in canonical for label, _ in observable for place in places_of(label)}
@@ -60,8 +85,22 @@ def check(program: str | bytes, parameters: Mapping[str, float], observables: Se
             expected='a measurement such as "c = measure q;", or observables for expectation values',
         )
     data = serialise(circuit)
-    known = profile(circuit, analysis, parameters)
-    return CheckedCircuit(hashlib.sha256(data).hexdigest(), data, analysis, canonical, known)
+    # What may not be routed has its SWAPs made where they stand.
+    known = profile(circuit, analysis, parameters, elide_swaps=layout is None or layout.routing)
+    digest = hashlib.sha256(data).hexdigest()
+    used, pairs = used_qubits(circuit), tuple(sorted(pairs_of(circuit)))
+    return CheckedCircuit(digest, data, analysis, canonical, known, layout, used, pairs)
+
+
+def _restricted(observable: Observable, qubits: Sequence[int]) -> Observable:
+    """Return an observable on these qubits alone, where all others are in 0: there Z is 1, and X and Y are 0."""
+    terms = []
+    for label, weight in observable:
+        letters = label[::-1]
+        others = {letter for qubit, letter in enumerate(letters) if qubit not in qubits}
+        kept = "".join(letters[qubit] for qubit in reversed(qubits))
+        terms.append((kept, weight if others.isdisjoint("XY") else 0.0))
+    return tuple(terms)
 
 
 def _check_parameters(free: set[str], given: Mapping[str, float]) -> None:

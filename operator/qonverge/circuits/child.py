@@ -11,7 +11,7 @@ from typing import Any
 
 from qonverge.circuits.checked import check
 from qonverge.circuits.errors import InvalidProgram
-from qonverge.devices import Calibration
+from qonverge.devices import Calibration, Layout
 from qonverge.wire.child import read_frame, serve_pipes, write_frame
 
 # Of an error's text; a library may quote the whole program.
@@ -25,7 +25,8 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     if "device" in request:
         return _load(request)
     try:
-        done = check(request["program"], request["parameters"], request["observables"])
+        layout = None if request["layout"] is None else Layout.from_dict(request["layout"])
+        done = check(request["program"], request["parameters"], request["observables"], layout)
     except InvalidProgram as error:
         return {
             "invalid": {
@@ -50,14 +51,19 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
         "analysis": done.analysis.to_dict(),
         "observables": done.observables,
         "profile": done.profile.to_dict() if done.profile else None,
+        "layout": None if done.layout is None else done.layout.to_dict(),
+        "used": done.used,
+        "pairs": done.pairs,
     }
 
 
 def _load(request: dict[str, Any]) -> dict[str, Any]:
     from qonverge.circuits.canonical import deserialise
-    from qonverge.circuits.mapping import load_of, map_to
+    from qonverge.circuits.mapper import Mapper
+    from qonverge.circuits.mapping import load_of
 
     device = Calibration.from_dict(request["device"])
+    layout = None if request["layout"] is None else Layout.from_dict(request["layout"])
     circuit = deserialise(request["qpy"])
     try:
         bound = circuit.assign_parameters({free.name: request["parameters"][free.name] for free in circuit.parameters})
@@ -66,7 +72,7 @@ def _load(request: dict[str, Any]) -> dict[str, Any]:
             # Its bits come behind those that there are.
             ones = {bit + bound.num_clbits: one for bit, one in ones.items()}
             bound.measure_all()
-        return load_of(map_to(bound, device), device, ones).to_dict()
+        return load_of(Mapper(device).map(bound, layout).circuit, device, ones).to_dict()
     except Exception as error:  # the transpiler's plugins raise errors of every kind
         return {"unmapped": str(error).strip("'\"") or type(error).__name__}
 

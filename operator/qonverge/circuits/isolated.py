@@ -17,7 +17,7 @@ from qonverge.circuits.checked import CheckedCircuit
 from qonverge.circuits.errors import CheckerLost, InvalidProgram, Unmapped
 from qonverge.circuits.load import Load
 from qonverge.circuits.profile import CircuitProfile
-from qonverge.devices import Calibration
+from qonverge.devices import Calibration, Layout
 from qonverge.wire.child import Child, ChildEnded
 from qonverge.wire.codec import pack
 
@@ -68,7 +68,11 @@ class Checker:
         self._reaper: asyncio.TimerHandle | None = None
 
     async def check(
-        self, program: str | bytes, parameters: Mapping[str, float], observables: Sequence[object]
+        self,
+        program: str | bytes,
+        parameters: Mapping[str, float],
+        observables: Sequence[object],
+        layout: Layout | None = None,
     ) -> CheckedCircuit:
         """Return the checked circuit of a program: OpenQASM text, QPY, or either compressed by gzip.
 
@@ -82,7 +86,12 @@ class Checker:
                 f"the program has {len(program)} {unit}",
                 expected=f"at most {MAX_PROGRAM}, or the same compressed by gzip",
             )
-        request = {"program": program, "parameters": dict(parameters), "observables": list(observables)}
+        request = {
+            "program": program,
+            "parameters": dict(parameters),
+            "observables": list(observables),
+            "layout": None if layout is None else layout.to_dict(),
+        }
         try:
             body = pack(request)
         except (TypeError, ValueError, OverflowError) as error:
@@ -100,7 +109,13 @@ class Checker:
             raise InvalidProgram(known.problem, line=known.line, column=known.column, expected=known.expected)
         return known
 
-    async def load(self, circuit: CheckedCircuit, parameters: Mapping[str, float], device: Calibration) -> Load:
+    async def load(
+        self,
+        circuit: CheckedCircuit,
+        parameters: Mapping[str, float],
+        device: Calibration,
+        layout: Layout | None = None,
+    ) -> Load:
         """Return what a circuit suffers on a device, transpiled for it as for a noisy simulation of it.
 
         It takes as long as transpiling does, and programs wait meanwhile: where that counts, have a checker for each.
@@ -114,6 +129,7 @@ class Checker:
             "qpy": circuit.qpy,
             "parameters": dict(parameters),
             "device": device.to_dict(),
+            "layout": None if layout is None else layout.to_dict(),
             "ones": ones,
             "measures": circuit.analysis.measured_bits > 0,
         }
@@ -157,7 +173,14 @@ class Checker:
         )
         profile = None if reply["profile"] is None else CircuitProfile.from_dict(reply["profile"])
         return CheckedCircuit(
-            reply["digest"], reply["qpy"], Analysis.from_dict(reply["analysis"]), observables, profile
+            reply["digest"],
+            reply["qpy"],
+            Analysis.from_dict(reply["analysis"]),
+            observables,
+            profile,
+            None if reply["layout"] is None else Layout.from_dict(reply["layout"]),
+            tuple(reply["used"]),
+            tuple((a, b) for a, b in reply["pairs"]),
         )
 
     async def _reply(self, request: dict[str, Any], doing: str) -> dict[str, Any] | InvalidProgram:
@@ -262,7 +285,9 @@ def _footprint(value: CheckedCircuit | InvalidProgram) -> int:
     return (
         _ENTRY_BYTES
         + sys.getsizeof(value.qpy)
-        + _size((analysis.registers, analysis.parameters, analysis.operations, value.observables))
+        + _size(
+            (analysis.registers, analysis.parameters, analysis.operations, value.observables, value.used, value.pairs)
+        )
         + (_size(dataclasses.astuple(value.profile)) if value.profile else 0)
     )
 

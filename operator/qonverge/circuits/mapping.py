@@ -1,4 +1,4 @@
-"""A circuit as a device runs it: transpiled, scheduled, and what it suffers there."""
+"""A circuit as a device runs it: scheduled, and what it suffers there."""
 
 from __future__ import annotations
 
@@ -6,17 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from qiskit import QuantumCircuit
-from qiskit.transpiler import Target, generate_preset_pass_manager
 
-from qonverge.circuits.analysis import analyse
-from qonverge.circuits.delays import in_seconds
 from qonverge.circuits.load import Decay, Load, pauli_error
-from qonverge.circuits.target import device_target, leaves_loops
+from qonverge.circuits.mapper import Mapper
 from qonverge.devices import Calibration, Gate
-
-_LEVEL = 2
-# From level 2 on blocks of gates are made anew, and a Clifford circuit would get gates that are none.
-_CLIFFORD_LEVEL = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,32 +26,9 @@ class Slot:
     """Seconds for which each of its qubits waits after it."""
 
 
-def transpiled(circuit: QuantumCircuit, *, clifford: bool, target: Target, seed: int = 0) -> QuantumCircuit:
-    """Return the circuit in a device's gates, on its qubits and couplings; the same for the same seed.
-
-    Args:
-        circuit: any.
-        clifford: whether Clifford gates are to stay such: it gets the same places, but no blocks of gates anew.
-        target: the device.
-        seed: of the search for places.
-
-    Raises:
-        Exception: of every kind, from the transpiler's passes.
-    """
-    manager = generate_preset_pass_manager(_LEVEL, seed_transpiler=seed, target=target)
-    if clifford:
-        plain = generate_preset_pass_manager(_CLIFFORD_LEVEL, seed_transpiler=seed, target=target)
-        plain.layout, plain.routing = manager.layout, manager.routing
-        manager = plain
-    found: QuantumCircuit = manager.run(circuit)
-    return found
-
-
 def map_to(circuit: QuantumCircuit, device: Calibration, *, seed: int = 0) -> QuantumCircuit:
-    """Return a circuit in canonical form as the engines run it on the device: see ``transpiled``."""
-    target = device_target(device, control_flow=True, leaving=leaves_loops(circuit))
-    circuit = in_seconds(circuit, device.dt)
-    return transpiled(circuit, clifford=analyse(circuit).clifford, seed=seed, target=target)
+    """Return the circuit as the engines run it on the device, where no layout is given: see ``mapper``."""
+    return Mapper(device, seed=seed).map(circuit).circuit
 
 
 def schedule(mapped: QuantumCircuit, device: Calibration) -> tuple[list[Slot], float]:
@@ -100,7 +70,6 @@ def load_of(mapped: QuantumCircuit, device: Calibration, ones: Mapping[int, floa
     """
     slots, seconds = schedule(mapped, device)
     decays = [Decay.of(qubit) for qubit in device.qubits]
-    middle = {width: device.median_error(width) or 0.0 for width in (1, 2)}
     errors = {1: 0.0, 2: 0.0}
     resets = phases = 0.0
     flips: list[float] = []
@@ -111,8 +80,8 @@ def load_of(mapped: QuantumCircuit, device: Calibration, ones: Mapping[int, floa
             bit = mapped.find_bit(mapped.data[slot.index].clbits[0]).index
             flips.append(_misread(device, slot.qubits[0], ones.get(bit, 0.5)))
         elif slot.name not in ("reset", "delay") and len(slot.qubits) in errors:
-            known = None if slot.gate is None else slot.gate.error
-            error = middle[len(slot.qubits)] if known is None else known
+            known = slot.gate or Gate(slot.name, slot.qubits)
+            error = device.error_of(known)
             errors[len(slot.qubits)] += pauli_error(error, lasts, of_slot)
         for decay, wait in zip(of_slot, slot.waits, strict=True):
             resets += (lasts + wait) * decay.resets
@@ -121,8 +90,5 @@ def load_of(mapped: QuantumCircuit, device: Calibration, ones: Mapping[int, floa
 
 
 def _misread(device: Calibration, qubit: int, one: float) -> float:
-    figures = device.qubits[qubit]
-    middle = device.median_readout_error or 0.0
-    read_1_as_0 = middle if figures.read_1_as_0 is None else figures.read_1_as_0
-    read_0_as_1 = middle if figures.read_0_as_1 is None else figures.read_0_as_1
+    read_1_as_0, read_0_as_1 = device.misreading(qubit)
     return one * read_1_as_0 + (1 - one) * read_0_as_1

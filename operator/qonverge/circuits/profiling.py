@@ -20,11 +20,16 @@ if TYPE_CHECKING:
 MOST_STEPS = 100_000
 
 
-def profile(circuit: QuantumCircuit, analysis: Analysis, values: Mapping[str, float]) -> CircuitProfile | None:
-    """Return the profile of a circuit with these parameter values; None where it is too long for any device."""
+def profile(
+    circuit: QuantumCircuit, analysis: Analysis, values: Mapping[str, float], *, elide_swaps: bool = True
+) -> CircuitProfile | None:
+    """Return the profile of a circuit with these parameter values; None where it is too long for any device.
+
+    SWAPs are changes of names, unless they are not to be elided.
+    """
     bound = circuit.assign_parameters({name: values[name] for name in analysis.parameters}) if values else circuit
     try:
-        steps = steps_of(bound, MOST_STEPS)
+        steps = steps_of(bound, MOST_STEPS, elide_swaps=elide_swaps)
     except TooLong:
         return None
     n = analysis.num_qubits

@@ -65,12 +65,13 @@ class _Raw:
     bit: int | None = None
 
 
-def steps_of(circuit: QuantumCircuit, most: int) -> list[Step]:
+def steps_of(circuit: QuantumCircuit, most: int, *, elide_swaps: bool = True) -> list[Step]:
     """Return the steps of a bound circuit, unitaries on one qubit merged where they meet.
 
     A measurement is a step on one qubit without a matrix; a program without any has one of each qubit at its end.
-    Resets are left out. A SWAP is a change of names, as it is to a transpiler: qubits are called as they begin. Of
-    control flow, one way through is taken: the longest branch, every turn of a for loop, one turn of a while loop.
+    Resets are left out. A SWAP is a change of names, as it is to a transpiler: qubits are called as they begin; or
+    three CX, where it is not to be elided. Of control flow, one way through is taken: the longest branch, every turn
+    of a for loop, one turn of a while loop.
 
     Raises:
         TooLong: there are more than ``most``.
@@ -93,13 +94,16 @@ def steps_of(circuit: QuantumCircuit, most: int) -> list[Step]:
         if raw.matrix is not None:
             before = pending.get(on[0])
             pending[on[0]] = raw.matrix if before is None else raw.matrix @ before
-        elif raw.name == "swap":
+        elif raw.name == "swap" and elide_swaps:
             a, b = raw.qubits
             wires[a], wires[b] = wires[b], wires[a]
         else:
             for qubit in on:
                 flush(qubit)
-            steps.append(Step(on, None, raw.bit))
+            if raw.name == "swap":
+                steps += [Step(on), Step(on[::-1]), Step(on)]
+            else:
+                steps.append(Step(on, None, raw.bit))
     for qubit in sorted(pending):
         flush(qubit)
     if not any(step.bit is not None for step in steps):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from qiskit import QuantumCircuit
@@ -47,30 +47,48 @@ def leaves_loops(circuit: QuantumCircuit) -> bool:
     )
 
 
-def device_target(device: Calibration, *, control_flow: bool = False, leaving: bool = False) -> Target:
+def device_target(
+    device: Calibration, *, control_flow: bool = False, leaving: bool = False, members: Sequence[int] | None = None
+) -> Target:
     """Return the device's gates with their places, errors and durations (seconds), measurements included.
 
-    A gate that is out of order (an error of 1) has no place, nor has one that Qiskit does not know. ``leaving`` is for
-    circuits that need it only: operations more in a target change which of equally good places the transpiler finds.
+    A gate that is out of order (an error of 1) has no place, nor has one on a qubit that is, nor one that Qiskit does
+    not know.
+
+    Args:
+        device: the device.
+        control_flow: whether circuits may have conditions and loops.
+        leaving: whether loops may be left from inside; for circuits that need it only: operations more in a target
+            change which of equally good places the transpiler finds.
+        members: the qubits to take, which are counted anew in this order; None for all.
     """
-    size = len(device.qubits)
+    members = range(device.num_qubits) if members is None else members
+    index = {qubit: place for place, qubit in enumerate(members)}
+    size = len(members)
     target = Target(
         description=device.name,
         num_qubits=size,
-        qubit_properties=[QubitProperties(t1=qubit.t1, t2=qubit.t2) for qubit in device.qubits],
+        qubit_properties=[QubitProperties(t1=device.qubit(q).t1, t2=device.qubit(q).t2) for q in members],
     )
     standard = get_standard_gate_name_mapping()
     places: dict[str, dict[tuple[int, ...], InstructionProperties | None]] = {}
     for gate in device.gates:
-        if gate.error != 1 and gate.name in standard:
-            properties = InstructionProperties(duration=gate.seconds, error=gate.error)
-            places.setdefault(gate.name, {})[gate.qubits] = properties
+        if (
+            gate.works
+            and gate.name in standard
+            and all(qubit in index and qubit in device.working for qubit in gate.qubits)
+        ):
+            # What was not measured must not look better than what was.
+            properties = InstructionProperties(duration=gate.seconds, error=device.error_of(gate))
+            places.setdefault(gate.name, {})[tuple(index[qubit] for qubit in gate.qubits)] = properties
     places["measure"] = {
-        (index,): InstructionProperties(duration=qubit.readout_seconds, error=qubit.readout_error)
-        for index, qubit in enumerate(device.qubits)
+        (place,): InstructionProperties(
+            duration=device.qubit(qubit).readout_seconds, error=sum(device.misreading(qubit)) / 2
+        )
+        for place, qubit in enumerate(members)
     }
     for name in ("reset", "delay"):
-        places.setdefault(name, {(index,): None for index in range(size)})
+        places.setdefault(name, {(place,): None for place in range(size)})
     for name, of_gate in places.items():
         target.add_instruction(operation(name), of_gate, name=name)
     for name, kind in {**(CONTROL_FLOW if control_flow else {}), **(LEAVING if leaving else {})}.items():

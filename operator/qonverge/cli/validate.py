@@ -40,7 +40,8 @@ async def _validate(manifests: Manifests) -> list[str]:
                     program_text(program)
                     lines.append(f"{name}: valid")
                     continue
-                analysis = (await checker.check(program, circuit.parameters, circuit.observables)).analysis
+                checked = await checker.check(program, circuit.parameters, circuit.observables, circuit.given_layout)
+                analysis = checked.analysis
                 lines.append(
                     f"{name}: valid; {analysis.num_qubits} qubits, depth {analysis.depth}, "
                     f"{analysis.two_qubit_gates} two-qubit gates{', Clifford' if analysis.clifford else ''}"

@@ -95,6 +95,7 @@ def deployment(backend: QuantumBackend, settings: Settings, public_key: bytes) -
         "MAX_QUBITS": capacity.max_qubits,
         "DEVICE": simulator.device,
         "NOISE": _noise_option(simulator.noise),
+        "LAYOUT": simulator.layout if simulator.noise is not None else None,
         "SEED": simulator.seed,
         "RESULT_CACHE": None if spec.result_cache is None else bytes_of(spec.result_cache),
         "LISTEN": f"0.0.0.0:{PORT}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
@@ -10,7 +11,7 @@ from qonverge.api.noise import CalibrationStatus
 from qonverge.controller.kube import Kube, KubeError
 from qonverge.controller.state import Calibrated
 from qonverge.devices import InvalidCalibration
-from qonverge.devices.noise import Noise, noise_from_json
+from qonverge.devices.noise import Noise, noise_from_data
 from qonverge.wire.messages import BackendInfo
 
 LOOK_SECONDS = 15.0
@@ -52,13 +53,15 @@ async def look(backend: QuantumBackend, known: Calibrated | None, kube: Kube, no
         return Calibrated(noise, former, ("Unreadable", str(error)), now)
     if found is None:
         return Calibrated(noise, former, ("Missing", f"there is no ConfigMap {reference.name}"), now)
-    data = found.get("data") or {}
+    # The API server has checked the base64.
+    binary = {key: base64.b64decode(coded) for key, coded in (found.get("binaryData") or {}).items()}
+    data: dict[str, str | bytes] = {**(found.get("data") or {}), **binary}
     where = f"the ConfigMap {reference.name}"
     if reference.key not in data:
         has = ", ".join(data) or "none"
         return Calibrated(noise, former, ("Missing", f"{where} has no key {reference.key}; it has {has}"), now)
     try:
-        return Calibrated(noise, noise_from_json(data[reference.key]), None, now)
+        return Calibrated(noise, noise_from_data(data[reference.key]), None, now)
     except InvalidCalibration as error:
         return Calibrated(noise, former, ("Invalid", f"the key {reference.key} of {where}: {error}"), now)
 

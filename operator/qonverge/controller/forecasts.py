@@ -16,6 +16,7 @@ from qonverge.circuits.isolated import Checker
 from qonverge.controller.kube import Kube
 from qonverge.controller.snapshot import USUAL, Given
 from qonverge.controller.state import Flight, Sent, State
+from qonverge.devices.layout import Misfit
 from qonverge.devices.noise import Noise
 from qonverge.forecast.exact import ExactForecasts
 from qonverge.forecast.intervals import Interval
@@ -47,6 +48,8 @@ class _Row:
     offers: tuple[Offer, ...]
     at: float
     values: Floats
+    misfits: dict[str, Misfit]
+    """Why the circuit can't be run on backends, by their keys."""
 
 
 class Forecasts:
@@ -86,16 +89,36 @@ class Forecasts:
         found = []
         for seen in backends:
             backend = self._state.backends.get(seen.key)
-            pricing = None if backend is None else backend.spec.pricing
-            found.append(Offer(seen.key, seen.method, seen.memory_bytes, self._noise(seen.key), pricing))
+            simulator = None if backend is None else backend.spec.simulator
+            noise = None if simulator is None else simulator.noise
+            found.append(
+                Offer(
+                    seen.key,
+                    seen.method,
+                    seen.memory_bytes,
+                    self._noise(seen.key),
+                    None if backend is None else backend.spec.pricing,
+                    keeps_layouts=simulator is not None and simulator.layout == "AsGiven",
+                    recalibrated=noise is not None and noise.config_map_key_ref is not None,
+                )
+            )
         return tuple(found)
 
     def row(self, job: HybridJob, flight: Flight, offers: tuple[Offer, ...]) -> Floats:
         """Return the job's forecasts, see ``Outlook.row``."""
+        return self._row(job, flight, offers).values
+
+    def misfits(self, job: HybridJob, flight: Flight, offers: tuple[Offer, ...]) -> dict[str, Misfit]:
+        """Return why the job's circuit can't be run on backends, by their keys."""
+        return self._row(job, flight, offers).misfits
+
+    def _row(self, job: HybridJob, flight: Flight, offers: tuple[Offer, ...]) -> _Row:
         known, now = self._rows.get(flight.uid), self._clock()
         if known is None or known.offers != offers or now - known.at > _FRESH_SECONDS:
-            known = self._rows[flight.uid] = _Row(offers, now, self._outlook.row(self.asked(job, flight), offers))
-        return known.values
+            asked, outlook = self.asked(job, flight), self._outlook
+            known = _Row(offers, now, outlook.row(asked, offers), outlook.misfits(asked, offers))
+            self._rows[flight.uid] = known
+        return known
 
     def run_seconds(self, flight: Flight, key: str) -> Interval | None:
         """Return how long the job was last forecast to run on a backend."""
@@ -179,7 +202,8 @@ class Forecasts:
         asked = self.asked(job, flight)
         if asked is None or result.error is not None or result.cached or not result.results or not sent.whole:
             return
-        noise = self._noise(sent.audience)
+        noise, backend = self._noise(sent.audience), self._state.backends.get(sent.audience)
+        simulator = None if backend is None else backend.spec.simulator
         self._outlook.observe(
             Outcome(
                 sent.audience,
@@ -194,6 +218,7 @@ class Forecasts:
                 noise if noise is not None and noise.digest == result.calibration else None,
                 sent.fidelity,
                 result.peak_bytes,
+                keeps_layouts=simulator is not None and simulator.layout == "AsGiven",
             )
         )
 

@@ -218,7 +218,9 @@ class Jobs:
             if circuit is None:
                 program.text(source)
             else:
-                flight.checked = await self._checker.check(source, circuit.parameters, circuit.observables)
+                flight.checked = await self._checker.check(
+                    source, circuit.parameters, circuit.observables, circuit.given_layout
+                )
                 # A forecast without the mapped circuit is good enough where it can't be mapped now.
                 with contextlib.suppress(TimeoutError, CheckerLost):
                     async with asyncio.timeout(_PREPARE_SECONDS):

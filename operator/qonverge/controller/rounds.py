@@ -194,6 +194,7 @@ class Rounds:
             priority=priority.value,
             may_preempt=priority.may_preempt,
             warm=frozenset() if flight.checked is None else frozenset(warm.get(flight.checked.digest, ())),
+            misfits=self._forecasts.misfits(job, flight, offers),
         )
         return _Waiting(key, flight, job, seen_job, self._forecasts.row(job, flight, offers))
 

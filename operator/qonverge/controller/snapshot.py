@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from qonverge.api import QuantumBackend
 from qonverge.controller import builders
 from qonverge.controller.cluster import Cluster
-from qonverge.controller.state import Calibrated, Endpoint, State
+from qonverge.controller.state import Endpoint, State
+from qonverge.devices.noise import Noise
 from qonverge.forecast.intervals import Interval
-from qonverge.lifecycle.placement import abilities, declared
+from qonverge.lifecycle.placement import abilities, declared, device_errors
 from qonverge.scheduling import Backend
 
 # Work that each worker should have before it, so that it does not wait for the next round.
@@ -89,7 +90,9 @@ def seen(
     """
     spec, metadata = backend.spec, backend.metadata
     assert spec.simulator is not None
-    able = abilities(spec.simulator)
+    able, calibrated = abilities(spec.simulator), state.calibrations.get(f"{metadata.namespace}/{metadata.name}")
+    noise = None if calibrated is None else calibrated.noise
+    two_qubit, readout = device_errors(spec.simulator, noise)
     endpoints = state.endpoints_of(label_key(backend))
     infos = [(e, state.infos[e.pod]) for e in endpoints if e.pod in state.infos]
     given = [len(tasks.get(e.pod, ())) for e in endpoints]
@@ -104,7 +107,7 @@ def seen(
         not_serving_reason=stopped,
         load=sum(given) / workers,
         room=sum(max(0, spec.capacity.queue_limit - count) for count in given) if given else None,
-        max_qubits=_widest(spec.capacity.max_qubits, state.calibrations.get(f"{metadata.namespace}/{metadata.name}")),
+        max_qubits=_widest(spec.capacity.max_qubits, noise),
         memory_bytes=able.memory(_most(info.memory_bytes for _, info in infos)),
         admitted_namespaces=cluster.admitted(backend),
         latency_seconds=_fastest(state, endpoints),
@@ -113,6 +116,8 @@ def seen(
         dispatch_depth=_MOST_AHEAD,
         ahead_seconds=_AHEAD_SECONDS,
         calibration_stale_reason=stale,
+        two_qubit_error=two_qubit,
+        readout_error=readout,
     )
 
 
@@ -122,9 +127,8 @@ def _most(sizes: Iterable[int | None]) -> int | None:
     return None if None in known else max((size for size in known if size is not None), default=None)
 
 
-def _widest(limit: int | None, calibrated: Calibrated | None) -> int | None:
+def _widest(limit: int | None, noise: Noise | None) -> int | None:
     """Return the backend's limit, or the width of the device that it imitates; None where neither is known."""
-    noise = None if calibrated is None else calibrated.noise
     of_device = None if noise is None else noise.num_qubits
     return min((size for size in (limit, of_device) if size is not None), default=None)
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, Self
 
+from qonverge.devices.connected import connected
 from qonverge.documents import strict_json
 from qonverge.documents.excerpt import excerpt
 from qonverge.documents.faults import Unreadable
@@ -60,6 +61,11 @@ class Gate:
     """Average gate infidelity, 0 to 1; 1 says that the gate is out of order."""
     seconds: float | None = None
     """How long it takes."""
+
+    @property
+    def works(self) -> bool:
+        """Whether it is in order."""
+        return self.error != 1
 
 
 @dataclass(frozen=True)
@@ -114,21 +120,71 @@ class Calibration:
     @cached_property
     def couplings(self) -> tuple[tuple[int, int], ...]:
         """Ordered pairs of qubits with a gate on both that works, sorted."""
-        pairs = {(gate.qubits[0], gate.qubits[1]) for gate in self.gates if len(gate.qubits) == 2 and gate.error != 1}
+        pairs = {(gate.qubits[0], gate.qubits[1]) for gate in self.gates if len(gate.qubits) == 2 and gate.works}
         return tuple(sorted(pairs))
 
-    def median_error(self, width: int) -> float | None:
-        """Return the median error of gates on so many qubits; None where none was measured."""
-        errors = [
-            g.error for g in self.gates if len(g.qubits) == width and g.error is not None and g.name not in _NOT_COUNTED
-        ]
-        return statistics.median(errors) if errors else None
+    @cached_property
+    def coupled(self) -> frozenset[tuple[int, int]]:
+        """The same as a set."""
+        return frozenset(self.couplings)
 
-    @property
+    @cached_property
+    def built(self) -> frozenset[tuple[int, int]]:
+        """Ordered pairs of qubits with a gate on both, whether it works or not."""
+        return frozenset((gate.qubits[0], gate.qubits[1]) for gate in self.gates if len(gate.qubits) == 2)
+
+    @cached_property
+    def pulse_gate(self) -> str | None:
+        """Name of the gate that takes one pulse, where the basis has several; None where it has none."""
+        names = {gate.name for gate in self.gates if len(gate.qubits) == 1}
+        return next((name for name in _PULSES if name in names), None)
+
+    @cached_property
+    def parts(self) -> tuple[tuple[int, ...], ...]:
+        """Sets of qubits that work and are connected by couplings that work, the largest first, each sorted.
+
+        A qubit without a pulse that works is in none: no gate but changes of the frame can be made on it.
+        """
+        pulsed = {g.qubits[0] for g in self.gates if g.name == self.pulse_gate and len(g.qubits) == 1 and g.works}
+        working = range(self.num_qubits) if self.pulse_gate is None else sorted(pulsed)
+        return connected(working, self.couplings)
+
+    @cached_property
+    def working(self) -> frozenset[int]:
+        """Qubits that work."""
+        return frozenset(qubit for part in self.parts for qubit in part)
+
+    def median_error(self, width: int) -> float | None:
+        """Return the median error of gates on so many qubits that work; None where none was measured."""
+        return self._median_errors.get(width)
+
+    @cached_property
+    def _median_errors(self) -> dict[int, float]:
+        errors: dict[int, list[float]] = {}
+        for gate in self.gates:
+            if gate.error is not None and gate.works and gate.name not in _NOT_COUNTED:
+                errors.setdefault(len(gate.qubits), []).append(gate.error)
+        return {width: statistics.median(known) for width, known in errors.items()}
+
+    def error_of(self, gate: Gate) -> float:
+        """Return a gate's error; where it was not measured, 0 for a change of the frame and else the median."""
+        if gate.error is not None:
+            return gate.error
+        return 0.0 if gate.name in _NOT_COUNTED else self.median_error(len(gate.qubits)) or 0.0
+
+    @cached_property
     def median_readout_error(self) -> float | None:
         """The median error of a measurement; None where none was measured."""
         errors = [error for qubit in self.qubits if (error := qubit.readout_error) is not None]
         return statistics.median(errors) if errors else None
+
+    def misreading(self, index: int) -> tuple[float, float]:
+        """Return the probabilities to read 0 for 1 and 1 for 0; where a qubit has none, the device's median."""
+        qubit = self.qubits[index]
+        mean = qubit.readout_error
+        unknown = (self.median_readout_error or 0.0) if mean is None else mean
+        read_1_as_0 = unknown if qubit.read_1_as_0 is None else qubit.read_1_as_0
+        return read_1_as_0, unknown if qubit.read_0_as_1 is None else qubit.read_0_as_1
 
     def to_dict(self) -> dict[str, Any]:
         """Return the form of files and of the wire, see docs/backends.md; what is not known is left out."""
@@ -194,6 +250,8 @@ class Calibration:
 
 # Changes of the reference frame, and what is no gate: their errors say nothing of the device's gates.
 _NOT_COUNTED = frozenset(("rz", "id", "u1", "p", "reset"))
+# Gates of one pulse come first.
+_PULSES = ("sx", "x", "u2", "u3", "rx", "ry", "r", "prx")
 _QUBIT = {
     "t1": "t1",
     "t2": "t2",

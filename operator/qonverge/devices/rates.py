@@ -76,6 +76,14 @@ class Rates:
         """The error of a measurement."""
         return self.readout
 
+    def error_of(self, gate: Gate) -> float:
+        """Return a gate's error."""
+        return gate.error or 0.0
+
+    def misreading(self, index: int) -> tuple[float, float]:
+        """Return the probabilities to read 0 for 1 and 1 for 0."""
+        return self.readout, self.readout
+
     def calibration(self, num_qubits: int) -> Calibration:
         """Return the calibration of so many qubits, every pair of them coupled."""
         places = [(place,) for place in range(num_qubits)]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import statistics
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
-from scipy.sparse.csgraph import connected_components, dijkstra
+from scipy.sparse.csgraph import dijkstra
 
 from qonverge.circuits.load import Decay, pauli_error
 from qonverge.devices import Calibration, Gate
@@ -24,7 +24,6 @@ PAULI_2Q = 5 / 4
 MOST_PLACES = 1024
 # For what nobody measured: orders of magnitude of superconducting devices.
 _PULSE_SECONDS, _CX_SECONDS, _READOUT_SECONDS = 50e-9, 300e-9, 1e-6
-_PULSES = ("sx", "x", "u2", "u3", "rx", "ry", "r", "prx")
 _LEAST_WEIGHT = 1e-9
 
 
@@ -63,14 +62,17 @@ class Device:
         return len(self.places)
 
 
-def device(calibration: Calibration) -> Device:
-    """Return the arrays of a calibration; for what was not measured stands the median of what was."""
+def device(calibration: Calibration, members: Sequence[int] | None = None) -> Device:
+    """Return the arrays of a calibration; for what was not measured stands the median of what was.
+
+    Args:
+        calibration: the device's.
+        members: qubits that work, sorted; None for the largest part, of a huge one its best region.
+    """
     size = len(calibration.qubits)
     decays = [Decay.of(qubit) for qubit in calibration.qubits]
-    pulses = [gate for gate in calibration.gates if len(gate.qubits) == 1 and gate.name in _PULSES]
-    # The gate of one pulse, where the basis has several.
-    name = min({gate.name for gate in pulses}, key=_PULSES.index, default=None)
-    pulses = [gate for gate in pulses if gate.name == name]
+    name = calibration.pulse_gate
+    pulses = [gate for gate in calibration.gates if gate.name == name and len(gate.qubits) == 1]
     pulse_seconds = _median((gate.seconds for gate in pulses), _PULSE_SECONDS)
     errors = _by_place({gate.qubits[0]: gate.error for gate in pulses}, size)
     pulse = np.array([pauli_error(error, pulse_seconds, [decays[q]]) for q, error in enumerate(errors.tolist())])
@@ -79,18 +81,18 @@ def device(calibration: Calibration) -> Device:
     middle = _median((gate.error for gate in cx.values()), 0.0)
     error = {pair: PAULI_2Q * (middle if gate.error is None else gate.error) for pair, gate in cx.items()}
     seconds = {pair: cx_seconds if gate.seconds is None else gate.seconds for pair, gate in cx.items()}
-    works = _largest(size, errors < 1, error)
+    works = _best_region(size, calibration.parts, error) if members is None else np.array(members, dtype=np.int64)
     couplings, hops, hop_error = _distances(works, error)
     cost = {
         pair: pauli_error(error[pair] / PAULI_2Q, seconds[pair], [decays[qubit] for qubit in pair]) for pair in error
     }
     beyond = sum(cost.values()) / max(_LEAST_WEIGHT, sum(error.values()))
-    qubits = calibration.qubits
+    misread = np.array([calibration.misreading(qubit) for qubit in works.tolist()]).reshape(-1, 2).T
     return Device(
         works,
         pulse[works],
-        _by_place({index: qubit.read_1_as_0 for index, qubit in enumerate(qubits)}, size)[works],
-        _by_place({index: qubit.read_0_as_1 for index, qubit in enumerate(qubits)}, size)[works],
+        misread[0],
+        misread[1],
         np.array([decays[qubit].resets for qubit in works]),
         np.array([decays[qubit].phases for qubit in works]),
         couplings,
@@ -99,7 +101,7 @@ def device(calibration: Calibration) -> Device:
         _on_couplings(cost, works, hop_error * beyond),
         _on_couplings(seconds, works, np.full_like(hop_error, cx_seconds)),
         pulse_seconds,
-        _median((qubit.readout_seconds for qubit in qubits), _READOUT_SECONDS),
+        _median((qubit.readout_seconds for qubit in calibration.qubits), _READOUT_SECONDS),
         0.0 if all(gate.name == "cx" for gate in cx.values()) else 1.0,
     )
 
@@ -110,14 +112,15 @@ class Devices:
     def __init__(self, most: int = 256) -> None:
         """Keep at most so many; one of 156 places takes about half a megabyte."""
         self._most = most
-        self._known: OrderedDict[str, Device] = OrderedDict()
+        self._known: OrderedDict[tuple[str, tuple[int, ...] | None], Device] = OrderedDict()
 
-    def of(self, calibration: Calibration) -> Device:
-        """Return the arrays of a calibration."""
-        known = self._known.pop(calibration.digest, None)
+    def of(self, calibration: Calibration, members: tuple[int, ...] | None = None) -> Device:
+        """Return the arrays of a calibration, see ``device``."""
+        key = (calibration.digest, members)
+        known = self._known.pop(key, None)
         if known is None:
-            known = device(calibration)
-        self._known[calibration.digest] = known
+            known = device(calibration, members)
+        self._known[key] = known
         if len(self._known) > self._most:
             self._known.popitem(last=False)
         return known
@@ -127,7 +130,7 @@ def _cx(gates: Iterable[Gate]) -> dict[tuple[int, int], Gate]:
     """Return the best gate of each pair, the lower qubit first."""
     best: dict[tuple[int, int], Gate] = {}
     for gate in gates:
-        if len(gate.qubits) != 2 or gate.error == 1:
+        if len(gate.qubits) != 2 or not gate.works:
             continue
         pair = (min(gate.qubits), max(gate.qubits))
         there = best.get(pair)
@@ -151,16 +154,13 @@ def _median(values: Iterable[float | None], default: float) -> float:
     return statistics.median(known) if known else default
 
 
-def _largest(size: int, works: NDArray[np.bool_], costs: dict[tuple[int, int], float]) -> NDArray[np.int64]:
-    """Return the qubits that work, sorted: of a device in parts the largest part, of a huge one its best region."""
-    matrix = _sparse(size, costs)
-    _, labels = connected_components(matrix, directed=False)
-    sizes = np.bincount(labels[works], minlength=int(labels.max()) + 1)
-    (members,) = np.nonzero(works & (labels == sizes.argmax()))
+def _best_region(size: int, parts: Sequence[Sequence[int]], costs: dict[tuple[int, int], float]) -> NDArray[np.int64]:
+    """Return the qubits of the largest part, sorted; of a huge one those around its best coupling."""
+    members = np.array(parts[0] if parts else (), dtype=np.int64)
     if len(members) <= MOST_PLACES:
         return members
     best = min((pair for pair in costs if pair[0] in set(members.tolist())), key=costs.__getitem__)
-    reach = dijkstra(matrix, directed=False, indices=best[0])[members]
+    reach = dijkstra(_sparse(size, costs), directed=False, indices=best[0])[members]
     return np.sort(members[np.argsort(reach, kind="stable")[:MOST_PLACES]])
 
 

@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from qonverge.circuits.checked import CheckedCircuit
 from qonverge.circuits.errors import Unmapped
 from qonverge.circuits.isolated import Checker
-from qonverge.devices import Calibration
+from qonverge.devices import Calibration, Layout
 from qonverge.forecast.errors import DoesNotFit
 from qonverge.forecast.fidelity import EXACT, interval
 from qonverge.forecast.intervals import Interval
 
-Key = tuple[str, str, str]
+Key = tuple[str, str, str, Layout | None]
 
 
 class ExactForecasts:
@@ -26,16 +26,23 @@ class ExactForecasts:
         self._most = most
         self._known: OrderedDict[Key, Interval | str] = OrderedDict()
 
-    async def of(self, circuit: CheckedCircuit, parameters: Mapping[str, float], device: Calibration) -> Interval:
+    async def of(
+        self,
+        circuit: CheckedCircuit,
+        parameters: Mapping[str, float],
+        device: Calibration,
+        layout: Layout | None = None,
+    ) -> Interval:
         """Return the forecast of a circuit on a device.
 
         Raises:
             DoesNotFit: the circuit has no profile or cannot be brought onto the device.
             CheckerLost: the child does not start, so that nothing is known; ask again later.
         """
-        found = self.known(circuit, parameters, device)
+        found = self.known(circuit, parameters, device, layout)
         if found is None:
-            found = self._known[_key(circuit, parameters, device)] = await self._find(circuit, parameters, device)
+            found = await self._find(circuit, parameters, device, layout)
+            self._known[_key(circuit, parameters, device, layout)] = found
             if len(self._known) > self._most:
                 self._known.popitem(last=False)
         if isinstance(found, str):
@@ -43,26 +50,30 @@ class ExactForecasts:
         return found
 
     def known(
-        self, circuit: CheckedCircuit, parameters: Mapping[str, float], device: Calibration
+        self,
+        circuit: CheckedCircuit,
+        parameters: Mapping[str, float],
+        device: Calibration,
+        layout: Layout | None = None,
     ) -> Interval | str | None:
         """Return a forecast that was made before, or why there can be none; None where it was never asked for."""
-        key = _key(circuit, parameters, device)
+        key = _key(circuit, parameters, device, layout)
         found = self._known.get(key)
         if found is not None:
             self._known.move_to_end(key)
         return found
 
     async def _find(
-        self, circuit: CheckedCircuit, parameters: Mapping[str, float], device: Calibration
+        self, circuit: CheckedCircuit, parameters: Mapping[str, float], device: Calibration, layout: Layout | None
     ) -> Interval | str:
         if circuit.profile is None:
             return "the circuit is too long for any device"
         try:
-            load = await self._checker.load(circuit, parameters, device)
+            load = await self._checker.load(circuit, parameters, device, layout)
         except Unmapped as problem:
             return str(problem)
         return interval(circuit.profile, load, EXACT)
 
 
-def _key(circuit: CheckedCircuit, parameters: Mapping[str, float], device: Calibration) -> Key:
-    return circuit.digest, json.dumps(sorted(parameters.items())), device.digest
+def _key(circuit: CheckedCircuit, parameters: Mapping[str, float], device: Calibration, layout: Layout | None) -> Key:
+    return circuit.digest, json.dumps(sorted(parameters.items())), device.digest, layout

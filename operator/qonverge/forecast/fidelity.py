@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from qonverge.circuits.load import Load
 from qonverge.circuits.profile import CircuitProfile
 from qonverge.circuits.response import Basis
-from qonverge.devices import Calibration
+from qonverge.devices import Calibration, Layout
+from qonverge.devices.layout import misfit
 from qonverge.forecast.device import Device, Devices
 from qonverge.forecast.errors import DoesNotFit
 from qonverge.forecast.intervals import Interval
@@ -71,31 +72,58 @@ class Forecaster:
     def __init__(self) -> None:
         self._devices = Devices()
 
-    def estimate(self, profile: CircuitProfile, calibrations: Sequence[Calibration]) -> list[Interval | DoesNotFit]:
+    def estimate(
+        self, profile: CircuitProfile, calibrations: Sequence[Calibration], layout: Layout | None = None
+    ) -> list[Interval | DoesNotFit]:
         """Return the forecast for each device, or why the circuit can't run there."""
         wanted = pattern(profile)
         found: list[Interval | DoesNotFit] = []
         for calibration in calibrations:
             try:
-                found.append(interval(profile, self.load(profile, calibration, wanted), FAST))
+                found.append(interval(profile, self.load(profile, calibration, wanted, layout), FAST))
             except DoesNotFit as problem:
                 found.append(problem)
         return found
 
-    def load(self, profile: CircuitProfile, calibration: Calibration, wanted: Pattern | None = None) -> Load:
+    def load(
+        self,
+        profile: CircuitProfile,
+        calibration: Calibration,
+        wanted: Pattern | None = None,
+        layout: Layout | None = None,
+    ) -> Load:
         """Return what the circuit suffers on a device.
 
+        Args:
+            profile: the circuit's.
+            calibration: the device's.
+            wanted: the circuit's pattern, where it is known.
+            layout: where the circuit lies; None for where it lies best.
+
         Raises:
-            DoesNotFit: the device has too few qubits that work and are coupled.
+            DoesNotFit: the device has too few qubits that work and are connected, or the circuit does not fit on those
+                of the layout.
         """
         wanted = wanted or pattern(profile)
+        if layout is not None:
+            return self._laid_out(profile, calibration, wanted, layout)
         device = self._devices.of(calibration)
         if len(wanted.order) > device.size:
             raise DoesNotFit(
-                f"{calibration.name} has {device.size} qubits that work and are coupled; the circuit needs "
+                f"{calibration.name} has {device.size} qubits that work and are connected; the circuit needs "
                 f"{len(wanted.order)}"
             )
-        return _load(profile, wanted, device)
+        return _load(profile, wanted, device, place(wanted, device))
+
+    def _laid_out(self, profile: CircuitProfile, calibration: Calibration, wanted: Pattern, layout: Layout) -> Load:
+        pairs = [(a, b) for a, b, _ in profile.pairs]
+        if (found := misfit(layout, wanted.order, pairs, calibration)) is not None:
+            raise DoesNotFit(found.reason)
+        places = [layout.qubits[qubit] for qubit in wanted.order]
+        parts = [part for part in calibration.parts if not set(part).isdisjoint(places)]
+        members = tuple(sorted(qubit for part in parts for qubit in part))
+        device = self._devices.of(calibration, members)
+        return _load(profile, wanted, device, np.searchsorted(device.places, places))
 
 
 def interval(profile: CircuitProfile, load: Load, spreads: Mapping[Basis, Spread]) -> Interval:
@@ -106,8 +134,7 @@ def interval(profile: CircuitProfile, load: Load, spreads: Mapping[Basis, Spread
     return Interval(0.0, mid, 1.0) if spread is None else spread.around(mid)
 
 
-def _load(profile: CircuitProfile, wanted: Pattern, device: Device) -> Load:
-    layout = place(wanted, device)
+def _load(profile: CircuitProfile, wanted: Pattern, device: Device, layout: NDArray[np.int64]) -> Load:
     first, second = np.nonzero(np.triu(wanted.weights))
     count = wanted.weights[first, second]
     a, b = layout[first], layout[second]

@@ -15,7 +15,8 @@ from qonverge.api.pricing import Pricing
 from qonverge.circuits.analysis import Analysis
 from qonverge.circuits.checked import CheckedCircuit
 from qonverge.circuits.profile import CircuitProfile
-from qonverge.devices import Calibration
+from qonverge.devices import Calibration, Layout
+from qonverge.devices.layout import Misfit, misfit, too_large
 from qonverge.devices.noise import Noise
 from qonverge.forecast.cost import cost
 from qonverge.forecast.errors import DoesNotFit
@@ -36,6 +37,8 @@ _NARROW_CLIFFORD = 11
 _MOST_FAST = 20_000
 # Responses that are those of the circuit itself.
 _TRUE = ("Simulated", "Stabilizer")
+# Operations that need no gate of the device.
+_STRUCTURE = frozenset(("measure", "reset", "barrier", "delay", "if_else", "for_loop", "while_loop", "switch_case"))
 _NOISELESS = Interval(1.0, 1.0, 1.0)
 _UNKNOWN = Interval(math.nan, math.nan, math.nan)
 
@@ -64,6 +67,10 @@ class Offer:
     """Of the device that is driven or simulated; None: results are exact."""
     pricing: Pricing | None = None
     """None: it costs nothing."""
+    keeps_layouts: bool = False
+    """Whether qubit i of a circuit without a layout lies on the device's qubit i, rather than where it lies best."""
+    recalibrated: bool = False
+    """Whether its noise may change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +108,8 @@ class Outcome:
     """What was said of its fidelity."""
     peak_bytes: int | None = None
     """Memory that it took in its worker; None where that was not measured."""
+    keeps_layouts: bool = False
+    """See ``Offer``."""
 
 
 class Outlook:
@@ -115,7 +124,7 @@ class Outlook:
         self._memories: dict[Key, MemoryModel] = {}
         self._waits: dict[str, QueueModel] = {}
         self._fidelities: dict[str, FidelityModel] = {}
-        self._fast: OrderedDict[tuple[str, str, str], Interval] = OrderedDict()
+        self._fast: OrderedDict[tuple[str, str, str, Layout | None], Interval] = OrderedDict()
 
     def row(self, asked: Asked | None, offers: Sequence[Offer]) -> Floats:
         """Return the forecasts of one job, shape (9, B): fidelity, run seconds and cost, each as (value, low, high).
@@ -137,22 +146,41 @@ class Outlook:
             return _NOISELESS
         if asked is None or asked.circuit.profile is None:
             return _UNKNOWN
-        given = self._by_calibration(asked, asked.circuit.profile, offer.noise)
+        given = self._by_calibration(asked, asked.circuit.profile, offer)
         model = self._fidelities.get(offer.key)
         if model is None or math.isnan(given.mid):
             return given
         like_seen = asked.circuit.profile.response.basis in _TRUE
         return model.on(offer.noise.digest).predict_one(given, like_seen=like_seen)
 
-    def _by_calibration(self, asked: Asked, profile: CircuitProfile, noise: Noise) -> Interval:
+    def misfits(self, asked: Asked | None, offers: Sequence[Offer]) -> dict[str, Misfit]:
+        """Return why the circuit cannot be run on backends' devices, by the backends' keys."""
+        if asked is None:
+            return {}
+        found = ((offer.key, self._misfit(asked, offer)) for offer in offers)
+        return {key: problem for key, problem in found if problem is not None}
+
+    def _misfit(self, asked: Asked, offer: Offer) -> Misfit | None:
+        device = offer.noise
+        if not isinstance(device, Calibration):
+            return None
+        circuit, layout = asked.circuit, _layout(asked, offer)
+        if layout is None:
+            problem = too_large(len(circuit.used), circuit.pairs, device)
+            return None if problem is None else Misfit(problem, lasting=not offer.recalibrated)
+        found = misfit(layout, circuit.used, circuit.pairs, device)
+        return None if found is None else replace(found, lasting=found.lasting or not offer.recalibrated)
+
+    def _by_calibration(self, asked: Asked, profile: CircuitProfile, offer: Offer) -> Interval:
         """Return the forecast before anything is learned."""
-        device = _device(noise, asked)
-        known = self._exact.known(asked.circuit, asked.parameters, device)
+        assert offer.noise is not None
+        device, layout = _device(offer.noise, asked), _layout(asked, offer)
+        known = self._exact.known(asked.circuit, asked.parameters, device, layout)
         if known is not None:
             return _UNKNOWN if isinstance(known, str) else known
-        key = (asked.circuit.digest, json.dumps(sorted(asked.parameters.items())), device.digest)
+        key = (asked.circuit.digest, json.dumps(sorted(asked.parameters.items())), device.digest, layout)
         if key not in self._fast:
-            (estimate,) = self._fidelity.estimate(profile, [device])
+            (estimate,) = self._fidelity.estimate(profile, [device], layout)
             self._fast[key] = _UNKNOWN if isinstance(estimate, DoesNotFit) else estimate
             if len(self._fast) > _MOST_FAST:
                 self._fast.popitem(last=False)
@@ -165,14 +193,15 @@ class Outlook:
         Raises:
             CheckerLost: the process that maps does not start.
         """
-        devices = {offer.noise.digest: offer for offer in offers if offer.noise is not None}
+        devices = {(offer.noise.digest, offer.keeps_layouts): offer for offer in offers if offer.noise is not None}
         if len(devices) < 2 or asked.circuit.profile is None:
             return
         ranked = sorted(devices.values(), key=lambda offer: (-_or_zero(self.fidelity(asked, offer).mid), offer.key))
         for offer in ranked[:most]:
             if offer.noise is not None:
                 with contextlib.suppress(DoesNotFit):
-                    await self._exact.of(asked.circuit, asked.parameters, _device(offer.noise, asked))
+                    device = _device(offer.noise, asked)
+                    await self._exact.of(asked.circuit, asked.parameters, device, _layout(asked, offer))
 
     def run_seconds(self, asked: Asked, offer: Offer) -> Interval:
         """Return how long the job runs there."""
@@ -216,7 +245,8 @@ class Outlook:
         asked, noise, profile = outcome.asked, outcome.noise, outcome.asked.circuit.profile
         if noise is None or profile is None or (read := profile.tally(outcome.counts)) is None:
             return
-        given = self._by_calibration(asked, profile, noise)
+        offer = Offer(outcome.key, noise=noise, keeps_layouts=outcome.keeps_layouts)
+        given = self._by_calibration(asked, profile, offer)
         ideal, counts = read
         seen = observed(ideal.probabilities, counts, sum(outcome.counts.values()), ideal.bits)
         if seen is None or math.isnan(given.mid):
@@ -260,6 +290,24 @@ class Outlook:
 def _device(noise: Noise, asked: Asked) -> Calibration:
     """Return a device of the noise: where it is told by rates, one as wide as the circuit."""
     return noise if isinstance(noise, Calibration) else noise.calibration(asked.circuit.analysis.num_qubits)
+
+
+def _layout(asked: Asked, offer: Offer) -> Layout | None:
+    """Return where the circuit will lie on the backend's device, as ``circuits.mapper`` lays it out.
+
+    None: where it lies best, or anywhere on a device of rates.
+    """
+    device, analysis = offer.noise, asked.circuit.analysis
+    if not isinstance(device, Calibration):
+        return None
+    if asked.circuit.layout is not None:
+        return asked.circuit.layout
+    if analysis.num_qubits == device.num_qubits:
+        names = {name for name, _ in analysis.operations} - _STRUCTURE
+        coupled = all((a, b) in device.coupled or (b, a) in device.coupled for a, b in asked.circuit.pairs)
+        if names <= set(device.basis_gates) and coupled and device.working.issuperset(asked.circuit.used):
+            return Layout.trivial(device.num_qubits, routing=False)
+    return Layout.trivial(analysis.num_qubits) if offer.keeps_layouts else None
 
 
 def _likely_method(analysis: Analysis, memory_bytes: int | None) -> str:

@@ -74,7 +74,7 @@ def task(job: HybridJob, circuit: CheckedCircuit, identity: str, *, shots: int |
     if shots is None:
         shots = job.spec.shots if circuit.observables else job.spec.shots or DEFAULT_SHOTS
     parameters = {name: np.array([value]) for name, value in given.parameters.items()}
-    pub = Pub(circuit.digest, parameters, shots, job.spec.precision, circuit.observables)
+    pub = Pub(circuit.digest, parameters, shots, job.spec.precision, circuit.observables, layout=circuit.layout)
     seed = None if job.spec.seed is None else (job.spec.seed + _PART_SEED * part) % 2**32
     return Task(identity, (pub,), {circuit.digest: circuit.qpy}, seed, namespace=job.metadata.namespace)
 
@@ -144,6 +144,8 @@ def merged(results: Sequence[TaskResult]) -> TaskResult:
         expectation_values=values,
         standard_errors=errors,
         shots=total,
+        # Parts on several devices have no layout in common.
+        layout=pubs[0].layout if len({pub.layout for pub in pubs}) == 1 else (),
     )
     return replace(
         first,
@@ -177,6 +179,7 @@ def provenance(program: Program, result: TaskResult) -> Provenance:
         method_reason=(result.results[0].reason or None) if result.results else None,
         seed=result.seed,
         calibration=result.calibration or None,
+        layout=list(result.results[0].layout) or None if result.results else None,
         cached=result.cached or None,
     )
 

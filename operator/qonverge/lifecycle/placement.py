@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,8 @@ from qonverge.api import HybridJob, QuantumBackend
 from qonverge.api.backend import Simulator
 from qonverge.api.money import Money as Budget
 from qonverge.api.placement import Candidate, ForecastInterval, Placement, seconds_of
+from qonverge.devices.layout import Misfit
+from qonverge.devices.noise import Noise
 from qonverge.forecast.intervals import Interval
 from qonverge.lifecycle.quotas import Use
 from qonverge.lifecycle.transitions import seconds
@@ -68,6 +70,18 @@ def abilities(simulator: Simulator) -> Abilities:
     return Abilities(method, FEATURES - lacks, copies, more)
 
 
+def device_errors(simulator: Simulator, noise: Noise | None) -> tuple[float | None, float | None]:
+    """Return the median errors of two-qubit gates and of measurements of what a simulator imitates; None: not known.
+
+    Args:
+        simulator: the specification.
+        noise: what it imitates, as far as it is known; without noise in the specification there are no errors.
+    """
+    if simulator.noise is None:
+        return 0.0, 0.0
+    return (None, None) if noise is None else (noise.median_error(2), noise.median_readout_error)
+
+
 def declared(backend: QuantumBackend) -> Backend:
     """Return a backend as placement sees it, as far as its specification tells."""
     spec, metadata = backend.spec, backend.metadata
@@ -101,6 +115,7 @@ def waiting(
     priority: int = 0,
     may_preempt: bool = True,
     warm: frozenset[str] = frozenset(),
+    misfits: Mapping[str, Misfit] | None = None,
 ) -> Job:
     """Return the job as placement sees it.
 
@@ -112,6 +127,7 @@ def waiting(
         priority: value of its PriorityClass.
         may_preempt: whether that class lets it displace others.
         warm: backends that have its circuit, by key.
+        misfits: why its circuit can't be run on backends, by key.
     """
     spec, reference = job.spec, job.spec.backend
     placement = spec.placement or Placement()
@@ -132,6 +148,7 @@ def waiting(
         hedge=placement.hedge,
         warm=warm,
         data_site=placement.data_site,
+        misfits=misfits or {},
     )
 
 
@@ -143,6 +160,8 @@ def _terms(placement: Placement) -> Terms:
         min_fidelity=placement.min_fidelity,
         max_wait_seconds=None if placement.max_wait is None else seconds_of(placement.max_wait),
         max_latency_seconds=None if placement.max_latency is None else seconds_of(placement.max_latency),
+        max_two_qubit_error=None if placement.max_errors is None else placement.max_errors.two_qubit,
+        max_readout_error=None if placement.max_errors is None else placement.max_errors.readout,
         preferred_tiers=frozenset(placement.preferred_tiers),
         weights=Weights.preset(placement.objective)
         if weights is None

@@ -16,7 +16,7 @@ from qonverge.api.base import ConfigMapKeyRef
 from qonverge.api.kubernetes import ConfigMap, Metadata
 from qonverge.circuits import InvalidProgram
 from qonverge.devices import InvalidCalibration
-from qonverge.devices.noise import Noise, noise_from_json
+from qonverge.devices.noise import Noise, noise_from_data
 from qonverge.documents.excerpt import bounded, json_excerpt
 from qonverge.documents.faults import Unreadable
 from qonverge.documents.reader import read_documents
@@ -82,13 +82,11 @@ class Manifests:
             return None if noise is None else noise.known()
         reference = noise.config_map_key_ref
         try:
-            return noise_from_json(program.text(self._value(backend.metadata.namespace, reference)))
+            return noise_from_data(self._value(backend.metadata.namespace, reference))
         except InvalidCalibration as error:
             raise LookupError(f"the key {reference.key} of the ConfigMap {reference.name}: {error}") from None
-        except InvalidProgram:
-            raise LookupError(
-                f"the key {reference.key} of the ConfigMap {reference.name} holds binary data, and no calibration"
-            ) from None
+        except InvalidProgram as error:
+            raise LookupError(str(error)) from None
 
     def _value(self, namespace: str, reference: ConfigMapKeyRef) -> Program:
         name = reference.name

@@ -13,7 +13,7 @@ from qonverge.circuits.isolated import Checker
 from qonverge.forecast.exact import ExactForecasts
 from qonverge.forecast.outlook import Offer, Outcome, Outlook
 from qonverge.lifecycle import circuit as circuits
-from qonverge.lifecycle.placement import abilities, declared, shown, waiting
+from qonverge.lifecycle.placement import abilities, declared, device_errors, shown, waiting
 from qonverge.lifecycle.quotas import Use
 from qonverge.scheduling import Backend, Decision, Estimates, Snapshot, plan
 from qonverge.wire.messages import TaskResult
@@ -64,7 +64,8 @@ class Placing:
         needs = None if checked is None else circuits.needs(job, checked)
         estimates = Estimates.stack([row], len(seen))
         # In one process nothing is gained by several submissions.
-        wanted = replace(waiting(job, now, needs, Use()), split=None, hedge=False)
+        misfits = self._outlook.misfits(asked, offers)
+        wanted = replace(waiting(job, now, needs, Use(), misfits=misfits), split=None, hedge=False)
         decision = plan(Snapshot((wanted,), seen, now, estimates)).decisions[0]
         memories = [None if asked is None else self._outlook.memory_bytes(asked, offer) for offer in offers]
         return Placed(decision, shown(wanted, decision, row, seen, [(0.0, 0.0, 0.0)] * len(seen), memories))
@@ -72,7 +73,8 @@ class Placing:
     def observe(self, key: str, job: HybridJob, checked: CheckedCircuit, result: TaskResult, now: float) -> None:
         """Learn from a task that ended well."""
         asked, method = circuits.asked(job, checked), circuits.method_of(result)
-        noise = self._config(self._backends[key]).noise
+        config = self._config(self._backends[key])
+        noise = config.noise
         self._outlook.observe(
             Outcome(
                 key,
@@ -86,6 +88,7 @@ class Placing:
                 circuits.counts_of(result),
                 noise if noise is not None and noise.digest == result.calibration else None,
                 peak_bytes=result.peak_bytes,
+                keeps_layouts=config.keep_layouts,
             )
         )
 
@@ -94,11 +97,27 @@ class Placing:
         config, simulator = self._config(backend), backend.spec.simulator
         assert simulator is not None
         memory = abilities(simulator).memory(config.circuit_bytes)
-        return replace(declared(backend), load=load, max_qubits=config.widest, memory_bytes=memory, latency_seconds=0.0)
+        two_qubit, readout = device_errors(simulator, config.noise)
+        return replace(
+            declared(backend),
+            load=load,
+            max_qubits=config.widest,
+            memory_bytes=memory,
+            latency_seconds=0.0,
+            two_qubit_error=two_qubit,
+            readout_error=readout,
+        )
 
     def _offer(self, key: str) -> Offer:
         backend = self._backends[key]
         simulator, config = backend.spec.simulator, self._config(backend)
         assert simulator is not None
         able = abilities(simulator)
-        return Offer(key, able.method, able.memory(config.circuit_bytes), config.noise, backend.spec.pricing)
+        return Offer(
+            key,
+            able.method,
+            able.memory(config.circuit_bytes),
+            config.noise,
+            backend.spec.pricing,
+            keeps_layouts=config.keep_layouts,
+        )

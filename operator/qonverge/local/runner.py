@@ -143,7 +143,8 @@ class LocalRunner:
             raise InvalidProgram(problem)
         if circuit is None:
             return program_text(program), None
-        return program, await self._checker.check(program, circuit.parameters, circuit.observables)
+        checked = await self._checker.check(program, circuit.parameters, circuit.observables, circuit.given_layout)
+        return program, checked
 
     def _load(self) -> dict[str, float]:
         infos = {key: engine.info() for key, engine in self._engines.items()}
@@ -186,6 +187,7 @@ class LocalRunner:
                 seed=simulator.seed,
                 result_cache_bytes=bytes_of(backend.spec.result_cache or 0),
                 device=simulator.device,
+                keep_layouts=simulator.layout == "AsGiven",
                 quiet=not self._verbose,
                 noise=self._manifests.noise(backend),
             )

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Literal, Self
 
 from qonverge.api.base import LabelSelector
+from qonverge.devices.layout import Misfit
 from qonverge.scheduling.estimates import Estimates
 
 Tier = Literal["Cloud", "OnPrem", "Edge"]
@@ -96,6 +97,10 @@ class Terms:
     """Hard: longest forecast wait, from now to the start, on the backend that gets it."""
     max_latency_seconds: float | None = None
     """Hard: longest measured round trip to the backend."""
+    max_two_qubit_error: float | None = None
+    """Hard: largest median error of the backend's gates on two qubits."""
+    max_readout_error: float | None = None
+    """Hard: largest median error of its measurements."""
     preferred_tiers: frozenset[Tier] = frozenset()
     """Soft."""
     weights: Weights = Weights()
@@ -132,6 +137,8 @@ class Job:
     """Keys of the backends that have its circuit."""
     data_site: str | None = None
     """Site of its data."""
+    misfits: Mapping[str, Misfit] = field(default_factory=dict)
+    """Why its circuit can't be run on backends' devices, by their keys; the others take it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +191,10 @@ class Backend:
     """Why its calibration can't be trusted; then nothing is sent to it."""
     currency: str = "USD"
     """Currency of its forecast costs."""
+    two_qubit_error: float | None = None
+    """Median error of gates on two qubits that work; None: not known."""
+    readout_error: float | None = None
+    """Median error of measurements; None: not known."""
 
     @property
     def key(self) -> str:

@@ -35,7 +35,8 @@ class Verdict(IntEnum):
     CURRENCY = 10
     BUDGET = 11
     TOO_LATE = 12
-    NEVER = 12
+    MISFIT = 13
+    NEVER = 13
     NOT_SERVING = 20
     CALIBRATION = 21
     FIDELITY = 22
@@ -48,6 +49,9 @@ class Verdict(IntEnum):
     WAIT = 29
     DEADLINE = 30
     NOT_SELECTED = 31
+    OUT_OF_ORDER = 32
+    TWO_QUBIT_ERROR = 33
+    READOUT_ERROR = 34
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,6 +105,7 @@ def judge(snapshot: Snapshot, lanes: Sequence[Lanes], policy: Policy) -> Table:
     verdicts = _by_group(jobs, _reach_key, lambda job: _reach(job, backends), len(backends))
     judged = _Judged(verdicts)
     _circuit_terms(judged, jobs, backends)
+    _misfit_terms(judged, jobs, backends, lasting=True)
     placement = _by_group(jobs, _placement_key, lambda job: _placement(job, backends), len(backends))
     judged.verdicts = np.where(judged.verdicts == 0, placement, judged.verdicts)
     _money_terms(judged, jobs, backends, cost)
@@ -227,6 +232,15 @@ def _circuit_terms(judged: _Judged, jobs: Sequence[Job], backends: Sequence[Back
     judged.mark(too_much & ~(automatic & (compact <= memory)), Verdict.MEMORY)
 
 
+def _misfit_terms(judged: _Judged, jobs: Sequence[Job], backends: Sequence[Backend], *, lasting: bool) -> None:
+    columns = {backend.key: column for column, backend in enumerate(backends)}
+    verdict = Verdict.MISFIT if lasting else Verdict.OUT_OF_ORDER
+    for row, job in enumerate(jobs):
+        for key, found in job.misfits.items():
+            if found.lasting == lasting and key in columns and judged.verdicts[row, columns[key]] == 0:
+                judged.verdicts[row, columns[key]] = verdict
+
+
 def _compact_bits(job: Job) -> float | None:
     if job.needs is None or job.needs.clifford:
         return -math.inf
@@ -253,6 +267,12 @@ def _money_terms(judged: _Judged, jobs: Sequence[Job], backends: Sequence[Backen
 def _present_terms(judged: _Judged, jobs: Sequence[Job], backends: Sequence[Backend], fidelity: Floats) -> None:
     judged.mark(np.array([not b.serving for b in backends], dtype=np.bool_), Verdict.NOT_SERVING)
     judged.mark(np.array([bool(b.calibration_stale_reason) for b in backends], dtype=np.bool_), Verdict.CALIBRATION)
+    _misfit_terms(judged, jobs, backends, lasting=False)
+    # An error that is not known is too much.
+    most = _column(jobs, lambda job: job.terms.max_two_qubit_error, np.inf)
+    judged.mark(_row(backends, lambda b: b.two_qubit_error, np.inf) > most, Verdict.TWO_QUBIT_ERROR)
+    most = _column(jobs, lambda job: job.terms.max_readout_error, np.inf)
+    judged.mark(_row(backends, lambda b: b.readout_error, np.inf) > most, Verdict.READOUT_ERROR)
     least = _column(jobs, lambda job: job.terms.min_fidelity, -np.inf)
     judged.mark(fidelity < least, Verdict.FIDELITY)
     judged.mark(np.isfinite(least) & np.isnan(fidelity), Verdict.NO_FIDELITY)

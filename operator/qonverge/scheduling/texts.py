@@ -41,6 +41,10 @@ _KINDS = {
     Verdict.WAIT: "with too long a wait",
     Verdict.DEADLINE: "too busy for the deadline",
     Verdict.NOT_SELECTED: "not reachable",
+    Verdict.MISFIT: "on which the circuit can't lie",
+    Verdict.OUT_OF_ORDER: "on which the circuit can't lie now",
+    Verdict.TWO_QUBIT_ERROR: "with too large an error of two-qubit gates",
+    Verdict.READOUT_ERROR: "with too large an error of readout",
 }
 
 
@@ -158,6 +162,7 @@ class Rejections(Mapping[str, str]):
             Verdict.TIER: "leave for another tier",
             Verdict.REGION: "leave for another region",
             Verdict.CURRENCY: "a budget in the backend's currency",
+            Verdict.MISFIT: "another layout or a narrower circuit",
         }
         there = {forecast.verdict for _, forecast in pairs}
         steps |= {verdict: text for verdict, text in others.items() if verdict in there}
@@ -173,6 +178,7 @@ def why_not(job: Job, backend: Backend, forecast: Forecast, now: float, quota: Q
         )
     sentence = (
         _of_circuit(name, job.needs, backend, forecast)
+        or _of_device(name, job, backend, forecast)
         or _of_placement(name, job, backend, forecast, now)
         or _at_present(name, job, backend, forecast, now)
     )
@@ -198,6 +204,17 @@ def _of_circuit(name: str, needs: Needs | None, backend: Backend, forecast: Fore
                 f"{name} has {format_bytes(backend.memory_bytes or 0)} for a circuit and a {kind} of "
                 f"{needs.num_qubits} qubits needs {format_bytes(_state_bytes(needs, backend))}"
             )
+    return None
+
+
+def _of_device(name: str, job: Job, backend: Backend, forecast: Forecast) -> str | None:
+    match forecast.verdict:
+        case Verdict.MISFIT | Verdict.OUT_OF_ORDER:
+            return f"{name} can't run the circuit: {job.misfits[backend.key].reason}"
+        case Verdict.TWO_QUBIT_ERROR:
+            return _errs(name, "two-qubit", backend.two_qubit_error, job.terms.max_two_qubit_error or 0.0)
+        case Verdict.READOUT_ERROR:
+            return _errs(name, "readout", backend.readout_error, job.terms.max_readout_error or 0.0)
     return None
 
 
@@ -309,6 +326,13 @@ def _below(value: float, limit: float) -> str:
     """Return that a value is below a limit, with as many digits as tell them apart."""
     digits = next((n for n in range(2, 7) if float(f"{value:.{n}g}") < limit), 7)
     return f"{value:.{digits}g} is below {limit:.6g}"
+
+
+def _errs(name: str, kind: str, value: float | None, limit: float) -> str:
+    if value is None:
+        return f"{name}'s {kind} error is not known and the job allows {limit:.6g}"
+    digits = next((n for n in range(2, 7) if float(f"{value:.{n}g}") > limit), 7)
+    return f"{name}'s median {kind} error {value:.{digits}g} is above {limit:.6g}"
 
 
 def _listed(names: frozenset[Any]) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from qonverge.devices import Layout
 from qonverge.documents.excerpt import excerpt
 from qonverge.wire.errors import InvalidTask, WireError
 
@@ -46,6 +47,8 @@ class Pub:
     """Which (set, observable) pairs are wanted, shape (M, 2); None: all N x K."""
     statevector: bool = False
     """Whether the final state of every set is wanted."""
+    layout: Layout | None = None
+    """Where the circuit lies on the backend's device; None: where it lies best."""
 
     @property
     def sets(self) -> int:
@@ -82,6 +85,7 @@ class Pub:
             "observables": self.observables,
             "pairs": self.pairs,
             "statevector": self.statevector,
+            "layout": None if self.layout is None else self.layout.to_dict(),
         }
 
     @classmethod
@@ -96,6 +100,7 @@ class Pub:
             observables,
             data["pairs"],
             data["statevector"],
+            None if data["layout"] is None else Layout.from_dict(data["layout"]),
         )
 
     @classmethod
@@ -127,6 +132,7 @@ class Pub:
             tuple(_observable(item) for item in data.get("observables") or ()),
             None if pairs is None else _pairs(pairs),
             statevector,
+            None if data.get("layout") is None else Layout.from_dict(data["layout"]),
         )
 
 
@@ -267,6 +273,8 @@ class PubResult:
     """Why that method."""
     engine: str = ""
     """Engine and version where the backend chooses among several; else the task's result has it."""
+    layout: tuple[int, ...] = ()
+    """For each qubit of the circuit the device's qubit on which it began; empty where there is no device."""
 
     @property
     def nbytes(self) -> int:
@@ -290,6 +298,7 @@ class PubResult:
             "method": self.method,
             "reason": self.reason,
             "engine": self.engine,
+            "layout": self.layout,
         }
 
     @classmethod
@@ -305,6 +314,7 @@ class PubResult:
             data["method"],
             data.get("reason", ""),
             data.get("engine", ""),
+            tuple(data.get("layout", ())),
         )
 
 

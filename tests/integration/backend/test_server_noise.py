@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -61,14 +62,51 @@ def test_a_calibration_that_changes_is_taken_up(kit: Any, tmp_path: Path) -> Non
         before = one(kit, backend, "before", shots=2000)
         assert before["calibration"] == worse.digest
         assert zeros(before) == pytest.approx(0.5, abs=0.06)
+        # Bytes that are no text are no calibration either, and stop nothing.
+        file.write_bytes(b"\xff\xfe")
+        kit.until(lambda: any("neither UTF-8 nor" in line for line in backend.lines), "what is wrong is said")
         file.write_text('{"format": "qonverge.io/rates/v1", "readout": 7}')
         kit.until(lambda: any("readout is 7" in line for line in backend.lines), "what is wrong is said")
         assert one(kit, backend, "meanwhile")["calibration"] == worse.digest
-        file.write_text(json.dumps(better.to_dict()))
+        file.write_bytes(gzip.compress(json.dumps(better.to_dict()).encode()))
         kit.until(lambda: backend.info()["calibration_digest"] == better.digest, "the server is calibrated anew")
         for number in range(4):
             after = one(kit, backend, f"after-{number}", shots=2000)
             assert (after["calibration"], zeros(after)) == (better.digest, 0.0)
+
+
+def test_a_server_keeps_layouts_and_says_which(kit: Any) -> None:
+    text = 'OPENQASM 3.0; include "stdgates.inc"; qubit[2] q; bit[2] c; h q[0]; cx q[0], q[1]; c = measure q;'
+
+    def post(**pub: Any) -> Any:
+        return backend.send_json({"pubs": [{"openqasm": text, "shots": 100, **pub}]}).body
+
+    def layout(answer: Any) -> list[int]:
+        (result,) = answer["results"]
+        return list(result["layout"])
+
+    with kit.serving("--noise", "nairobi", "--layout", "AsGiven", "--concurrency", "1") as backend:
+        assert layout(post()) == [0, 1]
+        assert layout(post(layout={"qubits": [5, 4]})) == [5, 4]
+        assert layout(post(layout={"qubits": [5, 0]})) == [5, 0]
+        apart = post(layout={"qubits": [5, 0], "routing": False})["error"]
+        assert apart["code"] == "InvalidCircuit"
+        assert apart["message"].endswith("qubits 0 and 5 are not coupled on nairobi")
+        wrong = post(layout={"qubits": [5, 5]})["error"]
+        assert (wrong["code"], wrong["message"]) == (
+            "InvalidTask",
+            "the layout puts qubits 0 and 1 of the circuit both on qubit 5",
+        )
+        # Through the client a circuit that was transpiled elsewhere is not moved in silence.
+        device = QonvergeBackend(Connection(backend.url, backend.token))
+        bell = QuantumCircuit(2)
+        bell.h(0)
+        bell.cx(0, 1)
+        bell.measure_all()
+        there = transpile(bell, device, initial_layout=[6, 5], optimization_level=1)
+        assert sum(device.run(there, shots=100).result().get_counts().values()) == 100
+    with pytest.raises(AssertionError, match="give Optimized or AsGiven"), kit.serving("--layout", "Kept"):
+        pass
 
 
 def test_a_gpu_that_is_not_there_is_said_to_be_missing(kit: Any) -> None:

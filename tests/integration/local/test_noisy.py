@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 import subprocess
 import sys
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ import yaml
 from qonverge.devices import Rates, snapshots
 
 ROOT = Path(__file__).parents[3]
+FAKES = Path(str(resources.files("qiskit_ibm_runtime"))) / "fake_provider" / "backends"
 PROGRAM = """
 from qiskit import QuantumCircuit
 from qonverge.client import SamplerV2, report
@@ -83,10 +87,80 @@ def test_a_circuit_that_is_wider_than_the_device_is_not_placed() -> None:
     assert "noisy takes 5 qubits and the circuit has 6" in found["message"]
 
 
+def test_a_published_file_is_a_calibration_as_it_is() -> None:
+    """Compressed, as files must be that are larger than a ConfigMap."""
+    published = FAKES / "perth" / "props_perth.json"
+    packed = base64.b64encode(gzip.compress(published.read_bytes())).decode()
+    figures = {**config_map(""), "data": {}, "binaryData": {"lima.json": packed}}
+    found = status(job(excited()), backend(noise=REFERENCE), figures)
+    assert found["state"] == "Complete", found
+    assert found["provenance"]["calibration"] == snapshots.load("perth").digest
+
+
+def counted(layout: dict[str, Any] | None, simulator: dict[str, Any]) -> dict[str, Any]:
+    """Return the status of a job that excites two qubits, on a device whose qubit 1 is read wrongly."""
+    text = 'OPENQASM 3.0; include "stdgates.inc"; qubit[2] q; bit[2] c; x q[0]; cx q[0], q[1]; c = measure q;'
+    circuit = {"openqasm": text, **({} if layout is None else {"layout": layout})}
+    device = {
+        "format": "qonverge.io/calibration/v1",
+        "name": "four",
+        "qubits": [{"read1As0": 0.4 if q == 1 else 0.0, "read0As1": 0.0} for q in range(4)],
+        "gates": [
+            *({"name": name, "qubits": [q], "error": 0} for name in ("x", "sx", "rz") for q in range(4)),
+            *({"name": "cx", "qubits": [a, b], "error": 0} for q in range(3) for a, b in ((q, q + 1), (q + 1, q))),
+        ],
+    }
+    return status(
+        job({"circuit": circuit}, shots=4000), backend(noise=REFERENCE, **simulator), config_map(json.dumps(device))
+    )
+
+
+@pytest.mark.parametrize(
+    ("layout", "simulator", "places", "ones"),
+    [
+        (None, {}, None, 1.0),
+        ({"qubits": [2, 3]}, {}, [2, 3], 1.0),
+        ({"qubits": [2, 1]}, {}, [2, 1], 0.6),
+        ({"qubits": [1, 0], "routing": "Never"}, {}, [1, 0], 0.6),
+        (None, {"layout": "AsGiven"}, [0, 1], 0.6),
+        ({"qubits": [3, 2]}, {"layout": "AsGiven"}, [3, 2], 1.0),
+    ],
+)
+def test_a_circuit_runs_where_it_is_laid_out(
+    layout: dict[str, Any] | None, simulator: dict[str, Any], places: list[int] | None, ones: float
+) -> None:
+    found = counted(layout, simulator)
+    assert found["state"] == "Complete", found
+    assert found["result"]["counts"].get("11", 0) / 4000 == pytest.approx(ones, abs=0.04)
+    assert found["provenance"]["layout"] == places or places is None
+    (told,) = found["forecast"]
+    assert told["fidelity"]["mid"] == pytest.approx(ones, abs=0.05)
+
+
+def test_a_layout_that_no_device_has_is_refused_with_what_is_missing() -> None:
+    found = counted({"qubits": [3, 1], "routing": "Never"}, {})
+    assert found["reason"] == "Unschedulable"
+    assert found["message"].startswith("noisy can't run the circuit: qubits 1 and 3 are not coupled on four")
+    found = counted({"qubits": [3, 1, 2]}, {})
+    assert (found["reason"], found["message"]) == (
+        "InvalidProgram",
+        "the layout has 3 qubits and the circuit 2; expected one qubit of the device for each qubit of the circuit",
+    )
+
+
+def test_a_device_that_errs_too_much_is_not_taken() -> None:
+    limited = job(excited(), placement={"maxErrors": {"twoQubit": 0.001}})
+    found = status(limited, backend(noise={"device": "lima"}))
+    error = snapshots.load("lima").median_error(2)
+    assert found["reason"] == "Unschedulable"
+    assert found["message"].startswith(f"noisy's median two-qubit error {error:.2g}")
+    assert status(limited, backend())["state"] == "Complete"
+
+
 @pytest.mark.parametrize(
     ("documents", "message"),
     [
-        ([], "spec.simulator.noise: there is no ConfigMap figures among the files given"),
+        ([], "spec.simulator.noise: there is no ConfigMap figures in namespace default among"),
         ([config_map("{}")], "spec.simulator.noise: the key lima.json of the ConfigMap figures: format is None"),
     ],
 )

@@ -21,13 +21,14 @@ from qonverge.circuits.blocks import blocks_of, least_cx
 from qonverge.circuits.canonical import canonical
 from qonverge.circuits.checked import CheckedCircuit, check
 from qonverge.circuits.isolated import Checker
+from qonverge.circuits.load import Load
 from qonverge.circuits.mapping import load_of, map_to, schedule
 from qonverge.circuits.profile import CircuitProfile
 from qonverge.circuits.profiling import profile
 from qonverge.circuits.responding import respond, unknown
 from qonverge.circuits.response import ERRORS, FLIPS, Response
 from qonverge.circuits.steps import Step, TooLong, steps_of
-from qonverge.devices import Calibration, Qubit, snapshots
+from qonverge.devices import Calibration, Layout, Qubit, snapshots
 from qonverge.devices.rates import uniform
 from qonverge.forecast.errors import DoesNotFit
 from qonverge.forecast.exact import ExactForecasts
@@ -299,9 +300,11 @@ async def test_exact_forecasts_are_kept() -> None:
     asked: list[str] = []
 
     class Counting(Checker):
-        async def load(self, circuit: CheckedCircuit, parameters: object, device: Calibration) -> object:  # type: ignore[override]
+        async def load(
+            self, circuit: CheckedCircuit, parameters: object, device: Calibration, layout: Layout | None = None
+        ) -> Load:
             asked.append(device.name)
-            return await super().load(circuit, {}, device)
+            return await super().load(circuit, {}, device, layout)
 
     checker = Counting()
     try:

@@ -33,8 +33,11 @@ def test_a_device_has_its_gates_at_their_places_with_errors_and_durations() -> N
     gates = (
         Gate("sx", (0,), 0.001, 3e-8),
         Gate("sx", (1,), 1.0),
-        Gate("cz", (0, 1), 0.01, 7e-8),
-        Gate("cz", (1, 2), 1.0),
+        Gate("sx", (2,)),
+        Gate("cz", (0, 2), 0.01, 7e-8),
+        Gate("cz", (2, 0), 1.0),
+        # A coupling to a qubit on which no pulse works leads nowhere.
+        Gate("cz", (0, 1), 0.002),
         Gate("its_own", (0,), 0.1),
     )
     device = Calibration("d", (Qubit(1e-4, 2e-4, 0.03, 0.01, 1e-6), Qubit(), Qubit()), gates)
@@ -42,9 +45,12 @@ def test_a_device_has_its_gates_at_their_places_with_errors_and_durations() -> N
     assert target.num_qubits == 3
     assert set(target.operation_names) == {"sx", "cz", "measure", "reset", "delay"}
     # What is out of order is not there.
-    assert set(target["sx"]) == {(0,)}
-    assert set(target["cz"]) == {(0, 1)}
-    assert (target["cz"][0, 1].error, target["cz"][0, 1].duration) == (0.01, 7e-8)
+    assert set(target["sx"]) == {(0,), (2,)}
+    assert set(target["cz"]) == {(0, 2)}
+    assert (target["cz"][0, 2].error, target["cz"][0, 2].duration) == (0.01, 7e-8)
+    # What was not measured is as good as the median, and not better than all.
+    assert target["sx"][2,].error == device.median_error(1)
+    assert target["measure"][1,].error == pytest.approx(0.02)
     assert target["measure"][0,].error == pytest.approx(0.02)
     assert target["measure"][0,].duration == 1e-6
     assert (target.qubit_properties[0].t1, target.qubit_properties[0].t2) == (1e-4, 2e-4)

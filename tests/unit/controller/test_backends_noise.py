@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 from datetime import UTC, datetime
 from typing import Any
@@ -25,7 +27,8 @@ NOW = datetime(2026, 1, 31, tzinfo=UTC).timestamp()
 
 
 def backend(noise: dict[str, Any] | None, **spec: Any) -> QuantumBackend:
-    simulator = {"device": spec.pop("device", "CPU"), **({} if noise is None else {"noise": noise})}
+    simulator = {"device": spec.pop("device", "CPU"), "layout": spec.pop("layout", "Optimized")}
+    simulator |= {} if noise is None else {"noise": noise}
     metadata = {"name": "b", "namespace": "lab", "uid": "u"}
     return QuantumBackend.model_validate({"metadata": metadata, "spec": {"simulator": simulator, **spec}})
 
@@ -38,7 +41,8 @@ def info(noise: Noise | None) -> BackendInfo:
 class ConfigMaps(Kube):
     """Has ConfigMaps and nothing else."""
 
-    def __init__(self, *maps: dict[str, str], broken: bool = False) -> None:
+    def __init__(self, *maps: dict[str, str], broken: bool = False, binary: dict[str, str] | None = None) -> None:
+        self.binary = binary
         self.maps = dict.fromkeys(["figures"], *maps) if maps else {}
         self.broken = broken
 
@@ -46,7 +50,7 @@ class ConfigMaps(Kube):
         assert (kind, namespace) == ("ConfigMap", "lab")
         if self.broken:
             raise KubeError(403, "configmaps is forbidden")
-        return {"data": self.maps[name]} if name in self.maps else None
+        return {"data": self.maps[name], "binaryData": self.binary} if name in self.maps else None
 
 
 async def looked(noise: dict[str, Any], *maps: dict[str, str], known: Calibrated | None = None) -> Calibrated:
@@ -62,6 +66,18 @@ async def test_figures_come_from_the_snapshot_the_rates_or_the_config_map() -> N
     written = {"lima.json": json.dumps(lima.to_dict())}
     assert (await looked(REFERENCE, written)).noise == lima
     assert await calibration.look(backend(None), None, ConfigMaps(), NOW) is None
+
+
+async def test_figures_may_be_compressed() -> None:
+    lima = snapshots.load("lima")
+    packed = base64.b64encode(gzip.compress(json.dumps(lima.to_dict()).encode())).decode()
+    maps = ConfigMaps({"other": "{}"}, binary={"lima.json": packed})
+    found = await calibration.look(backend(REFERENCE), None, maps, NOW)
+    assert found is not None
+    assert (found.noise, found.problem) == (lima, None)
+    missing = await calibration.look(backend(REFERENCE), None, ConfigMaps({}, binary={"lima": packed}), NOW)
+    assert missing is not None
+    assert missing.problem == ("Missing", "the ConfigMap figures has no key lima.json; it has lima")
 
 
 @pytest.mark.parametrize(
@@ -133,6 +149,17 @@ async def test_the_status_says_how_good_and_how_old_the_device_is() -> None:
     assert "Calibrated" not in [c.type for c in ideal.conditions]
 
 
+async def test_placement_sees_the_errors_of_the_device() -> None:
+    state, given, lima = State(), backend({"device": "lima"}), snapshots.load("lima")
+    unknown = seen(state, Cluster(), given, {}, 0.0)
+    assert (unknown.two_qubit_error, unknown.readout_error) == (None, None)
+    state.calibrations["lab/b"] = await looked({"device": "lima"})
+    there = seen(state, Cluster(), given, {}, 0.0)
+    assert (there.two_qubit_error, there.readout_error) == (lima.median_error(2), lima.median_readout_error)
+    ideal = seen(state, Cluster(), backend(None), {}, 0.0)
+    assert (ideal.two_qubit_error, ideal.readout_error) == (0.0, 0.0)
+
+
 async def test_placement_sees_the_width_of_the_device() -> None:
     state = State()
     given = backend({"device": "lima"}, capacity={"maxQubits": 7})
@@ -155,6 +182,8 @@ class TestPods:
         told = self.pod(backend({"rates": {"readout": 0.1}}))[1]["QONVERGE_NOISE"]
         assert Rates.from_dict(json.loads(told)) == Rates(readout=0.1)
         assert "QONVERGE_NOISE" not in self.pod(backend(None))[1]
+        assert self.pod(backend({"device": "lima"}))[1]["QONVERGE_LAYOUT"] == "Optimized"
+        assert self.pod(backend({"device": "lima"}, layout="AsGiven"))[1]["QONVERGE_LAYOUT"] == "AsGiven"
         spec, environment = self.pod(backend(REFERENCE))
         (mount,) = [m for m in spec["containers"][0]["volumeMounts"] if m["name"] == "noise"]
         (volume,) = [v for v in spec["volumes"] if v["name"] == "noise"]

@@ -100,4 +100,4 @@ def test_couplings_that_are_out_of_order_are_none() -> None:
 
 def test_properties_of_another_form_are_refused() -> None:
     with pytest.raises(InvalidCalibration, match="no properties of an IBM backend"):
-        from_properties({}, {"qubits": 3})
+        from_properties({"qubits": 3})

@@ -113,7 +113,7 @@ def test_swaps_cost() -> None:
 def test_what_cannot_run_is_said() -> None:
     found = Forecaster().estimate(ghz(5), [line([0.01] * 3), line([0.01, 1, 0.01, 0.01, 1, 0.01]), line([0.01] * 4)])
     assert [type(one) for one in found] == [DoesNotFit, DoesNotFit, Interval]
-    assert str(found[0]) == "line has 4 qubits that work and are coupled; the circuit needs 5"
+    assert str(found[0]) == "line has 4 qubits that work and are connected; the circuit needs 5"
     assert str(found[1]).startswith("line has 3 qubits")
 
 

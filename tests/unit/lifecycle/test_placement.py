@@ -10,7 +10,8 @@ import pytest
 
 from qonverge.api import HybridJob
 from qonverge.api.backend import Simulator
-from qonverge.lifecycle.placement import abilities, shown, waiting
+from qonverge.devices import Rates, snapshots
+from qonverge.lifecycle.placement import abilities, device_errors, shown, waiting
 from qonverge.lifecycle.quotas import Use
 from qonverge.scheduling import Backend, Decision
 from qonverge.scheduling.model import FEATURES, Candidate, Money, Split, Weights
@@ -28,6 +29,7 @@ def test_terms_are_those_of_the_manifest() -> None:
         "regions": ["eu"],
         "dataSite": "lab",
         "minFidelity": 0.9,
+        "maxErrors": {"twoQubit": 0.02, "readout": 0.05},
         "maxWait": "1m30s",
         "maxLatency": "20ms",
         "split": {"minShots": 5},
@@ -44,6 +46,7 @@ def test_terms_are_those_of_the_manifest() -> None:
         ["eu"],
     ]
     assert (terms.min_fidelity, terms.max_wait_seconds, terms.max_latency_seconds) == (0.9, 90.0, 0.02)
+    assert (terms.max_two_qubit_error, terms.max_readout_error) == (0.02, 0.05)
     assert terms.weights == Weights(2.0, 0.0, 1.0)
 
 
@@ -111,3 +114,12 @@ def test_memory_is_what_the_engine_leaves_of_it() -> None:
     braket, aer = abilities(Simulator(engine="BraketLocal")), abilities(Simulator())
     assert (aer.memory(2**30), aer.memory(None)) == (2**30, None)
     assert (braket.memory(2**30), braket.memory(2**20), braket.memory(None)) == (2**30 - 2**27, 2**26, None)
+
+
+def test_errors_are_those_of_the_device_as_far_as_it_is_known() -> None:
+    lima = snapshots.load("lima")
+    noisy = Simulator.model_validate({"noise": {"device": "lima"}})
+    assert device_errors(noisy, lima) == (lima.median_error(2), lima.median_readout_error)
+    assert device_errors(noisy, Rates(two_qubit=0.01, readout=0.02)) == (0.01, 0.02)
+    assert device_errors(noisy, None) == (None, None)
+    assert device_errors(Simulator(), None) == (0.0, 0.0)

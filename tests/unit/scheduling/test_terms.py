@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from qonverge.devices.layout import Misfit
 from qonverge.scheduling import Quota, plan
 from qonverge.scheduling.model import Money, Terms
 from tests.unit.scheduling.worlds import NEEDS, backend, job, snapshot
@@ -108,6 +109,13 @@ LITTLE = ", or a backend with the method MatrixProductState if the circuit entan
             "a deadline at least 14 s later",
         ),
         ({"backend_name": "b"}, {"admits_all_namespaces": False}, {}, "", "access for namespace chem"),
+        (
+            {"misfits": {"lab/b": Misfit("qubits 3 and 9 are not coupled on lima", lasting=True)}},
+            {},
+            {},
+            "lab/b can't run the circuit: qubits 3 and 9 are not coupled on lima",
+            "another layout or a narrower circuit",
+        ),
     ],
 )
 def test_what_no_waiting_helps_is_impossible_and_says_what_would(
@@ -124,6 +132,36 @@ def test_what_no_waiting_helps_is_impossible_and_says_what_would(
     ("wanted", "there", "forecast", "reason"),
     [
         ({}, {"serving": False}, {}, "lab/b is not ready: no pod serves"),
+        (
+            {"misfits": {"lab/b": Misfit("qubit 3 of lima is out of order", lasting=False)}},
+            {},
+            {},
+            "lab/b can't run the circuit: qubit 3 of lima is out of order",
+        ),
+        (
+            {"terms": Terms(max_two_qubit_error=0.02)},
+            {"two_qubit_error": 0.0203, "readout_error": 0.01},
+            {},
+            "lab/b's median two-qubit error 0.0203 is above 0.02",
+        ),
+        (
+            {"terms": Terms(max_readout_error=0.05)},
+            {"two_qubit_error": 0.01, "readout_error": 0.061},
+            {},
+            "lab/b's median readout error 0.061 is above 0.05",
+        ),
+        (
+            {"terms": Terms(max_two_qubit_error=0.02)},
+            {},
+            {},
+            "lab/b's two-qubit error is not known and the job allows 0.02",
+        ),
+        (
+            {"terms": Terms(max_readout_error=0.05)},
+            {"two_qubit_error": 0.0},
+            {},
+            "lab/b's readout error is not known and the job allows 0.05",
+        ),
         (
             {},
             {"calibration_stale_reason": "it is 26 h old"},
@@ -208,3 +246,20 @@ def test_a_selector_of_namespaces() -> None:
     (decision,) = plan(snapshot([job("a", "bio", backend_name="b")], [lent])).decisions
     assert decision.reason == "lab/b does not admit jobs from namespace bio, whose labels its selector does not match"
     assert not decision.impossible, "a namespace may get other labels at any time"
+
+
+def test_errors_at_their_floor_are_taken_and_other_backends_too() -> None:
+    terms = Terms(max_two_qubit_error=0.02, max_readout_error=0.05)
+    backends = [
+        backend("good", two_qubit_error=0.02, readout_error=0.05),
+        backend("ideal", two_qubit_error=0.0, readout_error=0.0),
+        backend("bad", two_qubit_error=0.03, readout_error=0.01),
+    ]
+    wanted = job("a", terms=terms, misfits={"lab/ideal": Misfit("it is none", lasting=True)})
+    (decision,) = plan(snapshot([wanted], backends)).decisions
+    assert decision.backend is not None
+    assert decision.backend.name == "good"
+    assert dict(decision.rejected) == {
+        "lab/ideal": "lab/ideal can't run the circuit: it is none",
+        "lab/bad": "lab/bad's median two-qubit error 0.03 is above 0.02",
+    }

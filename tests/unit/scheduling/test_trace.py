@@ -9,6 +9,7 @@ from decimal import Decimal
 import pytest
 
 from qonverge.api.base import LabelSelector
+from qonverge.devices.layout import Misfit
 from qonverge.scheduling import Active, Policy, Quota, Share, Shares, Snapshot, plan
 from qonverge.scheduling.model import Money, Split, Terms
 from qonverge.scheduling.trace import TraceError, read, record, replay
@@ -26,17 +27,22 @@ def rich() -> Snapshot:
         job("c", needs=replace(NEEDS, shots=9000), split=Split(100), warm=frozenset({"lab/x", "lab/y"}), priority=4),
         job("d", deadline=1.0),
         job("e", backend_name="y", priority=7, created=2.0),
+        job(
+            "f",
+            terms=Terms(max_two_qubit_error=0.02, max_readout_error=0.05),
+            misfits={"lab/x": Misfit("qubits 3 and 9 are not coupled on x", lasting=True)},
+        ),
     ]
     backends = [
         backend(
             "x", tier="Edge", labels={"tier": "edge"}, workers=2, free_seconds=(1.0,), features=frozenset({"b", "a"})
         ),
-        backend("y", tier="Cloud", free_seconds=(30.0,), load=1.0),
+        backend("y", tier="Cloud", free_seconds=(30.0,), load=1.0, two_qubit_error=0.03, readout_error=0.01),
     ]
     return snapshot(
         jobs,
         backends,
-        fidelity=[[0.9, float("nan")], [0.9, 0.8], [0.9, 0.9], [1, 1], [1, 1]],
+        fidelity=[[0.9, float("nan")], [0.9, 0.8], [0.9, 0.9], [1, 1], [1, 1], [1, 1]],
         shares=Shares({"chem": Share(2.0, 5.0)}),
         quotas={"chem": Quota(shots=20_000, cost=Money(Decimal(5)), renews_at=60.0)},
         active=(Active("bio/z", "bio", "lab/y", preemptible=True, checkpointable=True, remaining_seconds=30.0),),

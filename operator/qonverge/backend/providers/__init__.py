@@ -6,6 +6,7 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Protocol
 
 from qonverge.backend.config import EngineConfig
+from qonverge.devices import Layout
 from qonverge.devices.noise import Noise
 from qonverge.wire.messages import Pub, PubResult
 
@@ -28,8 +29,11 @@ class Provider(Protocol):
     qubits without error. A simulator takes it from ``EngineConfig.noise`` and refuses by LookupError what it cannot
     imitate."""
 
-    def prepare(self, circuit: QuantumCircuit) -> Any:
-        """Translate the circuit into what the engine runs; the result is kept for later runs."""
+    def prepare(self, circuit: QuantumCircuit, layout: Layout | None = None) -> Any:
+        """Translate the circuit into what the engine runs; the result is kept for later runs.
+
+        The layout says where the circuit lies on the device; where there is none it has no meaning.
+        """
 
     def run(self, prepared: Any, pub: Pub, *, seed: int, memory: bool, threads: int = 1) -> PubResult:
         """Run one pub on up to so many threads.

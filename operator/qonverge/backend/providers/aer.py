@@ -25,12 +25,13 @@ from qonverge.backend.providers.checks import accepted, check, is_exact, is_mixe
 from qonverge.backend.providers.choice import Choice, choose, choose_noisy
 from qonverge.backend.providers.drawing import Drawable
 from qonverge.backend.providers.estimation import Output, Sample, by_sampling, subset
-from qonverge.backend.providers.placing import Mapped, Placed, Placer, Sampled
+from qonverge.backend.providers.placing import Placed, Placer, Sampled, Unscheduled
 from qonverge.backend.split import run_each
 from qonverge.circuits.analysis import Analysis, analyse
 from qonverge.circuits.deferred_resets import Deferred, deferred
 from qonverge.circuits.delays import has_free_delays
 from qonverge.circuits.runs import DEFAULT_SHOTS
+from qonverge.devices import Layout
 from qonverge.scheduling import format_bytes
 from qonverge.wire.errors import CircuitTooLarge, EngineFailed, WireError
 from qonverge.wire.messages import Observable, Pub, PubResult
@@ -122,7 +123,7 @@ class Prepared:
     """Of the program's circuit."""
     placed: Placed | None = None
     """Where it is on a noisy device."""
-    unscheduled: Mapped | None = None
+    unscheduled: Unscheduled | None = None
     """On a noisy device, where it takes the values of parameters to say what runs."""
     deferred: Deferred | None = None
     """What gives exact values of a circuit that resets qubits, where that is less than a density matrix."""
@@ -179,15 +180,15 @@ class Aer:
                     f"the method Stabilizer takes Pauli noise only, and the qubits of {config.noise.name} relax: use "
                     "the method Automatic, or noise without t1 and t2"
                 )
-            self._placer = Placer(config.noise)
+            self._placer = Placer(config.noise, keep_layouts=config.keep_layouts)
             self.basis_gates = config.noise.basis_gates
 
-    def prepare(self, circuit: QuantumCircuit) -> Prepared:
+    def prepare(self, circuit: QuantumCircuit, layout: Layout | None = None) -> Prepared:
         """Analyse the circuit; it is translated for a method when that is first chosen."""
         # Aer goes by names, and a circuit from a client may use a library gate's name for another gate.
         circuit = accepted(circuit, self.noise)
         if self._placer is not None:
-            mapped, analysis = self._placer.place(circuit), analyse(circuit)
+            mapped, analysis = self._placer.place(circuit, layout), analyse(circuit)
             if has_free_delays(mapped.circuit) or has_free_gates(mapped.circuit, self._bindable):
                 return Prepared(mapped.circuit, analysis, unscheduled=mapped)
             return _scheduled(self._placer, mapped, analysis)
@@ -227,7 +228,7 @@ class Aer:
             result = self._estimate_exactly(runnable, pub, options)
         else:
             result = self._estimate_by_sampling(runnable, pub, options)
-        return replace(result, reason=choice.reason)
+        return replace(result, reason=choice.reason, layout=() if prepared.placed is None else prepared.placed.layout)
 
     def _choose(self, prepared: Prepared, pub: Pub) -> Choice:
         method, placed = self._config.method, prepared.placed
@@ -335,7 +336,7 @@ class Aer:
         return out.result(shots, next(iter(methods), ""))
 
 
-def _scheduled(placer: Placer, mapped: Mapped, analysis: Analysis) -> Prepared:
+def _scheduled(placer: Placer, mapped: Unscheduled, analysis: Analysis) -> Prepared:
     placed = placer.scheduled(mapped)
     return Prepared(placed.circuit, analysis, placed)
 

@@ -13,6 +13,7 @@ from qonverge.backend.providers import Provider
 from qonverge.backend.providers.checks import accepted, is_exact
 from qonverge.backend.providers.choice import choose_engine
 from qonverge.circuits.analysis import Analysis, analyse
+from qonverge.devices import Layout
 from qonverge.wire.errors import InvalidCircuit
 from qonverge.wire.messages import Pub, PubResult
 
@@ -28,6 +29,7 @@ class Prepared:
     analysis: Analysis
     used: int
     """Qubits that operations act on: of others a device's imitation takes no notice."""
+    layout: Layout | None
     by_engine: dict[str, Any] = field(default_factory=dict)
 
 
@@ -58,11 +60,11 @@ class Automatic:
         self.noise = config.noise
         self._limit = config.circuit_bytes
 
-    def prepare(self, circuit: QuantumCircuit) -> Prepared:
+    def prepare(self, circuit: QuantumCircuit, layout: Layout | None = None) -> Prepared:
         """Analyse the circuit; it is translated for an engine when that is first chosen."""
         circuit = accepted(circuit, self.noise)
         used = {qubit for item in circuit.data if item.operation.name != "barrier" for qubit in item.qubits}
-        return Prepared(circuit, analyse(circuit), len(used))
+        return Prepared(circuit, analyse(circuit), len(used), layout)
 
     def run(self, prepared: Prepared, pub: Pub, *, seed: int, memory: bool, threads: int = 1) -> PubResult:
         """Run one pub; see ``Provider.run``."""
@@ -89,5 +91,5 @@ class Automatic:
 
     def _translated(self, prepared: Prepared, name: str) -> Any:
         if name not in prepared.by_engine:
-            prepared.by_engine[name] = self._engines[name].prepare(prepared.circuit)
+            prepared.by_engine[name] = self._engines[name].prepare(prepared.circuit, prepared.layout)
         return prepared.by_engine[name]

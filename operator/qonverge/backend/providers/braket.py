@@ -20,11 +20,12 @@ from qonverge.backend.providers.bits import by_register, register_sizes, shots_o
 from qonverge.backend.providers.checks import accepted, check, is_exact, is_mixed
 from qonverge.backend.providers.choice import Choice, fit
 from qonverge.backend.providers.estimation import Output, Sample, by_sampling
-from qonverge.backend.providers.placing import Mapped, Placed, Placer
+from qonverge.backend.providers.placing import Placed, Placer, Unscheduled
 from qonverge.backend.split import run_each
 from qonverge.circuits.analysis import Analysis, analyse
 from qonverge.circuits.delays import has_free_delays
 from qonverge.circuits.runs import DEFAULT_SHOTS
+from qonverge.devices import Layout
 from qonverge.wire.errors import CircuitTooLarge, InvalidCircuit, InvalidTask
 from qonverge.wire.messages import Observable, Pub, PubResult
 
@@ -52,7 +53,7 @@ class Prepared:
     """Of the program's circuit."""
     placed: Placed | None = None
     """Where it is on a noisy device."""
-    unscheduled: Mapped | None = None
+    unscheduled: Unscheduled | None = None
     """On a noisy device, where the times of delays depend on parameters."""
 
 
@@ -80,11 +81,11 @@ class BraketLocal:
         self.version = f"BraketLocal {version('amazon-braket-default-simulator')}"
         self.methods = tuple(_METHODS)
         self.noise = config.noise
-        self._placer = None if config.noise is None else Placer(config.noise)
+        self._placer = None if config.noise is None else Placer(config.noise, keep_layouts=config.keep_layouts)
         library = tuple(sorted(get_standard_gate_name_mapping().keys() - _NO_GATES))
         self.basis_gates = library if config.noise is None else config.noise.basis_gates
 
-    def prepare(self, circuit: QuantumCircuit) -> Prepared:
+    def prepare(self, circuit: QuantumCircuit, layout: Layout | None = None) -> Prepared:
         """Take gates by their names; those that a program defines itself stand for their definitions."""
         circuit = accepted(circuit, self.noise)
         analysis = analyse(circuit)
@@ -92,7 +93,7 @@ class BraketLocal:
             return Prepared(circuit, analysis)
         if analysis.control_flow:
             raise InvalidCircuit("BraketLocal imitates devices without control flow: use a backend with the engine Aer")
-        mapped = self._placer.place(circuit)
+        mapped = self._placer.place(circuit, layout)
         if has_free_delays(mapped.circuit):
             return Prepared(mapped.circuit, analysis, unscheduled=mapped)
         return _scheduled(self._placer, mapped, analysis)
@@ -122,7 +123,8 @@ class BraketLocal:
             result = self._answer(states, prepared, pub, seed, memory)
         except MemoryError:
             raise CircuitTooLarge("the circuit needs more memory than one has here: use fewer qubits") from None
-        return replace(result, method=_METHODS[choice.method], reason=choice.reason)
+        layout = () if prepared.placed is None else prepared.placed.layout
+        return replace(result, method=_METHODS[choice.method], reason=choice.reason, layout=layout)
 
     def _choose(self, prepared: Prepared, pub: Pub) -> Choice:
         qubits = prepared.circuit.num_qubits
@@ -176,7 +178,7 @@ class BraketLocal:
         return out.result(shots, "")
 
 
-def _scheduled(placer: Placer, mapped: Mapped, analysis: Analysis) -> Prepared:
+def _scheduled(placer: Placer, mapped: Unscheduled, analysis: Analysis) -> Prepared:
     placed = placer.scheduled(mapped)
     return Prepared(placed.exact, analysis, placed)
 

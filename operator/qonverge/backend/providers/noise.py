@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -19,11 +19,11 @@ from qiskit.circuit import Instruction
 from qiskit.quantum_info import SuperOp
 from qiskit_aer.noise import NoiseModel, QuantumError, ReadoutError, depolarizing_error, thermal_relaxation_error
 
+from qonverge.circuits.wiring import NOT_GATES, operations
 from qonverge.devices.noise import Noise
 
 # What a stabilizer state can take as an error.
 _OF_STABILIZERS = frozenset(("id", "x", "y", "z", "pauli", "reset"))
-_NOT_GATES = frozenset(("measure", "reset", "barrier", "delay", "break_loop", "continue_loop", "store"))
 
 Idle = tuple[str, int, float]
 """An instruction's label, the qubit that waits there, and for how many seconds."""
@@ -68,10 +68,7 @@ class Errors:
 
     def confusion(self, qubit: int) -> NDArray[np.float64]:
         """Return the probabilities to read (column) what is there (row)."""
-        figures = self._noise.qubit(qubit)
-        mean = figures.readout_error or 0.0
-        to_1 = mean if figures.read_0_as_1 is None else figures.read_0_as_1
-        to_0 = mean if figures.read_1_as_0 is None else figures.read_1_as_0
+        to_0, to_1 = self._noise.misreading(qubit)
         return np.array([[1 - to_1, to_1], [to_0, 1 - to_0]])
 
     def model(self, circuit: QuantumCircuit, places: Sequence[int], idles: Sequence[Idle]) -> NoiseModel:
@@ -110,7 +107,7 @@ class Errors:
             else:
                 noisy.append(item)
                 there = tuple(places[circuit.find_bit(qubit).index] for qubit in item.qubits)
-                channel = None if name in _NOT_GATES else self.channel(name, there)
+                channel = None if name in NOT_GATES else self.channel(name, there)
             if channel is not None:
                 noisy.append(channel, item.qubits)
         return noisy
@@ -139,7 +136,7 @@ class Errors:
         for qubit in qubits:
             population, coherence = self._left(qubit, seconds)
             kept *= (1 + population + 2 * coherence) / 4
-        return seconds, depolarisation(gate.error or 0.0, kept, len(qubits))
+        return seconds, depolarisation(self._noise.error_of(gate), kept, len(qubits))
 
     def _left(self, qubit: int, seconds: float) -> tuple[float, float]:
         """Return what a time leaves of a qubit's excited state and of its coherence."""
@@ -207,15 +204,3 @@ def fits_stabilizers(model: NoiseModel) -> bool:
         for instructions in error["instructions"]
         for operation in instructions
     )
-
-
-def operations(circuit: QuantumCircuit, qubits: Sequence[int]) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Yield (name, qubits) of gates and measurements, those inside control flow included."""
-    index = dict(zip(circuit.qubits, qubits, strict=True))
-    for item in circuit.data:
-        places = tuple(index[qubit] for qubit in item.qubits)
-        blocks = getattr(item.operation, "blocks", ())
-        for block in blocks:
-            yield from operations(block, places)
-        if not blocks and (item.operation.name == "measure" or item.operation.name not in _NOT_GATES):
-            yield item.operation.name, places

@@ -16,13 +16,14 @@ from qiskit_aer.noise import NoiseModel
 
 from qonverge.backend.providers.drawing import Drawable
 from qonverge.backend.providers.idling import with_delays, with_idles
-from qonverge.backend.providers.noise import Errors, Idle, fits_stabilizers, operations
+from qonverge.backend.providers.noise import Errors, Idle, fits_stabilizers
 from qonverge.circuits.analysis import Analysis, analyse
-from qonverge.circuits.delays import has_free_delays, in_seconds
-from qonverge.circuits.errors import InvalidProgram
-from qonverge.circuits.mapping import transpiled
-from qonverge.circuits.target import CONTROL_FLOW, basis_target, device_target, leaves_loops
-from qonverge.devices import Calibration
+from qonverge.circuits.delays import has_free_delays
+from qonverge.circuits.errors import Unmapped
+from qonverge.circuits.mapper import Mapped, Mapper
+from qonverge.circuits.target import CONTROL_FLOW
+from qonverge.circuits.wiring import compact
+from qonverge.devices import Layout
 from qonverge.devices.noise import Noise
 from qonverge.wire.errors import CircuitTooLarge, InvalidCircuit, InvalidTask
 from qonverge.wire.messages import Observable
@@ -41,17 +42,17 @@ class Sampled:
 
 
 @dataclass(frozen=True, slots=True)
-class Mapped:
+class Unscheduled:
     """A circuit in a device's gates, on the qubits that it uses, before it is known when they wait."""
 
     circuit: QuantumCircuit
     """Its delays are in seconds."""
     places: tuple[int, ...]
     """Which qubit of the device each of its qubits is."""
-    homes: tuple[int, ...]
-    """Where the program's qubits are at the end."""
+    mapped: Mapped
+    """Where the program's qubits are."""
 
-    def bound(self, parameters: Mapping[str, NDArray[np.float64]]) -> Mapped:
+    def bound(self, parameters: Mapping[str, NDArray[np.float64]]) -> Unscheduled:
         """Return it with the first of these values.
 
         Raises:
@@ -73,17 +74,14 @@ class Placed:
     """A circuit on the qubits of the device that it uses."""
 
     def __init__(
-        self,
-        circuit: QuantumCircuit,
-        places: Sequence[int],
-        homes: Sequence[int],
-        errors: Errors,
-        idles: Sequence[Idle],
+        self, circuit: QuantumCircuit, places: Sequence[int], mapped: Mapped, errors: Errors, idles: Sequence[Idle]
     ) -> None:
-        """Take the circuit, which qubit of the device each of its qubits is, and where the program's are at the end."""
+        """Take the circuit, which qubit of the device each of its qubits is, and where the program's are."""
         self.circuit = circuit
         self.places = tuple(places)
-        self.homes = tuple(homes)
+        self.mapped = mapped
+        self.layout = mapped.start
+        self.homes = mapped.end
         self._errors = errors
         self._idles = idles
         self._measured: OrderedDict[str, Placed] = OrderedDict()
@@ -169,7 +167,7 @@ class Placed:
             if letter != "Z":
                 circuit.compose(_turned(letter, self._errors.basis_gates), [position], inplace=True)
             circuit.measure(position, fresh[k])
-        self._measured[basis] = Placed(circuit, places, self.homes, self._errors, self._idles)
+        self._measured[basis] = Placed(circuit, places, self.mapped, self._errors, self._idles)
         if len(self._measured) > _KEPT_BASES:
             self._measured.popitem(last=False)
         return self._measured[basis]
@@ -178,23 +176,18 @@ class Placed:
 class Placer:
     """Puts circuits onto a device."""
 
-    def __init__(self, noise: Noise, *, clifford: bool = False) -> None:
-        """Lay the device out once; ``clifford`` says that every circuit is to keep Clifford gates as such."""
+    def __init__(self, noise: Noise, *, clifford: bool = False, keep_layouts: bool = False) -> None:
+        """Lay the device out once; the rest is for ``Mapper``."""
         self._noise = noise
-        self._clifford = clifford
         self._errors = Errors(noise)
-        self._target = device_target(noise, control_flow=True) if isinstance(noise, Calibration) else None
+        self._mapper = Mapper(noise, clifford=clifford, keep_layouts=keep_layouts)
 
-    def place(self, circuit: QuantumCircuit) -> Mapped:
-        """Return the circuit in the device's gates.
-
-        A circuit that is as wide as the device and keeps to its gates and couplings, as one that was transpiled for
-        it, stays where it is. Any other is transpiled to the best places that are found; the same circuit finds the
-        same places, in every worker.
+    def place(self, circuit: QuantumCircuit, layout: Layout | None = None) -> Unscheduled:
+        """Return the circuit in the device's gates, where ``Mapper`` puts it: in every worker at the same places.
 
         Raises:
             CircuitTooLarge: the device has fewer qubits.
-            InvalidCircuit: it cannot be translated, or has a delay of unknown length.
+            InvalidCircuit: it cannot be translated, not be laid out as given, or has a delay of unknown length.
         """
         size = self._noise.num_qubits
         if size is not None and circuit.num_qubits > size:
@@ -202,20 +195,18 @@ class Placer:
                 f"the circuit has {circuit.num_qubits} qubits and the device {self._noise.name} has {size}"
             )
         try:
-            circuit = in_seconds(circuit, self._noise.dt)
-        except InvalidProgram as error:
-            raise InvalidCircuit(str(error)) from None
-        homes = list(range(circuit.num_qubits))
-        if not self._is_at_home(circuit):
-            circuit = self._transpiled(circuit)
-            if circuit.layout is not None:
-                homes = circuit.layout.final_index_layout(filter_ancillas=True)
-        compact, places = _compact(circuit)
-        return Mapped(compact, places, tuple(homes))
+            mapped = self._mapper.map(circuit, layout)
+        except Unmapped as error:
+            raise InvalidCircuit(f"the circuit does not run on {self._noise.name}: {error}") from None
+        own, places = compact(mapped.circuit)
+        own = _without_labels(own)
+        # No counts and no values depend on it.
+        own.global_phase = 0
+        return Unscheduled(own, places, mapped)
 
-    def scheduled(self, mapped: Mapped) -> Placed:
+    def scheduled(self, placed: Unscheduled) -> Placed:
         """Return a circuit whose delays all have values with what its qubits suffer while they wait."""
-        circuit, places = mapped.circuit, mapped.places
+        circuit, places = placed.circuit, placed.places
         idles: tuple[Idle, ...] = ()
         if any(item.operation.name in CONTROL_FLOW for item in circuit.data):
             circuit, idles = with_delays(circuit)
@@ -223,45 +214,7 @@ class Placer:
             circuit, idles = with_idles(
                 circuit, lambda name, qubits: self._errors.seconds(name, tuple(places[qubit] for qubit in qubits))
             )
-        return Placed(circuit, places, mapped.homes, self._errors, idles)
-
-    def _is_at_home(self, circuit: QuantumCircuit) -> bool:
-        used = set(operations(circuit, range(circuit.num_qubits)))
-        if self._target is None:
-            return {name for name, _ in used} <= {*self._noise.basis_gates, "measure"}
-        return circuit.num_qubits == self._target.num_qubits and all(
-            self._target.instruction_supported(name, qubits) for name, qubits in used
-        )
-
-    def _transpiled(self, circuit: QuantumCircuit) -> QuantumCircuit:
-        clifford = self._clifford or analyse(circuit).clifford
-        if not isinstance(self._noise, Calibration):
-            target = basis_target(self._noise.basis_gates)
-        elif leaves_loops(circuit):
-            target = device_target(self._noise, control_flow=True, leaving=True)
-        else:
-            target = self._target
-        try:
-            return transpiled(circuit, clifford=clifford, target=target)
-        except Exception as error:  # the transpiler's plugins raise errors of every kind
-            raise InvalidCircuit(f"the circuit cannot be translated for {self._noise.name}: {error}") from None
-
-
-def _compact(circuit: QuantumCircuit) -> tuple[QuantumCircuit, tuple[int, ...]]:
-    """Return the circuit on the qubits that it uses, and which they were."""
-    used = {qubit for item in circuit.data if item.operation.name != "barrier" for qubit in item.qubits}
-    kept = [qubit for qubit in circuit.qubits if qubit in used] or circuit.qubits[:1]
-    fresh = {qubit: Qubit() for qubit in kept}
-    compact = QuantumCircuit(list(fresh.values()), circuit.clbits)
-    for register in circuit.cregs:
-        compact.add_register(register)
-    for item in circuit.data:
-        qubits = [fresh[qubit] for qubit in item.qubits if qubit in fresh]
-        if item.operation.name == "barrier":
-            compact.barrier(qubits)
-        else:
-            compact.append(_unlabelled(item.operation), qubits, item.clbits)
-    return compact, tuple(circuit.find_bit(qubit).index for qubit in kept)
+        return Placed(circuit, places, placed.mapped, self._errors, idles)
 
 
 def _unlabelled(operation: Operation) -> Operation:

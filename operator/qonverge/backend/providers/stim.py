@@ -16,12 +16,13 @@ from qonverge.backend.providers.bits import by_register, counts_of, register_siz
 from qonverge.backend.providers.channels import eigenvalue
 from qonverge.backend.providers.checks import accepted, check, is_exact
 from qonverge.backend.providers.estimation import Output, Sample, by_sampling
-from qonverge.backend.providers.placing import Mapped, Placed, Placer
+from qonverge.backend.providers.placing import Placed, Placer, Unscheduled
 from qonverge.backend.providers.stim_circuit import Program, Translator
 from qonverge.backend.split import run_each
 from qonverge.circuits.analysis import Analysis, analyse
 from qonverge.circuits.delays import has_free_delays
 from qonverge.circuits.runs import DEFAULT_SHOTS
+from qonverge.devices import Layout
 from qonverge.scheduling import format_bytes
 from qonverge.wire.errors import CircuitTooLarge, InvalidCircuit, InvalidTask
 from qonverge.wire.messages import Observable, Pub, PubResult
@@ -49,7 +50,7 @@ class Prepared:
     """None where it depends on parameters."""
     placed: Placed | None = None
     """Where it is on a noisy device."""
-    unscheduled: Mapped | None = None
+    unscheduled: Unscheduled | None = None
     """On a noisy device, where the times of delays depend on parameters."""
 
 
@@ -67,10 +68,12 @@ class Stim:
         self.version = f"Stim {stim.__version__}"
         self.methods = _METHODS
         self.noise = config.noise
-        self._placer = None if config.noise is None else Placer(config.noise, clifford=True)
+        self._placer = (
+            None if config.noise is None else Placer(config.noise, clifford=True, keep_layouts=config.keep_layouts)
+        )
         self.basis_gates = _BASIS if config.noise is None else config.noise.basis_gates
 
-    def prepare(self, circuit: QuantumCircuit) -> Prepared:
+    def prepare(self, circuit: QuantumCircuit, layout: Layout | None = None) -> Prepared:
         """Translate the circuit; one with free parameters is translated again for each set of their values."""
         circuit = accepted(circuit, self.noise)
         analysis = analyse(circuit)
@@ -78,12 +81,12 @@ class Stim:
             return Prepared(circuit, analysis, None if analysis.parameters else self._translator.program(circuit))
         if analysis.control_flow:
             raise InvalidCircuit("Stim imitates devices without control flow: use a backend with the engine Aer")
-        mapped = self._placer.place(circuit)
+        mapped = self._placer.place(circuit, layout)
         if has_free_delays(mapped.circuit):
             return Prepared(mapped.circuit, analysis, None, unscheduled=mapped)
         return self._scheduled(self._placer, mapped, analysis)
 
-    def _scheduled(self, placer: Placer, mapped: Mapped, analysis: Analysis) -> Prepared:
+    def _scheduled(self, placer: Placer, mapped: Unscheduled, analysis: Analysis) -> Prepared:
         placed = placer.scheduled(mapped)
         program = None if analysis.parameters else self._translator.program(placed.exact, placed.confusions)
         return Prepared(placed.exact, analysis, program, placed)
@@ -110,7 +113,11 @@ class Stim:
             result = self._sample(prepared, pub, seed, memory)
         reason = f"all gates are Clifford, on {prepared.analysis.num_qubits} qubits"
         twirled = self.noise is not None and not self.noise.pauli
-        return replace(result, reason=reason + (", relaxation is twirled to Pauli errors" if twirled else ""))
+        return replace(
+            result,
+            reason=reason + (", relaxation is twirled to Pauli errors" if twirled else ""),
+            layout=() if prepared.placed is None else prepared.placed.layout,
+        )
 
     def _check_memory(self, analysis: Analysis) -> None:
         needed, limit = tableau_bytes(analysis.num_qubits), self._config.circuit_bytes
