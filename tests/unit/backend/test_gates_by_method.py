@@ -198,8 +198,14 @@ def test_automatic_finds_the_gates_of_whatever_method_it_picks() -> None:
     mixed.reset(0)
     mixed.ry(0.2, 0)
     answer = run(METHODS["Automatic"], mixed, observables=((("IZZ", 1.0),),))
-    assert answer.method == "density_matrix"
+    assert answer.method == "statevector", "with a fresh qubit in place of the reset"
     assert answer.expectation_values == pytest.approx(np.array([[np.cos(0.2) * expected]]), abs=1e-9)
+    for _ in range(3):
+        mixed.cry(0.7, 1, 0)
+        mixed.reset(0)
+    answer = run(METHODS["Automatic"], mixed, observables=((("IZI", 1.0),),))
+    assert answer.method == "density_matrix", "with more resets than qubits"
+    assert answer.expectation_values == pytest.approx(np.array([[expected]]), abs=1e-9)
 
 
 def test_one_circuit_runs_on_several_methods() -> None:

@@ -96,7 +96,7 @@ async def test_a_child_that_cannot_start_says_nothing_about_the_program(
 
 
 def test_a_fault_inside_is_told_as_what_it_is() -> None:
-    request = {"text": f"{H}qubit q; bit c; c = measure q;", "parameters": {}, "observables": 5}
+    request = {"program": f"{H}qubit q; bit c; c = measure q;", "parameters": {}, "observables": 5, "layout": None}
     problem = answer(request)["invalid"]["problem"]
     assert problem == "the program cannot be read: TypeError: 'int' object is not iterable"
 

@@ -6,6 +6,7 @@ import gzip
 import json
 import math
 from importlib import resources
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ def test_a_published_file_is_read_as_it_is(name: str) -> None:
     data = (FAKES / name / f"props_{name}.json").read_bytes()
     snapshot = snapshots.load(name)
     for found in (noise_from_data(data), noise_from_data(gzip.compress(data))):
-        assert found.digest == snapshot.digest
+        assert found.digest == replace(snapshot, dt=None).digest, "the step of the clock is in the configuration"
         assert found.measured_at == snapshot.measured_at
         assert found.name.endswith(name)
     configuration = json.loads((FAKES / name / f"conf_{name}.json").read_text())
@@ -72,7 +73,7 @@ def test_what_the_client_library_gives_is_read_as_it_is() -> None:
 
     found = FakePerth().properties().to_dict()
     assert not isinstance(found["last_update_date"], str)
-    assert read(found).digest == snapshots.load("perth").digest
+    assert read(found).digest == replace(snapshots.load("perth"), dt=None).digest
 
 
 def test_units_are_seconds() -> None:
