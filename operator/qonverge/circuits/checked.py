@@ -26,6 +26,8 @@ class CheckedCircuit:
     """The observables in canonical form."""
     profile: CircuitProfile | None = None
     """What forecasts are made of; None for a circuit that is too long for any device."""
+    warnings: tuple[str, ...] = ()
+    """Of what is valid and may mislead, with line and column."""
 
 
 def check(text: str, parameters: Mapping[str, float], observables: Sequence[object]) -> CheckedCircuit:
@@ -41,7 +43,8 @@ def check(text: str, parameters: Mapping[str, float], observables: Sequence[obje
     from qonverge.circuits.parse import parse_openqasm
     from qonverge.circuits.profiling import profile
 
-    circuit = parse_openqasm(text)
+    parsed = parse_openqasm(text, parameters)
+    circuit = parsed.circuit
     if circuit.num_qubits == 0:
         raise InvalidProgram("the program has no qubits", expected='a declaration such as "qubit[2] q;"')
     if observables:
@@ -56,7 +59,7 @@ def check(text: str, parameters: Mapping[str, float], observables: Sequence[obje
         )
     data = serialise(circuit)
     known = profile(circuit, analysis, parameters)
-    return CheckedCircuit(hashlib.sha256(data).hexdigest(), data, analysis, canonical, known)
+    return CheckedCircuit(hashlib.sha256(data).hexdigest(), data, analysis, canonical, known, parsed.warnings)
 
 
 def _check_parameters(free: set[str], given: Mapping[str, float]) -> None:

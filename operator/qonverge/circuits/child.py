@@ -46,6 +46,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
         "analysis": done.analysis.to_dict(),
         "observables": done.observables,
         "profile": done.profile.to_dict() if done.profile else None,
+        "warnings": done.warnings,
     }
 
 
@@ -72,10 +73,11 @@ def main() -> None:
     """Serve until standard input ends."""
     memory = int(sys.argv[1])
     requests, answers = serve_pipes()
-    import qiskit_qasm3_import
-    from qiskit import qasm2, qasm3, qpy
+    from qiskit import qasm2, qpy
 
-    assert qasm2 and qasm3 and qpy and qiskit_qasm3_import
+    from qonverge.circuits import openqasm3
+
+    assert qasm2 and qpy and openqasm3
     resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
     while (request := read_frame(requests)) is not None:
         write_frame(answers, answer(request))

@@ -147,7 +147,12 @@ class Checker:
         )
         profile = None if reply["profile"] is None else CircuitProfile.from_dict(reply["profile"])
         return CheckedCircuit(
-            reply["digest"], reply["qpy"], Analysis.from_dict(reply["analysis"]), observables, profile
+            reply["digest"],
+            reply["qpy"],
+            Analysis.from_dict(reply["analysis"]),
+            observables,
+            profile,
+            tuple(reply["warnings"]),
         )
 
     async def _reply(self, request: dict[str, Any], doing: str) -> dict[str, Any] | InvalidProgram:
@@ -245,7 +250,7 @@ def _footprint(value: CheckedCircuit | InvalidProgram) -> int:
     return (
         _ENTRY_BYTES
         + sys.getsizeof(value.qpy)
-        + _size((analysis.registers, analysis.parameters, analysis.operations, value.observables))
+        + _size((analysis.registers, analysis.parameters, analysis.operations, value.observables, value.warnings))
         + (_size(dataclasses.astuple(value.profile)) if value.profile else 0)
     )
 
