@@ -61,7 +61,7 @@ class Analysis:
     mid_circuit: bool
     """Whether a qubit is used again after it was measured, or is reset."""
     control_flow: bool
-    """Whether it has if, while, for or switch."""
+    """Whether it has if, while, for or switch, or sets classical bits without measuring."""
     bond_bits: int
     """Bound on the entanglement: with the qubits in a line, the state across any cut has a Schmidt rank of at most
     ``2**bond_bits``, the bond dimension that a matrix product state needs."""
@@ -109,7 +109,7 @@ def analyse(circuit: QuantumCircuit) -> Analysis:
         registers=tuple((register.name, register.size) for register in circuit.cregs),
         parameters=tuple(sorted(parameter.name for parameter in circuit.parameters)),
         mid_circuit=_is_mid_circuit(circuit.data, set(), again=False),
-        control_flow=any(_blocks(item.operation) for item in circuit.data),
+        control_flow=any(_blocks(item.operation) or item.operation.name == "store" for item in circuit.data),
         bond_bits=_bond_bits(circuit),
         operations=tuple(sorted(counts.items())),
     )

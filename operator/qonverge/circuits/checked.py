@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from qonverge.circuits.analysis import Analysis
 from qonverge.circuits.errors import InvalidProgram
+from qonverge.circuits.hidden import hidden_bits
 from qonverge.circuits.observables import Observable, parse_observables
 from qonverge.circuits.profile import CircuitProfile
 
@@ -52,7 +53,7 @@ def check(text: str, parameters: Mapping[str, float], observables: Sequence[obje
     _check_parameters({parameter.name for parameter in circuit.parameters}, parameters)
     canonical = parse_observables(observables, circuit.num_qubits)
     analysis = analyse(circuit)
-    if not canonical and not analysis.measured_bits:
+    if not canonical and not (analysis.measured_bits and analysis.num_clbits > hidden_bits(circuit)):
         raise InvalidProgram(
             "the program measures nothing",
             expected='a measurement such as "c = measure q;", or observables for expectation values',

@@ -14,7 +14,7 @@ from qonverge.circuits.qasm3.expressions import Expressions, selected
 from qonverge.circuits.qasm3.indices import positions
 from qonverge.circuits.qasm3.operators import binary
 from qonverge.circuits.qasm3.program import Name, Program, Variable
-from qonverge.circuits.qasm3.values import BIT, Array, Cell, Fault, Type, Value, cells_of
+from qonverge.circuits.qasm3.values import BIT, Array, Cell, Fault, Type, Value, cells_of, from_cells
 
 
 class Assignments:
@@ -34,6 +34,9 @@ class Assignments:
             variable.home, variable.pending = tuple(home), set(range(len(home)))
         elif kind.kind == "bit" and not kind.dimensions and self.is_result(variable):
             program.give_bits(variable, result=True)
+            if initial is None:
+                # They are 0, but a condition on them is left as it is written.
+                program.forget(variable)
         if initial is not None:
             try:
                 self._set(variable, initial)
@@ -271,8 +274,6 @@ class Assignments:
                     own = list(cells_of(variable.value))
                     for place, cell in zip(places, given, strict=True):
                         own[place] = cell
-                    from qonverge.circuits.qasm3.values import from_cells
-
                     variable.value = from_cells(variable.type, own)
                     continue
                 self._program.give_bits(variable, result=self.is_result(variable))
