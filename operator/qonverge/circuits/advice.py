@@ -94,7 +94,9 @@ def of_unknown_name(name: str, known: Iterable[str]) -> str:
 
 def of_type(name: str) -> Advice:
     """Return what to say of a type that no circuit can hold."""
-    return f"variables of type {name} are not supported", _TYPES.get(name, "bit, int, uint, bool, float, angle or duration")
+    return f"variables of type {name} are not supported", _TYPES.get(
+        name, "bit, int, uint, bool, float, angle or duration"
+    )
 
 
 def of_circuit(message: str) -> Advice:

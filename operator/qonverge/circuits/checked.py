@@ -29,6 +29,8 @@ class CheckedCircuit:
     """What forecasts are made of; None for a circuit that is too long for any device."""
     warnings: tuple[str, ...] = ()
     """Of what is valid and may mislead, with line and column."""
+    fixed: tuple[str, ...] = ()
+    """Parameters whose given values the circuit depends on: with others it would be another circuit."""
 
 
 def check(text: str, parameters: Mapping[str, float], observables: Sequence[object]) -> CheckedCircuit:
@@ -60,7 +62,9 @@ def check(text: str, parameters: Mapping[str, float], observables: Sequence[obje
         )
     data = serialise(circuit)
     known = profile(circuit, analysis, parameters)
-    return CheckedCircuit(hashlib.sha256(data).hexdigest(), data, analysis, canonical, known, parsed.warnings)
+    return CheckedCircuit(
+        hashlib.sha256(data).hexdigest(), data, analysis, canonical, known, parsed.warnings, parsed.fixed
+    )
 
 
 def _check_parameters(free: set[str], given: Mapping[str, float]) -> None:

@@ -47,6 +47,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
         "observables": done.observables,
         "profile": done.profile.to_dict() if done.profile else None,
         "warnings": done.warnings,
+        "fixed": done.fixed,
     }
 
 

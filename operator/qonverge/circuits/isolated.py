@@ -153,6 +153,7 @@ class Checker:
             observables,
             profile,
             tuple(reply["warnings"]),
+            tuple(reply["fixed"]),
         )
 
     async def _reply(self, request: dict[str, Any], doing: str) -> dict[str, Any] | InvalidProgram:
@@ -250,7 +251,16 @@ def _footprint(value: CheckedCircuit | InvalidProgram) -> int:
     return (
         _ENTRY_BYTES
         + sys.getsizeof(value.qpy)
-        + _size((analysis.registers, analysis.parameters, analysis.operations, value.observables, value.warnings))
+        + _size(
+            (
+                analysis.registers,
+                analysis.parameters,
+                analysis.operations,
+                value.observables,
+                value.warnings,
+                value.fixed,
+            )
+        )
         + (_size(dataclasses.astuple(value.profile)) if value.profile else 0)
     )
 

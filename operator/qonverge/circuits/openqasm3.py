@@ -8,11 +8,11 @@ from typing import Any
 
 import openqasm3
 from openqasm3.parser import QASM3ParsingError
-from qiskit import QuantumCircuit
 
 from qonverge.circuits import advice
 from qonverge.circuits.errors import InvalidProgram
 from qonverge.circuits.limits import MAX_REGISTER
+from qonverge.circuits.parsed import Parsed
 from qonverge.circuits.qasm3.program import Program
 from qonverge.circuits.qasm3.statements import Statements
 from qonverge.circuits.source import Source
@@ -22,8 +22,8 @@ _LEXER = re.compile(r"L(\d+):C(\d+): token recognition error at: '(.*)'", re.DOT
 _PARSER = re.compile(r"L(\d+):C(\d+): (.*)", re.DOTALL)
 
 
-def parse(source: Source, parameters: Mapping[str, float]) -> tuple[QuantumCircuit, tuple[str, ...]]:
-    """Return the circuit and warnings.
+def parse(source: Source, parameters: Mapping[str, float]) -> Parsed:
+    """Return the circuit, not yet in canonical form.
 
     Args:
         source: the text.
@@ -46,7 +46,7 @@ def parse(source: Source, parameters: Mapping[str, float]) -> tuple[QuantumCircu
         raise _syntax_error(source, error) from None
     program = Program(source, parameters)
     Statements(program).whole(tree)
-    return program.finish(), tuple(program.warnings)
+    return Parsed(program.finish(), tuple(program.warnings), tuple(sorted(program.fixed)))
 
 
 def _syntax_error(source: Source, error: QASM3ParsingError) -> InvalidProgram:

@@ -4,40 +4,54 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
 from qonverge.circuits.errors import InvalidProgram
+from qonverge.circuits.parsed import Parsed
 from qonverge.circuits.source import Source
-
-if TYPE_CHECKING:
-    from qiskit import QuantumCircuit
 
 _VERSION = re.compile(r"\s*OPENQASM\s+((\d+)(?:\.(\d+))?)\s*;")
 # Words that begin a statement of OpenQASM 3, in which the version may be left out.
 _STATEMENTS = frozenset(
     [
-        *("include", "pragma", "#pragma", "@", "qubit", "bit", "bool", "int", "uint", "float", "angle", "complex", "array"),
+        *(
+            "include",
+            "pragma",
+            "#pragma",
+            "@",
+            "qubit",
+            "bit",
+            "bool",
+            "int",
+            "uint",
+            "float",
+            "angle",
+            "complex",
+            "array",
+        ),
         *("duration", "stretch", "const", "input", "output", "let", "gate", "def", "extern", "cal", "defcal", "box"),
-        *("defcalgrammar", "U", "gphase", "ctrl", "negctrl", "inv", "pow", "reset", "measure", "barrier", "delay", "if"),
+        *(
+            "defcalgrammar",
+            "U",
+            "gphase",
+            "ctrl",
+            "negctrl",
+            "inv",
+            "pow",
+            "reset",
+            "measure",
+            "barrier",
+            "delay",
+            "if",
+        ),
         *("for", "while", "switch", "end"),
     ]
 )
 _VERSIONS = '"OPENQASM 3.0;" or "OPENQASM 2.0;"'
 
 
-@dataclass(frozen=True, slots=True)
-class Parsed:
-    """What a text says."""
-
-    circuit: QuantumCircuit
-    """In canonical form."""
-    warnings: tuple[str, ...]
-    """Of what is valid and may mislead, with line and column."""
-
-
 def parse_openqasm(text: str, parameters: Mapping[str, float] | None = None) -> Parsed:
-    """Return the circuit that an OpenQASM 2 or 3 text describes.
+    """Return the circuit that an OpenQASM 2 or 3 text describes, in canonical form.
 
     Args:
         text: the program.
@@ -54,11 +68,11 @@ def parse_openqasm(text: str, parameters: Mapping[str, float] | None = None) -> 
         if version == 2:
             from qonverge.circuits import openqasm2
 
-            return Parsed(canonical(openqasm2.parse(source)), ())
+            return Parsed(canonical(openqasm2.parse(source)))
         from qonverge.circuits import openqasm3
 
-        circuit, warnings = openqasm3.parse(source, parameters or {})
-        return Parsed(canonical(circuit), warnings)
+        parsed = openqasm3.parse(source, parameters or {})
+        return replace(parsed, circuit=canonical(parsed.circuit))
     except RecursionError:
         raise InvalidProgram(
             "the program is nested too deeply", expected="fewer brackets, blocks or gates inside each other"

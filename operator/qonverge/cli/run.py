@@ -54,7 +54,7 @@ async def _run(manifests: Manifests, screen: Screen) -> list[HybridJob]:
     for number in (signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     done = []
-    runner = LocalRunner(manifests, Observer(screen.on_status, screen.on_line))
+    runner = LocalRunner(manifests, Observer(screen.on_status, screen.on_line, screen.on_warning))
     async with runner.started():
         for job in manifests.jobs:
             start = time.monotonic()

@@ -50,6 +50,7 @@ _LOG_LINES = 20
 _LOG_BYTES = 4000
 # Longer than this no job waits for better forecasts.
 _PREPARE_SECONDS = 3.0
+_MOST_WARNINGS = 10
 _PROGRAM_TOKEN_SECONDS = 7 * 86400.0
 
 
@@ -211,6 +212,8 @@ class Jobs:
                 flight.checked = await self._checker.check(
                     text or "", program.circuit.parameters, program.circuit.observables
                 )
+                for warning in flight.checked.warnings[:_MOST_WARNINGS]:
+                    await self._events.warn(job.to_dict(), "MisleadingProgram", warning)
                 # A forecast without the mapped circuit is good enough where it can't be mapped now.
                 with contextlib.suppress(TimeoutError, CheckerLost):
                     async with asyncio.timeout(_PREPARE_SECONDS):

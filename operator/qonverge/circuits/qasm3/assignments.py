@@ -8,7 +8,6 @@ from typing import Any
 from openqasm3 import ast
 from qiskit.circuit import Clbit
 
-from qonverge.circuits import advice
 from qonverge.circuits.qasm3.conversions import convert, default
 from qonverge.circuits.qasm3.expressions import Expressions, selected
 from qonverge.circuits.qasm3.indices import positions
@@ -106,7 +105,9 @@ class Assignments:
         if variable.home is None:
             program.give_bits(variable, result=self.is_result(variable))
         width = variable.type.cells
-        new = cells_of(convert(value, Type(value.type.kind, width)) if value.type.width is None and width > 1 else value)
+        new = cells_of(
+            convert(value, Type(value.type.kind, width)) if value.type.width is None and width > 1 else value
+        )
         program.store(variable, range(width), new)
 
     def target(self, node: ast.QASMNode) -> list[tuple[Variable, int]]:
@@ -177,7 +178,11 @@ class Assignments:
                 raise Fault(f"a measurement gives bits, not {variable.type}", f"{Type('bit', kind.width)}")
             self._measure_into(measured, [(variable, place) for place in range(variable.type.cells)], node)
             return
-        if isinstance(node, ast.FunctionCall) and variable.type.kind in ("bit", "bool") and not variable.type.dimensions:
+        if (
+            isinstance(node, ast.FunctionCall)
+            and variable.type.kind in ("bit", "bool")
+            and not variable.type.dimensions
+        ):
             if variable.home is None and self.is_result(variable):
                 program.give_bits(variable, result=True)
             # Only whole variables: a part may be read in the subroutine by another name.
@@ -212,7 +217,7 @@ class Assignments:
         self._check_writable(variable, node.lvalue)
         self._check_depth(variable)
         lists = node.lvalue.indices if isinstance(node.lvalue, ast.IndexedIdentifier) else []
-        indices = [item for part in lists for item in ([part] if isinstance(part, ast.DiscreteSet) else part)]
+        indices = [item for part in lists for item in (part if isinstance(part, list) else [part])]
         dimensions = variable.type.dimensions
         if len(indices) > len(dimensions):
             raise Fault(f"{len(indices)} indices to an array of {len(dimensions)} dimensions", "fewer")
@@ -222,9 +227,13 @@ class Assignments:
             array.items[:] = new.data.items
             return
         for index in indices[:-1]:
-            places, single = positions(self._values, [index], len(array.items), variable.name)
+            places, single = positions(
+                self._values, index if isinstance(index, ast.DiscreteSet) else [index], len(array.items), variable.name
+            )
             if not single:
-                raise Fault("a range before the last index of an assignment is not supported", "the last index as a range")
+                raise Fault(
+                    "a range before the last index of an assignment is not supported", "the last index as a range"
+                )
             array = array.items[places[0]]
             dimensions = dimensions[1:]
         last = indices[-1]
@@ -252,7 +261,7 @@ class Assignments:
         qubits = measured.data if measured.type.is_register else (measured.data,)
         if len(qubits) != len(targets):
             raise Fault("the registers have different sizes", "as many bits as qubits")
-        for variable, places in _by_variable(targets):
+        for variable, _ in _by_variable(targets):
             if variable.type.kind not in ("bit", "bool", "angle", "uint", "int"):
                 raise Fault(f"{variable.name!r} is no bit", "a bit or a register of bits")
             self._check_depth(variable)
@@ -284,16 +293,13 @@ class Assignments:
             raise self._program.invalid(node, f"{variable.name!r} is constant", "a variable")
         if self._in_subroutine() and self.is_result(variable):
             raise self._program.invalid(
-                node, f"a subroutine writes {variable.name!r}, which is declared outside of it", "a value that it returns"
+                node,
+                f"a subroutine writes {variable.name!r}, which is declared outside of it",
+                "a value that it returns",
             )
 
     def _in_subroutine(self) -> bool:
-        scope = self._program.scope
-        while scope.outer is not None:
-            if scope.kind == "def":
-                return True
-            scope = scope.outer
-        return False
+        return any(scope.kind == "def" for scope in self._program.scope.chain())
 
     def _check_depth(self, variable: Variable) -> None:
         if variable.depth < self._program.depth and variable.home is None:
@@ -318,13 +324,16 @@ def _is_single(program: Program, node: Any, targets: Sequence[tuple[Variable, in
     if isinstance(node, ast.Identifier):
         symbol = program.scope.find(node.name)
         return symbol.single if isinstance(symbol, Name) else isinstance(symbol, Variable) and symbol.type == BIT
-    indices = node.indices if isinstance(node, ast.IndexedIdentifier) else [node.index] if isinstance(node, ast.IndexExpression) else []
+    indices = (
+        node.indices
+        if isinstance(node, ast.IndexedIdentifier)
+        else [node.index]
+        if isinstance(node, ast.IndexExpression)
+        else []
+    )
     if not indices:
         return False
     return not any(
         isinstance(index, ast.DiscreteSet) or any(isinstance(item, ast.RangeDefinition) for item in index)
         for index in indices
     )
-
-
-__all__ = ["Assignments", "advice"]

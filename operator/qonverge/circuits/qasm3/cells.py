@@ -160,9 +160,7 @@ def _plain(node: expr.Expr) -> Cell:
     return node.var if isinstance(node, expr.Var) and isinstance(node.var, Clbit) else node
 
 
-def _of_registers(
-    operator: str, left: Sequence[Cell], right: Sequence[Cell], registers: Registers
-) -> expr.Expr | None:
+def _of_registers(operator: str, left: Sequence[Cell], right: Sequence[Cell], registers: Registers) -> expr.Expr | None:
     one, other = register_of(left, registers), register_of(right, registers)
     compare_as = _COMPARISONS[operator]
     if one is not None and other is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -17,7 +18,7 @@ from qonverge.circuits.qasm3.values import BIT, INT, Array, Cell, Fault, Value, 
 
 
 class Leave(Exception):
-    """Control leaves a block: ``break``, ``continue``, ``return`` or ``end``; ``dead`` where what follows never runs."""
+    """Control leaves a block by ``break``, ``continue``, ``return`` or ``end``; by ``dead`` where the rest never runs."""
 
     def __init__(self, how: str) -> None:
         """Say how."""
@@ -60,7 +61,12 @@ class ControlFlow:
             self._block(chosen)
             return
         own = cells_of(target)
-        self._cases(node, own, [([self._pattern(value, len(own)) for value in values], block) for values, block in cases], default)
+        self._cases(
+            node,
+            own,
+            [([self._pattern(value, len(own)) for value in values], block) for values, block in cases],
+            default,
+        )
 
     def _cases(
         self,
@@ -74,16 +80,16 @@ class ControlFlow:
         if register is None:
             self._chain(node, own, list(cases), default)
             return
-        with self._at_run_time([*(block for _, block in cases), *default]) as begin:
-            with program.circuit.switch(register) as case:
-                for values, block in cases:
-                    known = [value for value in values if value is not None]
-                    if known:
-                        with case(*known):
-                            begin(block.statements)
-                if default:
-                    with case(case.DEFAULT):
-                        begin(default)
+        blocks = [*(block for _, block in cases), *default]
+        with self._at_run_time(blocks) as begin, program.circuit.switch(register) as case:
+            for values, block in cases:
+                known = [value for value in values if value is not None]
+                if known:
+                    with case(*known):
+                        begin(block.statements)
+            if default:
+                with case(case.DEFAULT):
+                    begin(default)
 
     def _chain(
         self,
@@ -142,18 +148,22 @@ class ControlFlow:
         leaves = syntax.leaves(node.block)
         gates = frozenset(name for name, symbol in program.top.names.items() if isinstance(symbol, GateName))
         if len(items) > 1 and program.scope.kind != "gate" and syntax.is_uniform(node, gates):
-            with self._at_run_time(node.block, repeats=True) as begin, self._loop(kept=True):
-                with program.circuit.for_loop(range(len(items))):
-                    begin(node.block)
+            with (
+                self._at_run_time(node.block, repeats=True) as begin,
+                self._loop(kept=True),
+                program.circuit.for_loop(range(len(items))),
+            ):
+                begin(node.block)
             return
         if len(leaves) == 2:
-            raise Fault(
-                "a loop that is unfolded has both break and continue in branches", "one of the two in a loop"
-            )
+            raise Fault("a loop that is unfolded has both break and continue in branches", "one of the two in a loop")
         if leaves == {"break"}:
-            with self._at_run_time(node.block) as begin, self._loop(kept=False, leaves="break"):
-                with program.circuit.for_loop(range(1)):
-                    begin(lambda: self._iterations(node, kind, items))
+            with (
+                self._at_run_time(node.block) as begin,
+                self._loop(kept=False, leaves="break"),
+                program.circuit.for_loop(range(1)),
+            ):
+                begin(lambda: self._iterations(node, kind, items))
             return
         with self._loop(kept=False, leaves="continue" if leaves else ""):
             self._iterations(node, kind, items)
@@ -175,7 +185,7 @@ class ControlFlow:
                     with self._at_run_time(node.block) as begin:
                         own.depth = program.depth
                         with program.circuit.for_loop(range(1)):
-                            begin(lambda item=item: once(item))
+                            begin(functools.partial(once, item))
                     own.depth = program.depth
                 else:
                     once(item)
@@ -243,12 +253,8 @@ class ControlFlow:
         raise Leave("dead")
 
     def _outer_variables(self) -> Iterator[Variable]:
-        scope = self._program.scope
-        while scope is not None:
-            for symbol in scope.names.values():
-                if isinstance(symbol, Variable):
-                    yield symbol
-            scope = scope.outer
+        for scope in self._program.scope.chain():
+            yield from (symbol for symbol in scope.names.values() if isinstance(symbol, Variable))
 
     def _block(self, statements: Sequence[ast.Statement]) -> None:
         with self._program.inside():

@@ -89,7 +89,9 @@ def _array(value: Value, target: Type) -> Value:
         raise _mismatch(value, target)
 
     def copied(array: Array) -> Array:
-        return Array([copied(item) if isinstance(item, Array) else convert(item, target.element) for item in array.items])
+        return Array(
+            [copied(item) if isinstance(item, Array) else convert(item, target.element) for item in array.items]
+        )
 
     return Value(target, copied(value.data))
 
@@ -98,7 +100,8 @@ def _truth(value: Value) -> Cell:
     if isinstance(value.data, tuple):
         return cells.any_of(value.data)
     if value.type.kind in ("bit", "bool"):
-        return value.data  # type: ignore[no-any-return]  # a cell
+        cell: Cell = value.data
+        return cell
     return bool(value.data != 0)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from openqasm3 import ast
-from qiskit.circuit import Clbit, Gate
+from qiskit.circuit import Clbit
 
 from qonverge.circuits import advice
 from qonverge.circuits.qasm3 import functions
@@ -22,7 +22,6 @@ from qonverge.circuits.qasm3.values import (
     DURATION,
     FLOAT,
     INT,
-    QUBIT,
     UINT,
     Array,
     Cell,
@@ -97,6 +96,7 @@ class Expressions:
         given = self._program.given
         if missing := [name for name in names if name not in given]:
             raise Fault(f"no value is given for the parameter {missing[0]}", "one number for each in parameters")
+        self._program.fixed.update(names)
         try:
             number = float(value.data.bind({parameter: given[parameter.name] for parameter in value.data.parameters}))
         except (TypeError, ValueError, ZeroDivisionError, OverflowError):
@@ -141,9 +141,10 @@ class Expressions:
                 'a bit, as in "if (c[0])", a bit compared with true or false, or a register compared with an integer',
             )
         try:
-            return convert(value, BOOL).data  # type: ignore[no-any-return]  # a cell
+            cell: Cell = convert(value, BOOL).data
         except Fault as fault:
             raise self._program.invalid(node, fault.problem, fault.expected) from None
+        return cell
 
     def qubits(self, node: ast.QASMNode) -> Value:
         """Return a qubit or several."""
@@ -202,20 +203,18 @@ class Expressions:
         raise Fault(f"{name!r} is a {'gate' if isinstance(symbol, GateName) else 'subroutine'}", "a value")
 
     def _in_gate(self) -> bool:
-        scope = self._program.scope
-        while scope is not None:
-            if scope.kind == "gate":
-                return True
-            scope = scope.outer
-        return False
+        return any(scope.kind == "gate" for scope in self._program.scope.chain())
 
     def _values(self) -> list[str]:
-        names = list(functions.CONSTANTS)
-        scope = self._program.scope
-        while scope is not None:
-            names += [name for name, symbol in scope.names.items() if isinstance(symbol, Variable | Name)]
-            scope = scope.outer
-        return names
+        return [
+            *functions.CONSTANTS,
+            *(
+                name
+                for scope in self._program.scope.chain()
+                for name, symbol in scope.names.items()
+                if isinstance(symbol, Variable | Name)
+            ),
+        ]
 
     def _indexed(self, node: ast.IndexedIdentifier) -> Value:
         value = self._identifier(node.name)
@@ -280,23 +279,24 @@ class Expressions:
 
     def _warn_of(self, node: ast.BinaryExpression, left: Value, right: Value) -> None:
         name, integers = node.op.name, ("int", "uint")
-        if name == "/" and left.type.kind in integers and right.type.kind in integers:
-            if left.is_known and right.is_known and right.data and left.data % right.data:
+        if left.is_known and right.is_known:
+            whole = left.type.kind in integers and right.type.kind in integers
+            if name == "/" and whole and right.data and left.data % right.data:
                 result = binary(name, left, right, {}).data
                 self._program.warn(
                     node,
                     f"{left.data}/{right.data} is {result} here: OpenQASM 3 divides integers without a fraction; "
                     f"write {left.data}.0/{right.data} for {left.data / right.data:.6g}",
                 )
-        if name in ("==", "!=") and not (left.is_known and right.is_known):
-            for held, known in ((left, right), (right, left)):
-                if known.is_known and known.type.kind in integers and held.type.kind in ("bit", "bool", *integers):
-                    width = len(cells_of(held))
-                    if known.data >= 1 << width:
-                        truth = "never" if name == "==" else "always"
-                        self._program.warn(
-                            node, f"the condition is {truth} true: {width} bit{'s' * (width > 1)} hold 0 to {(1 << width) - 1}, not {known.data}"
-                        )
+        elif name in ("==", "!="):
+            held, known = (right, left) if left.is_known else (left, right)
+            if known.is_known and known.type.kind in integers and held.type.kind in ("bit", "bool", *integers):
+                most = (1 << len(cells_of(held))) - 1
+                if known.data > most:
+                    truth = "never" if name == "==" else "always"
+                    self._program.warn(
+                        node, f"the condition is {truth} true: {held.type} holds 0 to {most}, not {known.data}"
+                    )
 
     def _concatenated(self, node: ast.Concatenation) -> Value:
         left, right = self(node.lhs), self(node.rhs)
@@ -344,7 +344,11 @@ class Expressions:
             destination = self._program.hidden_bits(len(qubits))
         self._program.step(len(qubits))
         self._program.circuit.measure(list(qubits), list(destination))
-        return Value(Type("bit", len(qubits)), tuple(destination)) if measured.type.is_register else Value(BIT, destination[0])
+        return (
+            Value(Type("bit", len(qubits)), tuple(destination))
+            if measured.type.is_register
+            else Value(BIT, destination[0])
+        )
 
     def _duration_of(self, node: ast.DurationOf) -> Value:
         """Return how long delays take, of which alone the length is known here."""
@@ -353,16 +357,18 @@ class Expressions:
             if isinstance(statement, ast.QuantumBarrier):
                 continue
             if not isinstance(statement, ast.DelayInstruction):
-                raise Fault("how long gates take is the device's and not known here", "durationof of delays, or a number")
+                raise Fault(
+                    "how long gates take is the device's and not known here", "durationof of delays, or a number"
+                )
             time = self(statement.duration)
             for operand in statement.qubits:
                 named = self.qubits(operand)
                 for qubit in named.data if named.type.is_register else (named.data,):
                     total[qubit] = total.get(qubit, Duration()).plus(convert(time, DURATION).data)
         longest = Duration()
-        for time in total.values():
-            if binary(">", Value(DURATION, time), Value(DURATION, longest), {}).data:
-                longest = time
+        for own in total.values():
+            if binary(">", Value(DURATION, own), Value(DURATION, longest), {}).data:
+                longest = own
         return Value(DURATION, longest)
 
 
@@ -395,6 +401,3 @@ def _of_name(name: Name) -> Value:
 def cells_of_variable(variable: Variable) -> Sequence[Cell]:
     """Return the bits of a variable's value."""
     return cells_of(variable.value)
-
-
-__all__ = ["Expressions", "Gate", "QUBIT", "selected"]

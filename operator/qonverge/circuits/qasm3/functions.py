@@ -32,7 +32,13 @@ _REAL: Mapping[str, tuple[Callable[[float], float], Callable[[complex], complex]
 }
 _COMPLEX: Mapping[str, Callable[[complex], float]] = {"real": lambda z: z.real, "imag": lambda z: z.imag}
 # Names that are used elsewhere, and what the function is called here.
-_ELSEWHERE = {"ln": "log", "asin": "arcsin", "acos": "arccos", "atan": "arctan", "abs": "a condition, such as if (x < 0)"}
+_ELSEWHERE = {
+    "ln": "log",
+    "asin": "arcsin",
+    "acos": "arccos",
+    "atan": "arctan",
+    "abs": "a condition, such as if (x < 0)",
+}
 NAMES = frozenset([*_REAL, *_COMPLEX, "ceiling", "floor", "mod", "popcount", "rotl", "rotr"])
 
 
@@ -60,7 +66,7 @@ def call(name: str, arguments: Sequence[Value], bound: Callable[[Value], Value])
     if name in ("ceiling", "floor"):
         rounds = math.ceil if name == "ceiling" else math.floor
         return Value(FLOAT, float(_tried(name, rounds, convert(bound(first), FLOAT).data)))
-    return binary("%", *(bound(item) for item in arguments), {})
+    return binary("%", bound(first), bound(arguments[1]), {})
 
 
 def of_unknown(name: str) -> str:

@@ -16,7 +16,7 @@ from qonverge.circuits.qasm3 import cells
 from qonverge.circuits.qasm3.conversions import convert
 from qonverge.circuits.qasm3.expressions import Expressions
 from qonverge.circuits.qasm3.program import GateName, Name, Program, Scope, Variable
-from qonverge.circuits.qasm3.values import BIT, FLOAT, QUBIT, Fault, Type, Value, cells_of
+from qonverge.circuits.qasm3.values import FLOAT, QUBIT, Fault, Value, cells_of
 
 # "stdgates.inc": builder, angles, qubits.
 _STANDARD: Mapping[str, tuple[Callable[..., Gate], int, int]] = {
@@ -196,6 +196,7 @@ class Gates:
             if modifier.modifier is ast.GateModifierName.inv:
                 gate = gate.inverse()
             elif modifier.modifier is ast.GateModifierName.pow:
+                assert modifier.argument is not None
                 gate = gate.power(self._values.number(modifier.argument))
             else:
                 count = 1 if modifier.argument is None else self._values.integer(modifier.argument)
@@ -217,9 +218,7 @@ class Gates:
             qubits = [operand.data[place] if operand.type.is_register else operand.data for operand in operands]
             circuit.append(gate if place == 0 else gate.copy(), qubits, copy=False)
 
-    def _apply_bit_by_bit(
-        self, node: ast.QuantumGate, symbol: GateName, angle: Any, operands: Sequence[Value]
-    ) -> None:
+    def _apply_bit_by_bit(self, node: ast.QuantumGate, symbol: GateName, angle: Any, operands: Sequence[Value]) -> None:
         """Apply a gate by an angle that measurements decide: the gate of each of its bits, where that is set."""
         name = node.name.name
         if name not in _ADDITIVE or not isinstance(symbol.node, ast.Include):
@@ -235,6 +234,3 @@ class Gates:
                 continue
             with self._program.circuit.if_test(cells.condition(cell)):
                 self._append(gate, operands)
-
-
-__all__ = ["BIT", "Gates", "Type"]

@@ -1,4 +1,4 @@
-"""Indices and ranges: OpenQASM 3 specification, "Register concatenation and slicing" and "Array concatenation and slicing"."""
+"""Indices and ranges: OpenQASM 3 specification, "Types and casting", on slicing registers and arrays."""
 
 from __future__ import annotations
 
@@ -40,7 +40,5 @@ def positions(values: Expressions, index: ast.IndexElement, size: int, name: str
 
 def _within(index: int, size: int, name: str) -> int:
     if not -size <= index < size:
-        raise Fault(
-            f"index {index} is out of range: register {name!r} has the size {size}", f"an index below {size}"
-        )
+        raise Fault(f"index {index} is out of range: register {name!r} has the size {size}", f"an index below {size}")
     return index % size

@@ -172,8 +172,8 @@ def _aligned(left: Value, right: Value, common: Type, name: str) -> tuple[tuple[
         other = right if known is left else left
         own = _fitting(known.data, other, name)
         pair = (own, cells_of(other)) if known is left else (cells_of(other), own)
-        return (*_padded(pair, left, right, known),)
-    return (*_padded((cells_of(left), cells_of(right)), left, right, None),)
+        return _padded(pair, left, right, known)
+    return _padded((cells_of(left), cells_of(right)), left, right, None)
 
 
 def _fitting(number: int, other: Value, name: str) -> tuple[Cell, ...]:
@@ -182,7 +182,8 @@ def _fitting(number: int, other: Value, name: str) -> tuple[Cell, ...]:
     signed = other.type.kind == "int"
     if number < 0 and not signed:
         raise Fault(
-            f"{number} is compared with {other.type}, which is never negative", f"an integer from 0 to {(1 << width) - 1}"
+            f"{number} is compared with {other.type}, which is never negative",
+            f"an integer from 0 to {(1 << width) - 1}",
         )
     # int[n] takes the patterns of n bits, so that int[2](c) == 3 holds for "11", as in the specification's examples.
     if not signed or (name in ("==", "!=") and number < 1 << width):
@@ -194,13 +195,14 @@ def _fitting(number: int, other: Value, name: str) -> tuple[Cell, ...]:
 
 def _padded(
     pair: tuple[tuple[Cell, ...], tuple[Cell, ...]], left: Value, right: Value, known: Value | None
-) -> list[tuple[Cell, ...]]:
+) -> tuple[tuple[Cell, ...], tuple[Cell, ...]]:
     width = max(map(len, pair))
-    padded = []
-    for own, side in zip(pair, (left, right), strict=True):
+
+    def filled(own: tuple[Cell, ...], side: Value) -> tuple[Cell, ...]:
         fill = own[-1] if side.type.kind == "int" and side is not known else False
-        padded.append((*own, *[fill] * (width - len(own))))
-    return padded
+        return (*own, *[fill] * (width - len(own)))
+
+    return filled(pair[0], left), filled(pair[1], right)
 
 
 def _at_run_time(name: str, left: Value, right: Value, common: Type) -> Value:
@@ -224,7 +226,10 @@ def _at_run_time(name: str, left: Value, right: Value, common: Type) -> Value:
         for own, factor in ((one, cells.number(other)), (other, cells.number(one))):
             if factor is not None:
                 return from_cells(common, _multiplied(own, factor))
-    raise Fault(f"the operator {name} on what measurements decide is not supported", "+, -, * by a known number, & | ^ or a comparison")
+    raise Fault(
+        f"the operator {name} on what measurements decide is not supported",
+        "+, -, * by a known number, & | ^ or a comparison",
+    )
 
 
 def _as_bits(value: Value, common: Type) -> tuple[Cell, ...]:
@@ -359,7 +364,9 @@ def _of_durations(name: str, left: Value, right: Value) -> Value:
         if number == 0:
             raise Fault("a division by zero", "another divisor")
         return Value(DURATION, time.data.times(1 / Fraction(number)))
-    raise Fault(f"the operator {name} does not take {left.type} and {right.type}", "a duration times a number, or two durations")
+    raise Fault(
+        f"the operator {name} does not take {left.type} and {right.type}", "a duration times a number, or two durations"
+    )
 
 
 def _of_parameters(name: str, left: Value, right: Value) -> Value:

@@ -83,12 +83,17 @@ class Scope:
 
     def find(self, name: str) -> Symbol | None:
         """Return what the name stands for."""
-        scope: Scope | None = self
-        while scope is not None:
+        for scope in self.chain():
             if (symbol := scope.names.get(name)) is not None:
                 return symbol
-            scope = scope.outer
         return None
+
+    def chain(self) -> Iterator[Scope]:
+        """Yield it and the scopes around it."""
+        scope: Scope | None = self
+        while scope is not None:
+            yield scope
+            scope = scope.outer
 
 
 @dataclass(slots=True)
@@ -116,6 +121,8 @@ class Program:
         self.physical: list[Qubit] = []
         self.virtual = False
         self.warnings: dict[str, None] = {}
+        self.fixed: set[str] = set()
+        """Inputs whose given value the circuit depends on."""
         self.depth = 0
         self.loops: list[Loop] = []
         self._steps = 0
@@ -172,10 +179,7 @@ class Program:
     @property
     def top(self) -> Scope:
         """The scope of the whole program."""
-        scope = self.scope
-        while scope.outer is not None:
-            scope = scope.outer
-        return scope
+        return list(self.scope.chain())[-1]
 
     def define(self, name: str, symbol: Symbol) -> None:
         """Give a name.
@@ -237,7 +241,7 @@ class Program:
         variable.home = home
 
     def _add(self, name: str, kind: Type, width: int) -> tuple[Clbit, ...]:
-        if kind.kind == "bool" or kind.width is None and kind.kind == "bit":
+        if kind.kind == "bool" or (kind.width is None and kind.kind == "bit"):
             bit = Clbit()
             self.circuit.add_bits([bit])
             self._visible.append(bit)
@@ -262,10 +266,7 @@ class Program:
         return bits
 
     def _owner(self, variable: Variable) -> Scope:
-        scope = self.scope
-        while scope.names.get(variable.name) is not variable and scope.outer is not None:
-            scope = scope.outer
-        return scope
+        return next((scope for scope in self.scope.chain() if scope.names.get(variable.name) is variable), self.scope)
 
     def store(self, variable: Variable, places: Sequence[int], new: Sequence[Cell]) -> None:
         """Set bits of a variable; what is known is kept in mind and written when something needs it."""

@@ -19,7 +19,7 @@ from qonverge.circuits.qasm3.expressions import Expressions
 from qonverge.circuits.qasm3.gates import Gates
 from qonverge.circuits.qasm3.program import Name, Program, Subroutine, Variable
 from qonverge.circuits.qasm3.subroutines import Subroutines
-from qonverge.circuits.qasm3.values import FLOAT, INT, Fault, Type, Value, cells_of
+from qonverge.circuits.qasm3.values import INT, Fault, Type, Value, cells_of
 
 _HEADER = "stdgates.inc"
 
@@ -156,13 +156,17 @@ class Statements:
         number = self._program.given.get(name)
         if number is None:
             raise Fault(f"no value is given for the parameter {name}", "one number for each in parameters")
+        self._program.fixed.add(name)
         if isinstance(number, bool) or not isinstance(number, int | float) or number != int(number):
             raise Fault(f"the parameter {name} is {number}", f"an integer, as {kind} is")
         value = convert(Value(INT, int(number)), kind)
         width = len(cells_of(value))
         least = -(1 << width - 1) if kind.kind == "int" else 0
         if not least <= number < 1 << width - (kind.kind == "int"):
-            raise Fault(f"the parameter {name} is {int(number)}, which {kind} does not hold", f"{least} or more, in {width} bits")
+            raise Fault(
+                f"the parameter {name} is {int(number)}, which {kind} does not hold",
+                f"{least} or more, in {width} bits",
+            )
         return value
 
     def _gate(self, node: ast.QuantumGate) -> None:
@@ -218,8 +222,7 @@ class Statements:
 
     def _end(self, node: ast.EndStatement) -> None:
         if self._program.depth:
-            raise Fault("only the run decides whether the program ends here", '"end" outside of such branches and loops')
+            raise Fault(
+                "only the run decides whether the program ends here", '"end" outside of such branches and loops'
+            )
         raise Leave("end")
-
-
-__all__ = ["FLOAT", "Statements"]

@@ -13,7 +13,7 @@ from qonverge.circuits.qasm3.control import Leave
 from qonverge.circuits.qasm3.conversions import convert
 from qonverge.circuits.qasm3.expressions import Expressions
 from qonverge.circuits.qasm3.program import Name, Program, Scope, Subroutine, Symbol, Variable
-from qonverge.circuits.qasm3.values import BIT, Fault, Type, Value, cells_of
+from qonverge.circuits.qasm3.values import Fault, Type, Value, cells_of
 
 _MAX_CALLS = 64
 
@@ -130,7 +130,7 @@ class Subroutines:
                 value = Value(Type("qubit", 1), (value.data,))
             return Name(taken, value)
         if isinstance(taken.type, ast.ArrayReferenceType):
-            return self._array(taken, given)
+            return self._array(taken, taken.type, given)
         kind = self._values.type_of(taken.type)
         value = self._values(given)
         try:
@@ -139,11 +139,11 @@ class Subroutines:
             raise program.invalid(given, fault.problem, fault.expected) from None
         return Variable(name, kind, value, taken, program.depth)
 
-    def _array(self, taken: ast.ClassicalArgument, given: ast.QASMNode) -> Variable:
+    def _array(self, taken: ast.ClassicalArgument, kind: ast.ArrayReferenceType, given: ast.QASMNode) -> Variable:
         name, program = taken.name.name, self._program
         value = self._values(given)
-        element = self._values.type_of(taken.type.base_type)
-        sizes = taken.type.dimensions
+        element = self._values.type_of(kind.base_type)
+        sizes = kind.dimensions
         if isinstance(sizes, list):
             fits = value.type.dimensions == tuple(self._values.integer(size) for size in sizes)
         else:
@@ -168,6 +168,3 @@ def _keep(value: Value, scope: Scope, outer: Scope) -> None:
         if bit in scope.hidden:
             scope.hidden.remove(bit)
             outer.hidden.append(bit)
-
-
-__all__ = ["BIT", "Subroutines"]
