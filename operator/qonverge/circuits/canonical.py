@@ -95,6 +95,8 @@ def _append(
     inside: QuantumCircuit | None
     if operation.name == "box":
         inside = operation.blocks[0]
+    elif isinstance(operation, ForLoopOp) and (once := _once(operation)) is not None:
+        inside = once
     elif isinstance(operation, ForLoopOp):
         operation = _named_loop(operation, loops)
         inside = None
@@ -122,6 +124,23 @@ def _append(
     outer = dict(zip((*inside.qubits, *inside.clbits), (*qubits, *clbits), strict=True))
     for item in inside.data:
         _append(flat, item.operation, [outer[bit] for bit in item.qubits], [outer[bit] for bit in item.clbits], loops)
+
+
+def _once(loop: ForLoopOp) -> QuantumCircuit | None:
+    """Return the body of a loop that runs once and is not left before its end."""
+    values, variable, block = loop.params
+    if len(values) != 1 or _jumps(block):
+        return None
+    return block.assign_parameters({variable: values[0]}) if variable in block.parameters else block
+
+
+def _jumps(block: QuantumCircuit) -> bool:
+    """Whether a break or continue leaves the block; those of loops inside do not."""
+    return any(
+        item.operation.name in ("break_loop", "continue_loop")
+        or (item.operation.name in ("if_else", "switch_case", "box") and any(map(_jumps, item.operation.blocks)))
+        for item in block.data
+    )
 
 
 def _is_open(operation: Operation) -> bool:

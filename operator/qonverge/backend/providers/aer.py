@@ -25,6 +25,7 @@ from qonverge.backend.providers.choice import Choice, choose, choose_noisy
 from qonverge.backend.providers.drawing import Drawable
 from qonverge.backend.providers.estimation import Output, Sample, by_sampling, subset
 from qonverge.backend.providers.placing import Placed, Placer, Sampled
+from qonverge.backend.providers.stores import on_outer_bits
 from qonverge.circuits.analysis import Analysis, analyse
 from qonverge.circuits.runs import DEFAULT_SHOTS
 from qonverge.scheduling import format_bytes
@@ -145,6 +146,8 @@ class Aer:
         if any(_is_misbound(item.operation) for item in circuit.data):
             circuit = self._translated(circuit, self._gates - _MISBOUND)
         analysis = analyse(circuit)
+        if "store" in dict(analysis.operations):
+            circuit = on_outer_bits(circuit)
         return Prepared(circuit, analysis, Drawable.of(circuit, analysis))
 
     def _translated(self, circuit: QuantumCircuit, gates: Iterable[str]) -> QuantumCircuit:

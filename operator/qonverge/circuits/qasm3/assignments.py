@@ -31,8 +31,8 @@ class Assignments:
         program.define(name, variable)
         if home:
             variable.home, variable.pending = tuple(home), set(range(len(home)))
-        elif kind.kind == "bit" and not kind.dimensions and self.is_result(variable):
-            program.give_bits(variable, result=True)
+        elif kind.kind == "bit" and not kind.dimensions and self._program.is_result(variable):
+            program.give_bits(variable)
             if initial is None:
                 # They are 0, but a condition on them is left as it is written.
                 program.forget(variable)
@@ -50,10 +50,6 @@ class Assignments:
             raise Fault("a constant that measurements decide", "a variable")
         name = node.identifier.name
         self._program.define(name, Variable(name, kind, value, node, self._program.depth, constant=True))
-
-    def is_result(self, variable: Variable) -> bool:
-        """Whether the bits of a variable are a result: those of the program itself, outside of all blocks."""
-        return self._program.top.names.get(variable.name) is variable
 
     def measure(self, node: ast.QuantumMeasurementStatement) -> None:
         """Measure, into bits or for the measurement itself."""
@@ -103,7 +99,7 @@ class Assignments:
         if variable.type.cells is None:
             raise Fault(f"a {variable.type} cannot hold what measurements decide", "bit, int, uint, bool or angle[n]")
         if variable.home is None:
-            program.give_bits(variable, result=self.is_result(variable))
+            program.give_bits(variable)
         width = variable.type.cells
         new = cells_of(
             convert(value, Type(value.type.kind, width)) if value.type.width is None and width > 1 else value
@@ -183,8 +179,8 @@ class Assignments:
             and variable.type.kind in ("bit", "bool")
             and not variable.type.dimensions
         ):
-            if variable.home is None and self.is_result(variable):
-                program.give_bits(variable, result=True)
+            if variable.home is None and self._program.is_result(variable):
+                program.give_bits(variable)
             # Only whole variables: a part may be read in the subroutine by another name.
             value = self._values.result_of(node, variable.home or ())
             if value is None:
@@ -266,7 +262,7 @@ class Assignments:
                 raise Fault(f"{variable.name!r} is no bit", "a bit or a register of bits")
             self._check_depth(variable)
             if variable.home is None:
-                program.give_bits(variable, result=self.is_result(variable))
+                program.give_bits(variable)
         program.step(len(qubits) // 10)
         bits = [variable.home[place] for variable, place in targets if variable.home is not None]
         program.circuit.measure(list(qubits), bits)
@@ -285,13 +281,13 @@ class Assignments:
                         own[place] = cell
                     variable.value = from_cells(variable.type, own)
                     continue
-                self._program.give_bits(variable, result=self.is_result(variable))
+                self._program.give_bits(variable)
             self._program.store(variable, places, given)
 
     def _check_writable(self, variable: Variable, node: ast.QASMNode) -> None:
         if variable.constant:
             raise self._program.invalid(node, f"{variable.name!r} is constant", "a variable")
-        if self._in_subroutine() and self.is_result(variable):
+        if self._in_subroutine() and self._program.top.names.get(variable.name) is variable:
             raise self._program.invalid(
                 node,
                 f"a subroutine writes {variable.name!r}, which is declared outside of it",

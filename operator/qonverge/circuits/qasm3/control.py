@@ -18,7 +18,7 @@ from qonverge.circuits.qasm3.values import BIT, INT, Array, Cell, Fault, Value, 
 
 
 class Leave(Exception):
-    """Control leaves a block by ``break``, ``continue``, ``return`` or ``end``; by ``dead`` where the rest never runs."""
+    """Control leaves a block: ``break``, ``continue``, ``return``, ``end``; ``dead`` where what follows never runs."""
 
     def __init__(self, how: str) -> None:
         """Say how."""
@@ -182,18 +182,24 @@ class ControlFlow:
             program.step()
             try:
                 if own.leaves == "continue":
-                    with self._at_run_time(node.block) as begin:
-                        own.depth = program.depth
-                        with program.circuit.for_loop(range(1)):
-                            begin(functools.partial(once, item))
+                    with self._at_run_time(node.block) as begin, program.circuit.for_loop(range(1)):
+                        own.depth = program.depth + 1
+                        begin(functools.partial(self._until_continue, once, item))
                     own.depth = program.depth
                 else:
-                    once(item)
+                    self._until_continue(once, item)
             except Leave as leave:
-                if leave.how == "break":
-                    break
-                if leave.how != "continue":
+                if leave.how != "break":
                     raise
+                break
+
+    @staticmethod
+    def _until_continue(once: Callable[[Any], None], item: Any) -> None:
+        try:
+            once(item)
+        except Leave as leave:
+            if leave.how != "continue":
+                raise
 
     def _items(self, node: ast.QASMNode) -> Sequence[Any]:
         if isinstance(node, ast.RangeDefinition):
@@ -281,7 +287,7 @@ class ControlFlow:
         affected = [variable for variable in self._affected(statements) if variable.type.cells is not None]
         for variable in affected:
             if variable.home is None:
-                program.give_bits(variable, result=program.top.names.get(variable.name) is variable)
+                program.give_bits(variable)
             program.flush(variable)
             if repeats:
                 program.forget(variable)

@@ -37,10 +37,10 @@ def convert(value: Value, target: Type) -> Value:
         Fault: the types do not convert, or an array has another shape.
     """
     source = value.type
-    if source == target:
-        return value
     if target.dimensions or source.dimensions:
         return _array(value, target)
+    if source == target:
+        return value
     if {source.kind, target.kind} & {"duration", "qubit"} and source.kind != target.kind:
         raise _mismatch(value, target)
     match target.kind:

@@ -17,6 +17,7 @@ from qonverge.circuits.errors import InvalidProgram
 from qonverge.circuits.limits import MAX_STEPS
 from qonverge.circuits.qasm3 import cells
 from qonverge.circuits.qasm3.conversions import convert
+from qonverge.circuits.qasm3.stored import with_stored_bits
 from qonverge.circuits.qasm3.values import Cell, Fault, Type, Value, cells_of, from_cells
 from qonverge.circuits.source import Source
 
@@ -126,6 +127,7 @@ class Program:
         self.depth = 0
         self.loops: list[Loop] = []
         self._steps = 0
+        self._stores = False
         self._visible: list[Clbit | ClassicalRegister] = []
         self._free: list[Clbit] = []
         self._hidden: list[Clbit] = []
@@ -226,12 +228,17 @@ class Program:
 
     # Classical bits
 
-    def give_bits(self, variable: Variable, *, result: bool) -> None:
-        """Give a variable bits of the circuit; ``result`` says that they are a result of the program."""
+    def is_result(self, variable: Variable) -> bool:
+        """Whether the bits of a variable are a result: those declared outside of all blocks, with a known size."""
+        sized = variable.type.width is not None or variable.type.kind in ("bit", "bool")
+        return sized and self.top.names.get(variable.name) is variable
+
+    def give_bits(self, variable: Variable) -> None:
+        """Give a variable bits of the circuit."""
         width = variable.type.cells
         assert width is not None
         known = cells_of(convert(variable.value, Type(variable.type.kind, width)) if width > 1 else variable.value)
-        if result:
+        if self.is_result(variable):
             home = self._add(variable.name, variable.type, width)
             variable.pending = {place for place in range(width) if self.depth or known[place] is True}
         else:
@@ -291,13 +298,17 @@ class Program:
         assert variable.home is not None
         self.store(variable, places, [variable.home[place] for place in places])
 
+    def _store(self, bit: Clbit, cell: Cell) -> None:
+        self.circuit.store(bit, expr.lift(cell))
+        self._stores = True
+
     def flush(self, variable: Variable) -> None:
         """Write what is known of a variable into its bits."""
         if variable.home is None or not variable.pending:
             return
         own = _held(variable)
         for place in sorted(variable.pending):
-            self.circuit.store(variable.home[place], expr.lift(own[place]))
+            self._store(variable.home[place], own[place])
         variable.pending.clear()
 
     def forget(self, variable: Variable) -> None:
@@ -318,10 +329,10 @@ class Program:
                 # They read each other in a circle.
                 temporary = self.hidden_bits(len(stored))
                 for bit, cell in zip(temporary, stored.values(), strict=True):
-                    self.circuit.store(bit, expr.lift(cell))
+                    self._store(bit, cell)
                 stored = dict(zip(stored, temporary, strict=True))
                 continue
-            self.circuit.store(home[place], expr.lift(stored.pop(place)))
+            self._store(home[place], stored.pop(place))
 
     # The end
 
@@ -331,6 +342,8 @@ class Program:
             if isinstance(symbol, Variable):
                 self.flush(symbol)
         circuit = self.circuit
+        if self._stores:
+            self.circuit = circuit = with_stored_bits(circuit)
         if self._hidden:
             circuit = QuantumCircuit(self.circuit.qubits, *self.circuit.qregs)
             for item in (*self._visible, ClassicalRegister(name=hidden.REGISTER, bits=self._hidden)):
