@@ -146,7 +146,8 @@ VERSION_3 = [
     ),
     (
         Q + "cal { }",
-        "line 5, column 1: cal is not supported; expected gates, measurements, classical variables, control flow and subroutines",
+        "line 5, column 1: cal is not supported; expected gates, measurements, classical variables, control "
+        "flow and subroutines",
     ),
     (
         Q + "extern f(int) -> int;",

@@ -13,6 +13,7 @@ from qiskit.circuit import ParameterExpression
 
 from qonverge.circuits.qasm3 import cells
 from qonverge.circuits.qasm3.values import (
+    FLOAT,
     Array,
     Cell,
     Duration,
@@ -162,7 +163,7 @@ def _angle(value: Value, target: Type) -> Value:
         return from_cells(target, (*[False] * gap, *own) if gap >= 0 else own[-gap:])
     if not value.is_known:
         raise _mismatch(value, target)
-    number = _float(value, target)
+    number = _float(value, FLOAT)
     return Value(target, number % math.tau if width is None else angle_steps(number, width))
 
 
