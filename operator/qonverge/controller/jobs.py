@@ -213,7 +213,8 @@ class Jobs:
                     text or "", program.circuit.parameters, program.circuit.observables
                 )
                 for warning in flight.checked.warnings[:_MOST_WARNINGS]:
-                    await self._events.warn(job.to_dict(), "MisleadingProgram", warning)
+                    named = {**job.to_dict(), "apiVersion": job.api_version, "kind": job.kind}
+                    await self._events.warn(named, "MisleadingProgram", warning)
                 # A forecast without the mapped circuit is good enough where it can't be mapped now.
                 with contextlib.suppress(TimeoutError, CheckerLost):
                     async with asyncio.timeout(_PREPARE_SECONDS):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from qasm3_outcomes import HEADER, outcome
 
+from qonverge.backend.providers.braket import BraketLocal
 from qonverge.circuits.checked import check
 
 Q3 = "qubit[3] q; bit[3] c; "
@@ -65,15 +66,15 @@ KNOWN = {
     "slices of arrays": (Q3 + "array[int[8], 3] a = {0, 1, 2}; a[0:1] = a[1:2]; x q[a[0]];" + END, "010"),
     "rows of arrays": (
         Q3
-        + "array[int[8], 2, 2] a = {{0, 1}, {2, 0}}; array[int[8], 2] b = a[1]; b[1] = 1; x q[b[0]]; x q[a[1, 1]]; x q[b[1]];"
+        + "array[int[8], 2, 2] a = {{0, 1}, {2, 0}}; array[int[8], 2] b = a[1]; b[1] = 1; "
+        + "x q[b[0]]; x q[a[1, 1]]; x q[b[1]];"
         + END,
         "111",
     ),
     "sizeof": (Q3 + "array[int[8], 2, 1] a; x q[sizeof(a)]; x q[sizeof(a, 1)]; x q[sizeof(q) - 3];" + END, "111"),
     "let": (Q4 + "let last = q[-1]; let pair = q[0:1]; x last; x pair[1];" + END, "1010"),
     "concatenation": (
-        "qubit[2] a; qubit[2] b; bit[4] c; let all = b ++ a[0:0]; x all[0]; x all[2]; c = let q = a ++ b; c = "
-        "measure q;",
+        "qubit[2] a; qubit[2] b; bit[4] c; let all = b ++ a[0:0]; x all[0]; x all[2]; let q = a ++ b;" + END,
         "0101",
     ),
     "let of bits": (Q3 + "let low = c[0:1]; x q; low = measure q[0:1];", "011"),
@@ -207,6 +208,8 @@ RUN_TIME = {
         "measure q[2];",
         "10 1",
     ),
+}
+JUMPS = {
     "break": (
         "qubit[2] q; bit c; bit d; for int i in [0:5] { x q[0]; c = measure q[0]; if (c) break; x q[1]; } d = "
         "measure q[1];",
@@ -234,6 +237,12 @@ def test_what_is_known_before_the_run(name: str) -> None:
 def test_what_measurements_decide(name: str) -> None:
     text, expected = RUN_TIME[name]
     assert outcome(text) == expected
+
+
+@pytest.mark.parametrize("name", JUMPS)
+def test_break_and_continue(name: str) -> None:
+    text, expected = JUMPS[name]
+    assert outcome(text, engine=BraketLocal) == expected
 
 
 @pytest.mark.parametrize(

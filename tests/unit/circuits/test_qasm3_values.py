@@ -228,8 +228,10 @@ def test_what_misleads_is_said(text: str, warning: str) -> None:
 
 
 def test_what_does_not_mislead_is_not() -> None:
-    text = f"{HEADER}qubit[2] q; bit[2] c; rx(pi / 2) q[0]; rx(4 / 2 * pi) q[0]; c = measure q; if (c == 3) x q[0]; c = measure q;"
-    assert check(text, {}, []).warnings == ()
+    text = (
+        "qubit[2] q; bit[2] c; rx(pi / 2) q[0]; rx(4 / 2 * pi) q[0]; c = measure q; if (c == 3) x q[0]; c = measure q;"
+    )
+    assert check(HEADER + text, {}, []).warnings == ()
 
 
 def test_a_subroutine_that_doubles_without_end_is_stopped() -> None:
