@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from qasm3_outcomes import HEADER, outcome
 from qiskit import qpy
 
 from qonverge.backend.config import EngineConfig
@@ -19,6 +18,7 @@ from qonverge.circuits import InvalidProgram
 from qonverge.circuits.checked import check
 from qonverge.circuits.hidden import hidden_bits
 from qonverge.wire.messages import Pub
+from tests.unit.circuits.qasm3_outcomes import HEADER, outcome
 
 ENGINES = [Aer, Stim, BraketLocal]
 # A bit of a block decides; the registers have a space between them.

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from qasm3_outcomes import HEADER, outcome
 
 from qonverge.backend.providers.braket import BraketLocal
 from qonverge.circuits.checked import check
+from tests.unit.circuits.qasm3_outcomes import HEADER, outcome
 
 Q3 = "qubit[3] q; bit[3] c; "
 Q4 = "qubit[4] q; bit[4] c; "

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from qasm3_outcomes import HEADER, counts, outcome
 from qiskit import QuantumCircuit, qasm3
 from qiskit.circuit import Parameter
 from qiskit.circuit.classical import expr
@@ -18,6 +17,7 @@ from qiskit.quantum_info import Operator, Statevector
 from qonverge.circuits import InvalidProgram
 from qonverge.circuits.checked import check
 from qonverge.circuits.parse import parse_openqasm
+from tests.unit.circuits.qasm3_outcomes import HEADER, counts, outcome
 
 INTEGERS = st.integers(-40, 40)
 # Pairs of a text and what Python makes of it.
