@@ -213,6 +213,7 @@ WARNED = [
         "c = measure q; if (c == 4) x q[0];",
         "line 3, column 42: the condition is never true: bit[2] holds 0 to 3, not 4",
     ),
+    ("x q[1:0];", "line 3, column 25: the range is empty: its step leads away from its end"),
     ("pragma vendor hint\n", "line 3, column 23: the pragma 'vendor hint' is ignored"),
     (
         "let a = q[0]; { let a = q[1]; x a; }",

@@ -45,6 +45,7 @@ _TYPES: Mapping[type[ast.ClassicalType], str] = {
 # Operators of which a circuit can hold the result where parameters are open.
 _OPEN = ("+", "-", "*", "/", "**")
 _MAX_WIDTH = 4096
+_RANGE_BITS = 53
 _MAX_ARRAY = 1_000_000
 Call: TypeAlias = Callable[[ast.FunctionCall, Subroutine, Sequence[Clbit]], Value | None]
 
@@ -178,10 +179,13 @@ class Expressions:
         """Return the integers of a range with both ends, the last one included."""
         if node.start is None or node.end is None:
             raise self._program.invalid(node, "the range has no end", 'a range such as "[0:3]"')
+        start, end = self.integer(node.start), self.integer(node.end)
         step = 1 if node.step is None else self.integer(node.step)
         if step == 0:
             raise self._program.invalid(node.step, "a range in steps of 0", "another step")
-        return range(self.integer(node.start), self.integer(node.end) + (1 if step > 0 else -1), step)
+        if max(abs(start), abs(end)) >= 1 << _RANGE_BITS:
+            raise self._program.invalid(node, "the range is too long", f"ends below 2**{_RANGE_BITS}")
+        return range(start, end + (1 if step > 0 else -1), step)
 
     # Kinds of nodes
 
@@ -220,11 +224,16 @@ class Expressions:
         value = self._identifier(node.name)
         for index in node.indices:
             value = self._at(value, index, node.name.name)
-        return value
+        return self._not_empty(node, value)
 
     def _index(self, node: ast.IndexExpression) -> Value:
         word = node.collection.name if isinstance(node.collection, ast.Identifier) else "expression"
-        return self._at(self(node.collection), node.index, word)
+        return self._not_empty(node, self._at(self(node.collection), node.index, word))
+
+    def _not_empty(self, node: ast.QASMNode, value: Value) -> Value:
+        if value.type.width == 0 or 0 in value.type.dimensions:
+            self._program.warn(node, "the range is empty: its step leads away from its end")
+        return value
 
     def _at(self, value: Value, index: ast.IndexElement, name: str) -> Value:
         if value.type.dimensions:

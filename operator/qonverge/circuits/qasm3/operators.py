@@ -255,7 +255,7 @@ def _shifted(name: str, left: Value, right: Value) -> Value:
         if name == ">>":
             return Value(kind, left.data >> min(places.data, 2 * MACHINE_BITS))
         if places.data > _MOST_POWER_BITS:
-            return Value(kind, 0)
+            raise Fault(f"a shift by {places.data} places", f"at most {_MOST_POWER_BITS}")
         return Value(kind, wrapped(left.data << places.data, kind))
     own = cells_of(left)
     count = min(places.data, len(own))
