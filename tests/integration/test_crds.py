@@ -30,10 +30,10 @@ def refusal(plane: ControlPlane, obj: Mapping[str, Any]) -> str:
     [
         ({"program": {}}, "program: set exactly one of circuit, python"),
         ({"program": {**CIRCUIT, **PYTHON}}, "program: set exactly one of circuit, python"),
-        ({"program": {"circuit": {}}}, "program.circuit: set exactly one of openqasm, configMapKeyRef"),
+        ({"program": {"circuit": {}}}, "program.circuit: set exactly one of openqasm, qpy, configMapKeyRef"),
         (
             {"program": {"circuit": {"openqasm": "x", "configMapKeyRef": KEY}}},
-            "program.circuit: set exactly one of openqasm, configMapKeyRef",
+            "program.circuit: set exactly one of openqasm, qpy, configMapKeyRef",
         ),
         ({"program": {"python": {}}}, "program.python: set exactly one of source, configMapKeyRef"),
         ({"backend": {}}, "backend: set exactly one of name, selector"),

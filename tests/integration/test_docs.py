@@ -152,7 +152,7 @@ def test_manifests_are_good(block: Block, tmp_path: Path) -> None:
     manifests = read([str(file)])
     assert len(manifests.jobs) + len(manifests.backends) + len(manifests.config_maps) == len(documents)
     for job in manifests.jobs:
-        assert manifests.text(job)
+        assert manifests.program(job)
 
 
 @pytest.mark.parametrize("block", named([b for b in blocks("yaml") if b.page == "getting-started.md"]))

@@ -2,25 +2,41 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 import yaml
+from qiskit import QuantumCircuit, qpy
 
 ROOT = Path(__file__).parents[2]
 HEADER = 'OPENQASM 3.0;\ninclude "stdgates.inc";\n'
 
 
-def run(*arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+def run(
+    *arguments: str, stdin: str | None = None, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", "from qonverge.cli.main import main; main()", *arguments]
-    return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, timeout=300, cwd=ROOT)
+    return subprocess.run(
+        command,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+        cwd=ROOT,
+        env={**os.environ, **(environment or {})},
+    )
 
 
 def manifest(program: dict[str, Any], kind: str = "HybridJob", name: str = "job", **spec: Any) -> str:
@@ -100,6 +116,86 @@ def test_a_circuit_that_cannot_fit_is_refused_with_the_numbers() -> None:
     ended = status(manifest(wide), code=1)
     assert ended["reason"] == "Unschedulable"
     assert "statevector of 60 qubits needs 16 EiB" in ended["message"]
+
+
+def config_map(name: str = "programs", namespace: str = "default", **data: bytes) -> str:
+    coded = {key: base64.b64encode(value).decode() for key, value in data.items()}
+    metadata = {"name": name, "namespace": namespace}
+    return yaml.safe_dump({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "binaryData": coded})
+
+
+def test_circuits_come_compressed_and_as_qpy() -> None:
+    bell, buffer = QuantumCircuit(2), io.BytesIO()
+    bell.h(0)
+    bell.cx(0, 1)
+    bell.measure_all()
+    qpy.dump(bell, buffer)
+    given = config_map(packed=gzip.compress((HEADER + BELL).encode()), qpy=buffer.getvalue())
+    inline = {"circuit": {"qpy": base64.encodebytes(gzip.compress(buffer.getvalue())).decode()}}
+    jobs = [
+        manifest(inline, name="inline"),
+        *(
+            manifest({"circuit": {"configMapKeyRef": {"name": "programs", "key": key}}}, name=key)
+            for key in ("packed", "qpy")
+        ),
+    ]
+    done = run("run", "-o", "json", "-", stdin="---\n".join([given, *jobs]))
+    assert done.returncode == 0, done.stderr
+    for item in json.loads(done.stdout)["items"]:
+        assert set(item["status"]["result"]["counts"]) == {"00", "11"}
+
+
+def test_a_config_map_of_another_namespace_is_not_read_and_named() -> None:
+    program = {"circuit": {"configMapKeyRef": {"name": "programs", "key": "a"}}}
+    done = run("validate", "-", stdin="---\n".join([config_map(namespace="team", a=b"x"), manifest(program)]))
+    assert done.returncode == 2
+    assert done.stderr == (
+        "error: -, document 2: spec.program.circuit: there is no ConfigMap programs in namespace default among the "
+        "files given; there is one in team, and only the own namespace is looked in\n"
+    )
+
+
+def test_a_text_of_megabytes_is_refused_in_one_line() -> None:
+    done = run("run", "-", stdin=manifest(circuit("x q[0];" * 400_000)))
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "2800038 characters are given, and at most 1048576 are taken: compress it with gzip" in done.stderr
+    assert len(done.stderr) < 300
+
+
+def test_what_an_engines_libraries_print_is_for_those_who_ask() -> None:
+    # The OpenMP library of Aer prints its settings when it is loaded.
+    told = {"OMP_DISPLAY_ENV": "TRUE"}
+    quiet = run("run", "-q", "-", stdin=manifest(circuit(BELL)), environment=told)
+    loud = run("run", "-q", "-v", "-", stdin=manifest(circuit(BELL)), environment=told)
+    assert (quiet.returncode, loud.returncode) == (0, 0)
+    assert quiet.stderr == ""
+    assert "OPENMP DISPLAY ENVIRONMENT" in loud.stderr
+    assert [line.split()[0] for line in quiet.stdout.splitlines()] == ["00", "11"]
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "said"),
+    [
+        ("validate examples/bell.yaml >&-", 0, ""),
+        ("validate - <&-", 2, "error: -: there is nothing to check\n"),
+        ("run -q -o json examples/bell.yaml >&-", 0, ""),
+        ("validate examples/bell.yaml >/dev/full", 1, "error: No space left on device\n"),
+        ("validate examples", 2, "error: examples: is a folder: name the files in it, such as examples/*.yaml\n"),
+        ("validate /dev/zero", 2, "error: /dev/zero: larger than 67108864 bytes, which no manifest is\n"),
+        ("replay /dev/null", 2, "error: /dev/null: there is no recorded round in it\n"),
+        ("KUBECONFIG=/bin/true why j", 2, "error: there is no cluster to ask: "),
+    ],
+)
+def test_streams_and_files_that_are_not_what_they_should_be(command: str, code: int, said: str) -> None:
+    words = command.split(" ")
+    before = [words.pop(0)] if "=" in words[0] else []
+    line = " ".join([*before, sys.executable, "-c", "'from qonverge.cli.main import main; main()'", *words])
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False, timeout=120, cwd=ROOT)
+    assert done.returncode == code, done.stderr
+    assert done.stderr.startswith(said)
+    assert "unforeseen" not in done.stderr
+    assert not said.endswith("\n") or done.stderr == said
 
 
 def test_a_program_that_fails_keeps_its_code_and_last_lines() -> None:

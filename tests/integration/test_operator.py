@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
+import io
 import json
+from typing import Any
+
+from qiskit import QuantumCircuit, qpy
 
 from tests.integration.conftest import BELL, HEADER, SLOW, Lab, backend, eventually, job
 
@@ -61,6 +67,33 @@ def test_programs_come_from_config_maps(served: Lab) -> None:
     metadata = {"name": "programs", "namespace": "default"}
     served.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"bell.qasm": BELL}})
     assert served.ended("mapped")["state"] == "Complete"
+
+
+def test_circuits_come_compressed_and_as_qpy(served: Lab) -> None:
+    buffer = io.BytesIO()
+    bell = QuantumCircuit(2)
+    bell.h(0)
+    bell.cx(0, 1)
+    bell.measure_all()
+    qpy.dump(bell, buffer)
+    packed = {"bell.qasm.gz": gzip.compress(BELL.encode()), "bell.qpy": buffer.getvalue(), "bad": b"\x89PNG"}
+    coded = {name: base64.b64encode(data).decode() for name, data in packed.items()}
+    served.apply(
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "packed"}, "binaryData": coded},
+        *(job(f"packed-{n}", program=from_key("packed", key)) for n, key in enumerate(packed)),
+        job("inline", program={"circuit": {"qpy": coded["bell.qpy"]}}),
+        job("text", program={"python": {"configMapKeyRef": {"name": "packed", "key": "bad"}}}),
+    )
+    for name in ("packed-0", "packed-1", "inline"):
+        ended = served.ended(name)
+        assert ended["state"] == "Complete", ended
+        assert set(ended["result"]["counts"]) == {"00", "11"}
+    assert served.ended("packed-2")["message"].startswith("the program is neither text nor QPY; expected OpenQASM text")
+    assert "binary data" in served.ended("text")["message"]
+
+
+def from_key(name: str, key: str) -> dict[str, Any]:
+    return {"circuit": {"configMapKeyRef": {"name": name, "key": key}}}
 
 
 def test_suspending_and_resuming(served: Lab) -> None:

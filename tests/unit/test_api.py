@@ -79,7 +79,7 @@ def test_schemas_are_structural() -> None:
     [
         ({"program": {}}, "program: set exactly one of circuit, python"),
         ({"program": {**BELL, "python": {"source": "x"}}}, "program: set exactly one of circuit, python"),
-        ({"program": {"circuit": {}}}, "program.circuit: set exactly one of openqasm, configMapKeyRef"),
+        ({"program": {"circuit": {}}}, "program.circuit: set exactly one of openqasm, qpy, configMapKeyRef"),
         ({"shots": 10, "precision": 0.1}, "set shots or precision, not both"),
         ({"shots": 0}, "greater than or equal to 1"),
         ({"backend": {}}, "backend: set exactly one of name, selector"),

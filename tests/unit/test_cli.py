@@ -33,9 +33,12 @@ JOB = "apiVersion: qonverge.io/v1alpha1\nkind: HybridJob\nmetadata: {name: j}\n"
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("a: [", "job.yaml: not YAML: while parsing a flow"),
+        ("a: [", "job.yaml: neither YAML nor JSON: line 2, column 1: while parsing a flow"),
         ("just text", "job.yaml: not a Kubernetes object: apiVersion, kind, metadata and spec are needed"),
-        ("kind: Pod\napiVersion: v1", "job.yaml: kind 'Pod' is not known here: use HybridJob, QuantumBackend"),
+        (
+            "kind: Pod\napiVersion: v1",
+            "job.yaml: kind 'Pod' is not known here: use HybridJob, QuantumBackend, QuantumQuota, ConfigMap",
+        ),
         ("kind: HybridJob\napiVersion: v9", "job.yaml: apiVersion is 'v9': use qonverge.io/v1alpha1"),
         (
             JOB + "spec: {shotz: 3, program: {python: {source: x}}}",
@@ -92,9 +95,9 @@ def test_config_maps_hold_programs(tmp_path: Path) -> None:
         f"{JOB.replace('name: j', 'name: k')}spec: {{program: {reference.replace('bell.qasm', 'x')}}}\n"
     )
     manifests = read([str(file)])
-    assert manifests.text(manifests.jobs[0]) == "OPENQASM 3.0;"
+    assert manifests.program(manifests.jobs[0]) == "OPENQASM 3.0;"
     with pytest.raises(LookupError, match=r"has no key x; it has bell\.qasm"):
-        manifests.text(manifests.jobs[1])
+        manifests.program(manifests.jobs[1])
 
 
 def test_the_histogram_shows_the_most_frequent_of_many() -> None:

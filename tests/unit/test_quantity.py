@@ -11,7 +11,17 @@ from qonverge.api.quantity import bytes_of
 
 @pytest.mark.parametrize(
     ("quantity", "expected"),
-    [("64Mi", 64 * 2**20), ("1.5Gi", 3 * 2**29), ("1G", 10**9), ("5k", 5000), (1024, 1024), ("0", 0), ("7", 7)],
+    [
+        ("64Mi", 64 * 2**20),
+        ("1.5Gi", 3 * 2**29),
+        ("1G", 10**9),
+        ("5k", 5000),
+        (1024, 1024),
+        ("0", 0),
+        ("7", 7),
+        ("1e3", 1000),
+        ("+.5Ki", 512),
+    ],
 )
 def test_quantities_are_read_as_kubernetes_does(quantity: str | int, expected: int) -> None:
     assert bytes_of(quantity) == expected

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from functools import partial
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
+from qonverge.api import quantity
 from qonverge.api.base import (
     CONDITIONS_SCHEMA,
     Condition,
@@ -20,7 +23,6 @@ from qonverge.api.base import (
 from qonverge.api.noise import PAULI_ONLY, CalibrationStatus, Noise
 from qonverge.api.placement import Duration, Location
 from qonverge.api.pricing import Pricing
-from qonverge.api.quantity import bytes_of
 
 SELECTOR_WITH_FROM = "selector goes with from: Selector, and from: Selector needs one"
 
@@ -32,16 +34,24 @@ _BRAKET_METHODS = (
 )
 _CPU_ONLY = "only the engine Aer computes on a GPU: choose it, or Automatic"
 
-# A Kubernetes quantity as the API server takes it for resources; ints are allowed as in core types.
-Quantity = Annotated[
-    str | int,
-    Field(json_schema_extra={"x-kubernetes-int-or-string": True}),
-]
 
-
-def _memory(given: str | int) -> str | int:
-    bytes_of(given)
+def _matching(pattern: str, example: str, given: Any) -> Any:
+    if isinstance(given, bool) or not isinstance(given, int | str) or not re.fullmatch(pattern, str(given)):
+        raise ValueError(f"give a whole number, or a text such as {example}")
     return given
+
+
+def _int_or_string(pattern: str) -> Any:
+    return Field(json_schema_extra={"x-kubernetes-int-or-string": True, "pattern": pattern, "minimum": 0})
+
+
+# Kubernetes quantities, checked here as by the schema; whole numbers are taken as in core types.
+Quantity = Annotated[
+    str | int, BeforeValidator(partial(_matching, quantity.ANY, "500m or 2Gi")), _int_or_string(quantity.ANY)
+]
+Memory = Annotated[
+    str | int, BeforeValidator(partial(_matching, quantity.MEMORY, "64Mi")), _int_or_string(quantity.MEMORY)
+]
 
 
 class Simulator(SpecModel):
@@ -154,7 +164,7 @@ class Toleration(SpecModel):
     """The taint's value."""
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
     """The taint's effect; all effects when empty."""
-    toleration_seconds: int | None = None
+    toleration_seconds: Annotated[int, Field(ge=-(2**31), le=2**31 - 1)] | None = None
     """How long a NoExecute taint is tolerated."""
 
 
@@ -204,7 +214,7 @@ class QuantumBackendSpec(OneOfModel):
     Default: any age."""
     access: Access = Access()
     """Who may use the backend."""
-    result_cache: Annotated[Quantity, AfterValidator(_memory)] | None = None
+    result_cache: Memory | None = None
     """Memory of each pod for results that are given again, within a namespace, for a circuit that would give the
     same: with a seed, or exact values. Such results are marked. Default: none are kept."""
     template: PodTemplate = PodTemplate()

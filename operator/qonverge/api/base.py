@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, model_validator
 from pydantic.alias_generators import to_camel
@@ -46,15 +46,33 @@ def immutable(field: str) -> Rule:
 
 
 class SpecModel(BaseModel):
-    """Base of what a person writes: unknown fields are refused, so nothing that was given is lost."""
+    """Base of what a person writes: as on the API server, unknown fields are refused and no value is converted."""
 
     model_config = ConfigDict(
         alias_generator=to_camel,
         populate_by_name=True,
         extra="forbid",
         frozen=True,
+        strict=True,
         use_attribute_docstrings=True,
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_absence(cls, given: Any) -> Any:
+        """Leave out fields and entries of maps that are null, as the API server does: it refuses unknown ones only."""
+        if not isinstance(given, dict):
+            return given
+        kept = dict(given)
+        for name, field in cls.model_fields.items():
+            key = field.alias or name
+            if key not in kept:
+                continue
+            if kept[key] is None:
+                del kept[key]
+            elif get_origin(field.annotation) is dict and isinstance(kept[key], dict):
+                kept[key] = {entry: value for entry, value in kept[key].items() if value is not None}
+        return kept
 
 
 class OneOfModel(SpecModel):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, SkipValidation, field_validator, model_validator
 
 from qonverge.api.backend import ResourceRequirements
 from qonverge.api.base import (
@@ -26,12 +27,19 @@ from qonverge.api.placement import Candidate, Placement
 
 State = Literal["Pending", "Suspended", "Placed", "Running", "Complete", "Failed"]
 
-# etcd refuses objects over 1.5 MiB; half of that leaves room for the result in status.
-MAX_SOURCE = 786_432
+# etcd refuses objects over 1.5 MiB; this leaves room for a result in the status, with what JSON adds for line ends.
+MAX_SOURCE = 1_048_576
 
 SHOTS_OR_PRECISION = (
     "set shots or precision, not both: precision is the standard error wanted, shots the number of runs"
 )
+
+# No format: with one the API server takes lists too.
+_RFC_3339 = (
+    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?"
+    r"(Z|[-+]([01][0-9]|2[0-3]):[0-5][0-9])$"
+)
+_A_TIME = "give a time with its zone, such as 2026-01-31T12:00:00Z"
 
 ANY_JSON: dict[str, Any] = {"x-kubernetes-preserve-unknown-fields": True}
 
@@ -39,17 +47,20 @@ ANY_JSON: dict[str, Any] = {"x-kubernetes-preserve-unknown-fields": True}
 class Circuit(OneOfModel):
     """A quantum circuit."""
 
-    one_of = ("openqasm", "configMapKeyRef")
+    one_of = ("openqasm", "qpy", "configMapKeyRef")
     what = "program.circuit"
 
     openqasm: Annotated[str, Field(min_length=1, max_length=MAX_SOURCE)] | None = None
     """The circuit as OpenQASM 2 or 3 text. Only the standard headers can be included."""
+    qpy: Annotated[str, Field(min_length=1, max_length=MAX_SOURCE)] | None = None
+    """The circuit in Qiskit's binary format, version 13 or later, compressed by gzip or not, in base64."""
     config_map_key_ref: ConfigMapKeyRef | None = None
-    """A ConfigMap's key that holds the OpenQASM text."""
+    """A ConfigMap's key, in `data` or `binaryData`, that holds OpenQASM text or QPY, compressed by gzip or not."""
     parameters: Annotated[dict[str, float], Field(max_length=10_000)] = {}
     """Values for the circuit's input parameters, by name."""
     observables: Annotated[
-        list[Annotated[str | dict[str, float], Field(json_schema_extra=ANY_JSON)]], Field(max_length=10_000)
+        list[Annotated[str | dict[str, float], SkipValidation, Field(json_schema_extra=ANY_JSON)]],
+        Field(max_length=10_000),
     ] = []
     """Observables whose expectation values are wanted: a Pauli label such as "ZZ" (qubit 0 is the last
     letter), or a sum such as {"XX": 0.5, "YY": 0.5}. Without observables the job returns counts."""
@@ -116,6 +127,8 @@ class HybridJobSpec(SpecModel):
                 "!(has(self.shots) && has(self.precision))",
                 SHOTS_OR_PRECISION,
             ),
+            # A pattern does not know how many days a month has.
+            Rule("!has(self.deadline) || timestamp(self.deadline).getFullYear() >= 0", _A_TIME, ".deadline"),
             *(immutable(name) for name in ("shots", "precision", "seed", "backend")),
             Rule(
                 "self.program == oldSelf.program",
@@ -140,7 +153,7 @@ class HybridJobSpec(SpecModel):
     """Where the job may run, and what counts among the backends that remain."""
     priority_class_name: Annotated[str, Field(min_length=1, max_length=253)] | None = None
     """A PriorityClass of the cluster: jobs of a higher value are placed first. Default: the cluster's default class."""
-    deadline: Annotated[str, Field(json_schema_extra={"format": "date-time"})] | None = None
+    deadline: Annotated[str, Field(json_schema_extra={"pattern": _RFC_3339})] | None = None
     """When the result must be there (RFC 3339). A job that has not ended by then fails with DeadlineExceeded, and
     one that no backend could end by then, with Unschedulable."""
     budget: Money | None = None
@@ -165,11 +178,11 @@ class HybridJobSpec(SpecModel):
     def _is_a_time(cls, value: str | None) -> str | None:
         if value is not None:
             try:
-                zone = datetime.fromisoformat(value).tzinfo
+                good = re.fullmatch(_RFC_3339, value) is not None and datetime.fromisoformat(value) is not None
             except ValueError:
-                zone = None
-            if zone is None:
-                raise ValueError("give a time with its zone, such as 2026-01-31T12:00:00Z")
+                good = False
+            if not good:
+                raise ValueError(_A_TIME)
         return value
 
 

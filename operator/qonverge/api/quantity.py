@@ -5,10 +5,18 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 
+from qonverge.documents.excerpt import excerpt
+
+_PATTERN = r"^\+?([0-9]+(?:\.[0-9]*)?|\.[0-9]+)([{units}]|[KMGTPE]i|[eE][-+]?[0-9]{{1,2}})?$"
+ANY = _PATTERN.format(units="numkMGTPE")
+"""Quantities that are not negative, as the API server takes them of resources."""
+MEMORY = _PATTERN.format(units="kMGTPE")
+"""Those of memory: Kubernetes takes thousandths of a byte too, but 64m was never meant."""
+
 _UNITS = {
-    "": 1,
-    **{name: 1000**power for power, name in enumerate(("k", "M", "G", "T", "P", "E"), 1)},
-    **{name: 1024**power for power, name in enumerate(("Ki", "Mi", "Gi", "Ti", "Pi", "Ei"), 1)},
+    "": Decimal(1),
+    **{name: Decimal(1000) ** power for power, name in enumerate(("k", "M", "G", "T", "P", "E"), 1)},
+    **{name: Decimal(1024) ** power for power, name in enumerate(("Ki", "Mi", "Gi", "Ti", "Pi", "Ei"), 1)},
 }
 
 
@@ -18,7 +26,9 @@ def bytes_of(quantity: str | int) -> int:
     Raises:
         ValueError: it is none.
     """
-    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([A-Za-z]*)", str(quantity))
-    if found is None or found[2] not in _UNITS:
-        raise ValueError(f"{quantity!r} is not a quantity of memory such as 64Mi")
-    return int(Decimal(found[1]) * _UNITS[found[2]])
+    found = re.fullmatch(MEMORY, str(quantity))
+    if found is None:
+        raise ValueError(f"{excerpt(quantity)} is not a quantity of memory such as 64Mi")
+    unit = found[2] or ""
+    factor = _UNITS[unit] if unit in _UNITS else Decimal(10) ** int(unit[1:])
+    return int(Decimal(found[1]) * factor)

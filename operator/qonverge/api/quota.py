@@ -77,7 +77,7 @@ class QuantumQuota(SpecModel):
     api_version: Literal["qonverge.io/v1alpha1"] = "qonverge.io/v1alpha1"
     kind: Literal["QuantumQuota"] = "QuantumQuota"
     metadata: ObjectMeta
-    spec: QuantumQuotaSpec = QuantumQuotaSpec()
+    spec: QuantumQuotaSpec
     status: QuantumQuotaStatus = QuantumQuotaStatus()
 
     def to_dict(self) -> dict[str, Any]:

@@ -72,6 +72,8 @@ class EngineConfig:
     """Keep one more worker started, which takes a lost or cancelled one's place at once, where memory allows."""
     device: str = "CPU"
     """Where the engine computes, as in the API: CPU or GPU."""
+    quiet: bool = False
+    """Drop what libraries print in workers: a terminal is for people."""
     noise: Noise | None = None
     """What a provider imitates: a ``Calibration``, or ``Rates`` that hold everywhere; None: it is ideal."""
 

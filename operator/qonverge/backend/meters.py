@@ -75,10 +75,14 @@ class Accounts:
             account.used += Used(seconds=ran) if completed else Used(seconds=ran) - charged
             account.under_way -= 1
 
-    def exchange(self, grants: Mapping[str, Grant] | None) -> Meters:
-        """Take the operator's grants, which are all that there are, and tell what was used; None changes nothing."""
+    def exchange(self, grants: Mapping[str, Grant] | None, boot: str = "") -> Meters:
+        """Take the operator's grants, which are all that there are, and tell what was used; None changes nothing.
+
+        Grants count from a start of the server. Those that were made out for another one than ``boot`` names change
+        nothing either: they would let through again what was used before this start.
+        """
         now = self._clock()
-        if grants is not None:
+        if grants is not None and boot == self._boot:
             self._take(grants, now)
         told = {
             name: Meter(own.used, own.wanted if own.wanted_until > now else None, own.grant.now, own.under_way)

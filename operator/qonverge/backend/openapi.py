@@ -131,6 +131,7 @@ class MetersRequest(BaseModel):
     """All grants that there are; without them nothing changes."""
 
     grants: dict[str, GrantRequest] | None = None
+    boot: str | None = Field(None, description="The boot that they count from: grants for another one change nothing.")
 
 
 class MeterAnswer(_Model):

@@ -22,6 +22,10 @@ from qonverge.backend.limits import PIECE_BYTES, Budget
 from qonverge.backend.openapi import OPERATIONS, document
 from qonverge.circuits.errors import CheckerLost, InvalidProgram
 from qonverge.circuits.isolated import Checker
+from qonverge.documents import strict_json
+from qonverge.documents.excerpt import excerpt
+from qonverge.documents.faults import Unreadable
+from qonverge.documents.reader import decoded
 from qonverge.wire.codec import Buffer, parts, unpack
 from qonverge.wire.errors import InvalidCircuit, InvalidTask, NotFound, TooLarge, TooSlow, WireError, WorkerLost
 from qonverge.wire.grants import Grant
@@ -149,7 +153,7 @@ class Server:
             read = None if grants is None else {str(name): Grant.from_dict(one) for name, one in grants.items()}
         except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError) as error:
             raise InvalidTask(f"the grants cannot be read: {error}") from None
-        return _answer(request, self._engine.accounts.exchange(read).to_dict())
+        return _answer(request, self._engine.accounts.exchange(read, str(given.get("boot", ""))).to_dict())
 
     async def _healthz(self, _: Request) -> Response:
         return Response("ok\n")
@@ -190,8 +194,8 @@ class Server:
         if len(body) > MAX_HEAD:
             raise TooLarge(f"JSON is read up to {MAX_HEAD} bytes: split the task, or send it in msgpack with arrays")
         try:
-            data = json.loads(bytes(body))
-        except (ValueError, RecursionError) as error:
+            data = strict_json.loads(decoded(bytes(body)))
+        except Unreadable as error:
             raise InvalidTask(f"the body is not JSON: {error}") from None
         if not isinstance(data, dict) or not isinstance(data.get("pubs"), list):
             raise InvalidTask('the body is an object such as {"pubs": [{"openqasm": "...", "shots": 1024}]}')
@@ -276,7 +280,7 @@ def _wait(request: Request) -> float:
     try:
         return max(0.0, min(_LONGEST_WAIT, float(text)))
     except ValueError:
-        raise InvalidTask(f"wait is {text!r}; give seconds, such as 20") from None
+        raise InvalidTask(f"wait is {excerpt(text)}; give seconds, such as 20") from None
 
 
 def _stands(request: Request, result: TaskResult) -> Response:

@@ -114,9 +114,18 @@ def run_blocks(pub: Pub, blocks: Sequence[Block], run: Callable[[Pub, int], PubR
     merge, first = Merge((pub,)), 0
     for sets, seed in blocks:
         block = _piece(0, pub, first, first + sets, ((sets, seed),))
-        merge.put(block, run(block.pub, seed))
+        # Sets of which nothing is wanted are not run.
+        if block.rows is None or block.rows.size:
+            merge.put(block, run(block.pub, seed))
         first += sets
     return merge.results()[0]
+
+
+def run_each(pub: Pub, seed: int, run: Callable[[Pub, int], PubResult]) -> PubResult:
+    """Return a pub's result: ``run`` gets its parameter sets one by one, each with a seed of its own."""
+    if not _cuttable(pub):
+        return run(pub, seed)
+    return run_blocks(pub, [(1, (seed + place) % 2**32) for place in range(pub.sets)], run)
 
 
 def _pieces(index: int, pub: Pub, seed: int, *, fine: bool) -> list[Piece]:

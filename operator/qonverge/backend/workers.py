@@ -46,7 +46,8 @@ class Workers:
         except ChildEnded as error:
             slot.failures += 1
             if not self.ready.is_set() and slot.failures > _FAILURES_AT_START:
-                raise RuntimeError(f"no worker starts: {error}; its reason is on standard error") from None
+                told = "" if self.config.quiet else "; its reason is on standard error"
+                raise RuntimeError(f"no worker starts: {error}{told}") from None
             return
         slot.child, slot.config = started.child, started.config
         if started.config is self.config:
@@ -110,7 +111,7 @@ async def _start(config: EngineConfig) -> Started:
         ChildEnded: the process ended.
         RuntimeError: the engine refuses the configuration, and would again.
     """
-    child = await Child.start("qonverge.backend.worker")
+    child = await Child.start("qonverge.backend.worker", quiet=config.quiet)
     try:
         described = await child.exchange({"config": config.to_dict()})
         if "refused" in described:

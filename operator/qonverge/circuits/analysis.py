@@ -15,7 +15,12 @@ if TYPE_CHECKING:
     from qiskit.circuit import CircuitInstruction, Operation, Qubit
 
 # Clifford gates that a stabilizer simulation takes as they are.
-_CLIFFORD = frozenset(["id", "x", "y", "z", "h", "s", "sdg", "sx", "sxdg", "cx", "cy", "cz", "swap", "ecr", "pauli"])
+_CLIFFORD = frozenset(
+    [
+        *("id", "x", "y", "z", "h", "s", "sdg", "sx", "sxdg", "pauli"),
+        *("cx", "cy", "cz", "dcx", "ecr", "iswap", "swap"),
+    ]
+)
 # Gates on two qubits that are sums of two products of gates on one.
 _SCHMIDT_RANK_2 = frozenset(
     [
@@ -31,7 +36,7 @@ _UNNAMED = frozenset(["Instruction", "Gate", "ControlledGate", "AnnotatedOperati
 # Operations that are no gates.
 _STRUCTURE = frozenset(
     [
-        *("measure", "reset", "barrier", "delay", "break_loop", "continue_loop"),
+        *("measure", "reset", "barrier", "delay", "break_loop", "continue_loop", "store"),
         *("if_else", "while_loop", "for_loop", "switch_case", "box"),
     ]
 )
@@ -50,8 +55,8 @@ class Analysis:
     two_qubit_gates: int
     """Gates on exactly two qubits; those inside control flow count once."""
     clifford: bool
-    """Whether a stabilizer simulation can run it: only the gates id, x, y, z, h, s, sdg, sx, sxdg, cx, cy, cz, swap,
-    ecr and pauli, rz at multiples of pi/2, gates defined in the text by such, measurements and resets."""
+    """Whether a stabilizer simulation can run it: only the gates id, x, y, z, h, s, sdg, sx, sxdg, cx, cy, cz, dcx,
+    ecr, iswap, swap and pauli, rz at multiples of pi/2, gates defined in the text by such, measurements and resets."""
     measured_bits: int
     """Different classical bits that a measurement writes."""
     registers: tuple[tuple[str, int], ...]
@@ -61,7 +66,7 @@ class Analysis:
     mid_circuit: bool
     """Whether a qubit is used again after it was measured, or is reset."""
     control_flow: bool
-    """Whether it has if, while, for or switch, or sets classical bits without measuring."""
+    """Whether it has if, while, for or switch, or assigns to bits."""
     bond_bits: int
     """Bound on the entanglement: with the qubits in a line, the state across any cut has a Schmidt rank of at most
     ``2**bond_bits``, the bond dimension that a matrix product state needs."""

@@ -12,6 +12,7 @@ from qonverge.circuits.errors import InvalidProgram
 from qonverge.circuits.hidden import hidden_bits
 from qonverge.circuits.observables import Observable, parse_observables
 from qonverge.circuits.profile import CircuitProfile
+from qonverge.documents.excerpt import excerpt
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,20 +34,20 @@ class CheckedCircuit:
     """Parameters whose given values the circuit depends on: with others it would be another circuit."""
 
 
-def check(text: str, parameters: Mapping[str, float], observables: Sequence[object]) -> CheckedCircuit:
-    """Parse and check an OpenQASM program with the values and observables that it is to run with.
+def check(program: str | bytes, parameters: Mapping[str, float], observables: Sequence[object]) -> CheckedCircuit:
+    """Read and check a program with the values and observables that it is to run with.
 
     With observables, measurements at the end are taken off: the expectation values are about the state before them.
 
     Raises:
-        InvalidProgram: when the text, a parameter or an observable is wrong.
+        InvalidProgram: when the program, a parameter or an observable is wrong.
     """
     from qonverge.circuits.analysis import analyse
     from qonverge.circuits.canonical import serialise
-    from qonverge.circuits.parse import parse_openqasm
     from qonverge.circuits.profiling import profile
+    from qonverge.circuits.program import read_circuit
 
-    parsed = parse_openqasm(text, parameters)
+    parsed = read_circuit(program, parameters)
     circuit = parsed.circuit
     if circuit.num_qubits == 0:
         raise InvalidProgram("the program has no qubits", expected='a declaration such as "qubit[2] q;"')
@@ -78,4 +79,4 @@ def _check_parameters(free: set[str], given: Mapping[str, float]) -> None:
         raise InvalidProgram(f"the program has no parameter {', '.join(unknown)}; {has}")
     for name, value in given.items():
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise InvalidProgram(f"the parameter {name} is {value!r}", expected="a finite number")
+            raise InvalidProgram(f"the parameter {name} is {excerpt(value)}", expected="a finite number")

@@ -5,7 +5,6 @@ It is apart from the operator so that a hostile program can exhaust nothing but 
 
 from __future__ import annotations
 
-import io
 import resource
 import sys
 from typing import Any
@@ -15,6 +14,9 @@ from qonverge.circuits.errors import InvalidProgram
 from qonverge.devices import Calibration
 from qonverge.wire.child import read_frame, serve_pipes, write_frame
 
+# Of an error's text; a library may quote the whole program.
+_LONGEST = 300
+
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
     """Check or map one program; an invalid one is an answer too. An empty request asks whether the process is ready."""
@@ -23,7 +25,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     if "device" in request:
         return _load(request)
     try:
-        done = check(request["text"], request["parameters"], request["observables"])
+        done = check(request["program"], request["parameters"], request["observables"])
     except InvalidProgram as error:
         return {
             "invalid": {
@@ -40,6 +42,8 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
                 "expected": "fewer or smaller registers and fewer operations",
             }
         }
+    except Exception as error:  # a fault of a library or of this one is told as what it is, and ends no process
+        return {"invalid": {"problem": f"the program cannot be read: {type(error).__name__}: {str(error)[:_LONGEST]}"}}
     return {
         "digest": done.digest,
         "qpy": done.qpy,
@@ -52,12 +56,11 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _load(request: dict[str, Any]) -> dict[str, Any]:
-    from qiskit import qpy
-
+    from qonverge.circuits.canonical import deserialise
     from qonverge.circuits.mapping import load_of, map_to
 
     device = Calibration.from_dict(request["device"])
-    (circuit,) = qpy.load(io.BytesIO(request["qpy"]))
+    circuit = deserialise(request["qpy"])
     try:
         bound = circuit.assign_parameters({free.name: request["parameters"][free.name] for free in circuit.parameters})
         ones = dict(request["ones"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from qonverge.documents.excerpt import bounded
+
 
 class CircuitError(Exception):
     """Base of all errors about circuits."""
@@ -22,11 +24,12 @@ class InvalidProgram(CircuitError):
         self, problem: str, *, line: int | None = None, column: int | None = None, expected: str | None = None
     ) -> None:
         """Lines and columns count from 1, as editors do."""
-        self.problem = problem
+        # A name or a value in it may be as long as the program.
+        self.problem = bounded(problem)
         self.line = line
         self.column = column
-        self.expected = expected
-        super().__init__(problem, line, column, expected)
+        self.expected = expected and bounded(expected)
+        super().__init__(self.problem, line, column, self.expected)
 
     def __str__(self) -> str:
         """Return, for example, ``line 3, column 5: unexpected 'h'; expected ';'``."""

@@ -21,13 +21,17 @@ from qonverge.devices import Calibration
 from qonverge.wire.child import Child, ChildEnded
 from qonverge.wire.codec import pack
 
-# Text beyond this is refused unread; the API server's own limit is below it.
-MAX_TEXT = 4 * 1024 * 1024
+# Programs beyond this are refused unread; the API server's own limit is below it.
+MAX_PROGRAM = 4 * 1024 * 1024
 # Of an answer without what varies in size: key, objects, places in the table.
 _ENTRY_BYTES = 2048
 # The interpreter asks for memory in pieces of this size: with less left, the next small object fails.
 _PIECE_BYTES = 1024 * 1024
 _LOOK_SECONDS = 0.25
+
+
+class _NoMemory(ChildEnded):
+    """The child has used what it may."""
 
 
 class Checker:
@@ -63,16 +67,22 @@ class Checker:
         self._turn = asyncio.Lock()
         self._reaper: asyncio.TimerHandle | None = None
 
-    async def check(self, text: str, parameters: Mapping[str, float], observables: Sequence[object]) -> CheckedCircuit:
-        """Return the checked circuit.
+    async def check(
+        self, program: str | bytes, parameters: Mapping[str, float], observables: Sequence[object]
+    ) -> CheckedCircuit:
+        """Return the checked circuit of a program: OpenQASM text, QPY, or either compressed by gzip.
 
         Raises:
             InvalidProgram: as ``checked.check``; also when reading the program takes too much time or memory.
             CheckerLost: the child does not start, so that nothing is known about the program.
         """
-        if len(text) > MAX_TEXT:
-            raise InvalidProgram(f"the program has {len(text)} characters", expected=f"at most {MAX_TEXT}")
-        request = {"text": text, "parameters": dict(parameters), "observables": list(observables)}
+        if len(program) > MAX_PROGRAM:
+            unit = "characters" if isinstance(program, str) else "bytes"
+            raise InvalidProgram(
+                f"the program has {len(program)} {unit}",
+                expected=f"at most {MAX_PROGRAM}, or the same compressed by gzip",
+            )
+        request = {"program": program, "parameters": dict(parameters), "observables": list(observables)}
         try:
             body = pack(request)
         except (TypeError, ValueError, OverflowError) as error:
@@ -167,13 +177,20 @@ class Checker:
             await self._end()
             return InvalidProgram(
                 f"{doing} took longer than {self._timeout:g} s",
-                expected="fewer operations, or gate definitions that unfold to fewer",
+                expected="fewer operations, gate definitions that unfold to fewer, or QPY in place of OpenQASM 3",
             )
-        except ChildEnded:
+        except _NoMemory:
             await self._end()
             return InvalidProgram(
-                f"{doing} took more memory than the {self._memory // 1024**2} MiB allowed, or crashed the parser",
+                f"{doing} took more memory than the {self._memory // 1024**2} MiB allowed",
                 expected="fewer or smaller registers and fewer operations",
+            )
+        except ChildEnded as error:
+            await self._end()
+            return InvalidProgram(
+                f"{doing} crashed the parser ({error}), as libraries do that get no memory beyond the "
+                f"{self._memory // 1024**2} MiB allowed, or that have a fault of their own",
+                expected="a smaller program, or to report it where its size is ordinary",
             )
         except BaseException:
             # An abandoned exchange would leave its answer in the pipe for the next one.
@@ -194,7 +211,7 @@ class Checker:
                 while not answering.done():
                     await asyncio.wait({answering}, timeout=_LOOK_SECONDS)
                     if not answering.done() and _data_bytes(child.pid) > self._memory - _PIECE_BYTES:
-                        raise ChildEnded("no memory is left")
+                        raise _NoMemory("no memory is left")
             return cast(dict[str, Any], answering.result())
         finally:
             answering.cancel()

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from qiskit import QuantumCircuit
-from qiskit.transpiler import generate_preset_pass_manager
+from qiskit.transpiler import Target, generate_preset_pass_manager
 
 from qonverge.circuits.analysis import analyse
+from qonverge.circuits.delays import in_seconds
 from qonverge.circuits.load import Decay, Load, pauli_error
-from qonverge.circuits.target import device_target
+from qonverge.circuits.target import device_target, leaves_loops
 from qonverge.devices import Calibration, Gate
 
 _LEVEL = 2
@@ -33,21 +33,21 @@ class Slot:
     """Seconds for which each of its qubits waits after it."""
 
 
-def transpiled(circuit: QuantumCircuit, *, clifford: bool, seed: int = 0, **there: Any) -> QuantumCircuit:
+def transpiled(circuit: QuantumCircuit, *, clifford: bool, target: Target, seed: int = 0) -> QuantumCircuit:
     """Return the circuit in a device's gates, on its qubits and couplings; the same for the same seed.
 
     Args:
         circuit: any.
         clifford: whether Clifford gates are to stay such: it gets the same places, but no blocks of gates anew.
+        target: the device.
         seed: of the search for places.
-        there: the device: ``target``, or ``basis_gates`` where any qubits are coupled.
 
     Raises:
         Exception: of every kind, from the transpiler's passes.
     """
-    manager = generate_preset_pass_manager(_LEVEL, seed_transpiler=seed, **there)
+    manager = generate_preset_pass_manager(_LEVEL, seed_transpiler=seed, target=target)
     if clifford:
-        plain = generate_preset_pass_manager(_CLIFFORD_LEVEL, seed_transpiler=seed, **there)
+        plain = generate_preset_pass_manager(_CLIFFORD_LEVEL, seed_transpiler=seed, target=target)
         plain.layout, plain.routing = manager.layout, manager.routing
         manager = plain
     found: QuantumCircuit = manager.run(circuit)
@@ -55,8 +55,9 @@ def transpiled(circuit: QuantumCircuit, *, clifford: bool, seed: int = 0, **ther
 
 
 def map_to(circuit: QuantumCircuit, device: Calibration, *, seed: int = 0) -> QuantumCircuit:
-    """Return the circuit as the engines run it on the device: see ``transpiled``."""
-    target = device_target(device, control_flow=True)
+    """Return a circuit in canonical form as the engines run it on the device: see ``transpiled``."""
+    target = device_target(device, control_flow=True, leaving=leaves_loops(circuit))
+    circuit = in_seconds(circuit, device.dt)
     return transpiled(circuit, clifford=analyse(circuit).clifford, seed=seed, target=target)
 
 
@@ -73,12 +74,17 @@ def schedule(mapped: QuantumCircuit, device: Calibration) -> tuple[list[Slot], f
     for index in range(len(mapped.data) - 1, -1, -1):
         item = mapped.data[index]
         name, qubits = item.operation.name, tuple(places[bit] for bit in item.qubits)
-        if name in ("barrier", "delay") or not qubits:
+        if name == "barrier" or not qubits:
             continue
         gate = gates.get((name, qubits))
         free = max(ends[qubit] for qubit in qubits)
-        slots.append(Slot(index, name, qubits, gate, tuple(free - ends[qubit] for qubit in qubits)))
-        seconds = longest if name == "measure" else (gate.seconds or 0.0) if gate else 0.0
+        if name == "delay":
+            # What was waited for is lost for the qubit, whatever follows.
+            seconds = float(mapped.data[index].operation.duration)
+            slots.append(Slot(index, name, qubits, None, (seconds,)))
+        else:
+            slots.append(Slot(index, name, qubits, gate, tuple(free - ends[qubit] for qubit in qubits)))
+            seconds = longest if name == "measure" else (gate.seconds or 0.0) if gate else 0.0
         for qubit in qubits:
             ends[qubit] = free + seconds
     return slots[::-1], max(ends, default=0.0)
@@ -104,7 +110,7 @@ def load_of(mapped: QuantumCircuit, device: Calibration, ones: Mapping[int, floa
         if slot.name == "measure":
             bit = mapped.find_bit(mapped.data[slot.index].clbits[0]).index
             flips.append(_misread(device, slot.qubits[0], ones.get(bit, 0.5)))
-        elif slot.name != "reset" and len(slot.qubits) in errors:
+        elif slot.name not in ("reset", "delay") and len(slot.qubits) in errors:
             known = None if slot.gate is None else slot.gate.error
             error = middle[len(slot.qubits)] if known is None else known
             errors[len(slot.qubits)] += pauli_error(error, lasts, of_slot)

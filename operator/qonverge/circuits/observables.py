@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from qonverge.circuits.errors import InvalidProgram
+from qonverge.documents.excerpt import excerpt
 
 Observable = tuple[tuple[str, float], ...]
 """A sum of Pauli terms: label (qubit 0 is the last letter) and real coefficient."""
@@ -29,7 +30,8 @@ def _parse_one(index: int, item: object, num_qubits: int | None) -> Observable:
         terms = item
     else:
         raise InvalidProgram(
-            f"observables[{index}] is {item!r}", expected='a label such as "ZZ" or a sum such as {"XX": 0.5, "YY": 0.5}'
+            f"observables[{index}] is {excerpt(item)}",
+            expected='a label such as "ZZ" or a sum such as {"XX": 0.5, "YY": 0.5}',
         )
     return tuple(
         (_label(index, label, num_qubits), _coefficient(index, label, value)) for label, value in terms.items()
@@ -38,10 +40,12 @@ def _parse_one(index: int, item: object, num_qubits: int | None) -> Observable:
 
 def _label(index: int, label: object, num_qubits: int | None) -> str:
     if not isinstance(label, str) or not label or set(label) - set("IXYZ"):
-        raise InvalidProgram(f"observables[{index}] has the label {label!r}", expected="letters I, X, Y and Z only")
+        raise InvalidProgram(
+            f"observables[{index}] has the label {excerpt(label)}", expected="letters I, X, Y and Z only"
+        )
     if num_qubits is not None and len(label) != num_qubits:
         raise InvalidProgram(
-            f"observables[{index}] has the label {label!r} of {len(label)} letters and the circuit has "
+            f"observables[{index}] has the label {excerpt(label)} of {len(label)} letters and the circuit has "
             f"{num_qubits} qubits",
             expected="one letter for each qubit, qubit 0 last",
         )
@@ -51,7 +55,8 @@ def _label(index: int, label: object, num_qubits: int | None) -> str:
 def _coefficient(index: int, label: object, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise InvalidProgram(
-            f"observables[{index}] has the coefficient {value!r} for {label!r}", expected="a finite real number"
+            f"observables[{index}] has the coefficient {excerpt(value)} for {excerpt(label)}",
+            expected="a finite real number",
         )
     return float(value)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
+from qiskit import QuantumCircuit
 from qiskit.circuit import Delay, Parameter
-from qiskit.circuit.controlflow import ForLoopOp, IfElseOp, SwitchCaseOp, WhileLoopOp
+from qiskit.circuit.controlflow import BreakLoopOp, ContinueLoopOp, ForLoopOp, IfElseOp, SwitchCaseOp, WhileLoopOp
 from qiskit.circuit.library import get_standard_gate_name_mapping
 from qiskit.providers import QubitProperties
 from qiskit.transpiler import InstructionProperties, Target
@@ -18,6 +20,8 @@ CONTROL_FLOW: dict[str, Any] = {
     "while_loop": WhileLoopOp,
     "switch_case": SwitchCaseOp,
 }
+LEAVING: dict[str, Any] = {"break_loop": BreakLoopOp, "continue_loop": ContinueLoopOp}
+"""What ends a loop or its turn, inside of control flow only."""
 
 
 def operation(name: str) -> Any:
@@ -27,10 +31,27 @@ def operation(name: str) -> Any:
     return get_standard_gate_name_mapping()[name]
 
 
-def device_target(device: Calibration, *, control_flow: bool = False) -> Target:
+def basis_target(names: Iterable[str]) -> Target:
+    """Return the target of these gates on any qubits, with measurements, resets, delays and control flow."""
+    return Target.from_configuration(
+        basis_gates=sorted({*names, "measure", "reset", "delay", *CONTROL_FLOW, *LEAVING}),
+        custom_name_mapping=CONTROL_FLOW | LEAVING,
+    )
+
+
+def leaves_loops(circuit: QuantumCircuit) -> bool:
+    """Whether a loop is left, or goes on with its next turn, from inside."""
+    return any(
+        item.operation.name in LEAVING or any(map(leaves_loops, getattr(item.operation, "blocks", ())))
+        for item in circuit.data
+    )
+
+
+def device_target(device: Calibration, *, control_flow: bool = False, leaving: bool = False) -> Target:
     """Return the device's gates with their places, errors and durations (seconds), measurements included.
 
-    A gate that is out of order (an error of 1) has no place, nor has one that Qiskit does not know.
+    A gate that is out of order (an error of 1) has no place, nor has one that Qiskit does not know. ``leaving`` is for
+    circuits that need it only: operations more in a target change which of equally good places the transpiler finds.
     """
     size = len(device.qubits)
     target = Target(
@@ -52,6 +73,6 @@ def device_target(device: Calibration, *, control_flow: bool = False) -> Target:
         places.setdefault(name, {(index,): None for index in range(size)})
     for name, of_gate in places.items():
         target.add_instruction(operation(name), of_gate, name=name)
-    for name, kind in CONTROL_FLOW.items() if control_flow else ():
+    for name, kind in {**(CONTROL_FLOW if control_flow else {}), **(LEAVING if leaving else {})}.items():
         target.add_instruction(kind, name=name)
     return target

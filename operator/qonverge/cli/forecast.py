@@ -10,8 +10,8 @@ from typing import Any
 
 from qonverge.api import HybridJob
 from qonverge.circuits import InvalidProgram
-from qonverge.cli.render import forecast_table
-from qonverge.local.manifests import ManifestError, Manifests, read
+from qonverge.cli.render import console_of, forecast_table
+from qonverge.local.manifests import ManifestError, Manifests, read, refuse_quotas
 from qonverge.local.placing import Placed
 from qonverge.local.runner import LocalRunner, Observer
 
@@ -23,15 +23,14 @@ def forecast_files(files: Sequence[str], *, output: str | None) -> bool:
         ManifestError: when the files cannot be used.
     """
     manifests = read(files)
+    refuse_quotas(manifests)
     if not manifests.jobs:
         raise ManifestError([f"{', '.join(files)}: there is no HybridJob to forecast"])
     found = asyncio.run(_forecast(manifests))
     if output is not None:
         print(json.dumps([_plain(job, placed) for job, placed in found], indent=2))
     else:
-        from rich.console import Console
-
-        console = Console(file=sys.stdout, highlight=False, soft_wrap=not sys.stdout.isatty())
+        console = console_of(sys.stdout)
         for job, placed in found:
             for part in forecast_table(job.metadata.name, placed.decision.reason, placed.forecast):
                 console.print(part)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -30,6 +31,10 @@ class _Group(click.Group):
         except ModuleNotFoundError as error:
             click.echo(f'error: {error.name} is not installed: pip install "qonverge[local]"', err=True)
             ctx.exit(USAGE)
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            click.echo(f"error: {where}{error.strerror or error}", err=True)
+            ctx.exit(FAILED)
         except Exception as error:
             click.echo(f"error: {type(error).__name__}: {error} (unforeseen: please report it)", err=True)
             ctx.exit(FAILED)
@@ -44,17 +49,20 @@ def cli() -> None:
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option("-o", "--output", type=click.Choice(["json", "yaml"]), help="Print the jobs with their status.")
 @click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Write the histogram to a picture.")
-@click.option("-q", "--quiet", is_flag=True, help="Print no progress.")
-def run(files: tuple[str, ...], output: str | None, plot: Path | None, quiet: bool) -> None:
+@click.option("-q", "--quiet", is_flag=True, help="Print the results only.")
+@click.option("-v", "--verbose", is_flag=True, help="Print what engines and libraries say, on standard error.")
+def run(files: tuple[str, ...], output: str | None, plot: Path | None, quiet: bool, verbose: bool) -> None:
     """Run every HybridJob of the manifests without a cluster; FILE is - for standard input.
 
     Exit status: 0 when every job completed, 1 when one did not, 2 when a manifest cannot be used.
     """
+    if not verbose:
+        _silence_libraries()
     from qonverge.cli.run import run_files
     from qonverge.local.manifests import ManifestError
 
     try:
-        completed = run_files(files, output=output, plot=plot, quiet=quiet)
+        completed = run_files(files, output=output, plot=plot, quiet=quiet, verbose=verbose)
     except ManifestError as error:
         _refuse(error.problems)
     sys.exit(COMPLETED if completed else FAILED)
@@ -64,6 +72,7 @@ def run(files: tuple[str, ...], output: str | None, plot: Path | None, quiet: bo
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 def validate(files: tuple[str, ...]) -> None:
     """Check manifests, and the circuits in them, without running anything."""
+    _silence_libraries()
     from qonverge.cli.validate import validate_files
     from qonverge.local.manifests import ManifestError
 
@@ -83,6 +92,7 @@ def forecast(files: tuple[str, ...], output: str | None) -> None:
 
     Exit status: 0 when every job has a backend, 1 when one has none, 2 when a manifest cannot be used.
     """
+    _silence_libraries()
     from qonverge.cli.forecast import forecast_files
     from qonverge.local.manifests import ManifestError
 
@@ -99,6 +109,7 @@ def forecast(files: tuple[str, ...], output: str | None) -> None:
 @click.option("-o", "--output", type=click.Choice(["json"]), help="Print as JSON.")
 def why(job: str, namespace: str | None, output: str | None) -> None:
     """Tell why a job of the cluster waits, or went where it went, with the numbers."""
+    _silence_libraries()
     from qonverge.cli.why import NoAnswer, explain
 
     try:
@@ -133,6 +144,15 @@ def version(output: str | None) -> None:
     click.echo(json.dumps({"version": __version__}) if output else f"qonverge {__version__}")
 
 
+def _silence_libraries() -> None:
+    """Keep warnings and logs of libraries from the terminal: what a person needs to know, the commands say."""
+    import logging
+    import warnings
+
+    warnings.simplefilter("ignore")
+    logging.disable(logging.CRITICAL)
+
+
 def _refuse(problems: list[str]) -> NoReturn:
     for problem in problems:
         click.echo(f"error: {problem}", err=True)
@@ -141,5 +161,9 @@ def _refuse(problems: list[str]) -> NoReturn:
 
 def main() -> None:
     """Run the command under the name that it was called by."""
+    # A stream that the caller closed is none: what would go there goes nowhere.
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115 - for as long as it runs
     called = Path(sys.argv[0]).name
     cli(prog_name="kubectl qonverge" if called.startswith("kubectl-") else "qonverge")

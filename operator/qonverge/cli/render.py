@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from typing import TextIO
 
-from rich.console import RenderableType
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -14,9 +15,18 @@ from qonverge.api.placement import Candidate, ForecastInterval
 from qonverge.scheduling.texts import duration, format_bytes
 
 BAR_WIDTH = 40
+# Narrower, a table of forecasts would lose its words.
+_LEAST_WIDTH = 100
 _MOST_BARS = 16
 _NOTHING = ForecastInterval(low=0, mid=0, high=0)
 _WORTH_SAYING = 32 * 1024**2
+
+
+def console_of(stream: TextIO) -> Console:
+    """Return what prints tables on a stream; lines for a file or another program are not broken."""
+    console = Console(file=stream, highlight=False, soft_wrap=not stream.isatty())
+    console.width = max(console.width, _LEAST_WIDTH)
+    return console
 
 
 def histogram(counts: Mapping[str, int]) -> RenderableType:
@@ -55,24 +65,26 @@ def _sum(terms: Mapping[str, float]) -> str:
     return " ".join(f"{weight:+g} {label}" for label, weight in terms.items()).removeprefix("+")
 
 
-def outcome(job: HybridJob, elapsed: float) -> list[RenderableType]:
-    """Return everything to print when a job has ended."""
+def result(job: HybridJob) -> list[RenderableType]:
+    """Return what to print of a job's result."""
+    found = job.status.result
+    if found is None:
+        return []
+    if found.counts:
+        return [histogram(found.counts)]
+    if found.expectation_values is not None:
+        return [expectations(job)]
+    return [] if found.value is None else [Text("result  ", style="bold") + Text(json.dumps(found.value))]
+
+
+def ending(job: HybridJob, elapsed: float) -> RenderableType:
+    """Return the line that says how a job ended."""
     status = job.status
-    parts: list[RenderableType] = []
-    result = status.result
-    if result is not None and result.counts:
-        parts.append(histogram(result.counts))
-    elif result is not None and result.expectation_values is not None:
-        parts.append(expectations(job))
-    elif result is not None and result.value is not None:
-        parts.append(Text("result  ", style="bold") + Text(json.dumps(result.value)))
     if status.state == "Complete":
-        parts.append(Text(f"✓ {job.metadata.name} completed in {elapsed:.2f} s", style="green"))
-    else:
-        color = "red" if status.state == "Failed" else "yellow"
-        sign = "✗" if status.state == "Failed" else "-"
-        parts.append(Text(f"{sign} {job.metadata.name} {status.state}: {status.reason}: {status.message}", style=color))
-    return parts
+        return Text(f"✓ {job.metadata.name} completed in {elapsed:.2f} s", style="green")
+    failed = status.state == "Failed"
+    line = f"{'✗' if failed else '-'} {job.metadata.name} {status.state}: {status.reason}: {status.message}"
+    return Text(line, style="red" if failed else "yellow")
 
 
 def forecast_table(

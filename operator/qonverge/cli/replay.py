@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from qonverge.scheduling import Policy
-from qonverge.scheduling.trace import replay
+from qonverge.scheduling.trace import TraceError, replay
 
 
 def replay_file(path: Path | None, *, aging: float | None) -> bool:
@@ -29,6 +29,8 @@ def replay_file(path: Path | None, *, aging: float | None) -> bool:
             for difference in round_.differences:
                 changed += 1
                 click.echo(f"round {rounds}: {difference}")
+    if not rounds:
+        raise TraceError("there is no recorded round in it")
     counted = {"round": rounds, "decision": decisions, "difference": changed}
     click.echo(", ".join(f"{count} {what}{'s' * (count != 1)}" for what, count in counted.items()))
     return not changed

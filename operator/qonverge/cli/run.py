@@ -15,17 +15,18 @@ import yaml
 
 from qonverge.api import HybridJob
 from qonverge.cli.screen import Screen
-from qonverge.local.manifests import ManifestError, Manifests, read
+from qonverge.local.manifests import ManifestError, Manifests, read, refuse_quotas
 from qonverge.local.runner import LocalRunner, Observer
 
 
-def run_files(files: Sequence[str], *, output: str | None, plot: Path | None, quiet: bool) -> bool:
+def run_files(files: Sequence[str], *, output: str | None, plot: Path | None, quiet: bool, verbose: bool) -> bool:
     """Run every job and return whether all completed.
 
     Raises:
         ManifestError: when the files cannot be used.
     """
     manifests = read(files)
+    refuse_quotas(manifests)
     if not manifests.jobs:
         raise ManifestError([f"{', '.join(files)}: there is no HybridJob to run"])
     if plot is not None:
@@ -34,9 +35,10 @@ def run_files(files: Sequence[str], *, output: str | None, plot: Path | None, qu
     stream = sys.stdout if output is None else sys.stderr
     # A terminal without the block characters of the histogram shows other ones, rather than an error.
     stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a text stream, unless a caller replaced it
-    with Screen(stream, quiet=quiet) as screen:
+    named = len(manifests.jobs) > 1
+    with Screen(stream, quiet=quiet, results=output is None, named=named) as screen:
         try:
-            jobs = asyncio.run(_run(manifests, screen))
+            jobs = asyncio.run(_run(manifests, screen, verbose=verbose))
         except asyncio.CancelledError:
             # SIGTERM or SIGHUP: the same as Ctrl-C.
             raise KeyboardInterrupt from None
@@ -48,13 +50,13 @@ def run_files(files: Sequence[str], *, output: str | None, plot: Path | None, qu
     return all(job.status.state == "Complete" for job in jobs)
 
 
-async def _run(manifests: Manifests, screen: Screen) -> list[HybridJob]:
+async def _run(manifests: Manifests, screen: Screen, *, verbose: bool) -> list[HybridJob]:
     task = asyncio.current_task()
     assert task is not None
     for number in (signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     done = []
-    runner = LocalRunner(manifests, Observer(screen.on_status, screen.on_line, screen.on_warning))
+    runner = LocalRunner(manifests, Observer(screen.on_status, screen.on_line, screen.on_warning), verbose=verbose)
     async with runner.started():
         for job in manifests.jobs:
             start = time.monotonic()

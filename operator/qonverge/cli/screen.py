@@ -18,13 +18,22 @@ from qonverge.cli import render
 class Screen:
     """Tells what happens, each thing once."""
 
-    def __init__(self, stream: TextIO, *, quiet: bool) -> None:
-        """``quiet`` says nothing at all."""
+    def __init__(self, stream: TextIO, *, quiet: bool, results: bool = True, named: bool = False) -> None:
+        """Write to a stream.
+
+        Args:
+            stream: where to.
+            quiet: the results only; of a job that failed, the reason on standard error.
+            results: whether a quiet screen shows results: not where the standard output has them already.
+            named: whether a quiet screen says whose result it is.
+        """
         # Lines for a file or another program are not broken where a terminal would end.
         terminal = stream.isatty()
         self._stream = stream
         self._quiet = quiet
-        self._console = Console(file=stream, quiet=quiet, highlight=False, soft_wrap=not terminal)
+        self._results = results
+        self._named = named
+        self._console = Console(file=stream, highlight=False, soft_wrap=not terminal)
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
@@ -56,6 +65,8 @@ class Screen:
 
     def on_status(self, job: HybridJob) -> None:
         """Say what changed."""
+        if self._quiet:
+            return
         name, status = job.metadata.name, job.status
         shown = (status.state, status.attempts, status.progress)
         running = status.state == "Running"
@@ -93,8 +104,17 @@ class Screen:
 
     def ended(self, job: HybridJob, elapsed: float) -> None:
         """Show the result, or what went wrong."""
-        for part in render.outcome(job, elapsed):
+        if self._quiet and not self._results:
+            return
+        parts = render.result(job)
+        if self._quiet and self._named and parts:
+            self._console.print(Text(job.metadata.name, style="bold"))
+        for part in parts:
             self._console.print(part)
+        if not self._quiet:
+            self._console.print(render.ending(job, elapsed))
+        elif job.status.state != "Complete":
+            Console(stderr=True, highlight=False, soft_wrap=True).print(render.ending(job, elapsed))
 
     def _say(self, name: str, text: str) -> None:
         self._console.print(Text(f"{name}  ", style="bold") + Text(text))

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from qonverge.circuits import InvalidProgram
 from qonverge.circuits.isolated import Checker
 from qonverge.lifecycle.circuit import contradiction
+from qonverge.lifecycle.program import text as program_text
 from qonverge.local.manifests import ManifestError, Manifests, read
 
 
@@ -26,18 +27,20 @@ def validate_files(files: Sequence[str]) -> list[str]:
 async def _validate(manifests: Manifests) -> list[str]:
     checker, problems = Checker(), []
     lines = [f"quantumbackend/{backend.metadata.name}: valid" for backend in manifests.backends]
+    lines += [f"quantumquota/{quota.metadata.name}: valid" for quota in manifests.quotas]
     try:
         for job in manifests.jobs:
             name = f"hybridjob/{job.metadata.name}"
-            program = job.spec.program.circuit
+            circuit = job.spec.program.circuit
             try:
-                text = manifests.text(job)
+                program = manifests.program(job)
                 if (problem := contradiction(job)) is not None:
                     raise InvalidProgram(problem)
-                if program is None:
+                if circuit is None:
+                    program_text(program)
                     lines.append(f"{name}: valid")
                     continue
-                checked = await checker.check(text, program.parameters, program.observables)
+                checked = await checker.check(program, circuit.parameters, circuit.observables)
                 analysis = checked.analysis
                 lines.append(
                     f"{name}: valid; {analysis.num_qubits} qubits, depth {analysis.depth}, "

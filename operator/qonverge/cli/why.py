@@ -8,7 +8,8 @@ import sys
 from typing import Any
 
 from qonverge.api import HybridJob
-from qonverge.cli.render import forecast_table
+from qonverge.cli.render import console_of, forecast_table
+from qonverge.documents.excerpt import bounded
 
 
 class NoAnswer(Exception):
@@ -28,10 +29,9 @@ def explain(name: str, namespace: str | None, *, output: str | None) -> None:
         wanted = ("state", "reason", "message", "backend", "placement", "forecast", "usage")
         print(json.dumps({key: value for key, value in status.to_dict().items() if key in wanted}, indent=2))
         return
-    from rich.console import Console
     from rich.text import Text
 
-    console = Console(file=sys.stdout, highlight=False, soft_wrap=not sys.stdout.isatty())
+    console = console_of(sys.stdout)
     console.print(Text(f"{job.metadata.name}  ", style="bold") + Text(f"{status.state}: {status.message or 'new'}"))
     for part in forecast_table(None, status.placement or "", status.forecast or [], chosen=status.backend):
         console.print(part)
@@ -44,14 +44,16 @@ async def _get(name: str, namespace: str | None) -> dict[str, Any]:
     from kubernetes.aio import client, config
     from kubernetes.aio.client.exceptions import ApiException
     from kubernetes.aio.config import ConfigException
+    from yaml import YAMLError
 
     try:
         await config.load_kube_config()
         if namespace is None:
             _, active = config.list_kube_config_contexts()
             namespace = str(active["context"].get("namespace") or "default")
-    except ConfigException as error:
-        raise NoAnswer(f"there is no cluster to ask: {error}") from None
+    except (ConfigException, OSError, ValueError, TypeError, YAMLError) as error:
+        # A kubeconfig that is no YAML, or YAML of something else.
+        raise NoAnswer(bounded(f"there is no cluster to ask: {' '.join(str(error).split())}")) from None
     async with client.ApiClient() as api:
         try:
             found = await client.CustomObjectsApi(api).get_namespaced_custom_object(

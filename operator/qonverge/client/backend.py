@@ -143,6 +143,7 @@ def target_of(info: BackendInfo) -> Target:
                 target.add_instruction(operation(name), None, name=name)
     else:
         target = device_target(device)
+        target.dt = device.dt
     for name in info.basis_gates:
         if name in CONTROL_FLOW:
             target.add_instruction(CONTROL_FLOW[name], name=name)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from qonverge.circuits.errors import InvalidProgram
+
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
     from qiskit.primitives.containers.bindings_array import BindingsArray
@@ -22,22 +24,38 @@ class CircuitCache:
 
     def __init__(self) -> None:
         """Start empty."""
+        from qiskit.circuit.library import get_standard_gate_name_mapping
+
+        self._plain = frozenset((*get_standard_gate_name_mapping(), "barrier")) - {"delay"}
         self._entries: OrderedDict[int, tuple[QuantumCircuit, QuantumCircuit, str, bytes]] = OrderedDict()
 
     def travel(self, circuit: QuantumCircuit) -> tuple[str, bytes]:
-        """Return (digest, QPY)."""
+        """Return (digest, QPY).
+
+        Raises:
+            ValueError: it has what no backend runs, such as a gate without a definition.
+        """
         from qiskit import qpy
+
+        from qonverge.circuits.canonical import canonical, serialise
 
         entry = self._entries.get(id(circuit))
         # Circuits can change under the same identity, so the copy taken then decides.
         if entry is not None and entry[0] is circuit and entry[1] == circuit:
             return entry[2], entry[3]
-        buffer = io.BytesIO()
         plain = circuit.copy()
         # Neither a name that counts up nor metadata is part of what runs.
         plain.name, plain.metadata = "circuit", {}
-        qpy.dump(plain, buffer)
-        data = buffer.getvalue()
+        if any(name not in self._plain for name in plain.count_ops()):
+            # QPY loses units of delays, values of 2**63 and more, and what bits of a block stand for.
+            try:
+                data = serialise(canonical(plain))
+            except InvalidProgram as error:
+                raise ValueError(f"the circuit {circuit.name} cannot run on a backend: {error}") from None
+        else:
+            buffer = io.BytesIO()
+            qpy.dump(plain, buffer)
+            data = buffer.getvalue()
         digest = hashlib.sha256(data).hexdigest()
         self._entries[id(circuit)] = (circuit, plain, digest, data)
         if len(self._entries) > _REMEMBERED:

@@ -19,7 +19,7 @@ class Embedded:
     """Runs tasks here, one after the other, with all threads; as ``Connection`` does on a server."""
 
     def __init__(self, config: EngineConfig | None = None) -> None:
-        """Load the engine, Aer where nothing else is said.
+        """Load the engine; where nothing else is said each circuit gets the one that suits it, of those installed.
 
         Raises:
             NotConfigured: it is not installed.
@@ -29,11 +29,15 @@ class Embedded:
             from qonverge.backend.worker import Worker
         except ModuleNotFoundError as error:
             raise NotConfigured(_nowhere(error.name or "")) from None
-        self._config = config or EngineConfig(cpus=available_cpus(), memory_bytes=available_memory())
+        self._config = config or EngineConfig(
+            provider="Automatic", cpus=available_cpus(), memory_bytes=available_memory()
+        )
         try:
             self._worker = Worker(self._config)
         except ModuleNotFoundError as error:
             raise NotConfigured(_nowhere(error.name or "")) from None
+        except LookupError as error:
+            raise NotConfigured(_nowhere(str(error.args[0]))) from None
         self._turn = threading.Lock()
 
     def run(self, task: Task, cancelled: threading.Event | None = None) -> TaskResult:

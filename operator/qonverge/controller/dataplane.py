@@ -96,14 +96,18 @@ class DataPlane:
         answer = await self._ask("GET", endpoint, audience, "/v1/tasks", seconds=_SOON_SECONDS)
         return [TaskInfo.from_dict(task) for task in answer["tasks"]]
 
-    async def meters(self, endpoint: Endpoint, audience: str, grants: Mapping[str, Grant] | None) -> Meters:
+    async def meters(
+        self, endpoint: Endpoint, audience: str, grants: Mapping[str, Grant] | None, boot: str = ""
+    ) -> Meters:
         """Give the pod all grants that there are, and return what programs used of it; None changes nothing.
+
+        ``boot`` names the start of the pod's server for which the grants were made out: it ignores those for another.
 
         Raises:
             WireError: the pod does not answer soon, or has no meters.
         """
         given = None if grants is None else {account: grant.to_dict() for account, grant in grants.items()}
-        body = pack({"grants": given})
+        body = pack({"grants": given, "boot": boot})
         answer = await self._ask("POST", endpoint, audience, "/v1/meters", body, _SOON_SECONDS)
         if "meters" not in answer:
             # A pod of an earlier release meters nothing.

@@ -15,6 +15,7 @@ from qonverge.api.placement import Candidate
 from qonverge.controller.state import Flight
 from qonverge.lifecycle import circuit as circuits
 from qonverge.lifecycle import transitions
+from qonverge.lifecycle.program import digest as program_digest
 from qonverge.lifecycle.quotas import Use
 from qonverge.scheduling import Decision
 from qonverge.wire.errors import Cancelled
@@ -344,7 +345,7 @@ def _why_ended(job: HybridJob, code: int, reason: str) -> tuple[str, str]:
 
 
 def _program_provenance(job: HybridJob, flight: Flight) -> Provenance:
-    digest = circuits.program_digest(flight.source or "")
+    digest = program_digest(flight.source or "")
     return Provenance(program_digest=digest, qonverge_version=__version__, seed=job.spec.seed)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -38,20 +39,30 @@ from qonverge.controller.snapshot import USUAL
 from qonverge.controller.state import Flight, State
 from qonverge.controller.submissions import Submissions
 from qonverge.lifecycle import circuit as circuits
+from qonverge.lifecycle import program
 from qonverge.lifecycle.quotas import Ledger, Use
 from qonverge.lifecycle.transitions import seconds
 from qonverge.wire.tokens import Signer
 
 logger = logging.getLogger(__name__)
 
-# A result beyond this would push the object towards etcd's limit of 1.5 MiB.
-_MAX_STATUS = 600_000
+# etcd's limit for an object is 1.5 MiB. Some of it is kept for what others write into the object.
+_MAX_OBJECT = 1_500_000
+_MAX_RESULT = 600_000
 _LOG_LINES = 20
 _LOG_BYTES = 4000
 # Longer than this no job waits for better forecasts.
 _PREPARE_SECONDS = 3.0
 _MOST_WARNINGS = 10
 _PROGRAM_TOKEN_SECONDS = 7 * 86400.0
+
+
+def room_for_result(job: HybridJob) -> int:
+    """Return how many bytes a result may take beside the program in the job."""
+    circuit, python = job.spec.program.circuit, job.spec.program.python
+    inline = (circuit.openqasm or circuit.qpy) if circuit else python.source if python else None
+    # As JSON, in which a line end takes two bytes.
+    return max(0, min(_MAX_RESULT, _MAX_OBJECT - len(json.dumps(inline))))
 
 
 class Jobs:
@@ -126,8 +137,8 @@ class Jobs:
             case Begin():
                 # An attempt that a former operator started is this one's too: its task may still run.
                 attempts = (job.status.attempts or 0) - (1 if job.status.state == "Running" else 0)
-                program = job.spec.program.python is not None
-                used = self._metering.used(job) if program else Use.of(job.status.usage or Usage())
+                is_program = job.spec.program.python is not None
+                used = self._metering.used(job) if is_program else Use.of(job.status.usage or Usage())
                 flight = Flight(job.metadata.uid, job.metadata.generation, attempts=attempts, usage=used)
                 self._state.flights[key] = flight
                 flight.checking = asyncio.create_task(self._check(key, job, flight))
@@ -144,9 +155,9 @@ class Jobs:
                 await self._launch(key, job, action)
             case Collect(status, pod):
                 await self._collect(key, job, status, pod)
-            case Stop(program):
+            case Stop(with_program):
                 self._stop(key)
-                if program and job.spec.program.python is not None:
+                if with_program and job.spec.program.python is not None:
                     await self._remove_program(job)
             case LookAgain(when):
                 self._queue.add_at(f"HybridJob {key}", when)
@@ -154,11 +165,10 @@ class Jobs:
     async def _write(self, key: str, job: HybridJob, status: HybridJobStatus) -> None:
         metadata = job.metadata
         body = status.to_dict()
-        if status.result is not None and len(str(body["result"])) > _MAX_STATUS:
-            size = len(str(body["result"]))
+        if status.result is not None and (size := len(str(body["result"]))) > (room := room_for_result(job)):
             message = (
-                f"the result takes {size} bytes and a status holds {_MAX_STATUS}: ask for fewer shots or measure "
-                "fewer qubits"
+                f"the result takes {size} bytes and the job's status has room for {room}: ask for fewer shots or "
+                "measure fewer qubits"
             )
             body = {**body, "state": "Failed", "reason": "ResultTooLarge", "message": message, "result": None}
             for condition in body["conditions"]:
@@ -187,31 +197,29 @@ class Jobs:
             await self._events.warn(obj, body["reason"], body["message"])
 
     async def _check(self, key: str, job: HybridJob, flight: Flight) -> None:
-        """Read the program's text, and check it where it is a circuit."""
-        program = job.spec.program
-        chosen = program.circuit or program.python
-        assert chosen is not None
+        """Read the program, and check it where it is a circuit."""
+        circuit = job.spec.program.circuit
         try:
             if (problem := circuits.contradiction(job)) is not None:
                 raise InvalidProgram(problem)
-            text = program.circuit.openqasm if program.circuit else program.python.source if program.python else None
-            if text is None and chosen.config_map_key_ref is not None:
-                reference = chosen.config_map_key_ref
+            source, reference = program.inline(job), program.reference(job)
+            if reference is not None:
                 found = await self._kube.get("ConfigMap", job.metadata.namespace, reference.name)
                 if found is None:
                     flight.waiting = f"waiting for the ConfigMap {reference.name}"
                     return
-                text = (found.get("data") or {}).get(reference.key)
-                if text is None:
-                    has = ", ".join(found.get("data") or {}) or "none"
+                source = program.value(found, reference.key)
+                if source is None:
+                    has = program.keys(found)
                     flight.waiting = (
                         f"waiting for the key {reference.key} of the ConfigMap {reference.name}; it has {has}"
                     )
                     return
-            if program.circuit is not None:
-                flight.checked = await self._checker.check(
-                    text or "", program.circuit.parameters, program.circuit.observables
-                )
+            assert source is not None
+            if circuit is None:
+                program.text(source)
+            else:
+                flight.checked = await self._checker.check(source, circuit.parameters, circuit.observables)
                 for warning in flight.checked.warnings[:_MOST_WARNINGS]:
                     named = {**job.to_dict(), "apiVersion": job.api_version, "kind": job.kind}
                     await self._events.warn(named, "MisleadingProgram", warning)
@@ -219,7 +227,7 @@ class Jobs:
                 with contextlib.suppress(TimeoutError, CheckerLost):
                     async with asyncio.timeout(_PREPARE_SECONDS):
                         await self._forecasts.prepare(job, flight, self._rounds.backends(self._clock()))
-            flight.source = text
+            flight.source = source
         except InvalidProgram as error:
             flight.problem = ("InvalidProgram", str(error))
         except (KubeError, CheckerLost) as error:

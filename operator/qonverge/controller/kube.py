@@ -10,6 +10,8 @@ from urllib.parse import quote, urlencode
 import aiohttp
 from kubernetes.aio import client, config
 
+from qonverge.documents.excerpt import bounded
+
 FIELD_OWNER = "qonverge"
 PAGE = 500
 """Objects in a page of a list: thousands at once would cost more memory than all else together."""
@@ -42,7 +44,8 @@ class KubeError(Exception):
 
     def __init__(self, status: int, message: str) -> None:
         """Keep the HTTP status."""
-        super().__init__(f"the API server answered {status}: {message}" if status else message)
+        # The API server repeats what it refuses.
+        super().__init__(bounded(f"the API server answered {status}: {message}" if status else message))
         self.status = status
 
 

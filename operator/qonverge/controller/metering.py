@@ -148,10 +148,12 @@ class Metering:
                     # What an operator before this one granted is in force.
                     self._take(pod, await self._data.meters(endpoint, key, None), programs, ())
                     continue
-                grants = self._grants(pod, programs)
-                meters = await self._data.meters(endpoint, key, grants)
-                self._take(pod, meters, [*programs, *ended.values()], ended)
-                if not self._books.wants(pod, grants):
+                grants, boot = self._grants(pod, programs), self._books.boot(pod)
+                meters = await self._data.meters(endpoint, key, grants, boot)
+                # A server that began anew took none of them, and closed nothing.
+                same = meters.boot == boot
+                self._take(pod, meters, [*programs, *ended.values()], ended if same else ())
+                if same and not self._books.wants(pod, grants):
                     break
 
     def gone(self) -> None:

@@ -16,6 +16,7 @@ from qonverge.controller.builders import BACKEND_LABEL, JOB_LABEL, PORT_NAME
 from qonverge.devices.noise import Noise as DeviceNoise
 from qonverge.forecast.intervals import Interval
 from qonverge.forecast.outlook import Promise
+from qonverge.lifecycle.program import Program
 from qonverge.lifecycle.quotas import Use
 from qonverge.lifecycle.transitions import seconds
 from qonverge.scheduling.model import Decision
@@ -71,11 +72,11 @@ class Flight:
     generation: int
     checking: asyncio.Task[None] | None = None
     checked: CheckedCircuit | None = None
-    source: str | None = None
+    source: Program | None = None
     problem: tuple[str, str] | None = None
     """(reason, message) of a program that can never run."""
     waiting: str | None = None
-    """Why the program's text is not there yet."""
+    """Why the program is not there yet."""
     wants: bool = False
     """Whether it waits for a round of placement."""
     planned: Decision | None = None

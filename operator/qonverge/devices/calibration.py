@@ -12,6 +12,10 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, Self
 
+from qonverge.documents import strict_json
+from qonverge.documents.excerpt import excerpt
+from qonverge.documents.faults import Unreadable
+
 FORMAT = "qonverge.io/calibration/v1"
 # A device with more than this is a mistake, and would take all memory where its couplings are laid out.
 MAX_QUBITS = 10_000
@@ -69,12 +73,15 @@ class Calibration:
     """Unix seconds; None for a device that does not drift, such as one from explicit rates."""
     source: str = ""
     """Where the figures come from."""
+    dt: float | None = None
+    """Seconds of a step of the device's clock, in which programs may give delays; None where it is not known."""
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the figures, in hex: equal for equal devices, whatever their names."""
         data = self.to_dict()
-        figures = json.dumps([data["qubits"], data["gates"]], separators=(",", ":"))
+        clock = [] if self.dt is None else [self.dt]
+        figures = json.dumps([data["qubits"], data["gates"], *clock], separators=(",", ":"))
         return hashlib.sha256(figures.encode()).hexdigest()
 
     @property
@@ -130,6 +137,8 @@ class Calibration:
             data["measuredAt"] = datetime.fromtimestamp(self.measured_at, UTC).isoformat().replace("+00:00", "Z")
         if self.source:
             data["source"] = self.source
+        if self.dt is not None:
+            data["dt"] = self.dt
         data["qubits"] = [
             {key: value for key, name in _QUBIT.items() if (value := getattr(qubit, name)) is not None}
             for qubit in self.qubits
@@ -152,9 +161,9 @@ class Calibration:
         Raises:
             InvalidCalibration: naming the field that is wrong.
         """
-        given = _fields(data, "the calibration", {"format", "name", "measuredAt", "source", "qubits", "gates"})
+        given = _fields(data, "the calibration", {"format", "name", "measuredAt", "source", "dt", "qubits", "gates"})
         if given.get("format") != FORMAT:
-            raise InvalidCalibration(f"format is {given.get('format')!r}: only {FORMAT} is known")
+            raise InvalidCalibration(f"format is {excerpt(given.get('format'))}: only {FORMAT} is known")
         qubits, gates = given.get("qubits"), given.get("gates")
         if not isinstance(qubits, list) or not 0 < len(qubits) <= MAX_QUBITS:
             raise InvalidCalibration(f"qubits must be a list of 1 to {MAX_QUBITS} objects")
@@ -166,6 +175,7 @@ class Calibration:
             tuple(_gate(item, index, len(qubits)) for index, item in enumerate(gates)),
             _time(given.get("measuredAt")),
             str(given.get("source") or ""),
+            _number(given, "dt", "the calibration") or None,
         )
 
     @classmethod
@@ -176,8 +186,8 @@ class Calibration:
             InvalidCalibration: it is none.
         """
         try:
-            data = json.loads(text)
-        except (ValueError, RecursionError) as error:
+            data = strict_json.loads(text)
+        except Unreadable as error:
             raise InvalidCalibration(f"the calibration is not JSON: {error}") from None
         return cls.from_dict(data)
 
@@ -207,7 +217,7 @@ def _number(data: Mapping[str, Any], key: str, what: str, most: float = math.inf
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most or value == math.inf:
         limit = f"from 0 to {most:g}" if most < math.inf else "of at least 0"
-        raise InvalidCalibration(f"{what}.{key} is {value!r}: give a finite number {limit}")
+        raise InvalidCalibration(f"{what}.{key} is {excerpt(value)}: give a finite number {limit}")
     return float(value)
 
 
@@ -235,7 +245,7 @@ def _gate(data: Any, index: int, size: int) -> Gate:
         or not all(type(qubit) is int and 0 <= qubit < size for qubit in qubits)
         or len(set(qubits)) != len(qubits)
     ):
-        raise InvalidCalibration(f"{what}.qubits is {qubits!r}: give different qubits from 0 to {size - 1}")
+        raise InvalidCalibration(f"{what}.qubits is {excerpt(qubits)}: give different qubits from 0 to {size - 1}")
     return Gate(name, tuple(qubits), _number(given, "error", what, 1), _number(given, "seconds", what))
 
 
@@ -245,7 +255,7 @@ def _time(value: Any) -> float | None:
     try:
         time = datetime.fromisoformat(value)
     except (TypeError, ValueError):
-        raise InvalidCalibration(f"measuredAt is {value!r}: give a time such as 2026-01-31T12:00:00Z") from None
+        raise InvalidCalibration(f"measuredAt is {excerpt(value)}: give a time such as 2026-01-31T12:00:00Z") from None
     if time.tzinfo is None:
-        raise InvalidCalibration(f"measuredAt is {value!r}: the time zone is missing, such as Z at its end")
+        raise InvalidCalibration(f"measuredAt is {excerpt(value)}: the time zone is missing, such as Z at its end")
     return time.timestamp()

@@ -36,10 +36,12 @@ def from_properties(configuration: Mapping[str, Any], properties: Mapping[str, A
         name = str(properties["backend_name"]).removeprefix("ibmq_").removeprefix("ibm_").removeprefix("fake_")
         measured_at = datetime.fromisoformat(str(properties["last_update_date"])).timestamp()
         basis = set(configuration["basis_gates"]) | {"reset"}
+        # In nanoseconds, and missing where the device's pulses were not told.
+        dt = float(configuration.get("dt") or 0.0) * 1e-9
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InvalidCalibration(f"these are no properties of an IBM backend: {error!r}") from None
     kept = tuple(sorted((g for g in gates if g.name in basis), key=lambda g: (g.name, g.qubits)))
-    return Calibration(name, qubits, kept, measured_at, source)
+    return Calibration(name, qubits, kept, measured_at, source, float(f"{dt:.12g}") or None)
 
 
 def _qubit(values: Sequence[Mapping[str, Any]]) -> Qubit:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 from qonverge.devices import ibm, snapshots
 from qonverge.devices.calibration import Calibration, InvalidCalibration
 from qonverge.devices.rates import RATES_FORMAT, Rates
+from qonverge.documents import strict_json
+from qonverge.documents.faults import Unreadable
 
 Noise: TypeAlias = Calibration | Rates
-"""Both have ``name``, ``digest``, ``measured_at``, ``num_qubits`` (None: any), ``basis_gates``, ``qubit(index)``,
-``gate(name, qubits)`` and ``to_dict()``."""
+"""Both have ``name``, ``digest``, ``measured_at``, ``num_qubits`` (None: any), ``basis_gates``, ``dt``,
+``qubit(index)``, ``gate(name, qubits)`` and ``to_dict()``."""
 
 
 def noise_from_dict(data: Any) -> Noise:
@@ -35,8 +36,8 @@ def noise_from_json(text: str) -> Noise:
         InvalidCalibration: it is none.
     """
     try:
-        data = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        data = strict_json.loads(text)
+    except Unreadable as error:
         raise InvalidCalibration(f"the calibration is not JSON: {error}") from None
     return noise_from_dict(data)
 

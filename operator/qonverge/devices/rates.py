@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any, Self
 
 from qonverge.devices.calibration import Calibration, Gate, InvalidCalibration, Qubit
+from qonverge.documents.excerpt import excerpt
 
 RATES_FORMAT = "qonverge.io/rates/v1"
 # Basis of a device that is told by its rates alone.
@@ -39,6 +40,7 @@ class Rates:
     name = "rates"
     num_qubits = None
     measured_at = None
+    dt = None
     basis_gates = tuple(sorted(("rz", *ONE_QUBIT_GATES, TWO_QUBIT_GATE)))
 
     @property
@@ -112,7 +114,7 @@ class Rates:
                 or value == math.inf
             ):
                 limit = "from 0 to 1" if key in _PROBABILITIES else "of at least 0"
-                raise InvalidCalibration(f"the rate {key} is {value!r}: give a finite number {limit}")
+                raise InvalidCalibration(f"the rate {key} is {excerpt(value)}: give a finite number {limit}")
             values[_NAMES[key]] = float(value)
         return cls(**values)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -20,6 +19,7 @@ from qonverge.forecast.cost import cost
 from qonverge.forecast.intervals import Interval
 from qonverge.forecast.learning_work import Work
 from qonverge.forecast.outlook import Asked
+from qonverge.lifecycle.program import Program, digest
 from qonverge.lifecycle.quotas import Use
 from qonverge.scheduling import Needs
 from qonverge.wire.errors import WireError
@@ -166,11 +166,11 @@ def outcome(result: TaskResult) -> Result:
     return Result(counts=dict(sorted(counts.items())), shots=pub.shots)
 
 
-def provenance(text: str, result: TaskResult) -> Provenance:
+def provenance(program: Program, result: TaskResult) -> Provenance:
     """Return where the result comes from."""
     chosen = result.results[0].engine if result.results else ""
     return Provenance(
-        program_digest=program_digest(text),
+        program_digest=digest(program),
         qonverge_version=__version__,
         engine=chosen or result.engine or None,
         method=result.results[0].method if result.results else None,
@@ -179,11 +179,6 @@ def provenance(text: str, result: TaskResult) -> Provenance:
         calibration=result.calibration or None,
         cached=result.cached or None,
     )
-
-
-def program_digest(text: str) -> str:
-    """Return the SHA-256 of a program's text, in hex."""
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def counts_of(result: TaskResult) -> Mapping[str, int]:

@@ -119,6 +119,10 @@ class Books:
         """Return whether the pod has told what it has, so that grants can follow from it."""
         return pod in self._pods
 
+    def boot(self, pod: str) -> str:
+        """Return the start of the pod's server that it told of last."""
+        return self._pods[pod].boot
+
     def told(self, pod: str, meters: Meters, programs: Iterable[Program]) -> None:
         """Take what a pod says of these programs; of one that it does not name, what it said last stays true."""
         known = self._pods.get(pod)

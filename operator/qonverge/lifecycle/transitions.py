@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from qonverge.api import Condition, HybridJob, HybridJobStatus
 from qonverge.api.job import State
+from qonverge.documents.excerpt import bounded
 
 Truth = Literal["True", "False"]
 
@@ -66,6 +67,7 @@ def move(
     **fields: Any,
 ) -> HybridJobStatus:
     """Return the status in another state, with its conditions and whatever other fields changed."""
+    message = bounded(message)
     return status.model_copy(
         update={
             **fields,

@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import difflib
-import re
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
-from qonverge.api import API_VERSION, HybridJob, QuantumBackend
+from qonverge.api import API_VERSION, HybridJob, QuantumBackend, QuantumQuota
 from qonverge.api.base import ConfigMapKeyRef
+from qonverge.api.kubernetes import ConfigMap, Metadata
+from qonverge.circuits import InvalidProgram
 from qonverge.devices import InvalidCalibration
 from qonverge.devices.noise import Noise, noise_from_json
+from qonverge.documents.excerpt import bounded, json_excerpt
+from qonverge.documents.faults import Unreadable
+from qonverge.documents.reader import read_documents
+from qonverge.lifecycle import program
+from qonverge.lifecycle.program import Program
 
-# What the API server asks of names (RFC 1123 subdomain) and namespaces (RFC 1123 label).
-_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
-_NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_MODELS: dict[str, type[BaseModel]] = {
+    "HybridJob": HybridJob,
+    "QuantumBackend": QuantumBackend,
+    "QuantumQuota": QuantumQuota,
+    "ConfigMap": ConfigMap,
+}
+_MOST_BYTES = 64 * 1024 * 1024
 
 
 class ManifestError(Exception):
@@ -28,8 +37,8 @@ class ManifestError(Exception):
 
     def __init__(self, problems: list[str]) -> None:
         """Keep every problem, so that all can be mended at once."""
-        super().__init__("\n".join(problems))
-        self.problems = problems
+        self.problems = [bounded(" ".join(problem.splitlines())) for problem in problems]
+        super().__init__("\n".join(self.problems))
 
 
 @dataclass(slots=True)
@@ -38,8 +47,9 @@ class Manifests:
 
     jobs: list[HybridJob] = field(default_factory=list)
     backends: list[QuantumBackend] = field(default_factory=list)
-    config_maps: dict[tuple[str, str], dict[str, str]] = field(default_factory=dict)
-    """Data of ConfigMaps by (namespace, name)."""
+    quotas: list[QuantumQuota] = field(default_factory=list)
+    config_maps: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    """ConfigMaps as the API server has them, by (namespace, name)."""
     places: dict[tuple[str, str, str], str] = field(default_factory=dict)
     """Which file, and which document of it, each object is in: by (kind, namespace, name)."""
 
@@ -48,20 +58,18 @@ class Manifests:
         place = self.places["HybridJob", job.metadata.namespace, job.metadata.name]
         return f"{place}: spec.program.{'circuit' if job.spec.program.circuit else 'python'}"
 
-    def text(self, job: HybridJob) -> str:
-        """Return the program's text, from the job or the ConfigMap that it names.
+    def program(self, job: HybridJob) -> Program:
+        """Return the job's program, from itself or the ConfigMap that it names.
 
         Raises:
             LookupError: when there is no such ConfigMap or key among the files.
+            InvalidProgram: when it is not in base64 where it should be.
         """
-        program = job.spec.program
-        inline = program.circuit.openqasm if program.circuit else program.python.source if program.python else None
-        if inline is not None:
-            return inline
-        chosen = program.circuit or program.python
-        assert chosen is not None
-        assert chosen.config_map_key_ref is not None
-        return self._value(job.metadata.namespace, chosen.config_map_key_ref)
+        given, reference = program.inline(job), program.reference(job)
+        if reference is not None:
+            return self._value(job.metadata.namespace, reference)
+        assert given is not None
+        return given
 
     def noise(self, backend: QuantumBackend) -> Noise | None:
         """Return what the backend imitates, from itself or the ConfigMap that it names; None for nothing.
@@ -74,17 +82,25 @@ class Manifests:
             return None if noise is None else noise.known()
         reference = noise.config_map_key_ref
         try:
-            return noise_from_json(self._value(backend.metadata.namespace, reference))
+            return noise_from_json(program.text(self._value(backend.metadata.namespace, reference)))
         except InvalidCalibration as error:
             raise LookupError(f"the key {reference.key} of the ConfigMap {reference.name}: {error}") from None
+        except InvalidProgram:
+            raise LookupError(
+                f"the key {reference.key} of the ConfigMap {reference.name} holds binary data, and no calibration"
+            ) from None
 
-    def _value(self, namespace: str, reference: ConfigMapKeyRef) -> str:
-        data = self.config_maps.get((namespace, reference.name))
-        if data is None:
-            raise LookupError(f"there is no ConfigMap {reference.name} among the files given")
-        if reference.key not in data:
-            raise LookupError(f"the ConfigMap {reference.name} has no key {reference.key}; it has {', '.join(data)}")
-        return data[reference.key]
+    def _value(self, namespace: str, reference: ConfigMapKeyRef) -> Program:
+        name = reference.name
+        config_map = self.config_maps.get((namespace, name))
+        if config_map is None:
+            others = sorted(other for other, each in self.config_maps if each == name)
+            there = f"; there is one in {', '.join(others)}, and only the own namespace is looked in" if others else ""
+            raise LookupError(f"there is no ConfigMap {name} in namespace {namespace} among the files given{there}")
+        value = program.value(config_map, reference.key)
+        if value is None:
+            raise LookupError(f"the ConfigMap {name} has no key {reference.key}; it has {program.keys(config_map)}")
+        return value
 
 
 def read(paths: Iterable[str]) -> Manifests:
@@ -96,20 +112,22 @@ def read(paths: Iterable[str]) -> Manifests:
     manifests, problems = Manifests(), []
     for path in paths:
         try:
-            text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
-            documents = list(yaml.load_all(text, Loader=_Loader))
-        except (OSError, UnicodeDecodeError) as error:
-            problems.append(f"{path}: {getattr(error, 'strerror', None) or error}")
+            documents = read_documents(_bytes(path))
+        except IsADirectoryError:
+            problems.append(f"{path}: is a folder: name the files in it, such as {path.rstrip('/')}/*.yaml")
             continue
-        except yaml.YAMLError as error:
-            problems.append(f"{path}: not YAML: {' '.join(str(error).split())}")
+        except OSError as error:
+            problems.append(f"{path}: {error.strerror or error}")
             continue
-        except RecursionError:
-            problems.append(f"{path}: nested too deeply")
+        except Unreadable as error:
+            problems.append(f"{path}: neither YAML nor JSON: {error}")
             continue
         for index, document in enumerate(documents):
+            if document.faults:
+                problems += [f"{path}: {fault}" for fault in document.faults]
+                continue
             where = path if len(documents) == 1 else f"{path}, document {index + 1}"
-            for suffix, item in _items(document):
+            for suffix, item in _items(document.value):
                 problems += [f"{where}{suffix}: {problem}" for problem in _take(manifests, item, where + suffix)]
     # Whose ConfigMap may come after it, or from another file.
     for backend in manifests.backends:
@@ -123,80 +141,103 @@ def read(paths: Iterable[str]) -> Manifests:
     return manifests
 
 
-class _Loader(yaml.SafeLoader):
-    """Leaves times as they are written, as the API server does."""
+def refuse_quotas(manifests: Manifests) -> None:
+    """Refuse what has no meaning without a cluster.
 
-    yaml_implicit_resolvers = {  # noqa: RUF012 - the base class's own attribute
-        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
+    Raises:
+        ManifestError: there are quotas.
+    """
+    if manifests.quotas:
+        names = (("QuantumQuota", quota.metadata.namespace, quota.metadata.name) for quota in manifests.quotas)
+        raise ManifestError(
+            [f"{manifests.places[name]}: a QuantumQuota holds on a cluster only: leave it out here" for name in names]
+        )
+
+
+def _bytes(path: str) -> bytes:
+    """Return what a file holds.
+
+    Raises:
+        OSError: it cannot be read.
+        Unreadable: it is too large for a manifest.
+    """
+    if path == "-":
+        data = sys.stdin.buffer.read(_MOST_BYTES + 1)
+    else:
+        with Path(path).open("rb") as file:
+            data = file.read(_MOST_BYTES + 1)
+    if len(data) > _MOST_BYTES:
+        raise OSError(0, f"larger than {_MOST_BYTES} bytes, which no manifest is")
+    return data
 
 
 def _items(document: Any) -> list[tuple[str, Any]]:
-    """Return the objects of a document, each with what to add to its place: a List has several."""
-    if isinstance(document, dict) and document.get("kind") == "List" and isinstance(document.get("items"), list):
-        return [(f", item {index + 1}", item) for index, item in enumerate(document["items"])]
+    """Return the objects of a document, each with what to add to its place: a list has several."""
+    if isinstance(document, dict) and isinstance(document.get("items"), list):
+        kind = document.get("kind")
+        if isinstance(kind, str) and kind.endswith("List"):
+            return [(f", item {index + 1}", item) for index, item in enumerate(document["items"])]
     return [] if document is None else [("", document)]
 
 
 def _take(manifests: Manifests, document: Any, place: str) -> list[str]:
     """Add the document to the manifests, or return what is wrong with it."""
-    if not isinstance(document, dict) or "kind" not in document:
+    if not isinstance(document, dict) or document.get("kind") is None:
         return ["not a Kubernetes object: apiVersion, kind, metadata and spec are needed"]
     kind, version = document["kind"], document.get("apiVersion")
-    models: dict[str, type[BaseModel]] = {"HybridJob": HybridJob, "QuantumBackend": QuantumBackend}
-    if kind not in ("ConfigMap", *models):
-        return [f"kind {kind!r} is not known here: use HybridJob, QuantumBackend or ConfigMap"]
-    wanted = API_VERSION if kind in models else "v1"
+    if not isinstance(kind, str) or kind not in _MODELS:
+        return [f"kind {json_excerpt(kind)} is not known here: use {', '.join(_MODELS)}"]
+    wanted = "v1" if kind == "ConfigMap" else API_VERSION
     if version != wanted:
-        return [f"apiVersion is {version!r}: use {wanted}"]
-    metadata = document.get("metadata")
-    if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str):
-        return ["metadata.name: required"]
-    name, namespace = metadata["name"], metadata.get("namespace", "default")
-    if not _NAME.fullmatch(name):
-        return [f"metadata.name: use lower case letters, digits, '-' and '.', not {name!r}"]
-    if not isinstance(namespace, str) or not _NAMESPACE.fullmatch(namespace):
-        return [f"metadata.namespace: use lower case letters, digits and '-', not {namespace!r}"]
+        return [f"apiVersion is {json_excerpt(version)}: use {wanted}"]
+    try:
+        metadata = Metadata.model_validate(document.get("metadata") or {})
+    except ValidationError as error:
+        return [_sentence(problem, Metadata, ["metadata"]) for problem in error.errors(include_url=False)]
+    name, namespace = metadata.name, metadata.namespace
     if first := manifests.places.get((kind, namespace, name)):
         return [f"{kind} {namespace}/{name} is given twice, first in {first}"]
     manifests.places[kind, namespace, name] = place
-    if kind == "ConfigMap":
-        data = document.get("data") or {}
-        if not isinstance(data, dict) or not all(isinstance(value, str) for value in data.values()):
-            return ["data: texts by name are needed"]
-        manifests.config_maps[namespace, name] = data
-        return []
     # What an earlier run wrote there is not input.
-    given = {name: value for name, value in document.items() if name != "status"}
+    given = {key: value for key, value in document.items() if key != "status"}
+    given["metadata"] = metadata.model_dump(by_alias=True, exclude_unset=True)
     try:
-        value = models[kind].model_validate(given)
+        value = _MODELS[kind].model_validate(given)
     except ValidationError as error:
-        return [_sentence(problem, models[kind]) for problem in error.errors()]
-    if isinstance(value, HybridJob):
-        manifests.jobs.append(value)
-    elif isinstance(value, QuantumBackend):
-        manifests.backends.append(value)
+        return [_sentence(problem, _MODELS[kind], []) for problem in error.errors(include_url=False)]
+    match value:
+        case HybridJob():
+            manifests.jobs.append(value)
+        case QuantumBackend():
+            manifests.backends.append(value)
+        case QuantumQuota():
+            manifests.quotas.append(value)
+        case ConfigMap():
+            manifests.config_maps[namespace, name] = value.model_dump(by_alias=True)
     return []
 
 
-def _sentence(problem: Any, model: type[BaseModel]) -> str:
-    loc = problem["loc"]
-    # Of an item that may be one of several types pydantic also names the type that it tried, which is no field.
-    location = [
-        str(part)
-        for before, part in zip([None, *loc], loc, strict=False)
-        if not (isinstance(before, int) and (part == "str" or str(part).startswith("dict[")))
-    ]
-    path = ".".join(location) or "the object"
+def _sentence(problem: Any, model: type[BaseModel], prefix: list[str]) -> str:
+    location = [*prefix, *(str(part) for part in problem["loc"] if part != "[key]")]
+    path = bounded(".".join(location)) or "the object"
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(location[-1], _fields(model, location[:-1]), 1)
+        near = difflib.get_close_matches(location[-1], _fields(model, location[len(prefix) : -1]), 1)
         return f"{path}: unknown field" + (f"; did you mean {near[0]}?" if near else "")
     if problem["type"] == "missing":
         return f"{path}: required"
-    given = problem.get("input")
-    return f"{path}: {message}" + (f", not {given!r}" if isinstance(given, str | int | float) else "")
+    given = problem["input"]
+    if problem["type"] == "string_too_long":
+        limit = problem["ctx"]["max_length"]
+        return f"{path}: {len(given)} characters are given, and at most {limit} are taken{_instead(location)}"
+    return f"{path}: {message}" + (f", not {json_excerpt(given)}" if isinstance(given, str | int | float) else "")
+
+
+def _instead(location: list[str]) -> str:
+    """Return what to do with a program that is too long."""
+    if location[-1] in ("openqasm", "qpy"):
+        return ": compress it with gzip and put it into a ConfigMap, which configMapKeyRef names"
+    return ": put it into a ConfigMap, which configMapKeyRef names" if location[-1] == "source" else ""
 
 
 def _fields(model: type[BaseModel], path: list[str]) -> list[str]:

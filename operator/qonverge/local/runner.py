@@ -21,6 +21,9 @@ from qonverge.circuits.checked import CheckedCircuit
 from qonverge.circuits.isolated import Checker
 from qonverge.lifecycle import circuit as circuits
 from qonverge.lifecycle import transitions
+from qonverge.lifecycle.program import Program
+from qonverge.lifecycle.program import digest as program_digest
+from qonverge.lifecycle.program import text as program_text
 from qonverge.local.manifests import Manifests
 from qonverge.local.placing import Placed, Placing
 from qonverge.local.programs import ProgramHost, Tail
@@ -43,8 +46,16 @@ class Observer:
 class LocalRunner:
     """Runs the jobs of some manifests; engines start when a job is placed on them."""
 
-    def __init__(self, manifests: Manifests, observer: Observer, clock: Callable[[], float] = time.time) -> None:
-        """``clock`` gives Unix seconds."""
+    def __init__(
+        self,
+        manifests: Manifests,
+        observer: Observer,
+        clock: Callable[[], float] = time.time,
+        *,
+        verbose: bool = False,
+    ) -> None:
+        """``clock`` gives Unix seconds; with ``verbose`` engines print on standard error."""
+        self._verbose = verbose
         self._manifests = manifests
         self._observer = observer
         self._clock = clock
@@ -86,7 +97,7 @@ class LocalRunner:
 
     async def _attempts(self, run: _Run) -> None:
         job = run.job
-        text, checked = await self._checked(job)
+        program, checked = await self._checked(job)
         for warning in checked.warnings if checked is not None else ():
             self._observer.on_warning(job, warning)
         key = await self._place(run, checked)
@@ -96,7 +107,7 @@ class LocalRunner:
         for attempt in range(1, job.spec.retry_policy.max_attempts + 1):
             run.start(attempt)
             if checked is None:
-                await self._program(run, engine, text)
+                await self._program(run, engine, program_text(program))
                 return
             identity = f"{job.metadata.namespace}-{job.metadata.name}-{attempt}-{id(run)}"
             engine.submit(circuits.task(job, checked, identity))
@@ -109,7 +120,7 @@ class LocalRunner:
                 self._placing.observe(key, job, checked, result, self._clock())
                 used = circuits.used(self._backends[key].spec.pricing, circuits.work(job, checked), result).shown()
                 outcome = circuits.outcome(result)
-                run.complete(result=outcome, provenance=circuits.provenance(text, result), usage=used)
+                run.complete(result=outcome, provenance=circuits.provenance(program, result), usage=used)
                 return
             if not result.error.retryable:
                 run.fail(circuits.failure_reason(result.error), result.error.message)
@@ -123,19 +134,19 @@ class LocalRunner:
 
         Raises:
             InvalidProgram: the job's program can't run anywhere.
-            LookupError: its text is not among the files.
+            LookupError: its program is not among the files.
         """
         _, checked = await self._checked(job)
         return await self._placing.place(job, checked, self._load(), self._clock())
 
-    async def _checked(self, job: HybridJob) -> tuple[str, CheckedCircuit | None]:
-        """Return the text of the job's program, and the circuit in it."""
-        text, program = self._manifests.text(job), job.spec.program.circuit
+    async def _checked(self, job: HybridJob) -> tuple[Program, CheckedCircuit | None]:
+        """Return the job's program, and the circuit in it."""
+        program, circuit = self._manifests.program(job), job.spec.program.circuit
         if (problem := circuits.contradiction(job)) is not None:
             raise InvalidProgram(problem)
-        if program is None:
-            return text, None
-        return text, await self._checker.check(text, program.parameters, program.observables)
+        if circuit is None:
+            return program_text(program), None
+        return program, await self._checker.check(program, circuit.parameters, circuit.observables)
 
     def _load(self) -> dict[str, float]:
         infos = {key: engine.info() for key, engine in self._engines.items()}
@@ -178,6 +189,7 @@ class LocalRunner:
                 seed=simulator.seed,
                 result_cache_bytes=bytes_of(backend.spec.result_cache or 0),
                 device=simulator.device,
+                quiet=not self._verbose,
                 noise=self._manifests.noise(backend),
             )
         return self._configs[key]
@@ -203,7 +215,7 @@ class LocalRunner:
             "log": run.tail.text(),
             "result": Result(value=ended.result) if ended.has_result else None,
             "provenance": Provenance(
-                program_digest=circuits.program_digest(source),
+                program_digest=program_digest(source),
                 qonverge_version=__version__,
                 engine=engine.info().engine,
                 seed=run.job.spec.seed,

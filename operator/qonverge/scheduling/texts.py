@@ -15,6 +15,8 @@ from qonverge.scheduling.terms import FULL_STATE, Table, Verdict
 
 _NAMED = 4
 """Rejections that a sentence names one by one; further ones are counted by their kind."""
+_MOST_MEMORY = 64 * 1024**4
+"""Bytes: no machine has more, so that nobody is told to get one."""
 _KINDS = {
     Verdict.ACCESS: "not reachable",
     Verdict.QUBITS: "too few qubits",
@@ -140,7 +142,10 @@ class Rejections(Mapping[str, str]):
             steps[Verdict.SHOTS] = f"at most {max(limits)} shots"
         memories = [_state_bytes(job.needs, b) for b, f in pairs if f.verdict == Verdict.MEMORY and job.needs]
         if memories:
-            steps[Verdict.MEMORY] = f"a backend with {format_bytes(min(memories))} for a circuit"
+            least = min(memories)
+            steps[Verdict.MEMORY] = (
+                f"a backend with {format_bytes(least)} for a circuit" if least <= _MOST_MEMORY else "fewer qubits"
+            )
         costs = [(f.cost, b.currency) for b, f in pairs if f.verdict == Verdict.BUDGET]
         if costs:
             steps[Verdict.BUDGET] = "a budget of at least {:.2f} {}".format(*min(costs))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from qonverge.documents.excerpt import bounded
+
 
 class WireError(Exception):
     """Base of all errors of the protocol; subclasses fix the HTTP status and whether a retry can help."""
@@ -14,8 +16,9 @@ class WireError(Exception):
 
     def __init__(self, message: str, **detail: Any) -> None:
         """``detail`` is what a program may need, such as the missing digests."""
-        super().__init__(message)
-        self.message = message
+        # What a caller or an engine says in it may be of any length.
+        self.message = bounded(message)
+        super().__init__(self.message)
         self.detail = detail
 
     def to_dict(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from qonverge.documents.excerpt import excerpt
 from qonverge.wire.errors import InvalidTask, WireError
 
 Observable = tuple[tuple[str, float], ...]
@@ -100,9 +101,9 @@ class Pub:
             raise InvalidTask("all parameters of a pub need the same number of values")
         shots, precision = data.get("shots"), data.get("precision")
         if shots is not None and (not isinstance(shots, int) or isinstance(shots, bool) or not 0 < shots <= MAX_SHOTS):
-            raise InvalidTask(f"shots is {shots!r}; give a whole number from 1 to {MAX_SHOTS}")
+            raise InvalidTask(f"shots is {excerpt(shots)}; give a whole number from 1 to {MAX_SHOTS}")
         if precision is not None and (type(precision) not in (int, float) or not 0 < precision <= 1):
-            raise InvalidTask(f"precision is {precision!r}; give a number above 0, at most 1")
+            raise InvalidTask(f"precision is {excerpt(precision)}; give a number above 0, at most 1")
         pairs = data.get("pairs")
         statevector = bool(data.get("statevector"))
         if statevector and (data.get("observables") or shots is not None or precision is not None):
@@ -210,8 +211,8 @@ class Task:
         if not isinstance(circuits, dict):
             raise InvalidTask("circuits must map digests to QPY bytes")
         seed = data.get("seed")
-        if seed is not None and (not isinstance(seed, int) or not 0 <= seed < 2**32):
-            raise InvalidTask(f"seed is {seed!r}; give a whole number from 0 to 2^32 - 1")
+        if seed is not None and (type(seed) is not int or not 0 <= seed < 2**32):
+            raise InvalidTask(f"seed is {excerpt(seed)}; give a whole number from 0 to 2^32 - 1")
         try:
             checked = tuple(Pub.from_dict(pub) for pub in pubs)
         except (AttributeError, TypeError, ValueError, OverflowError) as error:
@@ -219,7 +220,7 @@ class Task:
         qpy = {digest: _qpy(given) for digest, given in circuits.items()}
         namespace = data.get("namespace") or ""
         if not isinstance(namespace, str) or len(namespace) > _LONGEST_NAME:
-            raise InvalidTask(f"namespace is {namespace!r}; leave it out: only the operator names one")
+            raise InvalidTask(f"namespace is {excerpt(namespace)}; leave it out: only the operator names one")
         return cls(identity, checked, qpy, seed, bool(data.get("memory")), namespace)
 
 

@@ -27,7 +27,8 @@ def bell() -> QuantumCircuit:
 
 def meet(backend: Any, grants: Mapping[str, Grant] | None = None) -> Meters:
     given = None if grants is None else {name: grant.to_dict() for name, grant in grants.items()}
-    answer = backend.ask("POST", "/v1/meters", body=pack({"grants": given}), subject=OPERATOR_SUBJECT)
+    body = {"grants": given, "boot": None if given is None else meet(backend).boot}
+    answer = backend.ask("POST", "/v1/meters", body=pack(body), subject=OPERATOR_SUBJECT)
     assert answer.status == 200
     return Meters.from_dict(answer.body)
 

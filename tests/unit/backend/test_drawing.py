@@ -11,6 +11,7 @@ from qiskit_aer import AerSimulator
 
 from qonverge.backend.config import EngineConfig
 from qonverge.backend.providers.aer import Aer
+from qonverge.backend.providers.aer_gates import MethodGates
 from qonverge.backend.providers.bits import shots_of
 from qonverge.backend.providers.drawing import MOST_BITS, Drawable
 from qonverge.circuits.analysis import analyse
@@ -42,7 +43,7 @@ def overwritten() -> QuantumCircuit:
 def test_counts_are_those_of_aer(circuit: QuantumCircuit) -> None:
     engine = Aer(EngineConfig(method="Statevector"))
     prepared = engine.prepare(circuit)
-    assert prepared.drawable is not None
+    assert prepared.runnable(MethodGates("statevector")).drawable is not None
     ours = dict(engine.run(prepared, Pub("d", shots=50_000), seed=5, memory=False).counts[0])
     theirs = AerSimulator(seed_simulator=6).run(prepared.circuit, shots=50_000).result().get_counts()
     assert sum(ours.values()) == 50_000

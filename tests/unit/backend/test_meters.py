@@ -10,7 +10,7 @@ import pytest
 
 from qonverge.backend.meters import Accounts, asked
 from qonverge.wire.errors import GrantPending, QuotaExceeded
-from qonverge.wire.grants import Bound, Grant, Prices, Used
+from qonverge.wire.grants import Bound, Grant, Meters, Prices, Used
 from qonverge.wire.messages import Observable, Pub, Task
 from qonverge.wire.tokens import Caller
 
@@ -50,9 +50,24 @@ class Pod:
         self.now = 0.0
         self.accounts = Accounts(lambda: self.now)
 
+    def take(self, grants: dict[str, Grant]) -> Meters:
+        return self.accounts.exchange(grants, self.accounts.exchange(None).boot)
+
     def use(self, shots: int, caller: Caller = _CALLER, **ended: Any) -> None:
         charged = self.accounts.charge(caller, Task("t", (Pub("c", shots=shots),)))
         self.accounts.ended(caller, charged, **{"ran": 0.5, "completed": True, **ended})
+
+
+def test_grants_for_a_former_start_change_nothing() -> None:
+    """They count what was used since then, and would let it through again."""
+    pod, bound = Pod(), Bound(1000)
+    former = pod.accounts.exchange(None).boot
+    pod.accounts = Accounts(lambda: pod.now)
+    assert not pod.accounts.exchange({"uid-1": Grant(bound, bound)}, former).by_account
+    with pytest.raises(GrantPending):
+        pod.use(1)
+    pod.take({"uid-1": Grant(bound, bound)})
+    pod.use(1)
 
 
 def test_what_is_wanted_is_told_for_a_while() -> None:
@@ -66,7 +81,7 @@ def test_what_is_wanted_is_told_for_a_while() -> None:
 
 def test_only_what_has_a_result_uses_shots() -> None:
     pod = Pod()
-    pod.accounts.exchange({"uid-1": Grant()})
+    pod.take({"uid-1": Grant()})
     pod.use(10)
     pod.use(10, completed=False)
     assert pod.accounts.exchange(None).by_account["uid-1"].used == Used(1, 10, 1.0)
@@ -80,17 +95,17 @@ def test_a_caller_without_an_account_is_not_counted() -> None:
 
 def test_an_account_that_is_closed_is_forgotten_after_a_while() -> None:
     pod = Pod()
-    pod.accounts.exchange({"uid-1": Grant()})
+    pod.take({"uid-1": Grant()})
     pod.use(10)
-    told = pod.accounts.exchange({}).by_account["uid-1"]
+    told = pod.take({}).by_account["uid-1"]
     assert (told.used.shots, told.now, told.under_way) == (10, Bound(0, 0.0), 0)
     with pytest.raises(QuotaExceeded):
         pod.use(1)
     pod.now = 100.0
-    assert "uid-1" in pod.accounts.exchange({}).by_account
+    assert "uid-1" in pod.take({}).by_account
     pod.now = 200.0
-    pod.accounts.exchange({})
-    assert "uid-1" not in pod.accounts.exchange({}).by_account
+    pod.take({})
+    assert "uid-1" not in pod.take({}).by_account
 
 
 def test_each_amount_that_is_used_up_is_named() -> None:
@@ -101,6 +116,6 @@ def test_each_amount_that_is_used_up_is_named() -> None:
         (Bound(seconds=0.0), "all 0 seconds are used"),
         (Bound(cost=Decimal("0.2")), "costs 0.3 USD and 0.2 are left"),
     ):
-        pod.accounts.exchange({"uid-1": Grant(bound, bound, prices, "USD")})
+        pod.take({"uid-1": Grant(bound, bound, prices, "USD")})
         with pytest.raises(QuotaExceeded, match=sentence):
             pod.use(10)

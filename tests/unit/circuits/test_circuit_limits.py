@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
 
 from qonverge.circuits import CheckerLost, InvalidProgram
 from qonverge.circuits.checked import check
+from qonverge.circuits.child import answer
 from qonverge.circuits.isolated import Checker
 
 H = 'OPENQASM 3.0;\ninclude "stdgates.inc";\n'
@@ -88,5 +91,25 @@ async def test_a_child_that_cannot_start_says_nothing_about_the_program(
             with pytest.raises(CheckerLost, match="exit status 3"):
                 await checker.check(f"{H}qubit q; bit c; c = measure q;", {}, [])
         assert (await checker.check(f"{H}qubit q; bit c; c = measure q;", {}, [])).analysis.num_qubits == 1
+    finally:
+        await checker.close()
+
+
+def test_a_fault_inside_is_told_as_what_it_is() -> None:
+    request = {"text": f"{H}qubit q; bit c; c = measure q;", "parameters": {}, "observables": 5}
+    problem = answer(request)["invalid"]["problem"]
+    assert problem == "the program cannot be read: TypeError: 'int' object is not iterable"
+
+
+async def test_a_parser_that_crashes_is_not_said_to_lack_memory_alone() -> None:
+    checker = Checker()
+    try:
+        text = f"{H}qubit q; bit c; c = measure q;"
+        await checker.check(text, {}, [])
+        assert checker._child is not None
+        os.kill(checker._child.pid, signal.SIGSEGV)
+        with pytest.raises(InvalidProgram, match=r"crashed the parser \(the process ended with exit status -11\)"):
+            await checker.check(f"{text} // another", {}, [])
+        assert (await checker.check(f"{text} // a third", {}, [])).analysis.num_qubits == 1
     finally:
         await checker.close()

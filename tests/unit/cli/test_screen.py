@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 
+import pytest
+
 from qonverge.api import HybridJob, HybridJobStatus
 from qonverge.cli.screen import Screen
 
@@ -39,5 +41,24 @@ def test_each_step_is_one_line_that_is_not_broken() -> None:
     ]
 
 
-def test_quiet_says_nothing() -> None:
+def test_quiet_says_nothing_of_progress() -> None:
     assert said(job(state="Placed", placement="why"), quiet=True) == []
+
+
+def printed(ended: HybridJob, **options: bool) -> str:
+    stream = io.StringIO()
+    with Screen(stream, quiet=True, **options) as screen:
+        screen.ended(ended, 1.0)
+    return stream.getvalue()
+
+
+def test_quiet_prints_the_result_and_nothing_else() -> None:
+    done = job(state="Complete", result={"value": {"energy": -1.5}})
+    assert printed(done) == 'result  {"energy": -1.5}\n'
+    assert printed(done, named=True) == 'j\nresult  {"energy": -1.5}\n'
+    assert printed(done, results=False) == ""
+
+
+def test_quiet_says_on_standard_error_why_there_is_no_result(capsys: pytest.CaptureFixture[str]) -> None:
+    assert printed(job(state="Failed", reason="InvalidProgram", message="line 1")) == ""
+    assert capsys.readouterr().err == "✗ j Failed: InvalidProgram: line 1\n"

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from qonverge.api import HybridJob, QuantumBackend, QuantumQuota
@@ -45,13 +45,15 @@ class Metered(Pods):
     def of(self, pod: str) -> Accounts:
         return self.accounts.setdefault(pod, Accounts(lambda: self._world.now))
 
-    async def meters(self, endpoint: Endpoint, audience: str, grants: Mapping[str, Grant] | None) -> Meters:
+    async def meters(
+        self, endpoint: Endpoint, audience: str, grants: Mapping[str, Grant] | None, boot: str = ""
+    ) -> Meters:
         lost, self.silent = self.silent, ""
         if lost == "question":
             raise PodLost("the question was lost")
         # As they travel.
         given = None if grants is None else {name: Grant.from_dict(one.to_dict()) for name, one in grants.items()}
-        answer = self.of(endpoint.pod).exchange(given)
+        answer = self.of(endpoint.pod).exchange(given, boot)
         if lost == "answer":
             raise PodLost("the answer was lost")
         return Meters.from_dict(answer.to_dict())
@@ -284,6 +286,16 @@ _STEPS = st.lists(
 
 
 @settings(max_examples=300, deadline=None)
+@example(
+    [
+        ("drain", 0, 0, 1),
+        ("gone", 0, 0, 1),
+        ("poll", 0, 0, 1),
+        ("drain", 1, 0, 1),
+        ("drain", 1, 1, 1),
+        ("restart", 1, 0, 1),
+    ]
+)
 @given(_STEPS)
 def test_no_order_of_events_goes_beyond_a_quota(steps: list[tuple[str, int, int, int]]) -> None:
     async def scenario() -> None:

@@ -56,6 +56,13 @@ MIB = 2**20
             "a backend with 2 MiB for a circuit",
         ),
         (
+            {"needs": replace(NEEDS, num_qubits=64, statevector_bytes=16 << 64)},
+            {"memory_bytes": MIB},
+            {},
+            "lab/b has 1 MiB for a circuit and a statevector of 64 qubits needs 256 EiB",
+            "fewer qubits",
+        ),
+        (
             {"terms": Terms(tiers=frozenset({"Edge"}))},
             {"tier": "Cloud"},
             {},

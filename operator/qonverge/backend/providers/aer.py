@@ -3,33 +3,35 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from importlib.metadata import distributions
 from typing import Any
 
 import numpy as np
 import qiskit_aer
 from numpy.typing import NDArray
-from qiskit import QuantumCircuit, transpile
-from qiskit.circuit import Operation, ParameterExpression
-from qiskit.circuit.library import get_standard_gate_name_mapping
+from qiskit import QuantumCircuit
+from qiskit.circuit import ParameterExpression
 from qiskit.quantum_info import SparsePauliOp
 from qiskit.result import Result
 from qiskit_aer import AerSimulator
 
 from qonverge.backend.config import EngineConfig
+from qonverge.backend.providers.aer_gates import MethodGates, has_free_gates, names_in
 from qonverge.backend.providers.bits import by_register, shots_of, spelled
 from qonverge.backend.providers.checks import accepted, check, is_exact, is_mixed
 from qonverge.backend.providers.choice import Choice, choose, choose_noisy
 from qonverge.backend.providers.drawing import Drawable
 from qonverge.backend.providers.estimation import Output, Sample, by_sampling, subset
-from qonverge.backend.providers.placing import Placed, Placer, Sampled
-from qonverge.backend.providers.stores import on_outer_bits
+from qonverge.backend.providers.placing import Mapped, Placed, Placer, Sampled
+from qonverge.backend.split import run_each
 from qonverge.circuits.analysis import Analysis, analyse
+from qonverge.circuits.delays import has_free_delays
 from qonverge.circuits.runs import DEFAULT_SHOTS
 from qonverge.scheduling import format_bytes
-from qonverge.wire.errors import CircuitTooLarge, EngineFailed, InvalidCircuit, WireError
+from qonverge.wire.errors import CircuitTooLarge, EngineFailed, WireError
 from qonverge.wire.messages import Observable, Pub, PubResult
 
 _METHODS = {
@@ -39,52 +41,86 @@ _METHODS = {
     "MatrixProductState": "matrix_product_state",
     "Stabilizer": "stabilizer",
 }
+_UNIVERSAL = frozenset(("statevector", "density_matrix", "matrix_product_state"))
 # What Aer's GPU build computes there; other methods stay on the CPU.
 _ON_GPU = frozenset(("Statevector", "DensityMatrix"))
 _WIDE_QUBITS = 18
 # Circuits with observables that are kept of each circuit.
 _SAVING = 16
-# Names that every circuit may have besides gates.
-_STRUCTURE = frozenset(("measure", "reset", "barrier", "delay", "if_else", "while_loop", "for_loop", "switch_case"))
-# Controlled gates to which Aer 0.18 binds the values of free parameters wrongly, without an error: a crx(t) given
-# t = 0.7 at run time is not the crx(0.7) of a circuit (tests/unit/backend/test_aer_gates.py).
-_MISBOUND = frozenset(("cp", "crx", "cry", "crz", "cu", "cu1", "cu3"))
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A circuit in Aer's gates, with its properties."""
+class Runnable:
+    """A circuit in the gates of one of Aer's methods; a noisy device's keeps the device's gates."""
 
-    circuit: QuantumCircuit
-    """What runs; on a noisy device the qubits that are used."""
-    analysis: Analysis
-    """Of the program's circuit."""
-    drawable: Drawable | None = None
-    placed: Placed | None = None
-    """Where it is on a noisy device."""
-    _saving: OrderedDict[tuple[Observable, ...], QuantumCircuit] = field(default_factory=OrderedDict)
+    def __init__(self, circuit: QuantumCircuit, analysis: Analysis, placed: Placed | None, gates: MethodGates) -> None:
+        """Take the circuit, its properties, where it is on a noisy device, and the method's gates."""
+        self.circuit = circuit if placed is not None else gates.translated(circuit)
+        self._analysis = analysis
+        self._placed = placed
+        self._gates = gates
+        self._saving: OrderedDict[tuple[Observable, ...], QuantumCircuit] = OrderedDict()
 
-    def sampled(self, method: str) -> Sampled:
-        """Return what gives counts by a method of Aer."""
-        if self.placed is not None:
-            return self.placed.sampled(method)
-        return Sampled(self.circuit, self.drawable if method == "statevector" else None)
+    @cached_property
+    def drawable(self) -> Drawable | None:
+        """What gives the probabilities of all outcomes, where nothing follows the measurements."""
+        return Drawable.of(self.circuit, self._analysis)
+
+    @cached_property
+    def sampled(self) -> Sampled:
+        """What gives counts."""
+        if self._placed is not None:
+            return self._on_device(self._placed)
+        return Sampled(self.circuit, self.drawable if self._gates.method == "statevector" else None)
+
+    def measured_in(self, basis: str) -> Sampled:
+        """Return what gives counts of all qubits measured in a Pauli basis, in fresh bits behind the circuit's own."""
+        if self._placed is not None:
+            return self._on_device(self._placed.measured_in(basis))
+        return Sampled(_measured_in(self.circuit, basis))
+
+    def _on_device(self, placed: Placed) -> Sampled:
+        found = placed.sampled(self._gates.method)
+        if found.drawable is not None:
+            noisy = self._gates.on_device(found.drawable.circuit)
+            return replace(found, drawable=replace(found.drawable, circuit=noisy))
+        return replace(found, circuit=self._gates.on_device(found.circuit))
 
     def saving(self, observables: Sequence[Observable]) -> QuantumCircuit:
         """Return the circuit with the values saved as ``o0``, ``o1``...; an optimiser asks for the same again."""
         key = tuple(observables)
         if key in self._saving:
             return self._saving[key]
-        circuit = self.circuit.copy() if self.placed is None else self.placed.exact.copy()
+        circuit = (self.circuit if self._placed is None else self._gates.on_device(self._placed.exact)).copy()
         for index, observable in enumerate(observables):
             operator = SparsePauliOp.from_list(
-                list(observable) if self.placed is None else self.placed.here(observable)
+                list(observable) if self._placed is None else self._placed.here(observable)
             )
             circuit.save_expectation_value(operator, range(circuit.num_qubits), label=f"o{index}")
         self._saving[key] = circuit
         if len(self._saving) > _SAVING:
             self._saving.popitem(last=False)
         return circuit
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A circuit with its properties, and what was made of it for each method that was chosen."""
+
+    circuit: QuantumCircuit
+    """On a noisy device the qubits that are used, in its gates."""
+    analysis: Analysis
+    """Of the program's circuit."""
+    placed: Placed | None = None
+    """Where it is on a noisy device."""
+    unscheduled: Mapped | None = None
+    """On a noisy device, where it takes the values of parameters to say what runs."""
+    _runnable: dict[str, Runnable] = field(default_factory=dict)
+
+    def runnable(self, gates: MethodGates) -> Runnable:
+        """Return the circuit for the method of Aer that has these gates."""
+        if gates.method not in self._runnable:
+            self._runnable[gates.method] = Runnable(self.circuit, self.analysis, self.placed, gates)
+        return self._runnable[gates.method]
 
 
 class _Simulator(AerSimulator):  # type: ignore[misc]  # Aer ships no types
@@ -117,10 +153,12 @@ class Aer:
         self._gpu = gpu_options(config.device, self._simulator.available_devices(), _installed("custatevec"))
         self.version = f"Aer {qiskit_aer.__version__}"
         self.methods = tuple(_METHODS)
-        # Aer also lists its own instructions, which no program can name.
-        standard = get_standard_gate_name_mapping()
-        self.basis_gates = tuple(sorted(standard.keys() & set(self._simulator.configuration().basis_gates)))
-        self._gates = frozenset(self.basis_gates)
+        self._gates = {name: MethodGates(name) for name in _METHODS.values()}
+        # Of a device's gates those to which every method that holds errors binds values.
+        self._bindable = frozenset.intersection(
+            *(own.bindable for name, own in self._gates.items() if name in _UNIVERSAL)
+        )
+        self.basis_gates = tuple(sorted(self._gates[_METHODS[config.method]].names))
         self.noise = config.noise
         self._placer: Placer | None = None
         if config.noise is not None:
@@ -133,32 +171,27 @@ class Aer:
             self.basis_gates = config.noise.basis_gates
 
     def prepare(self, circuit: QuantumCircuit) -> Prepared:
-        """Translate gates that Aer lacks; those that a program defines itself stand for their definitions."""
+        """Analyse the circuit; it is translated for a method when that is first chosen."""
         # Aer goes by names, and a circuit from a client may use a library gate's name for another gate.
-        circuit = accepted(circuit)
+        circuit = accepted(circuit, self.noise)
         if self._placer is not None:
-            placed = self._placer.place(circuit)
-            return Prepared(placed.circuit, analyse(circuit), placed=placed)
-        if not {item.operation.name for item in circuit.data} <= self._gates | _STRUCTURE or any(
-            item.operation.name in ("if_else", "while_loop", "for_loop", "switch_case") for item in circuit.data
-        ):
-            circuit = self._translated(circuit, self._gates)
-        if any(_is_misbound(item.operation) for item in circuit.data):
-            circuit = self._translated(circuit, self._gates - _MISBOUND)
-        analysis = analyse(circuit)
-        if "store" in dict(analysis.operations):
-            circuit = on_outer_bits(circuit)
-        return Prepared(circuit, analysis, Drawable.of(circuit, analysis))
-
-    def _translated(self, circuit: QuantumCircuit, gates: Iterable[str]) -> QuantumCircuit:
-        try:
-            return transpile(circuit, basis_gates=sorted(gates), optimization_level=0)
-        except Exception as error:  # the transpiler's plugins raise errors of every kind
-            raise InvalidCircuit(f"the circuit cannot be translated for Aer: {error}") from None
+            mapped, analysis = self._placer.place(circuit), analyse(circuit)
+            if has_free_delays(mapped.circuit) or has_free_gates(mapped.circuit, self._bindable):
+                return Prepared(mapped.circuit, analysis, unscheduled=mapped)
+            return _scheduled(self._placer, mapped, analysis)
+        return Prepared(circuit, analyse(circuit))
 
     def run(self, prepared: Prepared, pub: Pub, *, seed: int, memory: bool, threads: int = 1) -> PubResult:
         """Run one pub; see ``Provider.run``."""
         check(pub, prepared.analysis, self._config, memory=memory)
+        if prepared.unscheduled is not None and self._placer is not None:
+            placer, mapped = self._placer, prepared.unscheduled
+
+            def run(one: Pub, own: int) -> PubResult:
+                bound = _scheduled(placer, mapped.bound(one.parameters), prepared.analysis)
+                return self.run(bound, one, seed=own, memory=memory, threads=threads)
+
+            return run_each(pub, seed, run)
         choice = self._choose(prepared, pub)
         # Below this width starting threads costs more than they gain.
         width = prepared.circuit.num_qubits * (2 if choice.method == "DensityMatrix" else 1)
@@ -170,14 +203,15 @@ class Aer:
             "enable_truncation": not prepared.analysis.control_flow,
             **(self._gpu if choice.method in _ON_GPU else {}),
         }
+        runnable = prepared.runnable(self._gates[options["method"]])
         if pub.statevector:
-            result = self._state(prepared.circuit, pub, options)
+            result = self._state(runnable.circuit, pub, options)
         elif not pub.observables:
-            result = self._sample(prepared, pub, memory, options)
+            result = self._sample(runnable, pub, memory, options)
         elif is_exact(pub):
-            result = self._estimate_exactly(prepared, pub, options)
+            result = self._estimate_exactly(runnable, pub, options)
         else:
-            result = self._estimate_by_sampling(prepared, pub, options)
+            result = self._estimate_by_sampling(runnable, pub, options)
         return replace(result, reason=choice.reason)
 
     def _choose(self, prepared: Prepared, pub: Pub) -> Choice:
@@ -185,7 +219,13 @@ class Aer:
         if placed is None:
             return choose(method, prepared.analysis, self._limit, mixed=is_mixed(pub, prepared.analysis))
         shots = None if is_exact(pub) else pub.shots or DEFAULT_SHOTS
-        return choose_noisy(method, placed.analysis, self._limit, shots=shots, pauli=lambda: placed.pauli)
+        tableau = self._gates["stabilizer"].names
+
+        def pauli() -> bool:
+            # A gate that stands for its definition would lose its error.
+            return placed.pauli and not (names_in(placed.circuit) & set(placed.basis_gates)) - tableau
+
+        return choose_noisy(method, placed.analysis, self._limit, shots=shots, pauli=pauli)
 
     def _execute(
         self, circuit: QuantumCircuit, sets: dict[str, NDArray[np.float64]], options: dict[str, Any], **more: Any
@@ -228,9 +268,9 @@ class Aer:
             ]
         return counts, str(results[0].metadata.get("method", ""))
 
-    def _sample(self, prepared: Prepared, pub: Pub, memory: bool, options: dict[str, Any]) -> PubResult:
-        circuit, shots, seed = prepared.circuit, pub.shots or DEFAULT_SHOTS, options["seed_simulator"]
-        counts, method = self._count(prepared.sampled(options["method"]), dict(pub.parameters), shots, options)
+    def _sample(self, runnable: Runnable, pub: Pub, memory: bool, options: dict[str, Any]) -> PubResult:
+        circuit, shots, seed = runnable.circuit, pub.shots or DEFAULT_SHOTS, options["seed_simulator"]
+        counts, method = self._count(runnable.sampled, dict(pub.parameters), shots, options)
         if memory:
             width = -(-circuit.num_clbits // 8)
             raw = np.empty((len(counts), shots, width), dtype=np.uint8)
@@ -246,11 +286,11 @@ class Aer:
         states = np.stack([np.asarray(result.data.state, dtype=np.complex128) for result in results])
         return PubResult(statevectors=states, method=str(results[0].metadata.get("method", "")))
 
-    def _estimate_exactly(self, prepared: Prepared, pub: Pub, options: dict[str, Any]) -> PubResult:
+    def _estimate_exactly(self, runnable: Runnable, pub: Pub, options: dict[str, Any]) -> PubResult:
         out, method = Output(pub), ""
         for observables, sets in out.blocks():
             wanted = [pub.observables[k] for k in observables]
-            measured = prepared.saving(wanted)
+            measured = runnable.saving(wanted)
             results = self._execute(measured, subset(pub, sets), options)
             method = str(results[0].metadata.get("method", ""))
             for index, k in enumerate(observables):
@@ -258,23 +298,24 @@ class Aer:
                 out.put(k, sets, np.array(values), np.zeros(len(values)))
         return out.result(None, method)
 
-    def _estimate_by_sampling(self, prepared: Prepared, pub: Pub, options: dict[str, Any]) -> PubResult:
-        methods, own_bits = set(), prepared.circuit.num_clbits
+    def _estimate_by_sampling(self, runnable: Runnable, pub: Pub, options: dict[str, Any]) -> PubResult:
+        methods, own_bits = set(), runnable.circuit.num_clbits
 
         def measure(basis: str, sets: list[int], shots: int, group: int) -> list[Sample]:
             # Each group draws its own shots: the same seed would correlate them.
             seeded = {**options, "seed_simulator": (options["seed_simulator"] + 7919 * group) % 2**32}
-            if prepared.placed is None:
-                sampled = Sampled(_measured_in(prepared.circuit, basis))
-            else:
-                sampled = prepared.placed.measured_in(basis).sampled(options["method"])
-            found, method = self._count(sampled, subset(pub, sets), shots, seeded)
+            found, method = self._count(runnable.measured_in(basis), subset(pub, sets), shots, seeded)
             methods.add(method)
             # The fresh bits come after the circuit's own.
             return [Sample.of([key >> own_bits for key in counts], list(counts.values())) for counts in found]
 
         out, shots = by_sampling(pub, self._config.max_shots, measure)
         return out.result(shots, next(iter(methods), ""))
+
+
+def _scheduled(placer: Placer, mapped: Mapped, analysis: Analysis) -> Prepared:
+    placed = placer.scheduled(mapped)
+    return Prepared(placed.circuit, analysis, placed)
 
 
 def gpu_options(device: str, available: Sequence[str], custatevec: bool) -> dict[str, Any]:
@@ -303,10 +344,6 @@ def gpu_options(device: str, available: Sequence[str], custatevec: bool) -> dict
 def _installed(library: str) -> bool:
     """Return whether a Python package of this name is installed, for whatever version of CUDA."""
     return any((item.metadata["Name"] or "").startswith(f"{library}-cu") for item in distributions())
-
-
-def _is_misbound(operation: Operation) -> bool:
-    return operation.name in _MISBOUND and any(isinstance(p, ParameterExpression) for p in operation.params)
 
 
 def _real(value: Any) -> float:

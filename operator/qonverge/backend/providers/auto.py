@@ -60,7 +60,7 @@ class Automatic:
 
     def prepare(self, circuit: QuantumCircuit) -> Prepared:
         """Analyse the circuit; it is translated for an engine when that is first chosen."""
-        circuit = accepted(circuit)
+        circuit = accepted(circuit, self.noise)
         used = {qubit for item in circuit.data if item.operation.name != "barrier" for qubit in item.qubits}
         return Prepared(circuit, analyse(circuit), len(used))
 

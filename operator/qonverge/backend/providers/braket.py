@@ -20,8 +20,10 @@ from qonverge.backend.providers.bits import by_register, shots_of, spelled
 from qonverge.backend.providers.checks import accepted, check, is_exact, is_mixed
 from qonverge.backend.providers.choice import Choice, fit
 from qonverge.backend.providers.estimation import Output, Sample, by_sampling
-from qonverge.backend.providers.placing import Placed, Placer
+from qonverge.backend.providers.placing import Mapped, Placed, Placer
+from qonverge.backend.split import run_each
 from qonverge.circuits.analysis import Analysis, analyse
+from qonverge.circuits.delays import has_free_delays
 from qonverge.circuits.runs import DEFAULT_SHOTS
 from qonverge.wire.errors import CircuitTooLarge, InvalidCircuit, InvalidTask
 from qonverge.wire.messages import Observable, Pub, PubResult
@@ -50,6 +52,8 @@ class Prepared:
     """Of the program's circuit."""
     placed: Placed | None = None
     """Where it is on a noisy device."""
+    unscheduled: Mapped | None = None
+    """On a noisy device, where the times of delays depend on parameters."""
 
 
 class BraketLocal:
@@ -82,19 +86,29 @@ class BraketLocal:
 
     def prepare(self, circuit: QuantumCircuit) -> Prepared:
         """Take gates by their names; those that a program defines itself stand for their definitions."""
-        circuit = accepted(circuit)
+        circuit = accepted(circuit, self.noise)
         analysis = analyse(circuit)
         if self._placer is None:
             return Prepared(circuit, analysis)
         if analysis.control_flow:
             raise InvalidCircuit("BraketLocal imitates devices without control flow: use a backend with the engine Aer")
-        placed = self._placer.place(circuit)
-        return Prepared(placed.exact, analysis, placed)
+        mapped = self._placer.place(circuit)
+        if has_free_delays(mapped.circuit):
+            return Prepared(mapped.circuit, analysis, unscheduled=mapped)
+        return _scheduled(self._placer, mapped, analysis)
 
     def run(self, prepared: Prepared, pub: Pub, *, seed: int, memory: bool, threads: int = 1) -> PubResult:
         """Run one pub; see ``Provider.run``."""
         analysis = prepared.analysis
         check(pub, analysis, self._config, memory=memory)
+        if prepared.unscheduled is not None and self._placer is not None:
+            placer, mapped = self._placer, prepared.unscheduled
+
+            def run(one: Pub, own: int) -> PubResult:
+                bound = _scheduled(placer, mapped.bound(one.parameters), analysis)
+                return self.run(bound, one, seed=own, memory=memory, threads=threads)
+
+            return run_each(pub, seed, run)
         choice = self._choose(prepared, pub)
         power = 2 if choice.method == "DensityMatrix" else 1
         # A device's qubits that are not used are not simulated.
@@ -160,6 +174,11 @@ class BraketLocal:
 
         out, shots = by_sampling(pub, self._config.max_shots, measure)
         return out.result(shots, "")
+
+
+def _scheduled(placer: Placer, mapped: Mapped, analysis: Analysis) -> Prepared:
+    placed = placer.scheduled(mapped)
+    return Prepared(placed.exact, analysis, placed)
 
 
 def _sample(states: States, prepared: Prepared, pub: Pub, seed: int, memory: bool) -> PubResult:

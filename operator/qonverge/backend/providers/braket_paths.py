@@ -17,7 +17,7 @@ from braket.default_simulator.gate_operations import Reset
 from braket.default_simulator.simulation import Simulation
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit
-from qiskit.circuit import CASE_DEFAULT, CircuitInstruction, Clbit, Qubit
+from qiskit.circuit import CircuitInstruction, Clbit, Qubit
 
 from qonverge.backend.providers.braket_gates import Outcome, operations_of
 from qonverge.backend.providers.conditions import value_of
@@ -79,6 +79,9 @@ class Walk:
                 if confusions:
                     # A qubit that is read twice may be misread differently.
                     used.update(item.qubits)
+            elif item.operation.name == "store":
+                # It does not say which bits it reads.
+                used.update(circuit.clbits)
             elif item.operation.name != "barrier":
                 used.update(item.qubits, item.clbits)
         return cls(circuit, dict(sorted(late.items())), confusions)
@@ -148,7 +151,10 @@ class Walk:
                 return [(own, here) for own in _forked(path, target, clbit, confusion, generator)]
             if name in ("barrier", "delay"):
                 frame = here
-            elif name in ("if_else", "switch_case", "while_loop", "for_loop", "break_loop", "continue_loop"):
+            elif name == "store":
+                path.bits = {**path.bits, item.operation.lvalue.var: value_of(item.operation.rvalue, path.bits)}
+                frame = here
+            elif name in ("if_else", "while_loop", "for_loop", "break_loop", "continue_loop"):
                 frame = _entered(item, frame, here, path.bits)
             elif item.clbits:
                 raise InvalidCircuit(f"BraketLocal cannot run {name}: use a backend with the engine Aer")
@@ -189,18 +195,10 @@ def _entered(item: CircuitInstruction, frame: _Frame, here: _Frame, bits: Mappin
         return body.after_loop if name == "break_loop" else body.then
     if name == "for_loop":
         return _iterations(item, frame, here)
-    if frame.outer is not None:
-        bits = {**bits, **{inner: bits.get(outer, 0) for inner, outer in frame.outer.items()}}
     if name == "while_loop":
         if not value_of(operation.condition, bits):
             return here
         return _block(operation.blocks[0], item, frame, then=frame, after_loop=here)
-    if name == "switch_case":
-        value = value_of(operation.target, bits)
-        for values, block in operation.cases_specifier():
-            if CASE_DEFAULT in values or value in [int(label) for label in values]:
-                return _block(block, item, frame, then=here)
-        return here
     blocks = operation.blocks
     taken = 0 if value_of(operation.condition, bits) else 1
     return _block(blocks[taken], item, frame, then=here) if taken < len(blocks) else here

@@ -9,6 +9,7 @@ from qonverge.circuits.analysis import Analysis
 from qonverge.circuits.canonical import canonical
 from qonverge.circuits.errors import InvalidProgram
 from qonverge.circuits.runs import DEFAULT_SHOTS
+from qonverge.devices.noise import Noise
 from qonverge.scheduling import format_bytes
 from qonverge.wire.errors import CircuitTooLarge, InvalidCircuit, InvalidTask
 from qonverge.wire.messages import Pub
@@ -19,14 +20,18 @@ _ORDER_BYTES = 12
 _OUTCOME_BYTES = 400
 
 
-def accepted(circuit: QuantumCircuit) -> QuantumCircuit:
+def accepted(circuit: QuantumCircuit, noise: Noise | None) -> QuantumCircuit:
     """Return the circuit in the form that engines translate, in which a gate's name says what it does.
+
+    Args:
+        circuit: as it came.
+        noise: the device that is imitated; without one, delays have no effect and are left out.
 
     Raises:
         InvalidCircuit: there is none.
     """
     try:
-        return canonical(circuit)
+        return canonical(circuit, delays=noise is not None)
     except InvalidProgram as error:
         raise InvalidCircuit(str(error)) from None
 

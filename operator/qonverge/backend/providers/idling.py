@@ -2,18 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from qiskit import QuantumCircuit
-from qiskit.circuit import CircuitInstruction, ParameterExpression
+from qiskit.circuit import CircuitInstruction, Operation
 from qiskit.circuit.library import IGate
 
 from qonverge.backend.providers.noise import Idle
-from qonverge.wire.errors import InvalidCircuit
+from qonverge.circuits.delays import has_delays
 
-_UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9, "ps": 1e-12}
 # Shorter gaps are rounding.
 _LEAST_SECONDS = 1e-13
+
+
+def with_delays(circuit: QuantumCircuit) -> tuple[QuantumCircuit, tuple[Idle, ...]]:
+    """Return a circuit with control flow with a labelled ``id`` for each ``delay``.
+
+    Other waits are not known: how long a branch or a loop takes differs from run to run.
+    """
+    labels: dict[tuple[int, float], str] = {}
+    waiting = _labelled(circuit, list(range(circuit.num_qubits)), labels)
+    return waiting, tuple((label, qubit, time) for (qubit, time), label in labels.items())
+
+
+def _labelled(circuit: QuantumCircuit, places: Sequence[int], labels: dict[tuple[int, float], str]) -> QuantumCircuit:
+    if not has_delays(circuit):
+        return circuit
+    index = dict(zip(circuit.qubits, places, strict=True))
+    made = circuit.copy_empty_like()
+    for item in circuit.data:
+        operation: Operation = item.operation
+        own = [index[qubit] for qubit in item.qubits]
+        if operation.name == "delay":
+            operation = IGate(label=_label(labels, own[0], float(operation.duration)))
+        elif blocks := getattr(operation, "blocks", ()):
+            operation = operation.replace_blocks([_labelled(block, own, labels) for block in blocks])
+        made.append(item.replace(operation=operation), copy=False)
+    return made
+
+
+def _label(labels: dict[tuple[int, float], str], qubit: int, time: float) -> str:
+    # Rounded, so that waits of the same length share their error.
+    return labels.setdefault((qubit, float(f"{time:.6g}")), f"idle{len(labels)}")
 
 
 def with_idles(
@@ -22,11 +52,8 @@ def with_idles(
     """Return the circuit with a labelled ``id`` wherever a qubit waits between two operations, or by a ``delay``.
 
     Args:
-        circuit: without control flow.
+        circuit: without control flow, its delays in seconds.
         seconds: how long an operation takes, by its name and qubits.
-
-    Raises:
-        InvalidCircuit: a delay's time is not known in seconds.
     """
     index = {qubit: place for place, qubit in enumerate(circuit.qubits)}
     # From the end backwards: time from the beginning of what follows on each qubit to the end of the circuit.
@@ -38,8 +65,7 @@ def with_idles(
 
     def wait(qubit: int, time: float) -> None:
         if time > _LEAST_SECONDS:
-            # Rounded, so that waits of the same length share their error.
-            label = labels.setdefault((qubit, float(f"{time:.6g}")), f"idle{len(labels)}")
+            label = _label(labels, qubit, time)
             if qubit in last:
                 last[qubit].append(len(items))
             items.append(CircuitInstruction(IGate(label=label), (circuit.qubits[qubit],), ()))
@@ -51,7 +77,7 @@ def with_idles(
             wait(place, end - following[place])
         taken = 0.0
         if name == "delay":
-            taken = _delay(item)
+            taken = float(item.operation.duration)
             wait(places[0], taken)
         else:
             items.append(item)
@@ -71,13 +97,3 @@ def with_idles(
             touched.update(item.qubits)
         waiting.append(item)
     return waiting, tuple((label, qubit, time) for (qubit, time), label in labels.items())
-
-
-def _delay(item: CircuitInstruction) -> float:
-    operation = item.operation
-    duration, unit = operation.duration, operation.unit
-    if unit not in _UNITS or isinstance(duration, ParameterExpression):
-        raise InvalidCircuit(
-            f"a delay of {duration} {unit} has no known length on this device: give it in seconds (s, ms, us, ns)"
-        )
-    return float(duration) * _UNITS[unit]

@@ -23,7 +23,7 @@ from qonverge.devices.noise import Noise
 
 # What a stabilizer state can take as an error.
 _OF_STABILIZERS = frozenset(("id", "x", "y", "z", "pauli", "reset"))
-_NOT_GATES = frozenset(("measure", "reset", "barrier", "delay"))
+_NOT_GATES = frozenset(("measure", "reset", "barrier", "delay", "break_loop", "continue_loop", "store"))
 
 Idle = tuple[str, int, float]
 """An instruction's label, the qubit that waits there, and for how many seconds."""

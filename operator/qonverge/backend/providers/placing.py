@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -11,22 +11,24 @@ import numpy as np
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit, transpile
 from qiskit.circuit import ClassicalRegister, Operation, Qubit
+from qiskit.circuit.exceptions import CircuitError
 from qiskit_aer.noise import NoiseModel
 
 from qonverge.backend.providers.drawing import Drawable
-from qonverge.backend.providers.idling import with_idles
+from qonverge.backend.providers.idling import with_delays, with_idles
 from qonverge.backend.providers.noise import Errors, Idle, fits_stabilizers, operations
 from qonverge.circuits.analysis import Analysis, analyse
+from qonverge.circuits.delays import has_free_delays, in_seconds
+from qonverge.circuits.errors import InvalidProgram
 from qonverge.circuits.mapping import transpiled
-from qonverge.circuits.target import device_target
+from qonverge.circuits.target import CONTROL_FLOW, basis_target, device_target, leaves_loops
 from qonverge.devices import Calibration
 from qonverge.devices.noise import Noise
-from qonverge.wire.errors import CircuitTooLarge, InvalidCircuit
+from qonverge.wire.errors import CircuitTooLarge, InvalidCircuit, InvalidTask
 from qonverge.wire.messages import Observable
 
 # Measurement bases that are kept of each circuit.
 _KEPT_BASES = 64
-_CONTROL_FLOW = frozenset(("if_else", "for_loop", "while_loop", "switch_case"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,35 @@ class Sampled:
     circuit: QuantumCircuit
     drawable: Drawable | None = None
     model: NoiseModel | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """A circuit in a device's gates, on the qubits that it uses, before it is known when they wait."""
+
+    circuit: QuantumCircuit
+    """Its delays are in seconds."""
+    places: tuple[int, ...]
+    """Which qubit of the device each of its qubits is."""
+    homes: tuple[int, ...]
+    """Where the program's qubits are at the end."""
+
+    def bound(self, parameters: Mapping[str, NDArray[np.float64]]) -> Mapped:
+        """Return it with the first of these values.
+
+        Raises:
+            InvalidTask: a delay gets a time that is none.
+        """
+        # A parameter that has no effect is gone from a circuit that was transpiled.
+        there = {parameter.name for parameter in self.circuit.parameters}
+        values = {name: float(own[0]) for name, own in parameters.items() if name in there}
+        try:
+            circuit = self.circuit.assign_parameters(values)
+            has_free_delays(circuit)  # Qiskit looks at a delay's time when it is asked for
+            return replace(self, circuit=circuit)
+        except CircuitError as error:
+            given = ", ".join(f"{name} = {value:g}" for name, value in sorted(values.items()))
+            raise InvalidTask(f"a delay gets no time of at least 0 s with {given}: {error.message}") from None
 
 
 class Placed:
@@ -56,6 +87,11 @@ class Placed:
         self._errors = errors
         self._idles = idles
         self._measured: OrderedDict[str, Placed] = OrderedDict()
+
+    @property
+    def basis_gates(self) -> tuple[str, ...]:
+        """The device's gates."""
+        return self._errors.basis_gates
 
     @cached_property
     def analysis(self) -> Analysis:
@@ -149,7 +185,7 @@ class Placer:
         self._errors = Errors(noise)
         self._target = device_target(noise, control_flow=True) if isinstance(noise, Calibration) else None
 
-    def place(self, circuit: QuantumCircuit) -> Placed:
+    def place(self, circuit: QuantumCircuit) -> Mapped:
         """Return the circuit in the device's gates.
 
         A circuit that is as wide as the device and keeps to its gates and couplings, as one that was transpiled for
@@ -158,25 +194,36 @@ class Placer:
 
         Raises:
             CircuitTooLarge: the device has fewer qubits.
-            InvalidCircuit: it cannot be translated.
+            InvalidCircuit: it cannot be translated, or has a delay of unknown length.
         """
         size = self._noise.num_qubits
         if size is not None and circuit.num_qubits > size:
             raise CircuitTooLarge(
                 f"the circuit has {circuit.num_qubits} qubits and the device {self._noise.name} has {size}"
             )
+        try:
+            circuit = in_seconds(circuit, self._noise.dt)
+        except InvalidProgram as error:
+            raise InvalidCircuit(str(error)) from None
         homes = list(range(circuit.num_qubits))
         if not self._is_at_home(circuit):
             circuit = self._transpiled(circuit)
             if circuit.layout is not None:
                 homes = circuit.layout.final_index_layout(filter_ancillas=True)
         compact, places = _compact(circuit)
+        return Mapped(compact, places, tuple(homes))
+
+    def scheduled(self, mapped: Mapped) -> Placed:
+        """Return a circuit whose delays all have values with what its qubits suffer while they wait."""
+        circuit, places = mapped.circuit, mapped.places
         idles: tuple[Idle, ...] = ()
-        if self._errors.relaxes and not any(item.operation.name in _CONTROL_FLOW for item in compact.data):
-            compact, idles = with_idles(
-                compact, lambda name, qubits: self._errors.seconds(name, tuple(places[qubit] for qubit in qubits))
+        if any(item.operation.name in CONTROL_FLOW for item in circuit.data):
+            circuit, idles = with_delays(circuit)
+        elif self._errors.relaxes:
+            circuit, idles = with_idles(
+                circuit, lambda name, qubits: self._errors.seconds(name, tuple(places[qubit] for qubit in qubits))
             )
-        return Placed(compact, places, homes, self._errors, idles)
+        return Placed(circuit, places, mapped.homes, self._errors, idles)
 
     def _is_at_home(self, circuit: QuantumCircuit) -> bool:
         used = set(operations(circuit, range(circuit.num_qubits)))
@@ -188,9 +235,14 @@ class Placer:
 
     def _transpiled(self, circuit: QuantumCircuit) -> QuantumCircuit:
         clifford = self._clifford or analyse(circuit).clifford
-        there = {"basis_gates": list(self._noise.basis_gates)} if self._target is None else {"target": self._target}
+        if not isinstance(self._noise, Calibration):
+            target = basis_target(self._noise.basis_gates)
+        elif leaves_loops(circuit):
+            target = device_target(self._noise, control_flow=True, leaving=True)
+        else:
+            target = self._target
         try:
-            return transpiled(circuit, clifford=clifford, **there)
+            return transpiled(circuit, clifford=clifford, target=target)
         except Exception as error:  # the transpiler's plugins raise errors of every kind
             raise InvalidCircuit(f"the circuit cannot be translated for {self._noise.name}: {error}") from None
 

@@ -16,9 +16,11 @@ from qonverge.backend.providers.bits import by_register, counts_of, spelled
 from qonverge.backend.providers.channels import eigenvalue
 from qonverge.backend.providers.checks import accepted, check, is_exact
 from qonverge.backend.providers.estimation import Output, Sample, by_sampling
-from qonverge.backend.providers.placing import Placed, Placer
+from qonverge.backend.providers.placing import Mapped, Placed, Placer
 from qonverge.backend.providers.stim_circuit import Program, Translator
+from qonverge.backend.split import run_each
 from qonverge.circuits.analysis import Analysis, analyse
+from qonverge.circuits.delays import has_free_delays
 from qonverge.circuits.runs import DEFAULT_SHOTS
 from qonverge.scheduling import format_bytes
 from qonverge.wire.errors import CircuitTooLarge, InvalidCircuit, InvalidTask
@@ -47,6 +49,8 @@ class Prepared:
     """None where it depends on parameters."""
     placed: Placed | None = None
     """Where it is on a noisy device."""
+    unscheduled: Mapped | None = None
+    """On a noisy device, where the times of delays depend on parameters."""
 
 
 class Stim:
@@ -68,13 +72,19 @@ class Stim:
 
     def prepare(self, circuit: QuantumCircuit) -> Prepared:
         """Translate the circuit; one with free parameters is translated again for each set of their values."""
-        circuit = accepted(circuit)
+        circuit = accepted(circuit, self.noise)
         analysis = analyse(circuit)
         if self._placer is None:
             return Prepared(circuit, analysis, None if analysis.parameters else self._translator.program(circuit))
         if analysis.control_flow:
             raise InvalidCircuit("Stim imitates devices without control flow: use a backend with the engine Aer")
-        placed = self._placer.place(circuit)
+        mapped = self._placer.place(circuit)
+        if has_free_delays(mapped.circuit):
+            return Prepared(mapped.circuit, analysis, None, unscheduled=mapped)
+        return self._scheduled(self._placer, mapped, analysis)
+
+    def _scheduled(self, placer: Placer, mapped: Mapped, analysis: Analysis) -> Prepared:
+        placed = placer.scheduled(mapped)
         program = None if analysis.parameters else self._translator.program(placed.exact, placed.confusions)
         return Prepared(placed.exact, analysis, program, placed)
 
@@ -82,6 +92,14 @@ class Stim:
         """Run one pub; see ``Provider.run``."""
         check(pub, prepared.analysis, self._config, memory=memory)
         self._check_memory(prepared.analysis)
+        if prepared.unscheduled is not None and self._placer is not None:
+            placer, mapped = self._placer, prepared.unscheduled
+
+            def run(one: Pub, own: int) -> PubResult:
+                bound = self._scheduled(placer, mapped.bound(one.parameters), prepared.analysis)
+                return self.run(bound, one, seed=own, memory=memory, threads=threads)
+
+            return run_each(pub, seed, run)
         if pub.statevector:
             raise InvalidTask("Stim keeps no amplitudes: ask a backend with the engine Aer or Automatic for states")
         if is_exact(pub):

@@ -180,7 +180,7 @@ class _Writer:
                 self._loop(operation, [outer[bit] for bit in (*item.qubits, *item.clbits)])
             elif operation.name == "if_else":
                 self._branches(operation, [outer[bit] for bit in (*item.qubits, *item.clbits)])
-            elif item.clbits or operation.name in ("while_loop", "switch_case", "break_loop", "continue_loop"):
+            elif item.clbits or operation.name in ("while_loop", "break_loop", "continue_loop", "store"):
                 raise InvalidCircuit(
                     "Stim runs loops of fixed length and Pauli gates under conditions, and no "
                     f"{operation.name}: {_INSTEAD}"

@@ -17,7 +17,6 @@ from qonverge.circuits.errors import InvalidProgram
 from qonverge.circuits.limits import MAX_STEPS
 from qonverge.circuits.qasm3 import cells
 from qonverge.circuits.qasm3.conversions import convert
-from qonverge.circuits.qasm3.stored import with_stored_bits
 from qonverge.circuits.qasm3.values import Cell, Fault, Type, Value, cells_of, from_cells
 from qonverge.circuits.source import Source
 
@@ -127,7 +126,6 @@ class Program:
         self.depth = 0
         self.loops: list[Loop] = []
         self._steps = 0
-        self._stores = False
         self._visible: list[Clbit | ClassicalRegister] = []
         self._free: list[Clbit] = []
         self._hidden: list[Clbit] = []
@@ -298,17 +296,13 @@ class Program:
         assert variable.home is not None
         self.store(variable, places, [variable.home[place] for place in places])
 
-    def _store(self, bit: Clbit, cell: Cell) -> None:
-        self.circuit.store(bit, expr.lift(cell))
-        self._stores = True
-
     def flush(self, variable: Variable) -> None:
         """Write what is known of a variable into its bits."""
         if variable.home is None or not variable.pending:
             return
         own = _held(variable)
         for place in sorted(variable.pending):
-            self._store(variable.home[place], own[place])
+            self.circuit.store(variable.home[place], expr.lift(own[place]))
         variable.pending.clear()
 
     def forget(self, variable: Variable) -> None:
@@ -329,10 +323,10 @@ class Program:
                 # They read each other in a circle.
                 temporary = self.hidden_bits(len(stored))
                 for bit, cell in zip(temporary, stored.values(), strict=True):
-                    self._store(bit, cell)
+                    self.circuit.store(bit, expr.lift(cell))
                 stored = dict(zip(stored, temporary, strict=True))
                 continue
-            self._store(home[place], stored.pop(place))
+            self.circuit.store(home[place], expr.lift(stored.pop(place)))
 
     # The end
 
@@ -342,8 +336,6 @@ class Program:
             if isinstance(symbol, Variable):
                 self.flush(symbol)
         circuit = self.circuit
-        if self._stores:
-            self.circuit = circuit = with_stored_bits(circuit)
         if self._hidden:
             circuit = QuantumCircuit(self.circuit.qubits, *self.circuit.qregs)
             for item in (*self._visible, ClassicalRegister(name=hidden.REGISTER, bits=self._hidden)):
