@@ -242,6 +242,7 @@ def test_what_measurements_decide(name: str) -> None:
 @pytest.mark.parametrize("name", JUMPS)
 def test_break_and_continue(name: str) -> None:
     text, expected = JUMPS[name]
+    assert outcome(text) == expected
     assert outcome(text, engine=BraketLocal) == expected
 
 
