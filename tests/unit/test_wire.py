@@ -59,6 +59,7 @@ GOOD: dict[str, Any] = {"circuit": "d"}
         ({"id": "t", "pubs": [{**GOOD, "parameters": {"a": [1], "b": [1, 2]}}]}, "the same number of values"),
         ({"id": "t", "pubs": [{**GOOD, "observables": [[["Z", float("inf")]]]}]}, "coefficient that is NaN"),
         ({"id": "t", "pubs": [GOOD], "seed": -1}, "seed is -1"),
+        ({"id": "t", "pubs": [GOOD], "seed": True}, "seed is True"),
         ({"id": "t", "pubs": [GOOD], "circuits": {"d": "text"}}, "digests to QPY bytes"),
     ],
 )

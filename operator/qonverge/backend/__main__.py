@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import logging
 import os
 import resource
 import signal
@@ -139,6 +140,7 @@ async def serve(arguments: argparse.Namespace, public_key: bytes | None) -> None
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the server."""
     arguments = _parser().parse_args(argv)
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     with contextlib.suppress(ImportError):
         import uvloop
 

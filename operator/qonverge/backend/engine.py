@@ -6,24 +6,25 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import logging
 import secrets
 import time
-from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 from qonverge.backend.cache import ResultCache, key_of, scope
 from qonverge.backend.config import EngineConfig
 from qonverge.backend.meters import Accounts
-from qonverge.backend.records import Part, Record, Slot, stop
+from qonverge.backend.records import Part, Record, Slot
 from qonverge.backend.split import Costs, Merge, cut
 from qonverge.backend.store import CircuitStore
+from qonverge.backend.tasks import Tasks
 from qonverge.backend.waiting import Waiting
 from qonverge.backend.workers import Workers
 from qonverge.devices.noise import Noise
 from qonverge.telemetry import BackendMetrics
-from qonverge.wire.child import Child, ChildEnded
+from qonverge.wire.child import ChildEnded
 from qonverge.wire.errors import (
     Cancelled,
     Draining,
@@ -33,21 +34,26 @@ from qonverge.wire.errors import (
     UnknownCircuit,
     WireError,
     WorkerLost,
+    server_error,
 )
 from qonverge.wire.messages import BackendInfo, PubResult, Task, TaskInfo, TaskResult
 from qonverge.wire.tokens import OPERATOR_SUBJECT, Caller
 
 _QUEUED_BYTES = 256 * 1024**2
-_KEPT_SECONDS = 600.0
-_KEPT_BYTES = 256 * 1024**2
 _CIRCUITS_BYTES = 128 * 1024**2
-_KNOWN_CIRCUITS = 4096
 _IN_VAIN_SECONDS = 1.0
 _OPERATOR = Caller(OPERATOR_SUBJECT)
 
+logger = logging.getLogger(__name__)
+
 
 class Engine:
-    """Runs tasks on worker processes in the order in which they came; one that pays it runs on all that are free."""
+    """Runs tasks on worker processes in the order in which they came; one that pays it runs on all that are free.
+
+    What fails in here is the end of the task that it happens to, whose caller reads why, and never keeps a worker: a
+    task counts by its membership in ``Tasks`` and a worker is busy by its slot's ``record``, both given back in one
+    place each, ``_end`` and ``_run``.
+    """
 
     def __init__(self, config: EngineConfig, clock: Callable[[], float] = time.monotonic) -> None:
         """``clock`` gives seconds, only differences count."""
@@ -55,22 +61,16 @@ class Engine:
         self._workers = Workers(config, self.metrics)
         self.accounts = Accounts(clock)
         self._clock = clock
-        self._records: OrderedDict[str, Record] = OrderedDict()
-        self._kept_bytes = 0
+        self._tasks = Tasks()
+        self.metrics.queued.set_function(lambda: self._tasks.queued)
+        self.metrics.running.set_function(lambda: self._tasks.running)
         self._waiting = Waiting()
-        self._queued = 0
-        self._queued_bytes = 0
-        self._running = 0
-        self._busy = 0
         self._costs = Costs()
         self._cache = ResultCache(config.result_cache_bytes)
         self._identity: tuple[EngineConfig, str] | None = None
-        self._finished: OrderedDict[str, float] = OrderedDict()
         self._circuits = CircuitStore(_CIRCUITS_BYTES)
         self._loops: list[asyncio.Task[None]] = []
         self._draining = False
-        self._idle = asyncio.Event()
-        self._idle.set()
 
     @property
     def config(self) -> EngineConfig:
@@ -79,8 +79,8 @@ class Engine:
 
     @property
     def ready(self) -> bool:
-        """Whether a worker can take a task, or could."""
-        return self._workers.ready.is_set()
+        """Whether a worker can take a task, or will in a moment."""
+        return self._workers.able
 
     async def start(self) -> None:
         """Start the workers; returns when the first can take a task."""
@@ -105,8 +105,8 @@ class Engine:
             max_shots=self.config.max_shots,
             memory_bytes=self.config.circuit_bytes,
             workers=self.config.concurrency,
-            queued=self._queued,
-            running=self._running,
+            queued=self._tasks.queued,
+            running=self._tasks.running,
             queue_limit=self.config.queue_limit,
             draining=self._draining,
             calibration=described.get("calibration"),  # type: ignore[arg-type]
@@ -123,11 +123,7 @@ class Engine:
 
     def unfinished(self, subject: str = OPERATOR_SUBJECT) -> list[TaskInfo]:
         """Return the tasks of this subject that wait or run; the operator sees everybody's."""
-        return [
-            TaskInfo(identity, record.subject, record.state)
-            for identity, record in self._records.items()
-            if record.result is None and subject in (record.subject, OPERATOR_SUBJECT)
-        ]
+        return self._tasks.unfinished(subject)
 
     def submit(self, task: Task, caller: Caller = _OPERATOR) -> None:
         """Take a task; one that is known by its id is not taken twice.
@@ -140,21 +136,22 @@ class Engine:
             QuotaExceeded: the account has nothing left.
             UnknownCircuit: circuits are missing.
         """
-        known = self._records.get(task.id)
+        known = self._tasks.known(task.id)
         if known is not None:
             if caller.subject not in (known.subject, OPERATOR_SUBJECT):
                 raise NotFound(f"the task id {task.id} is taken: choose another")
             return
         if self._draining:
             raise Draining("the backend is shutting down: send the task to another")
-        if self._queued >= self.config.queue_limit:
-            raise QueueFull(f"{self._queued} tasks wait already, the limit: try again later or on another backend")
+        queued, queued_bytes = self._tasks.queued, self._tasks.queued_bytes
+        if queued >= self.config.queue_limit:
+            raise QueueFull(f"{queued} tasks wait already, the limit: try again later or on another backend")
         needed = {pub.circuit for pub in task.pubs}
         new = sum(len(qpy) for digest, qpy in task.circuits.items() if digest not in self._circuits)
         size = task.nbytes + new
-        if self._queued and self._queued_bytes + size > _QUEUED_BYTES:
+        if queued and queued_bytes + size > _QUEUED_BYTES:
             raise QueueFull(
-                f"{self._queued} tasks wait and hold {self._queued_bytes >> 20} MiB; {size >> 20} more are over the "
+                f"{queued} tasks wait and hold {queued_bytes >> 20} MiB; {size >> 20} more are over the "
                 f"limit of {_QUEUED_BYTES >> 20}: try again later or on another backend, or split the task"
             )
         for digest in needed & task.circuits.keys():
@@ -165,27 +162,26 @@ class Engine:
                 self._circuits.add(digest, task.circuits[digest])
         if missing := sorted(digest for digest in needed if digest not in self._circuits):
             raise UnknownCircuit(f"{len(missing)} circuits are not known: send the task with them", missing=missing)
-        charged = self.accounts.charge(caller, task)
         seed = task.seed if task.seed is not None else self.config.seed
         record = Record(
             # The record keeps the QPY that it needs, so that the store may forget it meanwhile.
             replace(task, circuits={digest: self._circuits.get(digest) or b"" for digest in needed}),
             caller,
-            charged,
             secrets.randbits(32) if seed is None else seed,
             self._clock(),
             size,
             self.config,
         )
-        self._records[task.id] = record
-        self._count(record, 1)
-        if self._cache:
-            record.key = key_of(task, seed, scope(task, caller.subject), self._fingerprint())
-        if record.key is not None and (earlier := self._cache.get(record.key)) is not None:
-            record.calibration = self.config.noise.digest if self.config.noise is not None else ""
-            self._end(record, "Completed", earlier, cached=True)
-            return
-        self._waiting.put(Part(record))
+        record.charged = self.accounts.charge(caller, task)
+        self._tasks.add(record)
+        with self._ending(record):
+            if self._cache:
+                record.key = key_of(task, seed, scope(task, caller.subject), self._fingerprint())
+            if record.key is not None and (earlier := self._cache.get(record.key)) is not None:
+                record.calibration = self.config.noise.digest if self.config.noise is not None else ""
+                self._end(record, "Completed", earlier, cached=True)
+                return
+            self._waiting.put(Part(record))
 
     async def wait(self, identity: str, seconds: float, subject: str = OPERATOR_SUBJECT) -> TaskResult:
         """Return how the task stands, at the latest after so many seconds.
@@ -193,7 +189,7 @@ class Engine:
         Raises:
             NotFound: there is no such task for this subject.
         """
-        record = self._find(identity, subject)
+        record = self._tasks.find(identity, subject)
         if record.result is None and seconds > 0:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(None if seconds == float("inf") else seconds):
@@ -206,22 +202,22 @@ class Engine:
         Raises:
             NotFound: there is no such task for this subject.
         """
-        record = self._find(identity, subject)
+        record = self._tasks.find(identity, subject)
         if record.result is None:
             self._end(record, "Cancelled", error=Cancelled("the task was cancelled"))
-            await stop(record)
+            await self._workers.stop(record)
         assert record.result is not None
         return record.result
 
     async def drain(self, grace: float) -> None:
         """Take nothing more, hand back what waits, and let what runs end, or hand it back after ``grace`` seconds."""
         self._draining = True
-        for record in list(self._records.values()):
+        for record in self._tasks.all():
             if record.state == "Queued":
                 self._hand_back(record)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._idle.wait(), grace)
-        for record in list(self._records.values()):
+            await asyncio.wait_for(self._tasks.idle.wait(), grace)
+        for record in self._tasks.all():
             self._hand_back(record)
 
     async def close(self) -> None:
@@ -240,65 +236,78 @@ class Engine:
             self._identity = (self.config, f"{self._workers.described.get('version')} {digest}")
         return self._identity[1]
 
-    def _count(self, record: Record, change: int) -> None:
-        """Count a task that comes to the queue, or leaves it."""
-        self._queued += change
-        self._queued_bytes += change * record.nbytes
-        self.metrics.queued.set(self._queued)
-
     def _hand_back(self, record: Record) -> None:
         if record.result is None:
             self._end(record, "Failed", error=Draining("the backend shut down before the task ended: send it again"))
 
-    def _find(self, identity: str, subject: str) -> Record:
-        record = self._records.get(identity)
-        if record is None or subject not in (record.subject, OPERATOR_SUBJECT):
-            raise NotFound(f"there is no task {identity}: it was never sent, or its result was dropped after a while")
-        return record
-
     async def _serve(self, slot: Slot) -> None:
         while True:
-            while slot.child is None or not slot.child.alive:
-                await self._workers.fill(slot)
-            part = await self._waiting.take(slot)
-            if part is None:
-                self._workers.lost(slot)
-                continue
-            if part.record.done.is_set():
-                continue
-            await self._run(slot, part)
-            if part.record.done.is_set() and part.record.slots:
-                # A part has failed. The others have most often failed by themselves; one that has not is in vain.
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(_IN_VAIN_SECONDS):
-                        await part.record.still.wait()
-                await stop(part.record)
+            try:
+                await self._turn(slot)
+            except Exception:
+                if not self._workers.ready.is_set():
+                    # ``start`` tells its caller.
+                    raise
+                logger.exception("a worker's place failed and gets another worker")
+                self._workers.discard(slot)
+
+    async def _turn(self, slot: Slot) -> None:
+        """Get a worker where the slot has none, else run one part of a task."""
+        if slot.child is None or not slot.child.alive:
+            await self._workers.fill(slot)
+            return
+        part = await self._waiting.take(slot)
+        if part is None:
+            self._workers.lost(slot)
+        elif not part.record.done.is_set():
+            with self._ending(part.record):
+                await self._run(slot, part)
+            await self._stop_in_vain(part.record)
 
     async def _run(self, slot: Slot, part: Part) -> None:
         child, record = slot.child, part.record
-        if child is None or not child.alive:
-            # The worker is being replaced: another may take the task before this slot is back.
-            self._waiting.put(part)
-            return
-        if not part.pieces:
-            part = self._begin(record)
-        record.slots.append(slot)
-        self._busy += 1
+        slot.record = record
         try:
-            reply = await self._ask(slot, child, part)
-        except ChildEnded as error:
-            self.metrics.restarts.inc()
-            if record.result is None:
-                slot.failures += 1
-                lost = WorkerLost(f"the worker that ran the task is gone ({error}); it may have run out of memory")
-                self._end(record, "Failed", error=lost)
-        else:
+            if child is None or not child.alive:
+                # The worker is being replaced: another may take the task before this slot is back.
+                self._waiting.put(part)
+                return
+            if not part.pieces:
+                part = self._begin(record)
+            try:
+                reply = await self._workers.run(slot, child, part)
+            except ChildEnded as error:
+                self.metrics.restarts.inc()
+                if record.result is None:
+                    slot.failures += 1
+                lost = f"the worker that ran the task is gone ({error}); it may have run out of memory"
+                raise WorkerLost(lost) from None
             if record.result is None:
                 self._conclude(part, reply)
         finally:
-            self._busy -= 1
-            record.slots.remove(slot)
+            slot.record = None
             self._settle(record)
+
+    @contextlib.contextmanager
+    def _ending(self, record: Record) -> Iterator[None]:
+        """Make what goes wrong in the block the task's end, with an error that its caller can read."""
+        try:
+            yield
+        except Exception as error:
+            if not isinstance(error, WireError):
+                logger.exception("task %s failed in the server", record.task.id)
+                error = server_error(error)
+            if record.result is None:
+                self._end(record, "Failed", error=error)
+
+    async def _stop_in_vain(self, record: Record) -> None:
+        """End workers that run other parts of a task that has failed."""
+        if record.done.is_set() and self._workers.on(record):
+            # The others have most often failed by themselves; one that has not is in vain.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_IN_VAIN_SECONDS):
+                    await record.still.wait()
+            await self._workers.stop(record)
 
     def _begin(self, record: Record) -> Part:
         """Take a task from the queue, give further parts to workers that are free, and return the first."""
@@ -306,11 +315,8 @@ class Engine:
         if record.config is not self.config:
             # What it asks for was another thing when it came, and is not to be found under that key.
             record.config, record.key = self.config, None
-        self._count(record, -1)
-        record.state, record.counted = "Running", True
-        self._running += 1
-        self._idle.clear()
-        self.metrics.running.set(self._running)
+        record.state = "Running"
+        self._tasks.begin(record)
         self.metrics.queue_seconds.observe(record.started - record.submitted)
         first, *others = cut(record.task, record.seed, 1 + self._waiting.free, self._costs)
         record.merge, record.left = Merge(record.task.pubs), 1 + len(others)
@@ -320,42 +326,9 @@ class Engine:
 
     def _settle(self, record: Record) -> None:
         """Count a task no more as running when it has ended and no worker is on it."""
-        if record.result is None or record.slots:
-            return
-        record.still.set()
-        if record.counted:
-            record.counted = False
-            self._running -= 1
-            self.metrics.running.set(self._running)
-            if not self._running:
-                self._idle.set()
-
-    async def _ask(self, slot: Slot, child: Child, part: Part) -> dict[str, Any]:
-        record, pubs = part.record, tuple(piece.pub for piece in part.pieces)
-        circuits = {pub.circuit: record.task.circuits[pub.circuit] for pub in pubs}
-        if slot.config is not record.config:
-            slot.config = record.config
-            await child.exchange({"config": slot.config.to_dict()})
-            slot.known.clear()
-        for _ in range(2):
-            send = {digest: qpy for digest, qpy in circuits.items() if digest not in slot.known}
-            # What runs together shares the CPUs, and the other parts are about to.
-            threads = max(1, self.config.cpus // max(self._busy, record.left))
-            request = {
-                "task": replace(record.task, pubs=pubs, circuits=send).to_dict(),
-                "blocks": [piece.blocks for piece in part.pieces],
-                "threads": threads,
-            }
-            reply: dict[str, object] = await child.exchange(request)
-            if len(slot.known) > _KNOWN_CIRCUITS:
-                slot.known.clear()
-            slot.known.update(circuits)
-            error = reply.get("error")
-            if not (isinstance(error, dict) and error["code"] == UnknownCircuit.code):
-                break
-            # The worker dropped circuits that it had; it says which, and gets them again.
-            slot.known.clear()
-        return reply
+        if record.result is not None and not self._workers.on(record):
+            record.still.set()
+            self._tasks.settle(record)
 
     def _conclude(self, part: Part, reply: dict[str, Any]) -> None:
         record, error = part.record, reply.get("error")
@@ -384,15 +357,7 @@ class Engine:
         cached: bool = False,
     ) -> None:
         now = self._clock()
-        started = record.started or now
-        if record.state == "Queued":
-            self._count(record, -1)
-        else:
-            self.metrics.run_seconds.observe(now - started)
-        self.metrics.tasks.labels(state=state).inc()
-        record.state = state
-        ran = 0.0 if cached else now - started
-        self.accounts.ended(record.caller, record.charged, ran=ran, completed=state == "Completed" and not cached)
+        started, ran_at_all = record.started or now, record.state != "Queued"
         record.result = TaskResult(
             record.task.id,
             state,
@@ -406,22 +371,30 @@ class Engine:
             cached=cached,
             peak_bytes=record.peak_bytes,
         )
-        if record.key is not None and state == "Completed" and not cached:
-            self._cache.put(record.key, results)
+        record.state = state
+        self._tasks.end(record)
         # What is kept is the answer; the question is dropped.
         record.task, record.merge = replace(record.task, circuits={}, pubs=()), None
         record.done.set()
         self._settle(record)
-        self._kept_bytes += record.result.nbytes
-        self._finished[record.task.id] = now
-        self._forget(now)
+        # The task has ended. What fails from here on is the one entry of the books that it concerns.
+        with _logged(record, "charging its account"):
+            ran = 0.0 if cached else now - started
+            self.accounts.ended(record.caller, record.charged, ran=ran, completed=state == "Completed" and not cached)
+        with _logged(record, "counting it"):
+            self.metrics.tasks.labels(state=state).inc()
+            if ran_at_all:
+                self.metrics.run_seconds.observe(now - started)
+        with _logged(record, "caching its result"):
+            if record.key is not None and state == "Completed" and not cached:
+                self._cache.put(record.key, results)
+        with _logged(record, "keeping its result"):
+            self._tasks.keep(record, now)
 
-    def _forget(self, now: float) -> None:
-        while self._finished:
-            identity, ended = next(iter(self._finished.items()))
-            if self._kept_bytes <= _KEPT_BYTES and now - ended < _KEPT_SECONDS:
-                break
-            del self._finished[identity]
-            record = self._records.pop(identity)
-            assert record.result is not None
-            self._kept_bytes -= record.result.nbytes
+
+@contextlib.contextmanager
+def _logged(record: Record, doing: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception:
+        logger.exception("task %s has ended; %s failed", record.task.id, doing)

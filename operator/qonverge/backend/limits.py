@@ -27,7 +27,7 @@ class Budget:
         self._limit = limit
         self._what = what
         self._left = limit
-        self._changed = asyncio.Condition()
+        self._changed = asyncio.Event()
 
     @contextlib.asynccontextmanager
     async def hold(self, size: int, seconds: float) -> AsyncIterator[None]:
@@ -38,19 +38,21 @@ class Budget:
         """
         size = min(size, self._limit)
         try:
-            async with asyncio.timeout(seconds), self._changed:
-                await self._changed.wait_for(lambda: self._left >= size)
-                self._left -= size
+            async with asyncio.timeout(seconds):
+                while self._left < size:
+                    await self._changed.wait()
         except TimeoutError:
             raise QueueFull(
                 f"{self._what} of others take the {self._limit >> 20} MiB that there are for them: try again later"
             ) from None
+        self._left -= size
         try:
             yield
         finally:
+            # Nothing is awaited here: a caller that is cancelled at this moment gives back and wakes others as well.
             self._left += size
-            async with self._changed:
-                self._changed.notify_all()
+            self._changed.set()
+            self._changed = asyncio.Event()
 
 
 class Protocol(HttpToolsProtocol):

@@ -104,6 +104,8 @@ class Accounts:
 
 def asked(pub: Pub) -> Used:
     """Return what a pub uses, but for its time: known before it runs."""
+    if pub.empty:
+        return Used()
     if pub.statevector:
         return Used(pub.sets)
     if pub.pairs is None or (pub.shots is None and pub.precision is None):

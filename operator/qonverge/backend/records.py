@@ -20,13 +20,13 @@ class Record:
 
     task: Task
     caller: Caller
-    charged: Used
-    """What its caller's account was charged."""
     seed: int
     submitted: float
     nbytes: int
     config: EngineConfig
     """What all its parts run with: a calibration may change meanwhile."""
+    charged: Used = field(default_factory=Used)
+    """What its caller's account was charged."""
     state: str = "Queued"
     started: float = 0.0
     result: TaskResult | None = None
@@ -34,16 +34,12 @@ class Record:
     merge: Merge | None = None
     left: int = 0
     """Parts that have not ended."""
-    slots: list[Slot] = field(default_factory=list)
-    """Where parts run."""
     calibration: str = ""
     """Digest of the calibration that was imitated."""
     peak_bytes: int | None = None
     """Most memory that a part took in its worker, where that was measured."""
     key: bytes | None = None
     """Under which its result is kept for later tasks."""
-    counted: bool = False
-    """Whether it counts as running."""
     still: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when it has ended and no worker is on it any more."""
 
@@ -70,7 +66,10 @@ class Slot:
     known: set[str] = field(default_factory=set)
     config: EngineConfig | None = None
     """What the child was told to be."""
+    record: Record | None = None
+    """Of which task a part runs here."""
     failures: int = 0
+    """How often in a row it has lost its worker, or got none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +79,3 @@ class Started:
     child: Child
     config: EngineConfig
     described: dict[str, object]
-
-
-async def stop(record: Record) -> None:
-    """End the workers that are on a task."""
-    for child in [slot.child for slot in record.slots if slot.child is not None]:
-        await child.kill()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -27,7 +28,16 @@ from qonverge.documents.excerpt import excerpt
 from qonverge.documents.faults import Unreadable
 from qonverge.documents.reader import decoded
 from qonverge.wire.codec import Buffer, parts, unpack
-from qonverge.wire.errors import InvalidCircuit, InvalidTask, NotFound, TooLarge, TooSlow, WireError, WorkerLost
+from qonverge.wire.errors import (
+    InvalidCircuit,
+    InvalidTask,
+    NotFound,
+    TooLarge,
+    TooSlow,
+    WireError,
+    WorkerLost,
+    server_error,
+)
 from qonverge.wire.grants import Grant
 from qonverge.wire.messages import Task, TaskResult
 from qonverge.wire.tokens import OPERATOR_SUBJECT, Caller
@@ -49,6 +59,8 @@ _LONGEST_WAIT = 60.0
 _LOCAL = Caller("local")
 
 Handler = Callable[[Request], Awaitable[Response]]
+
+logger = logging.getLogger(__name__)
 
 
 class Server:
@@ -94,6 +106,9 @@ class Server:
                 return _answer(request, {"error": error.to_dict()}, error.status)
             except ClientDisconnect:
                 return Response(status_code=499)
+            except Exception as error:  # a caller reads every error in the protocol's form, those of the server too
+                logger.exception("%s %s failed", request.method, request.url.path)
+                return _answer(request, {"error": server_error(error).to_dict()}, WireError.status)
 
         return guarded
 
@@ -162,7 +177,7 @@ class Server:
         info = self._engine.info()
         if info.draining:
             return Response("draining\n", 503)
-        return Response("ok\n") if self._engine.ready else Response("no worker is ready yet\n", 503)
+        return Response("ok\n") if self._engine.ready else Response("no worker can take a task\n", 503)
 
     async def _metrics(self, _: Request) -> Response:
         return Response(self._engine.metrics.exposition(), media_type="text/plain; version=0.0.4")
@@ -209,7 +224,7 @@ class Server:
                 raise InvalidTask("parameters is an object: a number, or a list of numbers, for each name")
             # Names are checked with one value each; every value is checked with the task.
             sample = {
-                name: values[0] if isinstance(values, list) and values else values for name, values in given.items()
+                name: next(iter(values), 0.0) if isinstance(values, list) else values for name, values in given.items()
             }
             observables = pub.get("observables") or []
             if not isinstance(observables, list):

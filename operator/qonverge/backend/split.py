@@ -65,6 +65,8 @@ class Costs:
 
     def note(self, pub: Pub, seconds: float) -> None:
         """Take what a pub, or a piece of one, has taken."""
+        if pub.empty:
+            return
         key = _kind(pub)
         self._known[key] = seconds / pub.sets
         self._known.move_to_end(key)
@@ -85,8 +87,8 @@ def cut(task: Task, seed: int, most: int, costs: Costs) -> list[list[Piece]]:
     done = 0.0
     for piece in pieces:
         cost = costs.of(piece.pub)
-        # Where its middle falls says to which part it belongs.
-        part = parts[min(count - 1, int((done + cost / 2) / total * count))]
+        # Where its middle falls says to which part it belongs; a task of empty pubs has one part and no cost.
+        part = parts[min(count - 1, int((done + cost / 2) / total * count))] if total else parts[0]
         done += cost
         if part and part[-1].index == piece.index and part[-1].first + part[-1].pub.sets == piece.first:
             part[-1] = _joined(task.pubs[piece.index], part[-1], piece)
@@ -97,7 +99,7 @@ def cut(task: Task, seed: int, most: int, costs: Costs) -> list[list[Piece]]:
 
 def exact(pub: Pub) -> bool:
     """Return whether the pub's answer is exact, so that no seed changes it."""
-    return pub.statevector or (bool(pub.observables) and pub.shots is None and pub.precision is None)
+    return pub.statevector or (pub.estimates and pub.shots is None and pub.precision is None)
 
 
 def _joined(pub: Pub, before: Piece, piece: Piece) -> Piece:

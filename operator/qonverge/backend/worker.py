@@ -12,20 +12,46 @@ import signal
 import sys
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from qonverge.backend import providers
 from qonverge.backend.config import PROCESS_BYTES, EngineConfig
 from qonverge.backend.peak import Peak
 from qonverge.backend.split import Block, Costs, Merge, cut, run_blocks
+from qonverge.circuits.runs import DEFAULT_SHOTS
 from qonverge.wire.child import read_frame, serve_pipes, write_frame
-from qonverge.wire.errors import CircuitTooLarge, EngineFailed, InvalidCircuit, UnknownCircuit, WireError
+from qonverge.wire.errors import InvalidCircuit, UnknownCircuit, engine_error
 from qonverge.wire.messages import Pub, PubResult, Task
 
 _PREPARED = 512
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A circuit as the provider runs it, and what the shape of its answers depends on."""
+
+    runnable: Any
+    num_qubits: int
+    registers: Mapping[str, int]
+    """Bits of each classical register."""
+
+    def nothing(self, pub: Pub, *, memory: bool) -> PubResult:
+        """Return the answer to an empty pub."""
+        if pub.estimates:
+            shape = (len(pub.pairs),) if pub.pairs is not None else (0, len(pub.observables))
+            return PubResult(expectation_values=np.zeros(shape), standard_errors=np.zeros(shape), shots=pub.shots)
+        if pub.statevector:
+            return PubResult(statevectors=np.zeros((0, 2**self.num_qubits), dtype=np.complex128))
+        shots = pub.shots or DEFAULT_SHOTS
+        bits = {
+            name: (size, np.zeros((0, shots, -(-size // 8)), dtype=np.uint8)) for name, size in self.registers.items()
+        }
+        return PubResult(registers=bits if memory else {}, shots=shots)
 
 
 class Worker:
@@ -34,7 +60,7 @@ class Worker:
     def __init__(self, config: EngineConfig) -> None:
         """Load the provider."""
         self._provider = providers.load(config)
-        self._prepared: OrderedDict[str, Any] = OrderedDict()
+        self._prepared: OrderedDict[str, _Prepared] = OrderedDict()
         self.peak = Peak()
 
     @property
@@ -81,9 +107,11 @@ class Worker:
     def _run_pub(self, task: Task, pub: Pub, own: Sequence[Block], threads: int) -> tuple[PubResult, float]:
         began = time.perf_counter()
         prepared = self._prepared[pub.circuit]
+        if pub.empty:
+            return prepared.nothing(pub, memory=task.memory), 0.0
 
         def run(block: Pub, seed: int) -> PubResult:
-            return self._provider.run(prepared, block, seed=seed, memory=task.memory, threads=threads)
+            return self._provider.run(prepared.runnable, block, seed=seed, memory=task.memory, threads=threads)
 
         return run_blocks(pub, own, run), time.perf_counter() - began
 
@@ -100,7 +128,8 @@ class Worker:
             (circuit,) = qpy.load(io.BytesIO(data))
         except Exception as error:  # hostile or damaged QPY raises errors of every kind
             raise InvalidCircuit(f"the QPY cannot be read: {error or type(error).__name__}") from None
-        self._prepared[digest] = self._provider.prepare(circuit)
+        registers = {register.name: register.size for register in circuit.cregs}
+        self._prepared[digest] = _Prepared(self._provider.prepare(circuit), circuit.num_qubits, registers)
 
 
 def main() -> None:
@@ -125,7 +154,11 @@ def main() -> None:
         else:
             assert worker is not None, "the configuration is the first message"
             answer = _run(worker, request)
-        write_frame(answers, answer)
+        try:
+            write_frame(answers, answer)
+        except (TypeError, ValueError, OverflowError, MemoryError) as error:
+            # Nothing of it was written: an answer becomes bytes before the first of them leaves.
+            write_frame(answers, {"error": engine_error(error).to_dict()})
 
 
 def _limit_memory(config: EngineConfig) -> None:
@@ -139,12 +172,8 @@ def _limit_memory(config: EngineConfig) -> None:
 def _run(worker: Worker, request: dict[str, Any]) -> dict[str, Any]:
     try:
         done = worker.run_pubs(Task.trusted(request["task"]), request["blocks"], request["threads"])
-    except WireError as error:
-        return {"error": error.to_dict()}
-    except MemoryError:
-        return {"error": CircuitTooLarge("the task needs more memory than a worker has here").to_dict()}
     except Exception as error:  # a task that trips a defect must not take the worker, and be repeated on the next
-        return {"error": EngineFailed(f"the task failed: {type(error).__name__}: {error}").to_dict()}
+        return {"error": engine_error(error).to_dict()}
     return {
         "results": [result.to_dict() for result, _ in done],
         "seconds": [seconds for _, seconds in done],

@@ -10,6 +10,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
+
+from qonverge.circuits.product_terms import ProductTerms, Untracked
+
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
     from qiskit.circuit import CircuitInstruction, Operation, Qubit
@@ -28,6 +32,10 @@ _SCHMIDT_RANK_2 = frozenset(
         *("rxx", "ryy", "rzz", "rzx", "ecr"),
     ]
 )
+# From this width on, circuits are followed for their entanglement where counting gates does not do: below it a full
+# state is small, and up to these bits the bound is good enough for every choice.
+_WIDE = 20
+_FEW_BOND_BITS = 4
 # Beyond it a single step of a matrix product state takes minutes, whatever the memory.
 _MOST_BOND_BITS = 9
 _ANGLE_TOLERANCE = 1e-12
@@ -79,6 +87,15 @@ class Analysis:
         return 16 << self.num_qubits
 
     @property
+    def deferrable_resets(self) -> int:
+        """Fresh qubits with which a statevector gives exact values in place of a density matrix; 0 where it does not.
+
+        As many as there are resets: with more than there are qubits, the density matrix is the smaller one.
+        """
+        resets = dict(self.operations).get("reset", 0)
+        return 0 if self.control_flow or self.measured_bits or resets > self.num_qubits else resets
+
+    @property
     def compact_bytes(self) -> int | None:
         """Memory of a matrix product state, bytes; None where its bond dimension may be beyond what runs in time.
 
@@ -97,8 +114,8 @@ class Analysis:
         return cls(**{**data, **pairs, "parameters": tuple(data["parameters"])})
 
 
-def analyse(circuit: QuantumCircuit) -> Analysis:
-    """Return the properties of a circuit."""
+def analyse(circuit: QuantumCircuit, *, errs: bool = False) -> Analysis:
+    """Return the properties of a circuit; ``errs`` says that its qubits may be disturbed one by one anywhere."""
     written = list(_written(circuit))
     counts = Counter(item.operation.name for item in written)
     return Analysis(
@@ -115,24 +132,38 @@ def analyse(circuit: QuantumCircuit) -> Analysis:
         parameters=tuple(sorted(parameter.name for parameter in circuit.parameters)),
         mid_circuit=_is_mid_circuit(circuit.data, set(), again=False),
         control_flow=any(_blocks(item.operation) or item.operation.name == "store" for item in circuit.data),
-        bond_bits=_bond_bits(circuit),
+        bond_bits=_bond_bits(circuit, errs=errs),
         operations=tuple(sorted(counts.items())),
     )
 
 
-def _bond_bits(circuit: QuantumCircuit) -> int:
+def _bond_bits(circuit: QuantumCircuit, *, errs: bool) -> int:
     """Return the bound of ``Analysis.bond_bits``.
 
     A gate across a cut multiplies the Schmidt rank by at most its operator Schmidt rank: 2 for controlled gates and
-    rotations about two axes, else at most 4 for each qubit of its smaller side (Vidal, PRL 91, 147902, 2003).
+    rotations about two axes, else at most 4 for each qubit of its smaller side (Vidal, PRL 91, 147902, 2003). Of wide
+    circuits, the state is followed for as long as it is a sum of few products, and only the gates after that count: but
+    not where errors may lead to other states.
     """
     n: int = circuit.num_qubits
     if any(_blocks(item.operation) for item in circuit.data):
         return n // 2  # how often a loop runs is not known
+    bounds = _crossing_bits(circuit, 0)
+    worst = max(bounds, default=0)
+    if errs or n < _WIDE or worst <= _FEW_BOND_BITS:
+        return worst
+    start, peak, followed = _followed(circuit)
+    after = _crossing_bits(circuit, followed)
+    return max(min(bound, max(peak, start + more)) for bound, more in zip(bounds, after, strict=True))
+
+
+def _crossing_bits(circuit: QuantumCircuit, first: int) -> list[int]:
+    """Return for each cut by how many bits the operations from some place on may raise its Schmidt rank."""
+    n: int = circuit.num_qubits
     # Differences from one cut to the next; the cut k is left of qubit k.
     steps = [0] * (n + 1)
     index = {qubit: place for place, qubit in enumerate(circuit.qubits)}
-    for item in circuit.data:
+    for item in circuit.data[first:]:
         if len(item.qubits) < 2 or item.operation.name in _STRUCTURE:
             continue
         places = [index[qubit] for qubit in item.qubits]
@@ -140,8 +171,29 @@ def _bond_bits(circuit: QuantumCircuit) -> int:
         steps[min(places) + 1] += bits
         steps[max(places) + 1] -= bits
     crossing = list(itertools.accumulate(steps))[1:n]
-    bounds = [min(bits, cut, n - cut) for cut, bits in enumerate(crossing, start=1)]
-    return max(bounds, default=0)
+    return [min(bits, cut, n - cut) for cut, bits in enumerate(crossing, start=1)]
+
+
+def _followed(circuit: QuantumCircuit) -> tuple[int, int, int]:
+    """Return how far the state can be followed as a sum of few products.
+
+    Returns:
+        Bits of the number of products, there and at most, and the first operation that is not followed.
+    """
+    # What holds for arbitrary values of the parameters holds for all but exceptional ones, which entangle less.
+    values = np.random.default_rng(0).uniform(1, 2, circuit.num_parameters)
+    bound = circuit.assign_parameters(values) if circuit.num_parameters else circuit
+    index = {qubit: place for place, qubit in enumerate(bound.qubits)}
+    terms, followed, count = ProductTerms(bound.num_qubits), 0, 1
+    for item in bound.data:
+        if not is_library(item.operation):
+            break
+        try:
+            terms.apply(item.operation, [index[qubit] for qubit in item.qubits])
+        except Untracked:
+            break
+        followed, count = followed + 1, terms.count
+    return math.ceil(math.log2(count)), math.ceil(math.log2(terms.peak)), followed
 
 
 def is_library(operation: Operation) -> bool:

@@ -39,13 +39,14 @@ from qonverge.circuits.analysis import is_library
 from qonverge.circuits.conditions import cases, lowered, stores
 from qonverge.circuits.delays import canonical_delay, is_travelling, mapped, travelling
 from qonverge.circuits.errors import InvalidProgram
+from qonverge.circuits.fresh_resets import without_fresh_resets
 
 # Parameters of equal names are the same parameter to everybody: values are given by name.
 _NAMES = uuid.UUID("6f0b3c52-4d0e-5d1f-9c37-2f6a3de1c0a4")
 
 
 def canonical(circuit: QuantumCircuit, *, delays: bool = True) -> QuantumCircuit:
-    """Return the circuit with library gates only and with names that depend on the program alone.
+    """Return the circuit with library gates only, no resets of fresh qubits and names that the program alone decides.
 
     Global phases are left out: no counts and no expectation value depends on them.
 
@@ -57,7 +58,7 @@ def canonical(circuit: QuantumCircuit, *, delays: bool = True) -> QuantumCircuit
         InvalidProgram: a gate has no definition, or a condition, an assignment or a delay is none that a circuit can
             carry.
     """
-    flat = _Flattening(delays).whole(circuit)
+    flat = without_fresh_resets(_Flattening(delays).whole(circuit))
     flat.assign_parameters({old: _parameter(old.name) for old in flat.parameters}, inplace=True)
     # A declared parameter that nothing uses still belongs to the program's interface, and the global phase bears any.
     unused = {old.name for old in circuit.parameters} - {new.name for new in flat.parameters}

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from qonverge.circuits.analysis import Analysis
 from qonverge.circuits.errors import InvalidProgram
 from qonverge.circuits.hidden import hidden_bits
-from qonverge.circuits.observables import Observable, parse_observables
+from qonverge.circuits.observables import Observable, parse_observables, places_of
 from qonverge.circuits.profile import CircuitProfile
 from qonverge.documents.excerpt import excerpt
 
@@ -38,12 +38,14 @@ def check(program: str | bytes, parameters: Mapping[str, float], observables: Se
     """Read and check a program with the values and observables that it is to run with.
 
     With observables, measurements at the end are taken off: the expectation values are about the state before them.
+    Resets at the end of qubits that nobody looks at afterwards are taken off too.
 
     Raises:
         InvalidProgram: when the program, a parameter or an observable is wrong.
     """
     from qonverge.circuits.analysis import analyse
     from qonverge.circuits.canonical import serialise
+    from qonverge.circuits.final_operations import without_final_measurements, without_final_resets
     from qonverge.circuits.profiling import profile
     from qonverge.circuits.program import read_circuit
 
@@ -51,10 +53,12 @@ def check(program: str | bytes, parameters: Mapping[str, float], observables: Se
     circuit = parsed.circuit
     if circuit.num_qubits == 0:
         raise InvalidProgram("the program has no qubits", expected='a declaration such as "qubit[2] q;"')
-    if observables:
-        circuit.remove_final_measurements(inplace=True)
     _check_parameters({parameter.name for parameter in circuit.parameters}, parameters)
     canonical = parse_observables(observables, circuit.num_qubits)
+    if canonical:
+        circuit = without_final_measurements(circuit)
+    looked_at = {place for observable in canonical for label, _ in observable for place in places_of(label)}
+    circuit = without_final_resets(circuit, [circuit.qubits[place] for place in sorted(looked_at)])
     analysis = analyse(circuit)
     if not canonical and not (analysis.measured_bits and analysis.num_clbits > hidden_bits(circuit)):
         raise InvalidProgram(

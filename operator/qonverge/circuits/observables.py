@@ -61,6 +61,11 @@ def _coefficient(index: int, label: object, value: object) -> float:
     return float(value)
 
 
+def places_of(label: str) -> list[int]:
+    """Return the qubits that a Pauli label acts on."""
+    return [place for place, letter in enumerate(reversed(label)) if letter != "I"]
+
+
 def bases(observables: Iterable[Observable]) -> list[list[str]]:
     """Return groups of Pauli labels, each of which one measurement covers: the letters of none contradict another's.
 

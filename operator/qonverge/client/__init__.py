@@ -13,14 +13,27 @@ from qonverge.client.reports import report, result
 if TYPE_CHECKING:
     from qonverge.client.backend import QonvergeBackend
     from qonverge.client.estimator import EstimatorV2
+    from qonverge.client.modes import Batch, Session
     from qonverge.client.sampler import SamplerV2
 
-__all__ = ["ClientError", "EstimatorV2", "QonvergeBackend", "SamplerV2", "TaskFailed", "report", "result"]
+__all__ = [
+    "Batch",
+    "ClientError",
+    "EstimatorV2",
+    "QonvergeBackend",
+    "SamplerV2",
+    "Session",
+    "TaskFailed",
+    "report",
+    "result",
+]
 
 _LAZY = {
+    "Batch": "qonverge.client.modes",
     "EstimatorV2": "qonverge.client.estimator",
     "QonvergeBackend": "qonverge.client.backend",
     "SamplerV2": "qonverge.client.sampler",
+    "Session": "qonverge.client.modes",
 }
 
 

@@ -8,22 +8,30 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from qiskit import QuantumCircuit
+from numpy.typing import NDArray
+from qiskit import ClassicalRegister, QuantumCircuit
 from qiskit.circuit.library import get_standard_gate_name_mapping
 from qiskit.providers import BackendV2, JobStatus, JobV1, Options
 from qiskit.result import Result
 from qiskit.result.models import ExperimentResult, ExperimentResultData
 from qiskit.transpiler import Target
 
+from qonverge.backend.providers.bits import register_sizes
+from qonverge.circuits.final_operations import without_final_resets
 from qonverge.circuits.runs import DEFAULT_SHOTS
 from qonverge.circuits.target import CONTROL_FLOW, device_target, operation
+from qonverge.client import numbers
 from qonverge.client.circuits import CircuitCache
 from qonverge.client.connect import Runner, connect
-from qonverge.client.jobs import Sender, SentTask, new_id
-from qonverge.client.seeds import seed_of_task
+from qonverge.client.jobs import Sender, SentTask
+from qonverge.client.seeds import checked_seed
+from qonverge.client.task_builder import TaskBuilder
 from qonverge.devices import Calibration
 from qonverge.devices.noise import noise_from_dict
-from qonverge.wire.messages import BackendInfo, Pub, PubResult, Task, TaskResult
+from qonverge.wire.messages import MAX_SHOTS, BackendInfo, PubResult, TaskResult
+
+# No program can name a register so.
+_LOOSE = "bits of no register"
 
 
 class QonvergeBackend(BackendV2):  # type: ignore[misc]  # qiskit ships no types
@@ -40,7 +48,12 @@ class QonvergeBackend(BackendV2):  # type: ignore[misc]  # qiskit ships no types
         super().__init__(name=name or "qonverge", description=f"{info.engine}, {info.method}", backend_version="1")
         self._info = info
         self._target = target_of(info)
-        self._circuits = CircuitCache()
+        self._circuits = CircuitCache(_with_all_bits)
+
+    @property
+    def runner(self) -> Runner:
+        """What runs its tasks."""
+        return self._sender.runner
 
     @property
     def target(self) -> Target:
@@ -55,7 +68,7 @@ class QonvergeBackend(BackendV2):  # type: ignore[misc]  # qiskit ships no types
     @classmethod
     def _default_options(cls) -> Options:
         options = Options(shots=DEFAULT_SHOTS, memory=False, seed_simulator=None)
-        options.set_validator("shots", int)
+        options.set_validator("shots", (1, MAX_SHOTS))
         options.set_validator("memory", bool)
         return options
 
@@ -64,16 +77,19 @@ class QonvergeBackend(BackendV2):  # type: ignore[misc]  # qiskit ships no types
 
         Args:
             run_input: circuits whose parameters all have values.
-            **options: ``shots``, ``memory`` (every shot's bits, in order), ``seed_simulator``.
+            **options: ``shots``, ``memory`` (every shot's bits, in order), ``seed_simulator``; None stands for the
+                backend's own option.
 
         Raises:
-            ValueError: a circuit has free parameters or measures nothing.
+            TypeError: an option is of another kind than it should be.
+            ValueError: so, or a circuit has free parameters or measures nothing.
         """
         for option in options.keys() - set(self.options):
             warnings.warn(f"the option {option} is not one of this backend and has no effect", stacklevel=2)
         circuits = [run_input] if isinstance(run_input, QuantumCircuit) else list(run_input)
-        chosen = {**vars(self.options), **options}
-        pubs, travelling = [], {}
+        chosen = {**vars(self.options), **{name: value for name, value in options.items() if value is not None}}
+        shots, seed = numbers.shots(chosen["shots"]), checked_seed(chosen["seed_simulator"], "seed_simulator")
+        builder = TaskBuilder(self._circuits)
         for circuit in circuits:
             if circuit.num_parameters:
                 raise ValueError(
@@ -82,11 +98,8 @@ class QonvergeBackend(BackendV2):  # type: ignore[misc]  # qiskit ships no types
                 )
             if not circuit.num_clbits:
                 raise ValueError(f"the circuit {circuit.name} measures nothing: add measurements, as by measure_all()")
-            digest, qpy = self._circuits.travel(circuit)
-            travelling[digest] = qpy
-            pubs.append(Pub(digest, shots=int(chosen["shots"])))
-        seed = seed_of_task(chosen["seed_simulator"])
-        task = Task(new_id(), tuple(pubs), travelling, seed, bool(chosen["memory"]))
+            builder.add(circuit, shots=shots)
+        task = builder.task(seed, memory=bool(chosen["memory"]))
         return BackendJob(self, circuits, self._sender.send(task))
 
 
@@ -171,10 +184,14 @@ def _experiment(circuit: QuantumCircuit, data: PubResult, seed: int | None) -> E
             counts[key] = counts.get(key, 0) + 1
     else:
         counts = {hex(int(key.replace(" ", ""), 2)): count for key, count in data.counts[0].items()}
+    sizes = [(register.name, register.size) for register in circuit.cregs]
+    if sizes and sum(size for _, size in sizes) != circuit.num_clbits:
+        # Qiskit would leave out the bits of no register.
+        sizes = [("", size) for size in register_sizes(circuit)]
     header = {
         "name": circuit.name,
         "memory_slots": circuit.num_clbits,
-        "creg_sizes": [[register.name, register.size] for register in circuit.cregs],
+        "creg_sizes": list(map(list, sizes)),
         "n_qubits": circuit.num_qubits,
         "metadata": circuit.metadata or {},
     }
@@ -190,14 +207,25 @@ def _experiment(circuit: QuantumCircuit, data: PubResult, seed: int | None) -> E
 
 
 def _whole_outcomes(circuit: QuantumCircuit, data: PubResult) -> list[int]:
-    """Return every shot as one number, the first register in its lowest bits."""
-    columns = []
-    for register in circuit.cregs:
-        bits, raw = data.registers[register.name]
-        columns.append(np.unpackbits(raw[0], axis=-1)[:, ::-1][:, :bits])
-    joined = np.concatenate(columns, axis=-1)
+    """Return every shot as one number, the circuit's first bit lowest."""
+    columns: dict[int, NDArray[np.uint8]] = {}
+    for register in _with_all_bits(circuit).cregs:
+        _, raw = data.registers[register.name]
+        bits = np.unpackbits(raw[0], axis=-1)[:, ::-1]
+        columns.update({circuit.find_bit(bit).index: bits[:, place] for place, bit in enumerate(register)})
+    joined = np.stack([columns[place] for place in range(circuit.num_clbits)], axis=-1)
     packed = np.packbits(joined, axis=-1, bitorder="little")
     return [int.from_bytes(row.tobytes(), "little") for row in packed]
+
+
+def _with_all_bits(circuit: QuantumCircuit) -> QuantumCircuit:
+    """Return what runs, with a register for the bits that are in none: backends name bits by registers."""
+    shorter = without_final_resets(circuit)
+    inside = {bit for register in circuit.cregs for bit in register}
+    if loose := [bit for bit in circuit.clbits if bit not in inside]:
+        shorter = shorter.copy()
+        shorter.add_register(ClassicalRegister(bits=loose, name=_LOOSE))
+    return shorter
 
 
 def _named(parameters: Any) -> str:

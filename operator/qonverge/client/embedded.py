@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from qonverge.client.errors import NotConfigured, TaskFailed
-from qonverge.wire.errors import Cancelled, WireError
+from qonverge.wire.errors import Cancelled, WireError, engine_error
 from qonverge.wire.messages import BackendInfo, Task, TaskResult
 
 if TYPE_CHECKING:
@@ -46,6 +46,11 @@ class Embedded:
         Raises:
             TaskFailed: the engine refused the task or failed on it.
         """
+        try:
+            # What a server refuses is refused here in the same words.
+            task = Task.from_dict(task.to_dict())
+        except WireError as error:
+            raise TaskFailed(error) from None
         seed = task.seed if task.seed is not None else self._config.seed
         seed = secrets.randbits(32) if seed is None else seed
         submitted = time.monotonic()
@@ -57,6 +62,8 @@ class Embedded:
                 results = self._worker.run(task, seed, self._config.cpus)
             except WireError as error:
                 raise TaskFailed(error) from None
+            except Exception as error:  # a defect of the engine is the same error here as on a server
+                raise TaskFailed(engine_error(error)) from error
         return TaskResult(
             task.id,
             "Completed",

@@ -9,10 +9,12 @@ import os
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from qonverge.client.errors import BackendUnreachable
+from qonverge.client.json_form import JsonForm
 from qonverge.client.tokens import read_token
 
 if TYPE_CHECKING:
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 
 _INTERVAL_SECONDS = 0.5
 _PATIENCE_SECONDS = 150.0
+# Values that one warning names, and characters of each.
+_TOLD = 8
+_LONGEST_TOLD = 80
 
 
 class Reporter:
@@ -121,21 +126,19 @@ class Reporter:
                 self._lock.wait_for(lambda: self._closing, self._interval)
 
 
-def _plain(value: Any) -> Any:
-    """Return numpy's numbers and arrays as JSON has them."""
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    raise TypeError(f"result cannot hold a {type(value).__name__}: use numbers, texts, lists, dicts or numpy arrays")
-
-
-def _number(name: str, value: Any) -> float:
+def _number(value: Any) -> float | None:
+    """Return a finite real number as Python's float, None for anything else."""
+    plain = value.tolist() if hasattr(value, "tolist") else value
+    while isinstance(plain, list) and len(plain) == 1:
+        plain = plain[0]
+    if isinstance(plain, complex) and plain.imag == 0:
+        plain = plain.real
     try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"report({name}=...) takes a number, not {value!r}") from None
-    if not math.isfinite(number):
-        raise ValueError(f"report({name}=...) takes a finite number, not {number}")
-    return number
+        # Texts are not read as numbers, whatever they hold.
+        number = None if isinstance(plain, str | bytes | list | complex) else float(plain)
+    except (TypeError, ValueError, OverflowError):
+        number = None
+    return number if number is not None and math.isfinite(number) else None
 
 
 class _Current:
@@ -171,22 +174,40 @@ def finish() -> str | None:
 def report(*, progress: float | None = None, **metrics: float) -> None:
     """Tell how far the program is and any numbers worth watching; they appear in the HybridJob's status.
 
+    What is no finite number is left out with a warning that names it: progress must not end a program.
+
     Args:
         progress: share done, from 0 to 1.
         metrics: named numbers, such as ``energy=-1.13``.
     """
-    message: dict[str, Any] = {"metrics": {name: _number(name, value) for name, value in metrics.items()}}
-    if progress is not None:
-        message["progress"] = min(1.0, max(0.0, _number("progress", progress)))
-    _current.get(os.environ).add(message)
+    given = metrics if progress is None else {**metrics, "progress": progress}
+    numbers = {name: _number(value) for name, value in given.items()}
+    if missing := [name for name, number in numbers.items() if number is None]:
+        told = ", ".join(f"{name}={_brief(given[name])}" for name in missing)
+        warnings.warn(f"report leaves out what is no finite number: {told}", stacklevel=2)
+    found = {name: number for name, number in numbers.items() if number is not None}
+    message: dict[str, Any] = {}
+    if "progress" in found:
+        message["progress"] = min(1.0, max(0.0, found.pop("progress")))
+    _current.get(os.environ).add({**message, "metrics": found})
 
 
 def result(value: Any) -> None:
-    """Set the job's result: anything that JSON has, numpy's numbers and arrays included. The last call counts.
+    """Set the job's result; the last call counts.
 
-    Raises:
-        TypeError: for anything else.
-        ValueError: for NaN and infinity, which JSON lacks.
+    It is kept as JSON: numpy's numbers and arrays, tuples, sets, dataclasses, enums, dates and paths are converted.
+    What JSON has no form for, such as NaN, infinities, complex numbers and other objects, is kept as text, with a
+    warning that names each place: a program that has finished must not lose its result.
     """
-    plain = json.loads(json.dumps(value, default=_plain, allow_nan=False))
+    form = JsonForm()
+    plain = form.of(value)
+    if form.problems:
+        told = "; ".join(form.problems[:_TOLD])
+        more = f"; and {len(form.problems) - _TOLD} more" if len(form.problems) > _TOLD else ""
+        warnings.warn(f"result keeps as text what JSON has no form for: {told}{more}", stacklevel=2)
     _current.get(os.environ).add({"result": plain})
+
+
+def _brief(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= _LONGEST_TOLD else text[: _LONGEST_TOLD - 3] + "..."

@@ -1,12 +1,18 @@
-"""Seeds: of a primitive, of the job around it."""
+"""Seeds: of a client, of the job around it."""
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from qonverge.client.numbers import whole
 
 if TYPE_CHECKING:
     import numpy as np
+
+MAX_SEED = 2**32 - 1
+
+Seed: TypeAlias = "int | np.random.Generator | np.random.RandomState | None"
 
 
 def seed_from_environment() -> int | None:
@@ -15,8 +21,36 @@ def seed_from_environment() -> int | None:
     return int(text) if text else None
 
 
-def seed_of_task(seed: int | np.random.Generator | None) -> int | None:
+def checked_seed(seed: Any, name: str = "seed") -> Seed:
+    """Return a seed as it was given, numpy's integers as Python's.
+
+    Raises:
+        TypeError: it is neither a number nor one of numpy's generators.
+        ValueError: it is below 0 or above ``MAX_SEED``.
+    """
+    if seed is None or hasattr(seed, "integers") or hasattr(seed, "randint"):
+        return seed  # type: ignore[no-any-return]  # numpy's generators have these methods
+    return whole(name, seed, 0, MAX_SEED, ", or a numpy Generator")
+
+
+def seed_of_task(seed: Seed) -> int | None:
     """Return the seed of the next task: the same number each time, or the next one that a generator draws."""
     if seed is None:
         return seed_from_environment()
-    return seed if isinstance(seed, int) else int(seed.integers(2**32))
+    if isinstance(seed, int):
+        return seed
+    return int(seed.integers(2**32) if hasattr(seed, "integers") else seed.randint(2**32, dtype="uint64"))
+
+
+def generator_of(seed: Any) -> Seed:
+    """Return what draws the seed of each task, so that two runs differ; None where the backend draws it.
+
+    A number, or without one the job's seed, begins a generator of its own.
+
+    Raises:
+        TypeError, ValueError: as ``checked_seed``.
+    """
+    import numpy as np
+
+    checked = seed_from_environment() if seed is None else checked_seed(seed)
+    return np.random.default_rng(checked) if isinstance(checked, int) else checked

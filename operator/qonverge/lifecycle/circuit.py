@@ -52,7 +52,7 @@ def needs(job: HybridJob, circuit: CheckedCircuit) -> Needs:
         analysis.num_qubits,
         shots,
         analysis.clifford,
-        analysis.statevector_bytes,
+        analysis.statevector_bytes << (analysis.deferrable_resets if features["Exact"] else 0),
         analysis.compact_bytes,
         frozenset(name for name, wanted in features.items() if wanted),
         all_shots=work(job, circuit).all_shots,

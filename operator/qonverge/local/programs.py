@@ -176,7 +176,7 @@ class ProgramHost:
         if running is None or not secrets.compare_digest(token, self._token):
             return Response("no program of this run reports here\n", 404)
         try:
-            report = _checked(json.loads(await request.body()))
+            report = _checked(json.loads(await request.body(), parse_constant=_no_constant))
         except (ValueError, RecursionError) as error:
             return Response(f"the report cannot be used: {error}\n", 400)
         running.reports |= report
@@ -198,6 +198,10 @@ def _checked(report: Any) -> dict[str, Any]:
     if not isinstance(metrics, dict) or not all(_is_number(value) for value in metrics.values()):
         raise ValueError("metrics are finite numbers by name")
     return report
+
+
+def _no_constant(text: str) -> None:
+    raise ValueError(f"JSON has no {text}: give a number, or a text")
 
 
 def _is_number(value: Any) -> bool:

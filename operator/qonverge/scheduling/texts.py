@@ -143,9 +143,8 @@ class Rejections(Mapping[str, str]):
         memories = [_state_bytes(job.needs, b) for b, f in pairs if f.verdict == Verdict.MEMORY and job.needs]
         if memories:
             least = min(memories)
-            steps[Verdict.MEMORY] = (
-                f"a backend with {format_bytes(least)} for a circuit" if least <= _MOST_MEMORY else "fewer qubits"
-            )
+            larger = f"a backend with {format_bytes(least)} for a circuit" if least <= _MOST_MEMORY else "fewer qubits"
+            steps[Verdict.MEMORY] = larger + _instead(job.needs)
         costs = [(f.cost, b.currency) for b, f in pairs if f.verdict == Verdict.BUDGET]
         if costs:
             steps[Verdict.BUDGET] = "a budget of at least {:.2f} {}".format(*min(costs))
@@ -276,6 +275,14 @@ def _state_bytes(needs: Needs, backend: Backend) -> int:
         return needs.num_qubits**2 // 2
     size: int = 16 * (needs.statevector_bytes // 16) ** FULL_STATE.get(backend.method, 1)
     return size * backend.state_copies
+
+
+def _instead(needs: Needs | None) -> str:
+    """Return what else may hold the circuit's state: the bound on its entanglement is not always near."""
+    mixed = needs is not None and {"Exact", "MidCircuit"} <= needs.features
+    if needs is None or needs.clifford or mixed:
+        return ""
+    return ", or a backend with the method MatrixProductState if the circuit entangles little"
 
 
 def numbers(candidate: Candidate, currency: str) -> str:

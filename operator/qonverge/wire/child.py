@@ -102,19 +102,24 @@ class Child:
     async def exchange(self, value: Any) -> Any:
         """Send a value and return the answer, whose arrays are views of the one buffer that it was read into.
 
-        A call that is abandoned leaves its answer in the socket: kill the child then.
+        A call that breaks off after its first byte ends the child, whose next answer would be another request's.
 
         Raises:
             ChildEnded: when the child ended before it answered.
         """
         loop = asyncio.get_running_loop()
+        frame = _frame(value)
         try:
-            for part in _frame(value):
+            for part in frame:
                 await loop.sock_sendall(self._socket, part)
             return unpack(await self._read(loop))
         except (EOFError, OSError):
+            self.end()
             await self.ended()
             raise ChildEnded(f"the process ended with exit status {self._process.returncode}") from None
+        except BaseException:
+            self.end()
+            raise
 
     async def _read(self, loop: asyncio.AbstractEventLoop) -> Buffer:
         first = await loop.sock_recv(self._socket, _AT_ONCE_BYTES)
@@ -149,9 +154,13 @@ class Child:
         """Let the child end by itself, at the end of its input."""
         self._socket.close()
 
-    async def kill(self) -> None:
-        """End the child at once."""
+    def end(self) -> None:
+        """End the child at once, without waiting until it has ended."""
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
+
+    async def kill(self) -> None:
+        """End the child at once, and return when it has ended."""
+        self.end()
         await self._process.wait()
         self._socket.close()

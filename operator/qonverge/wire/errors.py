@@ -140,3 +140,18 @@ _KINDS: tuple[type[WireError], ...] = (
     *(GrantPending, QuotaExceeded),
 )
 _BY_CODE: dict[str, type[WireError]] = {kind.code: kind for kind in _KINDS}
+
+
+def engine_error(error: Exception) -> WireError:
+    """Return what an engine raised as it travels, whatever a task tripped there."""
+    if isinstance(error, WireError):
+        return error
+    if isinstance(error, MemoryError):
+        return CircuitTooLarge("the task needs more memory than a worker has here")
+    return EngineFailed(f"the task failed: {type(error).__name__}: {error}")
+
+
+def server_error(error: BaseException) -> WireError:
+    """Return an error of the server itself, which has logged where it happened."""
+    reason = "it ran out of memory" if isinstance(error, MemoryError) else f"{type(error).__name__}: {error}"
+    return WireError(f"the server failed on the task ({reason}): this is a defect of the server, whose log has more")

@@ -28,7 +28,8 @@ _IDENTITY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
 class Pub:
     """One primitive unified bloc: a circuit, parameter sets, and what is wanted of each.
 
-    With observables the answer is expectation values, with ``statevector`` the final states, else measured bits.
+    With observables the answer is expectation values, with ``statevector`` the final states, else measured bits. An
+    array of 0 parameter sets or pairs has an answer of the same length.
     """
 
     circuit: str
@@ -50,6 +51,16 @@ class Pub:
     def sets(self) -> int:
         """The number N of parameter sets."""
         return next((len(values) for values in self.parameters.values()), 1)
+
+    @property
+    def estimates(self) -> bool:
+        """Whether the answer is expectation values."""
+        return bool(self.observables) or self.pairs is not None
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to run: no parameter sets, or no pairs."""
+        return self.sets == 0 or (self.pairs is not None and len(self.pairs) == 0)
 
     @property
     def nbytes(self) -> int:

@@ -72,6 +72,20 @@ def test_a_signal_is_named_and_counted_as_in_a_pod() -> None:
     assert ended["message"] == "the program was ended by signal 9 (SIGKILL)"
 
 
+def test_a_result_that_json_lacks_is_kept_as_text_and_a_metric_is_left_out() -> None:
+    source = (
+        "import numpy as np\nfrom qonverge.client import report, result\n"
+        "report(progress=1.0, energy=float('nan'), step=3)\n"
+        "result({'energy': np.float64('nan'), np.int64(2): [1, np.inf], 'ok': -1.5})\n"
+    )
+    ended = status(source)
+    assert ended["state"] == "Complete"
+    assert ended["result"] == {"value": {"energy": "NaN", "2": [1, "Infinity"], "ok": -1.5}}
+    assert ended["metrics"] == {"step": 3.0}
+    assert "result keeps as text what JSON has no form for: energy is NaN; 2[1] is Infinity" in ended["log"]
+    assert "report leaves out what is no finite number: energy=nan" in ended["log"]
+
+
 def test_one_line_of_a_hundred_megabytes() -> None:
     ended = status("print('y' * 100_000_000)\nprint('the end')\nraise SystemExit(4)\n")
     assert ended["exitCode"] == 4

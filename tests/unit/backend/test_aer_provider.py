@@ -132,7 +132,34 @@ def test_values_after_a_reset_are_the_average_over_its_outcomes(method: str) -> 
     circuit.ry(0.3, 1)
     answer = run(aer(method), circuit, observables=((("ZI", 1.0),), (("IZ", 1.0),)))
     assert answer.expectation_values == pytest.approx(np.array([[math.cos(1.1) * math.cos(0.3), 1.0]]))
+    if method == "DensityMatrix":
+        assert (answer.method, answer.reason) == ("density_matrix", "the backend is set to it")
+    else:
+        assert answer.method == ("matrix_product_state" if method == "MatrixProductState" else "statevector")
+        assert answer.reason.endswith(", a fresh one after each reset")
+
+
+def test_exact_values_after_many_resets_take_a_density_matrix() -> None:
+    circuit = QuantumCircuit(2)
+    for _ in range(3):
+        circuit.ry(1.1, 0)
+        circuit.cx(0, 1)
+        circuit.reset(0)
+    answer = run(aer(), circuit, observables=((("ZI", 1.0),), (("IZ", 1.0),)))
+    assert answer.expectation_values == pytest.approx(np.array([[math.cos(1.1) ** 3, 1.0]]))
     assert (answer.method, answer.reason) == ("density_matrix", "a reset leaves a mixed state")
+
+
+def test_exact_values_of_a_wide_circuit_with_a_reset_fit() -> None:
+    circuit = QuantumCircuit(18)
+    circuit.ry(0.7, range(18))
+    for _ in range(2):
+        for qubit in range(17):
+            circuit.cx(qubit, qubit + 1)
+    circuit.reset(17)
+    observables = ((("Z" + "I" * 17, 1.0),), (("I" * 17 + "Z", 1.0),))
+    answer = run(aer(), circuit, observables=observables, parameters={})
+    assert answer.expectation_values == pytest.approx(np.array([[1.0, math.cos(0.7)]]))
 
 
 @pytest.mark.parametrize("method", ["Automatic", "Statevector", "DensityMatrix", "MatrixProductState"])
@@ -143,7 +170,7 @@ def test_values_known_by_sampling_only_are_not_called_exact(method: str) -> None
     circuit.measure(0, 0)
     circuit.ry(0.3, 1)
     observables = ((("ZI", 1.0),),)
-    with pytest.raises(InvalidTask, match="no exact expectation values: give shots or precision"):
+    with pytest.raises(InvalidTask, match="no exact values here: give shots or precision"):
         run(aer(method), circuit, observables=observables)
     answer = run(aer(method), circuit, observables=observables, precision=0.02)
     assert answer.expectation_values is not None

@@ -171,7 +171,7 @@ RUN_TIME = {
         "00",
     ),
     "known values in branches": (M2 + "uint n = 0; if (c[1]) { n = 2; x q[n]; }" + D, "1 10"),
-    "a variable that is held": (M2 + "bool up = c[1]; if (c[1]) { up = !up; } if (!up) x q[2];" + D, "0110"),
+    "a variable that is held": (M2 + "bool up = c[1]; if (c[1]) { up = !up; } if (!up) x q[2];" + D, "0 1 10"),
     "a number that is held": (M2 + "uint[3] n = 1; if (c[1]) { n += 4; } if (n == 5) x q[2];" + D, "101 1 10"),
     "bits shifted": ("qubit q; bit[3] c; x q; c[0] = measure q; c <<= 2;", "100"),
     "bits rotated": ("qubit q; bit[3] c; x q; c[0] = measure q; c = rotl(c, 1);", "010"),
@@ -213,15 +213,15 @@ JUMPS = {
     "break": (
         "qubit[2] q; bit c; bit d; for int i in [0:5] { x q[0]; c = measure q[0]; if (c) break; x q[1]; } d = "
         "measure q[1];",
-        "01",
+        "0 1",
     ),
     "break of an unfolded loop": (
         Q3 + "bit m; x q[1]; for int i in [0:2] { m = measure q[i]; if (m) break; x q[i]; } c = measure q;",
-        "1011",
+        "1 011",
     ),
     "continue of an unfolded loop": (
         Q3 + "bit m; x q[1]; for int i in [0:2] { m = measure q[i]; if (m) continue; x q[i]; } c = measure q;",
-        "0111",
+        "0 111",
     ),
     "while true": ("qubit q; bit c; while (true) { x q; c = measure q; if (c) break; }", "1"),
 }

@@ -197,7 +197,7 @@ REFUSED: list[tuple[Any, dict[str, Any], type[Exception], str]] = [
     (Circuit(), {"shots": 1}, ValueError, "at least one non-zero-qubit gate"),
     (Circuit().x(0), {}, ValueError, "No result types specified for circuit and shots=0"),
     (Circuit().x(0), {"shots": -1}, ValueError, "shots is -1"),
-    (Circuit().x(0), {"shots": 1.5}, TypeError, "float"),
+    (Circuit().x(0), {"shots": 1.5}, TypeError, "shots is 1.5: give a whole number"),
     (Circuit().x(0), {"shots": 1, "reservation_arn": "x"}, TypeError, r"\(reservation_arn\).*leave them out"),
     (Circuit().rx(0, A), {"shots": 1}, ValueError, "unbound parameters: a has no value"),
     (Circuit().rx(0, A), {"shots": 1, "inputs": {"a": 1j}}, ValueError, "input a is 1j"),

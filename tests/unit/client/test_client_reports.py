@@ -11,8 +11,6 @@ from typing import Any
 
 import pytest
 
-from qonverge.client import report, result
-
 
 def program(folder: Path, source: str, url: str | None, *arguments: str) -> subprocess.CompletedProcess[str]:
     file = folder / "program.py"
@@ -69,33 +67,39 @@ def test_the_last_result_counts_and_numpy_is_converted(peer: Any, tmp_path: Path
     }
 
 
-@pytest.mark.parametrize(
-    ("value", "kind", "says"),
-    [
-        ({1, 2}, TypeError, "result cannot hold a set"),
-        (object(), TypeError, "result cannot hold a object"),
-        ([1j], TypeError, "result cannot hold a complex"),
-        ({"a": float("nan")}, ValueError, "JSON"),
-    ],
-)
-def test_a_result_that_json_lacks_raises_where_it_is_given(value: Any, kind: type[Exception], says: str) -> None:
-    with pytest.raises(kind, match=says):
-        result(value)
+def told(peer: Any, folder: Path, source: str) -> tuple[dict[str, Any], str]:
+    """Return what a program's reports came to, merged, and what it wrote to standard error."""
+    done = program(folder, IMPORT + source, peer.url)
+    assert done.returncode == 0, done.stderr
+    merged: dict[str, Any] = {"metrics": {}}
+    for body in bodies(peer):
+        merged |= {**body, "metrics": {**merged["metrics"], **body["metrics"]}}
+    return merged, done.stderr
 
 
-@pytest.mark.parametrize(
-    ("metrics", "kind", "says"),
-    [
-        ({"energy": "low"}, TypeError, r"report\(energy=...\) takes a number"),
-        ({"progress": float("nan")}, ValueError, r"report\(progress=...\) takes a finite number"),
-        ({"energy": 1j}, TypeError, r"report\(energy=...\) takes a number"),
-    ],
-)
-def test_a_metric_that_is_no_number_raises_where_it_is_given(
-    metrics: dict[str, Any], kind: type[Exception], says: str
-) -> None:
-    with pytest.raises(kind, match=says):
-        report(**metrics)
+def test_a_finished_program_does_not_die_of_its_result(peer: Any, tmp_path: Path) -> None:
+    source = (
+        "import numpy as np\n"
+        "result({'energy': -1.5, 'bad': np.array([1.0, np.nan]), np.int64(3): np.float32('inf'), 'z': 1 + 2j})\n"
+    )
+    merged, warned = told(peer, tmp_path, source)
+    assert merged["result"] == {"energy": -1.5, "bad": [1.0, "NaN"], "3": "Infinity", "z": "1+2j"}
+    assert "result keeps as text what JSON has no form for: bad[1] is NaN; 3 is Infinity; z is 1+2j" in warned
+
+
+def test_a_program_does_not_die_of_a_report(peer: Any, tmp_path: Path) -> None:
+    source = (
+        "import numpy as np\n"
+        "for energy in (np.float64(-1.25), float('nan')): report(progress=0.5, energy=energy, step=np.int64(3))\n"
+        "report(progress=float('nan'), a=None, b='1', c=1j, d=[1, 2], e=10 ** 400)\n"
+        "report(f=np.array([0.5]), g=np.complex128(2), h=True, i=np.float32(0.25))\n"
+    )
+    merged, warned = told(peer, tmp_path, source)
+    assert merged["progress"] == 0.5
+    assert merged["metrics"] == {"energy": -1.25, "step": 3.0, "f": 0.5, "g": 2.0, "h": 1.0, "i": 0.25}
+    assert "report leaves out what is no finite number: energy=nan" in warned
+    assert "a=None, b=1, c=1j, d=[1, 2], e=1000" in warned
+    assert "progress=nan" in warned
 
 
 def test_a_receiver_that_is_not_the_leader_is_asked_again(peer: Any, tmp_path: Path) -> None:

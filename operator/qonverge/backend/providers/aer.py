@@ -28,6 +28,7 @@ from qonverge.backend.providers.estimation import Output, Sample, by_sampling, s
 from qonverge.backend.providers.placing import Mapped, Placed, Placer, Sampled
 from qonverge.backend.split import run_each
 from qonverge.circuits.analysis import Analysis, analyse
+from qonverge.circuits.deferred_resets import Deferred, deferred
 from qonverge.circuits.delays import has_free_delays
 from qonverge.circuits.runs import DEFAULT_SHOTS
 from qonverge.scheduling import format_bytes
@@ -52,13 +53,21 @@ _SAVING = 16
 class Runnable:
     """A circuit in the gates of one of Aer's methods; a noisy device's keeps the device's gates."""
 
-    def __init__(self, circuit: QuantumCircuit, analysis: Analysis, placed: Placed | None, gates: MethodGates) -> None:
-        """Take the circuit, its properties, where it is on a noisy device, and the method's gates."""
-        self.circuit = circuit if placed is not None else gates.translated(circuit)
-        self._analysis = analysis
-        self._placed = placed
+    def __init__(self, prepared: Prepared, gates: MethodGates) -> None:
+        """Take what was prepared, and the method's gates."""
+        self._analysis = prepared.analysis
+        self._placed = prepared.placed
+        self._deferred = prepared.deferred
         self._gates = gates
+        self.circuit = prepared.circuit if self._placed is not None else gates.translated(prepared.circuit)
         self._saving: OrderedDict[tuple[Observable, ...], QuantumCircuit] = OrderedDict()
+
+    @cached_property
+    def _exact(self) -> QuantumCircuit:
+        """What gives exact values."""
+        if self._placed is not None:
+            return self._gates.on_device(self._placed.exact)
+        return self.circuit if self._deferred is None else self._gates.translated(self._deferred.circuit)
 
     @cached_property
     def drawable(self) -> Drawable | None:
@@ -90,12 +99,13 @@ class Runnable:
         key = tuple(observables)
         if key in self._saving:
             return self._saving[key]
-        circuit = (self.circuit if self._placed is None else self._gates.on_device(self._placed.exact)).copy()
+        circuit = self._exact.copy()
+        places = range(circuit.num_qubits) if self._deferred is None else self._deferred.homes
         for index, observable in enumerate(observables):
             operator = SparsePauliOp.from_list(
                 list(observable) if self._placed is None else self._placed.here(observable)
             )
-            circuit.save_expectation_value(operator, range(circuit.num_qubits), label=f"o{index}")
+            circuit.save_expectation_value(operator, places, label=f"o{index}")
         self._saving[key] = circuit
         if len(self._saving) > _SAVING:
             self._saving.popitem(last=False)
@@ -114,12 +124,14 @@ class Prepared:
     """Where it is on a noisy device."""
     unscheduled: Mapped | None = None
     """On a noisy device, where it takes the values of parameters to say what runs."""
+    deferred: Deferred | None = None
+    """What gives exact values of a circuit that resets qubits, where that is less than a density matrix."""
     _runnable: dict[str, Runnable] = field(default_factory=dict)
 
     def runnable(self, gates: MethodGates) -> Runnable:
         """Return the circuit for the method of Aer that has these gates."""
         if gates.method not in self._runnable:
-            self._runnable[gates.method] = Runnable(self.circuit, self.analysis, self.placed, gates)
+            self._runnable[gates.method] = Runnable(self, gates)
         return self._runnable[gates.method]
 
 
@@ -179,7 +191,9 @@ class Aer:
             if has_free_delays(mapped.circuit) or has_free_gates(mapped.circuit, self._bindable):
                 return Prepared(mapped.circuit, analysis, unscheduled=mapped)
             return _scheduled(self._placer, mapped, analysis)
-        return Prepared(circuit, analyse(circuit))
+        analysis = analyse(circuit)
+        defers = analysis.deferrable_resets and self._config.method != "DensityMatrix"
+        return Prepared(circuit, analysis, deferred=deferred(circuit) if defers else None)
 
     def run(self, prepared: Prepared, pub: Pub, *, seed: int, memory: bool, threads: int = 1) -> PubResult:
         """Run one pub; see ``Provider.run``."""
@@ -194,7 +208,8 @@ class Aer:
             return run_each(pub, seed, run)
         choice = self._choose(prepared, pub)
         # Below this width starting threads costs more than they gain.
-        width = prepared.circuit.num_qubits * (2 if choice.method == "DensityMatrix" else 1)
+        runs = prepared.circuit if prepared.deferred is None or not is_exact(pub) else prepared.deferred.circuit
+        width = runs.num_qubits * (2 if choice.method == "DensityMatrix" else 1)
         options = {
             "seed_simulator": seed,
             "max_parallel_threads": 1 if width < _WIDE_QUBITS else threads,
@@ -217,7 +232,12 @@ class Aer:
     def _choose(self, prepared: Prepared, pub: Pub) -> Choice:
         method, placed = self._config.method, prepared.placed
         if placed is None:
-            return choose(method, prepared.analysis, self._limit, mixed=is_mixed(pub, prepared.analysis))
+            if not is_mixed(pub, prepared.analysis):
+                return choose(method, prepared.analysis, self._limit)
+            if prepared.deferred is None:
+                return choose(method, prepared.analysis, self._limit, mixed=True)
+            choice = choose(method, prepared.deferred.analysis, self._limit)
+            return replace(choice, reason=f"{choice.reason}, a fresh one after each reset")
         shots = None if is_exact(pub) else pub.shots or DEFAULT_SHOTS
         tableau = self._gates["stabilizer"].names
 

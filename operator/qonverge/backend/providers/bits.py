@@ -13,12 +13,29 @@ from qonverge.circuits.hidden import hidden_bits
 
 
 def register_sizes(circuit: QuantumCircuit) -> list[int]:
-    """Return the bits of each register, or of all together where no grouping is natural; hidden ones are left out."""
+    """Return the bits of each register, or of all together where no grouping is natural.
+
+    A bit in no register stands for itself beside registers. Those that name bits of others again are passed over,
+    and hidden ones are left out.
+    """
     hidden = hidden_bits(circuit)
     registers = circuit.cregs[:-1] if hidden else circuit.cregs
-    sizes = [register.size for register in registers]
-    # So it is where bits are outside of registers, or in several.
-    return sizes if sum(sizes) == circuit.num_clbits - hidden else [circuit.num_clbits - hidden]
+    total = circuit.num_clbits - hidden
+    if not registers:
+        return [total]
+    places = [[circuit.find_bit(bit).index for bit in register] for register in registers]
+    inside = {place for own in places for place in own}
+    sizes = {place: 1 for place in range(total) if place not in inside}
+    for own in reversed(places):
+        if own and own == list(range(own[0], own[0] + len(own))):
+            sizes[own[0]] = len(own)
+    found, place = [], 0
+    while place < total:
+        if place not in sizes:
+            return [total]
+        found.append(sizes[place])
+        place += sizes[place]
+    return found if place == total else [total]
 
 
 def spelled(counts: Mapping[int, int], circuit: QuantumCircuit) -> dict[str, int]:

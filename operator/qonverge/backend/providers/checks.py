@@ -61,12 +61,7 @@ def check(pub: Pub, analysis: Analysis, config: EngineConfig, *, memory: bool) -
                     f"the observable {label!r} does not fit a circuit of {analysis.num_qubits} qubits: give one of "
                     "I, X, Y, Z for each, qubit 0 last"
                 )
-    branches = bool(analysis.measured_bits) or analysis.control_flow
-    if (pub.statevector and (branches or analysis.mid_circuit)) or (is_exact(pub) and branches):
-        raise InvalidTask(
-            "a circuit that measures or branches has no single final state and no exact expectation values: give "
-            "shots or precision"
-        )
+    _check_ends(pub, analysis)
     if pub.statevector and pub.sets * analysis.statevector_bytes > limit // 4:
         raise CircuitTooLarge(
             f"{pub.sets} states of {analysis.num_qubits} qubits are too much for the {format_bytes(limit)} "
@@ -82,6 +77,17 @@ def check(pub: Pub, analysis: Analysis, config: EngineConfig, *, memory: bool) -
     # Who wants every bit of every shot gets zeros of a circuit that measures nothing, as from Qiskit.
     if not (pub.observables or pub.statevector or analysis.measured_bits or (memory and bits)):
         raise InvalidTask("the circuit measures nothing and no observables are given")
+
+
+def _check_ends(pub: Pub, analysis: Analysis) -> None:
+    """Refuse single values where runs of the circuit differ."""
+    branches = bool(analysis.measured_bits) or analysis.control_flow
+    if pub.statevector and (branches or analysis.mid_circuit):
+        raise InvalidTask("a circuit that measures, resets or branches has no single final state: ask for counts")
+    if is_exact(pub) and branches:
+        raise InvalidTask(
+            "a circuit that measures before its end or branches has no exact values here: give shots or precision"
+        )
 
 
 def is_exact(pub: Pub) -> bool:

@@ -83,8 +83,8 @@ def choose(method: str, analysis: Analysis, limit: int, *, mixed: bool = False) 
         CircuitTooLarge: no method, or not the one that is set, has room for it.
     """
     n = analysis.num_qubits
-    if mixed:
-        fit("density matrix", n, 2, limit)
+    if mixed and method != "DensityMatrix":
+        fit("density matrix", n, 2, limit, advice="give shots or precision, which take less memory")
         return Choice("DensityMatrix", "a reset leaves a mixed state")
     if method == "Automatic":
         return _choose_freely(analysis, limit)

@@ -96,7 +96,7 @@ class Placed:
     @cached_property
     def analysis(self) -> Analysis:
         """Properties of the circuit."""
-        return analyse(self.circuit)
+        return analyse(self.circuit, errs=True)
 
     @cached_property
     def model(self) -> NoiseModel:

@@ -263,7 +263,7 @@ def _signs(program: Program, columns: Mapping[int, int], shots: int, seed: int) 
         parity = np.concatenate([np.bitwise_xor.reduce(_columns(part, records), axis=1) for part in parts])
         return 1.0 - 2.0 * parity
 
-    return Sample(signs, np.full(shots, 1 / shots))
+    return Sample(signs, np.ones(shots))
 
 
 def _parts(circuit: stim.Circuit) -> list[stim.Circuit | stim.CircuitInstruction]:

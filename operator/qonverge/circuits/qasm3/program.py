@@ -126,7 +126,7 @@ class Program:
         self.depth = 0
         self.loops: list[Loop] = []
         self._steps = 0
-        self._visible: list[Clbit | ClassicalRegister] = []
+        self._visible: list[ClassicalRegister] = []
         self._free: list[Clbit] = []
         self._hidden: list[Clbit] = []
 
@@ -237,7 +237,7 @@ class Program:
         assert width is not None
         known = cells_of(convert(variable.value, Type(variable.type.kind, width)) if width > 1 else variable.value)
         if self.is_result(variable):
-            home = self._add(variable.name, variable.type, width)
+            home = self._add(variable.name, width)
             variable.pending = {place for place in range(width) if self.depth or known[place] is True}
         else:
             home = self.hidden_bits(width, self._owner(variable))
@@ -245,12 +245,8 @@ class Program:
             variable.pending = set(range(width))
         variable.home = home
 
-    def _add(self, name: str, kind: Type, width: int) -> tuple[Clbit, ...]:
-        if kind.kind == "bool" or (kind.width is None and kind.kind == "bit"):
-            bit = Clbit()
-            self.circuit.add_bits([bit])
-            self._visible.append(bit)
-            return (bit,)
+    def _add(self, name: str, width: int) -> tuple[Clbit, ...]:
+        # A single bit has a register of its own too, which gives it a place and a name in counts.
         register = ClassicalRegister(width, _register_name(name))
         self.circuit.add_register(register)
         self._visible.append(register)
@@ -339,7 +335,7 @@ class Program:
         if self._hidden:
             circuit = QuantumCircuit(self.circuit.qubits, *self.circuit.qregs)
             for item in (*self._visible, ClassicalRegister(name=hidden.REGISTER, bits=self._hidden)):
-                circuit.add_bits([item]) if isinstance(item, Clbit) else circuit.add_register(item)
+                circuit.add_register(item)
             for instruction in self.circuit.data:
                 circuit._append(instruction)
             circuit.global_phase = self.circuit.global_phase

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import repeat
-from operator import index
 from typing import Any
 
 import braket.devices
@@ -17,6 +16,7 @@ from braket.device_schema.simulators import GateModelSimulatorDeviceCapabilities
 from braket.ir.openqasm import Program as OpenQASMProgram
 from braket.tasks import GateModelQuantumTaskResult
 
+from qonverge.client import numbers
 from qonverge.client.braket.programs import Prepared, Programs
 from qonverge.client.braket.properties import capabilities
 from qonverge.client.braket.results import About, Answered, result_of
@@ -25,7 +25,7 @@ from qonverge.client.braket.tasks import Batch, Task
 from qonverge.client.connect import Runner, connect
 from qonverge.client.errors import BackendUnreachable
 from qonverge.client.jobs import Sender, new_id
-from qonverge.client.seeds import seed_of_task
+from qonverge.client.seeds import generator_of, seed_of_task
 from qonverge.wire import messages
 from qonverge.wire.messages import Pub, TaskResult
 
@@ -75,7 +75,7 @@ class Device(braket.devices.Device):  # type: ignore[misc]  # the SDK ships no t
         """
         super().__init__(name="qonverge", status="AVAILABLE")
         self._sender = Sender(connect() if runner is None else runner)
-        self._seed = np.random.default_rng(seed) if isinstance(seed, int) else seed
+        self._seed = generator_of(seed)
         self._programs = Programs()
 
     @property
@@ -155,8 +155,8 @@ class Device(braket.devices.Device):  # type: ignore[misc]  # the SDK ships no t
             TypeError: as in ``run``.
         """
         _refuse(args, kwargs)
-        if max_parallel is not None and index(max_parallel) < 1:
-            raise ValueError(f"max_parallel is {max_parallel}: give 1 or more, or leave it out")
+        if max_parallel is not None:
+            numbers.whole("max_parallel", max_parallel, 1)
         single = isinstance(task_specifications, _SINGLE)
         specifications = [task_specifications] if single else list(task_specifications)
         given = inputs or {}
@@ -180,9 +180,7 @@ class Device(braket.devices.Device):  # type: ignore[misc]  # the SDK ships no t
     def _send(self, runs: Sequence[tuple[Any, Inputs, int | None]], identity: str, created: datetime) -> Batch:
         groups: dict[Any, _Group] = {}
         for place, (specification, inputs, given) in enumerate(runs):
-            shots = 0 if given is None else index(given)
-            if shots < 0:
-                raise ValueError(f"shots is {shots}: give 0 for exact values, or more")
+            shots = 0 if given is None else numbers.shots_or_exact(given)
             prepared, merged = self._programs.prepare(specification, inputs, sampled=bool(shots))
             # Without parameters nothing says how many sets there are.
             key = (id(prepared), shots) if len(prepared.converted.symbols) else place

@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
-from operator import index
 from typing import Any
 
 import cirq
@@ -16,6 +15,7 @@ import duet.impl
 import numpy as np
 from duet.futuretools import AwaitableFuture
 
+from qonverge.client import numbers
 from qonverge.client.cirq.circuits import Converted, convert, exact
 from qonverge.client.cirq.observables import observable
 from qonverge.client.cirq.records import records, unpacked
@@ -23,8 +23,8 @@ from qonverge.client.cirq.symbols import NeedsValues
 from qonverge.client.connect import Runner, connect
 from qonverge.client.connection import MOST_TASKS
 from qonverge.client.jobs import new_id
-from qonverge.client.seeds import seed_from_environment
-from qonverge.wire.messages import Pub, PubResult, Task, TaskResult
+from qonverge.client.seeds import generator_of, seed_of_task
+from qonverge.wire.messages import MAX_SHOTS, Pub, PubResult, Task, TaskResult
 
 _REMEMBERED = 256
 
@@ -73,7 +73,7 @@ class Sampler(cirq.Sampler, cirq.SimulatesExpectationValues):
         As in ``cirq.Simulator`` two runs with one seed differ, and two samplers with the same seed do the same.
         """
         self._runner = connect() if runner is None else runner
-        self._seeds = _seeds(seed_from_environment() if seed is None else seed)
+        self._seed = generator_of(seed)
         self._threads = ThreadPoolExecutor(MOST_TASKS, thread_name_prefix="qonverge-cirq")
         self._convert = lru_cache(_REMEMBERED)(convert)
 
@@ -169,7 +169,7 @@ class Sampler(cirq.Sampler, cirq.SimulatesExpectationValues):
             wanted = tuple(observable(each, converted.qubits, measured) for each in given)
             pubs.append(_Runs(converted, runs.resolvers).pub(observables=wanted))
             circuits.update([converted.travelling])
-        result = self._runner.run(Task(new_id(), tuple(pubs), circuits, self._seeds()))
+        result = self._runner.run(Task(new_id(), tuple(pubs), circuits, seed_of_task(self._seed)))
         values = []
         for answer in result.results:
             assert answer.expectation_values is not None
@@ -183,21 +183,20 @@ class Sampler(cirq.Sampler, cirq.SimulatesExpectationValues):
         repetitions: int | Sequence[int],
     ) -> tuple[Task, Callable[[TaskResult | None], Sweeps]]:
         """Return the task, and what makes Cirq's results of its result; without pubs there is no task to run."""
-        if not isinstance(repetitions, Sequence):
-            repetitions = [index(repetitions)] * len(programs)
+        if np.ndim(repetitions) == 0:
+            repetitions = [numbers.whole("repetitions", repetitions, 0, MAX_SHOTS)] * len(programs)
         sweeps, counts = self._normalize_batch_args(programs, params_list, repetitions)
         batch = []
-        for program, params, count in zip(programs, sweeps, counts, strict=True):
-            if index(count) < 0:
-                raise ValueError(f"repetitions is {count}: give 0 or more")
+        for program, params, given in zip(programs, sweeps, counts, strict=True):
+            count = numbers.whole("repetitions", given, 0, MAX_SHOTS)
             order = tuple(cirq.QubitOrder.DEFAULT.order_for(program.all_qubits()))
-            batch.append(self._runs(program, list(cirq.to_resolvers(params)), order, index(count)))
+            batch.append(self._runs(program, list(cirq.to_resolvers(params)), order, count))
             if not all(runs.converted.measured for runs in batch[-1]):
                 raise ValueError("the circuit has no measurements to sample: add cirq.measure, or ask for expectations")
         sent = [runs for each in batch for runs in each if runs.repetitions and runs.resolvers]
         circuits = dict(runs.converted.travelling for runs in sent)
         pubs = tuple(runs.pub(shots=runs.repetitions) for runs in sent)
-        task = Task(new_id(), pubs, circuits, self._seeds(), memory=True)
+        task = Task(new_id(), pubs, circuits, seed_of_task(self._seed), memory=True)
 
         def finish(result: TaskResult | None) -> Sweeps:
             answers = iter(() if result is None else result.results)
@@ -252,17 +251,6 @@ def _resolved(program: cirq.FrozenCircuit, resolver: cirq.ParamResolver, order: 
             "them in the parameters"
         )
     return convert(resolved, order)
-
-
-def _seeds(seed: int | np.random.Generator | np.random.RandomState | None) -> Callable[[], int | None]:
-    """Return what draws the seed of each task."""
-    if seed is None:
-        return lambda: None
-    if isinstance(seed, np.random.RandomState):
-        state = seed
-        return lambda: int(state.randint(2**32, dtype=np.uint64))
-    generator = np.random.default_rng(seed)
-    return lambda: int(generator.integers(2**32))
 
 
 def _awaitable(future: Future[TaskResult]) -> Awaitable[TaskResult]:

@@ -53,7 +53,8 @@ _NAMES = {
     "IsingYY": "ryy",
     "IsingZZ": "rzz",
 }
-_NOTHING = frozenset(("Identity", "Barrier", "WireCut", "Snapshot"))
+# A projector at the end says which outcomes count.
+_NOTHING = frozenset(("Identity", "Barrier", "WireCut", "Snapshot", "Projector"))
 # A matrix travels whole, so that wider ones are decomposed.
 _MOST_MATRIX_WIRES = 5
 

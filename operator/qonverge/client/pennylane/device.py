@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,34 +13,23 @@ from pennylane.devices import Device, ExecutionConfig
 from pennylane.devices.modifiers import simulator_tracking, single_tape_support
 from pennylane.devices.preprocess import decompose, validate_device_wires, validate_measurements
 from pennylane.devices.qubit import measure
-from pennylane.measurements import (
-    ClassicalShadowMP,
-    ExpectationMP,
-    MeasurementProcess,
-    SampleMeasurement,
-    ShadowExpvalMP,
-)
+from pennylane.measurements import ExpectationMP, MeasurementProcess, SampleMeasurement
 from pennylane.tape import QuantumScript
-from pennylane.transforms import broadcast_expand, defer_measurements, split_non_commuting
-from pennylane.transforms.core import CompilePipeline, transform
+from pennylane.transforms import broadcast_expand, defer_measurements
+from pennylane.transforms.core import CompilePipeline
 from qiskit import QuantumCircuit
 
-from qonverge.client.batch import Batch
 from qonverge.client.circuits import CircuitCache
 from qonverge.client.connect import Runner, connect
 from qonverge.client.pennylane.convert import Read, Shape, as_parameters, is_native, read
+from qonverge.client.pennylane.transforms import SHADOWS, Selection, postselect_last, split_sampled
+from qonverge.client.seeds import generator_of
+from qonverge.client.task_builder import TaskBuilder
 from qonverge.wire.messages import Observable, PubResult
 
-_SHADOWS = (ClassicalShadowMP, ShadowExpvalMP)
-
-
-@transform  # type: ignore[untyped-decorator]
-def _split_sampled(tape: QuantumScript) -> tuple[Sequence[QuantumScript], Callable[[Any], Any]]:
-    """Split a tape whose observables one run of shots cannot measure; exact values need no such thing."""
-    if not tape.shots or any(isinstance(mp, _SHADOWS) for mp in tape.measurements):
-        return (tape,), lambda results: results[0]
-    split: tuple[Sequence[QuantumScript], Callable[[Any], Any]] = split_non_commuting(tape)
-    return split
+# To fill the shots that a postselection asks for: so many in one run, and in all before it is abandoned.
+_MOST_AT_ONCE = 200_000
+_MOST_DRAWN = 5_000_000
 
 
 @dataclass
@@ -73,7 +62,7 @@ class RemoteDevice(Device):  # type: ignore[misc]  # pennylane ships no types
         """Without ``runner`` and ``url`` the environment says where to run, as for ``connect``."""
         super().__init__(wires=wires, shots=shots)
         self._runner = runner or connect(url, token)
-        self._seed = np.random.default_rng(seed) if isinstance(seed, int) else seed
+        self._seed = generator_of(seed)
         self._shadows = np.random.default_rng(seed)
         self._circuits = CircuitCache()
         self._built: dict[tuple[Shape, bool], QuantumCircuit] = {}
@@ -83,11 +72,13 @@ class RemoteDevice(Device):  # type: ignore[misc]  # pennylane ships no types
         del execution_config
         program = CompilePipeline()
         program.add_transform(validate_device_wires, wires=self.wires, name=self.name)
-        program.add_transform(defer_measurements, allow_postselect=False)
-        program.add_transform(_split_sampled)
+        # Before measurements are deferred, which refuses samples of a broadcast that postselects.
+        program.add_transform(broadcast_expand)
+        program.add_transform(defer_measurements, allow_postselect=True)
+        program.add_transform(postselect_last)
+        program.add_transform(split_sampled)
         program.add_transform(decompose, stopping_condition=is_native, skip_initial_state_prep=False, name=self.name)
         program.add_transform(validate_measurements, sample_measurements=_is_sampled, name=self.name)
-        program.add_transform(broadcast_expand)
         return program
 
     def execute(self, circuits: Sequence[QuantumScript], execution_config: ExecutionConfig | None = None) -> Any:
@@ -96,7 +87,7 @@ class RemoteDevice(Device):  # type: ignore[misc]  # pennylane ships no types
         Raises:
             ClientError: the backend refuses or fails, and says why.
         """
-        del execution_config
+        mode = execution_config.mcm_config.postselect_mode if execution_config is not None else None
         groups: dict[Any, _Group] = {}
         reads = []
         for index, tape in enumerate(circuits):
@@ -104,21 +95,23 @@ class RemoteDevice(Device):  # type: ignore[misc]  # pennylane ships no types
             sampled = bool(tape.shots) and not _shadowed(tape)
             taken = read(tape, tape.diagonalizing_gates if sampled else (), _wires(tape))
             reads.append(taken)
-            key = (taken.shape, tape.shots.total_shots if sampled else None, observables)
-            group = groups.setdefault(key, _Group(key[1], observables))
+            shots = tape.shots.total_shots if sampled else None
+            # Without angles there is one parameter set, whose shots no two tapes may share.
+            own = index if sampled and not taken.angles else None
+            group = groups.setdefault((taken.shape, shots, observables, own), _Group(shots, observables))
             group.tapes.append(index)
             group.angles.append(taken.angles)
-        batch = Batch(self._circuits)
+        batch = TaskBuilder(self._circuits)
         for (shape, *_), group in groups.items():
             self._add(batch, shape, group)
         answers = self._runner.run(batch.task(self._seed, memory=True)).results if groups else ()
         results: list[Any] = [None] * len(circuits)
         for group, answer in zip(groups.values(), answers, strict=True):
             for place, index in enumerate(group.tapes):
-                results[index] = self._result(circuits[index], reads[index], answer, place)
+                results[index] = self._result(circuits[index], reads[index], answer, place, fill=mode == "fill-shots")
         return tuple(results)
 
-    def _add(self, batch: Batch, shape: Shape, group: _Group) -> None:
+    def _add(self, batch: TaskBuilder, shape: Shape, group: _Group) -> None:
         key = shape, group.shots is not None
         circuit = self._built.get(key)
         if circuit is None:
@@ -137,49 +130,84 @@ class RemoteDevice(Device):  # type: ignore[misc]  # pennylane ships no types
             # Nothing but states depends on what they are of.
             batch.add(circuit, parameters=parameters, statevector=True)
 
-    def _result(self, tape: QuantumScript, taken: Read, answer: PubResult, place: int) -> Any:
+    def _result(self, tape: QuantumScript, taken: Read, answer: PubResult, place: int, *, fill: bool) -> Any:
         if answer.expectation_values is not None:
             values = [np.float64(value) for value in answer.expectation_values[place if taken.angles else 0]]
             return _unpacked(values)
         wires = _wires(tape)
+        selection = Selection.of(tape, wires)
         if answer.statevectors is not None:
-            state = answer.statevectors[place if taken.angles else 0]
-            state = _big_endian(state) * np.exp(1j * taken.phase)
+            state = _big_endian(answer.statevectors[place if taken.angles else 0]) * np.exp(1j * taken.phase)
+            whole, probability = state.reshape((2,) * len(wires)), 1.0
+            if selection is not None:
+                (probability, whole), wires = selection.of_state(whole), selection.wires
+            numbered = [mp.map_wires({wire: index for index, wire in enumerate(wires)}) for mp in tape.measurements]
             if _shadowed(tape):
-                return self._shadow(tape, state)
-            whole = state.reshape((2,) * len(wires))
-            return _unpacked([measure(_numbered(mp, wires), whole) for mp in tape.measurements])
-        _, raw = answer.registers["meas"]
-        bits = np.unpackbits(raw[place if taken.angles else 0], axis=-1)[:, ::-1][:, : len(wires)].astype(np.int64)
-        parts = [
-            _unpacked([mp.process_samples(bits[low:high], wires) for mp in tape.measurements])
-            for low, high in tape.shots.bins()
-        ]
+                return self._shadow(tape, numbered, whole, 1.0 if fill else probability)
+            return _unpacked([measure(mp, whole) for mp in numbered])
+        bits = _bits(answer, place if taken.angles else 0, len(wires))
+        if selection is None:
+            return _by_shots(tape, [bits[low:high] for low, high in tape.shots.bins()], wires)
+        counts, bits = selection.of_bits(bits)
+        if fill:
+            bits = self._fill(tape, taken, selection, bits[counts], len(counts))
+            counts = np.ones(len(bits), dtype=np.bool_)
+        parts = [bits[low:high][counts[low:high]] for low, high in tape.shots.bins()]
+        return _by_shots(tape, parts, selection.wires)
+
+    def _fill(
+        self, tape: QuantumScript, taken: Read, selection: Selection, found: NDArray[np.int64], drawn: int
+    ) -> NDArray[np.int64]:
+        """Return as many shots that count as the tape asks for, drawing more until there are.
+
+        Raises:
+            RuntimeError: so few count that they are not to be had.
+        """
+        wanted = tape.shots.total_shots
+        while len(found) < wanted:
+            if drawn >= max(_MOST_DRAWN, 100 * wanted):
+                raise RuntimeError(
+                    f"of {drawn} shots {len(found)} have the postselected outcomes and {wanted} are wanted: use "
+                    "postselect_mode='hw-like', which returns those that there are, or ask for fewer shots"
+                )
+            more = int(min(_MOST_AT_ONCE, 1.2 * (wanted - len(found)) * drawn / max(1, len(found)) + 100))
+            batch = TaskBuilder(self._circuits)
+            self._add(batch, taken.shape, _Group(more, (), angles=[taken.angles]))
+            (answer,) = self._runner.run(batch.task(self._seed, memory=True)).results
+            counts, bits = selection.of_bits(_bits(answer, 0, len(_wires(tape))))
+            found, drawn = np.concatenate([found, bits[counts]]), drawn + more
+        return found[:wanted]
+
+    def _shadow(
+        self, tape: QuantumScript, mps: Sequence[MeasurementProcess], state: NDArray[np.complex128], kept: float
+    ) -> Any:
+        """Return classical shadows, whose random bases are drawn here, shot by shot, from the state."""
+        wires = qml.wires.Wires(range(state.ndim))
+        parts = []
+        for shots in tape.shots:
+            own = shots if kept == 1.0 else int(self._shadows.binomial(shots, min(1.0, kept)))
+            parts.append(_unpacked([mp.process_state_with_shots(state, wires, own, rng=self._shadows) for mp in mps]))
         return tuple(parts) if tape.shots.has_partitioned_shots else parts[0]
 
-    def _shadow(self, tape: QuantumScript, state: NDArray[np.complex128]) -> Any:
-        """Return classical shadows, whose random bases are drawn here, shot by shot, from the state."""
-        wires = _wires(tape)
-        whole = state.reshape((2,) * len(wires))
-        numbered = [_numbered(mp, wires) for mp in tape.measurements]
-        parts = [
-            _unpacked(
-                [
-                    mp.process_state_with_shots(whole, qml.wires.Wires(range(len(wires))), shots, rng=self._shadows)
-                    for mp in numbered
-                ]
-            )
-            for shots in tape.shots
-        ]
-        return tuple(parts) if tape.shots.has_partitioned_shots else parts[0]
+
+def _bits(answer: PubResult, row: int, count: int) -> NDArray[np.int64]:
+    """Return the bits of each shot, shape (shots, wires)."""
+    _, raw = answer.registers["meas"]
+    return np.unpackbits(raw[row], axis=-1)[:, ::-1][:, :count].astype(np.int64)
+
+
+def _by_shots(tape: QuantumScript, parts: Sequence[NDArray[np.int64]], wires: qml.wires.Wires) -> Any:
+    """Return the statistics of each part of the shots."""
+    # Where postselection left no shot nothing is known, as in default.qubit.
+    found = [
+        _unpacked([mp.process_samples(bits, wires) if len(bits) else np.float64("nan") for mp in tape.measurements])
+        for bits in parts
+    ]
+    return tuple(found) if tape.shots.has_partitioned_shots else found[0]
 
 
 def _is_sampled(mp: MeasurementProcess) -> bool:
-    return isinstance(mp, (SampleMeasurement, *_SHADOWS))
-
-
-def _numbered(mp: MeasurementProcess, wires: qml.wires.Wires) -> MeasurementProcess:
-    return mp.map_wires({wire: index for index, wire in enumerate(wires)})
+    return isinstance(mp, (SampleMeasurement, *SHADOWS))
 
 
 def _wires(tape: QuantumScript) -> qml.wires.Wires:
@@ -187,14 +215,15 @@ def _wires(tape: QuantumScript) -> qml.wires.Wires:
 
 
 def _shadowed(tape: QuantumScript) -> bool:
-    return any(isinstance(mp, _SHADOWS) for mp in tape.measurements)
+    return any(isinstance(mp, SHADOWS) for mp in tape.measurements)
 
 
 def _observables(tape: QuantumScript) -> tuple[Observable, ...]:
     """Return the tape's observables as sums of Paulis, where that is all it asks for, exactly; else nothing."""
-    if tape.shots or not all(isinstance(mp, ExpectationMP) and mp.obs is not None for mp in tape.measurements):
-        return ()
     wires, found = _wires(tape), []
+    plain = all(isinstance(mp, ExpectationMP) and mp.obs is not None for mp in tape.measurements)
+    if tape.shots or not plain or Selection.of(tape, wires) is not None:
+        return ()
     for mp in tape.measurements:
         sentence = mp.obs.pauli_rep
         if sentence is None or any(abs(np.imag(weight)) > 0 for weight in sentence.values()):

@@ -1,4 +1,4 @@
-"""Several circuits as one task."""
+"""Several pubs as one task."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from qonverge.client.circuits import CircuitCache
 from qonverge.client.jobs import new_id
-from qonverge.client.seeds import seed_of_task
+from qonverge.client.seeds import Seed, seed_of_task
 from qonverge.wire.messages import Pub, Task
 
 if TYPE_CHECKING:
-    import numpy as np
     from qiskit import QuantumCircuit
 
 
-class Batch:
+class TaskBuilder:
     """Collects pubs; a circuit that several of them run travels once."""
 
     def __init__(self, circuits: CircuitCache) -> None:
@@ -23,13 +22,12 @@ class Batch:
         self._circuits: dict[str, bytes] = {}
         self._pubs: list[Pub] = []
 
-    def add(self, circuit: QuantumCircuit, **options: Any) -> int:
-        """Add a circuit with the options of ``Pub``, and return its place among the results."""
+    def add(self, circuit: QuantumCircuit, **options: Any) -> None:
+        """Add a circuit with the options of ``Pub``."""
         digest, qpy = self._cache.travel(circuit)
         self._circuits[digest] = qpy
         self._pubs.append(Pub(digest, **options))
-        return len(self._pubs) - 1
 
-    def task(self, seed: int | np.random.Generator | None, *, memory: bool = False) -> Task:
+    def task(self, seed: Seed, *, memory: bool = False) -> Task:
         """Return the task; with ``memory`` it returns the bits of every shot."""
         return Task(new_id(), tuple(self._pubs), self._circuits, seed_of_task(seed), memory)
