@@ -117,7 +117,7 @@ def read_circuits(folder: Path) -> dict[str, QuantumCircuit]:
     found = {}
     for path in sorted(folder.glob("*.qasm")):
         try:
-            found[path.stem] = parse_openqasm(path.read_text())
+            found[path.stem] = parse_openqasm(path.read_text()).circuit
         except (OSError, UnicodeDecodeError, InvalidProgram) as error:
             raise InvalidInput(f"{path}: {error}") from error
     if not found:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -113,3 +114,23 @@ def test_examples_are_valid(example: Path) -> None:
     outcome = CliRunner().invoke(cli, ["validate", str(example)])
     assert outcome.exit_code == 0, outcome.output
     assert ": valid" in outcome.output
+
+
+def misleading(tmp_path: Path) -> str:
+    file = tmp_path / "job.yaml"
+    text = 'OPENQASM 3.0; include "stdgates.inc"; qubit q; bit c; rx(1/2*pi) q; c = measure q;'
+    file.write_text(JOB + f"spec: {{program: {{circuit: {{openqasm: '{text}'}}}}}}")
+    return str(file)
+
+
+def test_validate_says_what_misleads(tmp_path: Path) -> None:
+    done = CliRunner().invoke(cli, ["validate", misleading(tmp_path)])
+    assert done.exit_code == 0
+    assert "hybridjob/j: warning: line 1, column 58: 1/2 is 0 here" in done.output
+
+
+def test_run_says_what_misleads_beside_the_manifest(tmp_path: Path) -> None:
+    done = CliRunner().invoke(cli, ["run", "-o", "json", misleading(tmp_path)])
+    assert done.exit_code == 0
+    assert json.loads(done.stdout)["status"]["result"]["counts"] == {"0": 1024}
+    assert "warning: j: line 1, column 58: 1/2 is 0 here" in done.stderr

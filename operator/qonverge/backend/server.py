@@ -240,6 +240,12 @@ class Server:
                 raise InvalidCircuit(str(error), line=error.line, column=error.column) from None
             except CheckerLost as error:
                 raise WorkerLost(str(error)) from None
+            for name in checked.fixed:
+                if isinstance(given[name], list) and len(set(given[name])) > 1:
+                    raise InvalidTask(
+                        f"the circuit itself depends on the parameter {name}, which has several values: "
+                        "send a pub for each"
+                    )
             circuits[checked.digest] = checked.qpy
             laid_out = None if checked.layout is None else checked.layout.to_dict()
             given_by_check = {"circuit": checked.digest, "observables": checked.observables, "layout": laid_out}

@@ -141,6 +141,8 @@ class _Flattening:
         """Append an operation; ``outer`` has the bits of the whole circuit for those of the block that it is in."""
         if operation.name == "box":
             self._fill(flat, operation.blocks[0], qubits, clbits, outer)
+        elif isinstance(operation, ForLoopOp) and (once := _once(operation)) is not None:
+            self._fill(flat, once, qubits, clbits, outer)
         elif isinstance(operation, ControlFlowOp):
             self._append_flow(flat, operation, qubits, clbits, outer)
         elif isinstance(operation, Store):
@@ -264,6 +266,23 @@ def _inside(operation: Operation) -> QuantumCircuit | None:
             f"the gate {operation.name!r} has no definition", expected=f'one such as "gate {operation.name} ... {{}}"'
         )
     return inside
+
+
+def _once(loop: ForLoopOp) -> QuantumCircuit | None:
+    """Return the body of a loop that runs once and is not left before its end."""
+    values, variable, block = loop.params
+    if len(values) != 1 or _jumps(block):
+        return None
+    return block.assign_parameters({variable: values[0]}) if variable in block.parameters else block
+
+
+def _jumps(block: QuantumCircuit) -> bool:
+    """Whether a break or continue leaves the block; those of loops inside do not."""
+    return any(
+        item.operation.name in ("break_loop", "continue_loop")
+        or (item.operation.name in ("if_else", "switch_case", "box") and any(map(_jumps, item.operation.blocks)))
+        for item in block.data
+    )
 
 
 def _is_open(operation: Operation) -> bool:

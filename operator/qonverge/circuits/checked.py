@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from qonverge.circuits.analysis import Analysis
 from qonverge.circuits.errors import InvalidProgram
+from qonverge.circuits.hidden import hidden_bits
 from qonverge.circuits.observables import Observable, parse_observables, places_of
 from qonverge.circuits.profile import CircuitProfile
 from qonverge.devices import Layout
@@ -34,6 +35,10 @@ class CheckedCircuit:
     """Qubits that operations act on."""
     pairs: tuple[tuple[int, int], ...] = ()
     """Pairs of qubits, the lower first, that gates act on; sorted."""
+    warnings: tuple[str, ...] = ()
+    """Of what is valid and may mislead, with line and column."""
+    fixed: tuple[str, ...] = ()
+    """Parameters whose given values the circuit depends on: with others it would be another circuit."""
 
 
 def check(
@@ -56,7 +61,8 @@ def check(
     from qonverge.circuits.program import read_circuit
     from qonverge.circuits.wiring import compact, pairs_of, used_qubits
 
-    circuit = read_circuit(program)
+    parsed = read_circuit(program, parameters)
+    circuit = parsed.circuit
     if circuit.num_qubits == 0:
         raise InvalidProgram("the program has no qubits", expected='a declaration such as "qubit[2] q;"')
     width = circuit.num_qubits
@@ -79,7 +85,7 @@ def check(
     looked_at = {place for observable in canonical for label, _ in observable for place in places_of(label)}
     circuit = without_final_resets(circuit, [circuit.qubits[place] for place in sorted(looked_at)])
     analysis = analyse(circuit)
-    if not canonical and not analysis.measured_bits:
+    if not canonical and not (analysis.measured_bits and analysis.num_clbits > hidden_bits(circuit)):
         raise InvalidProgram(
             "the program measures nothing",
             expected='a measurement such as "c = measure q;", or observables for expectation values',
@@ -87,9 +93,18 @@ def check(
     data = serialise(circuit)
     # What may not be routed has its SWAPs made where they stand.
     known = profile(circuit, analysis, parameters, elide_swaps=layout is None or layout.routing)
-    digest = hashlib.sha256(data).hexdigest()
-    used, pairs = used_qubits(circuit), tuple(sorted(pairs_of(circuit)))
-    return CheckedCircuit(digest, data, analysis, canonical, known, layout, used, pairs)
+    return CheckedCircuit(
+        hashlib.sha256(data).hexdigest(),
+        data,
+        analysis,
+        canonical,
+        known,
+        layout,
+        used_qubits(circuit),
+        tuple(sorted(pairs_of(circuit))),
+        parsed.warnings,
+        parsed.fixed,
+    )
 
 
 def _restricted(observable: Observable, qubits: Sequence[int]) -> Observable:

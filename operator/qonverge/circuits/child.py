@@ -54,6 +54,8 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
         "layout": None if done.layout is None else done.layout.to_dict(),
         "used": done.used,
         "pairs": done.pairs,
+        "warnings": done.warnings,
+        "fixed": done.fixed,
     }
 
 
@@ -81,10 +83,11 @@ def main() -> None:
     """Serve until standard input ends."""
     memory = int(sys.argv[1])
     requests, answers = serve_pipes()
-    import qiskit_qasm3_import
-    from qiskit import qasm2, qasm3, qpy
+    from qiskit import qasm2, qpy
 
-    assert qasm2 and qasm3 and qpy and qiskit_qasm3_import
+    from qonverge.circuits import openqasm3
+
+    assert qasm2 and qpy and openqasm3
     resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
     while (request := read_frame(requests)) is not None:
         write_frame(answers, answer(request))

@@ -181,6 +181,8 @@ class Checker:
             None if reply["layout"] is None else Layout.from_dict(reply["layout"]),
             tuple(reply["used"]),
             tuple((a, b) for a, b in reply["pairs"]),
+            tuple(reply["warnings"]),
+            tuple(reply["fixed"]),
         )
 
     async def _reply(self, request: dict[str, Any], doing: str) -> dict[str, Any] | InvalidProgram:
@@ -286,7 +288,10 @@ def _footprint(value: CheckedCircuit | InvalidProgram) -> int:
         _ENTRY_BYTES
         + sys.getsizeof(value.qpy)
         + _size(
-            (analysis.registers, analysis.parameters, analysis.operations, value.observables, value.used, value.pairs)
+            (
+                *(analysis.registers, analysis.parameters, analysis.operations, value.observables),
+                *(value.used, value.pairs, value.warnings, value.fixed),
+            )
         )
         + (_size(dataclasses.astuple(value.profile)) if value.profile else 0)
     )

@@ -16,3 +16,7 @@ def check_register_size(source: Source, offset: int, size: int) -> None:
     """
     if not 0 <= size <= MAX_REGISTER:
         raise source.invalid(offset, f"a register of {size} bits", f"at most {MAX_REGISTER}")
+
+
+MAX_STEPS = 200_000
+"""Statements that loops and subroutines of a program may unfold to; each costs 20 to 60 microseconds."""

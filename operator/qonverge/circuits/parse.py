@@ -3,20 +3,59 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import replace
 
 from qonverge.circuits.errors import InvalidProgram
+from qonverge.circuits.parsed import Parsed
 from qonverge.circuits.source import Source
 
-if TYPE_CHECKING:
-    from qiskit import QuantumCircuit
-
 _VERSION = re.compile(r"\s*OPENQASM\s+((\d+)(?:\.(\d+))?)\s*;")
+# Words that begin a statement of OpenQASM 3, in which the version may be left out.
+_STATEMENTS = frozenset(
+    [
+        *(
+            "include",
+            "pragma",
+            "#pragma",
+            "@",
+            "qubit",
+            "bit",
+            "bool",
+            "int",
+            "uint",
+            "float",
+            "angle",
+            "complex",
+            "array",
+        ),
+        *("duration", "stretch", "const", "input", "output", "let", "gate", "def", "extern", "cal", "defcal", "box"),
+        *(
+            "defcalgrammar",
+            "U",
+            "gphase",
+            "ctrl",
+            "negctrl",
+            "inv",
+            "pow",
+            "reset",
+            "measure",
+            "barrier",
+            "delay",
+            "if",
+        ),
+        *("for", "while", "switch", "end"),
+    ]
+)
 _VERSIONS = '"OPENQASM 3.0;" or "OPENQASM 2.0;"'
 
 
-def parse_openqasm(text: str) -> QuantumCircuit:
+def parse_openqasm(text: str, parameters: Mapping[str, float] | None = None) -> Parsed:
     """Return the circuit that an OpenQASM 2 or 3 text describes, in canonical form.
+
+    Args:
+        text: the program.
+        parameters: values of inputs; those of type float and angle stay free unless they have to be known.
 
     Raises:
         InvalidProgram: with line and column, counted from 1, and what was expected.
@@ -24,13 +63,16 @@ def parse_openqasm(text: str) -> QuantumCircuit:
     source = Source(text.removeprefix("\ufeff"))
     version = _version(source)
     try:
-        if version == 2:
-            from qonverge.circuits.openqasm2 import parse as parse_version
-        else:
-            from qonverge.circuits.openqasm3 import parse as parse_version
         from qonverge.circuits.canonical import canonical
 
-        return canonical(parse_version(source))
+        if version == 2:
+            from qonverge.circuits import openqasm2
+
+            return Parsed(canonical(openqasm2.parse(source)))
+        from qonverge.circuits import openqasm3
+
+        parsed = openqasm3.parse(source, parameters or {})
+        return replace(parsed, circuit=canonical(parsed.circuit))
     except RecursionError:
         raise InvalidProgram(
             "the program is nested too deeply", expected="fewer brackets, blocks or gates inside each other"
@@ -52,6 +94,8 @@ def _version(source: Source) -> int:
         word = source.word(start)
         if not word:
             raise source.invalid(0, "the program has only comments", _VERSIONS)
+        if word in _STATEMENTS and "qelib1.inc" not in source.uncommented:
+            return 3
         if word != "OPENQASM":
             raise source.invalid(start, f"the version is missing: the program begins with {word!r}", _VERSIONS)
         raise source.invalid(start, "the version cannot be read", _VERSIONS)

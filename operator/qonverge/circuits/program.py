@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import io
 import zlib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from qonverge.circuits.errors import InvalidProgram
 from qonverge.circuits.parse import parse_openqasm
+from qonverge.circuits.parsed import Parsed
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
@@ -25,8 +27,12 @@ _FIRST_SAFE_QPY = 13
 _FORMS = "OpenQASM text, QPY, or one of them compressed by gzip"
 
 
-def read_circuit(program: str | bytes) -> QuantumCircuit:
+def read_circuit(program: str | bytes, parameters: Mapping[str, float]) -> Parsed:
     """Return the circuit of a program in any form, in canonical form.
+
+    Args:
+        program: text, or bytes.
+        parameters: values of inputs, for texts whose circuit depends on them.
 
     Raises:
         InvalidProgram: with line and column where it is text.
@@ -35,8 +41,8 @@ def read_circuit(program: str | bytes) -> QuantumCircuit:
     if isinstance(data, bytes) and data.startswith(_GZIP):
         data = _unpacked(data)
     if isinstance(data, bytes) and data.startswith(_QPY):
-        return _from_qpy(data)
-    return parse_openqasm(data if isinstance(data, str) else _text(data))
+        return Parsed(_from_qpy(data))
+    return parse_openqasm(data if isinstance(data, str) else _text(data), parameters)
 
 
 def _unpacked(data: bytes) -> bytes:

@@ -38,7 +38,7 @@ def forecast_files(files: Sequence[str], *, output: str | None) -> bool:
 
 
 async def _forecast(manifests: Manifests) -> list[tuple[HybridJob, Placed]]:
-    runner = LocalRunner(manifests, Observer(lambda _: None, lambda _, __: None))
+    runner = LocalRunner(manifests, Observer(lambda _: None, lambda _, __: None, lambda _, __: None))
     found, problems = [], []
     async with runner.started():
         for job in manifests.jobs:

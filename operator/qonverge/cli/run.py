@@ -56,7 +56,7 @@ async def _run(manifests: Manifests, screen: Screen, *, verbose: bool) -> list[H
     for number in (signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     done = []
-    runner = LocalRunner(manifests, Observer(screen.on_status, screen.on_line), verbose=verbose)
+    runner = LocalRunner(manifests, Observer(screen.on_status, screen.on_line, screen.on_warning), verbose=verbose)
     async with runner.started():
         for job in manifests.jobs:
             start = time.monotonic()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterator
 from typing import Self, TextIO
 
@@ -95,6 +96,11 @@ class Screen:
             # A program may print millions of lines, and rich takes its time for each.
             self._stream.write(f"  │ {line}\n")
             self._stream.flush()
+
+    def on_warning(self, job: HybridJob, warning: str) -> None:
+        """Say what is valid in a job's program and may mislead."""
+        if not self._quiet:
+            print(f"warning: {job.metadata.name}: {warning}", file=sys.stderr)
 
     def ended(self, job: HybridJob, elapsed: float) -> None:
         """Show the result, or what went wrong."""

@@ -46,6 +46,7 @@ async def _validate(manifests: Manifests) -> list[str]:
                     f"{name}: valid; {analysis.num_qubits} qubits, depth {analysis.depth}, "
                     f"{analysis.two_qubit_gates} two-qubit gates{', Clifford' if analysis.clifford else ''}"
                 )
+                lines += [f"{name}: warning: {warning}" for warning in checked.warnings]
             except (InvalidProgram, LookupError) as error:
                 reason = error.args[0] if isinstance(error, LookupError) else error
                 problems.append(f"{manifests.where(job)}: {reason}")

@@ -53,6 +53,7 @@ _LOG_LINES = 20
 _LOG_BYTES = 4000
 # Longer than this no job waits for better forecasts.
 _PREPARE_SECONDS = 3.0
+_MOST_WARNINGS = 10
 _PROGRAM_TOKEN_SECONDS = 7 * 86400.0
 
 
@@ -221,6 +222,9 @@ class Jobs:
                 flight.checked = await self._checker.check(
                     source, circuit.parameters, circuit.observables, circuit.given_layout
                 )
+                for warning in flight.checked.warnings[:_MOST_WARNINGS]:
+                    named = {**job.to_dict(), "apiVersion": job.api_version, "kind": job.kind}
+                    await self._events.warn(named, "MisleadingProgram", warning)
                 # A forecast without the mapped circuit is good enough where it can't be mapped now.
                 with contextlib.suppress(TimeoutError, CheckerLost):
                     async with asyncio.timeout(_PREPARE_SECONDS):

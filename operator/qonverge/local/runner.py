@@ -40,6 +40,7 @@ class Observer:
 
     on_status: Callable[[HybridJob], None]
     on_line: Callable[[HybridJob, str], None]
+    on_warning: Callable[[HybridJob, str], None]
 
 
 class LocalRunner:
@@ -97,6 +98,8 @@ class LocalRunner:
     async def _attempts(self, run: _Run) -> None:
         job = run.job
         program, checked = await self._checked(job)
+        for warning in checked.warnings if checked is not None else ():
+            self._observer.on_warning(job, warning)
         key = await self._place(run, checked)
         if key is None:
             return

@@ -19,6 +19,7 @@ from qonverge.wire.codec import Buffer, parts, unpack
 _HEADER_BYTES = 8
 # What fits here is read at once with its header, which halves the calls for small messages.
 _AT_ONCE_BYTES = 64 * 1024
+_END_SECONDS = 5.0
 
 
 class ChildEnded(Exception):
@@ -114,8 +115,12 @@ class Child:
                 await loop.sock_sendall(self._socket, part)
             return unpack(await self._read(loop))
         except (EOFError, OSError):
-            self.end()
-            await self.ended()
+            # Whoever closes its end is about to end, and its exit status says why: no signal is to get in between.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_END_SECONDS):
+                    await self.ended()
+            if self.alive:
+                await self.kill()
             raise ChildEnded(f"the process ended with exit status {self._process.returncode}") from None
         except BaseException:
             self.end()

@@ -210,7 +210,7 @@ def test_a_real_device_by_its_own_clock() -> None:
 @pytest.mark.parametrize("length", ["100us", "0.1ms", "100000ns", "100000.0 ns", "450000dt"])
 def test_delays_of_openqasm_reach_the_device(length: str) -> None:
     header = 'OPENQASM 3.0; include "stdgates.inc"; qubit[5] q; bit c; x q[0];'
-    circuit = parse_openqasm(f"{header} delay[{length}] q[0]; c = measure q[0];")
+    circuit = parse_openqasm(f"{header} delay[{length}] q[0]; c = measure q[0];").circuit
     lima = snapshots.load("lima")
     own = deserialise(serialise(circuit))
     assert own == circuit

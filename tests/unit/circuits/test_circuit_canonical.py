@@ -76,12 +76,12 @@ def test_digests_are_the_same_in_every_process_and_on_every_reading() -> None:
 @pytest.mark.parametrize("text", [H + body for body in PROGRAMS.values()] + [VERSION_2])
 def test_what_travels_is_what_was_read(text: str) -> None:
     travelled = qpy.load(io.BytesIO(check(text, values(text), []).qpy))[0]
-    assert travelled == parse_openqasm(text)
+    assert travelled == parse_openqasm(text).circuit
     assert sorted(parameter.name for parameter in travelled.parameters) == sorted(values(text))
 
 
 def unitary(text: str) -> Operator:
-    return Operator(parse_openqasm(text))
+    return Operator(parse_openqasm(text).circuit)
 
 
 def rotation(angle: float) -> Operator:

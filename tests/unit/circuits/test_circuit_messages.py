@@ -50,13 +50,16 @@ VERSION_3 = [
     ("OPENQASM 2.5;\nqreg q[1];", "line 1, column 10: OpenQASM 2.5 is not known; expected 2.0 or 3.0"),
     (
         "// a\nqubit q;\nOPENQASM 3.0;",
-        "line 2, column 1: the version is missing: the program begins with 'qubit'; "
+        'line 3, column 1: unexpected \'OPENQASM\'; expected a statement such as "h q[0];" or "c = measure q;"',
+    ),
+    (
+        'include "qelib1.inc";\nqreg q[1];',
+        "line 1, column 1: the version is missing: the program begins with 'include'; "
         'expected "OPENQASM 3.0;" or "OPENQASM 2.0;"',
     ),
     (
-        Q + "for int i in [0:0] { cx q[i], q[i + 1]; }\nc = measure q;",
-        "line 5, column 22: an index is computed from a loop's variable; expected the variable itself as the index, or "
-        "the operations written one by one",
+        Q + "for int i in [0:1] { cx q[i], q[i + 1]; }\nc = measure q;",
+        "line 5, column 31: index 2 is out of range: register 'q' has the size 2; expected an index below 2",
     ),
     (Q + "h q[0]\ncx q[0], q[1];", "line 6, column 1: unexpected 'cx'; expected ';'"),
     (Q + "c = measure q", "line 5, column 14: unexpected end of the program; expected ';'"),
@@ -104,10 +107,11 @@ VERSION_3 = [
         Q + "rx(true) q[0];",
         "line 5, column 4: 'true' is no angle; expected a number, pi, or an input of type float or angle",
     ),
+    (Q + "c = 4;", "line 5, column 1: 4 does not fit into bit[2]; expected 0 to 3"),
     (
-        Q + "c = 3;",
-        "line 5, column 1: an assignment to classical variables is not supported; "
-        'expected bits that measurements write, as in "c = measure q;"',
+        Q + "float f; if (c[0]) { f = 1; }",
+        "line 5, column 22: only the run decides whether 'f' is written here, and a "
+        "float cannot be held during a run; expected bit, int, uint, bool or angle[n]",
     ),
     (
         H + "qubit[3] q;\nbit[2] c;\nc = measure q;",
@@ -138,50 +142,101 @@ VERSION_3 = [
     (
         Q + 'defcalgrammar "openpulse";',
         "line 5, column 1: defcalgrammar is not supported; "
-        "expected gates, measurements, resets, barriers, if, for and while",
+        "expected gates, measurements, classical variables, control flow and subroutines",
     ),
     (
         Q + "cal { }",
-        "line 5, column 1: cal is not supported; expected gates, measurements, resets, barriers, if, for and while",
+        "line 5, column 1: cal is not supported; expected gates, measurements, classical variables, control "
+        "flow and subroutines",
     ),
     (
         Q + "extern f(int) -> int;",
         "line 5, column 1: extern is not supported; expected gates and measurements; Python programs can compute",
     ),
-    (Q + "def f(qubit a) { h a; }\nf(q[0]);", "line 5, column 1: def is not supported; expected a gate definition"),
-    (Q + "int i = 3;", "line 5, column 1: variables of type int are not supported; expected bit or qubit"),
-    (Q + "const int n = 3;", "line 5, column 1: const is not supported; expected the value itself where it is used"),
+    (Q + "def f(qubit a) { h a; }\nf(q);", "line 6, column 3: the argument 'a' gets qubit[2]; expected qubit"),
+    (Q + "def f(qubit a) { h a; }\nf();", "line 6, column 1: wrong number of arguments for 'f': 0; expected 1"),
     (
-        H + "const int n = 3;\nqubit[n] q;",
-        "line 3, column 1: const is not supported; expected the value itself where it is used",
+        Q + "def f(qubit a) -> bit { if (c[0]) { return true; } return false; }\nc[0] = f(q[0]);",
+        "line 5, column 37: only the run decides whether the subroutine returns here; "
+        'expected one "return", outside of such branches',
     ),
-    (Q + "array[int, 3] a;", "line 5, column 1: variables of type array are not supported; expected bit or qubit"),
     (
-        H + "output bit c;",
-        "line 3, column 1: output is not supported; expected bit: every register of bits is a result",
+        Q + "def f() { c[0] = 1; }\nf();",
+        "line 5, column 11: a subroutine writes 'c', which is declared outside of it; expected a value that it returns",
     ),
-    (H + "input int n;", "line 3, column 1: an input of this type is not supported; expected float or angle"),
+    (
+        Q + "def f() { f(); }\nf();",
+        "line 5, column 11: more than 64 subroutines call each other; expected fewer, or a loop",
+    ),
+    (Q + "const int n = 3; n = 4;", "line 5, column 18: 'n' is constant; expected a variable"),
+    (
+        Q + "array[int, 3] a; a[3] = 1;",
+        "line 5, column 18: index 3 is out of range: register 'a' has the size 3; expected an index below 3",
+    ),
+    (
+        Q + "int n; if (c[0]) { n = 1; } x q[n];",
+        "line 5, column 33: only the run decides this integer, since measurements do; "
+        "expected an integer known before the run",
+    ),
+    (Q + "rx(c) q[0];", "line 5, column 4: 'c' is no angle; expected a number, pi, or an input of type float or angle"),
+    (
+        Q + "if (c == -1) x q[0];",
+        "line 5, column 5: -1 is compared with bit[2], which is never negative; expected an integer from 0 to 3",
+    ),
+    (
+        Q + "for int i in [0:1000000] { x q[i % 2]; }",
+        "line 5, column 1: loops and subroutines unfold to more than 200000 "
+        "statements; expected fewer; a loop whose body does not use its variable stays a loop",
+    ),
+    (
+        Q + "while (true) { }",
+        "line 5, column 1: loops and subroutines unfold to more than 200000 statements; expected fewer; "
+        "a loop whose body does not use its variable stays a loop",
+    ),
+    (
+        Q + "if (c[0]) { end; }",
+        "line 5, column 13: only the run decides whether the program ends here; "
+        'expected "end" outside of such branches and loops',
+    ),
+    (
+        H + "input int n;",
+        "line 3, column 1: no value is given for the parameter n; expected one number for each in parameters",
+    ),
+    (
+        H + "input duration n;",
+        "line 3, column 1: an input of type duration is not supported; expected float, angle, int, uint, bool or bit",
+    ),
+    (
+        Q + "delay[10dt + 1ns] q;",
+        "line 5, column 1: the duration mixes dt with seconds; "
+        "expected one of the two: the length of dt is the device's",
+    ),
+    (Q + "delay[-1ns] q;", "line 5, column 1: the duration is negative; expected 0 or more"),
+    (
+        Q + "int n = durationof({x q[0];}) / 1ns;",
+        "line 5, column 9: how long gates take is the device's and not known here; "
+        "expected durationof of delays, or a number",
+    ),
     (Q + "return;", "line 5, column 1: return outside a subroutine; expected it inside a subroutine only"),
     (
-        Q + "end;",
-        "line 5, column 1: end is not supported; expected gates, measurements, resets, barriers, if, for and while",
+        Q + "switch (c) { case 1 { x q[0]; } case 1 { } }",
+        "line 5, column 1: two cases of a switch have the same value; expected each value once",
     ),
-    (Q + "switch (c) { case 1 { x q[0]; } }", "line 5, column 1: switch is not supported; expected if"),
-    (Q + "while (i < 3) { x q[0]; }", "line 5, column 8: the operator < is not supported here; expected == or !"),
-    (Q + "rx(sin(0.1)) q[0];", "line 5, column 4: functions are not supported; expected the value itself as a number"),
-    (Q + "rx(2**3) q[0];", "line 5, column 4: the operator ** is not supported here; expected +, -, * or /"),
+    (Q + "while (i < 3) { x q[0]; }", "line 5, column 8: 'i' is not declared; expected a declaration above it"),
+    (Q + "rx(asin(0.1)) q[0];", "line 5, column 4: 'asin' is no function; expected arcsin"),
+    (
+        Q + "rx(arcsin(2)) q[0];",
+        "line 5, column 4: arcsin(2.0) has no finite value; expected an argument that it is defined for",
+    ),
+    (Q + "rx(2**5000) q[0];", "line 5, column 4: 2**5000 has more than 4096 bits; expected a smaller power, or floats"),
     (Q + "rx(PI) q[0];", "line 5, column 4: 'PI' is not declared; expected a name that is declared, perhaps 'pi'"),
-    (Q + "let a = q;\nlet a = q;", "line 6, column 1: the name 'a' is taken; expected another name"),
-    (Q + "measure q;", 'line 5, column 1: the result of this measurement goes nowhere; expected "c = measure q;"'),
+    (Q + "let a = q;\nlet a = q;", "line 6, column 1: the name 'a' is taken in line 5; expected another name"),
+    (Q + 'c = "011";', "line 5, column 1: a value of type bit[3] does not fit into bit[2]; expected 2 bits"),
     (
-        H + 'bit[2] c = "01";',
-        "line 3, column 12: a value at the declaration of bits; expected no value: bits begin with 0",
+        Q + "stretch s;",
+        "line 5, column 1: variables of type stretch are not supported; "
+        "expected a duration such as 100ns: nothing here knows how long gates take",
     ),
-    (
-        Q + "pragma foo\n",
-        "line 5, column 1: pragma is not supported; expected gates, measurements, resets, barriers, if, for and while",
-    ),
-    (Q + "stretch s;", "line 5, column 1: variables of type stretch are not supported; expected bit or qubit"),
     (Q + "h[100ns] q[0];", "line 5, column 1: a gate with a duration is not supported; expected the gate without it"),
     (Q + "qubit q;", "line 5, column 1: the name 'q' is taken in line 3; expected another name"),
     (Q + "bit q;", "line 5, column 1: the name 'q' is taken in line 3; expected another name"),
@@ -217,13 +272,16 @@ VERSION_3 = [
     (H + "qubit[0] q;", 'the program has no qubits; expected a declaration such as "qubit[2] q;"'),
     (H + "qubit[-1] q;", "line 3, column 1: a register of -1 bits; expected at most 100000"),
     (H + "qubit[1.5] q;", "line 3, column 6: this is no constant integer; expected an integer such as 2"),
-    (Q + "if (c > 1) { x q[0]; }", "line 5, column 5: the operator > is not supported here; expected == or !"),
+    (
+        Q + "if (c > 0.5) { x q[0]; }",
+        "line 5, column 5: a float is compared with what measurements decide; expected integers or bits",
+    ),
     (
         Q + "if (q[0]) { x q[0]; }",
         "line 5, column 5: this is no condition that a circuit can hold; "
         'expected a bit, as in "if (c[0])", a bit compared with true or false, or a register compared with an integer',
     ),
-    (Q + "rx(1/0) q[0];", "line 5, column 1: a division by zero; expected another divisor"),
+    (Q + "rx(1/0) q[0];", "line 5, column 4: a division by zero; expected another divisor"),
     (Q + "break;", "line 5, column 1: break outside a loop; expected it inside a loop only"),
     (Q + "ctrl(5) @ x q[0];", "line 5, column 1: wrong number of qubits for gate 'x': 1; expected 6"),
     (
@@ -249,11 +307,7 @@ VERSION_3 += [
         Q + "box[100dt] { h q; }",
         "line 5, column 1: a box of a given duration is not supported; expected a box without it",
     ),
-    (
-        Q + "x[0] = 1;",
-        "line 5, column 1: an assignment to classical variables is not supported; "
-        'expected bits that measurements write, as in "c = measure q;"',
-    ),
+    (Q + "x[0] = 1;", "line 5, column 1: 'x' is no bit; expected a bit or a register of bits"),
     (Q + "h(0.1 q[0];", "line 5, column 7: unexpected 'q'; expected an operator or ')'"),
 ]
 

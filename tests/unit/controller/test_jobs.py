@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from decimal import Decimal
 from typing import Any
 
@@ -28,6 +29,7 @@ class Server(Kube):
     def __init__(self, world: World) -> None:
         self.world = world
         self.written: list[dict[str, Any]] = []
+        self.created: list[dict[str, Any]] = []
 
     async def patch_status(
         self, kind: str, namespace: str, name: str, status: dict[str, Any], resource_version: str | None = None
@@ -38,6 +40,7 @@ class Server(Kube):
         return {**job, "metadata": {**job["metadata"], "resourceVersion": version}, "status": status}
 
     async def create(self, obj: dict[str, Any]) -> dict[str, Any]:
+        self.created.append(obj)
         return obj
 
 
@@ -187,3 +190,18 @@ async def test_waiting_is_written_once_and_then_now_and_then() -> None:
         await desk.jobs.reconcile("chem/j")
         desk.world.now += 1.0
     assert [status["message"] for status in desk.server.written] == [f"best wait: a, {n} s" for n in (0, 30, 60)]
+
+
+async def test_what_misleads_in_a_circuit_is_an_event() -> None:
+    desk = Desk()
+    text = 'OPENQASM 3.0; include "stdgates.inc"; qubit q; bit c; rx(1/2*pi) q; c = measure q;'
+    desk.world.job("j", program={"circuit": {"openqasm": text}})
+    del desk.world.state.flights["chem/j"]
+    await desk.jobs.reconcile("chem/j")
+    async with asyncio.timeout(60):
+        while not desk.server.created:
+            await asyncio.sleep(0.05)
+    (event,) = desk.server.created
+    assert (event["kind"], event["type"], event["reason"]) == ("Event", "Warning", "MisleadingProgram")
+    assert event["involvedObject"]["name"] == "j"
+    assert event["message"].startswith("line 1, column 58: 1/2 is 0 here")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import math
-from importlib import resources
 from dataclasses import replace
+from importlib import resources
 from pathlib import Path
 from typing import Any
 

@@ -20,7 +20,7 @@ from qiskit_aer import AerSimulator
 
 from qonverge.backend.config import EngineConfig
 from qonverge.backend.providers.aer_gates import MethodGates, has_free_gates, names_in
-from qonverge.backend.providers.bits import by_register, register_sizes, shots_of, spaced
+from qonverge.backend.providers.bits import by_register, shots_of, spelled
 from qonverge.backend.providers.checks import accepted, check, is_exact, is_mixed
 from qonverge.backend.providers.choice import Choice, choose, choose_noisy
 from qonverge.backend.providers.drawing import Drawable
@@ -298,9 +298,7 @@ class Aer:
             for index, own in enumerate(counts):
                 raw[index] = shots_of(own, width, seed + index)
             return PubResult(registers=by_register(circuit, raw), shots=shots, method=method)
-        sizes = register_sizes(circuit)
-        spelled = tuple({spaced(key, sizes): count for key, count in own.items()} for own in counts)
-        return PubResult(counts=spelled, shots=shots, method=method)
+        return PubResult(counts=tuple(spelled(own, circuit) for own in counts), shots=shots, method=method)
 
     def _state(self, circuit: QuantumCircuit, pub: Pub, options: dict[str, Any]) -> PubResult:
         saved = circuit.copy()

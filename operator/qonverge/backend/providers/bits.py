@@ -2,33 +2,51 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 
+from qonverge.circuits.hidden import hidden_bits
+
 
 def register_sizes(circuit: QuantumCircuit) -> list[int]:
     """Return the bits of each register, or of all together where no grouping is natural.
 
-    A bit in no register stands for itself beside registers. Those that name bits of others again are passed over.
+    A bit in no register stands for itself beside registers. Those that name bits of others again are passed over,
+    and hidden ones are left out.
     """
-    if not circuit.cregs:
-        return [circuit.num_clbits]
-    places = [[circuit.find_bit(bit).index for bit in register] for register in circuit.cregs]
+    hidden = hidden_bits(circuit)
+    registers = circuit.cregs[:-1] if hidden else circuit.cregs
+    total = circuit.num_clbits - hidden
+    if not registers:
+        return [total]
+    places = [[circuit.find_bit(bit).index for bit in register] for register in registers]
     inside = {place for own in places for place in own}
-    sizes = {place: 1 for place in range(circuit.num_clbits) if place not in inside}
+    sizes = {place: 1 for place in range(total) if place not in inside}
     for own in reversed(places):
         if own and own == list(range(own[0], own[0] + len(own))):
             sizes[own[0]] = len(own)
     found, place = [], 0
-    while place < circuit.num_clbits:
+    while place < total:
         if place not in sizes:
-            return [circuit.num_clbits]
+            return [total]
         found.append(sizes[place])
         place += sizes[place]
-    return found if place == circuit.num_clbits else [circuit.num_clbits]
+    return found if place == total else [total]
+
+
+def spelled(counts: Mapping[int, int], circuit: QuantumCircuit) -> dict[str, int]:
+    """Return how often each outcome came, as Qiskit writes it, without the bits that are no result."""
+    sizes = register_sizes(circuit)
+    if not hidden_bits(circuit):
+        return {spaced(outcome, sizes): count for outcome, count in counts.items()}
+    mask, totals = (1 << sum(sizes)) - 1, Counter[str]()
+    for outcome, count in counts.items():
+        totals[spaced(outcome & mask, sizes)] += count
+    return dict(totals)
 
 
 def spaced(outcome: int, sizes: list[int]) -> str:
@@ -56,7 +74,8 @@ def shots_of(counts: Mapping[int, int], width: int, seed: int) -> NDArray[np.uin
 
 def by_register(circuit: QuantumCircuit, raw: NDArray[np.uint8]) -> dict[str, tuple[int, NDArray[np.uint8]]]:
     """Return for each register its bits and its part of all shots (sets, shots, bytes), big-endian."""
-    places = {register.name: [circuit.find_bit(bit).index for bit in register] for register in circuit.cregs}
+    registers = circuit.cregs[:-1] if hidden_bits(circuit) else circuit.cregs
+    places = {register.name: [circuit.find_bit(bit).index for bit in register] for register in registers}
     if list(places.values()) == [list(range(circuit.num_clbits))]:
         return {name: (len(own), raw) for name, own in places.items()}
     bits = np.unpackbits(raw, axis=-1)[..., ::-1]

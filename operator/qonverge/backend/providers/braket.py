@@ -16,7 +16,7 @@ from qiskit import QuantumCircuit
 from qiskit.circuit.library import get_standard_gate_name_mapping
 
 from qonverge.backend.config import EngineConfig
-from qonverge.backend.providers.bits import by_register, register_sizes, shots_of, spaced
+from qonverge.backend.providers.bits import by_register, shots_of, spelled
 from qonverge.backend.providers.checks import accepted, check, is_exact, is_mixed
 from qonverge.backend.providers.choice import Choice, fit
 from qonverge.backend.providers.estimation import Output, Sample, by_sampling
@@ -192,9 +192,7 @@ def _sample(states: States, prepared: Prepared, pub: Pub, seed: int, memory: boo
         width = -(-circuit.num_clbits // 8)
         raw = np.stack([shots_of(own, width, seed + index) for index, own in enumerate(counts)])
         return PubResult(registers=by_register(circuit, raw), shots=shots)
-    sizes = register_sizes(circuit)
-    spelled = tuple({spaced(outcome, sizes): count for outcome, count in own.items()} for own in counts)
-    return PubResult(counts=spelled, shots=shots)
+    return PubResult(counts=tuple(spelled(own, circuit) for own in counts), shots=shots)
 
 
 def _estimate_exactly(states: States, prepared: Prepared, pub: Pub) -> PubResult:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 
 from qonverge.backend.config import EngineConfig
-from qonverge.backend.providers.bits import by_register, counts_of, register_sizes, spaced
+from qonverge.backend.providers.bits import by_register, counts_of, spelled
 from qonverge.backend.providers.channels import eigenvalue
 from qonverge.backend.providers.checks import accepted, check, is_exact
 from qonverge.backend.providers.estimation import Output, Sample, by_sampling
@@ -157,13 +157,13 @@ class Stim:
                     raw[index, done : done + len(part)] = _outcomes(part, program.records)
                     done += len(part)
             return PubResult(registers=by_register(circuit, raw), shots=shots, method=METHOD)
-        sizes, spelled = register_sizes(circuit), []
+        found = []
         for own, program in programs:
             counts: Counter[int] = Counter()
             for part in _chunks(program, shots, own):
                 counts.update(counts_of(_outcomes(part, program.records)))
-            spelled.append({spaced(outcome, sizes): count for outcome, count in counts.items()})
-        return PubResult(counts=tuple(spelled), shots=shots, method=METHOD)
+            found.append(spelled(counts, circuit))
+        return PubResult(counts=tuple(found), shots=shots, method=METHOD)
 
     def _estimate_exactly(self, prepared: Prepared, pub: Pub) -> PubResult:
         out = Output(pub)
