@@ -94,6 +94,18 @@ def _fitting(fleet: Fleet, device: int) -> frozenset[str]:
     return frozenset(name for name, fits in zip(fleet.circuits, fleet.fits[:, device], strict=True) if fits)
 
 
+def _greedy(policy):
+    def cost(state, job):
+        f = state.known.fidelity(state.now)[1, state.known.circuits[job]]
+        f = np.where(state.known.fits[job], f, np.nan)
+        loss = 1 - f / np.nanmax(f)
+        c = np.array([state.free_in(d) for d in range(len(state.devices))]) + state.known.runs([job])[1][0]
+        a = state.arrivals[job]
+        late = 0 if a.deadline is None else 12 * policy.patience_seconds*(state.now + c > a.seconds + a.deadline)
+        return loss * policy.patience_seconds + c + late
+    return cost
+
+
 @dataclass(frozen=True, slots=True)
 class AtOnce:
     """Sends every job when it arrives to the device with the least cost; there it waits for those before it."""

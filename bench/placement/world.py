@@ -16,7 +16,8 @@ from bench.placement.fleet import Fleet, Floats
 from bench.placement.trace import Trace
 from qonverge.forecast.observed import Observed
 
-_STEP = 60.0
+STEP = 60.0
+"""Errors are constant for so long, seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +60,15 @@ class World:
         self._run_noise = np.exp(random.normal(0, nature.run_noise, len(trace.arrivals)))
         self._error_noise = np.exp(random.normal(0, nature.error_noise, len(trace.arrivals)))
         self._calibrated_first = random.uniform(0, nature.calibrated_every, devices)
-        # The schedule of arrivals may take longer than the trace; drifts go on for as long as anything might.
-        steps = int(4 * (trace.arrivals[-1].seconds + 7200) / _STEP)
-        keep = np.exp(-_STEP / nature.drift_seconds)
+        # Devices were calibrated before the trace began, and have drifted since; drifts go on for as long as anything
+        # might run, which may be longer than the trace.
+        self._began = -nature.calibrated_every
+        steps = int((4 * (trace.arrivals[-1].seconds + 7200) - self._began) / STEP)
+        keep = np.exp(-STEP / nature.drift_seconds)
         kicks = random.normal(0, nature.drift * np.sqrt(1 - keep**2), (steps, devices))
-        drift = np.zeros((steps, devices))
+        # Stationary from the first step on.
+        drift = np.empty((steps, devices))
+        drift[0] = random.normal(0, nature.drift, devices)
         for step in range(1, steps):
             drift[step] = keep * drift[step - 1] + kicks[step]
         self._shifted = np.arange(devices) % 3 == int(random.integers(3))
@@ -89,7 +94,7 @@ class World:
     def calibrated(self, at: float) -> Floats:
         """Return the factor of each device's errors, (B,), as its last calibration has it."""
         every = self._nature.calibrated_every
-        last = np.maximum(0.0, at - (at - self._calibrated_first) % every)
+        last = at - (at - self._calibrated_first) % every
         return np.exp([self._log_errors(device, when) for device, when in enumerate(last.tolist())])
 
     def next_calibration(self, at: float) -> float:
@@ -98,7 +103,7 @@ class World:
         return float(at + np.min(every - (at - self._calibrated_first) % every))
 
     def _log_errors(self, device: int, at: float) -> float:
-        step = min(int(at / _STEP), len(self._drift) - 1)
+        step = min(int((at - self._began) / STEP), len(self._drift) - 1)
         return float(self._drift[step, device]) + self._nature.shift_errors * self._is_shifted(device, at)
 
     def _is_shifted(self, device: int, at: float) -> bool:
