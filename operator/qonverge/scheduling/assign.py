@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qonverge.scheduling.objective import Problem, Sequences, Work, objective
+from qonverge.scheduling.objective import Problem, Sequences, Work, objective, sequence_cost
 from qonverge.scheduling.relaxation import Relaxation
 
 _MATCHED_JOBS = 150
@@ -77,7 +77,7 @@ def _single(problem: Problem) -> Solution:
     backends = problem.shape[1]
     sequences: Sequences = [[] for _ in range(backends)]
     costs = [
-        problem.cost(backend, problem.works(backend, [0]))
+        sequence_cost(problem.lanes[backend], problem.works(backend, [0]), problem.lateness)
         if math.isfinite(problem.static[0, backend])
         else math.inf
         for backend in range(backends)
@@ -135,7 +135,8 @@ def _in_time(problem: Problem, backend: int, jobs: list[int]) -> list[int]:
     if len(jobs) < 2 or not np.isfinite(problem.due[jobs]).any():
         return jobs
     first = sorted(jobs, key=lambda job: float(problem.due[job]))
-    return min((jobs, first), key=lambda order: problem.cost(backend, problem.works(backend, order)))
+    lanes, lateness = problem.lanes[backend], problem.lateness
+    return min((jobs, first), key=lambda order: sequence_cost(lanes, problem.works(backend, order), lateness))
 
 
 class _Polisher:
@@ -185,7 +186,7 @@ class _Polisher:
     def _cost(self, backend: int, sequence: list[int]) -> float:
         self._left -= 1
         works = self._works[backend]
-        return self._problem.cost(backend, (works[job] for job in sequence))
+        return sequence_cost(self._problem.lanes[backend], (works[job] for job in sequence), self._problem.lateness)
 
     def _move(self, job: int, sequences: Sequences, costs: list[float]) -> bool:
         source = next(backend for backend, sequence in enumerate(sequences) if job in sequence)

@@ -291,7 +291,6 @@ class Policy:
     """Aging bound: a job that has waited longer goes before every job that came later, whatever their priority."""
     patience_seconds: float = 2400.0
     """Time that counts as much as losing all fidelity, where a job weighs both the same."""
-    foresight: float = 0.0
     tranche: float = 1.0
     """Jobs that may overtake each other, per worker of the backends, where several namespaces wait: more is better for
     the objective, less is fairer from moment to moment."""

@@ -23,8 +23,7 @@ class Problem:
 
     The objective is, over all jobs, ``static[i, b] + weight[i] * C[i]``, and ``lateness`` for each with
     ``C[i] > due[i]``, where ``b`` is the job's backend and ``C[i]`` the time at which it ends there: the start that the
-    backend's lanes give when its jobs are put on them in sequence, and the run time; and ``crowding[b] / 2 * X[b]**2``
-    for each backend, where ``X[b]`` are the worker seconds of its jobs.
+    backend's lanes give when its jobs are put on them in sequence, and the run time.
     """
 
     static: Floats
@@ -40,8 +39,6 @@ class Problem:
     lateness: float
     lanes: tuple[Lanes, ...]
     """One per backend, as they are before these jobs."""
-    crowding: Floats
-    """(B,), per square of worker seconds: what the work that is put there costs jobs that are still to come."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -63,28 +60,23 @@ class Problem:
             )
         )
 
-    def cost(self, backend: int, works: Iterable[Work]) -> float:
-        """Return what works cost that are put on the backend in this order."""
-        return sequence_cost(self.lanes[backend], works, self.lateness, float(self.crowding[backend]))
 
-
-def sequence_cost(lanes: Lanes, works: Iterable[Work], lateness: float, crowding: float) -> float:
+def sequence_cost(lanes: Lanes, works: Iterable[Work], lateness: float) -> float:
     """Return what works cost that are put on a backend's lanes in this order; the lanes stay as they are."""
     lanes = lanes.copy()
-    total = seconds = 0.0
+    total = 0.0
     for static, run, slots, weight, due in works:
         end = lanes.put(run, slots) + run
         total += static + weight * end
-        seconds += run * slots
         if end > due:
             total += lateness
-    return total + crowding / 2 * seconds**2
+    return total
 
 
 def objective(problem: Problem, sequences: Sequences) -> float:
     """Return the objective of an assignment."""
     return sum(
-        problem.cost(backend, problem.works(backend, jobs))
+        sequence_cost(problem.lanes[backend], problem.works(backend, jobs), problem.lateness)
         for backend, jobs in enumerate(sequences)
         if jobs
     )

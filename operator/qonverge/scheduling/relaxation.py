@@ -40,7 +40,6 @@ class Relaxation:
         run = np.ascontiguousarray(problem.run.T)
         self._lanes = problem.lanes
         self._workers = np.array([lanes.workers for lanes in problem.lanes], dtype=np.float64)[:, None]
-        self._crowding = problem.crowding[:, None]
         first = np.array([lanes.first for lanes in problem.lanes])[:, None]
         mean = np.array([lanes.mean for lanes in problem.lanes])[:, None]
         self._weight = weight
@@ -57,10 +56,7 @@ class Relaxation:
         self._sorted_weight = weight[self.order]
 
     def crowding(self, share: Floats) -> Floats:
-        """Return ``(D / workers + crowding * work * work') @ share`` for every backend.
-
-        It is what the others there cost each job and it them, and what all of them cost jobs to come.
-        """
+        """Return ``D @ share / workers`` for every backend: what the others there cost each job, and it them."""
         sorted_share = np.take_along_axis(share, self.order, axis=1)
         ahead = np.cumsum(sorted_share * self._sorted_work, axis=1)
         behind = np.cumsum(sorted_share * self._sorted_weight, axis=1)
@@ -70,8 +66,6 @@ class Relaxation:
         ahead += behind
         ahead /= self._workers
         crowding: Floats = np.take_along_axis(ahead, self._place, axis=1)
-        if self._crowding.any():
-            crowding += self._crowding * self._work * (share * self._work).sum(axis=1, keepdims=True)
         return crowding
 
     def solve(self) -> tuple[NDArray[np.intp], float]:
@@ -149,7 +143,7 @@ class Relaxation:
         """Move jobs to where they cost least as the others are, a few per backend at once, while that helps."""
         backends = len(self._base)
         at_once = max(1, self._size // (8 * backends))
-        own = self._work * (self._weight / self._workers + self._crowding * self._work) / 2
+        own = self._work * self._weight / (2 * self._workers)
         best_value, best_choice = np.inf, choice
         for _ in range(_MOVES):
             share = self._one_hot(choice)

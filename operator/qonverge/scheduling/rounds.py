@@ -106,20 +106,14 @@ def _free(lanes: Lanes, wanted: int) -> float:
 
 def _assign(this: Round, group: Group) -> None:
     rows = np.array(group.jobs, dtype=np.intp)
-    taken = np.array([slots(this.snapshot.jobs[row]) for row in group.jobs], dtype=np.intp)
-    weight = this.weight[rows].mean() * this.policy.foresight
-    workers = np.array([lanes.workers for lanes in this.lanes])
-    crowding = weight / workers
-    ahead = np.array([lanes.mean for lanes in this.lanes]) * weight
     problem = Problem(
-        static=this.static[rows] + ahead * this.table.run[rows] * taken[:,None],
+        static=this.static[rows],
         run=this.table.run[rows],
-        slots=taken,
+        slots=np.array([slots(this.snapshot.jobs[row]) for row in group.jobs], dtype=np.intp),
         weight=this.weight[rows],
         due=this.due[rows],
         lateness=this.policy.lateness,
         lanes=tuple(lanes.copy() for lanes in this.lanes),
-        crowding=crowding,
     )
     solution = solve(problem)
     # Where a job goes is decided with all that wait behind it in view, or the best backend would be given away to
