@@ -10,7 +10,6 @@ early.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,11 +20,11 @@ from bench.placement.fleet import Fleet, Floats
 from bench.placement.trace import Trace
 from bench.placement.world import STEP, World
 
-_SLOT = 2.0
+_SLOT = 3.0
 """A price holds for so long, seconds."""
-_WINDOW = 240.0
+_WINDOW = 180.0
 """Starts that are looked at one by one, seconds from a job's arrival; all later ones have a common bound."""
-_TEMPERATURES = (4.0, 1.0, 0.25)
+_TEMPERATURES = (2.0, 0.25)
 """A job chooses softly while prices are sought, so that there is a gradient: seconds, one after the other."""
 _ITERATIONS = 60
 
@@ -141,11 +140,3 @@ class Relaxed:
         behind = here.sum() - np.cumsum(here)
         found: Floats = _SLOT * (behind + partly)
         return found
-
-
-def least_completion(relaxed: Relaxed, fidelity: float, worths: Sequence[float]) -> float:
-    """Return what no schedule's mean completion time is below where its mean fidelity is as high as this, seconds.
-
-    ``worths`` are the prices of fidelity that are tried, seconds for all of it: the highest bound holds.
-    """
-    return max(relaxed.bound(worth) + worth * fidelity for worth in worths)

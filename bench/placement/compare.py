@@ -14,12 +14,15 @@ import numpy as np
 
 from bench.fidelity.study import HELD_OUT, TUNING
 from bench.placement import metrics, policies, trace
+from bench.placement.bound import Relaxed, Work
 from bench.placement.fleet import Fleet, assemble, known_circuits, known_devices, quality
+from bench.placement.front import Point, completion_at
 from bench.placement.metrics import Figures
 from bench.placement.pairs import InvalidInput, Pairs
+from bench.placement.simulate import Policy as AnyPolicy
 from bench.placement.simulate import Run, simulate
 from bench.placement.trace import Trace
-from bench.placement.world import Nature
+from bench.placement.world import Nature, World
 from qonverge.scheduling import Policy
 
 LOAD = 0.8
@@ -33,6 +36,10 @@ _SHORT_AGING = 60.0
 """An aging bound that is too short for a flood: towards the end every job waits longer, seconds."""
 _DRIFTS = 3
 """Worlds in which intervals are counted: of 200 outcomes the share within is off by 3 points by chance alone."""
+_GREEDY_PATIENCE = tuple(75.0 * 2**n for n in range(-1, 10))
+"""With which greedy's front is drawn, seconds."""
+_WORTHS = (0.0, 300.0, 1000.0)
+"""Prices of fidelity of the bound, seconds for all of it; between them it is a little lower than it could be."""
 _SATURATED_DEVICES, _SATURATED_JOBS = 4, 100
 
 Kind = Literal["trace", "load", "drift", "saturated", "flooded"]
@@ -171,9 +178,29 @@ _Made = tuple[tuple[Figures, ...], dict[str, float]]
 
 
 def _beside(task: Task, policy: Policy) -> _Made:
-    fleet = task.setting.fleet
-    runs = (simulate(fleet, task.trace, of, seed=task.seed) for of in policies.every(policy))
-    return tuple(metrics.figures(run) for run in runs), {}
+    return tuple(_figures(task, of) for of in policies.every(policy)), {}
+
+
+def _figures(task: Task, of: AnyPolicy) -> Figures:
+    return metrics.figures(simulate(task.setting.fleet, task.trace, of, seed=task.seed))
+
+
+def _judged(task: Task, policy: Policy) -> _Made:
+    """Every policy, and what greedy and the clairvoyant take for the fidelity of ours."""
+    figures, _ = _beside(task, policy)
+    greedy = [
+        Point.of(_figures(task, policies.greedy(replace(policy, patience_seconds=patience))))
+        for patience in _GREEDY_PATIENCE
+    ]
+    fleet, arrivals = task.setting.fleet, task.trace
+    relaxed = Relaxed(Work.of(fleet, arrivals, World(fleet, arrivals, Nature(), task.seed)))
+    bounds = {worth: relaxed.bound(worth) for worth in _WORTHS}
+    fidelity = figures[0].fidelity_mean
+    return figures, {
+        "greedy_at_equal_fidelity": completion_at(fidelity, greedy),
+        "bound_at_equal_fidelity": max(bound + worth * fidelity for worth, bound in bounds.items()),
+        "bound": bounds[0.0],
+    }
 
 
 def _drift(task: Task, policy: Policy) -> _Made:
@@ -225,7 +252,7 @@ def _flood_waits(made: Run, *, low: bool = False) -> list[float]:
 
 
 _RUNS: dict[Kind, Callable[[Task, Policy], _Made]] = {
-    "trace": _beside,
+    "trace": _judged,
     "load": _beside,
     "drift": _drift,
     "saturated": _saturated,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.placement.fleet import Fleet
 from bench.placement.known import Known
@@ -75,6 +76,24 @@ class State:
     waiting: list[int] = field(default_factory=list)
     """Jobs that were not sent anywhere, in order of arrival."""
     promises: dict[int, Promise] = field(default_factory=dict)
+
+    def allowed(self, job: int) -> NDArray[np.bool_]:
+        """Return which devices fit the job and have no larger errors than it takes, by their last calibration, (B,)."""
+        arrival = self.arrivals[job]
+        fits: NDArray[np.bool_] = self.known.fits[job]
+        if arrival.max_errors is None:
+            return fits
+        errors = self.known.errors(self.now)
+        return fits & ~(errors > [[arrival.max_errors.two_qubit], [arrival.max_errors.readout]]).any(axis=0)
+
+    def eligible(self, job: int) -> NDArray[np.bool_]:
+        """Return where the job may go now: devices that are allowed and forecast to keep its least fidelity, (B,)."""
+        least = self.arrivals[job].min_fidelity
+        allowed = self.allowed(job)
+        if least is None:
+            return allowed
+        found: NDArray[np.bool_] = allowed & (self.known.fidelity(self.now)[1, self.known.circuits[job]] >= least)
+        return found
 
     def free_in(self, device: int) -> float:
         """Return the seconds until a device will have done what it has, as forecast."""

@@ -13,13 +13,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.placement.pairs import InvalidInput
-from qonverge.scheduling.model import Preset
+from qonverge.scheduling.model import Preset, Weights
 
 Floats = NDArray[np.float64]
 FORMAT = "qonverge.io/placement-trace/v1"
 _DAYS, _BURSTS, _BURST_RATE, _BURST_SHARE = 2, 10, 4.0, 0.15
 _NAMESPACES = ("chem", "finance", "ml", "teaching")
 _SHOTS = (2_000, 100_000)
+
+
+@dataclass(frozen=True, slots=True)
+class MaxErrors:
+    """Largest median errors of a device that a job takes."""
+
+    two_qubit: float = math.inf
+    readout: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +42,15 @@ class Arrival:
     priority: int = 0
     deadline: float | None = None
     """Seconds from the arrival within which it should have ended."""
-    objective: Preset = "Balanced"
+    objective: Preset | Weights = "Balanced"
+    min_fidelity: float | None = None
+    """Least forecast fidelity."""
+    max_errors: MaxErrors | None = None
+
+    @property
+    def weights(self) -> Weights:
+        """How much fidelity, time and cost count."""
+        return self.objective if isinstance(self.objective, Weights) else Weights.preset(self.objective)
 
 
 @dataclass(frozen=True, slots=True)
