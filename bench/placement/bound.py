@@ -43,7 +43,7 @@ class Work:
     @classmethod
     def of(cls, fleet: Fleet, trace: Trace, world: World) -> Work:
         """Return what is true of a trace in a world whose devices do not shift."""
-        circuits = [fleet.circuits.index(arrival.circuit) for arrival in trace.arrivals]
+        circuits = [fleet.circuits.index(arrival.program) for arrival in trace.arrivals]
         steps = int(2 * (trace.arrivals[-1].seconds + _WINDOW) / STEP) + 1
         shape = len(circuits), len(fleet.devices)
         run, fidelity = np.full(shape, np.nan), np.full((*shape, steps), np.nan)

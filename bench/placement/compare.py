@@ -11,18 +11,21 @@ from multiprocessing import get_context
 from typing import Any, Literal
 
 import numpy as np
+from qiskit import QuantumCircuit
 
 from bench.fidelity.study import HELD_OUT, TUNING
 from bench.placement import metrics, policies, trace
 from bench.placement.bound import Relaxed, Work
 from bench.placement.fleet import Fleet, assemble, known_circuits, known_devices, quality
 from bench.placement.front import Point, completion_at
+from bench.placement.known import Informed
 from bench.placement.metrics import Figures
-from bench.placement.pairs import InvalidInput, Pairs
+from bench.placement.nature import Nature
+from bench.placement.pairs import InvalidInput, Pairs, Program
 from bench.placement.simulate import Policy as AnyPolicy
 from bench.placement.simulate import Run, simulate
 from bench.placement.trace import Trace
-from bench.placement.world import Nature, World
+from bench.placement.world import World
 from qonverge.scheduling import Policy
 
 LOAD = 0.8
@@ -38,11 +41,12 @@ _DRIFTS = 3
 """Worlds in which intervals are counted: of 200 outcomes the share within is off by 3 points by chance alone."""
 _GREEDY_PATIENCE = tuple(75.0 * 2**n for n in range(-1, 10))
 """With which greedy's front is drawn, seconds."""
+_INFORMED_PATIENCE = (50.0, 150.0, 450.0)
 _WORTHS = (0.0, 300.0, 1000.0)
 """Prices of fidelity of the bound, seconds for all of it; between them it is a little lower than it could be."""
 _SATURATED_DEVICES, _SATURATED_JOBS = 4, 100
 
-Kind = Literal["trace", "load", "drift", "saturated", "flooded"]
+Kind = Literal["trace", "profile", "load", "drift", "saturated", "flooded"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,12 +110,17 @@ def settings(known: Pairs, save: Callable[[Pairs], None] | None = None) -> list[
     """
     made = []
     for part in HALVES:
-        circuits, devices = known_circuits(part), known_devices(part)
+        circuits, devices = programs(known_circuits(part)), known_devices(part)
         for generation, (low, high) in GENERATIONS.items():
             of = [device for device in devices if low < (device.median_error(2) or 0.0) <= high]
             best = sorted(of, key=quality, reverse=True)[:MOST_DEVICES]
-            made.append(Setting(part, generation, assemble(circuits, best, known, save)))
+            made.append(Setting(part, generation, assemble(circuits, best, known, save).usable()))
     return made
+
+
+def programs(circuits: Mapping[str, QuantumCircuit]) -> dict[str, Program]:
+    """Return the circuits, to be laid out as is best."""
+    return {name: Program(circuit) for name, circuit in circuits.items()}
 
 
 def tasks(setting: Setting, jobs: int, seeds: Sequence[int]) -> list[Task]:
@@ -120,6 +129,7 @@ def tasks(setting: Setting, jobs: int, seeds: Sequence[int]) -> list[Task]:
     first = seeds[0]
     return [
         *(_arrivals(setting, "trace", kind, jobs, LOAD, seed) for seed in seeds for kind in trace.KINDS),
+        *(_arrivals(setting, "profile", kind, jobs, LOAD, first) for kind in trace.KINDS),
         *(_arrivals(setting, "load", "poisson", jobs, load, first) for load in SWEEP),
         *(_arrivals(setting, "drift", "poisson", 3 * jobs, LOAD, first + n) for n in range(_DRIFTS)),
         *(Task(few, "saturated", trace.saturated(few.fleet.circuits, _SATURATED_JOBS, s), s) for s in seeds),
@@ -136,13 +146,13 @@ def given(setting: Setting, arrivals: Trace, seed: int) -> Task:
     """Return a trace of somebody as a task.
 
     Raises:
-        InvalidInput: it has circuits that are not there or fit no device.
+        InvalidInput: no device may run one of its jobs.
     """
-    if unknown := sorted({arrival.circuit for arrival in arrivals.arrivals} - set(setting.fleet.circuits)):
-        raise InvalidInput(
-            f"the trace has the circuit {unknown[0]}, which is not there or fits none of "
-            f"{', '.join(setting.fleet.devices)}; known: {', '.join(setting.fleet.circuits)}"
-        )
+    for arrival in arrivals.arrivals:
+        if all(math.isnan(arrival.service_on(device) or 0.0) for device in setting.fleet.devices):
+            raise InvalidInput(
+                f"the job at {arrival.seconds:g} s has service times for none of {', '.join(setting.fleet.devices)}"
+            )
     return Task(setting, "trace", arrivals, seed)
 
 
@@ -193,14 +203,27 @@ def _judged(task: Task, policy: Policy) -> _Made:
         for patience in _GREEDY_PATIENCE
     ]
     fleet, arrivals = task.setting.fleet, task.trace
-    relaxed = Relaxed(Work.of(fleet, arrivals, World(fleet, arrivals, Nature(), task.seed)))
+    relaxed = Relaxed(Work.of(fleet, arrivals, World(fleet, arrivals, arrivals.world, task.seed)))
     bounds = {worth: relaxed.bound(worth) for worth in _WORTHS}
     fidelity = figures[0].fidelity_mean
     return figures, {
         "greedy_at_equal_fidelity": completion_at(fidelity, greedy),
-        "bound_at_equal_fidelity": max(bound + worth * fidelity for worth, bound in bounds.items()),
-        "bound": bounds[0.0],
+        # Of all jobs: where some are not served it says nothing.
+        "bound_at_equal_fidelity": math.nan
+        if figures[0].unserved
+        else max(bound + worth * fidelity for worth, bound in bounds.items()),
     }
+
+
+def _profile(task: Task, policy: Policy) -> _Made:
+    """What ours takes that is told all run times and fidelities, at the fidelity that it has without."""
+    ours = _figures(task, policies.Qonverge(policy))
+    fleet, arrivals = task.setting.fleet, task.trace
+    informed = [
+        Point.of(metrics.figures(simulate(fleet, arrivals, policies.Qonverge(of), seed=task.seed, known=Informed)))
+        for of in (replace(policy, patience_seconds=patience) for patience in _INFORMED_PATIENCE)
+    ]
+    return (ours,), {"informed_at_equal_fidelity": completion_at(ours.fidelity_mean, informed)}
 
 
 def _drift(task: Task, policy: Policy) -> _Made:
@@ -253,6 +276,7 @@ def _flood_waits(made: Run, *, low: bool = False) -> list[float]:
 
 _RUNS: dict[Kind, Callable[[Task, Policy], _Made]] = {
     "trace": _judged,
+    "profile": _profile,
     "load": _beside,
     "drift": _drift,
     "saturated": _saturated,
