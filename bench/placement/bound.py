@@ -1,11 +1,10 @@
 """What no policy can beat, even one that knows every arrival, run time and fidelity beforehand.
 
-Each device runs one job at a time. That constraint is priced instead of kept: time on a device costs a price for every
-second, and each job by itself chooses the device and the start that are cheapest. What all of that costs, less the prices
-of all seconds, is below the cost of every schedule, whatever the prices (weak duality; the best prices give the value of
-the time-indexed linear program, Dyer and Wolsey, Discrete Applied Mathematics 26 (1990) 255, of which van den Akker et
-al., INFORMS Journal on Computing 12 (2000) 111 say how near it is to the best schedule). So the result is right even where the search for prices stops
-early.
+Each device runs one job at a time. That constraint is priced instead of kept: every second of a device has a price, and
+each job by itself chooses the cheapest device and start. What all of that costs, less the prices of all seconds, is not
+above the cost of any schedule, whatever the prices are (weak duality). So the result is right even where the search for
+prices stops early. The best prices give the value of the time-indexed linear program (Dyer and Wolsey, Discrete Applied
+Mathematics 26 (1990) 255).
 """
 
 from __future__ import annotations
@@ -118,7 +117,8 @@ class Relaxed:
         paid = np.concatenate([[0.0], np.cumsum(prices)])
         (begin, part), (end, rest) = self._from, self._to
         until: Floats = paid[end] + rest * prices[end]
-        return cost + _SLOT * (until - paid[begin] - part * prices[begin])
+        found: Floats = cost + _SLOT * (until - paid[begin] - part * prices[begin])
+        return found
 
     def _softly(self, prices: Floats, cost: Floats, after: Floats, temperature: float) -> tuple[float, Floats]:
         """Return the bound of soft choices and its gradient, both with the sign that a minimiser wants."""

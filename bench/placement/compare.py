@@ -100,7 +100,8 @@ class Result:
     def to_dict(self) -> dict[str, Any]:
         """Return the result as JSON carries it."""
         kept = {name: getattr(self, name) for name in ("half", "generation", "kind", "trace", "seed", "load")}
-        return {**kept, "figures": [f.to_dict() for f in self.figures], **self.more}
+        more = {name: value if math.isfinite(value) else None for name, value in self.more.items()}
+        return {**kept, "figures": [f.to_dict() for f in self.figures], **more}
 
 
 def settings(known: Pairs, save: Callable[[Pairs], None] | None = None) -> list[Setting]:

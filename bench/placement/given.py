@@ -8,7 +8,7 @@ from dataclasses import replace
 from qiskit import QuantumCircuit
 
 from bench.placement.fleet import Fleet, assemble, with_series
-from bench.placement.pairs import InvalidInput, Pairs, Program
+from bench.placement.pairs import InvalidInput, Pairs, Program, completed
 from bench.placement.trace import Trace
 from qonverge.devices import Calibration
 
@@ -40,15 +40,17 @@ def fleet_of(
         for name, circuit in {a.program: a.circuit for a in trace.arrivals}.items()
         if circuit in trace.fidelities
     }
+    # All of them once: each stretch of time has most in common with the others.
+    simulated = completed(known, programs, devices, save)
     times = sorted({each.seconds for series in trace.calibrations.values() for each in series})
 
     def at(seconds: float) -> Fleet:
         current = [_current(trace, device, by_name, seconds) for device in base]
-        return assemble(programs, current, known, save, truth)
+        return assemble(programs, current, simulated, fidelities=truth)
 
     made = with_series(at(0.0), [(seconds, at(seconds)) for seconds in times])
-    for name, fits in zip(made.circuits, made.fits.any(axis=1).tolist(), strict=True):
-        if not fits:
+    for row, name in enumerate(made.circuits):
+        if not made.fits[row].any():
             raise InvalidInput(
                 f"{name} runs on none of {', '.join(names)}: it does not fit, has no forecast, or is too wide to be "
                 "simulated; the trace may give its fidelities"

@@ -84,11 +84,11 @@ class State:
         fits: NDArray[np.bool_] = self.known.fits[job]
         if arrival.max_errors is None:
             return fits
-        errors = self.known.errors(self.now)
         most = [1.0 if m is None else m for m in (arrival.max_errors.two_qubit, arrival.max_errors.readout)]
         # An error that is not known is too much.
-        kept: NDArray[np.bool_] = (np.nan_to_num(errors, nan=1.0) <= np.array(most)[:, None]).all(axis=0)
-        return fits & kept
+        errors = np.nan_to_num(self.known.errors(self.now), nan=1.0)
+        kept: NDArray[np.bool_] = fits & np.all(errors <= np.array(most)[:, None], axis=0)
+        return kept
 
     def eligible(self, job: int) -> NDArray[np.bool_]:
         """Return where the job may go now: devices that are allowed and forecast to keep its least fidelity, (B,)."""

@@ -53,7 +53,7 @@ class Arrival:
     deadline: Positive | None = None
     """Seconds from the arrival within which it should have ended."""
     objective: Preset = "Balanced"
-    proportions: Proportions | None = Field(None, alias="weights")
+    proportions: Proportions | None = Field(default=None, alias="weights")
     """Instead of the objective."""
     min_fidelity: Probability | None = None
     """Least forecast fidelity."""
