@@ -25,9 +25,9 @@ class Qonverge:
 
     def decide(self, state: State) -> list[tuple[int, int]]:
         """Return what the plan sends."""
-        jobs = list(state.waiting)
-        if all(of.sent for of in state.devices):
-            # Nothing could be sent.
+        # Jobs that no device may run by its last calibration wait for another one.
+        jobs = [job for job in state.waiting if state.allowed(job).any()]
+        if not jobs or all(of.sent for of in state.devices):
             return []
         made = plan(self._snapshot(state, jobs), self.policy)
         decided = list(zip(jobs, made.decisions, strict=True))

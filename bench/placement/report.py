@@ -165,7 +165,7 @@ def equals_table(results: Iterable[Result]) -> str:
             f"{r.trace}, {r.seed}",
             f"{r.figures[0].fidelity_mean:.4f}",
             *(
-                "" if value is None else "out of reach" if math.isinf(value) else f"{value:.1f} s"
+                "" if value is None or math.isnan(value) else "out of reach" if math.isinf(value) else f"{value:.1f} s"
                 for value in (
                     r.figures[0].completion_mean,
                     r.more["greedy_at_equal_fidelity"],

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from qiskit import QuantumCircuit
 
-from bench.placement import compare, fleet, given, metrics, pairs, policies, report, trace, trace_file
+from bench.placement import compare, fleet, metrics, pairs, policies, report, trace, trace_file
 from bench.placement.compare import Setting
 from bench.placement.counts import drawn
 from bench.placement.fleet import Fleet

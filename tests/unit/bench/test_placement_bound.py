@@ -17,15 +17,15 @@ from tests.unit.bench.test_placement import TWO, jobs
 
 
 def instance(random: np.random.Generator, count: int, devices: int) -> Work:
-    run = random.integers(1, 6, (count, devices)) * 3.0
-    fidelity = np.repeat(random.uniform(0.7, 1, (count, devices, 1)), 3, axis=2)
+    run = random.integers(1, 6, (count, devices)).astype(np.float64) * 3.0
+    fidelity = np.repeat(random.uniform(0.7, 1, (count, devices, 1)), 3, axis=2).astype(np.float64)
     run[0, 0] = fidelity[0, 0] = np.nan
-    return Work(np.sort(random.integers(0, 5, count) * 3.0), run, fidelity)
+    return Work(np.sort(random.integers(0, 5, count) * 3.0).astype(np.float64), run, fidelity)
 
 
 def best(work: Work, worth: float) -> float:
     """The least mean over all devices of all jobs and all orders; no schedule is better than one without idling."""
-    count, devices = work.run.shape
+    count, devices = len(work.run), work.run.shape[1]
     least = np.inf
     for order in itertools.permutations(range(count)):
         for where in itertools.product(range(devices), repeat=count):
@@ -34,12 +34,12 @@ def best(work: Work, worth: float) -> float:
                 free[device] = max(free[device], work.arrivals[job]) + work.run[job, device]
                 total += free[device] - work.arrivals[job] - worth * work.fidelity[job, device, 0]
             least = min(least, total) if np.isfinite(total) else least
-    return float(least) / count
+    return float(least / count)
 
 
 def relaxed(work: Work, worth: float, slot: float = 3.0) -> float:
     """The value of the time-indexed linear program, from HiGHS, where all times are multiples of a slot."""
-    count, devices = work.run.shape
+    count, devices = len(work.run), work.run.shape[1]
     slots = int((work.arrivals[-1] + np.nansum(work.run)) / slot)
     cost, used, owner = [], [], []
     for job, device in zip(*np.nonzero(np.isfinite(work.run)), strict=True):
@@ -52,7 +52,7 @@ def relaxed(work: Work, worth: float, slot: float = 3.0) -> float:
     for column, (places, job) in enumerate(zip(used, owner, strict=True)):
         capacity[places, column] = once[job, column] = 1
     found = linprog(cost, capacity, np.ones(len(capacity)), once, np.ones(count), method="highs")
-    return float(found.fun) / count
+    return float(found.fun / count)
 
 
 @pytest.mark.parametrize("worth", [0.0, 60.0])
