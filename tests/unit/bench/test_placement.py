@@ -135,11 +135,11 @@ def test_greedy_goes_where_the_scheduler_would_send_a_job_that_is_alone() -> Non
 def test_rules_of_others_choose_among_the_nearly_best_and_the_soon() -> None:
     those = small([[0.90, 0.89, 0.80]])
     every = {policy.name: policy for policy in policies.every()}
-    # Each runs 4 s; the third job finds both of the nearly best taken, and waits for one all the same.
-    nearly = simulate(those, jobs(0.0, 0.1, 0.2), every["least-loaded within 3 %"], CALM)
+    # The third job finds both of the nearly best taken, and waits for one all the same.
+    nearly = simulate(those, jobs(0.0, 0.1, 0.2, service_seconds=4.0), every["least-loaded within 3 %"], CALM)
     assert [outcome.device for outcome in nearly.outcomes] == [0, 1, 0]
     # The fourth would wait for longer than 10 s on the best.
-    soon = simulate(those, jobs(0.0, 0.1, 0.2, 0.3), every["fidelity first, of the soon"], CALM)
+    soon = simulate(those, jobs(0.0, 0.1, 0.2, 0.3, service_seconds=4.0), every["fidelity first, of the soon"], CALM)
     assert [outcome.device for outcome in soon.outcomes] == [0, 0, 0, 1]
 
 
