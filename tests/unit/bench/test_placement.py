@@ -321,7 +321,7 @@ def test_counts_show_the_fidelity_that_they_were_drawn_with(fidelity: float, wei
 def test_forecasts_of_a_device_follow_what_its_jobs_gave() -> None:
     # Devices that are worse than their calibration says, from one moment on.
     broken = replace(CALM, shift_at=50.0, shift_errors=0.7)
-    run = simulate(TWO, jobs(*np.arange(0.0, 400.0, 5.0).tolist()), policies.RoundRobin(), broken)
+    run = simulate(TWO, jobs(*np.arange(0.0, 400.0, 5.0).tolist()), policies.RoundRobin(), broken, seed=1)
     changed = {o.device for o in run.outcomes if o.fidelity < 0.95 * [0.9, 0.8][o.device]}
     assert changed
     for device in changed:
