@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from qiskit import QuantumCircuit
+from qiskit.transpiler import generate_preset_pass_manager
 from qiskit.transpiler.exceptions import TranspilerError
 
 from bench.fidelity.simulate import MOST_WIDE_QUBITS, TooWide, hellinger
 from qonverge.circuits.analysis import analyse
 from qonverge.circuits.canonical import canonical
-from qonverge.circuits.mapping import load_of, map_to, schedule, transpiled
+from qonverge.circuits.mapping import load_of, map_to, schedule
 from qonverge.circuits.profiling import profile
 from qonverge.circuits.target import device_target
 from qonverge.devices import Calibration
@@ -149,9 +150,15 @@ def simulated(program: Program, device: Calibration) -> Pair | None:
 def _mapped(program: Program, device: Calibration) -> QuantumCircuit:
     if program.layout is None:
         return map_to(program.circuit, device)
-    target = device_target(device, control_flow=True)
-    clifford = analyse(program.circuit).clifford
-    return transpiled(program.circuit, clifford=clifford, target=target, initial_layout=list(program.layout))
+    # Clifford gates are to stay such, as where no layout is given.
+    manager = generate_preset_pass_manager(
+        1 if analyse(program.circuit).clifford else 2,
+        target=device_target(device, control_flow=True),
+        initial_layout=list(program.layout),
+        seed_transpiler=0,
+    )
+    found: QuantumCircuit = manager.run(program.circuit)
+    return found
 
 
 def read(path: Path) -> Pairs:
