@@ -2,7 +2,8 @@
 
 The noise is that of Aer's device models: each gate relaxes its qubits for its duration and then depolarises them, so
 that its average infidelity is the calibrated one; qubits that wait relax (the schedule is as late as can be); each bit
-is misread with its own two probabilities. Density matrices give probabilities, so no shots blur the result.
+is misread with its own two probabilities. Up to ten qubits density matrices give probabilities, so no shots blur the
+result; wider circuits take the mean of the probabilities of trajectories, each with errors of its own.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 from qiskit.circuit import Instruction
-from qiskit.quantum_info import Statevector
+from qiskit.quantum_info import Kraus, Statevector, SuperOp
 from qiskit_aer import AerSimulator
 
 from qonverge.circuits.mapping import Slot, schedule
@@ -22,32 +23,37 @@ from qonverge.devices import Calibration, Qubit
 Floats = NDArray[np.float64]
 Matrix = NDArray[np.complex128]
 MOST_QUBITS = 10
+"""Of density matrices."""
+MOST_WIDE_QUBITS = 20
+"""Of trajectories."""
+_TRAJECTORIES = 400
 
 
 class TooWide(Exception):
     """The mapped circuit uses more qubits than are simulated."""
 
 
-def hellinger(mapped: QuantumCircuit, device: Calibration) -> float:
+def hellinger(mapped: QuantumCircuit, device: Calibration, most: int = MOST_QUBITS) -> float:
     """Return the Hellinger fidelity of what the circuit gives on the device and what it should give.
 
     Raises:
-        TooWide: it uses more than ``MOST_QUBITS`` qubits.
+        TooWide: it uses more than ``most`` qubits.
     """
-    expected, chances = outcomes(mapped, device)
+    expected, chances = outcomes(mapped, device, most)
     return float(np.sum(np.sqrt(np.maximum(expected * chances, 0))) ** 2)
 
 
-def outcomes(mapped: QuantumCircuit, device: Calibration) -> tuple[Floats, Floats]:
+def outcomes(mapped: QuantumCircuit, device: Calibration, most: int = MOST_QUBITS) -> tuple[Floats, Floats]:
     """Return the distributions that the circuit should have and has on the device, shape (2**bits,) each.
 
     Raises:
-        TooWide: it uses more than ``MOST_QUBITS`` qubits.
+        TooWide: it uses more than ``most`` qubits.
     """
     slots, _ = schedule(mapped, device)
     used = sorted({qubit for slot in slots for qubit in slot.qubits})
-    if len(used) > MOST_QUBITS:
+    if len(used) > most:
         raise TooWide
+    exact = len(used) <= MOST_QUBITS
     place = {qubit: index for index, qubit in enumerate(used)}
     measured = [slot.qubits[0] for slot in slots if slot.name == "measure"]
     bits = [place[qubit] for qubit in measured]
@@ -60,16 +66,23 @@ def outcomes(mapped: QuantumCircuit, device: Calibration) -> tuple[Floats, Float
         ideal.append(operation, where)
         noisy.append(operation, where)
         for matrix, targets in _noise(slot, where, device):
-            noisy.append(Instruction("superop", len(targets), 0, [matrix]), targets)
+            noisy.append(Instruction("superop", len(targets), 0, [matrix]) if exact else _kraus(matrix), targets)
     noisy.save_probabilities(bits)
-    simulator = AerSimulator(method="density_matrix", max_parallel_threads=1)
-    result = simulator.run(noisy, shots=1).result()
+    method = "density_matrix" if exact else "statevector"
+    simulator = AerSimulator(method=method, max_parallel_threads=1, seed_simulator=0)
+    result = simulator.run(noisy, shots=1 if exact else _TRAJECTORIES).result()
     if not result.success:
         raise RuntimeError(f"Aer failed: {result.status}")
     chances = np.asarray(result.data(0)["probabilities"])
     for index, qubit in enumerate(measured):
         chances = _misread(chances, index, device.qubits[qubit])
     return Statevector(ideal).probabilities(bits), chances
+
+
+def _kraus(matrix: Matrix) -> Instruction:
+    """Return a channel as a trajectory draws from it."""
+    found: Instruction = Kraus(SuperOp(matrix)).to_instruction()
+    return found
 
 
 def _noise(slot: Slot, where: list[int], device: Calibration) -> list[tuple[Matrix, list[int]]]:

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench.placement import compare, fleet, pairs, report, trace
+from bench.placement import compare, fleet, given, pairs, report, trace_file
 from bench.placement.compare import Result, Setting, Task
 from bench.placement.pairs import InvalidInput, Pairs
 
@@ -54,10 +54,12 @@ def _tasks(options: argparse.Namespace) -> list[Task]:
     if options.snapshots or options.circuits or options.trace:
         circuits = fleet.read_circuits(options.circuits) if options.circuits else fleet.known_circuits()
         devices = fleet.read_devices(options.snapshots) if options.snapshots else fleet.known_devices()
-        own = Setting("", "given", fleet.assemble(circuits, devices, known, save))
         if options.trace:
-            arrivals = trace.read(options.trace)
-            return [compare.given(own, arrivals, seed) for seed in seeds]
+            arrivals = trace_file.read(options.trace)
+            theirs = Setting("", "given", given.fleet_of(arrivals, circuits, devices, known, save))
+            return [compare.given(theirs, arrivals, seed) for seed in seeds]
+        made = fleet.assemble(compare.programs(circuits), devices, known, save).usable()
+        own = Setting("", "given", made)
         return [task for task in compare.tasks(own, jobs, seeds) if task.kind == "trace"]
     settings = compare.settings(known, save)
     return [

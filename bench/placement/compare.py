@@ -11,15 +11,21 @@ from multiprocessing import get_context
 from typing import Any, Literal
 
 import numpy as np
+from qiskit import QuantumCircuit
 
 from bench.fidelity.study import HELD_OUT, TUNING
 from bench.placement import metrics, policies, trace
+from bench.placement.bound import Relaxed, Work
 from bench.placement.fleet import Fleet, assemble, known_circuits, known_devices, quality
+from bench.placement.front import Point, completion_at
+from bench.placement.known import Informed
 from bench.placement.metrics import Figures
-from bench.placement.pairs import InvalidInput, Pairs
+from bench.placement.nature import Nature
+from bench.placement.pairs import InvalidInput, Pairs, Program
+from bench.placement.simulate import Policy as AnyPolicy
 from bench.placement.simulate import Run, simulate
 from bench.placement.trace import Trace
-from bench.placement.world import Nature
+from bench.placement.world import World
 from qonverge.scheduling import Policy
 
 LOAD = 0.8
@@ -33,9 +39,14 @@ _SHORT_AGING = 60.0
 """An aging bound that is too short for a flood: towards the end every job waits longer, seconds."""
 _DRIFTS = 3
 """Worlds in which intervals are counted: of 200 outcomes the share within is off by 3 points by chance alone."""
+_GREEDY_PATIENCE = tuple(75.0 * 2**n for n in range(-1, 10))
+"""With which greedy's front is drawn, seconds."""
+_INFORMED_PATIENCE = (50.0, 150.0, 450.0)
+_WORTHS = (0.0, 300.0, 1000.0)
+"""Prices of fidelity of the bound, seconds for all of it; between them it is a little lower than it could be."""
 _SATURATED_DEVICES, _SATURATED_JOBS = 4, 100
 
-Kind = Literal["trace", "load", "drift", "saturated", "flooded"]
+Kind = Literal["trace", "profile", "load", "drift", "saturated", "flooded"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,7 +100,8 @@ class Result:
     def to_dict(self) -> dict[str, Any]:
         """Return the result as JSON carries it."""
         kept = {name: getattr(self, name) for name in ("half", "generation", "kind", "trace", "seed", "load")}
-        return {**kept, "figures": [f.to_dict() for f in self.figures], **self.more}
+        more = {name: value if math.isfinite(value) else None for name, value in self.more.items()}
+        return {**kept, "figures": [f.to_dict() for f in self.figures], **more}
 
 
 def settings(known: Pairs, save: Callable[[Pairs], None] | None = None) -> list[Setting]:
@@ -99,12 +111,17 @@ def settings(known: Pairs, save: Callable[[Pairs], None] | None = None) -> list[
     """
     made = []
     for part in HALVES:
-        circuits, devices = known_circuits(part), known_devices(part)
+        circuits, devices = programs(known_circuits(part)), known_devices(part)
         for generation, (low, high) in GENERATIONS.items():
             of = [device for device in devices if low < (device.median_error(2) or 0.0) <= high]
             best = sorted(of, key=quality, reverse=True)[:MOST_DEVICES]
-            made.append(Setting(part, generation, assemble(circuits, best, known, save)))
+            made.append(Setting(part, generation, assemble(circuits, best, known, save).usable()))
     return made
+
+
+def programs(circuits: Mapping[str, QuantumCircuit]) -> dict[str, Program]:
+    """Return the circuits, to be laid out as is best."""
+    return {name: Program(circuit) for name, circuit in circuits.items()}
 
 
 def tasks(setting: Setting, jobs: int, seeds: Sequence[int]) -> list[Task]:
@@ -113,6 +130,7 @@ def tasks(setting: Setting, jobs: int, seeds: Sequence[int]) -> list[Task]:
     first = seeds[0]
     return [
         *(_arrivals(setting, "trace", kind, jobs, LOAD, seed) for seed in seeds for kind in trace.KINDS),
+        *(_arrivals(setting, "profile", kind, jobs, LOAD, first) for kind in trace.KINDS),
         *(_arrivals(setting, "load", "poisson", jobs, load, first) for load in SWEEP),
         *(_arrivals(setting, "drift", "poisson", 3 * jobs, LOAD, first + n) for n in range(_DRIFTS)),
         *(Task(few, "saturated", trace.saturated(few.fleet.circuits, _SATURATED_JOBS, s), s) for s in seeds),
@@ -129,13 +147,13 @@ def given(setting: Setting, arrivals: Trace, seed: int) -> Task:
     """Return a trace of somebody as a task.
 
     Raises:
-        InvalidInput: it has circuits that are not there or fit no device.
+        InvalidInput: no device may run one of its jobs.
     """
-    if unknown := sorted({arrival.circuit for arrival in arrivals.arrivals} - set(setting.fleet.circuits)):
-        raise InvalidInput(
-            f"the trace has the circuit {unknown[0]}, which is not there or fits none of "
-            f"{', '.join(setting.fleet.devices)}; known: {', '.join(setting.fleet.circuits)}"
-        )
+    for arrival in arrivals.arrivals:
+        if all(math.isnan(arrival.service_on(device) or 0.0) for device in setting.fleet.devices):
+            raise InvalidInput(
+                f"the job at {arrival.seconds:g} s has service times for none of {', '.join(setting.fleet.devices)}"
+            )
     return Task(setting, "trace", arrivals, seed)
 
 
@@ -171,9 +189,42 @@ _Made = tuple[tuple[Figures, ...], dict[str, float]]
 
 
 def _beside(task: Task, policy: Policy) -> _Made:
-    fleet = task.setting.fleet
-    runs = (simulate(fleet, task.trace, of, seed=task.seed) for of in policies.every(policy))
-    return tuple(metrics.figures(run) for run in runs), {}
+    return tuple(_figures(task, of) for of in policies.every(policy)), {}
+
+
+def _figures(task: Task, of: AnyPolicy) -> Figures:
+    return metrics.figures(simulate(task.setting.fleet, task.trace, of, seed=task.seed))
+
+
+def _judged(task: Task, policy: Policy) -> _Made:
+    """Every policy, and what greedy and the clairvoyant take for the fidelity of ours."""
+    figures, _ = _beside(task, policy)
+    greedy = [
+        Point.of(_figures(task, policies.greedy(replace(policy, patience_seconds=patience))))
+        for patience in _GREEDY_PATIENCE
+    ]
+    fleet, arrivals = task.setting.fleet, task.trace
+    relaxed = Relaxed(Work.of(fleet, arrivals, World(fleet, arrivals, arrivals.world, task.seed)))
+    bounds = {worth: relaxed.bound(worth) for worth in _WORTHS}
+    fidelity = figures[0].fidelity_mean
+    return figures, {
+        "greedy_at_equal_fidelity": completion_at(fidelity, greedy),
+        # Of all jobs: where some are not served it says nothing.
+        "bound_at_equal_fidelity": math.nan
+        if figures[0].unserved
+        else max(bound + worth * fidelity for worth, bound in bounds.items()),
+    }
+
+
+def _profile(task: Task, policy: Policy) -> _Made:
+    """What ours takes that is told all run times and fidelities, at the fidelity that it has without."""
+    ours = _figures(task, policies.Qonverge(policy))
+    fleet, arrivals = task.setting.fleet, task.trace
+    informed = [
+        Point.of(metrics.figures(simulate(fleet, arrivals, policies.Qonverge(of), seed=task.seed, known=Informed)))
+        for of in (replace(policy, patience_seconds=patience) for patience in _INFORMED_PATIENCE)
+    ]
+    return (ours,), {"informed_at_equal_fidelity": completion_at(ours.fidelity_mean, informed)}
 
 
 def _drift(task: Task, policy: Policy) -> _Made:
@@ -225,7 +276,8 @@ def _flood_waits(made: Run, *, low: bool = False) -> list[float]:
 
 
 _RUNS: dict[Kind, Callable[[Task, Policy], _Made]] = {
-    "trace": _beside,
+    "trace": _judged,
+    "profile": _profile,
     "load": _beside,
     "drift": _drift,
     "saturated": _saturated,

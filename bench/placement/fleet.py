@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from qiskit import QuantumCircuit
 from bench.fidelity.circuits import cases
 from bench.fidelity.study import half
 from bench.placement import pairs
-from bench.placement.pairs import InvalidInput, Pair, Pairs
+from bench.placement.pairs import InvalidInput, Pair, Pairs, Program
 from qonverge.circuits.analysis import analyse
 from qonverge.circuits.canonical import canonical
 from qonverge.circuits.errors import InvalidProgram
@@ -30,6 +30,8 @@ LEAST_QUBITS = 16
 """Smaller devices of the snapshots were retired long ago."""
 MOST_ERROR = 0.012
 """Of gates on two qubits, the median: worse devices of the snapshots are older still, or were broken that day."""
+_MOST_BITS = 12
+"""Counts of wider circuits are too thin to show a fidelity."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,25 +54,45 @@ class Fleet:
     """(3, C, B): lower bound, middle and upper bound of the fast forecast of fidelity by the calibration."""
     ideals: tuple[Ideal | None, ...]
     """Outcomes of each circuit without errors; None where its counts can't be compared with them."""
+    errors: Floats
+    """(2, B): median errors of gates on two qubits and of measurements by the calibration; NaN where not known."""
+    later: tuple[tuple[float, Fleet], ...] = ()
+    """What calibrations say from some second on, in order of time."""
 
     @property
     def fits(self) -> NDArray[np.bool_]:
         """(C, B): whether the circuit can run there."""
         return np.isfinite(self.true)
 
+    def at(self, seconds: float) -> Fleet:
+        """Return the fleet by the calibrations of that time."""
+        return next((fleet for since, fleet in reversed(self.later) if since <= seconds), self)
+
     def first(self, count: int) -> Fleet:
         """Return the fleet of the first devices, with the circuits that fit on one of them."""
-        rows = np.flatnonzero(self.fits[:, :count].any(axis=1)).tolist()
+        return self._part(list(range(count)))
+
+    def usable(self) -> Fleet:
+        """Return the fleet without circuits that fit on no device, and without devices on which none does."""
+        return self._part(np.flatnonzero(self.fits.any(axis=0)).tolist())
+
+    def _part(self, columns: list[int]) -> Fleet:
+        return self._cut(np.flatnonzero(self.fits[:, columns].any(axis=1)).tolist(), columns)
+
+    def _cut(self, rows: list[int], columns: list[int]) -> Fleet:
+        pairs = np.ix_(rows, columns)
         return Fleet(
             tuple(self.circuits[row] for row in rows),
-            self.devices[:count],
+            tuple(self.devices[column] for column in columns),
             tuple(self.widths[row] for row in rows),
             tuple(self.works[row] for row in rows),
-            self.quality[:count],
-            self.true[rows, :count],
-            self.shot_seconds[rows, :count],
-            self.forecast[:, rows, :count],
+            self.quality[columns],
+            self.true[pairs],
+            self.shot_seconds[pairs],
+            np.stack([side[pairs] for side in self.forecast]),
             tuple(self.ideals[row] for row in rows),
+            self.errors[:, columns],
+            tuple((since, fleet._cut(rows, columns)) for since, fleet in self.later),
         )
 
 
@@ -126,41 +148,63 @@ def read_circuits(folder: Path) -> dict[str, QuantumCircuit]:
 
 
 def assemble(
-    circuits: Mapping[str, QuantumCircuit],
+    programs: Mapping[str, Program],
     devices: Sequence[Calibration],
     known: Pairs,
     save: Callable[[Pairs], None] | None = None,
+    fidelities: Mapping[str, Mapping[str, float]] | None = None,
 ) -> Fleet:
     """Return the fleet; pairs that are not known are simulated now, and given to ``save``.
 
-    Circuits that fit on no device, and devices on which none does, are left out.
+    ``fidelities`` are truths by program and device that are given instead of simulated.
     """
-    done = pairs.completed(known, circuits, devices, save)
-    got = [[done[pairs.key(circuit, device)] for device in devices] for circuit in circuits.values()]
+    done = pairs.completed(known, programs, devices, save)
+    got = [[done[pairs.key(program, device)] for device in devices] for program in programs.values()]
     figures = np.array([[_figures(pair) for pair in row] for row in got])
-    rows, columns = (np.isfinite(figures[..., 0]).any(axis=axis) for axis in (1, 0))
-    kept = figures[rows][:, columns]
+    true, forecast = figures[..., 0], np.moveaxis(figures[..., 2:], 2, 0)
+    for row, name in enumerate(programs):
+        for column, device in enumerate(devices):
+            true[row, column] = (fidelities or {}).get(name, {}).get(device.name, true[row, column])
+    # Without a forecast or a duration it can't be placed.
+    true = np.where(np.isfinite(figures[..., 1:]).all(axis=2), true, np.nan)
+    circuits = [program.circuit for program in programs.values()]
     return Fleet(
-        tuple(name for name, use in zip(circuits, rows, strict=True) if use),
-        tuple(device.name for device, use in zip(devices, columns, strict=True) if use),
-        tuple(circuit.num_qubits for circuit, use in zip(circuits.values(), rows, strict=True) if use),
-        tuple(Work.of(analyse(circuit), 1) for circuit, use in zip(circuits.values(), rows, strict=True) if use),
-        np.array([quality(device) for device, use in zip(devices, columns, strict=True) if use]),
-        kept[..., 0],
-        kept[..., 1],
-        np.moveaxis(kept[..., 2:], 2, 0),
-        tuple(_ideal(circuit) for circuit, use in zip(circuits.values(), rows, strict=True) if use),
+        tuple(programs),
+        tuple(device.name for device in devices),
+        tuple(circuit.num_qubits for circuit in circuits),
+        tuple(Work.of(analyse(circuit), 1) for circuit in circuits),
+        np.array([quality(device) for device in devices]),
+        true,
+        figures[..., 1],
+        forecast,
+        tuple(_ideal(circuit) for circuit in circuits),
+        np.array([[_known(device.median_error(2)), _known(device.median_readout_error)] for device in devices]).T,
     )
 
 
+def with_series(fleet: Fleet, later: Sequence[tuple[float, Fleet]]) -> Fleet:
+    """Return the fleet as calibrations change it; a program fits where it does all the time."""
+    fits = np.logical_and.reduce([each.fits for each in (fleet, *(each for _, each in later))])
+    parts = [replace(each, true=np.where(fits, each.true, np.nan)) for each in (fleet, *(each for _, each in later))]
+    return replace(parts[0], later=tuple(zip([since for since, _ in later], parts[1:], strict=True)))
+
+
+def _known(error: float | None) -> float:
+    return np.nan if error is None else error
+
+
 def _ideal(circuit: QuantumCircuit) -> Ideal | None:
+    if circuit.num_clbits > _MOST_BITS:
+        return None
     plain = canonical(circuit)
     made = profile(plain, analyse(plain), {})
     return None if made is None else made.response.ideal
 
 
 def _figures(pair: Pair | None) -> tuple[float, ...]:
-    return (np.nan,) * 5 if pair is None or not pair.forecast else (pair.fidelity, pair.seconds, *pair.forecast)
+    if pair is None or not pair.forecast:
+        return (np.nan,) * 5
+    return (np.nan if pair.fidelity is None else pair.fidelity, pair.seconds, *pair.forecast)
 
 
 def quality(device: Calibration) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -24,8 +25,12 @@ class Known:
         """Start with nothing learned."""
         self.fleet, self._world = fleet, world
         numbers = {name: number for number, name in enumerate(fleet.circuits)}
-        self.circuits = np.array([numbers[arrival.circuit] for arrival in trace.arrivals])
-        self.fits = fleet.fits[self.circuits]
+        self.circuits = np.array([numbers[arrival.program] for arrival in trace.arrivals])
+        told = [[arrival.service_on(device) for device in fleet.devices] for arrival in trace.arrivals]
+        self._told = np.array([[math.nan if each is None else each for each in row] for row in told])
+        """Run times that are given."""
+        self._is_told = np.array([arrival.service_seconds is not None for arrival in trace.arrivals])
+        self.fits = fleet.fits[self.circuits] & (np.isfinite(self._told) | ~self._is_told[:, None])
         self._works = [
             replace(fleet.works[circuit], shots=arrival.shots)
             for circuit, arrival in zip(self.circuits.tolist(), trace.arrivals, strict=True)
@@ -42,13 +47,18 @@ class Known:
         """Return lower bounds, middles and upper bounds, (3, C, B)."""
         if now >= self._renewed_at:
             factors = self._world.calibrated(now)
-            self._given = self.fleet.forecast**factors
+            self._given = self.fleet.at(now).forecast ** factors
             self._fidelity = self._given.copy()
             for device, factor in enumerate(factors.tolist()):
                 self._devices[device] = self._devices[device].on(repr(factor))
                 self._correct(device)
             self._renewed_at = self._world.next_calibration(now)
         return self._fidelity
+
+    def errors(self, now: float) -> Floats:
+        """Return the median errors of gates on two qubits and of measurements by the last calibrations, (2, B)."""
+        found: Floats = np.minimum(self.fleet.at(now).errors * self._world.calibrated(now), 1.0)
+        return found
 
     def gave(self, circuit: int, device: int, seen: Observed, at: float, promised: Interval) -> None:
         """Learn a fidelity."""
@@ -62,18 +72,23 @@ class Known:
 
     def runs(self, jobs: list[int]) -> tuple[Floats, Floats, Floats]:
         """Return lower bounds, medians and upper bounds of run times, seconds, (J, B) each; NaN where it can't run."""
-        fits = self.fits[jobs]
+        fits, told, is_told = self.fits[jobs], self._told[jobs], self._is_told[jobs][:, None]
         low, mid, high = (
             np.stack([getattr(runs, side)[jobs] for runs in self._runs], axis=1) for side in ("low", "mid", "high")
         )
-        return np.where(fits, low, np.nan), np.where(fits, mid, np.nan), np.where(fits, high, np.nan)
+        found = [np.where(fits, np.where(is_told, told, side), np.nan) for side in (low, mid, high)]
+        return found[0], found[1], found[2]
 
     def run(self, job: int, device: int) -> Interval:
         """Return the run time of one job, seconds."""
+        if self._is_told[job]:
+            return Interval(*[float(self._told[job, device])] * 3)
         return self._runs[device][job]
 
     def ended(self, job: int, device: int, seconds: float, at: float, promised: Interval) -> None:
-        """Learn a run time."""
+        """Learn a run time, unless it was told beforehand."""
+        if self._is_told[job]:
+            return
         model = self._models[device].observe((self._works[job],), seconds, at, promised)
         self._models[device] = model
         predicted: Intervals = model.predict(self._parts)
@@ -86,3 +101,25 @@ class Known:
     def started(self, planned: float, promised: Interval, sent: float, waited: float) -> None:
         """Learn a wait."""
         self._waits = self._waits.observe(planned, promised, sent + waited, waited)
+
+
+class Informed(Known):
+    """What nobody knows: the fidelities that devices give at the moment, and all run times."""
+
+    def __init__(self, fleet: Fleet, trace: Trace, world: World) -> None:
+        """Ask the world how long each job runs."""
+        super().__init__(fleet, trace, world)
+        for job, (circuit, arrival) in enumerate(zip(self.circuits.tolist(), trace.arrivals, strict=True)):
+            self._told[job] = [
+                world.run_seconds(job, circuit, arrival.shots, device, arrival.seconds)
+                for device in range(len(fleet.devices))
+            ]
+        self._is_told[:] = True
+
+    def fidelity(self, now: float) -> Floats:
+        """Return what devices give, but for what differs from job to job, three times."""
+        now_true = self.fleet.at(now).true ** self._world.errors(now)
+        return np.stack([now_true] * 3)
+
+    def gave(self, circuit: int, device: int, seen: Observed, at: float, promised: Interval) -> None:
+        """Learn nothing: all is known."""

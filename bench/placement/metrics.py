@@ -37,6 +37,8 @@ class Figures:
     """Jobs whose deadline the fastest device would have met, had it been idle when the job came."""
     deadlines_met: float
     """Share of those; NaN where there are none."""
+    unserved: int
+    """Jobs whose terms no device kept; everything else is of the others."""
     covered_run: float
     """Share of run times within their 80 % intervals."""
     covered_fidelity: float
@@ -71,6 +73,7 @@ def figures(run: Run, since: float = 0.0, until: float = math.inf) -> Figures:
         utilisation(run),
         int(feasible.sum()),
         _share(bool(met) for met in (times <= due)[feasible]),
+        run.unserved,
         _share(_within(o.run, o.end - o.start) for o in outcomes),
         _share(_within(o.promised_fidelity, o.fidelity) for o in outcomes),
         _share(

@@ -12,16 +12,19 @@ from pathlib import Path
 from typing import Any
 
 from qiskit import QuantumCircuit
+from qiskit.transpiler import generate_preset_pass_manager
 from qiskit.transpiler.exceptions import TranspilerError
 
-from bench.fidelity.simulate import TooWide, hellinger
+from bench.fidelity.simulate import MOST_WIDE_QUBITS, TooWide, hellinger
 from qonverge.circuits.analysis import analyse
 from qonverge.circuits.canonical import canonical
-from qonverge.circuits.mapping import map_to, schedule
+from qonverge.circuits.mapping import load_of, map_to, schedule
 from qonverge.circuits.profiling import profile
+from qonverge.circuits.target import device_target
 from qonverge.devices import Calibration
 from qonverge.forecast.errors import DoesNotFit
-from qonverge.forecast.fidelity import Forecaster
+from qonverge.forecast.fidelity import EXACT, Forecaster, interval
+from qonverge.forecast.intervals import Interval
 
 FORMAT = "qonverge.io/placement-pairs/v1"
 KNOWN = Path(__file__).parent / "data" / "pairs.json.gz"
@@ -35,8 +38,8 @@ class InvalidInput(ValueError):
 class Pair:
     """A circuit on a device, by its calibration."""
 
-    fidelity: float
-    """Hellinger fidelity of its exact simulation there."""
+    fidelity: float | None
+    """Hellinger fidelity of its simulation there; None: it is too wide to be simulated."""
     seconds: float
     """Duration of one shot, as it is mapped and scheduled there; without the reset."""
     forecast: tuple[float, ...] | None = None
@@ -45,7 +48,7 @@ class Pair:
 
 
 Pairs = dict[tuple[str, str], Pair | None]
-"""By digest of the circuit and of the calibration; None: it does not fit, or is too wide to be simulated there."""
+"""By digest of the circuit and of the calibration; None: it does not fit there."""
 
 
 def digest_of(circuit: QuantumCircuit) -> str:
@@ -58,33 +61,48 @@ def digest_of(circuit: QuantumCircuit) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def key(circuit: QuantumCircuit, device: Calibration) -> tuple[str, str]:
+@dataclass(frozen=True, slots=True, eq=False)
+class Program:
+    """A circuit, and where it lies."""
+
+    circuit: QuantumCircuit
+    layout: tuple[int, ...] | None = None
+    """Physical qubit of each of its qubits; None: the best that are found."""
+
+    @property
+    def digest(self) -> str:
+        """What tells it apart from others."""
+        found = digest_of(self.circuit)
+        return found if self.layout is None else f"{found}@{','.join(map(str, self.layout))}"
+
+
+def key(program: Program, device: Calibration) -> tuple[str, str]:
     """Return the pair's key."""
-    return digest_of(circuit), device.digest[:16]
+    return program.digest, device.digest[:16]
 
 
 def completed(
     known: Pairs,
-    circuits: Mapping[str, QuantumCircuit],
+    programs: Mapping[str, Program],
     devices: Sequence[Calibration],
     save: Callable[[Pairs], None] | None = None,
 ) -> Pairs:
     """Return the pairs with those that were missing, simulated and forecast now; ``save`` is called in between."""
     found = dict(known)
     for device in devices:
-        missing = [circuit for circuit in circuits.values() if key(circuit, device) not in found]
-        for circuit in missing:
-            found[key(circuit, device)] = simulated(circuit, device)
+        missing = [program for program in programs.values() if key(program, device) not in found]
+        for program in missing:
+            found[key(program, device)] = simulated(program, device)
         if missing and save is not None:
             print(f"{device.name}: {len(missing)} circuits simulated", file=sys.stderr, flush=True)
             save(found)
     forecaster = Forecaster()
-    for name, circuit in circuits.items():
-        new = [d for d in devices if (pair := found[key(circuit, d)]) is not None and pair.forecast is None]
-        for device, forecast in zip(new, _forecasts(forecaster, circuit, new), strict=True):
-            pair = found[key(circuit, device)]
+    for name, program in programs.items():
+        new = [d for d in devices if (pair := found[key(program, d)]) is not None and pair.forecast is None]
+        for device, forecast in zip(new, _forecasts(forecaster, program, new), strict=True):
+            pair = found[key(program, device)]
             assert pair is not None
-            found[key(circuit, device)] = replace(pair, forecast=forecast)
+            found[key(program, device)] = replace(pair, forecast=forecast)
         if new and save is not None:
             print(f"{name}: forecast on {len(new)} devices", file=sys.stderr, flush=True)
             save(found)
@@ -96,29 +114,51 @@ def without_forecasts(pairs: Pairs) -> Pairs:
     return {key: None if pair is None else replace(pair, forecast=None) for key, pair in pairs.items()}
 
 
-def _forecasts(
-    forecaster: Forecaster, circuit: QuantumCircuit, devices: Sequence[Calibration]
-) -> list[tuple[float, ...]]:
+def _forecasts(forecaster: Forecaster, program: Program, devices: Sequence[Calibration]) -> list[tuple[float, ...]]:
     if not devices:
         return []
-    plain = canonical(circuit)
+    plain = canonical(program.circuit)
     found = profile(plain, analyse(plain), {})
     if found is None:
         return [()] * len(devices)
-    made = forecaster.estimate(found, devices)
+    made: Sequence[Interval | DoesNotFit]
+    if program.layout is None:
+        made = forecaster.estimate(found, devices)
+    else:
+        # A quick search for places would not know of the given ones.
+        ones = dict(found.ones)
+        loads = (load_of(_mapped(program, device), device, ones) for device in devices)
+        made = [interval(found, load, EXACT) for load in loads]
     return [() if isinstance(f, DoesNotFit) else (round(f.low, 5), round(f.mid, 5), round(f.high, 5)) for f in made]
 
 
-def simulated(circuit: QuantumCircuit, device: Calibration) -> Pair | None:
-    """Return what the circuit gives on the device; None where it does not fit or is too wide."""
-    if circuit.num_qubits > len(device.qubits):
+def simulated(program: Program, device: Calibration) -> Pair | None:
+    """Return what the program gives on the device; None where it does not fit."""
+    if max((program.circuit.num_qubits - 1, *(program.layout or ()))) >= len(device.qubits):
         return None
     try:
-        mapped = map_to(circuit, device)
-        fidelity = hellinger(mapped, device)
-    except (TranspilerError, TooWide):
+        mapped = _mapped(program, device)
+    except TranspilerError:
         return None
-    return Pair(round(fidelity, 6), float(f"{schedule(mapped, device)[1]:.4g}"))
+    try:
+        fidelity = round(hellinger(mapped, device, MOST_WIDE_QUBITS), 6)
+    except TooWide:
+        fidelity = None
+    return Pair(fidelity, float(f"{schedule(mapped, device)[1]:.4g}"))
+
+
+def _mapped(program: Program, device: Calibration) -> QuantumCircuit:
+    if program.layout is None:
+        return map_to(program.circuit, device)
+    # Clifford gates are to stay such, as where no layout is given.
+    manager = generate_preset_pass_manager(
+        1 if analyse(program.circuit).clifford else 2,
+        target=device_target(device, control_flow=True),
+        initial_layout=list(program.layout),
+        seed_transpiler=0,
+    )
+    found: QuantumCircuit = manager.run(program.circuit)
+    return found
 
 
 def read(path: Path) -> Pairs:

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from bench.placement.fleet import Fleet, Floats
+from bench.placement.fleet import Floats
 from bench.placement.simulate import Policy as AnyPolicy
 from bench.placement.simulate import Promise, State
 from qonverge.scheduling import Backend, Estimates, Job, Needs, Policy, Snapshot, plan
-from qonverge.scheduling.model import Terms, Weights
+from qonverge.scheduling.model import Terms
 
 
 @dataclass(slots=True)
@@ -25,9 +25,9 @@ class Qonverge:
 
     def decide(self, state: State) -> list[tuple[int, int]]:
         """Return what the plan sends."""
-        jobs = list(state.waiting)
-        if all(of.sent for of in state.devices):
-            # Nothing could be sent.
+        # Jobs that no device may run by its last calibration wait for another one.
+        jobs = [job for job in state.waiting if state.allowed(job).any()]
+        if not jobs or all(of.sent for of in state.devices):
             return []
         made = plan(self._snapshot(state, jobs), self.policy)
         decided = list(zip(jobs, made.decisions, strict=True))
@@ -48,19 +48,20 @@ class Qonverge:
         low, mid, high = state.known.fidelity(state.now)[:, state.known.circuits[jobs]]
         run_low, run, run_high = state.known.runs(jobs)
         cost = np.zeros_like(run)
+        allowed = np.stack([state.allowed(job) for job in jobs])
         backends = tuple(
             Backend(
                 name,
                 "lab",
                 admits_all_namespaces=True,
-                features=_fitting(fleet, device),
+                features=frozenset(_named(job) for job, can in zip(jobs, allowed[:, device], strict=True) if can),
                 load=float(of.sent),
                 free_seconds=(state.free_in(device),),
                 dispatch_depth=0,
             )
             for device, (name, of) in enumerate(zip(fleet.devices, state.devices, strict=True))
         )
-        # Which circuits fit a device is told as what it can do.
+        # Which jobs a device may run is told as what it can do.
         return Snapshot(
             tuple(self._job(state, job) for job in jobs),
             backends,
@@ -82,16 +83,16 @@ class Qonverge:
                 arrival.shots,
                 clifford=False,
                 statevector_bytes=16 << width,
-                features=frozenset((arrival.circuit,)),
+                features=frozenset((_named(job),)),
             ),
             priority=arrival.priority,
-            terms=Terms(weights=Weights.preset(arrival.objective)),
+            terms=Terms(weights=arrival.weights, min_fidelity=arrival.min_fidelity),
             deadline=due,
         )
 
 
-def _fitting(fleet: Fleet, device: int) -> frozenset[str]:
-    return frozenset(name for name, fits in zip(fleet.circuits, fleet.fits[:, device], strict=True) if fits)
+def _named(job: int) -> str:
+    return f"job {job}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +107,10 @@ class AtOnce:
         """Return the best device for each job in turn."""
         sent = []
         for job in state.waiting:
-            cost = np.where(state.known.fits[job], self.cost(state, job), math.inf)
-            device = int(cost.argmin())
+            eligible = state.eligible(job)
+            if not eligible.any():
+                continue
+            device = int(np.where(eligible, self.cost(state, job), math.inf).argmin())
             sent.append((job, device))
             # The next one sees it.
             state.devices[device].queue.append(job)
@@ -127,7 +130,9 @@ class RoundRobin:
         """Return the next devices."""
         sent = []
         for job in state.waiting:
-            devices = np.flatnonzero(state.known.fits[job])
+            devices = np.flatnonzero(state.eligible(job))
+            if not devices.size:
+                continue
             device = int(devices[np.argmin((devices - self._next) % len(state.devices))])
             self._next = device + 1
             sent.append((job, device))
@@ -145,15 +150,26 @@ class FirstFit:
         idle = [device for device, of in enumerate(state.devices) if not of.sent]
         sent = []
         for job in state.waiting:
-            device = next((d for d in idle if state.known.fits[job, d]), None)
+            eligible = state.eligible(job)
+            device = next((d for d in idle if eligible[d]), None)
             if device is not None:
                 idle.remove(device)
                 sent.append((job, device))
         return sent
 
 
-def _least_loaded(state: State, job: int) -> Floats:
+def _frees(state: State) -> Floats:
     return np.array([state.free_in(device) for device in range(len(state.devices))])
+
+
+def _fidelities(state: State, job: int) -> Floats:
+    """Forecasts, (B,); NaN where it does not fit."""
+    mid: Floats = state.known.fidelity(state.now)[1, state.known.circuits[job]]
+    return np.where(state.eligible(job), mid, np.nan)
+
+
+def _least_loaded(state: State, job: int) -> Floats:
+    return _frees(state)
 
 
 def _static_best(state: State, job: int) -> Floats:
@@ -161,20 +177,53 @@ def _static_best(state: State, job: int) -> Floats:
 
 
 def _best_fidelity(state: State, job: int) -> Floats:
-    mid: Floats = state.known.fidelity(state.now)[1, state.known.circuits[job]]
-    return -mid
+    return -_fidelities(state, job)
+
+
+def _least_loaded_of_the_best(state: State, job: int) -> Floats:
+    fidelity = _fidelities(state, job)
+    return np.where(fidelity >= (1 - _NEARLY_BEST) * np.nanmax(fidelity), _frees(state), np.inf)
+
+
+def _best_of_the_soon(state: State, job: int) -> Floats:
+    frees = np.where(state.eligible(job), _frees(state), np.inf)
+    return np.where(frees <= frees.min() + _SOON_SECONDS, -_fidelities(state, job), np.inf)
+
+
+def greedy(policy: Policy, name: str = "greedy") -> AtOnce:
+    """Return what sends each job when it comes to where its own part of the scheduler's objective is least."""
+
+    def cost(state: State, job: int) -> Floats:
+        arrival = state.arrivals[job]
+        weights = arrival.weights
+        fidelity = _fidelities(state, job)
+        end = _frees(state) + state.known.runs([job])[1][0]
+        due = math.inf if arrival.deadline is None else arrival.seconds + arrival.deadline - state.now
+        found: Floats = (
+            weights.fidelity * (1 - fidelity / np.nanmax(fidelity)) + weights.time * end / policy.patience_seconds
+        ) / (weights.fidelity + weights.time + weights.cost) + policy.lateness * (end > due)
+        return found
+
+    return AtOnce(name, cost)
 
 
 FCFS = "FCFS by fidelity"
 STATIC = "static-best"
+GREEDY = "greedy"
+_NEARLY_BEST = 0.03
+_SOON_SECONDS = 10.0
 
 
 def every(policy: Policy | None = None) -> list[AnyPolicy]:
     """Return a fresh one of each policy, ours first."""
+    policy = policy or Policy()
     return [
-        Qonverge(policy or Policy()),
+        Qonverge(policy),
         AtOnce(FCFS, _best_fidelity),
         AtOnce(STATIC, _static_best),
+        greedy(policy, GREEDY),
+        AtOnce("least-loaded within 3 %", _least_loaded_of_the_best),
+        AtOnce("fidelity first, of the soon", _best_of_the_soon),
         AtOnce("least-loaded", _least_loaded),
         RoundRobin(),
         FirstFit(),

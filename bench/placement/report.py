@@ -42,6 +42,8 @@ def judge(results: Sequence[Result]) -> list[Row]:
         _row("mean fidelity below FCFS by fidelity", _lost(traces, FCFS), 0.02, percent=True, most=True),
         _row("waiting of static-best, in ours", _waits(traces), 5.0),
         _row("mean fidelity below static-best", _lost(traces, STATIC), 0.01, percent=True, most=True),
+        _row("completion time below greedy's at equal fidelity", _below_greedy(traces), 0.25, percent=True),
+        _above_bound(traces),
         _row("feasible deadlines met", [result.figures[0].deadlines_met for result in traces], 0.99, percent=True),
     ]
     jain = [result.more["jain"] for result in results if result.kind == "saturated"]
@@ -68,6 +70,18 @@ def _sooner(traces: Iterable[Result]) -> list[float]:
 
 def _lost(traces: Iterable[Result], policy: str) -> list[float]:
     return [lower(r.figures[0].fidelity_mean, of(r, policy).fidelity_mean) for r in traces]
+
+
+def _below_greedy(traces: Iterable[Result]) -> list[float]:
+    return [lower(r.figures[0].completion_mean, r.more["greedy_at_equal_fidelity"]) for r in traces]
+
+
+def _above_bound(traces: Iterable[Result]) -> Row:
+    """Return by which part completion is above that of who knows all beforehand; its median counts."""
+    above = [-lower(r.figures[0].completion_mean, r.more["bound_at_equal_fidelity"]) for r in traces]
+    middle = median(above)
+    figure = f"{max(above):.0%} ({middle:.0%})"
+    return Row("completion time above the bound at equal fidelity", figure, "median at most 15%", middle <= 0.15)
 
 
 def _waits(traces: Iterable[Result]) -> list[float]:
@@ -122,7 +136,10 @@ def bars(rows: Sequence[Row]) -> str:
 
 def policies_table(result: Result) -> str:
     """Return all policies on a trace as a Markdown table."""
-    head = ("policy", "completion: mean, median, p95", "wait: mean, p95", "fidelity", "busy", "deadlines met")
+    head = (
+        *("policy", "completion: mean, median, p95", "wait: mean, p95", "fidelity", "busy", "deadlines met"),
+        "not served",
+    )
     cells = [
         (
             f.policy,
@@ -131,8 +148,34 @@ def policies_table(result: Result) -> str:
             f"{f.fidelity_mean:.4f}",
             f"{f.utilisation:.2f}",
             f"{f.deadlines_met:.1%} of {f.deadlines_feasible}",
+            str(f.unserved),
         )
         for f in result.figures
+    ]
+    return _table(head, cells)
+
+
+def equals_table(results: Iterable[Result]) -> str:
+    """Return ours beside greedy and the bound at the fidelity of ours, a trace a line, as a Markdown table."""
+    head = ("trace, seed", "fidelity", "ours", "greedy", "told all but arrivals", "bound")
+    those = list(results)
+    informed = {(r.trace, r.seed): r.more["informed_at_equal_fidelity"] for r in those if r.kind == "profile"}
+    cells = [
+        (
+            f"{r.trace}, {r.seed}",
+            f"{r.figures[0].fidelity_mean:.4f}",
+            *(
+                "" if value is None or math.isnan(value) else "out of reach" if math.isinf(value) else f"{value:.1f} s"
+                for value in (
+                    r.figures[0].completion_mean,
+                    r.more["greedy_at_equal_fidelity"],
+                    informed.get((r.trace, r.seed)),
+                    r.more["bound_at_equal_fidelity"],
+                )
+            ),
+        )
+        for r in those
+        if r.kind == "trace"
     ]
     return _table(head, cells)
 
@@ -197,6 +240,8 @@ def text(results: Sequence[Result]) -> str:
         parts.append(f"### {half} half, {generation} generation" if half else "### given")
         if any(result.kind != "trace" for result in own):
             parts += [bars(judge(own)), floods_table(own), loads_table(own), published(own)]
+        if any(result.kind == "trace" for result in own):
+            parts.append(f"Mean completion time at equal fidelity:\n\n{equals_table(own)}")
         parts += [f"{r.trace}:\n\n{policies_table(r)}" for r in _first_seed(own) if r.kind == "trace"]
     return "\n\n".join(parts) + "\n"
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.placement.fleet import Fleet
 from bench.placement.known import Known
+from bench.placement.nature import Nature
 from bench.placement.trace import Arrival, Trace
-from bench.placement.world import Nature, World
+from bench.placement.world import World
 from qonverge.forecast.intervals import Interval
 from qonverge.scheduling import Share, Shares
 
@@ -76,6 +78,27 @@ class State:
     """Jobs that were not sent anywhere, in order of arrival."""
     promises: dict[int, Promise] = field(default_factory=dict)
 
+    def allowed(self, job: int) -> NDArray[np.bool_]:
+        """Return which devices fit the job and have no larger errors than it takes, by their last calibration, (B,)."""
+        arrival = self.arrivals[job]
+        fits: NDArray[np.bool_] = self.known.fits[job]
+        if arrival.max_errors is None:
+            return fits
+        most = [1.0 if m is None else m for m in (arrival.max_errors.two_qubit, arrival.max_errors.readout)]
+        # An error that is not known is too much.
+        errors = np.nan_to_num(self.known.errors(self.now), nan=1.0)
+        kept: NDArray[np.bool_] = fits & np.all(errors <= np.array(most)[:, None], axis=0)
+        return kept
+
+    def eligible(self, job: int) -> NDArray[np.bool_]:
+        """Return where the job may go now: devices that are allowed and forecast to keep its least fidelity, (B,)."""
+        least = self.arrivals[job].min_fidelity
+        allowed = self.allowed(job)
+        if least is None:
+            return allowed
+        found: NDArray[np.bool_] = allowed & (self.known.fidelity(self.now)[1, self.known.circuits[job]] >= least)
+        return found
+
     def free_in(self, device: int) -> float:
         """Return the seconds until a device will have done what it has, as forecast."""
         of = self.devices[device]
@@ -109,18 +132,27 @@ class Run:
     fastest: tuple[float, ...]
     """Run time of each job, seconds, on the device that would have run it fastest when it came."""
     rounds: int
+    unserved: int = 0
+    """Jobs whose least fidelity or largest errors no device kept; the trace is without them."""
 
 
-def simulate(fleet: Fleet, trace: Trace, policy: Policy, nature: Nature | None = None, seed: int = 0) -> Run:
-    """Run a trace until its last job has ended.
+def simulate(
+    fleet: Fleet,
+    trace: Trace,
+    policy: Policy,
+    nature: Nature | None = None,
+    seed: int = 0,
+    known: type[Known] = Known,
+) -> Run:
+    """Run a trace until its last job has ended; jobs whose terms no device has kept until then are not served.
 
     Raises:
         Stuck: the policy leaves jobs waiting for nothing.
     """
-    world = World(fleet, trace, nature or Nature(), seed)
-    known = Known(fleet, trace, world)
+    world = World(fleet, trace, nature or trace.world, seed)
+    told = known(fleet, trace, world)
     weights = {name: Share(weight) for name, weight in trace.shares.items()}
-    state = State(trace.arrivals, known, [Device() for _ in fleet.devices], Shares(weights))
+    state = State(trace.arrivals, told, [Device() for _ in fleet.devices], Shares(weights))
     done: dict[int, Outcome] = {}
     running: dict[int, tuple[Interval, Interval]] = {}
     events = [(arrival.seconds, job, -1) for job, arrival in enumerate(trace.arrivals)]
@@ -148,11 +180,19 @@ def simulate(fleet: Fleet, trace: Trace, policy: Policy, nature: Nature | None =
                 job = of.queue.popleft()
                 running[job] = _start(state, world, job, device)
                 heapq.heappush(events, (of.ends, job, device))
-        if state.waiting and not events:
+        if not events and any(state.eligible(job).any() for job in state.waiting):
             raise Stuck(f"{policy.name} sends none of {len(state.waiting)} jobs although every device is free")
-    fastest = [_fastest(world, known, job, arrival) for job, arrival in enumerate(trace.arrivals)]
-    outcomes = tuple(done[job] for job in range(len(trace.arrivals)))
-    return Run(policy.name, trace, fleet, outcomes, state.promises, tuple(fastest), rounds)
+    served = sorted(done)
+    return Run(
+        policy.name,
+        replace(trace, arrivals=tuple(trace.arrivals[job] for job in served)),
+        fleet,
+        tuple(done[job] for job in served),
+        {number: state.promises[job] for number, job in enumerate(served) if job in state.promises},
+        tuple(_fastest(world, told, job, trace.arrivals[job]) for job in served),
+        rounds,
+        len(state.waiting),
+    )
 
 
 def _start(state: State, world: World, job: int, device: int) -> tuple[Interval, Interval]:

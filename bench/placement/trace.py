@@ -1,40 +1,95 @@
-"""Arrivals of jobs: read, written and made. The format is described in docs/placement-benchmark.md."""
+"""Arrivals of jobs, and how some are made."""
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path
-from typing import Any, get_args
+from dataclasses import field
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import AfterValidator, Field
+from pydantic.dataclasses import dataclass
 
-from bench.placement.pairs import InvalidInput
-from qonverge.scheduling.model import Preset
+from bench.placement.fields import AS_FILES, FromZero, Positive, Probability
+from bench.placement.nature import Nature
+from qonverge.api.placement import Weights as Proportions
+from qonverge.scheduling.model import Preset, Weights
 
 Floats = NDArray[np.float64]
-FORMAT = "qonverge.io/placement-trace/v1"
 _DAYS, _BURSTS, _BURST_RATE, _BURST_SHARE = 2, 10, 4.0, 0.15
 _NAMESPACES = ("chem", "finance", "ml", "teaching")
 _SHOTS = (2_000, 100_000)
 
 
-@dataclass(frozen=True, slots=True)
+def _distinct(layout: tuple[int, ...]) -> tuple[int, ...]:
+    if len(set(layout)) < len(layout):
+        raise ValueError("the layout has a physical qubit twice")
+    return layout
+
+
+Layout = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1), AfterValidator(_distinct)]
+
+
+@dataclass(frozen=True, slots=True, config=AS_FILES)
+class MaxErrors:
+    """Largest median errors of a device that a job takes, by its last calibration."""
+
+    two_qubit: Probability | None = None
+    readout: Probability | None = None
+
+
+@dataclass(frozen=True, slots=True, config=AS_FILES)
 class Arrival:
     """A job that comes."""
 
-    seconds: float
+    seconds: FromZero
     """Since the start of the trace."""
     circuit: str
-    shots: int
+    shots: Annotated[int, Field(ge=1)]
     namespace: str = "default"
     priority: int = 0
-    deadline: float | None = None
+    deadline: Positive | None = None
     """Seconds from the arrival within which it should have ended."""
     objective: Preset = "Balanced"
+    proportions: Proportions | None = Field(default=None, alias="weights")
+    """Instead of the objective."""
+    min_fidelity: Probability | None = None
+    """Least forecast fidelity."""
+    max_errors: MaxErrors | None = None
+    layout: Layout | None = None
+    """Physical qubit of each of the circuit's; else it is mapped to the best that are found."""
+    service_seconds: Positive | Annotated[Mapping[str, Positive], Field(min_length=1)] | None = None
+    """What it takes, on every device or by device, and then it runs on no other one; it is known beforehand. None: what
+    its shots take."""
+
+    @property
+    def weights(self) -> Weights:
+        """How much fidelity, time and cost count."""
+        if self.proportions is None:
+            return Weights.preset(self.objective)
+        return Weights(self.proportions.fidelity, self.proportions.time, self.proportions.cost)
+
+    @property
+    def program(self) -> str:
+        """Name of the circuit, and of its layout where it has one."""
+        return self.circuit if self.layout is None else f"{self.circuit} on {','.join(map(str, self.layout))}"
+
+    def service_on(self, device: str) -> float | None:
+        """Return the seconds that it takes there where they are given; NaN where it may not run."""
+        if not isinstance(self.service_seconds, Mapping):
+            return self.service_seconds
+        return self.service_seconds.get(device, math.nan)
+
+
+@dataclass(frozen=True, slots=True, config=AS_FILES)
+class Recalibration:
+    """A device's figures from some moment on."""
+
+    seconds: Positive
+    snapshot: str
+    """Name of a calibration."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,67 +100,11 @@ class Trace:
     arrivals: tuple[Arrival, ...]
     shares: Mapping[str, float] = field(default_factory=dict)
     """Weights of namespaces; 1 for the others."""
-
-
-def read(path: Path) -> Trace:
-    """Return the trace in a file of JSON lines.
-
-    Raises:
-        InvalidInput: naming the line and what is wrong with it.
-    """
-    try:
-        lines = [line for line in path.read_text().splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{path}: {error}") from error
-    parsed = [_object(path, number, line) for number, line in enumerate(lines, 1)]
-    if not parsed or parsed[0].get("format") != FORMAT:
-        raise InvalidInput(f'{path}: the first line must be an object with "format": "{FORMAT}"')
-    shares = parsed[0].get("shares", {})
-    if not isinstance(shares, dict) or not all(isinstance(w, int | float) and w > 0 for w in shares.values()):
-        raise InvalidInput(f"{path}: shares must give each namespace a positive weight")
-    arrivals = [_arrival(path, number, given) for number, given in enumerate(parsed[1:], 2)]
-    if not arrivals:
-        raise InvalidInput(f"{path}: there is no arrival after the first line")
-    return Trace(str(parsed[0].get("name", path.stem)), tuple(sorted(arrivals, key=lambda a: a.seconds)), shares)
-
-
-def write(path: Path, trace: Trace) -> None:
-    """Write the trace as JSON lines, defaults left out."""
-    defaults = {f.name: f.default for f in fields(Arrival)}
-    rows: list[dict[str, Any]] = [{"format": FORMAT, "name": trace.name, "shares": dict(trace.shares)}]
-    rows += [{k: v for k, v in asdict(a).items() if v != defaults[k]} for a in trace.arrivals]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-
-
-def _object(path: Path, number: int, line: str) -> dict[str, Any]:
-    try:
-        found = json.loads(line)
-    except ValueError as error:
-        raise InvalidInput(f"{path}, line {number} is not JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise InvalidInput(f"{path}, line {number} is no JSON object")
-    return found
-
-
-def _arrival(path: Path, number: int, given: dict[str, Any]) -> Arrival:
-    where = f"{path}, line {number}"
-    known = {f.name for f in fields(Arrival)}
-    if unknown := sorted(set(given) - known):
-        raise InvalidInput(f"{where}: unknown field {unknown[0]}; known: {', '.join(sorted(known))}")
-    try:
-        found = Arrival(**given)
-    except TypeError as error:
-        raise InvalidInput(f"{where}: seconds, circuit and shots are needed") from error
-    numbers = [found.seconds, found.shots, found.priority, *([] if found.deadline is None else [found.deadline])]
-    if (
-        not all(isinstance(n, int | float) and math.isfinite(n) for n in numbers)
-        or found.seconds < 0
-        or found.shots < 1
-    ):
-        raise InvalidInput(f"{where}: seconds from 0 on, shots from 1 on, and deadline must be finite numbers")
-    if found.objective not in get_args(Preset):
-        raise InvalidInput(f"{where}: objective {found.objective!r} is none of {', '.join(get_args(Preset))}")
-    return found
+    fidelities: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """What circuits truly give by the calibration, by circuit and device, instead of what is simulated."""
+    calibrations: Mapping[str, tuple[Recalibration, ...]] = field(default_factory=dict)
+    """By device."""
+    world: Nature = field(default_factory=Nature)
 
 
 def poisson(count: int, rate: float, random: np.random.Generator) -> Floats:

@@ -7,44 +7,16 @@ world.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from bench.placement.counts import drawn
 from bench.placement.fleet import Fleet, Floats
+from bench.placement.nature import Nature
 from bench.placement.trace import Trace
 from qonverge.forecast.observed import Observed
 
-_STEP = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Nature:
-    """How the world differs from what is known of it."""
-
-    job_overhead: float = 2.0
-    """Seconds that a job takes besides its shots."""
-    reset_seconds: float = 250e-6
-    """Between two shots."""
-    speed_spread: float = 0.25
-    """Standard deviation of the logarithm of a device's speed."""
-    run_noise: float = 0.08
-    """Of a run time's logarithm, from job to job."""
-    drift: float = 0.15
-    """Of the logarithm of a device's errors, over long times."""
-    drift_seconds: float = 4 * 3600.0
-    """In which a drift forgets where it was."""
-    calibrated_every: float = 3600.0
-    """Seconds between a device's calibrations."""
-    error_noise: float = 0.05
-    """Of the logarithm of errors, from job to job."""
-    shift_at: float = float("inf")
-    """When every third device changes at once, seconds."""
-    shift_errors: float = 0.4
-    """By how much the logarithm of its errors does,"""
-    shift_speed: float = 0.4
-    """and that of its run times."""
+STEP = 60.0
+"""Errors are constant for so long, seconds."""
 
 
 class World:
@@ -54,16 +26,20 @@ class World:
         """Draw everything."""
         random = np.random.default_rng(seed)
         devices = len(fleet.devices)
-        self._fleet, self._nature, self._seed = fleet, nature, seed
+        self._fleet, self._trace, self._nature, self._seed = fleet, trace, nature, seed
         self._speed = np.exp(random.normal(0, nature.speed_spread, devices))
         self._run_noise = np.exp(random.normal(0, nature.run_noise, len(trace.arrivals)))
         self._error_noise = np.exp(random.normal(0, nature.error_noise, len(trace.arrivals)))
         self._calibrated_first = random.uniform(0, nature.calibrated_every, devices)
-        # The schedule of arrivals may take longer than the trace; drifts go on for as long as anything might.
-        steps = int(4 * (trace.arrivals[-1].seconds + 7200) / _STEP)
-        keep = np.exp(-_STEP / nature.drift_seconds)
+        # Devices were calibrated before the trace began, and have drifted since; drifts go on for as long as anything
+        # might run, which may be longer than the trace.
+        self._began = -nature.calibrated_every
+        steps = int((4 * (trace.arrivals[-1].seconds + 7200) - self._began) / STEP)
+        keep = np.exp(-STEP / nature.drift_seconds)
         kicks = random.normal(0, nature.drift * np.sqrt(1 - keep**2), (steps, devices))
-        drift = np.zeros((steps, devices))
+        # Stationary from the first step on.
+        drift = np.empty((steps, devices))
+        drift[0] = random.normal(0, nature.drift, devices)
         for step in range(1, steps):
             drift[step] = keep * drift[step - 1] + kicks[step]
         self._shifted = np.arange(devices) % 3 == int(random.integers(3))
@@ -71,6 +47,9 @@ class World:
 
     def run_seconds(self, job: int, circuit: int, shots: int, device: int, at: float) -> float:
         """Return how long the job runs there."""
+        given = self._trace.arrivals[job].service_on(self._fleet.devices[device])
+        if given is not None:
+            return given
         nature = self._nature
         each = self._fleet.shot_seconds[circuit, device] + nature.reset_seconds
         shift = np.exp(nature.shift_speed * self._is_shifted(device, at))
@@ -79,26 +58,31 @@ class World:
     def fidelity(self, job: int, circuit: int, device: int, at: float) -> float:
         """Return what the job gives there; errors that grow by a factor make a power of the fidelity."""
         errors = np.exp(self._log_errors(device, at)) * self._error_noise[job]
-        return float(self._fleet.true[circuit, device] ** errors)
+        return float(self._fleet.at(at).true[circuit, device] ** errors)
 
     def observed(self, job: int, circuit: int, shots: int, fidelity: float) -> Observed | None:
         """Return what the job's counts show of its fidelity; None where they say too little."""
         ideal = self._fleet.ideals[circuit]
         return None if ideal is None else drawn(ideal, fidelity, shots, np.random.default_rng([self._seed, job]))
 
+    def errors(self, at: float) -> Floats:
+        """Return the factor of each device's errors, (B,)."""
+        return np.exp([self._log_errors(device, at) for device in range(len(self._fleet.devices))])
+
     def calibrated(self, at: float) -> Floats:
         """Return the factor of each device's errors, (B,), as its last calibration has it."""
         every = self._nature.calibrated_every
-        last = np.maximum(0.0, at - (at - self._calibrated_first) % every)
+        last = at - (at - self._calibrated_first) % every
         return np.exp([self._log_errors(device, when) for device, when in enumerate(last.tolist())])
 
     def next_calibration(self, at: float) -> float:
         """Return when the next device is calibrated, after this time."""
         every = self._nature.calibrated_every
-        return float(at + np.min(every - (at - self._calibrated_first) % every))
+        periodic = float(at + np.min(every - (at - self._calibrated_first) % every))
+        return min([periodic, *(since for since, _ in self._fleet.later if since > at)])
 
     def _log_errors(self, device: int, at: float) -> float:
-        step = min(int(at / _STEP), len(self._drift) - 1)
+        step = min(int((at - self._began) / STEP), len(self._drift) - 1)
         return float(self._drift[step, device]) + self._nature.shift_errors * self._is_shifted(device, at)
 
     def _is_shifted(self, device: int, at: float) -> bool:

@@ -300,7 +300,7 @@ class Policy:
 
     aging_seconds: float = 3600.0
     """Aging bound: a job that has waited longer goes before every job that came later, whatever their priority."""
-    patience_seconds: float = 2400.0
+    patience_seconds: float = 1200.0
     """Time that counts as much as losing all fidelity, where a job weighs both the same."""
     tranche: float = 1.0
     """Jobs that may overtake each other, per worker of the backends, where several namespaces wait: more is better for

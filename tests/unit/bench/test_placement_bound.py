@@ -1,0 +1,95 @@
+"""What no policy beats: below every schedule, and equal to the best one where that can be searched."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from scipy.optimize import linprog
+
+from bench.placement import policies
+from bench.placement.bound import Relaxed, Work
+from bench.placement.front import Point, completion_at
+from bench.placement.simulate import simulate
+from bench.placement.world import World
+from tests.unit.bench.test_placement import TWO, jobs
+
+
+def instance(random: np.random.Generator, count: int, devices: int) -> Work:
+    run = random.integers(1, 6, (count, devices)).astype(np.float64) * 3.0
+    fidelity = np.repeat(random.uniform(0.7, 1, (count, devices, 1)), 3, axis=2).astype(np.float64)
+    run[0, 0] = fidelity[0, 0] = np.nan
+    return Work(np.sort(random.integers(0, 5, count) * 3.0).astype(np.float64), run, fidelity)
+
+
+def best(work: Work, worth: float) -> float:
+    """The least mean over all devices of all jobs and all orders; no schedule is better than one without idling."""
+    count, devices = len(work.run), work.run.shape[1]
+    least = np.inf
+    for order in itertools.permutations(range(count)):
+        for where in itertools.product(range(devices), repeat=count):
+            free, total = [0.0] * devices, 0.0
+            for job, device in zip(order, where, strict=True):
+                free[device] = max(free[device], work.arrivals[job]) + work.run[job, device]
+                total += free[device] - work.arrivals[job] - worth * work.fidelity[job, device, 0]
+            least = min(least, total) if np.isfinite(total) else least
+    return float(least / count)
+
+
+def relaxed(work: Work, worth: float, slot: float = 3.0) -> float:
+    """The value of the time-indexed linear program, from HiGHS, where all times are multiples of a slot."""
+    count, devices = len(work.run), work.run.shape[1]
+    slots = int((work.arrivals[-1] + np.nansum(work.run)) / slot)
+    cost, used, owner = [], [], []
+    for job, device in zip(*np.nonzero(np.isfinite(work.run)), strict=True):
+        length = int(work.run[job, device] / slot)
+        for start in range(int(work.arrivals[job] / slot), slots - length + 1):
+            cost.append((start + length) * slot - work.arrivals[job] - worth * work.fidelity[job, device, 0])
+            used.append([device * slots + at for at in range(start, start + length)])
+            owner.append(job)
+    capacity, once = np.zeros((devices * slots, len(cost))), np.zeros((count, len(cost)))
+    for column, (places, job) in enumerate(zip(used, owner, strict=True)):
+        capacity[places, column] = once[job, column] = 1
+    found = linprog(cost, capacity, np.ones(len(capacity)), once, np.ones(count), method="highs")
+    return float(found.fun / count)
+
+
+@pytest.mark.parametrize("worth", [0.0, 60.0])
+def test_the_bound_is_below_the_best_schedule_and_near_the_linear_program(worth: float) -> None:
+    random = np.random.default_rng(3)
+    for _ in range(6):
+        work = instance(random, 5, 2)
+        bound = Relaxed(work).bound(worth)
+        assert bound <= best(work, worth) + 1e-9
+        exact = relaxed(work, worth)
+        assert exact - 0.4 <= bound <= exact + 1e-6
+
+
+@pytest.mark.parametrize("worth", [0.0, 60.0])
+def test_the_bound_of_one_device_without_arrivals_to_come_is_shortest_first(worth: float) -> None:
+    work = Work(np.zeros(4), np.array([[12.0], [3.0], [9.0], [6.0]]), np.full((4, 1, 3), 0.9))
+    # 3, 9, 18 and 30 s.
+    assert best(work, worth) == pytest.approx(15 - worth * 0.9)
+    assert Relaxed(work).bound(worth) == pytest.approx(15 - worth * 0.9, abs=0.4)
+
+
+@pytest.mark.parametrize("worth", [0.0, 300.0])
+def test_no_policy_is_below_the_bound(worth: float) -> None:
+    busy = jobs(*np.arange(0.0, 40.0, 1.7).tolist())
+    bound = Relaxed(Work.of(TWO, busy, World(TWO, busy, busy.world, 5))).bound(worth)
+    for policy in policies.every():
+        run = simulate(TWO, busy, policy, seed=5)
+        pairs = zip(run.outcomes, busy.arrivals, strict=True)
+        costs = [outcome.end - arrival.seconds - worth * outcome.fidelity for outcome, arrival in pairs]
+        # What differs from job to job is known to it too.
+        assert bound <= np.mean(costs) + 1e-9, policy.name
+
+
+def test_completion_at_equal_fidelity_is_that_of_a_mixture() -> None:
+    points = [Point(10.0, 0.8), Point(30.0, 0.9), Point(25.0, 0.85)]
+    assert completion_at(0.8, points) == 10
+    assert completion_at(0.7, points) == 10
+    # On the line from the first to the second, which is below the third.
+    assert completion_at(0.85, points) == pytest.approx(20)
+    assert completion_at(0.95, points) == np.inf
