@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from qonverge.api import Condition, QuantumBackend, QuantumBackendStatus
-from qonverge.api.backend import Capabilities
+from qonverge.api.backend import OFFERS_LABEL, Capabilities
 from qonverge.controller import builders, calibration
+from qonverge.controller.cluster import Cluster
 from qonverge.controller.dataplane import DataPlane
 from qonverge.controller.events import Events
 from qonverge.controller.kube import Kube, KubeError
@@ -38,6 +39,7 @@ def status_of(
     *,
     calibrated: Calibrated | None = None,
     trouble: str | None = None,
+    may_offer: bool = True,
 ) -> QuantumBackendStatus:
     """Return the backend's status; pure.
 
@@ -48,6 +50,7 @@ def status_of(
         now: Unix seconds.
         calibrated: what is known of its noise; None where it has none.
         trouble: why a pod does not serve.
+        may_offer: whether its namespace may offer backends to others.
     """
     wanted, before = backend.spec.replicas, backend.status
     observed = (deployment or {}).get("status", {})
@@ -78,6 +81,8 @@ def status_of(
         conditions.append(
             _condition(before, "Calibrated", *calibration.verdict(calibrated, infos, now), generation, now)
         )
+    if backend.is_offered:
+        conditions.append(_condition(before, "Offered", *_offer(backend, may_offer), generation, now))
     capabilities = before.capabilities
     if infos:
         first = infos[0]
@@ -100,6 +105,19 @@ def status_of(
         running=sum(info.running for info in infos) if infos else None,
         capabilities=capabilities,
         calibration=calibration.in_short(calibrated),
+    )
+
+
+def _offer(backend: QuantumBackend, may_offer: bool) -> tuple[str, str, str]:
+    """Return whether other namespaces' jobs may really use it: status, reason and message."""
+    given, namespace = backend.spec.access.namespaces.from_, backend.metadata.namespace
+    if may_offer:
+        return "True", "NamespaceMayOffer", f"jobs of other namespaces are admitted: from is {given}"
+    return (
+        "False",
+        "NamespaceMayNotOffer",
+        f"only jobs of namespace {namespace} are admitted although from is {given}: a cluster administrator allows "
+        f'others with "kubectl label namespace {namespace} {OFFERS_LABEL}=true"',
     )
 
 
@@ -134,6 +152,7 @@ class Backends:
         self,
         *,
         state: State,
+        cluster: Cluster,
         kube: Kube,
         data: DataPlane,
         metering: Metering,
@@ -144,6 +163,7 @@ class Backends:
     ) -> None:
         """``clock`` gives Unix seconds."""
         self._state = state
+        self._cluster = cluster
         self._kube = kube
         self._data = data
         self._metering = metering
@@ -203,6 +223,7 @@ class Backends:
             self._clock(),
             calibrated=self._state.calibrations.get(key),
             trouble=trouble,
+            may_offer=self._cluster.may_offer(backend.metadata.namespace),
         )
         if status == backend.status:
             return

@@ -140,6 +140,7 @@ class Operator:
         )
         self._backends = Backends(
             state=self._state,
+            cluster=self._cluster,
             kube=kube,
             data=data,
             metering=self._metering,
@@ -262,6 +263,9 @@ class Operator:
                 self._queue.add(f"HybridJob {key_of(obj)}")
             case "QuantumBackend":
                 state.see_backend(obj, deleted)
+                seen = state.backends.get(key_of(obj))
+                if seen is not None and seen.is_offered and seen.metadata.namespace not in self._cluster.labels:
+                    self._cluster.wanted.set()
                 self._queue.add(f"QuantumBackend {key_of(obj)}")
                 self._reconsider()
             case "Deployment":
@@ -290,8 +294,10 @@ class Operator:
         """Ask the cluster now and then what jobs and backends refer to, and keep what was learned."""
         while True:
             try:
-                selecting = any(b.spec.access.namespaces.selector is not None for b in self._state.backends.values())
-                if await self._cluster.refresh(kube, selecting=selecting):
+                offered = [key for key, backend in self._state.backends.items() if backend.is_offered]
+                if await self._cluster.refresh(kube, offered=bool(offered)):
+                    for key in offered:
+                        self._queue.add(f"QuantumBackend {key}")
                     self._reconsider()
                 if self._acting and self._election.leading:
                     await self._forecasts.save(kube, self._settings.namespace)
