@@ -25,6 +25,7 @@ from qonverge.controller.state import Calibrated, State
 from qonverge.lifecycle.transitions import timestamp
 from qonverge.wire.errors import WireError
 from qonverge.wire.messages import BackendInfo
+from qonverge.wire.tokens import Signer
 
 logger = logging.getLogger(__name__)
 
@@ -158,6 +159,7 @@ class Backends:
         metering: Metering,
         events: Events,
         settings: Settings,
+        signer: Signer,
         public_key: bytes,
         clock: Callable[[], float],
     ) -> None:
@@ -169,6 +171,7 @@ class Backends:
         self._metering = metering
         self._events = events
         self._settings = settings
+        self._signer = signer
         self._public_key = public_key
         self._clock = clock
         self._applied: dict[str, str] = {}
@@ -187,6 +190,7 @@ class Backends:
         await self._look(key, backend)
         deployment = self._state.deployments.get(label_key(backend))
         desired = [
+            builders.backend_secret(backend, self._signer.backend_key(key)),
             builders.deployment(backend, self._settings, self._public_key),
             builders.service(backend),
         ]
