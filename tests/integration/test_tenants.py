@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import json
 import threading
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,9 +14,6 @@ import pytest
 from qonverge.api.backend import OFFERS_LABEL
 from qonverge.controller.builders import BACKEND_LABEL
 from tests.integration.conftest import Lab, backend, eventually, job, owner
-
-HOSTILE = "hostile"
-ALL = {"namespaces": {"from": "All"}}
 
 
 class Spy:
@@ -65,18 +63,19 @@ def spy() -> Iterator[Spy]:
 
 
 @pytest.fixture
-def hostile(lab: Lab) -> Iterator[Lab]:
-    """A lab with a namespace whose editors mean ill, and a backend there that claims to be for everybody."""
-    lab.kubectl("create", "namespace", HOSTILE)
-    lab.kubectl("create", "serviceaccount", "default", "-n", HOSTILE)
-    trap = backend("trap", access=ALL)
-    lab.apply({**trap, "metadata": {"name": "trap", "namespace": HOSTILE}})
+def hostile(lab: Lab) -> Iterator[str]:
+    """A namespace whose editors mean ill, and a backend there that claims to be for everybody."""
+    name = f"hostile-{uuid.uuid4().hex[:5]}"
+    lab.kubectl("create", "namespace", name)
+    lab.kubectl("create", "serviceaccount", "default", "-n", name)
+    trap = backend("trap", access={"namespaces": {"from": "All"}})
+    lab.apply({**trap, "metadata": {"name": "trap", "namespace": name}})
     try:
-        yield lab
+        yield name
     finally:
         for kind in ("pods", "quantumbackends", "deployments", "replicasets"):
-            lab.kubectl("delete", kind, "--all", "-n", HOSTILE, "--force", "--grace-period=0")
-        lab.kubectl("delete", "namespace", HOSTILE, "--wait=false")
+            lab.kubectl("delete", kind, "--all", "-n", name, "--force", "--grace-period=0")
+        lab.kubectl("delete", "namespace", name, "--wait=false")
 
 
 def told(lab: Lab, name: str) -> dict[str, Any]:
@@ -85,18 +84,18 @@ def told(lab: Lab, name: str) -> dict[str, Any]:
     return lab.status(name)
 
 
-def test_a_namespace_without_the_privilege_gets_no_job_of_another(hostile: Lab, spy: Spy) -> None:
-    spy.pose(hostile, HOSTILE, "fake", [])
-    hostile.start_operator()
-    hostile.ready()
-    hostile.apply(job("any"), job("named", backend={"name": "trap", "namespace": HOSTILE}))
+def test_a_namespace_without_the_privilege_gets_no_job_of_another(lab: Lab, hostile: str, spy: Spy) -> None:
+    spy.pose(lab, hostile, "fake", [])
+    lab.start_operator()
+    lab.ready()
+    lab.apply(job("any"), job("named", backend={"name": "trap", "namespace": hostile}))
     for name in ("any", "named"):
-        status = told(hostile, name)
+        status = told(lab, name)
         assert status["state"] == "Pending"
         assert f"{OFFERS_LABEL}=true" in status["message"]
 
     def offered() -> Any:
-        conditions = hostile.get("qb", "trap", HOSTILE).get("status", {}).get("conditions") or []
+        conditions = lab.get("qb", "trap", hostile).get("status", {}).get("conditions") or []
         return next((c for c in conditions if c["type"] == "Offered"), None)
 
     assert eventually(offered, "the condition Offered")["reason"] == "NamespaceMayNotOffer"
@@ -104,24 +103,24 @@ def test_a_namespace_without_the_privilege_gets_no_job_of_another(hostile: Lab, 
 
 
 def test_a_pod_that_poses_as_a_backend_s_gets_nothing_even_where_backends_may_be_offered(
-    hostile: Lab, spy: Spy
+    lab: Lab, hostile: str, spy: Spy
 ) -> None:
-    hostile.kubectl("label", "namespace", HOSTILE, f"{OFFERS_LABEL}=true")
-    hostile.start_operator()
-    hostile.ready()
-    deployment = eventually(lambda: hostile.get("deployment", "trap-qb", HOSTILE), "the Deployment")
+    lab.kubectl("label", "namespace", hostile, f"{OFFERS_LABEL}=true")
+    lab.start_operator()
+    lab.ready()
+    deployment = eventually(lambda: lab.get("deployment", "trap-qb", hostile), "the Deployment")
     # One with the labels alone, and one with an owner's reference that anybody can write.
-    spy.pose(hostile, HOSTILE, "fake", [])
+    spy.pose(lab, hostile, "fake", [])
     labels = deployment["spec"]["template"]["metadata"]["labels"]
     given = owner("Deployment", "trap-qb", deployment["metadata"]["uid"])
-    metadata = {"name": "forged", "namespace": HOSTILE, "labels": labels, "ownerReferences": [given]}
+    metadata = {"name": "forged", "namespace": hostile, "labels": labels, "ownerReferences": [given]}
     spec = {"replicas": 1, "selector": deployment["spec"]["selector"], "template": deployment["spec"]["template"]}
-    hostile.apply({"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": metadata, "spec": spec})
-    uid = hostile.get("replicaset", "forged", HOSTILE)["metadata"]["uid"]
-    spy.pose(hostile, HOSTILE, "forged", [owner("ReplicaSet", "forged", uid)])
-    hostile.apply(job("any"))
+    lab.apply({"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": metadata, "spec": spec})
+    uid = lab.get("replicaset", "forged", hostile)["metadata"]["uid"]
+    spy.pose(lab, hostile, "forged", [owner("ReplicaSet", "forged", uid)])
+    lab.apply(job("any"))
     eventually(lambda: spy.asked, "a challenge to the second pod")
-    status = told(hostile, "any")
+    status = told(lab, "any")
     assert status["state"] == "Pending"
     # Neither tokens nor circuits, nor anything else but challenges.
     assert {(path.partition("?")[0], token, body) for path, token, body in spy.asked} == {("/v1/identity", None, b"")}
