@@ -18,6 +18,7 @@ from e2e.cluster.images import ImageReference
 from e2e.cluster.processes import execute
 from e2e.layers import require
 from e2e.workspace import Killer, Workspace, operator_pods
+from qonverge.api.backend import OFFERS_LABEL
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -63,7 +64,7 @@ def _named_cluster(kubeconfig: Path, images: ImageReference) -> Iterator[Cluster
 def shared(cluster: ClusterAccess) -> Iterator[Workspace]:
     """A namespace with the example's backend, which every namespace may use."""
     workspace = Workspace(cluster, f"e2e-shared-{uuid.uuid4().hex[:5]}")
-    workspace.create()
+    workspace.create(**{OFFERS_LABEL: "true"})
     try:
         workspace.example("backend-aer.yaml")
         workspace.wait("--for=condition=Ready", "quantumbackend/aer")

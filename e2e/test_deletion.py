@@ -41,10 +41,10 @@ def test_a_backend_that_is_deleted_leaves_nothing(workspace: Workspace) -> None:
     selector = workspace.get("quantumbackend", "passing")["status"]["selector"]
     made = [
         f"{kind}/{item['metadata']['name']}"
-        for kind in ("deployment", "service", "replicaset", "pod")
+        for kind in ("deployment", "service", "secret", "replicaset", "pod")
         for item in workspace.items(kind, f"--selector={selector}")
     ]
-    assert [name.split("/")[0] for name in made] == ["deployment", "service", "replicaset", "pod"]
+    assert [name.split("/")[0] for name in made] == ["deployment", "service", "secret", "replicaset", "pod"]
     workspace.kubectl("delete", "quantumbackend", "passing")
     workspace.wait("--for=delete", *made)
     assert workspace.status("bell")["state"] == "Complete"

@@ -82,10 +82,10 @@ class Workspace:
         self.cluster = cluster
         self.namespace = namespace
 
-    def create(self) -> None:
+    def create(self, **labels: str) -> None:
         """Create the namespace. It admits only pods that keep to the strictest of Kubernetes' security standards."""
-        labels = {"pod-security.kubernetes.io/enforce": "restricted"}
-        metadata = {"name": self.namespace, "labels": labels}
+        enforced = {"pod-security.kubernetes.io/enforce": "restricted"}
+        metadata = {"name": self.namespace, "labels": enforced | labels}
         self.cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
 
     def delete(self) -> None:

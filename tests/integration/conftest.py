@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
@@ -125,16 +126,41 @@ class Lab:
         template = deployment["spec"]["template"]
         container = template["spec"]["containers"][0]
         port = free_port()
-        given = {item["name"]: item["value"] for item in container["env"]}
+        owner = self._replica_set(deployment, pod)
+        spec = {"containers": [pod_container(container, port)], "nodeName": "nowhere"}
+        metadata = {
+            "name": pod,
+            "namespace": "default",
+            "labels": template["metadata"]["labels"],
+            "ownerReferences": [owner],
+        }
+        self.apply({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+        given = {item["name"]: self._value(item, pod) for item in container["env"]}
         self._commands[pod] = (port, {**os.environ, **given, "QONVERGE_LISTEN": f"127.0.0.1:{port}"}, flags)
         self.start_server(pod)
-        container = {**container, "ports": [{"name": "tasks", "containerPort": port}], "volumeMounts": []}
-        del container["livenessProbe"]
-        spec = {"containers": [container], "nodeName": "nowhere"}
-        metadata = {"name": pod, "namespace": "default", "labels": template["metadata"]["labels"]}
-        self.apply({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
         self.set_ready(pod, True)
         self._deployment_status(name, 1)
+
+    def _replica_set(self, deployment: dict[str, Any], pod: str) -> dict[str, Any]:
+        """Do what the controller manager does for a pod of a Deployment, and return the pod's owner."""
+        template, name = deployment["spec"]["template"], f"{deployment['metadata']['name']}-{pod}"
+        labels = template["metadata"]["labels"]
+        given = owner("Deployment", deployment["metadata"]["name"], deployment["metadata"]["uid"])
+        spec = {"replicas": 1, "selector": deployment["spec"]["selector"], "template": template}
+        metadata = {"name": name, "namespace": "default", "labels": labels, "ownerReferences": [given]}
+        self.apply({"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": metadata, "spec": spec})
+        return owner("ReplicaSet", name, self.get("replicaset", name)["metadata"]["uid"])
+
+    def _value(self, variable: dict[str, Any], pod: str) -> str:
+        """Return a container's variable as a kubelet resolves it."""
+        source = variable.get("valueFrom")
+        if source is None:
+            return str(variable["value"])
+        if "fieldRef" in source:
+            assert source["fieldRef"]["fieldPath"] == "metadata.uid"
+            return str(self.get("pod", pod)["metadata"]["uid"])
+        reference = source["secretKeyRef"]
+        return base64.b64decode(self.get("secret", reference["name"])["data"][reference["key"]]).decode()
 
     def start_server(self, pod: str) -> None:
         """Start the process of a pod, at the address that the pod has."""
@@ -170,6 +196,18 @@ class Lab:
             process.wait()
 
 
+def pod_container(container: dict[str, Any], port: int) -> dict[str, Any]:
+    """Return a container of a Deployment as it is in a pod that no kubelet starts, which serves at another port."""
+    own = {**container, "ports": [{"name": "tasks", "containerPort": port}], "volumeMounts": []}
+    del own["livenessProbe"]
+    return own
+
+
+def owner(kind: str, name: str, uid: str) -> dict[str, Any]:
+    """Return an owner's reference as controllers write it."""
+    return {"apiVersion": "apps/v1", "kind": kind, "name": name, "uid": uid, "controller": True}
+
+
 def _answers(port: int) -> bool:
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:
@@ -203,7 +241,7 @@ def lab(plane: ControlPlane, tmp_path: Path) -> Iterator[Lab]:
         lab.delete_all("apis/qonverge.io/v1alpha1/namespaces/default/quantumbackends")
         lab.delete_all("apis/qonverge.io/v1alpha1/namespaces/default/quantumquotas")
         lab.delete_all("api/v1/namespaces/default/events")
-        for kind in ("deployment", "service", "pod", "configmap"):
+        for kind in ("deployment", "replicaset", "service", "pod", "configmap"):
             lab.kubectl("delete", kind, "--all", "-n", "default", "--force", "--grace-period=0")
         lab.kubectl("delete", "lease", "--all", "-n", NAMESPACE)
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
+from qonverge.api.backend import OFFERS_LABEL
 from tests.integration.conftest import NAMESPACE, SOME_SECONDS, Lab, backend, eventually, job, layered
 from tests.integration.test_placement import quota, states
 
@@ -192,6 +193,7 @@ def test_a_task_of_the_operator_before_is_taken_up_where_it_is(served: Lab) -> N
 def test_namespaces_share_by_their_weights(lab: Lab) -> None:
     access = {"namespaces": {"from": "All"}}
     lab.apply(backend("one", capacity={"concurrency": 1}, access=access))
+    lab.kubectl("label", "namespace", "default", f"{OFFERS_LABEL}=true")
     namespaces, folder = ("light", "heavy"), "apis/qonverge.io/v1alpha1/namespaces"
     for name, weight in zip(namespaces, (1, 3), strict=True):
         lab.kubectl("create", "namespace", name)
@@ -211,6 +213,7 @@ def test_namespaces_share_by_their_weights(lab: Lab) -> None:
         assert light < 0.7 * heavy, "not one after the other's share"
         assert light > 0.1 * heavy
     finally:
+        lab.kubectl("label", "namespace", "default", f"{OFFERS_LABEL}-")
         for name in namespaces:
             lab.delete_all(f"{folder}/{name}/hybridjobs")
             lab.kubectl("delete", "namespace", name, "--wait=false")

@@ -166,14 +166,13 @@ def test_a_job_keeps_what_was_given() -> None:
     assert job(**given).to_dict()["spec"] == given
 
 
-def test_a_backend_admits_its_own_namespace_only_unless_told() -> None:
+def test_a_backend_is_offered_to_other_namespaces_only_when_told() -> None:
     metadata = {"name": "b", "namespace": "lab"}
     own = QuantumBackend.model_validate({"metadata": metadata, "spec": {"simulator": {}}})
-    assert own.admits("lab")
-    assert not own.admits("chem")
+    assert not own.is_offered
     access = {"namespaces": {"from": "All"}}
     shared = QuantumBackend.model_validate({"metadata": metadata, "spec": {"simulator": {}, "access": access}})
-    assert shared.admits("chem")
+    assert shared.is_offered
 
 
 @pytest.mark.parametrize(

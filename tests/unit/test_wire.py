@@ -12,7 +12,16 @@ from qonverge.wire import PubResult, Task, TaskResult, WireError
 from qonverge.wire.codec import pack, unpack
 from qonverge.wire.errors import InvalidTask, Unauthorized, UnknownCircuit
 from qonverge.wire.messages import Pub
-from qonverge.wire.tokens import Caller, Signer, Verifier, generate_private_key, public_key
+from qonverge.wire.proof import challenge, is_proof, prove
+from qonverge.wire.tokens import (
+    OPERATOR_SUBJECT,
+    Caller,
+    Signer,
+    Verifier,
+    generate_private_key,
+    instance_audience,
+    public_key,
+)
 
 
 def test_a_task_arrives_as_it_was_sent() -> None:
@@ -94,6 +103,33 @@ def test_a_program_s_token_names_its_account() -> None:
     token = Signer(private).sign(audience="a", subject="n/j", now=0.0, ttl=60.0, account="uid-1", limited=True)
     verifier = Verifier(public_key(private), "a", lambda: 1.0)
     assert [verifier.verify(token) for _ in range(2)] == [Caller("n/j", "uid-1", limited=True)] * 2
+
+
+def test_the_operator_s_token_for_a_pod_opens_no_other() -> None:
+    signer = Signer(key := generate_private_key())
+
+    def sign(audience: str, subject: str = OPERATOR_SUBJECT) -> str:
+        return signer.sign(audience=audience, subject=subject, now=0.0, ttl=60.0)
+
+    pod = Verifier(public_key(key), "lab/aer", lambda: 1.0, "uid-1")
+    assert pod.verify(sign(instance_audience("lab/aer", "uid-1"))).subject == OPERATOR_SUBJECT
+    for audience in ("lab/aer", instance_audience("lab/aer", "uid-2"), instance_audience("lab/other", "uid-1")):
+        with pytest.raises(Unauthorized, match="for another service"):
+            pod.verify(sign(audience))
+    # A program's is for all pods of its backend, and never the operator's.
+    assert pod.verify(sign("lab/aer", "chem/bell")).subject == "chem/bell"
+    with pytest.raises(Unauthorized, match="for another service"):
+        pod.verify(sign(instance_audience("lab/aer", "uid-1"), "chem/bell"))
+
+
+def test_only_a_pod_with_its_backend_s_key_proves_itself() -> None:
+    signer, sent = Signer(generate_private_key()), challenge()
+    key = signer.backend_key("lab/aer")
+    assert is_proof(prove(key, sent, "uid-1"), key, sent, "uid-1")
+    others = (signer.backend_key("lab/other"), Signer(generate_private_key()).backend_key("lab/aer"), "")
+    wrong = [prove(other, sent, "uid-1") for other in others]
+    wrong += [prove(key, sent, "uid-2"), prove(key, challenge(), "uid-1")]
+    assert not any(is_proof(given, key, sent, "uid-1") for given in [*wrong, None, 1, "é"])
 
 
 def test_tokens() -> None:

@@ -24,6 +24,8 @@ from qonverge.api.noise import PAULI_ONLY, CalibrationStatus, Noise
 from qonverge.api.placement import Duration, Location
 from qonverge.api.pricing import Pricing
 
+OFFERS_LABEL = "qonverge.io/offers-backends"
+"""Label of a namespace, with the value "true", whose backends may serve jobs of other namespaces."""
 SELECTOR_WITH_FROM = "selector goes with from: Selector, and from: Selector needs one"
 
 Method = Literal["Automatic", "Statevector", "DensityMatrix", "MatrixProductState", "Stabilizer"]
@@ -129,7 +131,9 @@ class AccessNamespaces(SpecModel):
     )
 
     from_: Annotated[Literal["Same", "All", "Selector"], Field(alias="from")] = "Same"
-    """Same: only the backend's own namespace. All: every namespace. Selector: the namespaces with certain labels."""
+    """Same: only the backend's own namespace. All: every namespace. Selector: the namespaces with certain labels.
+    All and Selector count only where the backend's namespace has the label qonverge.io/offers-backends with the value
+    true: whoever can edit a namespace controls its pods, so a cluster administrator decides which may serve others."""
     selector: LabelSelector | None = None
     """Labels of the namespaces, with from: Selector; the backend's own namespace is always admitted."""
 
@@ -247,8 +251,9 @@ class QuantumBackendStatus(StatusModel):
     observed_generation: int | None = None
     """The `metadata.generation` that this status is about."""
     conditions: Annotated[list[Condition], Field(json_schema_extra=CONDITIONS_SCHEMA)] = []
-    """Ready: at least one pod serves. Reconciling, Stalled: as kstatus reads them. Calibrated, where there is noise:
-    the calibration is good and every pod has it."""
+    """Ready: at least one pod serves. Reconciling, Stalled: as kstatus reads them. Offered, where access admits
+    other namespaces: whether its own may offer backends. Calibrated, where there is noise: the calibration is good and
+    every pod has it."""
     replicas: int = 0
     """Pods that exist."""
     ready_replicas: int = 0
@@ -276,9 +281,10 @@ class QuantumBackend(SpecModel):
     spec: QuantumBackendSpec
     status: QuantumBackendStatus = QuantumBackendStatus()
 
-    def admits(self, namespace: str) -> bool:
-        """Return whether jobs of this namespace may use the backend."""
-        return self.spec.access.namespaces.from_ == "All" or namespace == self.metadata.namespace
+    @property
+    def is_offered(self) -> bool:
+        """Whether its specification admits jobs of other namespaces."""
+        return self.spec.access.namespaces.from_ != "Same"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the manifest's form: what was given, and the status."""

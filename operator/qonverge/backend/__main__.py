@@ -20,7 +20,7 @@ from qonverge.backend.config import EngineConfig, available_cpus, available_memo
 from qonverge.backend.engine import Engine
 from qonverge.backend.limits import MOST_CONNECTIONS, Protocol
 from qonverge.backend.noise import NoiseSource, follow
-from qonverge.backend.server import Server
+from qonverge.backend.server import Identity, Server
 from qonverge.circuits.isolated import Checker
 from qonverge.devices import InvalidCalibration
 from qonverge.wire.tokens import Verifier
@@ -62,6 +62,8 @@ def _parser() -> argparse.ArgumentParser:
     option("memory-limit", int, None, "bytes for all processes together; default: the cgroup's limit")
     option("listen", _address, "127.0.0.1:8080", "address and port")
     option("audience", str, None, "audience that tokens must name")
+    option("instance", str, "", "name of this server, which the operator's own tokens must bear; in a pod its uid")
+    option("key", str, "", "key by which this server proves to the operator that it is one of its own")
     option("public-key", str, None, "operator's public key (PEM text); without it no token is asked for")
     option("grace", float, 25.0, "seconds to drain before leaving")
     return parser
@@ -102,7 +104,9 @@ async def serve(arguments: argparse.Namespace, public_key: bytes | None) -> None
         noise=None if noise is None else noise.read(),
     )
     try:
-        verify = None if public_key is None else Verifier(public_key, arguments.audience or "", time.time).verify
+        verify = None
+        if public_key is not None:
+            verify = Verifier(public_key, arguments.audience or "", time.time, arguments.instance).verify
     except ValueError as error:
         raise RuntimeError(f"--public-key holds no public key in PEM: {error}") from None
     engine, checker = Engine(config), Checker()
@@ -111,7 +115,7 @@ async def serve(arguments: argparse.Namespace, public_key: bytes | None) -> None
     listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     server = _Uvicorn(
         uvicorn.Config(
-            Server(engine, checker, verify).app(),
+            Server(engine, checker, verify, Identity(arguments.instance, arguments.key)).app(),
             http=Protocol,
             log_level="warning",
             access_log=False,

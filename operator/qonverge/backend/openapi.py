@@ -159,6 +159,13 @@ class MetersAnswer(_Model):
     meters: dict[str, MeterAnswer]
 
 
+class IdentityAnswer(_Model):
+    """Which pod this is."""
+
+    instance: str = Field(description="The pod's uid.")
+    proof: str = Field(description="HMAC-SHA256 of challenge, zero byte and uid with the backend's key, in hex.")
+
+
 @dataclass(frozen=True, slots=True)
 class Operation:
     """A route: the name of the server's method that answers it, and what it takes and gives."""
@@ -174,6 +181,8 @@ class Operation:
     waits: bool = False
     shortens: bool = False
     """Whether the calibration can be left out."""
+    proves: bool = False
+    """Whether it answers a challenge."""
     guarded: bool = True
     """Whether a token is asked for."""
 
@@ -187,6 +196,11 @@ OPERATIONS = (
     Operation(
         *("meters", "POST", "/v1/meters", "Grant what jobs may use, and say what they used: the operator's"),
         *(MetersAnswer, MetersRequest),
+    ),
+    Operation(
+        *("identity", "GET", "/v1/identity", "Prove to the operator which pod this is", IdentityAnswer),
+        proves=True,
+        guarded=False,
     ),
     Operation("healthz", "GET", "/healthz", "Say that the server lives", guarded=False),
     Operation("readyz", "GET", "/readyz", "Say whether it takes tasks", statuses=(200, 503), guarded=False),
@@ -235,6 +249,9 @@ def _described(operation: Operation) -> dict[str, Any]:
         without = {"type": "string", "enum": ["calibration"]}
         text = "What to leave out: a device's calibration is long."
         parameters.append({"name": "without", "in": "query", "description": text, "schema": without})
+    if operation.proves:
+        text, schema = "Any text that is new each time.", {"type": "string", "maxLength": 128}
+        parameters.append({"name": "challenge", "in": "query", "required": True, "description": text, "schema": schema})
     if parameters:
         found["parameters"] = parameters
     if operation.request is not None:

@@ -8,7 +8,7 @@ import json
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,7 @@ from qonverge.wire.errors import (
 )
 from qonverge.wire.grants import Grant
 from qonverge.wire.messages import Task, TaskResult
+from qonverge.wire.proof import MOST_CHALLENGE, prove
 from qonverge.wire.tokens import OPERATOR_SUBJECT, Caller
 
 MSGPACK = "application/msgpack"
@@ -64,11 +65,28 @@ Handler = Callable[[Request], Awaitable[Response]]
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a server proves of itself."""
+
+    instance: str = ""
+    """Its name: in a pod the pod's uid."""
+    key: str = ""
+    """Its backend's key; empty for a server that nobody asks for a proof."""
+
+
 class Server:
     """The routes of one engine."""
 
-    def __init__(self, engine: Engine, checker: Checker, verify: Callable[[str | None], Caller] | None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        checker: Checker,
+        verify: Callable[[str | None], Caller] | None,
+        identity: Identity = Identity(),
+    ) -> None:
         """``verify`` returns who a token is for; without it every caller is trusted: for loopback only."""
+        self._identity = identity
         self._engine = engine
         self._checker = checker
         self._verify = verify
@@ -84,6 +102,7 @@ class Server:
             "delete": self._delete,
             "backend": self._backend,
             "meters": self._meters,
+            "identity": self._prove,
             "healthz": self._healthz,
             "readyz": self._readyz,
             "metrics": self._metrics,
@@ -92,7 +111,7 @@ class Server:
         routes = [
             Route(
                 each.path,
-                self._guard(handlers[each.handler]) if each.guarded else handlers[each.handler],
+                self._guard(handlers[each.handler]),
                 methods=[each.method],
             )
             for each in OPERATIONS
@@ -170,6 +189,14 @@ class Server:
         except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError) as error:
             raise InvalidTask(f"the grants cannot be read: {error}") from None
         return _answer(request, self._engine.accounts.exchange(read, str(given.get("boot", ""))).to_dict())
+
+    async def _prove(self, request: Request) -> Response:
+        sent, own = request.query_params.get("challenge", ""), self._identity
+        if not own.key:
+            raise NotFound("this server has no key to prove itself by")
+        if not 0 < len(sent) <= MOST_CHALLENGE:
+            raise InvalidTask(f"challenge has {len(sent)} characters; expected 1 to {MOST_CHALLENGE}")
+        return _answer(request, {"instance": own.instance, "proof": prove(own.key, sent, own.instance)})
 
     async def _healthz(self, _: Request) -> Response:
         return Response("ok\n")

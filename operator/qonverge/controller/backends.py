@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from qonverge.api import Condition, QuantumBackend, QuantumBackendStatus
-from qonverge.api.backend import Capabilities
+from qonverge.api.backend import OFFERS_LABEL, Capabilities
 from qonverge.controller import builders, calibration
+from qonverge.controller.cluster import Cluster
 from qonverge.controller.dataplane import DataPlane
 from qonverge.controller.events import Events
 from qonverge.controller.kube import Kube, KubeError
@@ -24,6 +25,7 @@ from qonverge.controller.state import Calibrated, State
 from qonverge.lifecycle.transitions import timestamp
 from qonverge.wire.errors import WireError
 from qonverge.wire.messages import BackendInfo
+from qonverge.wire.tokens import Signer
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +40,7 @@ def status_of(
     *,
     calibrated: Calibrated | None = None,
     trouble: str | None = None,
+    may_offer: bool = True,
 ) -> QuantumBackendStatus:
     """Return the backend's status; pure.
 
@@ -48,6 +51,7 @@ def status_of(
         now: Unix seconds.
         calibrated: what is known of its noise; None where it has none.
         trouble: why a pod does not serve.
+        may_offer: whether its namespace may offer backends to others.
     """
     wanted, before = backend.spec.replicas, backend.status
     observed = (deployment or {}).get("status", {})
@@ -78,6 +82,8 @@ def status_of(
         conditions.append(
             _condition(before, "Calibrated", *calibration.verdict(calibrated, infos, now), generation, now)
         )
+    if backend.is_offered:
+        conditions.append(_condition(before, "Offered", *_offer(backend, may_offer), generation, now))
     capabilities = before.capabilities
     if infos:
         first = infos[0]
@@ -100,6 +106,19 @@ def status_of(
         running=sum(info.running for info in infos) if infos else None,
         capabilities=capabilities,
         calibration=calibration.in_short(calibrated),
+    )
+
+
+def _offer(backend: QuantumBackend, may_offer: bool) -> tuple[str, str, str]:
+    """Return whether other namespaces' jobs may really use it: status, reason and message."""
+    given, namespace = backend.spec.access.namespaces.from_, backend.metadata.namespace
+    if may_offer:
+        return "True", "NamespaceMayOffer", f"jobs of other namespaces are admitted: from is {given}"
+    return (
+        "False",
+        "NamespaceMayNotOffer",
+        f"only jobs of namespace {namespace} are admitted although from is {given}: a cluster administrator allows "
+        f'others with "kubectl label namespace {namespace} {OFFERS_LABEL}=true"',
     )
 
 
@@ -134,21 +153,25 @@ class Backends:
         self,
         *,
         state: State,
+        cluster: Cluster,
         kube: Kube,
         data: DataPlane,
         metering: Metering,
         events: Events,
         settings: Settings,
+        signer: Signer,
         public_key: bytes,
         clock: Callable[[], float],
     ) -> None:
         """``clock`` gives Unix seconds."""
         self._state = state
+        self._cluster = cluster
         self._kube = kube
         self._data = data
         self._metering = metering
         self._events = events
         self._settings = settings
+        self._signer = signer
         self._public_key = public_key
         self._clock = clock
         self._applied: dict[str, str] = {}
@@ -167,6 +190,7 @@ class Backends:
         await self._look(key, backend)
         deployment = self._state.deployments.get(label_key(backend))
         desired = [
+            builders.backend_secret(backend, self._signer.backend_key(key)),
             builders.deployment(backend, self._settings, self._public_key),
             builders.service(backend),
         ]
@@ -203,6 +227,7 @@ class Backends:
             self._clock(),
             calibrated=self._state.calibrations.get(key),
             trouble=trouble,
+            may_offer=self._cluster.may_offer(backend.metadata.namespace),
         )
         if status == backend.status:
             return

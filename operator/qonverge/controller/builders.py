@@ -20,6 +20,7 @@ _MANAGED = {"app.kubernetes.io/managed-by": "qonverge"}
 MANAGED_SELECTOR = ",".join(f"{key}={value}" for key, value in _MANAGED.items())
 """Selects all objects that are made here, pods included."""
 _NAME_LIMIT = 63
+_KEY = "key"
 
 _GPU = "nvidia.com/gpu"
 _NOISE_FOLDER = "/run/qonverge/noise"
@@ -81,6 +82,21 @@ def audience_of(job: HybridJob) -> str:
     return label if "/" in label else f"{job.metadata.namespace}/{label}"
 
 
+def backend_secret(backend: QuantumBackend, key: str) -> dict[str, Any]:
+    """Return the Secret with the key by which the backend's pods prove that they are."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {
+            "name": backend_name(backend),
+            "namespace": backend.metadata.namespace,
+            "labels": {**backend_labels(backend), **_MANAGED},
+            "ownerReferences": _owner(backend),
+        },
+        "stringData": {_KEY: key},
+    }
+
+
 def deployment(backend: QuantumBackend, settings: Settings, public_key: bytes) -> dict[str, Any]:
     """Return the Deployment that serves a backend."""
     spec, template = backend.spec, backend.spec.template
@@ -103,7 +119,12 @@ def deployment(backend: QuantumBackend, settings: Settings, public_key: bytes) -
         "PUBLIC_KEY": public_key.decode(),
         "GRACE": GRACE_SECONDS - 5,
     }
-    environment = [{"name": f"QONVERGE_{name}", "value": str(v)} for name, v in options.items() if v is not None]
+    environment: list[dict[str, Any]] = [
+        {"name": f"QONVERGE_{name}", "value": str(v)} for name, v in options.items() if v is not None
+    ]
+    environment.append({"name": "QONVERGE_INSTANCE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}})
+    key = {"name": backend_name(backend), "key": _KEY}
+    environment.append({"name": "QONVERGE_KEY", "valueFrom": {"secretKeyRef": key}})
     labels = {**template.labels, **backend_labels(backend), **_MANAGED}
     container: dict[str, Any] = {
         "name": "backend",

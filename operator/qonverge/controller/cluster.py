@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 
 from qonverge.api import HybridJob, QuantumBackend
+from qonverge.api.backend import OFFERS_LABEL
 from qonverge.controller.kube import Kube
 
 REFRESH_SECONDS = 15.0
@@ -46,8 +47,8 @@ class Cluster:
             f"{f'there are {there}' if there else 'there is none for jobs'}"
         )
 
-    async def refresh(self, kube: Kube, *, selecting: bool) -> bool:
-        """Ask again and return whether anything changed; labels are asked for where a backend selects by them.
+    async def refresh(self, kube: Kube, *, offered: bool) -> bool:
+        """Ask again and return whether anything changed; labels of namespaces decide about backends that are offered.
 
         Raises:
             KubeError: the API server does not answer.
@@ -59,16 +60,24 @@ class Cluster:
             if item.get("globalDefault"):
                 default = found
         labels: dict[str, dict[str, str]] = {}
-        if selecting:
+        if offered:
             async for item in kube.list("Namespace", None, metadata_only=True):
                 labels[item["metadata"]["name"]] = item["metadata"].get("labels") or {}
         before = (self.priorities, self.default, self.labels)
         self.priorities, self.default, self.labels = priorities, default, labels
         return before != (priorities, default, labels)
 
+    def may_offer(self, namespace: str) -> bool:
+        """Return whether backends of the namespace may serve jobs of others.
+
+        Whoever can edit a namespace can run pods there that pose as its backends, and would get the circuits of
+        others. So it is no right of theirs: only who may change the Namespace itself can set the label.
+        """
+        return self.labels.get(namespace, {}).get(OFFERS_LABEL) == "true"
+
     def admitted(self, backend: QuantumBackend) -> frozenset[str]:
-        """Return the namespaces that the backend's selector matches."""
+        """Return the further namespaces that may use the backend, by its selector."""
         selector = backend.spec.access.namespaces.selector
-        if selector is None:
+        if selector is None or not self.may_offer(backend.metadata.namespace):
             return frozenset()
         return frozenset(name for name, labels in self.labels.items() if selector.matches(labels))

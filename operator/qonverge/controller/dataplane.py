@@ -15,13 +15,15 @@ from qonverge.wire.codec import pack, unpack
 from qonverge.wire.errors import UnknownCircuit, WireError, WorkerLost
 from qonverge.wire.grants import Grant, Meters
 from qonverge.wire.messages import BackendInfo, Task, TaskInfo, TaskResult
-from qonverge.wire.tokens import OPERATOR_SUBJECT, Signer
+from qonverge.wire.proof import challenge, is_proof
+from qonverge.wire.tokens import OPERATOR_SUBJECT, Signer, instance_audience
 
 _MSGPACK = "application/msgpack"
 _POLL_SECONDS = 20
 _SOON_SECONDS = 5.0
-_TOKEN_SECONDS = 600.0
+_TOKEN_SECONDS = 60.0
 _KNOWN = 4096
+_PROOF_BYTES = 4096
 
 
 class PodLost(WorkerLost):
@@ -37,8 +39,9 @@ class DataPlane:
         """``signer`` makes the tokens that pods ask for."""
         self._signer = signer
         self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60))
-        self._tokens: dict[str, tuple[str, float]] = {}
+        self._tokens: OrderedDict[str, tuple[str, float]] = OrderedDict()
         self._known: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._proven: OrderedDict[Endpoint, None] = OrderedDict()
 
     async def close(self) -> None:
         """Close the connections."""
@@ -59,8 +62,7 @@ class DataPlane:
         finally:
             for digest in task.circuits:
                 self._known[endpoint.pod, digest] = None
-            while len(self._known) > _KNOWN:
-                self._known.popitem(last=False)
+            _bound(self._known)
 
     def holders(self) -> dict[str, set[str]]:
         """Return the pods that were sent each circuit, by its digest; a pod may have dropped it since."""
@@ -135,15 +137,51 @@ class DataPlane:
         body: bytes | None = None,
         seconds: float = _POLL_SECONDS + 15.0,
     ) -> dict[str, Any]:
-        headers = {"content-type": _MSGPACK, "accept": _MSGPACK, "authorization": f"Bearer {self._token(audience)}"}
+        if endpoint not in self._proven:
+            await self._prove(endpoint, audience)
+        token = self._token(instance_audience(audience, endpoint.pod))
+        headers = {"content-type": _MSGPACK, "accept": _MSGPACK, "authorization": f"Bearer {token}"}
+        return await self._request(method, endpoint, path, headers, body, seconds=seconds)
+
+    async def _prove(self, endpoint: Endpoint, audience: str) -> None:
+        """Let the pod prove that the operator made it, before it gets a token or a circuit.
+
+        Raises:
+            PodLost: it does not answer, or cannot.
+        """
+        sent = challenge()
+        path, headers = f"/v1/identity?challenge={sent}", {"accept": _MSGPACK}
+        answer = await self._request("GET", endpoint, path, headers, seconds=_SOON_SECONDS, most=_PROOF_BYTES)
+        if not is_proof(answer.get("proof"), self._signer.backend_key(audience), sent, endpoint.pod):
+            raise PodLost(f"pod {endpoint.key} cannot prove that it is one of {audience}: nothing is sent to it")
+        self._proven[endpoint] = None
+        _bound(self._proven)
+
+    async def _request(
+        self,
+        method: str,
+        endpoint: Endpoint,
+        path: str,
+        headers: dict[str, str],
+        body: bytes | None = None,
+        *,
+        seconds: float,
+        most: int | None = None,
+    ) -> dict[str, Any]:
+        """Return the pod's answer, of at most so many bytes."""
         timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=5)
         try:
             async with self._session.request(
                 method, endpoint.url + path, data=body, headers=headers, timeout=timeout
             ) as response:
-                answer: dict[str, Any] = unpack(await response.read())
+                data = await response.read() if most is None else await _at_most(response.content, most)
+                answer = unpack(data)
+                if not isinstance(answer, dict):
+                    raise ValueError(f"its answer to {method} {path} is a {type(answer).__name__}")
                 return answer
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            # Another pod may have its address by now.
+            self._proven.pop(endpoint, None)
             raise PodLost(f"the backend pod does not answer: {error or type(error).__name__}") from None
 
     def _token(self, audience: str) -> str:
@@ -152,4 +190,21 @@ class DataPlane:
         if known is None or known[1] < now:
             token = self._signer.sign(audience=audience, subject=OPERATOR_SUBJECT, now=now, ttl=_TOKEN_SECONDS)
             known = self._tokens[audience] = (token, now + _TOKEN_SECONDS / 2)
+            _bound(self._tokens)
         return known[0]
+
+
+async def _at_most(content: aiohttp.StreamReader, most: int) -> bytes:
+    """Return a body; of a pod that is not known yet not everything is taken."""
+    data = b""
+    while part := await content.readany():
+        data += part
+        if len(data) > most:
+            raise ValueError(f"its answer has more than {most} bytes")
+    return data
+
+
+def _bound(known: OrderedDict[Any, Any]) -> None:
+    """Forget the oldest where too much is known."""
+    while len(known) > _KNOWN:
+        known.popitem(last=False)

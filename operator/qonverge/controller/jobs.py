@@ -42,7 +42,7 @@ from qonverge.lifecycle import circuit as circuits
 from qonverge.lifecycle import program
 from qonverge.lifecycle.quotas import Ledger, Use
 from qonverge.lifecycle.transitions import seconds
-from qonverge.wire.tokens import Signer
+from qonverge.wire.tokens import Caller, Signer
 
 logger = logging.getLogger(__name__)
 
@@ -250,6 +250,7 @@ class Jobs:
             ttl=_PROGRAM_TOKEN_SECONDS,
             account=account_of(job),
             limited=await self._metering.open(key, job, backend),
+            attempt=launch.attempt,
         )
         python = job.spec.program.python
         assert python is not None
@@ -307,16 +308,19 @@ class Jobs:
             self._quotas.changed(namespace)
         self._ledger.release(flight.uid, namespace)
 
-    async def report(self, key: str, report: dict[str, Any]) -> None:
+    async def report(self, key: str, caller: Caller, report: dict[str, Any]) -> None:
         """Write what a program reports of itself.
 
         Raises:
             LookupError: there is no such job that runs.
+            PermissionError: the caller is not the job's present attempt.
             KubeError: it could not be written; the program sends it again.
         """
         job = self._state.jobs.get(key)
         if job is None:
             raise LookupError(f"there is no unfinished job {key}")
+        if (refusal := _refusal(job, caller)) is not None:
+            raise PermissionError(refusal)
         changed: dict[str, Any] = {}
         if "progress" in report:
             changed["progress"] = f"{float(report['progress']):.0%}"
@@ -327,3 +331,17 @@ class Jobs:
             changed["result"] = Result(value=report["result"])
         if changed:
             await self._write(key, job, job.status.model_copy(update=changed))
+
+
+def _refusal(job: HybridJob, caller: Caller) -> str | None:
+    """Return why a report is none of the job's present attempt; None for one that is.
+
+    A program may outlive its job: one that ignores the signal to end, or whose node is cut off, still has its token.
+    """
+    if caller.account != account_of(job):
+        return "the token is of another job of this name, or of a former specification of it"
+    current = job.status.attempts or 0
+    # A new attempt may report before the status that tells of it is known here.
+    if caller.attempt < current or (caller.attempt == current and job.status.state not in ("Placed", "Running")):
+        return f"the token is of attempt {caller.attempt}: attempt {current} of the job is {job.status.state}"
+    return None

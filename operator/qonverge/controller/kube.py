@@ -29,6 +29,7 @@ _PATHS = {
     "PriorityClass": ("apis/scheduling.k8s.io/v1", "priorityclasses"),
     "Namespace": ("api/v1", "namespaces"),
     "Deployment": ("apis/apps/v1", "deployments"),
+    "ReplicaSet": ("apis/apps/v1", "replicasets"),
     "Service": ("api/v1", "services"),
     "ConfigMap": ("api/v1", "configmaps"),
     "Secret": ("api/v1", "secrets"),

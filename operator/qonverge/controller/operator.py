@@ -36,7 +36,7 @@ from qonverge.controller.watch import Watches
 from qonverge.lifecycle.quotas import Ledger
 from qonverge.scheduling import Policy
 from qonverge.wire.errors import WireError
-from qonverge.wire.tokens import Signer, Verifier, generate_private_key, public_key
+from qonverge.wire.tokens import Caller, Signer, Verifier, generate_private_key, public_key
 
 logger = logging.getLogger(__name__)
 
@@ -140,11 +140,13 @@ class Operator:
         )
         self._backends = Backends(
             state=self._state,
+            cluster=self._cluster,
             kube=kube,
             data=data,
             metering=self._metering,
             events=events,
             settings=self._settings,
+            signer=signer,
             public_key=public,
             clock=time.time,
         )
@@ -230,16 +232,16 @@ class Operator:
         """Return the check of reports' tokens: a program's token is for its backend, and good here too."""
         verifiers: dict[str, Verifier] = {}
 
-        def verify(key: str, token: str | None) -> str:
+        def verify(key: str, token: str | None) -> Caller:
             job = self._state.jobs.get(key)
             if job is None or job.status.backend is None:
-                return Verifier(public, "no-job", time.time).verify(token).subject
+                return Verifier(public, "no-job", time.time).verify(token)
             audience = audience_of(job)
             if audience not in verifiers:
                 if len(verifiers) > _REPORT_AUDIENCES:
                     verifiers.clear()
                 verifiers[audience] = Verifier(public, audience, time.time)
-            return verifiers[audience].verify(token).subject
+            return verifiers[audience].verify(token)
 
         return verify
 
@@ -262,20 +264,32 @@ class Operator:
                 self._queue.add(f"HybridJob {key_of(obj)}")
             case "QuantumBackend":
                 state.see_backend(obj, deleted)
+                seen = state.backends.get(key_of(obj))
+                if seen is not None and seen.is_offered and seen.metadata.namespace not in self._cluster.labels:
+                    self._cluster.wanted.set()
                 self._queue.add(f"QuantumBackend {key_of(obj)}")
                 self._reconsider()
-            case "Deployment":
-                if (owner := state.see_deployment(obj, deleted)) is not None:
-                    self._queue.add(f"QuantumBackend {owner}")
             case "Job":
                 if (owner := state.see_batch_job(obj, deleted)) is not None:
                     self._queue.add(f"HybridJob {owner}")
+            case "Deployment" | "ReplicaSet" | "Pod":
+                self._observe_pods(kind, obj, deleted)
+
+    def _observe_pods(self, kind: str, obj: dict[str, Any], deleted: bool) -> None:
+        """Take what was seen of a pod, or of what tells whether it is a backend's."""
+        state = self._state
+        before = set(state.endpoints)
+        match kind:
+            case "Deployment":
+                if (owner := state.see_deployment(obj, deleted)) is not None:
+                    self._queue.add(f"QuantumBackend {owner}")
+            case "ReplicaSet":
+                state.see_replica_set(obj, deleted)
             case "Pod":
-                before = set(state.endpoints)
                 if (owner := state.see_pod(obj, deleted)) is not None:
                     self._queue.add(f"HybridJob {owner}")
-                if set(state.endpoints) != before:
-                    self._reconsider()
+        if set(state.endpoints) != before:
+            self._reconsider()
 
     def _reconsider(self) -> None:
         """Plan the jobs that wait again: backends are others than before."""
@@ -290,8 +304,10 @@ class Operator:
         """Ask the cluster now and then what jobs and backends refer to, and keep what was learned."""
         while True:
             try:
-                selecting = any(b.spec.access.namespaces.selector is not None for b in self._state.backends.values())
-                if await self._cluster.refresh(kube, selecting=selecting):
+                offered = [key for key, backend in self._state.backends.items() if backend.is_offered]
+                if await self._cluster.refresh(kube, offered=bool(offered)):
+                    for key in offered:
+                        self._queue.add(f"QuantumBackend {key}")
                     self._reconsider()
                 if self._acting and self._election.leading:
                     await self._forecasts.save(kube, self._settings.namespace)

@@ -101,8 +101,11 @@ def seen(
     ] * len(endpoints)
     workers = max(1, len(free))
     stopped = "spec.replicas is 0" if spec.replicas == 0 else f"0 of {spec.replicas} pods serve"
+    view, may_offer = declared(backend), cluster.may_offer(metadata.namespace)
     return replace(
-        declared(backend),
+        view,
+        admits_all_namespaces=view.admits_all_namespaces and may_offer,
+        offer_withheld=backend.is_offered and not may_offer,
         serving=bool(endpoints) and not metadata.deletion_timestamp,
         not_serving_reason=stopped,
         load=sum(given) / workers,

@@ -42,6 +42,8 @@ class Endpoint:
     backend: str
     """Namespace and the value of the backend label."""
     url: str
+    replica_set: str = ""
+    """The uid of the ReplicaSet that controls it; empty where none does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +136,13 @@ class State:
     backends: dict[str, QuantumBackend] = field(default_factory=dict)
     quotas: dict[str, QuantumQuota] = field(default_factory=dict)
     deployments: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Status, generation and owning QuantumBackend of backends' Deployments, by key."""
+    """Status, uid, generation and owning QuantumBackend of backends' Deployments, by key."""
+    replica_sets: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """ReplicaSets of backends by key: uid, and that of the Deployment which controls it."""
+    labelled: dict[str, Endpoint] = field(default_factory=dict)
+    """Pods by uid that are ready and bear a backend's label, as anybody's pod may."""
     endpoints: dict[str, Endpoint] = field(default_factory=dict)
-    """Serving backend pods by uid."""
+    """Serving backend pods by uid: those of the former that the backend's own Deployment controls."""
     silent: set[str] = field(default_factory=set)
     """Pods among them that did not answer: nothing is sent there until they do, or are replaced."""
     troubles: dict[str, tuple[str, str]] = field(default_factory=dict)
@@ -236,16 +242,43 @@ class State:
             return None if known is None else known["owner"]
         owner = _owner(metadata, "QuantumBackend")
         if owner is not None:
-            status = obj.get("status", {})
-            self.deployments[key] = {"generation": metadata.get("generation"), "status": status, "owner": owner}
+            self.deployments[key] = {
+                "uid": metadata["uid"],
+                "generation": metadata.get("generation"),
+                "status": obj.get("status", {}),
+                "owner": owner,
+            }
+            self._admit()
         return owner
+
+    def see_replica_set(self, obj: dict[str, Any], deleted: bool) -> None:
+        """Take what a watch or a list showed of a ReplicaSet of ours."""
+        key, metadata = key_of(obj), obj["metadata"]
+        if not self._newer("ReplicaSet", key, metadata, deleted):
+            return
+        self.replica_sets.pop(key, None)
+        if not deleted:
+            self.replica_sets[key] = metadata["uid"], _controller(metadata, "Deployment")
+            self._admit()
+
+    def _admit(self) -> None:
+        """Take the pods as endpoints that backends' own Deployments control.
+
+        A pod that did so once stays one while it is ready: its ReplicaSet may be gone before it.
+        """
+        deployments = dict(self.replica_sets.values())
+        for uid, endpoint in self.labelled.items():
+            if uid not in self.endpoints and endpoint.replica_set in deployments:
+                own = self.deployments.get(endpoint.backend)
+                if own is not None and own["uid"] == deployments[endpoint.replica_set]:
+                    self.endpoints[uid] = endpoint
 
     def see_pod(self, obj: dict[str, Any], deleted: bool) -> str | None:
         """Take what a watch or a list showed of a pod of ours, and return the key of its HybridJob, if it has one."""
         key, metadata = key_of(obj), obj["metadata"]
         if not self._newer("Pod", key, metadata, deleted):
             return None
-        before = next((uid for uid, endpoint in self.endpoints.items() if endpoint.key == key), None)
+        before = next((uid for uid, endpoint in self.labelled.items() if endpoint.key == key), None)
         batch = next((batch for batch, pod in self.program_pods.items() if _is_pod(batch, pod, key)), None)
         labels, namespace = metadata.get("labels") or {}, metadata["namespace"]
         self.troubles.pop(key, None)
@@ -257,13 +290,15 @@ class State:
             if endpoint is None and (trouble := _trouble(obj.get("status", {}))) is not None:
                 self.troubles[key] = backend, trouble
             if endpoint is not None:
-                self.endpoints[endpoint.pod] = endpoint
+                self.labelled[endpoint.pod] = endpoint
+                self._admit()
                 before = None if before == endpoint.pod else before
         elif JOB_LABEL in labels and (name := labels.get("batch.kubernetes.io/job-name")):
             batch = f"{namespace}/{name}"
             going = "deletionTimestamp" in metadata
             self.program_pods[batch] = {"name": metadata["name"], "deleted": going, **obj.get("status", {})}
         if before is not None:
+            self.labelled.pop(before, None)
             self.endpoints.pop(before, None)
             self.infos.pop(before, None)
             self.latencies.pop(before, None)
@@ -296,6 +331,12 @@ def _owner(metadata: dict[str, Any], kind: str) -> str | None:
     return next((f"{metadata['namespace']}/{owner['name']}" for owner in owners if owner["kind"] == kind), None)
 
 
+def _controller(metadata: dict[str, Any], kind: str) -> str:
+    """Return the uid of the object of this kind that controls another; empty where none does."""
+    owners = metadata.get("ownerReferences") or []
+    return next((str(owner["uid"]) for owner in owners if owner["kind"] == kind and owner.get("controller")), "")
+
+
 def _is_pod(batch: str, pod: dict[str, Any], key: str) -> bool:
     return f"{batch.split('/', 1)[0]}/{pod['name']}" == key
 
@@ -317,7 +358,9 @@ def _endpoint(obj: dict[str, Any], backend: str) -> Endpoint | None:
             if port.get("name") == PORT_NAME:
                 address = status["podIP"]
                 host = f"[{address}]" if ":" in address else address
-                return Endpoint(obj["metadata"]["uid"], key_of(obj), backend, f"http://{host}:{port['containerPort']}")
+                url = f"http://{host}:{port['containerPort']}"
+                metadata = obj["metadata"]
+                return Endpoint(metadata["uid"], key_of(obj), backend, url, _controller(metadata, "ReplicaSet"))
     return None
 
 

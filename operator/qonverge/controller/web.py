@@ -12,6 +12,7 @@ from qonverge.controller.jobs import Jobs
 from qonverge.controller.kube import KubeError
 from qonverge.controller.traces import Traces
 from qonverge.wire.errors import Unauthorized
+from qonverge.wire.tokens import Caller
 
 _MAX_REPORT = 512 * 1024
 
@@ -45,14 +46,15 @@ def health_app(problem: Callable[[], str | None], registry: CollectorRegistry, t
     return app
 
 
-def report_app(jobs: Jobs, verify: Callable[[str, str | None], str], leading: Callable[[], bool]) -> web.Application:
-    """Return the application that takes reports; ``verify`` returns a token's subject."""
+def report_app(jobs: Jobs, verify: Callable[[str, str | None], Caller], leading: Callable[[], bool]) -> web.Application:
+    """Return the application that takes reports; ``verify`` returns whom a token is for."""
 
     async def report(request: web.Request) -> web.Response:
         key = f"{request.match_info['namespace']}/{request.match_info['name']}"
         token = request.headers.get("authorization", "").removeprefix("Bearer ")
         try:
-            if verify(key, token) != key:
+            caller = verify(key, token)
+            if caller.subject != key:
                 return web.Response(text="the token is another job's\n", status=403)
         except Unauthorized as error:
             return web.Response(text=f"{error}\n", status=401)
@@ -65,9 +67,11 @@ def report_app(jobs: Jobs, verify: Callable[[str, str | None], str], leading: Ca
             body = json.loads(await request.read())
             if not isinstance(body, dict):
                 raise TypeError("the report is not an object")
-            await jobs.report(key, body)
+            await jobs.report(key, caller, body)
         except (ValueError, TypeError, AttributeError) as error:
             return web.Response(text=f"the report cannot be read: {error}\n", status=400)
+        except PermissionError as error:
+            return web.Response(text=f"{error}\n", status=403)
         except LookupError as error:
             return web.Response(text=f"{error.args[0]}\n", status=404)
         except KubeError as error:

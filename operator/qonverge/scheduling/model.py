@@ -168,6 +168,8 @@ class Backend:
     """Further namespaces that may use it: those that its selector matches now."""
     selects: bool = False
     """Whether it has a selector: namespaces may get other labels while a job waits."""
+    offer_withheld: bool = False
+    """Whether it admits other namespaces and its own lacks the right to offer backends: that may change too."""
     tier: Tier | None = None
     site: str | None = None
     region: str | None = None

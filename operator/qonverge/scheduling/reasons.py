@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from qonverge.api.backend import OFFERS_LABEL
 from qonverge.scheduling.model import Backend, Candidate, Decision, Job, Part, Preemption
 from qonverge.scheduling.progress import Placement, Round
 from qonverge.scheduling.terms import Verdict
@@ -146,9 +147,13 @@ def _with_room(decision: Decision, victims: list[str] | None) -> Decision:
 def _none_exists(job: Job, backends: Sequence[Backend]) -> str:
     reachable = sorted(b.label_for(job.namespace) for b in backends if b.admits(job.namespace))
     there = f"there are {', '.join(reachable)}" if reachable else "there is none that this namespace may use"
+    if withheld := sorted({b.namespace for b in backends if b.offer_withheld and b.namespace != job.namespace}):
+        there += (
+            f"; those of {', '.join(withheld)} are offered without the label {OFFERS_LABEL}=true on their namespace"
+        )
     if job.backend_name is not None:
         where = f" in namespace {job.backend_namespace}" if job.backend_namespace else ""
         return f"waiting for a QuantumBackend named {job.backend_name}{where}; {there}"
     if job.backend_selector is not None:
         return f"waiting for a QuantumBackend with labels {job.backend_selector}; {there}"
-    return "waiting for a QuantumBackend: there is none that this namespace may use"
+    return f"waiting for a QuantumBackend: {there}"

@@ -184,7 +184,7 @@ def _reach(job: Job, backends: Sequence[Backend]) -> list[Verdict]:
 def _access(job: Job, backend: Backend) -> Verdict:
     if backend.admits(job.namespace):
         return Verdict.FITS
-    return Verdict.NOT_SELECTED if backend.selects else Verdict.ACCESS
+    return Verdict.NOT_SELECTED if backend.selects or backend.offer_withheld else Verdict.ACCESS
 
 
 def _placement_key(job: Job) -> Hashable:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from qonverge.api.backend import OFFERS_LABEL
 from qonverge.scheduling.model import Backend, Candidate, Job, Needs, Quota
 from qonverge.scheduling.terms import FULL_STATE, Table, Verdict
 
@@ -257,6 +258,11 @@ def _at_present(name: str, job: Job, backend: Backend, forecast: Forecast, now: 
             return f"{name} is not ready: {backend.not_serving_reason or 'no pod serves'}"
         case Verdict.CALIBRATION:
             return f"{name}'s calibration is not to be trusted: {backend.calibration_stale_reason}"
+        case Verdict.NOT_SELECTED if backend.offer_withheld:
+            return (
+                f"{name} does not admit jobs from namespace {job.namespace}: backends of namespace {backend.namespace} "
+                f"may not serve others, it lacks the label {OFFERS_LABEL}=true"
+            )
         case Verdict.NOT_SELECTED:
             return (
                 f"{name} does not admit jobs from namespace {job.namespace}, whose labels its selector does not match"

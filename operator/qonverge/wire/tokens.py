@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from qonverge.wire.errors import Unauthorized
+from qonverge.wire.proof import backend_key
 
 OPERATOR_SUBJECT = "system:operator"
 ISSUER = "qonverge.io"
@@ -30,6 +31,16 @@ def public_key(private_pem: bytes) -> bytes:
     return key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
+def instance_audience(backend: str, instance: str) -> str:
+    """Return the audience of the operator's tokens for one pod of a backend: worthless at any other place.
+
+    Args:
+        backend: namespace and name, the audience of programs' tokens.
+        instance: the pod's uid; empty for a server that is no pod.
+    """
+    return f"{backend}#{instance}" if instance else backend
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Who sends a request, as a token says."""
@@ -40,6 +51,8 @@ class Caller:
     """Under which is counted what a program uses; empty where nothing is."""
     limited: bool = False
     """Whether it may use nothing before the operator says how much."""
+    attempt: int = 0
+    """Which attempt at a job's program it is."""
 
 
 class Signer:
@@ -47,29 +60,49 @@ class Signer:
 
     def __init__(self, private_pem: bytes) -> None:
         """Take the private key, PEM."""
+        self._private = private_pem
         self._key = serialization.load_pem_private_key(private_pem, None)
 
+    def backend_key(self, backend: str) -> str:
+        """Return the key with which a backend's pods prove themselves; ``backend`` is its namespace and name."""
+        return backend_key(self._private, backend)
+
     def sign(
-        self, *, audience: str, subject: str, now: float, ttl: float, account: str = "", limited: bool = False
+        self,
+        *,
+        audience: str,
+        subject: str,
+        now: float,
+        ttl: float,
+        account: str = "",
+        limited: bool = False,
+        attempt: int = 0,
     ) -> str:
         """Return a token for the caller, good for ``ttl`` seconds at the audience only."""
         claims = {"iss": ISSUER, "aud": audience, "sub": subject, "iat": int(now), "exp": int(now + ttl)}
         if account:
-            claims |= {"account": account, "limited": limited}
+            claims |= {"account": account, "limited": limited, "attempt": attempt}
         return jwt.encode(claims, self._key, algorithm="EdDSA")  # type: ignore[arg-type]  # only Ed25519 keys get here
 
 
 class Verifier:
     """Verifies tokens, each once while it is good."""
 
-    def __init__(self, public_pem: bytes, audience: str, clock: Callable[[], float]) -> None:
-        """``clock`` gives Unix seconds.
+    def __init__(self, public_pem: bytes, audience: str, clock: Callable[[], float], instance: str = "") -> None:
+        """Take what tokens must name.
+
+        Args:
+            public_pem: the operator's public key, PEM.
+            audience: of programs' tokens.
+            clock: gives Unix seconds.
+            instance: the pod's uid, which the operator's own tokens must name too.
 
         Raises:
             ValueError: the text holds no public key.
         """
         self._key = serialization.load_pem_public_key(public_pem)
         self._audience = audience
+        self._operator_audience = instance_audience(audience, instance)
         self._clock = clock
         self._good: OrderedDict[str, tuple[Caller, float]] = OrderedDict()
 
@@ -90,7 +123,7 @@ class Verifier:
                 token,
                 self._key,  # type: ignore[arg-type]  # another kind of key verifies nothing
                 algorithms=["EdDSA"],
-                audience=self._audience,
+                audience=[self._audience, self._operator_audience],
                 issuer=ISSUER,
                 # Times are judged by the injected clock below.
                 options={"require": ["exp", "sub", "aud", "iss"], "verify_exp": False, "verify_iat": False},
@@ -99,9 +132,14 @@ class Verifier:
             raise Unauthorized(f"the token is for another service than {self._audience}") from None
         except jwt.PyJWTError as error:
             raise Unauthorized(f"the token is not valid: {error}") from None
+        due = self._operator_audience if claims["sub"] == OPERATOR_SUBJECT else self._audience
+        if claims["aud"] != due:
+            raise Unauthorized(f"the token is for another service than {due}")
         if claims["exp"] <= self._clock():
             raise Unauthorized("the token has expired: ask for a new one")
-        caller = Caller(str(claims["sub"]), str(claims.get("account", "")), bool(claims.get("limited")))
+        caller = Caller(
+            str(claims["sub"]), str(claims.get("account", "")), bool(claims.get("limited")), claims.get("attempt", 0)
+        )
         self._good[token] = (caller, float(claims["exp"]))
         if len(self._good) > _REMEMBERED:
             self._good.popitem(last=False)

@@ -19,7 +19,7 @@ from qonverge.controller.settings import Settings
 from qonverge.lifecycle.quotas import Use
 from qonverge.scheduling import Decision
 from qonverge.wire.errors import WorkerLost
-from qonverge.wire.tokens import Signer, generate_private_key
+from qonverge.wire.tokens import Caller, Signer, generate_private_key
 from tests.unit.controller.worlds import BELL, World, settled
 
 
@@ -205,3 +205,35 @@ async def test_what_misleads_in_a_circuit_is_an_event() -> None:
     assert (event["kind"], event["type"], event["reason"]) == ("Event", "Warning", "MisleadingProgram")
     assert event["involvedObject"]["name"] == "j"
     assert event["message"].startswith("line 1, column 58: 1/2 is 0 here")
+
+
+@pytest.mark.parametrize(
+    ("state", "attempts", "account", "attempt", "taken"),
+    [
+        ("Running", 1, "uid-j-1", 1, True),
+        ("Placed", 1, "uid-j-1", 1, True),
+        # The status that tells of a new attempt may be known here after its first report.
+        ("Pending", 1, "uid-j-1", 2, True),
+        ("Running", 2, "uid-j-1", 1, False),
+        ("Pending", 1, "uid-j-1", 1, False),
+        ("Suspended", 1, "uid-j-1", 1, False),
+        ("Running", 1, "uid-former-1", 1, False),
+        ("Running", 1, "uid-j-0", 1, False),
+        ("Running", 1, "", 0, False),
+    ],
+)
+async def test_only_the_present_attempt_reports(
+    state: str, attempts: int, account: str, attempt: int, taken: bool
+) -> None:
+    """A program that ignores the signal to end goes on with its token, after its job was made anew or tried again."""
+    desk = Desk()
+    status = {"state": state, "backend": "lab/a", "attempts": attempts}
+    desk.world.job("j", status=status, program={"python": {"source": "x"}})
+    caller = Caller("chem/j", account, attempt=attempt)
+    if taken:
+        await desk.jobs.report("chem/j", caller, {"result": 1})
+        assert desk.server.written[-1]["result"] == {"value": 1}
+    else:
+        with pytest.raises(PermissionError, match="the token is of"):
+            await desk.jobs.report("chem/j", caller, {"result": 1})
+        assert not desk.server.written

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qonverge.api.backend import OFFERS_LABEL
 from qonverge.controller.snapshot import Given, free_seconds, given_to_pods, seen
 from qonverge.controller.state import Sent
 from qonverge.forecast.intervals import Interval
@@ -110,10 +113,42 @@ def test_a_selector_admits_the_namespaces_whose_labels_match_now() -> None:
     selector = {"matchLabels": {"team": "x"}}
     world.backend("a", access={"namespaces": {"from": "Selector", "selector": selector}})
     assert (look(world, "a").selects, look(world, "a").admits("chem")) == (True, False)
-    world.cluster.labels = {"chem": {"team": "x"}, "bio": {"team": "y"}}
+    world.cluster.labels |= {"chem": {"team": "x"}, "bio": {"team": "y"}}
     assert look(world, "a").admitted_namespaces == {"chem"}
     del world.cluster.labels["chem"]
     assert not look(world, "a").admits("chem"), "a namespace that is gone"
+
+
+@pytest.mark.parametrize("access", [{"from": "All"}, {"from": "Selector", "selector": {"matchLabels": {"team": "x"}}}])
+@pytest.mark.parametrize("label", [None, "false", "True", ""])
+def test_only_a_namespace_with_the_label_offers_backends_to_others(access: dict[str, Any], label: str | None) -> None:
+    world = World()
+    world.backend("a", access={"namespaces": access})
+    world.cluster.labels["chem"] = {"team": "x"}
+    assert look(world, "a").admits("chem")
+    world.cluster.labels["lab"] = {} if label is None else {OFFERS_LABEL: label}
+    view = look(world, "a")
+    assert (view.admits("chem"), view.admits("lab"), view.offer_withheld) == (False, True, True)
+    del world.cluster.labels["lab"]
+    assert not look(world, "a").admits("chem"), "a namespace whose labels are not known"
+
+
+async def test_a_job_is_told_why_an_offer_does_not_count() -> None:
+    world = World()
+    world.backend("a")
+    world.cluster.labels["lab"] = {}
+    world.job("any")
+    world.job("named", backend={"name": "a", "namespace": "lab"})
+    await world.round()
+    assert not world.pods.given, "nothing was sent"
+    for name in ("any", "named"):
+        decision = world.flight(name).planned
+        assert decision is not None
+        assert not decision.impossible, "an administrator may allow it while the job waits"
+        assert f"{OFFERS_LABEL}=true" in decision.reason
+    world.cluster.labels["lab"] = {OFFERS_LABEL: "true"}
+    await world.round()
+    assert len(world.pods.given) == 2
 
 
 def test_an_engine_s_abilities_are_seen() -> None:

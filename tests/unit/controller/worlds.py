@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 from qonverge.api import HybridJob, QuantumBackend
+from qonverge.api.backend import OFFERS_LABEL
 from qonverge.circuits.analysis import Analysis
 from qonverge.circuits.checked import CheckedCircuit
 from qonverge.circuits.isolated import Checker
@@ -90,6 +91,7 @@ class World:
             clock=lambda: self.now,
             changed=self._changed,
         )
+        self.cluster.labels = {"lab": {OFFERS_LABEL: "true"}}
         self.traces = Traces(Policy())
         self.rounds = Rounds(
             state=self.state,
