@@ -12,16 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from qiskit import QuantumCircuit
-from qiskit.transpiler import generate_preset_pass_manager
-from qiskit.transpiler.exceptions import TranspilerError
 
 from bench.fidelity.simulate import MOST_WIDE_QUBITS, TooWide, hellinger
 from qonverge.circuits.analysis import analyse
 from qonverge.circuits.canonical import canonical
-from qonverge.circuits.mapping import load_of, map_to, schedule
+from qonverge.circuits.errors import Unmapped
+from qonverge.circuits.mapper import Mapper
+from qonverge.circuits.mapping import load_of, schedule
 from qonverge.circuits.profiling import profile
-from qonverge.circuits.target import device_target
-from qonverge.devices import Calibration
+from qonverge.devices import Calibration, Layout
 from qonverge.forecast.errors import DoesNotFit
 from qonverge.forecast.fidelity import EXACT, Forecaster, interval
 from qonverge.forecast.intervals import Interval
@@ -138,7 +137,7 @@ def simulated(program: Program, device: Calibration) -> Pair | None:
         return None
     try:
         mapped = _mapped(program, device)
-    except TranspilerError:
+    except Unmapped:
         return None
     try:
         fidelity = round(hellinger(mapped, device, MOST_WIDE_QUBITS), 6)
@@ -148,17 +147,8 @@ def simulated(program: Program, device: Calibration) -> Pair | None:
 
 
 def _mapped(program: Program, device: Calibration) -> QuantumCircuit:
-    if program.layout is None:
-        return map_to(program.circuit, device)
-    # Clifford gates are to stay such, as where no layout is given.
-    manager = generate_preset_pass_manager(
-        1 if analyse(program.circuit).clifford else 2,
-        target=device_target(device, control_flow=True),
-        initial_layout=list(program.layout),
-        seed_transpiler=0,
-    )
-    found: QuantumCircuit = manager.run(program.circuit)
-    return found
+    layout = None if program.layout is None else Layout(tuple(program.layout))
+    return Mapper(device).map(program.circuit, layout).circuit
 
 
 def read(path: Path) -> Pairs:

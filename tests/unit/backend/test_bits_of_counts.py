@@ -27,14 +27,14 @@ DECLARED = H + "qubit[4] q; bit c; bit[2] e; bit d; x q[0]; x q[2]; c = measure 
     ],
 )
 def test_a_space_stands_between_bits_and_registers(name: str, more: str, outcome: str) -> None:
-    answer = run(engine(name), parse_openqasm(DECLARED + more), shots=5)
+    answer = run(engine(name), parse_openqasm(DECLARED + more).circuit, shots=5)
     assert answer.counts == ({outcome: 5},)
-    one = run(engine(name), parse_openqasm(DECLARED + more), shots=5, memory=True)
+    one = run(engine(name), parse_openqasm(DECLARED + more).circuit, shots=5, memory=True)
     assert {key: bits for key, (bits, _) in one.registers.items()} == {"c": 1, "e": 2, "d": 1}
 
 
 def test_bits_alone_are_told_apart() -> None:
-    circuit = parse_openqasm(H + "qubit[2] q; bit a; bit b; x q[0]; a = measure q[0]; b = measure q[1];")
+    circuit = parse_openqasm(H + "qubit[2] q; bit a; bit b; x q[0]; a = measure q[0]; b = measure q[1];").circuit
     assert run(engine("Aer"), circuit, shots=3).counts == ({"0 1": 3},)
 
 

@@ -60,7 +60,7 @@ def count(circuit: QuantumCircuit, name: str) -> int:
     ],
 )
 def test_measurements_are_final_where_nothing_acts_on_their_qubits_or_reads_their_bits(body: str, left: int) -> None:
-    circuit = parse_openqasm(H + body)
+    circuit = parse_openqasm(H + body).circuit
     assert count(without_final_measurements(circuit), "measure") == left
     assert count(circuit, "measure") == body.count("measure") + 2 * body.count("c = measure q;")
 
@@ -206,7 +206,7 @@ def test_resets_of_fresh_qubits_are_left_out_of_every_circuit(body: str, left: i
         circuit.append(inside.to_instruction(), [1, 2])
         made = canonical(circuit)
     else:
-        made = parse_openqasm(H + body)
+        made = parse_openqasm(H + body).circuit
     assert count(made, "reset") == left
 
 
