@@ -12,6 +12,9 @@ Observable = tuple[tuple[str, float], ...]
 """A sum of Pauli terms: label (qubit 0 is the last letter) and real coefficient."""
 
 
+_UNQUOTED = ', as YAML reads a bare Y: write "Y" in quotes'
+
+
 def parse_observables(given: Sequence[object], num_qubits: int | None = None) -> tuple[Observable, ...]:
     """Return the observables in canonical form.
 
@@ -30,7 +33,7 @@ def _parse_one(index: int, item: object, num_qubits: int | None) -> Observable:
         terms = item
     else:
         raise InvalidProgram(
-            f"observables[{index}] is {excerpt(item)}",
+            f"observables[{index}] is {excerpt(item)}{_UNQUOTED if item is True else ''}",
             expected='a label such as "ZZ" or a sum such as {"XX": 0.5, "YY": 0.5}',
         )
     return tuple(
@@ -40,8 +43,9 @@ def _parse_one(index: int, item: object, num_qubits: int | None) -> Observable:
 
 def _label(index: int, label: object, num_qubits: int | None) -> str:
     if not isinstance(label, str) or not label or set(label) - set("IXYZ"):
+        unquoted = _UNQUOTED if label is True else ""
         raise InvalidProgram(
-            f"observables[{index}] has the label {excerpt(label)}", expected="letters I, X, Y and Z only"
+            f"observables[{index}] has the label {excerpt(label)}{unquoted}", expected="letters I, X, Y and Z only"
         )
     if num_qubits is not None and len(label) != num_qubits:
         raise InvalidProgram(

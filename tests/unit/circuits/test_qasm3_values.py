@@ -193,6 +193,45 @@ def test_unitaries(text: str, controls: str, base: np.ndarray) -> None:
     assert abs(phase) == pytest.approx(expected.shape[0])
 
 
+def _u(theta: float, phi: float, lam: float) -> np.ndarray:
+    """U as the specification defines it ("Built-in gates")."""
+    turn = np.exp(1j * theta)
+    rows = [[1 + turn, -1j * np.exp(1j * lam) * (1 - turn)]]
+    rows.append([1j * np.exp(1j * phi) * (1 - turn), np.exp(1j * (phi + lam)) * (1 + turn)])
+    return np.array(rows) / 2
+
+
+@pytest.mark.parametrize(
+    ("text", "base"),
+    [
+        ("ctrl @ U(0.7, 0.3, 0.2)", _u(0.7, 0.3, 0.2)),
+        ("ctrl @ inv @ U(0.7, 0.3, 0.2)", _u(0.7, 0.3, 0.2).conj().T),
+        ("ctrl @ pow(2) @ U(0.7, 0.3, 0.2)", _u(0.7, 0.3, 0.2) @ _u(0.7, 0.3, 0.2)),
+        # As stdgates.inc defines them.
+        ("ctrl @ u2(0.3, 0.2)", np.exp(-0.5j * (0.5 + np.pi / 2)) * _u(np.pi / 2, 0.3, 0.2)),
+        ("ctrl @ u3(0.7, 0.3, 0.2)", np.exp(-0.6j) * _u(0.7, 0.3, 0.2)),
+        ("ctrl @ mine(0.4)", np.array([[np.cos(0.2), -1j * np.sin(0.2)], [-1j * np.sin(0.2), np.cos(0.2)]])),
+        ("ctrl @ phased", np.exp(-0.35j) * _u(0.7, 0.3, 0.2)),
+    ],
+)
+def test_controls_show_the_phase_of_u(text: str, base: np.ndarray) -> None:
+    own = "gate mine(t) a { U(t, -pi/2, pi/2) a; gphase(-t/2); } gate phased a { U(0.7, 0.3, 0.2) a; gphase(-0.35); } "
+    found = Operator(parse_openqasm(f"{HEADER}{own} qubit[2] q; {text} q[0], q[1];").circuit).data
+    expected = matrix("c", base)
+    assert found * expected[0, 0] / found[0, 0] == pytest.approx(expected)
+
+
+def test_whole_powers_of_gates_by_inputs_are_repetitions() -> None:
+    text = "input float a; qubit[2] q; pow(-2) @ u2(a + pi/2, 0.4) q[0]; ctrl @ pow(3) @ rx(a) q[0], q[1];"
+    circuit = parse_openqasm(HEADER + text).circuit.assign_parameters({"a": 0.3})
+    plain = "qubit[2] q; inv @ u2(0.3 + pi/2, 0.4) q[0]; inv @ u2(0.3 + pi/2, 0.4) q[0]; crx(0.9) q[0], q[1];"
+    assert Operator(circuit).equiv(Operator(parse_openqasm(HEADER + plain).circuit))
+    with pytest.raises(
+        InvalidProgram, match=r"the power 0.5 of a gate whose angles are inputs; expected"
+    ):
+        parse_openqasm(HEADER + "input float a; qubit q; pow(0.5) @ u2(a, 0.4) q;")
+
+
 def test_a_loop_of_rotations_gives_the_fourier_transform() -> None:
     text = (
         f"{HEADER}const int n = 4; qubit[n] q; x q[0]; x q[2]; for int i in [n - 1:-1:0] {{ h q[i]; "

@@ -57,7 +57,15 @@ _STANDARD: Mapping[str, tuple[Callable[..., Gate], int, int]] = {
 # Gates of one angle of which that of a sum is the product of those of the parts.
 _ADDITIVE = ("p", "phase", "u1", "rx", "ry", "rz", "cp", "cphase", "crx", "cry", "crz")
 _MAX_CONTROLS = 64
-BUILTIN = GateName(None, 3, 1, library.UGate)
+# More repetitions than this are no way to write a gate.
+_MAX_POWER = 10_000
+# The specification's U is Qiskit's times exp(i theta / 2), and stdgates.inc defines u2 and u3 by it (specification,
+# "Built-in gates"). Only controls make it matter.
+_PHASES: Mapping[str, Callable[..., Any]] = {
+    "u2": lambda phi, lam: -(phi + lam) / 2,
+    "u3": lambda theta, phi, lam: -(phi + lam) / 2,
+}
+BUILTIN = GateName(None, 3, 1, library.UGate, lambda theta, phi, lam: theta / 2)
 
 
 class Gates:
@@ -72,7 +80,7 @@ class Gates:
     def include_standard(self, node: ast.Include) -> None:
         """Define the gates of the standard header."""
         for name, (build, angles, qubits) in _STANDARD.items():
-            self._program.define(name, GateName(node, angles, qubits, build))
+            self._program.define(name, GateName(node, angles, qubits, build, _PHASES.get(name)))
 
     def define(self, node: ast.QuantumGateDefinition, carry_out: Callable[[Sequence[ast.Statement]], None]) -> None:
         """Define a gate; its body is tried at once, so that mistakes show where they are."""
@@ -134,7 +142,10 @@ class Gates:
         if any(isinstance(angle, Value) for angle in angles):
             self._apply_bit_by_bit(node, symbol, angles[0], operands)
             return
-        self._append(self._modified(node.modifiers, symbol.build(*angles)), operands)
+        gate = symbol.build(*angles)
+        if symbol.phase is not None and (node.modifiers or self._program.in_gate):
+            gate = _with_phase(gate, symbol.phase(*angles))
+        self._append(self._modified(node, gate), operands)
 
     def phase(self, node: ast.QuantumPhase) -> None:
         """Apply ``gphase``, with controls or without."""
@@ -144,7 +155,7 @@ class Gates:
         takes = self._controls(node.modifiers)
         if (given := len(node.qubits)) != takes:
             raise Fault(f"wrong number of qubits: {given}", str(takes))
-        gate = self._modified(node.modifiers, QuantumCircuit(global_phase=angle, name="gphase()").to_gate())
+        gate = self._modified(node, QuantumCircuit(global_phase=angle, name="gphase()").to_gate())
         if takes:
             self._append(gate, [self._values.qubits(operand) for operand in node.qubits])
         elif not self._program.depth:
@@ -191,18 +202,33 @@ class Gates:
                 total += count
         return total
 
-    def _modified(self, modifiers: Sequence[ast.QuantumGateModifier], gate: Gate) -> Gate:
-        for modifier in reversed(modifiers):
+    def _modified(self, node: ast.QuantumGate | ast.QuantumPhase, gate: Gate) -> Gate:
+        for modifier in reversed(node.modifiers):
             if modifier.modifier is ast.GateModifierName.inv:
                 gate = gate.inverse()
             elif modifier.modifier is ast.GateModifierName.pow:
                 assert modifier.argument is not None
-                gate = gate.power(self._values.number(modifier.argument))
+                gate = self._power(gate, self._values.number(modifier.argument))
             else:
                 count = 1 if modifier.argument is None else self._values.integer(modifier.argument)
                 closed = modifier.modifier is ast.GateModifierName.ctrl
                 gate = gate.control(count, ctrl_state=(1 << count) - 1 if closed else 0)
         return gate
+
+    def _power(self, gate: Gate, exponent: float) -> Gate:
+        if not any(isinstance(angle, ParameterExpression) and angle.parameters for angle in gate.params):
+            return gate.power(exponent)
+        # Of a gate whose angles are open only whole powers are known.
+        if not exponent.is_integer() or abs(exponent) > _MAX_POWER:
+            raise Fault(
+                f"the power {exponent:g} of a gate whose angles are inputs",
+                f"a whole power of at most {_MAX_POWER}, or a gate of known angles",
+            )
+        self._program.step(abs(int(exponent)))
+        repeated = QuantumCircuit(gate.num_qubits, name=f"{gate.name}^{exponent:g}")
+        for _ in range(abs(int(exponent))):
+            repeated.append(gate if exponent > 0 else gate.inverse(), range(gate.num_qubits))
+        return repeated.to_gate()
 
     def _append(self, gate: Gate, operands: Sequence[Value]) -> None:
         circuit = self._program.circuit
@@ -227,10 +253,18 @@ class Gates:
             )
         own = cells_of(angle)
         for place, cell in enumerate(own):
-            gate = self._modified(node.modifiers, symbol.build(math.tau * (1 << place) / (1 << len(own))))
+            gate = self._modified(node, symbol.build(math.tau * (1 << place) / (1 << len(own))))
             if isinstance(cell, bool):
                 if cell:
                     self._append(gate, operands)
                 continue
             with self._program.circuit.if_test(cells.condition(cell)):
                 self._append(gate, operands)
+
+
+def _with_phase(gate: Gate, phase: Any) -> Gate:
+    """Return a gate with a further global phase."""
+    # A name of its own: modifiers go by names.
+    circuit = QuantumCircuit(gate.num_qubits, name=f"{gate.name}()", global_phase=phase)
+    circuit.append(gate, range(gate.num_qubits))
+    return circuit.to_gate()

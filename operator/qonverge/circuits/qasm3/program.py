@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from openqasm3 import ast
 from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister
@@ -59,6 +59,8 @@ class GateName:
     angles: int
     qubits: int
     build: Callable[..., Gate]
+    phase: Callable[..., Any] | None = None
+    """By its angles, the global phase that OpenQASM gives it beyond what is built; None: nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +178,11 @@ class Program:
         finally:
             self._free.extend(self.scope.hidden)
             self.scope = before
+
+    @property
+    def in_gate(self) -> bool:
+        """Whether a gate is being defined."""
+        return any(scope.kind == "gate" for scope in self.scope.chain())
 
     @property
     def top(self) -> Scope:
