@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pennylane as qml
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pennylane import numpy as pnp
 
@@ -262,6 +262,7 @@ def close(found: dict[float, float], expected: dict[float, float], shots: int) -
 
 
 @settings(max_examples=40, deadline=None)
+@example([0.0] * 5, [("var", qml.X(2) + qml.X(2))], 400)
 @given(angles, statistics.filter(bool), st.sampled_from([400, (300, 400)]))
 def test_random_samples(runner: Embedded, given_angles: list[float], wanted: list[tuple[str, Any]], shots: Any) -> None:
     """Samples, counts, variances and means of random observables, with shot vectors too, are of their eigenvalues"""

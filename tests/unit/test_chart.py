@@ -62,6 +62,7 @@ def test_the_operator_may_do_exactly_what_it_needs(helm: Path) -> None:
         ("", "namespaces"): "list",
         ("scheduling.k8s.io", "priorityclasses"): "list",
         ("apps", "deployments"): f"{watched} create patch",
+        ("apps", "replicasets"): watched,
         ("batch", "jobs"): f"{watched} create patch delete",
         ("", "services"): "create patch",
         ("", "configmaps"): "get create patch",

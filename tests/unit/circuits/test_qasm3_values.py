@@ -226,9 +226,7 @@ def test_whole_powers_of_gates_by_inputs_are_repetitions() -> None:
     circuit = parse_openqasm(HEADER + text).circuit.assign_parameters({"a": 0.3})
     plain = "qubit[2] q; inv @ u2(0.3 + pi/2, 0.4) q[0]; inv @ u2(0.3 + pi/2, 0.4) q[0]; crx(0.9) q[0], q[1];"
     assert Operator(circuit).equiv(Operator(parse_openqasm(HEADER + plain).circuit))
-    with pytest.raises(
-        InvalidProgram, match=r"the power 0.5 of a gate whose angles are inputs; expected"
-    ):
+    with pytest.raises(InvalidProgram, match=r"the power 0.5 of a gate whose angles are inputs; expected"):
         parse_openqasm(HEADER + "input float a; qubit q; pow(0.5) @ u2(a, 0.4) q;")
 
 

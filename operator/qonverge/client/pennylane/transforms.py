@@ -70,7 +70,8 @@ def _needs_own_run(mp: MeasurementProcess) -> bool:
     if words is not None and not any(words):
         # Of identities there is nothing to measure but how often.
         return True
-    return not isinstance(mp, ExpectationMP) and (words is None or len(words) != 1)
+    # A sum of equal words is one, but PennyLane goes by its form.
+    return not isinstance(mp, ExpectationMP) and (isinstance(mp.obs, qml.ops.Sum) or words is None or len(words) != 1)
 
 
 @transform  # type: ignore[untyped-decorator]
