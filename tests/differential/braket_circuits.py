@@ -35,6 +35,8 @@ _GATES: Mapping[str, str] = {
     "rxx": "xx",
     "rzz": "zz",
 }
+# Gates whose own control has the name that a further one would have.
+_OWN_CONTROL = frozenset(("cnot", "cy", "cz", "cv", "ccnot", "cswap", "cphaseshift"))
 
 
 def through_braket(runner: Runner, case: Case, _: Spelling) -> Answer:
@@ -100,7 +102,7 @@ def _gate(circuit: Circuit, item: Gate, program: Program) -> None:
     others = [modifier for modifier in item.modifiers if modifier not in controls]
     # A power and controls stand beside each other in Braket, and a power comes first.
     ordered = [*controls, *others] == list(item.modifiers) and len(others) <= 1
-    if name is None or not ordered:
+    if name is None or not ordered or (controls and name in _OWN_CONTROL):
         if any(angle.parameter for angle in item.angles):
             raise Inexpressible(f"{item.name} with a parameter")
         circuit.unitary(matrix=gate_matrix(item, program.version, {}), targets=item.qubits)

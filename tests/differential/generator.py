@@ -86,7 +86,7 @@ def cases(draw: st.DrawFn, kinds: Kinds | None = None) -> Case:
 def programs(draw: st.DrawFn, kinds: Kinds, *, measured: bool) -> Program:
     """Draw a program."""
     version = draw(st.sampled_from((3, 2)))
-    qubits = draw(_registers("qrs", _MOST_QUBITS, scalars=version == 3))
+    qubits = draw(_registers("qrg", _MOST_QUBITS, scalars=version == 3))
     bits = draw(_registers("cdm", _MOST_BITS, scalars=version == 3))
     drawn = _Drawn(draw, kinds, version, qubits, bits)
     body = drawn.block(draw(st.integers(1, 10)), 0, in_loop=False)

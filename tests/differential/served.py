@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import subprocess
 import sys
 import threading
@@ -20,7 +21,6 @@ from tests.differential.answers import Answer, Refused
 from tests.differential.openqasm import Spelling
 from tests.differential.paths import ENGINES, manifest, of_status
 from tests.differential.program import Case
-from tests.integration.ports import free_port
 
 
 class Servers:
@@ -49,7 +49,8 @@ class Servers:
 @contextlib.contextmanager
 def _server(name: str) -> Iterator[str]:
     engine, method = ENGINES[name]
-    port = free_port()
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
     options = ["--engine", engine, "--method", method, "--concurrency", "1", "--memory-limit", str(3 * 1024**3)]
     process = subprocess.Popen([sys.executable, "-m", "qonverge.backend", "--listen", f"127.0.0.1:{port}", *options])
     try:
