@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import urllib3
-import yaml
 
 from qonverge.api import HybridJob
 from qonverge.backend.config import EngineConfig
 from qonverge.circuits import InvalidProgram
-from qonverge.circuits.checked import check
+from qonverge.circuits.checked import CheckedCircuit, check
 from qonverge.client import EstimatorV2, QonvergeBackend, SamplerV2
 from qonverge.client.connect import Runner
 from qonverge.client.embedded import Embedded
@@ -47,32 +46,30 @@ def embedded(name: str, **config: Any) -> Embedded:
     return Embedded(EngineConfig(provider=provider, method=method, memory_bytes=2 * GIB, **config))
 
 
-@dataclass(frozen=True)
-class Path:
-    """A way to an engine."""
-
-    name: str
-    answer: Callable[[Case, Spelling], Answer]
-    """Raises Refused, in the words of the project, or Inexpressible."""
-    sets: int | None = None
-    """Parameter sets that it takes at a time; None for any number."""
-
-
 def texts(runner: Embedded, case: Case, spelling: Spelling) -> Answer:
     """Run OpenQASM as a circuit job does, without processes between."""
     job = HybridJob.model_validate(manifest(case, spelling))
     circuit = job.spec.program.circuit
     assert circuit is not None
     assert circuit.openqasm is not None
-    try:
-        checked = check(circuit.openqasm, circuit.parameters, circuit.observables)
-    except InvalidProgram as error:
-        raise Refused("InvalidProgram", str(error)) from None
+    checked = _checked(circuit.openqasm, json.dumps([circuit.parameters, circuit.observables]))
+    if isinstance(checked, Refused):
+        raise checked
     try:
         result = runner.run(circuits.task(job, checked, "text"))
     except TaskFailed as error:
         raise Refused(error.code, str(error)) from None
     return of_status(case.program, circuits.outcome(result).model_dump(by_alias=True, exclude_none=True))
+
+
+@lru_cache(4)
+def _checked(text: str, rest: str) -> CheckedCircuit | Refused:
+    """Read a text once for all engines, since that takes longer than the rest; ``rest`` is JSON, to be remembered by."""
+    parameters, observables = json.loads(rest)
+    try:
+        return check(text, parameters, observables)
+    except InvalidProgram as error:
+        return Refused("InvalidProgram", str(error))
 
 
 def manifest(case: Case, spelling: Spelling, name: str = "case") -> dict[str, Any]:

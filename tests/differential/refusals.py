@@ -9,7 +9,7 @@ _ANNOUNCED: tuple[tuple[str, str, str], ...] = (
     ("Stim", r"Stim runs (Clifford gates only|Pauli gates only under a condition|loops of fixed length)", "engines: Stim"),
     ("Stim", r"Stim .* condition", "engines: Stim"),
     ("Aer/Stabilizer", r"(stabilizer|Stabilizer|Clifford)", "methods: Stabilizer runs Clifford circuits"),
-    (".*", r"no single final state and no exact expectation values", "jobs: exact values"),
+    (".*", r"has no exact (expectation )?values|no exact values here|no single final state", "jobs: exact values"),
     (".*", r"Unschedulable: .*(no gates beyond Clifford|no conditions and loops)", "errors: why a backend was rejected"),
 )
 
