@@ -135,7 +135,9 @@ def _free(angle: Any) -> bool:
 def _observable(terms: tuple[tuple[str, float], ...], n: int) -> cirq.PauliSum:
     qubits = cirq.LineQubit.range(n)
     strings = (
-        cirq.PauliString({qubits[n - 1 - place]: _PAULIS[letter] for place, letter in enumerate(label) if letter != "I"})
+        cirq.PauliString(
+            {qubits[n - 1 - place]: _PAULIS[letter] for place, letter in enumerate(label) if letter != "I"}
+        )
         * weight
         for label, weight in terms
     )

@@ -38,12 +38,15 @@ def controlled(matrix: Matrix, on: int = 1) -> Matrix:
 def built_in(theta: float, phi: float, lam: float) -> Matrix:
     """OpenQASM 3's U: 2 pi periodic in every angle."""
     turn = cmath.exp(1j * theta)
-    return np.array(
-        [
-            [1 + turn, -1j * cmath.exp(1j * lam) * (1 - turn)],
-            [1j * cmath.exp(1j * phi) * (1 - turn), cmath.exp(1j * (phi + lam)) * (1 + turn)],
-        ]
-    ) / 2
+    return (
+        np.array(
+            [
+                [1 + turn, -1j * cmath.exp(1j * lam) * (1 - turn)],
+                [1j * cmath.exp(1j * phi) * (1 - turn), cmath.exp(1j * (phi + lam)) * (1 + turn)],
+            ]
+        )
+        / 2
+    )
 
 
 def _phase(angle: float) -> Matrix:

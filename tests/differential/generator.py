@@ -215,9 +215,7 @@ class _Drawn:
             if group
         )
         default = self._draw(st.booleans())
-        return Switch(
-            place, cases, self.block(1, depth + 1, in_loop=in_loop, turns=turns) if default else None
-        )
+        return Switch(place, cases, self.block(1, depth + 1, in_loop=in_loop, turns=turns) if default else None)
 
     def _old_if(self) -> Sequence[Statement]:
         place = self._draw(st.integers(0, len(self._bits) - 1))
@@ -249,7 +247,9 @@ class _Drawn:
         names = (*turns, *_NAMES) if self._kinds.parameters else turns
         if self._version == 3 and names and self._draw(st.booleans()):
             factor = self._draw(st.sampled_from((1.0, -1.0, 2.0, 0.5)))
-            return Angle(self._draw(st.sampled_from((0.0, 0.3, math.pi / 2))), self._draw(st.sampled_from(names)), factor)
+            return Angle(
+                self._draw(st.sampled_from((0.0, 0.3, math.pi / 2))), self._draw(st.sampled_from(names)), factor
+            )
         return Angle(self._draw(_numbers()))
 
     def _condition(self, depth: int) -> Condition:

@@ -186,8 +186,11 @@ def posted(url: str, case: Case, spelling: Spelling) -> Answer:
         pub |= {"shots": case.wanted.shots} if case.wanted.shots is not None else {}
         pub |= {"precision": case.wanted.precision} if case.wanted.precision is not None else {}
     reply = urllib3.request(
-        "POST", f"{url}/v1/tasks?wait=60", body=json.dumps({"pubs": [pub], "seed": case.seed}),
-        headers={"content-type": "application/json"}, timeout=120,
+        "POST",
+        f"{url}/v1/tasks?wait=60",
+        body=json.dumps({"pubs": [pub], "seed": case.seed}),
+        headers={"content-type": "application/json"},
+        timeout=120,
     ).json()
     if (error := reply.get("error")) is not None:
         raise Refused(error["code"], error["message"])

@@ -6,11 +6,19 @@ import re
 
 _ANNOUNCED: tuple[tuple[str, str, str], ...] = (
     # Engines (an expression), what they say (an expression), and where that is announced.
-    ("Stim", r"Stim runs (Clifford gates only|Pauli gates only under a condition|loops of fixed length)", "engines: Stim"),
+    (
+        "Stim",
+        r"Stim runs (Clifford gates only|Pauli gates only under a condition|loops of fixed length)",
+        "engines: Stim",
+    ),
     ("Stim", r"Stim .* condition", "engines: Stim"),
     ("Aer/Stabilizer", r"(stabilizer|Stabilizer|Clifford)", "methods: Stabilizer runs Clifford circuits"),
     (".*", r"has no exact (expectation )?values|no exact values here|no single final state", "jobs: exact values"),
-    (".*", r"Unschedulable: .*(no gates beyond Clifford|no conditions and loops)", "errors: why a backend was rejected"),
+    (
+        ".*",
+        r"Unschedulable: .*(no gates beyond Clifford|no conditions and loops)",
+        "errors: why a backend was rejected",
+    ),
 )
 
 

@@ -19,9 +19,7 @@ from tests.differential.reference import simulate
 from tests.differential.survey import Survey, Tally, in_other_processes, in_process
 
 # Examples are drawn from a fixed seed, so that the time is bounded and every run is the same.
-_SAME = partial(
-    settings, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck)
-)
+_SAME = partial(settings, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 
 
 @pytest.fixture(scope="module")
