@@ -9,7 +9,7 @@ import argparse
 import sys
 import tempfile
 from collections import Counter
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from hypothesis import HealthCheck, Phase, find, given, seed, settings
@@ -19,7 +19,7 @@ from hypothesis.errors import NoSuchExample
 from tests.differential.generator import cases
 from tests.differential.openqasm import Spelling, spellings
 from tests.differential.program import Case
-from tests.differential.survey import Entrance, Finding, Survey, in_other_processes, in_process, kind_of, table
+from tests.differential.survey import Finding, Survey, in_other_processes, in_process, kind_of, table
 
 _SHRINKING = 400
 """Programs that are tried to make a finding smaller."""
@@ -32,7 +32,6 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--served", action="store_true", help="by servers and manifests, in place of this process")
     options = parser.parse_args(arguments)
-    held: AbstractContextManager[list[Entrance]] = nullcontext([])
     with tempfile.TemporaryDirectory() as folder:
         held = in_other_processes(Path(folder)) if options.served else nullcontext(in_process())
         with held as entrances:
@@ -77,10 +76,8 @@ def _smallest(survey: Survey, finding: Finding) -> Finding:
                 return True
         return False
 
-    try:
+    with suppress(NoSuchExample):
         find(_examples(), found, settings=settings(_QUIET, max_examples=_SHRINKING))
-    except NoSuchExample:
-        pass
     return smallest
 
 

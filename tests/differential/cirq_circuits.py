@@ -36,8 +36,8 @@ _GATES: Mapping[str, Callable[..., cirq.Gate]] = {
     "p": lambda angle: cirq.ZPowGate(exponent=angle / sympy.pi if _free(angle) else angle / math.pi),
     "cx": lambda: cirq.CNOT,
     "cz": lambda: cirq.CZ,
-    "cy": lambda: cirq.Y.controlled(),
-    "ch": lambda: cirq.H.controlled(),
+    "cy": cirq.Y.controlled,
+    "ch": cirq.H.controlled,
     "crx": lambda angle: cirq.rx(angle).controlled(),
     "cry": lambda angle: cirq.ry(angle).controlled(),
     "crz": lambda angle: cirq.rz(angle).controlled(),
@@ -71,7 +71,7 @@ def through_cirq(runner: Runner, case: Case, _: Spelling) -> Answer:
         if case.wanted.precision is not None:
             raise Inexpressible("a precision")
         n = case.program.num_qubits
-        sums = [_observable(terms, n) for terms in case.wanted.observables]
+        sums: list[Any] = [_observable(terms, n) for terms in case.wanted.observables]
         if case.wanted.shots is None:
             values = sampler.simulate_expectation_values_sweep(circuit, sums, params)
             return Answer(values=np.real(np.array(values)))
@@ -134,7 +134,7 @@ def _free(angle: Any) -> bool:
 
 def _observable(terms: tuple[tuple[str, float], ...], n: int) -> cirq.PauliSum:
     qubits = cirq.LineQubit.range(n)
-    strings = (
+    strings: Any = (
         cirq.PauliString(
             {qubits[n - 1 - place]: _PAULIS[letter] for place, letter in enumerate(label) if letter != "I"}
         )

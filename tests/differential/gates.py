@@ -38,19 +38,15 @@ def controlled(matrix: Matrix, on: int = 1) -> Matrix:
 def built_in(theta: float, phi: float, lam: float) -> Matrix:
     """OpenQASM 3's U: 2 pi periodic in every angle."""
     turn = cmath.exp(1j * theta)
-    return (
-        np.array(
-            [
-                [1 + turn, -1j * cmath.exp(1j * lam) * (1 - turn)],
-                [1j * cmath.exp(1j * phi) * (1 - turn), cmath.exp(1j * (phi + lam)) * (1 + turn)],
-            ]
-        )
-        / 2
-    )
+    rows = [
+        [1 + turn, -1j * cmath.exp(1j * lam) * (1 - turn)],
+        [1j * cmath.exp(1j * phi) * (1 - turn), cmath.exp(1j * (phi + lam)) * (1 + turn)],
+    ]
+    return np.array(rows, dtype=np.complex128) / 2
 
 
 def _phase(angle: float) -> Matrix:
-    return np.diag([1, cmath.exp(1j * angle)])
+    return np.array([[1, 0], [0, cmath.exp(1j * angle)]], dtype=np.complex128)
 
 
 def _rotation(axis: Matrix) -> Callable[[float], Matrix]:
@@ -85,7 +81,7 @@ def _control(inner: Callable[..., Matrix], times: int = 1) -> Callable[..., Matr
 
 X: Matrix = np.array([[0, 1], [1, 0]], dtype=complex)
 Y: Matrix = np.array([[0, -1j], [1j, 0]])
-Z: Matrix = np.diag([1, -1]).astype(complex)
+Z: Matrix = np.array([[1, 0], [0, -1]], dtype=complex)
 _X, _Y, _Z = (_fixed(pauli.tolist()) for pauli in (X, Y, Z))
 _H = _fixed([[math.sqrt(0.5), math.sqrt(0.5)], [math.sqrt(0.5), -math.sqrt(0.5)]])
 _SX = _fixed([[0.5 + 0.5j, 0.5 - 0.5j], [0.5 - 0.5j, 0.5 + 0.5j]])
@@ -137,7 +133,7 @@ _SEVERAL = {
     "crx": Kind(2, 1, _control(_rotation(X))),
     "cry": Kind(2, 1, _control(_rotation(Y))),
     "crz": Kind(2, 1, _control(_rotation(Z))),
-    "cu": Kind(2, 4, lambda t, p, l, g: controlled(cmath.exp(1j * g) * _old_u(t, p, l))),
+    "cu": Kind(2, 4, lambda *angles: controlled(cmath.exp(1j * angles[3]) * _old_u(*angles[:3]))),
     "swap": Kind(2, 0, _SWAP),
     "ccx": Kind(3, 0, _control(_X, 2)),
     "cswap": Kind(3, 0, _control(_SWAP)),
@@ -162,8 +158,8 @@ QELIB1: dict[str, Kind] = {
     "cu1": Kind(2, 1, _control(_phase)),
     "cu3": Kind(2, 3, _control(_old_u)),
     "csx": Kind(2, 0, _control(_SX)),
-    "rxx": Kind(2, 1, _rotation(np.kron(X, X))),
-    "rzz": Kind(2, 1, _rotation(np.kron(Z, Z))),
+    "rxx": Kind(2, 1, _rotation(np.kron(X, X).astype(np.complex128))),
+    "rzz": Kind(2, 1, _rotation(np.kron(Z, Z).astype(np.complex128))),
     "rccx": Kind(3, 0, _relative_toffoli),
     "rc3x": Kind(4, 0, _relative_triple),
     "c3x": Kind(4, 0, _control(_X, 3)),

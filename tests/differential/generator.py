@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from hypothesis import strategies as st
 
@@ -17,6 +18,7 @@ from tests.differential.program import (
     Break,
     Case,
     Compare,
+    Comparison,
     Condition,
     Continue,
     Counts,
@@ -41,7 +43,7 @@ _MOST_BITS = 7
 _DEPTH = 2
 _SPECIAL = (0.0, math.pi / 2, math.pi, -math.pi / 2, math.pi / 4, 3 * math.pi / 2, 2 * math.pi, -math.pi)
 _NAMES = ("theta", "phi", "a1", "w")
-_COMPARISONS = ("==", "!=", "<", "<=", ">", ">=")
+_COMPARISONS: tuple[Comparison, ...] = ("==", "!=", "<", "<=", ">", ">=")
 _SHOTS = (2000, 4000, 300, 1)
 
 
@@ -85,7 +87,7 @@ def cases(draw: st.DrawFn, kinds: Kinds | None = None) -> Case:
 @st.composite
 def programs(draw: st.DrawFn, kinds: Kinds, *, measured: bool) -> Program:
     """Draw a program."""
-    version = draw(st.sampled_from((3, 2)))
+    version: Literal[2, 3] = draw(st.sampled_from((3, 2)))
     qubits = draw(_registers("qrg", _MOST_QUBITS, scalars=version == 3))
     bits = draw(_registers("cdm", _MOST_BITS, scalars=version == 3))
     drawn = _Drawn(draw, kinds, version, qubits, bits)
@@ -180,7 +182,7 @@ class _Drawn:
             return (Measure(self._qubit(), self._draw(st.sampled_from(free))),) if free else ()
         if kind == "leave":
             # Without a condition all behind it would never run.
-            return (If(self._condition(0), (self._draw(st.sampled_from((Break(), Continue()))),)),)
+            return (If(self._condition(0), (Break() if self._draw(st.booleans()) else Continue(),)),)
         if self._version == 2:
             return self._old_if()
         return (self._compound(kind, depth, in_loop, turns),)
@@ -222,7 +224,7 @@ class _Drawn:
         value = self._draw(st.integers(0, min(2 ** self._bits[place].width - 1, 3)))
         inner: Statement = self.gate(())
         if self._draw(st.booleans()):
-            inner = self._draw(st.sampled_from((Reset(self._qubit()), Measure(self._qubit(), self._any_bit()))))
+            inner = Reset(self._qubit()) if self._draw(st.booleans()) else Measure(self._qubit(), self._any_bit())
         return (If(Compare(place, "==", value), (inner,)),)
 
     def gate(self, turns: tuple[str, ...]) -> Gate:
@@ -258,7 +260,7 @@ class _Drawn:
             if self._draw(st.booleans()):
                 place = self._draw(st.integers(0, len(self._bits) - 1))
                 width = self._bits[place].width
-                operator = self._draw(st.sampled_from(_COMPARISONS)) if depth else "=="
+                operator: Comparison = self._draw(st.sampled_from(_COMPARISONS)) if depth else "=="
                 return Compare(place, operator, self._draw(st.integers(0, 2**width - 1)))
             return BitIs(self._any_bit(), self._draw(st.integers(0, 1)))
         if kind == 2:
@@ -277,15 +279,10 @@ class _Drawn:
 def _modifiers(draw: st.DrawFn, free: int) -> tuple[Modifier, ...]:
     made = []
     for _ in range(draw(st.sampled_from((0, 0, 0, 1, 2)))):
-        name = draw(st.sampled_from(("ctrl", "inv", "pow", "negctrl")))
+        name: Literal["ctrl", "inv", "pow", "negctrl"] = draw(st.sampled_from(("ctrl", "inv", "pow", "negctrl")))
         if name in ("ctrl", "negctrl"):
             if not free:
                 continue
             free -= 1
         made.append(Modifier(name, draw(st.sampled_from((2, -1, 3, 0))) if name == "pow" else 1))
     return tuple(made)
-
-
-def bound(case: Case) -> Sequence[Mapping[str, float]]:
-    """Return the values of each parameter set, as the reference takes them."""
-    return case.sets

@@ -19,10 +19,9 @@ from qonverge.client.connect import Runner
 from qonverge.client.embedded import Embedded
 from qonverge.client.errors import TaskFailed
 from qonverge.lifecycle import circuit as circuits
-from qonverge.wire.messages import TaskResult
 from tests.differential.answers import Answer, Inexpressible, Refused
 from tests.differential.openqasm import Spelling, openqasm
-from tests.differential.program import Bits, Case, Counts, Program, Values
+from tests.differential.program import Bits, Case, Counts, Program
 from tests.differential.qiskit_circuits import qiskit_circuit
 
 GIB = 1024**3
@@ -64,7 +63,7 @@ def texts(runner: Embedded, case: Case, spelling: Spelling) -> Answer:
 
 @lru_cache(4)
 def _checked(text: str, rest: str) -> CheckedCircuit | Refused:
-    """Read a text once for all engines, since that takes longer than the rest; ``rest`` is JSON, to be remembered by."""
+    """Read a text once for all engines, since that takes longer than the rest; ``rest`` is JSON, as a key."""
     parameters, observables = json.loads(rest)
     try:
         return check(text, parameters, observables)

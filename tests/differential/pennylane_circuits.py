@@ -127,23 +127,17 @@ def _gate(item: Gate, program: Program, values: Mapping[str, float]) -> None:
         return
     angles = [angle.value(values) for angle in item.angles]
 
-    def make() -> Any:
-        return build(*angles, wires=item.qubits[controls:])
-
-    made: Callable[[], Any] = make
+    # Operators queue themselves when they are made, and a transformed one takes its inner one off again.
+    made: Any = build(*angles, wires=item.qubits[controls:])
     left = controls
     for modifier in reversed(item.modifiers):
         if modifier.name == "inv":
-            made = lambda inner=made: qml.adjoint(inner())  # noqa: E731
+            made = qml.adjoint(made)
         elif modifier.name == "pow":
-            made = lambda inner=made, power=modifier.power: qml.pow(inner(), power)  # noqa: E731
+            made = qml.pow(made, modifier.power)
         else:
             left -= 1
-            on = item.qubits[left]
-            made = lambda inner=made, on=on, value=modifier.name == "ctrl": qml.ctrl(  # noqa: E731
-                inner(), control=on, control_values=[value]
-            )
-    made()
+            made = qml.ctrl(made, control=item.qubits[left], control_values=[modifier.name == "ctrl"])
 
 
 def _observable(terms: tuple[tuple[str, float], ...]) -> Any:

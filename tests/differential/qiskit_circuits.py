@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister
-from qiskit.circuit import Clbit, Gate as QiskitGate, Parameter
+from qiskit.circuit import Clbit, Parameter
+from qiskit.circuit import Gate as QiskitGate
 from qiskit.circuit.classical import expr
 from qiskit.circuit.library import (
     C3SXGate,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -228,7 +229,7 @@ class _Run:
     def _switch(self, item: Switch, states: States) -> _Ends:
         ends, left = _Ends(), states
         for values, block in item.cases:
-            chosen, left = _split(left, lambda bits, values=values: self._number(item.register, bits) in values)
+            chosen, left = _split(left, partial(self._is_among, item.register, values))
             ends = _joined(ends, self._block(block, chosen))
         return _joined(ends, self._block(item.default or (), left))
 
@@ -258,6 +259,9 @@ class _Run:
             going, done = _split(again, lambda bits: bits[item.bit] == 1)
             _merge(left, done)
         return _Ends(left)
+
+    def _is_among(self, register: int, values: Sequence[int], bits: Bits) -> bool:
+        return self._number(register, bits) in values
 
     def _number(self, register: int, bits: Bits) -> int:
         own = self._program.bits[register]

@@ -9,8 +9,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from pathlib import Path as File
+from typing import Any, TypeVar
 
 import urllib3
 import yaml
@@ -21,6 +22,8 @@ from tests.differential.answers import Answer, Refused
 from tests.differential.openqasm import Spelling
 from tests.differential.paths import ENGINES, manifest, of_status
 from tests.differential.program import Case
+
+_T = TypeVar("_T")
 
 
 class Servers:
@@ -106,7 +109,7 @@ class Manifests:
         assert status.result is not None
         return of_status(case.program, status.result.model_dump(by_alias=True, exclude_none=True))
 
-    def _call(self, coroutine):  # type: ignore[no-untyped-def]  # any coroutine's result
+    def _call(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
 

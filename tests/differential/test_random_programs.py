@@ -1,20 +1,19 @@
-"""Random programs on every engine, by every way in, against the reference. A longer run: ``python -m bench.differential``."""
+"""Random programs on every engine, by every way in, against the reference; ``bench.differential`` runs more."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.differential import noise, paths
-from tests.differential.answers import Inexpressible, wrong
+from tests.differential.answers import Answer, Inexpressible, wrong
 from tests.differential.generator import cases
 from tests.differential.openqasm import Spelling, openqasm, spellings
-from tests.differential.program import Case, Counts
+from tests.differential.program import Case, Counts, Gate, Measure, Program, Register
 from tests.differential.reference import simulate
 from tests.differential.survey import Survey, Tally, in_other_processes, in_process
 
@@ -105,12 +104,10 @@ def test_a_wrong_answer_is_found(change: Callable[..., dict[tuple[int, ...], int
     answer = paths.texts(paths.embedded("Aer"), case, Spelling())
     truth = [simulate(case.program, {})]
     assert not wrong(case, answer, truth)
-    changed = paths.Answer((change(answer.counts[0]),))
+    changed = Answer((change(answer.counts[0]),))
     assert problem in wrong(case, changed, truth)[0]
 
 
 def _bell() -> Iterator[Case]:
-    from tests.differential.program import Gate, Measure, Program, Register
-
     body = (Gate("h", (0,)), Gate("cx", (0, 1)), Measure(0, 0), Measure(1, 1))
     yield Case(Program(3, (Register("q", 2, 0),), (Register("c", 2, 0),), body), ({},), Counts(4000))

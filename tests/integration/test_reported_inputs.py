@@ -179,8 +179,8 @@ def test_values_of_programs_that_measure_on_their_way(tmp_path: Path) -> None:
 
 
 def test_methods_take_the_gates_of_the_standard_header(tmp_path: Path) -> None:
-    body = "ry(0.7) a[0]; crx(0.4) a[0], a[1]; cry(0.5) a[0], a[1]; crz(0.3) a[1], a[2]; cu(0.1, 0.2, 0.3, 0.4) a[0], a[2];"
-    text = HEAD + "qubit[3] a;" + body + "cswap a[0], a[1], a[2];"
+    body = "ry(0.7) a[0]; crx(0.4) a[0], a[1]; cry(0.5) a[0], a[1]; crz(0.3) a[1], a[2];"
+    text = HEAD + "qubit[3] a;" + body + "cu(0.1, 0.2, 0.3, 0.4) a[0], a[2]; cswap a[0], a[1], a[2];"
     jobs = [
         job(method.lower(), text, observables=["ZZI", "IXY", "YIX"], backend={"name": method.lower()})
         for method in ("Statevector", "DensityMatrix", "MatrixProductState")
@@ -211,7 +211,7 @@ def test_resets_of_fresh_qubits_leave_exact_values_exact(tmp_path: Path) -> None
     label = "I" * (n - 2) + "ZI"
     (ended,) = run(tmp_path, job("fresh", HEAD + f"qubit[{n}] a; reset a;{body}", observables=[label]))
     assert ended.status.result is not None, ended.status.message
-    assert ended.status.result.expectation_values == [pytest.approx(math.cos(0.1) * math.cos(0.2), abs=1e-9)]
+    assert ended.status.result.expectation_values == pytest.approx([math.cos(0.1) * math.cos(0.2)], abs=1e-9)
 
 
 def test_delays_relax_as_the_calibration_says(tmp_path: Path) -> None:
