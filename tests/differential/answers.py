@@ -67,6 +67,15 @@ def wrong(case: Case, answer: Answer, truth: Sequence[Exact], bits: Sequence[int
     return _wrong_values(case.wanted, answer, truth)
 
 
+def deviations(case: Case, answer: Answer, truth: Sequence[Exact]) -> list[float]:
+    """Return how many of its own standard errors each sampled value is from the true one."""
+    if isinstance(case.wanted, Counts) or answer.errors is None:
+        return []
+    true = np.array([[exact.value(observable) for observable in case.wanted.observables] for exact in truth])
+    sampled = answer.errors > 0
+    return (np.abs(answer.values - true)[sampled] / answer.errors[sampled]).tolist()
+
+
 def _on(probabilities: Mapping[Bits, float], bits: Sequence[int] | None) -> Mapping[Bits, float]:
     if bits is None:
         return probabilities

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Sequence
 from pathlib import Path as File
 from typing import Any, TypeVar
 
@@ -29,8 +29,9 @@ _T = TypeVar("_T")
 class Servers:
     """Backend servers on loopback, each started when it is first wanted."""
 
-    def __init__(self) -> None:
-        """Start none."""
+    def __init__(self, *options: str) -> None:
+        """Start none; the options are those of the command."""
+        self._options = options
         self._ended = contextlib.ExitStack()
         self._urls: dict[str, str] = {}
 
@@ -45,16 +46,26 @@ class Servers:
     def url(self, name: str) -> str:
         """Return the address of the engine's server."""
         if name not in self._urls:
-            self._urls[name] = self._ended.enter_context(_server(name))
+            self._urls[name] = self._ended.enter_context(_server(name, self._options))
         return self._urls[name]
 
 
 @contextlib.contextmanager
-def _server(name: str) -> Iterator[str]:
+def _server(name: str, further: Sequence[str]) -> Iterator[str]:
     engine, method = ENGINES[name]
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port: int = probe.getsockname()[1]
-    options = ["--engine", engine, "--method", method, "--concurrency", "1", "--memory-limit", str(3 * 1024**3)]
+    options = [
+        "--engine",
+        engine,
+        "--method",
+        method,
+        "--concurrency",
+        "1",
+        "--memory-limit",
+        str(3 * 1024**3),
+        *further,
+    ]
     process = subprocess.Popen([sys.executable, "-m", "qonverge.backend", "--listen", f"127.0.0.1:{port}", *options])
     try:
         for _ in range(1200):

@@ -12,7 +12,7 @@ from pathlib import Path as File
 
 from qonverge.client.connect import connect
 from tests.differential import paths, served
-from tests.differential.answers import Answer, Inexpressible, Refused, wrong
+from tests.differential.answers import Answer, Inexpressible, Refused, deviations, wrong
 from tests.differential.braket_circuits import through_braket
 from tests.differential.cirq_circuits import through_cirq
 from tests.differential.openqasm import Spelling, openqasm
@@ -66,7 +66,13 @@ class Tally:
     """Answers that were compared, by entrance and engine."""
     refused: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Refusals by what documentation announces, and engine."""
+    deviations: list[float] = field(default_factory=list)
+    """Of sampled values from the true ones, in standard errors."""
     findings: list[Finding] = field(default_factory=list)
+
+    def within(self, errors: float) -> float:
+        """Return the share of sampled values that are at most so many standard errors from the true ones."""
+        return sum(deviation <= errors for deviation in self.deviations) / max(1, len(self.deviations))
 
 
 class Survey:
@@ -115,7 +121,10 @@ class Survey:
         except Exception as error:  # whatever comes out of a library is what this looks for
             return [finding(problem=f"fails: {type(error).__name__}: {error}")]
         self.tally.compared[entrance.name, engine] += 1
-        return [finding(problem=problem) for problem in wrong(case, answer, truth, bits)[:1]]
+        problems = wrong(case, answer, truth, bits)
+        if not problems:
+            self.tally.deviations += deviations(case, answer, truth)
+        return [finding(problem=problem) for problem in problems[:1]]
 
 
 def _truth(case: Case) -> list[Exact]:
@@ -177,5 +186,7 @@ def table(tally: Tally) -> str:
     lines += [f"  {entrance:22} {engine:24} {times:6}" for (entrance, engine), times in sorted(tally.compared.items())]
     lines.append("refused, as documented:")
     lines += [f"  {engine:24} {times:6}  {reason}" for (reason, engine), times in sorted(tally.refused.items())]
+    within = ", ".join(f"{tally.within(errors):.1%} within {errors}" for errors in (1, 2, 3))
+    lines.append(f"sampled values: {len(tally.deviations)}; of the true ones, in their standard errors: {within}")
     lines.append(f"wrong: {len(tally.findings)}")
     return "\n".join(lines)

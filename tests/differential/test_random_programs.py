@@ -57,6 +57,8 @@ def _saw_much(tally: Tally, *, least: int) -> None:
     """A survey in which everything is refused would find nothing."""
     assert tally.compared.total() >= least
     assert tally.compared.total() > tally.refused.total()
+    # Of a normal distribution 95 % are within two standard errors; a value that is certain always is.
+    assert tally.within(2) >= 0.9
 
 
 _NOISY = {
