@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from qonverge.api import HybridJob
 from qonverge.local.manifests import ManifestError, Manifests, read
@@ -35,7 +34,8 @@ def backend(name: str, **simulator: Any) -> dict[str, Any]:
 
 def written(folder: Path, *objects: dict[str, Any]) -> Manifests:
     path = folder / "given.yaml"
-    path.write_text("---\n".join(yaml.safe_dump(each, sort_keys=False) for each in objects))
+    # JSON is YAML in which every text is quoted: a bare Y would be true.
+    path.write_text("\n---\n".join(map(json.dumps, objects)))
     return read([str(path)])
 
 
