@@ -73,7 +73,7 @@ def deviations(case: Case, answer: Answer, truth: Sequence[Exact]) -> list[float
         return []
     true = np.array([[exact.value(observable) for observable in case.wanted.observables] for exact in truth])
     sampled = answer.errors > 0
-    return (np.abs(answer.values - true)[sampled] / answer.errors[sampled]).tolist()
+    return [float(each) for each in np.abs(answer.values - true)[sampled] / answer.errors[sampled]]
 
 
 def _on(probabilities: Mapping[Bits, float], bits: Sequence[int] | None) -> Mapping[Bits, float]:
