@@ -19,6 +19,7 @@ _ANNOUNCED: tuple[tuple[str, str, str], ...] = (
         r"Unschedulable: .*(no gates beyond Clifford|no conditions and loops)",
         "errors: why a backend was rejected",
     ),
+    (".*", r"a loop that is unfolded has both break and continue in branches", "OpenQASM 3: control flow"),
 )
 
 

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Coroutine, Iterator, Sequence
+from dataclasses import fields
 from pathlib import Path as File
 from typing import Any, TypeVar
 
@@ -92,7 +93,7 @@ class Manifests:
         self._stack = contextlib.AsyncExitStack()
         backends = folder / "backends.yaml"
         backends.write_text("---\n".join(yaml.safe_dump(_backend(name)) for name in ENGINES))
-        runner = LocalRunner(read([str(backends)]), Observer(lambda _: None, lambda *_: None))
+        runner = LocalRunner(read([str(backends)]), Observer(*[lambda *_: None] * len(fields(Observer))))
         self._runner = runner
 
     def __enter__(self) -> Manifests:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ def run(folder: Path, *objects: dict[str, Any]) -> list[HybridJob]:
     manifests = written(folder, *objects)
 
     async def ended() -> list[HybridJob]:
-        runner = LocalRunner(manifests, Observer(lambda _: None, lambda *_: None))
+        runner = LocalRunner(manifests, Observer(*[lambda *_: None] * len(fields(Observer))))
         async with runner.started():
             return [await runner.run(each) for each in manifests.jobs]
 
