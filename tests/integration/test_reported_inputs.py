@@ -67,26 +67,26 @@ CERTAIN = {
         "010",
     ),
     "a register that is not a number": (
-        HEAD + "qubit[3] a; bit[2] r; bit[1] s; x a[1]; r = measure a[0:1]; if (r != 1) x a[2]; s[0] = measure a[2];",
+        HEAD + "qubit[3] a; bit[2] r; bit[1] d; x a[1]; r = measure a[0:1]; if (r != 1) x a[2]; d[0] = measure a[2];",
         "1 10",
     ),
     "a register that is not equal, negated": (
         HEAD
-        + "qubit[3] a; bit[2] r; bit[1] s; x a[1]; r = measure a[0:1]; if (!(r == 2)) x a[2]; s[0] = measure a[2];",
+        + "qubit[3] a; bit[2] r; bit[1] d; x a[1]; r = measure a[0:1]; if (!(r == 2)) x a[2]; d[0] = measure a[2];",
         "0 10",
     ),
     "a register below a number": (
-        HEAD + "qubit[3] a; bit[2] r; bit[1] s; x a[0]; r = measure a[0:1]; if (r < 2) x a[2]; s[0] = measure a[2];",
+        HEAD + "qubit[3] a; bit[2] r; bit[1] d; x a[0]; r = measure a[0:1]; if (r < 2) x a[2]; d[0] = measure a[2];",
         "1 01",
     ),
     "a cast": (
-        HEAD + "qubit[3] a; bit[2] r; bit[1] s; x a; r = measure a[0:1]; if (uint[2](r) >= 3) x a[2];"
-        "s[0] = measure a[2];",
+        HEAD + "qubit[3] a; bit[2] r; bit[1] d; x a; r = measure a[0:1]; if (uint[2](r) >= 3) x a[2];"
+        "d[0] = measure a[2];",
         "0 11",
     ),
     "switch": (
-        HEAD + "qubit[3] a; bit[2] r; bit[1] s; x a[0]; r = measure a[0:1];"
-        "switch (int[3](r)) { case 0, 2 { } case 1 { x a[2]; } default { } } s[0] = measure a[2];",
+        HEAD + "qubit[3] a; bit[2] r; bit[1] d; x a[0]; r = measure a[0:1];"
+        "switch (int[3](r)) { case 0, 2 { } case 1 { x a[2]; } default { } } d[0] = measure a[2];",
         "1 01",
     ),
     "a constant size": (HEAD + "const int width = 1 + 1; qubit[width] a; bit[width] r; x a[0]; r = measure a;", "01"),
