@@ -14,7 +14,7 @@ from qonverge.client.pennylane import RemoteDevice
 from tests.differential.answers import Answer, Inexpressible, Refused
 from tests.differential.openqasm import Spelling
 from tests.differential.program import BitIs, Case, Counts, Gate, Measure, Program, Reset, Values
-from tests.differential.reference import gate_matrix
+from tests.differential.reference import gate_matrix, without_final_measurements
 from tests.differential.straight import Step, measured, steps
 
 _GATES: Mapping[str, Callable[..., Any]] = {
@@ -65,6 +65,8 @@ def through_pennylane(runner: Runner, case: Case, _: Spelling) -> Answer:
     wanted = case.wanted
     if isinstance(wanted, Values) and wanted.precision is not None:
         raise Inexpressible("a precision")
+    if isinstance(wanted, Values) and without_final_measurements(case.program) != case.program:
+        raise Inexpressible("values of the state before its last measurements")
     device = RemoteDevice(runner=runner, seed=case.seed)
     bits = measured(made)
 
