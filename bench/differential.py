@@ -48,6 +48,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _run(survey: Survey, programs: int, number: int) -> int:
     ran = 0
+    kinds: set[str] = set()
 
     @seed(number)
     @settings(_QUIET, max_examples=programs, phases=[Phase.generate])
@@ -55,7 +56,10 @@ def _run(survey: Survey, programs: int, number: int) -> int:
     def one(example: tuple[Case, Spelling, int]) -> None:
         nonlocal ran
         ran += 1
-        survey.run(*example)
+        for finding in survey.run(*example):
+            if (kind := kind_of(finding)) not in kinds:
+                kinds.add(kind)
+                print(f"\n{finding}\n", file=sys.stderr, flush=True)
         if ran % 100 == 0:
             print(f"{ran} programs, {len(survey.tally.findings)} findings", file=sys.stderr, flush=True)
 
