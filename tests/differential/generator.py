@@ -91,7 +91,9 @@ def programs(draw: st.DrawFn, kinds: Kinds, *, measured: bool) -> Program:
     qubits = draw(_registers("qrg", _MOST_QUBITS, scalars=version == 3))
     bits = draw(_registers("cdm", _MOST_BITS, scalars=version == 3))
     drawn = _Drawn(draw, kinds, version, qubits, bits)
-    body = drawn.block(draw(st.integers(1, 10)), 0, in_loop=False)
+    # From basis states most gates' phases and many controls would go unseen.
+    first = drawn.turned() if draw(st.booleans()) else ()
+    body = first + drawn.block(draw(st.integers(1, 10)), 0, in_loop=False)
     if measured and kinds.final_bits:
         places = draw(st.permutations(range(drawn.num_bits)))
         order = draw(st.permutations(range(drawn.num_qubits)))
@@ -154,6 +156,14 @@ class _Drawn:
         }
         # Bits that an enclosing loop's end depends on.
         self._kept: set[int] = set()
+
+    def turned(self) -> tuple[Statement, ...]:
+        """Return gates that put every qubit into a superposition."""
+        if self._kinds.clifford:
+            return tuple(Gate("h", (qubit,)) for qubit in range(self.num_qubits))
+        return tuple(
+            Gate(name, (qubit,), (Angle(0.7 + qubit / 3),)) for qubit in range(self.num_qubits) for name in ("ry", "rz")
+        )
 
     def block(self, size: int, depth: int, *, in_loop: bool, turns: tuple[str, ...] = ()) -> tuple[Statement, ...]:
         made: list[Statement] = []
