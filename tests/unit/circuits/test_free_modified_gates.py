@@ -33,5 +33,5 @@ def test_whole_powers_are_the_gate_repeated(name: str, power: int, controlled: b
 
 
 def test_other_powers_say_what_would_do() -> None:
-    with pytest.raises(InvalidProgram, match=r"line 5, column \d+: a gate with free parameters to the power 0.5"):
+    with pytest.raises(InvalidProgram, match=r"line 5, column \d+: the power 0.5 of a gate"):
         parse_openqasm(f"{HEAD}pow(0.5) @ rx(a) q[0];")
