@@ -102,6 +102,8 @@ def test_a_gate_is_its_definition_whatever_its_name(name: str) -> None:
     assert unitary(f"OPENQASM 3.0; gate {body} qubit q; inv @ {name} q;").equiv(rotation(-0.4))
     assert unitary(f"OPENQASM 3.0; gate {body} qubit q; pow(2) @ {name} q;").equiv(rotation(0.8))
     controlled = QuantumCircuit(2)
+    # OpenQASM 3's U is a rotation with the phase of half its angle, which a control shows.
+    controlled.p(0.2, 0)
     controlled.crx(0.4, 0, 1)
     text = f"OPENQASM 3.0; gate {body} gate outer a {{ {name} a; }} qubit[2] q; ctrl @ outer q[0], q[1];"
     assert unitary(text).equiv(Operator(controlled))
