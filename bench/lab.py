@@ -20,7 +20,7 @@ from typing import Any
 
 import psutil
 
-from e2e.cluster import ControlPlane
+from e2e.cluster import ControlPlane, standin
 from e2e.cluster.processes import free_ports
 
 OPERATOR = "qonverge-operator"
@@ -97,17 +97,14 @@ class Lab:
         name = f"{BACKEND}-qb"
         assert self._operator is not None, "the operator makes the Deployment"
         self._wait("the Deployment", self._operator, lambda: self._get("deployment", name))
-        template = self._get("deployment", name)["spec"]["template"]
-        container = template["spec"]["containers"][0]
-        given = {item["name"]: item["value"] for item in container["env"]}
+        deployment = self._get("deployment", name)
+        self._create(standin.replica_set(deployment, name))
+        self._create(standin.pod(deployment, self._get("replicaset", name), "pod-0", self._tasks))
+        uid = self._get("pod", "pod-0")["metadata"]["uid"]
+        given = standin.environment(deployment, uid, lambda secret: self._get("secret", secret))
         listen = {"QONVERGE_LISTEN": f"127.0.0.1:{self._tasks}"}
         self._server = self._start("backend", "qonverge.backend", {**_environment(), **given, **listen})
         self._wait("the backend server", self._server, lambda: _answers(self._tasks))
-        # A kubelet's fields that mean nothing without a node are left out.
-        ports = [{"name": "tasks", "containerPort": self._tasks}]
-        pod = {"name": container["name"], "image": container["image"], "ports": ports}
-        metadata = {"labels": template["metadata"]["labels"]}
-        self._apply("v1", "Pod", "pod-0", {"metadata": metadata, "spec": {"containers": [pod], "nodeName": "nowhere"}})
         ready = {"phase": "Running", "podIP": "127.0.0.1", "conditions": [{"type": "Ready", "status": "True"}]}
         self._patch_status("pod", "pod-0", ready)
         self._patch_status("deployment", name, {"replicas": 1, "readyReplicas": 1})
@@ -156,7 +153,9 @@ class Lab:
 
     def _apply(self, version: str, kind: str, name: str, rest: dict[str, Any]) -> None:
         metadata = {"name": name, "namespace": OPERATED, **rest.pop("metadata", {})}
-        body = {"apiVersion": version, "kind": kind, "metadata": metadata, **rest}
+        self._create({"apiVersion": version, "kind": kind, "metadata": metadata, **rest})
+
+    def _create(self, body: dict[str, Any]) -> None:
         self.plane.kubectl("apply", "-f", "-", stdin=json.dumps(body))
 
     def _get(self, kind: str, name: str) -> dict[str, Any]:

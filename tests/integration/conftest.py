@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import json
 import os
@@ -18,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from e2e.cluster import ControlPlane
+from e2e.cluster import ControlPlane, standin
 from e2e.layers import require
 
 ROOT = Path(__file__).parents[2]
@@ -121,46 +120,17 @@ class Lab:
 
     def serve(self, backend: str, pod: str = "pod-0", *flags: str) -> None:
         """Do what a kubelet does for a pod of the backend's Deployment: start its server, report it ready."""
-        name = f"{backend}-qb"
+        name, port = f"{backend}-qb", free_port()
         deployment = eventually(lambda: self.get("deployment", name), f"the Deployment {name}")
-        template = deployment["spec"]["template"]
-        container = template["spec"]["containers"][0]
-        port = free_port()
-        owner = self._replica_set(deployment, pod)
-        spec = {"containers": [pod_container(container, port)], "nodeName": "nowhere"}
-        metadata = {
-            "name": pod,
-            "namespace": "default",
-            "labels": template["metadata"]["labels"],
-            "ownerReferences": [owner],
-        }
-        self.apply({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
-        given = {item["name"]: self._value(item, pod) for item in container["env"]}
+        # The API server adds uids.
+        self.apply(standin.replica_set(deployment, f"{name}-{pod}"))
+        self.apply(standin.pod(deployment, self.get("replicaset", f"{name}-{pod}"), pod, port))
+        uid = self.get("pod", pod)["metadata"]["uid"]
+        given = standin.environment(deployment, uid, lambda secret: self.get("secret", secret))
         self._commands[pod] = (port, {**os.environ, **given, "QONVERGE_LISTEN": f"127.0.0.1:{port}"}, flags)
         self.start_server(pod)
         self.set_ready(pod, True)
         self._deployment_status(name, 1)
-
-    def _replica_set(self, deployment: dict[str, Any], pod: str) -> dict[str, Any]:
-        """Do what the controller manager does for a pod of a Deployment, and return the pod's owner."""
-        template, name = deployment["spec"]["template"], f"{deployment['metadata']['name']}-{pod}"
-        labels = template["metadata"]["labels"]
-        given = owner("Deployment", deployment["metadata"]["name"], deployment["metadata"]["uid"])
-        spec = {"replicas": 1, "selector": deployment["spec"]["selector"], "template": template}
-        metadata = {"name": name, "namespace": "default", "labels": labels, "ownerReferences": [given]}
-        self.apply({"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": metadata, "spec": spec})
-        return owner("ReplicaSet", name, self.get("replicaset", name)["metadata"]["uid"])
-
-    def _value(self, variable: dict[str, Any], pod: str) -> str:
-        """Return a container's variable as a kubelet resolves it."""
-        source = variable.get("valueFrom")
-        if source is None:
-            return str(variable["value"])
-        if "fieldRef" in source:
-            assert source["fieldRef"]["fieldPath"] == "metadata.uid"
-            return str(self.get("pod", pod)["metadata"]["uid"])
-        reference = source["secretKeyRef"]
-        return base64.b64decode(self.get("secret", reference["name"])["data"][reference["key"]]).decode()
 
     def start_server(self, pod: str) -> None:
         """Start the process of a pod, at the address that the pod has."""
@@ -194,18 +164,6 @@ class Lab:
         for process in self.pods.values():
             process.kill()
             process.wait()
-
-
-def pod_container(container: dict[str, Any], port: int) -> dict[str, Any]:
-    """Return a container of a Deployment as it is in a pod that no kubelet starts, which serves at another port."""
-    own = {**container, "ports": [{"name": "tasks", "containerPort": port}], "volumeMounts": []}
-    del own["livenessProbe"]
-    return own
-
-
-def owner(kind: str, name: str, uid: str) -> dict[str, Any]:
-    """Return an owner's reference as controllers write it."""
-    return {"apiVersion": "apps/v1", "kind": kind, "name": name, "uid": uid, "controller": True}
 
 
 def _answers(port: int) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from e2e.cluster.build import Programs
+from qonverge.controller.watch import WATCHED
 from tests.integration.conftest import SLOW, SOME_SECONDS, Lab, backend, eventually, job
 from tests.integration.faulty_proxy import faulty_proxy
 
@@ -144,7 +145,7 @@ def test_a_watch_that_breaks(lab: Lab, code: int, reason: str) -> None:
         eventually(lambda: running_tasks(lab) == 1, "a running task")
         lab.ended("before")
         watched = proxy.watched
-        assert proxy.breaks(code, reason) == 6
+        assert proxy.breaks(code, reason) == len(WATCHED)
         lab.kubectl("delete", "hj", "slow")
         lab.apply(job("unseen"))
         proxy.lets_in()
@@ -166,7 +167,7 @@ def test_a_watch_that_stays_open_and_silent(lab: Lab) -> None:
         lab.apply(job("before"))
         lab.ended("before")
         watched = proxy.watched
-        assert proxy.silences() == 6
+        assert proxy.silences() == len(WATCHED)
         lab.apply(job("unseen"))
         # The next comparison finds it within a minute, and is believed when another one has not changed its mind.
         assert lab.ended("unseen", 180)["state"] == "Complete"

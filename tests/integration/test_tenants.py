@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
+from e2e.cluster import standin
 from qonverge.api.backend import OFFERS_LABEL
 from qonverge.controller.builders import BACKEND_LABEL
-from tests.integration.conftest import Lab, backend, eventually, job, owner
+from tests.integration.conftest import Lab, backend, eventually, job
 
 
 class Spy:
@@ -111,13 +112,9 @@ def test_a_pod_that_poses_as_a_backend_s_gets_nothing_even_where_backends_may_be
     deployment = eventually(lambda: lab.get("deployment", "trap-qb", hostile), "the Deployment")
     # One with the labels alone, and one with an owner's reference that anybody can write.
     spy.pose(lab, hostile, "fake", [])
-    labels = deployment["spec"]["template"]["metadata"]["labels"]
-    given = owner("Deployment", "trap-qb", deployment["metadata"]["uid"])
-    metadata = {"name": "forged", "namespace": hostile, "labels": labels, "ownerReferences": [given]}
-    spec = {"replicas": 1, "selector": deployment["spec"]["selector"], "template": deployment["spec"]["template"]}
-    lab.apply({"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": metadata, "spec": spec})
+    lab.apply(standin.replica_set(deployment, "forged"))
     uid = lab.get("replicaset", "forged", hostile)["metadata"]["uid"]
-    spy.pose(lab, hostile, "forged", [owner("ReplicaSet", "forged", uid)])
+    spy.pose(lab, hostile, "forged", [standin.owner("ReplicaSet", "forged", uid)])
     lab.apply(job("any"))
     eventually(lambda: spy.asked, "a challenge to the second pod")
     status = told(lab, "any")

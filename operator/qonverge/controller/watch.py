@@ -25,8 +25,7 @@ logger = logging.getLogger(__name__)
 
 Observe = Callable[[str, dict[str, Any], bool], None]
 
-# Kind -> (kopf's selector, labels by which the API server chooses what concerns us).
-_WATCHED: dict[str, tuple[tuple[str, str, str], str]] = {
+WATCHED: dict[str, tuple[tuple[str, str, str], str]] = {
     "QuantumBackend": (("qonverge.io", "v1alpha1", "quantumbackends"), ""),
     "Deployment": (("apps", "v1", "deployments"), MANAGED_SELECTOR),
     "ReplicaSet": (("apps", "v1", "replicasets"), MANAGED_SELECTOR),
@@ -35,6 +34,7 @@ _WATCHED: dict[str, tuple[tuple[str, str, str], str]] = {
     "QuantumQuota": (("qonverge.io", "v1alpha1", "quantumquotas"), ""),
     "HybridJob": (("qonverge.io", "v1alpha1", "hybridjobs"), ""),
 }
+"""What is watched: by kind kopf's selector, and labels by which the API server chooses what concerns us."""
 _SWEEP_SECONDS = 60.0
 _CHECK_SECONDS = 1.0
 # How long watches may be fewer than they should: at the start, and when all ran before.
@@ -105,7 +105,7 @@ class Watches:
             except TimeoutError:
                 pass
             alive = sum(task.get_name().startswith("watcher for") for task in asyncio.all_tasks() if not task.done())
-            expected = len(_WATCHED) * max(1, len(self._settings.watch_namespaces))
+            expected = len(WATCHED) * max(1, len(self._settings.watch_namespaces))
             if alive >= expected:
                 whole, grace = loop.time(), _BROKEN_SECONDS
                 self._unwatched = None
@@ -118,7 +118,7 @@ class Watches:
         """Compare what is known with what there is, and return which watch is late, if one is."""
         late = ""
         try:
-            for kind, (_, labels) in _WATCHED.items():
+            for kind, (_, labels) in WATCHED.items():
                 for namespace in self._settings.watch_namespaces or (None,):
                     if full:
                         await self._list(kind, namespace, labels)
@@ -169,7 +169,7 @@ class Watches:
         settings.watching.chunk_size = PAGE
         # Kopf keeps a task and the object for this long after each event.
         settings.queueing.idle_timeout = 0.05
-        for selector, labels in _WATCHED.values():
+        for selector, labels in WATCHED.values():
             if labels:
                 settings.watching.label_selectors[selector] = labels
         namespaces = self._settings.watch_namespaces
@@ -210,7 +210,7 @@ class Watches:
                     self._sweep_now.set()
                 self._observe(kind, {"kind": kind, **event["object"]}, event["type"] == "DELETED")
 
-        for kind, (selector, _) in _WATCHED.items():
+        for kind, (selector, _) in WATCHED.items():
             subscribe(kind, selector)
         return registry
 

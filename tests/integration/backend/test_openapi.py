@@ -11,9 +11,19 @@ from starlette.routing import Route
 
 from qonverge.backend.config import EngineConfig
 from qonverge.backend.engine import Engine
-from qonverge.backend.openapi import OPERATIONS, BackendAnswer, ErrorAnswer, TaskAnswer, TaskList, TaskRequest
+from qonverge.backend.openapi import (
+    OPERATIONS,
+    BackendAnswer,
+    ErrorAnswer,
+    IdentityAnswer,
+    TaskAnswer,
+    TaskList,
+    TaskRequest,
+)
 from qonverge.backend.server import Server
 from qonverge.circuits.isolated import Checker
+from qonverge.wire.proof import prove
+from tests.integration.backend.conftest import serving
 
 HEADER = 'OPENQASM 3.0;\ninclude "stdgates.inc";\n'
 BELL = HEADER + "qubit[2] q; bit[2] c; h q[0]; cx q[0], q[1]; c = measure q;"
@@ -92,6 +102,21 @@ def test_refusals_and_tokens_are_as_described(backend: Any, operation: Any, desc
     assert {"token": []} in own["security"]
 
 
-@pytest.mark.parametrize("operation", [each for each in OPERATIONS if not each.guarded], ids=lambda each: each.handler)
+@pytest.mark.parametrize(
+    "operation", [each for each in OPERATIONS if not (each.guarded or each.proves)], ids=lambda each: each.handler
+)
 def test_what_is_described_without_a_token_needs_none(backend: Any, operation: Any) -> None:
     assert backend.ask(operation.method, operation.path, authorization="").status in operation.statuses
+
+
+def test_a_server_proves_itself_to_whoever_asks(backend: Any, described: dict[str, Any]) -> None:
+    assert backend.ask("GET", "/v1/identity?challenge=x", authorization="").status == 404, "it was given no key"
+    with serving("--concurrency", "1", "--instance", "uid-1", "--key", "secret") as running:
+        answer = running.ask("GET", "/v1/identity?challenge=x", authorization="")
+        assert answer.status == 200
+        assert IdentityAnswer.model_validate(answer.body).proof == prove("secret", "x", "uid-1")
+        for challenge in ("", "x" * 129):
+            refused = running.ask("GET", f"/v1/identity?challenge={challenge}", authorization="")
+            assert (refused.status, refused.error["code"]) == (400, "InvalidTask")
+    (parameter,) = described["paths"]["/v1/identity"]["get"]["parameters"]
+    assert parameter["name"] == "challenge"
