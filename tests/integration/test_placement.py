@@ -9,6 +9,7 @@ import sys
 import urllib.request
 from typing import Any
 
+from qonverge.api.backend import OFFERS_LABEL
 from tests.integration.conftest import Lab, backend, eventually, job, layered
 
 
@@ -113,11 +114,15 @@ def test_namespaces_are_admitted_by_their_labels_as_these_change(served: Lab) ->
             status: dict[str, Any] = served.get("hj", "visitor", "chem").get("status", {})
             return status
 
-        eventually(lambda: "labels its selector does not match" in visited().get("message", ""), "a reason to wait")
+        # First its own namespace must be one that may offer backends, and then the job's one that it admits.
+        eventually(lambda: f"{OFFERS_LABEL}=true" in visited().get("message", ""), "a reason to wait")
+        served.kubectl("label", "namespace", "default", f"{OFFERS_LABEL}=true")
+        eventually(lambda: "labels its selector does not match" in visited()["message"], "another reason to wait")
         assert visited()["state"] == "Pending"
         served.kubectl("label", "namespace", "chem", "team=chemists")
         eventually(lambda: visited()["state"] == "Complete", "the end of the job")
     finally:
+        served.kubectl("label", "namespace", "default", f"{OFFERS_LABEL}-")
         served.delete_all("apis/qonverge.io/v1alpha1/namespaces/chem/hybridjobs")
         served.kubectl("delete", "namespace", "chem", "--wait=false")
 
