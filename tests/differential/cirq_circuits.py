@@ -76,8 +76,9 @@ def through_cirq(runner: Runner, case: Case, _: Spelling) -> Answer:
             values = sampler.simulate_expectation_values_sweep(circuit, sums, params)
             return Answer(values=np.real(np.array(values)))
         labels = [label for terms in case.wanted.observables for label, _ in terms]
-        if len(set(labels)) < len(labels):
-            raise Inexpressible("Cirq's own samplers count a string that is in two sums for one of them only")
+        distinct = {tuple(sorted(values.items())) for values in case.sets}
+        if len(set(labels)) < len(labels) or len(distinct) < len(params):
+            raise Inexpressible("Cirq's own samplers lose strings that two sums share, and sets that are equal")
         sampled = sampler.sample_expectation_values(circuit, sums, num_samples=case.wanted.shots, params=params)
         return Answer(values=np.array(sampled), shots=case.wanted.shots)
     except TaskFailed as error:

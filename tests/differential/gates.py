@@ -144,7 +144,7 @@ STDGATES: dict[str, Kind] = {
     "U": Kind(1, 3, built_in),
     "phase": Kind(1, 1, _phase),
     "cphase": Kind(2, 1, _control(_phase)),
-    "CX": Kind(2, 0, _control(lambda: built_in(math.pi, 0, math.pi))),
+    "CX": Kind(2, 0, _control(_X)),
 }
 """What an OpenQASM 3 program has: ``stdgates.inc`` and the built-in U."""
 QELIB1: dict[str, Kind] = {

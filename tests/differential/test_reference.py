@@ -33,7 +33,8 @@ from tests.differential.reference import simulate, without_final_measurements
 _LIBRARY = Path(qiskit.__file__).parent / "qasm" / "libs"
 
 
-@pytest.mark.parametrize("name", sorted(STDGATES))
+# The specification calls CX another name of cx; its text in the header has a phase of pi/2 on the control besides.
+@pytest.mark.parametrize("name", sorted(STDGATES.keys() - {"CX"}))
 def test_matrices_are_those_of_stdgates_with_their_phase(name: str) -> None:
     header = Header((_LIBRARY / "stdgates.inc").read_text(encoding="utf-8"), 3)
     angles = np.random.default_rng(1).uniform(-3, 3, STDGATES[name].angles).tolist()
