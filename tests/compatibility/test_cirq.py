@@ -118,6 +118,13 @@ def test_async(sampler: Sampler) -> None:
 
 def test_sampled_expectation_values(sampler: Sampler) -> None:
     """sample_expectation_values of one or more observables, over a sweep, with its checks of arguments"""
+    # Sums that share a string, and equal parameter sets, which Cirq's own method mixes up.
+    shared = [cirq.Z(A) + 1, cirq.Z(A), cirq.Z(A) * cirq.Z(B) + cirq.Z(A)]
+    turned = cirq.Circuit(cirq.X(A) ** sympy.Symbol("t"), cirq.X(B))
+    twice = [{"t": 1}, {"t": 0}, {"t": 1}]
+    assert sampler.sample_expectation_values(turned, shared, num_samples=20, params=twice) == [
+        [0, -1, 0], [2, 1, 0], [0, -1, 0],
+    ]  # fmt: skip
     assert sampler.sample_expectation_values(cirq.Circuit(cirq.H(A)), cirq.X(A), num_samples=100) == [[1]]
     sweep = cirq.Linspace("t", 0, 2, 3)
     values = sampler.sample_expectation_values(

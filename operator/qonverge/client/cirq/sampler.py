@@ -7,7 +7,7 @@ import threading
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import cirq
@@ -62,7 +62,7 @@ class Sampler(cirq.Sampler, cirq.SimulatesExpectationValues):
     """Samples circuits on a backend, and computes exact expectation values there.
 
     A sweep is one circuit with many parameter sets, and a batch is one task. The methods that are not here, such as
-    ``run``, ``sample`` and ``sample_expectation_values``, are ``cirq.Sampler``'s own.
+    ``run`` and ``sample``, are ``cirq.Sampler``'s own.
     """
 
     def __init__(
@@ -108,6 +108,34 @@ class Sampler(cirq.Sampler, cirq.SimulatesExpectationValues):
         """
         task, finish = self._batch(programs, params_list, repetitions)
         return finish(self._runner.run(task) if task.pubs else None)
+
+    def sample_expectation_values(
+        self,
+        program: cirq.AbstractCircuit,
+        observables: cirq.PauliSumLike | list[cirq.PauliSumLike],
+        *,
+        num_samples: int,
+        params: cirq.Sweepable = None,
+        permit_terminal_measurements: bool = False,
+    ) -> Sequence[Sequence[float]]:
+        """Estimate expectation values by measuring, as ``cirq.Sampler`` does.
+
+        Cirq counts a Pauli string that two observables share for the last of them only, and gives values of equal
+        parameter sets to the last of these. Where there are such, each observable and set is measured by itself.
+        """
+        one = partial(
+            super().sample_expectation_values,
+            program,
+            num_samples=num_samples,
+            permit_terminal_measurements=permit_terminal_measurements,
+        )
+        given = observables if isinstance(observables, list) else [observables]
+        strings = [string for each in given for string in cirq.PauliSum.wrap(each)]
+        resolvers = list(cirq.to_resolvers(params))
+        sets = {frozenset((str(name), value) for name, value in each.param_dict.items()) for each in resolvers}
+        if len(set(strings)) == len(strings) and len(sets) == len(resolvers):
+            return one(observables, params=params)
+        return [[one([each], params=resolver)[0][0] for each in given] for resolver in resolvers]
 
     async def run_batch_async(
         self,
