@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -87,9 +88,9 @@ class Attacker:
 
 
 @pytest.fixture
-def attacker(cluster: ClusterAccess, shared: Workspace) -> Iterator[Attacker]:
+def attacker(cluster: ClusterAccess) -> Iterator[Attacker]:
     """Somebody in a namespace of their own, beside the test's."""
-    space = Workspace(cluster, f"{shared.namespace}-attacker")
+    space = Workspace(cluster, f"e2e-attacker-{uuid.uuid4().hex[:5]}")
     space.create()
     try:
         yield Attacker(space)
