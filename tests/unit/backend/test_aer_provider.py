@@ -353,3 +353,12 @@ def test_bits_that_cannot_be_held_are_refused_before_they_are_drawn() -> None:
     circuit.measure(range(16), range(16))
     with pytest.raises(CircuitTooLarge, match="shots"):
         run(engine, circuit, parameters={"t": np.linspace(0, 1, 200)}, shots=1_000_000, memory=True)
+
+
+def test_what_the_error_says_is_not_in_aer_s_log_too(caplog: pytest.LogCaptureFixture, capfd: Any) -> None:
+    circuit = QuantumCircuit(1)
+    circuit.rx(0.3, 0)
+    with pytest.raises(EngineFailed, match="stabilizer"):
+        run(aer("Stabilizer"), circuit, observables=((("Z", 1.0),),), shots=10)
+    assert not caplog.records
+    assert capfd.readouterr() == ("", "")

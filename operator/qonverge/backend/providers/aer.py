@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -136,6 +137,11 @@ class Prepared:
         return self._runnable[gates.method]
 
 
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether Aer says something that no error of ours does: in a notebook its log goes to the screen."""
+    return not str(record.msg).startswith("Simulation failed")
+
+
 class _Simulator(AerSimulator):  # type: ignore[misc]  # Aer ships no types
     """An AerSimulator whose jobs run in the thread that asks: between two threads a small circuit waits for both."""
 
@@ -163,6 +169,7 @@ class Aer:
         if config.method not in _METHODS:
             raise LookupError(f"Aer has no method called {config.method}; it has {', '.join(_METHODS)}")
         self._simulator = _Simulator(max_memory_mb=max(1, self._limit // 1024**2), fusion_enable=True)
+        logging.getLogger("qiskit_aer.backends.aerbackend").addFilter(_is_news)
         self._gpu = gpu_options(config.device, self._simulator.available_devices(), _installed("custatevec"))
         self.version = f"Aer {qiskit_aer.__version__}"
         self.methods = tuple(_METHODS)
