@@ -173,3 +173,23 @@ def test_a_loop_is_left_on_a_real_device() -> None:
     counts = run(engine("Aer", noise=snapshots.load("lima")), circuit, shots=200).counts[0]
     # But for a misread bit, the first turn leaves the loop.
     assert sum(times for outcome, times in counts.items() if outcome.split()[-1] == "0000") > 150
+
+
+@pytest.mark.parametrize("turns", [1, 2])
+@pytest.mark.parametrize("guarded", [True, False], ids=["guarded", "at once"])
+@pytest.mark.parametrize("name", FLOW)
+def test_a_loop_without_qubits_keeps_what_was_measured_before_it(name: str, guarded: bool, turns: int) -> None:
+    """Aer alone loses it, without an error."""
+    circuit = QuantumCircuit(QuantumRegister(2, "q"), ClassicalRegister(3, "c"))
+    circuit.x(1)
+    circuit.measure(1, 2)
+    with circuit.if_test((circuit.clbits[0], 1)) as otherwise, circuit.for_loop(range(turns)):
+        if guarded:
+            with circuit.if_test((circuit.clbits[1], 0)):
+                circuit.break_loop()
+        else:
+            circuit.break_loop()
+    with otherwise:
+        circuit.z(0)
+    circuit.measure(0, 0)
+    assert run(FLOW[name], circuit, shots=20).counts == ({"100": 20},)

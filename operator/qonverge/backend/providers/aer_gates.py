@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from qiskit import QuantumCircuit, transpile
-from qiskit.circuit import ForLoopOp, Operation, ParameterExpression
+from qiskit.circuit import ForLoopOp, Operation, ParameterExpression, Qubit
 from qiskit.circuit.library import UnitaryGate, get_standard_gate_name_mapping
 from qiskit.quantum_info import Operator
 from qiskit_aer import AerSimulator
@@ -45,7 +45,7 @@ class MethodGates:
             circuit = self._transpiled(circuit, self.names)
         if has_free_gates(circuit, self.bindable):
             circuit = self._transpiled(circuit, self.bindable)
-        return _told_apart(circuit) if "for_loop" in used else circuit
+        return _followed(circuit) if not used.isdisjoint(CONTROL_FLOW) else circuit
 
     def on_device(self, circuit: QuantumCircuit) -> QuantumCircuit:
         """Return a device's circuit with those of its gates that the method lacks as matrices, itself where it has all.
@@ -62,7 +62,7 @@ class MethodGates:
                     f"Aer's method {self.method} lacks the device's {', '.join(sorted(lacking))}: use another method"
                 )
             circuit = _with_matrices(circuit, lacking)
-        return _told_apart(circuit) if "for_loop" in used else circuit
+        return _followed(circuit) if not used.isdisjoint(CONTROL_FLOW) else circuit
 
     def _transpiled(self, circuit: QuantumCircuit, names: Collection[str]) -> QuantumCircuit:
         try:
@@ -80,20 +80,39 @@ class _Turn(int):
         return f"turn{self.place}"
 
 
-def _told_apart(circuit: QuantumCircuit) -> QuantumCircuit:
-    """Return the circuit with loops whose values are spelled differently."""
+def _followed(circuit: QuantumCircuit) -> QuantumCircuit:
+    """Return the circuit with control flow in which Aer finds its way.
+
+    Loops whose values are equal get values that are spelled differently. What acts on no qubit gets one: Aer 0.18 loses
+    the end of a loop without qubits, and measurements before it, without an error.
+    """
     made = circuit.copy_empty_like()
     for item in circuit.data:
-        operation = item.operation
+        operation, qubits = item.operation, item.qubits
+        lone = not qubits and circuit.num_qubits > 0
         if blocks := getattr(operation, "blocks", ()):
-            operation = operation.replace_blocks([_told_apart(block) for block in blocks])
+            operation = operation.replace_blocks([_followed(_wider(block) if lone else block) for block in blocks])
+        elif lone and operation.name in LEAVING:
+            operation = LEAVING[operation.name](1, len(item.clbits))
+        else:
+            lone = False
         if operation.name == "for_loop" and len(set(operation.params[0])) < len(operation.params[0]):
             values, variable, body = operation.params
             turns = [_Turn(value) for value in values]
             for place, turn in enumerate(turns):
                 turn.place = place
             operation = ForLoopOp(turns, variable, body)
-        made.append(item.replace(operation=operation), copy=False)
+        made.append(operation, circuit.qubits[:1] if lone else qubits, item.clbits, copy=False)
+    return made
+
+
+def _wider(block: QuantumCircuit) -> QuantumCircuit:
+    """Return a block that has no qubits with one."""
+    made = QuantumCircuit([Qubit()], block.clbits)
+    for register in block.cregs:
+        made.add_register(register)
+    for item in block.data:
+        made.append(item, copy=False)
     return made
 
 
