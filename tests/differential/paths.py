@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import urllib3
+from qiskit import QuantumCircuit
 
 from qonverge.api import HybridJob
 from qonverge.backend.config import EngineConfig
@@ -156,6 +157,17 @@ def _joined(program: Program, data: Any, sets: int) -> tuple[dict[Bits, int], ..
     return tuple(found)
 
 
+def _bound(circuit: QuantumCircuit, values: Mapping[str, float]) -> QuantumCircuit:
+    """Return Qiskit's circuit with values, as a person binds them before ``run``."""
+    try:
+        return circuit.assign_parameters({parameter: values[parameter.name] for parameter in circuit.parameters})
+    except BaseException as error:
+        # A defect of Qiskit 2's table of parameters, which ends in a panic of its compiled part.
+        if type(error).__name__ == "PanicException":
+            raise Inexpressible("Qiskit cannot bind its parameters") from None
+        raise
+
+
 def through_backend(runner: Runner, case: Case, _: Spelling) -> Answer:
     """Run Qiskit's circuit by ``backend.run``."""
     if not isinstance(case.wanted, Counts):
@@ -163,8 +175,7 @@ def through_backend(runner: Runner, case: Case, _: Spelling) -> Answer:
     circuit = qiskit_circuit(case.program)
     bound = []
     for values in case.sets:
-        named = {parameter: values[parameter.name] for parameter in circuit.parameters}
-        bound.append(circuit.assign_parameters(named))
+        bound.append(_bound(circuit, values))
     try:
         job = QonvergeBackend(runner).run(bound, shots=case.wanted.shots, seed_simulator=case.seed)
         found = job.result()
