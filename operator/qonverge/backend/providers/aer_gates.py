@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from qiskit import QuantumCircuit, transpile
-from qiskit.circuit import ForLoopOp, Operation, ParameterExpression, Qubit
+from qiskit.circuit import ForLoopOp, Operation, ParameterExpression
 from qiskit.circuit.library import UnitaryGate, get_standard_gate_name_mapping
 from qiskit.quantum_info import Operator
 from qiskit_aer import AerSimulator
 
 from qonverge.circuits.target import CONTROL_FLOW, LEAVING, basis_target
+from qonverge.circuits.wiring import NOT_GATES, rewired
 from qonverge.wire.errors import InvalidCircuit
 
 # Names that every circuit may have besides gates.
-_STRUCTURE = frozenset(("measure", "reset", "barrier", "delay", "store", *CONTROL_FLOW, *LEAVING))
+_STRUCTURE = NOT_GATES | CONTROL_FLOW.keys()
 _STANDARD = frozenset(get_standard_gate_name_mapping())
 # Controlled gates to which Aer 0.18 binds the values of free parameters wrongly, without an error: a crx(t) given
 # t = 0.7 at run time is not the crx(0.7) of a circuit (tests/unit/backend/test_aer_gates.py).
@@ -91,7 +92,9 @@ def _followed(circuit: QuantumCircuit) -> QuantumCircuit:
         operation, qubits = item.operation, item.qubits
         lone = not qubits and circuit.num_qubits > 0
         if blocks := getattr(operation, "blocks", ()):
-            operation = operation.replace_blocks([_followed(_wider(block) if lone else block) for block in blocks])
+            operation = operation.replace_blocks(
+                [_followed(rewired(block, (), 1) if lone else block) for block in blocks]
+            )
         elif lone and operation.name in LEAVING:
             operation = LEAVING[operation.name](1, len(item.clbits))
         else:
@@ -103,16 +106,6 @@ def _followed(circuit: QuantumCircuit) -> QuantumCircuit:
                 turn.place = place
             operation = ForLoopOp(turns, variable, body)
         made.append(operation, circuit.qubits[:1] if lone else qubits, item.clbits, copy=False)
-    return made
-
-
-def _wider(block: QuantumCircuit) -> QuantumCircuit:
-    """Return a block that has no qubits with one."""
-    made = QuantumCircuit([Qubit()], block.clbits)
-    for register in block.cregs:
-        made.add_register(register)
-    for item in block.data:
-        made.append(item, copy=False)
     return made
 
 
