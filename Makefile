@@ -29,8 +29,9 @@ $(VENV)/.installed: requirements/dev.txt pyproject.toml
 demo: $(DEMO)/.installed ## Install what is needed and run two examples without a cluster
 	$(DEMO)/bin/qonverge run examples/bell.yaml examples/vqe-h2.yaml
 
+# The cluster's tests mostly wait for pods, so three processes keep two CPUs busy.
 test: lint types imports docs programs ## Run every check; ends with the test runner's summary
-	$(BIN)/pytest tests e2e
+	$(BIN)/pytest -n 3 --dist loadgroup --no-loadscope-reorder tests e2e
 
 lint: $(VENV)/.installed ## Check style
 	$(BIN)/ruff check .
@@ -38,7 +39,7 @@ lint: $(VENV)/.installed ## Check style
 
 types: $(VENV)/.installed ## Check types
 	$(BIN)/mypy
-	$(BIN)/mypy tests e2e bench
+	$(BIN)/mypy conftest.py tests e2e bench
 
 imports: $(VENV)/.installed ## Check that imports point downwards
 	$(BIN)/lint-imports
