@@ -27,6 +27,7 @@ from qonverge.controller.lease import Election
 from qonverge.controller.metering import Metering
 from qonverge.controller.queue import WorkQueue
 from qonverge.controller.quotas import Quotas
+from qonverge.controller.results import Results
 from qonverge.controller.rounds import Rounds
 from qonverge.controller.settings import Settings
 from qonverge.controller.state import State, key_of
@@ -122,6 +123,9 @@ class Operator:
             changed=self._quotas.changed,
             clock=time.time,
         )
+        results = Results(
+            state=self._state, data=data, kube=kube, events=events, settings=self._settings, clock=time.time
+        )
         self._jobs = Jobs(
             state=self._state,
             kube=kube,
@@ -132,6 +136,7 @@ class Operator:
             ledger=ledger,
             quotas=self._quotas,
             metering=self._metering,
+            results=results,
             signer=signer,
             checker=checker,
             events=events,
@@ -144,6 +149,7 @@ class Operator:
             kube=kube,
             data=data,
             metering=self._metering,
+            results=results,
             events=events,
             settings=self._settings,
             signer=signer,
@@ -161,7 +167,7 @@ class Operator:
         servers = [
             await web.listen(web.health_app(self._problem, self._registry, self._traces), settings.health_listen),
             await web.listen(
-                web.report_app(self._jobs, self._verifier(public), lambda: self._election.leading),
+                web.program_app(self._jobs, results, self._verifier(public), lambda: self._election.leading),
                 settings.report_listen,
             ),
         ]

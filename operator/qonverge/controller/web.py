@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
 
 from qonverge.controller.jobs import Jobs
 from qonverge.controller.kube import KubeError
+from qonverge.controller.result_route import give
+from qonverge.controller.results import Results
 from qonverge.controller.traces import Traces
-from qonverge.wire.errors import Unauthorized
+from qonverge.lifecycle.results import MAX_RESULT
+from qonverge.wire.errors import ResultTooLarge, Unauthorized
 from qonverge.wire.tokens import Caller
 
-_MAX_REPORT = 512 * 1024
+# What JSON escapes may take several times the room that it takes in a status.
+_MAX_REPORT = 3 * MAX_RESULT
 
 
 def health_app(problem: Callable[[], str | None], registry: CollectorRegistry, traces: Traces) -> web.Application:
@@ -46,8 +51,10 @@ def health_app(problem: Callable[[], str | None], registry: CollectorRegistry, t
     return app
 
 
-def report_app(jobs: Jobs, verify: Callable[[str, str | None], Caller], leading: Callable[[], bool]) -> web.Application:
-    """Return the application that takes reports; ``verify`` returns whom a token is for."""
+def program_app(
+    jobs: Jobs, results: Results, verify: Callable[[str, str | None], Caller], leading: Callable[[], bool]
+) -> web.Application:
+    """Return the application that takes reports and gives kept results; ``verify`` returns whom a token is for."""
 
     async def report(request: web.Request) -> web.Response:
         key = f"{request.match_info['namespace']}/{request.match_info['name']}"
@@ -74,11 +81,14 @@ def report_app(jobs: Jobs, verify: Callable[[str, str | None], Caller], leading:
             return web.Response(text=f"{error}\n", status=403)
         except LookupError as error:
             return web.Response(text=f"{error.args[0]}\n", status=404)
+        except ResultTooLarge as error:
+            return web.Response(text=f"{error}\n", status=413)
         except KubeError as error:
             return web.Response(text=f"{error}\n", status=503)
         return web.Response(status=204)
 
     app = web.Application(client_max_size=_MAX_REPORT)
+    app.router.add_get("/v1/jobs/{namespace}/{name}/result", partial(give, results))
     app.router.add_post("/v1/jobs/{namespace}/{name}/report", report)
     return app
 

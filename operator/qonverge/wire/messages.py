@@ -426,6 +426,8 @@ class BackendInfo:
     without error, or it was not asked for."""
     calibration_digest: str = ""
     """Its digest; empty where there is none."""
+    kept_results: int = 0
+    """How many results it keeps that are larger than their jobs' status."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the form that travels."""

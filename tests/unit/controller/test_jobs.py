@@ -15,6 +15,7 @@ from qonverge.controller.jobs import Jobs
 from qonverge.controller.kube import Kube
 from qonverge.controller.metering import Metering
 from qonverge.controller.quotas import Quotas
+from qonverge.controller.results import Results
 from qonverge.controller.settings import Settings
 from qonverge.lifecycle.quotas import Use
 from qonverge.scheduling import Decision
@@ -64,6 +65,14 @@ class Desk:
             forecasts=world.forecasts,
             ledger=world.ledger,
             quotas=quotas,
+            results=Results(
+                state=world.state,
+                data=world.pods,
+                kube=self.server,
+                events=Events(self.server, clock),
+                settings=Settings(),
+                clock=clock,
+            ),
             metering=Metering(
                 state=world.state,
                 data=world.pods,
