@@ -46,6 +46,12 @@ class KeptResults:
         self._results: OrderedDict[str, _Result] = OrderedDict()
         self._dropped: OrderedDict[str, str] = OrderedDict()
 
+    @property
+    def nbytes(self) -> int:
+        """How many bytes they take."""
+        self._expire()
+        return sum(kept.size for kept in self._results.values())
+
     def __len__(self) -> int:
         self._expire()
         return len(self._results)
@@ -65,7 +71,7 @@ class KeptResults:
         self._expire()
         while self._held(namespace) + result.size > self._share:
             self._push_out(namespace)
-        while sum(kept.size for kept in self._results.values()) + result.size > self._limit:
+        while self.nbytes + result.size > self._limit:
             self._push_out(max({kept.namespace for kept in self._results.values()}, key=self._held))
         self._results[identity] = result
 

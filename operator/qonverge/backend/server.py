@@ -89,6 +89,7 @@ class Server:
         self._verify = verify
         self._bodies = Budget(_BODIES_BYTES, "the bodies of tasks")
         self._kept = KeptResults(room(engine.config.memory_bytes), time.monotonic)
+        engine.metrics.kept_bytes.set_function(lambda: self._kept.nbytes)
         self._answers = Budget(_ANSWERS_BYTES, "the large results")
 
     def app(self) -> Starlette:
