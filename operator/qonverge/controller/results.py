@@ -181,7 +181,7 @@ class Results:
             restarted = f"the server of pod {endpoint.key} began anew, and results are in its memory"
             await self._lose(wanted[uid], uid, dropped.get(uid, restarted))
         jobs = {job.metadata.uid for job in self._state.jobs.values()}
-        jobs |= {finished.uid for finished in self._state.finished.values() if finished.kept is not None}
+        jobs |= {each.uid for _, each in self._kept() if _pod_of(each.kept) == endpoint.key}
         for uid in there - jobs:
             await self._data.forget(endpoint, backend, uid)
 
