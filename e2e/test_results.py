@@ -50,7 +50,8 @@ def test_a_large_result_goes_to_those_who_may_read_the_job(
     for refused in (
         ("get", f"--raw={path.partition('?')[0]}?key=guessed"),
         ("get", f"--raw={path.partition('/v1/jobs/')[0]}/metrics"),
-        ("create", f"--raw={path.partition('/result')[0]}/report", "--filename=-"),
+        ("create", f"--raw={path}", "--filename=-"),
+        ("get", f"--raw={path.replace(':results', ':reports')}"),
     ):
         with pytest.raises(CommandFailed):
             workspace.kubectl(reader, *refused, stdin="{}")

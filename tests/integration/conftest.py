@@ -51,8 +51,8 @@ class Lab:
         self.folder = folder
         self.operator: subprocess.Popen[bytes] | None = None
         self.health = free_port()
-        self._reports = free_port()
-        self.reports = f"http://127.0.0.1:{self._reports}"
+        self._results = free_port()
+        self.results = f"http://127.0.0.1:{self._results}"
         self.pods: dict[str, subprocess.Popen[bytes]] = {}
         self._commands: dict[str, tuple[int, dict[str, str], tuple[str, ...]]] = {}
         self._starts = 0
@@ -99,7 +99,8 @@ class Lab:
             "QONVERGE_NAMESPACE": NAMESPACE,
             "QONVERGE_POD_NAME": f"operator-{self._starts}",
             "QONVERGE_HEALTH_LISTEN": f"127.0.0.1:{self.health}",
-            "QONVERGE_REPORT_LISTEN": f"127.0.0.1:{self._reports}",
+            "QONVERGE_REPORT_LISTEN": f"127.0.0.1:{free_port()}",
+            "QONVERGE_RESULT_LISTEN": f"127.0.0.1:{self._results}",
         }
         log = (self.folder / f"operator-{self._starts}.log").open("wb")
         command = [sys.executable, "-m", "qonverge.controller"]

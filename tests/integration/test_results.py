@@ -31,7 +31,7 @@ def lab(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Lab:
 
 def fetch(lab: Lab, path: str, **headers: str) -> tuple[int, bytes]:
     """Ask the operator as the API server's proxy does."""
-    url = f"{lab.reports}/{path.partition('/proxy/')[2]}"
+    url = f"{lab.results}/{path.partition('/proxy/')[2]}"
     try:
         with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=30) as answer:
             return answer.status, answer.read()
@@ -41,7 +41,7 @@ def fetch(lab: Lab, path: str, **headers: str) -> tuple[int, bytes]:
 
 def result(lab: Lab, name: str) -> subprocess.CompletedProcess[bytes]:
     main = "from qonverge.cli.main import main; main()"
-    command = [sys.executable, "-c", main, "result", name, "-n", "default", "--url", lab.reports]
+    command = [sys.executable, "-c", main, "result", name, "-n", "default", "--url", lab.results]
     return subprocess.run(command, capture_output=True, check=False, env=lab.environment())
 
 

@@ -27,6 +27,7 @@ from qonverge.controller.lease import Election
 from qonverge.controller.metering import Metering
 from qonverge.controller.queue import WorkQueue
 from qonverge.controller.quotas import Quotas
+from qonverge.controller.result_route import result_app
 from qonverge.controller.results import Results
 from qonverge.controller.rounds import Rounds
 from qonverge.controller.settings import Settings
@@ -167,9 +168,10 @@ class Operator:
         servers = [
             await web.listen(web.health_app(self._problem, self._registry, self._traces), settings.health_listen),
             await web.listen(
-                web.program_app(self._jobs, results, self._verifier(public), lambda: self._election.leading),
+                web.report_app(self._jobs, self._verifier(public), lambda: self._election.leading),
                 settings.report_listen,
             ),
+            await web.listen(result_app(results), settings.result_listen),
         ]
         # The solver takes a second to load, which the first jobs that are placed together would wait for.
         await asyncio.to_thread(import_module, "scipy.optimize")

@@ -1,9 +1,10 @@
-"""Gives kept results over HTTP."""
+"""Gives kept results over HTTP, on a port of its own: everybody is let to it, so nothing else may be there."""
 
 from __future__ import annotations
 
 import contextlib
 import zlib
+from functools import partial
 
 from aiohttp import web
 
@@ -13,7 +14,14 @@ from qonverge.wire.errors import WireError
 _WITH_GZIP_HEADER = 31
 
 
-async def give(results: Results, request: web.Request) -> web.StreamResponse:
+def result_app(results: Results) -> web.Application:
+    """Return the application that gives kept results."""
+    app = web.Application()
+    app.router.add_get("/v1/jobs/{namespace}/{name}/result", partial(_give, results))
+    return app
+
+
+async def _give(results: Results, request: web.Request) -> web.StreamResponse:
     """Answer with a job's kept result in JSON, compressed where the caller takes that.
 
     Any replica can: it needs the job's status and the pod.

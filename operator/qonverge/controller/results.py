@@ -97,7 +97,7 @@ class Results:
             bytes=packed.size,
             sha256=packed.sha256,
             expires_at=timestamp(now + self._settings.result_seconds),
-            path=self._settings.results_path + path,
+            path=self._settings.result_path + path,
         )
         return results.kept(job, status, reference, room=room, now=now)
 

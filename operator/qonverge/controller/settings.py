@@ -38,8 +38,10 @@ class Settings:
     """QONVERGE_LEASE_NAME."""
     aging_seconds: float = AGING_SECONDS
     """QONVERGE_AGING_SECONDS: a job that has waited longer goes before all that came later."""
-    results_path: str = "/api/v1/namespaces/default/services/qonverge:reports/proxy"
-    """QONVERGE_RESULTS_PATH: where the API server leads to this operator, for those who fetch kept results."""
+    result_listen: str = "0.0.0.0:8082"
+    """QONVERGE_RESULT_LISTEN."""
+    result_path: str = "/api/v1/namespaces/default/services/qonverge:results/proxy"
+    """QONVERGE_RESULT_PATH: where the API server leads to that port, for those who fetch kept results."""
     result_seconds: float = RESULT_SECONDS
     """QONVERGE_RESULT_SECONDS: for how long a result is kept that is too large for a status."""
     log_level: str = "INFO"
@@ -60,7 +62,8 @@ class Settings:
             "report_listen": env.get("QONVERGE_REPORT_LISTEN"),
             "health_listen": env.get("QONVERGE_HEALTH_LISTEN"),
             "lease_name": env.get("QONVERGE_LEASE_NAME"),
-            "results_path": env.get("QONVERGE_RESULTS_PATH"),
+            "result_listen": env.get("QONVERGE_RESULT_LISTEN"),
+            "result_path": env.get("QONVERGE_RESULT_PATH"),
             "log_level": env.get("QONVERGE_LOG_LEVEL"),
         }
         return cls(

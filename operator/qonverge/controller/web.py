@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from functools import partial
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
 
 from qonverge.controller.jobs import Jobs
 from qonverge.controller.kube import KubeError
-from qonverge.controller.result_route import give
-from qonverge.controller.results import Results
 from qonverge.controller.traces import Traces
 from qonverge.lifecycle.results import MAX_RESULT
 from qonverge.wire.errors import ResultTooLarge, Unauthorized
@@ -51,10 +48,8 @@ def health_app(problem: Callable[[], str | None], registry: CollectorRegistry, t
     return app
 
 
-def program_app(
-    jobs: Jobs, results: Results, verify: Callable[[str, str | None], Caller], leading: Callable[[], bool]
-) -> web.Application:
-    """Return the application that takes reports and gives kept results; ``verify`` returns whom a token is for."""
+def report_app(jobs: Jobs, verify: Callable[[str, str | None], Caller], leading: Callable[[], bool]) -> web.Application:
+    """Return the application that takes reports; ``verify`` returns whom a token is for."""
 
     async def report(request: web.Request) -> web.Response:
         key = f"{request.match_info['namespace']}/{request.match_info['name']}"
@@ -88,7 +83,6 @@ def program_app(
         return web.Response(status=204)
 
     app = web.Application(client_max_size=_MAX_REPORT)
-    app.router.add_get("/v1/jobs/{namespace}/{name}/result", partial(give, results))
     app.router.add_post("/v1/jobs/{namespace}/{name}/report", report)
     return app
 
