@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import random
-import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -155,8 +154,10 @@ def test_no_two_labels_are_alike_whatever_the_outcomes_are() -> None:
             outcomes.add("".join(other))
         labels = labels_of(sorted(outcomes))
         assert len(set(labels)) == 16
-        for outcome_, label in zip(sorted(outcomes), labels, strict=True):
-            assert re.fullmatch(re.escape(label).replace("…", ".*"), outcome_)
+        for whole, label in zip(sorted(outcomes), labels, strict=True):
+            parts = label.split("…")
+            assert whole.startswith(parts[0])
+            assert whole.endswith(parts[-1])
 
 
 @pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.yaml")), ids=lambda path: path.name)
