@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+import json
+from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any
 
 from qonverge.documents.excerpt import bounded
@@ -82,8 +83,9 @@ async def connected() -> AsyncIterator[Cluster]:
 
 
 @contextlib.contextmanager
-def _told(missing: str | None) -> Any:
+def _told(missing: str | None) -> Iterator[None]:
     """Turn what goes wrong in a request into a sentence; ``missing`` is the one for what is not there."""
+    import aiohttp
     from kubernetes.aio.client.exceptions import ApiException
 
     try:
@@ -92,9 +94,12 @@ def _told(missing: str | None) -> Any:
         if error.status == 404 and missing is not None:
             raise NoAnswer(missing) from None
         raise NoAnswer(_refusal(error.status, str(error.body or error.reason))) from None
-    except OSError as error:
-        raise NoAnswer(f"the API server does not answer: {error}") from None
+    except (OSError, aiohttp.ClientError) as error:
+        raise NoAnswer(f"the API server does not answer: {error or type(error).__name__}") from None
 
 
 def _refusal(status: int | None, words: str) -> str:
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        # Its own words are in JSON; what stands behind it may answer in plain ones.
+        words = str(json.loads(words)["message"])
     return bounded(f"the API server answered {status}: {' '.join(words.split())}")

@@ -27,7 +27,8 @@ _KNOWN = 4096
 _PROOF_BYTES = 4096
 _ERROR_BYTES = 64 * 1024
 _PIECE_BYTES = 64 * 1024
-# For a result as a whole, at a pace that the slowest of networks has.
+# For a result as a whole: between pods, and to a person over the slowest of networks.
+_KEEP_SECONDS = 60.0
 _RESULT_SECONDS = 300.0
 
 
@@ -131,7 +132,7 @@ class DataPlane:
         """
         query = urlencode({"namespace": namespace, "seconds": seconds})
         path = f"/v1/results/{identity}?{query}"
-        _checked(await self._ask("PUT", endpoint, audience, path, data, _RESULT_SECONDS))
+        _checked(await self._ask("PUT", endpoint, audience, path, data, _KEEP_SECONDS))
 
     async def kept(self, endpoint: Endpoint, audience: str) -> tuple[set[str], dict[str, str]]:
         """Return the ids of the results that the pod keeps, and why others are kept no more.

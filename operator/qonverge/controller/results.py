@@ -34,6 +34,8 @@ from qonverge.wire.errors import NotFound, QueueFull, ResultTooLarge, WireError
 logger = logging.getLogger(__name__)
 
 _MOST_FETCHES = 8
+# Each takes the memory of several copies while it is packed.
+_MOST_AT_ONCE = 4
 
 
 class ResultUnkept(Exception):
@@ -73,6 +75,7 @@ class Results:
         self._settings = settings
         self._clock = clock
         self._fetches = Counter[str]()
+        self._turns = asyncio.Semaphore(_MOST_AT_ONCE)
 
     async def fitting(self, job: HybridJob, status: HybridJobStatus) -> HybridJobStatus:
         """Return the status with a result that it has room for: a larger one is put on a pod, which the status names.
@@ -83,12 +86,14 @@ class Results:
         result, room = status.result, results.room_for_result(job)
         if result is None or (not results.is_long(result) and len(results.document(result)) <= room):
             return status
-        plain = await asyncio.to_thread(results.document, result)
-        if len(plain) <= room:
-            return status
-        packed = await asyncio.to_thread(_packed, plain)
         backend = audience_of(job.model_copy(update={"status": status}))
-        endpoint = await self._keep(job, backend, packed)
+        async with self._turns:
+            plain = await asyncio.to_thread(results.document, result)
+            if len(plain) <= room:
+                return status
+            packed = await asyncio.to_thread(_packed, plain)
+            del plain
+            endpoint = await self._keep(job, backend, packed)
         now, metadata = self._clock(), job.metadata
         path = f"/v1/jobs/{metadata.namespace}/{metadata.name}/result?key={secrets.token_urlsafe(32)}"
         reference = KeptResult(
