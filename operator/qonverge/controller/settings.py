@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
+from qonverge.wire.tokens import PROGRAM_TOKEN_SECONDS
+
 AGING_SECONDS = 3600.0
 RESULT_SECONDS = 86400.0
 
@@ -44,6 +46,8 @@ class Settings:
     """QONVERGE_RESULT_PATH: where the API server leads to that port, for those who fetch kept results."""
     result_seconds: float = RESULT_SECONDS
     """QONVERGE_RESULT_SECONDS: for how long a result is kept that is too large for a status."""
+    program_token_seconds: float = PROGRAM_TOKEN_SECONDS
+    """QONVERGE_PROGRAM_TOKEN_SECONDS: life of programs' tokens, which are renewed at half of it; 600 at most."""
     log_level: str = "INFO"
     """QONVERGE_LOG_LEVEL."""
 
@@ -70,5 +74,9 @@ class Settings:
             watch_namespaces=tuple(part.strip() for part in namespaces.split(",") if part.strip()),
             aging_seconds=float(env.get("QONVERGE_AGING_SECONDS") or AGING_SECONDS),
             result_seconds=float(env.get("QONVERGE_RESULT_SECONDS") or RESULT_SECONDS),
+            # Pods remember closed accounts for as long as tokens live at most.
+            program_token_seconds=min(
+                float(env.get("QONVERGE_PROGRAM_TOKEN_SECONDS") or PROGRAM_TOKEN_SECONDS), PROGRAM_TOKEN_SECONDS
+            ),
             **{name: value for name, value in given.items() if value},
         )
