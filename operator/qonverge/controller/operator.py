@@ -13,7 +13,8 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from qonverge.circuits.isolated import Checker
+from qonverge.circuits.isolated import SHORT, Checker
+from qonverge.circuits.lanes import fitting
 from qonverge.controller import web
 from qonverge.controller.backends import Backends
 from qonverge.controller.builders import audience_of
@@ -36,6 +37,7 @@ from qonverge.controller.submissions import Submissions
 from qonverge.controller.traces import Traces
 from qonverge.controller.watch import Watches
 from qonverge.lifecycle.quotas import Ledger
+from qonverge.machine import available_cpus, available_memory
 from qonverge.scheduling import Policy
 from qonverge.wire.errors import WireError
 from qonverge.wire.tokens import Caller, Signer, Verifier, generate_private_key, public_key
@@ -43,6 +45,8 @@ from qonverge.wire.tokens import Caller, Signer, Verifier, generate_private_key,
 logger = logging.getLogger(__name__)
 
 _WORKERS = 16
+# Of them one namespace leaves some to the others: what it waits for may be long in coming, as logs of a lost node are.
+_WORKERS_FOR_OTHERS = 4
 _POLL_SECONDS = 5.0
 # Programs whose use is limited wait for grants now and then.
 _LIMITED_POLL_SECONDS = 1.0
@@ -60,7 +64,7 @@ class Operator:
         """Use ``run``."""
         self._settings = settings
         self._state = State()
-        self._queue = WorkQueue(time.time)
+        self._queue = WorkQueue(time.time, _WORKERS - _WORKERS_FOR_OTHERS)
         # Whether this replica leads and knows what its predecessor left on the pods.
         self._acting = False
         self._poll_now = asyncio.Event()
@@ -90,10 +94,10 @@ class Operator:
         kube = self._kube = await Kube.connect()
         private = await self._signing_key(kube)
         signer, public = Signer(private), public_key(private)
-        data, checker, mapper = DataPlane(signer), Checker(), Checker()
+        data, checker = DataPlane(signer), self._checker()
         events = Events(kube, time.time)
         ledger = Ledger()
-        self._forecasts = Forecasts(self._state, mapper, time.time)
+        self._forecasts = Forecasts(self._state, checker, time.time)
         submissions = Submissions(
             state=self._state,
             data=data,
@@ -204,9 +208,14 @@ class Operator:
             for server in servers:
                 await server.cleanup()
             await checker.close()
-            await mapper.close()
             await data.close()
             await kube.close()
+
+    def _checker(self) -> Checker:
+        limits = self._settings.check_limits
+        short, long = self._settings.check_processes or fitting(available_cpus(), available_memory(), SHORT, limits)
+        logger.info("programs are read by up to %d processes for short ones and %d for long ones", short, long)
+        return Checker(limits, short_processes=short, long_processes=long)
 
     def _problem(self) -> str | None:
         if not self._election.answered_within(10.0):
@@ -269,17 +278,17 @@ class Operator:
                 state.see_job(obj, deleted)
                 self._quotas.observe_placed(key_of(obj))
                 self._metering.observe(key_of(obj))
-                self._queue.add(f"HybridJob {key_of(obj)}")
+                self._queue.add(f"HybridJob {key_of(obj)}", urgent=known is not None)
             case "QuantumBackend":
                 state.see_backend(obj, deleted)
                 seen = state.backends.get(key_of(obj))
                 if seen is not None and seen.is_offered and seen.metadata.namespace not in self._cluster.labels:
                     self._cluster.wanted.set()
-                self._queue.add(f"QuantumBackend {key_of(obj)}")
+                self._queue.add(f"QuantumBackend {key_of(obj)}", urgent=True)
                 self._reconsider()
             case "Job":
                 if (owner := state.see_batch_job(obj, deleted)) is not None:
-                    self._queue.add(f"HybridJob {owner}")
+                    self._queue.add(f"HybridJob {owner}", urgent=True)
             case "Deployment" | "ReplicaSet" | "Pod":
                 self._observe_pods(kind, obj, deleted)
 
@@ -290,12 +299,12 @@ class Operator:
         match kind:
             case "Deployment":
                 if (owner := state.see_deployment(obj, deleted)) is not None:
-                    self._queue.add(f"QuantumBackend {owner}")
+                    self._queue.add(f"QuantumBackend {owner}", urgent=True)
             case "ReplicaSet":
                 state.see_replica_set(obj, deleted)
             case "Pod":
                 if (owner := state.see_pod(obj, deleted)) is not None:
-                    self._queue.add(f"HybridJob {owner}")
+                    self._queue.add(f"HybridJob {owner}", urgent=True)
         if set(state.endpoints) != before:
             self._reconsider()
 
