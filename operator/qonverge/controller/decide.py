@@ -25,6 +25,10 @@ SEEN_SECONDS = 2.0
 _RETRY_TEXT_SECONDS = 5.0
 _LOST_BATCH_SECONDS = 20.0
 _NEWS_SECONDS = 30.0
+_BEHIND = (
+    "more jobs wait than are planned at a time: it is planned after those of its namespace that came before it, and "
+    "namespaces take turns"
+)
 _NUMBER = re.compile(r"[0-9][0-9.e+-]* ?(s|min|h)?\b")
 _OOM_EXIT_CODE = 137
 
@@ -227,7 +231,7 @@ def _submit(view: View, flight: Flight) -> list[Action]:
 def _unplaced(view: View, flight: Flight) -> list[Action]:
     decision, ask = flight.planned, [] if flight.wants else [Ask()]
     if decision is None:
-        return list(ask)
+        return [*ask, *(_say_waiting(view, "Queued", _BEHIND) if flight.behind else [])]
     if decision.impossible:
         reason = decision.reason + (f"; {decision.remedy}" if decision.remedy else "")
         return [SetStatus(_fail(view, "Unschedulable", reason, forecast=list(flight.forecast) or None)), Stop()]

@@ -51,6 +51,7 @@ from qonverge.lifecycle import program
 from qonverge.lifecycle.quotas import Ledger, Use
 from qonverge.lifecycle.results import document, room_for_result
 from qonverge.lifecycle.transitions import seconds
+from qonverge.queueing import Turns
 from qonverge.wire.errors import ResultTooLarge
 from qonverge.wire.tokens import Caller
 
@@ -61,6 +62,7 @@ _LOG_BYTES = 4000
 # Longer than this no job waits for better forecasts.
 _PREPARE_SECONDS = 3.0
 _MOST_WARNINGS = 10
+_CONFIG_MAPS_AT_ONCE = 8
 
 
 class Jobs:
@@ -103,6 +105,7 @@ class Jobs:
         self._events = events
         self._settings = settings
         self._clock = clock
+        self._reads = Turns(_CONFIG_MAPS_AT_ONCE)
 
     async def reconcile(self, key: str) -> None:
         """Look at one job and do what is to be done."""
@@ -221,7 +224,9 @@ class Jobs:
                 raise InvalidProgram(problem)
             source, reference = program.inline(job), program.reference(job)
             if reference is not None:
-                found = await self._kube.get("ConfigMap", job.metadata.namespace, reference.name)
+                # Thousands at once would take all connections, which status writes of others wait for.
+                async with self._reads.turn(job.metadata.namespace, 1.0):
+                    found = await self._kube.get("ConfigMap", job.metadata.namespace, reference.name)
                 if found is None:
                     flight.waiting = f"waiting for the ConfigMap {reference.name}"
                     return
@@ -237,7 +242,11 @@ class Jobs:
                 program.text(source)
             else:
                 flight.checked = await self._checker.check(
-                    source, circuit.parameters, circuit.observables, circuit.given_layout
+                    source,
+                    circuit.parameters,
+                    circuit.observables,
+                    circuit.given_layout,
+                    namespace=job.metadata.namespace,
                 )
                 for warning in flight.checked.warnings[:_MOST_WARNINGS]:
                     named = {**job.to_dict(), "apiVersion": job.api_version, "kind": job.kind}
@@ -245,7 +254,7 @@ class Jobs:
                 # A forecast without the mapped circuit is good enough where it can't be mapped now.
                 with contextlib.suppress(TimeoutError, CheckerLost):
                     async with asyncio.timeout(_PREPARE_SECONDS):
-                        await self._forecasts.prepare(job, flight, self._rounds.backends(self._clock()))
+                        await self._forecasts.prepare(job, flight, lambda: self._rounds.backends(self._clock()))
             flight.source = source
         except InvalidProgram as error:
             flight.problem = ("InvalidProgram", str(error))

@@ -12,7 +12,8 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from qonverge.circuits.isolated import Checker
+from qonverge.circuits.isolated import SHORT, Checker
+from qonverge.circuits.lanes import fitting
 from qonverge.controller import signing, web
 from qonverge.controller.backends import Backends
 from qonverge.controller.builders import audience_of
@@ -35,6 +36,7 @@ from qonverge.controller.submissions import Submissions
 from qonverge.controller.traces import Traces
 from qonverge.controller.watch import Watches
 from qonverge.lifecycle.quotas import Ledger
+from qonverge.machine import available_cpus, available_memory
 from qonverge.scheduling import Policy
 from qonverge.wire.errors import WireError
 from qonverge.wire.tokens import Caller, Verifier
@@ -42,6 +44,8 @@ from qonverge.wire.tokens import Caller, Verifier
 logger = logging.getLogger(__name__)
 
 _WORKERS = 16
+# Of them one namespace leaves some to the others: what it waits for may be long in coming, as logs of a lost node are.
+_WORKERS_FOR_OTHERS = 4
 _POLL_SECONDS = 5.0
 # Programs whose use is limited wait for grants now and then.
 _LIMITED_POLL_SECONDS = 1.0
@@ -61,7 +65,7 @@ class Operator:
         """Use ``run``."""
         self._settings = settings
         self._state = State()
-        self._queue = WorkQueue(time.time)
+        self._queue = WorkQueue(time.time, _WORKERS - _WORKERS_FOR_OTHERS)
         # Whether this replica leads and knows what its predecessor left on the pods.
         self._acting = False
         self._poll_now = asyncio.Event()
@@ -91,10 +95,10 @@ class Operator:
         claim_signals()
         kube = self._kube = await Kube.connect()
         key = self._key = await signing.load(kube, self._settings.namespace)
-        data, checker, mapper = DataPlane(key), Checker(), Checker()
+        data, checker = DataPlane(key), self._checker()
         events = Events(kube, time.time)
         ledger = Ledger()
-        self._forecasts = Forecasts(self._state, mapper, time.time)
+        self._forecasts = Forecasts(self._state, checker, time.time)
         submissions = Submissions(
             state=self._state,
             data=data,
@@ -208,9 +212,14 @@ class Operator:
             for server in servers:
                 await server.cleanup()
             await checker.close()
-            await mapper.close()
             await data.close()
             await kube.close()
+
+    def _checker(self) -> Checker:
+        limits = self._settings.check_limits
+        short, long = self._settings.check_processes or fitting(available_cpus(), available_memory(), SHORT, limits)
+        logger.info("programs are read by up to %d processes for short ones and %d for long ones", short, long)
+        return Checker(limits, short_processes=short, long_processes=long)
 
     def _problem(self) -> str | None:
         if not self._election.answered_within(10.0):
@@ -270,21 +279,22 @@ class Operator:
                 self._rounds.ask()
             case "HybridJob":
                 self._quotas.observe_job(obj, deleted)
+                known = key_of(obj) in state.jobs
                 state.see_job(obj, deleted)
                 self._quotas.observe_placed(key_of(obj))
                 self._metering.observe(key_of(obj))
-                self._queue.add(f"HybridJob {key_of(obj)}")
+                self._queue.add(f"HybridJob {key_of(obj)}", urgent=known)
             case "QuantumBackend":
                 state.see_backend(obj, deleted)
                 seen = state.backends.get(key_of(obj))
                 if seen is not None and seen.is_offered and seen.metadata.namespace not in self._cluster.labels:
                     self._cluster.wanted.set()
-                self._queue.add(f"QuantumBackend {key_of(obj)}")
+                self._queue.add(f"QuantumBackend {key_of(obj)}", urgent=True)
                 self._metering.reconsider(key_of(obj))
                 self._reconsider()
             case "Job":
                 if (owner := state.see_batch_job(obj, deleted)) is not None:
-                    self._queue.add(f"HybridJob {owner}")
+                    self._queue.add(f"HybridJob {owner}", urgent=True)
             case "Deployment" | "ReplicaSet" | "Pod":
                 self._observe_pods(kind, obj, deleted)
 
@@ -295,12 +305,12 @@ class Operator:
         match kind:
             case "Deployment":
                 if (owner := state.see_deployment(obj, deleted)) is not None:
-                    self._queue.add(f"QuantumBackend {owner}")
+                    self._queue.add(f"QuantumBackend {owner}", urgent=True)
             case "ReplicaSet":
                 state.see_replica_set(obj, deleted)
             case "Pod":
                 if (owner := state.see_pod(obj, deleted)) is not None:
-                    self._queue.add(f"HybridJob {owner}")
+                    self._queue.add(f"HybridJob {owner}", urgent=True)
         if set(state.endpoints) != before:
             self._reconsider()
 

@@ -86,6 +86,10 @@ class Flight:
     """Whether it waits for a round of placement."""
     planned: Decision | None = None
     """What the last round said of it, until it is carried out."""
+    behind: bool = False
+    """Whether no round has looked at it, since more jobs that came first wait than a round looks at."""
+    tried_at: float = 0.0
+    """When a round last found no place for it, Unix seconds; 0 where none has."""
     forecast: tuple[Candidate, ...] = ()
     """What was forecast of it then, as the status shows it."""
     told_at: float = 0.0

@@ -185,8 +185,10 @@ class Outlook:
         self._fast.move_to_end(key)
         return self._fast[key]
 
-    async def map_to_best(self, asked: Asked, offers: Sequence[Offer], most: int) -> None:
+    async def map_to_best(self, asked: Asked, offers: Sequence[Offer], most: int, *, namespace: str = "") -> None:
         """Map the circuit for real to the devices that look best, so many of them, unless only one may be taken.
+
+        ``namespace`` says for whom, since namespaces take turns.
 
         Raises:
             CheckerLost: the process that maps does not start.
@@ -199,7 +201,8 @@ class Outlook:
             if offer.noise is not None:
                 with contextlib.suppress(DoesNotFit):
                     device = _device(offer.noise, asked)
-                    await self._exact.of(asked.circuit, asked.parameters, device, _layout(asked, offer))
+                    layout = _layout(asked, offer)
+                    await self._exact.of(asked.circuit, asked.parameters, device, layout, namespace=namespace)
 
     def run_seconds(self, asked: Asked, offer: Offer) -> Interval:
         """Return how long the job runs there."""

@@ -254,3 +254,31 @@ async def test_only_the_present_attempt_reports(
         with pytest.raises(PermissionError, match="the token is of"):
             await desk.jobs.report("chem/j", caller, {"result": 1})
         assert not desk.server.written
+
+
+async def test_namespaces_take_turns_at_reading_config_maps() -> None:
+    desk = Desk()
+    read: list[str] = []
+
+    async def get(kind: str, namespace: str, name: str) -> None:
+        read.append(namespace)
+        await asyncio.sleep(0)
+
+    desk.server.get = get  # type: ignore[method-assign]
+    program = {"circuit": {"configMapKeyRef": {"name": "circuits", "key": "a"}}}
+    for number in range(60):
+        desk.world.job(f"j{number}", program=program)
+    mine = desk.world.job("mine", program=program)
+    metadata = mine.metadata.model_copy(update={"namespace": "bio"})
+    desk.world.state.jobs["bio/mine"] = mine.model_copy(update={"metadata": metadata})
+    del desk.world.state.jobs["chem/mine"]
+    desk.world.state.flights.clear()
+    for key in [key for key in desk.world.state.jobs if key != "bio/mine"] + ["bio/mine"]:
+        await desk.jobs.reconcile(key)
+    async with asyncio.timeout(10):
+        while len(read) < 61:
+            await asyncio.sleep(0)
+    assert read.index("bio") <= 16
+    flight = desk.world.state.flights["bio/mine"]
+    await settled()
+    assert flight.waiting == "waiting for the ConfigMap circuits"
