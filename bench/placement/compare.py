@@ -15,17 +15,15 @@ from qiskit import QuantumCircuit
 
 from bench.fidelity.study import HELD_OUT, TUNING
 from bench.placement import metrics, policies, trace
-from bench.placement.bound import Relaxed, Work
 from bench.placement.fleet import Fleet, assemble, known_circuits, known_devices, quality
 from bench.placement.front import Point, completion_at
-from bench.placement.known import Informed
+from bench.placement.limits import bound, limits
 from bench.placement.metrics import Figures
 from bench.placement.nature import Nature
 from bench.placement.pairs import InvalidInput, Pairs, Program
 from bench.placement.simulate import Policy as AnyPolicy
 from bench.placement.simulate import Run, simulate
 from bench.placement.trace import Trace
-from bench.placement.world import World
 from qonverge.scheduling import Policy
 
 LOAD = 0.8
@@ -41,9 +39,6 @@ _DRIFTS = 3
 """Worlds in which intervals are counted: of 200 outcomes the share within is off by 3 points by chance alone."""
 _GREEDY_PATIENCE = tuple(75.0 * 2**n for n in range(-1, 10))
 """With which greedy's front is drawn, seconds."""
-_INFORMED_PATIENCE = (50.0, 150.0, 450.0)
-_WORTHS = (0.0, 300.0, 1000.0)
-"""Prices of fidelity of the bound, seconds for all of it; between them it is a little lower than it could be."""
 _SATURATED_DEVICES, _SATURATED_JOBS = 4, 100
 
 Kind = Literal["trace", "profile", "load", "drift", "saturated", "flooded"]
@@ -203,28 +198,20 @@ def _judged(task: Task, policy: Policy) -> _Made:
         Point.of(_figures(task, policies.greedy(replace(policy, patience_seconds=patience))))
         for patience in _GREEDY_PATIENCE
     ]
-    fleet, arrivals = task.setting.fleet, task.trace
-    relaxed = Relaxed(Work.of(fleet, arrivals, World(fleet, arrivals, arrivals.world, task.seed)))
-    bounds = {worth: relaxed.bound(worth) for worth in _WORTHS}
     fidelity = figures[0].fidelity_mean
     return figures, {
         "greedy_at_equal_fidelity": completion_at(fidelity, greedy),
         # Of all jobs: where some are not served it says nothing.
         "bound_at_equal_fidelity": math.nan
         if figures[0].unserved
-        else max(bound + worth * fidelity for worth, bound in bounds.items()),
+        else bound(task.setting.fleet, task.trace, task.seed, fidelity),
     }
 
 
 def _profile(task: Task, policy: Policy) -> _Made:
-    """What ours takes that is told all run times and fidelities, at the fidelity that it has without."""
+    """What ours would take if it knew more, at the fidelity that it has as it is."""
     ours = _figures(task, policies.Qonverge(policy))
-    fleet, arrivals = task.setting.fleet, task.trace
-    informed = [
-        Point.of(metrics.figures(simulate(fleet, arrivals, policies.Qonverge(of), seed=task.seed, known=Informed)))
-        for of in (replace(policy, patience_seconds=patience) for patience in _INFORMED_PATIENCE)
-    ]
-    return (ours,), {"informed_at_equal_fidelity": completion_at(ours.fidelity_mean, informed)}
+    return (ours,), limits(task.setting.fleet, task.trace, task.seed, policy, ours.fidelity_mean)
 
 
 def _drift(task: Task, policy: Policy) -> _Made:

@@ -157,27 +157,32 @@ def policies_table(result: Result) -> str:
 
 def equals_table(results: Iterable[Result]) -> str:
     """Return ours beside greedy and the bound at the fidelity of ours, a trace a line, as a Markdown table."""
-    head = ("trace, seed", "fidelity", "ours", "greedy", "told all but arrivals", "bound")
-    those = list(results)
-    informed = {(r.trace, r.seed): r.more["informed_at_equal_fidelity"] for r in those if r.kind == "profile"}
-    cells = [
-        (
-            f"{r.trace}, {r.seed}",
-            f"{r.figures[0].fidelity_mean:.4f}",
-            *(
-                "" if value is None or math.isnan(value) else "out of reach" if math.isinf(value) else f"{value:.1f} s"
-                for value in (
-                    r.figures[0].completion_mean,
-                    r.more["greedy_at_equal_fidelity"],
-                    informed.get((r.trace, r.seed)),
-                    r.more["bound_at_equal_fidelity"],
-                )
-            ),
-        )
-        for r in those
-        if r.kind == "trace"
-    ]
-    return _table(head, cells)
+    head = ("trace, seed", "fidelity", "ours", "greedy", "bound")
+    names = ("greedy_at_equal_fidelity", "bound_at_equal_fidelity")
+    return _table(head, [_at_equal_fidelity(r, names) for r in results if r.kind == "trace"])
+
+
+def limits_table(results: Iterable[Result]) -> str:
+    """Return what ours would take if it knew more, at the fidelity of ours, a trace a line, as a Markdown table."""
+    told = {
+        "told_fidelities": "told fidelities",
+        "told_runs": "told run times",
+        "told_both": "told both",
+        "schedule": "and arrivals: found",
+        "bound": "bound",
+    }
+    cells = [_at_equal_fidelity(r, tuple(told)) for r in results if r.kind == "profile"]
+    return _table(("trace, seed", "fidelity", "ours", *told.values()), cells)
+
+
+def _at_equal_fidelity(result: Result, names: Sequence[str]) -> list[str]:
+    ours = result.figures[0]
+    times = (ours.completion_mean, *(result.more[name] for name in names))
+    return [f"{result.trace}, {result.seed}", f"{ours.fidelity_mean:.4f}", *map(_seconds, times)]
+
+
+def _seconds(time: float) -> str:
+    return "" if math.isnan(time) else "out of reach" if math.isinf(time) else f"{time:.1f} s"
 
 
 def loads_table(results: Iterable[Result]) -> str:
@@ -242,6 +247,8 @@ def text(results: Sequence[Result]) -> str:
             parts += [bars(judge(own)), floods_table(own), loads_table(own), published(own)]
         if any(result.kind == "trace" for result in own):
             parts.append(f"Mean completion time at equal fidelity:\n\n{equals_table(own)}")
+        if any(result.kind == "profile" for result in own):
+            parts.append(f"The same with more knowledge:\n\n{limits_table(own)}")
         parts += [f"{r.trace}:\n\n{policies_table(r)}" for r in _first_seed(own) if r.kind == "trace"]
     return "\n\n".join(parts) + "\n"
 
