@@ -6,9 +6,10 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
+from statistics import fmean, median
 
 from bench.placement.compare import Result
+from bench.placement.front import Point, completion_at
 from bench.placement.metrics import Figures
 from bench.placement.policies import FCFS, STATIC
 from qonverge.scheduling import Policy
@@ -43,6 +44,7 @@ def judge(results: Sequence[Result]) -> list[Row]:
         _row("waiting of static-best, in ours", _waits(traces), 5.0),
         _row("mean fidelity below static-best", _lost(traces, STATIC), 0.01, percent=True, most=True),
         _row("completion time below greedy's at equal fidelity", _below_greedy(traces), 0.25, percent=True),
+        _row("the same, all traces together", [below_greedy_together(traces)], 0.25, percent=True),
         _above_bound(traces),
         _row("feasible deadlines met", [result.figures[0].deadlines_met for result in traces], 0.99, percent=True),
     ]
@@ -74,6 +76,22 @@ def _lost(traces: Iterable[Result], policy: str) -> list[float]:
 
 def _below_greedy(traces: Iterable[Result]) -> list[float]:
     return [lower(r.figures[0].completion_mean, r.more["greedy_at_equal_fidelity"]) for r in traces]
+
+
+def below_greedy_together(traces: Sequence[Result]) -> float:
+    """Return by which part the mean over traces is below greedy's, with one patience for all of them.
+
+    In one trace a mean fidelity is off by about 0.001 by chance, which is some seconds on greedy's front; and greedy
+    has the best of its settings there.
+    """
+    ours = [Point.of(result.figures[0]) for result in traces]
+    greedy = [_mean(points) for points in zip(*(result.front for result in traces), strict=True)]
+    together = _mean(ours)
+    return lower(together.completion, completion_at(together.fidelity, greedy))
+
+
+def _mean(points: Sequence[Point]) -> Point:
+    return Point(fmean(point.completion for point in points), fmean(point.fidelity for point in points))
 
 
 def _above_bound(traces: Iterable[Result]) -> Row:
