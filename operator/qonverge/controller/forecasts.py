@@ -91,15 +91,17 @@ class Forecasts:
             backend = self._state.backends.get(seen.key)
             simulator = None if backend is None else backend.spec.simulator
             noise = None if simulator is None else simulator.noise
+            known = self._noise(seen.key)
             found.append(
                 Offer(
                     seen.key,
                     seen.method,
                     seen.memory_bytes,
-                    self._noise(seen.key),
+                    known,
                     None if backend is None else backend.spec.pricing,
                     keeps_layouts=simulator is not None and simulator.layout == "AsGiven",
                     recalibrated=noise is not None and noise.config_map_key_ref is not None,
+                    noise_unknown=noise is not None and known is None,
                 )
             )
         return tuple(found)
