@@ -235,7 +235,7 @@ def test_a_circuit_as_large_as_a_job_may_hold_is_stored_with_a_result(plane: Con
     text = (line * (MAX_SOURCE // len(line) + 1))[:MAX_SOURCE]
     obj = {**OBJECTS[0], "metadata": {"name": "large"}, "spec": {"program": {"circuit": {"openqasm": text}}}}
     plane.kubectl("create", "-f", "-", stdin=json.dumps(obj))
-    room = room_for_result(HybridJob.model_validate(obj))
+    room = room_for_result(HybridJob.model_validate(obj), {})
     assert room > 250_000
     value = "y" * (room - 100)
     patch = json.dumps({"status": {"result": {"value": value}}})

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from qonverge.api import HybridJob, HybridJobStatus
@@ -38,17 +37,21 @@ from qonverge.controller.settings import Settings
 from qonverge.controller.snapshot import USUAL
 from qonverge.controller.state import Flight, State
 from qonverge.controller.submissions import Submissions
+from qonverge.documents.reports import InvalidReport, Report
 from qonverge.lifecycle import circuit as circuits
-from qonverge.lifecycle import program
+from qonverge.lifecycle import program, reports
 from qonverge.lifecycle.quotas import Ledger, Use
+from qonverge.lifecycle.stored_size import stored_size
 from qonverge.lifecycle.transitions import seconds
 from qonverge.wire.tokens import Caller, Signer
 
 logger = logging.getLogger(__name__)
 
-# etcd's limit for an object is 1.5 MiB. Some of it is kept for what others write into the object.
+# etcd's limit for an object is 1.5 MiB. Some of it is kept for its metadata.
 _MAX_OBJECT = 1_500_000
-_MAX_RESULT = 600_000
+_MAX_RESULT = 1_200_000
+# kubectl apply writes the whole specification into an annotation too, unless it is larger than annotations may be.
+_MAX_ANNOTATIONS = 262_144
 _LOG_LINES = 20
 _LOG_BYTES = 4000
 # Longer than this no job waits for better forecasts.
@@ -57,12 +60,25 @@ _MOST_WARNINGS = 10
 _PROGRAM_TOKEN_SECONDS = 7 * 86400.0
 
 
-def room_for_result(job: HybridJob) -> int:
-    """Return how many bytes a result may take beside the program in the job."""
-    circuit, python = job.spec.program.circuit, job.spec.program.python
-    inline = (circuit.openqasm or circuit.qpy) if circuit else python.source if python else None
-    # As JSON, in which a line end takes two bytes.
-    return max(0, min(_MAX_RESULT, _MAX_OBJECT - len(json.dumps(inline))))
+def room_for_result(job: HybridJob, status: Mapping[str, Any]) -> int:
+    """Return how many bytes a result may take, stored, beside the specification and the rest of the status."""
+    spec = stored_size(job.to_dict()["spec"])
+    applied = spec if spec <= _MAX_ANNOTATIONS else 0
+    rest = stored_size({name: value for name, value in status.items() if name != "result"})
+    return max(0, min(_MAX_RESULT, _MAX_OBJECT - spec - applied - rest))
+
+
+def too_large(job: HybridJob, status: Mapping[str, Any]) -> str | None:
+    """Return that the result in a status does not fit into the job, None where it does."""
+    if status.get("result") is None:
+        return None
+    size, room = stored_size(status["result"]), room_for_result(job, status)
+    if size <= room:
+        return None
+    return (
+        f"the result takes {size} bytes and the job's status has room for {room}: ask for fewer shots or "
+        "measure fewer qubits, or let the program give a smaller result"
+    )
 
 
 class Jobs:
@@ -165,7 +181,7 @@ class Jobs:
     async def _write(self, key: str, job: HybridJob, status: HybridJobStatus) -> None:
         metadata = job.metadata
         body = status.to_dict()
-        if status.result is not None and (size := len(str(body["result"]))) > (room := room_for_result(job)):
+        if status.result is not None and (size := stored_size(body["result"])) > (room := room_for_result(job, body)):
             message = (
                 f"the result takes {size} bytes and the job's status has room for {room}: ask for fewer shots or "
                 "measure fewer qubits"
@@ -308,12 +324,13 @@ class Jobs:
             self._quotas.changed(namespace)
         self._ledger.release(flight.uid, namespace)
 
-    async def report(self, key: str, caller: Caller, report: dict[str, Any]) -> None:
+    async def report(self, key: str, caller: Caller, report: Report) -> None:
         """Write what a program reports of itself.
 
         Raises:
             LookupError: there is no such job that runs.
             PermissionError: the caller is not the job's present attempt.
+            InvalidReport: the job would have too many metrics.
             KubeError: it could not be written; the program sends it again.
         """
         job = self._state.jobs.get(key)
@@ -321,16 +338,15 @@ class Jobs:
             raise LookupError(f"there is no unfinished job {key}")
         if (refusal := _refusal(job, caller)) is not None:
             raise PermissionError(refusal)
-        changed: dict[str, Any] = {}
-        if "progress" in report:
-            changed["progress"] = f"{float(report['progress']):.0%}"
-        if report.get("metrics"):
-            metrics = {str(name): float(value) for name, value in report["metrics"].items()}
-            changed["metrics"] = {**(job.status.metrics or {}), **metrics}
-        if "result" in report:
-            changed["result"] = Result(value=report["result"])
-        if changed:
-            await self._write(key, job, job.status.model_copy(update=changed))
+        changed = reports.changes(job.status, report)
+        if report.has_result:
+            changed["result"] = Result(value=report.result)
+        if not changed:
+            return
+        status = job.status.model_copy(update=changed)
+        if report.has_result and (problem := too_large(job, status.to_dict())) is not None:
+            raise InvalidReport(problem)
+        await self._write(key, job, status)
 
 
 def _refusal(job: HybridJob, caller: Caller) -> str | None:

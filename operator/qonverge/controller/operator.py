@@ -157,11 +157,20 @@ class Operator:
         }
         self._watches = Watches(kube, self._state, self._settings, self._observe, claim_signals)
         settings = self._settings
-        self._election = Election(kube, settings.namespace, settings.lease_name, settings.identity, time.monotonic)
+        self._election = Election(
+            kube,
+            namespace=settings.lease_namespace,
+            name=settings.lease_name,
+            identity=settings.identity,
+            watches=settings.watch_namespaces,
+            address=settings.report_address,
+            seconds=settings.lease_seconds,
+            clock=time.monotonic,
+        )
         servers = [
             await web.listen(web.health_app(self._problem, self._registry, self._traces), settings.health_listen),
             await web.listen(
-                web.report_app(self._jobs, self._verifier(public), lambda: self._election.leading),
+                web.report_app(self._jobs, self._verifier(public), self._election),
                 settings.report_listen,
             ),
         ]
@@ -170,7 +179,7 @@ class Operator:
         tasks = [
             asyncio.create_task(self._watches.run(), name="watches"),
             asyncio.create_task(self._queue.run_timers(), name="timers"),
-            asyncio.create_task(self._lead(), name="election"),
+            asyncio.create_task(self._lead(events), name="election"),
             asyncio.create_task(self._poll(), name="poll"),
             asyncio.create_task(self._rounds.run(), name="rounds"),
             asyncio.create_task(self._keep_up(kube), name="cluster"),
@@ -203,7 +212,7 @@ class Operator:
     def _problem(self) -> str | None:
         if not self._election.answered_within(10.0):
             return "the API server does not answer"
-        return self._watches.problem
+        return self._election.problem or self._watches.problem
 
     async def _signing_key(self, kube: Kube) -> bytes:
         """Return the key that all replicas sign with, made by the first."""
@@ -319,14 +328,17 @@ class Operator:
                     await self._cluster.wanted.wait()
             self._cluster.wanted.clear()
 
-    async def _lead(self) -> None:
+    async def _lead(self, events: Events) -> None:
         def changed(leading: bool) -> None:
             logger.info("this replica %s", "leads" if leading else "stands by")
             self._acting = False
             self._poll_now.set()
 
+        async def refused(lease: dict[str, Any], message: str) -> None:
+            await events.warn(lease, "OperatorConflict", message)
+
         await self._watches.synced.wait()
-        await self._election.campaign(changed)
+        await self._election.campaign(changed, refused)
 
     async def _poll(self) -> None:
         loop, took = asyncio.get_running_loop(), 0.0

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
 AGING_SECONDS = 3600.0
+LEASE_SECONDS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +20,9 @@ class Settings:
     namespace: str = "default"
     """QONVERGE_NAMESPACE: the operator's own namespace, for its Lease and its signing key."""
     identity: str = "operator"
-    """QONVERGE_POD_NAME: this replica's name."""
+    """QONVERGE_POD_NAME: this replica's name; where it is not set, one that nobody else has."""
+    pod_ip: str = ""
+    """QONVERGE_POD_IP: where the other replicas reach this one; the address that it listens on where not set."""
     watch_namespaces: tuple[str, ...] = ()
     """QONVERGE_WATCH_NAMESPACES, separated by commas; empty: all."""
     backend_image: str = "qonverge-backend"
@@ -33,32 +37,47 @@ class Settings:
     """QONVERGE_REPORT_LISTEN."""
     health_listen: str = "0.0.0.0:8081"
     """QONVERGE_HEALTH_LISTEN."""
-    lease_name: str = "qonverge-operator"
-    """QONVERGE_LEASE_NAME."""
+    lease_namespace: str = "kube-system"
+    """QONVERGE_LEASE_NAMESPACE: where the Leases of all operators of the cluster lie, and no tenant may write."""
+    lease_name: str = "qonverge.default.operator"
+    """QONVERGE_LEASE_NAME: replicas with the same name are one operator; by default its namespace is in it."""
+    lease_seconds: int = LEASE_SECONDS
+    """QONVERGE_LEASE_SECONDS: another replica takes over from one that has been silent for so long."""
     aging_seconds: float = AGING_SECONDS
     """QONVERGE_AGING_SECONDS: a job that has waited longer goes before all that came later."""
     log_level: str = "INFO"
     """QONVERGE_LOG_LEVEL."""
 
+    @property
+    def report_address(self) -> str:
+        """The URL at which other replicas reach this one's server of reports."""
+        host, _, port = self.report_listen.rpartition(":")
+        host = self.pod_ip or host
+        return f"http://[{host}]:{port}" if ":" in host.strip("[]") and "[" not in host else f"http://{host}:{port}"
+
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Self:
         """Return the settings that the environment describes; what it lacks keeps its default."""
         env = os.environ if environment is None else environment
+        namespace = env.get("QONVERGE_NAMESPACE") or "default"
         namespaces = env.get("QONVERGE_WATCH_NAMESPACES", "")
         given = {
-            "namespace": env.get("QONVERGE_NAMESPACE"),
-            "identity": env.get("QONVERGE_POD_NAME") or socket.gethostname(),
+            "namespace": namespace,
+            "identity": env.get("QONVERGE_POD_NAME") or f"{socket.gethostname()}_{uuid.uuid4()}",
+            "pod_ip": env.get("QONVERGE_POD_IP"),
             "backend_image": env.get("QONVERGE_BACKEND_IMAGE"),
             "program_image": env.get("QONVERGE_PROGRAM_IMAGE"),
             "pull_policy": env.get("QONVERGE_IMAGE_PULL_POLICY"),
             "report_url": env.get("QONVERGE_REPORT_URL"),
             "report_listen": env.get("QONVERGE_REPORT_LISTEN"),
             "health_listen": env.get("QONVERGE_HEALTH_LISTEN"),
-            "lease_name": env.get("QONVERGE_LEASE_NAME"),
+            "lease_namespace": env.get("QONVERGE_LEASE_NAMESPACE"),
+            "lease_name": env.get("QONVERGE_LEASE_NAME") or f"qonverge.{namespace}.operator",
             "log_level": env.get("QONVERGE_LOG_LEVEL"),
         }
         return cls(
             watch_namespaces=tuple(part.strip() for part in namespaces.split(",") if part.strip()),
+            lease_seconds=int(env.get("QONVERGE_LEASE_SECONDS") or LEASE_SECONDS),
             aging_seconds=float(env.get("QONVERGE_AGING_SECONDS") or AGING_SECONDS),
             **{name: value for name, value in given.items() if value},
         )
