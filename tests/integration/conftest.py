@@ -88,14 +88,15 @@ class Lab:
         return value
 
     def start_operator(self, kubeconfig: Path | None = None) -> None:
-        self.operator = self.operator_process(self.health, kubeconfig)
+        given = {} if kubeconfig is None else {"KUBECONFIG": str(kubeconfig)}
+        self.operator = self.operator_process(self.health, **given)
 
-    def operator_process(self, health: int, kubeconfig: Path | None = None, **settings: str) -> subprocess.Popen[bytes]:
-        """Start an operator whose settings are the lab's but for those that are given; who asks for it ends it."""
+    def operator_process(self, health: int, **settings: str) -> subprocess.Popen[bytes]:
+        """Start an operator with other settings than the lab's where they are given; the caller ends it."""
         self._starts += 1
         environment = {
             **os.environ,
-            "KUBECONFIG": str(kubeconfig or self.plane.kubeconfig),
+            "KUBECONFIG": str(self.plane.kubeconfig),
             "QONVERGE_NAMESPACE": NAMESPACE,
             "QONVERGE_POD_NAME": f"operator-{self._starts}",
             "QONVERGE_HEALTH_LISTEN": f"127.0.0.1:{health}",

@@ -5,12 +5,17 @@ from __future__ import annotations
 import os
 import socket
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Self, TypeVar
+
+from qonverge.controller.resources import PROGRAM, Defaults
+from qonverge.documents.excerpt import excerpt
 
 AGING_SECONDS = 3600.0
 LEASE_SECONDS = 8
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,8 @@ class Settings:
     """QONVERGE_BACKEND_IMAGE."""
     program_image: str = "qonverge-program"
     """QONVERGE_PROGRAM_IMAGE."""
+    program_resources: Defaults = PROGRAM
+    """QONVERGE_PROGRAM_RESOURCES: requests and limits of programs that name none, as JSON."""
     pull_policy: str = "IfNotPresent"
     """QONVERGE_IMAGE_PULL_POLICY."""
     report_url: str = "http://qonverge.default.svc:8080"
@@ -57,7 +64,11 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Self:
-        """Return the settings that the environment describes; what it lacks keeps its default."""
+        """Return the settings that the environment describes; what it lacks keeps its default.
+
+        Raises:
+            ValueError: a setting cannot be read.
+        """
         env = os.environ if environment is None else environment
         namespace = env.get("QONVERGE_NAMESPACE") or "default"
         namespaces = env.get("QONVERGE_WATCH_NAMESPACES", "")
@@ -77,7 +88,16 @@ class Settings:
         }
         return cls(
             watch_namespaces=tuple(part.strip() for part in namespaces.split(",") if part.strip()),
-            lease_seconds=int(env.get("QONVERGE_LEASE_SECONDS") or LEASE_SECONDS),
-            aging_seconds=float(env.get("QONVERGE_AGING_SECONDS") or AGING_SECONDS),
+            program_resources=_read(env, "QONVERGE_PROGRAM_RESOURCES", Defaults.parse, PROGRAM),
+            lease_seconds=_read(env, "QONVERGE_LEASE_SECONDS", int, LEASE_SECONDS),
+            aging_seconds=_read(env, "QONVERGE_AGING_SECONDS", float, AGING_SECONDS),
             **{name: value for name, value in given.items() if value},
         )
+
+
+def _read(env: Mapping[str, str], name: str, read: Callable[[str], T], default: T) -> T:
+    text = env.get(name)
+    try:
+        return read(text) if text else default
+    except ValueError as error:
+        raise ValueError(f"{name} is {excerpt(text)}: {error}") from None
