@@ -12,7 +12,7 @@ import aiohttp
 
 from qonverge.controller.state import Endpoint
 from qonverge.wire.codec import pack, unpack
-from qonverge.wire.errors import UnknownCircuit, WireError, WorkerLost
+from qonverge.wire.errors import Unauthorized, UnknownCircuit, WireError, WorkerLost
 from qonverge.wire.grants import Grant, Meters
 from qonverge.wire.messages import BackendInfo, Task, TaskInfo, TaskResult
 from qonverge.wire.proof import challenge, is_proof
@@ -137,6 +137,30 @@ class DataPlane:
         body: bytes | None = None,
         seconds: float = _POLL_SECONDS + 15.0,
     ) -> dict[str, Any]:
+        answer = await self._send(method, endpoint, audience, path, body, seconds)
+        if _refusal(answer) is None:
+            return answer
+        # Another server may have the pod's address, or the key or the token was replaced under way: one that cannot
+        # prove itself any more is not ours, and ours gets another token.
+        self._proven.pop(endpoint, None)
+        self._tokens.clear()
+        answer = await self._send(method, endpoint, audience, path, body, seconds)
+        if (refusal := _refusal(answer)) is not None:
+            raise PodLost(
+                f"pod {endpoint.key} proves that it is one of {audience}, and refuses the operator's token: {refusal}; "
+                f"tokens last {_TOKEN_SECONDS:g} s: compare the clocks of its node and the operator's"
+            )
+        return answer
+
+    async def _send(
+        self,
+        method: str,
+        endpoint: Endpoint,
+        audience: str,
+        path: str,
+        body: bytes | None,
+        seconds: float,
+    ) -> dict[str, Any]:
         if endpoint not in self._proven:
             await self._prove(endpoint, audience)
         token = self._token(instance_audience(audience, endpoint.pod))
@@ -192,6 +216,13 @@ class DataPlane:
             known = self._tokens[audience] = (token, now + _TOKEN_SECONDS / 2)
             _bound(self._tokens)
         return known[0]
+
+
+def _refusal(answer: dict[str, Any]) -> Unauthorized | None:
+    """Return that the pod did not take the token."""
+    error = answer.get("error")
+    found = WireError.from_dict(error) if isinstance(error, dict) else None
+    return found if isinstance(found, Unauthorized) else None
 
 
 async def _at_most(content: aiohttp.StreamReader, most: int) -> bytes:

@@ -59,7 +59,7 @@ class Report:
         if metrics is not None and not isinstance(metrics, dict):
             raise InvalidReport(f"metrics is {excerpt(metrics)}; an object of numbers by name is expected")
         for name, value in (metrics or {}).items():
-            if not 0 < len(name) <= LONGEST_METRIC_NAME:
+            if not is_metric_name(name):
                 raise InvalidReport(
                     f"the metric {excerpt(name)} has a name of {len(name)} characters; "
                     f"1 to {LONGEST_METRIC_NAME} are allowed"
@@ -70,6 +70,11 @@ class Report:
             raise InvalidReport(f"the result is nested more than {MOST_DEPTH} levels deep")
         found = {name: float(value) for name, value in (metrics or {}).items()}
         return cls(progress, merged({}, found), given.get("result"), "result" in given)
+
+
+def is_metric_name(name: str) -> bool:
+    """Return whether a metric may have this name."""
+    return 0 < len(name) <= LONGEST_METRIC_NAME
 
 
 def merged(before: Mapping[str, float], reported: Mapping[str, float]) -> dict[str, float]:

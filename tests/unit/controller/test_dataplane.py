@@ -111,3 +111,29 @@ async def test_the_token_is_good_for_this_pod_alone_and_a_minute() -> None:
     for instance, later in (("uid-2", 0), ("", 0), ("uid-1", 61)):
         with pytest.raises(Unauthorized, match=r"another service|expired"):
             Verifier(public, "lab/aer", lambda at=now + later: at, instance).verify(token)  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("refusals", [1, 2])
+async def test_a_refused_token_is_looked_into_and_sent_anew(refusals: int) -> None:
+    class Refusing(Pod):
+        async def handle(self, request: web.Request) -> web.Response:
+            answer = await super().handle(request)
+            if len([path for path, _ in self.asked if path == "/v1/tasks"]) > refusals or request.path != "/v1/tasks":
+                return answer
+            error = Unauthorized("the token has expired: ask for a new one")
+            return web.Response(body=pack({"error": error.to_dict()}), status=error.status)
+
+    pod, data = Refusing(honest), DataPlane(Signer(PRIVATE))
+    try:
+        async with pod.serve() as endpoint:
+            if refusals == 1:
+                assert await data.tasks(endpoint, "lab/aer") == []
+            else:
+                with pytest.raises(
+                    PodLost, match=r"proves that it is one of lab/aer, .*has expired.*compare the clocks"
+                ):
+                    await data.tasks(endpoint, "lab/aer")
+    finally:
+        await data.close()
+    assert PodLost.retryable
+    assert [path for path, _ in pod.asked] == ["/v1/identity", "/v1/tasks"] * 2
