@@ -27,7 +27,7 @@ def writable(folder):
 
 status = dict(line.split(":", 1) for line in open("/proc/self/status").read().splitlines())
 found = {
-    "root": 0 in (os.getuid(), os.geteuid()),
+    "root": 0 in (os.getuid(), os.geteuid(), os.getgid(), os.getegid(), *os.getgroups()),
     "writable": [folder for folder in ("/", "/etc", "/opt/project", "/usr", "/var", "/tmp") if writable(folder)],
     "capabilities": int(status["CapEff"], 16) | int(status["CapBnd"], 16),
     "no new privileges": status["NoNewPrivs"].strip(),
