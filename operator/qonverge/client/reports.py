@@ -212,8 +212,8 @@ def report(*, progress: float | None = None, **metrics: float) -> None:
         more = f" and {len(beyond) - _TOLD} more" if len(beyond) > _TOLD else ""
         names = ", ".join(map(repr, beyond[:_TOLD]))
         warnings.warn(
-            f"report leaves out {names}{more}, and further ones without a word: a job has at most {MOST_METRICS} metrics, "
-            f"with names of 1 to {LONGEST_METRIC_NAME} characters",
+            f"report leaves out {names}{more}, and further ones without a word: a job has at most {MOST_METRICS} "
+            f"metrics, with names of 1 to {LONGEST_METRIC_NAME} characters",
             stacklevel=2,
         )
     reporter.add({**message, "metrics": kept})

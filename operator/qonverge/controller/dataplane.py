@@ -12,7 +12,7 @@ import aiohttp
 
 from qonverge.controller.state import Endpoint
 from qonverge.wire.codec import pack, unpack
-from qonverge.wire.errors import Unauthorized, UnknownCircuit, WireError, WorkerLost
+from qonverge.wire.errors import NotFound, Unauthorized, UnknownCircuit, WireError, WorkerLost
 from qonverge.wire.grants import Grant, Meters
 from qonverge.wire.messages import BackendInfo, Task, TaskInfo, TaskResult
 from qonverge.wire.proof import challenge, is_proof
@@ -121,7 +121,10 @@ class DataPlane:
         answer = await self._ask("POST", endpoint, audience, path, pack(task.to_dict()))
         while True:
             if "state" not in answer:
-                raise WireError.from_dict(answer.get("error") or {"message": f"the pod answered {answer}"})
+                error = WireError.from_dict(answer.get("error") or {"message": f"the pod answered {answer}"})
+                if isinstance(error, NotFound):
+                    raise PodLost(f"the backend pod has forgotten the task, as after a restart: {error}")
+                raise error
             result = TaskResult.from_dict(answer)
             if result.done:
                 return result
