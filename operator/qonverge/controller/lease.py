@@ -19,7 +19,7 @@ _WATCHES = "qonverge.io/watches"
 _STANDING = "qonverge.io/standing"
 _ADDRESS = "qonverge.io/reports"
 # Shares of the Lease's duration: how often it is renewed, how often others look, how long the holder believes in it.
-_RENEW, _LOOK, _BELIEVE = 0.25, 0.125, 0.8
+_RENEW, _LOOK, _BELIEVE = 0.25, 0.0625, 0.8
 # Another operator waits longer for one that is silent than its own replicas do, so that one of those takes over.
 _PATIENCE = 2.0
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from qonverge.circuits import CheckerLost, InvalidProgram
 from qonverge.circuits.isolated import Checker
 from qonverge.controller import web
 from qonverge.controller.backends import Backends
@@ -179,7 +180,7 @@ class Operator:
         tasks = [
             asyncio.create_task(self._watches.run(), name="watches"),
             asyncio.create_task(self._queue.run_timers(), name="timers"),
-            asyncio.create_task(self._lead(events), name="election"),
+            asyncio.create_task(self._lead(events, checker), name="election"),
             asyncio.create_task(self._poll(), name="poll"),
             asyncio.create_task(self._rounds.run(), name="rounds"),
             asyncio.create_task(self._keep_up(kube), name="cluster"),
@@ -193,15 +194,16 @@ class Operator:
                 task.result()
                 raise RuntimeError(f"{task.get_name()} ended")
         finally:
-            for task in [stopping, *tasks]:
-                task.cancel()
-            await asyncio.gather(stopping, *tasks, return_exceptions=True)
+            # Watches take a while to end; another replica need not wait for that.
+            watching, *acting = tasks
+            await _end(stopping, *acting)
             try:
                 if self._election.leading:
                     await self._forecasts.save(kube, self._settings.namespace)
                 await self._election.release()
             except KubeError as error:
                 logger.warning("at the end: %s", error)
+            await _end(watching)
             for server in servers:
                 await server.cleanup()
             await checker.close()
@@ -328,11 +330,18 @@ class Operator:
                     await self._cluster.wanted.wait()
             self._cluster.wanted.clear()
 
-    async def _lead(self, events: Events) -> None:
+    async def _lead(self, events: Events, checker: Checker) -> None:
+        warming = set[asyncio.Task[None]]()
+
         def changed(leading: bool) -> None:
             logger.info("this replica %s", "leads" if leading else "stands by")
             self._acting = False
             self._poll_now.set()
+            if leading:
+                # Who takes over has checked nothing yet: the first circuit would wait for the child's libraries.
+                task = asyncio.create_task(_warm(checker))
+                warming.add(task)
+                task.add_done_callback(warming.discard)
 
         async def refused(lease: dict[str, Any], message: str) -> None:
             await events.warn(lease, "OperatorConflict", message)
@@ -402,3 +411,14 @@ class Operator:
                     logger.exception("%s: unforeseen error", item)
                 self._reconciles.labels(kind, "failed" if failed else "done").inc()
             self._queue.done(item, failed=failed)
+
+
+async def _end(*tasks: asyncio.Task[Any]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _warm(checker: Checker) -> None:
+    with contextlib.suppress(CheckerLost, InvalidProgram):
+        await checker.check("OPENQASM 3.0;", {}, [])
