@@ -181,11 +181,7 @@ class Jobs:
     async def _write(self, key: str, job: HybridJob, status: HybridJobStatus) -> None:
         metadata = job.metadata
         body = status.to_dict()
-        if status.result is not None and (size := stored_size(body["result"])) > (room := room_for_result(job, body)):
-            message = (
-                f"the result takes {size} bytes and the job's status has room for {room}: ask for fewer shots or "
-                "measure fewer qubits"
-            )
+        if (message := too_large(job, body)) is not None:
             body = {**body, "state": "Failed", "reason": "ResultTooLarge", "message": message, "result": None}
             for condition in body["conditions"]:
                 if condition["type"] in ("Complete", "Ready"):
@@ -330,7 +326,7 @@ class Jobs:
         Raises:
             LookupError: there is no such job that runs.
             PermissionError: the caller is not the job's present attempt.
-            InvalidReport: the job would have too many metrics.
+            InvalidReport: the job would have too many metrics, or has no room for the result.
             KubeError: it could not be written; the program sends it again.
         """
         job = self._state.jobs.get(key)

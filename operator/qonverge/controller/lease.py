@@ -136,8 +136,9 @@ class Election:
             standing = self._judge(standing, await self._list())
             if standing != Standing.WANTED:
                 own = await self._write(own, standing)
-        self._held, self.leader = own, self._address
-        self._held_at = now if own is not None and standing == Standing.HELD else None
+        begun = own is not None and standing == Standing.HELD
+        self._held, self._held_at = own, now if begun else None
+        self.leader = self._address if begun else None
 
     def _judge(self, standing: Standing, leases: dict[str, Lease]) -> Standing:
         """Return how far this operator is by what the others' Leases say, and stop at once where another one acts."""
@@ -161,7 +162,7 @@ class Election:
 
     def _is_free(self, lease: Lease) -> bool:
         """Return whether this replica may take its operator's Lease, or has it."""
-        return lease["spec"].get("holderIdentity") in (self._identity, "", None) or self._silent(lease, 1.0)
+        return _spec(lease).get("holderIdentity") in (self._identity, "", None) or self._silent(lease, 1.0)
 
     def _silent(self, lease: Lease, times: float) -> bool:
         """Return whether a Lease has not changed for so many times its duration.
@@ -169,7 +170,7 @@ class Election:
         Times on other machines are not compared: what counts is how long no change was seen here.
         """
         since = self._seen[lease["metadata"]["name"]][1]
-        duration: int = lease["spec"].get("leaseDurationSeconds", self._seconds)
+        duration: int = _spec(lease).get("leaseDurationSeconds", self._seconds)
         return self._clock() - since > times * duration
 
     def _claim(self, standing: Standing) -> Claim:
@@ -182,7 +183,7 @@ class Election:
             if name != self._name and not self._silent(lease, _PATIENCE):
                 told = _annotations(lease)
                 namespaces = frozenset(told.get(_WATCHES, "").split(",")) - {""}
-                found.append(Claim(name, Standing(told.get(_STANDING, Standing.WAITING)), namespaces))
+                found.append(Claim(name, _standing(told.get(_STANDING)), namespaces))
         return found
 
     def _sentence(self, other: Claim | None) -> str | None:
@@ -199,7 +200,7 @@ class Election:
         """Write the Lease as this replica's, and return it; None where somebody else was faster."""
         stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         metadata: dict[str, Any] = {} if lease is None else lease["metadata"]
-        spec: dict[str, Any] = {} if lease is None else lease["spec"]
+        spec: dict[str, Any] = {} if lease is None else _spec(lease)
         changed = spec.get("holderIdentity") != self._identity
         told = {_WATCHES: ",".join(self._watches), _STANDING: str(standing), _ADDRESS: self._address}
         body = {
@@ -230,3 +231,15 @@ class Election:
 
 def _annotations(lease: Lease) -> dict[str, str]:
     return lease["metadata"].get("annotations") or {}
+
+
+def _spec(lease: Lease) -> dict[str, Any]:
+    return lease.get("spec") or {}
+
+
+def _standing(text: str | None) -> Standing:
+    """Return what an operator says of itself; one of another release may say what this one does not know."""
+    try:
+        return Standing(text or Standing.WAITING)
+    except ValueError:
+        return Standing.HELD

@@ -59,8 +59,9 @@ class Settings:
     def report_address(self) -> str:
         """The URL at which other replicas reach this one's server of reports."""
         host, _, port = self.report_listen.rpartition(":")
-        host = self.pod_ip or host
-        return f"http://[{host}]:{port}" if ":" in host.strip("[]") and "[" not in host else f"http://{host}:{port}"
+        if self.pod_ip:
+            host = f"[{self.pod_ip}]" if ":" in self.pod_ip else self.pod_ip
+        return f"http://{host}:{port}"
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Self:

@@ -12,6 +12,7 @@ import pytest
 from qonverge.controller.claims import Claim, Standing, next_standing, rival
 from qonverge.controller.kube import Kube, KubeError
 from qonverge.controller.lease import Election
+from qonverge.controller.settings import Settings
 
 SECONDS = 8
 
@@ -208,3 +209,25 @@ def test_operators_meet_where_both_look_after_a_namespace(
 ) -> None:
     claims = Claim("x", Standing.HELD, frozenset(one)), Claim("y", Standing.HELD, frozenset(other))
     assert claims[0].overlaps(claims[1]) == claims[1].overlaps(claims[0]) == meet
+
+
+def test_what_another_release_says_of_itself_is_taken_for_a_claim() -> None:
+    async def play() -> None:
+        leases = Leases(random.Random(0))
+        replicas = Replicas(leases)
+        metadata = {"name": "newer", "annotations": {"qonverge.io/standing": "SomethingNew"}}
+        await leases.create({"metadata": metadata})
+        own = replicas.add("own", "own-0")
+        await replicas.tick(own)
+        assert "the Lease kube-system/newer, looks after all namespaces" in str(problem(own))
+        assert not acts(own)
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize(
+    ("ip", "address"),
+    [("10.1.2.3", "http://10.1.2.3:8080"), ("fd00::1", "http://[fd00::1]:8080"), ("", "http://h:8080")],
+)
+def test_other_replicas_know_where_reports_go(ip: str, address: str) -> None:
+    assert Settings(pod_ip=ip, report_listen="h:8080").report_address == address
