@@ -239,8 +239,8 @@ def test_every_error_with_which_a_job_can_end_is_among_its_reasons() -> None:
 
     page = (ROOT / "docs/errors.md").read_text()
     section = page[page.index("## Reasons of a job") : page.index("## Why a backend was rejected")]
-    kinds = [kind for kind in WireError.__subclasses__() if kind.__module__.startswith("qonverge.")]
-    reasons = {failure_reason(kind("")) for kind in [WireError, *kinds]}
+    kinds: list[type[WireError]] = [WireError, *WireError.__subclasses__()]
+    reasons = {failure_reason(kind("")) for kind in kinds if kind.__module__.startswith("qonverge.")}
     assert [reason for reason in sorted(reasons) if f"`{reason}`" not in section] == []
 
 
