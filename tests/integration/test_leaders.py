@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from e2e.cluster.errors import CommandFailed
 from qonverge.api import HybridJob
 from qonverge.api.job import MAX_SOURCE
 from qonverge.controller.jobs import room_for_result
@@ -94,7 +95,10 @@ def completes(lab: Lab, name: str) -> None:
 
 
 def launched(lab: Lab, name: str, source: str = "pass") -> str:
-    """Create a job of a program and return its token, once the operator has made what the program needs."""
+    """Create a job of a program and return its token, once the operator has made what the program needs.
+
+    Nothing here deletes what a deleted job owned: each has a name of its own.
+    """
     # Not applied: that would write it into an annotation too.
     manifest = job(name, program={"python": {"source": source}}, shots=None)
     lab.kubectl("create", "-f", "-", stdin=json.dumps(manifest))
@@ -207,25 +211,30 @@ def test_what_programs_report_always_fits_into_the_job(lab: Lab, operators: Oper
     leader.ready()
     lab.serve("aer")
     source = ("#<\n" * MAX_SOURCE)[: MAX_SOURCE // 4]
-    token = launched(lab, "tells", source)
+    token = launched(lab, "much", source)
     metrics = {f"{n:03}".ljust(LONGEST_METRIC_NAME, "<"): n / 7 for n in range(MOST_METRICS)}
-    assert leader.report("tells", token, json.dumps({"metrics": metrics}).encode()) == (204, "")
-    status, text = leader.report("tells", token, b'{"metrics": {"one-more": 1}, "progress": 0.9}')
+    assert leader.report("much", token, json.dumps({"metrics": metrics}).encode()) == (204, "")
+    status, text = leader.report("much", token, b'{"metrics": {"one-more": 1}, "progress": 0.9}')
     assert (status, "names 1 new metrics ('one-more') beside 64" in text) == (400, True)
-    assert "progress" not in lab.status("tells")
+    assert "progress" not in lab.status("much")
 
     def send(size: int) -> tuple[int, str]:
         value = {f"<{n}": n for n in range(100_000, 100_000 + size)}
-        return leader.report("tells", token, json.dumps({"result": value, "progress": 0.5}).encode())
+        return leader.report("much", token, json.dumps({"result": value, "progress": 0.5}).encode())
 
-    room = room_for_result(HybridJob.model_validate(lab.get("hj", "tells")), lab.status("tells"))
+    room = room_for_result(HybridJob.model_validate(lab.get("hj", "much")), lab.status("much"))
     assert room > 500_000
     fits = room // (stored_size({f"<{n}": n for n in range(100_000, 101_000)}) // 1000) - 100
     assert send(fits) == (204, "")
     status, text = send(fits + 1000)
     assert (status, "the job's status has room for" in text) == (400, True)
-    assert lab.status("tells")["progress"] == "50%"
-    assert len(lab.status("tells")["result"]["value"]) == fits
+    assert lab.status("much")["progress"] == "50%"
+    assert len(lab.status("much")["result"]["value"]) == fits
     # The object can still be written.
-    assert leader.report("tells", token, b'{"progress": 0.75}') == (204, "")
-    lab.kubectl("annotate", "hj", "tells", "note=" + "x" * 1000)
+    assert leader.report("much", token, b'{"progress": 0.75}') == (204, "")
+    lab.kubectl("annotate", "hj", "much", "note=" + "x" * 1000)
+    # Whoever else writes the status keeps to the limits too.
+    for more, says in (({"one-more": 1}, "must have at most 64"), ({"x" * 64: 1}, "names of metrics have at most 63")):
+        patch = json.dumps({"status": {"metrics": more if "one-more" in more else dict.fromkeys(metrics) | more}})
+        with pytest.raises(CommandFailed, match=says):
+            lab.kubectl("patch", "hj", "much", "--subresource=status", "--type=merge", "-p", patch)
