@@ -94,8 +94,8 @@ def test_a_program_reports_through_any_replica_while_the_leader_changes(
     scale(scaled, 2)
     workspace.apply(calling("program", 60))
     workspace.wait("--for=jsonpath={.status.metrics.call}", "hybridjob/program")
-    leaders = scaled.get("leases", "--selector=qonverge.io/operator", namespace="kube-system")["items"]
-    (leader,) = [lease["spec"]["holderIdentity"] for lease in leaders if lease["spec"]["holderIdentity"]]
+    lease = scaled.get("lease", f"qonverge.{scaled.namespace}.qonverge", namespace="kube-system")
+    leader = lease["spec"]["holderIdentity"]
     assert leader in [pod["metadata"]["name"] for pod in operator_pods(scaled)]
     scaled.kubectl("delete", "pod", f"--namespace={scaled.namespace}", leader, "--wait=false")
     workspace.apply(circuit("next"))
