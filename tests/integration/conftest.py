@@ -52,6 +52,8 @@ class Lab:
         self.folder = folder
         self.operator: subprocess.Popen[bytes] | None = None
         self.health = free_port()
+        self._results = free_port()
+        self.results = f"http://127.0.0.1:{self._results}"
         self.pods: dict[str, subprocess.Popen[bytes]] = {}
         self._commands: dict[str, tuple[int, dict[str, str], tuple[str, ...]]] = {}
         self._starts = 0
@@ -87,6 +89,10 @@ class Lab:
         value: dict[str, Any] = eventually(done, f"the end of {name}", limit)
         return value
 
+    def environment(self, kubeconfig: Path | None = None) -> dict[str, str]:
+        """Return the environment of a process that asks the API server."""
+        return {**os.environ, "KUBECONFIG": str(kubeconfig or self.plane.kubeconfig)}
+
     def start_operator(self, kubeconfig: Path | None = None) -> None:
         given = {} if kubeconfig is None else {"KUBECONFIG": str(kubeconfig)}
         self.operator = self.operator_process(self.health, **given)
@@ -95,12 +101,12 @@ class Lab:
         """Start an operator with other settings than the lab's where they are given; the caller ends it."""
         self._starts += 1
         environment = {
-            **os.environ,
-            "KUBECONFIG": str(self.plane.kubeconfig),
+            **self.environment(),
             "QONVERGE_NAMESPACE": NAMESPACE,
             "QONVERGE_POD_NAME": f"operator-{self._starts}",
             "QONVERGE_HEALTH_LISTEN": f"127.0.0.1:{health}",
             "QONVERGE_REPORT_LISTEN": f"127.0.0.1:{free_port()}",
+            "QONVERGE_RESULT_LISTEN": f"127.0.0.1:{self._results}",
             **settings,
         }
         log = (self.folder / f"operator-{self._starts}.log").open("wb")
@@ -144,6 +150,10 @@ class Lab:
         port, environment, flags = self._commands[pod]
         self.pods[pod] = subprocess.Popen([sys.executable, "-m", "qonverge.backend", *flags], env=environment)
         eventually(lambda: _answers(port), f"readiness of {pod}")
+
+    def url(self, pod: str) -> str:
+        """Return where a pod's server listens."""
+        return f"http://127.0.0.1:{self._commands[pod][0]}"
 
     def set_ready(self, pod: str, ready: bool) -> None:
         status = {

@@ -14,9 +14,8 @@ import pytest
 from e2e.cluster.errors import CommandFailed
 from qonverge.api import HybridJob
 from qonverge.api.job import MAX_SOURCE
-from qonverge.controller.jobs import room_for_result
 from qonverge.documents.reports import LONGEST_METRIC_NAME, MOST_METRICS
-from qonverge.lifecycle.stored_size import stored_size
+from qonverge.lifecycle.stored_size import MOST_STORED, stored_size, stored_with
 from tests.integration.conftest import NAMESPACE, Lab, backend, eventually, free_port, job
 
 FAST = {"QONVERGE_LEASE_SECONDS": "3"}
@@ -222,12 +221,13 @@ def test_what_programs_report_always_fits_into_the_job(lab: Lab, operators: Oper
         value = {f"<{n}": n for n in range(100_000, 100_000 + size)}
         return leader.report("much", token, json.dumps({"result": value, "progress": 0.5}).encode())
 
-    room = room_for_result(HybridJob.model_validate(lab.get("hj", "much")), lab.status("much"))
+    before = HybridJob.model_validate(lab.get("hj", "much"))
+    room = MOST_STORED - stored_with(before, before.status)
     assert room > 500_000
     fits = room // (stored_size({f"<{n}": n for n in range(100_000, 101_000)}) // 1000) - 100
     assert send(fits) == (204, "")
     status, text = send(fits + 1000)
-    assert (status, "the job's status has room for" in text) == (400, True)
+    assert (status, "bytes where it is stored" in text) == (413, True)
     assert lab.status("much")["progress"] == "50%"
     assert len(lab.status("much")["result"]["value"]) == fits
     # The object can still be written.

@@ -15,7 +15,7 @@ import pytest
 from e2e.cluster import ControlPlane
 from qonverge.api import HybridJob
 from qonverge.api.job import MAX_SOURCE
-from qonverge.controller.jobs import room_for_result
+from qonverge.lifecycle.results import room_for_result
 from qonverge.local.manifests import ManifestError, read
 from tests.integration.raw_api import RawApi
 
@@ -235,7 +235,7 @@ def test_a_circuit_as_large_as_a_job_may_hold_is_stored_with_a_result(plane: Con
     text = (line * (MAX_SOURCE // len(line) + 1))[:MAX_SOURCE]
     obj = {**OBJECTS[0], "metadata": {"name": "large"}, "spec": {"program": {"circuit": {"openqasm": text}}}}
     plane.kubectl("create", "-f", "-", stdin=json.dumps(obj))
-    room = room_for_result(HybridJob.model_validate(obj), {})
+    room = room_for_result(HybridJob.model_validate(obj))
     assert room > 250_000
     value = "y" * (room - 100)
     patch = json.dumps({"status": {"result": {"value": value}}})

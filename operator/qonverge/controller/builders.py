@@ -11,6 +11,7 @@ from qonverge.api.noise import Noise
 from qonverge.api.quantity import bytes_of
 from qonverge.controller.resources import BACKEND
 from qonverge.controller.settings import Settings
+from qonverge.lifecycle.results import room_for_result
 
 BACKEND_LABEL = "qonverge.io/backend"
 JOB_LABEL = "qonverge.io/job"
@@ -22,6 +23,7 @@ MANAGED_SELECTOR = ",".join(f"{key}={value}" for key, value in _MANAGED.items())
 """Selects all objects that are made here, pods included."""
 _NAME_LIMIT = 63
 _KEY = "key"
+_TERMINATION_LOG = "/dev/termination-log"
 
 _GPU = "nvidia.com/gpu"
 _NOISE_FOLDER = "/run/qonverge/noise"
@@ -250,6 +252,8 @@ def program_objects(
         "SEED": spec.seed,
         "SHOTS": spec.shots,
         "PRECISION": spec.precision,
+        "RESULT_ROOM": room_for_result(job),
+        "TERMINATION_LOG": _TERMINATION_LOG,
     }
     reference = python.config_map_key_ref
     program = (
@@ -261,6 +265,7 @@ def program_objects(
         "imagePullPolicy": settings.pull_policy,
         "command": ["python3", "-m", "qonverge.client.run", "/program/program.py", *python.args],
         "env": [{"name": f"QONVERGE_{key}", "value": str(value)} for key, value in given.items() if value is not None],
+        "terminationMessagePath": _TERMINATION_LOG,
         "resources": settings.program_resources.fill(python.resources),
         "securityContext": _CONTAINER_SECURITY,
         "volumeMounts": [

@@ -18,7 +18,7 @@ from qonverge.lifecycle import transitions
 from qonverge.lifecycle.program import digest as program_digest
 from qonverge.lifecycle.quotas import Use
 from qonverge.scheduling import Decision
-from qonverge.wire.errors import Cancelled
+from qonverge.wire.errors import Cancelled, ResultTooLarge
 
 SEEN_SECONDS = 2.0
 """A person sees a job wait or run only when it takes longer than this; before, its end is its one write."""
@@ -288,7 +288,7 @@ def _program(view: View, flight: Flight) -> list[Action]:
     if terminated is None or _disrupted(pod):
         return _again(view, flight, "PodLost", "the program's pod was lost")
     code = int(terminated.get("exitCode", -1))
-    reason, message = _why_ended(pod or {}, code, str(terminated.get("reason", "")))
+    reason, message = _why_ended(pod or {}, code, terminated)
     fields = {"exit_code": code, "provenance": _program_provenance(job, flight)}
     return [Collect(_fail(view, reason, message, **fields), name)]
 
@@ -330,14 +330,18 @@ def _disrupted(pod: Mapping[str, Any] | None) -> bool:
     return any(c["type"] == "DisruptionTarget" and c["status"] == "True" for c in conditions)
 
 
-def _why_ended(pod: Mapping[str, Any], code: int, reason: str) -> tuple[str, str]:
-    if reason == "OOMKilled":
+def _why_ended(pod: Mapping[str, Any], code: int, terminated: Mapping[str, Any]) -> tuple[str, str]:
+    if terminated.get("reason") == "OOMKilled":
         limit = pod.get("memoryLimit")
         limited = f" its limit of {limit}" if limit else " the node has"
         return (
             "OutOfMemory",
             f"the program used more memory than{limited}: raise program.python.resources.limits.memory",
         )
+    # What the client library leaves there.
+    reason, separator, message = str(terminated.get("message", "")).partition(": ")
+    if separator and reason == ResultTooLarge.code:
+        return reason, message
     if code == _OOM_EXIT_CODE:
         return "ProgramFailed", "the program was killed (exit code 137)"
     return "ProgramFailed", f"the program ended with exit code {code}; its last lines are in status.log"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
+from dataclasses import replace
 
 from qonverge.api import HybridJob, HybridJobStatus
 from qonverge.api.job import Result, Usage
@@ -32,53 +32,30 @@ from qonverge.controller.kube import Kube, KubeError
 from qonverge.controller.metering import Metering, account_of
 from qonverge.controller.queue import WorkQueue
 from qonverge.controller.quotas import Quotas
+from qonverge.controller.results import Results, ResultUnkept
 from qonverge.controller.rounds import Rounds
 from qonverge.controller.settings import Settings
 from qonverge.controller.snapshot import USUAL
 from qonverge.controller.state import Flight, State
 from qonverge.controller.submissions import Submissions
-from qonverge.documents.reports import InvalidReport, Report
+from qonverge.documents.reports import Report
 from qonverge.lifecycle import circuit as circuits
 from qonverge.lifecycle import program, reports
 from qonverge.lifecycle.quotas import Ledger, Use
-from qonverge.lifecycle.stored_size import stored_size
+from qonverge.lifecycle.results import document, room_for_result
+from qonverge.lifecycle.stored_size import MOST_STORED, stored_with
 from qonverge.lifecycle.transitions import seconds
+from qonverge.wire.errors import ResultTooLarge
 from qonverge.wire.tokens import Caller, Signer
 
 logger = logging.getLogger(__name__)
 
-# etcd's limit for an object is 1.5 MiB. Some of it is kept for its metadata.
-_MAX_OBJECT = 1_500_000
-_MAX_RESULT = 1_200_000
-# kubectl apply writes the whole specification into an annotation too, unless it is larger than annotations may be.
-_MAX_ANNOTATIONS = 262_144
 _LOG_LINES = 20
 _LOG_BYTES = 4000
 # Longer than this no job waits for better forecasts.
 _PREPARE_SECONDS = 3.0
 _MOST_WARNINGS = 10
 _PROGRAM_TOKEN_SECONDS = 7 * 86400.0
-
-
-def room_for_result(job: HybridJob, status: Mapping[str, Any]) -> int:
-    """Return how many bytes a result may take, stored, beside the specification and the rest of the status."""
-    spec = stored_size(job.to_dict()["spec"])
-    applied = spec if spec <= _MAX_ANNOTATIONS else 0
-    rest = stored_size({name: value for name, value in status.items() if name != "result"})
-    return max(0, min(_MAX_RESULT, _MAX_OBJECT - spec - applied - rest))
-
-
-def too_large(job: HybridJob, status: Mapping[str, Any]) -> str | None:
-    """Return that the result in a status does not fit into the job, None where it does."""
-    if status.get("result") is None:
-        return None
-    size, room = stored_size(status["result"]), room_for_result(job, status)
-    if size <= room:
-        return None
-    return (
-        f"the result takes {size} bytes and the job's status has room for {room}: ask for fewer shots or "
-        "measure fewer qubits, or let the program give a smaller result"
-    )
 
 
 class Jobs:
@@ -96,6 +73,7 @@ class Jobs:
         ledger: Ledger,
         quotas: Quotas,
         metering: Metering,
+        results: Results,
         signer: Signer,
         checker: Checker,
         events: Events,
@@ -112,6 +90,7 @@ class Jobs:
         self._ledger = ledger
         self._quotas = quotas
         self._metering = metering
+        self._results = results
         self._signer = signer
         self._checker = checker
         self._events = events
@@ -141,13 +120,20 @@ class Jobs:
             state.batch_jobs.get(batch_key),
             state.program_pods.get(batch_key),
         )
-        for action in decide(view):
-            await self._perform(key, job, action)
+        try:
+            for action in decide(view):
+                await self._perform(key, job, action)
+        except ResultUnkept as error:
+            # As if the task had ended so: where another attempt may help there is one.
+            flight = state.flights[key]
+            assert flight.result is not None
+            flight.result = replace(flight.result, state="Failed", results=(), error=error.cause)
+            self._queue.add(f"HybridJob {key}")
 
     async def _perform(self, key: str, job: HybridJob, action: object) -> None:
         match action:
             case SetStatus(status):
-                await self._write(key, job, status)
+                await self._write(key, job, await self._results.fitting(job, status))
                 if (told := self._state.flights.get(key)) is not None:
                     told.told_at = self._clock()
             case Begin():
@@ -181,13 +167,6 @@ class Jobs:
     async def _write(self, key: str, job: HybridJob, status: HybridJobStatus) -> None:
         metadata = job.metadata
         body = status.to_dict()
-        if (message := too_large(job, body)) is not None:
-            body = {**body, "state": "Failed", "reason": "ResultTooLarge", "message": message, "result": None}
-            for condition in body["conditions"]:
-                if condition["type"] in ("Complete", "Ready"):
-                    condition |= {"status": "False", "reason": "ResultTooLarge", "message": message}
-            failed = {"type": "Failed", "status": "True", "reason": "ResultTooLarge", "message": message}
-            body["conditions"].append({**failed, "lastTransitionTime": body["completedAt"]})
         if body["state"] in ("Complete", "Failed"):
             # Before the write: a quota's status that is written meanwhile must not leave the job out.
             use = Use.of(status.usage or Usage())
@@ -326,7 +305,8 @@ class Jobs:
         Raises:
             LookupError: there is no such job that runs.
             PermissionError: the caller is not the job's present attempt.
-            InvalidReport: the job would have too many metrics, or has no room for the result.
+            InvalidReport: the job would have too many metrics.
+            ResultTooLarge: the status has no room for the result.
             KubeError: it could not be written; the program sends it again.
         """
         job = self._state.jobs.get(key)
@@ -336,12 +316,17 @@ class Jobs:
             raise PermissionError(refusal)
         changed = reports.changes(job.status, report)
         if report.has_result:
-            changed["result"] = Result(value=report.result)
+            changed["result"] = result = Result(value=report.result)
+            if (size := len(document(result))) > (room := room_for_result(job)):
+                raise ResultTooLarge(f"the result takes {size} bytes as JSON and the job's status has room for {room}")
         if not changed:
             return
         status = job.status.model_copy(update=changed)
-        if report.has_result and (problem := too_large(job, status.to_dict())) is not None:
-            raise InvalidReport(problem)
+        if report.has_result and (stored := stored_with(job, status)) > MOST_STORED:
+            raise ResultTooLarge(
+                f"with this result the job takes {stored} bytes where it is stored, and {MOST_STORED} are possible: "
+                "each key of an object is stored twice; give lists in place of objects with many keys"
+            )
         await self._write(key, job, status)
 
 

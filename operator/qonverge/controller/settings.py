@@ -14,6 +14,7 @@ from qonverge.documents.excerpt import excerpt
 
 AGING_SECONDS = 3600.0
 LEASE_SECONDS = 8
+RESULT_SECONDS = 86400.0
 
 T = TypeVar("T")
 
@@ -52,6 +53,12 @@ class Settings:
     """QONVERGE_LEASE_SECONDS: another replica takes over from one that has been silent for so long."""
     aging_seconds: float = AGING_SECONDS
     """QONVERGE_AGING_SECONDS: a job that has waited longer goes before all that came later."""
+    result_listen: str = "0.0.0.0:8082"
+    """QONVERGE_RESULT_LISTEN."""
+    result_path: str = "/api/v1/namespaces/default/services/qonverge:results/proxy"
+    """QONVERGE_RESULT_PATH: where the API server leads to that port, for those who fetch kept results."""
+    result_seconds: float = RESULT_SECONDS
+    """QONVERGE_RESULT_SECONDS: for how long a result is kept that is too large for a status."""
     log_level: str = "INFO"
     """QONVERGE_LOG_LEVEL."""
 
@@ -85,6 +92,8 @@ class Settings:
             "health_listen": env.get("QONVERGE_HEALTH_LISTEN"),
             "lease_namespace": env.get("QONVERGE_LEASE_NAMESPACE"),
             "lease_name": env.get("QONVERGE_LEASE_NAME") or f"qonverge.{namespace}.operator",
+            "result_listen": env.get("QONVERGE_RESULT_LISTEN"),
+            "result_path": env.get("QONVERGE_RESULT_PATH"),
             "log_level": env.get("QONVERGE_LOG_LEVEL"),
         }
         return cls(
@@ -92,6 +101,7 @@ class Settings:
             program_resources=_read(env, "QONVERGE_PROGRAM_RESOURCES", Defaults.parse, PROGRAM),
             lease_seconds=_read(env, "QONVERGE_LEASE_SECONDS", int, LEASE_SECONDS),
             aging_seconds=_read(env, "QONVERGE_AGING_SECONDS", float, AGING_SECONDS),
+            result_seconds=_read(env, "QONVERGE_RESULT_SECONDS", float, RESULT_SECONDS),
             **{name: value for name, value in given.items() if value},
         )
 

@@ -14,10 +14,12 @@ from qonverge.controller.kube import KubeError
 from qonverge.controller.lease import Election
 from qonverge.controller.traces import Traces
 from qonverge.documents.reports import InvalidReport, Report
-from qonverge.wire.errors import Unauthorized
+from qonverge.lifecycle.results import MAX_RESULT
+from qonverge.wire.errors import ResultTooLarge, Unauthorized
 from qonverge.wire.tokens import Caller
 
-_MAX_REPORT = 512 * 1024
+# What JSON escapes may take several times the room that it takes in a status.
+_MAX_REPORT = 3 * MAX_RESULT
 _PASSED_ON = "x-qonverge-passed-on"
 # What passes with a request from one replica to another.
 _HEADERS = ("authorization", "content-type")
@@ -76,6 +78,8 @@ def report_app(jobs: Jobs, verify: Callable[[str, str | None], Caller], election
             return web.Response(text=f"{error}\n", status=403)
         except LookupError as error:
             return web.Response(text=f"{error.args[0]}\n", status=404)
+        except ResultTooLarge as error:
+            return web.Response(text=f"{error}\n", status=413)
         except KubeError as error:
             return web.Response(text=f"{error}\n", status=503)
         return web.Response(status=204)

@@ -15,6 +15,7 @@ from qonverge.controller.jobs import Jobs
 from qonverge.controller.kube import Kube
 from qonverge.controller.metering import Metering
 from qonverge.controller.quotas import Quotas
+from qonverge.controller.results import Results
 from qonverge.controller.settings import Settings
 from qonverge.documents.reports import Report
 from qonverge.lifecycle.quotas import Use
@@ -36,7 +37,11 @@ class Server(Kube):
         self, kind: str, namespace: str, name: str, status: dict[str, Any], resource_version: str | None = None
     ) -> dict[str, Any]:
         self.written.append(status)
-        job = self.world.state.jobs[f"{namespace}/{name}"].to_dict()
+        job = {
+            "apiVersion": "qonverge.io/v1alpha1",
+            "kind": kind,
+            **self.world.state.jobs[f"{namespace}/{name}"].to_dict(),
+        }
         version = str(len(self.written))
         return {**job, "metadata": {**job["metadata"], "resourceVersion": version}, "status": status}
 
@@ -56,6 +61,14 @@ class Desk:
         world.ledger.see(self.quota)
         clock = lambda: world.now  # noqa: E731
         quotas = Quotas(state=world.state, kube=self.server, ledger=world.ledger, queue=world.queue, clock=clock)
+        self.results = Results(
+            state=world.state,
+            data=world.pods,
+            kube=self.server,
+            events=Events(self.server, clock),
+            settings=Settings(),
+            clock=clock,
+        )
         self.jobs = Jobs(
             state=world.state,
             kube=self.server,
@@ -65,6 +78,7 @@ class Desk:
             forecasts=world.forecasts,
             ledger=world.ledger,
             quotas=quotas,
+            results=self.results,
             metering=Metering(
                 state=world.state,
                 data=world.pods,
