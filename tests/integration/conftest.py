@@ -54,6 +54,8 @@ class Lab:
         self.health = free_port()
         self._results = free_port()
         self.results = f"http://127.0.0.1:{self._results}"
+        self.reports = 0
+        """Port at which the operator takes reports."""
         self.pods: dict[str, subprocess.Popen[bytes]] = {}
         self._commands: dict[str, tuple[int, dict[str, str], tuple[str, ...]]] = {}
         self._starts = 0
@@ -93,9 +95,13 @@ class Lab:
         """Return the environment of a process that asks the API server."""
         return {**os.environ, "KUBECONFIG": str(kubeconfig or self.plane.kubeconfig)}
 
-    def start_operator(self, kubeconfig: Path | None = None) -> None:
+    def start_operator(self, kubeconfig: Path | None = None, **settings: str) -> None:
+        """Start the operator; ``settings`` are further variables of its environment."""
+        self.reports = free_port()
         given = {} if kubeconfig is None else {"KUBECONFIG": str(kubeconfig)}
-        self.operator = self.operator_process(self.health, **given)
+        self.operator = self.operator_process(
+            self.health, QONVERGE_REPORT_LISTEN=f"127.0.0.1:{self.reports}", **given, **settings
+        )
 
     def operator_process(self, health: int, **settings: str) -> subprocess.Popen[bytes]:
         """Start an operator with other settings than the lab's where they are given; the caller ends it."""
@@ -144,6 +150,10 @@ class Lab:
         self.start_server(pod)
         self.set_ready(pod, True)
         self._deployment_status(name, 1)
+
+    def port(self, pod: str) -> int:
+        """Return where a pod serves."""
+        return self._commands[pod][0]
 
     def start_server(self, pod: str) -> None:
         """Start the process of a pod, at the address that the pod has."""
@@ -216,7 +226,7 @@ def lab(plane: ControlPlane, tmp_path: Path) -> Iterator[Lab]:
         lab.delete_all("apis/qonverge.io/v1alpha1/namespaces/default/quantumbackends")
         lab.delete_all("apis/qonverge.io/v1alpha1/namespaces/default/quantumquotas")
         lab.delete_all("api/v1/namespaces/default/events")
-        for kind in ("deployment", "replicaset", "service", "pod", "configmap"):
+        for kind in ("job", "deployment", "replicaset", "service", "pod", "configmap"):
             lab.kubectl("delete", kind, "--all", "-n", "default", "--force", "--grace-period=0")
         lab.kubectl("delete", "lease", "--selector", LABEL, "-n", "kube-system")
 

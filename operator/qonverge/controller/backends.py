@@ -21,12 +21,12 @@ from qonverge.controller.metering import Metering
 from qonverge.controller.orphans import sort_out
 from qonverge.controller.results import Results
 from qonverge.controller.settings import Settings
+from qonverge.controller.signing import SigningKey
 from qonverge.controller.snapshot import label_key
 from qonverge.controller.state import Calibrated, State
 from qonverge.lifecycle.transitions import timestamp
 from qonverge.wire.errors import WireError
 from qonverge.wire.messages import BackendInfo
-from qonverge.wire.tokens import Signer
 
 logger = logging.getLogger(__name__)
 
@@ -161,8 +161,7 @@ class Backends:
         results: Results,
         events: Events,
         settings: Settings,
-        signer: Signer,
-        public_key: bytes,
+        key: SigningKey,
         clock: Callable[[], float],
     ) -> None:
         """``clock`` gives Unix seconds."""
@@ -174,8 +173,7 @@ class Backends:
         self._results = results
         self._events = events
         self._settings = settings
-        self._signer = signer
-        self._public_key = public_key
+        self._key = key
         self._clock = clock
         self._applied: dict[str, str] = {}
         # What was written of pods that do not serve, by the backend's key.
@@ -191,10 +189,10 @@ class Backends:
             self._state.calibrations.pop(key, None)
             return
         await self._look(key, backend)
-        deployment = self._state.deployments.get(label_key(backend))
+        deployment, signer = self._state.deployments.get(label_key(backend)), self._key.signer
         desired = [
-            builders.backend_secret(backend, self._signer.backend_key(key)),
-            builders.deployment(backend, self._settings, self._public_key),
+            builders.backend_secret(backend, signer.backend_key(key)),
+            builders.deployment(backend, self._settings, signer.public_key),
             builders.service(backend),
         ]
         # A Deployment that somebody changed has another generation, and is put right.
@@ -285,7 +283,7 @@ class Backends:
                 changed.add(key)
             if leading and key in self._state.backends:
                 try:
-                    await self._metering.meet(endpoint, self._state.backends[key])
+                    await self._metering.meet(endpoint, self._state.backends[key], unnamed=info.unnamed > 0)
                 except WireError as error:
                     logger.info("pod %s does not tell what programs use: %s", endpoint.url, error)
                 try:

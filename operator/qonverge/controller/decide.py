@@ -63,6 +63,25 @@ class Launch:
 
 
 @dataclass(frozen=True, slots=True)
+class Continue:
+    """Go on with a program under the changed specification: what it runs cannot change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Renew:
+    """Give the running attempt at a program a new token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Abandon:
+    """End the pod of an attempt that lost its backend, and tell why."""
+
+    attempt: int
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Collect:
     """Read the program's log and write how it ended."""
 
@@ -84,7 +103,7 @@ class LookAgain:
     when: float
 
 
-Action = SetStatus | Begin | Ask | Submit | Launch | Collect | Stop | LookAgain
+Action = SetStatus | Begin | Ask | Submit | Launch | Continue | Renew | Abandon | Collect | Stop | LookAgain
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +117,21 @@ class View:
     """The batch Job of the current attempt at a program."""
     pod: Mapping[str, Any] | None = None
     """Its pod: name and status."""
+    withdrawn: tuple[str, str] | None = None
+    """(reason, message) where the backend on which a program runs serves it no more."""
+
+
+def is_running(job: HybridJob) -> bool:
+    """Return whether an attempt at the job's program has begun and is not over."""
+    return job.spec.program.python is not None and job.status.state in ("Placed", "Running")
 
 
 def decide(view: View) -> list[Action]:
     """Return what to do now."""
     job, flight, now = view.job, view.flight, view.now
     if flight is not None and (flight.uid, flight.generation) != (job.metadata.uid, job.metadata.generation):
+        if flight.uid == job.metadata.uid and job.spec.program.python is not None and not job.spec.suspend:
+            return [Continue(), LookAgain(now)]
         # Another job of this name, or another specification: what runs is about the old one.
         return [Stop(), LookAgain(now)]
     if job.spec.suspend:
@@ -169,6 +197,9 @@ def _advance(view: View) -> list[Action]:
     job, flight, now = view.job, view.flight, view.now
     if flight is None:
         return [Begin()]
+    if is_running(job):
+        # What runs has its text already, whatever became of a ConfigMap.
+        return _running(view, flight)
     if flight.problem is not None:
         return [SetStatus(_fail(view, *flight.problem)), Stop()]
     if flight.waiting is not None:
@@ -176,7 +207,7 @@ def _advance(view: View) -> list[Action]:
     if flight.source is None:
         return []
     if flight.checked is None:
-        return _program(view, flight)
+        return _launch(view, flight, (job.status.attempts or 0) + 1)
     if flight.result is not None:
         return _conclude(view, flight)
     if flight.running is not None and flight.started_at is not None:
@@ -253,26 +284,31 @@ def _conclude(view: View, flight: Flight) -> list[Action]:
     return _submit(view, flight)
 
 
-def _program(view: View, flight: Flight) -> list[Action]:
+def _running(view: View, flight: Flight) -> list[Action]:
+    """Look after an attempt at a program, and keep its token good."""
     job, status = view.job, view.job.status
-    if status.state not in ("Placed", "Running"):
-        return _launch(view, flight, (status.attempts or 0) + 1)
     batch, pod = view.batch, view.pod
+    ended = next(
+        (c for c in (batch or {}).get("conditions") or [] if c["status"] == "True" and c["type"] in _ENDS), None
+    )
+    if view.withdrawn is not None and (ended is None or ended["type"] != "Complete"):
+        # A program that fails then fails of this.
+        return _withdraw(view, flight, *view.withdrawn)
+    renewal: list[Action] = [Renew()] if view.now >= flight.renew_at else [LookAgain(flight.renew_at)]
     if batch is None:
         placed = transitions.seconds(status.placed_at or _stamp(view.now))
         if view.now < placed + _LOST_BATCH_SECONDS:
-            return [LookAgain(placed + _LOST_BATCH_SECONDS)]
+            return [*renewal, LookAgain(placed + _LOST_BATCH_SECONDS)]
         # Somebody deleted it, or it was never created.
         return _again(view, flight, "ProgramLost", "the program's Job is gone")
-    ended = next((c for c in batch.get("conditions") or [] if c["status"] == "True" and c["type"] in _ENDS), None)
     if ended is None:
         running = pod is not None and pod.get("phase") == "Running"
         if running and status.state != "Running":
             message = f"attempt {status.attempts}"
-            return [SetStatus(_move(view, "Running", "Running", message, started_at=_stamp(view.now)))]
+            return [SetStatus(_move(view, "Running", "Running", message, started_at=_stamp(view.now))), *renewal]
         if (gone := flight.gone.shown()) != (status.usage or Use().shown()):
-            return [SetStatus(status.model_copy(update={"usage": gone}))]
-        return []
+            return [SetStatus(status.model_copy(update={"usage": gone})), *renewal]
+        return renewal
     terminated = _terminated(pod)
     name = None if pod is None else str(pod["name"])
     if ended["type"] == "Complete":
@@ -307,10 +343,31 @@ def _launch(view: View, flight: Flight, attempt: int) -> list[Action]:
 
 
 def _again(view: View, flight: Flight, reason: str, message: str) -> list[Action]:
+    attempts, failed = view.job.status.attempts or 1, _out_of_attempts(view, flight, reason, message)
+    return [failed, Stop()] if failed is not None else _launch(view, flight, attempts + 1)
+
+
+def _withdraw(view: View, flight: Flight, reason: str, message: str) -> list[Action]:
+    """End an attempt whose backend serves it no more, and try again elsewhere."""
+    attempts = view.job.status.attempts or 1
+    if (failed := _out_of_attempts(view, flight, reason, message)) is not None:
+        return [failed, Stop(program=True)]
+    again = f"{message}: attempt {attempts} has ended, and another begins where a backend takes it"
+    # First, so that the end of its pod is not taken for the program's own.
+    return [
+        SetStatus(_move(view, "Pending", reason, again)),
+        Abandon(attempts, reason, message),
+        LookAgain(view.now),
+    ]
+
+
+def _out_of_attempts(view: View, flight: Flight, reason: str, message: str) -> SetStatus | None:
+    """Return how a program fails that may not be tried again, None where it may."""
     attempts, limit = view.job.status.attempts or 1, view.job.spec.retry_policy.max_attempts
-    if attempts >= limit:
-        return [SetStatus(_fail(view, reason, f"after {limit} attempts: {message}")), Stop()]
-    return _launch(view, flight, attempts + 1)
+    if attempts < limit:
+        return None
+    used = flight.usage.shown()
+    return SetStatus(_fail(view, reason, f"after {limit} attempts: {message}", usage=used))
 
 
 def _terminated(pod: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
@@ -348,7 +405,8 @@ def _why_ended(pod: Mapping[str, Any], code: int, terminated: Mapping[str, Any])
 
 
 def _program_provenance(job: HybridJob, flight: Flight) -> Provenance:
-    digest = program_digest(flight.source or "")
+    # An operator that took over may not have read the text.
+    digest = None if flight.source is None else program_digest(flight.source)
     return Provenance(program_digest=digest, qonverge_version=__version__, seed=job.spec.seed)
 
 

@@ -13,18 +13,24 @@ from qonverge.api.job import Result, Usage
 from qonverge.circuits import CheckerLost, InvalidProgram
 from qonverge.circuits.isolated import Checker
 from qonverge.controller import builders
+from qonverge.controller.access import withdrawn
+from qonverge.controller.cluster import Cluster
 from qonverge.controller.decide import (
     SEEN_SECONDS,
+    Abandon,
     Ask,
     Begin,
     Collect,
+    Continue,
     Launch,
     LookAgain,
+    Renew,
     SetStatus,
     Stop,
     Submit,
     View,
     decide,
+    is_running,
 )
 from qonverge.controller.events import Events
 from qonverge.controller.forecasts import Forecasts
@@ -35,6 +41,7 @@ from qonverge.controller.quotas import Quotas
 from qonverge.controller.results import Results, ResultUnkept
 from qonverge.controller.rounds import Rounds
 from qonverge.controller.settings import Settings
+from qonverge.controller.signing import SigningKey
 from qonverge.controller.snapshot import USUAL
 from qonverge.controller.state import Flight, State
 from qonverge.controller.submissions import Submissions
@@ -46,7 +53,7 @@ from qonverge.lifecycle.results import document, room_for_result
 from qonverge.lifecycle.stored_size import MOST_STORED, stored_with
 from qonverge.lifecycle.transitions import seconds
 from qonverge.wire.errors import ResultTooLarge
-from qonverge.wire.tokens import Caller, Signer
+from qonverge.wire.tokens import Caller
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +62,6 @@ _LOG_BYTES = 4000
 # Longer than this no job waits for better forecasts.
 _PREPARE_SECONDS = 3.0
 _MOST_WARNINGS = 10
-_PROGRAM_TOKEN_SECONDS = 7 * 86400.0
 
 
 class Jobs:
@@ -65,6 +71,7 @@ class Jobs:
         self,
         *,
         state: State,
+        cluster: Cluster,
         kube: Kube,
         queue: WorkQueue,
         submissions: Submissions,
@@ -74,7 +81,7 @@ class Jobs:
         quotas: Quotas,
         metering: Metering,
         results: Results,
-        signer: Signer,
+        key: SigningKey,
         checker: Checker,
         events: Events,
         settings: Settings,
@@ -82,6 +89,7 @@ class Jobs:
     ) -> None:
         """``clock`` gives Unix seconds."""
         self._state = state
+        self._cluster = cluster
         self._kube = kube
         self._queue = queue
         self._submissions = submissions
@@ -91,7 +99,7 @@ class Jobs:
         self._quotas = quotas
         self._metering = metering
         self._results = results
-        self._signer = signer
+        self._key = key
         self._checker = checker
         self._events = events
         self._settings = settings
@@ -119,6 +127,7 @@ class Jobs:
             now,
             state.batch_jobs.get(batch_key),
             state.program_pods.get(batch_key),
+            withdrawn(job, builders.audience_of(job), state, self._cluster) if is_running(job) else None,
         )
         try:
             for action in decide(view):
@@ -153,8 +162,8 @@ class Jobs:
                     self._queue.add_at(f"HybridJob {key}", self._clock() + SEEN_SECONDS)
                 else:
                     self._replan(key, flight)
-            case Launch():
-                await self._launch(key, job, action)
+            case Launch() | Continue() | Renew() | Abandon():
+                await self._attend(key, job, action)
             case Collect(status, pod):
                 await self._collect(key, job, status, pod)
             case Stop(with_program):
@@ -163,6 +172,23 @@ class Jobs:
                     await self._remove_program(job)
             case LookAgain(when):
                 self._queue.add_at(f"HybridJob {key}", when)
+
+    async def _attend(self, key: str, job: HybridJob, action: Launch | Continue | Renew | Abandon) -> None:
+        """Do what concerns an attempt at a program."""
+        match action:
+            case Launch():
+                await self._launch(key, job, action)
+            case Continue():
+                flight = self._state.flights[key]
+                flight.generation = job.metadata.generation
+                if flight.wants or flight.planned is not None:
+                    self._replan(key, flight)
+            case Renew():
+                await self._renew(key, job)
+            case Abandon(attempt, reason, message):
+                await self._kube.delete("Job", job.metadata.namespace, builders.program_name(job, attempt))
+                named = {**job.to_dict(), "apiVersion": job.api_version, "kind": job.kind}
+                await self._events.warn(named, reason, message)
 
     async def _write(self, key: str, job: HybridJob, status: HybridJobStatus) -> None:
         metadata = job.metadata
@@ -182,6 +208,7 @@ class Jobs:
             raise
         # Known at once: the watch may show it only after the next look at the job.
         self._state.see_job(obj, deleted=False)
+        self._metering.observe(key)
         if key in self._state.finished:
             self._queue.add(f"HybridJob {key}")
         if body["state"] == "Failed":
@@ -234,15 +261,9 @@ class Jobs:
         if backend is None:
             self._replan(key, flight)
             return
-        token = self._signer.sign(
-            audience=builders.audience(backend),
-            subject=f"{job.metadata.namespace}/{job.metadata.name}",
-            now=self._clock(),
-            ttl=_PROGRAM_TOKEN_SECONDS,
-            account=account_of(job),
-            limited=await self._metering.open(key, job, backend),
-            attempt=launch.attempt,
-        )
+        self._metering.open(key, job, backend, launch.attempt)
+        now = self._clock()
+        token = self._token(job, builders.audience(backend), launch.attempt, now)
         python = job.spec.program.python
         assert python is not None
         for obj in builders.program_objects(
@@ -251,6 +272,31 @@ class Jobs:
             await self._kube.apply(obj)
         await self._write(key, job, launch.status)
         flight.planned, flight.wants, flight.decision = None, False, launch.decision
+        flight.renew_at = now + self._settings.program_token_seconds / 2
+
+    async def _renew(self, key: str, job: HybridJob) -> None:
+        attempt, now = job.status.attempts or 1, self._clock()
+        token = self._token(job, builders.audience_of(job), attempt, now)
+        await self._kube.apply(builders.program_secret(job, attempt, token))
+        renew_at = self._state.flights[key].renew_at = now + self._settings.program_token_seconds / 2
+        self._queue.add_at(f"HybridJob {key}", renew_at)
+
+    def _token(self, job: HybridJob, audience: str, attempt: int, now: float) -> str:
+        return self._key.signer.sign(
+            audience=audience,
+            subject=f"{job.metadata.namespace}/{job.metadata.name}",
+            now=now,
+            ttl=self._settings.program_token_seconds,
+            account=account_of(job),
+            attempt=attempt,
+        )
+
+    def renew_all(self) -> None:
+        """Give all programs new tokens: the key that signs them is another."""
+        for key, flight in self._state.flights.items():
+            if (job := self._state.jobs.get(key)) is not None and is_running(job):
+                flight.renew_at = 0.0
+                self._queue.add(f"HybridJob {key}")
 
     def _replan(self, key: str, flight: Flight) -> None:
         """Ask for another place: what was planned is gone."""
@@ -273,12 +319,13 @@ class Jobs:
             await self._kube.delete("Job", job.metadata.namespace, builders.program_name(job, attempt))
 
     def _stop(self, key: str) -> None:
-        flight = self._state.flights.pop(key, None)
-        self._metering.stop(key, Use() if flight is None else flight.usage)
+        flight, job = self._state.flights.pop(key, None), self._state.jobs.get(key)
+        if job is None or job.spec.suspend or (flight is not None and flight.uid != job.metadata.uid):
+            self._metering.stop(key, Use() if flight is None else flight.usage)
         if flight is not None:
             flight.stopped = True
             self._forecasts.forget(flight.uid)
-            self._give_up(key.split("/", 1)[0], self._state.jobs.get(key), flight)
+            self._give_up(key.split("/", 1)[0], job, flight)
             for task in (flight.checking, flight.running):
                 if task is not None and not task.done():
                     task.cancel()

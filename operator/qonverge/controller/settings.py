@@ -11,6 +11,7 @@ from typing import Self, TypeVar
 
 from qonverge.controller.resources import PROGRAM, Defaults
 from qonverge.documents.excerpt import excerpt
+from qonverge.wire.tokens import PROGRAM_TOKEN_SECONDS
 
 AGING_SECONDS = 3600.0
 LEASE_SECONDS = 8
@@ -59,6 +60,8 @@ class Settings:
     """QONVERGE_RESULT_PATH: where the API server leads to that port, for those who fetch kept results."""
     result_seconds: float = RESULT_SECONDS
     """QONVERGE_RESULT_SECONDS: for how long a result is kept that is too large for a status."""
+    program_token_seconds: float = PROGRAM_TOKEN_SECONDS
+    """QONVERGE_PROGRAM_TOKEN_SECONDS: life of programs' tokens, which are renewed at half of it; 600 at most."""
     log_level: str = "INFO"
     """QONVERGE_LOG_LEVEL."""
 
@@ -102,6 +105,10 @@ class Settings:
             lease_seconds=_read(env, "QONVERGE_LEASE_SECONDS", int, LEASE_SECONDS),
             aging_seconds=_read(env, "QONVERGE_AGING_SECONDS", float, AGING_SECONDS),
             result_seconds=_read(env, "QONVERGE_RESULT_SECONDS", float, RESULT_SECONDS),
+            # Pods remember closed accounts for as long as tokens live at most.
+            program_token_seconds=min(
+                _read(env, "QONVERGE_PROGRAM_TOKEN_SECONDS", float, PROGRAM_TOKEN_SECONDS), PROGRAM_TOKEN_SECONDS
+            ),
             **{name: value for name, value in given.items() if value},
         )
 

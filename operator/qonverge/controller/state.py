@@ -99,6 +99,8 @@ class Flight:
     """What the job used so far: what its status said when this began, and its tasks since."""
     gone: Use = field(default_factory=Use)
     """What its program used of pods that will not tell of it again."""
+    renew_at: float = 0.0
+    """When its program's token is to be renewed, Unix seconds; of programs that a former operator started at once."""
     withdrawn: int = 0
     """Attempts that did not count: their place was given to a job of higher priority."""
     sent: list[Sent] = field(default_factory=list)

@@ -17,6 +17,7 @@ from qonverge.controller.metering import Metering
 from qonverge.controller.quotas import Quotas
 from qonverge.controller.results import Results
 from qonverge.controller.settings import Settings
+from qonverge.controller.signing import SigningKey
 from qonverge.documents.reports import Report
 from qonverge.lifecycle.quotas import Use
 from qonverge.scheduling import Decision
@@ -71,6 +72,7 @@ class Desk:
         )
         self.jobs = Jobs(
             state=world.state,
+            cluster=world.cluster,
             kube=self.server,
             queue=world.queue,
             submissions=world.submissions,
@@ -81,6 +83,7 @@ class Desk:
             results=self.results,
             metering=Metering(
                 state=world.state,
+                cluster=world.cluster,
                 data=world.pods,
                 ledger=world.ledger,
                 queue=world.queue,
@@ -88,7 +91,7 @@ class Desk:
                 changed=quotas.changed,
                 clock=clock,
             ),
-            signer=Signer(generate_private_key()),
+            key=SigningKey(Signer(generate_private_key())),
             checker=Checker(),
             events=Events(self.server, clock),
             settings=Settings(),
@@ -225,15 +228,15 @@ async def test_what_misleads_in_a_circuit_is_an_event() -> None:
 @pytest.mark.parametrize(
     ("state", "attempts", "account", "attempt", "taken"),
     [
-        ("Running", 1, "uid-j-1", 1, True),
-        ("Placed", 1, "uid-j-1", 1, True),
+        ("Running", 1, "uid-j-0", 1, True),
+        ("Placed", 1, "uid-j-0", 1, True),
         # The status that tells of a new attempt may be known here after its first report.
-        ("Pending", 1, "uid-j-1", 2, True),
-        ("Running", 2, "uid-j-1", 1, False),
-        ("Pending", 1, "uid-j-1", 1, False),
-        ("Suspended", 1, "uid-j-1", 1, False),
-        ("Running", 1, "uid-former-1", 1, False),
-        ("Running", 1, "uid-j-0", 1, False),
+        ("Pending", 1, "uid-j-0", 2, True),
+        ("Running", 2, "uid-j-0", 1, False),
+        ("Pending", 1, "uid-j-0", 1, False),
+        ("Suspended", 1, "uid-j-0", 1, False),
+        ("Running", 1, "uid-former-0", 1, False),
+        ("Running", 1, "uid-j-7", 1, False),
         ("Running", 1, "", 0, False),
     ],
 )
