@@ -99,9 +99,9 @@ class Lab:
         """Start the operator; ``settings`` are further variables of its environment."""
         self.reports = free_port()
         given = {} if kubeconfig is None else {"KUBECONFIG": str(kubeconfig)}
-        self.operator = self.operator_process(
-            self.health, QONVERGE_REPORT_LISTEN=f"127.0.0.1:{self.reports}", **given, **settings
-        )
+        given |= {"QONVERGE_REPORT_LISTEN": f"127.0.0.1:{self.reports}"}
+        given |= {"QONVERGE_RESULT_LISTEN": f"127.0.0.1:{self._results}"}
+        self.operator = self.operator_process(self.health, **(given | settings))
 
     def operator_process(self, health: int, **settings: str) -> subprocess.Popen[bytes]:
         """Start an operator with other settings than the lab's where they are given; the caller ends it."""
@@ -112,7 +112,7 @@ class Lab:
             "QONVERGE_POD_NAME": f"operator-{self._starts}",
             "QONVERGE_HEALTH_LISTEN": f"127.0.0.1:{health}",
             "QONVERGE_REPORT_LISTEN": f"127.0.0.1:{free_port()}",
-            "QONVERGE_RESULT_LISTEN": f"127.0.0.1:{self._results}",
+            "QONVERGE_RESULT_LISTEN": f"127.0.0.1:{free_port()}",
             **settings,
         }
         log = (self.folder / f"operator-{self._starts}.log").open("wb")
