@@ -27,7 +27,7 @@ def writable(folder):
 
 status = dict(line.split(":", 1) for line in open("/proc/self/status").read().splitlines())
 found = {
-    "root": 0 in (os.getuid(), os.geteuid()),
+    "root": 0 in (os.getuid(), os.geteuid(), os.getgid(), os.getegid(), *os.getgroups()),
     "writable": [folder for folder in ("/", "/etc", "/opt/project", "/usr", "/var", "/tmp") if writable(folder)],
     "capabilities": int(status["CapEff"], 16) | int(status["CapBnd"], 16),
     "no new privileges": status["NoNewPrivs"].strip(),
@@ -121,7 +121,8 @@ _ALLOWED = [
     "patch hybridjobs.qonverge.io --subresource=status --all-namespaces",
     "create jobs.batch --all-namespaces",
     "create secrets --all-namespaces",
-    "update leases.coordination.k8s.io/qonverge --namespace={release}",
+    "update leases.coordination.k8s.io/qonverge.{release}.qonverge --namespace=kube-system",
+    "list leases.coordination.k8s.io --namespace=kube-system",
     "get secrets/qonverge-signing-key --namespace={release}",
 ]
 _REFUSED = [
@@ -134,6 +135,9 @@ _REFUSED = [
     "list configmaps --all-namespaces",
     "delete configmaps --all-namespaces",
     "update leases.coordination.k8s.io --namespace=kube-system",
+    "update leases.coordination.k8s.io/kube-scheduler --namespace=kube-system",
+    "list leases.coordination.k8s.io --all-namespaces",
+    "patch pods --namespace=qonverge-system",
     "create pods --all-namespaces",
     "create pods --subresource=exec --all-namespaces",
     "delete pods --all-namespaces",

@@ -19,6 +19,7 @@ import pytest
 
 from e2e.cluster import ControlPlane, standin
 from e2e.layers import require
+from qonverge.controller.lease import LABEL
 
 ROOT = Path(__file__).parents[2]
 NAMESPACE = "qonverge-system"
@@ -96,20 +97,27 @@ class Lab:
 
     def start_operator(self, kubeconfig: Path | None = None, **settings: str) -> None:
         """Start the operator; ``settings`` are further variables of its environment."""
-        self._starts += 1
         self.reports = free_port()
+        given = {} if kubeconfig is None else {"KUBECONFIG": str(kubeconfig)}
+        given |= {"QONVERGE_REPORT_LISTEN": f"127.0.0.1:{self.reports}"}
+        given |= {"QONVERGE_RESULT_LISTEN": f"127.0.0.1:{self._results}"}
+        self.operator = self.operator_process(self.health, **(given | settings))
+
+    def operator_process(self, health: int, **settings: str) -> subprocess.Popen[bytes]:
+        """Start an operator with other settings than the lab's where they are given; the caller ends it."""
+        self._starts += 1
         environment = {
-            **self.environment(kubeconfig),
+            **self.environment(),
             "QONVERGE_NAMESPACE": NAMESPACE,
             "QONVERGE_POD_NAME": f"operator-{self._starts}",
-            "QONVERGE_HEALTH_LISTEN": f"127.0.0.1:{self.health}",
-            "QONVERGE_RESULT_LISTEN": f"127.0.0.1:{self._results}",
-            "QONVERGE_REPORT_LISTEN": f"127.0.0.1:{self.reports}",
+            "QONVERGE_HEALTH_LISTEN": f"127.0.0.1:{health}",
+            "QONVERGE_REPORT_LISTEN": f"127.0.0.1:{free_port()}",
+            "QONVERGE_RESULT_LISTEN": f"127.0.0.1:{free_port()}",
             **settings,
         }
         log = (self.folder / f"operator-{self._starts}.log").open("wb")
         command = [sys.executable, "-m", "qonverge.controller"]
-        self.operator = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
+        return subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
 
     def stop_operator(self, number: int = signal.SIGTERM) -> None:
         if self.operator is not None:
@@ -117,9 +125,9 @@ class Lab:
             self.operator.wait(30)
             self.operator = None
 
-    def readiness(self) -> tuple[int, str]:
+    def readiness(self, health: int | None = None) -> tuple[int, str]:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.health}/readyz", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{health or self.health}/readyz", timeout=5) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
@@ -220,7 +228,7 @@ def lab(plane: ControlPlane, tmp_path: Path) -> Iterator[Lab]:
         lab.delete_all("api/v1/namespaces/default/events")
         for kind in ("job", "deployment", "replicaset", "service", "pod", "configmap"):
             lab.kubectl("delete", kind, "--all", "-n", "default", "--force", "--grace-period=0")
-        lab.kubectl("delete", "lease", "--all", "-n", NAMESPACE)
+        lab.kubectl("delete", "lease", "--selector", LABEL, "-n", "kube-system")
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ Every block of commands says in the comment above it where it runs: ``here``, ``
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
@@ -191,19 +192,56 @@ def test_every_reason_and_error_is_explained() -> None:
             assert f"| `{kind.code}` | {kind.status} | {'yes' if kind.retryable else 'no'} |" in page
 
 
-def test_every_reason_in_the_code_is_explained() -> None:
-    """Reasons are given in the calls that make a status."""
-    page = (ROOT / "docs/errors.md").read_text()
-    calls = re.compile(
-        r"(?:_fail\(view|_say_waiting\(view|_again\(view, flight|run\.fail\("
-        r'|_move\(view, "\w+"|run\.move\("\w+"),? ?"(\w+)"'
+# Words of one CamelCase name in the code that decides about jobs, backends and quotas, which are no reasons.
+_NO_REASONS = set(
+    re.findall(
+        r"\w+",
+        """
+        True False Unknown Ready Reconciling Progressing ReplicaFailure PodScheduled Calibrated Offered Exhausted
+        DisruptionTarget Warning Normal Failed Complete Placed Running Succeeded
+        ConfigMap Deployment Event HybridJob Job Lease Namespace Never Pod PriorityClass QuantumBackend QuantumQuota
+        ReplicaSet Secret Service Background Memory RuntimeDefault FallbackToLogsOnError ProgressDeadlineExceeded
+        Accept Authorization BearerToken IfNotPresent None
+        All AsGiven Automatic BraketLocal ControlFlow DensityMatrix Exact Hedge MidCircuit NonClifford Stabilizer
+        Statevector Stim
+        Held Waiting Wanted
+        """,
     )
-    sources = [*(ROOT / "operator/qonverge/controller").glob("*.py"), ROOT / "operator/qonverge/local/runner.py"]
-    reasons = {reason for source in sources for reason in calls.findall(source.read_text())}
-    for source in (ROOT / "operator/qonverge/lifecycle").glob("*.py"):
-        reasons |= set(re.findall(r'\breason="(\w+)"', source.read_text()))
-    assert {"DeadlineExceeded", "Suspended", "Unschedulable", "Completed", "ResultKept", "ResultLost"} <= reasons
-    assert [reason for reason in sorted(reasons) if f"| `{reason}` |" not in page] == []
+)
+_REASON = re.compile(r"[A-Z][a-z]+(?:[A-Z][a-z]+)*")
+
+
+def _words(path: Path) -> set[str]:
+    """Return the constants of a module that may be reasons."""
+    nodes = ast.walk(ast.parse(path.read_text()))
+    return {n.value for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str)} - {""}
+
+
+def test_every_reason_in_the_code_is_explained() -> None:
+    """A word of this form in the code that decides is a reason, unless it is known to be none."""
+    page = (ROOT / "docs/errors.md").read_text()
+    package = ROOT / "operator/qonverge"
+    sources = [
+        *(package / "controller").glob("*.py"),
+        *(package / "lifecycle").glob("*.py"),
+        package / "local/runner.py",
+    ]
+    words = {word for source in sources for word in _words(source) if _REASON.fullmatch(word)}
+    assert {"DeadlineExceeded", "Suspended", "Unschedulable", "OperatorConflict", "Stalled", "Missing"} <= words
+    explained = set(re.findall(r"`([A-Za-z]+)`", page))
+    assert sorted(words - explained - _NO_REASONS) == []
+
+
+def test_every_error_with_which_a_job_can_end_is_among_its_reasons() -> None:
+    """What a backend answers becomes the job's reason."""
+    from qonverge.lifecycle.circuit import failure_reason
+    from qonverge.wire.errors import WireError
+
+    page = (ROOT / "docs/errors.md").read_text()
+    section = page[page.index("## Reasons of a job") : page.index("## Why a backend was rejected")]
+    kinds: list[type[WireError]] = [WireError, *WireError.__subclasses__()]
+    reasons = {failure_reason(kind("")) for kind in kinds if kind.__module__.startswith("qonverge.")}
+    assert [reason for reason in sorted(reasons) if f"`{reason}`" not in section] == []
 
 
 def test_every_metric_is_explained() -> None:

@@ -11,6 +11,8 @@ import yaml
 
 from e2e.cluster.build import Programs
 from e2e.layers import leave_out
+from qonverge.controller.resources import PROGRAM
+from qonverge.controller.settings import LEASE_SECONDS, Settings
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts" / "qonverge"
@@ -50,40 +52,69 @@ def rights(role: dict[str, Any]) -> set[tuple[str, str, str]]:
     }
 
 
-def test_the_operator_may_do_exactly_what_it_needs(helm: Path) -> None:
-    watched = "list watch"
-    everywhere = {
-        ("qonverge.io", "hybridjobs"): f"get {watched} delete",
-        ("qonverge.io", "quantumbackends"): f"get {watched}",
+def needs(rules: dict[tuple[str, str], str]) -> set[tuple[str, str, str]]:
+    return {(group, resource, verb) for (group, resource), verbs in rules.items() for verb in verbs.split()}
+
+
+@pytest.mark.parametrize("watched", [(), ("a", "b")], ids=["everywhere", "two-namespaces"])
+def test_the_operator_may_do_exactly_what_it_needs(helm: Path, watched: tuple[str, ...]) -> None:
+    watches = "list watch"
+    in_namespaces = {
+        ("qonverge.io", "hybridjobs"): f"get {watches} delete",
+        ("qonverge.io", "quantumbackends"): f"get {watches}",
         ("qonverge.io", "hybridjobs/status"): "patch",
         ("qonverge.io", "quantumbackends/status"): "patch",
-        ("qonverge.io", "quantumquotas"): watched,
+        ("qonverge.io", "quantumquotas"): watches,
         ("qonverge.io", "quantumquotas/status"): "patch",
-        ("", "namespaces"): "list",
-        ("scheduling.k8s.io", "priorityclasses"): "list",
-        ("apps", "deployments"): f"{watched} create patch",
-        ("apps", "replicasets"): watched,
-        ("batch", "jobs"): f"{watched} create patch delete",
+        ("apps", "deployments"): f"{watches} create patch",
+        ("apps", "replicasets"): watches,
+        ("batch", "jobs"): f"{watches} create patch delete",
         ("", "services"): "create patch",
         ("", "configmaps"): "get create patch",
         ("", "secrets"): "create patch",
-        ("", "pods"): watched,
+        ("", "pods"): watches,
         ("", "pods/log"): "get",
         ("", "events"): "create",
     }
-    at_home = {
-        ("coordination.k8s.io", "leases"): "create get update",
-        ("", "secrets"): "get",
+    without_namespace = {("", "namespaces"): "list", ("scheduling.k8s.io", "priorityclasses"): "list"}
+    at_home = {("", "configmaps"): "create get patch", ("", "secrets"): "create get"}
+    lease = "qonverge.quantum.qonverge"
+    among_operators = {("coordination.k8s.io", "leases"): "create list update", ("", "events"): "create"}
+    objects = render(helm, *(("--set", f"watchNamespaces={{{','.join(watched)}}}") if watched else ()))
+    for kind, name, needed in (
+        ("ClusterRole", "qonverge", in_namespaces),
+        ("ClusterRole", "qonverge-cluster", without_namespace),
+        ("Role", "qonverge", at_home),
+        ("Role", lease, among_operators),
+    ):
+        assert rights(one(objects, kind, name)) == needs(needed), name
+    named = {
+        (verb, *rule["resourceNames"])
+        for role in ("qonverge", lease)
+        for rule in one(objects, "Role", role)["rules"]
+        for verb in rule["verbs"]
+        if "resourceNames" in rule
     }
-    objects = render(helm)
-    for kind, needed in (("ClusterRole", everywhere), ("Role", at_home)):
-        expected = {(group, resource, verb) for (group, resource), verbs in needed.items() for verb in verbs.split()}
-        assert rights(one(objects, kind)) == expected
-    named = [rule for rule in one(objects, "Role")["rules"] if rule["verbs"] != ["create"]]
-    assert [rule["resourceNames"] for rule in named] == [["qonverge"], ["qonverge-signing-key"]]
-    binding = one(objects, "ClusterRoleBinding")
-    assert binding["roleRef"]["name"] == "qonverge"
-    assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "qonverge", "namespace": "quantum"}]
+    assert named == {
+        ("get", "qonverge-signing-key"),
+        ("get", "qonverge-forecasts"),
+        ("patch", "qonverge-forecasts"),
+        ("update", lease),
+    }
+    subject = {"kind": "ServiceAccount", "name": "qonverge", "namespace": "quantum"}
+    bindings = {
+        (o["kind"], o["metadata"].get("namespace"), o["roleRef"]["kind"], o["roleRef"]["name"])
+        for o in objects
+        if o["kind"].endswith("Binding") and o["subjects"] == [subject]
+    }
+    scope: set[tuple[str, str | None, str, str]]
+    scope = {("RoleBinding", namespace, "ClusterRole", "qonverge") for namespace in watched}
+    assert bindings == {
+        *(scope or {("ClusterRoleBinding", None, "ClusterRole", "qonverge")}),
+        ("ClusterRoleBinding", None, "ClusterRole", "qonverge-cluster"),
+        ("RoleBinding", "quantum", "Role", "qonverge"),
+        ("RoleBinding", "kube-system", "Role", lease),
+    }
 
 
 def test_everybody_may_read_at_the_port_for_results_and_nothing_else(helm: Path) -> None:
@@ -127,6 +158,10 @@ def test_values_reach_the_operator(helm: Path) -> None:
     assert container["image"] == "registry.example/team/qonverge-operator:1.2"
     assert environment["QONVERGE_BACKEND_IMAGE"] == "registry.example/team/qonverge-backend:1.2"
     assert environment["QONVERGE_WATCH_NAMESPACES"] == "a,b"
+    assert environment["QONVERGE_LEASE_NAME"] == "qonverge.quantum.qonverge"
+    settings = Settings.from_environment({name: value for name, value in environment.items() if value})
+    assert settings.program_resources == PROGRAM
+    assert (settings.lease_namespace, settings.lease_seconds) == (Settings().lease_namespace, LEASE_SECONDS)
     assert environment["QONVERGE_REPORT_URL"] == "http://qonverge.quantum.svc:8080"
 
 

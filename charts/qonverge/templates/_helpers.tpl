@@ -19,3 +19,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- $image := .root.Values.image -}}
 {{ $image.registry }}/{{ $image.repository }}-{{ .target }}:{{ $image.tag | default .root.Chart.AppVersion }}
 {{- end }}
+
+{{- define "qonverge.lease" -}}
+qonverge.{{ .Release.Namespace }}.{{ include "qonverge.fullname" . }}
+{{- end }}
+
+{{- define "qonverge.subjects" -}}
+subjects:
+  - {kind: ServiceAccount, name: {{ include "qonverge.fullname" . }}, namespace: {{ .Release.Namespace }}}
+{{- end }}

@@ -27,6 +27,7 @@ from qonverge.api.placement import Candidate, Placement
 from qonverge.devices import Layout
 from qonverge.devices.calibration import MAX_QUBITS
 from qonverge.devices.layout import unusable
+from qonverge.documents.reports import LONGEST_METRIC_NAME, MOST_METRICS
 
 State = Literal["Pending", "Suspended", "Placed", "Running", "Complete", "Failed"]
 
@@ -35,6 +36,15 @@ MAX_SOURCE = 1_048_576
 
 SHOTS_OR_PRECISION = (
     "set shots or precision, not both: precision is the standard error wanted, shots the number of runs"
+)
+
+# For who writes, the API server: a status that is there is read as it is.
+_METRICS = cel(
+    Rule(
+        f"self.all(name, size(name) <= {LONGEST_METRIC_NAME})",
+        f"names of metrics have at most {LONGEST_METRIC_NAME} characters",
+    ),
+    maxProperties=MOST_METRICS,
 )
 
 # No format: with one the API server takes lists too.
@@ -316,8 +326,8 @@ class HybridJobStatus(StatusModel):
     """How often it was started."""
     progress: str | None = None
     """Share done, such as "40%"."""
-    metrics: dict[str, float] | None = None
-    """Latest values that the program reported."""
+    metrics: Annotated[dict[str, float], Field(json_schema_extra=_METRICS)] | None = None
+    """Latest values that the program reported, at most 64 with names of at most 63 characters."""
     placed_at: str | None = None
     """When a backend was chosen (RFC 3339)."""
     started_at: str | None = None

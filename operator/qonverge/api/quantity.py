@@ -15,9 +15,23 @@ MEMORY = _PATTERN.format(units="kMGTPE")
 
 _UNITS = {
     "": Decimal(1),
+    **{name: Decimal(1000) ** -power for power, name in enumerate(("m", "u", "n"), 1)},
     **{name: Decimal(1000) ** power for power, name in enumerate(("k", "M", "G", "T", "P", "E"), 1)},
     **{name: Decimal(1024) ** power for power, name in enumerate(("Ki", "Mi", "Gi", "Ti", "Pi", "Ei"), 1)},
 }
+
+
+def amount_of(quantity: str | int) -> Decimal:
+    """Return a quantity as a number.
+
+    Raises:
+        ValueError: it is none.
+    """
+    found = re.fullmatch(ANY, str(quantity))
+    if found is None:
+        raise ValueError(f"{excerpt(quantity)} is not a quantity such as 500m or 64Mi")
+    unit = found[2] or ""
+    return Decimal(found[1]) * (_UNITS[unit] if unit in _UNITS else Decimal(10) ** int(unit[1:]))
 
 
 def bytes_of(quantity: str | int) -> int:
@@ -26,9 +40,6 @@ def bytes_of(quantity: str | int) -> int:
     Raises:
         ValueError: it is none.
     """
-    found = re.fullmatch(MEMORY, str(quantity))
-    if found is None:
+    if re.fullmatch(MEMORY, str(quantity)) is None:
         raise ValueError(f"{excerpt(quantity)} is not a quantity of memory such as 64Mi")
-    unit = found[2] or ""
-    factor = _UNITS[unit] if unit in _UNITS else Decimal(10) ** int(unit[1:])
-    return int(Decimal(found[1]) * factor)
+    return int(amount_of(quantity))

@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Any
 from qonverge.client.errors import BackendUnreachable, ClientError, ResultTooLarge
 from qonverge.client.json_form import JsonForm
 from qonverge.client.tokens import read_token, renewal_seconds
+from qonverge.documents.reports import LONGEST_METRIC_NAME, MOST_METRICS, is_metric_name
 
 if TYPE_CHECKING:
     import urllib3
 
 _INTERVAL_SECONDS = 0.5
 _PATIENCE_SECONDS = 150.0
+_LONGEST_REFUSAL = 1000
 # Values that one warning names, and characters of each.
 _TOLD = 8
 _LONGEST_TOLD = 80
@@ -53,6 +55,9 @@ class Reporter:
         self._lock = threading.Condition()
         self._sender: threading.Thread | None = None
         self._closing = False
+        self._names: set[str] = set()
+        self.said_beyond = False
+        """Whether a person was warned of metrics for which there is no room."""
         self.lost_result: ClientError | None = None
         """Why the result did not arrive."""
 
@@ -67,6 +72,14 @@ class Reporter:
                 self._sender = threading.Thread(target=self._send_until_closed, name="qonverge-reports", daemon=True)
                 self._sender.start()
             self._lock.notify()
+
+    def room_for(self, name: str) -> bool:
+        """Return whether a job may have a metric of this name beside those that were reported before."""
+        with self._lock:
+            if name not in self._names and (not is_metric_name(name) or len(self._names) >= MOST_METRICS):
+                return False
+            self._names.add(name)
+            return True
 
     def close(self) -> None:
         """Send what is left."""
@@ -96,7 +109,7 @@ class Reporter:
                 response = self._pool.request(
                     "POST", self._url or "", body=json.dumps(report).encode(), headers=headers, timeout=10
                 )
-                problem = f"status {response.status}: {response.data[:200].decode(errors='replace')}"
+                problem = f"status {response.status}: {response.data[:_LONGEST_REFUSAL].decode(errors='replace')}"
                 if response.status == 503:
                     # Another connection may reach the replica that leads.
                     self._pool.clear()
@@ -188,7 +201,8 @@ def finish() -> ClientError | None:
 def report(*, progress: float | None = None, **metrics: float) -> None:
     """Tell how far the program is and any numbers worth watching; they appear in the HybridJob's status.
 
-    What is no finite number is left out with a warning that names it: progress must not end a program.
+    What is no finite number is left out with a warning that names it: progress must not end a program. So are metrics
+    beyond the 64 that a job may have, and those whose names are longer than 63 characters.
 
     Args:
         progress: share done, from 0 to 1.
@@ -203,7 +217,20 @@ def report(*, progress: float | None = None, **metrics: float) -> None:
     message: dict[str, Any] = {}
     if "progress" in found:
         message["progress"] = min(1.0, max(0.0, found.pop("progress")))
-    _current.get(os.environ).add({**message, "metrics": found})
+    reporter = _current.get(os.environ)
+    kept = {name: number for name, number in found.items() if reporter.room_for(name)}
+    beyond = [_brief(name) for name in found if name not in kept]
+    if beyond and not reporter.said_beyond:
+        # Once: a loop that makes up names would fill the log with them.
+        reporter.said_beyond = True
+        more = f" and {len(beyond) - _TOLD} more" if len(beyond) > _TOLD else ""
+        names = ", ".join(map(repr, beyond[:_TOLD]))
+        warnings.warn(
+            f"report leaves out {names}{more}, and further ones without a word: a job has at most {MOST_METRICS} "
+            f"metrics, with names of 1 to {LONGEST_METRIC_NAME} characters",
+            stacklevel=2,
+        )
+    reporter.add({**message, "metrics": kept})
 
 
 def result(value: Any) -> None:

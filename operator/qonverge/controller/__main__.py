@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import sys
 
 from qonverge.controller.operator import Operator
 from qonverge.controller.settings import Settings
@@ -12,7 +13,10 @@ from qonverge.controller.settings import Settings
 
 def main() -> None:
     """Run the operator."""
-    settings = Settings.from_environment()
+    try:
+        settings = Settings.from_environment()
+    except ValueError as error:
+        sys.exit(f"qonverge.controller: {error}")
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     # Kopf speaks of every object that it sees.
     logging.getLogger("kopf").setLevel(logging.WARNING)

@@ -9,6 +9,7 @@ from typing import Any
 from qonverge.api import HybridJob, QuantumBackend
 from qonverge.api.noise import Noise
 from qonverge.api.quantity import bytes_of
+from qonverge.controller.resources import BACKEND
 from qonverge.controller.settings import Settings
 from qonverge.lifecycle.results import room_for_result
 
@@ -33,7 +34,15 @@ _CONTAINER_SECURITY = {
     "readOnlyRootFilesystem": True,
     "capabilities": {"drop": ["ALL"]},
 }
-_POD_SECURITY = {"runAsNonRoot": True, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}}
+_USER = 65532
+# Without a group of its own a process has group 0, which may read more than it should in some images.
+_POD_SECURITY = {
+    "runAsNonRoot": True,
+    "runAsUser": _USER,
+    "runAsGroup": _USER,
+    "fsGroup": _USER,
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
 
 
 def child_name(prefix: str, suffix: str) -> str:
@@ -186,8 +195,8 @@ def _noise_option(noise: Noise | None) -> str | None:
 
 
 def _resources(backend: QuantumBackend) -> dict[str, Any]:
-    """Return the template's resources, with a GPU where one is needed and the template asks for none."""
-    resources: dict[str, Any] = backend.spec.template.resources.model_dump(mode="json", exclude_unset=True)
+    """Return the template's resources and the defaults, with a GPU where one is needed and the template has none."""
+    resources = BACKEND.fill(backend.spec.template.resources)
     limits = resources.get("limits", {})
     if backend.spec.simulator and backend.spec.simulator.device == "GPU" and not any(map(_is_gpu, limits)):
         resources["limits"] = {**limits, _GPU: 1}
@@ -273,7 +282,7 @@ def program_objects(
         "command": ["python3", "-m", "qonverge.client.run", "/program/program.py", *python.args],
         "env": [{"name": f"QONVERGE_{key}", "value": str(value)} for key, value in given.items() if value is not None],
         "terminationMessagePath": _TERMINATION_LOG,
-        "resources": python.resources.model_dump(mode="json", exclude_unset=True),
+        "resources": settings.program_resources.fill(python.resources),
         "securityContext": _CONTAINER_SECURITY,
         "volumeMounts": [
             {"name": "program", "mountPath": "/program", "readOnly": True},
@@ -285,7 +294,7 @@ def program_objects(
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "securityContext": {**_POD_SECURITY, "fsGroup": 65532},
+        "securityContext": _POD_SECURITY,
         "containers": [container],
         "volumes": [
             {
@@ -293,6 +302,7 @@ def program_objects(
                 "configMap": {"name": program["name"], "items": [{"key": program["key"], "path": "program.py"}]},
             },
             {"name": "token", "secret": {"secretName": name}},
+            # What it holds counts as the container's own ephemeral storage.
             {"name": "tmp", "emptyDir": {}},
         ],
     }

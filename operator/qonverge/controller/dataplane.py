@@ -14,7 +14,7 @@ import aiohttp
 from qonverge.controller.signing import SigningKey
 from qonverge.controller.state import Endpoint
 from qonverge.wire.codec import pack, unpack
-from qonverge.wire.errors import UnknownCircuit, WireError, WorkerLost
+from qonverge.wire.errors import NotFound, Unauthorized, UnknownCircuit, WireError, WorkerLost
 from qonverge.wire.grants import Grant, Meters
 from qonverge.wire.messages import BackendInfo, Task, TaskInfo, TaskResult
 from qonverge.wire.proof import challenge, is_proof
@@ -177,7 +177,10 @@ class DataPlane:
         answer = await self._ask("POST", endpoint, audience, path, pack(task.to_dict()))
         while True:
             if "state" not in answer:
-                raise WireError.from_dict(answer.get("error") or {"message": f"the pod answered {answer}"})
+                error = WireError.from_dict(answer.get("error") or {"message": f"the pod answered {answer}"})
+                if isinstance(error, NotFound):
+                    raise PodLost(f"the backend pod has forgotten the task, as after a restart: {error}")
+                raise error
             result = TaskResult.from_dict(answer)
             if result.done:
                 return result
@@ -192,6 +195,30 @@ class DataPlane:
         path: str,
         body: bytes | None = None,
         seconds: float = _POLL_SECONDS + 15.0,
+    ) -> dict[str, Any]:
+        answer = await self._send(method, endpoint, audience, path, body, seconds)
+        if _refusal(answer) is None:
+            return answer
+        # Another server may have the pod's address, or the key or the token was replaced under way: one that cannot
+        # prove itself any more is not ours, and ours gets another token.
+        self._proven.pop(endpoint, None)
+        self._tokens.clear()
+        answer = await self._send(method, endpoint, audience, path, body, seconds)
+        if (refusal := _refusal(answer)) is not None:
+            raise PodLost(
+                f"pod {endpoint.key} proves that it is one of {audience}, and refuses the operator's token: {refusal}; "
+                f"tokens last {_TOKEN_SECONDS:g} s: compare the clocks of its node and the operator's"
+            )
+        return answer
+
+    async def _send(
+        self,
+        method: str,
+        endpoint: Endpoint,
+        audience: str,
+        path: str,
+        body: bytes | None,
+        seconds: float,
     ) -> dict[str, Any]:
         headers = await self._headers(endpoint, audience)
         return await self._request(method, endpoint, path, headers, body, seconds=seconds)
@@ -252,6 +279,13 @@ class DataPlane:
             known = self._tokens[signer, audience] = (token, now + _TOKEN_SECONDS / 2)
             _bound(self._tokens)
         return known[0]
+
+
+def _refusal(answer: dict[str, Any]) -> Unauthorized | None:
+    """Return that the pod did not take the token."""
+    error = answer.get("error")
+    found = WireError.from_dict(error) if isinstance(error, dict) else None
+    return found if isinstance(found, Unauthorized) else None
 
 
 def _checked(answer: dict[str, Any]) -> dict[str, Any]:

@@ -328,7 +328,7 @@ def _running(view: View, flight: Flight) -> list[Action]:
     if terminated is None or _disrupted(pod):
         return _again(view, flight, "PodLost", "the program's pod was lost")
     code = int(terminated.get("exitCode", -1))
-    reason, message = _why_ended(job, code, terminated)
+    reason, message = _why_ended(pod or {}, code, terminated)
     fields = {"exit_code": code, "provenance": _program_provenance(job, flight)}
     return [Collect(_fail(view, reason, message, **fields), name)]
 
@@ -391,10 +391,9 @@ def _disrupted(pod: Mapping[str, Any] | None) -> bool:
     return any(c["type"] == "DisruptionTarget" and c["status"] == "True" for c in conditions)
 
 
-def _why_ended(job: HybridJob, code: int, terminated: Mapping[str, Any]) -> tuple[str, str]:
+def _why_ended(pod: Mapping[str, Any], code: int, terminated: Mapping[str, Any]) -> tuple[str, str]:
     if terminated.get("reason") == "OOMKilled":
-        python = job.spec.program.python
-        limit = python.resources.limits.get("memory") if python is not None else None
+        limit = pod.get("memoryLimit")
         limited = f" its limit of {limit}" if limit else " the node has"
         return (
             "OutOfMemory",

@@ -7,7 +7,6 @@ import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 from qonverge.api import HybridJob, HybridJobStatus
 from qonverge.api.job import Result, Usage
@@ -46,10 +45,12 @@ from qonverge.controller.signing import SigningKey
 from qonverge.controller.snapshot import USUAL
 from qonverge.controller.state import Flight, State
 from qonverge.controller.submissions import Submissions
+from qonverge.documents.reports import Report
 from qonverge.lifecycle import circuit as circuits
-from qonverge.lifecycle import program
+from qonverge.lifecycle import program, reports
 from qonverge.lifecycle.quotas import Ledger, Use
 from qonverge.lifecycle.results import document, room_for_result
+from qonverge.lifecycle.stored_size import MOST_STORED, stored_with
 from qonverge.lifecycle.transitions import seconds
 from qonverge.queueing import Turns
 from qonverge.wire.errors import ResultTooLarge
@@ -354,12 +355,13 @@ class Jobs:
             self._quotas.changed(namespace)
         self._ledger.release(flight.uid, namespace)
 
-    async def report(self, key: str, caller: Caller, report: dict[str, Any]) -> None:
+    async def report(self, key: str, caller: Caller, report: Report) -> None:
         """Write what a program reports of itself.
 
         Raises:
             LookupError: there is no such job that runs.
             PermissionError: the caller is not the job's present attempt.
+            InvalidReport: the job would have too many metrics.
             ResultTooLarge: the status has no room for the result.
             KubeError: it could not be written; the program sends it again.
         """
@@ -368,18 +370,20 @@ class Jobs:
             raise LookupError(f"there is no unfinished job {key}")
         if (refusal := _refusal(job, caller)) is not None:
             raise PermissionError(refusal)
-        changed: dict[str, Any] = {}
-        if "progress" in report:
-            changed["progress"] = f"{float(report['progress']):.0%}"
-        if report.get("metrics"):
-            metrics = {str(name): float(value) for name, value in report["metrics"].items()}
-            changed["metrics"] = {**(job.status.metrics or {}), **metrics}
-        if "result" in report:
-            changed["result"] = result = Result(value=report["result"])
+        changed = reports.changes(job.status, report)
+        if report.has_result:
+            changed["result"] = result = Result(value=report.result)
             if (size := len(document(result))) > (room := room_for_result(job)):
                 raise ResultTooLarge(f"the result takes {size} bytes as JSON and the job's status has room for {room}")
-        if changed:
-            await self._write(key, job, job.status.model_copy(update=changed))
+        if not changed:
+            return
+        status = job.status.model_copy(update=changed)
+        if report.has_result and (stored := stored_with(job, status)) > MOST_STORED:
+            raise ResultTooLarge(
+                f"with this result the job takes {stored} bytes where it is stored, and {MOST_STORED} are possible: "
+                "each key of an object is stored twice; give lists in place of objects with many keys"
+            )
+        await self._write(key, job, status)
 
 
 def _refusal(job: HybridJob, caller: Caller) -> str | None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from qonverge.circuits import CheckerLost, InvalidProgram
 from qonverge.circuits.isolated import SHORT, Checker
 from qonverge.circuits.lanes import fitting
 from qonverge.controller import signing, web
@@ -170,11 +171,20 @@ class Operator:
         }
         self._watches = Watches(kube, self._state, self._settings, self._observe, claim_signals)
         settings = self._settings
-        self._election = Election(kube, settings.namespace, settings.lease_name, settings.identity, time.monotonic)
+        self._election = Election(
+            kube,
+            namespace=settings.lease_namespace,
+            name=settings.lease_name,
+            identity=settings.identity,
+            watches=settings.watch_namespaces,
+            address=settings.report_address,
+            seconds=settings.lease_seconds,
+            clock=time.monotonic,
+        )
         servers = [
             await web.listen(web.health_app(self._problem, self._registry, self._traces), settings.health_listen),
             await web.listen(
-                web.report_app(self._jobs, self._verify_report, lambda: self._election.leading),
+                web.report_app(self._jobs, self._verify_report, self._election),
                 settings.report_listen,
             ),
             await web.listen(result_app(results), settings.result_listen),
@@ -184,7 +194,7 @@ class Operator:
         tasks = [
             asyncio.create_task(self._watches.run(), name="watches"),
             asyncio.create_task(self._queue.run_timers(), name="timers"),
-            asyncio.create_task(self._lead(), name="election"),
+            asyncio.create_task(self._lead(events, checker), name="election"),
             asyncio.create_task(self._poll(), name="poll"),
             asyncio.create_task(self._rounds.run(), name="rounds"),
             asyncio.create_task(self._keep_up(kube), name="cluster"),
@@ -200,15 +210,16 @@ class Operator:
                 task.result()
                 raise RuntimeError(f"{task.get_name()} ended")
         finally:
-            for task in [stopping, *tasks]:
-                task.cancel()
-            await asyncio.gather(stopping, *tasks, return_exceptions=True)
+            # Watches take a while to end; another replica need not wait for that.
+            watching, *acting = tasks
+            await _end(stopping, *acting)
             try:
                 if self._election.leading:
                     await self._forecasts.save(kube, self._settings.namespace)
                 await self._election.release()
             except KubeError as error:
                 logger.warning("at the end: %s", error)
+            await _end(watching)
             for server in servers:
                 await server.cleanup()
             await checker.close()
@@ -224,7 +235,7 @@ class Operator:
     def _problem(self) -> str | None:
         if not self._election.answered_within(10.0):
             return "the API server does not answer"
-        return self._watches.problem
+        return self._election.problem or self._watches.problem
 
     async def _keep_key(self, kube: Kube, events: Events) -> None:
         """Look after the signing key, and let all that depends on it follow."""
@@ -343,14 +354,24 @@ class Operator:
                     await self._cluster.wanted.wait()
             self._cluster.wanted.clear()
 
-    async def _lead(self) -> None:
+    async def _lead(self, events: Events, checker: Checker) -> None:
+        warming = set[asyncio.Task[None]]()
+
         def changed(leading: bool) -> None:
             logger.info("this replica %s", "leads" if leading else "stands by")
             self._acting = False
             self._poll_now.set()
+            if leading:
+                # Who takes over has checked nothing yet: the first circuit would wait for the child's libraries.
+                task = asyncio.create_task(_warm(checker))
+                warming.add(task)
+                task.add_done_callback(warming.discard)
+
+        async def refused(lease: dict[str, Any], message: str) -> None:
+            await events.warn(lease, "OperatorConflict", message)
 
         await self._watches.synced.wait()
-        await self._election.campaign(changed)
+        await self._election.campaign(changed, refused)
 
     async def _poll(self) -> None:
         loop, took = asyncio.get_running_loop(), 0.0
@@ -414,3 +435,14 @@ class Operator:
                     logger.exception("%s: unforeseen error", item)
                 self._reconciles.labels(kind, "failed" if failed else "done").inc()
             self._queue.done(item, failed=failed)
+
+
+async def _end(*tasks: asyncio.Task[Any]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _warm(checker: Checker) -> None:
+    with contextlib.suppress(CheckerLost, InvalidProgram):
+        await checker.check("OPENQASM 3.0;", {}, [])

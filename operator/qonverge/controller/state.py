@@ -305,7 +305,9 @@ class State:
         elif JOB_LABEL in labels and (name := labels.get("batch.kubernetes.io/job-name")):
             batch = f"{namespace}/{name}"
             going = "deletionTimestamp" in metadata
-            self.program_pods[batch] = {"name": metadata["name"], "deleted": going, **obj.get("status", {})}
+            limits = obj["spec"]["containers"][0].get("resources", {}).get("limits", {})
+            found = {"name": metadata["name"], "deleted": going, "memoryLimit": limits.get("memory")}
+            self.program_pods[batch] = {**found, **obj.get("status", {})}
         if before is not None:
             self.labelled.pop(before, None)
             self.endpoints.pop(before, None)

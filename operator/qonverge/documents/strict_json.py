@@ -98,7 +98,11 @@ def _read(text: str, place: int) -> tuple[Document, int]:
         for escape in _ESCAPE.finditer(text, place, end):
             if escape["low"] or (escape["pair"] is None and _HALF.match(escape[0])):
                 raise Unreadable(fault_at(text, escape.start(), f"the escape {escape[0]} is half a character"))
-    return Document(value, tuple(_twice(text, place)) if twice else ()), end
+    try:
+        return Document(value, tuple(_twice(text, place)) if twice else ()), end
+    except RecursionError:
+        # The scanner in Python gives up sooner.
+        raise Unreadable(Fault("nested too deeply, and with keys that are given twice")) from None
 
 
 def _decoder(pairs: Callable[[list[tuple[str, Any]]], Any]) -> json.JSONDecoder:

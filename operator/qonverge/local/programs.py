@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-import math
 import os
 import secrets
 import signal
@@ -14,7 +12,7 @@ import sys
 import tempfile
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +25,7 @@ from qonverge.api import HybridJob
 from qonverge.backend.engine import Engine
 from qonverge.backend.server import Server
 from qonverge.circuits.isolated import Checker
+from qonverge.documents.reports import InvalidReport, Report
 from qonverge.wire.errors import Unauthorized
 from qonverge.wire.tokens import Caller
 
@@ -66,8 +65,9 @@ class Tail:
 class _Running:
     """A program that may report."""
 
-    on_report: Callable[[dict[str, Any]], None]
-    reports: dict[str, Any] = field(default_factory=dict)
+    on_report: Callable[[Report], None]
+    result: Report | None = None
+    """The last report that had one."""
 
 
 class ProgramHost:
@@ -106,7 +106,7 @@ class ProgramHost:
         source: str,
         *,
         on_line: Callable[[str], None],
-        on_report: Callable[[dict[str, Any]], None],
+        on_report: Callable[[Report], None],
     ) -> Ended:
         """Run a program to its end; when the call is cancelled the program is ended."""
         identity = secrets.token_hex(8)
@@ -150,8 +150,8 @@ class ProgramHost:
                 following.cancel()
                 await asyncio.wait([following])
                 del self._running[identity]
-        reports = running.reports
-        return Ended(code, reports.get("result"), "result" in reports)
+        last = running.result
+        return Ended(code, None if last is None else last.result, last is not None)
 
     def _environment(self, job: HybridJob, identity: str) -> dict[str, str]:
         spec = job.spec
@@ -176,36 +176,13 @@ class ProgramHost:
         if running is None or not secrets.compare_digest(token, self._token):
             return Response("no program of this run reports here\n", 404)
         try:
-            report = _checked(json.loads(await request.body(), parse_constant=_no_constant))
-        except (ValueError, RecursionError) as error:
-            return Response(f"the report cannot be used: {error}\n", 400)
-        running.reports |= report
-        running.on_report(report)
+            report = Report.parse(await request.body())
+            running.on_report(report)
+        except InvalidReport as error:
+            return Response(f"{error}\n", 400)
+        if report.has_result:
+            running.result = report
         return Response(status_code=204)
-
-
-def _checked(report: Any) -> dict[str, Any]:
-    """Return a report whose fields are what they should be.
-
-    Raises:
-        ValueError: saying which is not.
-    """
-    if not isinstance(report, dict):
-        raise ValueError("an object with progress, metrics or result is needed")
-    progress, metrics = report.get("progress", 0.0), report.get("metrics", {})
-    if not _is_number(progress) or not 0 <= progress <= 1:
-        raise ValueError("progress is a number from 0 to 1")
-    if not isinstance(metrics, dict) or not all(_is_number(value) for value in metrics.values()):
-        raise ValueError("metrics are finite numbers by name")
-    return report
-
-
-def _no_constant(text: str) -> None:
-    raise ValueError(f"JSON has no {text}: give a number, or a text")
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 async def _follow(descriptor: int, on_line: Callable[[str], None]) -> None:

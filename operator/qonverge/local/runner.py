@@ -20,8 +20,9 @@ from qonverge.backend.engine import Engine
 from qonverge.circuits import InvalidProgram
 from qonverge.circuits.checked import CheckedCircuit
 from qonverge.circuits.isolated import Checker
+from qonverge.documents.reports import Report
 from qonverge.lifecycle import circuit as circuits
-from qonverge.lifecycle import transitions
+from qonverge.lifecycle import reports, transitions
 from qonverge.lifecycle.program import Program
 from qonverge.lifecycle.program import digest as program_digest
 from qonverge.lifecycle.program import text as program_text
@@ -269,14 +270,9 @@ class _Run:
         self.tail.add(line)
         self._observer.on_line(self.job, line)
 
-    def report(self, report: dict[str, Any]) -> None:
+    def report(self, report: Report) -> None:
         """Take a program's report of its progress and metrics."""
-        changed: dict[str, Any] = {}
-        if "progress" in report:
-            changed["progress"] = f"{report['progress']:.0%}"
-        if report.get("metrics"):
-            changed["metrics"] = {**(self.job.status.metrics or {}), **report["metrics"]}
-        if changed:
+        if changed := reports.changes(self.job.status, report):
             self._set(self.job.status.model_copy(update=changed))
 
     def _set(self, status: HybridJobStatus) -> None:

@@ -14,7 +14,10 @@ import psutil
 import pytest
 import yaml
 
+from qonverge.documents.reports import MOST_METRICS
+
 ROOT = Path(__file__).parents[3]
+REFUSED = ["[]", '{"progress": 2}', '{"metrics": [1]}', "{", '{"metrics": {"a": NaN}}', '{"result": ' + "[" * 5000]
 COMMAND = [sys.executable, "-c", "from qonverge.cli.main import main; main()", "run"]
 # A process that the program leaves behind, in its own group or in one of its own, with the program's output open.
 LEAVES = (
@@ -93,18 +96,25 @@ def test_one_line_of_a_hundred_megabytes() -> None:
     assert len(ended["log"]) <= 4000
 
 
-@pytest.mark.parametrize(
-    "report", [[], {"progress": 2}, {"progress": "half"}, {"metrics": [1]}, {"metrics": {"a": "b"}}, "{"]
-)
-def test_reports_that_make_no_sense_are_refused(report: object) -> None:
-    body = report if isinstance(report, str) else json.dumps(report)
-    ended = status(
-        "import os, urllib3\nfrom qonverge.client import result\n"
-        "headers = {'authorization': 'Bearer ' + os.environ['QONVERGE_TOKEN']}\n"
-        f"answer = urllib3.request('POST', os.environ['QONVERGE_REPORT_URL'], body={body!r}, headers=headers)\n"
-        "result(answer.status)\n"
-    )
-    assert ended["result"]["value"] == 400
+def test_reports_that_make_no_sense_are_refused_and_metrics_have_a_limit() -> None:
+    """By the same rules as in a cluster."""
+    source = f"""
+import json, os, urllib3
+from qonverge.client import report, result
+headers = {{'authorization': 'Bearer ' + os.environ['QONVERGE_TOKEN']}}
+def send(body):
+    return urllib3.request('POST', os.environ['QONVERGE_REPORT_URL'], body=body, headers=headers).status
+statuses = [send(body) for body in {REFUSED!r}]
+statuses.append(send(json.dumps({{'metrics': {{f'm{{n}}': n for n in range({MOST_METRICS})}}}})))
+statuses.append(send('{{"metrics": {{"one more": 1}}}}'))
+for n in range(3):
+    report(**{{f'm{{m}}': m + n for m in range({MOST_METRICS})}}, beyond=1.0)
+result(statuses)
+"""
+    ended = status(source)
+    assert ended["result"]["value"] == [*([400] * len(REFUSED)), 204, 400]
+    assert ended["metrics"] == {f"m{n}": n + 2 for n in range(MOST_METRICS)}
+    assert ended["log"].count("report leaves out 'beyond', and further ones without a word: a job has at most 64") == 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])

@@ -204,10 +204,10 @@ class TestPods:
     def test_a_gpu_is_asked_for_once(self, limits: dict[str, Any], expected: dict[str, Any]) -> None:
         given = backend(None, device="GPU", template={"resources": {"limits": limits}})
         spec, environment = self.pod(given)
-        assert spec["containers"][0]["resources"]["limits"] == expected
+        assert spec["containers"][0]["resources"]["limits"] == {**expected, "ephemeral-storage": "1Gi"}
         assert environment["QONVERGE_DEVICE"] == "GPU"
         spec, _ = self.pod(backend(None, template={"resources": {"limits": limits}}))
-        assert spec["containers"][0]["resources"]["limits"] == limits
+        assert spec["containers"][0]["resources"]["limits"] == {**limits, "ephemeral-storage": "1Gi"}
 
     def test_why_a_pod_does_not_serve_is_in_the_status(self) -> None:
         state, given = State(), backend(None, device="GPU")

@@ -130,3 +130,29 @@ async def test_a_pod_of_a_former_key_gets_tokens_of_it_until_it_is_replaced() ->
                 await data.tasks(replace(endpoint, key="lab/other"), "lab/aer")
     finally:
         await data.close()
+
+
+@pytest.mark.parametrize("refusals", [1, 2])
+async def test_a_refused_token_is_looked_into_and_sent_anew(refusals: int) -> None:
+    class Refusing(Pod):
+        async def handle(self, request: web.Request) -> web.Response:
+            answer = await super().handle(request)
+            if len([path for path, _ in self.asked if path == "/v1/tasks"]) > refusals or request.path != "/v1/tasks":
+                return answer
+            error = Unauthorized("the token has expired: ask for a new one")
+            return web.Response(body=pack({"error": error.to_dict()}), status=error.status)
+
+    pod, data = Refusing(honest), DataPlane(SigningKey(Signer(PRIVATE)))
+    try:
+        async with pod.serve() as endpoint:
+            if refusals == 1:
+                assert await data.tasks(endpoint, "lab/aer") == []
+            else:
+                with pytest.raises(
+                    PodLost, match=r"proves that it is one of lab/aer, .*has expired.*compare the clocks"
+                ):
+                    await data.tasks(endpoint, "lab/aer")
+    finally:
+        await data.close()
+    assert PodLost.retryable
+    assert [path for path, _ in pod.asked] == ["/v1/identity", "/v1/tasks"] * 2

@@ -196,12 +196,12 @@ def test_a_program_is_launched_on_its_backend() -> None:
     ("code", "why", "reason", "says"),
     [
         (3, "Error", "ProgramFailed", "exit code 3"),
-        (137, "OOMKilled", "OutOfMemory", "raise program.python.resources.limits.memory"),
+        (137, "OOMKilled", "OutOfMemory", "its limit of 2Gi: raise program.python.resources.limits.memory"),
         (137, "Error", "ProgramFailed", "killed (exit code 137)"),
     ],
 )
 def test_why_a_program_failed(code: int, why: str, reason: str, says: str) -> None:
-    (collect,) = decide(view(program(), source(), batch=batch("Failed"), pod=pod(code, why)))
+    (collect,) = decide(view(program(), source(), batch=batch("Failed"), pod={**pod(code, why), "memoryLimit": "2Gi"}))
     assert isinstance(collect, Collect)
     assert (collect.status.state, collect.status.reason, collect.status.exit_code) == ("Failed", reason, code)
     assert says in (collect.status.message or "")

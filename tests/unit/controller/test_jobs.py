@@ -18,6 +18,7 @@ from qonverge.controller.quotas import Quotas
 from qonverge.controller.results import Results
 from qonverge.controller.settings import Settings
 from qonverge.controller.signing import SigningKey
+from qonverge.documents.reports import Report
 from qonverge.lifecycle.quotas import Use
 from qonverge.scheduling import Decision
 from qonverge.wire.errors import WorkerLost
@@ -248,11 +249,11 @@ async def test_only_the_present_attempt_reports(
     desk.world.job("j", status=status, program={"python": {"source": "x"}})
     caller = Caller("chem/j", account, attempt=attempt)
     if taken:
-        await desk.jobs.report("chem/j", caller, {"result": 1})
+        await desk.jobs.report("chem/j", caller, Report(result=1, has_result=True))
         assert desk.server.written[-1]["result"] == {"value": 1}
     else:
         with pytest.raises(PermissionError, match="the token is of"):
-            await desk.jobs.report("chem/j", caller, {"result": 1})
+            await desk.jobs.report("chem/j", caller, Report(result=1, has_result=True))
         assert not desk.server.written
 
 

@@ -1,0 +1,40 @@
+"""How much room a value takes in an object of the API server. Pure."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from qonverge.api import HybridJob, HybridJobStatus
+
+MOST_STORED = 1_500_000
+"""Bytes of an object: etcd's limit is 1.5 MiB, and its metadata takes some."""
+# kubectl apply writes the whole specification into an annotation too, unless it is larger than annotations may be.
+_MOST_ANNOTATIONS = 262_144
+# Go writes these as six characters, so that JSON may stand in HTML.
+_ESCAPED = {"<": 5, ">": 5, "&": 5, "\u2028": 3, "\u2029": 3}
+# What metadata.managedFields has of a key beside the key itself: "f:KEY":{".":{}},
+_MANAGED = 13
+
+
+def stored_size(value: Any) -> int:
+    """Return the bytes that a JSON value takes where it is stored, with the records of who manages each of its keys."""
+    size, maps = _json_size(value), [value]
+    while maps:
+        level = maps.pop()
+        # A list has one manager as a whole.
+        if isinstance(level, dict):
+            size += _json_size(list(level)) + _MANAGED * len(level)
+            maps += level.values()
+    return size
+
+
+def stored_with(job: HybridJob, status: HybridJobStatus) -> int:
+    """Return the bytes that a job takes with a status."""
+    spec = stored_size(job.to_dict()["spec"])
+    return spec + (spec if spec <= _MOST_ANNOTATIONS else 0) + stored_size(status.to_dict())
+
+
+def _json_size(value: Any) -> int:
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return len(text.encode()) + sum(text.count(character) * more for character, more in _ESCAPED.items())
