@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
@@ -53,8 +53,11 @@ class EngineConfig:
     """What an engine is and how much of the machine it takes."""
 
     provider: str = "Aer"
+    """Name of its descriptor."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """The provider's own options."""
     method: str = "Automatic"
-    """As in the API: Automatic, Statevector, DensityMatrix, MatrixProductState, Stabilizer."""
+    """As in the API, one of the provider's."""
     concurrency: int = 1
     """Worker processes."""
     cpus: int = 1
@@ -87,7 +90,7 @@ class EngineConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the form that a worker gets."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
         return {**values, "noise": None if self.noise is None else self.noise.to_dict()}
 
     @classmethod
