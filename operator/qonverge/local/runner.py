@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 import signal
 import time
 from collections.abc import AsyncIterator, Callable
@@ -109,7 +110,8 @@ class LocalRunner:
             if checked is None:
                 await self._program(run, engine, program_text(program))
                 return
-            identity = f"{job.metadata.namespace}-{job.metadata.name}-{attempt}-{id(run)}"
+            # Engines give the result of an identity that they know again: no run may have that of another.
+            identity = f"{job.metadata.namespace}-{job.metadata.name}-{attempt}-{secrets.token_hex(8)}"
             engine.submit(circuits.task(job, checked, identity))
             try:
                 result = await engine.wait(identity, float("inf"))
