@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
@@ -54,7 +54,7 @@ class EngineConfig:
 
     provider: str = "Aer"
     """Name of its descriptor."""
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] | None = None
     """The provider's own options."""
     method: str = "Automatic"
     """As in the API, one of the provider's."""

@@ -21,6 +21,7 @@ import numpy as np
 
 from qonverge.backend.config import PROCESS_BYTES, EngineConfig
 from qonverge.backend.peak import Peak
+from qonverge.backend.providers.protocol import load
 from qonverge.backend.split import Block, Costs, Merge, cut, run_blocks
 from qonverge.circuits.runs import DEFAULT_SHOTS
 from qonverge.devices import Layout

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+if TYPE_CHECKING:
+    from qonverge.providers.options import Options
 
 FEATURES = frozenset(("NonClifford", "ControlFlow", "MidCircuit", "Exact"))
 """What a circuit may ask of an engine: gates that are not Clifford, control flow, measurements and resets before the
@@ -15,12 +16,6 @@ STATE_POWER: Mapping[str, int] = {"Statevector": 1, "Automatic": 1, "DensityMatr
 """Methods that hold a full state of n qubits, 2^(power n) amplitudes. Others are bounded by the engine itself."""
 Device = Literal["CPU", "GPU"]
 _LEAST_BYTES = 64 * 1024**2
-
-
-class Options(BaseModel):
-    """Base of a provider's own options, ``spec.simulator.options``: what is not known is refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +31,8 @@ class Descriptor:
     implementation: str
     """``module:class`` of the ``qonverge.backend.providers.Provider``."""
     methods: tuple[str, ...]
-    """Values of ``spec.simulator.method`` that it takes, Automatic first. The names that ``STATE_POWER`` has, Stabilizer
-    and MatrixProductState mean the same for every provider."""
+    """Values of ``spec.simulator.method`` that it takes, Automatic first. The names that ``STATE_POWER`` has,
+    Stabilizer and MatrixProductState mean the same for every provider."""
     automatic_method: str = "Automatic"
     """The method that Automatic always comes to; Automatic where the circuit decides."""
     automatic_method_with_noise: str | None = None
@@ -61,8 +56,8 @@ class Descriptor:
     candidate: bool = False
     """Whether the engine Automatic may choose it; its class then has ``preference``."""
     takes_long: bool = False
-    """Whether tasks wait in a queue of its own, for minutes or hours: it is given all that it takes, rather than no more
-    than keeps its workers busy."""
+    """Whether tasks wait in a queue of its own, for minutes or hours: it is given all that it takes, rather than no
+    more than keeps its workers busy."""
     costs_money: bool = False
     """Whether its tasks are paid for: a backend must then say its ``pricing``, without which no budget could hold."""
     options: type[Options] | None = None
@@ -105,36 +100,62 @@ class Descriptor:
             noisy: whether a device is imitated.
             pauli: whether all of its errors are Pauli errors.
             priced: whether the backend has a price.
-            options: the provider's own.
+            options: the provider's own; None: none are given.
         """
         if method not in self.methods:
-            return f"the engine {self.name} has the methods {listed(self.methods)}: choose one, or another engine"
+            return self.no_method
         if device not in self.devices:
-            return f"the engine {self.name} computes on {listed(self.devices)} only: choose that, or another engine"
+            return self.no_device
         if noisy and not self.imitates:
             return f"the engine {self.name} imitates no devices: leave noise out, or choose another engine"
         if noisy and method in self.noiseless_methods:
-            others = [each for each in self.methods if each not in self.noiseless_methods]
-            return f"the method {method} of {self.name} holds no errors: choose {listed(others, 'or')}"
+            return self.no_errors(method)
         if noisy and not pauli and method in self.pauli_methods:
-            return (
-                f"the method {method} of {self.name} takes Pauli noise only: give noise.rates without t1 and t2, or "
-                "the method Automatic"
-            )
+            return self.pauli_only(method)
         if self.costs_money and not priced:
             return f"tasks of the engine {self.name} are paid for: say what they cost in spec.pricing"
-        return self._of_options(options or {})
+        return self._of_options(options)
 
-    def _of_options(self, options: Mapping[str, Any]) -> str | None:
+    @property
+    def no_method(self) -> str:
+        """What is said where the method is none of its own."""
+        return f"the engine {self.name} has the methods {listed(self.methods)}: choose one, or another engine"
+
+    @property
+    def no_device(self) -> str:
+        """What is said where the device is none of its own."""
+        return f"the engine {self.name} computes on {listed(self.devices)} only: choose that, or another engine"
+
+    @property
+    def no_options(self) -> str:
+        """What is said where options are given and it has none."""
+        return f"the engine {self.name} has no options: leave simulator.options out"
+
+    def no_errors(self, method: str) -> str:
+        """Return what is said where a device is imitated with a method that holds no errors."""
+        others = [each for each in self.methods if each not in self.noiseless_methods]
+        return f"the method {method} of {self.name} holds no errors: choose {listed(others, 'or')}"
+
+    def pauli_only(self, method: str) -> str:
+        """Return what is said where a method takes Pauli errors only."""
+        return (
+            f"the method {method} of {self.name} takes Pauli noise only: give noise.rates without t1 and t2, or the "
+            "method Automatic"
+        )
+
+    def _of_options(self, options: Mapping[str, Any] | None) -> str | None:
         if self.options is None:
-            return f"the engine {self.name} has no options: leave simulator.options out" if options else None
+            return None if options is None else self.no_options
+        from pydantic import ValidationError
+
         try:
-            self.options.model_validate(options)
+            self.options.model_validate(options or {})
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(str(part) for part in ("simulator.options", *first["loc"]))
             if first["type"] == "extra_forbidden":
-                return f"{place}: the engine {self.name} has {listed(sorted(self.options.model_fields)) or 'no options'}"
+                known = sorted(field.alias or name for name, field in self.options.model_fields.items())
+                return f"{place}: the engine {self.name} has no such option; it has {listed(known)}"
             return f"{place}: {first['msg']}"
         return None
 

@@ -186,7 +186,7 @@ class Aer:
             self.basis_gates = config.noise.basis_gates
 
     @staticmethod
-    def preference(question: Question) -> int | None:  # noqa: ARG004  # the same for every circuit
+    def preference(question: Question) -> int | None:  # the same for every circuit
         """See ``Candidate.preference``."""
         return 1
 

@@ -14,7 +14,7 @@ from qonverge.backend.providers.checks import accepted, is_exact
 from qonverge.backend.providers.protocol import Candidate, Question, load
 from qonverge.circuits.analysis import Analysis, analyse
 from qonverge.devices import Layout
-from qonverge.providers import find, installed
+from qonverge.providers.installed import find, installed
 from qonverge.wire.errors import InvalidCircuit
 from qonverge.wire.messages import Pub, PubResult
 
@@ -43,7 +43,7 @@ class Automatic:
                 continue
             device = config.device if config.device in descriptor.devices else "CPU"
             try:
-                engine = load(replace(config, provider=descriptor.name, device=device, options={}))
+                engine = load(replace(config, provider=descriptor.name, device=device, options=None))
                 self._engines[descriptor.name] = cast("Candidate", engine)
             except ModuleNotFoundError as error:
                 refused.append(f"{descriptor.name} is not installed ({error.name} is missing)")
@@ -78,13 +78,17 @@ class Automatic:
             relaxing_bytes=16 << prepared.used * (2 if is_exact(pub) else 1) if relaxes else 0,
             limit=self._limit,
         )
-        name, own = self._first(prepared, self._ranked(question))
+        name, own = self._first(prepared, self.ranked(question))
         result = self._engines[name].run(own, pub, seed=seed, memory=memory, threads=threads)
         return replace(result, engine=self._engines[name].version)
 
-    def _ranked(self, question: Question) -> list[str]:
+    def ranked(self, question: Question) -> list[str]:
         """Return the engines that can, the best first; where none can, one to say why."""
-        able = {name: preference for name in self._engines if (preference := self._engines[name].preference(question)) is not None}
+        able = {
+            name: preference
+            for name in self._engines
+            if (preference := self._engines[name].preference(question)) is not None
+        }
         return sorted(able, key=lambda name: -able[name]) or [next(iter(self._engines))]
 
     def _first(self, prepared: Prepared, ranked: Sequence[str]) -> tuple[str, Any]:

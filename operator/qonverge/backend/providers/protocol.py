@@ -10,7 +10,7 @@ from qonverge.backend.config import EngineConfig
 from qonverge.circuits.analysis import Analysis
 from qonverge.devices import Layout
 from qonverge.devices.noise import Noise
-from qonverge.providers import find
+from qonverge.providers.installed import find
 from qonverge.wire.messages import Pub, PubResult
 
 if TYPE_CHECKING:
