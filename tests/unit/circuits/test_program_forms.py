@@ -87,6 +87,21 @@ def test_a_damaged_file_is_refused_or_read_and_nothing_else() -> None:
         (dumped(circuit(), circuit()), "the QPY holds 2 circuits; expected one"),
         (b"", "the program is empty"),
     ],
+    # Compressed bytes hold the time, and are no names.
+    ids=[
+        "picture",
+        "text of none",
+        "cut off",
+        "damaged",
+        "too large",
+        "twice",
+        "head",
+        "qpy cut off",
+        "qpy 12",
+        "qpy 255",
+        "two",
+        "empty",
+    ],
 )
 def test_files_that_are_no_circuit(program: bytes, problem: str) -> None:
     with pytest.raises(InvalidProgram) as error:
