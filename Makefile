@@ -40,6 +40,7 @@ lint: $(VENV)/.installed ## Check style
 types: $(VENV)/.installed ## Check types
 	$(BIN)/mypy
 	$(BIN)/mypy conftest.py tests e2e bench
+	MYPYPATH=examples/provider-plugin/src $(BIN)/mypy examples/provider-plugin
 
 imports: $(VENV)/.installed ## Check that imports point downwards
 	$(BIN)/lint-imports

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 ALONE = {"e2e": "cluster", "tests/compatibility": "page"}
 """Folders whose tests share what exists once: a cluster, the page of all that they find."""

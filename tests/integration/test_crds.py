@@ -54,8 +54,8 @@ def test_a_job_that_makes_no_sense_is_refused(plane: ControlPlane, spec: dict[st
     ("spec", "message"),
     [
         ({"simulator": None}, "provider: set simulator"),
-        ({"simulator": {"engine": "Abacus"}}, 'Unsupported value: "Abacus": supported values: "Automatic"'),
-        ({"simulator": {"method": "Guess"}}, 'Unsupported value: "Guess": supported values: "Automatic"'),
+        ({"simulator": {"engine": "abacus"}}, "should match '^[A-Z][A-Za-z0-9]{0,62}$'"),
+        ({"simulator": {"method": "Guess"}}, "the engine Automatic has the methods Automatic, Statevector"),
         ({"simulator": {"device": "TPU"}}, 'Unsupported value: "TPU": supported values: "CPU", "GPU"'),
         ({"simulator": {"engine": "Stim", "method": "Statevector"}}, "the engine Stim has the methods Automatic and"),
         ({"simulator": {"engine": "BraketLocal", "method": "Stabilizer"}}, "the engine BraketLocal has the methods"),

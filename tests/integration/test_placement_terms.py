@@ -126,9 +126,10 @@ def test_fidelity_is_forecast_and_kept_and_stale_calibrations_are_not_trusted(la
     ready(lab, "exact")
     lab.kubectl("label", "qb", "exact", "good", "use=chemistry")
     chosen: dict[str, Any] = {"backend": {"selector": {"matchLabels": {"use": "chemistry"}}}}
-    lab.apply(*(job(f"program-{n}", shots=None, program={"python": {"source": "pass"}}, **chosen) for n in range(4)))
-    placed = [eventually(lambda n=n: lab.status(f"program-{n}").get("placement"), "a place") for n in range(4)]
-    assert {lab.status(f"program-{n}")["backend"] for n in range(4)} == {"exact"}
+    names = [f"program-{n}" for n in range(4)]
+    lab.apply(*(job(name, shots=None, program={"python": {"source": "pass"}}, **chosen) for name in names))
+    placed = eventually(lambda: all(each := [lab.status(name).get("placement") for name in names]) and each, "places")
+    assert {lab.status(name)["backend"] for name in names} == {"exact"}
     for text in placed:
         assert "next is good: fidelity not known (two-qubit error 0.001 and readout error 0.001)" in text
 

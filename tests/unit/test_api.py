@@ -118,7 +118,7 @@ def test_bad_jobs_are_refused(spec: dict[str, Any], message: str) -> None:
             "the method Stabilizer of Aer takes Pauli noise only",
         ),
         ({"engine": "Stim", "method": "Statevector"}, "the engine Stim has the methods Automatic and Stabilizer"),
-        ({"engine": "Stim", "device": "GPU"}, "only the engine Aer computes on a GPU"),
+        ({"engine": "Stim", "device": "GPU"}, "the engine Stim computes on CPU only"),
         ({"engine": "BraketLocal", "method": "Stabilizer"}, "the engine BraketLocal has the methods Automatic, State"),
         (
             {"engine": "Aer", "method": "Stabilizer", "noise": {"rates": {"t1": 1e-4, "readoutSeconds": 1e-6}}},

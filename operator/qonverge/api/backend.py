@@ -20,21 +20,16 @@ from qonverge.api.base import (
     StatusModel,
     cel,
 )
-from qonverge.api.noise import PAULI_ONLY, CalibrationStatus, Noise
+from qonverge.api.noise import CalibrationStatus, Noise
 from qonverge.api.placement import Duration, Location
 from qonverge.api.pricing import Pricing
+from qonverge.providers.installed import own
 
 OFFERS_LABEL = "qonverge.io/offers-backends"
 """Label of a namespace, with the value "true", whose backends may serve jobs of other namespaces."""
 SELECTOR_WITH_FROM = "selector goes with from: Selector, and from: Selector needs one"
 
-Method = Literal["Automatic", "Statevector", "DensityMatrix", "MatrixProductState", "Stabilizer"]
-
-_STIM_METHODS = "the engine Stim has the methods Automatic and Stabilizer: choose one, or the engine Aer"
-_BRAKET_METHODS = (
-    "the engine BraketLocal has the methods Automatic, Statevector and DensityMatrix: choose one, or the engine Aer"
-)
-_CPU_ONLY = "only the engine Aer computes on a GPU: choose it, or Automatic"
+_NAME = r"^[A-Z][A-Za-z0-9]{0,62}$"
 
 
 def _matching(pattern: str, example: str, given: Any) -> Any:
@@ -56,33 +51,41 @@ Memory = Annotated[
 ]
 
 
+def _with_rules(schema: dict[str, Any]) -> None:
+    """Add what the API server can check of Qonverge's own providers; the operator checks the rest, options too."""
+    rules = []
+    for provider in own():
+        rates = "has(self.noise.rates) && !has(self.noise.rates.t1) && !has(self.noise.rates.t2)"
+        good = [
+            (f"self.method in {list(provider.methods)}", provider.no_method, ".method"),
+            (f"self.device in {list(provider.devices)}", provider.no_device, ".device"),
+        ]
+        for method in sorted(provider.noiseless_methods):
+            good.append((f"self.method != '{method}' || !has(self.noise)", provider.no_errors(method), ".method"))
+        for method in sorted(provider.pauli_methods):
+            pauli = f"self.method != '{method}' || !has(self.noise) || ({rates})"
+            good.append((pauli, provider.pauli_only(method), ".method"))
+        rules += [Rule(f"self.engine != '{provider.name}' || {rule}", *rest).to_schema() for rule, *rest in good]
+    schema["x-kubernetes-validations"] = rules
+
+
 class Simulator(SpecModel):
     """A simulator that runs in pods of this cluster."""
 
-    model_config = ConfigDict(
-        json_schema_extra=cel(
-            Rule(
-                "self.engine != 'Aer' || self.method != 'Stabilizer' || !has(self.noise) || "
-                "(has(self.noise.rates) && !has(self.noise.rates.t1) && !has(self.noise.rates.t2))",
-                PAULI_ONLY,
-                ".method",
-            ),
-            Rule("self.engine != 'Stim' || self.method in ['Automatic', 'Stabilizer']", _STIM_METHODS, ".method"),
-            Rule(
-                "self.engine != 'BraketLocal' || self.method in ['Automatic', 'Statevector', 'DensityMatrix']",
-                _BRAKET_METHODS,
-                ".method",
-            ),
-            Rule("self.device != 'GPU' || self.engine in ['Automatic', 'Aer']", _CPU_ONLY, ".device"),
-        )
-    )
+    model_config = ConfigDict(json_schema_extra=_with_rules)
 
-    engine: Literal["Automatic", "Aer", "Stim", "BraketLocal"] = "Automatic"
+    engine: Annotated[str, Field(pattern=_NAME)] = "Automatic"
     """The simulation engine. Automatic takes Stim for Clifford circuits and Aer for others. Aer is Qiskit's
     high-performance simulator, Stim runs Clifford circuits of thousands of qubits, BraketLocal is that of Amazon
-    Braket's SDK. Stim has the method Stabilizer only, BraketLocal Statevector and DensityMatrix."""
-    method: Method = "Automatic"
-    """How states are represented. Automatic lets the engine choose from the circuit."""
+    Braket's SDK. Further ones come with installed packages."""
+    method: Annotated[str, Field(pattern=_NAME)] = "Automatic"
+    """How states are represented: Automatic lets the engine choose from the circuit. Aer has Statevector,
+    DensityMatrix, MatrixProductState and Stabilizer, Stim has Stabilizer, BraketLocal has Statevector and
+    DensityMatrix."""
+    options: (
+        Annotated[dict[str, Any], Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})] | None
+    ) = None
+    """The engine's own options, which its documentation describes. Those of Qonverge have none."""
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)] | None = None
     """Seed for jobs that give none. Without it every run draws its own."""
     device: Literal["CPU", "GPU"] = "CPU"
@@ -94,19 +97,17 @@ class Simulator(SpecModel):
     place is searched. AsGiven: qubit i of a circuit begins on qubit i of the device."""
 
     @model_validator(mode="after")
-    def _method_of_engine(self) -> Self:
-        if self.engine == "Stim" and self.method not in ("Automatic", "Stabilizer"):
-            raise ValueError(_STIM_METHODS)
-        if self.engine == "BraketLocal" and self.method not in ("Automatic", "Statevector", "DensityMatrix"):
-            raise ValueError(_BRAKET_METHODS)
-        if self.engine in ("Stim", "BraketLocal") and self.device == "GPU":
-            raise ValueError(_CPU_ONLY)
-        return self
-
-    @model_validator(mode="after")
-    def _noise_that_fits(self) -> Self:
-        if self.engine == "Aer" and self.method == "Stabilizer" and self.noise and not self.noise.pauli:
-            raise ValueError(PAULI_ONLY)
+    def _same_rules_as_the_server(self) -> Self:
+        for provider in own():
+            if provider.name == self.engine:
+                problem = provider.problem(
+                    method=self.method,
+                    device=self.device,
+                    noisy=self.noise is not None,
+                    pauli=self.noise is None or self.noise.pauli,
+                )
+                if problem is not None:
+                    raise ValueError(problem)
         return self
 
 

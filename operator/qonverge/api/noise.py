@@ -11,9 +11,6 @@ from qonverge.api.base import ConfigMapKeyRef, OneOfModel, Rule, SpecModel, Stat
 from qonverge.devices import Rates, snapshots
 from qonverge.devices.noise import Noise as DeviceNoise
 
-PAULI_ONLY = (
-    "the method Stabilizer of Aer takes Pauli noise only: give noise.rates without t1 and t2, or the method Automatic"
-)
 _T2_TOO_LONG = "t2 is at most 2 t1"
 _NO_TIMES = "t1 and t2 act over time: give oneQubitSeconds, twoQubitSeconds or readoutSeconds"
 _RFC_3339 = "%Y-%m-%dT%H:%M:%SZ"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import json
 import logging
 import os
 import resource
@@ -51,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
 
     option("engine", str, "Aer", "simulation engine")
     option("method", str, "Automatic", "simulation method")
+    option("options", _json_object, None, "the engine's own options, as a JSON object")
     option("concurrency", _positive, None, "worker processes; default: one per CPU")
     option("queue-limit", int, 10_000, "tasks that may wait")
     option("max-shots", int, 1_000_000, "most shots of a circuit")
@@ -68,6 +70,16 @@ def _parser() -> argparse.ArgumentParser:
     option("public-key", str, None, "operator's public key (PEM text); without it no token is asked for")
     option("grace", float, 25.0, "seconds to drain before leaving")
     return parser
+
+
+def _json_object(text: str) -> dict[str, object]:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a JSON object")
+    return value
 
 
 def _keeps_layouts(layout: str) -> bool:
@@ -91,6 +103,7 @@ async def serve(arguments: argparse.Namespace, public_key: bytes | None) -> None
     config = EngineConfig(
         provider=arguments.engine,
         method=arguments.method,
+        options=arguments.options,
         concurrency=arguments.concurrency or cpus,
         cpus=cpus,
         memory_bytes=arguments.memory_limit or available_memory(),

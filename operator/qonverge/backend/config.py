@@ -20,8 +20,11 @@ class EngineConfig:
     """What an engine is and how much of the machine it takes."""
 
     provider: str = "Aer"
+    """Name of its descriptor."""
+    options: Mapping[str, Any] | None = None
+    """The provider's own options."""
     method: str = "Automatic"
-    """As in the API: Automatic, Statevector, DensityMatrix, MatrixProductState, Stabilizer."""
+    """As in the API, one of the provider's."""
     concurrency: int = 1
     """Worker processes."""
     cpus: int = 1
@@ -54,7 +57,7 @@ class EngineConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the form that a worker gets."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
         return {**values, "noise": None if self.noise is None else self.noise.to_dict()}
 
     @classmethod

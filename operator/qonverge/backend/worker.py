@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from qonverge.backend import providers
 from qonverge.backend.config import PROCESS_BYTES, EngineConfig
 from qonverge.backend.peak import Peak
+from qonverge.backend.providers.protocol import load
 from qonverge.backend.split import Block, Costs, Merge, cut, run_blocks
 from qonverge.circuits.runs import DEFAULT_SHOTS
 from qonverge.devices import Layout
@@ -60,7 +60,7 @@ class Worker:
 
     def __init__(self, config: EngineConfig) -> None:
         """Load the provider."""
-        self._provider = providers.load(config)
+        self._provider = load(config)
         self._prepared: OrderedDict[tuple[str, Layout | None], _Prepared] = OrderedDict()
         self.peak = Peak()
 

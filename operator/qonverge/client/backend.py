@@ -28,6 +28,7 @@ from qonverge.client.seeds import checked_seed
 from qonverge.client.task_builder import TaskBuilder
 from qonverge.devices import Calibration
 from qonverge.devices.noise import noise_from_dict
+from qonverge.providers.descriptor import STATE_POWER
 from qonverge.wire.messages import MAX_SHOTS, BackendInfo, PubResult, TaskResult
 
 # No program can name a register so.
@@ -167,7 +168,7 @@ def _qubits_that_fit(info: BackendInfo) -> int | None:
     """Return the widest circuit; None where memory does not bound it, as with stabilizers and matrix product states."""
     if info.max_qubits is not None:
         return info.max_qubits
-    power = {"Automatic": 1, "Statevector": 1, "DensityMatrix": 2}.get(info.method)
+    power = STATE_POWER.get(info.method)
     if power is None or info.memory_bytes is None:
         return None
     return int(math.log2(info.memory_bytes / 16)) // power

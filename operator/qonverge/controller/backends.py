@@ -25,6 +25,7 @@ from qonverge.controller.signing import SigningKey
 from qonverge.controller.snapshot import label_key
 from qonverge.controller.state import Calibrated, State
 from qonverge.lifecycle.transitions import timestamp
+from qonverge.providers.descriptor import STATE_POWER
 from qonverge.wire.errors import WireError
 from qonverge.wire.messages import BackendInfo
 
@@ -125,7 +126,7 @@ def _offer(backend: QuantumBackend, may_offer: bool) -> tuple[str, str, str]:
 
 def _widest(info: BackendInfo) -> int | None:
     """Return the most qubits of a general circuit: the backend's limit, or the widest statevector that fits."""
-    power = {"Automatic": 1, "Statevector": 1, "DensityMatrix": 2}.get(info.method)
+    power = STATE_POWER.get(info.method)
     if power is None or info.memory_bytes is None:
         return info.max_qubits
     fits = ((info.memory_bytes // 16).bit_length() - 1) // power

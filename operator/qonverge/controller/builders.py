@@ -116,6 +116,7 @@ def deployment(backend: QuantumBackend, settings: Settings, public_key: bytes) -
     options = {
         "ENGINE": simulator.engine,
         "METHOD": simulator.method,
+        "OPTIONS": None if simulator.options is None else json.dumps(simulator.options, sort_keys=True),
         "CONCURRENCY": capacity.concurrency,
         "QUEUE_LIMIT": capacity.queue_limit,
         "MAX_SHOTS": capacity.max_shots,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -100,14 +101,13 @@ def seen(
         0.0
     ] * len(endpoints)
     workers = max(1, len(free))
-    stopped = "spec.replicas is 0" if spec.replicas == 0 else f"0 of {spec.replicas} pods serve"
     view, may_offer = declared(backend), cluster.may_offer(metadata.namespace)
     return replace(
         view,
         admits_all_namespaces=view.admits_all_namespaces and may_offer,
         offer_withheld=backend.is_offered and not may_offer,
-        serving=bool(endpoints) and not metadata.deletion_timestamp,
-        not_serving_reason=stopped,
+        serving=view.serving and bool(endpoints) and not metadata.deletion_timestamp,
+        not_serving_reason=f"0 of {spec.replicas} pods serve" if view.serving else view.not_serving_reason,
         load=sum(given) / workers,
         room=sum(max(0, spec.capacity.queue_limit - count) for count in given) if given else None,
         max_qubits=_widest(spec.capacity.max_qubits, noise),
@@ -116,8 +116,9 @@ def seen(
         latency_seconds=_fastest(state, endpoints),
         workers=workers,
         free_seconds=tuple(free),
-        dispatch_depth=_MOST_AHEAD,
-        ahead_seconds=_AHEAD_SECONDS,
+        # What waits in a queue of its own is not held back for better news.
+        dispatch_depth=None if able.descriptor.takes_long else _MOST_AHEAD,
+        ahead_seconds=math.inf if able.descriptor.takes_long else _AHEAD_SECONDS,
         calibration_stale_reason=stale,
         two_qubit_error=two_qubit,
         readout_error=readout,

@@ -17,57 +17,57 @@ from qonverge.devices.noise import Noise
 from qonverge.forecast.intervals import Interval
 from qonverge.lifecycle.quotas import Use
 from qonverge.lifecycle.transitions import seconds
+from qonverge.providers.descriptor import Descriptor
+from qonverge.providers.installed import find
 from qonverge.scheduling.estimates import Floats
-from qonverge.scheduling.model import FEATURES, Backend, Decision, Job, Money, Needs, Split, Terms, Weights
+from qonverge.scheduling.model import Backend, Decision, Job, Money, Needs, Split, Terms, Weights
 from qonverge.scheduling.terms import meant
 
 Wait = tuple[float, float, float]
-
-
-# Of ``backend.providers.braket``: states that a step holds, and what the process takes more than others.
-_BRAKET_COPIES = {"Statevector": 3, "DensityMatrix": 4}
-_BRAKET_MORE_BYTES = 128 * 1024**2
-_LEAST_BYTES = 64 * 1024**2
 
 
 @dataclass(frozen=True, slots=True)
 class Abilities:
     """What a simulator can do, as placement sees it."""
 
+    descriptor: Descriptor
     method: str
     """The one that it uses; Automatic where the circuit decides."""
     features: frozenset[str]
-    """In the words of ``Needs.features``."""
-    copies: int = 1
-    """States of full size that it holds at a time."""
-    more_bytes: int = 0
-    """Memory that it takes beside states."""
+    """In the words of ``Needs.features``: circuits that it would refuse are not sent to it."""
 
     def memory(self, circuit_bytes: int | None) -> int | None:
         """Return the memory for states where a circuit has this much."""
-        if circuit_bytes is None or not self.more_bytes:
-            return circuit_bytes
-        return max(_LEAST_BYTES, circuit_bytes - self.more_bytes)
+        return None if circuit_bytes is None else self.descriptor.state_bytes(circuit_bytes)
 
 
 def abilities(simulator: Simulator) -> Abilities:
-    """Return what the simulator can do: circuits that it would refuse are not sent to it.
+    """Return what the simulator can do; where its provider is not installed, as if it could do everything."""
+    noisy = simulator.noise is not None
+    try:
+        descriptor = find(simulator.engine)
+    except LookupError:
+        descriptor = Descriptor(simulator.engine, "", (simulator.method,))
+    method = descriptor.method(simulator.method, noisy=noisy)
+    return Abilities(descriptor, method, descriptor.features(method, noisy=noisy))
 
-    Without noise Stim takes some conditions and loops, which only it can tell from others.
-    """
-    method, noisy, lacks, copies, more = simulator.method, simulator.noise is not None, set[str](), 1, 0
-    match simulator.engine:
-        case "Stim":
-            method = "Stabilizer"
-        case "BraketLocal":
-            if method == "Automatic":
-                method = "DensityMatrix" if noisy else "Statevector"
-            copies, more = _BRAKET_COPIES[method], _BRAKET_MORE_BYTES
-    if method == "Stabilizer":
-        lacks.add("NonClifford")
-    if noisy and simulator.engine in ("Stim", "BraketLocal"):
-        lacks.add("ControlFlow")
-    return Abilities(method, FEATURES - lacks, copies, more)
+
+def provider_problem(backend: QuantumBackend) -> str | None:
+    """Return why no pod can serve the backend: its provider is not installed, or refuses the specification."""
+    simulator = backend.spec.simulator
+    assert simulator is not None
+    try:
+        descriptor = find(simulator.engine)
+    except LookupError as error:
+        return f"{error.args[0]}: install the package that has it in the images of the operator and of the backends"
+    return descriptor.problem(
+        method=simulator.method,
+        device=simulator.device,
+        noisy=simulator.noise is not None,
+        pauli=simulator.noise is None or simulator.noise.pauli,
+        priced=backend.spec.pricing is not None,
+        options=simulator.options,
+    )
 
 
 def device_errors(simulator: Simulator, noise: Noise | None) -> tuple[float | None, float | None]:
@@ -86,7 +86,7 @@ def declared(backend: QuantumBackend) -> Backend:
     """Return a backend as placement sees it, as far as its specification tells."""
     spec, metadata = backend.spec, backend.metadata
     assert spec.simulator is not None
-    able, location = abilities(spec.simulator), spec.location
+    able, location, problem = abilities(spec.simulator), spec.location, provider_problem(backend)
     return Backend(
         name=metadata.name,
         namespace=metadata.namespace,
@@ -95,9 +95,9 @@ def declared(backend: QuantumBackend) -> Backend:
         selects=spec.access.namespaces.selector is not None,
         method=able.method,
         features=able.features,
-        state_copies=able.copies,
-        serving=spec.replicas > 0,
-        not_serving_reason="spec.replicas is 0",
+        state_copies=able.descriptor.copies(able.method),
+        serving=spec.replicas > 0 and problem is None,
+        not_serving_reason=problem or "spec.replicas is 0",
         max_shots=spec.capacity.max_shots,
         tier=location.tier,
         site=location.site,

@@ -184,6 +184,7 @@ class LocalRunner:
             self._configs[key] = EngineConfig(
                 provider=simulator.engine,
                 method=simulator.method,
+                options=simulator.options,
                 concurrency=capacity.concurrency or cpus,
                 cpus=cpus,
                 # A laptop's owner wants to go on working.

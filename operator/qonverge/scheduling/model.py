@@ -15,10 +15,6 @@ from qonverge.scheduling.estimates import Estimates
 Tier = Literal["Cloud", "OnPrem", "Edge"]
 Preset = Literal["Fidelity", "Time", "Cost", "Balanced"]
 
-FEATURES = frozenset(("NonClifford", "MidCircuit", "ControlFlow", "Exact"))
-"""What circuits may ask of an engine: gates beyond Clifford ones, measurements before the end, conditions and loops,
-values without the noise of sampling."""
-
 
 @dataclass(frozen=True, slots=True)
 class Needs:
@@ -32,7 +28,7 @@ class Needs:
     compact_bytes: int | None = None
     """Memory of a matrix product state, bytes; None where it may entangle too much for one."""
     features: frozenset[str] = frozenset()
-    """What an engine must be able to do, of ``FEATURES``."""
+    """What an engine must be able to do, of ``providers.descriptor.FEATURES``."""
     slots: int = 1
     """Workers that it takes at once."""
     all_shots: int | None = None

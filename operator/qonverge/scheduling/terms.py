@@ -10,12 +10,11 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from qonverge.providers.descriptor import STATE_POWER
 from qonverge.scheduling.estimates import Floats
 from qonverge.scheduling.lanes import Lanes
 from qonverge.scheduling.model import Backend, Job, Policy, Quota, Snapshot
 
-# Methods whose memory grows with the full state, and with which power of it; the backend itself bounds the others.
-FULL_STATE = {"Statevector": 1, "Automatic": 1, "DensityMatrix": 2}
 _MONEY_TOLERANCE = 1e-9
 
 
@@ -218,7 +217,7 @@ def _circuit_terms(judged: _Judged, jobs: Sequence[Job], backends: Sequence[Back
     # Sizes of states go beyond every float: their logarithms are compared.
     state = _column(jobs, lambda job: math.log2(job.needs.statevector_bytes) - 4 if job.needs else None, -np.inf)
     compact = _column(jobs, _compact_bits, np.inf)
-    power = _row(backends, lambda b: FULL_STATE.get(b.method), 0)
+    power = _row(backends, lambda b: STATE_POWER.get(b.method), 0)
     memory = _row(backends, lambda b: None if b.memory_bytes is None else math.log2(max(1, b.memory_bytes)), np.inf)
     copies = np.log2(_row(backends, lambda b: b.state_copies, 1))
     automatic = np.array([b.method == "Automatic" for b in backends], dtype=np.bool_)

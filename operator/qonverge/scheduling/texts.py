@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from qonverge.api.backend import OFFERS_LABEL
+from qonverge.providers.descriptor import STATE_POWER
 from qonverge.scheduling.model import Backend, Candidate, Job, Needs, Quota
-from qonverge.scheduling.terms import FULL_STATE, Table, Verdict
+from qonverge.scheduling.terms import Table, Verdict
 
 _NAMED = 4
 """Rejections that a sentence names one by one; further ones are counted by their kind."""
@@ -296,7 +297,7 @@ def _beyond(job: Job, backend: Backend, forecast: Forecast, quota: Quota) -> str
 def _state_bytes(needs: Needs, backend: Backend) -> int:
     if backend.method == "Stabilizer":
         return needs.num_qubits**2 // 2
-    size: int = 16 * (needs.statevector_bytes // 16) ** FULL_STATE.get(backend.method, 1)
+    size: int = 16 * (needs.statevector_bytes // 16) ** STATE_POWER.get(backend.method, 1)
     return size * backend.state_copies
 
 

@@ -63,7 +63,7 @@ async def test_refusals_leave_the_worker_alive(kit: Any, bell: QuantumCircuit) -
 
 @pytest.mark.parametrize(("name", "method"), [("Stim", "Statevector"), ("BraketLocal", "MatrixProductState")])
 async def test_a_method_that_the_engine_lacks_is_told_at_the_start(name: str, method: str) -> None:
-    with pytest.raises(RuntimeError, match=f"{name} has no method called {method}"):
+    with pytest.raises(RuntimeError, match=f"the engine {name} has the methods Automatic.*: choose one"):
         async with engine(provider=name, method=method):
             pass
 

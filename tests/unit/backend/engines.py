@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister
 
 from qonverge.backend.config import EngineConfig
-from qonverge.backend.providers import Provider
 from qonverge.backend.providers.aer import Aer
 from qonverge.backend.providers.braket import BraketLocal
+from qonverge.backend.providers.protocol import Provider, load
 from qonverge.backend.providers.stim import Stim
 from qonverge.wire.messages import Observable, Pub, PubResult
 
@@ -28,8 +28,7 @@ ROTATIONS_2 = ("rxx", "ryy", "rzz", "rzx", "cp", "crx", "cry")
 
 
 def engine(name: str, **config: Any) -> Provider:
-    made: Provider = KINDS[name](EngineConfig(**{"memory_bytes": 4 * GIB, **config}))
-    return made
+    return load(EngineConfig(**{"provider": name, "memory_bytes": 4 * GIB, **config}))
 
 
 def run(provider: Provider, circuit: QuantumCircuit, *, seed: int = 7, memory: bool = False, **pub: Any) -> PubResult:

@@ -117,7 +117,9 @@ def test_methods_and_reasons() -> None:
     assert mixed.expectation_values == pytest.approx(np.array([[math.cos(1.1), math.cos(1.1)]]))
     with pytest.raises(InvalidTask, match="a density matrix has no amplitudes"):
         run(DENSE, QuantumCircuit(1), statevector=True)
-    with pytest.raises(LookupError, match="BraketLocal has no method called Stabilizer; it has Automatic, Statevector"):
+    with pytest.raises(
+        LookupError, match="BraketLocal has the methods Automatic, Statevector and DensityMatrix: choose"
+    ):
         engine("BraketLocal", method="Stabilizer")
 
 

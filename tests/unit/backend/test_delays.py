@@ -12,8 +12,8 @@ from qiskit.circuit import Delay, Duration, Parameter
 from qiskit.circuit.classical import expr
 
 from qonverge.backend.config import EngineConfig
-from qonverge.backend.providers import Provider
 from qonverge.backend.providers.auto import Automatic
+from qonverge.backend.providers.protocol import Provider
 from qonverge.circuits.canonical import canonical, deserialise, serialise
 from qonverge.circuits.errors import InvalidProgram
 from qonverge.circuits.parse import parse_openqasm

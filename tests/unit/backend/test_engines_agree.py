@@ -10,7 +10,7 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
 from qiskit.quantum_info import DensityMatrix, Pauli, Statevector
 
-from qonverge.backend.providers import Provider
+from qonverge.backend.providers.protocol import Provider
 from tests.unit.backend.engines import KINDS, circuits, engine, joint, label, run, same
 
 FEW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -13,9 +13,9 @@ from qiskit.circuit import Parameter
 from qiskit.quantum_info import Pauli, SuperOp, average_gate_fidelity, random_quantum_channel
 
 from qonverge.backend.config import EngineConfig
-from qonverge.backend.providers import Provider
 from qonverge.backend.providers.auto import Automatic
 from qonverge.backend.providers.channels import eigenvalue, kraus, twirled
+from qonverge.backend.providers.protocol import Provider
 from qonverge.devices import snapshots
 from qonverge.devices.calibration import Calibration, Gate, Qubit
 from qonverge.devices.noise import Noise
@@ -157,7 +157,7 @@ def test_control_flow_on_a_device_is_refused(name: str) -> None:
 
 
 def test_a_statevector_holds_no_errors() -> None:
-    with pytest.raises(LookupError, match="the method Statevector holds no errors: use DensityMatrix"):
+    with pytest.raises(LookupError, match="the method Statevector of BraketLocal holds no errors: choose Automatic or"):
         engine("BraketLocal", method="Statevector", noise=PAULI)
 
 

@@ -29,8 +29,8 @@ from qiskit.circuit.library import (
 )
 from qiskit.quantum_info import SparsePauliOp, Statevector, random_clifford, random_unitary
 
-from qonverge.backend.providers import Provider
 from qonverge.backend.providers.aer_gates import MethodGates
+from qonverge.backend.providers.protocol import Provider
 from qonverge.devices.calibration import Calibration, Qubit
 from qonverge.devices.calibration import Gate as DeviceGate
 from tests.unit.backend.engines import GIB, engine, run

@@ -7,9 +7,8 @@ import pytest
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit, transpile
 
-from qonverge.backend import providers
 from qonverge.backend.config import EngineConfig
-from qonverge.backend.providers import Provider
+from qonverge.backend.providers.protocol import Provider, load
 from qonverge.backend.worker import Worker
 from qonverge.circuits.checked import check
 from qonverge.circuits.errors import InvalidProgram
@@ -77,7 +76,7 @@ def error_of(name: str, qubits: tuple[int, ...]) -> float:
 
 
 def engine(name: str = "Aer", *, keep_layouts: bool = False) -> Provider:
-    return providers.load(EngineConfig(provider=name, noise=DEVICE, keep_layouts=keep_layouts))
+    return load(EngineConfig(provider=name, noise=DEVICE, keep_layouts=keep_layouts))
 
 
 def ran(provider: Provider, circuit: QuantumCircuit, layout: Layout | None = None) -> PubResult:

@@ -22,6 +22,7 @@ from qonverge.backend.config import EngineConfig
 from qonverge.backend.providers.aer import Aer
 from qonverge.backend.providers.idling import with_idles
 from qonverge.backend.providers.noise import Errors
+from qonverge.backend.providers.protocol import load
 from qonverge.circuits.target import device_target
 from qonverge.devices import Calibration, Gate, Qubit, Rates, snapshots
 from qonverge.devices.noise import Noise
@@ -33,7 +34,9 @@ TIMES = {"x": 1e-6, "cx": 5e-6, "measure": 10e-6}
 
 
 def engine(noise: Noise, method: str = "Automatic", **more: Any) -> Aer:
-    return Aer(EngineConfig(noise=noise, method=method, **{"memory_bytes": 4 * GIB, **more}))
+    made = load(EngineConfig(provider="Aer", noise=noise, method=method, **{"memory_bytes": 4 * GIB, **more}))
+    assert isinstance(made, Aer)
+    return made
 
 
 def run(aer: Aer, circuit: QuantumCircuit, seed: int = 1, *, memory: bool = False, **pub: Any) -> PubResult:
@@ -417,7 +420,7 @@ class TestMethods:
             values(engine(Rates(one_qubit=0.01), memory_bytes=GIB), circuit, "Z" * 14)
 
     def test_stabilizers_are_refused_what_they_cannot_hold(self) -> None:
-        with pytest.raises(LookupError, match="takes Pauli noise only, and the qubits of lima relax"):
+        with pytest.raises(LookupError, match="the method Stabilizer of Aer takes Pauli noise only"):
             engine(snapshots.load("lima"), "Stabilizer")
         circuit = QuantumCircuit(1)
         circuit.rx(0.3, 0)

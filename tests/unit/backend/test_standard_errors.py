@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from qiskit import QuantumCircuit
 
-from qonverge.backend.providers import Provider
 from qonverge.backend.providers.estimation import Sample
+from qonverge.backend.providers.protocol import Provider
 from tests.unit.backend.engines import KINDS, engine, label, run
 
 ALL: dict[str, Provider] = {name: engine(name) for name in KINDS}

@@ -209,7 +209,7 @@ def test_states_and_too_much_are_refused() -> None:
         run(small, circuit)
     with pytest.raises(CircuitTooLarge, match="shots of 5000 qubits need"):
         run(small, ghz(5000, measured=False), observables=(label("X" * 5000),), shots=1_000_000)
-    with pytest.raises(LookupError, match="Stim has no method called Statevector; it has Automatic, Stabilizer"):
+    with pytest.raises(LookupError, match="the engine Stim has the methods Automatic and Stabilizer: choose one"):
         engine("Stim", method="Statevector")
 
 

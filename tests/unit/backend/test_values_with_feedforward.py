@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister
 
-from qonverge.backend.providers import Provider
+from qonverge.backend.providers.protocol import Provider
 from qonverge.circuits.final_operations import without_final_measurements
 from qonverge.client import EstimatorV2
 from qonverge.client.embedded import Embedded

@@ -9,8 +9,8 @@ import pytest
 from qiskit import QuantumCircuit
 
 from qonverge.backend.config import EngineConfig
-from qonverge.backend.providers import Provider
 from qonverge.backend.providers.auto import Automatic
+from qonverge.backend.providers.protocol import Provider
 from qonverge.wire.errors import CircuitTooLarge
 from tests.unit.backend.engines import engine, run
 from tests.unit.circuits.wide import adder, cat, chain, fourier, multiplier, parity, scrambled, swap_test

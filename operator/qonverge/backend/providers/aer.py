@@ -24,9 +24,11 @@ from qonverge.backend.providers.aer_gates import MethodGates, has_free_gates, na
 from qonverge.backend.providers.bits import by_register, shots_of, spelled
 from qonverge.backend.providers.checks import accepted, check, is_exact, is_mixed
 from qonverge.backend.providers.choice import Choice, choose, choose_noisy
+from qonverge.backend.providers.descriptors import AER
 from qonverge.backend.providers.drawing import Drawable
 from qonverge.backend.providers.estimation import Output, Sample, by_sampling, subset
 from qonverge.backend.providers.placing import Placed, Placer, Sampled, Unscheduled
+from qonverge.backend.providers.protocol import Question
 from qonverge.backend.split import run_each
 from qonverge.circuits.analysis import Analysis, analyse
 from qonverge.circuits.deferred_resets import Deferred, deferred
@@ -166,13 +168,11 @@ class Aer:
         """Set the simulator up once: its options do not change between runs."""
         self._config = config
         self._limit = config.circuit_bytes
-        if config.method not in _METHODS:
-            raise LookupError(f"Aer has no method called {config.method}; it has {', '.join(_METHODS)}")
         self._simulator = _Simulator(max_memory_mb=max(1, self._limit // 1024**2), fusion_enable=True)
         logging.getLogger("qiskit_aer.backends.aerbackend").addFilter(_is_news)
         self._gpu = gpu_options(config.device, self._simulator.available_devices(), _installed("custatevec"))
         self.version = f"Aer {qiskit_aer.__version__}"
-        self.methods = tuple(_METHODS)
+        self.methods = AER.methods
         self._gates = {name: MethodGates(name) for name in _METHODS.values()}
         # Of a device's gates those to which every method that holds errors binds values.
         self._bindable = frozenset.intersection(
@@ -182,13 +182,13 @@ class Aer:
         self.noise = config.noise
         self._placer: Placer | None = None
         if config.noise is not None:
-            if config.method == "Stabilizer" and not config.noise.pauli:
-                raise LookupError(
-                    f"the method Stabilizer takes Pauli noise only, and the qubits of {config.noise.name} relax: use "
-                    "the method Automatic, or noise without t1 and t2"
-                )
             self._placer = Placer(config.noise, keep_layouts=config.keep_layouts)
             self.basis_gates = config.noise.basis_gates
+
+    @staticmethod
+    def preference(question: Question) -> int | None:  # the same for every circuit
+        """See ``Candidate.preference``."""
+        return 1
 
     def prepare(self, circuit: QuantumCircuit, layout: Layout | None = None) -> Prepared:
         """Analyse the circuit; it is translated for a method when that is first chosen."""

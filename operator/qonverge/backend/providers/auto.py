@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 from qiskit import QuantumCircuit
 
-from qonverge.backend import providers
 from qonverge.backend.config import EngineConfig
-from qonverge.backend.providers import Provider
 from qonverge.backend.providers.checks import accepted, is_exact
-from qonverge.backend.providers.choice import choose_engine
+from qonverge.backend.providers.protocol import Candidate, Question, load
 from qonverge.circuits.analysis import Analysis, analyse
 from qonverge.devices import Layout
+from qonverge.providers.installed import find, installed
 from qonverge.wire.errors import InvalidCircuit
 from qonverge.wire.messages import Pub, PubResult
-
-# BraketLocal runs what Aer runs, and compiles for seconds at the first circuit of each width: who wants it names it.
-_CANDIDATES = ("Aer", "Stim")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +35,18 @@ class Automatic:
     """Several engines as one."""
 
     def __init__(self, config: EngineConfig) -> None:
-        """Load the engines that are installed and have the method that is set."""
-        self._engines: dict[str, Provider] = {}
+        """Load the candidates that are installed and can be set up so."""
+        self._engines: dict[str, Candidate] = {}
         refused = []
-        for name in _CANDIDATES:
-            device = config.device if name == "Aer" else "CPU"
+        for descriptor in map(find, installed()):
+            if not descriptor.candidate:
+                continue
+            device = config.device if config.device in descriptor.devices else "CPU"
             try:
-                self._engines[name] = providers.load(replace(config, provider=name, device=device))
+                engine = load(replace(config, provider=descriptor.name, device=device, options=None))
+                self._engines[descriptor.name] = cast("Candidate", engine)
             except ModuleNotFoundError as error:
-                refused.append(f"{name} is not installed ({error.name} is missing)")
+                refused.append(f"{descriptor.name} is not installed ({error.name} is missing)")
             except LookupError as error:
                 if device == "GPU":
                     # Somebody counts on it: no other engine may take its work in silence.
@@ -69,25 +70,38 @@ class Automatic:
     def run(self, prepared: Prepared, pub: Pub, *, seed: int, memory: bool, threads: int = 1) -> PubResult:
         """Run one pub; see ``Provider.run``."""
         relaxes = self.noise is not None and not self.noise.pauli
-        name = choose_engine(
+        question = Question(
             prepared.analysis,
-            tuple(self._engines),
             shots=pub.shots,
             statevector=pub.statevector,
             noisy=self.noise is not None,
             relaxing_bytes=16 << prepared.used * (2 if is_exact(pub) else 1) if relaxes else 0,
             limit=self._limit,
         )
-        try:
-            own = self._translated(prepared, name)
-        except InvalidCircuit:
-            if name != "Stim" or "Aer" not in self._engines:
-                raise
-            # All gates are Clifford, and yet their conditions or loops are more than Stim takes.
-            name = "Aer"
-            own = self._translated(prepared, name)
+        name, own = self._first(prepared, self.ranked(question))
         result = self._engines[name].run(own, pub, seed=seed, memory=memory, threads=threads)
         return replace(result, engine=self._engines[name].version)
+
+    def ranked(self, question: Question) -> list[str]:
+        """Return the engines that can, the best first; where none can, one to say why."""
+        able = {
+            name: preference
+            for name in self._engines
+            if (preference := self._engines[name].preference(question)) is not None
+        }
+        return sorted(able, key=lambda name: -able[name]) or [next(iter(self._engines))]
+
+    def _first(self, prepared: Prepared, ranked: Sequence[str]) -> tuple[str, Any]:
+        """Return the first engine that takes the circuit, and what it made of it."""
+        best, *others = ranked
+        try:
+            return best, self._translated(prepared, best)
+        except InvalidCircuit:
+            # It has conditions or loops, say, that are more than this engine takes.
+            for name in others:
+                with contextlib.suppress(InvalidCircuit):
+                    return name, self._translated(prepared, name)
+            raise
 
     def _translated(self, prepared: Prepared, name: str) -> Any:
         if name not in prepared.by_engine:

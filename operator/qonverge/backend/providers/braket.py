@@ -19,6 +19,7 @@ from qonverge.backend.config import EngineConfig
 from qonverge.backend.providers.bits import by_register, shots_of, spelled
 from qonverge.backend.providers.checks import accepted, check, is_exact, is_mixed
 from qonverge.backend.providers.choice import Choice, fit
+from qonverge.backend.providers.descriptors import BRAKET_LOCAL
 from qonverge.backend.providers.estimation import Output, Sample, by_sampling
 from qonverge.backend.providers.placing import Placed, Placer, Unscheduled
 from qonverge.backend.split import run_each
@@ -34,11 +35,6 @@ if TYPE_CHECKING:
 
 _METHODS = {"Automatic": "", "Statevector": "statevector", "DensityMatrix": "density_matrix"}
 _NO_GATES = frozenset(("measure", "reset", "delay"))
-# States that a step holds: the state and buffers of its size (measured).
-_COPIES = {"Statevector": 3, "DensityMatrix": 4}
-# Braket's simulator and what Numba compiles take so much more than Aer does (measured: 120 MiB and about 80 MiB).
-_MORE_BYTES = 128 * 1024**2
-_LEAST_BYTES = 64 * 1024**2
 # Below this width starting threads costs more than they gain.
 _WIDE_QUBITS = 18
 
@@ -66,20 +62,14 @@ class BraketLocal:
 
     def __init__(self, config: EngineConfig) -> None:
         """Load Braket's simulator, which takes a second or two."""
-        if config.method not in _METHODS:
-            raise LookupError(f"BraketLocal has no method called {config.method}; it has {', '.join(_METHODS)}")
-        if config.device != "CPU":
-            raise LookupError(f"BraketLocal computes on CPUs only and the backend's device is {config.device}: use Aer")
-        if config.noise is not None and config.method == "Statevector":
-            raise LookupError("the method Statevector holds no errors: use DensityMatrix for noise")
         _keep_compiled()
         from qonverge.backend.providers.braket_states import States
 
         self._states = States
         self._config = config
-        self._limit = max(_LEAST_BYTES, config.circuit_bytes - _MORE_BYTES)
+        self._limit = BRAKET_LOCAL.state_bytes(config.circuit_bytes)
         self.version = f"BraketLocal {version('amazon-braket-default-simulator')}"
-        self.methods = tuple(_METHODS)
+        self.methods = BRAKET_LOCAL.methods
         self.noise = config.noise
         self._placer = None if config.noise is None else Placer(config.noise, keep_layouts=config.keep_layouts)
         library = tuple(sorted(get_standard_gate_name_mapping().keys() - _NO_GATES))
@@ -116,7 +106,7 @@ class BraketLocal:
         width = power * prepared.circuit.num_qubits
         states = self._states(
             mixed=power == 2,
-            limit=self._limit - _COPIES[choice.method] * (16 << width),
+            limit=self._limit - BRAKET_LOCAL.copies(choice.method) * (16 << width),
             threads=1 if width < _WIDE_QUBITS else threads,
         )
         try:
@@ -146,7 +136,7 @@ class BraketLocal:
             qubits,
             power,
             self._limit,
-            copies=_COPIES[choice.method],
+            copies=BRAKET_LOCAL.copies(choice.method),
             advice="use fewer qubits, more memory or the engine Aer",
         )
         return choice

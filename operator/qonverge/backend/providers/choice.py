@@ -1,9 +1,9 @@
-"""Which engine runs a circuit, and how Aer keeps its states: decided before anything is allocated."""
+"""How Aer keeps its states: decided before anything is allocated."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from qonverge.circuits.analysis import Analysis
@@ -12,19 +12,11 @@ from qonverge.wire.errors import CircuitTooLarge, InvalidCircuit
 
 # Up to here a statevector is as fast as a stabilizer tableau for random Clifford circuits (measured: 8 qubits 3.1 and
 # 3.4 ms, 12 qubits 7.0 and 6.3 ms, 16 qubits 60 and 10 ms).
-_NARROW_CLIFFORD = 11
+NARROW_CLIFFORD = 11
 # From this width on a matrix product state of at most this bond dimension is faster than the statevector (measured on
 # one thread, chains of 20 qubits: 2^4 125 and 448 ms, 2^6 816 and 677 ms; of 16 qubits: 2^4 90 and 27 ms).
 _WIDE = 20
 _FAST_BOND_BITS = 4
-# Where Aer draws all counts of a Clifford circuit at once from the probabilities of a narrow state, and Stim samples
-# each shot (measured, 2 to 11 qubits: 10,000 shots 2 to 8 ms and 0.2 to 0.8 ms; 100,000 shots 1 to 9 ms and 2 to 7 ms;
-# 1,000,000 shots 1 to 8 ms and 120 to 180 ms). Everywhere else Stim is the faster one: 7 to 1,500 times for bits of 12
-# to 200 qubits, 200 to 6,000 times with measurements before the end, 4 to 140 times for values, but for exact ones of
-# 60 qubits, where both take about as long (1.4 and 0.83 times). With errors Aer holds a density matrix (100,000 shots:
-# 4 qubits 18 and 107 ms, 8 qubits 124 and 113 ms, 10 qubits 2.6 and 0.08 s).
-_MANY_SHOTS = 50_000
-_NARROW_NOISY = 7
 # A density matrix takes as long as so many runs of 2^n shots for every 4^n (measured on one thread, three layers on 10
 # qubits: 2.0 s, and 0.7 s for 100 shots; on 12 qubits 34 s, and 23 s for 1,024 shots; before errors were superoperators
 # of the circuit itself, which made density matrices faster).
@@ -37,37 +29,6 @@ class Choice:
 
     method: str
     reason: str
-
-
-def choose_engine(
-    analysis: Analysis,
-    engines: Collection[str],
-    *,
-    shots: int | None = None,
-    statevector: bool = False,
-    noisy: bool = False,
-    relaxing_bytes: int = 0,
-    limit: int = 0,
-) -> str:
-    """Return the engine for a circuit, of those given: Aer, Stim or both.
-
-    Args:
-        analysis: of the circuit.
-        engines: those that there are.
-        shots: that are asked for.
-        statevector: whether amplitudes are wanted, which Stim does not keep.
-        noisy: whether a device is imitated.
-        relaxing_bytes: memory of the state in which Aer follows relaxation, which Stim only approximates by Pauli
-            errors; 0 where there is none.
-        limit: bytes that the circuit may take.
-    """
-    if "Stim" not in engines or "Aer" not in engines:
-        return next(iter(engines))
-    if not analysis.clifford or statevector or 0 < relaxing_bytes <= limit:
-        return "Aer"
-    narrow = analysis.num_qubits <= (_NARROW_NOISY if noisy else _NARROW_CLIFFORD) and analysis.measured_bits > 0
-    drawn = narrow and not analysis.mid_circuit and not analysis.control_flow
-    return "Aer" if drawn and (shots or 0) > _MANY_SHOTS else "Stim"
 
 
 def choose(method: str, analysis: Analysis, limit: int, *, mixed: bool = False) -> Choice:
@@ -95,7 +56,7 @@ def choose(method: str, analysis: Analysis, limit: int, *, mixed: bool = False) 
 
 def _choose_freely(analysis: Analysis, limit: int) -> Choice:
     n, bits = analysis.num_qubits, analysis.bond_bits
-    if analysis.clifford and n > _NARROW_CLIFFORD:
+    if analysis.clifford and n > NARROW_CLIFFORD:
         return Choice("Stabilizer", f"all gates are Clifford, on {n} qubits")
     fits = analysis.statevector_bytes <= limit
     if fits and (n < _WIDE or bits > _FAST_BOND_BITS):

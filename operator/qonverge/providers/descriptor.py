@@ -1,0 +1,165 @@
+"""The form in which a provider describes itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from qonverge.providers.options import Options
+
+FEATURES = frozenset(("NonClifford", "ControlFlow", "MidCircuit", "Exact"))
+"""What a circuit may ask of an engine: gates that are not Clifford, control flow, measurements and resets before the
+end, values without statistical error."""
+STATE_POWER: Mapping[str, int] = {"Statevector": 1, "Automatic": 1, "DensityMatrix": 2}
+"""Methods that hold a full state of n qubits, 2^(power n) amplitudes. Others are bounded by the engine itself."""
+Device = Literal["CPU", "GPU"]
+_LEAST_BYTES = 64 * 1024**2
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptor:
+    """A provider: what it can do, and where its code is.
+
+    It is an entry point of the group ``qonverge.providers``. The operator and the command line import it, so its module
+    imports nothing heavy; ``implementation`` is imported by the processes that run circuits only.
+    """
+
+    name: str
+    """The engine's name in ``spec.simulator.engine``: UpperCamelCase, letters and digits."""
+    implementation: str
+    """``module:class`` of the ``qonverge.backend.providers.Provider``."""
+    methods: tuple[str, ...]
+    """Values of ``spec.simulator.method`` that it takes, Automatic first. The names that ``STATE_POWER`` has,
+    Stabilizer and MatrixProductState mean the same for every provider."""
+    automatic_method: str = "Automatic"
+    """The method that Automatic always comes to; Automatic where the circuit decides."""
+    automatic_method_with_noise: str | None = None
+    """The same where a device is imitated, if it is another one."""
+    lacks: frozenset[str] = frozenset()
+    """Of ``FEATURES``: what it refuses."""
+    lacks_with_noise: frozenset[str] = frozenset()
+    """What it refuses besides where a device is imitated."""
+    devices: tuple[Device, ...] = ("CPU",)
+    """Where it computes."""
+    imitates: bool = True
+    """Whether it imitates noisy devices."""
+    noiseless_methods: frozenset[str] = frozenset()
+    """Methods that hold no errors."""
+    pauli_methods: frozenset[str] = frozenset()
+    """Methods whose errors must be Pauli errors."""
+    state_copies: Mapping[str, int] = field(default_factory=dict)
+    """By method: states of full size that it holds at a time, where that is not one."""
+    more_bytes: int = 0
+    """Memory of its process beyond what Aer's takes."""
+    candidate: bool = False
+    """Whether the engine Automatic may choose it; its class then has ``preference``."""
+    takes_long: bool = False
+    """Whether tasks wait in a queue of its own, for minutes or hours: it is given all that it takes, rather than no
+    more than keeps its workers busy."""
+    costs_money: bool = False
+    """Whether its tasks are paid for: a backend must then say its ``pricing``, without which no budget could hold."""
+    options: type[Options] | None = None
+    """The model of ``spec.simulator.options``; None: it has none."""
+
+    def method(self, given: str, *, noisy: bool) -> str:
+        """Return the method that the specification's comes to."""
+        if given != "Automatic":
+            return given
+        return (self.automatic_method_with_noise if noisy else None) or self.automatic_method
+
+    def features(self, method: str, *, noisy: bool) -> frozenset[str]:
+        """Return what circuits may ask for: others are not sent to it."""
+        clifford = frozenset(("NonClifford",)) if method == "Stabilizer" else frozenset()
+        return FEATURES - self.lacks - (self.lacks_with_noise if noisy else frozenset()) - clifford
+
+    def copies(self, method: str) -> int:
+        """Return how many states of full size it holds at a time."""
+        return self.state_copies.get(method, 1)
+
+    def state_bytes(self, circuit_bytes: int) -> int:
+        """Return the memory for states where a circuit has this much."""
+        return max(_LEAST_BYTES, circuit_bytes - self.more_bytes) if self.more_bytes else circuit_bytes
+
+    def problem(
+        self,
+        *,
+        method: str = "Automatic",
+        device: str = "CPU",
+        noisy: bool = False,
+        pauli: bool = True,
+        priced: bool = True,
+        options: Mapping[str, Any] | None = None,
+    ) -> str | None:
+        """Return why it cannot be set up so; None: it can.
+
+        Args:
+            method: as in the specification.
+            device: CPU or GPU.
+            noisy: whether a device is imitated.
+            pauli: whether all of its errors are Pauli errors.
+            priced: whether the backend has a price.
+            options: the provider's own; None: none are given.
+        """
+        if method not in self.methods:
+            return self.no_method
+        if device not in self.devices:
+            return self.no_device
+        if noisy and not self.imitates:
+            return f"the engine {self.name} imitates no devices: leave noise out, or choose another engine"
+        if noisy and method in self.noiseless_methods:
+            return self.no_errors(method)
+        if noisy and not pauli and method in self.pauli_methods:
+            return self.pauli_only(method)
+        if self.costs_money and not priced:
+            return f"tasks of the engine {self.name} are paid for: say what they cost in spec.pricing"
+        return self._of_options(options)
+
+    @property
+    def no_method(self) -> str:
+        """What is said where the method is none of its own."""
+        return f"the engine {self.name} has the methods {listed(self.methods)}: choose one, or another engine"
+
+    @property
+    def no_device(self) -> str:
+        """What is said where the device is none of its own."""
+        return f"the engine {self.name} computes on {listed(self.devices)} only: choose that, or another engine"
+
+    @property
+    def no_options(self) -> str:
+        """What is said where options are given and it has none."""
+        return f"the engine {self.name} has no options: leave simulator.options out"
+
+    def no_errors(self, method: str) -> str:
+        """Return what is said where a device is imitated with a method that holds no errors."""
+        others = [each for each in self.methods if each not in self.noiseless_methods]
+        return f"the method {method} of {self.name} holds no errors: choose {listed(others, 'or')}"
+
+    def pauli_only(self, method: str) -> str:
+        """Return what is said where a method takes Pauli errors only."""
+        return (
+            f"the method {method} of {self.name} takes Pauli noise only: give noise.rates without t1 and t2, or the "
+            "method Automatic"
+        )
+
+    def _of_options(self, options: Mapping[str, Any] | None) -> str | None:
+        if self.options is None:
+            return None if options is None else self.no_options
+        from pydantic import ValidationError
+
+        try:
+            self.options.model_validate(options or {})
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(part) for part in ("simulator.options", *first["loc"]))
+            if first["type"] == "extra_forbidden":
+                known = sorted(field.alias or name for name, field in self.options.model_fields.items())
+                return f"{place}: the engine {self.name} has no such option; it has {listed(known)}"
+            return f"{place}: {first['msg']}"
+        return None
+
+
+def listed(words: Sequence[str], joint: str = "and") -> str:
+    """Return words as in a sentence."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {joint} {words[-1]}" if words else ""
