@@ -31,7 +31,7 @@ class Qonverge:
             return []
         made = plan(self._snapshot(state, jobs), self.policy)
         decided = list(zip(jobs, made.decisions, strict=True))
-        late = {job for job, decision in decided if decision.impossible}
+        late = {job for job, d in decided if d.backend is None and d.planned is None and self._misses(state, job)}
         if late:
             # A person would send such a job again, without the deadline that it misses anyway.
             self._too_late |= late
@@ -42,6 +42,17 @@ class Qonverge:
                 state.promises[job] = Promise(state.now, planned, state.known.wait(planned))
         columns = {name: column for column, name in enumerate(state.known.fleet.devices)}
         return [(job, columns[d.backend.name]) for job, d in decided if d.backend is not None]
+
+    def _misses(self, state: State, job: int) -> bool:
+        """Return whether the job's deadline is missed on every device that keeps its other terms."""
+        due, eligible = self._due(state, job), state.eligible(job)
+        if due is None or not eligible.any():
+            return False
+        return bool(state.now + state.known.runs([job])[1][0][eligible].min() > due)
+
+    def _due(self, state: State, job: int) -> float | None:
+        arrival = state.arrivals[job]
+        return None if arrival.deadline is None or job in self._too_late else arrival.seconds + arrival.deadline
 
     def _snapshot(self, state: State, jobs: list[int]) -> Snapshot:
         fleet = state.known.fleet
@@ -78,7 +89,6 @@ class Qonverge:
     def _job(self, state: State, job: int) -> Job:
         arrival = state.arrivals[job]
         width = state.known.fleet.widths[int(state.known.circuits[job])]
-        due = None if arrival.deadline is None or job in self._too_late else arrival.seconds + arrival.deadline
         most = arrival.max_errors or MaxErrors()
         return Job(
             f"{arrival.namespace}/{job:06}",
@@ -98,7 +108,7 @@ class Qonverge:
                 max_two_qubit_error=most.two_qubit,
                 max_readout_error=most.readout,
             ),
-            deadline=due,
+            deadline=self._due(state, job),
         )
 
 

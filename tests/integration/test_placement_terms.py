@@ -35,6 +35,12 @@ def message(lab: Lab, name: str, part: str) -> dict[str, Any]:
     return found
 
 
+def placed(lab: Lab, name: str) -> dict[str, Any] | None:
+    """Return the job's status once it has a place."""
+    status = lab.status(name)
+    return status if "placement" in status else None
+
+
 def noisy(name: str, **noise: Any) -> dict[str, Any]:
     return backend(name, simulator={"noise": noise}, capacity={"concurrency": 1})
 
@@ -126,12 +132,11 @@ def test_fidelity_is_forecast_and_kept_and_stale_calibrations_are_not_trusted(la
     ready(lab, "exact")
     lab.kubectl("label", "qb", "exact", "good", "use=chemistry")
     chosen: dict[str, Any] = {"backend": {"selector": {"matchLabels": {"use": "chemistry"}}}}
-    names = [f"program-{n}" for n in range(4)]
-    lab.apply(*(job(name, shots=None, program={"python": {"source": "pass"}}, **chosen) for name in names))
-    placed = eventually(lambda: all(each := [lab.status(name).get("placement") for name in names]) and each, "places")
-    assert {lab.status(name)["backend"] for name in names} == {"exact"}
-    for text in placed:
-        assert "next is good: fidelity not known (two-qubit error 0.001 and readout error 0.001)" in text
+    lab.apply(*(job(f"program-{n}", shots=None, program={"python": {"source": "pass"}}, **chosen) for n in range(4)))
+    for n in range(4):
+        status = eventually(partial(placed, lab, f"program-{n}"), "a place")
+        assert status["backend"] == "exact"
+        assert "next is good: fidelity not known (two-qubit error 0.001 and readout error 0.001)" in status["placement"]
 
 
 def test_money_is_not_spent_beyond_budget_and_quota(lab: Lab) -> None:

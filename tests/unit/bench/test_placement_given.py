@@ -112,6 +112,17 @@ def test_largest_errors_are_terms_of_the_job_and_the_reason_names_them(monkeypat
     assert dict(decision.rejected) == {"lab/device-1": "lab/device-1's median two-qubit error 0.02 is above 0.015"}
 
 
+def test_a_job_is_late_where_only_a_device_that_its_terms_forbid_would_be_in_time() -> None:
+    seconds = {"device-0": 50.0, "device-1": 1.0}
+    terms = (MaxErrors(two_qubit=0.015), None), (None, 0.85)
+    for max_errors, min_fidelity in terms:
+        picky = Arrival(
+            0.0, "a", 8000, deadline=10.0, service_seconds=seconds, max_errors=max_errors, min_fidelity=min_fidelity
+        )
+        (outcome,) = simulate(TWO, Trace("test", (picky,)), policies.Qonverge(), CALM).outcomes
+        assert (outcome.device, outcome.end) == (0, 50.0)
+
+
 def test_given_layouts_are_kept_and_cost_what_their_qubits_do(example: Trace) -> None:
     (device,) = (d for d in fleet.read_devices(EXAMPLE / "devices") if d.name == "short")
     qubits = list(device.qubits)
