@@ -13,6 +13,8 @@ from qonverge.controller.settings import Settings
 
 BACKEND_LABEL = "qonverge.io/backend"
 JOB_LABEL = "qonverge.io/job"
+JOB_NAME_LABEL = "qonverge.io/job-name"
+"""The job's name, for people: unlike the former it is the same of another job of that name."""
 PORT = 8080
 PORT_NAME = "tasks"
 GRACE_SECONDS = 30
@@ -36,11 +38,13 @@ _POD_SECURITY = {"runAsNonRoot": True, "runAsUser": 65532, "seccompProfile": {"t
 
 def child_name(prefix: str, suffix: str) -> str:
     """Return ``prefix-suffix`` within the 63 characters of a label; a longer prefix ends in its digest."""
-    room = _NAME_LIMIT - len(suffix) - 1
-    if len(prefix) > room:
-        digest = hashlib.sha256(prefix.encode()).hexdigest()[:8]
-        prefix = f"{prefix[: room - 9].rstrip('-.')}-{digest}"
-    return f"{prefix.replace('.', '-')}-{suffix}"
+    return f"{_shortened(prefix, _NAME_LIMIT - len(suffix) - 1).replace('.', '-')}-{suffix}"
+
+
+def _shortened(name: str, room: int) -> str:
+    if len(name) <= room:
+        return name
+    return f"{name[: room - 9].rstrip('-.')}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def _owner(resource: HybridJob | QuantumBackend) -> list[dict[str, Any]]:
@@ -231,7 +235,8 @@ def program_objects(
     name, spec = program_name(job, attempt), job.spec
     python = spec.program.python
     assert python is not None
-    labels = {JOB_LABEL: child_name(job.metadata.name, job.metadata.uid[:5]), **_MANAGED}
+    own = {JOB_LABEL: child_name(job.metadata.name, job.metadata.uid[:5])}
+    labels = {**own, JOB_NAME_LABEL: _shortened(job.metadata.name, _NAME_LIMIT), **_MANAGED}
     metadata = {"name": name, "namespace": job.metadata.namespace, "labels": labels, "ownerReferences": _owner(job)}
     given = {
         "BACKEND_URL": backend_url(backend),

@@ -14,7 +14,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from qonverge.circuits.isolated import Checker
-from qonverge.controller import web
+from qonverge.controller import unread, web
 from qonverge.controller.backends import Backends
 from qonverge.controller.builders import audience_of
 from qonverge.controller.cluster import REFRESH_SECONDS, Cluster
@@ -29,6 +29,7 @@ from qonverge.controller.queue import WorkQueue
 from qonverge.controller.quotas import Quotas
 from qonverge.controller.rounds import Rounds
 from qonverge.controller.settings import Settings
+from qonverge.controller.snapshot import label_key
 from qonverge.controller.state import State, key_of
 from qonverge.controller.submissions import Submissions
 from qonverge.controller.traces import Traces
@@ -142,6 +143,7 @@ class Operator:
             state=self._state,
             cluster=self._cluster,
             kube=kube,
+            queue=self._queue,
             data=data,
             metering=self._metering,
             events=events,
@@ -174,6 +176,7 @@ class Operator:
             asyncio.create_task(self._poll(), name="poll"),
             asyncio.create_task(self._rounds.run(), name="rounds"),
             asyncio.create_task(self._keep_up(kube), name="cluster"),
+            asyncio.create_task(events.run(), name="events"),
             *(asyncio.create_task(self._work(), name=f"worker {n}") for n in range(_WORKERS)),
         ]
         stopping = asyncio.create_task(stop.wait())
@@ -187,6 +190,7 @@ class Operator:
             for task in [stopping, *tasks]:
                 task.cancel()
             await asyncio.gather(stopping, *tasks, return_exceptions=True)
+            await events.close()
             try:
                 if self._election.leading:
                     await self._forecasts.save(kube, self._settings.namespace)
@@ -251,6 +255,8 @@ class Operator:
         match kind:
             case "QuantumQuota":
                 self._quotas.observe(obj, deleted)
+                if f"QuantumQuota {key_of(obj)}" in state.unread:
+                    self._queue.add(f"QuantumQuota {key_of(obj)}")
                 self._rounds.ask()
             case "HybridJob":
                 self._quotas.observe_job(obj, deleted)
@@ -272,6 +278,9 @@ class Operator:
             case "Job":
                 if (owner := state.see_batch_job(obj, deleted)) is not None:
                     self._queue.add(f"HybridJob {owner}")
+            case "Service":
+                if (owner := state.see_service(obj, deleted)) is not None:
+                    self._queue.add(f"QuantumBackend {owner}")
             case "Deployment" | "ReplicaSet" | "Pod":
                 self._observe_pods(kind, obj, deleted)
 
@@ -286,8 +295,14 @@ class Operator:
             case "ReplicaSet":
                 state.see_replica_set(obj, deleted)
             case "Pod":
+                trouble = state.troubles.get(key_of(obj))
                 if (owner := state.see_pod(obj, deleted)) is not None:
                     self._queue.add(f"HybridJob {owner}")
+                if (now := state.troubles.get(key_of(obj))) != trouble:
+                    of = {label for label, _ in filter(None, (trouble, now))}
+                    for key, backend in state.backends.items():
+                        if label_key(backend) in of:
+                            self._queue.add(f"QuantumBackend {key}")
         if set(state.endpoints) != before:
             self._reconsider()
 
@@ -367,6 +382,8 @@ class Operator:
             self._queue.add(f"HybridJob {key}")
         for key in state.quotas:
             self._queue.add(f"QuantumQuota {key}")
+        for item in state.unread:
+            self._queue.add(item)
 
     async def _work(self) -> None:
         while True:
@@ -376,6 +393,8 @@ class Operator:
             if self._acting and self._election.leading:
                 try:
                     with self._seconds.labels(kind).time():
+                        if (strange := self._state.unread.get(item)) is not None:
+                            await unread.report(strange, self._kube, time.time())
                         await self._reconcilers[kind](key)
                 except KubeError as error:
                     # A conflict is news on its way; anything else is worth a line.

@@ -55,6 +55,7 @@ class Desk:
         world.ledger.see(self.quota)
         clock = lambda: world.now  # noqa: E731
         quotas = Quotas(state=world.state, kube=self.server, ledger=world.ledger, queue=world.queue, clock=clock)
+        self.events = Events(self.server, clock)
         self.jobs = Jobs(
             state=world.state,
             kube=self.server,
@@ -75,7 +76,7 @@ class Desk:
             ),
             signer=Signer(generate_private_key()),
             checker=Checker(),
-            events=Events(self.server, clock),
+            events=self.events,
             settings=Settings(),
             clock=clock,
         )
@@ -86,6 +87,11 @@ class Desk:
         assert remaining is not None
         assert remaining.seconds is not None
         return remaining.seconds
+
+    async def told(self) -> list[dict[str, Any]]:
+        """Return the events that were written so far."""
+        await self.events.flush()
+        return self.server.created
 
     def begun_anew(self, job: HybridJob) -> None:
         """Let a job of another generation take the flight's place, as after a change of its specification."""
@@ -199,7 +205,7 @@ async def test_what_misleads_in_a_circuit_is_an_event() -> None:
     del desk.world.state.flights["chem/j"]
     await desk.jobs.reconcile("chem/j")
     async with asyncio.timeout(60):
-        while not desk.server.created:
+        while not await desk.told():
             await asyncio.sleep(0.05)
     (event,) = desk.server.created
     assert (event["kind"], event["type"], event["reason"]) == ("Event", "Warning", "MisleadingProgram")
