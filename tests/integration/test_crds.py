@@ -94,10 +94,21 @@ def test_what_a_job_asks_for_does_not_change(plane: ControlPlane, field: str, va
         changed = {**obj, "spec": {**obj["spec"], field: value}}
         with pytest.raises(CommandFailed) as caught:
             plane.kubectl("replace", "-f", "-", stdin=json.dumps(changed))
-        assert f"{field} is immutable: create a new HybridJob instead" in caught.value.output
+        says = f"{field} is immutable unless the job is suspended and was never started: create a new HybridJob instead"
+        assert says in caught.value.output
         # How long it may take and whether it is held may change.
         patch = json.dumps({"spec": {"suspend": True, "activeDeadlineSeconds": 60}})
         plane.kubectl("patch", "hj", "fixed", "--type=merge", "-p", patch)
+        # Nobody started it, so that all may change, also in the change that resumes it.
+        plane.kubectl("replace", "-f", "-", stdin=json.dumps(changed))
+        with pytest.raises(CommandFailed):
+            plane.kubectl("replace", "-f", "-", stdin=json.dumps(obj))
+        patch = json.dumps({"spec": {"suspend": True}})
+        plane.kubectl("patch", "hj", "fixed", "--type=merge", "-p", patch)
+        started = json.dumps({"status": {"attempts": 1}})
+        plane.kubectl("patch", "hj", "fixed", "--subresource=status", "--type=merge", "-p", started)
+        with pytest.raises(CommandFailed, match=f"{field} is immutable"):
+            plane.kubectl("replace", "-f", "-", stdin=json.dumps(obj))
     finally:
         plane.kubectl("delete", "hj", "fixed")
 

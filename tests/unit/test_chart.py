@@ -64,12 +64,12 @@ def test_the_operator_may_do_exactly_what_it_needs(helm: Path) -> None:
         ("apps", "deployments"): f"{watched} create patch",
         ("apps", "replicasets"): watched,
         ("batch", "jobs"): f"{watched} create patch delete",
-        ("", "services"): "create patch",
+        ("", "services"): f"{watched} create patch",
         ("", "configmaps"): "get create patch",
         ("", "secrets"): "create patch",
         ("", "pods"): watched,
         ("", "pods/log"): "get",
-        ("", "events"): "create",
+        ("", "events"): "list create",
     }
     at_home = {
         ("coordination.k8s.io", "leases"): "create get update",

@@ -243,11 +243,16 @@ def _starting(view: View, flight: Flight, batch: Mapping[str, Any]) -> list[Acti
         if status.reason == "Placed" and not _is_behind(view):
             return actions
         return [SetStatus(_move(view, "Placed", "Placed", status.placement or "", pod=_name(view.pod))), *actions]
+    told, reason = status.message or "", start.trouble.reason or "PodPending"
+    shown = SetStatus(_move(view, "Placed", "PodPending", start.message, pod=_name(view.pod)))
     known = status.reason == "PodPending" and not _is_behind(view)
-    if known and same_but_for_numbers(status.message or "", start.message):
+    if known and same_but_for_numbers(told, start.message):
         return actions
-    shown = _move(view, "Placed", "PodPending", start.message, pod=_name(view.pod))
-    return [SetStatus(shown), Warn(start.trouble.reason or "PodPending", start.message), *actions]
+    if not known or f": {reason}: " not in told:
+        return [shown, Warn(reason, start.message), *actions]
+    # The words for one thing change with every try.
+    again = flight.told_at + _NEWS_SECONDS
+    return [*actions, LookAgain(again)] if view.now < again else [shown, *actions]
 
 
 def _is_behind(view: View) -> bool:
