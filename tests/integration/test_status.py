@@ -103,7 +103,7 @@ def test_a_program_says_what_keeps_its_pod_until_it_runs(served: Lab) -> None:
     container = {"name": "program", "image": "i", "imageID": "", "ready": False, "restartCount": 0}
     patch_status(served, "pod", "stuck-pod", conditions=[], containerStatuses=[{**container, "state": waits}])
     soon(served, "hj", "stuck", "InProgress", "ImagePullBackOff: no such image")
-    runs = {"running": {}}
+    runs: dict[str, Any] = {"running": {}}
     patch_status(served, "pod", "stuck-pod", phase="Running", containerStatuses=[{**container, "state": runs}])
     running = soon(served, "hj", "stuck", "InProgress", "attempt 1")
     assert (running["status"]["state"], running["status"]["pod"]) == ("Running", "stuck-pod")
@@ -145,6 +145,12 @@ def test_what_the_api_server_refuses_of_a_program_is_on_its_job(served: Lab) -> 
     assert ("Warning", "ApplyFailed") in eventually(lambda: told(served, "wrong"), "an event")
 
 
+def made_again(lab: Lab, kind: str, name: str) -> Callable[[], bool]:
+    """Return whether another object has taken the place of the one that is there now."""
+    uid = lab.get(kind, name)["metadata"]["uid"]
+    return lambda: lab.get(kind, name).get("metadata", {}).get("uid", uid) != uid
+
+
 def reconciles(lab: Lab, kind: str) -> float:
     with urllib.request.urlopen(f"http://127.0.0.1:{lab.health}/metrics", timeout=5) as answer:
         text = answer.read().decode()
@@ -183,11 +189,9 @@ def test_a_backend_says_how_far_it_is_after_every_change(lab: Lab) -> None:
 
     # What somebody deletes or changes is made again.
     for kind in ("service", "deployment", "secret"):
-        uid = lab.get(kind, "aer-qb")["metadata"]["uid"]
+        again = made_again(lab, kind, "aer-qb")
         lab.kubectl("delete", kind, "aer-qb")
-        eventually(
-            lambda k=kind, u=uid: lab.get(k, "aer-qb").get("metadata", {}).get("uid", u) != u, f"a new {kind}", 15
-        )
+        eventually(again, f"a new {kind}")
     patch(lab, "service", "aer-qb", spec={"selector": {"qonverge.io/backend": "somebody-else"}})
     selector = {"qonverge.io/backend": "aer-qb"}
     eventually(lambda: lab.get("service", "aer-qb")["spec"]["selector"] == selector, "the selector", BAR)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from qonverge.api import HybridJob, HybridJobStatus, QuantumBackend, QuantumQuota
+from qonverge.api import HybridJobStatus, QuantumBackend, QuantumQuota
 from qonverge.api.job import State as JobState
 from qonverge.controller.backend_status import Seen, status_of
 from qonverge.controller.refusals import Refusal
@@ -33,7 +33,8 @@ JOBS: dict[JobState, str] = {
 @pytest.mark.parametrize("before", [None, *JOBS])
 def test_jobs(before: JobState | None, state: JobState) -> None:
     status = HybridJobStatus()
-    for generation, each in enumerate(filter(None, (before, state)), 1):
+    states: list[JobState] = [state] if before is None else [before, state]
+    for generation, each in enumerate(states, 1):
         status = move(status, each, reason="R", message="m", now=NOW, generation=generation)
     obj = {"metadata": {"generation": status.observed_generation}, "status": status.to_dict()}
     assert kstatus(obj) == JOBS[state]
@@ -106,13 +107,13 @@ def test_quotas(used: int) -> None:
     assert kstatus({"metadata": metadata, "status": status}) == "Current"
 
 
-@pytest.mark.parametrize("kind", [HybridJob, QuantumBackend, QuantumQuota])
-def test_what_cannot_be_read_says_so_itself(kind: type) -> None:
+@pytest.mark.parametrize("kind", ["HybridJob", "QuantumBackend", "QuantumQuota"])
+def test_what_cannot_be_read_says_so_itself(kind: str) -> None:
     state = State()
     metadata = {"name": "x", "namespace": "lab", "uid": "u", "generation": 4, "resourceVersion": "7"}
     ready = {"type": "Ready", "status": "True", "reason": "R", "lastTransitionTime": "1970-01-01T00:00:00Z"}
     obj: dict[str, Any] = {"metadata": metadata, "spec": {"later": 1}, "status": {"conditions": [ready]}}
-    see = {HybridJob: state.see_job, QuantumBackend: state.see_backend, QuantumQuota: state.see_quota}[kind]
+    see = {"HybridJob": state.see_job, "QuantumBackend": state.see_backend, "QuantumQuota": state.see_quota}[kind]
     see(obj, deleted=False)
     (unread,) = state.unread.values()
     body = status_of_unread(unread, NOW)
@@ -123,7 +124,7 @@ def test_what_cannot_be_read_says_so_itself(kind: type) -> None:
     assert "this operator may be older than the CustomResourceDefinitions" in told["Stalled"]
     # Once is enough.
     see({**obj, "metadata": {**metadata, "resourceVersion": "8"}, "status": body}, deleted=False)
-    assert status_of_unread(state.unread[f"{kind.__name__} lab/x"], NOW + 60) is None
+    assert status_of_unread(state.unread[f"{kind} lab/x"], NOW + 60) is None
     see({**obj, "metadata": {**metadata, "resourceVersion": "9"}}, deleted=True)
     assert not state.unread
 
@@ -133,10 +134,12 @@ def test_a_job_that_has_ended_observes_what_changes() -> None:
     status = move(HybridJobStatus(), "Failed", reason="R", message="m", now=NOW, generation=1).to_dict()
     metadata = {"name": "x", "namespace": "lab", "uid": "u", "generation": 1, "resourceVersion": "7"}
     state.see_job({"metadata": metadata, "spec": {}, "status": status}, deleted=False)
-    assert state.finished["lab/x"].observed is None
+    (before,) = state.finished.values()
+    assert before.observed is None
     newer = {**metadata, "generation": 2, "resourceVersion": "8"}
     state.see_job({"metadata": newer, "spec": {"suspend": True}, "status": status}, deleted=False)
-    observed = state.finished["lab/x"].observed
+    (after,) = state.finished.values()
+    observed = after.observed
     assert observed is not None
     assert kstatus({"metadata": newer, "status": {**status, **observed}}) == "Failed"
     assert {c["observedGeneration"] for c in observed["conditions"]} == {2}
