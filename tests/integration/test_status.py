@@ -87,7 +87,7 @@ def told(lab: Lab, name: str) -> list[tuple[str, str]]:
     return [(e["type"], e["reason"]) for e in events]
 
 
-def test_a_program_says_what_keeps_its_pod_until_it_runs(served: Lab) -> None:
+def test_a_program_says_what_keeps_it_from_running(served: Lab) -> None:
     served.apply(program("stuck"), program("late", startDeadlineSeconds=1))
     batch = eventually(batch_of(served, "stuck"), "the batch Job")
     assert batch["spec"]["template"]["metadata"]["labels"]["qonverge.io/job-name"] == "stuck"
@@ -124,8 +124,7 @@ def test_a_program_says_what_keeps_its_pod_until_it_runs(served: Lab) -> None:
     patch(served, "hj", "late", spec={"suspend": True, "activeDeadlineSeconds": 9})
     soon(served, "hj", "late", "Failed", "was not created")
 
-
-def test_what_the_api_server_refuses_of_a_program_is_on_its_job(served: Lab) -> None:
+    # What the API server refuses is on the job, too.
     hard = {"count/jobs.batch": "0"}
     metadata = {"name": "small", "namespace": "default"}
     served.apply({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": metadata, "spec": {"hard": hard}})
@@ -158,9 +157,15 @@ def reconciles(lab: Lab, kind: str) -> float:
     return sum(map(float, re.findall(pattern, text, re.MULTILINE)))
 
 
-def test_a_backend_says_how_far_it_is_after_every_change(lab: Lab) -> None:
+def test_every_kind_says_how_far_it_is_after_every_change(lab: Lab) -> None:
+    lab.apply(job("waits"), backend("aer"), quota(10))
+    for kind, name in (("hj", "waits"), ("qb", "aer"), ("quantumquota", "q")):
+        assert computed(lab, kind, name) == "InProgress", "of what no operator has seen yet"
+    lab.kubectl("delete", "qb", "aer")
     lab.start_operator()
     lab.ready()
+    other_states(lab)
+    lab.delete_all("apis/qonverge.io/v1alpha1/namespaces/default/hybridjobs")
     lab.apply(backend("aer", template={"labels": {"team": "not a value"}}))
     refused = soon(lab, "qb", "aer", "Failed", "a valid label must be")
     assert refused["status"]["conditions"][0]["reason"] == "ApplyFailed"
@@ -197,10 +202,13 @@ def test_a_backend_says_how_far_it_is_after_every_change(lab: Lab) -> None:
     eventually(lambda: lab.get("service", "aer-qb")["spec"]["selector"] == selector, "the selector", BAR)
 
 
-def test_the_other_states_of_jobs_and_quotas(lab: Lab) -> None:
-    lab.start_operator()
-    lab.ready()
-    lab.apply(job("waits"), job("held", suspend=True))
+def quota(shots: int) -> dict[str, Any]:
+    return {**backend("q"), "kind": "QuantumQuota", "spec": {"limits": {"shots": shots}}}
+
+
+def other_states(lab: Lab) -> None:
+    """Bring jobs and quotas into the states that need no backend."""
+    lab.apply(job("held", suspend=True))
     soon(lab, "hj", "waits", "InProgress", "there is none")
     soon(lab, "hj", "held", "InProgress", "the job is suspended")
     # Until it was started once, all of a job that is held may change.
@@ -211,10 +219,8 @@ def test_the_other_states_of_jobs_and_quotas(lab: Lab) -> None:
     pending = lab.kubectl("get", "hj", "--field-selector=status.state=Pending", "-o", "name").split()
     assert pending == ["hybridjob.qonverge.io/waits"]
 
-    quota = {**backend("q"), "kind": "QuantumQuota", "spec": {"limits": {"shots": 10}}}
-    lab.apply(quota)
     soon(lab, "quantumquota", "q", "Current", "within its limits")
-    patch(lab, "quantumquota", "q", spec={"limits": {"shots": 0}})
+    lab.apply(quota(0))
     soon(lab, "quantumquota", "q", "Current", "nothing is left of shots")
 
     # Definitions of a later version take what this one does not know.

@@ -88,6 +88,20 @@ def _column(name: str, path: str, description: str, kind: str = "string", priori
 _AGE = _column("Age", ".metadata.creationTimestamp", "Time since creation.", "date")
 
 
+# What an object says before the operator does: without conditions kstatus would take it for one that is done.
+_UNSEEN = {
+    "reason": "Unseen",
+    "message": "the operator has not seen it yet",
+    "lastTransitionTime": "1970-01-01T00:00:00Z",
+}
+_INITIAL = {
+    "conditions": [
+        {"type": "Ready", "status": "Unknown", **_UNSEEN},
+        {"type": "Reconciling", "status": "True", **_UNSEEN},
+    ]
+}
+
+
 def _crd(
     *,
     names: Schema,
@@ -95,6 +109,7 @@ def _crd(
     spec: type[BaseModel],
     status: type[BaseModel],
     columns: list[Schema],
+    initial: Schema = _INITIAL,
     selectable: Sequence[str] = (),
     scale: Schema | None = None,
 ) -> Schema:
@@ -127,7 +142,7 @@ def _crd(
                                 "kind": {"type": "string"},
                                 "metadata": {"type": "object"},
                                 "spec": structural(spec, defaults=True),
-                                "status": structural(status, defaults=False),
+                                "status": structural(status, defaults=False) | {"default": initial},
                             },
                         }
                         | rules
@@ -190,6 +205,7 @@ def custom_resource_definitions() -> dict[str, Schema]:
             _column("Message", ".status.message", "Why it is in this state, in a sentence.", "string", 1),
             _AGE,
         ],
+        initial={"state": "Pending", **_INITIAL},
         selectable=(".status.state", ".status.backend"),
     )
     quota = _crd(

@@ -127,7 +127,7 @@ def _serving(backend: QuantumBackend, pods: _Pods, seen: Seen) -> dict[str, Verd
         lasts = pods.stalled is not None
         word = "Stalled" if lasts else "Stopping" if not pods.wanted else "RollingOut" if pods.ready else "Starting"
         # What a pod says is more to the point than what its Deployment makes of it.
-        why = str(seen.trouble or pods.stalled or "")
+        why = "; ".join(str(part) for part in (seen.trouble, pods.stalled) if part)
     serve = f"{pods.ready} of {pods.wanted} pods serve" if pods.wanted or pods.ready else "spec.replicas is 0"
     if word and pods.ready and pods.wanted and (pods.exist > pods.updated or not pods.observed):
         serve += ", some with the former specification"

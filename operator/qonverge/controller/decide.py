@@ -94,7 +94,7 @@ def _advance(view: View) -> list[Action]:
     if flight.waiting is not None:
         return [*_say_waiting(view, "WaitingForProgram", flight.waiting), Stop(), LookAgain(now + _RETRY_TEXT_SECONDS)]
     if flight.source is None:
-        return _say_first(view, "Checking", "the program is being read and checked")
+        return []
     if flight.checked is None:
         return _program(view, flight)
     if flight.result is not None:
@@ -116,19 +116,11 @@ def _submit(view: View, flight: Flight) -> list[Action]:
 def _unplaced(view: View, flight: Flight) -> list[Action]:
     decision, ask = flight.planned, [] if flight.wants else [Ask()]
     if decision is None:
-        return [*ask, *_say_first(view, "Queued", "waiting for a round of placement")]
+        return list(ask)
     if decision.impossible:
         reason = decision.reason + (f"; {decision.remedy}" if decision.remedy else "")
         return [SetStatus(_fail(view, "Unschedulable", reason, forecast=list(flight.forecast) or None)), Stop()]
     return [*ask, *_say_waiting(view, "Queued" if decision.planned else "Unschedulable", decision.reason)]
-
-
-def _say_first(view: View, reason: str, message: str) -> list[Action]:
-    """Say why a job waits of which nothing was said yet: without a status it would pass for one that is done."""
-    status = view.job.status
-    if status.state != "Pending" or status.observed_generation == view.job.metadata.generation:
-        return []
-    return _say_waiting(view, reason, message)
 
 
 def _say_waiting(view: View, reason: str, message: str) -> list[Action]:
@@ -286,7 +278,8 @@ def _launch(view: View, flight: Flight, attempt: int) -> list[Action]:
 def _again(view: View, flight: Flight, reason: str, message: str) -> list[Action]:
     attempts, limit = view.job.status.attempts or 1, view.job.spec.retry_policy.max_attempts
     if attempts >= limit:
-        return [SetStatus(_fail(view, reason, f"after {limit} attempts: {message}")), Stop(program=True)]
+        goes_on = view.batch is not None and end_of(view.batch) is None
+        return [SetStatus(_fail(view, reason, f"after {limit} attempts: {message}")), Stop(program=goes_on)]
     again = _launch(view, flight, attempts + 1)
     lost = Warn(reason, f"attempt {attempts}: {message}")
     return [lost, *again] if any(isinstance(action, Launch) for action in again) else again

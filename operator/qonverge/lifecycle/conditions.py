@@ -42,7 +42,9 @@ def set_condition(
         now: Unix seconds.
         generation: of the object, for which this was found.
     """
-    known = next((c for c in before if c.type == kind and c.status == verdict.status), None)
+    # The conditions that an object has by default were never observed.
+    observed = (c for c in before if c.observed_generation is not None)
+    known = next((c for c in observed if c.type == kind and c.status == verdict.status), None)
     return Condition(
         type=kind,
         status=verdict.status,

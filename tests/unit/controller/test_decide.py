@@ -88,10 +88,8 @@ def test_a_new_job_is_begun_and_nothing_is_written() -> None:
 
 
 def test_a_checked_circuit_is_sent_without_a_write() -> None:
-    # Only one that still waits then is told of.
-    again = LookAgain(CREATED + 2)
-    assert decide(view(job(), flight())) == [Ask(), again]
-    assert decide(view(job(), flight(wants=True))) == [again]
+    assert decide(view(job(), flight())) == [Ask()]
+    assert decide(view(job(), flight(wants=True))) == []
     (submit,) = decide(view(job(), planned(job(), flight(), AER)))
     assert isinstance(submit, Submit)
     assert submit.decision.backend == AER
@@ -117,7 +115,7 @@ def test_a_result_ends_the_job_with_one_write() -> None:
 
 def test_a_lost_worker_is_another_attempt_until_the_policy_says_no() -> None:
     lost = under_way(result=ended(WorkerLost("gone")))
-    assert decide(view(job(), lost)) == [Ask(), LookAgain(CREATED + 2)]
+    assert decide(view(job(), lost)) == [Ask()]
     warn, submit = decide(view(job(), planned(job(), lost, AER)))
     assert warn == Warn("WorkerLost", "attempt 1: gone")
     assert isinstance(submit, Submit)

@@ -140,7 +140,7 @@ def test_numbers_that_move_are_worth_a_write_now_and_then_only() -> None:
 def test_attempts_that_were_withdrawn_do_not_count() -> None:
     lost = {"result": ended(WorkerLost("gone")), "withdrawn": 2}
     strict = job(retryPolicy={"maxAttempts": 2})
-    assert decide(view(strict, replace(under_way(**lost), attempts=3))) == [Ask(), LookAgain(CREATED + 2)]
+    assert decide(view(strict, replace(under_way(**lost), attempts=3))) == [Ask()]
     status = written(decide(view(strict, replace(under_way(**lost), attempts=4))))
     assert status.message == "after 2 attempts: gone"
 
