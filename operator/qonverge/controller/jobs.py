@@ -180,7 +180,8 @@ class Jobs:
 
     async def _write(self, key: str, job: HybridJob, status: HybridJobStatus) -> None:
         metadata = job.metadata
-        if status.result is not None and (size := len(str(status.result.to_dict()))) > (room := room_for_result(job)):
+        body = status.to_dict()
+        if "result" in body and (size := len(str(body["result"]))) > (room := room_for_result(job)):
             message = (
                 f"the result takes {size} bytes and the job's status has room for {room}: ask for fewer shots or "
                 "measure fewer qubits"
@@ -192,8 +193,9 @@ class Jobs:
                 now=self._clock(),
                 generation=metadata.generation,
             )
+            body = status.to_dict()
         # Absent fields would keep their old value in a merge.
-        body = {"pod": None, "result": None, **status.to_dict()}
+        body = {"pod": None, "result": None, **body}
         if body["state"] in ("Complete", "Failed"):
             # Before the write: a quota's status that is written meanwhile must not leave the job out.
             use = Use.of(status.usage or Usage())
@@ -389,7 +391,8 @@ class Jobs:
 
 def _named(job: HybridJob) -> dict[str, Any]:
     """Return a job as events refer to it."""
-    return {**job.to_dict(), "apiVersion": job.api_version, "kind": job.kind}
+    metadata = {"name": job.metadata.name, "namespace": job.metadata.namespace, "uid": job.metadata.uid}
+    return {"apiVersion": job.api_version, "kind": job.kind, "metadata": metadata}
 
 
 def _refusal(job: HybridJob, caller: Caller) -> str | None:
