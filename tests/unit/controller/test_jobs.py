@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from decimal import Decimal
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from qonverge.api import HybridJob, QuantumQuota
 from qonverge.circuits.isolated import Checker
+from qonverge.controller import builders
 from qonverge.controller.events import Events
 from qonverge.controller.jobs import Jobs
 from qonverge.controller.kube import Kube
@@ -17,9 +19,11 @@ from qonverge.controller.metering import Metering
 from qonverge.controller.quotas import Quotas
 from qonverge.controller.settings import Settings
 from qonverge.lifecycle.quotas import Use
+from qonverge.lifecycle.transitions import timestamp
 from qonverge.scheduling import Decision
 from qonverge.wire.errors import WorkerLost
 from qonverge.wire.tokens import Caller, Signer, generate_private_key
+from tests.kstatus import kstatus
 from tests.unit.controller.worlds import BELL, World, settled
 
 
@@ -30,6 +34,8 @@ class Server(Kube):
         self.world = world
         self.written: list[dict[str, Any]] = []
         self.created: list[dict[str, Any]] = []
+        self.applied: list[dict[str, Any]] = []
+        self.events: list[dict[str, Any]] = []
 
     async def patch_status(
         self, kind: str, namespace: str, name: str, status: dict[str, Any], resource_version: str | None = None
@@ -42,6 +48,18 @@ class Server(Kube):
     async def create(self, obj: dict[str, Any]) -> dict[str, Any]:
         self.created.append(obj)
         return obj
+
+    async def apply(self, obj: dict[str, Any]) -> dict[str, Any]:
+        self.applied.append(obj)
+        return obj
+
+    async def list(
+        self, kind: str, namespace: str | None, labels: str = "", *, fields: str = "", metadata_only: bool = False
+    ) -> AsyncIterator[dict[str, Any]]:
+        assert (kind, namespace) == ("Event", "chem")
+        for event in self.events:
+            if fields == f"involvedObject.uid={event['involvedObject']['uid']}":
+                yield event
 
 
 class Desk:
@@ -243,3 +261,49 @@ async def test_only_the_present_attempt_reports(
         with pytest.raises(PermissionError, match="the token is of"):
             await desk.jobs.report("chem/j", caller, {"result": 1})
         assert not desk.server.written
+
+
+async def test_a_result_that_is_too_large_ends_the_job_for_kstatus_too() -> None:
+    desk = Desk()
+    status = {"state": "Running", "backend": "lab/a", "attempts": 1, "startedAt": "1970-01-12T13:46:30Z"}
+    desk.world.job("j", status=status, program={"python": {"source": "x"}})
+    await desk.jobs.report("chem/j", Caller("chem/j", "uid-j-1", attempt=1), {"result": "x" * 700_000})
+    (written,) = desk.server.written
+    assert (written["state"], written["reason"], written["result"]) == ("Failed", "ResultTooLarge", None)
+    assert written["completedAt"]
+    assert written["duration"] == "10s"
+    assert kstatus({"metadata": {"generation": 1}, "status": written}) == "Failed"
+    (event,) = await desk.told()
+    assert (event["type"], event["reason"]) == ("Warning", "ResultTooLarge")
+
+
+async def test_what_a_program_mounts_is_made_again_where_its_pod_lacks_it() -> None:
+    desk = Desk()
+    desk.world.backend("a", pods=0)
+    placed = {"state": "Placed", "reason": "Placed", "backend": "lab/a", "attempts": 1, "observedGeneration": 1}
+    placed["placedAt"] = timestamp(desk.world.now)
+    job = desk.world.job("j", status=placed, program={"python": {"source": "x"}})
+    name = builders.program_name(job, 1)
+    desk.world.state.batch_jobs[f"chem/{name}"] = {"uid": "batch-uid", "owner": "chem/j"}
+    desk.world.state.program_pods[f"chem/{name}"] = {"name": "j-pod", "uid": "pod-uid", "phase": "Pending"}
+    desk.server.events = [
+        {
+            "metadata": {"resourceVersion": "1"},
+            "involvedObject": {"uid": "pod-uid"},
+            "type": "Warning",
+            "reason": "FailedMount",
+            "message": f'MountVolume.SetUp failed for volume "token": secret "{name}" not found',
+        }
+    ]
+    desk.world.now += 3
+    await desk.jobs.reconcile("chem/j")
+    assert [(obj["kind"], obj["metadata"]["name"]) for obj in desk.server.applied] == [
+        ("Secret", name),
+        ("ConfigMap", name),
+    ]
+    assert not desk.server.written
+    await desk.jobs.reconcile("chem/j")
+    (written,) = desk.server.written
+    assert written["message"].startswith("the pod j-pod has not started: FailedMount: MountVolume.SetUp failed")
+    (event,) = await desk.told()
+    assert (event["type"], event["reason"]) == ("Warning", "FailedMount")
