@@ -17,8 +17,8 @@ logger = logging.getLogger(__name__)
 _MAX_MESSAGE = 1000
 # Of one namespace and type: so many at once, and so many a second from then on. Thousands of jobs that end together
 # would otherwise cost as many writes again, and the status of each says all.
-_BURST = 100.0
-_RATE = 3.0
+_BURST = 50.0
+_RATE = 1.0
 _MOST_NAMESPACES = 1000
 _END_SECONDS = 2.0
 

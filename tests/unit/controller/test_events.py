@@ -38,7 +38,7 @@ async def test_a_flood_of_a_namespace_is_cut_and_others_are_not() -> None:
     await events.flush()
     flood = [e for e in server.created if e["reason"] == "Completed" and e["metadata"]["namespace"] == "lab"]
     # In 50 s.
-    assert len(flood) == pytest.approx(250, abs=1)
+    assert len(flood) == pytest.approx(100, abs=1)
     assert [e["reason"] for e in server.created[-2:]] == ["Completed", "PodLost"]
     assert len({e["metadata"]["name"] for e in server.created}) == len(server.created)
 
