@@ -308,13 +308,16 @@ class Jobs:
         flight, namespace = self._state.flights[key], job.metadata.namespace
         flight.events_read_at = self._clock()
         fields = f"involvedObject.uid={of['uid']}"
-        flight.trouble = of_events([event async for event in self._kube.list("Event", namespace, fields=fields)])
-        if flight.trouble is not None and flight.trouble.reason == "FailedMount":
+        try:
+            flight.trouble = of_events([event async for event in self._kube.list("Event", namespace, fields=fields)])
             backend = self._state.backends.get(builders.audience_of(job))
-            if backend is not None:
+            if backend is not None and flight.trouble is not None and flight.trouble.reason == "FailedMount":
                 *mounted, _ = await self._program_objects(key, job, backend, job.status.attempts or 1)
                 for obj in mounted:
                     await self._kube.apply(obj)
+        except KubeError as error:
+            # The job goes on without, and its deadline still ends it.
+            logger.warning("HybridJob %s: why its pod does not start is not known: %s", key, error)
         self._queue.add(f"HybridJob {key}")
 
     def _replan(self, key: str, flight: Flight) -> None:

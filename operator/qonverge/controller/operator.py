@@ -295,13 +295,13 @@ class Operator:
             case "ReplicaSet":
                 state.see_replica_set(obj, deleted)
             case "Pod":
-                trouble = state.troubles.get(key_of(obj))
+                was = state.troubles.get(key_of(obj))
                 if (owner := state.see_pod(obj, deleted)) is not None:
                     self._queue.add(f"HybridJob {owner}")
-                if (now := state.troubles.get(key_of(obj))) != trouble:
-                    of = {label for label, _ in filter(None, (trouble, now))}
+                if (trouble := state.troubles.get(key_of(obj))) != was:
+                    labels = {label for label, _ in filter(None, (was, trouble))}
                     for key, backend in state.backends.items():
-                        if label_key(backend) in of:
+                        if label_key(backend) in labels:
                             self._queue.add(f"QuantumBackend {key}")
         if set(state.endpoints) != before:
             self._reconsider()
