@@ -48,7 +48,7 @@ class Lab:
         """Use ``running_lab``."""
         self.plane = plane
         self._folder = folder
-        self._health, self._reports, self._tasks = free_ports(3)
+        self._health, self._reports, self._results, self._tasks = free_ports(4)
         self._operator_config = plane.kubeconfig_for(OPERATOR, ["system:masters"])
         self._operator: subprocess.Popen[bytes] | None = None
         self._server: subprocess.Popen[bytes] | None = None
@@ -73,6 +73,7 @@ class Lab:
             "QONVERGE_WATCH_NAMESPACES": OPERATED,
             "QONVERGE_HEALTH_LISTEN": f"127.0.0.1:{self._health}",
             "QONVERGE_REPORT_LISTEN": f"127.0.0.1:{self._reports}",
+            "QONVERGE_RESULT_LISTEN": f"127.0.0.1:{self._results}",
         }
         start = time.perf_counter()
         self._operator = self._start("operator", "qonverge.controller", environment)

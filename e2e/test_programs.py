@@ -56,6 +56,13 @@ _PROGRAMS: dict[str, tuple[str, dict[str, Any]]] = {
         """,
         {},
     ),
+    "returns-much": (
+        """
+        from qonverge.client import result
+        result(["x" * 90] * 21000)
+        """,
+        {},
+    ),
 }
 
 
@@ -79,6 +86,7 @@ def ended(shared: Workspace) -> dict[str, dict[str, Any]]:
         ("grows", "OutOfMemory", 137, "so far so good"),
         ("prints-lines", "ProgramFailed", 4, "x" * 99 + "\nthat was all"),
         ("prints-one-line", "ProgramFailed", 5, "x" * 99 + " that was all"),
+        ("returns-much", "ResultTooLarge", 1, "or write it to a storage of yours and return where"),
     ],
 )
 def test_a_program_fails_with_the_true_reason(
@@ -95,6 +103,7 @@ def test_a_program_fails_with_the_true_reason(
 def test_the_reason_has_the_numbers(ended: dict[str, dict[str, Any]]) -> None:
     assert "exit code 3" in ended["exits"]["message"]
     assert "its limit of 256Mi" in ended["grows"]["message"]
+    assert "takes 1953011 bytes as JSON and the job's status has room for 600000" in ended["returns-much"]["message"]
 
 
 def test_a_traceback_shows_the_program_alone(ended: dict[str, dict[str, Any]]) -> None:

@@ -51,6 +51,8 @@ class Lab:
         self.folder = folder
         self.operator: subprocess.Popen[bytes] | None = None
         self.health = free_port()
+        self._results = free_port()
+        self.results = f"http://127.0.0.1:{self._results}"
         self.pods: dict[str, subprocess.Popen[bytes]] = {}
         self._commands: dict[str, tuple[int, dict[str, str], tuple[str, ...]]] = {}
         self._starts = 0
@@ -86,15 +88,19 @@ class Lab:
         value: dict[str, Any] = eventually(done, f"the end of {name}", limit)
         return value
 
+    def environment(self, kubeconfig: Path | None = None) -> dict[str, str]:
+        """Return the environment of a process that asks the API server."""
+        return {**os.environ, "KUBECONFIG": str(kubeconfig or self.plane.kubeconfig)}
+
     def start_operator(self, kubeconfig: Path | None = None) -> None:
         self._starts += 1
         environment = {
-            **os.environ,
-            "KUBECONFIG": str(kubeconfig or self.plane.kubeconfig),
+            **self.environment(kubeconfig),
             "QONVERGE_NAMESPACE": NAMESPACE,
             "QONVERGE_POD_NAME": f"operator-{self._starts}",
             "QONVERGE_HEALTH_LISTEN": f"127.0.0.1:{self.health}",
             "QONVERGE_REPORT_LISTEN": f"127.0.0.1:{free_port()}",
+            "QONVERGE_RESULT_LISTEN": f"127.0.0.1:{self._results}",
         }
         log = (self.folder / f"operator-{self._starts}.log").open("wb")
         command = [sys.executable, "-m", "qonverge.controller"]
@@ -137,6 +143,10 @@ class Lab:
         port, environment, flags = self._commands[pod]
         self.pods[pod] = subprocess.Popen([sys.executable, "-m", "qonverge.backend", *flags], env=environment)
         eventually(lambda: _answers(port), f"readiness of {pod}")
+
+    def url(self, pod: str) -> str:
+        """Return where a pod's server listens."""
+        return f"http://127.0.0.1:{self._commands[pod][0]}"
 
     def set_ready(self, pod: str, ready: bool) -> None:
         status = {

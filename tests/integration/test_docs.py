@@ -200,7 +200,9 @@ def test_every_reason_in_the_code_is_explained() -> None:
     )
     sources = [*(ROOT / "operator/qonverge/controller").glob("*.py"), ROOT / "operator/qonverge/local/runner.py"]
     reasons = {reason for source in sources for reason in calls.findall(source.read_text())}
-    assert {"DeadlineExceeded", "Suspended", "Unschedulable"} <= reasons
+    for source in (ROOT / "operator/qonverge/lifecycle").glob("*.py"):
+        reasons |= set(re.findall(r'\breason="(\w+)"', source.read_text()))
+    assert {"DeadlineExceeded", "Suspended", "Unschedulable", "Completed", "ResultKept", "ResultLost"} <= reasons
     assert [reason for reason in sorted(reasons) if f"| `{reason}` |" not in page] == []
 
 

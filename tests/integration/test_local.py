@@ -222,6 +222,17 @@ def test_arguments_results_and_metrics_of_a_program() -> None:
     assert ended["metrics"] == {"step": 999.0}
 
 
+def test_results_of_any_size_are_whole() -> None:
+    many = manifest(circuit("qubit[30] q; bit[30] c; h q; c = measure q;"), name="many", shots=40_000)
+    long = manifest(python("from qonverge.client import result\nresult(['x' * 99] * 20_000)"), name="long")
+    done = run("run", "-o", "json", "-", stdin=f"{many}---\n{long}")
+    assert done.returncode == 0, done.stderr
+    first, second = (item["status"] for item in json.loads(done.stdout)["items"])
+    assert sum(first["result"]["counts"].values()) == 40_000
+    assert len(json.dumps(first["result"])) > 1_000_000
+    assert second["result"]["value"] == ["x" * 99] * 20_000
+
+
 def test_a_deadline_ends_a_program() -> None:
     ended = status(manifest(python("import time; time.sleep(600)"), activeDeadlineSeconds=4), code=1)
     assert ended["reason"] == "DeadlineExceeded"

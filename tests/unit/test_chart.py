@@ -86,6 +86,22 @@ def test_the_operator_may_do_exactly_what_it_needs(helm: Path) -> None:
     assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "qonverge", "namespace": "quantum"}]
 
 
+def test_everybody_may_read_at_the_port_for_results_and_nothing_else(helm: Path) -> None:
+    objects = render(helm)
+    assert one(objects, "Role", "qonverge-results")["rules"] == [
+        {"apiGroups": [""], "resources": ["services/proxy"], "resourceNames": ["qonverge:results"], "verbs": ["get"]}
+    ]
+    (subject,) = one(objects, "RoleBinding", "qonverge-results")["subjects"]
+    assert subject["name"] == "system:authenticated"
+    (port,) = [port for port in one(objects, "Service")["spec"]["ports"] if port["name"] == "results"]
+    (container,) = one(objects, "Deployment")["spec"]["template"]["spec"]["containers"]
+    (own,) = [each for each in container["ports"] if each["name"] == port["targetPort"]]
+    environment = {entry["name"]: entry.get("value") for entry in container["env"]}
+    assert environment["QONVERGE_RESULT_LISTEN"] == f"0.0.0.0:{own['containerPort']}"
+    assert environment["QONVERGE_RESULT_PATH"] == "/api/v1/namespaces/quantum/services/qonverge:results/proxy"
+    assert float(environment["QONVERGE_RESULT_SECONDS"]) == 86400
+
+
 def test_the_pod_is_restricted_and_labelled(helm: Path) -> None:
     objects = render(helm)
     assert all(o["metadata"]["labels"]["app.kubernetes.io/instance"] == "qonverge" for o in objects)

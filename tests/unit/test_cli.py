@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import random
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -107,6 +109,55 @@ def test_the_histogram_shows_the_most_frequent_of_many() -> None:
     assert "and 16 outcomes more" in text
     assert "11111" in text
     assert "00000" not in text
+
+
+@pytest.mark.parametrize(("bits", "shown"), [(36, 36), (37, 33), (127, 33), (1000, 33)])
+@pytest.mark.parametrize("width", [60, 100])
+def test_long_outcomes_are_shortened_where_no_line_differs(bits: int, shown: int, width: int) -> None:
+    outcomes = ["0" * bits, "1" * bits, "01" * (bits // 2) + "0" * (bits % 2)]
+    console = Console(file=io.StringIO(), width=width)
+    console.print(histogram(dict.fromkeys(outcomes, 5)))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    labels = {line.split()[0] for line in text.splitlines() if "█" in line}
+    assert len(labels) == 3
+    assert ("-o json prints outcomes whole" in text) == (bits > 36)
+    if width == 100:
+        assert {len(label) for label in labels} == {shown}
+
+
+def labels_of(outcomes: Sequence[str]) -> list[str]:
+    console = Console(file=io.StringIO(), width=300)
+    console.print(histogram(dict.fromkeys(outcomes, 5)))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    return [line.split("█")[0].strip() for line in text.splitlines() if "█" in line]
+
+
+@pytest.mark.parametrize("place", [0, 17, 40, 63, 126])
+def test_outcomes_that_differ_in_one_bit_have_labels_that_differ(place: int) -> None:
+    outcome = "0" * 127
+    first, second = labels_of([outcome, outcome[:place] + "1" + outcome[place + 1 :]])
+    assert first.replace("0", "") in ("…", "……")
+    assert second.count("1") == 1
+    assert max(len(first), len(second)) <= 36
+
+
+def test_no_two_labels_are_alike_whatever_the_outcomes_are() -> None:
+    draw = random.Random(3)
+    for _ in range(100):
+        outcome = [draw.choice("01") for _ in range(draw.choice([40, 127, 300]))]
+        outcome[draw.randrange(1, len(outcome) - 1)] = " "
+        outcomes = {"".join(outcome)}
+        while len(outcomes) < 16:
+            other = list(draw.choice(sorted(outcomes)))
+            place = draw.choice([place for place, digit in enumerate(other) if digit != " "])
+            other[place] = "1" if other[place] == "0" else "0"
+            outcomes.add("".join(other))
+        labels = labels_of(sorted(outcomes))
+        assert len(set(labels)) == 16
+        for whole, label in zip(sorted(outcomes), labels, strict=True):
+            parts = label.split("…")
+            assert whole.startswith(parts[0])
+            assert whole.endswith(parts[-1])
 
 
 @pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.yaml")), ids=lambda path: path.name)

@@ -217,6 +217,25 @@ class HybridJobSpec(SpecModel):
         return value
 
 
+class KeptResult(StatusModel):
+    """Where a result is that is larger than a status may be."""
+
+    backend: str
+    """Namespace and name of the backend that keeps it."""
+    pod: str
+    """The backend's pod that keeps it."""
+    bytes: int
+    """Size of the result, which is JSON as it would stand in `result`."""
+    sha256: str
+    """SHA-256 of the result, in hex."""
+    expires_at: str
+    """Until when it is kept (RFC 3339), unless newer results take its place or the pod goes away."""
+    path: str
+    """Where the API server gives it: `kubectl get --raw "$PATH"`. Only those who can read the job know this path."""
+    lost: str | None = None
+    """Why it is kept no more."""
+
+
 class Result(StatusModel):
     """The job's result."""
 
@@ -230,6 +249,8 @@ class Result(StatusModel):
     """Their standard errors; 0 where the value is exact."""
     value: Annotated[Any, Field(json_schema_extra=ANY_JSON)] = None
     """What the program passed to `qonverge.client.result`."""
+    kept: KeptResult | None = None
+    """Where the result is when it is too large for the status: `qonverge result JOB` fetches it."""
 
 
 class Usage(StatusModel):

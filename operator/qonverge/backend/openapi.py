@@ -124,6 +124,7 @@ class BackendAnswer(_Model):
     draining: bool
     calibration: dict[str, Any] | None = Field(description="Of the device that is imitated or driven.")
     calibration_digest: str
+    kept_results: int = Field(description="Results that it keeps for jobs whose status is too small for them.")
 
 
 class GrantRequest(BaseModel):
@@ -159,6 +160,13 @@ class MetersAnswer(_Model):
     meters: dict[str, MeterAnswer]
 
 
+class KeptAnswer(_Model):
+    """Results of jobs, by the job's uid."""
+
+    results: list[str] = Field(description="Those that are kept.")
+    dropped: dict[str, str] = Field(description="Why others are kept no more.")
+
+
 class IdentityAnswer(_Model):
     """Which pod this is."""
 
@@ -183,6 +191,8 @@ class Operation:
     """Whether the calibration can be left out."""
     proves: bool = False
     """Whether it answers a challenge."""
+    keeps: bool = False
+    """Whether it takes bytes that are only kept."""
     guarded: bool = True
     """Whether a token is asked for."""
 
@@ -197,6 +207,10 @@ OPERATIONS = (
         *("meters", "POST", "/v1/meters", "Grant what jobs may use, and say what they used: the operator's"),
         *(MetersAnswer, MetersRequest),
     ),
+    Operation("kept", "GET", "/v1/results", "List the results that are kept: the operator's", KeptAnswer),
+    Operation("keep", "PUT", "/v1/results/{identity}", "Keep a result: the operator's", KeptAnswer, keeps=True),
+    Operation("fetch", "GET", "/v1/results/{identity}", "Give a kept result: the operator's"),
+    Operation("forget", "DELETE", "/v1/results/{identity}", "Drop a kept result: the operator's", KeptAnswer),
     Operation(
         *("identity", "GET", "/v1/identity", "Prove to the operator which pod this is", IdentityAnswer),
         proves=True,
@@ -252,6 +266,13 @@ def _described(operation: Operation) -> dict[str, Any]:
     if operation.proves:
         text, schema = "Any text that is new each time.", {"type": "string", "maxLength": 128}
         parameters.append({"name": "challenge", "in": "query", "required": True, "description": text, "schema": schema})
+    if operation.keeps:
+        texts = {"namespace": "Of the job.", "seconds": "For how long it is kept."}
+        parameters += [
+            {"name": name, "in": "query", "required": True, "description": text, "schema": {"type": "string"}}
+            for name, text in texts.items()
+        ]
+        found["requestBody"] = {"required": True, "content": {"application/octet-stream": {}}}
     if parameters:
         found["parameters"] = parameters
     if operation.request is not None:

@@ -7,19 +7,19 @@ import contextlib
 import json
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
-import numpy as np
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
 
+from qonverge.backend.answers import MSGPACK, SMALL, Held, Pieces, answer, speaks_msgpack
 from qonverge.backend.engine import Engine
-from qonverge.backend.limits import PIECE_BYTES, Budget
+from qonverge.backend.kept import KeptResults, room
+from qonverge.backend.limits import Budget
 from qonverge.backend.openapi import OPERATIONS, document
 from qonverge.circuits.errors import CheckerLost, InvalidProgram
 from qonverge.circuits.isolated import Checker
@@ -28,7 +28,7 @@ from qonverge.documents import strict_json
 from qonverge.documents.excerpt import excerpt
 from qonverge.documents.faults import Unreadable
 from qonverge.documents.reader import decoded
-from qonverge.wire.codec import Buffer, parts, unpack
+from qonverge.wire.codec import Buffer, unpack
 from qonverge.wire.errors import (
     InvalidCircuit,
     InvalidTask,
@@ -44,13 +44,10 @@ from qonverge.wire.messages import Task, TaskResult
 from qonverge.wire.proof import MOST_CHALLENGE, prove
 from qonverge.wire.tokens import OPERATOR_SUBJECT, Caller
 
-MSGPACK = "application/msgpack"
 MAX_BODY = 64 * 1024**2
 MAX_HEAD = 8 * 1024**2
 """Of a body that is JSON, or of one in msgpack without its arrays: what is parsed takes many times its bytes."""
 _MAX_JSON_ARRAYS = 8 * 1024**2
-# Bodies and answers above this are counted: all that are on their way together have so much memory.
-_SMALL = 1024**2
 _BODIES_BYTES = 256 * 1024**2
 _ANSWERS_BYTES = 512 * 1024**2
 _BUDGET_SECONDS = 60.0
@@ -91,6 +88,8 @@ class Server:
         self._checker = checker
         self._verify = verify
         self._bodies = Budget(_BODIES_BYTES, "the bodies of tasks")
+        self._kept = KeptResults(room(engine.config.memory_bytes), time.monotonic)
+        engine.metrics.kept_bytes.set_function(lambda: self._kept.nbytes)
         self._answers = Budget(_ANSWERS_BYTES, "the large results")
 
     def app(self) -> Starlette:
@@ -102,6 +101,10 @@ class Server:
             "delete": self._delete,
             "backend": self._backend,
             "meters": self._meters,
+            "kept": self._list_kept,
+            "keep": self._keep,
+            "fetch": self._fetch,
+            "forget": self._forget,
             "identity": self._prove,
             "healthz": self._healthz,
             "readyz": self._readyz,
@@ -123,12 +126,12 @@ class Server:
             try:
                 return await handler(request)
             except WireError as error:
-                return _answer(request, {"error": error.to_dict()}, error.status)
+                return answer(request, {"error": error.to_dict()}, error.status)
             except ClientDisconnect:
                 return Response(status_code=499)
             except Exception as error:  # a caller reads every error in the protocol's form, those of the server too
                 logger.exception("%s %s failed", request.method, request.url.path)
-                return _answer(request, {"error": server_error(error).to_dict()}, WireError.status)
+                return answer(request, {"error": server_error(error).to_dict()}, WireError.status)
 
         return guarded
 
@@ -145,7 +148,7 @@ class Server:
         caller = self._caller(request)
         announced = _announced(request)
         async with contextlib.AsyncExitStack() as held:
-            if announced is None or announced > _SMALL:
+            if announced is None or announced > SMALL:
                 await held.enter_async_context(self._bodies.hold(announced or MAX_BODY, _BUDGET_SECONDS))
             body = await _body(request)
             if request.headers.get("content-type", "").startswith(MSGPACK):
@@ -160,7 +163,7 @@ class Server:
 
     async def _list(self, request: Request) -> Response:
         tasks = self._engine.unfinished(self._subject(request))
-        return _answer(request, {"tasks": [task.to_dict() for task in tasks]})
+        return answer(request, {"tasks": [task.to_dict() for task in tasks]})
 
     async def _get(self, request: Request) -> Response:
         return await self._stand(request, request.path_params["identity"], self._subject(request))
@@ -172,23 +175,48 @@ class Server:
 
     async def _backend(self, request: Request) -> Response:
         self._subject(request)
-        info = self._engine.info()
+        info = replace(self._engine.info(), kept_results=len(self._kept))
         if request.query_params.get("without") == "calibration":
             # A device's figures are some 100 KB, too much for who asks every few seconds.
             info = replace(info, calibration=None)
-        return _answer(request, info.to_dict())
+        return answer(request, info.to_dict())
+
+    def _only_operator(self, request: Request, what: str) -> None:
+        if self._subject(request) not in (OPERATOR_SUBJECT, _LOCAL.subject):
+            raise NotFound(f"{what} are the operator's")
 
     async def _meters(self, request: Request) -> Response:
-        if self._subject(request) not in (OPERATOR_SUBJECT, _LOCAL.subject):
-            raise NotFound("meters are the operator's")
+        self._only_operator(request, "meters")
         body = await _body(request)
         try:
-            given = unpack(body, most_head=MAX_HEAD) if _speaks_msgpack(request) else json.loads(bytes(body) or b"{}")
+            given = unpack(body, most_head=MAX_HEAD) if speaks_msgpack(request) else json.loads(bytes(body) or b"{}")
             grants = given.get("grants")
             read = None if grants is None else {str(name): Grant.from_dict(one) for name, one in grants.items()}
         except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError) as error:
             raise InvalidTask(f"the grants cannot be read: {error}") from None
-        return _answer(request, self._engine.accounts.exchange(read, str(given.get("boot", ""))).to_dict())
+        return answer(request, self._engine.accounts.exchange(read, str(given.get("boot", ""))).to_dict())
+
+    async def _list_kept(self, request: Request) -> Response:
+        self._only_operator(request, "kept results")
+        results, dropped = self._kept.listed()
+        return answer(request, {"results": results, "dropped": dropped})
+
+    async def _keep(self, request: Request) -> Response:
+        self._only_operator(request, "kept results")
+        namespace, seconds = request.query_params.get("namespace", ""), _seconds(request, "seconds")
+        announced = _announced(request)
+        async with self._bodies.hold(MAX_BODY if announced is None else announced, _BUDGET_SECONDS):
+            self._kept.put(request.path_params["identity"], namespace, bytes(await _body(request)), seconds)
+        return await self._list_kept(request)
+
+    async def _fetch(self, request: Request) -> Response:
+        self._only_operator(request, "kept results")
+        return Pieces([self._kept.fetch(request.path_params["identity"])], 200, "application/octet-stream")
+
+    async def _forget(self, request: Request) -> Response:
+        self._only_operator(request, "kept results")
+        self._kept.drop(request.path_params["identity"])
+        return await self._list_kept(request)
 
     async def _prove(self, request: Request) -> Response:
         sent, own = request.query_params.get("challenge", ""), self._identity
@@ -196,7 +224,7 @@ class Server:
             raise NotFound("this server has no key to prove itself by")
         if not 0 < len(sent) <= MOST_CHALLENGE:
             raise InvalidTask(f"challenge has {len(sent)} characters; expected 1 to {MOST_CHALLENGE}")
-        return _answer(request, {"instance": own.instance, "proof": prove(own.key, sent, own.instance)})
+        return answer(request, {"instance": own.instance, "proof": prove(own.key, sent, own.instance)})
 
     async def _healthz(self, _: Request) -> Response:
         return Response("ok\n")
@@ -216,9 +244,9 @@ class Server:
     async def _stand(self, request: Request, identity: str, subject: str) -> Response:
         """Return how the task stands, when it has ended or the caller's time to wait is over."""
         size = (await self._engine.wait(identity, _wait(request), subject)).nbytes
-        if size <= _SMALL:
+        if size <= SMALL:
             return _stands(request, await self._engine.wait(identity, 0, subject))
-        if not _speaks_msgpack(request) and size > _MAX_JSON_ARRAYS:
+        if not speaks_msgpack(request) and size > _MAX_JSON_ARRAYS:
             raise TooLarge(
                 f"the result has {size} bytes of arrays, too many for JSON: ask for it by GET /v1/tasks/{identity} "
                 f"with Accept: {MSGPACK}, or run the task again without memory or with fewer shots"
@@ -227,7 +255,7 @@ class Server:
         held = contextlib.AsyncExitStack()
         await held.enter_async_context(self._answers.hold(size, _BUDGET_SECONDS))
         try:
-            return _Held(_stands(request, await self._engine.wait(identity, 0, subject)), held)
+            return Held(_stands(request, await self._engine.wait(identity, 0, subject)), held)
         except BaseException:
             await held.aclose()
             raise
@@ -283,11 +311,7 @@ class Server:
 
 async def _nowhere(request: Request, _: Exception) -> Response:
     message = f"{request.method} {request.url.path} is not served here: see docs/protocol.md"
-    return _answer(request, {"error": NotFound(message).to_dict()}, NotFound.status)
-
-
-def _speaks_msgpack(request: Request) -> bool:
-    return request.headers.get("content-type", "").startswith(MSGPACK) or MSGPACK in request.headers.get("accept", "")
+    return answer(request, {"error": NotFound(message).to_dict()}, NotFound.status)
 
 
 def _announced(request: Request) -> int | None:
@@ -325,58 +349,16 @@ async def _body(request: Request) -> bytearray:
 
 
 def _wait(request: Request) -> float:
-    text = request.query_params.get("wait", "0").removesuffix("s")
+    return max(0.0, min(_LONGEST_WAIT, _seconds(request, "wait")))
+
+
+def _seconds(request: Request, name: str) -> float:
+    text = request.query_params.get(name, "0").removesuffix("s")
     try:
-        return max(0.0, min(_LONGEST_WAIT, float(text)))
+        return float(text)
     except ValueError:
-        raise InvalidTask(f"wait is {excerpt(text)}; give seconds, such as 20") from None
+        raise InvalidTask(f"{name} is {excerpt(text)}; give seconds, such as 20") from None
 
 
 def _stands(request: Request, result: TaskResult) -> Response:
-    return _answer(request, result.to_dict(), 200 if result.done else 202)
-
-
-def _answer(request: Request, value: dict[str, Any], status: int = 200) -> Response:
-    if _speaks_msgpack(request):
-        buffers = parts(value)
-        if sum(len(buffer) for buffer in buffers) <= _SMALL:
-            return Response(b"".join(buffers), status, media_type=MSGPACK)
-        return _Pieces(buffers, status)
-    return Response(json.dumps(value, default=_plain) + "\n", status, media_type="application/json")
-
-
-class _Pieces(Response):
-    """An answer of several buffers, which are sent as they are, a piece at a time."""
-
-    def __init__(self, buffers: Sequence[Buffer], status: int) -> None:
-        super().__init__(None, status, media_type=MSGPACK)
-        self._buffers = buffers
-        self.headers["content-length"] = str(sum(len(buffer) for buffer in buffers))
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        for buffer in self._buffers:
-            view = memoryview(buffer)
-            for begin in range(0, len(view), PIECE_BYTES):
-                body = view[begin : begin + PIECE_BYTES]
-                await send({"type": "http.response.body", "body": body, "more_body": True})
-        await send({"type": "http.response.body", "body": b""})
-
-
-class _Held(Response):
-    """An answer that gives back what it held when it is sent, or its caller is gone."""
-
-    def __init__(self, answer: Response, held: contextlib.AsyncExitStack) -> None:
-        super().__init__(None, answer.status_code)
-        self._answer = answer
-        self._held = held
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with self._held:
-            await self._answer(scope, receive, send)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    raise TypeError(f"a {type(value).__name__} cannot travel as JSON")
+    return answer(request, result.to_dict(), 200 if result.done else 202)

@@ -27,7 +27,7 @@ from qonverge.circuits.runs import DEFAULT_SHOTS
 from qonverge.devices import Layout
 from qonverge.wire.child import read_frame, serve_pipes, write_frame
 from qonverge.wire.errors import InvalidCircuit, UnknownCircuit, engine_error
-from qonverge.wire.messages import Pub, PubResult, Task
+from qonverge.wire.messages import Observable, Pub, PubResult, Task
 
 _PREPARED = 512
 
@@ -112,7 +112,12 @@ class Worker:
             return prepared.nothing(pub, memory=task.memory), 0.0
 
         def run(block: Pub, seed: int) -> PubResult:
-            return self._provider.run(prepared.runnable, block, seed=seed, memory=task.memory, threads=threads)
+            if prepared.num_qubits:
+                return self._provider.run(prepared.runnable, block, seed=seed, memory=task.memory, threads=threads)
+            wide = replace(block, observables=tuple(_beside_idle(terms) for terms in block.observables))
+            result = self._provider.run(prepared.runnable, wide, seed=seed, memory=task.memory, threads=threads)
+            states = result.statevectors
+            return result if states is None else replace(result, statevectors=states[:, :1])
 
         return run_blocks(pub, own, run), time.perf_counter() - began
 
@@ -129,9 +134,19 @@ class Worker:
             (circuit,) = qpy.load(io.BytesIO(data))
         except Exception as error:  # hostile or damaged QPY raises errors of every kind
             raise InvalidCircuit(f"the QPY cannot be read: {error or type(error).__name__}") from None
-        registers = {register.name: register.size for register in circuit.cregs}
+        registers, num_qubits = {register.name: register.size for register in circuit.cregs}, circuit.num_qubits
+        if not num_qubits:
+            from qiskit.circuit import Qubit
+
+            # Engines want a qubit: an idle one changes no answer.
+            circuit.add_bits([Qubit()])
         runnable = self._provider.prepare(circuit, layout)
-        self._prepared[digest, layout] = _Prepared(runnable, circuit.num_qubits, registers)
+        self._prepared[digest, layout] = _Prepared(runnable, num_qubits, registers)
+
+
+def _beside_idle(observable: Observable) -> Observable:
+    """Return the observable of a circuit without qubits for the same one with an idle qubit."""
+    return tuple((label + "I", coefficient) for label, coefficient in observable)
 
 
 def main() -> None:

@@ -41,13 +41,13 @@ _MOST_BOND_BITS = 9
 _ANGLE_TOLERANCE = 1e-12
 # Qiskit's classes that say nothing of what an operation does.
 _UNNAMED = frozenset(["Instruction", "Gate", "ControlledGate", "AnnotatedOperation"])
-# Operations that are no gates.
-_STRUCTURE = frozenset(
+STRUCTURE = frozenset(
     [
         *("measure", "reset", "barrier", "delay", "break_loop", "continue_loop", "store"),
         *("if_else", "while_loop", "for_loop", "switch_case", "box"),
     ]
 )
+"""Operations that are no gates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ def analyse(circuit: QuantumCircuit, *, errs: bool = False) -> Analysis:
         depth=circuit.depth(),
         size=circuit.size(),
         two_qubit_gates=sum(
-            1 for item in written if len(item.qubits) == 2 and not item.clbits and item.operation.name not in _STRUCTURE
+            1 for item in written if len(item.qubits) == 2 and not item.clbits and item.operation.name not in STRUCTURE
         ),
         clifford=all(_is_clifford(item.operation) for item in written),
         measured_bits=len({bit for item in written if item.operation.name == "measure" for bit in item.clbits}),
@@ -164,7 +164,7 @@ def _crossing_bits(circuit: QuantumCircuit, first: int) -> list[int]:
     steps = [0] * (n + 1)
     index = {qubit: place for place, qubit in enumerate(circuit.qubits)}
     for item in circuit.data[first:]:
-        if len(item.qubits) < 2 or item.operation.name in _STRUCTURE:
+        if len(item.qubits) < 2 or item.operation.name in STRUCTURE:
             continue
         places = [index[qubit] for qubit in item.qubits]
         bits = 1 if item.operation.name in _SCHMIDT_RANK_2 else 2 * (len(places) // 2)
@@ -237,7 +237,7 @@ def _is_clifford(operation: Operation) -> bool:
         if name == "rz":
             angle = operation.params[0]
             return isinstance(angle, int | float) and abs(math.remainder(angle, math.pi / 2)) <= _ANGLE_TOLERANCE
-        return name in _CLIFFORD or name in _STRUCTURE
+        return name in _CLIFFORD or name in STRUCTURE
     # A gate that the program defines stands for its body.
     definition = getattr(operation, "definition", None)
     return definition is not None and all(_is_clifford(item.operation) for item in definition.data)

@@ -9,13 +9,18 @@ from qiskit import QuantumCircuit, qasm2
 from qonverge.circuits.errors import InvalidProgram
 from qonverge.circuits.limits import check_register_size
 from qonverge.circuits.source import Source
+from qonverge.documents.excerpt import bounded
 
 _HEADER = "qelib1.inc"
 _INCLUDE = re.compile(r"""\binclude\s*(["'])([^\n]*?)\1""")
 _REGISTER = re.compile(r"\b[qc]reg\s+(\w+)\s*\[\s*(\d+)")
+_CONDITION = re.compile(r"\bif\s*\(\s*(\w+)\s*==\s*(\d+)\s*\)")
 _DEFINED = re.compile(r"\bgate\s+(\w+)")
 _OPAQUE = re.compile(r"\bopaque\s+(\w+)")
 _PLACED = re.compile(r"<input>:(\d+),(\d+): (.*)", re.DOTALL)
+# As many as Python reads at once: no register that may be declared and compared needs them.
+_MOST_DIGITS = 4000
+_PRINTED_BITS = 64
 _VERSION_3 = frozenset(
     ["qubit", "bit", "let", "def", "defcal", "input", "output", "const", "for", "while", "ctrl", "inv"]
 )
@@ -97,6 +102,21 @@ def parse(source: Source) -> QuantumCircuit:
                 bare.start(), f"gate {bare[1]!r} is given no angles", f'some in brackets, as in "{bare[1]}(0.5) ..."'
             )
         ) from None
+
+
+def warnings(source: Source) -> tuple[str, ...]:
+    """Return what is valid in a text that was parsed and may mislead, with line and column."""
+    sizes = {name: int(size) for name, size in _REGISTER.findall(source.code)}
+    found = []
+    for condition in _CONDITION.finditer(source.code):
+        name, value = condition[1], int(condition[2][:_MOST_DIGITS])
+        if name in sizes and value >> sizes[name]:
+            line, column = source.place(condition.start())
+            size = sizes[name]
+            most = (1 << size) - 1 if size <= _PRINTED_BITS else f"2^{size} - 1"
+            problem = f"the condition is never true: creg {name}[{size}] holds 0 to {most}, not {condition[2]}"
+            found.append(bounded(f"line {line}, column {column}: {problem}"))
+    return tuple(found)
 
 
 def _check_before(source: Source) -> None:

@@ -68,7 +68,7 @@ def parse_openqasm(text: str, parameters: Mapping[str, float] | None = None) -> 
         if version == 2:
             from qonverge.circuits import openqasm2
 
-            return Parsed(canonical(openqasm2.parse(source)))
+            return Parsed(canonical(openqasm2.parse(source)), openqasm2.warnings(source))
         from qonverge.circuits import openqasm3
 
         parsed = openqasm3.parse(source, parameters or {})

@@ -110,12 +110,35 @@ def forecast(files: tuple[str, ...], output: str | None) -> None:
 def why(job: str, namespace: str | None, output: str | None) -> None:
     """Tell why a job of the cluster waits, or went where it went, with the numbers."""
     _silence_libraries()
-    from qonverge.cli.why import NoAnswer, explain
+    from qonverge.cli.cluster import NoAnswer
+    from qonverge.cli.why import explain
 
     try:
         explain(job, namespace, output=output)
     except NoAnswer as error:
         _refuse([str(error)])
+
+
+@cli.command()
+@click.argument("job")
+@click.option("-n", "--namespace", help="Namespace of the job. Default: that of the current context.")
+@click.option("--url", help="The operator's URL, where the API server cannot reach it.")
+def result(job: str, namespace: str | None, url: str | None) -> None:
+    """Print the result of a job of the cluster as JSON, also one that its status has no room for.
+
+    Exit status: 0, 1 when the job has no result, or has it no more, 2 when no cluster answers or it has no such job.
+    """
+    _silence_libraries()
+    from qonverge.cli.cluster import NoAnswer
+    from qonverge.cli.result import NoResult, print_result
+
+    try:
+        print_result(job, namespace, url=url)
+    except NoAnswer as error:
+        _refuse([str(error)])
+    except NoResult as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(FAILED)
 
 
 @cli.command()

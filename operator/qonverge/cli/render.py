@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TextIO
 
 from rich.console import Console, RenderableType
@@ -18,6 +18,9 @@ BAR_WIDTH = 40
 # Narrower, a table of forecasts would lose its words.
 _LEAST_WIDTH = 100
 _MOST_BARS = 16
+# With the bar and the numbers it fits the least width.
+_LABEL_WIDTH = 36
+_LABEL_ENDS = 16
 _NOTHING = ForecastInterval(low=0, mid=0, high=0)
 _WORTH_SAYING = 32 * 1024**2
 
@@ -34,18 +37,50 @@ def histogram(counts: Mapping[str, int]) -> RenderableType:
     total = sum(counts.values())
     shown = dict(sorted(counts.items(), key=lambda item: -item[1])[:_MOST_BARS])
     table = Table.grid(padding=(0, 1))
-    table.add_column(justify="right")
-    table.add_column()
-    table.add_column(justify="right")
-    table.add_column(justify="right")
+    # A terminal that is too narrow gets a label on several lines: cut, two of them might look alike.
+    table.add_column(justify="right", overflow="fold")
+    table.add_column(no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
     highest = max(counts.values())
-    for outcome in sorted(shown):
+    labels = _shortened(sorted(shown))
+    for outcome, label in labels.items():
         count = counts[outcome]
         bar = Text("█" * max(1, round(BAR_WIDTH * count / highest)), style="cyan")
-        table.add_row(Text(outcome, style="bold"), bar, str(count), f"{count / total:.1%}")
+        table.add_row(Text(label, style="bold"), bar, str(count), f"{count / total:.1%}")
     if len(shown) < len(counts):
         table.add_row("", Text(f"and {_counted(len(counts) - len(shown), 'outcome')} more", style="dim"), "", "")
+    if any(outcome != label for outcome, label in labels.items()):
+        table.add_row("", Text("-o json prints outcomes whole", style="dim"), "", "")
     return table
+
+
+def _shortened(outcomes: Sequence[str]) -> dict[str, str]:
+    """Return a label for each outcome: of long ones both ends, and the places in which two would look alike without."""
+    length = len(outcomes[0])
+    if length <= _LABEL_WIDTH:
+        return {outcome: outcome for outcome in outcomes}
+    kept = {*range(_LABEL_ENDS), *range(length - _LABEL_ENDS, length)}
+    while True:
+        seen: dict[str, str] = {}
+        for outcome in outcomes:
+            alike = seen.setdefault(_label(outcome, kept), outcome)
+            if alike != outcome:
+                kept.add(next(place for place in range(length) if alike[place] != outcome[place]))
+                break
+        else:
+            return {outcome: label for label, outcome in seen.items()}
+
+
+def _label(outcome: str, kept: Collection[int]) -> str:
+    """Return the outcome with ``…`` for each run of places that are not kept."""
+    label = ""
+    for place, digit in enumerate(outcome):
+        if place in kept:
+            label += digit
+        elif not label.endswith("…"):
+            label += "…"
+    return label
 
 
 def expectations(job: HybridJob) -> RenderableType:

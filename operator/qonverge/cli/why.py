@@ -8,12 +8,8 @@ import sys
 from typing import Any
 
 from qonverge.api import HybridJob
+from qonverge.cli.cluster import connected
 from qonverge.cli.render import console_of, forecast_table
-from qonverge.documents.excerpt import bounded
-
-
-class NoAnswer(Exception):
-    """The cluster does not tell."""
 
 
 def explain(name: str, namespace: str | None, *, output: str | None) -> None:
@@ -41,29 +37,5 @@ def explain(name: str, namespace: str | None, *, output: str | None) -> None:
 
 
 async def _get(name: str, namespace: str | None) -> dict[str, Any]:
-    from kubernetes.aio import client, config
-    from kubernetes.aio.client.exceptions import ApiException
-    from kubernetes.aio.config import ConfigException
-    from yaml import YAMLError
-
-    try:
-        await config.load_kube_config()
-        if namespace is None:
-            _, active = config.list_kube_config_contexts()
-            namespace = str(active["context"].get("namespace") or "default")
-    except (ConfigException, OSError, ValueError, TypeError, YAMLError) as error:
-        # A kubeconfig that is no YAML, or YAML of something else.
-        raise NoAnswer(bounded(f"there is no cluster to ask: {' '.join(str(error).split())}")) from None
-    async with client.ApiClient() as api:
-        try:
-            found = await client.CustomObjectsApi(api).get_namespaced_custom_object(
-                "qonverge.io", "v1alpha1", namespace, "hybridjobs", name
-            )
-        except ApiException as error:
-            if error.status == 404:
-                raise NoAnswer(f"there is no HybridJob {name} in the namespace {namespace}") from None
-            raise NoAnswer(f"the API server answered {error.status}: {error.reason}") from None
-        except OSError as error:
-            raise NoAnswer(f"the API server does not answer: {error}") from None
-    assert isinstance(found, dict)
-    return found
+    async with connected() as cluster:
+        return await cluster.job(name, namespace)

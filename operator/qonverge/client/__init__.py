@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qonverge.client.errors import ClientError, TaskFailed
+from qonverge.client.errors import ClientError, ResultTooLarge, TaskFailed
 from qonverge.client.reports import report, result
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ __all__ = [
     "ClientError",
     "EstimatorV2",
     "QonvergeBackend",
+    "ResultTooLarge",
     "SamplerV2",
     "Session",
     "TaskFailed",

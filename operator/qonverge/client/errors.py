@@ -17,6 +17,10 @@ class BackendUnreachable(ClientError):
     """The backend does not answer."""
 
 
+class ResultTooLarge(ClientError):
+    """The job's status has no room for the program's result."""
+
+
 class TaskFailed(ClientError):
     """The backend refused the task or failed on it."""
 

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from qonverge.client.errors import BackendUnreachable
+from qonverge.client.errors import BackendUnreachable, ClientError, ResultTooLarge
 from qonverge.client.json_form import JsonForm
 from qonverge.client.tokens import read_token
 
@@ -48,7 +48,7 @@ class Reporter:
         self._lock = threading.Condition()
         self._sender: threading.Thread | None = None
         self._closing = False
-        self.lost_result: str | None = None
+        self.lost_result: ClientError | None = None
         """Why the result did not arrive."""
 
     def add(self, report: dict[str, Any]) -> None:
@@ -75,7 +75,8 @@ class Reporter:
         """Send one report and return when it has arrived.
 
         Raises:
-            BackendUnreachable: it could not be delivered for too long.
+            BackendUnreachable: it could not be delivered for too long, or was refused.
+            ResultTooLarge: it was refused for its size.
         """
         # Most programs' import of the client is no reason to load it.
         import urllib3
@@ -97,7 +98,9 @@ class Reporter:
                     delay = min(delay, 0.5)
                 if response.status < 300:
                     return
-                if response.status in (400, 401, 403, 404, 413):
+                if response.status == 413:
+                    raise ResultTooLarge(f"the report was refused with {problem}")
+                if response.status in (400, 401, 403, 404):
                     raise BackendUnreachable(f"the report was refused with {problem}")
             except urllib3.exceptions.HTTPError as error:
                 problem = str(error)
@@ -114,10 +117,10 @@ class Reporter:
             if report:
                 try:
                     self.deliver(report)
-                except BackendUnreachable as error:
+                except (BackendUnreachable, ResultTooLarge) as error:
                     # Progress that nobody takes must not end the program; a lost result must not look like success.
                     if "result" in report:
-                        self.lost_result = str(error)
+                        self.lost_result = error
                     else:
                         print(f"qonverge: {error}", file=sys.stderr, flush=True)
             with self._lock:
@@ -155,7 +158,7 @@ class _Current:
                 atexit.register(self._reporter.close)
             return self._reporter
 
-    def close(self) -> str | None:
+    def close(self) -> ClientError | None:
         """Send what is left, and return why the result did not arrive."""
         if self._reporter is None:
             return None
@@ -166,7 +169,7 @@ class _Current:
 _current = _Current()
 
 
-def finish() -> str | None:
+def finish() -> ClientError | None:
     """Send what is left at the end of a program, and return why its result did not arrive, if it did not."""
     return _current.close()
 
@@ -198,6 +201,9 @@ def result(value: Any) -> None:
     It is kept as JSON: numpy's numbers and arrays, tuples, sets, dataclasses, enums, dates and paths are converted.
     What JSON has no form for, such as NaN, infinities, complex numbers and other objects, is kept as text, with a
     warning that names each place: a program that has finished must not lose its result.
+
+    Raises:
+        ResultTooLarge: on a cluster, above what the job's status has room for; a smaller one may follow.
     """
     form = JsonForm()
     plain = form.of(value)
@@ -205,6 +211,14 @@ def result(value: Any) -> None:
         told = "; ".join(form.problems[:_TOLD])
         more = f"; and {len(form.problems) - _TOLD} more" if len(form.problems) > _TOLD else ""
         warnings.warn(f"result keeps as text what JSON has no form for: {told}{more}", stacklevel=2)
+    room = os.environ.get("QONVERGE_RESULT_ROOM")
+    if room is not None:
+        size = len(json.dumps({"value": plain}, ensure_ascii=False, separators=(",", ":")).encode())
+        if size > int(room):
+            raise ResultTooLarge(
+                f"the result takes {size} bytes as JSON and the job's status has room for {room}: return less, such as "
+                "figures instead of samples, or write it to a storage of yours and return where"
+            )
     _current.get(os.environ).add({"result": plain})
 
 

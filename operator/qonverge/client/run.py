@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import runpy
 import signal
 import sys
 from pathlib import Path
 
+from qonverge.client.errors import ResultTooLarge
 from qonverge.client.reports import finish
 
 
@@ -34,9 +37,19 @@ def main() -> None:
         while trace is not None and trace.tb_frame.f_code.co_filename != str(path):
             trace = trace.tb_next
         sys.excepthook(type(error), error.with_traceback(trace), trace)
+        _tell(error)
         sys.exit(1)
     if (lost := finish()) is not None:
+        _tell(lost)
         sys.exit(f"qonverge: the result did not arrive: {lost}")
+
+
+def _tell(error: Exception) -> None:
+    """Leave the reason where the kubelet reads it, so that the job's status has it."""
+    log = os.environ.get("QONVERGE_TERMINATION_LOG")
+    if log is not None and isinstance(error, ResultTooLarge):
+        with contextlib.suppress(OSError):
+            Path(log).write_text(f"ResultTooLarge: {error}", encoding="utf-8")
 
 
 if __name__ == "__main__":

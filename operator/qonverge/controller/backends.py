@@ -21,6 +21,7 @@ from qonverge.controller.metering import Metering
 from qonverge.controller.orphans import sort_out
 from qonverge.controller.queue import WorkQueue
 from qonverge.controller.refusals import Refusal
+from qonverge.controller.results import Results
 from qonverge.controller.settings import Settings
 from qonverge.controller.snapshot import label_key
 from qonverge.controller.state import State, key_of
@@ -49,6 +50,7 @@ class Backends:
         queue: WorkQueue,
         data: DataPlane,
         metering: Metering,
+        results: Results,
         events: Events,
         settings: Settings,
         signer: Signer,
@@ -62,6 +64,7 @@ class Backends:
         self._queue = queue
         self._data = data
         self._metering = metering
+        self._results = results
         self._events = events
         self._settings = settings
         self._signer = signer
@@ -218,9 +221,15 @@ class Backends:
                     await self._metering.meet(endpoint, self._state.backends[key])
                 except WireError as error:
                     logger.info("pod %s does not tell what programs use: %s", endpoint.url, error)
+                try:
+                    await self._results.meet(endpoint, audience, info.kept_results)
+                except WireError as error:
+                    logger.info("pod %s does not tell what results it keeps: %s", endpoint.url, error)
 
         await asyncio.gather(*(ask(uid) for uid in list(self._state.endpoints)))
         self._metering.gone()
+        if leading:
+            await self._results.sweep()
         now = self._clock()
         for key, backend in self._state.backends.items() if leading else ():
             known = self._state.calibrations.get(key)

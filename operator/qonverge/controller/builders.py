@@ -10,6 +10,7 @@ from qonverge.api import HybridJob, QuantumBackend
 from qonverge.api.noise import Noise
 from qonverge.api.quantity import bytes_of
 from qonverge.controller.settings import Settings
+from qonverge.lifecycle.results import room_for_result
 
 BACKEND_LABEL = "qonverge.io/backend"
 JOB_LABEL = "qonverge.io/job"
@@ -23,6 +24,7 @@ MANAGED_SELECTOR = ",".join(f"{key}={value}" for key, value in _MANAGED.items())
 """Selects all objects that are made here, pods included."""
 _NAME_LIMIT = 63
 _KEY = "key"
+_TERMINATION_LOG = "/dev/termination-log"
 
 _GPU = "nvidia.com/gpu"
 _NOISE_FOLDER = "/run/qonverge/noise"
@@ -246,6 +248,8 @@ def program_objects(
         "SEED": spec.seed,
         "SHOTS": spec.shots,
         "PRECISION": spec.precision,
+        "RESULT_ROOM": room_for_result(job),
+        "TERMINATION_LOG": _TERMINATION_LOG,
     }
     reference = python.config_map_key_ref
     program = (
@@ -257,6 +261,7 @@ def program_objects(
         "imagePullPolicy": settings.pull_policy,
         "command": ["python3", "-m", "qonverge.client.run", "/program/program.py", *python.args],
         "env": [{"name": f"QONVERGE_{key}", "value": str(value)} for key, value in given.items() if value is not None],
+        "terminationMessagePath": _TERMINATION_LOG,
         "resources": python.resources.model_dump(mode="json", exclude_unset=True),
         "securityContext": _CONTAINER_SECURITY,
         "volumeMounts": [

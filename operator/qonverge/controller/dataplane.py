@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlencode
 
 import aiohttp
 
@@ -24,6 +25,11 @@ _SOON_SECONDS = 5.0
 _TOKEN_SECONDS = 60.0
 _KNOWN = 4096
 _PROOF_BYTES = 4096
+_ERROR_BYTES = 64 * 1024
+_PIECE_BYTES = 64 * 1024
+# For a result as a whole: between pods, and to a person over the slowest of networks.
+_KEEP_SECONDS = 60.0
+_RESULT_SECONDS = 300.0
 
 
 class PodLost(WorkerLost):
@@ -116,6 +122,54 @@ class DataPlane:
             raise WireError.from_dict(answer.get("error") or {"message": f"the pod answered {answer}"})
         return Meters.from_dict(answer)
 
+    async def keep(
+        self, endpoint: Endpoint, audience: str, identity: str, data: bytes, *, namespace: str, seconds: float
+    ) -> None:
+        """Let the pod keep a result for so many seconds.
+
+        Raises:
+            WireError: the pod does not answer, or refuses.
+        """
+        query = urlencode({"namespace": namespace, "seconds": seconds})
+        path = f"/v1/results/{identity}?{query}"
+        _checked(await self._ask("PUT", endpoint, audience, path, data, _KEEP_SECONDS))
+
+    async def kept(self, endpoint: Endpoint, audience: str) -> tuple[set[str], dict[str, str]]:
+        """Return the ids of the results that the pod keeps, and why others are kept no more.
+
+        Raises:
+            WireError: the pod does not answer soon.
+        """
+        answer = _checked(await self._ask("GET", endpoint, audience, "/v1/results", seconds=_SOON_SECONDS))
+        return set(answer["results"]), dict(answer["dropped"])
+
+    async def forget(self, endpoint: Endpoint, audience: str, identity: str) -> None:
+        """Let the pod drop a result.
+
+        Raises:
+            WireError: the pod does not answer soon.
+        """
+        _checked(await self._ask("DELETE", endpoint, audience, f"/v1/results/{identity}", seconds=_SOON_SECONDS))
+
+    async def fetched(self, endpoint: Endpoint, audience: str, identity: str) -> AsyncGenerator[bytes]:
+        """Yield a kept result, a piece at a time.
+
+        Raises:
+            WireError: the pod does not answer, or keeps it no more.
+        """
+        headers = await self._headers(endpoint, audience)
+        timeout = aiohttp.ClientTimeout(total=_RESULT_SECONDS, sock_connect=5)
+        try:
+            url = f"{endpoint.url}/v1/results/{identity}"
+            async with self._session.get(url, headers=headers, timeout=timeout) as response:
+                if response.status != 200:
+                    _checked(unpack(await _at_most(response.content, _ERROR_BYTES)))
+                async for piece in response.content.iter_chunked(_PIECE_BYTES):
+                    yield piece
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            self._proven.pop(endpoint, None)
+            raise PodLost(f"the backend pod does not answer: {error or type(error).__name__}") from None
+
     async def _run(self, endpoint: Endpoint, audience: str, task: Task) -> TaskResult:
         path = f"/v1/tasks?wait={_POLL_SECONDS}"
         answer = await self._ask("POST", endpoint, audience, path, pack(task.to_dict()))
@@ -137,11 +191,15 @@ class DataPlane:
         body: bytes | None = None,
         seconds: float = _POLL_SECONDS + 15.0,
     ) -> dict[str, Any]:
+        headers = await self._headers(endpoint, audience)
+        return await self._request(method, endpoint, path, headers, body, seconds=seconds)
+
+    async def _headers(self, endpoint: Endpoint, audience: str) -> dict[str, str]:
+        """Return the headers of a request to a pod that has proven itself."""
         if endpoint not in self._proven:
             await self._prove(endpoint, audience)
         token = self._token(instance_audience(audience, endpoint.pod))
-        headers = {"content-type": _MSGPACK, "accept": _MSGPACK, "authorization": f"Bearer {token}"}
-        return await self._request(method, endpoint, path, headers, body, seconds=seconds)
+        return {"content-type": _MSGPACK, "accept": _MSGPACK, "authorization": f"Bearer {token}"}
 
     async def _prove(self, endpoint: Endpoint, audience: str) -> None:
         """Let the pod prove that the operator made it, before it gets a token or a circuit.
@@ -192,6 +250,17 @@ class DataPlane:
             known = self._tokens[audience] = (token, now + _TOKEN_SECONDS / 2)
             _bound(self._tokens)
         return known[0]
+
+
+def _checked(answer: dict[str, Any]) -> dict[str, Any]:
+    """Return the answer of a pod that did what it was asked.
+
+    Raises:
+        WireError: it says why it did not.
+    """
+    if "error" in answer:
+        raise WireError.from_dict(answer["error"])
+    return answer
 
 
 async def _at_most(content: aiohttp.StreamReader, most: int) -> bytes:

@@ -30,7 +30,7 @@ from qonverge.lifecycle import circuit as circuits
 from qonverge.lifecycle import transitions
 from qonverge.lifecycle.program import digest as program_digest
 from qonverge.lifecycle.quotas import Use
-from qonverge.wire.errors import Cancelled
+from qonverge.wire.errors import Cancelled, ResultTooLarge
 
 SEEN_SECONDS = 2.0
 """A person sees a job wait or run only when it takes longer than this; before, its end is its one write."""
@@ -210,7 +210,7 @@ def _program(view: View, flight: Flight) -> list[Action]:
         why = troubles.of_pod(pod or {})
         return _again(view, flight, "PodLost", "the program's pod was lost" + (f": {why}" if why else ""))
     code = int(terminated.get("exitCode", -1))
-    reason, message = _why_ended(job, code, str(terminated.get("reason", "")))
+    reason, message = _why_ended(job, code, terminated)
     fields = {"exit_code": code, "provenance": _program_provenance(job, flight)}
     return [Collect(_fail(view, reason, message, **fields), name)]
 
@@ -302,8 +302,8 @@ def _disrupted(pod: Mapping[str, Any] | None) -> bool:
     return any(c["type"] == "DisruptionTarget" and c["status"] == "True" for c in conditions)
 
 
-def _why_ended(job: HybridJob, code: int, reason: str) -> tuple[str, str]:
-    if reason == "OOMKilled":
+def _why_ended(job: HybridJob, code: int, terminated: Mapping[str, Any]) -> tuple[str, str]:
+    if terminated.get("reason") == "OOMKilled":
         python = job.spec.program.python
         limit = python.resources.limits.get("memory") if python is not None else None
         limited = f" its limit of {limit}" if limit else " the node has"
@@ -311,6 +311,10 @@ def _why_ended(job: HybridJob, code: int, reason: str) -> tuple[str, str]:
             "OutOfMemory",
             f"the program used more memory than{limited}: raise program.python.resources.limits.memory",
         )
+    # What the client library leaves there.
+    reason, separator, message = str(terminated.get("message", "")).partition(": ")
+    if separator and reason == ResultTooLarge.code:
+        return reason, message
     if code == _OOM_EXIT_CODE:
         return "ProgramFailed", "the program was killed (exit code 137)"
     return "ProgramFailed", f"the program ended with exit code {code}; its last lines are in status.log"

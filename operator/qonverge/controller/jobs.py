@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from qonverge.api import HybridJob, HybridJobStatus, QuantumBackend
@@ -36,6 +36,7 @@ from qonverge.controller.news import happened
 from qonverge.controller.queue import WorkQueue
 from qonverge.controller.quotas import Quotas
 from qonverge.controller.refusals import Refusal
+from qonverge.controller.results import Results, ResultUnkept
 from qonverge.controller.rounds import Rounds
 from qonverge.controller.settings import Settings
 from qonverge.controller.snapshot import USUAL
@@ -45,29 +46,20 @@ from qonverge.controller.troubles import of_events
 from qonverge.lifecycle import circuit as circuits
 from qonverge.lifecycle import program
 from qonverge.lifecycle.quotas import Ledger, Use
-from qonverge.lifecycle.transitions import fail, seconds
+from qonverge.lifecycle.results import document, room_for_result
+from qonverge.lifecycle.transitions import seconds
 from qonverge.scheduling import Decision
+from qonverge.wire.errors import ResultTooLarge
 from qonverge.wire.tokens import Caller, Signer
 
 logger = logging.getLogger(__name__)
 
-# etcd's limit for an object is 1.5 MiB. Some of it is kept for what others write into the object.
-_MAX_OBJECT = 1_500_000
-_MAX_RESULT = 600_000
 _LOG_LINES = 20
 _LOG_BYTES = 4000
 # Longer than this no job waits for better forecasts.
 _PREPARE_SECONDS = 3.0
 _MOST_WARNINGS = 10
 _PROGRAM_TOKEN_SECONDS = 7 * 86400.0
-
-
-def room_for_result(job: HybridJob) -> int:
-    """Return how many bytes a result may take beside the program in the job."""
-    circuit, python = job.spec.program.circuit, job.spec.program.python
-    inline = (circuit.openqasm or circuit.qpy) if circuit else python.source if python else None
-    # As JSON, in which a line end takes two bytes.
-    return max(0, min(_MAX_RESULT, _MAX_OBJECT - len(json.dumps(inline))))
 
 
 class Jobs:
@@ -85,6 +77,7 @@ class Jobs:
         ledger: Ledger,
         quotas: Quotas,
         metering: Metering,
+        results: Results,
         signer: Signer,
         checker: Checker,
         events: Events,
@@ -101,6 +94,7 @@ class Jobs:
         self._ledger = ledger
         self._quotas = quotas
         self._metering = metering
+        self._results = results
         self._signer = signer
         self._checker = checker
         self._events = events
@@ -124,8 +118,15 @@ class Jobs:
             state.batch_jobs.get(batch_key),
             state.program_pods.get(batch_key),
         )
-        for action in decide(view):
-            await self._perform(key, job, action)
+        try:
+            for action in decide(view):
+                await self._perform(key, job, action)
+        except ResultUnkept as error:
+            # As if the task had ended so: where another attempt may help there is one.
+            flight = state.flights[key]
+            assert flight.result is not None
+            flight.result = replace(flight.result, state="Failed", results=(), error=error.cause)
+            self._queue.add(f"HybridJob {key}")
 
     async def _look_after(self, key: str, finished: Finished) -> None:
         """Delete a job that has ended when it is time, and let its status follow its specification until then."""
@@ -147,7 +148,7 @@ class Jobs:
     async def _perform(self, key: str, job: HybridJob, action: object) -> None:
         match action:
             case SetStatus(status):
-                await self._write(key, job, status)
+                await self._write(key, job, await self._results.fitting(job, status))
                 if (told := self._state.flights.get(key)) is not None:
                     told.told_at = self._clock()
             case Begin():
@@ -181,21 +182,8 @@ class Jobs:
     async def _write(self, key: str, job: HybridJob, status: HybridJobStatus) -> None:
         metadata = job.metadata
         body = status.to_dict()
-        if "result" in body and (size := len(str(body["result"]))) > (room := room_for_result(job)):
-            message = (
-                f"the result takes {size} bytes and the job's status has room for {room}: ask for fewer shots or "
-                "measure fewer qubits"
-            )
-            status = fail(
-                status.model_copy(update={"result": None}),
-                reason="ResultTooLarge",
-                message=message,
-                now=self._clock(),
-                generation=metadata.generation,
-            )
-            body = status.to_dict()
         # Absent fields would keep their old value in a merge.
-        body = {"pod": None, "result": None, **body}
+        body = {"pod": None, **body}
         if body["state"] in ("Complete", "Failed"):
             # Before the write: a quota's status that is written meanwhile must not leave the job out.
             use = Use.of(status.usage or Usage())
@@ -373,6 +361,7 @@ class Jobs:
         Raises:
             LookupError: there is no such job that runs.
             PermissionError: the caller is not the job's present attempt.
+            ResultTooLarge: the status has no room for the result.
             KubeError: it could not be written; the program sends it again.
         """
         job = self._state.jobs.get(key)
@@ -387,7 +376,9 @@ class Jobs:
             metrics = {str(name): float(value) for name, value in report["metrics"].items()}
             changed["metrics"] = {**(job.status.metrics or {}), **metrics}
         if "result" in report:
-            changed["result"] = Result(value=report["result"])
+            changed["result"] = result = Result(value=report["result"])
+            if (size := len(document(result))) > (room := room_for_result(job)):
+                raise ResultTooLarge(f"the result takes {size} bytes as JSON and the job's status has room for {room}")
         if changed:
             await self._write(key, job, job.status.model_copy(update=changed))
 

@@ -27,6 +27,8 @@ from qonverge.controller.lease import Election
 from qonverge.controller.metering import Metering
 from qonverge.controller.queue import WorkQueue
 from qonverge.controller.quotas import Quotas
+from qonverge.controller.result_route import result_app
+from qonverge.controller.results import Results
 from qonverge.controller.rounds import Rounds
 from qonverge.controller.settings import Settings
 from qonverge.controller.snapshot import label_key
@@ -123,6 +125,9 @@ class Operator:
             changed=self._quotas.changed,
             clock=time.time,
         )
+        results = Results(
+            state=self._state, data=data, kube=kube, events=events, settings=self._settings, clock=time.time
+        )
         self._jobs = Jobs(
             state=self._state,
             kube=kube,
@@ -133,6 +138,7 @@ class Operator:
             ledger=ledger,
             quotas=self._quotas,
             metering=self._metering,
+            results=results,
             signer=signer,
             checker=checker,
             events=events,
@@ -146,6 +152,7 @@ class Operator:
             queue=self._queue,
             data=data,
             metering=self._metering,
+            results=results,
             events=events,
             settings=self._settings,
             signer=signer,
@@ -166,6 +173,7 @@ class Operator:
                 web.report_app(self._jobs, self._verifier(public), lambda: self._election.leading),
                 settings.report_listen,
             ),
+            await web.listen(result_app(results), settings.result_listen),
         ]
         # The solver takes a second to load, which the first jobs that are placed together would wait for.
         await asyncio.to_thread(import_module, "scipy.optimize")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Self
 
 AGING_SECONDS = 3600.0
+RESULT_SECONDS = 86400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,12 @@ class Settings:
     """QONVERGE_LEASE_NAME."""
     aging_seconds: float = AGING_SECONDS
     """QONVERGE_AGING_SECONDS: a job that has waited longer goes before all that came later."""
+    result_listen: str = "0.0.0.0:8082"
+    """QONVERGE_RESULT_LISTEN."""
+    result_path: str = "/api/v1/namespaces/default/services/qonverge:results/proxy"
+    """QONVERGE_RESULT_PATH: where the API server leads to that port, for those who fetch kept results."""
+    result_seconds: float = RESULT_SECONDS
+    """QONVERGE_RESULT_SECONDS: for how long a result is kept that is too large for a status."""
     log_level: str = "INFO"
     """QONVERGE_LOG_LEVEL."""
 
@@ -55,10 +62,13 @@ class Settings:
             "report_listen": env.get("QONVERGE_REPORT_LISTEN"),
             "health_listen": env.get("QONVERGE_HEALTH_LISTEN"),
             "lease_name": env.get("QONVERGE_LEASE_NAME"),
+            "result_listen": env.get("QONVERGE_RESULT_LISTEN"),
+            "result_path": env.get("QONVERGE_RESULT_PATH"),
             "log_level": env.get("QONVERGE_LOG_LEVEL"),
         }
         return cls(
             watch_namespaces=tuple(part.strip() for part in namespaces.split(",") if part.strip()),
             aging_seconds=float(env.get("QONVERGE_AGING_SECONDS") or AGING_SECONDS),
+            result_seconds=float(env.get("QONVERGE_RESULT_SECONDS") or RESULT_SECONDS),
             **{name: value for name, value in given.items() if value},
         )

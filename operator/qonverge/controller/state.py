@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from qonverge.api import HybridJob, QuantumBackend, QuantumQuota
+from qonverge.api.job import KeptResult
 from qonverge.api.noise import Noise
 from qonverge.api.placement import Candidate
 from qonverge.circuits.checked import CheckedCircuit
@@ -29,10 +30,12 @@ _Resource = TypeVar("_Resource", HybridJob, QuantumBackend, QuantumQuota)
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """What is kept of a job that has ended: just what deleting it in time needs."""
+    """What is known of a job that has ended: what deleting it in time needs, and where its result is."""
 
     uid: str
     delete_at: float | None
+    kept: KeptResult | None = None
+    """Where its result is, if it is kept and not lost."""
     observed: dict[str, Any] | None = None
     """What its status has to say of a change of its specification since, which has no other effect."""
     version: str = ""
@@ -210,7 +213,9 @@ class State:
         if status.get("state") in ("Complete", "Failed"):
             ttl, ended = obj["spec"].get("ttlSecondsAfterFinished"), status.get("completedAt")
             delete_at = None if ttl is None or ended is None else seconds(ended) + ttl
-            self.finished[key] = Finished(metadata["uid"], delete_at, _observed(obj), metadata["resourceVersion"])
+            self.finished[key] = Finished(
+                metadata["uid"], delete_at, _kept(status), _observed(obj), metadata["resourceVersion"]
+            )
             return
         if (job := self._read(HybridJob, obj)) is not None:
             self.jobs[key] = job
@@ -388,6 +393,11 @@ def _slim(obj: dict[str, Any]) -> dict[str, Any]:
     """Return the object without the bulk that nobody reads."""
     metadata = {name: value for name, value in obj["metadata"].items() if name not in ("managedFields", "annotations")}
     return {**obj, "metadata": metadata}
+
+
+def _kept(status: dict[str, Any]) -> KeptResult | None:
+    kept = (status.get("result") or {}).get("kept")
+    return None if not kept or "lost" in kept else KeptResult.model_validate(kept)
 
 
 def _endpoint(obj: dict[str, Any], backend: str) -> Endpoint | None:

@@ -11,10 +11,12 @@ from prometheus_client import CollectorRegistry, generate_latest
 from qonverge.controller.jobs import Jobs
 from qonverge.controller.kube import KubeError
 from qonverge.controller.traces import Traces
-from qonverge.wire.errors import Unauthorized
+from qonverge.lifecycle.results import MAX_RESULT
+from qonverge.wire.errors import ResultTooLarge, Unauthorized
 from qonverge.wire.tokens import Caller
 
-_MAX_REPORT = 512 * 1024
+# What JSON escapes may take several times the room that it takes in a status.
+_MAX_REPORT = 3 * MAX_RESULT
 
 
 def health_app(problem: Callable[[], str | None], registry: CollectorRegistry, traces: Traces) -> web.Application:
@@ -74,6 +76,8 @@ def report_app(jobs: Jobs, verify: Callable[[str, str | None], Caller], leading:
             return web.Response(text=f"{error}\n", status=403)
         except LookupError as error:
             return web.Response(text=f"{error.args[0]}\n", status=404)
+        except ResultTooLarge as error:
+            return web.Response(text=f"{error}\n", status=413)
         except KubeError as error:
             return web.Response(text=f"{error}\n", status=503)
         return web.Response(status=204)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from qonverge.api.pricing import Pricing
-from qonverge.circuits.analysis import Analysis
+from qonverge.circuits.analysis import STRUCTURE, Analysis
 from qonverge.circuits.checked import CheckedCircuit
 from qonverge.circuits.profile import CircuitProfile
 from qonverge.devices import Calibration, Layout
@@ -37,8 +37,6 @@ _NARROW_CLIFFORD = 11
 _MOST_FAST = 20_000
 # Responses that are those of the circuit itself.
 _TRUE = ("Simulated", "Stabilizer")
-# Operations that need no gate of the device.
-_STRUCTURE = frozenset(("measure", "reset", "barrier", "delay", "if_else", "for_loop", "while_loop", "switch_case"))
 _NOISELESS = Interval(1.0, 1.0, 1.0)
 _UNKNOWN = Interval(math.nan, math.nan, math.nan)
 
@@ -303,7 +301,7 @@ def _layout(asked: Asked, offer: Offer) -> Layout | None:
     if asked.circuit.layout is not None:
         return asked.circuit.layout
     if analysis.num_qubits == device.num_qubits:
-        names = {name for name, _ in analysis.operations} - _STRUCTURE
+        names = {name for name, _ in analysis.operations} - STRUCTURE
         coupled = all((a, b) in device.coupled or (b, a) in device.coupled for a, b in asked.circuit.pairs)
         if names <= set(device.basis_gates) and coupled and device.working.issuperset(asked.circuit.used):
             return Layout.trivial(device.num_qubits, routing=False)

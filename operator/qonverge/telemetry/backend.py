@@ -28,6 +28,9 @@ class BackendMetrics:
         self.restarts = Counter(
             "qonverge_backend_worker_restarts", "Worker processes that were replaced.", registry=self._registry
         )
+        self.kept_bytes = Gauge(
+            "qonverge_backend_kept_result_bytes", "Results that are kept to be fetched.", registry=self._registry
+        )
 
     def exposition(self) -> bytes:
         """Return the metrics in Prometheus' text format."""

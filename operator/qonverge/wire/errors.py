@@ -86,6 +86,12 @@ class TooLarge(WireError):
     code, status = "TooLarge", 413
 
 
+class ResultTooLarge(WireError):
+    """The result is larger than what is kept of it."""
+
+    code, status = "ResultTooLarge", 413
+
+
 class TooSlow(WireError):
     """The body came too slowly, and is not waited for any longer."""
 
@@ -137,7 +143,7 @@ class Cancelled(WireError):
 _KINDS: tuple[type[WireError], ...] = (
     *(InvalidTask, InvalidCircuit, CircuitTooLarge, Unauthorized, NotFound, UnknownCircuit),
     *(TooLarge, TooSlow, QueueFull, Draining, WorkerLost, EngineFailed, Cancelled),
-    *(GrantPending, QuotaExceeded),
+    *(GrantPending, QuotaExceeded, ResultTooLarge),
 )
 _BY_CODE: dict[str, type[WireError]] = {kind.code: kind for kind in _KINDS}
 

@@ -121,7 +121,7 @@ class Pub:
         if precision is not None and (type(precision) not in (int, float) or not 0 < precision <= 1):
             raise InvalidTask(f"precision is {excerpt(precision)}; give a number above 0, at most 1")
         pairs = data.get("pairs")
-        statevector = bool(data.get("statevector"))
+        statevector = _flag(data, "statevector")
         if statevector and (data.get("observables") or shots is not None or precision is not None):
             raise InvalidTask("a statevector comes without shots, precision and observables: ask in two pubs")
         return cls(
@@ -148,6 +148,13 @@ def _values(name: object, values: Any) -> NDArray[np.float64]:
     if not (math.isfinite(array[0]) if array.size == 1 else np.isfinite(array).all()):
         raise InvalidTask(f"the parameter {name} has values that are NaN or infinite")
     return array
+
+
+def _flag(data: dict[str, Any], name: str) -> bool:
+    given = data.get(name)
+    if given is not None and not isinstance(given, bool):
+        raise InvalidTask(f"{name} is {excerpt(given)}; give true or false")
+    return bool(given)
 
 
 def _pairs(given: Any) -> NDArray[np.int32]:
@@ -238,7 +245,7 @@ class Task:
         namespace = data.get("namespace") or ""
         if not isinstance(namespace, str) or len(namespace) > _LONGEST_NAME:
             raise InvalidTask(f"namespace is {excerpt(namespace)}; leave it out: only the operator names one")
-        return cls(identity, checked, qpy, seed, bool(data.get("memory")), namespace)
+        return cls(identity, checked, qpy, seed, _flag(data, "memory"), namespace)
 
 
 def _qpy(given: Any) -> bytes:
@@ -426,6 +433,8 @@ class BackendInfo:
     without error, or it was not asked for."""
     calibration_digest: str = ""
     """Its digest; empty where there is none."""
+    kept_results: int = 0
+    """How many results it keeps that are larger than their jobs' status."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the form that travels."""

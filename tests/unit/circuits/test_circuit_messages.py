@@ -431,6 +431,31 @@ def test_a_good_program_is_not_refused_for_how_it_looks(text: str) -> None:
     assert check(text, {}, []).analysis.measured_bits
 
 
+OPENQASM_2 = 'OPENQASM 2.0; include "qelib1.inc";\nqreg q[2]; creg c[2]; creg long[100];\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "warnings"),
+    [
+        ("if (c == 3) x q[0];", ()),
+        ("if(c==4) x q[0];", ("line 3, column 1: the condition is never true: creg c[2] holds 0 to 3, not 4",)),
+        (
+            "// if(c==5) x q[0];\nx q[0]; if ( c == 17 ) x q[0];",
+            ("line 4, column 9: the condition is never true: creg c[2] holds 0 to 3, not 17",),
+        ),
+        (
+            f"if(long=={2**100}) x q[0]; if(long=={2**100 - 1}) x q[0];",
+            (f"line 3, column 1: the condition is never true: creg long[100] holds 0 to 2^100 - 1, not {2**100}",),
+        ),
+        # Numbers are real in this version.
+        ("rx(1/2*pi) q[0];", ()),
+    ],
+)
+def test_what_misleads_in_openqasm_2_is_said(text: str, warnings: tuple[str, ...]) -> None:
+    checked = check(f"{OPENQASM_2}{text} measure q -> c;", {}, [])
+    assert checked.warnings == warnings
+
+
 def test_columns_are_true_in_long_lines() -> None:
     # The reference parser counts some columns from the beginning of the text.
     text = 'OPENQASM 3.0;\ninclude "stdgates.inc"; qubit[2] q; bit[2] c; h q[0]; cx q[0], r[1]; c = measure q;'

@@ -12,12 +12,15 @@ from typing import Any
 import pytest
 
 
-def program(folder: Path, source: str, url: str | None, *arguments: str) -> subprocess.CompletedProcess[str]:
+def program(
+    folder: Path, source: str, url: str | None, *arguments: str, **given: str
+) -> subprocess.CompletedProcess[str]:
     file = folder / "program.py"
     file.write_text(source)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("QONVERGE_")}
     if url is not None:
         environment |= {"QONVERGE_REPORT_URL": f"{url}/v1/reports/chem/job", "QONVERGE_TOKEN": "secret"}
+    environment |= {f"QONVERGE_{name.upper()}": value for name, value in given.items()}
     command = [sys.executable, "-m", "qonverge.client.run", str(file), *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=environment)
 
@@ -115,6 +118,49 @@ def test_a_result_that_is_refused_does_not_pass_for_success(peer: Any, tmp_path:
     assert done.returncode != 0
     assert "the result is over 256 KiB" in done.stderr
     assert done.stdout == ""
+
+
+LARGE = IMPORT + "from qonverge.client import ResultTooLarge\n"
+
+
+@pytest.mark.parametrize(
+    ("source", "room", "answer"),
+    [
+        ("result(['x' * 90] * 21000)", "600000", 204),
+        # In UTF-8 it takes less than the escapes of JSON.
+        ("result('\u00e9' * 300)", "600", 204),
+        # What the operator refuses, whatever the program takes for its room.
+        ("result('y' * 1000)", "5000", 413),
+    ],
+)
+def test_a_result_that_is_too_large_ends_the_program_with_the_documented_reason(
+    peer: Any, tmp_path: Path, source: str, room: str, answer: int
+) -> None:
+    peer.answer = lambda _: (answer, "text/plain", b"the result takes 1012 bytes")
+    log = tmp_path / "termination-log"
+    done = program(tmp_path, IMPORT + source + "\n", peer.url, result_room=room, termination_log=str(log))
+    assert done.returncode == 1
+    reason, _, message = log.read_text().partition(": ")
+    assert reason == "ResultTooLarge"
+    assert message in done.stderr
+    assert [body for body in bodies(peer) if "result" in body] == [] or answer == 413
+    if answer != 413:
+        size = {"600": 612, "600000": 1953011}[room]
+        assert message.startswith(f"the result takes {size} bytes as JSON and the job's status has room for {room}: ")
+
+
+def test_a_program_may_return_less_instead(peer: Any, tmp_path: Path) -> None:
+    source = "try:\n    result('x' * 1000)\nexcept ResultTooLarge:\n    result('less')\n"
+    log = tmp_path / "termination-log"
+    done = program(tmp_path, LARGE + source, peer.url, result_room="500", termination_log=str(log))
+    assert done.returncode == 0, done.stderr
+    assert [body["result"] for body in bodies(peer) if "result" in body] == ["less"]
+    assert not log.exists()
+
+
+def test_without_a_cluster_a_result_may_be_of_any_size(peer: Any, tmp_path: Path) -> None:
+    assert program(tmp_path, IMPORT + "result('x' * 2_000_000)\n", peer.url).returncode == 0
+    assert len(bodies(peer)[-1]["result"]) == 2_000_000
 
 
 def test_a_progress_report_that_is_refused_harms_nothing(peer: Any, tmp_path: Path) -> None:

@@ -210,6 +210,23 @@ def test_why_a_program_failed(code: int, why: str, reason: str, says: str) -> No
     assert collect.pod == "p"
 
 
+def test_why_a_program_failed_stands_where_its_client_left_it() -> None:
+    words = {"message": "ResultTooLarge: the result takes 9 bytes: return less"}
+    own = pod(1, "Error")
+    own["containerStatuses"][0]["state"]["terminated"] |= words
+    (collect,) = decide(view(program(), source(), batch=batch("Failed"), pod=own))
+    assert isinstance(collect, Collect)
+    assert (collect.status.reason, collect.status.message) == (
+        "ResultTooLarge",
+        "the result takes 9 bytes: return less",
+    )
+    # Other words are the program's own, and no reason of a job.
+    own["containerStatuses"][0]["state"]["terminated"] |= {"message": "Unschedulable: so it says"}
+    (collect,) = decide(view(program(), source(), batch=batch("Failed"), pod=own))
+    assert isinstance(collect, Collect)
+    assert collect.status.reason == "ProgramFailed"
+
+
 def test_a_program_that_ended_well() -> None:
     (collect,) = decide(view(program(), source(), batch=batch("Complete"), pod=pod(0, "Completed")))
     assert isinstance(collect, Collect)

@@ -17,13 +17,13 @@ from qonverge.controller.jobs import Jobs
 from qonverge.controller.kube import Kube
 from qonverge.controller.metering import Metering
 from qonverge.controller.quotas import Quotas
+from qonverge.controller.results import Results
 from qonverge.controller.settings import Settings
 from qonverge.lifecycle.quotas import Use
 from qonverge.lifecycle.transitions import timestamp
 from qonverge.scheduling import Decision
 from qonverge.wire.errors import WorkerLost
 from qonverge.wire.tokens import Caller, Signer, generate_private_key
-from tests.kstatus import kstatus
 from tests.unit.controller.worlds import BELL, World, settled
 
 
@@ -41,7 +41,11 @@ class Server(Kube):
         self, kind: str, namespace: str, name: str, status: dict[str, Any], resource_version: str | None = None
     ) -> dict[str, Any]:
         self.written.append(status)
-        job = self.world.state.jobs[f"{namespace}/{name}"].to_dict()
+        job = {
+            "apiVersion": "qonverge.io/v1alpha1",
+            "kind": kind,
+            **self.world.state.jobs[f"{namespace}/{name}"].to_dict(),
+        }
         version = str(len(self.written))
         return {**job, "metadata": {**job["metadata"], "resourceVersion": version}, "status": status}
 
@@ -74,6 +78,14 @@ class Desk:
         clock = lambda: world.now  # noqa: E731
         quotas = Quotas(state=world.state, kube=self.server, ledger=world.ledger, queue=world.queue, clock=clock)
         self.events = Events(self.server, clock)
+        self.results = Results(
+            state=world.state,
+            data=world.pods,
+            kube=self.server,
+            events=self.events,
+            settings=Settings(),
+            clock=clock,
+        )
         self.jobs = Jobs(
             state=world.state,
             kube=self.server,
@@ -83,6 +95,7 @@ class Desk:
             forecasts=world.forecasts,
             ledger=world.ledger,
             quotas=quotas,
+            results=self.results,
             metering=Metering(
                 state=world.state,
                 data=world.pods,
@@ -261,20 +274,6 @@ async def test_only_the_present_attempt_reports(
         with pytest.raises(PermissionError, match="the token is of"):
             await desk.jobs.report("chem/j", caller, {"result": 1})
         assert not desk.server.written
-
-
-async def test_a_result_that_is_too_large_ends_the_job_for_kstatus_too() -> None:
-    desk = Desk()
-    status = {"state": "Running", "backend": "lab/a", "attempts": 1, "startedAt": "1970-01-12T13:46:30Z"}
-    desk.world.job("j", status=status, program={"python": {"source": "x"}})
-    await desk.jobs.report("chem/j", Caller("chem/j", "uid-j-1", attempt=1), {"result": "x" * 700_000})
-    (written,) = desk.server.written
-    assert (written["state"], written["reason"], written["result"]) == ("Failed", "ResultTooLarge", None)
-    assert written["completedAt"]
-    assert written["duration"] == "10s"
-    assert kstatus({"metadata": {"generation": 1}, "status": written}) == "Failed"
-    (event,) = await desk.told()
-    assert (event["type"], event["reason"]) == ("Warning", "ResultTooLarge")
 
 
 async def test_what_a_program_mounts_is_made_again_where_its_pod_lacks_it() -> None:

@@ -138,6 +138,11 @@ def test_jobs_and_backends_say_where_circuits_lie() -> None:
     text = f"{HEAD} bit[2] c; sx $3; cx $3, $4; c[0] = measure $3; c[1] = measure $4;"
     wide = re.sub(r"\$(\d)", r"q[\1]", text.replace("bit[2] c", "qubit[9] q; bit[2] c"))
     assert told(outlook, asked(wide)).mid == told(outlook, asked(text)).mid
+    # What is no gate needs no place on the device: loops that are left, and assignments of bits.
+    looped = " while (c[0]) { c[0] = measure q[3]; if (c[1]) { break; } c[1] = true; }"
+    assert (
+        told(outlook, asked(wide + looped)).mid == told(outlook, asked(text + re.sub(r"q\[(\d)\]", r"$\1", looped))).mid
+    )
     # Unless it needs what is out of order: then it is placed elsewhere, as by engines.
     dead = tuple(replace(gate, error=1.0) if gate.qubits == (3,) else gate for gate in FLEET[0].gates)
     offer = Offer("lab/row", noise=replace(FLEET[0], gates=dead))

@@ -91,11 +91,19 @@ def test_any_value_in_any_field_is_read_or_refused(pub: dict[str, Any], task: di
         {"precision": True},
         {"precision": float("nan")},
         {"precision": 0},
+        {"statevector": "no"},
+        {"statevector": 0},
     ],
 )
 def test_fields_of_the_wrong_kind_are_refused_with_a_sentence(pub: dict[str, Any]) -> None:
     with pytest.raises(InvalidTask, match=r"\w+ .*\w+"):
         Task.from_dict({"id": "t", "pubs": [{"circuit": "d", **pub}]})
+
+
+@pytest.mark.parametrize("given", ["no", "false", 0, 1, []])
+def test_a_wish_is_true_or_false(given: Any) -> None:
+    with pytest.raises(InvalidTask, match=r"memory is .*; give true or false"):
+        Task.from_dict({"id": "t", "pubs": [{"circuit": "d"}], "memory": given})
 
 
 @pytest.mark.parametrize("identity", ["a/b", "a b", "a?b", "..", "a\nb", "ä" * 10])

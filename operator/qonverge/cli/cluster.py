@@ -1,0 +1,105 @@
+"""What commands ask of the cluster of the current kubectl context."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import AsyncIterator, Iterator
+from typing import TYPE_CHECKING, Any
+
+from qonverge.documents.excerpt import bounded
+
+if TYPE_CHECKING:
+    from kubernetes.aio import client
+
+_GROUP_VERSION = ("qonverge.io", "v1alpha1")
+
+
+class NoAnswer(Exception):
+    """The cluster does not tell."""
+
+
+class Cluster:
+    """The API server of the current context."""
+
+    def __init__(self, api: client.ApiClient, namespace: str) -> None:
+        """Use ``connected``."""
+        self._api = api
+        self.namespace = namespace
+        """That of the current context."""
+
+    async def job(self, name: str, namespace: str | None) -> dict[str, Any]:
+        """Return a HybridJob; the namespace is that of the context where none is given.
+
+        Raises:
+            NoAnswer: the API server does not answer, or has no such job.
+        """
+        from kubernetes.aio import client
+
+        namespace = namespace or self.namespace
+        with _told(f"there is no HybridJob {name} in the namespace {namespace}"):
+            found = await client.CustomObjectsApi(self._api).get_namespaced_custom_object(
+                *_GROUP_VERSION, namespace, "hybridjobs", name
+            )
+        assert isinstance(found, dict)
+        return found
+
+    async def raw(self, path: str) -> bytes:
+        """Return what the API server has at a path.
+
+        Raises:
+            NoAnswer: the API server does not answer, or refuses.
+        """
+        token = await self._api.configuration.get_api_key_with_prefix("BearerToken")
+        headers = {"authorization": token} if token else {}
+        with _told(None):
+            response = await self._api.call_api("GET", self._api.configuration.host + path, headers)
+            data: bytes = await response.read()
+        if response.status != 200:
+            raise NoAnswer(_refusal(response.status, data.decode(errors="replace")))
+        return data
+
+
+@contextlib.asynccontextmanager
+async def connected() -> AsyncIterator[Cluster]:
+    """Connect as kubectl does.
+
+    Raises:
+        NoAnswer: no kubeconfig says where.
+    """
+    from kubernetes.aio import client, config
+    from kubernetes.aio.config import ConfigException
+    from yaml import YAMLError
+
+    try:
+        await config.load_kube_config()
+        _, active = config.list_kube_config_contexts()
+        namespace = str(active["context"].get("namespace") or "default")
+    except (ConfigException, OSError, ValueError, TypeError, YAMLError) as error:
+        # A kubeconfig that is no YAML, or YAML of something else.
+        raise NoAnswer(bounded(f"there is no cluster to ask: {' '.join(str(error).split())}")) from None
+    async with client.ApiClient() as api:
+        yield Cluster(api, namespace)
+
+
+@contextlib.contextmanager
+def _told(missing: str | None) -> Iterator[None]:
+    """Turn what goes wrong in a request into a sentence; ``missing`` is the one for what is not there."""
+    import aiohttp
+    from kubernetes.aio.client.exceptions import ApiException
+
+    try:
+        yield
+    except ApiException as error:
+        if error.status == 404 and missing is not None:
+            raise NoAnswer(missing) from None
+        raise NoAnswer(_refusal(error.status, str(error.body or error.reason))) from None
+    except (OSError, aiohttp.ClientError) as error:
+        raise NoAnswer(f"the API server does not answer: {error or type(error).__name__}") from None
+
+
+def _refusal(status: int | None, words: str) -> str:
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        # Its own words are in JSON; what stands behind it may answer in plain ones.
+        words = str(json.loads(words)["message"])
+    return bounded(f"the API server answered {status}: {' '.join(words.split())}")
