@@ -28,6 +28,8 @@ _JSON = "application/json"
 _MERGE = "application/merge-patch+json"
 # The API server writes the keys of an object in order: the first name is the object's own.
 _NAME = re.compile(rb'"name":"([^"]+)"')
+_VERSION = re.compile(rb'"resourceVersion":"([0-9]+)"')
+_ERROR = b'{"type":"ERROR"'
 _ENDED = re.compile(rb'"state":"(Complete|Failed)"')
 _LONGEST_LINE = 4 * 1024 * 1024
 
@@ -45,13 +47,13 @@ class Driver:
         self._host = host
         self._awaited: dict[bytes, asyncio.Future[float]] = {}
 
-    async def create(self, namespace: str, name: str) -> str:
-        """Create a Bell job and return its resource version."""
+    async def create(self, namespace: str, name: str, openqasm: str = BELL) -> str:
+        """Create a job, which makes a Bell pair unless another circuit is given, and return its resource version."""
         body = {
             "apiVersion": "qonverge.io/v1alpha1",
             "kind": "HybridJob",
             "metadata": {"name": name, "namespace": namespace},
-            "spec": {"program": {"circuit": {"openqasm": BELL}}, "shots": SHOTS},
+            "spec": {"program": {"circuit": {"openqasm": openqasm}}, "shots": SHOTS},
         }
         made = json.loads(await self._ask("POST", _path(namespace), body, _JSON))
         return str(made["metadata"]["resourceVersion"])
@@ -82,39 +84,44 @@ class Driver:
     async def watching(self, namespace: str) -> AsyncIterator[None]:
         """Watch a namespace's jobs during the block."""
         listed = json.loads(await self._ask("GET", f"{_path(namespace)}?limit=1"))
-        query = f"watch=1&resourceVersion={listed['metadata']['resourceVersion']}&timeoutSeconds=86400"
-        async with self._session.get(
-            f"{self._host}/{_path(namespace)}?{query}", timeout=aiohttp.ClientTimeout(total=None)
-        ) as response:
-            response.raise_for_status()
-            reader = asyncio.create_task(self._read(response))
-            try:
-                yield
-            finally:
-                reader.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await reader
-
-    async def _read(self, response: aiohttp.ClientResponse) -> None:
+        reader = asyncio.create_task(self._read(namespace, listed["metadata"]["resourceVersion"]))
         try:
-            async for line in response.content:
-                moment = time.perf_counter()
-                # Reading only what is asked for takes a fraction of what parsing the object would.
-                if (state := _ENDED.search(line)) is None or (name := _NAME.search(line)) is None:
-                    continue
-                future = self._awaited.pop(name[1], None)
-                if future is None or future.done():
-                    continue
+            yield
+        finally:
+            reader.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await reader
+
+    async def _read(self, namespace: str, version: str) -> None:
+        """Watch from a version on; the API server ends a watch whose reader is slow, and it begins again there."""
+        while True:
+            query = f"watch=1&resourceVersion={version}&timeoutSeconds=86400"
+            try:
+                async with self._session.get(
+                    f"{self._host}/{_path(namespace)}?{query}", timeout=aiohttp.ClientTimeout(total=None)
+                ) as response:
+                    response.raise_for_status()
+                    async for line in response.content:
+                        version = self._take(line, time.perf_counter()) or version
+            except aiohttp.ClientError as lost:
+                for future in self._awaited.values():
+                    if not future.done():
+                        future.set_exception(lost)
+                return
+
+    def _take(self, line: bytes, moment: float) -> str | None:
+        """Take an event, and return its version; reading only what is asked for takes a fraction of parsing it."""
+        if line.startswith(_ERROR):
+            raise aiohttp.ClientPayloadError(f"the API server ended the watch: {line.decode(errors='replace')}")
+        version = _VERSION.search(line)
+        if (state := _ENDED.search(line)) is not None and (name := _NAME.search(line)) is not None:
+            future = self._awaited.pop(name[1], None)
+            if future is not None and not future.done():
                 if state[1] == b"Complete":
                     future.set_result(moment)
                 else:
                     future.set_exception(JobFailed(line.decode(errors="replace")))
-            error: Exception = JobFailed("the API server ended the watch")
-        except aiohttp.ClientError as lost:
-            error = lost
-        for future in self._awaited.values():
-            if not future.done():
-                future.set_exception(error)
+        return None if version is None else version[1].decode()
 
     async def _ask(self, method: str, path: str, body: Any = None, content: str = "") -> bytes:
         headers = {"Accept": _JSON, **({"Content-Type": content} if content else {})}

@@ -14,7 +14,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ import psutil
 
 from e2e.cluster import ControlPlane, standin
 from e2e.cluster.processes import free_ports
+from qonverge.api.backend import OFFERS_LABEL
 
 OPERATOR = "qonverge-operator"
 """The operator's user name at the API server, which nobody else has."""
@@ -44,11 +45,12 @@ _AUDIT = {
 class Lab:
     """A control plane in which one operator serves one backend of one pod."""
 
-    def __init__(self, plane: ControlPlane, folder: Path) -> None:
+    def __init__(self, plane: ControlPlane, folder: Path, watched: Sequence[str]) -> None:
         """Use ``running_lab``."""
         self.plane = plane
         self._folder = folder
         self._health, self._reports, self._results, self._tasks = free_ports(4)
+        self._watched = ",".join(watched)
         self._operator_config = plane.kubeconfig_for(OPERATOR, ["system:masters"])
         self._operator: subprocess.Popen[bytes] | None = None
         self._server: subprocess.Popen[bytes] | None = None
@@ -70,7 +72,7 @@ class Lab:
             "KUBECONFIG": str(self._operator_config),
             "QONVERGE_NAMESPACE": _SYSTEM,
             "QONVERGE_POD_NAME": "operator",
-            "QONVERGE_WATCH_NAMESPACES": OPERATED,
+            "QONVERGE_WATCH_NAMESPACES": self._watched,
             "QONVERGE_HEALTH_LISTEN": f"127.0.0.1:{self._health}",
             "QONVERGE_REPORT_LISTEN": f"127.0.0.1:{self._reports}",
             "QONVERGE_RESULT_LISTEN": f"127.0.0.1:{self._results}",
@@ -93,7 +95,11 @@ class Lab:
             RuntimeError: the server ended, or was not ready in time.
         """
         resources = {"limits": {"memory": "2Gi"}}
-        spec = {"simulator": {}, "template": {"resources": resources}}
+        spec = {
+            "simulator": {},
+            "access": {"namespaces": {"from": "All"}},
+            "template": {"resources": resources},
+        }
         self._apply("qonverge.io/v1alpha1", "QuantumBackend", BACKEND, {"spec": spec})
         name = f"{BACKEND}-qb"
         assert self._operator is not None, "the operator makes the Deployment"
@@ -172,8 +178,8 @@ class Lab:
 
 
 @contextlib.contextmanager
-def running_lab(folder: Path, *namespaces: str) -> Iterator[Lab]:
-    """Run a lab with further namespaces until the end of the block.
+def running_lab(folder: Path, *namespaces: str, watched: Sequence[str] = (OPERATED,)) -> Iterator[Lab]:
+    """Run a lab with further namespaces until the end of the block; the operator watches ``watched``, all if empty.
 
     Raises:
         ClusterError: the control plane could not be started.
@@ -186,7 +192,8 @@ def running_lab(folder: Path, *namespaces: str) -> Iterator[Lab]:
             plane.kubectl("create", "namespace", namespace)
         # The controller manager makes it where one runs; pods are refused without.
         plane.kubectl("create", "serviceaccount", "default", "-n", OPERATED)
-        lab = Lab(plane, folder)
+        plane.kubectl("label", "namespace", OPERATED, f"{OFFERS_LABEL}=true")
+        lab = Lab(plane, folder, watched)
         try:
             lab.start_operator()
             lab.start_backend()

@@ -165,3 +165,66 @@ def test_a_program_that_will_not_end_does_not_speak_for_its_successor(workspace:
     status = workspace.status("same")
     assert (status["state"], status["result"]["value"]) == ("Complete", "of the new job")
     assert seen <= {None, "20%", "100%"}, "never the 90 % of the former one"
+
+
+_CARELESS = """
+import os, time
+from pathlib import Path
+print("TOKEN", os.environ["QONVERGE_BACKEND_URL"], Path(os.environ["QONVERGE_TOKEN_FILE"]).read_text(), flush=True)
+time.sleep(600)
+"""
+# Uses another one's token: with a task that would never end, and with short ones.
+_THIEF = """
+import sys, threading, time
+from qiskit import QuantumCircuit
+from qonverge.client import SamplerV2, TaskFailed
+from qonverge.client.connection import Connection
+
+url, token = sys.argv[1:]
+sampler = SamplerV2(Connection(url, lambda: token))
+endless, short = QuantumCircuit(1, 1), QuantumCircuit(1, 1)
+short.measure(0, 0)
+endless.measure(0, 0)
+with endless.while_loop((endless.clbits[0], 0)):
+    endless.measure(0, 0)
+
+def steal(word, circuit):
+    try:
+        sampler.run([circuit], shots=10).result()
+        print(word, "Completed", flush=True)
+    except TaskFailed as error:
+        print(word, error.code, flush=True)
+
+threading.Thread(target=steal, args=("LONG", endless), daemon=True).start()
+while True:
+    steal("SHORT", short)
+    time.sleep(0.2)
+"""
+
+
+def test_a_stolen_token_ends_with_its_job(workspace: Workspace) -> None:
+    workspace.apply(program("careless", _CARELESS))
+    workspace.running("careless")
+    (job,) = workspace.items("jobs")
+    name = job["metadata"]["name"]
+    stolen = eventually(lambda: workspace.kubectl("logs", f"job/{name}").split(), "the token in the log")
+    container = {
+        "name": "thief",
+        "image": workspace.cluster.images.image("program"),
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["python3", "-c", _THIEF, *stolen[1:]],
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+    }
+    security = {"runAsNonRoot": True, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}}
+    spec = {"containers": [container], "securityContext": security, "terminationGracePeriodSeconds": 0}
+    workspace.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "thief"}, "spec": spec})
+
+    def lines() -> list[str]:
+        return workspace.kubectl("logs", "thief").splitlines()
+
+    workspace.wait("--for=condition=Ready", "pod/thief")
+    eventually(lambda: "SHORT Completed" in lines(), "a task with the stolen token")
+    workspace.kubectl("delete", "hybridjob", "careless", "--wait=false")
+    ended = eventually(lambda: (said := lines()).count("SHORT AccessEnded") > 5 and said, "the end of the token")
+    assert "LONG AccessEnded" in ended, "what ran is ended"
+    assert not any("Completed" in line for line in ended[ended.index("SHORT AccessEnded") :])

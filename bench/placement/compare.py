@@ -6,26 +6,24 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from qiskit import QuantumCircuit
 
 from bench.fidelity.study import HELD_OUT, TUNING
 from bench.placement import metrics, policies, trace
-from bench.placement.bound import Relaxed, Work
 from bench.placement.fleet import Fleet, assemble, known_circuits, known_devices, quality
 from bench.placement.front import Point, completion_at
-from bench.placement.known import Informed
+from bench.placement.limits import bound, limits
 from bench.placement.metrics import Figures
 from bench.placement.nature import Nature
 from bench.placement.pairs import InvalidInput, Pairs, Program
 from bench.placement.simulate import Policy as AnyPolicy
 from bench.placement.simulate import Run, simulate
 from bench.placement.trace import Trace
-from bench.placement.world import World
 from qonverge.scheduling import Policy
 
 LOAD = 0.8
@@ -41,9 +39,6 @@ _DRIFTS = 3
 """Worlds in which intervals are counted: of 200 outcomes the share within is off by 3 points by chance alone."""
 _GREEDY_PATIENCE = tuple(75.0 * 2**n for n in range(-1, 10))
 """With which greedy's front is drawn, seconds."""
-_INFORMED_PATIENCE = (50.0, 150.0, 450.0)
-_WORTHS = (0.0, 300.0, 1000.0)
-"""Prices of fidelity of the bound, seconds for all of it; between them it is a little lower than it could be."""
 _SATURATED_DEVICES, _SATURATED_JOBS = 4, 100
 
 Kind = Literal["trace", "profile", "load", "drift", "saturated", "flooded"]
@@ -96,12 +91,15 @@ class Result:
     """A policy each, ours first."""
     more: Mapping[str, float]
     """What this kind of task is for."""
+    front: tuple[Point, ...] = ()
+    """What greedy reaches with each patience."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as JSON carries it."""
         kept = {name: getattr(self, name) for name in ("half", "generation", "kind", "trace", "seed", "load")}
         more = {name: value if math.isfinite(value) else None for name, value in self.more.items()}
-        return {**kept, "figures": [f.to_dict() for f in self.figures], **more}
+        front = {"front": [asdict(point) for point in self.front]} if self.front else {}
+        return {**kept, "figures": [f.to_dict() for f in self.figures], **more, **front}
 
 
 def settings(known: Pairs, save: Callable[[Pairs], None] | None = None) -> list[Setting]:
@@ -180,16 +178,18 @@ def run_all(those: Sequence[Task], policy: Policy | None = None) -> list[Result]
 
 def run(task: Task, policy: Policy | None = None) -> Result:
     """Return what comes of a task."""
-    figures, more = _RUNS[task.kind](task, policy or Policy())
-    setting = task.setting
-    return Result(setting.half, setting.generation, task.kind, task.trace.name, task.seed, task.load, figures, more)
+    made, of = _RUNS[task.kind](task, policy or Policy()), task.setting
+    return Result(of.half, of.generation, task.kind, task.trace.name, task.seed, task.load, *made)
 
 
-_Made = tuple[tuple[Figures, ...], dict[str, float]]
+class _Made(NamedTuple):
+    figures: tuple[Figures, ...]
+    more: Mapping[str, float]
+    front: tuple[Point, ...] = ()
 
 
 def _beside(task: Task, policy: Policy) -> _Made:
-    return tuple(_figures(task, of) for of in policies.every(policy)), {}
+    return _Made(tuple(_figures(task, of) for of in policies.every(policy)), {})
 
 
 def _figures(task: Task, of: AnyPolicy) -> Figures:
@@ -198,33 +198,26 @@ def _figures(task: Task, of: AnyPolicy) -> Figures:
 
 def _judged(task: Task, policy: Policy) -> _Made:
     """Every policy, and what greedy and the clairvoyant take for the fidelity of ours."""
-    figures, _ = _beside(task, policy)
-    greedy = [
+    figures = _beside(task, policy).figures
+    greedy = tuple(
         Point.of(_figures(task, policies.greedy(replace(policy, patience_seconds=patience))))
         for patience in _GREEDY_PATIENCE
-    ]
-    fleet, arrivals = task.setting.fleet, task.trace
-    relaxed = Relaxed(Work.of(fleet, arrivals, World(fleet, arrivals, arrivals.world, task.seed)))
-    bounds = {worth: relaxed.bound(worth) for worth in _WORTHS}
+    )
     fidelity = figures[0].fidelity_mean
-    return figures, {
+    more = {
         "greedy_at_equal_fidelity": completion_at(fidelity, greedy),
         # Of all jobs: where some are not served it says nothing.
         "bound_at_equal_fidelity": math.nan
         if figures[0].unserved
-        else max(bound + worth * fidelity for worth, bound in bounds.items()),
+        else bound(task.setting.fleet, task.trace, task.seed, fidelity),
     }
+    return _Made(figures, more, greedy)
 
 
 def _profile(task: Task, policy: Policy) -> _Made:
-    """What ours takes that is told all run times and fidelities, at the fidelity that it has without."""
+    """What ours would take if it knew more, at the fidelity that it has as it is."""
     ours = _figures(task, policies.Qonverge(policy))
-    fleet, arrivals = task.setting.fleet, task.trace
-    informed = [
-        Point.of(metrics.figures(simulate(fleet, arrivals, policies.Qonverge(of), seed=task.seed, known=Informed)))
-        for of in (replace(policy, patience_seconds=patience) for patience in _INFORMED_PATIENCE)
-    ]
-    return (ours,), {"informed_at_equal_fidelity": completion_at(ours.fidelity_mean, informed)}
+    return _Made((ours,), limits(task.setting.fleet, task.trace, task.seed, policy, ours.fidelity_mean))
 
 
 def _drift(task: Task, policy: Policy) -> _Made:
@@ -232,7 +225,7 @@ def _drift(task: Task, policy: Policy) -> _Made:
     count = len(task.trace.arrivals)
     learned, shift = (task.trace.arrivals[count * third // 3].seconds for third in (1, 2))
     made = simulate(task.setting.fleet, task.trace, policies.Qonverge(policy), Nature(shift_at=shift), task.seed)
-    return (metrics.figures(made, learned, shift), metrics.figures(made, shift)), {"shift_at": shift}
+    return _Made((metrics.figures(made, learned, shift), metrics.figures(made, shift)), {"shift_at": shift})
 
 
 def _saturated(task: Task, policy: Policy) -> _Made:
@@ -242,7 +235,7 @@ def _saturated(task: Task, policy: Policy) -> _Made:
     for arrival, outcome in zip(task.trace.arrivals, made.outcomes, strict=True):
         starts.setdefault(arrival.namespace, []).append(outcome.start)
     until = min(sorted(those)[3 * len(those) // 4] for those in starts.values())
-    return (metrics.figures(made),), {"jain": metrics.fairness(made, until), "until": until}
+    return _Made((metrics.figures(made),), {"jain": metrics.fairness(made, until), "until": until})
 
 
 def _flooded_run(task: Task, policy: Policy) -> _Made:
@@ -264,7 +257,7 @@ def _flooded_run(task: Task, policy: Policy) -> _Made:
         "low_longest_short": low[2],
         "longest_run": max(outcome.end - outcome.start for outcome in runs[0].outcomes),
     }
-    return (metrics.figures(runs[0]),), more
+    return _Made((metrics.figures(runs[0]),), more)
 
 
 def _flood_waits(made: Run, *, low: bool = False) -> list[float]:

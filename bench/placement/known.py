@@ -103,8 +103,8 @@ class Known:
         self._waits = self._waits.observe(planned, promised, sent + waited, waited)
 
 
-class Informed(Known):
-    """What nobody knows: the fidelities that devices give at the moment, and all run times."""
+class ToldRuns(Known):
+    """All run times, which nobody knows."""
 
     def __init__(self, fleet: Fleet, trace: Trace, world: World) -> None:
         """Ask the world how long each job runs."""
@@ -116,6 +116,10 @@ class Informed(Known):
             ]
         self._is_told[:] = True
 
+
+class ToldFidelities(Known):
+    """The fidelities that devices give at the moment, which nobody knows."""
+
     def fidelity(self, now: float) -> Floats:
         """Return what devices give, but for what differs from job to job, three times."""
         now_true = self.fleet.at(now).true ** self._world.errors(now)
@@ -123,3 +127,7 @@ class Informed(Known):
 
     def gave(self, circuit: int, device: int, seen: Observed, at: float, promised: Interval) -> None:
         """Learn nothing: all is known."""
+
+
+class Informed(ToldRuns, ToldFidelities):
+    """Both, and nothing of arrivals to come."""

@@ -11,6 +11,7 @@ import numpy as np
 from bench.placement.fleet import Floats
 from bench.placement.simulate import Policy as AnyPolicy
 from bench.placement.simulate import Promise, State
+from bench.placement.trace import MaxErrors
 from qonverge.scheduling import Backend, Estimates, Job, Needs, Policy, Snapshot, plan
 from qonverge.scheduling.model import Terms
 
@@ -25,9 +26,8 @@ class Qonverge:
 
     def decide(self, state: State) -> list[tuple[int, int]]:
         """Return what the plan sends."""
-        # Jobs that no device may run by its last calibration wait for another one.
-        jobs = [job for job in state.waiting if state.allowed(job).any()]
-        if not jobs or all(of.sent for of in state.devices):
+        jobs = list(state.waiting)
+        if all(of.sent for of in state.devices):
             return []
         made = plan(self._snapshot(state, jobs), self.policy)
         decided = list(zip(jobs, made.decisions, strict=True))
@@ -48,20 +48,25 @@ class Qonverge:
         low, mid, high = state.known.fidelity(state.now)[:, state.known.circuits[jobs]]
         run_low, run, run_high = state.known.runs(jobs)
         cost = np.zeros_like(run)
-        allowed = np.stack([state.allowed(job) for job in jobs])
+        fits = state.known.fits[jobs]
+        errors = state.known.errors(state.now).tolist()
         backends = tuple(
             Backend(
                 name,
                 "lab",
                 admits_all_namespaces=True,
-                features=frozenset(_named(job) for job, can in zip(jobs, allowed[:, device], strict=True) if can),
+                features=frozenset(_named(job) for job, can in zip(jobs, fits[:, device], strict=True) if can),
                 load=float(of.sent),
                 free_seconds=(state.free_in(device),),
                 dispatch_depth=0,
+                two_qubit_error=None if math.isnan(two_qubit) else two_qubit,
+                readout_error=None if math.isnan(readout) else readout,
             )
-            for device, (name, of) in enumerate(zip(fleet.devices, state.devices, strict=True))
+            for device, (name, of, two_qubit, readout) in enumerate(
+                zip(fleet.devices, state.devices, *errors, strict=True)
+            )
         )
-        # Which jobs a device may run is told as what it can do.
+        # Which jobs fit a device is told as what it can do.
         return Snapshot(
             tuple(self._job(state, job) for job in jobs),
             backends,
@@ -74,6 +79,7 @@ class Qonverge:
         arrival = state.arrivals[job]
         width = state.known.fleet.widths[int(state.known.circuits[job])]
         due = None if arrival.deadline is None or job in self._too_late else arrival.seconds + arrival.deadline
+        most = arrival.max_errors or MaxErrors()
         return Job(
             f"{arrival.namespace}/{job:06}",
             arrival.namespace,
@@ -86,7 +92,12 @@ class Qonverge:
                 features=frozenset((_named(job),)),
             ),
             priority=arrival.priority,
-            terms=Terms(weights=arrival.weights, min_fidelity=arrival.min_fidelity),
+            terms=Terms(
+                weights=arrival.weights,
+                min_fidelity=arrival.min_fidelity,
+                max_two_qubit_error=most.two_qubit,
+                max_readout_error=most.readout,
+            ),
             deadline=due,
         )
 

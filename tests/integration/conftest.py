@@ -53,6 +53,8 @@ class Lab:
         self.health = free_port()
         self._results = free_port()
         self.results = f"http://127.0.0.1:{self._results}"
+        self.reports = 0
+        """Port at which the operator takes reports."""
         self.pods: dict[str, subprocess.Popen[bytes]] = {}
         self._commands: dict[str, tuple[int, dict[str, str], tuple[str, ...]]] = {}
         self._starts = 0
@@ -92,15 +94,18 @@ class Lab:
         """Return the environment of a process that asks the API server."""
         return {**os.environ, "KUBECONFIG": str(kubeconfig or self.plane.kubeconfig)}
 
-    def start_operator(self, kubeconfig: Path | None = None) -> None:
+    def start_operator(self, kubeconfig: Path | None = None, **settings: str) -> None:
+        """Start the operator; ``settings`` are further variables of its environment."""
         self._starts += 1
+        self.reports = free_port()
         environment = {
             **self.environment(kubeconfig),
             "QONVERGE_NAMESPACE": NAMESPACE,
             "QONVERGE_POD_NAME": f"operator-{self._starts}",
             "QONVERGE_HEALTH_LISTEN": f"127.0.0.1:{self.health}",
-            "QONVERGE_REPORT_LISTEN": f"127.0.0.1:{free_port()}",
             "QONVERGE_RESULT_LISTEN": f"127.0.0.1:{self._results}",
+            "QONVERGE_REPORT_LISTEN": f"127.0.0.1:{self.reports}",
+            **settings,
         }
         log = (self.folder / f"operator-{self._starts}.log").open("wb")
         command = [sys.executable, "-m", "qonverge.controller"]
@@ -137,6 +142,10 @@ class Lab:
         self.start_server(pod)
         self.set_ready(pod, True)
         self.deployment_status(name, replicas=1, updatedReplicas=1, readyReplicas=1)
+
+    def port(self, pod: str) -> int:
+        """Return where a pod serves."""
+        return self._commands[pod][0]
 
     def start_server(self, pod: str) -> None:
         """Start the process of a pod, at the address that the pod has."""
@@ -211,7 +220,7 @@ def lab(plane: ControlPlane, tmp_path: Path) -> Iterator[Lab]:
         lab.delete_all("apis/qonverge.io/v1alpha1/namespaces/default/quantumbackends")
         lab.delete_all("apis/qonverge.io/v1alpha1/namespaces/default/quantumquotas")
         lab.delete_all("api/v1/namespaces/default/events")
-        for kind in ("deployment", "replicaset", "service", "pod", "configmap"):
+        for kind in ("job", "deployment", "replicaset", "service", "pod", "configmap"):
             lab.kubectl("delete", kind, "--all", "-n", "default", "--force", "--grace-period=0")
         lab.kubectl("delete", "lease", "--all", "-n", NAMESPACE)
 

@@ -121,6 +121,16 @@ def test_fidelity_is_forecast_and_kept_and_stale_calibrations_are_not_trusted(la
     assert lab.status("aged")["state"] == "Pending"
     lab.kubectl("patch", "qb", "old", "--type=merge", "-p", '{"spec": {"maxCalibrationAge": null}}')
     assert lab.ended("aged")["backend"] == "old"
+    # What a program will run is not known: it does not go where errors are, as long as there is a place without any.
+    lab.apply(backend("exact", capacity={"concurrency": 1}))
+    ready(lab, "exact")
+    lab.kubectl("label", "qb", "exact", "good", "use=chemistry")
+    chosen: dict[str, Any] = {"backend": {"selector": {"matchLabels": {"use": "chemistry"}}}}
+    lab.apply(*(job(f"program-{n}", shots=None, program={"python": {"source": "pass"}}, **chosen) for n in range(4)))
+    placed = [eventually(lambda n=n: lab.status(f"program-{n}").get("placement"), "a place") for n in range(4)]
+    assert {lab.status(f"program-{n}")["backend"] for n in range(4)} == {"exact"}
+    for text in placed:
+        assert "next is good: fidelity not known (two-qubit error 0.001 and readout error 0.001)" in text
 
 
 def test_money_is_not_spent_beyond_budget_and_quota(lab: Lab) -> None:

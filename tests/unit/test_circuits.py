@@ -14,6 +14,7 @@ from qonverge.circuits import InvalidProgram
 from qonverge.circuits.analysis import Analysis, analyse
 from qonverge.circuits.checked import check
 from qonverge.circuits.isolated import Checker
+from qonverge.circuits.lanes import Limits
 
 HEADER = 'OPENQASM 3.0;\ninclude "stdgates.inc";\n'
 BELL = HEADER + "qubit[2] q; bit[2] c;\nh q[0]; cx q[0], q[1];\nc = measure q;\n"
@@ -121,10 +122,10 @@ async def test_the_checker_agrees_and_remembers() -> None:
 
 
 async def test_a_program_that_takes_too_long_or_too_much_harms_nobody() -> None:
-    slow = Checker(timeout=0.01)
-    small = Checker(memory_bytes=160 * 1024**2)
+    slow = Checker(Limits(cpu_seconds=0.01))
+    small = Checker(Limits(memory_bytes=160 * 1024**2))
     try:
-        with pytest.raises(InvalidProgram, match=r"took longer than 0\.01 s"):
+        with pytest.raises(InvalidProgram, match=r"took more than the 0\.01 s of CPU time allowed"):
             await slow.check(BELL, {}, [])
         many = HEADER + "qubit[9] q; bit c;\n" + "h q;\n" * 20_000 + "c = measure q[0];"
         with pytest.raises(InvalidProgram, match="memory"):

@@ -10,7 +10,7 @@ import pytest
 
 from qonverge.wire import PubResult, Task, TaskResult, WireError
 from qonverge.wire.codec import pack, unpack
-from qonverge.wire.errors import InvalidTask, Unauthorized, UnknownCircuit
+from qonverge.wire.errors import InvalidTask, TokenExpired, Unauthorized, UnknownCircuit
 from qonverge.wire.messages import Pub
 from qonverge.wire.proof import challenge, is_proof, prove
 from qonverge.wire.tokens import (
@@ -100,9 +100,9 @@ def test_an_error_of_an_unknown_kind_is_still_an_error() -> None:
 
 def test_a_program_s_token_names_its_account() -> None:
     private = generate_private_key()
-    token = Signer(private).sign(audience="a", subject="n/j", now=0.0, ttl=60.0, account="uid-1", limited=True)
+    token = Signer(private).sign(audience="a", subject="n/j", now=0.0, ttl=60.0, account="uid-1", attempt=2)
     verifier = Verifier(public_key(private), "a", lambda: 1.0)
-    assert [verifier.verify(token) for _ in range(2)] == [Caller("n/j", "uid-1", limited=True)] * 2
+    assert [verifier.verify(token) for _ in range(2)] == [Caller("n/j", "uid-1", attempt=2)] * 2
 
 
 def test_the_operator_s_token_for_a_pod_opens_no_other() -> None:
@@ -139,7 +139,7 @@ def test_tokens() -> None:
     verifier = Verifier(public_key(key), "lab/aer", lambda: now[0])
     assert verifier.verify(token) == Caller("chem/bell")
     now[0] = 4_000_000_061.0
-    with pytest.raises(Unauthorized, match="has expired"):
+    with pytest.raises(TokenExpired, match="has expired"):
         verifier.verify(token)
     now[0] = 2000.0
     for bad, message in [

@@ -16,13 +16,14 @@ from collections.abc import Callable, Sequence
 
 import uvicorn
 
-from qonverge.backend.config import EngineConfig, available_cpus, available_memory
+from qonverge.backend.config import EngineConfig
 from qonverge.backend.engine import Engine
 from qonverge.backend.limits import MOST_CONNECTIONS, Protocol
 from qonverge.backend.noise import NoiseSource, follow
 from qonverge.backend.server import Identity, Server
 from qonverge.circuits.isolated import Checker
 from qonverge.devices import InvalidCalibration
+from qonverge.machine import available_cpus, available_memory
 from qonverge.wire.tokens import Verifier
 
 

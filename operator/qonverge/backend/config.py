@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any, Self
-
-import psutil
 
 from qonverge.devices.noise import Noise, noise_from_dict
 
@@ -17,35 +13,6 @@ PROCESS_BYTES = 160 * 1024**2
 _LEAST_BYTES = 64 * 1024**2
 # From here on a process that only waits to replace another is worth its memory.
 _SPARE_FROM_BYTES = 1024**3
-
-
-def available_cpus() -> int:
-    """Return the CPUs that this process may use: its affinity, or less where a cgroup's quota says so."""
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    v2 = _read("/sys/fs/cgroup/cpu.max").split()
-    if len(v2) == 2 and v2[0] != "max":
-        return max(1, min(cpus, -(-int(v2[0]) // int(v2[1]))))
-    quota, period = _read("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"), _read("/sys/fs/cgroup/cpu/cpu.cfs_period_us")
-    if quota and period and int(quota) > 0:
-        return max(1, min(cpus, -(-int(quota) // int(period))))
-    return cpus
-
-
-def available_memory() -> int:
-    """Return the bytes that this process and its children may use: the cgroup's limit, or the machine's memory."""
-    total = int(psutil.virtual_memory().total)
-    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        text = _read(path)
-        if text.isdigit():
-            return min(total, int(text))
-    return total
-
-
-def _read(path: str) -> str:
-    try:
-        return Path(path).read_text().strip()
-    except OSError:
-        return ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import json
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -36,6 +36,7 @@ from qonverge.wire.errors import (
     WorkerLost,
     server_error,
 )
+from qonverge.wire.grants import Grant, Meters
 from qonverge.wire.messages import BackendInfo, PubResult, Task, TaskInfo, TaskResult
 from qonverge.wire.tokens import OPERATOR_SUBJECT, Caller
 
@@ -111,6 +112,7 @@ class Engine:
             draining=self._draining,
             calibration=described.get("calibration"),  # type: ignore[arg-type]
             calibration_digest=self.config.noise.digest if self.config.noise is not None else "",
+            unnamed=self.accounts.unnamed,
         )
 
     async def recalibrate(self, noise: Noise) -> None:
@@ -129,8 +131,9 @@ class Engine:
         """Take a task; one that is known by its id is not taken twice.
 
         Raises:
+            AccessEnded: the caller's account is closed.
             Draining: the engine is shutting down.
-            GrantPending: the caller's account has used what it was granted.
+            GrantPending: the caller's account has used what it was granted, or is not named yet.
             NotFound: somebody else's task has this id.
             QueueFull: too many tasks wait, or those that do hold too much.
             QuotaExceeded: the account has nothing left.
@@ -203,11 +206,28 @@ class Engine:
             NotFound: there is no such task for this subject.
         """
         record = self._tasks.find(identity, subject)
-        if record.result is None:
-            self._end(record, "Cancelled", error=Cancelled("the task was cancelled"))
-            await self._workers.stop(record)
+        await self._cancel(record, Cancelled("the task was cancelled"))
         assert record.result is not None
         return record.result
+
+    async def _cancel(self, record: Record, error: WireError) -> None:
+        if record.result is None:
+            self._end(record, "Cancelled", error=error)
+            await self._workers.stop(record)
+
+    async def exchange(self, grants: Mapping[str, Grant] | None, boot: str = "") -> Meters:
+        """Take the operator's grants, end the tasks of accounts that are closed by them, and tell what was used.
+
+        ``grants`` are all that there are; None changes nothing, and so do those for another start than ``boot``.
+        """
+        self.accounts.take(grants, boot)
+        over = [
+            (record, error)
+            for record in self._tasks.under_way()
+            if (error := self.accounts.refusal(record.caller)) is not None
+        ]
+        await asyncio.gather(*(self._cancel(record, error) for record, error in over))
+        return self.accounts.tell()
 
     async def drain(self, grace: float) -> None:
         """Take nothing more, hand back what waits, and let what runs end, or hand it back after ``grace`` seconds."""

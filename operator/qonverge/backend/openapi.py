@@ -125,6 +125,7 @@ class BackendAnswer(_Model):
     calibration: dict[str, Any] | None = Field(description="Of the device that is imitated or driven.")
     calibration_digest: str
     kept_results: int = Field(description="Results that it keeps for jobs whose status is too small for them.")
+    unnamed: int = Field(description="Programs that ask for something and that the operator has not named here.")
 
 
 class GrantRequest(BaseModel):
@@ -135,6 +136,7 @@ class GrantRequest(BaseModel):
     prices: tuple[str, str, str] = Field(description="Of a task, a shot and a second.")
     currency: str
     until: str = Field(description="When more may be there, RFC 3339; or empty.")
+    attempt: int = Field(description="Which attempt at the job's program may use it: those before it are over.")
 
 
 class MetersRequest(BaseModel):

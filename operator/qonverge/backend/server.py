@@ -139,10 +139,19 @@ class Server:
         return self._caller(request).subject
 
     def _caller(self, request: Request) -> Caller:
+        """Return who asks.
+
+        Raises:
+            AccessEnded: a program whose account is closed.
+            Unauthorized: the token is not good.
+        """
         if self._verify is None:
             return _LOCAL
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        return self._verify(token if scheme.lower() == "bearer" else None)
+        caller = self._verify(token if scheme.lower() == "bearer" else None)
+        if (refusal := self._engine.accounts.refusal(caller)) is not None:
+            raise refusal
+        return caller
 
     async def _post(self, request: Request) -> Response:
         caller = self._caller(request)
@@ -194,7 +203,8 @@ class Server:
             read = None if grants is None else {str(name): Grant.from_dict(one) for name, one in grants.items()}
         except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError) as error:
             raise InvalidTask(f"the grants cannot be read: {error}") from None
-        return answer(request, self._engine.accounts.exchange(read, str(given.get("boot", ""))).to_dict())
+        meters = await self._engine.exchange(read, str(given.get("boot", "")))
+        return answer(request, meters.to_dict())
 
     async def _list_kept(self, request: Request) -> Response:
         self._only_operator(request, "kept results")

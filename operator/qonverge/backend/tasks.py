@@ -71,6 +71,10 @@ class Tasks:
             if record.result is None and subject in (record.subject, OPERATOR_SUBJECT)
         ]
 
+    def under_way(self) -> list[Record]:
+        """Return the tasks that wait or run."""
+        return [*self._queued.values(), *self._running.values()]
+
     def add(self, record: Record) -> None:
         """Take a task that is to wait."""
         self._records[record.task.id] = self._queued[record.task.id] = record

@@ -1,71 +1,79 @@
-"""Checking programs in a process of their own, so that no text can harm or block its caller."""
+"""Checking programs in processes of their own, so that no text can harm or block its caller."""
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import dataclasses
 import hashlib
-import resource
 import sys
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, cast
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 from qonverge.circuits.analysis import Analysis
 from qonverge.circuits.checked import CheckedCircuit
-from qonverge.circuits.errors import CheckerLost, InvalidProgram, Unmapped
+from qonverge.circuits.errors import InvalidProgram, Unmapped
+from qonverge.circuits.lanes import DEFAULT, Lane, Limits, OutOfMemory, OutOfTime, OverLimit
 from qonverge.circuits.load import Load
 from qonverge.circuits.profile import CircuitProfile
 from qonverge.devices import Calibration, Layout
-from qonverge.wire.child import Child, ChildEnded
 from qonverge.wire.codec import pack
 
 # Programs beyond this are refused unread; the API server's own limit is below it.
 MAX_PROGRAM = 4 * 1024 * 1024
 # Of an answer without what varies in size: key, objects, places in the table.
 _ENTRY_BYTES = 2048
-# The interpreter asks for memory in pieces of this size: with less left, the next small object fails.
-_PIECE_BYTES = 1024 * 1024
-_LOOK_SECONDS = 0.25
-
-
-class _NoMemory(ChildEnded):
-    """The child has used what it may."""
+# Reading a byte of OpenQASM 3 takes 20 to 30 microseconds (measured), of QPY less.
+_SECONDS_PER_BYTE = 25e-6
+# Mapping to a device takes longer: some milliseconds for each gate, of which QPY has about 50 bytes.
+_MAPPING_SECONDS_PER_BYTE = 50e-6
+_LEAST_SECONDS = 0.005
+SHORT = Limits(cpu_seconds=1.5, memory_bytes=256 * 1024**2)
+"""What is read with more than this waits for others of its kind; nearly all programs take less."""
+# What should take more than this is not tried as a short one.
+_FORESEEN_LONG_SECONDS = 1.0
+# A long request has what CPU time short ones and the process that waits for them leave.
+_LONG_NICENESS = 10
 
 
 class Checker:
-    """Checks OpenQASM programs one after the other in a child process, and remembers the answers.
+    """Checks programs in child processes, for each namespace its fair part of them, and remembers the answers.
 
-    The child is started on demand, limited in memory and time, replaced when it dies, and ended after ``idle`` seconds
-    without work, which gives its memory back.
+    Short requests have children of their own, and everything that is not foreseen to be long is tried as a short one
+    first: so what one namespace has keeps others waiting for no more than one short request on each child. What a
+    request takes is counted in CPU time.
     """
 
     def __init__(
         self,
+        limits: Limits = DEFAULT,
         *,
-        memory_bytes: int = 1024**3,
-        timeout: float = 20.0,
+        short_processes: int = 1,
+        long_processes: int = 1,
         idle: float = 60.0,
         cache_bytes: int = 32 * 1024 * 1024,
     ) -> None:
         """Set the limits.
 
         Args:
-            memory_bytes: of the child's data: heap, stacks and private writable mappings (RLIMIT_DATA), not the address
-                space, of which libraries reserve far more than they use.
-            timeout: seconds for one program.
-            idle: seconds without work after which the child ends.
+            limits: of one program.
+            short_processes: children for short requests.
+            long_processes: children for all others; of several, one namespace leaves one to the others.
+            idle: seconds without work after which a child ends.
             cache_bytes: memory for answers, roughly.
         """
-        self._memory = memory_bytes
-        self._timeout = timeout
-        self._idle = idle
+        self._limits = limits
+        short = replace(
+            limits,
+            cpu_seconds=min(SHORT.cpu_seconds, limits.cpu_seconds),
+            memory_bytes=min(SHORT.memory_bytes, limits.memory_bytes),
+        )
+        self._short = Lane(short, processes=short_processes, idle=idle)
+        most = max(1, long_processes - 1)
+        self._long = Lane(limits, processes=long_processes, most=most, niceness=_LONG_NICENESS, idle=idle)
         self._cache: OrderedDict[bytes, tuple[CheckedCircuit | InvalidProgram, int]] = OrderedDict()
         self._cache_left = cache_bytes
-        self._child: Child | None = None
-        self._turn = asyncio.Lock()
-        self._reaper: asyncio.TimerHandle | None = None
 
     async def check(
         self,
@@ -73,12 +81,21 @@ class Checker:
         parameters: Mapping[str, float],
         observables: Sequence[object],
         layout: Layout | None = None,
+        *,
+        namespace: str = "",
     ) -> CheckedCircuit:
         """Return the checked circuit of a program: OpenQASM text, QPY, or either compressed by gzip.
 
+        Args:
+            program: the program.
+            parameters: values of its parameters.
+            observables: what it is run for, if not for counts.
+            layout: where it lies on a device.
+            namespace: whose it is: namespaces take turns.
+
         Raises:
             InvalidProgram: as ``checked.check``; also when reading the program takes too much time or memory.
-            CheckerLost: the child does not start, so that nothing is known about the program.
+            CheckerLost: no child starts or lives, so that nothing is known about the program.
         """
         if len(program) > MAX_PROGRAM:
             unit = "characters" if isinstance(program, str) else "bytes"
@@ -99,12 +116,12 @@ class Checker:
         key = hashlib.sha256(body).digest()
         known = self._recall(key)
         if known is None:
-            async with self._turn:
-                # Somebody may have asked for the same while this call waited for its turn.
-                known = self._recall(key)
-                if known is None:
-                    known = await self._ask(request)
-                    self._remember(key, known)
+            try:
+                reply = await self._reply(request, namespace, len(body) * _SECONDS_PER_BYTE, lambda: self._recall(key))
+                known = reply if isinstance(reply, CheckedCircuit | InvalidProgram) else _read(reply)
+            except OverLimit as over:
+                known = self._refusal(over, "reading the program")
+            self._remember(key, known)
         if isinstance(known, InvalidProgram):
             raise InvalidProgram(known.problem, line=known.line, column=known.column, expected=known.expected)
         return known
@@ -115,14 +132,14 @@ class Checker:
         parameters: Mapping[str, float],
         device: Calibration,
         layout: Layout | None = None,
+        *,
+        namespace: str = "",
     ) -> Load:
         """Return what a circuit suffers on a device, transpiled for it as for a noisy simulation of it.
 
-        It takes as long as transpiling does, and programs wait meanwhile: where that counts, have a checker for each.
-
         Raises:
             Unmapped: the circuit cannot be brought onto the device, or not within the limits of time and memory.
-            CheckerLost: the child does not start.
+            CheckerLost: no child starts or lives.
         """
         ones = circuit.profile.ones if circuit.profile else []
         request = {
@@ -133,18 +150,18 @@ class Checker:
             "ones": ones,
             "measures": circuit.analysis.measured_bits > 0,
         }
-        async with self._turn:
-            reply = await self._reply(request, "bringing the program onto the device")
-        if isinstance(reply, InvalidProgram):
-            raise Unmapped(str(reply))
-        if (problem := reply.get("unmapped")) is not None:
+        try:
+            reply = await self._reply(request, namespace, len(circuit.qpy) * _MAPPING_SECONDS_PER_BYTE)
+        except OverLimit as over:
+            raise Unmapped(str(self._refusal(over, "bringing the program onto the device"))) from None
+        if (problem := reply.get("unmapped") or reply.get("fault")) is not None:
             raise Unmapped(f"the program cannot be brought onto {device.name}: {problem}")
         return Load(**reply)
 
     async def close(self) -> None:
-        """End the child."""
-        async with self._turn:
-            await self._end()
+        """End the children."""
+        await self._short.close()
+        await self._long.close()
 
     def _recall(self, key: bytes) -> CheckedCircuit | InvalidProgram | None:
         entry = self._cache.get(key)
@@ -161,122 +178,73 @@ class Checker:
             _, (_, freed) = self._cache.popitem(last=False)
             self._cache_left += freed
 
-    async def _ask(self, request: dict[str, Any]) -> CheckedCircuit | InvalidProgram:
-        reply = await self._reply(request, "reading the program")
-        if isinstance(reply, InvalidProgram):
-            return reply
-        if (invalid := reply.get("invalid")) is not None:
-            problem = invalid.pop("problem")
-            return InvalidProgram(problem, **invalid)
-        observables = tuple(
-            tuple((label, coefficient) for label, coefficient in terms) for terms in reply["observables"]
-        )
-        profile = None if reply["profile"] is None else CircuitProfile.from_dict(reply["profile"])
-        return CheckedCircuit(
-            reply["digest"],
-            reply["qpy"],
-            Analysis.from_dict(reply["analysis"]),
-            observables,
-            profile,
-            None if reply["layout"] is None else Layout.from_dict(reply["layout"]),
-            tuple(reply["used"]),
-            tuple((a, b) for a, b in reply["pairs"]),
-            tuple(reply["warnings"]),
-            tuple(reply["fixed"]),
-        )
+    async def _reply(
+        self, request: dict[str, Any], namespace: str, expected: float, recall: Callable[[], Any] = lambda: None
+    ) -> Any:
+        """Return a child's answer, or what ``recall`` gives once it is the namespace's turn.
 
-    async def _reply(self, request: dict[str, Any], doing: str) -> dict[str, Any] | InvalidProgram:
-        """Return the child's answer, or what the program did to it; ``doing`` says what it was asked for."""
-        if self._reaper is not None:
-            self._reaper.cancel()
-        try:
-            child = await self._started()
-            reply = await self._exchange(child, request)
-        except TimeoutError:
-            await self._end()
-            return InvalidProgram(
-                f"{doing} took longer than {self._timeout:g} s",
-                expected="fewer operations, gate definitions that unfold to fewer, or QPY in place of OpenQASM 3",
-            )
-        except _NoMemory:
-            await self._end()
-            return InvalidProgram(
-                f"{doing} took more memory than the {self._memory // 1024**2} MiB allowed",
-                expected="fewer or smaller registers and fewer operations",
-            )
-        except ChildEnded as error:
-            await self._end()
-            return InvalidProgram(
-                f"{doing} crashed the parser ({error}), as libraries do that get no memory beyond the "
-                f"{self._memory // 1024**2} MiB allowed, or that have a fault of their own",
-                expected="a smaller program, or to report it where its size is ordinary",
-            )
-        except BaseException:
-            # An abandoned exchange would leave its answer in the pipe for the next one.
-            await self._end()
-            raise
-        self._reaper = asyncio.get_running_loop().call_later(self._idle, self._retire)
-        return reply
-
-    async def _exchange(self, child: Child, request: dict[str, Any]) -> dict[str, Any]:
-        """Return the child's answer, unless it runs out of time or memory first.
-
-        CPython that gets no memory for the number of the instruction at which it unwinds a frame tries that again for
-        ever (``exception_unwind`` in its ceval.c), so a child without memory does not always end by itself.
+        Raises:
+            OverLimit: the request takes more than it may.
+            CheckerLost: no child starts or lives.
         """
-        answering = asyncio.create_task(child.exchange(request))
-        try:
-            async with asyncio.timeout(self._timeout):
-                while not answering.done():
-                    await asyncio.wait({answering}, timeout=_LOOK_SECONDS)
-                    if not answering.done() and _data_bytes(child.pid) > self._memory - _PIECE_BYTES:
-                        raise _NoMemory("no memory is left")
-            return cast(dict[str, Any], answering.result())
-        finally:
-            answering.cancel()
+        expected += _LEAST_SECONDS
+        if expected <= _FORESEEN_LONG_SECONDS:
+            async with self._short.turn(namespace, expected) as turn:
+                if (known := recall()) is not None:
+                    turn.cost = 0.0
+                    return known
+                with contextlib.suppress(OverLimit):
+                    reply = await self._short.ask(turn, request)
+                    if "fault" not in reply:
+                        return reply
+        # A fault may have been for want of what a short request does not get.
+        async with self._long.turn(namespace, max(expected, SHORT.cpu_seconds)) as turn:
+            if (known := recall()) is not None:
+                turn.cost = 0.0
+                return known
+            return await self._long.ask(turn, request)
 
-    async def _started(self) -> Child:
-        """Return a child that has loaded what it needs: what ends it from then on is the program that it reads."""
-        child = self._child
-        if child is None or not child.alive:
-            child = self._child = await Child.start(
-                "qonverge.circuits.child",
-                str(self._memory),
-                environment={
-                    # One thread is enough to read text, and more would each reserve memory.
-                    **{f"{library}_NUM_THREADS": "1" for library in ("OPENBLAS", "RAYON", "OMP")},
-                    # Qiskit's allocator would reserve 1 GiB at once, which would count and could be used unbounded.
-                    "MIMALLOC_ARENA_RESERVE": "0",
-                },
-                # A parser that crashes prints a backtrace, which helps neither operator nor user.
-                quiet=True,
-            )
-            try:
-                await child.exchange({})
-            except ChildEnded as error:
-                raise CheckerLost(f"programs cannot be read at the moment: {error}") from None
-        return child
-
-    def _retire(self) -> None:
-        if not self._turn.locked() and self._child is not None:
-            self._child.retire()
-            self._child = None
-
-    async def _end(self) -> None:
-        if self._reaper is not None:
-            self._reaper.cancel()
-        child, self._child = self._child, None
-        if child is not None:
-            await child.kill()
+    def _refusal(self, over: OverLimit, doing: str) -> InvalidProgram:
+        """Return what is said of a program that takes too much; ``doing`` says what was done with it."""
+        memory = f"{self._limits.memory_bytes // 1024**2} MiB"
+        match over:
+            case OutOfTime():
+                return InvalidProgram(
+                    f"{doing} took more than the {self._limits.cpu_seconds:g} s of CPU time allowed",
+                    expected="fewer operations, gate definitions that unfold to fewer, or QPY in place of OpenQASM 3",
+                )
+            case OutOfMemory():
+                return InvalidProgram(
+                    f"{doing} took more memory than the {memory} allowed",
+                    expected="fewer or smaller registers and fewer operations",
+                )
+        return InvalidProgram(
+            f"{doing} crashed the parser ({over}), as libraries do that get no memory beyond the {memory} allowed, or "
+            "that have a fault of their own",
+            expected="a smaller program, or to report it where its size is ordinary",
+        )
 
 
-def _data_bytes(pid: int) -> int:
-    """Return what counts for the process's RLIMIT_DATA, and its stack; 0 where the system does not say."""
-    try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[5])
-    except (OSError, IndexError):
-        return 0
-    return pages * resource.getpagesize()
+def _read(reply: dict[str, Any]) -> CheckedCircuit | InvalidProgram:
+    if (fault := reply.get("fault")) is not None:
+        return InvalidProgram(fault)
+    if (invalid := reply.get("invalid")) is not None:
+        problem = invalid.pop("problem")
+        return InvalidProgram(problem, **invalid)
+    observables = tuple(tuple((label, coefficient) for label, coefficient in terms) for terms in reply["observables"])
+    profile = None if reply["profile"] is None else CircuitProfile.from_dict(reply["profile"])
+    return CheckedCircuit(
+        reply["digest"],
+        reply["qpy"],
+        Analysis.from_dict(reply["analysis"]),
+        observables,
+        profile,
+        None if reply["layout"] is None else Layout.from_dict(reply["layout"]),
+        tuple(reply["used"]),
+        tuple((a, b) for a, b in reply["pairs"]),
+        tuple(reply["warnings"]),
+        tuple(reply["fixed"]),
+    )
 
 
 def _footprint(value: CheckedCircuit | InvalidProgram) -> int:

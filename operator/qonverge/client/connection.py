@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,9 +18,9 @@ import urllib3
 from qonverge.client.errors import BackendUnreachable, NotConfigured, TaskFailed
 from qonverge.client.one_piece import one_piece_pool
 from qonverge.client.pods import Pods
-from qonverge.client.tokens import read_token
+from qonverge.client.tokens import read_token, renewal_seconds
 from qonverge.wire.codec import Buffer, pack, unpack
-from qonverge.wire.errors import Cancelled, Draining, NotFound, UnknownCircuit, WireError
+from qonverge.wire.errors import Cancelled, Draining, NotFound, Unauthorized, UnknownCircuit, WireError
 from qonverge.wire.messages import BackendInfo, Task, TaskResult
 
 _MSGPACK = "application/msgpack"
@@ -33,6 +33,8 @@ MOST_TASKS = 32
 _MOST_LOOKED_AT = 8
 # A backend pod that is replaced is back well within this.
 _PATIENCE_SECONDS = 120.0
+# Refusals of a token that are further apart are of two tokens.
+_APART_SECONDS = 30.0
 
 
 class Connection:
@@ -44,6 +46,7 @@ class Connection:
         token: Callable[[], str | None] = lambda: None,
         *,
         patience: float = _PATIENCE_SECONDS,
+        renewal: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
         resolve: Callable[[str, int], list[str]] | None = None,
@@ -54,6 +57,7 @@ class Connection:
             url: of one server, or with a name that leads to all pods of a backend, as a headless Service's does.
             token: is asked before each request, since tokens are renewed.
             patience: seconds for which a backend that does not answer is tried again.
+            renewal: seconds for which one that refuses the token is tried again, since a new token may come.
             clock: seconds, of which only differences count.
             sleep: waits for so many seconds.
             resolve: returns the addresses of a host and port, as numbers.
@@ -61,6 +65,7 @@ class Connection:
         self._url = url.rstrip("/")
         self._token = token
         self._patience = patience
+        self._renewal = renewal
         self._clock = clock
         self._sleep = sleep
         self._pool = one_piece_pool(MOST_TASKS)
@@ -83,12 +88,13 @@ class Connection:
                 "no backend is known: run the program with `qonverge run` or as a HybridJob, or set "
                 "QONVERGE_BACKEND_URL (and QONVERGE_TOKEN) to a backend server's address"
             )
-        return cls(url, lambda: read_token(env))
+        return cls(url, lambda: read_token(env), renewal=renewal_seconds(env))
 
     def run(self, task: Task, cancelled: threading.Event | None = None) -> TaskResult:
         """Send a task and return its result; the event, when set, ends the task wherever it stands.
 
-        A backend that restarts, drains or loses a worker is tried again with the same task for a while.
+        A backend that restarts, drains or loses a worker is tried again with the same task for a while, and so is one
+        that refuses a token that is renewed.
 
         Raises:
             TaskFailed: the backend refused the task or failed on it.
@@ -97,6 +103,7 @@ class Connection:
         deadline = self._clock() + self._patience
         delay = 0.05
         identity, whole = task.id, False
+        refusals = _Refusals(self._renewal)
         while True:
             if cancelled is not None and cancelled.is_set():
                 raise TaskFailed(Cancelled("the task was cancelled"))
@@ -109,6 +116,9 @@ class Connection:
                     raise BackendUnreachable("the backend does not keep the circuits that it is sent") from None
                 whole = True
                 continue
+            except Unauthorized as error:
+                # The task may run on meanwhile, and is found by its id.
+                refusals.bear(error, self._clock(), delay)
             except WireError as error:
                 if not error.retryable or self._clock() + delay > deadline:
                     raise TaskFailed(error) from None
@@ -230,6 +240,31 @@ class Connection:
         if token := self._token():
             headers["authorization"] = f"Bearer {token}"
         return headers
+
+
+@dataclass(slots=True)
+class _Refusals:
+    """Refusals of the token, one soon after the other."""
+
+    seconds: float
+    """For which another try is worth it."""
+    since: float = 0.0
+    last: float = float("-inf")
+
+    def bear(self, error: Unauthorized, now: float, delay: float) -> None:
+        """Let another try follow after so many seconds.
+
+        Raises:
+            TaskFailed: it would come too late.
+        """
+        if now > self.last + _APART_SECONDS:
+            self.since = now
+        self.last = now
+        if not self.seconds:
+            raise TaskFailed(error)
+        if now + delay > self.since + self.seconds:
+            said = f"{error.message}; the operator, which renews it, has not done so for {self.seconds:g} s"
+            raise TaskFailed(type(error)(said))
 
 
 class _NoAnswer(urllib3.exceptions.HTTPError):

@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from qonverge.client.errors import NotConfigured, TaskFailed
+from qonverge.machine import available_cpus, available_memory
 from qonverge.wire.errors import Cancelled, WireError, engine_error
 from qonverge.wire.messages import BackendInfo, Task, TaskResult
 
@@ -25,7 +26,7 @@ class Embedded:
             NotConfigured: it is not installed.
         """
         try:
-            from qonverge.backend.config import EngineConfig, available_cpus, available_memory
+            from qonverge.backend.config import EngineConfig
             from qonverge.backend.worker import Worker
         except ModuleNotFoundError as error:
             raise NotConfigured(_nowhere(error.name or "")) from None

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from qonverge.client.errors import BackendUnreachable, ClientError, ResultTooLarge
 from qonverge.client.json_form import JsonForm
-from qonverge.client.tokens import read_token
+from qonverge.client.tokens import read_token, renewal_seconds
 
 if TYPE_CHECKING:
     import urllib3
@@ -37,12 +37,17 @@ class Reporter:
         *,
         interval: float = _INTERVAL_SECONDS,
         patience: float = _PATIENCE_SECONDS,
+        renewal: float = 0.0,
     ) -> None:
-        """Without a URL there is nobody to tell: reports are dropped, as outside of a job."""
+        """Without a URL there is nobody to tell: reports are dropped, as outside of a job.
+
+        ``renewal`` is for how many seconds a token that is refused is read again.
+        """
         self._url = url
         self._token = token
         self._interval = interval
         self._patience = patience
+        self._renewal = renewal
         self._pool: urllib3.PoolManager | None = None
         self._pending: dict[str, Any] = {}
         self._lock = threading.Condition()
@@ -69,7 +74,7 @@ class Reporter:
             self._closing = True
             self._lock.notify()
         if self._sender is not None:
-            self._sender.join(self._patience)
+            self._sender.join(max(self._patience, self._renewal))
 
     def deliver(self, report: dict[str, Any]) -> None:
         """Send one report and return when it has arrived.
@@ -83,9 +88,9 @@ class Reporter:
 
         if self._pool is None:
             self._pool = urllib3.PoolManager(maxsize=1, retries=False)
-        deadline = time.monotonic() + self._patience
-        delay = 0.1
+        began, delay = time.monotonic(), 0.1
         while True:
+            patience = self._patience
             headers = {"content-type": "application/json", "authorization": f"Bearer {self._token() or ''}"}
             try:
                 response = self._pool.request(
@@ -100,12 +105,14 @@ class Reporter:
                     return
                 if response.status == 413:
                     raise ResultTooLarge(f"the report was refused with {problem}")
-                if response.status in (400, 401, 403, 404):
+                if response.status == 401 and self._renewal:
+                    patience = self._renewal
+                elif response.status in (400, 401, 403, 404):
                     raise BackendUnreachable(f"the report was refused with {problem}")
             except urllib3.exceptions.HTTPError as error:
                 problem = str(error)
-            if time.monotonic() + delay > deadline:
-                raise BackendUnreachable(f"the report could not be delivered for {self._patience:g} s: {problem}")
+            if time.monotonic() + delay > began + patience:
+                raise BackendUnreachable(f"the report could not be delivered for {patience:g} s: {problem}")
             time.sleep(delay)
             delay = min(5.0, delay * 2)
 
@@ -154,7 +161,11 @@ class _Current:
     def get(self, environment: Mapping[str, str]) -> Reporter:
         with self._lock:
             if self._reporter is None:
-                self._reporter = Reporter(environment.get("QONVERGE_REPORT_URL"), lambda: read_token(environment))
+                self._reporter = Reporter(
+                    environment.get("QONVERGE_REPORT_URL"),
+                    lambda: read_token(environment),
+                    renewal=renewal_seconds(environment),
+                )
                 atexit.register(self._reporter.close)
             return self._reporter
 

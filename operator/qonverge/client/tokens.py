@@ -7,6 +7,8 @@ from pathlib import Path
 
 from qonverge.client.errors import NotConfigured
 
+_RENEWAL_SECONDS = 900.0
+
 
 def read_token(environment: Mapping[str, str]) -> str | None:
     """Return the job's token: from the file that is renewed under the program, or from the environment."""
@@ -18,3 +20,8 @@ def read_token(environment: Mapping[str, str]) -> str | None:
                 f"the token cannot be read from QONVERGE_TOKEN_FILE, {path}: {error.strerror}"
             ) from None
     return environment.get("QONVERGE_TOKEN")
+
+
+def renewal_seconds(environment: Mapping[str, str]) -> float:
+    """Return for how long a token that is refused is read again: a job's is renewed in its file, others never."""
+    return _RENEWAL_SECONDS if environment.get("QONVERGE_TOKEN_FILE") else 0.0

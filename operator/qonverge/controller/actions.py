@@ -45,6 +45,25 @@ class Launch:
 
 
 @dataclass(frozen=True, slots=True)
+class Continue:
+    """Go on with a program under the changed specification: what it runs cannot change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Renew:
+    """Give the running attempt at a program a new token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Abandon:
+    """End the pod of an attempt that lost its backend, and tell why."""
+
+    attempt: int
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Collect:
     """Read the program's log and write how it ended."""
 
@@ -81,7 +100,21 @@ class LookAgain:
     when: float
 
 
-Action = SetStatus | Begin | Ask | Submit | Launch | Collect | Stop | ReadEvents | Warn | LookAgain
+Action = (
+    SetStatus
+    | Begin
+    | Ask
+    | Submit
+    | Launch
+    | Continue
+    | Renew
+    | Abandon
+    | Collect
+    | Stop
+    | ReadEvents
+    | Warn
+    | LookAgain
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,3 +128,5 @@ class View:
     """The batch Job of the current attempt at a program."""
     pod: Mapping[str, Any] | None = None
     """Its pod: name, uid and status."""
+    withdrawn: tuple[str, str] | None = None
+    """(reason, message) where the backend on which a program runs serves it no more."""

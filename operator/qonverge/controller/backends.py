@@ -23,11 +23,11 @@ from qonverge.controller.queue import WorkQueue
 from qonverge.controller.refusals import Refusal
 from qonverge.controller.results import Results
 from qonverge.controller.settings import Settings
+from qonverge.controller.signing import SigningKey
 from qonverge.controller.snapshot import label_key
 from qonverge.controller.state import State, key_of
 from qonverge.controller.troubles import Trouble
 from qonverge.wire.errors import WireError
-from qonverge.wire.tokens import Signer
 
 logger = logging.getLogger(__name__)
 
@@ -53,8 +53,7 @@ class Backends:
         results: Results,
         events: Events,
         settings: Settings,
-        signer: Signer,
-        public_key: bytes,
+        key: SigningKey,
         clock: Callable[[], float],
     ) -> None:
         """``clock`` gives Unix seconds."""
@@ -67,8 +66,7 @@ class Backends:
         self._results = results
         self._events = events
         self._settings = settings
-        self._signer = signer
-        self._public_key = public_key
+        self._key = key
         self._clock = clock
         self._applied: dict[str, tuple[str, Any, Any]] = {}
         self._secrets_due: dict[str, float] = {}
@@ -90,9 +88,9 @@ class Backends:
 
     async def _apply(self, key: str, backend: QuantumBackend) -> None:
         """Apply the backend's objects that are not as they should be; what is refused is tried again later."""
-        state, now = self._state, self._clock()
-        secret = builders.backend_secret(backend, self._signer.backend_key(key))
-        deployment = builders.deployment(backend, self._settings, self._public_key)
+        state, now, signer = self._state, self._clock(), self._key.signer
+        secret = builders.backend_secret(backend, signer.backend_key(key))
+        deployment = builders.deployment(backend, self._settings, signer.public_key)
         service = builders.service(backend)
         digest = hashlib.sha256(json.dumps([secret, deployment, service], sort_keys=True).encode()).hexdigest()
         of, refusal = self._refusals.get(key, (digest, None))
@@ -218,7 +216,7 @@ class Backends:
                 changed.add(key)
             if leading and key in self._state.backends:
                 try:
-                    await self._metering.meet(endpoint, self._state.backends[key])
+                    await self._metering.meet(endpoint, self._state.backends[key], unnamed=info.unnamed > 0)
                 except WireError as error:
                     logger.info("pod %s does not tell what programs use: %s", endpoint.url, error)
                 try:

@@ -227,6 +227,23 @@ def program_name(job: HybridJob, attempt: int) -> str:
     return child_name(job.metadata.name, f"{job.metadata.uid[:5]}-{attempt}")
 
 
+def _program_metadata(job: HybridJob, attempt: int) -> dict[str, Any]:
+    own = {JOB_LABEL: child_name(job.metadata.name, job.metadata.uid[:5])}
+    labels = {**own, JOB_NAME_LABEL: _shortened(job.metadata.name, _NAME_LIMIT), **_MANAGED}
+    return {
+        "name": program_name(job, attempt),
+        "namespace": job.metadata.namespace,
+        "labels": labels,
+        "ownerReferences": _owner(job),
+    }
+
+
+def program_secret(job: HybridJob, attempt: int, token: str) -> dict[str, Any]:
+    """Return the Secret with the token of an attempt at a program, which its pod has as a file that is kept up."""
+    metadata = _program_metadata(job, attempt)
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": {"token": token}}
+
+
 def program_objects(
     job: HybridJob, backend: QuantumBackend, settings: Settings, *, attempt: int, source: str | None, token: str
 ) -> list[dict[str, Any]]:
@@ -237,9 +254,8 @@ def program_objects(
     name, spec = program_name(job, attempt), job.spec
     python = spec.program.python
     assert python is not None
-    own = {JOB_LABEL: child_name(job.metadata.name, job.metadata.uid[:5])}
-    labels = {**own, JOB_NAME_LABEL: _shortened(job.metadata.name, _NAME_LIMIT), **_MANAGED}
-    metadata = {"name": name, "namespace": job.metadata.namespace, "labels": labels, "ownerReferences": _owner(job)}
+    metadata = _program_metadata(job, attempt)
+    labels = metadata["labels"]
     given = {
         "BACKEND_URL": backend_url(backend),
         "TOKEN_FILE": "/run/qonverge/token",
@@ -285,9 +301,7 @@ def program_objects(
             {"name": "tmp", "emptyDir": {}},
         ],
     }
-    objects: list[dict[str, Any]] = [
-        {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": {"token": token}}
-    ]
+    objects = [program_secret(job, attempt, token)]
     if source is not None:
         data = {"program.py": source}
         objects.append({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data})

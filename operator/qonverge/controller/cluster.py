@@ -75,6 +75,18 @@ class Cluster:
         """
         return self.labels.get(namespace, {}).get(OFFERS_LABEL) == "true"
 
+    def withdrawn(self, backend: QuantumBackend, namespace: str) -> bool:
+        """Return whether the backend surely does not admit jobs of the namespace; unknown labels say nothing."""
+        own = backend.metadata.namespace
+        if namespace == own:
+            return False
+        if not backend.is_offered:
+            return True
+        selects = backend.spec.access.namespaces.selector is not None
+        if own not in self.labels or (selects and namespace not in self.labels):
+            return False
+        return not self.may_offer(own) or (selects and namespace not in self.admitted(backend))
+
     def admitted(self, backend: QuantumBackend) -> frozenset[str]:
         """Return the further namespaces that may use the backend, by its selector."""
         selector = backend.spec.access.namespaces.selector

@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 
 import aiohttp
 
+from qonverge.controller.signing import SigningKey
 from qonverge.controller.state import Endpoint
 from qonverge.wire.codec import pack, unpack
 from qonverge.wire.errors import UnknownCircuit, WireError, WorkerLost
@@ -41,13 +42,14 @@ class PodLost(WorkerLost):
 class DataPlane:
     """Sends tasks to pods over kept-open connections."""
 
-    def __init__(self, signer: Signer) -> None:
-        """``signer`` makes the tokens that pods ask for."""
-        self._signer = signer
+    def __init__(self, key: SigningKey) -> None:
+        """``key`` signs the tokens that pods ask for."""
+        self._key = key
         self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60))
-        self._tokens: OrderedDict[str, tuple[str, float]] = OrderedDict()
+        self._tokens: OrderedDict[tuple[Signer, str], tuple[str, float]] = OrderedDict()
         self._known: OrderedDict[tuple[str, str], None] = OrderedDict()
-        self._proven: OrderedDict[Endpoint, None] = OrderedDict()
+        # With the key that the pod knows: where the key is replaced, pods that started before keep the former one.
+        self._proven: OrderedDict[Endpoint, Signer] = OrderedDict()
 
     async def close(self) -> None:
         """Close the connections."""
@@ -196,24 +198,24 @@ class DataPlane:
 
     async def _headers(self, endpoint: Endpoint, audience: str) -> dict[str, str]:
         """Return the headers of a request to a pod that has proven itself."""
-        if endpoint not in self._proven:
-            await self._prove(endpoint, audience)
-        token = self._token(instance_audience(audience, endpoint.pod))
+        signer = self._proven.get(endpoint) or await self._prove(endpoint, audience)
+        token = self._token(signer, instance_audience(audience, endpoint.pod))
         return {"content-type": _MSGPACK, "accept": _MSGPACK, "authorization": f"Bearer {token}"}
 
-    async def _prove(self, endpoint: Endpoint, audience: str) -> None:
-        """Let the pod prove that the operator made it, before it gets a token or a circuit.
+    async def _prove(self, endpoint: Endpoint, audience: str) -> Signer:
+        """Let the pod prove that the operator made it, before it gets a token or a circuit; return the key it knows.
 
         Raises:
             PodLost: it does not answer, or cannot.
         """
-        sent = challenge()
+        sent, signer = challenge(), self._key.signer
         path, headers = f"/v1/identity?challenge={sent}", {"accept": _MSGPACK}
         answer = await self._request("GET", endpoint, path, headers, seconds=_SOON_SECONDS, most=_PROOF_BYTES)
-        if not is_proof(answer.get("proof"), self._signer.backend_key(audience), sent, endpoint.pod):
+        if not is_proof(answer.get("proof"), signer.backend_key(audience), sent, endpoint.pod):
             raise PodLost(f"pod {endpoint.key} cannot prove that it is one of {audience}: nothing is sent to it")
-        self._proven[endpoint] = None
+        self._proven[endpoint] = signer
         _bound(self._proven)
+        return signer
 
     async def _request(
         self,
@@ -242,12 +244,12 @@ class DataPlane:
             self._proven.pop(endpoint, None)
             raise PodLost(f"the backend pod does not answer: {error or type(error).__name__}") from None
 
-    def _token(self, audience: str) -> str:
+    def _token(self, signer: Signer, audience: str) -> str:
         now = time.time()
-        known = self._tokens.get(audience)
+        known = self._tokens.get((signer, audience))
         if known is None or known[1] < now:
-            token = self._signer.sign(audience=audience, subject=OPERATOR_SUBJECT, now=now, ttl=_TOKEN_SECONDS)
-            known = self._tokens[audience] = (token, now + _TOKEN_SECONDS / 2)
+            token = signer.sign(audience=audience, subject=OPERATOR_SUBJECT, now=now, ttl=_TOKEN_SECONDS)
+            known = self._tokens[signer, audience] = (token, now + _TOKEN_SECONDS / 2)
             _bound(self._tokens)
         return known[0]
 

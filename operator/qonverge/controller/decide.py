@@ -11,13 +11,16 @@ from qonverge.api import HybridJob, HybridJobStatus
 from qonverge.api.job import Provenance
 from qonverge.controller import starting, troubles
 from qonverge.controller.actions import (
+    Abandon,
     Action,
     Ask,
     Begin,
     Collect,
+    Continue,
     Launch,
     LookAgain,
     ReadEvents,
+    Renew,
     SetStatus,
     Stop,
     Submit,
@@ -37,13 +40,24 @@ SEEN_SECONDS = 2.0
 _RETRY_TEXT_SECONDS = 5.0
 _LOST_BATCH_SECONDS = 20.0
 _NEWS_SECONDS = 30.0
+_BEHIND = (
+    "more jobs wait than are planned at a time: it is planned after those of its namespace that came before it, and "
+    "namespaces take turns"
+)
 _OOM_EXIT_CODE = 137
+
+
+def is_running(job: HybridJob) -> bool:
+    """Return whether an attempt at the job's program has begun and is not over."""
+    return job.spec.program.python is not None and job.status.state in ("Placed", "Running")
 
 
 def decide(view: View) -> list[Action]:
     """Return what to do now."""
     job, flight, now = view.job, view.flight, view.now
     if flight is not None and (flight.uid, flight.generation) != (job.metadata.uid, job.metadata.generation):
+        if flight.uid == job.metadata.uid and job.spec.program.python is not None and not job.spec.suspend:
+            return [Continue(), LookAgain(now)]
         # Another job of this name, or another specification: what runs is about the old one.
         return [Stop(), LookAgain(now)]
     if job.spec.suspend:
@@ -89,6 +103,9 @@ def _advance(view: View) -> list[Action]:
     job, flight, now = view.job, view.flight, view.now
     if flight is None:
         return [Begin()]
+    if is_running(job):
+        # What runs has its text already, whatever became of a ConfigMap.
+        return _running(view, flight)
     if flight.problem is not None:
         return [SetStatus(_fail(view, *flight.problem)), Stop()]
     if flight.waiting is not None:
@@ -96,7 +113,7 @@ def _advance(view: View) -> list[Action]:
     if flight.source is None:
         return []
     if flight.checked is None:
-        return _program(view, flight)
+        return _launch(view, flight, (job.status.attempts or 0) + 1)
     if flight.result is not None:
         return _conclude(view, flight)
     if flight.running is not None and flight.started_at is not None:
@@ -116,7 +133,7 @@ def _submit(view: View, flight: Flight) -> list[Action]:
 def _unplaced(view: View, flight: Flight) -> list[Action]:
     decision, ask = flight.planned, [] if flight.wants else [Ask()]
     if decision is None:
-        return list(ask)
+        return [*ask, *(_say_waiting(view, "Queued", _BEHIND) if flight.behind else [])]
     if decision.impossible:
         reason = decision.reason + (f"; {decision.remedy}" if decision.remedy else "")
         return [SetStatus(_fail(view, "Unschedulable", reason, forecast=list(flight.forecast) or None)), Stop()]
@@ -171,29 +188,33 @@ def _conclude(view: View, flight: Flight) -> list[Action]:
     return [Warn(error.code, lost), *again] if any(isinstance(action, Submit) for action in again) else again
 
 
-def _program(view: View, flight: Flight) -> list[Action]:
+def _running(view: View, flight: Flight) -> list[Action]:
+    """Look after an attempt at a program, and keep its token good."""
     job, status = view.job, view.job.status
-    if status.state not in ("Placed", "Running"):
-        return _launch(view, flight, (status.attempts or 0) + 1)
     batch, pod = view.batch, view.pod
+    ended = end_of(batch or {})
+    if view.withdrawn is not None and (ended is None or ended["type"] != "Complete"):
+        # A program that fails then fails of this.
+        return _withdraw(view, flight, *view.withdrawn)
+    renewal: list[Action] = [Renew()] if view.now >= flight.renew_at else [LookAgain(flight.renew_at)]
     if batch is None:
         placed = transitions.seconds(status.placed_at or _stamp(view.now))
         if view.now < placed + _LOST_BATCH_SECONDS:
-            return [LookAgain(placed + _LOST_BATCH_SECONDS)]
+            return [*renewal, LookAgain(placed + _LOST_BATCH_SECONDS)]
         # Somebody deleted it, or it was never created.
         return _again(view, flight, "ProgramLost", "the program's Job is gone")
-    ended = end_of(batch)
     if ended is None:
         phase, behind = "Pending" if pod is None else pod.get("phase", "Pending"), _is_behind(view)
         if phase == "Running" and (status.state != "Running" or behind):
             message = f"attempt {status.attempts}"
             begun = status.started_at if status.state == "Running" else _stamp(view.now)
-            return [SetStatus(_move(view, "Running", "Running", message, started_at=begun, pod=_name(pod)))]
+            shown = _move(view, "Running", "Running", message, started_at=begun, pod=_name(pod))
+            return [SetStatus(shown), *renewal]
         if phase == "Pending" and status.state == "Placed":
-            return _starting(view, flight, batch)
+            return _starting(view, flight, batch, renewal)
         if (gone := flight.gone.shown()) != (status.usage or Use().shown()):
-            return [SetStatus(status.model_copy(update={"usage": gone}))]
-        return []
+            return [SetStatus(status.model_copy(update={"usage": gone})), *renewal]
+        return renewal
     terminated = _terminated(pod)
     name = _name(pod)
     if ended["type"] == "Complete":
@@ -221,7 +242,7 @@ def end_of(batch: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return next((c for c in conditions if c["status"] == "True" and c["type"] in ("Complete", "Failed")), None)
 
 
-def _starting(view: View, flight: Flight, batch: Mapping[str, Any]) -> list[Action]:
+def _starting(view: View, flight: Flight, batch: Mapping[str, Any], renewal: list[Action]) -> list[Action]:
     """Say what keeps a program's pod from starting, and end its attempt where that takes too long."""
     job, status = view.job, view.job.status
     start = starting.look(job, flight, batch, view.pod, view.now)
@@ -230,7 +251,7 @@ def _starting(view: View, flight: Flight, batch: Mapping[str, Any]) -> list[Acti
             return _again(view, flight, "StartDeadlineExceeded", start.message)
         return [SetStatus(_fail(view, "StartDeadlineExceeded", start.message)), Stop(program=True)]
     actions: list[Action] = [] if start.events_of is None else [ReadEvents(start.events_of)]
-    actions.append(LookAgain(start.next_at))
+    actions += [LookAgain(start.next_at), *renewal]
     if start.trouble is None:
         if status.reason == "Placed" and not _is_behind(view):
             return actions
@@ -276,13 +297,36 @@ def _launch(view: View, flight: Flight, attempt: int) -> list[Action]:
 
 
 def _again(view: View, flight: Flight, reason: str, message: str) -> list[Action]:
-    attempts, limit = view.job.status.attempts or 1, view.job.spec.retry_policy.max_attempts
-    if attempts >= limit:
+    attempts = view.job.status.attempts or 1
+    if (failed := _out_of_attempts(view, flight, reason, message)) is not None:
         goes_on = view.batch is not None and end_of(view.batch) is None
-        return [SetStatus(_fail(view, reason, f"after {limit} attempts: {message}")), Stop(program=goes_on)]
+        return [failed, Stop(program=goes_on)]
     again = _launch(view, flight, attempts + 1)
     lost = Warn(reason, f"attempt {attempts}: {message}")
     return [lost, *again] if any(isinstance(action, Launch) for action in again) else again
+
+
+def _withdraw(view: View, flight: Flight, reason: str, message: str) -> list[Action]:
+    """End an attempt whose backend serves it no more, and try again elsewhere."""
+    attempts = view.job.status.attempts or 1
+    if (failed := _out_of_attempts(view, flight, reason, message)) is not None:
+        return [failed, Stop(program=True)]
+    again = f"{message}: attempt {attempts} has ended, and another begins where a backend takes it"
+    # First, so that the end of its pod is not taken for the program's own.
+    return [
+        SetStatus(_move(view, "Pending", reason, again)),
+        Abandon(attempts, reason, message),
+        LookAgain(view.now),
+    ]
+
+
+def _out_of_attempts(view: View, flight: Flight, reason: str, message: str) -> SetStatus | None:
+    """Return how a program fails that may not be tried again, None where it may."""
+    attempts, limit = view.job.status.attempts or 1, view.job.spec.retry_policy.max_attempts
+    if attempts < limit:
+        return None
+    used = flight.usage.shown()
+    return SetStatus(_fail(view, reason, f"after {limit} attempts: {message}", usage=used))
 
 
 def _terminated(pod: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
@@ -321,7 +365,8 @@ def _why_ended(job: HybridJob, code: int, terminated: Mapping[str, Any]) -> tupl
 
 
 def _program_provenance(job: HybridJob, flight: Flight) -> Provenance:
-    digest = program_digest(flight.source or "")
+    # An operator that took over may not have read the text.
+    digest = None if flight.source is None else program_digest(flight.source)
     return Provenance(program_digest=digest, qonverge_version=__version__, seed=job.spec.seed)
 
 

@@ -56,7 +56,7 @@ class Forecasts:
     """The models, and what namespaces used of late."""
 
     def __init__(self, state: State, mapper: Checker, clock: Callable[[], float]) -> None:
-        """``mapper`` maps circuits to devices, and nothing else waits for it; ``clock`` gives Unix seconds."""
+        """``mapper`` maps circuits to devices; ``clock`` gives Unix seconds."""
         self._state = state
         self._clock = clock
         self._outlook = Outlook(ExactForecasts(mapper))
@@ -91,15 +91,17 @@ class Forecasts:
             backend = self._state.backends.get(seen.key)
             simulator = None if backend is None else backend.spec.simulator
             noise = None if simulator is None else simulator.noise
+            known = self._noise(seen.key)
             found.append(
                 Offer(
                     seen.key,
                     seen.method,
                     seen.memory_bytes,
-                    self._noise(seen.key),
+                    known,
                     None if backend is None else backend.spec.pricing,
                     keeps_layouts=simulator is not None and simulator.layout == "AsGiven",
                     recalibrated=noise is not None and noise.config_map_key_ref is not None,
+                    noise_unknown=noise is not None and known is None,
                 )
             )
         return tuple(found)
@@ -145,15 +147,18 @@ class Forecasts:
         """Return what the job asks for, None for programs."""
         return None if flight.checked is None else circuits.asked(job, flight.checked)
 
-    async def prepare(self, job: HybridJob, flight: Flight, backends: Sequence[Backend]) -> None:
+    async def prepare(self, job: HybridJob, flight: Flight, backends: Callable[[], Sequence[Backend]]) -> None:
         """Find out more of the few backends that look best, before the job is placed.
+
+        ``backends`` tells those that there are, which takes time and is asked only where there are several devices.
 
         Raises:
             CheckerLost: the process that maps circuits does not start.
         """
         asked = self.asked(job, flight)
-        if asked is not None:
-            await self._outlook.map_to_best(asked, self.offers(backends), _MAPPED)
+        if asked is not None and len(self._state.calibrations) > 1:
+            namespace = job.metadata.namespace
+            await self._outlook.map_to_best(asked, self.offers(backends()), _MAPPED, namespace=namespace)
 
     def wait(self, key: str, workers: int, tasks: Sequence[Given], now: float) -> Promise:
         """Return how long a task waits that is sent now.
@@ -171,9 +176,13 @@ class Forecasts:
         )
         return self._outlook.wait_seconds(key, queue, now)
 
+    def learns_wait(self, key: str, now: float) -> bool:
+        """Return whether it is time to learn from another task how long one waits for the backend."""
+        return now >= self._waited.get(key, 0.0) + _WAIT_SECONDS
+
     def promise(self, key: str, workers: int, tasks: Sequence[Given], now: float) -> Promise | None:
         """Return ``wait`` for a task from which waits are to be learned; None for the others."""
-        if len(tasks) < workers or now < self._waited.get(key, 0.0) + _WAIT_SECONDS:
+        if len(tasks) < workers or not self.learns_wait(key, now):
             return None
         self._waited[key] = now
         return self.wait(key, workers, tasks, now)

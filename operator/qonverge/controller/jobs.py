@@ -14,20 +14,25 @@ from qonverge.api.job import Result, Usage
 from qonverge.circuits import CheckerLost, InvalidProgram
 from qonverge.circuits.isolated import Checker
 from qonverge.controller import builders
+from qonverge.controller.access import withdrawn
 from qonverge.controller.actions import (
+    Abandon,
     Ask,
     Begin,
     Collect,
+    Continue,
     Launch,
     LookAgain,
     ReadEvents,
+    Renew,
     SetStatus,
     Stop,
     Submit,
     View,
     Warn,
 )
-from qonverge.controller.decide import SEEN_SECONDS, decide, end_of
+from qonverge.controller.cluster import Cluster
+from qonverge.controller.decide import SEEN_SECONDS, decide, end_of, is_running
 from qonverge.controller.events import Events
 from qonverge.controller.forecasts import Forecasts
 from qonverge.controller.kube import Kube, KubeError
@@ -39,6 +44,7 @@ from qonverge.controller.refusals import Refusal
 from qonverge.controller.results import Results, ResultUnkept
 from qonverge.controller.rounds import Rounds
 from qonverge.controller.settings import Settings
+from qonverge.controller.signing import SigningKey
 from qonverge.controller.snapshot import USUAL
 from qonverge.controller.state import Finished, Flight, State
 from qonverge.controller.submissions import Submissions
@@ -48,9 +54,10 @@ from qonverge.lifecycle import program
 from qonverge.lifecycle.quotas import Ledger, Use
 from qonverge.lifecycle.results import document, room_for_result
 from qonverge.lifecycle.transitions import seconds
+from qonverge.queueing import Turns
 from qonverge.scheduling import Decision
 from qonverge.wire.errors import ResultTooLarge
-from qonverge.wire.tokens import Caller, Signer
+from qonverge.wire.tokens import Caller
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +66,7 @@ _LOG_BYTES = 4000
 # Longer than this no job waits for better forecasts.
 _PREPARE_SECONDS = 3.0
 _MOST_WARNINGS = 10
-_PROGRAM_TOKEN_SECONDS = 7 * 86400.0
+_CONFIG_MAPS_AT_ONCE = 8
 
 
 class Jobs:
@@ -69,6 +76,7 @@ class Jobs:
         self,
         *,
         state: State,
+        cluster: Cluster,
         kube: Kube,
         queue: WorkQueue,
         submissions: Submissions,
@@ -78,7 +86,7 @@ class Jobs:
         quotas: Quotas,
         metering: Metering,
         results: Results,
-        signer: Signer,
+        key: SigningKey,
         checker: Checker,
         events: Events,
         settings: Settings,
@@ -86,6 +94,7 @@ class Jobs:
     ) -> None:
         """``clock`` gives Unix seconds."""
         self._state = state
+        self._cluster = cluster
         self._kube = kube
         self._queue = queue
         self._submissions = submissions
@@ -95,11 +104,12 @@ class Jobs:
         self._quotas = quotas
         self._metering = metering
         self._results = results
-        self._signer = signer
+        self._key = key
         self._checker = checker
         self._events = events
         self._settings = settings
         self._clock = clock
+        self._reads = Turns(_CONFIG_MAPS_AT_ONCE)
 
     async def reconcile(self, key: str) -> None:
         """Look at one job and do what is to be done."""
@@ -117,6 +127,7 @@ class Jobs:
             now,
             state.batch_jobs.get(batch_key),
             state.program_pods.get(batch_key),
+            withdrawn(job, builders.audience_of(job), state, self._cluster) if is_running(job) else None,
         )
         try:
             for action in decide(view):
@@ -164,8 +175,8 @@ class Jobs:
                 self._rounds.ask()
             case Submit(decision):
                 self._submit(key, job, decision)
-            case Launch():
-                await self._launch(key, job, action)
+            case Launch() | Continue() | Renew() | Abandon():
+                await self._attend(key, job, action)
             case Collect(status, pod):
                 await self._collect(key, job, status, pod)
             case Stop(with_program):
@@ -178,6 +189,22 @@ class Jobs:
                 self._events.warn(_named(job), reason, message)
             case LookAgain(when):
                 self._queue.add_at(f"HybridJob {key}", when)
+
+    async def _attend(self, key: str, job: HybridJob, action: Launch | Continue | Renew | Abandon) -> None:
+        """Do what concerns an attempt at a program."""
+        match action:
+            case Launch():
+                await self._launch(key, job, action)
+            case Continue():
+                flight = self._state.flights[key]
+                flight.generation = job.metadata.generation
+                if flight.wants or flight.planned is not None:
+                    self._replan(key, flight)
+            case Renew():
+                await self._renew(key, job)
+            case Abandon(attempt, reason, message):
+                await self._kube.delete("Job", job.metadata.namespace, builders.program_name(job, attempt))
+                self._events.warn(_named(job), reason, message)
 
     async def _write(self, key: str, job: HybridJob, status: HybridJobStatus) -> None:
         metadata = job.metadata
@@ -199,6 +226,7 @@ class Jobs:
             raise
         # Known at once: the watch may show it only after the next look at the job.
         self._state.see_job(obj, deleted=False)
+        self._metering.observe(key)
         if key in self._state.finished:
             self._queue.add(f"HybridJob {key}")
         if (told := happened(job.status, status)) is not None:
@@ -213,7 +241,9 @@ class Jobs:
                 raise InvalidProgram(problem)
             source, reference = program.inline(job), program.reference(job)
             if reference is not None:
-                found = await self._kube.get("ConfigMap", job.metadata.namespace, reference.name)
+                # Thousands at once would take all connections, which status writes of others wait for.
+                async with self._reads.turn(job.metadata.namespace, 1.0):
+                    found = await self._kube.get("ConfigMap", job.metadata.namespace, reference.name)
                 if found is None:
                     flight.waiting = f"waiting for the ConfigMap {reference.name}"
                     return
@@ -229,14 +259,18 @@ class Jobs:
                 program.text(source)
             else:
                 flight.checked = await self._checker.check(
-                    source, circuit.parameters, circuit.observables, circuit.given_layout
+                    source,
+                    circuit.parameters,
+                    circuit.observables,
+                    circuit.given_layout,
+                    namespace=job.metadata.namespace,
                 )
                 for warning in flight.checked.warnings[:_MOST_WARNINGS]:
                     self._events.warn(_named(job), "MisleadingProgram", warning)
                 # A forecast without the mapped circuit is good enough where it can't be mapped now.
                 with contextlib.suppress(TimeoutError, CheckerLost):
                     async with asyncio.timeout(_PREPARE_SECONDS):
-                        await self._forecasts.prepare(job, flight, self._rounds.backends(self._clock()))
+                        await self._forecasts.prepare(job, flight, lambda: self._rounds.backends(self._clock()))
             flight.source = source
         except InvalidProgram as error:
             flight.problem = ("InvalidProgram", str(error))
@@ -261,30 +295,25 @@ class Jobs:
         former = f"{job.metadata.namespace}/{builders.program_name(job, launch.attempt - 1)}"
         if (batch := self._state.batch_jobs.get(former)) is not None and end_of(batch) is None:
             await self._kube.delete("Job", *former.split("/", 1))
-        for obj in await self._program_objects(key, job, backend, launch.attempt):
+        self._metering.open(key, job, backend, launch.attempt)
+        now = self._clock()
+        for obj in self._program_objects(job, backend, launch.attempt, now):
             try:
                 await self._kube.apply(obj)
             except KubeError as error:
-                flight.refusal = Refusal.of(error, obj, flight.refusal, self._clock())
+                flight.refusal = Refusal.of(error, obj, flight.refusal, now)
                 self._queue.add(f"HybridJob {key}")
                 return
         await self._write(key, job, launch.status)
         flight.planned, flight.wants, flight.decision = None, False, launch.decision
+        flight.renew_at = now + self._settings.program_token_seconds / 2
         flight.refusal = flight.trouble = flight.events_read_at = None
 
-    async def _program_objects(
-        self, key: str, job: HybridJob, backend: QuantumBackend, attempt: int
+    def _program_objects(
+        self, job: HybridJob, backend: QuantumBackend, attempt: int, now: float
     ) -> list[dict[str, Any]]:
         """Return the objects of an attempt at a program, with a token of its own."""
-        token = self._signer.sign(
-            audience=builders.audience(backend),
-            subject=f"{job.metadata.namespace}/{job.metadata.name}",
-            now=self._clock(),
-            ttl=_PROGRAM_TOKEN_SECONDS,
-            account=account_of(job),
-            limited=await self._metering.open(key, job, backend),
-            attempt=attempt,
-        )
+        token = self._token(job, builders.audience(backend), attempt, now)
         python = job.spec.program.python
         assert python is not None
         return builders.program_objects(
@@ -300,13 +329,37 @@ class Jobs:
             flight.trouble = of_events([event async for event in self._kube.list("Event", namespace, fields=fields)])
             backend = self._state.backends.get(builders.audience_of(job))
             if backend is not None and flight.trouble is not None and flight.trouble.reason == "FailedMount":
-                *mounted, _ = await self._program_objects(key, job, backend, job.status.attempts or 1)
+                *mounted, _ = self._program_objects(job, backend, job.status.attempts or 1, self._clock())
                 for obj in mounted:
                     await self._kube.apply(obj)
         except KubeError as error:
             # The job goes on without, and its deadline still ends it.
             logger.warning("HybridJob %s: why its pod does not start is not known: %s", key, error)
         self._queue.add(f"HybridJob {key}")
+
+    async def _renew(self, key: str, job: HybridJob) -> None:
+        attempt, now = job.status.attempts or 1, self._clock()
+        token = self._token(job, builders.audience_of(job), attempt, now)
+        await self._kube.apply(builders.program_secret(job, attempt, token))
+        renew_at = self._state.flights[key].renew_at = now + self._settings.program_token_seconds / 2
+        self._queue.add_at(f"HybridJob {key}", renew_at)
+
+    def _token(self, job: HybridJob, audience: str, attempt: int, now: float) -> str:
+        return self._key.signer.sign(
+            audience=audience,
+            subject=f"{job.metadata.namespace}/{job.metadata.name}",
+            now=now,
+            ttl=self._settings.program_token_seconds,
+            account=account_of(job),
+            attempt=attempt,
+        )
+
+    def renew_all(self) -> None:
+        """Give all programs new tokens: the key that signs them is another."""
+        for key, flight in self._state.flights.items():
+            if (job := self._state.jobs.get(key)) is not None and is_running(job):
+                flight.renew_at = 0.0
+                self._queue.add(f"HybridJob {key}")
 
     def _replan(self, key: str, flight: Flight) -> None:
         """Ask for another place: what was planned is gone."""
@@ -329,12 +382,13 @@ class Jobs:
             await self._kube.delete("Job", job.metadata.namespace, builders.program_name(job, attempt))
 
     def _stop(self, key: str) -> None:
-        flight = self._state.flights.pop(key, None)
-        self._metering.stop(key, Use() if flight is None else flight.usage)
+        flight, job = self._state.flights.pop(key, None), self._state.jobs.get(key)
+        if job is None or job.spec.suspend or (flight is not None and flight.uid != job.metadata.uid):
+            self._metering.stop(key, Use() if flight is None else flight.usage)
         if flight is not None:
             flight.stopped = True
             self._forecasts.forget(flight.uid)
-            self._give_up(key.split("/", 1)[0], self._state.jobs.get(key), flight)
+            self._give_up(key.split("/", 1)[0], job, flight)
             for task in (flight.checking, flight.running):
                 if task is not None and not task.done():
                     task.cancel()

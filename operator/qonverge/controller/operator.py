@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import logging
 import signal
@@ -13,8 +12,9 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from qonverge.circuits.isolated import Checker
-from qonverge.controller import unread, web
+from qonverge.circuits.isolated import SHORT, Checker
+from qonverge.circuits.lanes import fitting
+from qonverge.controller import signing, unread, web
 from qonverge.controller.backends import Backends
 from qonverge.controller.builders import audience_of
 from qonverge.controller.cluster import REFRESH_SECONDS, Cluster
@@ -37,18 +37,23 @@ from qonverge.controller.submissions import Submissions
 from qonverge.controller.traces import Traces
 from qonverge.controller.watch import Watches
 from qonverge.lifecycle.quotas import Ledger
+from qonverge.machine import available_cpus, available_memory
 from qonverge.scheduling import Policy
 from qonverge.wire.errors import WireError
-from qonverge.wire.tokens import Caller, Signer, Verifier, generate_private_key, public_key
+from qonverge.wire.tokens import Caller, Verifier
 
 logger = logging.getLogger(__name__)
 
 _WORKERS = 16
+# Of them one namespace leaves some to the others: what it waits for may be long in coming, as logs of a lost node are.
+_WORKERS_FOR_OTHERS = 4
 _POLL_SECONDS = 5.0
 # Programs whose use is limited wait for grants now and then.
 _LIMITED_POLL_SECONDS = 1.0
 _POLL_REST = 4.0
-_KEY_SECRET = "qonverge-signing-key"  # noqa: S105 - the name of the Secret, not its value
+_KEY_SECONDS = 5.0
+# Pods are told of programs together: what is new within this time, or longer where that takes long.
+_PUSH_SECONDS = 0.2
 _REPORT_AUDIENCES = 1024
 # What jobs refer to and nobody knows is looked for this often at most.
 _LEAST_REFRESH_SECONDS = 1.0
@@ -61,10 +66,11 @@ class Operator:
         """Use ``run``."""
         self._settings = settings
         self._state = State()
-        self._queue = WorkQueue(time.time)
+        self._queue = WorkQueue(time.time, _WORKERS - _WORKERS_FOR_OTHERS)
         # Whether this replica leads and knows what its predecessor left on the pods.
         self._acting = False
         self._poll_now = asyncio.Event()
+        self._verifiers: dict[tuple[bytes, str], Verifier] = {}
         self._cluster = Cluster()
         self._policy = Policy(aging_seconds=settings.aging_seconds)
         self._traces = Traces(self._policy)
@@ -89,12 +95,11 @@ class Operator:
 
         claim_signals()
         kube = self._kube = await Kube.connect()
-        private = await self._signing_key(kube)
-        signer, public = Signer(private), public_key(private)
-        data, checker, mapper = DataPlane(signer), Checker(), Checker()
+        key = self._key = await signing.load(kube, self._settings.namespace)
+        data, checker = DataPlane(key), self._checker()
         events = Events(kube, time.time)
         ledger = Ledger()
-        self._forecasts = Forecasts(self._state, mapper, time.time)
+        self._forecasts = Forecasts(self._state, checker, time.time)
         submissions = Submissions(
             state=self._state,
             data=data,
@@ -118,6 +123,7 @@ class Operator:
         self._quotas = Quotas(state=self._state, kube=kube, ledger=ledger, queue=self._queue, clock=time.time)
         self._metering = Metering(
             state=self._state,
+            cluster=self._cluster,
             data=data,
             ledger=ledger,
             queue=self._queue,
@@ -130,6 +136,7 @@ class Operator:
         )
         self._jobs = Jobs(
             state=self._state,
+            cluster=self._cluster,
             kube=kube,
             queue=self._queue,
             submissions=submissions,
@@ -139,7 +146,7 @@ class Operator:
             quotas=self._quotas,
             metering=self._metering,
             results=results,
-            signer=signer,
+            key=key,
             checker=checker,
             events=events,
             settings=self._settings,
@@ -155,8 +162,7 @@ class Operator:
             results=results,
             events=events,
             settings=self._settings,
-            signer=signer,
-            public_key=public,
+            key=key,
             clock=time.time,
         )
         self._reconcilers = {
@@ -170,7 +176,7 @@ class Operator:
         servers = [
             await web.listen(web.health_app(self._problem, self._registry, self._traces), settings.health_listen),
             await web.listen(
-                web.report_app(self._jobs, self._verifier(public), lambda: self._election.leading),
+                web.report_app(self._jobs, self._verify_report, lambda: self._election.leading),
                 settings.report_listen,
             ),
             await web.listen(result_app(results), settings.result_listen),
@@ -185,6 +191,8 @@ class Operator:
             asyncio.create_task(self._rounds.run(), name="rounds"),
             asyncio.create_task(self._keep_up(kube), name="cluster"),
             asyncio.create_task(events.run(), name="events"),
+            asyncio.create_task(self._keep_key(kube, events), name="signing key"),
+            asyncio.create_task(self._push(), name="accounts"),
             *(asyncio.create_task(self._work(), name=f"worker {n}") for n in range(_WORKERS)),
         ]
         stopping = asyncio.create_task(stop.wait())
@@ -208,54 +216,63 @@ class Operator:
             for server in servers:
                 await server.cleanup()
             await checker.close()
-            await mapper.close()
             await data.close()
             await kube.close()
+
+    def _checker(self) -> Checker:
+        limits = self._settings.check_limits
+        short, long = self._settings.check_processes or fitting(available_cpus(), available_memory(), SHORT, limits)
+        logger.info("programs are read by up to %d processes for short ones and %d for long ones", short, long)
+        return Checker(limits, short_processes=short, long_processes=long)
 
     def _problem(self) -> str | None:
         if not self._election.answered_within(10.0):
             return "the API server does not answer"
         return self._watches.problem
 
-    async def _signing_key(self, kube: Kube) -> bytes:
-        """Return the key that all replicas sign with, made by the first."""
+    async def _keep_key(self, kube: Kube, events: Events) -> None:
+        """Look after the signing key, and let all that depends on it follow."""
         namespace = self._settings.namespace
         while True:
+            await asyncio.sleep(_KEY_SECONDS)
+            before = self._key.signer
             try:
-                found = await kube.get("Secret", namespace, _KEY_SECRET)
-                if found is not None:
-                    return base64.b64decode(found["data"]["key.pem"])
-                await kube.create(
-                    {
-                        "apiVersion": "v1",
-                        "kind": "Secret",
-                        "metadata": {"name": _KEY_SECRET, "namespace": namespace},
-                        "data": {"key.pem": base64.b64encode(generate_private_key()).decode()},
-                    }
-                )
+                change = await signing.keep(self._key, kube, namespace, restores=self._election.leading)
+                if change is not None:
+                    logger.warning("%s", change.message)
+                    events.warn(change.secret, "SigningKeyChanged", change.message)
             except KubeError as error:
-                # 409: another replica was faster, and its key is read next.
-                if error.status not in (0, 409, 503):
-                    raise
-                logger.warning("waiting for the signing key: %s", error)
-                await asyncio.sleep(1.0)
+                logger.warning("the signing key could not be looked at: %s", error)
+            if self._key.signer is not before:
+                for key in self._state.backends:
+                    self._queue.add(f"QuantumBackend {key}")
+                self._jobs.renew_all()
 
-    def _verifier(self, public: bytes) -> Any:
-        """Return the check of reports' tokens: a program's token is for its backend, and good here too."""
-        verifiers: dict[str, Verifier] = {}
+    async def _push(self) -> None:
+        """Tell pods of programs that begin and end as soon as they do."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._metering.urgent.wait()
+            began = loop.time()
+            if self._acting and self._election.leading:
+                await self._metering.push()
+            else:
+                # A replica that takes over tells every pod anyway.
+                self._metering.urgent.clear()
+            took = loop.time() - began
+            await asyncio.sleep(min(_LIMITED_POLL_SECONDS, max(_PUSH_SECONDS, _POLL_REST * took)))
 
-        def verify(key: str, token: str | None) -> Caller:
-            job = self._state.jobs.get(key)
-            if job is None or job.status.backend is None:
-                return Verifier(public, "no-job", time.time).verify(token)
-            audience = audience_of(job)
-            if audience not in verifiers:
-                if len(verifiers) > _REPORT_AUDIENCES:
-                    verifiers.clear()
-                verifiers[audience] = Verifier(public, audience, time.time)
-            return verifiers[audience].verify(token)
-
-        return verify
+    def _verify_report(self, key: str, token: str | None) -> Caller:
+        """Return who reports on a job: a program's token is for its backend, and good here too."""
+        job, public = self._state.jobs.get(key), self._key.signer.public_key
+        if job is None or job.status.backend is None:
+            return Verifier(public, "no-job", time.time).verify(token)
+        name = (public, audience_of(job))
+        if name not in self._verifiers:
+            if len(self._verifiers) > _REPORT_AUDIENCES:
+                self._verifiers.clear()
+            self._verifiers[name] = Verifier(*name, time.time)
+        return self._verifiers[name].verify(token)
 
     def _observe(self, kind: str, obj: dict[str, Any], deleted: bool) -> None:
         """Take what a watch or a list showed."""
@@ -268,24 +285,22 @@ class Operator:
                 self._rounds.ask()
             case "HybridJob":
                 self._quotas.observe_job(obj, deleted)
-                known = state.jobs.get(key_of(obj))
-                if deleted and known is not None and known.spec.program.python is not None:
-                    # Its program ends with its pod; what it has on backends is found there.
-                    self._poll_now.set()
+                known = key_of(obj) in state.jobs
                 state.see_job(obj, deleted)
                 self._quotas.observe_placed(key_of(obj))
                 self._metering.observe(key_of(obj))
-                self._queue.add(f"HybridJob {key_of(obj)}")
+                self._queue.add(f"HybridJob {key_of(obj)}", urgent=known)
             case "QuantumBackend":
                 state.see_backend(obj, deleted)
                 seen = state.backends.get(key_of(obj))
                 if seen is not None and seen.is_offered and seen.metadata.namespace not in self._cluster.labels:
                     self._cluster.wanted.set()
-                self._queue.add(f"QuantumBackend {key_of(obj)}")
+                self._queue.add(f"QuantumBackend {key_of(obj)}", urgent=True)
+                self._metering.reconsider(key_of(obj))
                 self._reconsider()
             case "Job":
                 if (owner := state.see_batch_job(obj, deleted)) is not None:
-                    self._queue.add(f"HybridJob {owner}")
+                    self._queue.add(f"HybridJob {owner}", urgent=True)
             case "Service":
                 if (owner := state.see_service(obj, deleted)) is not None:
                     self._queue.add(f"QuantumBackend {owner}")
@@ -299,13 +314,13 @@ class Operator:
         match kind:
             case "Deployment":
                 if (owner := state.see_deployment(obj, deleted)) is not None:
-                    self._queue.add(f"QuantumBackend {owner}")
+                    self._queue.add(f"QuantumBackend {owner}", urgent=True)
             case "ReplicaSet":
                 state.see_replica_set(obj, deleted)
             case "Pod":
                 was = state.troubles.get(key_of(obj))
                 if (owner := state.see_pod(obj, deleted)) is not None:
-                    self._queue.add(f"HybridJob {owner}")
+                    self._queue.add(f"HybridJob {owner}", urgent=True)
                 if (trouble := state.troubles.get(key_of(obj))) != was:
                     labels = {label for label, _ in filter(None, (was, trouble))}
                     for key, backend in state.backends.items():
@@ -331,6 +346,7 @@ class Operator:
                 if await self._cluster.refresh(kube, offered=bool(offered)):
                     for key in offered:
                         self._queue.add(f"QuantumBackend {key}")
+                    self._metering.reconsider()
                     self._reconsider()
                 if self._acting and self._election.leading:
                     await self._forecasts.save(kube, self._settings.namespace)

@@ -1,8 +1,8 @@
-"""Tasks on pods that nobody waits for.
+"""Tasks of circuit jobs on pods that nobody waits for; those of programs end with the program's account.
 
-A job may be deleted while no operator runs, a program may end without its tasks, a pod that was given up may live on.
-What such a task takes is taken from others, so it is cancelled. A task that a former operator started for a job that
-still wants it is kept, and found again by its id.
+A job may be deleted while no operator runs, and a pod that was abandoned may live on. What such a task takes is taken
+from others, so it is cancelled. A task that a former operator started for a job that still wants it is kept, and found
+again by its id.
 """
 
 from __future__ import annotations
@@ -29,10 +29,9 @@ async def sort_out(state: State, data: DataPlane, endpoint: Endpoint, audience: 
 
 
 def is_wanted(state: State, task: TaskInfo, endpoint: Endpoint) -> bool:
-    """Return whether somebody waits for the task, or will: a job's own, or one of a job's program."""
+    """Return whether somebody waits for the task, or will."""
     if task.subject != OPERATOR_SUBJECT:
-        job = state.jobs.get(task.subject)
-        return job is not None and job.status.state != "Suspended"
+        return True
     uid, generation, _ = task.id.rsplit("-", 2)
     job = next((job for job in state.jobs.values() if job.metadata.uid == uid), None)
     if job is None or job.spec.suspend or str(job.metadata.generation) != generation:

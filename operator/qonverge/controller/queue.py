@@ -1,25 +1,39 @@
-"""A work queue of keys, after client-go's: each key once, never by two workers at a time, with backoff per key."""
+"""A work queue of keys, after client-go's: each key once, never by two workers at a time, with backoff per key.
+
+Unlike client-go's it takes namespaces in turns, by the time that workers spent on each.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import heapq
+from collections import deque
 from collections.abc import Callable
+
+from qonverge.queueing import FairQueue
 
 _FIRST_DELAY = 0.05
 _LONGEST_DELAY = 30.0
+# Of a worker for a look: what a status write takes.
+_USUAL_SECONDS = 0.005
 
 
 class WorkQueue:
-    """Keys that need a look."""
+    """Keys that need a look: ``Kind namespace/name``."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        """``clock`` gives seconds, only differences count."""
+    def __init__(self, clock: Callable[[], float], most: int | None = None) -> None:
+        """Start empty.
+
+        Args:
+            clock: gives seconds, only differences count.
+            most: keys of one namespace that are worked on at a time; None: any number.
+        """
         self._clock = clock
-        self._ready: asyncio.Queue[str] = asyncio.Queue()
-        self._waiting: set[str] = set()
-        self._working: set[str] = set()
-        self._again: set[str] = set()
+        self._ready = FairQueue[str](most)
+        self._idle: deque[asyncio.Future[None]] = deque()
+        self._working: dict[str, float] = {}
+        # Whether it is urgent.
+        self._again: dict[str, bool] = {}
         self._failures: dict[str, int] = {}
         self._due: dict[str, float] = {}
         self._later: list[tuple[float, str]] = []
@@ -27,15 +41,18 @@ class WorkQueue:
 
     def __len__(self) -> int:
         """Return how many keys wait for a worker."""
-        return len(self._waiting)
+        return len(self._ready)
 
-    def add(self, key: str) -> None:
-        """Ask for a look at the key, now or after the look that is under way."""
+    def add(self, key: str, *, urgent: bool = False) -> None:
+        """Ask for a look at the key, now or after the look that is under way.
+
+        An urgent one goes before the others of its namespace: what ends frees something that others wait for.
+        """
         if key in self._working:
-            self._again.add(key)
-        elif key not in self._waiting:
-            self._waiting.add(key)
-            self._ready.put_nowait(key)
+            self._again[key] = urgent or self._again.get(key, False)
+        else:
+            self._ready.put(_namespace(key), key, cost=_USUAL_SECONDS, urgent=urgent)
+            self._rouse()
 
     def add_at(self, key: str, when: float) -> None:
         """Ask for a look at a time of the clock; of several the earliest counts."""
@@ -47,22 +64,39 @@ class WorkQueue:
 
     async def get(self) -> str:
         """Return the next key; call ``done`` when it was looked at."""
-        key = await self._ready.get()
-        self._waiting.discard(key)
-        self._working.add(key)
-        return key
+        while (taken := self._ready.take()) is None:
+            idle = asyncio.get_running_loop().create_future()
+            self._idle.append(idle)
+            try:
+                await idle
+            except asyncio.CancelledError:
+                if idle.done() and not idle.cancelled():
+                    self._rouse()
+                raise
+        self._working[taken[1]] = self._clock()
+        return taken[1]
 
     def done(self, key: str, *, failed: bool = False) -> None:
         """End a look; a failed one is repeated after a delay that doubles."""
-        self._working.discard(key)
+        now = self._clock()
+        spent = max(_USUAL_SECONDS, now - self._working.pop(key))
+        self._ready.done(_namespace(key), expected=_USUAL_SECONDS, cost=spent)
         if failed:
             count = self._failures[key] = self._failures.get(key, 0) + 1
-            self.add_at(key, self._clock() + min(_LONGEST_DELAY, _FIRST_DELAY * 2 ** min(count, 12)))
+            self.add_at(key, now + min(_LONGEST_DELAY, _FIRST_DELAY * 2 ** min(count, 12)))
         else:
             self._failures.pop(key, None)
         if key in self._again:
-            self._again.discard(key)
-            self.add(key)
+            self.add(key, urgent=self._again.pop(key))
+        # Its namespace may have as many under way as it may no more.
+        self._rouse()
+
+    def _rouse(self) -> None:
+        """Let a worker that waits look for a key."""
+        while self._idle and (idle := self._idle.popleft()):
+            if not idle.done():
+                idle.set_result(None)
+                return
 
     async def run_timers(self) -> None:
         """Move keys to the queue when they are due; runs until cancelled."""
@@ -79,3 +113,7 @@ class WorkQueue:
                     await self._wake.wait()
             except TimeoutError:
                 continue
+
+
+def _namespace(key: str) -> str:
+    return key.partition(" ")[2].partition("/")[0]

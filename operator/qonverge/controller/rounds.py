@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,12 +16,13 @@ from qonverge.controller.snapshot import USUAL, Given, given_to_pods, label_key,
 from qonverge.controller.state import Flight, State
 from qonverge.controller.submissions import next_identity
 from qonverge.controller.traces import Traces
+from qonverge.controller.window import Candidate, chosen
 from qonverge.forecast.intervals import Interval
 from qonverge.forecast.outlook import Offer
 from qonverge.lifecycle import circuit as circuits
 from qonverge.lifecycle import placement
 from qonverge.lifecycle.quotas import Ledger
-from qonverge.lifecycle.transitions import seconds
+from qonverge.lifecycle.transitions import deadlines, seconds
 from qonverge.scheduling import Active, Backend, Decision, Estimates, Job, Plan, Policy, Shares, Snapshot, plan
 from qonverge.scheduling.estimates import Floats
 
@@ -33,6 +35,11 @@ _INLINE_PAIRS = 2_000
 # Rounds take at most about this part of the time.
 _SHARE = 0.25
 _LONGEST_REST = 2.0
+# Jobs that a round looks at, or two for each worker where these are more. So a round of one backend takes some 0.15 s
+# (measured: 0.1 s for 200 jobs, 0.28 s for 400), which a job that comes meanwhile waits for, with the rest after it.
+_LEAST_WINDOW = 256
+# Suspended ones are planned one by one.
+_MOST_SUSPENDED = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +136,8 @@ class Rounds:
         backends = self.backends(now)
         offers = self._forecasts.offers(backends)
         warm = self._warm() if len(backends) > 1 else {}
-        waiting = [each for key in list(self._state.flights) if (each := self._waiting(key, offers, warm)) is not None]
+        keys = self._window(backends, now)
+        waiting = [self._waiting(key, offers, warm) for key in keys]
         for each in waiting:
             # Its own share of a quota must not stand in the way of a job that was placed before.
             self._ledger.release(each.flight.uid, each.seen.namespace, each.flight.usage)
@@ -151,6 +159,40 @@ class Rounds:
             alone = self._snapshot([each], backends, now)
             memories = self._forecasts.memories(each.job, each.flight, offers)
             self._tell(each, plan(alone, self._policy).decisions[0], backends, waits, memories)
+
+    def _window(self, backends: Sequence[Backend], now: float) -> list[str]:
+        """Return the jobs that this round looks at, and let the others say that they wait behind them."""
+        planned, suspended = list[Candidate](), list[Candidate]()
+        for key, flight in self._state.flights.items():
+            job = self._state.jobs.get(key)
+            if job is None or not _waits(flight, job):
+                continue
+            candidate = self._candidate(key, flight, job, now)
+            (suspended if job.spec.suspend else planned).append(candidate)
+        most = max(_LEAST_WINDOW, 2 * sum(backend.workers for backend in backends))
+        taken = chosen(planned, most) | chosen(suspended, _MOST_SUSPENDED)
+        for candidate in planned:
+            flight = self._state.flights[candidate.key]
+            behind = candidate.key not in taken and flight.planned is None
+            if behind and not flight.behind:
+                self._queue.add(f"HybridJob {candidate.key}")
+            flight.behind = behind
+        return [candidate.key for candidate in (*planned, *suspended) if candidate.key in taken]
+
+    def _candidate(self, key: str, flight: Flight, job: HybridJob, now: float) -> Candidate:
+        priority = self._cluster.priority_of(job)
+        since = job.status.resumed_at or job.metadata.creation_timestamp
+        created = seconds(since) if since else now
+        return Candidate(
+            key,
+            job.metadata.namespace,
+            created,
+            0 if priority is None else priority.value,
+            held=next_identity(flight) in self._state.held,
+            aged=now - created > self._policy.aging_seconds,
+            deadline=min(deadlines(job, created), default=(math.inf, ""))[0],
+            tried_at=flight.tried_at,
+        )
 
     def backends(self, now: float) -> tuple[Backend, ...]:
         """Return the backends as a round sees them; ``now`` in Unix seconds."""
@@ -176,12 +218,9 @@ class Rounds:
             for digest, pods in self._holders().items()
         }
 
-    def _waiting(self, key: str, offers: tuple[Offer, ...], warm: Mapping[str, set[str]]) -> _Waiting | None:
-        """Return the job as a round sees it, None where nothing is to be decided about it."""
-        flight, job = self._state.flights[key], self._state.jobs.get(key)
-        decided = flight.planned is not None and (flight.planned.backend is not None or flight.planned.impossible)
-        if job is None or not flight.wants or flight.running is not None or (decided and not job.spec.suspend):
-            return None
+    def _waiting(self, key: str, offers: tuple[Offer, ...], warm: Mapping[str, set[str]]) -> _Waiting:
+        """Return the job as a round sees it."""
+        flight, job = self._state.flights[key], self._state.jobs[key]
         priority = self._cluster.priority_of(job) or Priority()
         needs = None if flight.checked is None else circuits.needs(job, flight.checked)
         # A job does not age while it is suspended.
@@ -329,9 +368,11 @@ class Rounds:
     ) -> None:
         flight, before = each.flight, each.flight.planned
         flight.planned = decision
+        placeless = decision.backend is None and decision.planned is None
+        flight.tried_at = self._clock() if placeless or each.suspended else 0.0
         flight.forecast = tuple(placement.shown(each.seen, decision, each.row, backends, waits, memories))
         if each.suspended or before is None or (before.reason, before.backend) != (decision.reason, decision.backend):
-            self._queue.add(f"HybridJob {each.key}")
+            self._queue.add(f"HybridJob {each.key}", urgent=decision.backend is not None)
 
     def _wait(self, seen: Backend, tasks: Mapping[str, Sequence[Given]], now: float) -> placement.Wait:
         """Return how long a task waits that is sent to the backend now: low, mid and high."""
@@ -340,3 +381,9 @@ class Rounds:
         given = sorted((task for e in pods for task in tasks.get(e.pod, ())), key=lambda task: task.sent)
         wait = self._forecasts.wait(seen.key, seen.workers, given, now).corrected
         return wait.low, wait.mid, wait.high
+
+
+def _waits(flight: Flight, job: HybridJob) -> bool:
+    """Whether a round has something to decide about the job."""
+    decided = flight.planned is not None and (flight.planned.backend is not None or flight.planned.impossible)
+    return flight.wants and flight.running is None and (not decided or job.spec.suspend)

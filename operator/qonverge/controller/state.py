@@ -105,6 +105,10 @@ class Flight:
     """Whether it waits for a round of placement."""
     planned: Decision | None = None
     """What the last round said of it, until it is carried out."""
+    behind: bool = False
+    """Whether no round has looked at it, since more jobs that came first wait than a round looks at."""
+    tried_at: float = 0.0
+    """When a round last found no place for it, Unix seconds; 0 where none has."""
     forecast: tuple[Candidate, ...] = ()
     """What was forecast of it then, as the status shows it."""
     told_at: float = 0.0
@@ -118,6 +122,8 @@ class Flight:
     """What the job used so far: what its status said when this began, and its tasks since."""
     gone: Use = field(default_factory=Use)
     """What its program used of pods that will not tell of it again."""
+    renew_at: float = 0.0
+    """When its program's token is to be renewed, Unix seconds; of programs that a former operator started at once."""
     withdrawn: int = 0
     """Attempts that did not count: their place was given to a job of higher priority."""
     sent: list[Sent] = field(default_factory=list)

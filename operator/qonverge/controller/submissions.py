@@ -111,7 +111,10 @@ class Submissions:
     def _promise(self, key: str, endpoint: Endpoint, now: float) -> Promise | None:
         """Return what is said of the wait, where the pod has a queue and something can be learned from it."""
         info = self._state.infos.get(endpoint.pod)
+        # What the pods have is looked up last, since that takes a time that grows with all jobs.
         if info is None or self._state.assigned.get(endpoint.pod, 0) < info.workers:
+            return None
+        if not self._forecasts.learns_wait(key, now):
             return None
         tasks = given_to_pods(self._state, now).get(endpoint.pod, [])
         return self._forecasts.promise(key, info.workers, tasks, now)
@@ -123,7 +126,7 @@ class Submissions:
         flight.withdrawn += 1
         if running is not None:
             running.cancel()
-        self._queue.add(f"HybridJob {key}")
+        self._queue.add(f"HybridJob {key}", urgent=True)
 
     async def _run(self, flight: Flight, tasks: Sequence[asyncio.Task[TaskResult]], *, hedged: bool) -> None:
         result = await (_first(tasks) if hedged else _all(tasks))
@@ -145,7 +148,7 @@ class Submissions:
         if not running.cancelled() and (error := running.exception()) is not None:
             logger.error("%s: unforeseen error", key, exc_info=error)
             flight.result = TaskResult(key, "Failed", error=WorkerLost(f"the result could not be taken: {error}"))
-        self._queue.add(f"HybridJob {key}")
+        self._queue.add(f"HybridJob {key}", urgent=True)
         self._changed()
 
     def _gone(self, flight: Flight, sent: Sent, _: asyncio.Task[TaskResult]) -> None:

@@ -25,8 +25,9 @@ def status_of(unread: Unread, now: float) -> dict[str, Any] | None:
     after = [set_condition(known, *each, now=now, generation=generation) for each in verdicts.items()]
     body: dict[str, Any] = {"observedGeneration": generation, "conditions": [c.to_dict() for c in after]}
     if unread.kind == "HybridJob":
-        # What it did before, it does no more.
-        body |= {"state": "Pending", "reason": REASON, "message": unread.problem}
+        # A program of it that runs goes on.
+        state = status.get("state", "Pending")
+        body |= {"state": state, "reason": REASON, "message": unread.problem}
     return body
 
 

@@ -32,8 +32,10 @@ class ExactForecasts:
         parameters: Mapping[str, float],
         device: Calibration,
         layout: Layout | None = None,
+        *,
+        namespace: str = "",
     ) -> Interval:
-        """Return the forecast of a circuit on a device.
+        """Return the forecast of a circuit on a device; ``namespace`` says for whom, since namespaces take turns.
 
         Raises:
             DoesNotFit: the circuit has no profile or cannot be brought onto the device.
@@ -41,7 +43,7 @@ class ExactForecasts:
         """
         found = self.known(circuit, parameters, device, layout)
         if found is None:
-            found = await self._find(circuit, parameters, device, layout)
+            found = await self._find(circuit, parameters, device, layout, namespace)
             self._known[_key(circuit, parameters, device, layout)] = found
             if len(self._known) > self._most:
                 self._known.popitem(last=False)
@@ -64,12 +66,17 @@ class ExactForecasts:
         return found
 
     async def _find(
-        self, circuit: CheckedCircuit, parameters: Mapping[str, float], device: Calibration, layout: Layout | None
+        self,
+        circuit: CheckedCircuit,
+        parameters: Mapping[str, float],
+        device: Calibration,
+        layout: Layout | None,
+        namespace: str,
     ) -> Interval | str:
         if circuit.profile is None:
             return "the circuit is too long for any device"
         try:
-            load = await self._checker.load(circuit, parameters, device, layout)
+            load = await self._checker.load(circuit, parameters, device, layout, namespace=namespace)
         except Unmapped as problem:
             return str(problem)
         return interval(circuit.profile, load, EXACT)

@@ -62,13 +62,15 @@ class Offer:
     memory_bytes: int | None = None
     """Memory for one circuit."""
     noise: Noise | None = None
-    """Of the device that is driven or simulated; None: results are exact."""
+    """Of the device that is driven or simulated; None: results are exact, or ``noise_unknown``."""
     pricing: Pricing | None = None
     """None: it costs nothing."""
     keeps_layouts: bool = False
     """Whether qubit i of a circuit without a layout lies on the device's qubit i, rather than where it lies best."""
     recalibrated: bool = False
     """Whether its noise may change."""
+    noise_unknown: bool = False
+    """Whether it has noise that nobody has read yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +143,7 @@ class Outlook:
         Where the backend has run circuits whose fidelity could be told, these correct it.
         """
         if offer.noise is None:
-            return _NOISELESS
+            return _UNKNOWN if offer.noise_unknown else _NOISELESS
         if asked is None or asked.circuit.profile is None:
             return _UNKNOWN
         given = self._by_calibration(asked, asked.circuit.profile, offer)
@@ -185,8 +187,10 @@ class Outlook:
         self._fast.move_to_end(key)
         return self._fast[key]
 
-    async def map_to_best(self, asked: Asked, offers: Sequence[Offer], most: int) -> None:
+    async def map_to_best(self, asked: Asked, offers: Sequence[Offer], most: int, *, namespace: str = "") -> None:
         """Map the circuit for real to the devices that look best, so many of them, unless only one may be taken.
+
+        ``namespace`` says for whom, since namespaces take turns.
 
         Raises:
             CheckerLost: the process that maps does not start.
@@ -199,7 +203,8 @@ class Outlook:
             if offer.noise is not None:
                 with contextlib.suppress(DoesNotFit):
                     device = _device(offer.noise, asked)
-                    await self._exact.of(asked.circuit, asked.parameters, device, _layout(asked, offer))
+                    layout = _layout(asked, offer)
+                    await self._exact.of(asked.circuit, asked.parameters, device, layout, namespace=namespace)
 
     def run_seconds(self, asked: Asked, offer: Offer) -> Interval:
         """Return how long the job runs there."""

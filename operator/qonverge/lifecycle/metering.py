@@ -35,6 +35,8 @@ class Program:
     """Of the prices."""
     budget: Decimal | None = None
     """In that currency."""
+    attempt: int = 0
+    """Which attempt at it may use pods."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,8 @@ class _Pod:
     boot: str
     serves: bool = True
     entries: dict[str, _Entry] = field(default_factory=dict)
+    closed: set[str] = field(default_factory=set)
+    """Accounts among them that it has closed and has nothing under way of: it will tell nothing new."""
 
 
 @dataclass(slots=True)
@@ -150,6 +154,7 @@ class Books:
         known.serves = False
         for account, entry in list(known.entries.items()):
             self._set(known, account, entry.granting(_NOTHING, None))
+            known.closed.add(account)
 
     def pods(self) -> list[str]:
         """Return the pods that are known."""
@@ -160,9 +165,18 @@ class Books:
         entries = self._pods[pod].entries
         return any(account in entries and entries[account].wanted is not None for account in accounts)
 
-    def holders(self, account: str) -> set[str]:
-        """Return the pods that told of the account."""
-        return {pod for pod, known in self._pods.items() if account in known.entries}
+    def open_on(self, pod: str) -> set[str]:
+        """Return the accounts of which the pod may still tell something new."""
+        known = self._pods.get(pod)
+        return set() if known is None else known.entries.keys() - known.closed
+
+    def is_open(self, account: str) -> bool:
+        """Return whether any pod may still tell something new of the account."""
+        return any(account in known.entries and account not in known.closed for known in self._pods.values())
+
+    def closed(self, pod: str, account: str) -> None:
+        """Record that the pod lets nothing more through for the account, and has nothing of it under way."""
+        self._pods[pod].closed.add(account)
 
     def used(self, account: str) -> Use:
         """Return what was used on all pods."""
@@ -190,6 +204,7 @@ class Books:
         self._sums.pop(account, None)
         for known in self._pods.values():
             known.entries.pop(account, None)
+            known.closed.discard(account)
 
     def drop(self, pod: str) -> None:
         """Forget a pod that is gone, if no program used it."""
@@ -242,7 +257,8 @@ class Books:
         entry = entry.granting(_higher(entry.granted, now), entry.wanted)
         self._set(known, program.account, entry)
         pool.take(entry.outstanding, before)
-        return Grant(now, most, prices, program.currency, pool.until)
+        known.closed.discard(program.account)
+        return Grant(now, most, prices, program.currency, pool.until, program.attempt)
 
     def _set(self, pod: _Pod, account: str, entry: _Entry) -> None:
         pod.entries[account] = entry

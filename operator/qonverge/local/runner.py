@@ -15,7 +15,7 @@ from qonverge import __version__
 from qonverge.api import HybridJob, HybridJobStatus, QuantumBackend
 from qonverge.api.job import Provenance, Result
 from qonverge.api.quantity import bytes_of
-from qonverge.backend.config import EngineConfig, available_cpus, available_memory
+from qonverge.backend.config import EngineConfig
 from qonverge.backend.engine import Engine
 from qonverge.circuits import InvalidProgram
 from qonverge.circuits.checked import CheckedCircuit
@@ -28,6 +28,7 @@ from qonverge.lifecycle.program import text as program_text
 from qonverge.local.manifests import Manifests
 from qonverge.local.placing import Placed, Placing
 from qonverge.local.programs import ProgramHost, Tail
+from qonverge.machine import available_cpus, available_memory
 from qonverge.wire.errors import EngineFailed, WireError
 
 DEFAULT_BACKEND = QuantumBackend.model_validate(

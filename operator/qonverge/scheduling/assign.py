@@ -148,6 +148,8 @@ class _Polisher:
         columns = [problem.works(backend, range(jobs)) for backend in range(backends)]
         self._works: list[list[Work]] = columns
         self._ratios = [[_ratio(problem, job, backend) for job in range(jobs)] for backend in range(backends)]
+        # Searches from near each other look at the same sequences again and again.
+        self._costs: list[dict[tuple[int, ...], float]] = [{} for _ in range(backends)]
         self._left = 0
 
     def polish(self, start: Sequences) -> Sequences:
@@ -185,8 +187,12 @@ class _Polisher:
 
     def _cost(self, backend: int, sequence: list[int]) -> float:
         self._left -= 1
-        works = self._works[backend]
-        return sequence_cost(self._problem.lanes[backend], (works[job] for job in sequence), self._problem.lateness)
+        known = self._costs[backend].get(key := tuple(sequence))
+        if known is None:
+            works = self._works[backend]
+            known = sequence_cost(self._problem.lanes[backend], (works[job] for job in key), self._problem.lateness)
+            self._costs[backend][key] = known
+        return known
 
     def _move(self, job: int, sequences: Sequences, costs: list[float]) -> bool:
         source = next(backend for backend, sequence in enumerate(sequences) if job in sequence)

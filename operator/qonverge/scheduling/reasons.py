@@ -43,19 +43,15 @@ def _goes(this: Round, index: int, job: Job, placement: Placement, fitting: int,
         candidates.append(_candidate(this, index, placement.second_best, placement.second_wait))
     sent = index in this.sent
     name = backend.label_for(job.namespace)
-    told = numbers(chosen, backend.currency)
+    told = numbers(chosen, backend)
     if fitting == 1:
         choice = "the only candidate" if not rejected else f"the only one of {1 + rejected} candidates that fits"
     else:
         choice = f"the best of {fitting} that fit"
-    if sent:
-        reason = f"{name} is {choice}" + (f": {told}" if told else "")
-    else:
-        reason = f"held for {name}, {choice}, until it can start: {told}"
+    reason = f"{name} is {choice}: {told}" if sent else f"held for {name}, {choice}, until it can start: {told}"
     if placement.second_best is not None:
         second = this.snapshot.backends[placement.second_best]
-        also = numbers(candidates[1], second.currency)
-        reason += f"; next is {second.label_for(job.namespace)}" + (f": {also}" if also else "")
+        reason += f"; next is {second.label_for(job.namespace)}: {numbers(candidates[1], second)}"
     reason += _parts_text(this, job, placement)
     return Decision(
         job.key,

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import warnings
+from collections.abc import Sequence
 
 import numpy as np
 
 from qonverge.scheduling.estimates import Floats
-from qonverge.scheduling.model import Policy, Snapshot
+from qonverge.scheduling.model import Backend, Policy, Snapshot
 from qonverge.scheduling.terms import Table
+
+_REFERENCE_GATES, _REFERENCE_MEASUREMENTS = 20, 5
+"""Gates on two qubits and measurements of the circuit that stands for one that is not known."""
+_LEAST_FIDELITY = 1e-9
 
 
 def second_weights(snapshot: Snapshot, policy: Policy) -> Floats:
@@ -20,25 +24,51 @@ def static_costs(snapshot: Snapshot, table: Table, policy: Policy) -> Floats:
     """Return what each pair costs whatever the time, shape (jobs, backends); infinite where it does not fit.
 
     The loss of fidelity is relative to the best backend that fits; cost is relative to the budget, or else to the
-    dearest one that fits. What is not forecast counts as the worst that is.
+    most expensive one that fits. What is not known never counts as better than what is.
     """
     fits, weights = table.fits, _weights(snapshot)
-    fidelity = np.where(fits, table.fidelity, np.nan)
-    cost = np.where(fits, table.cost, np.nan)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # rows where nothing is known
-        best, worst = np.nanmax(fidelity, axis=1, initial=-np.inf), np.nanmin(fidelity, axis=1, initial=np.inf)
-        dearest = np.nanmax(cost, axis=1, initial=0.0)
-    known = np.isfinite(worst)
-    best, worst = np.where(known, best, 1.0), np.where(known, worst, 1.0)
-    loss = 1.0 - np.where(np.isnan(fidelity), worst[:, None], fidelity) / np.maximum(best, 1e-9)[:, None]
-    budget = np.array([float(job.budget.amount) if job.budget else 0.0 for job in snapshot.jobs])
-    scale = np.where(budget > 0, budget, dearest)
-    price = np.where(np.isnan(cost), dearest[:, None], cost) / np.where(scale > 0, scale, 1.0)[:, None]
-    total = weights[:, :1] * loss + weights[:, 2:] * price + _soft_terms(snapshot, policy)
-    latency = np.array([b.latency_seconds or 0.0 for b in snapshot.backends])
-    total += second_weights(snapshot, policy)[:, None] * latency
+    total = weights[:, :1] * _lost_fidelity(snapshot, table) + weights[:, 2:] * _relative_cost(snapshot, table)
+    total += _soft_terms(snapshot, policy) + second_weights(snapshot, policy)[:, None] * _latencies(snapshot.backends)
     return np.where(fits, total, np.inf)
+
+
+def reference_fidelity(backend: Backend) -> float:
+    """Return what a circuit that is not known is taken to give: a product over its operations, with median errors.
+
+    An error that is not known counts as 1, so that backends whose calibration is not known come last.
+    """
+    two_qubit, readout = (1.0 if e is None else e for e in (backend.two_qubit_error, backend.readout_error))
+    return float((1 - two_qubit) ** _REFERENCE_GATES * (1 - readout) ** _REFERENCE_MEASUREMENTS)
+
+
+def _lost_fidelity(snapshot: Snapshot, table: Table) -> Floats:
+    """Return the loss of each pair relative to the best that is known for the job.
+
+    Where the fidelity is not known all of it counts as lost beside backends where it is. Among themselves such backends
+    are in the order of their calibrations.
+    """
+    fidelity = np.where(table.fits, table.fidelity, np.nan)
+    best: Floats = np.fmax.reduce(fidelity, axis=1, initial=np.nan)[:, None]
+    reference = np.array([reference_fidelity(backend) for backend in snapshot.backends])
+    unknown = np.isnan(fidelity)
+    top = np.where(table.fits & unknown, reference, 0.0).max(axis=1, initial=0.0)[:, None]
+    behind = 1 - reference / np.where(top > 0, top, 1.0) + np.isfinite(best)
+    return np.where(unknown, behind, 1 - fidelity / np.fmax(best, _LEAST_FIDELITY))
+
+
+def _relative_cost(snapshot: Snapshot, table: Table) -> Floats:
+    """Return the cost of each pair, relative to the budget or the highest one; 1 where only that of others is known."""
+    cost = np.where(table.fits, table.cost, np.nan)
+    highest = np.fmax.reduce(cost, axis=1, initial=np.nan)
+    budget = np.array([float(job.budget.amount) if job.budget else 0.0 for job in snapshot.jobs])
+    scale = np.where(budget > 0, budget, highest)[:, None]
+    return np.where(np.isnan(cost), np.isfinite(highest)[:, None], cost / np.where(scale > 0, scale, 1.0))
+
+
+def _latencies(backends: Sequence[Backend]) -> Floats:
+    """Return round trips, seconds; one that was not measured is taken to be as long as the longest that was."""
+    known = [b.latency_seconds for b in backends if b.latency_seconds is not None]
+    return np.array([max(known, default=0.0) if b.latency_seconds is None else b.latency_seconds for b in backends])
 
 
 def _weights(snapshot: Snapshot) -> Floats:

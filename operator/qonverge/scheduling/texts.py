@@ -308,13 +308,22 @@ def _instead(needs: Needs | None) -> str:
     return ", or a backend with the method MatrixProductState if the circuit entangles little"
 
 
-def numbers(candidate: Candidate, currency: str) -> str:
+def numbers(candidate: Candidate, backend: Backend) -> str:
     """Return what is known of a candidate, such as ``fidelity 0.91, wait 42 s, run 3 s, cost 1.20 USD``."""
-    known = [f"fidelity {candidate.fidelity:.3g}"] if candidate.fidelity is not None else []
+    known = [_fidelity(candidate.fidelity, backend)]
     known += [f"wait {duration(candidate.wait_seconds)}"] if candidate.wait_seconds > 0 else []
     known += [f"run {duration(candidate.run_seconds)}"] if candidate.run_seconds is not None else []
-    known += [f"cost {candidate.cost:.2f} {currency}"] if candidate.cost else []
+    known += [f"cost {candidate.cost:.2f} {backend.currency}"] if candidate.cost else []
     return ", ".join(known)
+
+
+def _fidelity(forecast: float | None, backend: Backend) -> str:
+    """Return the forecast fidelity, or the errors by which backends are in order where there is none."""
+    if forecast is not None:
+        return f"fidelity {forecast:.3g}"
+    errors = (("two-qubit", backend.two_qubit_error), ("readout", backend.readout_error))
+    known = " and ".join(f"{kind} error {error:.2g}" for kind, error in errors if error is not None)
+    return f"fidelity not known ({known})" if known else "fidelity not known"
 
 
 def duration(seconds: float) -> str:

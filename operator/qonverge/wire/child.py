@@ -25,6 +25,11 @@ _END_SECONDS = 5.0
 class ChildEnded(Exception):
     """The child ended before it answered."""
 
+    def __init__(self, message: str, status: int | None = None) -> None:
+        """``status`` is that of its exit, the number of the signal below 0 where one ended it."""
+        super().__init__(message)
+        self.status = status
+
 
 def read_frame(stream: BinaryIO) -> Any | None:
     """Return the next value, or None at the end of the stream."""
@@ -121,7 +126,8 @@ class Child:
                     await self.ended()
             if self.alive:
                 await self.kill()
-            raise ChildEnded(f"the process ended with exit status {self._process.returncode}") from None
+            status = self._process.returncode
+            raise ChildEnded(f"the process ended with exit status {status}", status) from None
         except BaseException:
             self.end()
             raise

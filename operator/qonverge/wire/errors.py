@@ -63,6 +63,18 @@ class Unauthorized(WireError):
     code, status = "Unauthorized", 401
 
 
+class TokenExpired(Unauthorized):
+    """The token was good until a while ago. A job's token is renewed in its file: read it again."""
+
+    code = "TokenExpired"
+
+
+class AccessEnded(WireError):
+    """The operator has closed the program's account: the job is over, or may use this backend no more."""
+
+    code, status = "AccessEnded", 403
+
+
 class NotFound(WireError):
     """There is no such task for this caller."""
 
@@ -117,7 +129,7 @@ class WorkerLost(WireError):
 
 
 class GrantPending(WireError):
-    """The job's program has used what the operator granted, which is about to grant more."""
+    """The program may not use so much of this pod yet; the operator is about to grant it, or to refuse it."""
 
     code, status, retryable = "GrantPending", 429, True
 
@@ -143,7 +155,7 @@ class Cancelled(WireError):
 _KINDS: tuple[type[WireError], ...] = (
     *(InvalidTask, InvalidCircuit, CircuitTooLarge, Unauthorized, NotFound, UnknownCircuit),
     *(TooLarge, TooSlow, QueueFull, Draining, WorkerLost, EngineFailed, Cancelled),
-    *(GrantPending, QuotaExceeded, ResultTooLarge),
+    *(GrantPending, QuotaExceeded, TokenExpired, AccessEnded, ResultTooLarge),
 )
 _BY_CODE: dict[str, type[WireError]] = {kind.code: kind for kind in _KINDS}
 

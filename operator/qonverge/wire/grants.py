@@ -111,6 +111,8 @@ class Grant:
     currency: str = ""
     until: str = ""
     """When more may be there, RFC 3339; empty where that is not known."""
+    attempt: int = 0
+    """Which attempt at the job's program it is for: those before it are over."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the form that travels."""
@@ -120,6 +122,7 @@ class Grant:
             "prices": self.prices.to_list(),
             "currency": self.currency,
             "until": self.until,
+            "attempt": self.attempt,
         }
 
     @classmethod
@@ -131,6 +134,7 @@ class Grant:
             Prices.from_list(data["prices"]),
             str(data["currency"]),
             str(data["until"]),
+            int(data["attempt"]),
         )
 
 

@@ -435,6 +435,8 @@ class BackendInfo:
     """Its digest; empty where there is none."""
     kept_results: int = 0
     """How many results it keeps that are larger than their jobs' status."""
+    unnamed: int = 0
+    """Programs that ask for something and that the operator has not named to this server."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the form that travels."""

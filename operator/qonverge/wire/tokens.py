@@ -10,11 +10,13 @@ import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from qonverge.wire.errors import Unauthorized
+from qonverge.wire.errors import TokenExpired, Unauthorized
 from qonverge.wire.proof import backend_key
 
 OPERATOR_SUBJECT = "system:operator"
 ISSUER = "qonverge.io"
+PROGRAM_TOKEN_SECONDS = 600.0
+"""Life of a program's token at most. It is renewed at half of it: a kubelet shows the new one within two minutes."""
 _REMEMBERED = 4096
 
 
@@ -48,9 +50,7 @@ class Caller:
     subject: str
     """The operator, or a job as ``namespace/name``."""
     account: str = ""
-    """Under which is counted what a program uses; empty where nothing is."""
-    limited: bool = False
-    """Whether it may use nothing before the operator says how much."""
+    """Under which is counted what a program uses, which is nothing before the operator names it; empty: not counted."""
     attempt: int = 0
     """Which attempt at a job's program it is."""
 
@@ -59,9 +59,26 @@ class Signer:
     """Signs tokens."""
 
     def __init__(self, private_pem: bytes) -> None:
-        """Take the private key, PEM."""
+        """Take the private key, PEM.
+
+        Raises:
+            ValueError: the text holds no Ed25519 key.
+        """
+        key = serialization.load_pem_private_key(private_pem, None)
+        if not isinstance(key, Ed25519PrivateKey):
+            raise ValueError(f"the key is a {type(key).__name__}; expected one for Ed25519")
         self._private = private_pem
-        self._key = serialization.load_pem_private_key(private_pem, None)
+        self._key = key
+
+    @property
+    def public_key(self) -> bytes:
+        """The key that verifies what this signs, PEM."""
+        return public_key(self._private)
+
+    @property
+    def private_key(self) -> bytes:
+        """The key itself, PEM."""
+        return self._private
 
     def backend_key(self, backend: str) -> str:
         """Return the key with which a backend's pods prove themselves; ``backend`` is its namespace and name."""
@@ -75,14 +92,13 @@ class Signer:
         now: float,
         ttl: float,
         account: str = "",
-        limited: bool = False,
         attempt: int = 0,
     ) -> str:
         """Return a token for the caller, good for ``ttl`` seconds at the audience only."""
         claims = {"iss": ISSUER, "aud": audience, "sub": subject, "iat": int(now), "exp": int(now + ttl)}
         if account:
-            claims |= {"account": account, "limited": limited, "attempt": attempt}
-        return jwt.encode(claims, self._key, algorithm="EdDSA")  # type: ignore[arg-type]  # only Ed25519 keys get here
+            claims |= {"account": account, "attempt": attempt}
+        return jwt.encode(claims, self._key, algorithm="EdDSA")
 
 
 class Verifier:
@@ -110,7 +126,8 @@ class Verifier:
         """Return who the token is for.
 
         Raises:
-            Unauthorized: when it is missing, expired, forged or for another audience.
+            TokenExpired: it was good once.
+            Unauthorized: it is missing, forged or for another audience.
         """
         if not token:
             raise Unauthorized("a bearer token is needed: send it in the Authorization header")
@@ -136,10 +153,8 @@ class Verifier:
         if claims["aud"] != due:
             raise Unauthorized(f"the token is for another service than {due}")
         if claims["exp"] <= self._clock():
-            raise Unauthorized("the token has expired: ask for a new one")
-        caller = Caller(
-            str(claims["sub"]), str(claims.get("account", "")), bool(claims.get("limited")), claims.get("attempt", 0)
-        )
+            raise TokenExpired("the token has expired: read it again, or ask for a new one")
+        caller = Caller(str(claims["sub"]), str(claims.get("account", "")), claims.get("attempt", 0))
         self._good[token] = (caller, float(claims["exp"]))
         if len(self._good) > _REMEMBERED:
             self._good.popitem(last=False)

@@ -20,6 +20,7 @@ from qonverge.backend.config import EngineConfig
 from qonverge.backend.engine import Engine
 from qonverge.backend.limits import Budget
 from qonverge.wire import child
+from qonverge.wire.grants import Grant
 from qonverge.wire.messages import Task
 from qonverge.wire.tokens import Caller
 
@@ -35,7 +36,8 @@ _RELEASES = {
 _ASKED = {
     *("Engine.submit", "Engine.wait", "Engine.info", "Engine.unfinished", "Engine.start", "Engine.close"),
     *("Engine.drain", "Engine.cancel", "Engine.recalibrate", "Engine._hand_back", "Workers.close", "Tasks.find"),
-    *("Tasks.known", "Tasks.unfinished", "Tasks.all", "Workers.recalibrate", "Accounts.exchange", "Accounts._take"),
+    *("Tasks.known", "Tasks.unfinished", "Tasks.all", "Workers.recalibrate", "Accounts.take", "Accounts.tell"),
+    *("Engine.exchange", "Engine._cancel", "Tasks.under_way", "_Account.close", "_Account.is_told"),
 }
 _PARTS: tuple[ModuleType, ...] = (cache, child, engine, meters, records, split, store, tasks, waiting, workers)
 
@@ -123,7 +125,8 @@ def failing(monkeypatch: pytest.MonkeyPatch, step: Step, error: Exception) -> Ca
 async def test_a_step_that_fails_keeps_nothing(
     made: Engine, kit: Any, step: Step, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    charged_before = made.accounts.exchange(None).by_account.get("uid-1")
+    made.accounts.take({"uid-1": Grant()}, made.accounts.tell().boot)
+    charged_before = made.accounts.tell().by_account["uid-1"]
     error = MemoryError() if len(step.name) % 2 else RuntimeError("injected")
     with monkeypatch.context() as patched:
         failing(patched, step, error)
@@ -147,8 +150,7 @@ async def test_a_step_that_fails_keeps_nothing(
     async with asyncio.timeout(60):
         assert (await made.wait(good.id, float("inf"), "chem/job")).state == "Completed"
     if str(step) not in ("Accounts.ended", "Accounts.charge"):
-        before = charged_before.under_way if charged_before else 0
-        assert made.accounts.exchange(None).by_account["uid-1"].under_way == before
+        assert made.accounts.tell().by_account["uid-1"].under_way == charged_before.under_way
 
 
 def test_the_steps_are_those_of_a_tasks_way() -> None:
@@ -171,7 +173,7 @@ async def test_readiness_tells_when_no_worker_can_ever_take_a_task(
         with monkeypatch.context() as patched:
             patched.setattr(workers, "_start", refused)
             await slot.child.kill()
-            made.submit(kit.task(bell, "waits", shots=5), CALLER)
+            made.submit(kit.task(bell, "waits", shots=5))
             async with asyncio.timeout(60):
                 while made.ready:
                     await asyncio.sleep(0.05)

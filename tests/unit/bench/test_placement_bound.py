@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy.optimize import linprog
 
-from bench.placement import policies
+from bench.placement import compare, metrics, policies, report
 from bench.placement.bound import Relaxed, Work
+from bench.placement.clairvoyant import Search
+from bench.placement.compare import Setting, Task
 from bench.placement.front import Point, completion_at
+from bench.placement.limits import TOLD, bound, limits
 from bench.placement.simulate import simulate
 from bench.placement.world import World
+from qonverge.scheduling import Policy
 from tests.unit.bench.test_placement import TWO, jobs
 
 
@@ -74,6 +79,36 @@ def test_the_bound_of_one_device_without_arrivals_to_come_is_shortest_first(wort
     assert Relaxed(work).bound(worth) == pytest.approx(15 - worth * 0.9, abs=0.4)
 
 
+@pytest.mark.parametrize("worth", [0.0, 60.0])
+def test_a_search_finds_the_best_schedule_of_few_jobs(worth: float) -> None:
+    random = np.random.default_rng(4)
+    for _ in range(6):
+        work = instance(random, 5, 2)
+        found = Search(work, worth).best()
+        assert found.completion - worth * found.fidelity == pytest.approx(best(work, worth))
+
+
+@pytest.mark.parametrize("worth", [0.0, 300.0])
+def test_a_search_over_many_jobs_is_between_the_bound_and_what_knows_less(worth: float) -> None:
+    busy = jobs(*np.arange(0.0, 40.0, 1.7).tolist())
+    work = Work.of(TWO, busy, World(TWO, busy, busy.world, 5))
+    found = Search(work, worth).best()
+    reached = found.completion - worth * found.fidelity
+    assert Relaxed(work).bound(worth) <= reached + 1e-9
+    runs = [Point.of(metrics.figures(simulate(TWO, busy, policy, seed=5))) for policy in policies.every()]
+    known = min(point.completion - worth * point.fidelity for point in runs)
+    assert reached <= known + 0.01 * abs(known)
+
+
+def test_what_limits_us_is_in_order_from_what_can_be_reached_to_what_can_not() -> None:
+    busy = jobs(*np.arange(0.0, 20.0, 1.7).tolist())
+    ours = metrics.figures(simulate(TWO, busy, policies.Qonverge(Policy(patience_seconds=300.0)), seed=5))
+    found = limits(TWO, busy, 5, Policy(), ours.fidelity_mean)
+    assert list(found) == [*TOLD, "schedule", "bound"]
+    assert found["bound"] <= found["schedule"] <= min(found["told_both"], ours.completion_mean)
+    assert found["bound"] == bound(TWO, busy, 5, ours.fidelity_mean)
+
+
 @pytest.mark.parametrize("worth", [0.0, 300.0])
 def test_no_policy_is_below_the_bound(worth: float) -> None:
     busy = jobs(*np.arange(0.0, 40.0, 1.7).tolist())
@@ -93,3 +128,19 @@ def test_completion_at_equal_fidelity_is_that_of_a_mixture() -> None:
     # On the line from the first to the second, which is below the third.
     assert completion_at(0.85, points) == pytest.approx(20)
     assert completion_at(0.95, points) == np.inf
+
+
+def test_traces_together_are_compared_at_their_mean_fidelity_with_one_patience_for_all() -> None:
+    busy = jobs(*np.arange(0.0, 20.0, 1.7).tolist())
+    alone = compare.run(Task(Setting("", "given", TWO), "trace", busy, seed=5))
+    ours = Point.of(alone.figures[0])
+    assert alone.more["greedy_at_equal_fidelity"] == completion_at(ours.fidelity, alone.front)
+    assert report.below_greedy_together([alone]) == report.lower(
+        ours.completion, completion_at(ours.fidelity, alone.front)
+    )
+    # Greedy is better with its first setting in one trace and with its second in the other.
+    fronts = [
+        (Point(ours.completion * a, ours.fidelity), Point(ours.completion * b, ours.fidelity))
+        for a, b in ((2, 4), (8, 2))
+    ]
+    assert report.below_greedy_together([replace(alone, front=front) for front in fronts]) == pytest.approx(1 - 1 / 3)

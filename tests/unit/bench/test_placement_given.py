@@ -15,6 +15,7 @@ from bench.placement.simulate import simulate
 from bench.placement.trace import Arrival, MaxErrors, Trace
 from bench.placement.world import World
 from qonverge.circuits.mapping import map_to
+from qonverge.scheduling import Plan, Policy, Snapshot, plan
 from tests.unit.bench.test_placement import CALM, TWO
 
 EXAMPLE = Path(__file__).parents[3] / "bench" / "placement" / "example"
@@ -95,6 +96,20 @@ def test_every_policy_keeps_least_fidelities_and_largest_errors(policy: object) 
     run = simulate(TWO, Trace("test", tuple(arrivals)), policy, CALM)  # type: ignore[arg-type]
     assert [outcome.device for outcome in run.outcomes] == [0] * 12
     assert run.unserved == 2
+
+
+def test_largest_errors_are_terms_of_the_job_and_the_reason_names_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    plans: list[Plan] = []
+
+    def recorded(snapshot: Snapshot, policy: Policy) -> Plan:
+        plans.append(plan(snapshot, policy))
+        return plans[-1]
+
+    monkeypatch.setattr(policies, "plan", recorded)
+    picky = Arrival(0.0, "a", 8000, max_errors=MaxErrors(two_qubit=0.015))
+    simulate(TWO, Trace("test", (picky,)), policies.Qonverge(), CALM)
+    (decision,) = plans[0].decisions
+    assert dict(decision.rejected) == {"lab/device-1": "lab/device-1's median two-qubit error 0.02 is above 0.015"}
 
 
 def test_given_layouts_are_kept_and_cost_what_their_qubits_do(example: Trace) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from pathlib import Path
 
 import pytest
@@ -12,6 +10,7 @@ from qonverge.circuits import CheckerLost, InvalidProgram
 from qonverge.circuits.checked import check
 from qonverge.circuits.child import answer
 from qonverge.circuits.isolated import Checker
+from qonverge.circuits.lanes import Limits
 
 H = 'OPENQASM 3.0;\ninclude "stdgates.inc";\n'
 
@@ -38,9 +37,9 @@ def test_the_largest_register_is_taken() -> None:
 
 async def test_gates_that_unfold_without_end_are_stopped() -> None:
     doubling = "".join(f"gate g{n + 1} a {{ g{n} a; g{n} a; }}\n" for n in range(40))
-    checker = Checker(memory_bytes=256 * 1024**2, timeout=5)
+    checker = Checker(Limits(cpu_seconds=2, memory_bytes=256 * 1024**2))
     try:
-        with pytest.raises(InvalidProgram, match=r"reading the program took .*; expected fewer|more memory|no memory"):
+        with pytest.raises(InvalidProgram, match=r"reading the program took more .* allowed; expected fewer|no memory"):
             await checker.check(f"{H}gate g0 a {{ x a; }}\n{doubling}qubit q; bit c; g40 q; c = measure q;", {}, [])
         good = await checker.check(f"{H}qubit q; bit c; h q; c = measure q;", {}, [])
         assert good.analysis.num_qubits == 1
@@ -68,7 +67,7 @@ async def test_the_memory_of_answers_is_bounded_by_all_that_they_hold() -> None:
 
 async def test_ordinary_programs_need_little_memory() -> None:
     # Time enough for any machine: it is the memory that has to end it.
-    checker = Checker(memory_bytes=160 * 1024**2, timeout=300)
+    checker = Checker(Limits(cpu_seconds=300, memory_bytes=160 * 1024**2))
     try:
         text = f"{H}gate foo a {{ h a; }} qubit[2] q; bit[2] c; rx(1.5 * 3 + 2) q[0]; foo q[1]; c = measure q;"
         assert (await checker.check(text, {}, [])).analysis.measured_bits == 2
@@ -97,19 +96,4 @@ async def test_a_child_that_cannot_start_says_nothing_about_the_program(
 
 def test_a_fault_inside_is_told_as_what_it_is() -> None:
     request = {"program": f"{H}qubit q; bit c; c = measure q;", "parameters": {}, "observables": 5, "layout": None}
-    problem = answer(request)["invalid"]["problem"]
-    assert problem == "the program cannot be read: TypeError: 'int' object is not iterable"
-
-
-async def test_a_parser_that_crashes_is_not_said_to_lack_memory_alone() -> None:
-    checker = Checker()
-    try:
-        text = f"{H}qubit q; bit c; c = measure q;"
-        await checker.check(text, {}, [])
-        assert checker._child is not None
-        os.kill(checker._child.pid, signal.SIGSEGV)
-        with pytest.raises(InvalidProgram, match=r"crashed the parser \(the process ended with exit status -11\)"):
-            await checker.check(f"{text} // another", {}, [])
-        assert (await checker.check(f"{text} // a third", {}, [])).analysis.num_qubits == 1
-    finally:
-        await checker.close()
+    assert answer(request)["fault"] == "the program cannot be read: TypeError: 'int' object is not iterable"

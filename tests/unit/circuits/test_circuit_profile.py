@@ -21,6 +21,7 @@ from qonverge.circuits.blocks import blocks_of, least_cx
 from qonverge.circuits.canonical import canonical
 from qonverge.circuits.checked import CheckedCircuit, check
 from qonverge.circuits.isolated import Checker
+from qonverge.circuits.lanes import Limits
 from qonverge.circuits.load import Load
 from qonverge.circuits.mapping import load_of, map_to, schedule
 from qonverge.circuits.profile import CircuitProfile
@@ -286,12 +287,12 @@ async def test_observables_are_measured_where_they_are_mapped() -> None:
 
 
 async def test_mapping_that_takes_too_long_is_given_up() -> None:
-    checker = Checker(timeout=20)
+    checker = Checker(Limits(cpu_seconds=0.01))
     try:
-        circuit = await checker.check(BELL, {}, [])
-        checker._timeout = 0.0
-        with pytest.raises(Unmapped, match="bringing the program onto the device took longer than 0 s"):
-            await checker.load(circuit, {}, snapshots.load("fez"))
+        with pytest.raises(
+            Unmapped, match=r"bringing .* onto the device took more than the 0\.01 s of CPU time allowed"
+        ):
+            await checker.load(check(BELL, {}, []), {}, snapshots.load("fez"))
     finally:
         await checker.close()
 
@@ -301,7 +302,13 @@ async def test_exact_forecasts_are_kept() -> None:
 
     class Counting(Checker):
         async def load(
-            self, circuit: CheckedCircuit, parameters: object, device: Calibration, layout: Layout | None = None
+            self,
+            circuit: CheckedCircuit,
+            parameters: object,
+            device: Calibration,
+            layout: Layout | None = None,
+            *,
+            namespace: str = "",
         ) -> Load:
             asked.append(device.name)
             return await super().load(circuit, {}, device, layout)

@@ -10,7 +10,16 @@ import pytest
 from qonverge.client.connection import Connection
 from qonverge.client.errors import BackendUnreachable, ClientError, NotConfigured, TaskFailed
 from qonverge.wire.codec import pack, unpack
-from qonverge.wire.errors import Draining, InvalidCircuit, QueueFull, UnknownCircuit, WireError, WorkerLost
+from qonverge.wire.errors import (
+    Draining,
+    InvalidCircuit,
+    QueueFull,
+    TokenExpired,
+    Unauthorized,
+    UnknownCircuit,
+    WireError,
+    WorkerLost,
+)
 from qonverge.wire.messages import Pub, Task, TaskResult
 
 MSGPACK = "application/msgpack"
@@ -182,6 +191,44 @@ def test_the_token_is_read_anew_for_every_request(peer: Any, tmp_path: Path) -> 
     token.write_text("second\n")
     client.run(TASK)
     assert [request.headers["authorization"] for request in peer.received] == ["Bearer first", "Bearer second"]
+
+
+@pytest.mark.parametrize("error", [TokenExpired("the token has expired"), Unauthorized("the token is not valid")])
+def test_a_refused_token_is_read_again_until_a_new_one_is_there(peer: Any, error: Unauthorized) -> None:
+    """The same task goes on meanwhile: under another id it would run twice."""
+    token, time = ["old"], Time()
+
+    def renew(seconds: float) -> None:
+        time.sleep(seconds)
+        if time.now > 600:
+            token[0] = "new"
+
+    running = (202, MSGPACK, pack(TaskResult("job-1", "Running").to_dict()))
+    finished = (200, MSGPACK, pack(TaskResult("job-1", "Completed").to_dict()))
+
+    def answer(request: Any) -> tuple[int, str, bytes]:
+        if len(peer.received) == 1:
+            return running
+        return finished if request.headers["authorization"] == "Bearer new" else refused(error)
+
+    peer.answer = answer
+    client = Connection(peer.url, lambda: token[0], renewal=900, clock=time.clock, sleep=renew)
+    assert client.run(TASK).state == "Completed"
+    assert {unpack(request.body)["id"] for request in peer.received if request.method == "POST"} == {"job-1"}
+
+
+def test_a_token_that_is_never_renewed_ends_in_a_sentence(peer: Any) -> None:
+    time = Time()
+    peer.answer = lambda _: refused(TokenExpired("the token has expired"))
+    with pytest.raises(TaskFailed, match=r"has not done so for 900 s \[TokenExpired\]"):
+        connection(peer.url, time, renewal=900).run(TASK)
+    assert 890 < time.now <= 900
+    # A person's own is refused at once.
+    peer.received.clear()
+    own = {"QONVERGE_BACKEND_URL": peer.url, "QONVERGE_TOKEN": "own"}
+    with pytest.raises(TaskFailed, match=r"^the token has expired \[TokenExpired\]$"):
+        Connection.from_environment(own).run(TASK)
+    assert len(peer.received) == 1
 
 
 def test_a_missing_token_file_is_a_sentence(peer: Any, tmp_path: Path) -> None:

@@ -112,6 +112,27 @@ def test_a_receiver_that_is_not_the_leader_is_asked_again(peer: Any, tmp_path: P
     assert [body["result"] for body in bodies(peer)] == [5, 5, 5, 5]
 
 
+def test_a_result_outlives_the_token(peer: Any, tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("old")
+
+    def answer(request: Any) -> tuple[int, str, bytes]:
+        if request.headers["authorization"] == "Bearer new":
+            return 204, "text/plain", b""
+        # As a kubelet does: a file takes the place of the former.
+        (tmp_path / "next").write_text("new")
+        (tmp_path / "next").replace(token)
+        return 401, "text/plain", b"the token has expired"
+
+    peer.answer = answer
+    assert program(tmp_path, IMPORT + "result(5)\n", peer.url, token_file=str(token)).returncode == 0
+    assert [body["result"] for body in bodies(peer)] == [5, 5]
+    peer.answer = lambda _: (401, "text/plain", b"the token is not valid")
+    done = program(tmp_path, IMPORT + "result(5)\n", peer.url)
+    assert done.returncode != 0
+    assert "the token is not valid" in done.stderr
+
+
 def test_a_result_that_is_refused_does_not_pass_for_success(peer: Any, tmp_path: Path) -> None:
     peer.answer = lambda _: (413, "text/plain", b"the result is over 256 KiB")
     done = program(tmp_path, IMPORT + "result('x' * 10)\n", peer.url)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 
 import pytest
 from aiohttp import web
 
 from qonverge.controller.dataplane import DataPlane, PodLost
+from qonverge.controller.signing import SigningKey
 from qonverge.controller.state import Endpoint
 from qonverge.wire.codec import pack
 from qonverge.wire.errors import Unauthorized
@@ -68,7 +70,7 @@ def honest(sent: str) -> object:
     ],
 )
 async def test_a_pod_without_proof_gets_neither_token_nor_circuit(identity: Callable[[str], object]) -> None:
-    pod, data = Pod(identity), DataPlane(Signer(PRIVATE))
+    pod, data = Pod(identity), DataPlane(SigningKey(Signer(PRIVATE)))
     try:
         async with pod.serve() as endpoint:
             with pytest.raises(PodLost):
@@ -81,7 +83,7 @@ async def test_a_pod_without_proof_gets_neither_token_nor_circuit(identity: Call
 
 
 async def test_a_pod_proves_itself_once_and_again_after_it_was_lost() -> None:
-    pod, data = Pod(honest), DataPlane(Signer(PRIVATE))
+    pod, data = Pod(honest), DataPlane(SigningKey(Signer(PRIVATE)))
     try:
         async with pod.serve() as endpoint:
             for _ in range(2):
@@ -100,7 +102,7 @@ async def test_a_pod_proves_itself_once_and_again_after_it_was_lost() -> None:
 
 
 async def test_the_token_is_good_for_this_pod_alone_and_a_minute() -> None:
-    pod, data = Pod(honest), DataPlane(Signer(PRIVATE))
+    pod, data = Pod(honest), DataPlane(SigningKey(Signer(PRIVATE)))
     try:
         async with pod.serve() as endpoint:
             await data.tasks(endpoint, "lab/aer")
@@ -111,3 +113,20 @@ async def test_the_token_is_good_for_this_pod_alone_and_a_minute() -> None:
     for instance, later in (("uid-2", 0), ("", 0), ("uid-1", 61)):
         with pytest.raises(Unauthorized, match=r"another service|expired"):
             Verifier(public, "lab/aer", lambda at=now + later: at, instance).verify(token)  # type: ignore[misc]
+
+
+async def test_a_pod_of_a_former_key_gets_tokens_of_it_until_it_is_replaced() -> None:
+    pod, key = Pod(honest), SigningKey(Signer(PRIVATE))
+    data = DataPlane(key)
+    try:
+        async with pod.serve() as endpoint:
+            await data.tasks(endpoint, "lab/aer")
+            key.signer = Signer(generate_private_key())
+            await data.tasks(endpoint, "lab/aer")
+            former = Verifier(public_key(PRIVATE), "lab/aer", time.time, "uid-1")
+            assert [former.verify(token).subject for _, token in pod.asked[1:]] == [OPERATOR_SUBJECT] * 2
+            # Another pod has to know the key in force.
+            with pytest.raises(PodLost, match="cannot prove"):
+                await data.tasks(replace(endpoint, key="lab/other"), "lab/aer")
+    finally:
+        await data.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import pytest
@@ -16,6 +17,8 @@ from qonverge.controller.state import Calibrated, Sent, State
 from qonverge.devices.rates import Rates
 from qonverge.wire.messages import PubResult, TaskResult
 from tests.unit.controller.worlds import NOW, World
+
+BELL = 'OPENQASM 3.0; include "stdgates.inc"; qubit[2] q; bit[2] c; h q[0]; cx q[0], q[1]; c = measure q;'
 
 
 class Shelf(Kube):
@@ -128,9 +131,7 @@ async def test_counts_of_a_known_circuit_correct_the_fidelity_until_the_next_cal
     world = World()
     world.backend("a")
     job, flight = world.job("j"), world.flight("j")
-    flight.checked = check(
-        'OPENQASM 3.0; include "stdgates.inc"; qubit[2] q; bit[2] c; h q[0]; cx q[0], q[1]; c = measure q;', {}, []
-    )
+    flight.checked = check(BELL, {}, [])
     digest = noisy(world, 0.002)
     before = fidelity(world, world.forecasts)
     sent = Sent("t", world.state.endpoints["a-0"], "lab/a", NOW, fidelity=world.forecasts.fidelity(flight, "lab/a"))
@@ -160,3 +161,13 @@ async def test_counts_of_a_known_circuit_correct_the_fidelity_until_the_next_cal
     assert after[0] < renewed[0] < before[0]
     del world.state.calibrations["lab/a"]
     assert fidelity(world, world.forecasts) == (1.0, 1.0, 1.0)
+
+
+async def test_noise_that_nobody_has_read_yet_is_not_taken_for_none() -> None:
+    world = World()
+    world.backend("a", simulator={"noise": {"configMapKeyRef": {"name": "device", "key": "today"}}})
+    world.job("j")
+    world.flight("j").checked = check(BELL, {}, [])
+    assert all(math.isnan(value) for value in fidelity(world, world.forecasts))
+    noisy(world, 0.002)
+    assert 0 < fidelity(world, world.forecasts)[0] < 1

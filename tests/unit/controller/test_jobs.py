@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from typing import Any
@@ -19,6 +20,7 @@ from qonverge.controller.metering import Metering
 from qonverge.controller.quotas import Quotas
 from qonverge.controller.results import Results
 from qonverge.controller.settings import Settings
+from qonverge.controller.signing import SigningKey
 from qonverge.lifecycle.quotas import Use
 from qonverge.lifecycle.transitions import timestamp
 from qonverge.scheduling import Decision
@@ -88,6 +90,7 @@ class Desk:
         )
         self.jobs = Jobs(
             state=world.state,
+            cluster=world.cluster,
             kube=self.server,
             queue=world.queue,
             submissions=world.submissions,
@@ -98,6 +101,7 @@ class Desk:
             results=self.results,
             metering=Metering(
                 state=world.state,
+                cluster=world.cluster,
                 data=world.pods,
                 ledger=world.ledger,
                 queue=world.queue,
@@ -105,7 +109,7 @@ class Desk:
                 changed=quotas.changed,
                 clock=clock,
             ),
-            signer=Signer(generate_private_key()),
+            key=SigningKey(Signer(generate_private_key())),
             checker=Checker(),
             events=self.events,
             settings=Settings(),
@@ -247,15 +251,15 @@ async def test_what_misleads_in_a_circuit_is_an_event() -> None:
 @pytest.mark.parametrize(
     ("state", "attempts", "account", "attempt", "taken"),
     [
-        ("Running", 1, "uid-j-1", 1, True),
-        ("Placed", 1, "uid-j-1", 1, True),
+        ("Running", 1, "uid-j-0", 1, True),
+        ("Placed", 1, "uid-j-0", 1, True),
         # The status that tells of a new attempt may be known here after its first report.
-        ("Pending", 1, "uid-j-1", 2, True),
-        ("Running", 2, "uid-j-1", 1, False),
-        ("Pending", 1, "uid-j-1", 1, False),
-        ("Suspended", 1, "uid-j-1", 1, False),
-        ("Running", 1, "uid-former-1", 1, False),
-        ("Running", 1, "uid-j-0", 1, False),
+        ("Pending", 1, "uid-j-0", 2, True),
+        ("Running", 2, "uid-j-0", 1, False),
+        ("Pending", 1, "uid-j-0", 1, False),
+        ("Suspended", 1, "uid-j-0", 1, False),
+        ("Running", 1, "uid-former-0", 1, False),
+        ("Running", 1, "uid-j-7", 1, False),
         ("Running", 1, "", 0, False),
     ],
 )
@@ -294,6 +298,7 @@ async def test_what_a_program_mounts_is_made_again_where_its_pod_lacks_it() -> N
             "message": f'MountVolume.SetUp failed for volume "token": secret "{name}" not found',
         }
     ]
+    desk.world.flight("j").renew_at = math.inf
     desk.world.now += 3
     await desk.jobs.reconcile("chem/j")
     assert [(obj["kind"], obj["metadata"]["name"]) for obj in desk.server.applied] == [
@@ -306,3 +311,31 @@ async def test_what_a_program_mounts_is_made_again_where_its_pod_lacks_it() -> N
     assert written["message"].startswith("the pod j-pod has not started: FailedMount: MountVolume.SetUp failed")
     (event,) = await desk.told()
     assert (event["type"], event["reason"]) == ("Warning", "FailedMount")
+
+
+async def test_namespaces_take_turns_at_reading_config_maps() -> None:
+    desk = Desk()
+    read: list[str] = []
+
+    async def get(kind: str, namespace: str, name: str) -> None:
+        read.append(namespace)
+        await asyncio.sleep(0)
+
+    desk.server.get = get  # type: ignore[method-assign]
+    program = {"circuit": {"configMapKeyRef": {"name": "circuits", "key": "a"}}}
+    for number in range(60):
+        desk.world.job(f"j{number}", program=program)
+    mine = desk.world.job("mine", program=program)
+    metadata = mine.metadata.model_copy(update={"namespace": "bio"})
+    desk.world.state.jobs["bio/mine"] = mine.model_copy(update={"metadata": metadata})
+    del desk.world.state.jobs["chem/mine"]
+    desk.world.state.flights.clear()
+    for key in [key for key in desk.world.state.jobs if key != "bio/mine"] + ["bio/mine"]:
+        await desk.jobs.reconcile(key)
+    async with asyncio.timeout(10):
+        while len(read) < 61:
+            await asyncio.sleep(0)
+    assert read.index("bio") <= 16
+    flight = desk.world.state.flights["bio/mine"]
+    await settled()
+    assert flight.waiting == "waiting for the ConfigMap circuits"

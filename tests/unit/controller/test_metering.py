@@ -19,7 +19,7 @@ from qonverge.controller.dataplane import PodLost
 from qonverge.controller.metering import Metering, account_of
 from qonverge.controller.state import Endpoint
 from qonverge.lifecycle.quotas import Use
-from qonverge.wire.errors import GrantPending, QuotaExceeded, WireError
+from qonverge.wire.errors import AccessEnded, GrantPending, QuotaExceeded, WireError
 from qonverge.wire.grants import Grant, Meters, Used
 from qonverge.wire.messages import Pub, Task
 from qonverge.wire.tokens import Caller
@@ -53,7 +53,9 @@ class Metered(Pods):
             raise PodLost("the question was lost")
         # As they travel.
         given = None if grants is None else {name: Grant.from_dict(one.to_dict()) for name, one in grants.items()}
-        answer = self.of(endpoint.pod).exchange(given, boot)
+        accounts = self.of(endpoint.pod)
+        accounts.take(given, boot)
+        answer = accounts.tell()
         if lost == "answer":
             raise PodLost("the answer was lost")
         return Meters.from_dict(answer.to_dict())
@@ -81,6 +83,7 @@ class Desk:
             state.jobs[key] = job.model_copy(update={"status": job.status.model_copy(update=usage)})
         self.metering = Metering(
             state=self.world.state,
+            cluster=self.world.cluster,
             data=self.pods,
             ledger=self.world.ledger,
             queue=self.world.queue,
@@ -90,8 +93,10 @@ class Desk:
         )
 
     async def program(self, name: str = "j", **spec: Any) -> HybridJob:
-        job = self.world.job(name, status={"state": "Running", "backend": "lab/a"}, program=_PYTHON, **spec)
-        await self.metering.open(f"chem/{name}", job, self.backend)
+        status = {"state": "Running", "backend": "lab/a", "attempts": 1}
+        job = self.world.job(name, status=status, program=_PYTHON, **spec)
+        self.metering.open(f"chem/{name}", job, self.backend, 1)
+        await self.metering.push()
         return job
 
     async def poll(self) -> None:
@@ -100,8 +105,8 @@ class Desk:
                 await self.metering.meet(endpoint, self.backend)
         self.metering.gone()
 
-    def use(self, job: HybridJob, pod: str, sent: Task, seconds: float = 0.0, *, limited: bool = True) -> Used:
-        caller = Caller("chem/j", account_of(job), limited)
+    def use(self, job: HybridJob, pod: str, sent: Task, seconds: float = 0.0, *, attempt: int = 1) -> Used:
+        caller = Caller("chem/j", account_of(job), attempt)
         charged = self.pods.of(pod).charge(caller, sent)
         self.pods.of(pod).ended(caller, charged, ran=seconds, completed=True)
         return charged
@@ -150,13 +155,12 @@ def test_what_never_fits_is_refused_at_once_and_what_fits_is_granted_soon() -> N
     asyncio.run(scenario())
 
 
-def test_a_pod_that_an_operator_has_not_met_lets_nothing_limited_through() -> None:
+def test_a_pod_that_an_operator_has_not_met_lets_nothing_through() -> None:
     async def scenario() -> None:
-        desk = Desk(limits={"shots": 1000}, pods=1)
+        desk = Desk(pods=1)
         job = await desk.program()
-        with pytest.raises(GrantPending):
+        with pytest.raises(GrantPending, match="not told this pod"):
             desk.use(job, "new", task(1))
-        assert desk.use(job, "new-too", task(1), limited=False).shots == 1
 
     asyncio.run(scenario())
 
@@ -350,3 +354,136 @@ def test_no_order_of_events_goes_beyond_a_quota(steps: list[tuple[str, int, int,
         assert sum(desk.metering.used(job).shots for job in jobs) == used
 
     asyncio.run(scenario())
+
+
+_TURNS = st.lists(
+    st.tuples(
+        st.sampled_from(
+            ["poll", "push", "restart", "question", "answer", "operator", "gone", "back", "attempt", "over"]
+        ),
+        st.integers(0, 1),
+        st.integers(0, 1),
+    ),
+    max_size=25,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@example([("attempt", 0, 0), ("question", 0, 0), ("over", 0, 1), ("operator", 0, 0), ("restart", 1, 0)])
+@example([("gone", 0, 0), ("over", 0, 0), ("back", 0, 0)])
+@given(_TURNS)
+def test_pods_let_in_the_present_attempts_and_nobody_else(steps: list[tuple[str, int, int]]) -> None:
+    """Whatever was lost, came twice or began anew before the last poll."""
+
+    async def scenario() -> None:
+        desk = Desk()
+        state = desk.world.state
+        jobs = [await desk.program(name) for name in ("one", "two")]
+        present: dict[str, int | None] = {"chem/one": 1, "chem/two": 1}
+        away: dict[str, Endpoint] = {}
+
+        def is_let_in(job: HybridJob, pod: str, attempt: int) -> bool:
+            try:
+                desk.use(job, pod, task(1), attempt=attempt)
+            except (GrantPending, AccessEnded):
+                return False
+            return True
+
+        def show(key: str, **status: Any) -> None:
+            """Let the watch show another status of a job."""
+            job = state.jobs[key]
+            state.jobs[key] = job.model_copy(update={"status": job.status.model_copy(update=status)})
+            desk.metering.observe(key)
+
+        for kind, pod, which in steps:
+            name, key = f"a-{pod}", ("chem/one", "chem/two")[which]
+            attempt = present[key]
+            match kind:
+                case "poll":
+                    await desk.poll()
+                case "push":
+                    await desk.metering.push()
+                case "restart":
+                    desk.pods.accounts.pop(name, None)
+                case "question" | "answer":
+                    desk.pods.silent = kind
+                    await desk.poll()
+                case "operator":
+                    desk.again()
+                    for each in state.jobs:
+                        desk.metering.observe(each)
+                case "gone" if name in state.endpoints and not away:
+                    away[name] = state.endpoints.pop(name)
+                    desk.pods.accounts.pop(name, None)
+                case "back" if name in away:
+                    state.endpoints[name] = away.pop(name)
+                case "attempt" if attempt is not None:
+                    show(key, state="Pending")
+                    await desk.poll()
+                    assert not any(is_let_in(jobs[which], each, attempt) for each in state.endpoints)
+                    desk.metering.open(key, state.jobs[key], desk.backend, attempt + 1)
+                    present[key] = attempt + 1
+                    show(key, state="Running", attempts=attempt + 1)
+                case "over" if attempt is not None:
+                    del state.jobs[key]
+                    desk.metering.observe(key)
+                    present[key] = None
+        desk.pods.silent = ""
+        await desk.poll()
+        for job in jobs:
+            now = present[f"chem/{job.metadata.name}"]
+            for name in state.endpoints:
+                for tried in range(1, 8):
+                    assert is_let_in(job, name, tried) is (tried == now), (name, tried, now)
+
+    asyncio.run(scenario())
+
+
+async def test_what_is_open_on_a_pod_when_an_operator_takes_over_is_closed() -> None:
+    """The job was deleted while no operator ran, and no other program uses the backend."""
+    desk = Desk(pods=1)
+    job = await desk.program()
+    desk.use(job, "a-0", task(1))
+    del desk.world.state.jobs["chem/j"]
+    desk.again()
+    await desk.poll()
+    with pytest.raises(AccessEnded):
+        desk.use(job, "a-0", task(1))
+
+
+async def test_a_program_that_moved_is_closed_where_it_was_and_keeps_what_it_used() -> None:
+    desk = Desk(pods=1, limits={"shots": 1000, "seconds": 1000.0})
+    job = await desk.program()
+    desk.use(job, "a-0", task(100))
+    await desk.poll()
+    desk.use(job, "a-0", task(20))
+    other = desk.world.backend("b")
+    desk.metering.open("chem/j", job, other, 2)
+    await desk.metering.push()
+    await desk.metering.push()
+    with pytest.raises(AccessEnded):
+        desk.use(job, "a-0", task(1), attempt=2)
+    while True:
+        try:
+            desk.use(job, "b-0", task(3), attempt=2)
+            break
+        except GrantPending:
+            await desk.metering.meet(desk.world.state.endpoints["b-0"], other)
+    await desk.metering.meet(desk.world.state.endpoints["b-0"], other)
+    assert desk.metering.used(job).shots == 123
+    desk.metering.stop("chem/j", desk.metering.used(job))
+    desk.world.ledger.settle("uid-j", "chem", Use(123), desk.world.now)
+    await desk.metering.push()
+    assert desk.counted() == Use(123, 0.0)
+
+
+async def test_a_namespace_that_is_no_more_admitted_loses_its_access() -> None:
+    desk = Desk(pods=1)
+    job = await desk.program()
+    desk.use(job, "a-0", task(1))
+    desk.world.cluster.labels = {"lab": {}}
+    desk.metering.reconsider()
+    assert await desk.world.queue.get() == "HybridJob chem/j"
+    await desk.metering.push()
+    with pytest.raises(AccessEnded):
+        desk.use(job, "a-0", task(1))

@@ -43,6 +43,56 @@ async def test_what_is_added_while_it_is_looked_at_comes_again_afterwards() -> N
     assert await taken(queue) is None
 
 
+async def test_namespaces_take_turns_and_what_ends_goes_before_what_is_new() -> None:
+    queue = WorkQueue(Clock())
+    for number in range(3):
+        queue.add(f"HybridJob crowd/{number}")
+    queue.add("HybridJob alone/0")
+    queue.add("HybridJob alone/1")
+    queue.add("HybridJob crowd/ended", urgent=True)
+    queue.add("HybridJob alone/1", urgent=True)
+    order = []
+    while (key := await taken(queue)) is not None:
+        order.append(key.partition(" ")[2])
+        queue.done(key)
+    assert order == ["crowd/ended", "alone/1", "crowd/0", "alone/0", "crowd/1", "crowd/2"]
+
+
+async def test_a_namespace_whose_keys_take_long_falls_back_and_leaves_workers_to_others() -> None:
+    clock = Clock()
+    queue = WorkQueue(clock, most=2)
+    for number in range(4):
+        queue.add(f"HybridJob slow/{number}")
+    under_way = [await taken(queue), await taken(queue)]
+    assert under_way == ["HybridJob slow/0", "HybridJob slow/1"]
+    assert await taken(queue) is None
+    waiting = asyncio.create_task(queue.get())
+    await asyncio.sleep(0)
+    queue.add("HybridJob quick/0")
+    assert await asyncio.wait_for(waiting, 5) == "HybridJob quick/0"
+    for number in range(1, 6):
+        queue.add(f"HybridJob quick/{number}")
+    queue.done("HybridJob quick/0")
+    clock.now += 30.0
+    queue.done("HybridJob slow/0")
+    # What a worker spent on it counts.
+    for number in range(1, 6):
+        assert await taken(queue) == f"HybridJob quick/{number}"
+        queue.done(f"HybridJob quick/{number}")
+    assert await taken(queue) == "HybridJob slow/2"
+
+
+async def test_what_becomes_urgent_while_it_is_looked_at_is_urgent_afterwards() -> None:
+    queue = WorkQueue(Clock())
+    queue.add("HybridJob a/0")
+    assert await taken(queue) == "HybridJob a/0"
+    queue.add("HybridJob a/1")
+    queue.add("HybridJob a/0", urgent=True)
+    queue.add("HybridJob a/0")
+    queue.done("HybridJob a/0")
+    assert await taken(queue) == "HybridJob a/0"
+
+
 async def test_the_earliest_of_several_times_counts() -> None:
     clock = Clock()
     queue = WorkQueue(clock)

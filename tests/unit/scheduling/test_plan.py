@@ -23,7 +23,9 @@ def test_the_shortest_queue_wins_and_ties_go_by_name() -> None:
     busy, idle = replace(AER, name="busy", load=3.0), replace(AER, name="idle")
     decision = one(JOB, busy, idle, replace(idle, name="idler"))
     assert decision.backend == idle
-    assert decision.reason == "lab/idle is the best of 3 that fit; next is lab/idler"
+    assert decision.reason == (
+        "lab/idle is the best of 3 that fit: fidelity not known; next is lab/idler: fidelity not known"
+    )
 
 
 def test_jobs_of_one_round_spread() -> None:
