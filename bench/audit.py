@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-# What the operator writes as time goes by, with or without jobs.
-_PERIODIC = ("leases", "quantumbackends/status", "configmaps")
+# What the operator writes as time goes by, and does not write once more for each job.
+_PERIODIC = ("leases", "quantumbackends/status", "configmaps", "secrets", "events")
 
 
 def stamp(moment: datetime) -> str:

@@ -114,7 +114,9 @@ class Lab:
         self._wait("the backend server", self._server, lambda: _answers(self._tasks))
         ready = {"phase": "Running", "podIP": "127.0.0.1", "conditions": [{"type": "Ready", "status": "True"}]}
         self._patch_status("pod", "pod-0", ready)
-        self._patch_status("deployment", name, {"replicas": 1, "readyReplicas": 1})
+        generation = deployment["metadata"]["generation"]
+        rolled_out = {"observedGeneration": generation, "replicas": 1, "updatedReplicas": 1, "readyReplicas": 1}
+        self._patch_status("deployment", name, rolled_out)
         self._wait(
             "what the backend can do",
             self._operator,

@@ -149,7 +149,7 @@ class Lab:
         self._commands[pod] = (port, {**os.environ, **given, "QONVERGE_LISTEN": f"127.0.0.1:{port}"}, flags)
         self.start_server(pod)
         self.set_ready(pod, True)
-        self._deployment_status(name, 1)
+        self.deployment_status(name, replicas=1, updatedReplicas=1, readyReplicas=1)
 
     def port(self, pod: str) -> int:
         """Return where a pod serves."""
@@ -175,8 +175,10 @@ class Lab:
         patch = json.dumps({"status": status})
         self.kubectl("patch", "pod", pod, "--subresource=status", "--type=merge", "-p", patch)
 
-    def _deployment_status(self, name: str, ready: int) -> None:
-        patch = json.dumps({"status": {"replicas": 1, "readyReplicas": ready}})
+    def deployment_status(self, name: str, **fields: Any) -> None:
+        """Do what the controller manager does: say how far the Deployment is with its present specification."""
+        generation = self.get("deployment", name)["metadata"]["generation"]
+        patch = json.dumps({"status": {"observedGeneration": generation, **fields}})
         self.kubectl("patch", "deployment", name, "--subresource=status", "--type=merge", "-p", patch)
 
     def kill_pod(self, pod: str) -> None:

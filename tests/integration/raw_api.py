@@ -15,6 +15,7 @@ _PLURALS = {
     "QuantumBackend": "apis/qonverge.io/v1alpha1/namespaces/default/quantumbackends",
     "QuantumQuota": "apis/qonverge.io/v1alpha1/namespaces/default/quantumquotas",
     "ConfigMap": "api/v1/namespaces/default/configmaps",
+    "Pod": "api/v1/namespaces/default/pods",
 }
 
 

@@ -11,6 +11,7 @@ import pytest
 from e2e.cluster import ControlPlane
 from e2e.cluster.errors import CommandFailed
 from tests.integration.conftest import backend, job
+from tests.integration.raw_api import RawApi
 
 CIRCUIT = {"circuit": {"openqasm": "OPENQASM 3.0;"}}
 PYTHON = {"python": {"source": "print()"}}
@@ -81,6 +82,36 @@ def test_a_backend_that_makes_no_sense_is_refused(plane: ControlPlane, spec: dic
     assert message in refusal(plane, backend("b", **spec))
 
 
+QUANTITIES = ["2GB", "2G", "1.5Gi", "1e3", "1e99", "1e-3", "1E", "+.5Ki", "5.", "1m", "1n", "1u", "9" * 30, "1e", "Gi"]
+QUANTITIES += ["1Gi\n", " 1", "1_0", "-1", "0x10", "٣", "", "1,5", "9999999999E", "1.123456789123456789Gi"]
+
+
+def test_a_quantity_that_is_taken_is_one_for_pods_too(plane: ControlPlane) -> None:
+    """What the definitions take and the API server then refuses of a pod would only show later."""
+    api = RawApi(plane.kubeconfig)
+    refused = set()
+    for given in QUANTITIES:
+        limits = {"limits": {"cpu": given}, "requests": {"memory": given}}
+        resources = [
+            backend("b", template={"resources": {"limits": limits["limits"]}}),
+            backend("b", template={"resources": {"requests": limits["requests"]}}),
+            job("j", program={"python": {"source": "x", "resources": {"limits": limits["limits"]}}}),
+            job("j", program={"python": {"source": "x", "resources": {"requests": limits["requests"]}}}),
+        ]
+        answers = {bool(api.refusal(each, json.dumps(each))) for each in resources}
+        assert len(answers) == 1, f"{given!r} is taken in one place and not in another"
+        cache = backend("b", resultCache=given)
+        container = {"name": "c", "image": "i", "resources": {"limits": {"cpu": given}}}
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": {"containers": [container]}}
+        if answers == {True}:
+            refused.add(given)
+            assert api.refusal(cache, json.dumps(cache)), f"{given!r} is taken as a cache's size"
+        else:
+            assert not api.refusal(pod, json.dumps(pod)), f"{given!r} is taken, and not of a pod"
+    assert {"2GB", "1e", "Gi", "-1", "", "1,5"} <= refused
+    assert not {"2G", "1.5Gi", "1e3", "+.5Ki"} & refused
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [("shots", 5), ("precision", 0.1), ("seed", 7), ("backend", {"name": "other"}), ("program", PYTHON)],
@@ -94,10 +125,21 @@ def test_what_a_job_asks_for_does_not_change(plane: ControlPlane, field: str, va
         changed = {**obj, "spec": {**obj["spec"], field: value}}
         with pytest.raises(CommandFailed) as caught:
             plane.kubectl("replace", "-f", "-", stdin=json.dumps(changed))
-        assert f"{field} is immutable: create a new HybridJob instead" in caught.value.output
+        says = f"{field} is immutable unless the job is suspended and was never started: create a new HybridJob instead"
+        assert says in caught.value.output
         # How long it may take and whether it is held may change.
         patch = json.dumps({"spec": {"suspend": True, "activeDeadlineSeconds": 60}})
         plane.kubectl("patch", "hj", "fixed", "--type=merge", "-p", patch)
+        # Nobody started it, so that all may change, also in the change that resumes it.
+        plane.kubectl("replace", "-f", "-", stdin=json.dumps(changed))
+        with pytest.raises(CommandFailed):
+            plane.kubectl("replace", "-f", "-", stdin=json.dumps(obj))
+        patch = json.dumps({"spec": {"suspend": True}})
+        plane.kubectl("patch", "hj", "fixed", "--type=merge", "-p", patch)
+        started = json.dumps({"status": {"attempts": 1}})
+        plane.kubectl("patch", "hj", "fixed", "--subresource=status", "--type=merge", "-p", started)
+        with pytest.raises(CommandFailed, match=f"{field} is immutable"):
+            plane.kubectl("replace", "-f", "-", stdin=json.dumps(obj))
     finally:
         plane.kubectl("delete", "hj", "fixed")
 

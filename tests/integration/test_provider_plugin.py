@@ -62,3 +62,18 @@ def test_it_serves_a_cluster(lab: Lab, installed: Path, monkeypatch: pytest.Monk
     assert status["result"]["shots"] == 1000
     capabilities = eventually(lambda: lab.get("qb", "dense")["status"].get("capabilities"), "what dense can do")
     assert capabilities["methods"] == ["Automatic", "Statevector"]
+
+
+def test_a_cluster_says_what_is_not_installed(lab: Lab) -> None:
+    lab.apply(*(yaml.safe_load((PLUGIN / name).read_text()) for name in ("backend.yaml", "bell.yaml")))
+    lab.start_operator()
+    lab.ready()
+
+    def said() -> str | None:
+        conditions = {each["type"]: each for each in lab.get("qb", "dense")["status"].get("conditions", [])}
+        return conditions["Stalled"]["message"] if "Stalled" in conditions else None
+
+    sentence = "no engine is called Dense; installed: Aer, Automatic, BraketLocal, Stim: install the package"
+    assert sentence in eventually(said, "the backend's condition")
+    assert not lab.get("deployment", "dense-qb")
+    assert sentence in eventually(lambda: lab.status("bell-on-dense").get("message"), "the job's message")

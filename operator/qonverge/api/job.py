@@ -172,12 +172,6 @@ class HybridJobSpec(SpecModel):
             ),
             # A pattern does not know how many days a month has.
             Rule("!has(self.deadline) || timestamp(self.deadline).getFullYear() >= 0", _A_TIME, ".deadline"),
-            *(immutable(name) for name in ("shots", "precision", "seed", "backend")),
-            Rule(
-                "self.program == oldSelf.program",
-                "program is immutable: create a new HybridJob instead",
-                ".program",
-            ),
         )
     )
 
@@ -205,6 +199,10 @@ class HybridJobSpec(SpecModel):
     """Hold the job: what waits is not started, what runs is stopped and starts again when resumed."""
     active_deadline_seconds: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
     """Seconds, from creation or last resumption, after which an unfinished job fails with DeadlineExceeded."""
+    start_deadline_seconds: Annotated[int, Field(ge=1, le=2**31 - 1)] = 900
+    """Seconds that the pod of each attempt at a program may take to start. After that another attempt begins where the
+    pod had a node, or else the job fails with StartDeadlineExceeded. Clusters that add nodes take minutes. Without a
+    cluster it does not apply."""
     ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
     """Seconds after its end until the job is deleted. Default: it is kept."""
     retry_policy: RetryPolicy = RetryPolicy()
@@ -324,6 +322,8 @@ class HybridJobStatus(StatusModel):
     was placed."""
     attempts: int | None = None
     """How often it was started."""
+    pod: str | None = None
+    """Pod of the program's last attempt."""
     progress: str | None = None
     """Share done, such as "40%"."""
     metrics: Annotated[dict[str, float], Field(json_schema_extra=_METRICS)] | None = None
@@ -336,6 +336,8 @@ class HybridJobStatus(StatusModel):
     """When the job was last resumed."""
     completed_at: str | None = None
     """When it ended."""
+    duration: str | None = None
+    """How long the last attempt took, such as 3m20s."""
     usage: Usage | None = None
     """What the job used of backends so far."""
     result: Result | None = None
@@ -348,8 +350,21 @@ class HybridJobStatus(StatusModel):
     """Where the result comes from."""
 
 
+# A job that ran has attempts in its status, also after it was suspended.
+_HELD = "has(oldSelf.spec.suspend) && oldSelf.spec.suspend && !(has(oldSelf.status) && has(oldSelf.status.attempts))"
+
+
 class HybridJob(SpecModel):
     """One job: a quantum circuit, or a program that calls quantum backends."""
+
+    model_config = ConfigDict(
+        json_schema_extra=cel(
+            *(
+                immutable(name, _HELD, "unless the job is suspended and was never started")
+                for name in ("program", "shots", "precision", "seed", "backend")
+            )
+        )
+    )
 
     api_version: Literal["qonverge.io/v1alpha1"] = "qonverge.io/v1alpha1"
     kind: Literal["HybridJob"] = "HybridJob"

@@ -54,6 +54,7 @@ def _kind(spec: Schema) -> str:
         f"Short name `{names['shortNames'][0]}`, category `{names['categories'][0]}`, {spec['scope'].lower()}. "
         f"`kubectl get {names['shortNames'][0]}` shows {columns}; with `-o wide` also {wide}.",
         "",
+        *_rules(schema),
     ]
     for part in ("spec", "status"):
         for path, node in _objects(part, schema["properties"][part]):
@@ -74,14 +75,18 @@ def _table(kind: str, path: str, node: Schema) -> list[str]:
     lines = [f"### `{path}` {{ #{_anchor(kind, path)} }}", ""]
     if description := node.get("description"):
         lines += [description, ""]
-    if rules := node.get("x-kubernetes-validations"):
-        lines += ["Rules:", "", *(f"- {rule['message']}" for rule in rules), ""]
+    lines += _rules(node)
     lines += ["| field | type | what it says |", "|---|---|---|"]
     required = node.get("required", [])
     for name, child in node["properties"].items():
         says = " ".join([*_sentences(child), *(["Required."] if name in required else [])])
         lines.append(f"| `{name}` | {_type(kind, f'{path}.{name}', child)} | {says.replace('|', '&#124;')} |")
     return [*lines, ""]
+
+
+def _rules(node: Schema) -> list[str]:
+    rules = node.get("x-kubernetes-validations")
+    return ["Rules:", "", *(f"- {rule['message']}" for rule in rules), ""] if rules else []
 
 
 def _type(kind: str, path: str, schema: Schema) -> str:

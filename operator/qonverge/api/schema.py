@@ -8,6 +8,7 @@ Structural schema rules: https://kubernetes.io/docs/tasks/extend-kubernetes/cust
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from qonverge.api.quota import QuantumQuota, QuantumQuotaSpec, QuantumQuotaStatu
 Schema = dict[str, Any]
 
 _INT_OR_STRING = "x-kubernetes-int-or-string"
+_RULES = "x-kubernetes-validations"
 _PRESERVE = "x-kubernetes-preserve-unknown-fields"
 _COPIED = (
     *("type", "enum", "pattern", "format", "minLength", "maxLength", "minItems", "maxItems"),
@@ -86,6 +88,20 @@ def _column(name: str, path: str, description: str, kind: str = "string", priori
 _AGE = _column("Age", ".metadata.creationTimestamp", "Time since creation.", "date")
 
 
+# What an object says before the operator does: without conditions kstatus would take it for one that is done.
+_UNSEEN = {
+    "reason": "Unseen",
+    "message": "the operator has not seen it yet",
+    "lastTransitionTime": "1970-01-01T00:00:00Z",
+}
+_INITIAL = {
+    "conditions": [
+        {"type": "Ready", "status": "Unknown", **_UNSEEN},
+        {"type": "Reconciling", "status": "True", **_UNSEEN},
+    ]
+}
+
+
 def _crd(
     *,
     names: Schema,
@@ -93,9 +109,13 @@ def _crd(
     spec: type[BaseModel],
     status: type[BaseModel],
     columns: list[Schema],
+    initial: Schema = _INITIAL,
+    selectable: Sequence[str] = (),
     scale: Schema | None = None,
 ) -> Schema:
     plural = names["plural"]
+    # The rules that need more than one part of the object; metadata and the rest of its schema are the API server's.
+    rules = {_RULES: found} if (found := kind.model_json_schema().get(_RULES)) else {}
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
@@ -111,6 +131,7 @@ def _crd(
                     "storage": True,
                     "subresources": {"status": {}} | ({"scale": scale} if scale else {}),
                     "additionalPrinterColumns": columns,
+                    **({"selectableFields": [{"jsonPath": path} for path in selectable]} if selectable else {}),
                     "schema": {
                         "openAPIV3Schema": {
                             "type": "object",
@@ -121,9 +142,10 @@ def _crd(
                                 "kind": {"type": "string"},
                                 "metadata": {"type": "object"},
                                 "spec": structural(spec, defaults=True),
-                                "status": structural(status, defaults=False),
+                                "status": structural(status, defaults=False) | {"default": initial},
                             },
                         }
+                        | rules
                     },
                 }
             ],
@@ -150,6 +172,7 @@ def custom_resource_definitions() -> dict[str, Schema]:
             _column("Ready", ".status.ready", "Pods that serve, of those that should be."),
             _column("Queue", ".status.queueLength", "Tasks that wait.", "integer"),
             _column("Running", ".status.running", "Tasks that run.", "integer"),
+            _column("Message", '.status.conditions[?(@.type=="Ready")].message', "The same in a sentence.", priority=1),
             _column("Qubits", ".status.capabilities.maxQubits", "Most qubits of a circuit.", "integer", 1),
             _AGE,
         ],
@@ -175,10 +198,15 @@ def custom_resource_definitions() -> dict[str, Schema]:
             _column("Backend", ".status.backend", "Backend that runs it."),
             _column("Progress", ".status.progress", "Share done."),
             _column("Reason", ".status.reason", "Why it is in this state."),
+            _column("Duration", ".status.duration", "How long its last attempt took."),
+            _column("Shots", ".status.usage.shots", "Runs of circuits so far.", "integer"),
+            _column("Cost", ".status.usage.cost", "What it cost so far."),
             _column("Attempts", ".status.attempts", "How often it was started.", "integer", 1),
             _column("Message", ".status.message", "Why it is in this state, in a sentence.", "string", 1),
             _AGE,
         ],
+        initial={"state": "Pending", **_INITIAL},
+        selectable=(".status.state", ".status.backend"),
     )
     quota = _crd(
         names={

@@ -20,7 +20,9 @@ def withdrawn(job: HybridJob, backend: str, state: State, cluster: Cluster) -> t
     label = backend.removeprefix(f"{namespace}/")
     if found is None:
         # One that this version cannot read is there.
-        return None if backend in state.invalid else ("BackendLost", f"the backend {label} was deleted")
+        return (
+            None if f"QuantumBackend {backend}" in state.unread else ("BackendLost", f"the backend {label} was deleted")
+        )
     if found.metadata.deletion_timestamp:
         return "BackendLost", f"the backend {label} is being deleted"
     if cluster.withdrawn(found, namespace):

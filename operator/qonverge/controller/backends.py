@@ -7,145 +7,36 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
-from qonverge.api import Condition, QuantumBackend, QuantumBackendStatus
-from qonverge.api.backend import OFFERS_LABEL, Capabilities
+from qonverge.api import QuantumBackend
 from qonverge.controller import builders, calibration
+from qonverge.controller.backend_status import Seen, status_of
 from qonverge.controller.cluster import Cluster
 from qonverge.controller.dataplane import DataPlane
 from qonverge.controller.events import Events
 from qonverge.controller.kube import Kube, KubeError
 from qonverge.controller.metering import Metering
 from qonverge.controller.orphans import sort_out
+from qonverge.controller.queue import WorkQueue
+from qonverge.controller.refusals import Refusal
 from qonverge.controller.results import Results
 from qonverge.controller.settings import Settings
 from qonverge.controller.signing import SigningKey
 from qonverge.controller.snapshot import label_key
-from qonverge.controller.state import Calibrated, State
-from qonverge.lifecycle.transitions import timestamp
-from qonverge.providers.descriptor import STATE_POWER
+from qonverge.controller.state import State, key_of
+from qonverge.controller.troubles import Trouble
+from qonverge.lifecycle.placement import provider_problem
 from qonverge.wire.errors import WireError
-from qonverge.wire.messages import BackendInfo
 
 logger = logging.getLogger(__name__)
 
 _SLOWER = 0.3
-
-
-def status_of(
-    backend: QuantumBackend,
-    deployment: dict[str, Any] | None,
-    infos: Sequence[BackendInfo],
-    now: float,
-    *,
-    calibrated: Calibrated | None = None,
-    trouble: str | None = None,
-    may_offer: bool = True,
-) -> QuantumBackendStatus:
-    """Return the backend's status; pure.
-
-    Args:
-        backend: with its status as it is.
-        deployment: what was seen of its Deployment.
-        infos: what its pods say.
-        now: Unix seconds.
-        calibrated: what is known of its noise; None where it has none.
-        trouble: why a pod does not serve.
-        may_offer: whether its namespace may offer backends to others.
-    """
-    wanted, before = backend.spec.replicas, backend.status
-    observed = (deployment or {}).get("status", {})
-    ready = int(observed.get("readyReplicas", 0))
-    if wanted == 0:
-        truth, reason, message = "False", "Stopped", "spec.replicas is 0"
-    elif ready:
-        truth, reason, message = "True", "Serving", f"{ready} of {wanted} pods serve"
-    else:
-        truth, reason, message = "False", "Starting", f"0 of {wanted} pods serve" + (f": {trouble}" if trouble else "")
-    generation = backend.metadata.generation
-    stalled = next(
-        (
-            c["message"]
-            for c in observed.get("conditions") or []
-            if (c["type"] == "Progressing" and c.get("reason") == "ProgressDeadlineExceeded")
-            or (c["type"] == "ReplicaFailure" and c["status"] == "True")
-        ),
-        None,
-    )
-    if stalled and not ready:
-        reason, message = "Stalled", stalled
-    conditions = [_condition(before, "Ready", truth, reason, message, generation, now)]
-    if wanted and ready < wanted:
-        kind = "Stalled" if stalled else "Reconciling"
-        conditions.append(_condition(before, kind, "True", reason, message, generation, now))
-    if calibrated is not None:
-        conditions.append(
-            _condition(before, "Calibrated", *calibration.verdict(calibrated, infos, now), generation, now)
-        )
-    if backend.is_offered:
-        conditions.append(_condition(before, "Offered", *_offer(backend, may_offer), generation, now))
-    capabilities = before.capabilities
-    if infos:
-        first = infos[0]
-        capabilities = Capabilities(
-            max_qubits=_widest(first),
-            max_shots=first.max_shots,
-            memory_bytes=first.memory_bytes,
-            methods=list(first.methods),
-            basis_gates=list(first.basis_gates),
-            engine_version=first.engine,
-        )
-    return QuantumBackendStatus(
-        observed_generation=generation,
-        conditions=conditions,
-        replicas=int(observed.get("replicas", 0)),
-        ready_replicas=ready,
-        ready=f"{ready}/{wanted}",
-        selector=",".join(f"{k}={v}" for k, v in builders.backend_labels(backend).items()),
-        queue_length=sum(info.queued for info in infos) if infos else None,
-        running=sum(info.running for info in infos) if infos else None,
-        capabilities=capabilities,
-        calibration=calibration.in_short(calibrated),
-    )
-
-
-def _offer(backend: QuantumBackend, may_offer: bool) -> tuple[str, str, str]:
-    """Return whether other namespaces' jobs may really use it: status, reason and message."""
-    given, namespace = backend.spec.access.namespaces.from_, backend.metadata.namespace
-    if may_offer:
-        return "True", "NamespaceMayOffer", f"jobs of other namespaces are admitted: from is {given}"
-    return (
-        "False",
-        "NamespaceMayNotOffer",
-        f"only jobs of namespace {namespace} are admitted although from is {given}: a cluster administrator allows "
-        f'others with "kubectl label namespace {namespace} {OFFERS_LABEL}=true"',
-    )
-
-
-def _widest(info: BackendInfo) -> int | None:
-    """Return the most qubits of a general circuit: the backend's limit, or the widest statevector that fits."""
-    power = STATE_POWER.get(info.method)
-    if power is None or info.memory_bytes is None:
-        return info.max_qubits
-    fits = ((info.memory_bytes // 16).bit_length() - 1) // power
-    return fits if info.max_qubits is None else min(fits, info.max_qubits)
-
-
-def _condition(
-    before: QuantumBackendStatus, kind: str, truth: Any, reason: str, message: str, generation: int, now: float
-) -> Condition:
-    known = next((c for c in before.conditions if c.type == kind and c.status == truth), None)
-    since = known.last_transition_time if known else timestamp(now)
-    return Condition(
-        type=kind,
-        status=truth,
-        reason=reason,
-        message=message,
-        last_transition_time=since,
-        observed_generation=generation,
-    )
+# Secrets are not watched, since who can watch some can read all. They are applied again now and then, in all at most
+# this many a second, and at once where a pod lacks one.
+_SECRET_SECONDS = 10.0
+_SECRETS_PER_SECOND = 10.0
 
 
 class Backends:
@@ -157,6 +48,7 @@ class Backends:
         state: State,
         cluster: Cluster,
         kube: Kube,
+        queue: WorkQueue,
         data: DataPlane,
         metering: Metering,
         results: Results,
@@ -169,6 +61,7 @@ class Backends:
         self._state = state
         self._cluster = cluster
         self._kube = kube
+        self._queue = queue
         self._data = data
         self._metering = metering
         self._results = results
@@ -176,35 +69,73 @@ class Backends:
         self._settings = settings
         self._key = key
         self._clock = clock
-        self._applied: dict[str, str] = {}
-        # What was written of pods that do not serve, by the backend's key.
-        self._told: dict[str, str | None] = {}
+        self._applied: dict[str, tuple[str, Any, Any]] = {}
+        self._secrets_due: dict[str, float] = {}
+        self._refusals: dict[str, tuple[str, Refusal]] = {}
+        # What there were events of, by the backend's key.
+        self._warned: dict[str, Trouble | None] = {}
 
     async def reconcile(self, key: str) -> None:
         """Apply the backend's objects and write its status, each only where something changed."""
         backend = self._state.backends.get(key)
         if backend is None or backend.metadata.deletion_timestamp:
             # What it owns is collected by the cluster.
-            self._applied.pop(key, None)
-            self._told.pop(key, None)
-            self._state.calibrations.pop(key, None)
+            for known in (self._applied, self._secrets_due, self._refusals, self._warned, self._state.calibrations):
+                known.pop(key, None)
             return
         await self._look(key, backend)
-        deployment, signer = self._state.deployments.get(label_key(backend)), self._key.signer
-        desired = [
-            builders.backend_secret(backend, signer.backend_key(key)),
-            builders.deployment(backend, self._settings, signer.public_key),
-            builders.service(backend),
-        ]
-        # A Deployment that somebody changed has another generation, and is put right.
-        generation = (deployment or {}).get("generation")
-        digest = hashlib.sha256(json.dumps(desired, sort_keys=True).encode()).hexdigest()
-        if self._applied.get(key) != f"{digest}/{generation}":
-            for obj in desired:
+        if provider_problem(backend) is None:
+            await self._apply(key, backend)
+        await self._write_status(key, backend)
+
+    async def _apply(self, key: str, backend: QuantumBackend) -> None:
+        """Apply the backend's objects that are not as they should be; what is refused is tried again later."""
+        state, now, signer = self._state, self._clock(), self._key.signer
+        secret = builders.backend_secret(backend, signer.backend_key(key))
+        deployment = builders.deployment(backend, self._settings, signer.public_key)
+        service = builders.service(backend)
+        digest = hashlib.sha256(json.dumps([secret, deployment, service], sort_keys=True).encode()).hexdigest()
+        of, refusal = self._refusals.get(key, (digest, None))
+        if of != digest:
+            # Of a former specification.
+            del self._refusals[key]
+            refusal = None
+        if refusal is not None and now < refusal.again_at:
+            self._queue.add_at(f"QuantumBackend {key}", refusal.again_at)
+            return
+
+        def applied() -> tuple[str, Any, Any]:
+            # Of a Deployment that somebody changed or deleted the generation is another one; a Service has none.
+            there, name = state.deployments.get(label_key(backend), {}), key_of(service)
+            return digest, there.get("generation"), state.versions.get("Service", {}).get(name)
+
+        due = self._secrets_due.get(key, 0.0)
+        wanted = [] if now < due and not self._lacks_secret(backend) else [secret]
+        if self._applied.get(key) != applied():
+            wanted = [secret, deployment, service]
+        for obj in wanted:
+            try:
                 answer = await self._kube.apply(obj)
-                if obj["kind"] == "Deployment":
-                    self._applied[key] = f"{digest}/{answer['metadata']['generation']}"
-        await self._write_status(key, backend, deployment)
+            except KubeError as error:
+                refused = Refusal.of(error, obj, refusal, now)
+                self._refusals[key] = digest, refused
+                self._queue.add_at(f"QuantumBackend {key}", refused.again_at)
+                return
+            # Known at once: the watch may show it only after the next look at the backend.
+            if obj is deployment:
+                state.see_deployment(answer, deleted=False)
+            elif obj is service:
+                state.see_service(answer, deleted=False)
+        if wanted:
+            self._refusals.pop(key, None)
+            self._applied[key] = applied()
+            due = now + max(_SECRET_SECONDS, len(state.backends) / _SECRETS_PER_SECOND)
+            self._secrets_due[key] = due
+        self._queue.add_at(f"QuantumBackend {key}", due)
+
+    def _lacks_secret(self, backend: QuantumBackend) -> bool:
+        trouble = self._trouble(backend)
+        return trouble is not None and f'secret "{builders.backend_name(backend)}" not found' in trouble.message
 
     async def _look(self, key: str, backend: QuantumBackend) -> None:
         known, now = self._state.calibrations.get(key), self._clock()
@@ -215,22 +146,23 @@ class Backends:
             else:
                 self._state.calibrations[key] = found
 
-    async def _write_status(self, key: str, backend: QuantumBackend, deployment: dict[str, Any] | None) -> None:
+    async def _write_status(self, key: str, backend: QuantumBackend) -> None:
         infos = [
             self._state.infos[endpoint.pod]
             for endpoint in self._state.endpoints_of(label_key(backend))
             if endpoint.pod in self._state.infos
         ]
-        self._told[key] = trouble = self._trouble(backend)
-        status = status_of(
-            backend,
-            deployment,
-            infos,
-            self._clock(),
+        trouble = self._trouble(backend)
+        seen = Seen(
+            deployment=self._state.deployments.get(label_key(backend)),
+            infos=infos,
             calibrated=self._state.calibrations.get(key),
             trouble=trouble,
+            refusal=self._refusals[key][1] if key in self._refusals else None,
+            provider_problem=provider_problem(backend),
             may_offer=self._cluster.may_offer(backend.metadata.namespace),
         )
+        status = status_of(backend, seen, self._clock())
         if status == backend.status:
             return
         metadata = backend.metadata
@@ -246,9 +178,12 @@ class Backends:
             raise
         self._state.see_backend(obj, deleted=False)
         old, new = backend.status.conditions, status.conditions
-        if new[0].status != (old[0].status if old else None):
+        if trouble is not None and trouble != self._warned.get(key):
+            self._events.warn(obj, trouble.reason or "PodNotReady", trouble.message)
+        self._warned[key] = trouble
+        if (new[0].status, new[0].reason) != ((old[0].status, old[0].reason) if old else None):
             note = self._events.note if new[0].status == "True" or not old else self._events.warn
-            await note(obj, new[0].reason, new[0].message)
+            note(obj, new[0].reason, new[0].message)
 
     async def poll(self, *, leading: bool) -> list[str]:
         """Ask every serving pod how it does and return the keys of the backends with news.
@@ -299,11 +234,13 @@ class Backends:
         now = self._clock()
         for key, backend in self._state.backends.items() if leading else ():
             known = self._state.calibrations.get(key)
-            if calibration.is_stale(backend, known, now) or self._trouble(backend) != self._told.get(key):
+            if calibration.is_stale(backend, known, now):
                 changed.add(key)
         return sorted(changed)
 
-    def _trouble(self, backend: QuantumBackend) -> str | None:
+    def _trouble(self, backend: QuantumBackend) -> Trouble | None:
         """Return why a pod of the backend does not serve, as far as one tells."""
         label = label_key(backend)
-        return next((words for of, words in self._state.troubles.values() if of == label), None)
+        troubles = {pod: trouble for pod, (of, trouble) in self._state.troubles.items() if of == label}
+        # Of several always the same one.
+        return troubles[min(troubles)] if troubles else None

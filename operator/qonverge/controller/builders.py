@@ -15,6 +15,8 @@ from qonverge.lifecycle.results import room_for_result
 
 BACKEND_LABEL = "qonverge.io/backend"
 JOB_LABEL = "qonverge.io/job"
+JOB_NAME_LABEL = "qonverge.io/job-name"
+"""The job's name, for people: unlike the former it is the same of another job of that name."""
 PORT = 8080
 PORT_NAME = "tasks"
 GRACE_SECONDS = 30
@@ -47,11 +49,13 @@ _POD_SECURITY = {
 
 def child_name(prefix: str, suffix: str) -> str:
     """Return ``prefix-suffix`` within the 63 characters of a label; a longer prefix ends in its digest."""
-    room = _NAME_LIMIT - len(suffix) - 1
-    if len(prefix) > room:
-        digest = hashlib.sha256(prefix.encode()).hexdigest()[:8]
-        prefix = f"{prefix[: room - 9].rstrip('-.')}-{digest}"
-    return f"{prefix.replace('.', '-')}-{suffix}"
+    return f"{_shortened(prefix, _NAME_LIMIT - len(suffix) - 1).replace('.', '-')}-{suffix}"
+
+
+def _shortened(name: str, room: int) -> str:
+    if len(name) <= room:
+        return name
+    return f"{name[: room - 9].rstrip('-.')}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def _owner(resource: HybridJob | QuantumBackend) -> list[dict[str, Any]]:
@@ -234,7 +238,8 @@ def program_name(job: HybridJob, attempt: int) -> str:
 
 
 def _program_metadata(job: HybridJob, attempt: int) -> dict[str, Any]:
-    labels = {JOB_LABEL: child_name(job.metadata.name, job.metadata.uid[:5]), **_MANAGED}
+    own = {JOB_LABEL: child_name(job.metadata.name, job.metadata.uid[:5])}
+    labels = {**own, JOB_NAME_LABEL: _shortened(job.metadata.name, _NAME_LIMIT), **_MANAGED}
     return {
         "name": program_name(job, attempt),
         "namespace": job.metadata.namespace,

@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 from qonverge import __version__
 from qonverge.api import HybridJob, HybridJobStatus
 from qonverge.api.job import Provenance
-from qonverge.api.placement import Candidate
+from qonverge.controller import starting, troubles
+from qonverge.controller.actions import (
+    Abandon,
+    Action,
+    Ask,
+    Begin,
+    Collect,
+    Continue,
+    Launch,
+    LookAgain,
+    ReadEvents,
+    Renew,
+    SetStatus,
+    Stop,
+    Submit,
+    View,
+    Warn,
+)
+from qonverge.controller.news import forecast_differs, same_but_for_numbers
 from qonverge.controller.state import Flight
 from qonverge.lifecycle import circuit as circuits
 from qonverge.lifecycle import transitions
 from qonverge.lifecycle.program import digest as program_digest
 from qonverge.lifecycle.quotas import Use
-from qonverge.scheduling import Decision
 from qonverge.wire.errors import Cancelled, ResultTooLarge
 
 SEEN_SECONDS = 2.0
@@ -29,100 +44,7 @@ _BEHIND = (
     "more jobs wait than are planned at a time: it is planned after those of its namespace that came before it, and "
     "namespaces take turns"
 )
-_NUMBER = re.compile(r"[0-9][0-9.e+-]* ?(s|min|h)?\b")
 _OOM_EXIT_CODE = 137
-
-
-@dataclass(frozen=True, slots=True)
-class SetStatus:
-    """Write the job's status."""
-
-    status: HybridJobStatus
-
-
-@dataclass(frozen=True, slots=True)
-class Begin:
-    """Read and check the job's program."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """Let the next round of placement decide where the job goes, or what is forecast of it while it is suspended."""
-
-
-@dataclass(frozen=True, slots=True)
-class Submit:
-    """Send the circuit to the backend, as the next attempt."""
-
-    decision: Decision
-
-
-@dataclass(frozen=True, slots=True)
-class Launch:
-    """Create the objects of an attempt at a program, then write the status."""
-
-    decision: Decision
-    attempt: int
-    status: HybridJobStatus
-
-
-@dataclass(frozen=True, slots=True)
-class Continue:
-    """Go on with a program under the changed specification: what it runs cannot change."""
-
-
-@dataclass(frozen=True, slots=True)
-class Renew:
-    """Give the running attempt at a program a new token."""
-
-
-@dataclass(frozen=True, slots=True)
-class Abandon:
-    """End the pod of an attempt that lost its backend, and tell why."""
-
-    attempt: int
-    reason: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Collect:
-    """Read the program's log and write how it ended."""
-
-    status: HybridJobStatus
-    pod: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """End whatever runs for the job and forget it; with ``program`` the program's pods are ended too."""
-
-    program: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class LookAgain:
-    """Look at the job again at this time."""
-
-    when: float
-
-
-Action = SetStatus | Begin | Ask | Submit | Launch | Continue | Renew | Abandon | Collect | Stop | LookAgain
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """Everything about one job."""
-
-    job: HybridJob
-    flight: Flight | None
-    now: float
-    batch: Mapping[str, Any] | None = None
-    """The batch Job of the current attempt at a program."""
-    pod: Mapping[str, Any] | None = None
-    """Its pod: name and status."""
-    withdrawn: tuple[str, str] | None = None
-    """(reason, message) where the backend on which a program runs serves it no more."""
 
 
 def is_running(job: HybridJob) -> bool:
@@ -168,33 +90,13 @@ def _suspended(view: View) -> list[Action]:
     planned = flight is not None and flight.planned is not None
     forecast = list(flight.forecast) if flight is not None and planned else status.forecast
     told = (status.state, status.message, status.observed_generation)
-    if told != ("Suspended", message, view.job.metadata.generation) or _differs(status.forecast, forecast):
+    if told != ("Suspended", message, view.job.metadata.generation) or forecast_differs(status.forecast, forecast):
         return [*stop, SetStatus(_move(view, "Suspended", "Suspended", message, forecast=forecast))]
     if flight is None:
         return [*stop, Begin()]
     if flight.waiting is not None:
         return [Stop(), LookAgain(view.now + _RETRY_TEXT_SECONDS)]
     return [*stop, *([Ask()] if flight.source is not None and not flight.wants and not busy else [])]
-
-
-def _differs(old: Sequence[Candidate] | None, new: Sequence[Candidate] | None) -> bool:
-    """Whether a forecast is worth a write: another backend or reason, or a value that moved beyond its interval."""
-    if (old is None) != (new is None):
-        return True
-    pairs = list(zip(old or (), new or (), strict=False))
-    if len(old or ()) != len(new or ()) or any((a.backend, a.rejected) != (b.backend, b.rejected) for a, b in pairs):
-        return True
-    return any(
-        (before is None) != (after is None)
-        or (before is not None and after is not None and not before.low <= after.mid <= before.high)
-        for a, b in pairs
-        for before, after in (
-            (a.fidelity, b.fidelity),
-            (a.wait_seconds, b.wait_seconds),
-            (a.run_seconds, b.run_seconds),
-            (a.cost, b.cost),
-        )
-    )
 
 
 def _advance(view: View) -> list[Action]:
@@ -243,7 +145,7 @@ def _say_waiting(view: View, reason: str, message: str) -> list[Action]:
     before = (status.state, status.reason, status.observed_generation)
     if (*before, status.message) == ("Pending", reason, generation, message):
         return []
-    if before == ("Pending", reason, generation) and _same_but_for_numbers(status.message or "", message):
+    if before == ("Pending", reason, generation) and same_but_for_numbers(status.message or "", message):
         # Forecasts move all the time: that is worth a write now and then.
         again = (flight.told_at if flight is not None else 0.0) + _NEWS_SECONDS
         if view.now < again:
@@ -257,10 +159,6 @@ def _say_waiting(view: View, reason: str, message: str) -> list[Action]:
     if flight is not None and flight.forecast:
         fields["forecast"] = list(flight.forecast)
     return [SetStatus(_move(view, "Pending", reason, message, **fields))]
-
-
-def _same_but_for_numbers(old: str, new: str) -> bool:
-    return _NUMBER.sub("#", old) == _NUMBER.sub("#", new)
 
 
 def _conclude(view: View, flight: Flight) -> list[Action]:
@@ -285,16 +183,16 @@ def _conclude(view: View, flight: Flight) -> list[Action]:
         return [SetStatus(_fail(view, circuits.failure_reason(error), error.message, **fields)), Stop()]
     if flight.attempts - flight.withdrawn >= limit:
         return [SetStatus(_fail(view, error.code, f"after {limit} attempts: {error.message}", **fields)), Stop()]
-    return _submit(view, flight)
+    lost = f"attempt {flight.attempts}: {error.message}"
+    again = _submit(view, flight)
+    return [Warn(error.code, lost), *again] if any(isinstance(action, Submit) for action in again) else again
 
 
 def _running(view: View, flight: Flight) -> list[Action]:
     """Look after an attempt at a program, and keep its token good."""
     job, status = view.job, view.job.status
     batch, pod = view.batch, view.pod
-    ended = next(
-        (c for c in (batch or {}).get("conditions") or [] if c["status"] == "True" and c["type"] in _ENDS), None
-    )
+    ended = end_of(batch or {})
     if view.withdrawn is not None and (ended is None or ended["type"] != "Complete"):
         # A program that fails then fails of this.
         return _withdraw(view, flight, *view.withdrawn)
@@ -306,15 +204,19 @@ def _running(view: View, flight: Flight) -> list[Action]:
         # Somebody deleted it, or it was never created.
         return _again(view, flight, "ProgramLost", "the program's Job is gone")
     if ended is None:
-        running = pod is not None and pod.get("phase") == "Running"
-        if running and status.state != "Running":
+        phase, behind = "Pending" if pod is None else pod.get("phase", "Pending"), _is_behind(view)
+        if phase == "Running" and (status.state != "Running" or behind):
             message = f"attempt {status.attempts}"
-            return [SetStatus(_move(view, "Running", "Running", message, started_at=_stamp(view.now))), *renewal]
+            begun = status.started_at if status.state == "Running" else _stamp(view.now)
+            shown = _move(view, "Running", "Running", message, started_at=begun, pod=_name(pod))
+            return [SetStatus(shown), *renewal]
+        if phase == "Pending" and status.state == "Placed":
+            return _starting(view, flight, batch, renewal)
         if (gone := flight.gone.shown()) != (status.usage or Use().shown()):
             return [SetStatus(status.model_copy(update={"usage": gone})), *renewal]
         return renewal
     terminated = _terminated(pod)
-    name = None if pod is None else str(pod["name"])
+    name = _name(pod)
     if ended["type"] == "Complete":
         done = transitions.complete(
             status,
@@ -326,20 +228,68 @@ def _running(view: View, flight: Flight) -> list[Action]:
         )
         return [Collect(done, name)]
     if terminated is None or _disrupted(pod):
-        return _again(view, flight, "PodLost", "the program's pod was lost")
+        why = troubles.of_pod(pod or {})
+        return _again(view, flight, "PodLost", "the program's pod was lost" + (f": {why}" if why else ""))
     code = int(terminated.get("exitCode", -1))
     reason, message = _why_ended(pod or {}, code, terminated)
     fields = {"exit_code": code, "provenance": _program_provenance(job, flight)}
     return [Collect(_fail(view, reason, message, **fields), name)]
 
 
-_ENDS = ("Complete", "Failed")
+def end_of(batch: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the condition that says that a batch Job has ended; None while it has not."""
+    conditions: list[dict[str, Any]] = batch.get("conditions") or []
+    return next((c for c in conditions if c["status"] == "True" and c["type"] in ("Complete", "Failed")), None)
+
+
+def _starting(view: View, flight: Flight, batch: Mapping[str, Any], renewal: list[Action]) -> list[Action]:
+    """Say what keeps a program's pod from starting, and end its attempt where that takes too long."""
+    job, status = view.job, view.job.status
+    start = starting.look(job, flight, batch, view.pod, view.now)
+    if start.overdue:
+        if start.elsewhere:
+            return _again(view, flight, "StartDeadlineExceeded", start.message)
+        return [SetStatus(_fail(view, "StartDeadlineExceeded", start.message)), Stop(program=True)]
+    actions: list[Action] = [] if start.events_of is None else [ReadEvents(start.events_of)]
+    actions += [LookAgain(start.next_at), *renewal]
+    if start.trouble is None:
+        if status.reason == "Placed" and not _is_behind(view):
+            return actions
+        return [SetStatus(_move(view, "Placed", "Placed", status.placement or "", pod=_name(view.pod))), *actions]
+    told, reason = status.message or "", start.trouble.reason or "PodPending"
+    shown = SetStatus(_move(view, "Placed", "PodPending", start.message, pod=_name(view.pod)))
+    known = status.reason == "PodPending" and not _is_behind(view)
+    if known and same_but_for_numbers(told, start.message):
+        return actions
+    if not known or f": {reason}: " not in told:
+        return [shown, Warn(reason, start.message), *actions]
+    # The words for one thing change with every try.
+    again = flight.told_at + _NEWS_SECONDS
+    return [*actions, LookAgain(again)] if view.now < again else [shown, *actions]
+
+
+def _is_behind(view: View) -> bool:
+    return view.job.status.observed_generation != view.job.metadata.generation
+
+
+def _name(pod: Mapping[str, Any] | None) -> str | None:
+    return None if pod is None else str(pod["name"])
 
 
 def _launch(view: View, flight: Flight, attempt: int) -> list[Action]:
     decision = flight.planned
     if decision is None or decision.backend is None:
         return _unplaced(view, flight)
+    if (refusal := flight.refusal) is not None:
+        # The API server did not take the program's objects. Another backend would not change that.
+        if refusal.lasts:
+            return [SetStatus(_fail(view, "ApplyFailed", refusal.message)), Stop(program=True)]
+        limit = view.job.spec.start_deadline_seconds
+        if view.now >= refusal.since + limit:
+            message = f"the program's objects were not made within startDeadlineSeconds, {limit} s: {refusal.message}"
+            return [SetStatus(_fail(view, "StartDeadlineExceeded", message)), Stop(program=True)]
+        if view.now < refusal.again_at:
+            return [*_say_waiting(view, "ApplyFailed", refusal.message), LookAgain(refusal.again_at)]
     label = decision.backend.label_for(view.job.metadata.namespace)
     fields = {"backend": label, "placement": decision.reason, "attempts": attempt, "placed_at": _stamp(view.now)}
     fields["forecast"] = list(flight.forecast) or None
@@ -347,8 +297,13 @@ def _launch(view: View, flight: Flight, attempt: int) -> list[Action]:
 
 
 def _again(view: View, flight: Flight, reason: str, message: str) -> list[Action]:
-    attempts, failed = view.job.status.attempts or 1, _out_of_attempts(view, flight, reason, message)
-    return [failed, Stop()] if failed is not None else _launch(view, flight, attempts + 1)
+    attempts = view.job.status.attempts or 1
+    if (failed := _out_of_attempts(view, flight, reason, message)) is not None:
+        goes_on = view.batch is not None and end_of(view.batch) is None
+        return [failed, Stop(program=goes_on)]
+    again = _launch(view, flight, attempts + 1)
+    lost = Warn(reason, f"attempt {attempts}: {message}")
+    return [lost, *again] if any(isinstance(action, Launch) for action in again) else again
 
 
 def _withdraw(view: View, flight: Flight, reason: str, message: str) -> list[Action]:

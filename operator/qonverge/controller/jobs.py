@@ -5,18 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
-from qonverge.api import HybridJob, HybridJobStatus
+from qonverge.api import HybridJob, HybridJobStatus, QuantumBackend
 from qonverge.api.job import Result, Usage
 from qonverge.circuits import CheckerLost, InvalidProgram
 from qonverge.circuits.isolated import Checker
 from qonverge.controller import builders
 from qonverge.controller.access import withdrawn
-from qonverge.controller.cluster import Cluster
-from qonverge.controller.decide import (
-    SEEN_SECONDS,
+from qonverge.controller.actions import (
     Abandon,
     Ask,
     Begin,
@@ -24,27 +23,32 @@ from qonverge.controller.decide import (
     Continue,
     Launch,
     LookAgain,
+    ReadEvents,
     Renew,
     SetStatus,
     Stop,
     Submit,
     View,
-    decide,
-    is_running,
+    Warn,
 )
+from qonverge.controller.cluster import Cluster
+from qonverge.controller.decide import SEEN_SECONDS, decide, end_of, is_running
 from qonverge.controller.events import Events
 from qonverge.controller.forecasts import Forecasts
 from qonverge.controller.kube import Kube, KubeError
 from qonverge.controller.metering import Metering, account_of
+from qonverge.controller.news import happened
 from qonverge.controller.queue import WorkQueue
 from qonverge.controller.quotas import Quotas
+from qonverge.controller.refusals import Refusal
 from qonverge.controller.results import Results, ResultUnkept
 from qonverge.controller.rounds import Rounds
 from qonverge.controller.settings import Settings
 from qonverge.controller.signing import SigningKey
 from qonverge.controller.snapshot import USUAL
-from qonverge.controller.state import Flight, State
+from qonverge.controller.state import Finished, Flight, State
 from qonverge.controller.submissions import Submissions
+from qonverge.controller.troubles import of_events
 from qonverge.documents.reports import Report
 from qonverge.lifecycle import circuit as circuits
 from qonverge.lifecycle import program, reports
@@ -53,6 +57,7 @@ from qonverge.lifecycle.results import document, room_for_result
 from qonverge.lifecycle.stored_size import MOST_STORED, stored_with
 from qonverge.lifecycle.transitions import seconds
 from qonverge.queueing import Turns
+from qonverge.scheduling import Decision
 from qonverge.wire.errors import ResultTooLarge
 from qonverge.wire.tokens import Caller
 
@@ -112,16 +117,10 @@ class Jobs:
         """Look at one job and do what is to be done."""
         state, now = self._state, self._clock()
         job = state.jobs.get(key)
-        if (unread := state.invalid.get(key)) is not None:
-            logger.warning("HybridJob %s cannot be read: %s", key, unread)
         if job is None or job.metadata.deletion_timestamp:
             self._stop(key)
-            if (finished := state.finished.get(key)) is not None and finished.delete_at is not None:
-                if now < finished.delete_at:
-                    self._queue.add_at(f"HybridJob {key}", finished.delete_at)
-                else:
-                    namespace, name = key.split("/", 1)
-                    await self._kube.delete("HybridJob", namespace, name, finished.uid)
+            if (finished := state.finished.get(key)) is not None:
+                await self._look_after(key, finished)
             return
         batch_key = f"{job.metadata.namespace}/{builders.program_name(job, job.status.attempts or 1)}"
         view = View(
@@ -142,6 +141,23 @@ class Jobs:
             flight.result = replace(flight.result, state="Failed", results=(), error=error.cause)
             self._queue.add(f"HybridJob {key}")
 
+    async def _look_after(self, key: str, finished: Finished) -> None:
+        """Delete a job that has ended when it is time, and let its status follow its specification until then."""
+        namespace, name = key.split("/", 1)
+        if finished.delete_at is not None:
+            if self._clock() >= finished.delete_at:
+                await self._kube.delete("HybridJob", namespace, name, finished.uid)
+                return
+            self._queue.add_at(f"HybridJob {key}", finished.delete_at)
+        if finished.observed is not None:
+            try:
+                obj = await self._kube.patch_status("HybridJob", namespace, name, finished.observed, finished.version)
+            except KubeError as error:
+                if error.status == 404:
+                    return
+                raise
+            self._state.see_job(obj, deleted=False)
+
     async def _perform(self, key: str, job: HybridJob, action: object) -> None:
         match action:
             case SetStatus(status):
@@ -160,11 +176,7 @@ class Jobs:
                 self._state.flights[key].wants = True
                 self._rounds.ask()
             case Submit(decision):
-                flight = self._state.flights[key]
-                if self._submissions.send(key, job, flight, decision):
-                    self._queue.add_at(f"HybridJob {key}", self._clock() + SEEN_SECONDS)
-                else:
-                    self._replan(key, flight)
+                self._submit(key, job, decision)
             case Launch() | Continue() | Renew() | Abandon():
                 await self._attend(key, job, action)
             case Collect(status, pod):
@@ -173,6 +185,10 @@ class Jobs:
                 self._stop(key)
                 if with_program and job.spec.program.python is not None:
                     await self._remove_program(job)
+            case ReadEvents(of):
+                await self._read_events(key, job, of)
+            case Warn(reason, message):
+                self._events.warn(_named(job), reason, message)
             case LookAgain(when):
                 self._queue.add_at(f"HybridJob {key}", when)
 
@@ -190,12 +206,13 @@ class Jobs:
                 await self._renew(key, job)
             case Abandon(attempt, reason, message):
                 await self._kube.delete("Job", job.metadata.namespace, builders.program_name(job, attempt))
-                named = {**job.to_dict(), "apiVersion": job.api_version, "kind": job.kind}
-                await self._events.warn(named, reason, message)
+                self._events.warn(_named(job), reason, message)
 
     async def _write(self, key: str, job: HybridJob, status: HybridJobStatus) -> None:
         metadata = job.metadata
         body = status.to_dict()
+        # Absent fields would keep their old value in a merge.
+        body = {"pod": None, **body}
         if body["state"] in ("Complete", "Failed"):
             # Before the write: a quota's status that is written meanwhile must not leave the job out.
             use = Use.of(status.usage or Usage())
@@ -214,8 +231,9 @@ class Jobs:
         self._metering.observe(key)
         if key in self._state.finished:
             self._queue.add(f"HybridJob {key}")
-        if body["state"] == "Failed":
-            await self._events.warn(obj, body["reason"], body["message"])
+        if (told := happened(job.status, status)) is not None:
+            tell = self._events.warn if status.state == "Failed" else self._events.note
+            tell(_named(job), *told)
 
     async def _check(self, key: str, job: HybridJob, flight: Flight) -> None:
         """Read the program, and check it where it is a circuit."""
@@ -250,8 +268,7 @@ class Jobs:
                     namespace=job.metadata.namespace,
                 )
                 for warning in flight.checked.warnings[:_MOST_WARNINGS]:
-                    named = {**job.to_dict(), "apiVersion": job.api_version, "kind": job.kind}
-                    await self._events.warn(named, "MisleadingProgram", warning)
+                    self._events.warn(_named(job), "MisleadingProgram", warning)
                 # A forecast without the mapped circuit is good enough where it can't be mapped now.
                 with contextlib.suppress(TimeoutError, CheckerLost):
                     async with asyncio.timeout(_PREPARE_SECONDS):
@@ -264,24 +281,63 @@ class Jobs:
         finally:
             self._queue.add(f"HybridJob {key}")
 
+    def _submit(self, key: str, job: HybridJob, decision: Decision) -> None:
+        flight = self._state.flights[key]
+        if self._submissions.send(key, job, flight, decision):
+            self._queue.add_at(f"HybridJob {key}", self._clock() + SEEN_SECONDS)
+        else:
+            self._replan(key, flight)
+
     async def _launch(self, key: str, job: HybridJob, launch: Launch) -> None:
         assert launch.decision.backend is not None
         backend, flight = self._state.backends.get(launch.decision.backend.key), self._state.flights[key]
         if backend is None:
             self._replan(key, flight)
             return
+        former = f"{job.metadata.namespace}/{builders.program_name(job, launch.attempt - 1)}"
+        if (batch := self._state.batch_jobs.get(former)) is not None and end_of(batch) is None:
+            await self._kube.delete("Job", *former.split("/", 1))
         self._metering.open(key, job, backend, launch.attempt)
         now = self._clock()
-        token = self._token(job, builders.audience(backend), launch.attempt, now)
-        python = job.spec.program.python
-        assert python is not None
-        for obj in builders.program_objects(
-            job, backend, self._settings, attempt=launch.attempt, source=python.source, token=token
-        ):
-            await self._kube.apply(obj)
+        for obj in self._program_objects(job, backend, launch.attempt, now):
+            try:
+                await self._kube.apply(obj)
+            except KubeError as error:
+                flight.refusal = Refusal.of(error, obj, flight.refusal, now)
+                self._queue.add(f"HybridJob {key}")
+                return
         await self._write(key, job, launch.status)
         flight.planned, flight.wants, flight.decision = None, False, launch.decision
         flight.renew_at = now + self._settings.program_token_seconds / 2
+        flight.refusal = flight.trouble = flight.events_read_at = None
+
+    def _program_objects(
+        self, job: HybridJob, backend: QuantumBackend, attempt: int, now: float
+    ) -> list[dict[str, Any]]:
+        """Return the objects of an attempt at a program, with a token of its own."""
+        token = self._token(job, builders.audience(backend), attempt, now)
+        python = job.spec.program.python
+        assert python is not None
+        return builders.program_objects(
+            job, backend, self._settings, attempt=attempt, source=python.source, token=token
+        )
+
+    async def _read_events(self, key: str, job: HybridJob, of: Mapping[str, Any]) -> None:
+        """Learn what keeps a program's pod from starting, and make again what it mounts and somebody deleted."""
+        flight, namespace = self._state.flights[key], job.metadata.namespace
+        flight.events_read_at = self._clock()
+        fields = f"involvedObject.uid={of['uid']}"
+        try:
+            flight.trouble = of_events([event async for event in self._kube.list("Event", namespace, fields=fields)])
+            backend = self._state.backends.get(builders.audience_of(job))
+            if backend is not None and flight.trouble is not None and flight.trouble.reason == "FailedMount":
+                *mounted, _ = self._program_objects(job, backend, job.status.attempts or 1, self._clock())
+                for obj in mounted:
+                    await self._kube.apply(obj)
+        except KubeError as error:
+            # The job goes on without, and its deadline still ends it.
+            logger.warning("HybridJob %s: why its pod does not start is not known: %s", key, error)
+        self._queue.add(f"HybridJob {key}")
 
     async def _renew(self, key: str, job: HybridJob) -> None:
         attempt, now = job.status.attempts or 1, self._clock()
@@ -384,6 +440,12 @@ class Jobs:
                 "each key of an object is stored twice; give lists in place of objects with many keys"
             )
         await self._write(key, job, status)
+
+
+def _named(job: HybridJob) -> dict[str, Any]:
+    """Return a job as events refer to it."""
+    metadata = {"name": job.metadata.name, "namespace": job.metadata.namespace, "uid": job.metadata.uid}
+    return {"apiVersion": job.api_version, "kind": job.kind, "metadata": metadata}
 
 
 def _refusal(job: HybridJob, caller: Caller) -> str | None:

@@ -86,13 +86,14 @@ class Kube:
             raise
 
     async def list(
-        self, kind: str, namespace: str | None, labels: str = "", *, metadata_only: bool = False
+        self, kind: str, namespace: str | None, labels: str = "", *, fields: str = "", metadata_only: bool = False
     ) -> AsyncIterator[dict[str, Any]]:
-        """Yield all objects of a kind with these labels, a page in memory at a time."""
+        """Yield all objects of a kind with these labels and fields, a page in memory at a time."""
         accept = _METADATA if metadata_only else _JSON
         following: str | None = ""
         while following is not None:
-            query = urlencode({"labelSelector": labels, "limit": PAGE, "continue": following})
+            selectors = {"labelSelector": labels, "fieldSelector": fields}
+            query = urlencode({**selectors, "limit": PAGE, "continue": following})
             answer = await self._request("GET", f"{_url(kind, namespace)}?{query}", accept=accept)
             following = answer["metadata"].get("continue") or None
             shared = {"apiVersion": answer["apiVersion"], "kind": kind}

@@ -132,7 +132,7 @@ class Metering:
     def observe(self, key: str) -> None:
         """Take what a watch, a list or a write showed of a job."""
         job, known = self._state.jobs.get(key), self._running.get(key)
-        if key in self._state.invalid:
+        if f"HybridJob {key}" in self._state.unread:
             # One that this version cannot read goes on as it was.
             return
         if known is not None and (

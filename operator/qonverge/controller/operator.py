@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from qonverge.circuits import CheckerLost, InvalidProgram
 from qonverge.circuits.isolated import SHORT, Checker
 from qonverge.circuits.lanes import fitting
-from qonverge.controller import signing, web
+from qonverge.controller import signing, unread, web
 from qonverge.controller.backends import Backends
 from qonverge.controller.builders import audience_of
 from qonverge.controller.cluster import REFRESH_SECONDS, Cluster
@@ -32,6 +32,7 @@ from qonverge.controller.result_route import result_app
 from qonverge.controller.results import Results
 from qonverge.controller.rounds import Rounds
 from qonverge.controller.settings import Settings
+from qonverge.controller.snapshot import label_key
 from qonverge.controller.state import State, key_of
 from qonverge.controller.submissions import Submissions
 from qonverge.controller.traces import Traces
@@ -156,6 +157,7 @@ class Operator:
             state=self._state,
             cluster=self._cluster,
             kube=kube,
+            queue=self._queue,
             data=data,
             metering=self._metering,
             results=results,
@@ -198,6 +200,7 @@ class Operator:
             asyncio.create_task(self._poll(), name="poll"),
             asyncio.create_task(self._rounds.run(), name="rounds"),
             asyncio.create_task(self._keep_up(kube), name="cluster"),
+            asyncio.create_task(events.run(), name="events"),
             asyncio.create_task(self._keep_key(kube, events), name="signing key"),
             asyncio.create_task(self._push(), name="accounts"),
             *(asyncio.create_task(self._work(), name=f"worker {n}") for n in range(_WORKERS)),
@@ -219,6 +222,7 @@ class Operator:
                 await self._election.release()
             except KubeError as error:
                 logger.warning("at the end: %s", error)
+            await events.close()
             await _end(watching)
             for server in servers:
                 await server.cleanup()
@@ -247,7 +251,7 @@ class Operator:
                 change = await signing.keep(self._key, kube, namespace, restores=self._election.leading)
                 if change is not None:
                     logger.warning("%s", change.message)
-                    await events.warn(change.secret, "SigningKeyChanged", change.message)
+                    events.warn(change.secret, "SigningKeyChanged", change.message)
             except KubeError as error:
                 logger.warning("the signing key could not be looked at: %s", error)
             if self._key.signer is not before:
@@ -287,6 +291,8 @@ class Operator:
         match kind:
             case "QuantumQuota":
                 self._quotas.observe(obj, deleted)
+                if f"QuantumQuota {key_of(obj)}" in state.unread:
+                    self._queue.add(f"QuantumQuota {key_of(obj)}")
                 self._rounds.ask()
             case "HybridJob":
                 self._quotas.observe_job(obj, deleted)
@@ -306,6 +312,9 @@ class Operator:
             case "Job":
                 if (owner := state.see_batch_job(obj, deleted)) is not None:
                     self._queue.add(f"HybridJob {owner}", urgent=True)
+            case "Service":
+                if (owner := state.see_service(obj, deleted)) is not None:
+                    self._queue.add(f"QuantumBackend {owner}")
             case "Deployment" | "ReplicaSet" | "Pod":
                 self._observe_pods(kind, obj, deleted)
 
@@ -320,8 +329,14 @@ class Operator:
             case "ReplicaSet":
                 state.see_replica_set(obj, deleted)
             case "Pod":
+                was = state.troubles.get(key_of(obj))
                 if (owner := state.see_pod(obj, deleted)) is not None:
                     self._queue.add(f"HybridJob {owner}", urgent=True)
+                if (trouble := state.troubles.get(key_of(obj))) != was:
+                    labels = {label for label, _ in filter(None, (was, trouble))}
+                    for key, backend in state.backends.items():
+                        if label_key(backend) in labels:
+                            self._queue.add(f"QuantumBackend {key}")
         if set(state.endpoints) != before:
             self._reconsider()
 
@@ -368,7 +383,7 @@ class Operator:
                 task.add_done_callback(warming.discard)
 
         async def refused(lease: dict[str, Any], message: str) -> None:
-            await events.warn(lease, "OperatorConflict", message)
+            events.warn(lease, "OperatorConflict", message)
 
         await self._watches.synced.wait()
         await self._election.campaign(changed, refused)
@@ -412,6 +427,8 @@ class Operator:
             self._queue.add(f"HybridJob {key}")
         for key in state.quotas:
             self._queue.add(f"QuantumQuota {key}")
+        for item in state.unread:
+            self._queue.add(item)
 
     async def _work(self) -> None:
         while True:
@@ -421,6 +438,8 @@ class Operator:
             if self._acting and self._election.leading:
                 try:
                     with self._seconds.labels(kind).time():
+                        if (strange := self._state.unread.get(item)) is not None:
+                            await unread.report(strange, self._kube, time.time())
                         await self._reconcilers[kind](key)
                 except KubeError as error:
                     # A conflict is news on its way; anything else is worth a line.

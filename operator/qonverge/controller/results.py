@@ -221,7 +221,7 @@ class Results:
             logger.info("HybridJob %s: that its result is lost could not be written: %s", key, error)
             return
         self._state.see_job(obj, deleted=False)
-        await self._events.warn(obj, status.reason or "", status.message or "")
+        self._events.warn(obj, status.reason or "", status.message or "")
 
 
 def _pod_of(kept: KeptResult | None) -> str:

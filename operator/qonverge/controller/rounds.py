@@ -266,9 +266,9 @@ class Rounds:
 
     def _quotas_unread(self, namespace: str) -> str | None:
         """Return that a quota of the namespace can't be read, and so not be kept."""
-        for key, problem in sorted(self._state.unread_quotas.items()):
-            if key.startswith(f"{namespace}/"):
-                return f"the QuantumQuota {key.split('/', 1)[1]} can't be read: {problem}"
+        for name, unread in sorted(self._state.unread.items()):
+            if name.startswith(f"QuantumQuota {namespace}/"):
+                return f"the QuantumQuota {unread.metadata['name']} can't be read: {unread.problem}"
         return None
 
     def _reserve(self, each: _Waiting, decision: Decision, offers: tuple[Offer, ...]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -13,7 +13,9 @@ from qonverge.api.job import KeptResult
 from qonverge.api.noise import Noise
 from qonverge.api.placement import Candidate
 from qonverge.circuits.checked import CheckedCircuit
+from qonverge.controller import troubles
 from qonverge.controller.builders import BACKEND_LABEL, JOB_LABEL, PORT_NAME
+from qonverge.controller.refusals import Refusal
 from qonverge.devices.noise import Noise as DeviceNoise
 from qonverge.forecast.intervals import Interval
 from qonverge.forecast.outlook import Promise
@@ -22,6 +24,8 @@ from qonverge.lifecycle.quotas import Use
 from qonverge.lifecycle.transitions import seconds
 from qonverge.scheduling.model import Decision
 from qonverge.wire.messages import BackendInfo, TaskResult
+
+_Resource = TypeVar("_Resource", HybridJob, QuantumBackend, QuantumQuota)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,21 @@ class Finished:
     delete_at: float | None
     kept: KeptResult | None = None
     """Where its result is, if it is kept and not lost."""
+    observed: dict[str, Any] | None = None
+    """What its status has to say of a change of its specification since, which has no other effect."""
+    version: str = ""
+    """Its resource version."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """An object that the API server took and this version cannot read."""
+
+    kind: str
+    metadata: dict[str, Any]
+    status: dict[str, Any]
+    problem: str
+    """What is wrong with it, as a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +132,12 @@ class Flight:
     stopped: bool = False
     """Whether the job is not to go on, so that its task is cancelled on the pod too."""
     result: TaskResult | None = None
+    refusal: Refusal | None = None
+    """What the API server refused of its program's objects."""
+    trouble: troubles.Trouble | None = None
+    """What the events of its program's objects last said, while its pod does not start and says nothing itself."""
+    events_read_at: float | None = None
+    """When they were last read, Unix seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,14 +163,14 @@ class State:
     jobs: dict[str, HybridJob] = field(default_factory=dict)
     """Jobs that have not ended."""
     finished: dict[str, Finished] = field(default_factory=dict)
-    invalid: dict[str, str] = field(default_factory=dict)
-    """Jobs and backends that this version cannot read, with the reason."""
-    unread_quotas: dict[str, str] = field(default_factory=dict)
-    """Quotas that it cannot read, with the reason."""
+    unread: dict[str, Unread] = field(default_factory=dict)
+    """Objects that this version cannot read, by kind and key."""
     backends: dict[str, QuantumBackend] = field(default_factory=dict)
     quotas: dict[str, QuantumQuota] = field(default_factory=dict)
     deployments: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Status, uid, generation and owning QuantumBackend of backends' Deployments, by key."""
+    services: dict[str, str] = field(default_factory=dict)
+    """Keys of the QuantumBackends that own the Services, by the Services' keys."""
     replica_sets: dict[str, tuple[str, str]] = field(default_factory=dict)
     """ReplicaSets of backends by key: uid, and that of the Deployment which controls it."""
     labelled: dict[str, Endpoint] = field(default_factory=dict)
@@ -154,7 +179,7 @@ class State:
     """Serving backend pods by uid: those of the former that the backend's own Deployment controls."""
     silent: set[str] = field(default_factory=set)
     """Pods among them that did not answer: nothing is sent there until they do, or are replaced."""
-    troubles: dict[str, tuple[str, str]] = field(default_factory=dict)
+    troubles: dict[str, tuple[str, troubles.Trouble]] = field(default_factory=dict)
     """Backend pods that do not serve, by key: namespace and label of their backend, and why as far as it is told."""
     calibrations: dict[str, Calibrated] = field(default_factory=dict)
     """What is known of backends' noise, by the backend's key."""
@@ -187,19 +212,28 @@ class State:
             return
         self.jobs.pop(key, None)
         self.finished.pop(key, None)
-        self.invalid.pop(key, None)
+        self.unread.pop(f"HybridJob {key}", None)
         if deleted:
             return
         status = obj.get("status", {})
         if status.get("state") in ("Complete", "Failed"):
             ttl, ended = obj["spec"].get("ttlSecondsAfterFinished"), status.get("completedAt")
             delete_at = None if ttl is None or ended is None else seconds(ended) + ttl
-            self.finished[key] = Finished(metadata["uid"], delete_at, _kept(status))
+            self.finished[key] = Finished(
+                metadata["uid"], delete_at, _kept(status), _observed(obj), metadata["resourceVersion"]
+            )
             return
+        if (job := self._read(HybridJob, obj)) is not None:
+            self.jobs[key] = job
+
+    def _read(self, model: type[_Resource], obj: dict[str, Any]) -> _Resource | None:
+        """Return the object as this version reads it; one that it cannot read is kept apart."""
         try:
-            self.jobs[key] = HybridJob.model_validate(_slim(obj))
+            return model.model_validate(_slim(obj))
         except ValidationError as error:
-            self.invalid[key] = _sentence(error)
+            metadata, status = obj["metadata"], obj.get("status") or {}
+            self.unread[f"{model.__name__} {key_of(obj)}"] = Unread(model.__name__, metadata, status, _sentence(error))
+            return None
 
     def _newer(self, kind: str, key: str, metadata: dict[str, Any], deleted: bool) -> bool:
         versions = self.versions.setdefault(kind, {})
@@ -218,13 +252,9 @@ class State:
         if not self._newer("QuantumBackend", key, obj["metadata"], deleted):
             return
         self.backends.pop(key, None)
-        self.invalid.pop(key, None)
-        if deleted:
-            return
-        try:
-            self.backends[key] = QuantumBackend.model_validate(_slim(obj))
-        except ValidationError as error:
-            self.invalid[key] = _sentence(error)
+        self.unread.pop(f"QuantumBackend {key}", None)
+        if not deleted and (backend := self._read(QuantumBackend, obj)) is not None:
+            self.backends[key] = backend
 
     def see_quota(self, obj: dict[str, Any], deleted: bool) -> None:
         """Take what a watch, a list or a write showed of a QuantumQuota."""
@@ -232,13 +262,9 @@ class State:
         if not self._newer("QuantumQuota", key, obj["metadata"], deleted):
             return
         self.quotas.pop(key, None)
-        self.unread_quotas.pop(key, None)
-        if deleted:
-            return
-        try:
-            self.quotas[key] = QuantumQuota.model_validate(_slim(obj))
-        except ValidationError as error:
-            self.unread_quotas[key] = _sentence(error)
+        self.unread.pop(f"QuantumQuota {key}", None)
+        if not deleted and (quota := self._read(QuantumQuota, obj)) is not None:
+            self.quotas[key] = quota
 
     def see_deployment(self, obj: dict[str, Any], deleted: bool) -> str | None:
         """Take what a watch or a list showed of a Deployment, and return the key of its QuantumBackend."""
@@ -258,6 +284,20 @@ class State:
                 "owner": owner,
             }
             self._admit()
+        return owner
+
+    def see_service(self, obj: dict[str, Any], deleted: bool) -> str | None:
+        """Take what a watch, a list or a write showed of a Service of ours; return the key of its QuantumBackend."""
+        key, metadata = key_of(obj), obj["metadata"]
+        known = self.services.get(key)
+        if not self._newer("Service", key, metadata, deleted):
+            return None
+        if deleted:
+            self.services.pop(key, None)
+            return known
+        owner = _owner(metadata, "QuantumBackend")
+        if owner is not None:
+            self.services[key] = owner
         return owner
 
     def see_replica_set(self, obj: dict[str, Any], deleted: bool) -> None:
@@ -296,7 +336,7 @@ class State:
         elif BACKEND_LABEL in labels:
             backend = f"{namespace}/{labels[BACKEND_LABEL]}"
             endpoint = _endpoint(obj, backend)
-            if endpoint is None and (trouble := _trouble(obj.get("status", {}))) is not None:
+            if endpoint is None and (trouble := troubles.of_pod(obj.get("status", {}))) is not None:
                 self.troubles[key] = backend, trouble
             if endpoint is not None:
                 self.labelled[endpoint.pod] = endpoint
@@ -306,8 +346,13 @@ class State:
             batch = f"{namespace}/{name}"
             going = "deletionTimestamp" in metadata
             limits = obj["spec"]["containers"][0].get("resources", {}).get("limits", {})
-            found = {"name": metadata["name"], "deleted": going, "memoryLimit": limits.get("memory")}
-            self.program_pods[batch] = {**found, **obj.get("status", {})}
+            self.program_pods[batch] = {
+                "name": metadata["name"],
+                "uid": metadata["uid"],
+                "deleted": going,
+                "memoryLimit": limits.get("memory"),
+                **obj.get("status", {}),
+            }
         if before is not None:
             self.labelled.pop(before, None)
             self.endpoints.pop(before, None)
@@ -328,7 +373,7 @@ class State:
             return None if known is None else known["owner"]
         owner = _owner(metadata, "HybridJob")
         if owner is not None:
-            self.batch_jobs[key] = {**obj.get("status", {}), "owner": owner}
+            self.batch_jobs[key] = {**obj.get("status", {}), "uid": metadata["uid"], "owner": owner}
         return owner
 
 
@@ -380,17 +425,13 @@ def _endpoint(obj: dict[str, Any], backend: str) -> Endpoint | None:
     return None
 
 
-def _trouble(status: dict[str, Any]) -> str | None:
-    """Return the last words of a container that ended, or why the pod has no node; None where neither is told."""
-    for container in status.get("containerStatuses") or []:
-        for state in (container.get("state") or {}, container.get("lastState") or {}):
-            words = str((state.get("terminated") or {}).get("message") or "").strip()
-            if words:
-                return words.splitlines()[-1].removeprefix("qonverge.backend: ")
-    for condition in status.get("conditions") or []:
-        if condition["type"] == "PodScheduled" and condition["status"] == "False":
-            return str(condition.get("message") or "") or None
-    return None
+def _observed(obj: dict[str, Any]) -> dict[str, Any] | None:
+    """Return what the status of a job that has ended lacks of the present generation; None where it lacks nothing."""
+    generation, status = obj["metadata"].get("generation"), obj["status"]
+    if generation in (None, status.get("observedGeneration")):
+        return None
+    conditions = [{**each, "observedGeneration": generation} for each in status.get("conditions") or []]
+    return {"observedGeneration": generation, "conditions": conditions}
 
 
 def _sentence(error: ValidationError) -> str:

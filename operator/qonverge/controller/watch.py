@@ -28,6 +28,7 @@ Observe = Callable[[str, dict[str, Any], bool], None]
 WATCHED: dict[str, tuple[tuple[str, str, str], str]] = {
     "QuantumBackend": (("qonverge.io", "v1alpha1", "quantumbackends"), ""),
     "Deployment": (("apps", "v1", "deployments"), MANAGED_SELECTOR),
+    "Service": (("", "v1", "services"), MANAGED_SELECTOR),
     "ReplicaSet": (("apps", "v1", "replicasets"), MANAGED_SELECTOR),
     "Pod": (("", "v1", "pods"), MANAGED_SELECTOR),
     "Job": (("batch", "v1", "jobs"), MANAGED_SELECTOR),

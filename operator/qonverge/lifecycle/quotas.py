@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from qonverge.api.base import Condition
 from qonverge.api.job import Usage
 from qonverge.api.placement import seconds_of
 from qonverge.api.quota import QuantumQuota, QuantumQuotaStatus, QuotaUse
-from qonverge.lifecycle.transitions import seconds, timestamp
+from qonverge.lifecycle.conditions import Verdict, seconds, set_condition, timestamp
 from qonverge.scheduling.model import Money, Quota
 
 
@@ -176,15 +175,16 @@ class Ledger:
         spent = [name for name, amount in _amounts(left) if amount <= 0]
         end = account.start + seconds_of(quota.spec.period)
         message = f"nothing is left of {', '.join(spent)} until {timestamp(end)}" if spent else "within its limits"
-        conditions = [("Ready", "True", "InForce", "the quota is in force")]
-        conditions.append(
-            ("Exhausted", "True" if spent else "False", "Exhausted" if spent else "WithinLimits", message)
-        )
+        exhausted = Verdict("True", "Exhausted", message) if spent else Verdict("False", "WithinLimits", message)
+        verdicts = {"Ready": Verdict("True", "InForce", "the quota is in force"), "Exhausted": exhausted}
         # To the second, as the ends of jobs are written: later ones of this second are told by name.
         until = float(math.floor(now))
         return QuantumQuotaStatus(
             observed_generation=quota.metadata.generation,
-            conditions=[_condition(before.conditions, quota.metadata.generation, now, *each) for each in conditions],
+            conditions=[
+                set_condition(before.conditions, kind, verdict, now=now, generation=quota.metadata.generation)
+                for kind, verdict in verdicts.items()
+            ],
             period_start=timestamp(account.start),
             period_end=timestamp(end),
             used=QuotaUse(shots=account.shots, seconds=round(account.seconds, 6), cost=_text(account.cost)),
@@ -254,17 +254,3 @@ def _amounts(left: Quota) -> list[tuple[str, float | Decimal]]:
 
 def _text(amount: Decimal) -> str:
     return f"{amount.normalize():f}"
-
-
-def _condition(
-    before: Iterable[Condition], generation: int, now: float, kind: str, truth: Any, reason: str, message: str
-) -> Condition:
-    known = next((c for c in before if c.type == kind and c.status == truth), None)
-    return Condition(
-        type=kind,
-        status=truth,
-        reason=reason,
-        message=message,
-        last_transition_time=known.last_transition_time if known else timestamp(now),
-        observed_generation=generation,
-    )

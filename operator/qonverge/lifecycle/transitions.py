@@ -7,14 +7,14 @@ conditions are usable with ``kubectl wait``; Ready, Reconciling and Stalled foll
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 
 from qonverge.api import Condition, HybridJob, HybridJobStatus
 from qonverge.api.job import State
 from qonverge.documents.excerpt import bounded
+from qonverge.lifecycle.conditions import Truth, Verdict, seconds, set_condition, timestamp
 
-Truth = Literal["True", "False"]
+__all__ = ["complete", "deadlines", "duration", "fail", "move", "seconds", "timestamp"]
 
 # What each state means for each condition; a condition that is not named is not shown.
 _CONDITIONS: dict[State, dict[str, Truth]] = {
@@ -27,16 +27,6 @@ _CONDITIONS: dict[State, dict[str, Truth]] = {
 }
 # Conditions that were shown once are not taken away where somebody may wait for their change.
 _LASTING = ("Suspended", "Running")
-
-
-def timestamp(now: float) -> str:
-    """Return Unix seconds as RFC 3339, to the second as Kubernetes has it."""
-    return datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def seconds(stamp: str) -> float:
-    """Return an RFC 3339 time as Unix seconds."""
-    return datetime.fromisoformat(stamp.replace("Z", "+00:00")).timestamp()
 
 
 def deadlines(job: HybridJob, created: float) -> list[tuple[float, str]]:
@@ -85,26 +75,15 @@ def move(
 def _conditions(
     before: Sequence[Condition], state: State, *, reason: str, message: str, now: float, generation: int
 ) -> list[Condition]:
-    old = {condition.type: condition for condition in before}
+    known = {condition.type for condition in before}
     wanted = dict(_CONDITIONS[state])
     for kind in _LASTING:
-        if kind in old:
+        if kind in known:
             wanted.setdefault(kind, "False")
-    after = []
-    for kind, truth in wanted.items():
-        known = old.get(kind)
-        changed = known is None or known.status != truth
-        after.append(
-            Condition(
-                type=kind,
-                status=truth,
-                reason=reason,
-                message=message,
-                last_transition_time=timestamp(now) if changed or known is None else known.last_transition_time,
-                observed_generation=generation,
-            )
-        )
-    return after
+    return [
+        set_condition(before, kind, Verdict(truth, reason, message), now=now, generation=generation)
+        for kind, truth in wanted.items()
+    ]
 
 
 def complete(status: HybridJobStatus, *, now: float, generation: int, message: str, **fields: Any) -> HybridJobStatus:
@@ -117,8 +96,7 @@ def complete(status: HybridJobStatus, *, now: float, generation: int, message: s
         now=now,
         generation=generation,
         progress="100%",
-        completed_at=timestamp(now),
-        **fields,
+        **_end(status, now, fields),
     )
 
 
@@ -133,6 +111,23 @@ def fail(
         message=message,
         now=now,
         generation=generation,
-        completed_at=timestamp(now),
-        **fields,
+        **_end(status, now, fields),
     )
+
+
+def _end(before: HybridJobStatus, now: float, fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a job that ends, with how long its last attempt took where one began."""
+    started = fields.get("started_at", before.started_at)
+    took = {} if started is None else {"duration": duration(now - seconds(started))}
+    return {**fields, **took, "completed_at": timestamp(now)}
+
+
+def duration(length: float) -> str:
+    """Return seconds as ``kubectl get`` shows them, such as 45s, 3m20s or 5h10m; below 0 they are 0."""
+    whole = max(0, int(length))
+    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
+    if hours:
+        return f"{hours}h{minutes}m" if minutes else f"{hours}h"
+    if minutes:
+        return f"{minutes}m{rest}s" if rest else f"{minutes}m"
+    return f"{rest}s"

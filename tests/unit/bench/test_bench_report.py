@@ -48,8 +48,8 @@ def test_writes_of_one_user_within_the_time_are_counted() -> None:
         "patch quantumbackends/status 200": 1,
         "update leases 200": 1,
     }
-    assert counted["periodic"] == {"leases": 1, "quantumbackends/status": 1, "configmaps": 0}
-    assert counted["per_job"] == 1.5
+    assert counted["periodic"] == {"leases": 1, "quantumbackends/status": 1, "configmaps": 0, "secrets": 0, "events": 1}
+    assert counted["per_job"] == 1
 
 
 def measured(**changed: float) -> tuple[dict[str, Any], dict[str, Any]]:

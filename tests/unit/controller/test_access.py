@@ -8,6 +8,7 @@ import pytest
 
 from qonverge.api.backend import OFFERS_LABEL
 from qonverge.controller.access import withdrawn
+from qonverge.controller.state import Unread
 from tests.unit.controller.worlds import World
 
 _OFFERING = {OFFERS_LABEL: "true"}
@@ -58,5 +59,5 @@ def test_a_backend_that_is_gone_or_going() -> None:
     del world.state.backends["lab/a"]
     assert withdrawn(job, "lab/a", world.state, world.cluster) == ("BackendLost", "the backend lab/a was deleted")
     # One that this version cannot read is there.
-    world.state.invalid["lab/a"] = "spec.new: what is this?"
+    world.state.unread["QuantumBackend lab/a"] = Unread("QuantumBackend", {}, {}, "spec.new: what is this?")
     assert withdrawn(job, "lab/a", world.state, world.cluster) is None

@@ -12,7 +12,7 @@ import pytest
 
 from qonverge.api import QuantumBackend
 from qonverge.controller import builders, calibration
-from qonverge.controller.backends import status_of
+from qonverge.controller.backend_status import Seen, status_of
 from qonverge.controller.cluster import Cluster
 from qonverge.controller.kube import Kube, KubeError
 from qonverge.controller.settings import Settings
@@ -123,7 +123,7 @@ async def test_the_status_says_how_good_and_how_old_the_device_is() -> None:
     lima = snapshots.load("lima")
     given, known = backend({"device": "lima"}), await looked({"device": "lima"})
     deployment = {"status": {"readyReplicas": 1, "replicas": 1}}
-    status = status_of(given, deployment, [info(lima)], NOW, calibrated=known)
+    status = status_of(given, Seen(deployment, [info(lima)], known), NOW)
     condition = next(c for c in status.conditions if c.type == "Calibrated")
     assert (condition.status, condition.reason) == ("True", "Calibrated")
     assert condition.message.startswith("lima was measured ")
@@ -137,14 +137,14 @@ async def test_the_status_says_how_good_and_how_old_the_device_is() -> None:
     assert short.measured_at is not None
     assert datetime.fromisoformat(short.measured_at).timestamp() == pytest.approx(lima.measured_at, abs=1)
 
-    waiting = status_of(given, deployment, [info(lima), info(Rates())], NOW, calibrated=known)
+    waiting = status_of(given, Seen(deployment, [info(lima), info(Rates())], known), NOW)
     condition = next(c for c in waiting.conditions if c.type == "Calibrated")
     assert (condition.status, condition.reason) == ("False", "Updating")
     assert condition.message.startswith("1 of 2 pods have the calibration")
-    condition = next(c for c in status_of(given, None, [], NOW, calibrated=known).conditions if c.type == "Calibrated")
+    condition = next(c for c in status_of(given, Seen(calibrated=known), NOW).conditions if c.type == "Calibrated")
     assert condition.status == "Unknown"
 
-    ideal = status_of(backend(None), deployment, [info(None)], NOW)
+    ideal = status_of(backend(None), Seen(deployment, [info(None)]), NOW)
     assert ideal.calibration is None
     assert "Calibrated" not in [c.type for c in ideal.conditions]
 
@@ -225,13 +225,13 @@ class TestPods:
             "status": {"containerStatuses": [{"state": {"waiting": {}}, "lastState": ended}]},
         }
         state.see_pod(pod, deleted=False)
-        ((of, words),) = state.troubles.values()
-        assert (of, words) == ("lab/b-qb", "device is GPU and Aer has none")
-        status = status_of(given, None, [], NOW, trouble=words)
+        ((of, trouble),) = state.troubles.values()
+        assert (of, str(trouble)) == ("lab/b-qb", "device is GPU and Aer has none")
+        status = status_of(given, Seen(trouble=trouble), NOW)
         assert status.conditions[0].message == "0 of 1 pods serve: device is GPU and Aer has none"
         unplaced = {"type": "PodScheduled", "status": "False", "message": "0/3 nodes are available"}
         newer = {**pod, "metadata": {**metadata, "resourceVersion": "2"}, "status": {"conditions": [unplaced]}}
         state.see_pod(newer, deleted=False)
-        assert state.troubles["lab/b-0"][1] == "0/3 nodes are available"
+        assert str(state.troubles["lab/b-0"][1]) == "0/3 nodes are available"
         state.see_pod({**newer, "metadata": {**metadata, "resourceVersion": "3"}}, deleted=True)
         assert not state.troubles

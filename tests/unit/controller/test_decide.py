@@ -10,7 +10,7 @@ import pytest
 
 from qonverge.api import HybridJob, HybridJobStatus
 from qonverge.api.job import Usage
-from qonverge.controller.decide import (
+from qonverge.controller.actions import (
     Ask,
     Begin,
     Collect,
@@ -20,8 +20,9 @@ from qonverge.controller.decide import (
     Stop,
     Submit,
     View,
-    decide,
+    Warn,
 )
+from qonverge.controller.decide import decide
 from qonverge.controller.state import Flight
 from qonverge.lifecycle import circuit as circuits
 from qonverge.lifecycle.placement import waiting
@@ -115,7 +116,8 @@ def test_a_result_ends_the_job_with_one_write() -> None:
 def test_a_lost_worker_is_another_attempt_until_the_policy_says_no() -> None:
     lost = under_way(result=ended(WorkerLost("gone")))
     assert decide(view(job(), lost)) == [Ask()]
-    (submit,) = decide(view(job(), planned(job(), lost, AER)))
+    warn, submit = decide(view(job(), planned(job(), lost, AER)))
+    assert warn == Warn("WorkerLost", "attempt 1: gone")
     assert isinstance(submit, Submit)
     last = decide(view(job(retryPolicy={"maxAttempts": 1}), under_way(result=ended(WorkerLost("gone")))))
     status = written(last)
@@ -234,7 +236,8 @@ def test_a_program_that_ended_well() -> None:
 def test_a_disrupted_pod_is_no_fault_of_the_program() -> None:
     moved = {"type": "DisruptionTarget", "status": "True"}
     again = planned(program(), source(), AER)
-    (launch,) = decide(view(program(), again, batch=batch("Failed"), pod=pod(143, conditions=[moved])))
+    warn, launch = decide(view(program(), again, batch=batch("Failed"), pod=pod(143, conditions=[moved])))
+    assert warn == Warn("PodLost", "attempt 1: the program's pod was lost")
     assert isinstance(launch, Launch)
     assert launch.attempt == 2
     last = job(
@@ -247,7 +250,8 @@ def test_a_disrupted_pod_is_no_fault_of_the_program() -> None:
 def test_a_program_whose_job_is_gone_is_launched_again_but_not_at_once() -> None:
     soon = decide(view(program("Placed"), source(), after=5))
     assert set(map(type, soon)) == {LookAgain}
-    (launch,) = decide(view(program("Placed"), planned(program("Placed"), source(), AER), after=60))
+    warn, launch = decide(view(program("Placed"), planned(program("Placed"), source(), AER), after=60))
+    assert warn == Warn("ProgramLost", "attempt 1: the program's Job is gone")
     assert isinstance(launch, Launch)
     assert launch.attempt == 2
 

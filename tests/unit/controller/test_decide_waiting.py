@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from qonverge.api.placement import Candidate, ForecastInterval
-from qonverge.controller.decide import Ask, Begin, LookAgain, SetStatus, Stop, Submit, decide
+from qonverge.controller.actions import Ask, Begin, LookAgain, SetStatus, Stop, Submit, Warn
+from qonverge.controller.decide import decide
 from qonverge.controller.state import Flight
 from qonverge.lifecycle.quotas import Use
 from qonverge.lifecycle.transitions import timestamp
@@ -150,7 +151,7 @@ def test_a_retry_waits_for_a_new_place_and_says_how_often_it_was_tried() -> None
     status = written(decide(view(job(), lost, after=3)))
     assert (status.state, status.attempts) == ("Pending", 1)
     lost.planned = Decision("default/j", AER, "aer again")
-    assert decide(view(job(), lost)) == [Submit(lost.planned)]
+    assert decide(view(job(), lost)) == [Warn("WorkerLost", "attempt 1: gone"), Submit(lost.planned)]
 
 
 def test_usage_is_that_of_all_attempts_once() -> None:

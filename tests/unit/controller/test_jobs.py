@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
+from collections.abc import AsyncIterator
 from decimal import Decimal
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 
 from qonverge.api import HybridJob, QuantumQuota
 from qonverge.circuits.isolated import Checker
+from qonverge.controller import builders
 from qonverge.controller.events import Events
 from qonverge.controller.jobs import Jobs
 from qonverge.controller.kube import Kube
@@ -20,6 +23,7 @@ from qonverge.controller.settings import Settings
 from qonverge.controller.signing import SigningKey
 from qonverge.documents.reports import Report
 from qonverge.lifecycle.quotas import Use
+from qonverge.lifecycle.transitions import timestamp
 from qonverge.scheduling import Decision
 from qonverge.wire.errors import WorkerLost
 from qonverge.wire.tokens import Caller, Signer, generate_private_key
@@ -33,6 +37,8 @@ class Server(Kube):
         self.world = world
         self.written: list[dict[str, Any]] = []
         self.created: list[dict[str, Any]] = []
+        self.applied: list[dict[str, Any]] = []
+        self.events: list[dict[str, Any]] = []
 
     async def patch_status(
         self, kind: str, namespace: str, name: str, status: dict[str, Any], resource_version: str | None = None
@@ -50,6 +56,18 @@ class Server(Kube):
         self.created.append(obj)
         return obj
 
+    async def apply(self, obj: dict[str, Any]) -> dict[str, Any]:
+        self.applied.append(obj)
+        return obj
+
+    async def list(
+        self, kind: str, namespace: str | None, labels: str = "", *, fields: str = "", metadata_only: bool = False
+    ) -> AsyncIterator[dict[str, Any]]:
+        assert (kind, namespace) == ("Event", "chem")
+        for event in self.events:
+            if fields == f"involvedObject.uid={event['involvedObject']['uid']}":
+                yield event
+
 
 class Desk:
     """A world with its reconciler of jobs, and a quota that counts seconds."""
@@ -62,11 +80,12 @@ class Desk:
         world.ledger.see(self.quota)
         clock = lambda: world.now  # noqa: E731
         quotas = Quotas(state=world.state, kube=self.server, ledger=world.ledger, queue=world.queue, clock=clock)
+        self.events = Events(self.server, clock)
         self.results = Results(
             state=world.state,
             data=world.pods,
             kube=self.server,
-            events=Events(self.server, clock),
+            events=self.events,
             settings=Settings(),
             clock=clock,
         )
@@ -93,7 +112,7 @@ class Desk:
             ),
             key=SigningKey(Signer(generate_private_key())),
             checker=Checker(),
-            events=Events(self.server, clock),
+            events=self.events,
             settings=Settings(),
             clock=clock,
         )
@@ -104,6 +123,11 @@ class Desk:
         assert remaining is not None
         assert remaining.seconds is not None
         return remaining.seconds
+
+    async def told(self) -> list[dict[str, Any]]:
+        """Return the events that were written so far."""
+        await self.events.flush()
+        return self.server.created
 
     def begun_anew(self, job: HybridJob) -> None:
         """Let a job of another generation take the flight's place, as after a change of its specification."""
@@ -217,7 +241,7 @@ async def test_what_misleads_in_a_circuit_is_an_event() -> None:
     del desk.world.state.flights["chem/j"]
     await desk.jobs.reconcile("chem/j")
     async with asyncio.timeout(60):
-        while not desk.server.created:
+        while not await desk.told():
             await asyncio.sleep(0.05)
     (event,) = desk.server.created
     assert (event["kind"], event["type"], event["reason"]) == ("Event", "Warning", "MisleadingProgram")
@@ -255,6 +279,39 @@ async def test_only_the_present_attempt_reports(
         with pytest.raises(PermissionError, match="the token is of"):
             await desk.jobs.report("chem/j", caller, Report(result=1, has_result=True))
         assert not desk.server.written
+
+
+async def test_what_a_program_mounts_is_made_again_where_its_pod_lacks_it() -> None:
+    desk = Desk()
+    desk.world.backend("a", pods=0)
+    placed = {"state": "Placed", "reason": "Placed", "backend": "lab/a", "attempts": 1, "observedGeneration": 1}
+    placed["placedAt"] = timestamp(desk.world.now)
+    job = desk.world.job("j", status=placed, program={"python": {"source": "x"}})
+    name = builders.program_name(job, 1)
+    desk.world.state.batch_jobs[f"chem/{name}"] = {"uid": "batch-uid", "owner": "chem/j"}
+    desk.world.state.program_pods[f"chem/{name}"] = {"name": "j-pod", "uid": "pod-uid", "phase": "Pending"}
+    desk.server.events = [
+        {
+            "metadata": {"resourceVersion": "1"},
+            "involvedObject": {"uid": "pod-uid"},
+            "type": "Warning",
+            "reason": "FailedMount",
+            "message": f'MountVolume.SetUp failed for volume "token": secret "{name}" not found',
+        }
+    ]
+    desk.world.flight("j").renew_at = math.inf
+    desk.world.now += 3
+    await desk.jobs.reconcile("chem/j")
+    assert [(obj["kind"], obj["metadata"]["name"]) for obj in desk.server.applied] == [
+        ("Secret", name),
+        ("ConfigMap", name),
+    ]
+    assert not desk.server.written
+    await desk.jobs.reconcile("chem/j")
+    (written,) = desk.server.written
+    assert written["message"].startswith("the pod j-pod has not started: FailedMount: MountVolume.SetUp failed")
+    (event,) = await desk.told()
+    assert (event["type"], event["reason"]) == ("Warning", "FailedMount")
 
 
 async def test_namespaces_take_turns_at_reading_config_maps() -> None:

@@ -30,7 +30,7 @@ class Leases(Kube):
             await asyncio.sleep(0)
 
     def list(
-        self, kind: str, namespace: str | None, labels: str = "", *, metadata_only: bool = False
+        self, kind: str, namespace: str | None, labels: str = "", *, fields: str = "", metadata_only: bool = False
     ) -> AsyncIterator[dict[str, Any]]:
         async def items() -> AsyncIterator[dict[str, Any]]:
             await self._later()
