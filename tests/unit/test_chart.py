@@ -124,6 +124,8 @@ def test_everybody_may_read_at_the_port_for_results_and_nothing_else(helm: Path)
     ]
     (subject,) = one(objects, "RoleBinding", "qonverge-results")["subjects"]
     assert subject["name"] == "system:authenticated"
+    closed = render(helm, "--set", "resultReaders=null")
+    assert not [o for o in closed if o["kind"] == "RoleBinding" and o["metadata"]["name"] == "qonverge-results"]
     (port,) = [port for port in one(objects, "Service")["spec"]["ports"] if port["name"] == "results"]
     (container,) = one(objects, "Deployment")["spec"]["template"]["spec"]["containers"]
     (own,) = [each for each in container["ports"] if each["name"] == port["targetPort"]]
