@@ -205,6 +205,7 @@ _NO_REASONS = set(
         All AsGiven Automatic BraketLocal ControlFlow DensityMatrix Exact Hedge MidCircuit NonClifford Stabilizer
         Statevector Stim
         Held Waiting Wanted
+        ContainerCreating ErrImagePull FailedMount PodInitializing
         """,
     )
 )
