@@ -17,7 +17,8 @@ LONGEST_FIRST = ("e2e", "tests/integration", "tests/differential", "tests/compat
 @pytest.hookimpl(tryfirst=True)  # before the names of groups become part of the tests' names
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Give each file to one process, for its fixtures' sake, and begin with what takes longest."""
-    if config.getoption("dist", "no") != "loadgroup":
+    # The processes that run tests know no more of ``--dist`` than this.
+    if not getattr(config.option, "loadgroup", False):
         return
 
     def rank(item: pytest.Item) -> int:

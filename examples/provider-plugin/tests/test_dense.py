@@ -25,7 +25,8 @@ def run(circuit: QuantumCircuit, engine: str = "Dense", *, memory: bool = False,
 def test_it_is_found_by_its_entry_point() -> None:
     assert "Dense" in installed()
     assert find("Dense").problem(method="DensityMatrix") == (
-        "the engine Dense has the methods Automatic and Statevector: choose one, or another engine"
+        "the method is DensityMatrix, and the engine Dense has the methods Automatic and Statevector: choose one, or "
+        "another engine"
     )
     assert (
         find("Dense").problem(options={"ignoreBelow": 2})

@@ -90,9 +90,13 @@ class Engine:
         await asyncio.wait([first, *self._loops], return_when=asyncio.FIRST_COMPLETED)
         if not first.done():
             first.cancel()
+            # All fail for one reason, told once: asyncio prints a traceback of a task whose error nobody takes.
             for loop in self._loops:
-                if loop.done():
-                    loop.result()
+                loop.cancel()
+            failed = await asyncio.gather(*self._loops, return_exceptions=True)
+            for error in failed:
+                if isinstance(error, Exception):
+                    raise error
 
     def info(self) -> BackendInfo:
         """Return what this backend is and how busy."""

@@ -103,9 +103,9 @@ class Descriptor:
             options: the provider's own; None: none are given.
         """
         if method not in self.methods:
-            return self.no_method
+            return f"the method is {method}, and {self.no_method}"
         if device not in self.devices:
-            return self.no_device
+            return f"the device is {device}, and {self.no_device}"
         if noisy and not self.imitates:
             return f"the engine {self.name} imitates no devices: leave noise out, or choose another engine"
         if noisy and method in self.noiseless_methods:
