@@ -31,7 +31,7 @@ demo: $(DEMO)/.installed ## Install what is needed and run two examples without 
 
 # The cluster's tests mostly wait for pods, so three processes keep two CPUs busy.
 test: lint types imports docs programs ## Run every check; ends with the test runner's summary
-	$(BIN)/pytest -n 3 --dist loadgroup --no-loadscope-reorder tests e2e
+	$(BIN)/pytest -n 3 --no-loadscope-reorder tests e2e
 
 lint: $(VENV)/.installed ## Check style
 	$(BIN)/ruff check .

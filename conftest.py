@@ -4,28 +4,37 @@ from __future__ import annotations
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.remote import Producer  # type: ignore[import-untyped]  # xdist ships no types
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 # How long an example takes says how busy the machine is.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
 
-ALONE = {"e2e": "cluster", "tests/compatibility": "page"}
+TOGETHER = ("e2e/", "tests/compatibility/")
 """Folders whose tests share what exists once: a cluster, the page of all that they find."""
-LONGEST_FIRST = ("e2e", "tests/integration", "tests/differential", "tests/compatibility")
+LONGEST_FIRST = ("e2e/", "tests/integration/", "tests/differential/", "tests/compatibility/")
 
 
-@pytest.hookimpl(tryfirst=True)  # before the names of groups become part of the tests' names
+class ByFile(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no types
+    """Gives each file, and some folders, to one process: for their fixtures' sake."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return next((folder for folder in TOGETHER if nodeid.startswith(folder)), nodeid.partition("::")[0])
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """Return what shares tests out."""
+    return ByFile(config, log)
+
+
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Give each file to one process, for its fixtures' sake, and begin with what takes longest."""
-    # The processes that run tests know no more of ``--dist`` than this.
-    if not getattr(config.option, "loadgroup", False):
+    """Begin with what takes longest."""
+    if not hasattr(config, "workerinput"):
         return
 
     def rank(item: pytest.Item) -> int:
         return next((n for n, folder in enumerate(LONGEST_FIRST) if item.nodeid.startswith(folder)), len(LONGEST_FIRST))
 
     items.sort(key=rank)
-    for item in items:
-        file = item.nodeid.partition("::")[0]
-        group = next((group for folder, group in ALONE.items() if file.startswith(folder + "/")), file)
-        item.add_marker(pytest.mark.xdist_group(group))
