@@ -82,7 +82,7 @@ def test_what_kubectl_prints_tells_how_things_stand(workspace: Workspace, shared
     assert row.pop("AGE")
     assert row == {
         "NAME": "steps", "STATE": "Running", "BACKEND": f"{shared.namespace}/aer", "PROGRESS": "25%",
-        "REASON": "Running",
+        "REASON": "Running", "DURATION": "", "SHOTS": "", "COST": "",
     }  # fmt: skip
     (row,) = _table(shared.kubectl("get", "qb"))
     assert row.pop("AGE")
@@ -130,5 +130,8 @@ def test_a_circuit_that_is_wrong_fails_with_its_place(workspace: Workspace) -> N
 
 def _table(text: str) -> list[dict[str, str]]:
     """Return the rows of what ``kubectl get`` prints, by the columns' names."""
-    header, *lines = [re.split(r"\s{2,}", line.strip()) for line in text.strip().splitlines()]
-    return [dict(zip(header, line, strict=True)) for line in lines]
+    header, *lines = text.rstrip().splitlines()
+    # A cell may be empty, so only the places of the names tell which one it is.
+    places = [(match[0], match.start()) for match in re.finditer(r"\S+(?: \S+)*", header)]
+    ends = [start for _, start in places[1:]] + [None]
+    return [{name: line[start:end].strip() for (name, start), end in zip(places, ends, strict=True)} for line in lines]

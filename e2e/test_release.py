@@ -40,7 +40,7 @@ def test_jobs_outlive_changes_of_the_release(cluster: ClusterAccess, workspace: 
     cluster.helm("uninstall", release.RELEASE, "--wait")
     assert operator_pods(cluster) == []
     workspace.apply(circuit("meanwhile"))
-    assert "state" not in workspace.status("meanwhile")
+    assert workspace.status("meanwhile")["conditions"][0]["reason"] == "Unseen"
     release.install(Programs(), cluster.kubeconfig, ROOT / release.CHART, cluster.images)
 
     for name in ("circuit", "program"):
