@@ -139,7 +139,7 @@ class Server:
         return self._caller(request).subject
 
     def _caller(self, request: Request) -> Caller:
-        """Return who asks.
+        """Return the caller that the request's token names.
 
         Raises:
             AccessEnded: a program whose account is closed.

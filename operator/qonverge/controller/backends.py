@@ -84,9 +84,10 @@ class Backends:
                 known.pop(key, None)
             return
         await self._look(key, backend)
-        if provider_problem(backend) is None:
+        problem = provider_problem(backend)
+        if problem is None:
             await self._apply(key, backend)
-        await self._write_status(key, backend)
+        await self._write_status(key, backend, problem)
 
     async def _apply(self, key: str, backend: QuantumBackend) -> None:
         """Apply the backend's objects that are not as they should be; what is refused is tried again later."""
@@ -146,7 +147,7 @@ class Backends:
             else:
                 self._state.calibrations[key] = found
 
-    async def _write_status(self, key: str, backend: QuantumBackend) -> None:
+    async def _write_status(self, key: str, backend: QuantumBackend, problem: str | None) -> None:
         infos = [
             self._state.infos[endpoint.pod]
             for endpoint in self._state.endpoints_of(label_key(backend))
@@ -159,7 +160,7 @@ class Backends:
             calibrated=self._state.calibrations.get(key),
             trouble=trouble,
             refusal=self._refusals[key][1] if key in self._refusals else None,
-            provider_problem=provider_problem(backend),
+            provider_problem=problem,
             may_offer=self._cluster.may_offer(backend.metadata.namespace),
         )
         status = status_of(backend, seen, self._clock())

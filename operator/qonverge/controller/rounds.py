@@ -16,7 +16,7 @@ from qonverge.controller.snapshot import USUAL, Given, given_to_pods, label_key,
 from qonverge.controller.state import Flight, State
 from qonverge.controller.submissions import next_identity
 from qonverge.controller.traces import Traces
-from qonverge.controller.window import Candidate, chosen
+from qonverge.controller.window import WaitingJob, chosen
 from qonverge.forecast.intervals import Interval
 from qonverge.forecast.outlook import Offer
 from qonverge.lifecycle import circuit as circuits
@@ -162,7 +162,7 @@ class Rounds:
 
     def _window(self, backends: Sequence[Backend], now: float) -> list[str]:
         """Return the jobs that this round looks at, and let the others say that they wait behind them."""
-        planned, suspended = list[Candidate](), list[Candidate]()
+        planned, suspended = list[WaitingJob](), list[WaitingJob]()
         for key, flight in self._state.flights.items():
             job = self._state.jobs.get(key)
             if job is None or not _waits(flight, job):
@@ -179,11 +179,11 @@ class Rounds:
             flight.behind = behind
         return [candidate.key for candidate in (*planned, *suspended) if candidate.key in taken]
 
-    def _candidate(self, key: str, flight: Flight, job: HybridJob, now: float) -> Candidate:
+    def _candidate(self, key: str, flight: Flight, job: HybridJob, now: float) -> WaitingJob:
         priority = self._cluster.priority_of(job)
         since = job.status.resumed_at or job.metadata.creation_timestamp
         created = seconds(since) if since else now
-        return Candidate(
+        return WaitingJob(
             key,
             job.metadata.namespace,
             created,

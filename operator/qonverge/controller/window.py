@@ -10,7 +10,7 @@ from itertools import chain, zip_longest
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class WaitingJob:
     """A job that waits."""
 
     key: str
@@ -28,7 +28,7 @@ class Candidate:
     """When a round last found no place for it, Unix seconds; 0 where none has looked, or one has seen a place ahead."""
 
 
-def chosen(candidates: Sequence[Candidate], most: int) -> set[str]:
+def chosen(candidates: Sequence[WaitingJob], most: int) -> set[str]:
     """Return the keys of at most so many jobs.
 
     Namespaces take turns, so that each gets an equal part, and what one does not need goes to the others. Within a
@@ -38,7 +38,7 @@ def chosen(candidates: Sequence[Candidate], most: int) -> set[str]:
     """
     if len(candidates) <= most:
         return {candidate.key for candidate in candidates}
-    namespaces: defaultdict[str, list[Candidate]] = defaultdict(list)
+    namespaces: defaultdict[str, list[WaitingJob]] = defaultdict(list)
     for candidate in candidates:
         namespaces[candidate.namespace].append(candidate)
     ranked = [
@@ -49,7 +49,7 @@ def chosen(candidates: Sequence[Candidate], most: int) -> set[str]:
     return {key for *_, key in sorted(ranked)[:most]}
 
 
-def _in_order(members: Iterable[Candidate]) -> Iterable[Candidate]:
+def _in_order(members: Iterable[WaitingJob]) -> Iterable[WaitingJob]:
     ordered = sorted(
         members,
         key=lambda each: (each.tried_at, not each.aged, -each.priority, each.deadline, each.created, each.key),

@@ -7,9 +7,8 @@ import json
 from qonverge.api import HybridJob, HybridJobStatus
 from qonverge.api.job import KeptResult, Result
 from qonverge.lifecycle import transitions
+from qonverge.lifecycle.stored_size import MOST_STORED
 
-# etcd's limit for an object is 1.5 MiB. Some of it is kept for what others write into the object.
-_MAX_OBJECT = 1_500_000
 MAX_RESULT = 600_000
 # A shorter one is written in less time than a thread takes to start.
 _LONG = 2000
@@ -20,7 +19,7 @@ def room_for_result(job: HybridJob) -> int:
     circuit, python = job.spec.program.circuit, job.spec.program.python
     inline = (circuit.openqasm or circuit.qpy) if circuit else python.source if python else None
     # As JSON, in which a line end takes two bytes.
-    return max(0, min(MAX_RESULT, _MAX_OBJECT - len(json.dumps(inline))))
+    return max(0, min(MAX_RESULT, MOST_STORED - len(json.dumps(inline))))
 
 
 def document(result: Result) -> bytes:

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qonverge.controller import rounds
-from qonverge.controller.window import Candidate, chosen
+from qonverge.controller.window import WaitingJob, chosen
 from tests.unit.controller.worlds import NOW, World
 
 
-def waiting(namespace: str, number: int, **more: object) -> Candidate:
-    return replace(Candidate(f"{namespace}/{number}", namespace, float(number)), **more)  # type: ignore[arg-type]
+def waiting(namespace: str, number: int, **more: object) -> WaitingJob:
+    return replace(WaitingJob(f"{namespace}/{number}", namespace, float(number)), **more)  # type: ignore[arg-type]
 
 
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=6), st.integers(1, 60))

@@ -187,7 +187,7 @@ class Aer:
 
     @staticmethod
     def preference(question: Question) -> int | None:  # the same for every circuit
-        """See ``Candidate.preference``."""
+        """See ``RankedProvider.preference``."""
         return 1
 
     def prepare(self, circuit: QuantumCircuit, layout: Layout | None = None) -> Prepared:

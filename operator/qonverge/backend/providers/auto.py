@@ -11,7 +11,7 @@ from qiskit import QuantumCircuit
 
 from qonverge.backend.config import EngineConfig
 from qonverge.backend.providers.checks import accepted, is_exact
-from qonverge.backend.providers.protocol import Candidate, Question, load
+from qonverge.backend.providers.protocol import Question, RankedProvider, load
 from qonverge.circuits.analysis import Analysis, analyse
 from qonverge.devices import Layout
 from qonverge.providers.installed import find, installed
@@ -36,7 +36,7 @@ class Automatic:
 
     def __init__(self, config: EngineConfig) -> None:
         """Load the candidates that are installed and can be set up so."""
-        self._engines: dict[str, Candidate] = {}
+        self._engines: dict[str, RankedProvider] = {}
         refused = []
         for descriptor in map(find, installed()):
             if not descriptor.candidate:
@@ -44,7 +44,7 @@ class Automatic:
             device = config.device if config.device in descriptor.devices else "CPU"
             try:
                 engine = load(replace(config, provider=descriptor.name, device=device, options=None))
-                self._engines[descriptor.name] = cast("Candidate", engine)
+                self._engines[descriptor.name] = cast("RankedProvider", engine)
             except ModuleNotFoundError as error:
                 refused.append(f"{descriptor.name} is not installed ({error.name} is missing)")
             except LookupError as error:

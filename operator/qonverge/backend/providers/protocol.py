@@ -67,7 +67,7 @@ class Question:
     """Bytes that the circuit may take."""
 
 
-class Candidate(Provider, Protocol):
+class RankedProvider(Provider, Protocol):
     """A provider that Automatic may choose: its descriptor says ``candidate``."""
 
     @staticmethod

@@ -81,7 +81,7 @@ class Stim:
 
     @staticmethod
     def preference(question: Question) -> int | None:
-        """See ``Candidate.preference``."""
+        """See ``RankedProvider.preference``."""
         analysis = question.analysis
         if not analysis.clifford or question.statevector or 0 < question.relaxing_bytes <= question.limit:
             # It keeps no amplitudes, and only approximates relaxation by Pauli errors.
