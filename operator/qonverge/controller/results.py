@@ -199,7 +199,7 @@ class Results:
                 await self._lose(key, finished.uid, f"the pod {pod} that kept it is gone")
 
     def _kept(self) -> list[tuple[str, Finished]]:
-        return [(key, each) for key, each in self._state.finished.items() if each.kept is not None]
+        return list(self._state.keeping.items())
 
     async def _lose(self, key: str, uid: str, why: str) -> None:
         namespace, name = key.split("/", 1)

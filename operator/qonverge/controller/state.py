@@ -163,6 +163,8 @@ class State:
     jobs: dict[str, HybridJob] = field(default_factory=dict)
     """Jobs that have not ended."""
     finished: dict[str, Finished] = field(default_factory=dict)
+    keeping: dict[str, Finished] = field(default_factory=dict)
+    """Those of them, few of many, whose result a pod keeps: each poll asks for them, for each pod."""
     unread: dict[str, Unread] = field(default_factory=dict)
     """Objects that this version cannot read, by kind and key."""
     backends: dict[str, QuantumBackend] = field(default_factory=dict)
@@ -212,6 +214,7 @@ class State:
             return
         self.jobs.pop(key, None)
         self.finished.pop(key, None)
+        self.keeping.pop(key, None)
         self.unread.pop(f"HybridJob {key}", None)
         if deleted:
             return
@@ -219,9 +222,11 @@ class State:
         if status.get("state") in ("Complete", "Failed"):
             ttl, ended = obj["spec"].get("ttlSecondsAfterFinished"), status.get("completedAt")
             delete_at = None if ttl is None or ended is None else seconds(ended) + ttl
-            self.finished[key] = Finished(
+            finished = self.finished[key] = Finished(
                 metadata["uid"], delete_at, _kept(status), _observed(obj), metadata["resourceVersion"]
             )
+            if finished.kept is not None:
+                self.keeping[key] = finished
             return
         if (job := self._read(HybridJob, obj)) is not None:
             self.jobs[key] = job
