@@ -36,19 +36,10 @@ def cel(*rules: Rule, **extra: Any) -> dict[str, Any]:
     return {"x-kubernetes-validations": [rule.to_schema() for rule in rules], **extra}
 
 
-def immutable(field: str, unless: str, when: str) -> Rule:
-    """Return a transition rule on an object: a field of its spec neither changes, appears nor vanishes.
-
-    Args:
-        field: the field's name.
-        unless: a CEL expression on ``oldSelf`` that lifts the rule.
-        when: the same for people.
-    """
-    old, new = f"oldSelf.spec.{field}", f"self.spec.{field}"
-    same = f"has({new}) == has({old}) && (!has({new}) || {new} == {old})"
-    return Rule(
-        f"({same}) || ({unless})", f"{field} is immutable {when}: create a new HybridJob instead", f".spec.{field}"
-    )
+def same(field: str, of: str = "self", before: str = "oldSelf") -> str:
+    """Return the CEL expression that a field neither changed, appeared nor vanished."""
+    old, new = f"{before}.{field}", f"{of}.{field}"
+    return f"has({new}) == has({old}) && (!has({new}) || {new} == {old})"
 
 
 class SpecModel(BaseModel):

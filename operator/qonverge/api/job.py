@@ -20,7 +20,7 @@ from qonverge.api.base import (
     SpecModel,
     StatusModel,
     cel,
-    immutable,
+    same,
 )
 from qonverge.api.money import Money
 from qonverge.api.placement import Candidate, Placement
@@ -53,6 +53,9 @@ _RFC_3339 = (
     r"(Z|[-+]([01][0-9]|2[0-3]):[0-5][0-9])$"
 )
 _A_TIME = "give a time with its zone, such as 2026-01-31T12:00:00Z"
+
+# What a job asks for, which nobody may change under it.
+_FIXED = ("program", "shots", "precision", "seed", "backend")
 
 ANY_JSON: dict[str, Any] = {"x-kubernetes-preserve-unknown-fields": True}
 
@@ -172,6 +175,15 @@ class HybridJobSpec(SpecModel):
             ),
             # A pattern does not know how many days a month has.
             Rule("!has(self.deadline) || timestamp(self.deadline).getFullYear() >= 0", _A_TIME, ".deadline"),
+            *(
+                Rule(
+                    f"(has(oldSelf.suspend) && oldSelf.suspend) || ({same(name)})",
+                    f"{name} is immutable unless the job is suspended and was never started: "
+                    "create a new HybridJob instead",
+                    f".{name}",
+                )
+                for name in _FIXED
+            ),
         )
     )
 
@@ -350,8 +362,11 @@ class HybridJobStatus(StatusModel):
     """Where the result comes from."""
 
 
-# A job that ran has attempts in its status, also after it was suspended.
-_HELD = "has(oldSelf.spec.suspend) && oldSelf.spec.suspend && !(has(oldSelf.status) && has(oldSelf.status.attempts))"
+# A job that ran has attempts in its status, also after it was suspended. This rule needs the whole object, so the API
+# server evaluates it at each write of a status: what is seldom true comes first, and the other rules are the spec's.
+_STARTED_AND_HELD = (
+    "has(oldSelf.spec.suspend) && oldSelf.spec.suspend && has(oldSelf.status) && has(oldSelf.status.attempts)"
+)
 
 
 class HybridJob(SpecModel):
@@ -359,9 +374,11 @@ class HybridJob(SpecModel):
 
     model_config = ConfigDict(
         json_schema_extra=cel(
-            *(
-                immutable(name, _HELD, "unless the job is suspended and was never started")
-                for name in ("program", "shots", "precision", "seed", "backend")
+            Rule(
+                f"!({_STARTED_AND_HELD}) || ({' && '.join(same(name, 'self.spec', 'oldSelf.spec') for name in _FIXED)})",
+                f"{', '.join(_FIXED[:-1])} and {_FIXED[-1]} of a job that was started are immutable: "
+                "create a new HybridJob instead",
+                ".spec",
             )
         )
     )
