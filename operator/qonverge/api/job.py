@@ -367,6 +367,7 @@ class HybridJobStatus(StatusModel):
 _STARTED_AND_HELD = (
     "has(oldSelf.spec.suspend) && oldSelf.spec.suspend && has(oldSelf.status) && has(oldSelf.status.attempts)"
 )
+_SAME = " && ".join(f"({same(name, 'self.spec', 'oldSelf.spec')})" for name in _FIXED)
 
 
 class HybridJob(SpecModel):
@@ -375,7 +376,7 @@ class HybridJob(SpecModel):
     model_config = ConfigDict(
         json_schema_extra=cel(
             Rule(
-                f"!({_STARTED_AND_HELD}) || ({' && '.join(same(name, 'self.spec', 'oldSelf.spec') for name in _FIXED)})",
+                f"!({_STARTED_AND_HELD}) || ({_SAME})",
                 f"{', '.join(_FIXED[:-1])} and {_FIXED[-1]} of a job that was started are immutable: "
                 "create a new HybridJob instead",
                 ".spec",

@@ -89,12 +89,8 @@ class Operator:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until ``stop`` is set or a signal asks to stop."""
-
-        def claim_signals() -> None:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                asyncio.get_running_loop().add_signal_handler(number, stop.set)
-
-        claim_signals()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
         kube = self._kube = await Kube.connect()
         key = self._key = await signing.load(kube, self._settings.namespace)
         data, checker = DataPlane(key), self._checker()
@@ -171,7 +167,7 @@ class Operator:
             "QuantumBackend": self._backends.reconcile,
             "QuantumQuota": self._quotas.reconcile,
         }
-        self._watches = Watches(kube, self._state, self._settings, self._observe, claim_signals)
+        self._watches = Watches(kube, self._state, self._settings, self._observe)
         settings = self._settings
         self._election = Election(
             kube,

@@ -1,19 +1,24 @@
 """Watching through kopf, and not believing it.
 
-Kopf turns watches into calls of ``observe``. Three things can go wrong with a watch, and each is looked for: its task
-ends on an error inside the stream (kopf logs it and goes on without it); it stays open and silent; objects vanish
-while it is away. The first is seen by its missing task, the other two by listing the metadata now and then.
+Kopf's streams list, watch, renew credentials and go on where a connection ended. What they show goes to ``observe`` at
+once and in its order: kopf's own way is a task for each object, which takes about three turns of the event loop for
+each event, so that a flood of one namespace kept the events of others waiting for seconds.
+
+Three things can go wrong with a watch, and each is looked for: its stream ends on an error; it stays open and silent;
+objects vanish while it is away. The last two are seen by listing the metadata now and then.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Set
+from collections.abc import Callable, Sequence, Set
 from typing import Any
 
 import kopf
-from kopf._core.engines.peering import Identity
+from kopf._cogs.clients import auth, watching
+from kopf._cogs.structs.credentials import Vault
+from kopf._cogs.structs.references import Namespace, NamespaceName, Resource
 
 from qonverge.controller.builders import MANAGED_SELECTOR
 from qonverge.controller.kube import PAGE, Kube, KubeError
@@ -25,44 +30,47 @@ logger = logging.getLogger(__name__)
 
 Observe = Callable[[str, dict[str, Any], bool], None]
 
-WATCHED: dict[str, tuple[tuple[str, str, str], str]] = {
-    "QuantumBackend": (("qonverge.io", "v1alpha1", "quantumbackends"), ""),
-    "Deployment": (("apps", "v1", "deployments"), MANAGED_SELECTOR),
-    "Service": (("", "v1", "services"), MANAGED_SELECTOR),
-    "ReplicaSet": (("apps", "v1", "replicasets"), MANAGED_SELECTOR),
-    "Pod": (("", "v1", "pods"), MANAGED_SELECTOR),
-    "Job": (("batch", "v1", "jobs"), MANAGED_SELECTOR),
-    "QuantumQuota": (("qonverge.io", "v1alpha1", "quantumquotas"), ""),
-    "HybridJob": (("qonverge.io", "v1alpha1", "hybridjobs"), ""),
+
+def _resource(group: str, version: str, plural: str) -> Resource:
+    return Resource(group, version, plural, namespaced=True)
+
+
+WATCHED: dict[str, tuple[Resource, str]] = {
+    "QuantumBackend": (_resource("qonverge.io", "v1alpha1", "quantumbackends"), ""),
+    "Deployment": (_resource("apps", "v1", "deployments"), MANAGED_SELECTOR),
+    "Service": (_resource("", "v1", "services"), MANAGED_SELECTOR),
+    "ReplicaSet": (_resource("apps", "v1", "replicasets"), MANAGED_SELECTOR),
+    "Pod": (_resource("", "v1", "pods"), MANAGED_SELECTOR),
+    "Job": (_resource("batch", "v1", "jobs"), MANAGED_SELECTOR),
+    "QuantumQuota": (_resource("qonverge.io", "v1alpha1", "quantumquotas"), ""),
+    "HybridJob": (_resource("qonverge.io", "v1alpha1", "hybridjobs"), ""),
 }
-"""What is watched: by kind kopf's selector, and labels by which the API server chooses what concerns us."""
+"""What is watched, by kind, and labels by which the API server chooses what concerns us."""
 _SWEEP_SECONDS = 60.0
 _CHECK_SECONDS = 1.0
-# How long watches may be fewer than they should: at the start, and when all ran before.
-_START_SECONDS = 30.0
-_BROKEN_SECONDS = 2.0
 # A stream that the server ends now and then is one that is known to work.
 _STREAM_SECONDS = 300
+# Events that come together are taken so many at a time, and then others have a turn of the event loop.
+_EVENTS = 32
 
 
 class Watches:
     """Keeps the state as the cluster is."""
 
-    def __init__(
-        self, kube: Kube, state: State, settings: Settings, observe: Observe, claim_signals: Callable[[], None]
-    ) -> None:
-        """``observe`` is called with kind, object and whether it is gone; ``claim_signals`` when kopf took them."""
-        self._claim_signals = claim_signals
+    def __init__(self, kube: Kube, state: State, settings: Settings, observe: Observe) -> None:
+        """``observe`` is called with kind, object and whether it is gone."""
         self._kube = kube
         self._state = state
-        self._settings = settings
+        named = [NamespaceName(namespace) for namespace in settings.watch_namespaces]
+        self._namespaces: Sequence[Namespace] = named or [None]
         self._observe = observe
+        # The watches that have listed what there is and go on from there.
+        self._running: set[tuple[str, Namespace]] = set()
         self._lag = Lag()
         self._sweep_now = asyncio.Event()
         self._unwatched: str | None = "the watches do not run yet"
         self._unlisted: str | None = "the first lists are not complete"
         self.synced = asyncio.Event()
-        self.restarts = 0
 
     @property
     def problem(self) -> str | None:
@@ -72,22 +80,28 @@ class Watches:
     async def run(self) -> None:
         """Watch until cancelled; watches that fail are started again."""
         while True:
-            stop = asyncio.Event()
-            watching = asyncio.create_task(self._kopf(stop), name="kopf")
+            self._running.clear()
+            vault = Vault()
+            auth.vault_var.set(vault)
+            watches = [(kind, namespace) for kind in WATCHED for namespace in self._namespaces]
+            tasks = [
+                asyncio.create_task(_log_in(vault), name="credentials"),
+                *(asyncio.create_task(self._watch(*watch), name=f"watch of {watch[0]}") for watch in watches),
+            ]
             try:
-                await self._supervise(watching)
+                self._unwatched = f"{await self._supervise(tasks)}; the watches are being started again"
+                logger.warning("%s", self._unwatched)
             finally:
-                stop.set()
-                watching.cancel()
-                await asyncio.gather(watching, return_exceptions=True)
-            self.restarts += 1
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+                await vault.close()
             await asyncio.sleep(1.0)
 
-    async def _supervise(self, watching: asyncio.Task[None]) -> None:
-        """Return when the watches must be started again."""
+    async def _supervise(self, tasks: Sequence[asyncio.Task[None]]) -> str:
+        """Return why the watches must be started again, when they must."""
         loop = asyncio.get_running_loop()
-        whole, grace, swept = loop.time(), _START_SECONDS, float("-inf")
-        complete = False
+        swept, complete = float("-inf"), False
         self._lag = Lag()
         while True:
             if loop.time() - swept >= (LATE_SECONDS if self._lag.any else _SWEEP_SECONDS) or self._sweep_now.is_set():
@@ -95,9 +109,7 @@ class Watches:
                 late = await self._sweep(full=not complete)
                 if late:
                     # The list of the next start shows what these watches did not.
-                    self._unwatched = f"{late}; the watches are being started again"
-                    logger.warning("%s", self._unwatched)
-                    return
+                    return late
                 if self._unlisted is None:
                     complete, swept = True, loop.time()
             try:
@@ -105,22 +117,18 @@ class Watches:
                     await self._sweep_now.wait()
             except TimeoutError:
                 pass
-            alive = sum(task.get_name().startswith("watcher for") for task in asyncio.all_tasks() if not task.done())
-            expected = len(WATCHED) * max(1, len(self._settings.watch_namespaces))
-            if alive >= expected:
-                whole, grace = loop.time(), _BROKEN_SECONDS
-                self._unwatched = None
-            if watching.done() or loop.time() - whole > grace:
-                self._unwatched = f"{alive} of {expected} watches run{_why(watching)}; they are being started again"
-                logger.warning("%s", self._unwatched)
-                return
+            for task in tasks:
+                if task.done():
+                    return f"the {task.get_name()} ended{_why(task)}"
+            missing = len(tasks) - 1 - len(self._running)
+            self._unwatched = f"{missing} of {len(tasks) - 1} watches do not run yet" if missing else None
 
     async def _sweep(self, *, full: bool) -> str:
         """Compare what is known with what there is, and return which watch is late, if one is."""
         late = ""
         try:
             for kind, (_, labels) in WATCHED.items():
-                for namespace in self._settings.watch_namespaces or (None,):
+                for namespace in self._namespaces:
                     if full:
                         await self._list(kind, namespace, labels)
                     elif changes := await self._compare(kind, namespace, labels):
@@ -158,66 +166,43 @@ class Watches:
                 metadata = {"namespace": owner, "name": name, "resourceVersion": str(before[key])}
                 self._observe(kind, {"metadata": metadata}, True)
 
-    async def _kopf(self, stop: asyncio.Event) -> None:
+    async def _watch(self, kind: str, namespace: Namespace) -> None:
+        resource, labels = WATCHED[kind]
         settings = kopf.OperatorSettings()
-        settings.posting.enabled = False
-        settings.scanning.disabled = True
-        settings.peering.standalone = True
         settings.watching.server_timeout = _STREAM_SECONDS
         settings.watching.client_timeout = _STREAM_SECONDS + 30
         settings.watching.connect_timeout = 10
         settings.watching.reconnect_backoff = 0.5
         settings.watching.chunk_size = PAGE
-        # Kopf keeps a task and the object for this long after each event.
-        settings.queueing.idle_timeout = 0.05
-        for selector, labels in WATCHED.values():
-            if labels:
-                settings.watching.label_selectors[selector] = labels
-        namespaces = self._settings.watch_namespaces
-        # Not kopf.operator, which in its end cancels all tasks of the loop that are younger than itself: ours too.
-        tasks = await kopf.spawn_tasks(
-            registry=self._registry(),
-            settings=settings,
-            # Kopf would look up the user's name, and in a container the user has none.
-            identity=Identity(self._settings.identity),
-            standalone=True,
-            clusterwide=not namespaces,
-            namespaces=namespaces,
-            stop_flag=stop,
-        )
-        # Kopf has installed handlers of its own by now, which would end the watching and not the operator.
-        self._claim_signals()
-        try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
-
-    def _registry(self) -> kopf.OperatorRegistry:
-        registry = kopf.OperatorRegistry()
-
-        @kopf.on.login(registry=registry)
-        def login(**kwargs: Any) -> Any:
-            return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
-
-        def subscribe(kind: str, selector: tuple[str, str, str]) -> None:
-            @kopf.on.event(*selector, id=kind.lower(), registry=registry)
-            async def seen(event: Any, **_: Any) -> None:
-                if event["type"] is None:
-                    # A list, not a change: the watch was away, and what vanished meanwhile is not shown.
-                    self._sweep_now.set()
-                self._observe(kind, {"kind": kind, **event["object"]}, event["type"] == "DELETED")
-
-        for kind, (selector, _) in WATCHED.items():
-            subscribe(kind, selector)
-        return registry
+        if labels:
+            settings.watching.label_selectors[resource.group, resource.version, resource.plural] = labels
+        taken = 0
+        async for event in watching.infinite_watch(settings=settings, resource=resource, namespace=namespace):
+            if isinstance(event, watching.Bookmark):
+                self._running.add((kind, namespace))
+                continue
+            if event["type"] == "BOOKMARK":
+                continue
+            if event["type"] is None:
+                # A list, not a change: the watch was away, and what vanished meanwhile is not shown.
+                self._sweep_now.set()
+            self._observe(kind, {"kind": kind, **event["object"]}, event["type"] == "DELETED")
+            taken += 1
+            if taken % _EVENTS == 0:
+                await asyncio.sleep(0)
 
 
-def _why(watching: asyncio.Task[None]) -> str:
-    """Return what ended kopf, where it says."""
-    if not watching.done() or watching.cancelled() or (error := watching.exception()) is None:
+async def _log_in(vault: Vault) -> None:
+    """Give credentials to the watches, and new ones when the API server takes them no more."""
+    while True:
+        await vault.wait_for_emptiness()
+        given: dict[str, Any] = {"logger": logger, "settings": kopf.OperatorSettings()}
+        found = kopf.login_with_service_account(**given) or kopf.login_with_kubeconfig(**given)
+        await vault.populate({} if found is None else {"cluster": found})
+
+
+def _why(task: asyncio.Task[None]) -> str:
+    """Return what ended a watch, where it says."""
+    if task.cancelled() or (error := task.exception()) is None:
         return ""
     return f": {type(error).__name__}: {error}"
