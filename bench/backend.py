@@ -35,7 +35,7 @@ import urllib3
 from qiskit import QuantumCircuit, qpy
 from qiskit_aer import AerSimulator
 
-from qonverge.client.connection import Connection
+from qonverge.client.transport.connection import Connection
 from qonverge.wire.messages import Pub, Task, TaskResult
 
 QUBITS = (5, 10, 15, 20)

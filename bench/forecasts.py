@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from bench.runtimes import Timed, read
+from qonverge.forecast.features import table
 from qonverge.forecast.intervals import Interval
 from qonverge.forecast.learning_models import MemoryModel, PartsModel, RunTimeModel
-from qonverge.forecast.learning_work import table
 
 RECORD = Path(__file__).parent.parent / "tests" / "unit" / "forecast" / "runtimes.csv"
 # Smaller peaks hide in what an allocator keeps.

@@ -21,7 +21,7 @@ from qiskit.circuit import Parameter
 from bench.backend import running_server
 from bench.memory import peak
 from qonverge.client import SamplerV2
-from qonverge.client.connect import connect
+from qonverge.client.transport.connect import connect
 
 SETS, SHOTS, QUBITS = 100, 1_000_000, 8
 BAR = 2.0

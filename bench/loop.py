@@ -29,7 +29,7 @@ from qiskit_aer.primitives import SamplerV2 as AerSampler
 
 from bench.backend import layered_circuit, running_server
 from qonverge.client import EstimatorV2, SamplerV2
-from qonverge.client.connect import connect
+from qonverge.client.transport.connect import connect
 
 # H2 at 0.735 angstrom, STO-3G, parity mapping with two qubits reduced (Qiskit Nature's documentation).
 _H2 = SparsePauliOp.from_list(

@@ -21,11 +21,11 @@ from qiskit.circuit.library import efficient_su2
 
 from bench.backend import Travelling, layered_circuit
 from qonverge.backend.config import EngineConfig
-from qonverge.backend.providers.choice import choose
-from qonverge.backend.providers.estimation import commuting_groups
-from qonverge.backend.worker import Worker
-from qonverge.circuits.analysis import analyse
-from qonverge.forecast.learning_work import Work
+from qonverge.backend.engines.choice import choose
+from qonverge.backend.engines.estimation import commuting_groups
+from qonverge.backend.executors.worker import Worker
+from qonverge.circuits.analysis.analysis import analyse
+from qonverge.forecast.features import Work
 from qonverge.wire.messages import Observable, Pub, Task
 
 _CONFIG = EngineConfig(cpus=2, memory_bytes=6 * 1024**3)

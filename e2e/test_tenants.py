@@ -178,7 +178,7 @@ _THIEF = """
 import sys, threading, time
 from qiskit import QuantumCircuit
 from qonverge.client import SamplerV2, TaskFailed
-from qonverge.client.connection import Connection
+from qonverge.client.transport.connection import Connection
 
 url, token = sys.argv[1:]
 sampler = SamplerV2(Connection(url, lambda: token))

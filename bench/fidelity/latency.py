@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from qiskit import QuantumCircuit
 
-from qonverge.circuits.analysis import analyse
-from qonverge.circuits.canonical import canonical
-from qonverge.circuits.profiling import profile
+from qonverge.circuits.analysis.analysis import analyse
+from qonverge.circuits.analysis.canonical import canonical
+from qonverge.circuits.error_response.profile_builder import profile
 from qonverge.devices import snapshots
 from qonverge.forecast.fidelity import Forecaster
 

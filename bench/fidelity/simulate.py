@@ -17,7 +17,7 @@ from qiskit.circuit import Instruction
 from qiskit.quantum_info import Kraus, Statevector, SuperOp
 from qiskit_aer import AerSimulator
 
-from qonverge.circuits.mapping import Slot, schedule
+from qonverge.circuits.mapping.mapped import Slot, schedule
 from qonverge.devices import Calibration, Qubit
 
 Floats = NDArray[np.float64]

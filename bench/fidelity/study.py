@@ -14,13 +14,13 @@ from scipy.stats import spearmanr
 
 from bench.fidelity.circuits import Case, cases
 from bench.fidelity.simulate import TooWide, hellinger
-from qonverge.circuits.analysis import analyse
-from qonverge.circuits.canonical import canonical
-from qonverge.circuits.mapping import load_of, map_to
-from qonverge.circuits.profile import CircuitProfile
-from qonverge.circuits.profiling import profile
-from qonverge.circuits.responding import respond
-from qonverge.circuits.steps import steps_of
+from qonverge.circuits.analysis.analysis import analyse
+from qonverge.circuits.analysis.canonical import canonical
+from qonverge.circuits.analysis.gate_sequence import steps_of
+from qonverge.circuits.error_response.builder import respond
+from qonverge.circuits.error_response.profile import CircuitProfile
+from qonverge.circuits.error_response.profile_builder import profile
+from qonverge.circuits.mapping.mapped import load_of, map_to
 from qonverge.devices import Calibration, snapshots
 from qonverge.forecast.fidelity import EXACT, FAST, Forecaster, Spread, interval
 from qonverge.forecast.intervals import Interval

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bench.placement.fleet import Floats
-from qonverge.circuits.ideal import Ideal
+from qonverge.circuits.error_response.ideal import Ideal
 from qonverge.forecast.observed import Observed, observed
 
 _HALVINGS = 30

@@ -15,14 +15,14 @@ from bench.fidelity.circuits import cases
 from bench.fidelity.study import half
 from bench.placement import pairs
 from bench.placement.pairs import InvalidInput, Pair, Pairs, Program
-from qonverge.circuits.analysis import analyse
-from qonverge.circuits.canonical import canonical
+from qonverge.circuits.analysis.analysis import analyse
+from qonverge.circuits.analysis.canonical import canonical
+from qonverge.circuits.error_response.ideal import Ideal
+from qonverge.circuits.error_response.profile_builder import profile
 from qonverge.circuits.errors import InvalidProgram
-from qonverge.circuits.ideal import Ideal
-from qonverge.circuits.parse import parse_openqasm
-from qonverge.circuits.profiling import profile
+from qonverge.circuits.qasm.parse import parse_openqasm
 from qonverge.devices import Calibration, InvalidCalibration, snapshots
-from qonverge.forecast.learning_work import Work
+from qonverge.forecast.features import Work
 
 Floats = NDArray[np.float64]
 

@@ -11,10 +11,10 @@ from bench.placement.fleet import Fleet, Floats
 from bench.placement.planned import PlannedWaits
 from bench.placement.trace import Trace
 from bench.placement.world import World
+from qonverge.forecast.features import table
 from qonverge.forecast.intervals import Interval, Intervals
 from qonverge.forecast.learning_fidelity import FidelityModel
 from qonverge.forecast.learning_models import RunTimeModel
-from qonverge.forecast.learning_work import table
 from qonverge.forecast.observed import Observed
 
 

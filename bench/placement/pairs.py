@@ -14,12 +14,12 @@ from typing import Any
 from qiskit import QuantumCircuit
 
 from bench.fidelity.simulate import MOST_WIDE_QUBITS, TooWide, hellinger
-from qonverge.circuits.analysis import analyse
-from qonverge.circuits.canonical import canonical
+from qonverge.circuits.analysis.analysis import analyse
+from qonverge.circuits.analysis.canonical import canonical
+from qonverge.circuits.error_response.profile_builder import profile
 from qonverge.circuits.errors import Unmapped
-from qonverge.circuits.mapper import Mapper
-from qonverge.circuits.mapping import load_of, schedule
-from qonverge.circuits.profiling import profile
+from qonverge.circuits.mapping.mapped import load_of, schedule
+from qonverge.circuits.mapping.mapper import Mapper
 from qonverge.devices import Calibration, Layout
 from qonverge.forecast.errors import DoesNotFit
 from qonverge.forecast.fidelity import EXACT, Forecaster, interval

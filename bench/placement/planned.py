@@ -8,7 +8,7 @@ from typing import Self
 
 import numpy as np
 
-from qonverge.forecast.intervals import Interval, Promised
+from qonverge.forecast.intervals import Interval, Prediction
 from qonverge.forecast.learning import Prior, State
 
 _OFFSET = 1.0
@@ -44,5 +44,5 @@ class PlannedWaits:
         if planned <= 0:
             return self
         error = math.log((waited + _OFFSET) / (planned + _OFFSET)) - float(self.state.factors[0])
-        promise = Promised.of(promised, waited, _OFFSET)
+        promise = Prediction.of(promised, waited, _OFFSET)
         return replace(self, state=self.state.learn(_PRIOR, np.ones(1), error, at, promised=promise))

@@ -10,7 +10,7 @@ import numpy as np
 
 from bench.placement.fleet import Floats
 from bench.placement.simulate import Policy as AnyPolicy
-from bench.placement.simulate import Promise, State
+from bench.placement.simulate import State, WaitForecast
 from bench.placement.trace import MaxErrors
 from qonverge.scheduling import Backend, Estimates, Job, Needs, Policy, Snapshot, plan
 from qonverge.scheduling.model import Terms
@@ -39,7 +39,7 @@ class Qonverge:
         for job, decision in decided:
             if job not in state.promises and decision.expected_start is not None:
                 planned = 0.0 if decision.backend is not None else max(0.0, decision.expected_start - state.now)
-                state.promises[job] = Promise(state.now, planned, state.known.wait(planned))
+                state.promises[job] = WaitForecast(state.now, planned, state.known.wait(planned))
         columns = {name: column for column, name in enumerate(state.known.fleet.devices)}
         return [(job, columns[d.backend.name]) for job, d in decided if d.backend is not None]
 

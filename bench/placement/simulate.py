@@ -39,7 +39,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Promise:
+class WaitForecast:
     """How long a job is told to wait when it is first planned."""
 
     at: float
@@ -76,7 +76,7 @@ class State:
     now: float = 0.0
     waiting: list[int] = field(default_factory=list)
     """Jobs that were not sent anywhere, in order of arrival."""
-    promises: dict[int, Promise] = field(default_factory=dict)
+    promises: dict[int, WaitForecast] = field(default_factory=dict)
 
     def allowed(self, job: int) -> NDArray[np.bool_]:
         """Return which devices fit the job and have no larger errors than it takes, by their last calibration, (B,)."""
@@ -128,7 +128,7 @@ class Run:
     fleet: Fleet
     outcomes: tuple[Outcome, ...]
     """In order of arrival."""
-    promises: dict[int, Promise]
+    promises: dict[int, WaitForecast]
     fastest: tuple[float, ...]
     """Run time of each job, seconds, on the device that would have run it fastest when it came."""
     rounds: int

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from qonverge.client.embedded import Embedded
+from qonverge.client.transport.embedded import Embedded
 from tests.compatibility.page import PAGE, Finding, render
 
 _FINDINGS = pytest.StashKey[list[Finding]]()

@@ -23,7 +23,7 @@ from scipy.optimize import minimize
 from scipy.stats import unitary_group
 
 from qonverge.client.braket import Device
-from qonverge.client.embedded import Embedded
+from qonverge.client.transport.embedded import Embedded
 
 SHOTS = 4000
 

@@ -15,7 +15,7 @@ from duet.api import pstarmap_async
 from duet.api import run as run_duet
 
 from qonverge.client.cirq import Sampler
-from qonverge.client.embedded import Embedded
+from qonverge.client.transport.embedded import Embedded
 
 A, B, C = cirq.LineQubit.range(3)
 T = sympy.Symbol("t")

@@ -16,7 +16,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pennylane import numpy as pnp
 
-from qonverge.client.embedded import Embedded
+from qonverge.client.transport.embedded import Embedded
 
 
 @pytest.mark.parametrize("shots", ["None", "20000"])

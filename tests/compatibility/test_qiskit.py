@@ -23,7 +23,7 @@ from qiskit.quantum_info import SparsePauliOp, Statevector, hellinger_fidelity
 from qiskit.transpiler import generate_preset_pass_manager
 
 from qonverge.client import EstimatorV2, QonvergeBackend, SamplerV2
-from qonverge.client.embedded import Embedded
+from qonverge.client.transport.embedded import Embedded
 
 
 @pytest.fixture

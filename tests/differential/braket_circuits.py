@@ -9,8 +9,8 @@ import numpy as np
 from braket.circuits import Circuit, FreeParameter, Observable
 
 from qonverge.client.braket import Device
-from qonverge.client.connect import Runner
 from qonverge.client.errors import TaskFailed
+from qonverge.client.transport.connect import Runner
 from tests.differential.answers import Answer, Inexpressible, Refused
 from tests.differential.openqasm import Spelling
 from tests.differential.program import Angle, Case, Counts, Gate, Measure, Program, Reset

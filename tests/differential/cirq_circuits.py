@@ -11,8 +11,8 @@ import numpy as np
 import sympy
 
 from qonverge.client.cirq import Sampler
-from qonverge.client.connect import Runner
 from qonverge.client.errors import TaskFailed
+from qonverge.client.transport.connect import Runner
 from tests.differential.answers import Answer, Inexpressible, Refused
 from tests.differential.openqasm import Spelling
 from tests.differential.program import Angle, BitIs, Case, Counts, Gate, Measure, Program, Reset

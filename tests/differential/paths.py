@@ -14,12 +14,12 @@ from qiskit import QuantumCircuit
 from qonverge.api import HybridJob
 from qonverge.backend.config import EngineConfig
 from qonverge.circuits import InvalidProgram
-from qonverge.circuits.checked import CheckedCircuit, check
+from qonverge.circuits.checker.checked_circuit import CheckedCircuit, check
 from qonverge.client import EstimatorV2, QonvergeBackend, SamplerV2
-from qonverge.client.connect import Runner
-from qonverge.client.embedded import Embedded
 from qonverge.client.errors import TaskFailed
-from qonverge.lifecycle import circuit as circuits
+from qonverge.client.transport.connect import Runner
+from qonverge.client.transport.embedded import Embedded
+from qonverge.execution import circuit as circuits
 from tests.differential.answers import Answer, Inexpressible, Refused
 from tests.differential.openqasm import Spelling, openqasm
 from tests.differential.program import Bits, Case, Counts, Program

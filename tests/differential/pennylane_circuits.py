@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pennylane as qml
 
-from qonverge.client.connect import Runner
 from qonverge.client.errors import TaskFailed
 from qonverge.client.pennylane import RemoteDevice
+from qonverge.client.transport.connect import Runner
 from tests.differential.answers import Answer, Inexpressible, Refused
 from tests.differential.openqasm import Spelling
 from tests.differential.program import BitIs, Case, Counts, Gate, Measure, Program, Reset, Values

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path as File
 
-from qonverge.client.connect import connect
+from qonverge.client.transport.connect import connect
 from tests.differential import paths, served
 from tests.differential.answers import Answer, Inexpressible, Refused, deviations, wrong
 from tests.differential.braket_circuits import through_braket

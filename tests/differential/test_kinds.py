@@ -15,7 +15,7 @@ from qiskit.circuit import Clbit, Parameter, ParameterVector
 from qiskit.quantum_info import SparsePauliOp
 
 from qonverge.client import EstimatorV2, QonvergeBackend, SamplerV2
-from qonverge.client.embedded import Embedded
+from qonverge.client.transport.embedded import Embedded
 from tests.differential import paths
 from tests.differential.answers import Answer, wrong
 from tests.differential.openqasm import Spelling

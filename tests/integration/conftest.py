@@ -19,7 +19,7 @@ import pytest
 
 from e2e.cluster import ControlPlane, standin
 from e2e.layers import require
-from qonverge.controller.lease import LABEL
+from qonverge.controller.kube.lease import LABEL
 
 ROOT = Path(__file__).parents[2]
 NAMESPACE = "qonverge-system"

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from e2e.cluster.build import Programs
-from qonverge.controller.watch import WATCHED
+from qonverge.controller.watching.watches import WATCHED
 from tests.integration.conftest import SLOW, SOME_SECONDS, Lab, backend, eventually, job
 from tests.integration.faulty_proxy import faulty_proxy
 

@@ -19,7 +19,7 @@ import jwt
 import pytest
 
 from qonverge.api.backend import OFFERS_LABEL
-from qonverge.client.connection import Connection
+from qonverge.client.transport.connection import Connection
 from qonverge.wire.tokens import generate_private_key
 from tests.integration.conftest import BELL, NAMESPACE, SLOW, Lab, backend, eventually, job
 

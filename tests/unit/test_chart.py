@@ -11,7 +11,7 @@ import yaml
 
 from e2e.cluster.build import Programs
 from e2e.layers import leave_out
-from qonverge.controller.resources import PROGRAM
+from qonverge.controller.pod_resources import PROGRAM
 from qonverge.controller.settings import LEASE_SECONDS, Settings
 
 ROOT = Path(__file__).parents[2]

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qonverge.circuits import InvalidProgram
-from qonverge.circuits.analysis import Analysis, analyse
-from qonverge.circuits.checked import check
-from qonverge.circuits.isolated import Checker
-from qonverge.circuits.lanes import Limits
+from qonverge.circuits.analysis.analysis import Analysis, analyse
+from qonverge.circuits.checker.checked_circuit import check
+from qonverge.circuits.checker.checker import Checker
+from qonverge.circuits.checker.lanes import Limits
 
 HEADER = 'OPENQASM 3.0;\ninclude "stdgates.inc";\n'
 BELL = HEADER + "qubit[2] q; bit[2] c;\nh q[0]; cx q[0], q[1];\nc = measure q;\n"
@@ -104,7 +104,7 @@ def test_random_text_is_refused_in_one_way_only(text: str, before: str) -> None:
 
 
 def test_the_checker_brings_no_quantum_library_into_its_process() -> None:
-    code = "import sys, qonverge.circuits.isolated; sys.exit(any(m.startswith('qiskit') for m in sys.modules))"
+    code = "import sys, qonverge.circuits.checker.checker; sys.exit(any(m.startswith('qiskit') for m in sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -10,7 +10,7 @@ from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister
 from qiskit.circuit import Parameter
 
 from qonverge.backend.config import EngineConfig
-from qonverge.backend.providers.protocol import load
+from qonverge.backend.engines.protocol import load
 from qonverge.providers.installed import find, installed
 from qonverge.wire.errors import CircuitTooLarge, InvalidCircuit
 from qonverge.wire.messages import Pub, PubResult

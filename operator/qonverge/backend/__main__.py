@@ -18,11 +18,11 @@ from collections.abc import Callable, Sequence
 import uvicorn
 
 from qonverge.backend.config import EngineConfig
-from qonverge.backend.engine import Engine
-from qonverge.backend.limits import MOST_CONNECTIONS, Protocol
-from qonverge.backend.noise import NoiseSource, follow
-from qonverge.backend.server import Identity, Server
-from qonverge.circuits.isolated import Checker
+from qonverge.backend.http.caller_limits import MOST_CONNECTIONS, Protocol
+from qonverge.backend.http.server import Identity, Server
+from qonverge.backend.noise_source import NoiseSource, follow
+from qonverge.backend.tasks.engine import Engine
+from qonverge.circuits.checker.checker import Checker
 from qonverge.devices import InvalidCalibration
 from qonverge.machine import available_cpus, available_memory
 from qonverge.wire.tokens import Verifier

@@ -12,7 +12,7 @@ from qonverge.api import HybridJob
 from qonverge.circuits import InvalidProgram
 from qonverge.cli.render import console_of, forecast_table
 from qonverge.local.manifests import ManifestError, Manifests, read, refuse_quotas
-from qonverge.local.placing import Placed
+from qonverge.local.placement import Placed
 from qonverge.local.runner import LocalRunner, Observer
 
 

@@ -9,7 +9,7 @@ import sys
 from qonverge.api import HybridJob
 from qonverge.api.job import KeptResult
 from qonverge.cli.cluster import Cluster, NoAnswer, connected
-from qonverge.lifecycle.results import document
+from qonverge.execution.results import document
 
 
 class NoResult(Exception):

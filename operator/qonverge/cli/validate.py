@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Sequence
 
 from qonverge.circuits import InvalidProgram
-from qonverge.circuits.isolated import Checker
-from qonverge.lifecycle.circuit import contradiction
-from qonverge.lifecycle.program import text as program_text
+from qonverge.circuits.checker.checker import Checker
+from qonverge.execution.circuit import contradiction
+from qonverge.execution.program import text as program_text
 from qonverge.local.manifests import ManifestError, Manifests, read
 
 

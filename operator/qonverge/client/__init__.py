@@ -8,13 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qonverge.client.errors import ClientError, ResultTooLarge, TaskFailed
-from qonverge.client.reports import report, result
+from qonverge.client.program.reports import report, result
 
 if TYPE_CHECKING:
-    from qonverge.client.backend import QonvergeBackend
-    from qonverge.client.estimator import EstimatorV2
-    from qonverge.client.modes import Batch, Session
-    from qonverge.client.sampler import SamplerV2
+    from qonverge.client.qiskit.backend import QonvergeBackend
+    from qonverge.client.qiskit.estimator import EstimatorV2
+    from qonverge.client.qiskit.modes import Batch, Session
+    from qonverge.client.qiskit.sampler import SamplerV2
 
 __all__ = [
     "Batch",
@@ -30,11 +30,11 @@ __all__ = [
 ]
 
 _LAZY = {
-    "Batch": "qonverge.client.modes",
-    "EstimatorV2": "qonverge.client.estimator",
-    "QonvergeBackend": "qonverge.client.backend",
-    "SamplerV2": "qonverge.client.sampler",
-    "Session": "qonverge.client.modes",
+    "Batch": "qonverge.client.qiskit.modes",
+    "EstimatorV2": "qonverge.client.qiskit.estimator",
+    "QonvergeBackend": "qonverge.client.qiskit.backend",
+    "SamplerV2": "qonverge.client.qiskit.sampler",
+    "Session": "qonverge.client.qiskit.modes",
 }
 
 

@@ -12,32 +12,34 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from qonverge.accounting.ledger import Ledger
 from qonverge.circuits import CheckerLost, InvalidProgram
-from qonverge.circuits.isolated import SHORT, Checker
-from qonverge.circuits.lanes import fitting
-from qonverge.controller import signing, unread, web
-from qonverge.controller.backends import Backends
-from qonverge.controller.builders import audience_of
-from qonverge.controller.cluster import REFRESH_SECONDS, Cluster
-from qonverge.controller.dataplane import DataPlane
-from qonverge.controller.events import Events
-from qonverge.controller.forecasts import Forecasts
-from qonverge.controller.jobs import Jobs
-from qonverge.controller.kube import Kube, KubeError
-from qonverge.controller.lease import Election
-from qonverge.controller.metering import Metering
-from qonverge.controller.queue import WorkQueue
-from qonverge.controller.quotas import Quotas
-from qonverge.controller.result_route import result_app
-from qonverge.controller.results import Results
-from qonverge.controller.rounds import Rounds
+from qonverge.circuits.checker.checker import SHORT, Checker
+from qonverge.circuits.checker.lanes import fitting
+from qonverge.controller.backends.reconciler import Backends
+from qonverge.controller.jobs.reconciler import Jobs
+from qonverge.controller.jobs.submissions import Submissions
+from qonverge.controller.kube import signing_key
+from qonverge.controller.kube.client import Kube, KubeError
+from qonverge.controller.kube.events import Events
+from qonverge.controller.kube.lease import Election
+from qonverge.controller.objects.manifests import audience_of
+from qonverge.controller.placement.forecasts import Forecasts
+from qonverge.controller.placement.rounds import Rounds
+from qonverge.controller.placement.snapshot import backend_selector
+from qonverge.controller.placement.traces import Traces
+from qonverge.controller.pods.task_client import DataPlane
+from qonverge.controller.quotas.metering import Metering
+from qonverge.controller.quotas.reconciler import Quotas
+from qonverge.controller.results.kept_results import Results
 from qonverge.controller.settings import Settings
-from qonverge.controller.snapshot import label_key
-from qonverge.controller.state import State, key_of
-from qonverge.controller.submissions import Submissions
-from qonverge.controller.traces import Traces
-from qonverge.controller.watch import Watches
-from qonverge.lifecycle.quotas import Ledger
+from qonverge.controller.store.cluster import REFRESH_SECONDS, Cluster
+from qonverge.controller.store.state import State, key_of
+from qonverge.controller.store.work_queue import WorkQueue
+from qonverge.controller.watching import unreadable
+from qonverge.controller.watching.watches import Watches
+from qonverge.controller.web import servers
+from qonverge.controller.web.result_route import result_app
 from qonverge.machine import available_cpus, available_memory
 from qonverge.scheduling import Policy
 from qonverge.wire.errors import WireError
@@ -92,7 +94,7 @@ class Operator:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         kube = self._kube = await Kube.connect()
-        key = self._key = await signing.load(kube, self._settings.namespace)
+        key = self._key = await signing_key.load(kube, self._settings.namespace)
         data, checker = DataPlane(key), self._checker()
         events = Events(kube, time.time)
         ledger = Ledger()
@@ -179,13 +181,15 @@ class Operator:
             seconds=settings.lease_seconds,
             clock=time.monotonic,
         )
-        servers = [
-            await web.listen(web.health_app(self._problem, self._registry, self._traces), settings.health_listen),
-            await web.listen(
-                web.report_app(self._jobs, self._verify_report, self._election),
+        listening = [
+            await servers.listen(
+                servers.health_app(self._problem, self._registry, self._traces), settings.health_listen
+            ),
+            await servers.listen(
+                servers.report_app(self._jobs, self._verify_report, self._election),
                 settings.report_listen,
             ),
-            await web.listen(result_app(results), settings.result_listen),
+            await servers.listen(result_app(results), settings.result_listen),
         ]
         # The solver takes a second to load, which the first jobs that are placed together would wait for.
         await asyncio.to_thread(import_module, "scipy.optimize")
@@ -220,7 +224,7 @@ class Operator:
                 logger.warning("at the end: %s", error)
             await events.close()
             await _end(watching)
-            for server in servers:
+            for server in listening:
                 await server.cleanup()
             await checker.close()
             await data.close()
@@ -244,7 +248,7 @@ class Operator:
             await asyncio.sleep(_KEY_SECONDS)
             before = self._key.signer
             try:
-                change = await signing.keep(self._key, kube, namespace, restores=self._election.leading)
+                change = await signing_key.keep(self._key, kube, namespace, restores=self._election.leading)
                 if change is not None:
                     logger.warning("%s", change.message)
                     events.warn(change.secret, "SigningKeyChanged", change.message)
@@ -331,7 +335,7 @@ class Operator:
                 if (trouble := state.troubles.get(key_of(obj))) != was:
                     labels = {label for label, _ in filter(None, (was, trouble))}
                     for key, backend in state.backends.items():
-                        if label_key(backend) in labels:
+                        if backend_selector(backend) in labels:
                             self._queue.add(f"QuantumBackend {key}")
         if set(state.endpoints) != before:
             self._reconsider()
@@ -390,7 +394,7 @@ class Operator:
             # A pod that is new, or does not answer, is asked again soon: jobs may wait for it.
             known = self._state.infos.keys() - self._state.silent
             often = _POLL_SECONDS
-            if self._metering.presses:
+            if self._metering.has_limits:
                 # Where very many programs run, their meters wait rather than everything else.
                 often = min(often, max(_LIMITED_POLL_SECONDS, _POLL_REST * took))
             with contextlib.suppress(TimeoutError):
@@ -435,7 +439,7 @@ class Operator:
                 try:
                     with self._seconds.labels(kind).time():
                         if (strange := self._state.unread.get(item)) is not None:
-                            await unread.report(strange, self._kube, time.time())
+                            await unreadable.report(strange, self._kube, time.time())
                         await self._reconcilers[kind](key)
                 except KubeError as error:
                     # A conflict is news on its way; anything else is worth a line.

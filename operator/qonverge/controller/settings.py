@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Self, TypeVar
 
-from qonverge.circuits.lanes import DEFAULT, Limits
-from qonverge.controller.resources import PROGRAM, Defaults
+from qonverge.circuits.checker.lanes import DEFAULT, Limits
+from qonverge.controller.pod_resources import PROGRAM, Defaults
 from qonverge.documents.excerpt import excerpt
 from qonverge.wire.tokens import PROGRAM_TOKEN_SECONDS
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import dijkstra
 
-from qonverge.circuits.load import Decay, pauli_error
+from qonverge.circuits.error_response.accumulated_errors import Decay, pauli_error
 from qonverge.devices import Calibration, Gate
 
 Floats = NDArray[np.float64]

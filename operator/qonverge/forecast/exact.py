@@ -6,9 +6,9 @@ import json
 from collections import OrderedDict
 from collections.abc import Mapping
 
-from qonverge.circuits.checked import CheckedCircuit
+from qonverge.circuits.checker.checked_circuit import CheckedCircuit
+from qonverge.circuits.checker.checker import Checker
 from qonverge.circuits.errors import Unmapped
-from qonverge.circuits.isolated import Checker
 from qonverge.devices import Calibration, Layout
 from qonverge.forecast.errors import DoesNotFit
 from qonverge.forecast.fidelity import EXACT, interval

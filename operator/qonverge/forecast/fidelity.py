@@ -14,15 +14,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from qonverge.circuits.load import Load
-from qonverge.circuits.profile import CircuitProfile
-from qonverge.circuits.response import Basis
+from qonverge.circuits.error_response.accumulated_errors import Load
+from qonverge.circuits.error_response.error_response import Basis
+from qonverge.circuits.error_response.profile import CircuitProfile
 from qonverge.devices import Calibration, Layout
 from qonverge.devices.layout import misfit
 from qonverge.forecast.device import Device, Devices
 from qonverge.forecast.errors import DoesNotFit
+from qonverge.forecast.initial_layout import SWAP, Pattern, pattern, place
 from qonverge.forecast.intervals import Interval
-from qonverge.forecast.placing import SWAP, Pattern, pattern, place
 
 
 @dataclass(frozen=True, slots=True)

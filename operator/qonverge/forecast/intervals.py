@@ -58,7 +58,7 @@ class Intervals:
 
 
 @dataclass(frozen=True, slots=True)
-class Promised:
+class Prediction:
     """How a forecast did that was made when its task was sent. Much may have been learned since."""
 
     error: float
@@ -98,11 +98,11 @@ class Tails:
         low, high = np.interp(places, np.arange(len(known)), known).tolist()
         return min(low, 0.0), max(high, 0.0)
 
-    def learn(self, score: float, promised: Promised | None = None) -> Self:
+    def learn(self, score: float, promised: Prediction | None = None) -> Self:
         """Return the tails after one more outcome; without a promise it is judged by the ends as they are."""
         if promised is None:
             low, high = self.ends()
-            promised = Promised(score, below=score < low, above=score > high)
+            promised = Prediction(score, below=score < low, above=score > high)
         return replace(
             self,
             scores=(*self.scores, score)[-MOST_SCORES:],

@@ -8,7 +8,7 @@ from typing import Self
 
 import numpy as np
 
-from qonverge.forecast.intervals import Floats, Intervals, Promised, Tails
+from qonverge.forecast.intervals import Floats, Intervals, Prediction, Tails
 
 # A factor that is not seen at work is as uncertain as at first again after about so many outcomes.
 _MEMORY = 400
@@ -94,7 +94,7 @@ class State:
         at: float,
         *,
         more: float = 0.0,
-        promised: Promised | None = None,
+        promised: Prediction | None = None,
     ) -> Self:
         """Return the state after one more outcome.
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qonverge.forecast.fidelity import LEAST
-from qonverge.forecast.intervals import Z_TAIL, Floats, Interval, Intervals, Promised, Tails
+from qonverge.forecast.intervals import Z_TAIL, Floats, Interval, Intervals, Prediction, Tails
 from qonverge.forecast.learning import Prior, State
 from qonverge.forecast.observed import Observed
 
@@ -103,7 +103,7 @@ class FidelityModel:
             self, state=self.state.learn(self.prior, gradients[0], error, at, more=uncertain, promised=promise)
         )
 
-    def _judged(self, given: Intervals, told: Intervals, outcome: float, uncertain: float) -> Promised:
+    def _judged(self, given: Intervals, told: Intervals, outcome: float, uncertain: float) -> Prediction:
         """Return how a forecast did, by an outcome's logarithm that shots leave so uncertain."""
         best, middle, worst = (float(_log(side)[0]) for side in (told.high, told.mid, told.low))
         error = outcome - middle
@@ -116,7 +116,7 @@ class FidelityModel:
         end = _USUAL_ENDS[1] * float(State.fresh(self.prior).spread(gradients)[0])
         before = float(_log(given.mid)[0])
         side = float(_log(given.low)[0]) - before if error > 0 else before - float(_log(given.high)[0])
-        return Promised(error * end / max(_LEAST_SIDE, side), below=bool(below), above=bool(above))
+        return Prediction(error * end / max(_LEAST_SIDE, side), below=bool(below), above=bool(above))
 
     def _explained(self, mid: Floats) -> tuple[Floats, Floats]:
         """Return the logarithms (J,) of corrected forecasts, and their gradients (J, 2)."""

@@ -10,10 +10,10 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from qonverge.forecast import learning_work
-from qonverge.forecast.intervals import Floats, Interval, Intervals, Promised
+from qonverge.forecast import features
+from qonverge.forecast.features import Work, table
+from qonverge.forecast.intervals import Floats, Interval, Intervals, Prediction
 from qonverge.forecast.learning import Prior, State
-from qonverge.forecast.learning_work import Work, table
 
 # An allocator takes smaller blocks from what it has kept (glibc: up to 32 MiB), so smaller peaks do not show.
 _UNSEEN_BYTES = 32.0 * 1024**2
@@ -29,7 +29,7 @@ class PartsModel(ABC):
 
     prior: ClassVar[Prior]
     method: str
-    """As in the API, such as ``Statevector``; see ``learning_work.seconds``."""
+    """As in the API, such as ``Statevector``; see ``features.seconds``."""
     state: State
 
     @classmethod
@@ -39,7 +39,7 @@ class PartsModel(ABC):
 
     @abstractmethod
     def parts(self, rows: Floats) -> Floats:
-        """Return the parts of each row of ``learning_work.table``, shape (J, K); they depend on the method alone."""
+        """Return the parts of each row of ``features.table``, shape (J, K); they depend on the method alone."""
 
     def predict(self, parts: Floats) -> Intervals:
         """Return the figure of each row of ``parts`` as a task of its own; backends may share the parts."""
@@ -63,7 +63,7 @@ class PartsModel(ABC):
             return self
         logs, gradients = self._explained(self._joined(self.parts(table(pubs))))
         error = math.log(outcome) - float(logs[0])
-        promise = None if promised is None else Promised.of(promised, outcome)
+        promise = None if promised is None else Prediction.of(promised, outcome)
         return replace(self, state=self.state.learn(self.prior, gradients[0], error, at, promised=promise))
 
     def _joined(self, parts: Floats) -> Floats:
@@ -82,11 +82,11 @@ class PartsModel(ABC):
 class RunTimeModel(PartsModel):
     """Seconds that a task runs in a worker, its circuits not known there before."""
 
-    prior = Prior.of_parts(len(learning_work.TIME_PARTS), shared=1.0, each=0.7, noise=0.4)
+    prior = Prior.of_parts(len(features.TIME_PARTS), shared=1.0, each=0.7, noise=0.4)
 
     def parts(self, rows: Floats) -> Floats:
-        """Return seconds, see ``learning_work.seconds``."""
-        return learning_work.seconds(self.method, rows)
+        """Return seconds, see ``features.seconds``."""
+        return features.seconds(self.method, rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +97,12 @@ class MemoryModel(PartsModel):
     for the engine's own bound, which does not learn.
     """
 
-    prior = Prior.of_parts(1 + len(learning_work.MEMORY_PARTS), shared=0.3, each=0.5, noise=0.3)
+    prior = Prior.of_parts(1 + len(features.MEMORY_PARTS), shared=0.3, each=0.5, noise=0.3)
 
     def parts(self, rows: Floats) -> Floats:
-        """Return bytes, see ``learning_work.peak_bytes``; the first part is what an allocator hides."""
+        """Return bytes, see ``features.peak_bytes``; the first part is what an allocator hides."""
         hidden = np.full((len(rows), 1), _UNSEEN_BYTES)
-        return np.hstack((hidden, learning_work.peak_bytes(self.method, rows)))
+        return np.hstack((hidden, features.peak_bytes(self.method, rows)))
 
     def observe(self, pubs: Sequence[Work], outcome: float, at: float, promised: Interval | None = None) -> Self:
         """Return the model after a task whose peak was measured, bytes; 0 is a peak that the allocator hid."""

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qonverge.circuits.ideal import Floats
+from qonverge.circuits.error_response.ideal import Floats
 
 # A larger correction of F says that there are too few shots for so many outcomes.
 _MOST_CORRECTION = 0.1

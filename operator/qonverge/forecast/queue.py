@@ -10,7 +10,7 @@ from typing import Self
 
 import numpy as np
 
-from qonverge.forecast.intervals import TAIL, Z_TAIL, Floats, Interval, Intervals, Promised
+from qonverge.forecast.intervals import TAIL, Z_TAIL, Floats, Interval, Intervals, Prediction
 from qonverge.forecast.learning import Prior, State
 
 _SAMPLES = 128
@@ -176,7 +176,7 @@ class QueueModel:
             return self
         log, gradient, known = self._explained(expected, sent)
         error = math.log(waited + self._offset) - log
-        promise = Promised.of(promised, waited, self._offset)
+        promise = Prediction.of(promised, waited, self._offset)
         prior = _prior(self.shared)
         state = self.state.learn(prior, gradient, error, sent + waited, more=known, promised=promise)
         return replace(self, state=state)

@@ -20,8 +20,8 @@ from qonverge.devices.noise import Noise, noise_from_data
 from qonverge.documents.excerpt import bounded, json_excerpt
 from qonverge.documents.faults import Unreadable
 from qonverge.documents.reader import read_documents
-from qonverge.lifecycle import program
-from qonverge.lifecycle.program import Program
+from qonverge.execution import program
+from qonverge.execution.program import Program
 
 _MODELS: dict[str, type[BaseModel]] = {
     "HybridJob": HybridJob,

@@ -22,9 +22,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from qonverge.api import HybridJob
-from qonverge.backend.engine import Engine
-from qonverge.backend.server import Server
-from qonverge.circuits.isolated import Checker
+from qonverge.backend.http.server import Server
+from qonverge.backend.tasks.engine import Engine
+from qonverge.circuits.checker.checker import Checker
 from qonverge.documents.reports import InvalidReport, Report
 from qonverge.wire.errors import Unauthorized
 from qonverge.wire.tokens import Caller
@@ -123,7 +123,7 @@ class ProgramHost:
                 try:
                     process = await asyncio.create_subprocess_exec(
                         sys.executable,
-                        *("-m", "qonverge.client.run", str(file), *python.args),
+                        *("-m", "qonverge.client.program.run", str(file), *python.args),
                         env=self._environment(job, identity),
                         stdin=asyncio.subprocess.DEVNULL,
                         stdout=writing,

@@ -16,18 +16,18 @@ from qonverge.api import HybridJob, HybridJobStatus, QuantumBackend
 from qonverge.api.job import Provenance, Result
 from qonverge.api.quantity import bytes_of
 from qonverge.backend.config import EngineConfig
-from qonverge.backend.engine import Engine
+from qonverge.backend.tasks.engine import Engine
 from qonverge.circuits import InvalidProgram
-from qonverge.circuits.checked import CheckedCircuit
-from qonverge.circuits.isolated import Checker
+from qonverge.circuits.checker.checked_circuit import CheckedCircuit
+from qonverge.circuits.checker.checker import Checker
 from qonverge.documents.reports import Report
-from qonverge.lifecycle import circuit as circuits
-from qonverge.lifecycle import reports, transitions
-from qonverge.lifecycle.program import Program
-from qonverge.lifecycle.program import digest as program_digest
-from qonverge.lifecycle.program import text as program_text
+from qonverge.execution import circuit as circuits
+from qonverge.execution import reports, transitions
+from qonverge.execution.program import Program
+from qonverge.execution.program import digest as program_digest
+from qonverge.execution.program import text as program_text
 from qonverge.local.manifests import Manifests
-from qonverge.local.placing import Placed, Placing
+from qonverge.local.placement import Placed, Placing
 from qonverge.local.programs import ProgramHost, Tail
 from qonverge.machine import available_cpus, available_memory
 from qonverge.wire.errors import EngineFailed, WireError

@@ -29,7 +29,7 @@ class Descriptor:
     name: str
     """The engine's name in ``spec.simulator.engine``: UpperCamelCase, letters and digits."""
     implementation: str
-    """``module:class`` of the ``qonverge.backend.providers.Provider``."""
+    """``module:class`` of the ``qonverge.backend.engines.Provider``."""
     methods: tuple[str, ...]
     """Values of ``spec.simulator.method`` that it takes, Automatic first. The names that ``STATE_POWER`` has,
     Stabilizer and MatrixProductState mean the same for every provider."""

@@ -7,8 +7,8 @@ from braket.circuits import Circuit, FreeParameter, Observable
 from braket.ir.openqasm import Program
 
 from qonverge.client.braket import Device
-from qonverge.client.connect import connect
 from qonverge.client.errors import TaskFailed
+from qonverge.client.transport.connect import connect
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from qiskit.primitives import StatevectorEstimator, StatevectorSampler
 from qiskit.primitives.containers.bindings_array import BindingsArray
 
 from qonverge.client import EstimatorV2, SamplerV2
-from qonverge.client.connection import Connection
-from qonverge.client.embedded import Embedded
+from qonverge.client.transport.connection import Connection
+from qonverge.client.transport.embedded import Embedded
 from qonverge.wire.messages import Pub
 
 QASM = 'OPENQASM 3.0; include "stdgates.inc"; input float w; qubit[1] q; bit[1] c; ry(w) q[0]; c = measure q;'
@@ -144,7 +144,7 @@ def test_no_worker_is_held(backend: Any, kit: Any, bell: QuantumCircuit) -> None
 
 
 def test_nothing_uses_nothing() -> None:
-    from qonverge.backend.meters import asked
+    from qonverge.backend.tasks.meters import asked
     from qonverge.wire.grants import Used
 
     observables = ((("Z", 1.0),),)

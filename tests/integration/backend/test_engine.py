@@ -17,7 +17,7 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
 
 from qonverge.backend.config import EngineConfig
-from qonverge.backend.engine import Engine
+from qonverge.backend.tasks.engine import Engine
 from qonverge.wire.errors import (
     Cancelled,
     CircuitTooLarge,
@@ -48,7 +48,7 @@ def worker_pids() -> set[int]:
     return {
         child.pid
         for child in psutil.Process().children()
-        if child.status() != psutil.STATUS_ZOMBIE and "qonverge.backend.worker" in child.cmdline()
+        if child.status() != psutil.STATUS_ZOMBIE and "qonverge.backend.executors.worker" in child.cmdline()
     }
 
 

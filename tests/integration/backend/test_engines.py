@@ -11,7 +11,7 @@ import pytest
 from qiskit import QuantumCircuit
 
 from qonverge.backend.config import EngineConfig
-from qonverge.backend.engine import Engine
+from qonverge.backend.tasks.engine import Engine
 from qonverge.wire.errors import CircuitTooLarge, InvalidCircuit
 from qonverge.wire.messages import Task, TaskResult
 

@@ -10,8 +10,7 @@ from qiskit import QuantumCircuit
 from starlette.routing import Route
 
 from qonverge.backend.config import EngineConfig
-from qonverge.backend.engine import Engine
-from qonverge.backend.openapi import (
+from qonverge.backend.http.openapi import (
     OPERATIONS,
     BackendAnswer,
     ErrorAnswer,
@@ -20,8 +19,9 @@ from qonverge.backend.openapi import (
     TaskList,
     TaskRequest,
 )
-from qonverge.backend.server import Server
-from qonverge.circuits.isolated import Checker
+from qonverge.backend.http.server import Server
+from qonverge.backend.tasks.engine import Engine
+from qonverge.circuits.checker.checker import Checker
 from qonverge.wire.proof import prove
 from tests.integration.backend.conftest import serving
 

@@ -17,7 +17,7 @@ from qiskit.providers import JobStatus
 from qiskit.quantum_info import SparsePauliOp
 
 from qonverge.client import ClientError, EstimatorV2, SamplerV2
-from qonverge.client.connection import Connection
+from qonverge.client.transport.connection import Connection
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from qiskit import QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 
 from qonverge.client import EstimatorV2, SamplerV2
-from qonverge.client.connection import Connection
+from qonverge.client.transport.connection import Connection
 from qonverge.wire.messages import TaskResult
 from qonverge.wire.tokens import OPERATOR_SUBJECT
 

@@ -32,8 +32,8 @@ GIB = 1024**3
 def server(kit: Any) -> Iterator[Any]:
     """A server whose limits of time are short, so that tests see them."""
     shortened = {
-        "qonverge.backend.limits": {"HEADER_SECONDS": 2.0, "STALL_SECONDS": 3.0},
-        "qonverge.backend.server": {"_PAUSE_SECONDS": 2.0, "_BUDGET_SECONDS": 20.0},
+        "qonverge.backend.http.caller_limits": {"HEADER_SECONDS": 2.0, "STALL_SECONDS": 3.0},
+        "qonverge.backend.http.server": {"_PAUSE_SECONDS": 2.0, "_BUDGET_SECONDS": 20.0},
     }
     with kit.serving("--concurrency", "2", "--memory-limit", str(6 * GIB), constants=shortened) as running:
         yield running

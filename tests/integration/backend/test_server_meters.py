@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from qiskit import QuantumCircuit
 
-from qonverge.backend.openapi import MetersAnswer, MetersRequest
+from qonverge.backend.http.openapi import MetersAnswer, MetersRequest
 from qonverge.wire.codec import pack
 from qonverge.wire.grants import Bound, Grant, Meters, Prices
 from qonverge.wire.tokens import OPERATOR_SUBJECT

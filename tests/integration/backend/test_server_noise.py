@@ -11,8 +11,8 @@ import pytest
 from qiskit import QuantumCircuit, transpile
 from qiskit_aer import AerSimulator
 
-from qonverge.client.backend import QonvergeBackend
-from qonverge.client.connection import Connection
+from qonverge.client.qiskit.backend import QonvergeBackend
+from qonverge.client.transport.connection import Connection
 from qonverge.devices import Rates, snapshots
 
 

@@ -15,10 +15,15 @@ import pytest_asyncio
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
 
-from qonverge.backend import cache, engine, meters, records, split, store, tasks, waiting, workers
+from qonverge.backend import task_parts as split
 from qonverge.backend.config import EngineConfig
-from qonverge.backend.engine import Engine
-from qonverge.backend.limits import Budget
+from qonverge.backend.executors import records, waiting, workers
+from qonverge.backend.http.caller_limits import Budget
+from qonverge.backend.tasks import circuit_store as store
+from qonverge.backend.tasks import engine, meters
+from qonverge.backend.tasks import registry as tasks
+from qonverge.backend.tasks import result_cache as cache
+from qonverge.backend.tasks.engine import Engine
 from qonverge.wire import child
 from qonverge.wire.grants import Grant
 from qonverge.wire.messages import Task
@@ -187,7 +192,9 @@ async def test_readiness_tells_when_no_worker_can_ever_take_a_task(
 
 def test_an_answer_that_fails_is_an_error_of_the_protocol(kit: Any, bell: QuantumCircuit) -> None:
     """The task itself goes on, and the next request gets its result."""
-    with kit.serving("--concurrency", "1", constants={"qonverge.backend.server": {"_LONGEST_WAIT": None}}) as backend:
+    with kit.serving(
+        "--concurrency", "1", constants={"qonverge.backend.http.server": {"_LONGEST_WAIT": None}}
+    ) as backend:
         failed = backend.send(kit.task(bell, "task", shots=5), wait=5)
         assert (failed.status, failed.error["code"], failed.error["retryable"]) == (500, "Internal", False)
         assert "a defect of the server" in failed.error["message"]

@@ -17,8 +17,8 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
 
 from qonverge.backend.config import EngineConfig
-from qonverge.backend.engine import Engine
-from qonverge.client.embedded import Embedded
+from qonverge.backend.tasks.engine import Engine
+from qonverge.client.transport.embedded import Embedded
 from qonverge.wire.errors import Cancelled, InvalidTask, WorkerLost
 from qonverge.wire.messages import Pub, Task, TaskResult
 
@@ -115,7 +115,7 @@ def endless_pubs(kit: Any, endless: QuantumCircuit, identity: str) -> Task:
 
 
 async def cpu_seconds(made: Engine) -> list[float]:
-    workers = [c for c in psutil.Process().children() if "qonverge.backend.worker" in " ".join(c.cmdline())]
+    workers = [c for c in psutil.Process().children() if "qonverge.backend.executors.worker" in " ".join(c.cmdline())]
     return [sum(worker.cpu_times()[:2]) for worker in workers]
 
 
@@ -135,7 +135,7 @@ def workers() -> Any:
         return {
             child.pid
             for child in psutil.Process().children()
-            if child.status() != psutil.STATUS_ZOMBIE and "qonverge.backend.worker" in child.cmdline()
+            if child.status() != psutil.STATUS_ZOMBIE and "qonverge.backend.executors.worker" in child.cmdline()
         }
 
     return pids

@@ -9,7 +9,7 @@ import pytest
 from qiskit import QuantumCircuit
 
 from qonverge.client import SamplerV2
-from qonverge.client.connection import Connection
+from qonverge.client.transport.connection import Connection
 
 PODS = ["127.0.0.1", "127.0.0.2"]
 

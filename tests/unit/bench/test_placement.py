@@ -21,9 +21,9 @@ from bench.placement.planned import PlannedWaits
 from bench.placement.simulate import Run, State, Stuck, simulate
 from bench.placement.trace import Arrival, Trace
 from bench.placement.world import World
-from qonverge.circuits.ideal import Ideal
+from qonverge.circuits.error_response.ideal import Ideal
 from qonverge.devices import snapshots
-from qonverge.forecast.learning_work import Work
+from qonverge.forecast.features import Work
 from qonverge.scheduling import Policy
 
 CALM = Nature(speed_spread=0, run_noise=0, drift=0, error_noise=0)

@@ -14,7 +14,7 @@ from bench.placement.pairs import InvalidInput, Pairs, Program
 from bench.placement.simulate import simulate
 from bench.placement.trace import Arrival, MaxErrors, Trace
 from bench.placement.world import World
-from qonverge.circuits.mapping import map_to
+from qonverge.circuits.mapping.mapped import map_to
 from qonverge.scheduling import Plan, Policy, Snapshot, plan
 from tests.unit.bench.test_placement import CALM, TWO
 

@@ -15,7 +15,7 @@ from qiskit import QuantumCircuit
 from qonverge.client import EstimatorV2, QonvergeBackend, SamplerV2
 from qonverge.client.braket import Device
 from qonverge.client.cirq import Sampler
-from qonverge.client.embedded import Embedded
+from qonverge.client.transport.embedded import Embedded
 
 
 @pytest.fixture(scope="module")

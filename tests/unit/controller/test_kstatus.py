@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
+from qonverge.accounting.ledger import Ledger, Use
 from qonverge.api import HybridJobStatus, QuantumBackend, QuantumQuota
 from qonverge.api.job import State as JobState
-from qonverge.controller.backend_status import Seen, status_of
-from qonverge.controller.refusals import Refusal
-from qonverge.controller.state import State
-from qonverge.controller.troubles import Trouble
-from qonverge.controller.unread import status_of as status_of_unread
-from qonverge.lifecycle.quotas import Ledger, Use
-from qonverge.lifecycle.transitions import move
+from qonverge.controller.backends.status import Seen, status_of
+from qonverge.controller.kube.refusals import Refusal
+from qonverge.controller.objects.pod_troubles import Trouble
+from qonverge.controller.store.state import State
+from qonverge.controller.watching.unreadable import status_of as status_of_unread
+from qonverge.execution.transitions import move
 from tests.kstatus import kstatus
 from tests.unit.controller.worlds import NOW
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from qonverge.circuits.lanes import DEFAULT, Limits
+from qonverge.circuits.checker.lanes import DEFAULT, Limits
 from qonverge.controller.settings import Settings
 
 

@@ -5,22 +5,22 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from qonverge.accounting.ledger import Ledger
 from qonverge.api import HybridJob, QuantumBackend
 from qonverge.api.backend import OFFERS_LABEL
-from qonverge.circuits.analysis import Analysis
-from qonverge.circuits.checked import CheckedCircuit
-from qonverge.circuits.isolated import Checker
-from qonverge.controller.cluster import Cluster
-from qonverge.controller.dataplane import DataPlane
-from qonverge.controller.forecasts import Forecasts
-from qonverge.controller.queue import WorkQueue
-from qonverge.controller.rounds import Rounds
-from qonverge.controller.snapshot import label_key
-from qonverge.controller.state import Endpoint, Flight, State
-from qonverge.controller.submissions import Submissions
-from qonverge.controller.traces import Traces
-from qonverge.lifecycle.quotas import Ledger
-from qonverge.lifecycle.transitions import timestamp
+from qonverge.circuits.analysis.analysis import Analysis
+from qonverge.circuits.checker.checked_circuit import CheckedCircuit
+from qonverge.circuits.checker.checker import Checker
+from qonverge.controller.jobs.submissions import Submissions
+from qonverge.controller.placement.forecasts import Forecasts
+from qonverge.controller.placement.rounds import Rounds
+from qonverge.controller.placement.snapshot import backend_selector
+from qonverge.controller.placement.traces import Traces
+from qonverge.controller.pods.task_client import DataPlane
+from qonverge.controller.store.cluster import Cluster
+from qonverge.controller.store.state import Endpoint, Flight, State
+from qonverge.controller.store.work_queue import WorkQueue
+from qonverge.execution.transitions import timestamp
 from qonverge.scheduling import Policy
 from qonverge.wire.messages import BackendInfo, PubResult, Task, TaskResult
 
@@ -116,7 +116,7 @@ class World:
         self.state.backends[f"lab/{name}"] = backend
         for number in range(pods):
             pod = f"{name}-{number}"
-            self.state.endpoints[pod] = Endpoint(pod, f"lab/{pod}", label_key(backend), f"http://{pod}")
+            self.state.endpoints[pod] = Endpoint(pod, f"lab/{pod}", backend_selector(backend), f"http://{pod}")
             self.state.infos[pod] = info(workers)
         return backend
 

@@ -12,17 +12,17 @@ from qiskit import QuantumCircuit
 
 from bench.fidelity.circuits import Case
 from bench.fidelity.study import HELD_OUT, Row, figures, run
-from qonverge.circuits.analysis import analyse
-from qonverge.circuits.canonical import canonical
-from qonverge.circuits.profile import CircuitProfile
-from qonverge.circuits.profiling import profile
+from qonverge.circuits.analysis.analysis import analyse
+from qonverge.circuits.analysis.canonical import canonical
+from qonverge.circuits.error_response.profile import CircuitProfile
+from qonverge.circuits.error_response.profile_builder import profile
 from qonverge.devices import Calibration, Gate, Qubit, snapshots
 from qonverge.devices.rates import uniform
 from qonverge.forecast.device import Devices, device
 from qonverge.forecast.errors import DoesNotFit
 from qonverge.forecast.fidelity import EXACT, FAST, Forecaster, Spread
+from qonverge.forecast.initial_layout import pattern, place
 from qonverge.forecast.intervals import Interval
-from qonverge.forecast.placing import pattern, place
 from qonverge.wire.codec import pack, unpack
 
 

@@ -14,23 +14,23 @@ from scipy.stats import spearmanr
 
 from bench.fidelity.circuits import cases
 from bench.fidelity.simulate import hellinger
-from qonverge.circuits.analysis import analyse
-from qonverge.circuits.canonical import canonical
-from qonverge.circuits.checked import CheckedCircuit, check
-from qonverge.circuits.isolated import Checker
-from qonverge.circuits.mapper import Mapper
-from qonverge.circuits.mapping import load_of
-from qonverge.circuits.profile import CircuitProfile
-from qonverge.circuits.profiling import profile
-from qonverge.circuits.wiring import operations
+from qonverge.circuits.analysis.analysis import analyse
+from qonverge.circuits.analysis.canonical import canonical
+from qonverge.circuits.analysis.wiring import operations
+from qonverge.circuits.checker.checked_circuit import CheckedCircuit, check
+from qonverge.circuits.checker.checker import Checker
+from qonverge.circuits.error_response.profile import CircuitProfile
+from qonverge.circuits.error_response.profile_builder import profile
+from qonverge.circuits.mapping.mapped import load_of
+from qonverge.circuits.mapping.mapper import Mapper
 from qonverge.devices import Calibration, Gate, Layout, Qubit
 from qonverge.devices.layout import Misfit
 from qonverge.forecast.errors import DoesNotFit
 from qonverge.forecast.exact import ExactForecasts
+from qonverge.forecast.features import Work
 from qonverge.forecast.fidelity import EXACT, Forecaster, interval
+from qonverge.forecast.forecaster import BackendOffer, ForecastRequest, Outlook
 from qonverge.forecast.intervals import Interval
-from qonverge.forecast.learning_work import Work
-from qonverge.forecast.outlook import Asked, Offer, Outlook
 
 CIRCUITS = ("ghz-5", "w-state-3", "phase-estimation-4", "quantum-volume-3", "vqe-linear-4", "ising-4", "hidden-shift-4")
 
@@ -111,9 +111,9 @@ def test_the_forecast_that_knows_the_layout_ranks_devices_that_keep_it() -> None
     assert min(rank["told"], rank["exact"]) > 0.93, rank
 
 
-def asked(text: str, layout: Layout | None = None) -> Asked:
+def asked(text: str, layout: Layout | None = None) -> ForecastRequest:
     checked: CheckedCircuit = check(text, {}, [], layout)
-    return Asked(checked, {}, Work.of(checked.analysis, 1000))
+    return ForecastRequest(checked, {}, Work.of(checked.analysis, 1000))
 
 
 HEAD = 'OPENQASM 3.0; include "stdgates.inc"; '
@@ -121,8 +121,8 @@ PAIR = f"{HEAD} qubit[2] q; bit[2] c; h q[0]; cx q[0], q[1]; c = measure q;"
 PHYSICAL = f"{HEAD} bit[2] c; h $3; cx $3, $4; c[0] = measure $3; c[1] = measure $4;"
 
 
-def told(outlook: Outlook, wanted: Asked, **offer: object) -> Interval:
-    return outlook.fidelity(wanted, Offer("lab/row", noise=FLEET[0], **offer))  # type: ignore[arg-type]
+def told(outlook: Outlook, wanted: ForecastRequest, **offer: object) -> Interval:
+    return outlook.fidelity(wanted, BackendOffer("lab/row", noise=FLEET[0], **offer))  # type: ignore[arg-type]
 
 
 def test_jobs_and_backends_say_where_circuits_lie() -> None:
@@ -145,7 +145,7 @@ def test_jobs_and_backends_say_where_circuits_lie() -> None:
     )
     # Unless it needs what is out of order: then it is placed elsewhere, as by engines.
     dead = tuple(replace(gate, error=1.0) if gate.qubits == (3,) else gate for gate in FLEET[0].gates)
-    offer = Offer("lab/row", noise=replace(FLEET[0], gates=dead))
+    offer = BackendOffer("lab/row", noise=replace(FLEET[0], gates=dead))
     assert outlook.misfits(asked(wide), [offer]) == {}
     assert outlook.fidelity(asked(wide), offer).mid > 0.9
     assert outlook.misfits(asked(text), [offer])["lab/row"].reason == "qubit 3 of row-0 is out of order"
@@ -156,9 +156,9 @@ def test_what_does_not_fit_is_told_with_what_it_is_about() -> None:
     dead = tuple(replace(gate, error=1.0) if set(gate.qubits) == {3, 4} else gate for gate in FLEET[0].gates)
     broken = replace(FLEET[0], name="broken", gates=dead)
     offers = [
-        Offer("lab/row", noise=FLEET[0]),
-        Offer("lab/broken", noise=broken, recalibrated=True),
-        Offer("lab/ideal"),
+        BackendOffer("lab/row", noise=FLEET[0]),
+        BackendOffer("lab/broken", noise=broken, recalibrated=True),
+        BackendOffer("lab/ideal"),
     ]
     assert outlook.misfits(asked(PAIR), offers) == {}
     assert outlook.misfits(asked(PHYSICAL), offers) == {
@@ -169,7 +169,7 @@ def test_what_does_not_fit_is_told_with_what_it_is_about() -> None:
         "lab/broken": Misfit("broken has 5 qubits that work and are connected; the circuit needs 7", lasting=False)
     }
     # Of a snapshot, which never changes, no waiting helps.
-    fixed = [Offer("lab/broken", noise=broken)]
+    fixed = [BackendOffer("lab/broken", noise=broken)]
     assert outlook.misfits(asked(chain), fixed)["lab/broken"].lasting
     apart = asked(PHYSICAL.replace("$4", "$5"))
     assert {key: found.lasting for key, found in outlook.misfits(apart, offers).items()} == {

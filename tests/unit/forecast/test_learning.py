@@ -14,10 +14,10 @@ from qiskit import QuantumCircuit
 
 from bench.forecasts import Judged, replay, slowed, summary
 from bench.runtimes import Timed, read, record
-from qonverge.circuits.analysis import analyse
+from qonverge.circuits.analysis.analysis import analyse
+from qonverge.forecast.features import Work, peak_bytes, seconds, table
 from qonverge.forecast.intervals import Interval
 from qonverge.forecast.learning_models import MemoryModel, PartsModel, RunTimeModel
-from qonverge.forecast.learning_work import Work, peak_bytes, seconds, table
 
 RECORD = Path(__file__).parent / "runtimes.csv"
 METHODS = ["Statevector", "DensityMatrix", "MatrixProductState", "Stabilizer", "Device"]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qonverge.forecast.intervals import MOST_SCORES, Interval, Intervals, Promised, Tails
+from qonverge.forecast.intervals import MOST_SCORES, Interval, Intervals, Prediction, Tails
 
 
 def missed(scores: list[float]) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
@@ -71,9 +71,9 @@ def test_scores_of_a_change_are_left_out() -> None:
 
 def test_a_promise_is_judged_as_it_was_made() -> None:
     interval = Interval(1.0, 2.0, 4.0)
-    assert Promised.of(interval, 2.0) == Promised(0.0, below=False, above=False)
-    assert Promised.of(interval, 5.0).above
-    assert Promised.of(interval, 0.0, offset=1.0).below
+    assert Prediction.of(interval, 2.0) == Prediction(0.0, below=False, above=False)
+    assert Prediction.of(interval, 5.0).above
+    assert Prediction.of(interval, 0.0, offset=1.0).below
     assert interval.moved(-1.5) == Interval(0.0, 0.5, 2.5)
 
 

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from bench.forecasts import replay, slowed
 from bench.runtimes import Timed, read
+from qonverge.forecast.features import Work
 from qonverge.forecast.intervals import Interval
 from qonverge.forecast.learning import State
 from qonverge.forecast.learning_models import MemoryModel, RunTimeModel
-from qonverge.forecast.learning_work import Work
 from qonverge.forecast.queue import QueueModel
 from qonverge.forecast.store import FACTORS, MAX_BYTES, Key, dump, load
 

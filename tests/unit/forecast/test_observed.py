@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from bench.fidelity.circuits import cases
 from bench.fidelity.simulate import outcomes
-from qonverge.circuits.ideal import Floats
-from qonverge.circuits.mapping import map_to
+from qonverge.circuits.error_response.ideal import Floats
+from qonverge.circuits.mapping.mapped import map_to
 from qonverge.devices import snapshots
 from qonverge.forecast.observed import Observed, observed
 

@@ -9,8 +9,8 @@ import pytest
 
 from qonverge.api import HybridJob, QuantumBackend
 from qonverge.backend.config import EngineConfig
-from qonverge.circuits.isolated import Checker
-from qonverge.local.placing import Placing
+from qonverge.circuits.checker.checker import Checker
+from qonverge.local.placement import Placing
 from tests.unit.controller.worlds import BELL, NOW
 
 NOISE = {"rates": {"oneQubit": 0.01}}

@@ -11,12 +11,12 @@ from qiskit.circuit.library import get_standard_gate_name_mapping
 from qiskit.quantum_info import SparsePauliOp, Statevector
 
 from qonverge.backend.config import EngineConfig
-from qonverge.backend.providers.bits import by_register, shots_of, spelled
-from qonverge.backend.providers.checks import accepted, check, is_exact
-from qonverge.backend.providers.choice import fit
-from qonverge.backend.providers.estimation import Output, Sample, by_sampling
-from qonverge.circuits.analysis import Analysis, analyse
-from qonverge.circuits.runs import DEFAULT_SHOTS
+from qonverge.backend.engines.bits import by_register, shots_of, spelled
+from qonverge.backend.engines.checks import accepted, check, is_exact
+from qonverge.backend.engines.choice import fit
+from qonverge.backend.engines.estimation import Output, Sample, by_sampling
+from qonverge.circuits.analysis.analysis import Analysis, analyse
+from qonverge.circuits.analysis.measurement_plan import DEFAULT_SHOTS
 from qonverge.devices import Layout
 from qonverge.wire.errors import InvalidCircuit
 from qonverge.wire.messages import Pub, PubResult

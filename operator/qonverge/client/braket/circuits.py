@@ -17,7 +17,7 @@ from qiskit import QuantumCircuit
 from qonverge.client.braket.gates import translate
 from qonverge.client.braket.openqasm import Reset
 from qonverge.client.braket.symbols import Inputs, Symbols
-from qonverge.client.circuits import CircuitCache
+from qonverge.client.transport.circuits import CircuitCache
 
 
 @dataclass(frozen=True, eq=False)

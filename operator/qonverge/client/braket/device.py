@@ -22,10 +22,10 @@ from qonverge.client.braket.properties import capabilities
 from qonverge.client.braket.results import About, Answered, result_of
 from qonverge.client.braket.symbols import Inputs
 from qonverge.client.braket.tasks import Batch, Task
-from qonverge.client.connect import Runner, connect
 from qonverge.client.errors import BackendUnreachable
-from qonverge.client.jobs import Sender, new_id
+from qonverge.client.qiskit.jobs import Sender, new_id
 from qonverge.client.seeds import generator_of, seed_of_task
+from qonverge.client.transport.connect import Runner, connect
 from qonverge.wire import messages
 from qonverge.wire.messages import Pub, TaskResult
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from braket.device_schema.simulators import GateModelSimulatorDeviceCapabilities, GateModelSimulatorDeviceParameters
 
-from qonverge.client.backend import target_of
 from qonverge.client.braket.gates import NAMES
+from qonverge.client.qiskit.backend import target_of
 from qonverge.wire.messages import BackendInfo
 
 _OBSERVABLES = ("x", "y", "z", "h", "i", "hermitian")

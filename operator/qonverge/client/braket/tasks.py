@@ -9,7 +9,7 @@ from typing import Any
 from braket.tasks import GateModelQuantumTaskResult, QuantumTask, QuantumTaskBatch
 from qiskit.providers import JobStatus
 
-from qonverge.client.jobs import SentTask
+from qonverge.client.qiskit.jobs import SentTask
 from qonverge.wire.messages import TaskResult
 
 _STATES = {

@@ -15,12 +15,12 @@ from qiskit.circuit import ClassicalRegister, ControlFlowOp, QuantumRegister, Re
 from qiskit.circuit.classical import expr
 from qiskit.circuit.library import GlobalPhaseGate, StatePreparation
 
-from qonverge.client.circuits import CircuitCache
 from qonverge.client.cirq.conditions import both, expression
 from qonverge.client.cirq.gates import Step
 from qonverge.client.cirq.operations import Operations, matrix
 from qonverge.client.cirq.records import Measurement
 from qonverge.client.cirq.symbols import Symbols
+from qonverge.client.transport.circuits import CircuitCache
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,10 +20,10 @@ from qonverge.client.cirq.circuits import Converted, convert, exact
 from qonverge.client.cirq.observables import observable
 from qonverge.client.cirq.records import records, unpacked
 from qonverge.client.cirq.symbols import NeedsValues
-from qonverge.client.connect import Runner, connect
-from qonverge.client.connection import MOST_TASKS
-from qonverge.client.jobs import new_id
+from qonverge.client.qiskit.jobs import new_id
 from qonverge.client.seeds import generator_of, seed_of_task
+from qonverge.client.transport.connect import Runner, connect
+from qonverge.client.transport.connection import MOST_TASKS
 from qonverge.wire.messages import MAX_SHOTS, Pub, PubResult, Task, TaskResult
 
 _REMEMBERED = 256

@@ -19,12 +19,12 @@ from pennylane.transforms import broadcast_expand, defer_measurements
 from pennylane.transforms.core import CompilePipeline
 from qiskit import QuantumCircuit
 
-from qonverge.client.circuits import CircuitCache
-from qonverge.client.connect import Runner, connect
 from qonverge.client.pennylane.convert import Read, Shape, as_parameters, is_native, read
 from qonverge.client.pennylane.transforms import SHADOWS, Selection, postselect_last, split_sampled
+from qonverge.client.qiskit.task_builder import TaskBuilder
 from qonverge.client.seeds import generator_of
-from qonverge.client.task_builder import TaskBuilder
+from qonverge.client.transport.circuits import CircuitCache
+from qonverge.client.transport.connect import Runner, connect
 from qonverge.wire.messages import Observable, PubResult
 
 # To fill the shots that a postselection asks for: so many in one run, and in all before it is abandoned.

@@ -1,0 +1,1 @@
+"""What jobs use, what quotas allow, and what is granted. Pure."""

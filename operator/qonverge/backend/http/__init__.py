@@ -1,0 +1,1 @@
+"""The server's HTTP: the task protocol, its limits and its description."""

@@ -1,0 +1,1 @@
+"""The registry of tasks: who may ask, what waits, what is kept."""

@@ -1,0 +1,187 @@
+"""Lets programs in that the operator named, keeps them to what it granted, and counts what they use.
+
+An account is open while the operator's list of grants has it. One that the list never had waits: the list that names
+it may be under way. One that the list has no more is closed: its tasks end and it is refused, for as long as its
+tokens live.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from qonverge.circuits.analysis.measurement_plan import runs
+from qonverge.wire.errors import AccessEnded, GrantPending, QuotaExceeded
+from qonverge.wire.grants import Bound, Grant, Meter, Meters, Used
+from qonverge.wire.messages import Observable, Pub, Task
+from qonverge.wire.tokens import PROGRAM_TOKEN_SECONDS, Caller
+
+# Who waits for a grant asks again well within this.
+_WANTED_SECONDS = 5.0
+# What a closed account used is told for so long.
+_TOLD_SECONDS = 120.0
+# An operator that has not named an account for so long, although it sent lists, does not know it.
+_UNNAMED_SECONDS = 10.0
+_NOTHING = Bound(0, 0.0)
+_UNNAMED = Grant(now=_NOTHING)
+_CLOSED = Grant(_NOTHING, _NOTHING)
+
+
+@dataclass(slots=True)
+class _Account:
+    asked_at: float
+    """When it was first asked for, or named."""
+    grant: Grant = _UNNAMED
+    named: bool = False
+    used: Used = field(default_factory=Used)
+    wanted: Used | None = None
+    wanted_until: float = 0.0
+    under_way: int = 0
+    closed_at: float | None = None
+    """When the operator named it no more."""
+
+    def close(self, now: float) -> None:
+        """Let it use nothing any more."""
+        self.grant, self.closed_at = _CLOSED, now
+
+    def is_told(self, now: float) -> bool:
+        """Return whether the operator may still learn something of it."""
+        return self.closed_at is None or self.under_way > 0 or now <= self.closed_at + _TOLD_SECONDS
+
+
+class Accounts:
+    """What is used of this server, by the accounts that tokens name."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        """``clock`` gives seconds, only differences count."""
+        self._clock = clock
+        self._boot = secrets.token_hex(8)
+        self._accounts: dict[str, _Account] = {}
+        # Closed accounts of which there is nothing more to tell, with the time until which their tokens may live.
+        self._ended: dict[str, float] = {}
+
+    @property
+    def unnamed(self) -> int:
+        """How many accounts wait for the operator to name them."""
+        return sum(not own.named and own.closed_at is None for own in self._accounts.values())
+
+    def refusal(self, caller: Caller) -> AccessEnded | None:
+        """Return why the caller may do nothing here any more; None where it may, or may soon."""
+        account = self._accounts.get(caller.account)
+        if caller.account in self._ended or (account is not None and account.closed_at is not None):
+            return AccessEnded(
+                f"{caller.subject} may use this backend no more: the job has ended, was suspended or deleted, or the "
+                "backend does not admit it any longer"
+            )
+        if account is not None and caller.attempt < account.grant.attempt:
+            return AccessEnded(f"attempt {caller.attempt} of {caller.subject} is over: another one takes its place")
+        return None
+
+    def charge(self, caller: Caller, task: Task) -> Used:
+        """Count a task that is about to wait, and return what was counted.
+
+        Raises:
+            AccessEnded: the account is closed.
+            GrantPending: the operator will grant it, or say that nothing is left, or that it is none of its own.
+            QuotaExceeded: nothing is left.
+        """
+        if not caller.account:
+            return Used()
+        if (refusal := self.refusal(caller)) is not None:
+            raise refusal
+        account = self._accounts.setdefault(caller.account, _Account(self._clock()))
+        needed = sum((asked(pub) for pub in task.pubs), Used())
+        grant, used = account.grant, account.used
+        if (amount := grant.most.exceeded(used, needed, grant.prices)) is not None:
+            raise QuotaExceeded(_sentence(amount, grant, used, needed))
+        pending = ""
+        if not account.named or caller.attempt > grant.attempt:
+            pending = "the operator has not told this pod of the program yet"
+        elif grant.now.exceeded(used, needed, grant.prices) is not None:
+            pending = "the operator has not granted the job so much of this pod yet: it is asked for more"
+        if pending:
+            account.wanted, account.wanted_until = needed, self._clock() + _WANTED_SECONDS
+            raise GrantPending(pending)
+        account.used, account.wanted = used + needed, None
+        account.under_way += 1
+        return needed
+
+    def ended(self, caller: Caller, charged: Used, *, ran: float, completed: bool) -> None:
+        """Take note that a task has ended, after so many seconds of running; only one with a result used shots."""
+        account = self._accounts.get(caller.account)
+        if account is not None:
+            account.used += Used(seconds=ran) if completed else Used(seconds=ran) - charged
+            account.under_way -= 1
+
+    def take(self, grants: Mapping[str, Grant] | None, boot: str = "") -> None:
+        """Take the operator's grants, which are all that there are; None changes nothing.
+
+        Grants count from a start of the server. Those that were made out for another one than ``boot`` names change
+        nothing either: they would let through again what was used before this start.
+        """
+        if grants is None or boot != self._boot:
+            return
+        now = self._clock()
+        for name, grant in grants.items():
+            account = self._accounts.setdefault(name, _Account(now))
+            account.grant, account.named, account.closed_at = grant, True, None
+            self._ended.pop(name, None)
+        for name, account in self._accounts.items():
+            if name in grants or account.closed_at is not None:
+                continue
+            if account.named or now >= account.asked_at + _UNNAMED_SECONDS:
+                account.close(now)
+
+    def tell(self) -> Meters:
+        """Return what was used, and forget what is told for long enough."""
+        now = self._clock()
+        told = {
+            name: Meter(own.used, own.wanted if own.wanted_until > now else None, own.grant.now, own.under_way)
+            for name, own in self._accounts.items()
+        }
+        for name in [name for name, own in self._accounts.items() if not own.is_told(now)]:
+            del self._accounts[name]
+            self._ended[name] = now + PROGRAM_TOKEN_SECONDS
+        for name in [name for name, until in self._ended.items() if now > until]:
+            del self._ended[name]
+        return Meters(self._boot, told)
+
+
+def asked(pub: Pub) -> Used:
+    """Return what a pub uses, but for its time: known before it runs."""
+    if pub.empty:
+        return Used()
+    if pub.statevector:
+        return Used(pub.sets)
+    if pub.pairs is None or (pub.shots is None and pub.precision is None):
+        return _asked(pub, pub.observables, pub.sets)
+    wanted: dict[int, set[int]] = {}
+    for parameters, observable in pub.pairs.tolist():
+        wanted.setdefault(parameters, set()).add(observable)
+    # Most often all sets want the same.
+    alike = Counter(frozenset(observables) for observables in wanted.values())
+    known = range(len(pub.observables))
+    each = (_asked(pub, [pub.observables[k] for k in sorted(some) if k in known], sets) for some, sets in alike.items())
+    return sum(each, Used())
+
+
+def _asked(pub: Pub, observables: Sequence[Observable], sets: int) -> Used:
+    groups, shots = runs(observables, pub.shots, pub.precision)
+    return Used(sets * groups, sets * groups * shots)
+
+
+def _sentence(amount: str, grant: Grant, used: Used, needed: Used) -> str:
+    most = grant.most
+    if amount == "shots":
+        said = f"the task asks for {needed.shots} shots and {max(0, (most.shots or 0) - used.shots)} are left"
+    elif amount == "seconds":
+        said = f"all {used.seconds:.3g} seconds are used"
+    else:
+        left = max(Decimal(0), (most.cost or Decimal(0)) - grant.prices.of(used))
+        cost = grant.prices.of(needed)
+        said = f"the task costs {cost.normalize():f} {grant.currency} and {left.normalize():f} are left"
+    again = f"; they are renewed at {grant.until}" if grant.until else ""
+    return f"{said} of what the job's quotas and budget allow{again}: ask for less, or for a larger quota"

@@ -1,0 +1,114 @@
+"""The tasks of an engine: which wait, which run, and which have ended and are kept for those who ask late."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+
+from qonverge.backend.executors.records import Record
+from qonverge.wire.errors import NotFound
+from qonverge.wire.messages import TaskInfo
+from qonverge.wire.tokens import OPERATOR_SUBJECT
+
+_KEPT_SECONDS = 600.0
+_KEPT_BYTES = 256 * 1024**2
+
+
+class Tasks:
+    """Tasks by id.
+
+    What is counted follows from sets, and leaving one twice, or without having been in it, is harmless: whatever fails
+    between two steps leaves no count behind.
+    """
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._records: OrderedDict[str, Record] = OrderedDict()
+        self._queued: dict[str, Record] = {}
+        self._running: dict[str, Record] = {}
+        self._finished: OrderedDict[str, tuple[float, int]] = OrderedDict()
+        self._kept_bytes = 0
+        self.queued_bytes = 0
+        """Bytes of those that wait."""
+        self.idle = asyncio.Event()
+        """Set while none runs."""
+        self.idle.set()
+
+    @property
+    def queued(self) -> int:
+        """How many wait."""
+        return len(self._queued)
+
+    @property
+    def running(self) -> int:
+        """How many run, or have ended and still have a worker."""
+        return len(self._running)
+
+    def known(self, identity: str) -> Record | None:
+        """Return the task with this id, whoever sent it."""
+        return self._records.get(identity)
+
+    def find(self, identity: str, subject: str) -> Record:
+        """Return the subject's task; the operator finds everybody's.
+
+        Raises:
+            NotFound: there is no such task for this subject.
+        """
+        record = self._records.get(identity)
+        if record is None or subject not in (record.subject, OPERATOR_SUBJECT):
+            raise NotFound(f"there is no task {identity}: it was never sent, or its result was dropped after a while")
+        return record
+
+    def all(self) -> list[Record]:
+        """Return all tasks, in the order in which they came."""
+        return list(self._records.values())
+
+    def unfinished(self, subject: str) -> list[TaskInfo]:
+        """Return the subject's tasks that wait or run; the operator sees everybody's."""
+        return [
+            TaskInfo(identity, record.subject, record.state)
+            for identity, record in self._records.items()
+            if record.result is None and subject in (record.subject, OPERATOR_SUBJECT)
+        ]
+
+    def under_way(self) -> list[Record]:
+        """Return the tasks that wait or run."""
+        return [*self._queued.values(), *self._running.values()]
+
+    def add(self, record: Record) -> None:
+        """Take a task that is to wait."""
+        self._records[record.task.id] = self._queued[record.task.id] = record
+        self.queued_bytes += record.nbytes
+
+    def begin(self, record: Record) -> None:
+        """Let a task run."""
+        self._leave_queue(record)
+        self._running[record.task.id] = record
+        self.idle.clear()
+
+    def end(self, record: Record) -> None:
+        """Let a task that has ended wait no more."""
+        self._leave_queue(record)
+
+    def settle(self, record: Record) -> None:
+        """Let a task run no more, on whose behalf no worker is busy any longer."""
+        self._running.pop(record.task.id, None)
+        if not self._running:
+            self.idle.set()
+
+    def keep(self, record: Record, now: float) -> None:
+        """Keep an ended task's result for a while, and drop what was kept for long enough, or is too much."""
+        assert record.result is not None
+        size = record.result.nbytes
+        self._kept_bytes += size
+        self._finished[record.task.id] = (now, size)
+        while self._finished:
+            identity, (ended, size) = next(iter(self._finished.items()))
+            if self._kept_bytes <= _KEPT_BYTES and now - ended < _KEPT_SECONDS:
+                break
+            del self._finished[identity], self._records[identity]
+            self._kept_bytes -= size
+
+    def _leave_queue(self, record: Record) -> None:
+        if self._queued.pop(record.task.id, None) is not None:
+            self.queued_bytes -= record.nbytes

@@ -1,0 +1,1 @@
+"""Checking programs, in processes of their own."""

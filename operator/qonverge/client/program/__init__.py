@@ -1,0 +1,1 @@
+"""A job's program: how it is run, and what it reports."""

@@ -1,0 +1,56 @@
+"""Runs a job's Python program: ``python -m qonverge.client.program.run FILE [ARGUMENT...]``."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import runpy
+import signal
+import sys
+from pathlib import Path
+
+from qonverge.client.errors import ResultTooLarge
+from qonverge.client.program.reports import finish
+
+
+def main() -> None:
+    """Run the file as ``__main__``; its exit code and traceback are the process's own."""
+    if len(sys.argv) < 2:
+        sys.exit("usage: python -m qonverge.client.program.run FILE [ARGUMENT...]")
+    path = Path(sys.argv[1])
+    if not path.is_file():
+        sys.exit(f"qonverge: there is no program at {path}")
+    sys.argv = sys.argv[1:]
+    sys.path[0] = str(path.parent)
+    # Lines appear in the job's log as they are printed.
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a text stream in every process started
+    # The first process of a container has no default for it, and would run on until it is killed.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        runpy.run_path(str(path), run_name="__main__")
+    except SystemExit as leaving:
+        if leaving.code not in (None, 0):
+            raise
+    except Exception as error:
+        # The program's own frames say what went wrong, not those of its start.
+        trace = error.__traceback__
+        while trace is not None and trace.tb_frame.f_code.co_filename != str(path):
+            trace = trace.tb_next
+        sys.excepthook(type(error), error.with_traceback(trace), trace)
+        _tell(error)
+        sys.exit(1)
+    if (lost := finish()) is not None:
+        _tell(lost)
+        sys.exit(f"qonverge: the result did not arrive: {lost}")
+
+
+def _tell(error: Exception) -> None:
+    """Leave the reason where the kubelet reads it, so that the job's status has it."""
+    log = os.environ.get("QONVERGE_TERMINATION_LOG")
+    if log is not None and isinstance(error, ResultTooLarge):
+        with contextlib.suppress(OSError):
+            Path(log).write_text(f"ResultTooLarge: {error}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

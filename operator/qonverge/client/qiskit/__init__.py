@@ -1,0 +1,1 @@
+"""Qiskit: a backend, its primitives and its jobs."""

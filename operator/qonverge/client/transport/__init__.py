@@ -1,0 +1,1 @@
+"""How tasks travel to a backend, or to the engine of this process."""

@@ -1,0 +1,307 @@
+"""Kept-open HTTP connections to a backend's servers."""
+
+from __future__ import annotations
+
+import os
+import random
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import urlsplit
+
+import urllib3
+
+from qonverge.client.errors import BackendUnreachable, NotConfigured, TaskFailed
+from qonverge.client.transport.coalesced_requests import one_piece_pool
+from qonverge.client.transport.pod_choice import Pods
+from qonverge.client.transport.tokens import read_token, renewal_seconds
+from qonverge.wire.codec import Buffer, pack, unpack
+from qonverge.wire.errors import Cancelled, Draining, NotFound, Unauthorized, UnknownCircuit, WireError
+from qonverge.wire.messages import BackendInfo, Task, TaskResult
+
+_MSGPACK = "application/msgpack"
+# An answer above this is read into memory that is there already, a piece at a time, instead of in pieces to be joined.
+_PIECE_BYTES = 1024 * 1024
+_POLL_SECONDS = 20
+MOST_TASKS = 32
+"""Tasks of one client that are under way at the same time, each on a connection of its own."""
+# Pods that are asked how busy they are before one is chosen; of more, some are drawn.
+_MOST_LOOKED_AT = 8
+# A backend pod that is replaced is back well within this.
+_PATIENCE_SECONDS = 120.0
+# Refusals of a token that are further apart are of two tokens.
+_APART_SECONDS = 30.0
+
+
+class Connection:
+    """Sends tasks to a backend and waits for their results."""
+
+    def __init__(
+        self,
+        url: str,
+        token: Callable[[], str | None] = lambda: None,
+        *,
+        patience: float = _PATIENCE_SECONDS,
+        renewal: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+        resolve: Callable[[str, int], list[str]] | None = None,
+    ) -> None:
+        """Connect when first used.
+
+        Args:
+            url: of one server, or with a name that leads to all pods of a backend, as a headless Service's does.
+            token: is asked before each request, since tokens are renewed.
+            patience: seconds for which a backend that does not answer is tried again.
+            renewal: seconds for which one that refuses the token is tried again, since a new token may come.
+            clock: seconds, of which only differences count.
+            sleep: waits for so many seconds.
+            resolve: returns the addresses of a host and port, as numbers.
+        """
+        self._url = url.rstrip("/")
+        self._token = token
+        self._patience = patience
+        self._renewal = renewal
+        self._clock = clock
+        self._sleep = sleep
+        self._pool = one_piece_pool(MOST_TASKS)
+        self._resolve = resolve or _addresses
+        self._pods = Pods()
+        self._places: dict[str, str] = {}
+        self._known: set[tuple[str, str]] = set()
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> Connection:
+        """Return the connection that a job's environment describes.
+
+        Raises:
+            NotConfigured: outside of a job.
+        """
+        env = os.environ if environment is None else environment
+        url = env.get("QONVERGE_BACKEND_URL")
+        if not url:
+            raise NotConfigured(
+                "no backend is known: run the program with `qonverge run` or as a HybridJob, or set "
+                "QONVERGE_BACKEND_URL (and QONVERGE_TOKEN) to a backend server's address"
+            )
+        return cls(url, lambda: read_token(env), renewal=renewal_seconds(env))
+
+    def run(self, task: Task, cancelled: threading.Event | None = None) -> TaskResult:
+        """Send a task and return its result; the event, when set, ends the task wherever it stands.
+
+        A backend that restarts, drains or loses a worker is tried again with the same task for a while, and so is one
+        that refuses a token that is renewed.
+
+        Raises:
+            TaskFailed: the backend refused the task or failed on it.
+            BackendUnreachable: it did not answer for too long.
+        """
+        deadline = self._clock() + self._patience
+        delay = 0.05
+        identity, whole = task.id, False
+        refusals = _Refusals(self._renewal)
+        while True:
+            if cancelled is not None and cancelled.is_set():
+                raise TaskFailed(Cancelled("the task was cancelled"))
+            try:
+                result = self._send(replace(task, id=identity), cancelled, whole=whole)
+                if result.error is not None:
+                    raise result.error
+            except UnknownCircuit:
+                if whole:
+                    raise BackendUnreachable("the backend does not keep the circuits that it is sent") from None
+                whole = True
+                continue
+            except Unauthorized as error:
+                # The task may run on meanwhile, and is found by its id.
+                refusals.bear(error, self._clock(), delay)
+            except WireError as error:
+                if not error.retryable or self._clock() + delay > deadline:
+                    raise TaskFailed(error) from None
+                # The server keeps the failed task under its id; a new id is a new attempt.
+                identity = f"{task.id[:200]}.{secrets.token_hex(4)}"
+                if isinstance(error, Draining):
+                    # The next connection goes to another pod.
+                    self._pool.clear()
+            except urllib3.exceptions.HTTPError as error:
+                if self._clock() + delay > deadline:
+                    raise BackendUnreachable(
+                        f"the backend at {self._url} has not answered for {self._patience:g} s: {error}"
+                    ) from None
+                identity = task.id
+            else:
+                return result
+            self._sleep(delay)
+            delay = min(2.0, delay * 2)
+
+    def cancel(self, identity: str) -> bool:
+        """Ask the backend to end a task, and return whether it knows it.
+
+        Raises:
+            BackendUnreachable: nobody took the request.
+        """
+        try:
+            url = f"{self._places.get(identity, self._url)}/v1/tasks/{identity}"
+            return self._pool.request("DELETE", url, headers=self._headers(), timeout=10).status < 400
+        except urllib3.exceptions.HTTPError as error:
+            raise BackendUnreachable(f"the backend at {self._url} does not answer: {error}") from None
+
+    def info(self) -> BackendInfo:
+        """Return what the backend says of itself.
+
+        Raises:
+            TaskFailed: it refuses to, for example because of the token.
+            BackendUnreachable: it does not answer.
+        """
+        try:
+            answer = _read(self._ask("GET", f"{self._url}/v1/backend", timeout=10))
+        except urllib3.exceptions.HTTPError as error:
+            raise BackendUnreachable(f"the backend at {self._url} does not answer: {error}") from None
+        if isinstance(answer.get("error"), dict):
+            raise TaskFailed(WireError.from_dict(answer["error"]))
+        return BackendInfo.from_dict(answer)
+
+    def _send(self, task: Task, cancelled: threading.Event | None, *, whole: bool) -> TaskResult:
+        """Send a task to the pod with the least to do, with the circuits that it lacks, or ``whole``."""
+        if self._pods.stale(self._clock()):
+            self._pods.see(self._look())
+        place = self._pods.take() or self._url
+        missing = {d: qpy for d, qpy in task.circuits.items() if whole or (place, d) not in self._known}
+        queue_seconds, lost = 0.0, False
+        self._places[task.id] = place
+        try:
+            result = self._once(place, replace(task, circuits=missing), cancelled)
+            queue_seconds, lost = result.queue_seconds, isinstance(result.error, Draining)
+        except (urllib3.exceptions.HTTPError, Draining):
+            lost = True
+            raise
+        finally:
+            del self._places[task.id]
+            self._pods.done(place, queue_seconds=queue_seconds, lost=lost)
+        self._known.update((place, digest) for digest in task.circuits)
+        return result
+
+    def _look(self) -> Iterator[tuple[str, int, int]]:
+        """Yield each pod that answers: its URL, its workers and the tasks that it has."""
+        url = urlsplit(self._url)
+        # A certificate is for the name, so that a backend behind TLS is one place.
+        addresses = self._resolve(url.hostname or "", url.port or 80) if url.scheme == "http" else []
+        if len(addresses) < 2:
+            yield self._url, 1, 0
+            return
+        for address in random.sample(addresses, min(len(addresses), _MOST_LOOKED_AT)):
+            place = f"http://{f'[{address}]' if ':' in address else address}:{url.port or 80}{url.path}"
+            try:
+                answer = _read(self._ask("GET", f"{place}/v1/backend?without=calibration", timeout=2))
+            except urllib3.exceptions.HTTPError:
+                continue
+            if "error" not in answer and not answer["draining"]:
+                yield place, answer["workers"], answer["queued"] + answer["running"]
+
+    def _once(self, place: str, task: Task, cancelled: threading.Event | None) -> TaskResult:
+        url = f"{place}/v1/tasks"
+        body = pack(task.to_dict())
+        response = self._ask("POST", f"{url}?wait={_POLL_SECONDS}", timeout=_POLL_SECONDS + 30, body=body)
+        accepted = False
+        while True:
+            answer = _read(response)
+            if "state" not in answer:
+                known = isinstance(answer.get("error"), dict)
+                error = WireError.from_dict(
+                    answer["error"] if known else {"message": f"the backend answered with status {response.status}"}
+                )
+                if accepted and isinstance(error, NotFound):
+                    raise _NoAnswer("the server that had the task was replaced") from None
+                raise error
+            try:
+                result = TaskResult.from_dict(answer)
+            except (KeyError, TypeError, ValueError):
+                raise _NoAnswer(f"status {response.status} and half a result") from None
+            if result.done:
+                return result
+            accepted = True
+            if cancelled is not None and cancelled.is_set():
+                # The request to cancel went to an earlier attempt's id.
+                self.cancel(task.id)
+            response = self._ask("GET", f"{url}/{task.id}?wait={_POLL_SECONDS}", timeout=_POLL_SECONDS + 30)
+
+    def _ask(self, method: str, url: str, *, timeout: float, body: bytes | None = None) -> urllib3.BaseHTTPResponse:
+        """Return the response, whose content is still to be read."""
+        return self._pool.request(
+            method, url, body=body, headers=self._headers(), timeout=timeout, preload_content=False
+        )
+
+    def _headers(self) -> dict[str, str]:
+        headers = {"content-type": _MSGPACK, "accept": _MSGPACK}
+        if token := self._token():
+            headers["authorization"] = f"Bearer {token}"
+        return headers
+
+
+@dataclass(slots=True)
+class _Refusals:
+    """Refusals of the token, one soon after the other."""
+
+    seconds: float
+    """For which another try is worth it."""
+    since: float = 0.0
+    last: float = float("-inf")
+
+    def bear(self, error: Unauthorized, now: float, delay: float) -> None:
+        """Let another try follow after so many seconds.
+
+        Raises:
+            TaskFailed: it would come too late.
+        """
+        if now > self.last + _APART_SECONDS:
+            self.since = now
+        self.last = now
+        if not self.seconds:
+            raise TaskFailed(error)
+        if now + delay > self.since + self.seconds:
+            said = f"{error.message}; the operator, which renews it, has not done so for {self.seconds:g} s"
+            raise TaskFailed(type(error)(said))
+
+
+class _NoAnswer(urllib3.exceptions.HTTPError):
+    """Something between here and the backend answered in its place."""
+
+
+def _read(response: urllib3.BaseHTTPResponse) -> dict[str, Any]:
+    try:
+        answer = unpack(_content(response))
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict):
+        raise _NoAnswer(f"status {response.status} from something that is no backend server")
+    return answer
+
+
+def _content(response: urllib3.BaseHTTPResponse) -> Buffer:
+    length = response.headers.get("content-length", "")
+    if not length.isdigit() or int(length) <= _PIECE_BYTES:
+        return response.read()
+    content = bytearray(int(length))
+    have = 0
+    with memoryview(content) as view:
+        while have < len(content):
+            piece = response.read(min(_PIECE_BYTES, len(content) - have))
+            if not piece:
+                raise _NoAnswer(f"{have} of {length} bytes of the answer came")
+            view[have : have + len(piece)] = piece
+            have += len(piece)
+    # Its end is seen by reading once more, which gives the connection back.
+    response.read()
+    return content
+
+
+def _addresses(host: str, port: int) -> list[str]:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError:
+        return []
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))

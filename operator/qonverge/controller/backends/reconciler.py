@@ -1,0 +1,248 @@
+"""QuantumBackends: their objects, and what their pods say."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from qonverge.api import QuantumBackend
+from qonverge.controller.backends import calibration
+from qonverge.controller.backends.status import Seen, status_of
+from qonverge.controller.kube.client import Kube, KubeError
+from qonverge.controller.kube.events import Events
+from qonverge.controller.kube.refusals import Refusal
+from qonverge.controller.kube.signing_key import SigningKey
+from qonverge.controller.objects import manifests
+from qonverge.controller.objects.pod_troubles import Trouble
+from qonverge.controller.placement.snapshot import backend_selector
+from qonverge.controller.pods.orphans import cancel_orphans
+from qonverge.controller.pods.task_client import DataPlane
+from qonverge.controller.quotas.metering import Metering
+from qonverge.controller.results.kept_results import Results
+from qonverge.controller.settings import Settings
+from qonverge.controller.store.cluster import Cluster
+from qonverge.controller.store.state import State, key_of
+from qonverge.controller.store.work_queue import WorkQueue
+from qonverge.execution.placement import provider_problem
+from qonverge.wire.errors import WireError
+
+logger = logging.getLogger(__name__)
+
+_SLOWER = 0.3
+# Secrets are not watched, since who can watch some can read all. They are applied again now and then, in all at most
+# this many a second, and at once where a pod lacks one.
+_SECRET_SECONDS = 10.0
+_SECRETS_PER_SECOND = 10.0
+
+
+class Backends:
+    """The reconciler of QuantumBackends."""
+
+    def __init__(
+        self,
+        *,
+        state: State,
+        cluster: Cluster,
+        kube: Kube,
+        queue: WorkQueue,
+        data: DataPlane,
+        metering: Metering,
+        results: Results,
+        events: Events,
+        settings: Settings,
+        key: SigningKey,
+        clock: Callable[[], float],
+    ) -> None:
+        """``clock`` gives Unix seconds."""
+        self._state = state
+        self._cluster = cluster
+        self._kube = kube
+        self._queue = queue
+        self._data = data
+        self._metering = metering
+        self._results = results
+        self._events = events
+        self._settings = settings
+        self._key = key
+        self._clock = clock
+        self._applied: dict[str, tuple[str, Any, Any]] = {}
+        self._secrets_due: dict[str, float] = {}
+        self._refusals: dict[str, tuple[str, Refusal]] = {}
+        # What there were events of, by the backend's key.
+        self._warned: dict[str, Trouble | None] = {}
+
+    async def reconcile(self, key: str) -> None:
+        """Apply the backend's objects and write its status, each only where something changed."""
+        backend = self._state.backends.get(key)
+        if backend is None or backend.metadata.deletion_timestamp:
+            # What it owns is collected by the cluster.
+            for known in (self._applied, self._secrets_due, self._refusals, self._warned, self._state.calibrations):
+                known.pop(key, None)
+            return
+        await self._look(key, backend)
+        problem = provider_problem(backend)
+        if problem is None:
+            await self._apply(key, backend)
+        await self._write_status(key, backend, problem)
+
+    async def _apply(self, key: str, backend: QuantumBackend) -> None:
+        """Apply the backend's objects that are not as they should be; what is refused is tried again later."""
+        state, now, signer = self._state, self._clock(), self._key.signer
+        secret = manifests.backend_secret(backend, signer.backend_key(key))
+        deployment = manifests.deployment(backend, self._settings, signer.public_key)
+        service = manifests.service(backend)
+        digest = hashlib.sha256(json.dumps([secret, deployment, service], sort_keys=True).encode()).hexdigest()
+        of, refusal = self._refusals.get(key, (digest, None))
+        if of != digest:
+            # Of a former specification.
+            del self._refusals[key]
+            refusal = None
+        if refusal is not None and now < refusal.again_at:
+            self._queue.add_at(f"QuantumBackend {key}", refusal.again_at)
+            return
+
+        def applied() -> tuple[str, Any, Any]:
+            # Of a Deployment that somebody changed or deleted the generation is another one; a Service has none.
+            there, name = state.deployments.get(backend_selector(backend), {}), key_of(service)
+            return digest, there.get("generation"), state.versions.get("Service", {}).get(name)
+
+        due = self._secrets_due.get(key, 0.0)
+        wanted = [] if now < due and not self._lacks_secret(backend) else [secret]
+        if self._applied.get(key) != applied():
+            wanted = [secret, deployment, service]
+        for obj in wanted:
+            try:
+                answer = await self._kube.apply(obj)
+            except KubeError as error:
+                refused = Refusal.of(error, obj, refusal, now)
+                self._refusals[key] = digest, refused
+                self._queue.add_at(f"QuantumBackend {key}", refused.again_at)
+                return
+            # Known at once: the watch may show it only after the next look at the backend.
+            if obj is deployment:
+                state.see_deployment(answer, deleted=False)
+            elif obj is service:
+                state.see_service(answer, deleted=False)
+        if wanted:
+            self._refusals.pop(key, None)
+            self._applied[key] = applied()
+            due = now + max(_SECRET_SECONDS, len(state.backends) / _SECRETS_PER_SECOND)
+            self._secrets_due[key] = due
+        self._queue.add_at(f"QuantumBackend {key}", due)
+
+    def _lacks_secret(self, backend: QuantumBackend) -> bool:
+        trouble = self._trouble(backend)
+        return trouble is not None and f'secret "{manifests.backend_name(backend)}" not found' in trouble.message
+
+    async def _look(self, key: str, backend: QuantumBackend) -> None:
+        known, now = self._state.calibrations.get(key), self._clock()
+        if calibration.is_stale(backend, known, now):
+            found = await calibration.look(backend, known, self._kube, now)
+            if found is None:
+                self._state.calibrations.pop(key, None)
+            else:
+                self._state.calibrations[key] = found
+
+    async def _write_status(self, key: str, backend: QuantumBackend, problem: str | None) -> None:
+        infos = [
+            self._state.infos[endpoint.pod]
+            for endpoint in self._state.endpoints_of(backend_selector(backend))
+            if endpoint.pod in self._state.infos
+        ]
+        trouble = self._trouble(backend)
+        seen = Seen(
+            deployment=self._state.deployments.get(backend_selector(backend)),
+            infos=infos,
+            calibrated=self._state.calibrations.get(key),
+            trouble=trouble,
+            refusal=self._refusals[key][1] if key in self._refusals else None,
+            provider_problem=problem,
+            may_offer=self._cluster.may_offer(backend.metadata.namespace),
+        )
+        status = status_of(backend, seen, self._clock())
+        if status == backend.status:
+            return
+        metadata = backend.metadata
+        # Absent fields would keep their old value in a merge.
+        body = {"queueLength": None, "running": None, "calibration": None, **status.to_dict()}
+        try:
+            obj = await self._kube.patch_status(
+                "QuantumBackend", metadata.namespace, metadata.name, body, metadata.resource_version
+            )
+        except KubeError as error:
+            if error.status == 404:
+                return
+            raise
+        self._state.see_backend(obj, deleted=False)
+        old, new = backend.status.conditions, status.conditions
+        if trouble is not None and trouble != self._warned.get(key):
+            self._events.warn(obj, trouble.reason or "PodNotReady", trouble.message)
+        self._warned[key] = trouble
+        if (new[0].status, new[0].reason) != ((old[0].status, old[0].reason) if old else None):
+            note = self._events.note if new[0].status == "True" or not old else self._events.warn
+            note(obj, new[0].reason, new[0].message)
+
+    async def poll(self, *, leading: bool) -> list[str]:
+        """Ask every serving pod how it does and return the keys of the backends with news.
+
+        The replica that leads also looks after tasks that it did not send itself, and after what programs use.
+        """
+        by_label = {backend_selector(backend): key for key, backend in self._state.backends.items()}
+        changed: set[str] = set()
+
+        async def ask(uid: str) -> None:
+            endpoint = self._state.endpoints[uid]
+            key = by_label.get(endpoint.backend)
+            if key is None:
+                return
+            try:
+                audience = manifests.audience(self._state.backends[key])
+                asked = time.monotonic()
+                info = await self._data.info(endpoint, audience)
+                took = time.monotonic() - asked
+                if leading and info.queued + info.running > self._state.assigned.get(uid, 0):
+                    await cancel_orphans(self._state, self._data, endpoint, audience)
+            except (WireError, KeyError, TypeError) as error:
+                logger.info("pod %s does not tell: %s", endpoint.url, error)
+                return
+            if uid not in self._state.endpoints:
+                return
+            # A poll that met a busy moment says little: what is quick again counts at once, what is slow by and by.
+            before = self._state.latencies.get(uid, took)
+            self._state.latencies[uid] = min(took, before + _SLOWER * (took - before))
+            if self._state.infos.get(uid) != info or uid in self._state.silent:
+                self._state.silent.discard(uid)
+                self._state.infos[uid] = info
+                changed.add(key)
+            if leading and key in self._state.backends:
+                try:
+                    await self._metering.meet(endpoint, self._state.backends[key], unnamed=info.unnamed > 0)
+                except WireError as error:
+                    logger.info("pod %s does not tell what programs use: %s", endpoint.url, error)
+                try:
+                    await self._results.meet(endpoint, audience, info.kept_results)
+                except WireError as error:
+                    logger.info("pod %s does not tell what results it keeps: %s", endpoint.url, error)
+
+        await asyncio.gather(*(ask(uid) for uid in list(self._state.endpoints)))
+        self._metering.gone()
+        if leading:
+            await self._results.sweep()
+        now = self._clock()
+        for key, backend in self._state.backends.items() if leading else ():
+            known = self._state.calibrations.get(key)
+            if calibration.is_stale(backend, known, now):
+                changed.add(key)
+        return sorted(changed)
+
+    def _trouble(self, backend: QuantumBackend) -> Trouble | None:
+        """Return why a pod of the backend does not serve, as far as one tells."""
+        label = backend_selector(backend)
+        troubles = {pod: trouble for pod, (of, trouble) in self._state.troubles.items() if of == label}
+        # Of several always the same one.
+        return troubles[min(troubles)] if troubles else None

@@ -1,0 +1,173 @@
+"""What a QuantumBackend's status says, from what was observed. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from qonverge.api import QuantumBackend, QuantumBackendStatus
+from qonverge.api.backend import OFFERS_LABEL, Capabilities
+from qonverge.api.conditions import Verdict, set_condition
+from qonverge.controller.backends import calibration
+from qonverge.controller.kube.refusals import Refusal
+from qonverge.controller.objects import manifests
+from qonverge.controller.objects.pod_troubles import Trouble
+from qonverge.controller.store.state import Calibrated
+from qonverge.providers.descriptor import STATE_POWER
+from qonverge.wire.messages import BackendInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What was observed of a backend."""
+
+    deployment: Mapping[str, Any] | None = None
+    """Its Deployment's status and generation."""
+    infos: Sequence[BackendInfo] = ()
+    """What its pods say."""
+    calibrated: Calibrated | None = None
+    """What is known of its noise; None where it has none."""
+    trouble: Trouble | None = None
+    """Why a pod does not serve."""
+    refusal: Refusal | None = None
+    """What the API server refused of its objects."""
+    provider_problem: str | None = None
+    """Why its provider cannot serve it."""
+    may_offer: bool = True
+    """Whether its namespace may offer backends to others."""
+
+
+def status_of(backend: QuantumBackend, seen: Seen, now: float) -> QuantumBackendStatus:
+    """Return the backend's status.
+
+    Args:
+        backend: with its status as it is.
+        seen: what was observed.
+        now: Unix seconds.
+    """
+    before, generation, infos = backend.status, backend.metadata.generation, seen.infos
+    pods = _Pods.of(backend.spec.replicas, seen.deployment)
+    verdicts = _serving(backend, pods, seen)
+    if seen.calibrated is not None:
+        verdicts["Calibrated"] = Verdict(*calibration.verdict(seen.calibrated, infos, now))
+    if backend.is_offered:
+        verdicts["Offered"] = _offer(backend, seen.may_offer)
+    capabilities = before.capabilities
+    if infos:
+        first = infos[0]
+        capabilities = Capabilities(
+            max_qubits=_widest(first),
+            max_shots=first.max_shots,
+            memory_bytes=first.memory_bytes,
+            methods=list(first.methods),
+            basis_gates=list(first.basis_gates),
+            engine_version=first.engine,
+        )
+    return QuantumBackendStatus(
+        observed_generation=generation,
+        conditions=[
+            set_condition(before.conditions, kind, verdict, now=now, generation=generation)
+            for kind, verdict in verdicts.items()
+        ],
+        replicas=pods.exist,
+        ready_replicas=pods.ready,
+        ready=f"{pods.ready}/{pods.wanted}",
+        selector=",".join(f"{k}={v}" for k, v in manifests.backend_labels(backend).items()),
+        queue_length=sum(info.queued for info in infos) if infos else None,
+        running=sum(info.running for info in infos) if infos else None,
+        capabilities=capabilities,
+        calibration=calibration.in_short(seen.calibrated),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Pods:
+    """How far a Deployment is, by what ``kubectl rollout status`` goes by too."""
+
+    wanted: int
+    exist: int
+    """Old ones too."""
+    updated: int
+    """Of the present specification."""
+    ready: int
+    """Old ones too."""
+    observed: bool
+    """Whether the figures are about the Deployment's present specification."""
+    stalled: str | None
+    """Why it does not get on, in its own words."""
+
+    @classmethod
+    def of(cls, wanted: int, deployment: Mapping[str, Any] | None) -> _Pods:
+        status = (deployment or {}).get("status") or {}
+        stalled = next(
+            (
+                str(c.get("message") or c.get("reason"))
+                for c in status.get("conditions") or []
+                if (c["type"] == "Progressing" and c.get("reason") == "ProgressDeadlineExceeded")
+                or (c["type"] == "ReplicaFailure" and c["status"] == "True")
+            ),
+            None,
+        )
+        observed = deployment is not None and status.get("observedGeneration", 0) >= (deployment.get("generation") or 0)
+        exist, updated, ready = (
+            int(status.get(name) or 0) for name in ("replicas", "updatedReplicas", "readyReplicas")
+        )
+        return cls(wanted, exist, updated, ready, observed, stalled if observed else None)
+
+    @property
+    def rolled_out(self) -> bool:
+        return self.observed and self.exist == self.updated == self.ready == self.wanted
+
+
+def _serving(backend: QuantumBackend, pods: _Pods, seen: Seen) -> dict[str, Verdict]:
+    """Return Ready, and Reconciling or Stalled while the backend is not what its specification says."""
+    why = ""
+    if seen.provider_problem is not None:
+        word, why, lasts = "InvalidProvider", seen.provider_problem, True
+    elif seen.refusal is not None:
+        word, why, lasts = "ApplyFailed", seen.refusal.message, seen.refusal.lasts
+    elif pods.rolled_out:
+        word, lasts = "", False
+    else:
+        lasts = pods.stalled is not None
+        word = "Stalled" if lasts else "Stopping" if not pods.wanted else "RollingOut" if pods.ready else "Starting"
+        # What a pod says is more to the point than what its Deployment makes of it.
+        why = "; ".join(str(part) for part in (seen.trouble, pods.stalled) if part)
+    serve = f"{pods.ready} of {pods.wanted} pods serve" if pods.wanted or pods.ready else "spec.replicas is 0"
+    if word and pods.ready and pods.wanted and (pods.exist > pods.updated or not pods.observed):
+        serve += ", some with the former specification"
+    message = f"{serve}: {why}" if why else serve
+    if pods.ready and pods.wanted:
+        ready = Verdict("True", "Serving", message)
+    elif pods.wanted or word:
+        ready = Verdict("False", word or "Starting", message)
+    else:
+        # As it was asked for: that no pod serves is not for want of anything.
+        ready = Verdict("True", "Stopped", message)
+    verdicts = {"Ready": ready}
+    if word:
+        verdicts["Stalled" if lasts else "Reconciling"] = Verdict("True", word, message)
+    return verdicts
+
+
+def _offer(backend: QuantumBackend, may_offer: bool) -> Verdict:
+    """Return whether other namespaces' jobs may really use it."""
+    given, namespace = backend.spec.access.namespaces.from_, backend.metadata.namespace
+    if may_offer:
+        return Verdict("True", "NamespaceMayOffer", f"jobs of other namespaces are admitted: from is {given}")
+    return Verdict(
+        "False",
+        "NamespaceMayNotOffer",
+        f"only jobs of namespace {namespace} are admitted although from is {given}: a cluster administrator allows "
+        f'others with "kubectl label namespace {namespace} {OFFERS_LABEL}=true"',
+    )
+
+
+def _widest(info: BackendInfo) -> int | None:
+    """Return the most qubits of a general circuit: the backend's limit, or the widest statevector that fits."""
+    power = STATE_POWER.get(info.method)
+    if power is None or info.memory_bytes is None:
+        return info.max_qubits
+    fits = ((info.memory_bytes // 16).bit_length() - 1) // power
+    return fits if info.max_qubits is None else min(fits, info.max_qubits)

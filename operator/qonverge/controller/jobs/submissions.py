@@ -1,0 +1,208 @@
+"""Sends what was placed to pods: one task for a job, or several where its shots are split or it is hedged."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from qonverge.accounting.ledger import Use
+from qonverge.api import HybridJob
+from qonverge.controller.placement.forecasts import Forecasts
+from qonverge.controller.placement.snapshot import backend_selector, given_to_pods
+from qonverge.controller.pods.task_client import DataPlane, PodLost
+from qonverge.controller.store.state import Endpoint, Flight, Sent, State
+from qonverge.controller.store.work_queue import WorkQueue
+from qonverge.execution import circuit as circuits
+from qonverge.forecast.forecaster import WaitForecast
+from qonverge.forecast.intervals import Interval
+from qonverge.scheduling import Backend, Decision
+from qonverge.wire.errors import WireError, WorkerLost
+from qonverge.wire.messages import Task, TaskResult
+
+logger = logging.getLogger(__name__)
+
+Work = tuple[Sent, Task]
+
+
+class Submissions:
+    """Tasks under way."""
+
+    def __init__(
+        self,
+        *,
+        state: State,
+        data: DataPlane,
+        forecasts: Forecasts,
+        queue: WorkQueue,
+        clock: Callable[[], float],
+        changed: Callable[[], None],
+    ) -> None:
+        """``clock`` gives Unix seconds; ``changed`` is called when a pod has less to do."""
+        self._state = state
+        self._data = data
+        self._forecasts = forecasts
+        self._queue = queue
+        self._clock = clock
+        self._changed = changed
+        self._stopping: set[asyncio.Task[None]] = set()
+
+    def send(self, key: str, job: HybridJob, flight: Flight, decision: Decision) -> bool:
+        """Send the job as its next attempt and return whether that was possible: a pod may be gone since."""
+        works = self._works(job, flight, decision)
+        if works is None:
+            return False
+        now = self._clock()
+        flight.decision, flight.planned, flight.wants, flight.result = decision, None, False, None
+        flight.attempts += 1
+        flight.placed_at, flight.started_at = flight.placed_at or now, now
+        flight.sent = [sent for sent, _ in works]
+        for sent in flight.sent:
+            assigned = self._state.assigned
+            assigned[sent.endpoint.pod] = assigned.get(sent.endpoint.pod, 0) + 1
+        tasks = []
+        for sent, task in works:
+            one = asyncio.create_task(self._one(job, flight, sent, task))
+            one.add_done_callback(partial(self._gone, flight, sent))
+            tasks.append(one)
+        flight.running = asyncio.create_task(self._run(flight, tasks, hedged=_is_hedged(decision)))
+        flight.running.add_done_callback(partial(self._ended, key, flight, tasks))
+        return True
+
+    def _works(self, job: HybridJob, flight: Flight, decision: Decision) -> list[Work] | None:
+        """Return the tasks with the pods that get them."""
+        assert flight.checked is not None
+        assert decision.backend is not None
+        state, now = self._state, self._clock()
+        whole = flight.next_identity
+        hedged, total = _is_hedged(decision), sum(part.shots for part in decision.parts)
+        parts: list[tuple[Backend, int | None]] = [
+            (part.backend, None if hedged else part.shots) for part in decision.parts
+        ]
+        works, taken = [], set[str]()
+        for number, (placed, shots) in enumerate(parts or [(decision.backend, None)]):
+            backend = state.backends.get(placed.key)
+            endpoints = [] if backend is None else state.endpoints_of(backend_selector(backend))
+            if backend is None or not endpoints:
+                return None
+            # A part is told by its shots too: after a restart they may be divided in another way.
+            identity = f"{whole}.{number}.{shots}" if shots is not None else f"{whole}.{number}" if number else whole
+            held = state.held.get(identity)
+            endpoint = min(
+                endpoints, key=lambda e: (e.pod != held, e.pod in taken, state.assigned.get(e.pod, 0), e.pod)
+            )
+            taken.add(endpoint.pod)
+            # All shots again have the same seed again.
+            task = circuits.task(job, flight.checked, identity, shots=shots, part=0 if hedged else number)
+            run, promise = self._forecasts.run_seconds(flight, placed.key), self._promise(placed.key, endpoint, now)
+            if run is not None and shots is not None:
+                run = Interval(*(shots / total * value for value in (run.low, run.mid, run.high)))
+            fidelity = self._forecasts.fidelity(flight, placed.key)
+            sent = Sent(identity, endpoint, placed.key, now, run, promise, whole=shots is None, fidelity=fidelity)
+            works.append((sent, task))
+        return works
+
+    def _promise(self, key: str, endpoint: Endpoint, now: float) -> WaitForecast | None:
+        """Return what is said of the wait, where the pod has a queue and something can be learned from it."""
+        info = self._state.infos.get(endpoint.pod)
+        # What the pods have is looked up last, since that takes a time that grows with all jobs.
+        if info is None or self._state.assigned.get(endpoint.pod, 0) < info.workers:
+            return None
+        if not self._forecasts.learns_wait(key, now):
+            return None
+        tasks = given_to_pods(self._state, now).get(endpoint.pod, [])
+        return self._forecasts.promise(key, info.workers, tasks, now)
+
+    def withdraw(self, key: str, flight: Flight) -> None:
+        """Take a job's tasks back from their pods: it waits for another place, and this attempt does not count."""
+        running, flight.running = flight.running, None
+        flight.sent, flight.decision, flight.wants = [], None, True
+        flight.withdrawn += 1
+        if running is not None:
+            running.cancel()
+        self._queue.add(f"HybridJob {key}", urgent=True)
+
+    async def _run(self, flight: Flight, tasks: Sequence[asyncio.Task[TaskResult]], *, hedged: bool) -> None:
+        result = await (_first(tasks) if hedged else _all(tasks))
+        if flight.running is asyncio.current_task():
+            flight.result = result
+            # Nobody waits any more for what lost the race, or for the other parts of what failed: it took its time.
+            now = self._clock()
+            flight.usage += Use(seconds=sum(now - sent.at for sent in flight.sent))
+            flight.sent = []
+
+    def _ended(
+        self, key: str, flight: Flight, tasks: Sequence[asyncio.Task[TaskResult]], running: asyncio.Task[None]
+    ) -> None:
+        """Clear up behind ``_run``, which may have been cancelled before its first step."""
+        for task in tasks:
+            task.cancel()
+        if flight.running is running:
+            flight.running = None
+        if not running.cancelled() and (error := running.exception()) is not None:
+            logger.error("%s: unforeseen error", key, exc_info=error)
+            flight.result = TaskResult(key, "Failed", error=WorkerLost(f"the result could not be taken: {error}"))
+        self._queue.add(f"HybridJob {key}", urgent=True)
+        self._changed()
+
+    def _gone(self, flight: Flight, sent: Sent, _: asyncio.Task[TaskResult]) -> None:
+        """Take note that the pod has the task no more, whether it was sent or cancelled before."""
+        flight.sent = [other for other in flight.sent if other is not sent]
+        assigned, pod = self._state.assigned, sent.endpoint.pod
+        assigned[pod] -= 1
+        if not assigned[pod]:
+            del assigned[pod]
+
+    async def _one(self, job: HybridJob, flight: Flight, sent: Sent, task: Task) -> TaskResult:
+        endpoint = sent.endpoint
+        try:
+            result = await self._data.run(endpoint, sent.audience, task)
+            assert flight.checked is not None
+            work, backend = circuits.work(job, flight.checked), self._state.backends.get(sent.audience)
+            flight.usage += circuits.used(backend.spec.pricing if backend is not None else None, work, result)
+            self._forecasts.observe(job, flight, sent, result)
+            return result
+        except asyncio.CancelledError:
+            # An operator that ends leaves the task to its successor.
+            if flight.stopped or sent not in flight.sent:
+                stopping = asyncio.create_task(self._cancel(sent))
+                self._stopping.add(stopping)
+                stopping.add_done_callback(self._stopping.discard)
+            raise
+        except PodLost as error:
+            if endpoint.pod in self._state.endpoints:
+                self._state.silent.add(endpoint.pod)
+            return TaskResult(task.id, "Failed", error=error)
+        except WireError as error:
+            return TaskResult(task.id, "Failed", error=error)
+
+    async def _cancel(self, sent: Sent) -> None:
+        try:
+            await self._data.cancel(sent.endpoint, sent.audience, sent.identity)
+        except WireError as error:
+            logger.info("task %s could not be cancelled: %s", sent.identity, error)
+
+
+def _is_hedged(decision: Decision) -> bool:
+    return any(part.kind == "Hedge" for part in decision.parts)
+
+
+async def _all(tasks: Sequence[asyncio.Task[TaskResult]]) -> TaskResult:
+    """Return the merged results, or the first that is bad: the others are of no use then."""
+    for done in asyncio.as_completed(tasks):
+        result = await done
+        if result.error is not None:
+            return result
+    return circuits.merged([task.result() for task in tasks])
+
+
+async def _first(tasks: Sequence[asyncio.Task[TaskResult]]) -> TaskResult:
+    """Return the first result that is good, or else the last one."""
+    result: TaskResult | None = None
+    for done in asyncio.as_completed(tasks):
+        result = await done
+        if result.error is None:
+            break
+    assert result is not None
+    return result

@@ -1,0 +1,331 @@
+"""Desired objects, pure: a resource in, manifests out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from qonverge.api import HybridJob, QuantumBackend
+from qonverge.api.noise import Noise
+from qonverge.api.quantity import bytes_of
+from qonverge.controller.pod_resources import BACKEND
+from qonverge.controller.settings import Settings
+from qonverge.execution.results import room_for_result
+
+BACKEND_LABEL = "qonverge.io/backend"
+JOB_LABEL = "qonverge.io/job"
+JOB_NAME_LABEL = "qonverge.io/job-name"
+"""The job's name, for people: unlike the former it is the same of another job of that name."""
+PORT = 8080
+PORT_NAME = "tasks"
+GRACE_SECONDS = 30
+_MANAGED = {"app.kubernetes.io/managed-by": "qonverge"}
+MANAGED_SELECTOR = ",".join(f"{key}={value}" for key, value in _MANAGED.items())
+"""Selects all objects that are made here, pods included."""
+_NAME_LIMIT = 63
+_KEY = "key"
+_TERMINATION_LOG = "/dev/termination-log"
+
+_GPU = "nvidia.com/gpu"
+_NOISE_FOLDER = "/run/qonverge/noise"
+_NOISE_FILE = "calibration.json"
+
+_CONTAINER_SECURITY = {
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "capabilities": {"drop": ["ALL"]},
+}
+_USER = 65532
+# Without a group of its own a process has group 0, which may read more than it should in some images.
+_POD_SECURITY = {
+    "runAsNonRoot": True,
+    "runAsUser": _USER,
+    "runAsGroup": _USER,
+    "fsGroup": _USER,
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+
+
+def child_name(prefix: str, suffix: str) -> str:
+    """Return ``prefix-suffix`` within the 63 characters of a label; a longer prefix ends in its digest."""
+    return f"{_shortened(prefix, _NAME_LIMIT - len(suffix) - 1).replace('.', '-')}-{suffix}"
+
+
+def _shortened(name: str, room: int) -> str:
+    if len(name) <= room:
+        return name
+    return f"{name[: room - 9].rstrip('-.')}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def _owner(resource: HybridJob | QuantumBackend) -> list[dict[str, Any]]:
+    return [
+        {
+            "apiVersion": resource.api_version,
+            "kind": resource.kind,
+            "name": resource.metadata.name,
+            "uid": resource.metadata.uid,
+            "controller": True,
+            "blockOwnerDeletion": False,
+        }
+    ]
+
+
+def backend_name(backend: QuantumBackend) -> str:
+    """Return the name of the backend's Deployment and Service."""
+    return child_name(backend.metadata.name, "qb")
+
+
+def backend_labels(backend: QuantumBackend) -> dict[str, str]:
+    """Return the labels that select the backend's pods."""
+    return {BACKEND_LABEL: backend_name(backend)}
+
+
+def backend_url(backend: QuantumBackend) -> str:
+    """Return where pods of the cluster reach the backend."""
+    return f"http://{backend_name(backend)}.{backend.metadata.namespace}.svc:{PORT}"
+
+
+def audience(backend: QuantumBackend) -> str:
+    """Return the audience of tokens for the backend."""
+    return f"{backend.metadata.namespace}/{backend.metadata.name}"
+
+
+def audience_of(job: HybridJob) -> str:
+    """Return the audience of tokens for the backend that the job's status names: the backend's key."""
+    label = job.status.backend or ""
+    return label if "/" in label else f"{job.metadata.namespace}/{label}"
+
+
+def backend_secret(backend: QuantumBackend, key: str) -> dict[str, Any]:
+    """Return the Secret with the key by which the backend's pods prove that they are."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {
+            "name": backend_name(backend),
+            "namespace": backend.metadata.namespace,
+            "labels": {**backend_labels(backend), **_MANAGED},
+            "ownerReferences": _owner(backend),
+        },
+        "stringData": {_KEY: key},
+    }
+
+
+def deployment(backend: QuantumBackend, settings: Settings, public_key: bytes) -> dict[str, Any]:
+    """Return the Deployment that serves a backend."""
+    spec, template = backend.spec, backend.spec.template
+    simulator, capacity = spec.simulator, spec.capacity
+    assert simulator is not None
+    options = {
+        "ENGINE": simulator.engine,
+        "METHOD": simulator.method,
+        "OPTIONS": None if simulator.options is None else json.dumps(simulator.options, sort_keys=True),
+        "CONCURRENCY": capacity.concurrency,
+        "QUEUE_LIMIT": capacity.queue_limit,
+        "MAX_SHOTS": capacity.max_shots,
+        "MAX_QUBITS": capacity.max_qubits,
+        "DEVICE": simulator.device,
+        "NOISE": _noise_option(simulator.noise),
+        "LAYOUT": simulator.layout if simulator.noise is not None else None,
+        "SEED": simulator.seed,
+        "RESULT_CACHE": None if spec.result_cache is None else bytes_of(spec.result_cache),
+        "LISTEN": f"0.0.0.0:{PORT}",
+        "AUDIENCE": audience(backend),
+        "PUBLIC_KEY": public_key.decode(),
+        "GRACE": GRACE_SECONDS - 5,
+    }
+    environment: list[dict[str, Any]] = [
+        {"name": f"QONVERGE_{name}", "value": str(v)} for name, v in options.items() if v is not None
+    ]
+    environment.append({"name": "QONVERGE_INSTANCE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}})
+    key = {"name": backend_name(backend), "key": _KEY}
+    environment.append({"name": "QONVERGE_KEY", "valueFrom": {"secretKeyRef": key}})
+    labels = {**template.labels, **backend_labels(backend), **_MANAGED}
+    container: dict[str, Any] = {
+        "name": "backend",
+        "image": settings.backend_image,
+        "imagePullPolicy": settings.pull_policy,
+        "env": environment,
+        "ports": [{"name": PORT_NAME, "containerPort": PORT}],
+        "resources": _resources(backend),
+        "securityContext": _CONTAINER_SECURITY,
+        # Why a server did not start is its last line, which the backend's status repeats.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "livenessProbe": {"httpGet": {"path": "/healthz", "port": PORT_NAME}, "periodSeconds": 10, "timeoutSeconds": 5},
+        "readinessProbe": {"httpGet": {"path": "/readyz", "port": PORT_NAME}, "periodSeconds": 2, "timeoutSeconds": 5},
+        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108 - the only writable place of the pod
+    }
+    pod: dict[str, Any] = {
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": GRACE_SECONDS,
+        "securityContext": _POD_SECURITY,
+        "containers": [container],
+        "volumes": [{"name": "tmp", "emptyDir": {"medium": "Memory", "sizeLimit": "64Mi"}}],
+    }
+    if simulator.noise is not None and (reference := simulator.noise.config_map_key_ref) is not None:
+        # A whole folder: a file that is mounted by itself keeps its first content.
+        container["volumeMounts"].append({"name": "noise", "mountPath": _NOISE_FOLDER, "readOnly": True})
+        items = [{"key": reference.key, "path": _NOISE_FILE}]
+        pod["volumes"].append({"name": "noise", "configMap": {"name": reference.name, "items": items}})
+    if template.node_selector:
+        pod["nodeSelector"] = template.node_selector
+    if template.tolerations:
+        pod["tolerations"] = [t.model_dump(by_alias=True, exclude_none=True) for t in template.tolerations]
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {
+            "name": backend_name(backend),
+            "namespace": backend.metadata.namespace,
+            "labels": {**backend_labels(backend), **_MANAGED},
+            "ownerReferences": _owner(backend),
+        },
+        "spec": {
+            "replicas": spec.replicas,
+            "selector": {"matchLabels": backend_labels(backend)},
+            "template": {"metadata": {"labels": labels, "annotations": template.annotations}, "spec": pod},
+        },
+    }
+
+
+def _noise_option(noise: Noise | None) -> str | None:
+    """Return what the server is told to imitate."""
+    if noise is None:
+        return None
+    if noise.rates is not None:
+        return json.dumps(noise.rates.to_rates().to_dict(), separators=(",", ":"))
+    return noise.device or f"@{_NOISE_FOLDER}/{_NOISE_FILE}"
+
+
+def _resources(backend: QuantumBackend) -> dict[str, Any]:
+    """Return the template's resources and the defaults, with a GPU where one is needed and the template has none."""
+    resources = BACKEND.fill(backend.spec.template.resources)
+    limits = resources.get("limits", {})
+    if backend.spec.simulator and backend.spec.simulator.device == "GPU" and not any(map(_is_gpu, limits)):
+        resources["limits"] = {**limits, _GPU: 1}
+    return resources
+
+
+def _is_gpu(resource: str) -> bool:
+    # A part of one has another name, such as nvidia.com/mig-1g.5gb.
+    return resource.startswith("nvidia.com/")
+
+
+def service(backend: QuantumBackend) -> dict[str, Any]:
+    """Return the Service that names the backend's pods: headless, since clients choose the one with least to do."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {
+            "name": backend_name(backend),
+            "namespace": backend.metadata.namespace,
+            "labels": {**backend_labels(backend), **_MANAGED},
+            "ownerReferences": _owner(backend),
+        },
+        "spec": {
+            "clusterIP": "None",
+            "selector": backend_labels(backend),
+            "ports": [{"name": PORT_NAME, "port": PORT, "targetPort": PORT_NAME, "protocol": "TCP"}],
+        },
+    }
+
+
+def program_name(job: HybridJob, attempt: int) -> str:
+    """Return the name of the objects of one attempt at a program; another job of the same name has others."""
+    return child_name(job.metadata.name, f"{job.metadata.uid[:5]}-{attempt}")
+
+
+def _program_metadata(job: HybridJob, attempt: int) -> dict[str, Any]:
+    own = {JOB_LABEL: child_name(job.metadata.name, job.metadata.uid[:5])}
+    labels = {**own, JOB_NAME_LABEL: _shortened(job.metadata.name, _NAME_LIMIT), **_MANAGED}
+    return {
+        "name": program_name(job, attempt),
+        "namespace": job.metadata.namespace,
+        "labels": labels,
+        "ownerReferences": _owner(job),
+    }
+
+
+def program_secret(job: HybridJob, attempt: int, token: str) -> dict[str, Any]:
+    """Return the Secret with the token of an attempt at a program, which its pod has as a file that is kept up."""
+    metadata = _program_metadata(job, attempt)
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": {"token": token}}
+
+
+def program_objects(
+    job: HybridJob, backend: QuantumBackend, settings: Settings, *, attempt: int, source: str | None, token: str
+) -> list[dict[str, Any]]:
+    """Return the objects of one attempt at a program, in the order in which to apply them.
+
+    ``source`` is None where the job names a ConfigMap of its own.
+    """
+    name, spec = program_name(job, attempt), job.spec
+    python = spec.program.python
+    assert python is not None
+    metadata = _program_metadata(job, attempt)
+    labels = metadata["labels"]
+    given = {
+        "BACKEND_URL": backend_url(backend),
+        "TOKEN_FILE": "/run/qonverge/token",
+        "REPORT_URL": f"{settings.report_url}/v1/jobs/{job.metadata.namespace}/{job.metadata.name}/report",
+        "JOB": f"{job.metadata.namespace}/{job.metadata.name}",
+        "SEED": spec.seed,
+        "SHOTS": spec.shots,
+        "PRECISION": spec.precision,
+        "RESULT_ROOM": room_for_result(job),
+        "TERMINATION_LOG": _TERMINATION_LOG,
+    }
+    reference = python.config_map_key_ref
+    program = (
+        {"name": name, "key": "program.py"} if reference is None else {"name": reference.name, "key": reference.key}
+    )
+    container = {
+        "name": "program",
+        "image": python.image or settings.program_image,
+        "imagePullPolicy": settings.pull_policy,
+        "command": ["python3", "-m", "qonverge.client.program.run", "/program/program.py", *python.args],
+        "env": [{"name": f"QONVERGE_{key}", "value": str(value)} for key, value in given.items() if value is not None],
+        "terminationMessagePath": _TERMINATION_LOG,
+        "resources": settings.program_resources.fill(python.resources),
+        "securityContext": _CONTAINER_SECURITY,
+        "volumeMounts": [
+            {"name": "program", "mountPath": "/program", "readOnly": True},
+            {"name": "token", "mountPath": "/run/qonverge", "readOnly": True},
+            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - the only writable place of the pod
+        ],
+    }
+    pod = {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "securityContext": _POD_SECURITY,
+        "containers": [container],
+        "volumes": [
+            {
+                "name": "program",
+                "configMap": {"name": program["name"], "items": [{"key": program["key"], "path": "program.py"}]},
+            },
+            {"name": "token", "secret": {"secretName": name}},
+            # What it holds counts as the container's own ephemeral storage.
+            {"name": "tmp", "emptyDir": {}},
+        ],
+    }
+    objects = [program_secret(job, attempt, token)]
+    if source is not None:
+        data = {"program.py": source}
+        objects.append({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data})
+    objects.append(
+        {
+            "apiVersion": "batch/v1",
+            "kind": "Job",
+            "metadata": metadata,
+            "spec": {
+                # Attempts are counted here, not by the Job controller, which cannot tell a lost node from a bug.
+                "backoffLimit": 0,
+                "template": {"metadata": {"labels": labels}, "spec": pod},
+            },
+        }
+    )
+    return objects

@@ -1,0 +1,1 @@
+"""Rounds of placement, and the forecasts that they go by."""

@@ -1,0 +1,296 @@
+"""What the operator expects of jobs, and what it learns from those that ended; both outlive it in a ConfigMap."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from qonverge.accounting.ledger import Use
+from qonverge.api import HybridJob, QuantumBackend
+from qonverge.api.placement import seconds_of
+from qonverge.circuits.checker.checker import Checker
+from qonverge.controller.kube.client import Kube
+from qonverge.controller.placement.snapshot import USUAL, PodTask
+from qonverge.controller.store.state import Flight, Sent, State
+from qonverge.devices.layout import Misfit
+from qonverge.devices.noise import Noise
+from qonverge.execution import circuit as circuits
+from qonverge.forecast.exact import ExactForecasts
+from qonverge.forecast.forecaster import BackendOffer, ForecastRequest, Outcome, Outlook, WaitForecast
+from qonverge.forecast.intervals import Interval
+from qonverge.forecast.queue import Queue, Running
+from qonverge.scheduling import Backend, Decision, Share, Shares
+from qonverge.scheduling.estimates import Floats
+from qonverge.wire.messages import TaskResult
+
+logger = logging.getLogger(__name__)
+
+CONFIG_MAP = "qonverge-forecasts"
+# A job's forecasts hold for as long as this, unless backends change: models move with every task that ends.
+_FRESH_SECONDS = 5.0
+# Waits are learned from at most one task of a backend in so many seconds: telling what is expected of a queue takes
+# longer than placing a job.
+_WAIT_SECONDS = 0.5
+_HALF_LIFE = 86_400.0
+# Devices to which a circuit is mapped for real.
+_MAPPED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A job's forecasts."""
+
+    offers: tuple[BackendOffer, ...]
+    at: float
+    values: Floats
+    misfits: dict[str, Misfit]
+    """Why the circuit can't be run on backends, by their keys."""
+
+
+class Forecasts:
+    """The models, and what namespaces used of late."""
+
+    def __init__(self, state: State, mapper: Checker, clock: Callable[[], float]) -> None:
+        """``mapper`` maps circuits to devices; ``clock`` gives Unix seconds."""
+        self._state = state
+        self._clock = clock
+        self._outlook = Outlook(ExactForecasts(mapper))
+        self._rows: dict[str, _Row] = {}
+        self._shares = Shares(half_life=_HALF_LIFE)
+        self._shares_at = clock()
+        self._waited: dict[str, float] = {}
+        self._saved = ""
+        self._charged = False
+
+    def _noise(self, key: str) -> Noise | None:
+        """Return the noise of the device that the backend imitates or drives, as far as it is known."""
+        known = self._state.calibrations.get(key)
+        return None if known is None else known.noise
+
+    def stale(self, backend: QuantumBackend, now: float) -> str:
+        """Return why the backend's calibration can't be trusted, empty where it can."""
+        limit, metadata = backend.spec.max_calibration_age, backend.metadata
+        noise = self._noise(f"{metadata.namespace}/{metadata.name}")
+        if limit is None or noise is None or noise.measured_at is None:
+            return ""
+        age = now - noise.measured_at
+        if age <= seconds_of(limit):
+            return ""
+        old = f"{age / 3600:.3g} h" if age < 48 * 3600 else f"{age / 86_400:.0f} days"
+        return f"its calibration is {old} old and spec.maxCalibrationAge is {limit}"
+
+    def offers(self, backends: Sequence[Backend]) -> tuple[BackendOffer, ...]:
+        """Return the backends as forecasts need them."""
+        found = []
+        for seen in backends:
+            backend = self._state.backends.get(seen.key)
+            simulator = None if backend is None else backend.spec.simulator
+            noise = None if simulator is None else simulator.noise
+            known = self._noise(seen.key)
+            found.append(
+                BackendOffer(
+                    seen.key,
+                    seen.method,
+                    seen.memory_bytes,
+                    known,
+                    None if backend is None else backend.spec.pricing,
+                    keeps_layouts=simulator is not None and simulator.layout == "AsGiven",
+                    recalibrated=noise is not None and noise.config_map_key_ref is not None,
+                    noise_unknown=noise is not None and known is None,
+                )
+            )
+        return tuple(found)
+
+    def row(self, job: HybridJob, flight: Flight, offers: tuple[BackendOffer, ...]) -> Floats:
+        """Return the job's forecasts, see ``Outlook.row``."""
+        return self._row(job, flight, offers).values
+
+    def misfits(self, job: HybridJob, flight: Flight, offers: tuple[BackendOffer, ...]) -> dict[str, Misfit]:
+        """Return why the job's circuit can't be run on backends, by their keys."""
+        return self._row(job, flight, offers).misfits
+
+    def _row(self, job: HybridJob, flight: Flight, offers: tuple[BackendOffer, ...]) -> _Row:
+        known, now = self._rows.get(flight.uid), self._clock()
+        if known is None or known.offers != offers or now - known.at > _FRESH_SECONDS:
+            asked, outlook = self.asked(job, flight), self._outlook
+            known = _Row(offers, now, outlook.row(asked, offers), outlook.misfits(asked, offers))
+            self._rows[flight.uid] = known
+        return known
+
+    def run_seconds(self, flight: Flight, key: str) -> Interval | None:
+        """Return how long the job was last forecast to run on a backend."""
+        return self._told(flight, key, 3)
+
+    def fidelity(self, flight: Flight, key: str) -> Interval | None:
+        """Return what fidelity the job was last forecast to have on a backend."""
+        return self._told(flight, key, 0)
+
+    def _told(self, flight: Flight, key: str, first: int) -> Interval | None:
+        """Return the figure of the last forecasts whose value, lower and upper bound begin in this row."""
+        known = self._rows.get(flight.uid)
+        column = None if known is None else next((n for n, offer in enumerate(known.offers) if offer.key == key), None)
+        if known is None or column is None or math.isnan(known.values[first, column]):
+            return None
+        mid, low, high = known.values[first : first + 3, column].tolist()
+        return Interval(low, mid, high)
+
+    def forget(self, uid: str) -> None:
+        """Drop the forecasts of a job."""
+        self._rows.pop(uid, None)
+
+    def asked(self, job: HybridJob, flight: Flight) -> ForecastRequest | None:
+        """Return what the job asks for, None for programs."""
+        return None if flight.checked is None else circuits.asked(job, flight.checked)
+
+    async def prepare(self, job: HybridJob, flight: Flight, backends: Callable[[], Sequence[Backend]]) -> None:
+        """Find out more of the few backends that look best, before the job is placed.
+
+        ``backends`` tells those that there are, which takes time and is asked only where there are several devices.
+
+        Raises:
+            CheckerLost: the process that maps circuits does not start.
+        """
+        asked = self.asked(job, flight)
+        if asked is not None and len(self._state.calibrations) > 1:
+            namespace = job.metadata.namespace
+            await self._outlook.map_to_best(asked, self.offers(backends()), _MAPPED, namespace=namespace)
+
+    def wait(self, key: str, workers: int, tasks: Sequence[PodTask], now: float) -> WaitForecast:
+        """Return how long a task waits that is sent now.
+
+        Args:
+            key: the backend's.
+            workers: of all its pods.
+            tasks: what its pods were given, the oldest first.
+            now: Unix seconds.
+        """
+        queue = Queue(
+            max(1, workers),
+            tuple(Running(task.run, max(0.0, now - task.sent)) for task in tasks[:workers]),
+            tuple(task.run for task in tasks[workers:]),
+        )
+        return self._outlook.wait_seconds(key, queue, now)
+
+    def learns_wait(self, key: str, now: float) -> bool:
+        """Return whether it is time to learn from another task how long one waits for the backend."""
+        return now >= self._waited.get(key, 0.0) + _WAIT_SECONDS
+
+    def promise(self, key: str, workers: int, tasks: Sequence[PodTask], now: float) -> WaitForecast | None:
+        """Return ``wait`` for a task from which waits are to be learned; None for the others."""
+        if len(tasks) < workers or not self.learns_wait(key, now):
+            return None
+        self._waited[key] = now
+        return self.wait(key, workers, tasks, now)
+
+    def most(
+        self, job: HybridJob, flight: Flight, decision: Decision, row: Floats, offers: Sequence[BackendOffer]
+    ) -> Use:
+        """Return what the job may use, by the upper bounds of its forecasts, with all its parts."""
+        assert decision.backend is not None
+        columns = {offer.key: index for index, offer in enumerate(offers)}
+        parts = [(part.backend, part.shots) for part in decision.parts] or [(decision.backend, 0)]
+        total = max(1, sum(shots for _, shots in parts))
+        hedged = any(part.kind == "Hedge" for part in decision.parts)
+        spent, cost = 0.0, Decimal(0)
+        for backend, shots in parts:
+            share = shots / total if shots and not hedged else 1.0
+            column = row[:, columns[backend.key]]
+            spent += share * (USUAL.high if math.isnan(column[5]) else float(column[5]))
+            cost += Decimal(0 if math.isnan(column[8]) else repr(share * float(column[8])))
+        asked = self.asked(job, flight)
+        shots = 0 if asked is None else asked.work.all_shots
+        return Use(shots * (len(parts) if hedged else 1), spent, cost, decision.backend.currency)
+
+    def observe(self, job: HybridJob, flight: Flight, sent: Sent, result: TaskResult) -> None:
+        """Learn from a task that has ended."""
+        namespace = job.metadata.namespace
+        self.charge(namespace, result.run_seconds)
+        asked = self.asked(job, flight)
+        if asked is None or result.error is not None or result.cached or not result.results or not sent.whole:
+            return
+        noise, backend = self._noise(sent.audience), self._state.backends.get(sent.audience)
+        simulator = None if backend is None else backend.spec.simulator
+        self._outlook.observe(
+            Outcome(
+                sent.audience,
+                asked,
+                circuits.method_of(result),
+                result.run_seconds,
+                result.queue_seconds,
+                sent.run_seconds,
+                sent.promised,
+                sent.at,
+                circuits.counts_of(result),
+                noise if noise is not None and noise.digest == result.calibration else None,
+                sent.fidelity,
+                result.peak_bytes,
+                keeps_layouts=simulator is not None and simulator.layout == "AsGiven",
+            )
+        )
+
+    def memories(self, job: HybridJob, flight: Flight, offers: Sequence[BackendOffer]) -> list[Interval | None]:
+        """Return the memory that the job takes on each backend, bytes; None where it is not known."""
+        asked = self.asked(job, flight)
+        return [None if asked is None else self._outlook.memory_bytes(asked, offer) for offer in offers]
+
+    def charge(self, namespace: str, seconds: float) -> None:
+        """Count what a namespace used towards its share."""
+        self._shares, self._charged = self._decayed().charged(namespace, seconds), True
+
+    def shares(self, weight: Callable[[str], float], namespaces: Sequence[str]) -> Shares:
+        """Return what namespaces used of late, beside their weights."""
+        self._shares = self._decayed()
+        known = {*self._shares.by_namespace, *namespaces}
+        return Shares({name: Share(weight(name), self._shares.of(name).usage) for name in sorted(known)}, _HALF_LIFE)
+
+    def _decayed(self) -> Shares:
+        now = self._clock()
+        shares, self._shares_at = self._shares.later(max(0.0, now - self._shares_at)), now
+        return shares
+
+    async def save(self, kube: Kube, namespace: str) -> None:
+        """Write what was learned, where it changed.
+
+        Raises:
+            KubeError: it could not be written.
+        """
+        usage = {name: round(share.usage, 3) for name, share in self._decayed().by_namespace.items()}
+        models = self._outlook.dump()
+        if models == self._saved and not self._charged:
+            return
+        data = {"models": models, "shares": json.dumps({"at": self._clock(), "usage": usage})}
+        metadata = {"name": CONFIG_MAP, "namespace": namespace}
+        await kube.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data})
+        self._saved, self._charged = models, False
+
+    async def load(self, kube: Kube, namespace: str) -> None:
+        """Take what was learned before; what is damaged is left out, and said.
+
+        Raises:
+            KubeError: it could not be read.
+        """
+        found = await kube.get("ConfigMap", namespace, CONFIG_MAP)
+        data: dict[str, Any] = (found or {}).get("data") or {}
+        if "models" in data:
+            for complaint in self._outlook.load(data["models"]):
+                logger.warning("%s", complaint)
+        try:
+            shares = json.loads(data.get("shares") or "{}")
+            usage = {str(name): Share(1.0, _usage(used)) for name, used in shares.get("usage", {}).items()}
+            at = float(shares.get("at", self._clock()))
+        except (ValueError, TypeError, AttributeError) as error:
+            logger.warning("the shares of namespaces begin anew: %s", error)
+            return
+        self._shares, self._shares_at = Shares(usage, _HALF_LIFE), min(at, self._clock())
+
+
+def _usage(given: Any) -> float:
+    used = float(given)
+    if not 0 <= used < math.inf:
+        raise ValueError(f"a namespace used {used} s")
+    return used

@@ -1,0 +1,142 @@
+"""What a round of placement sees, from what the operator knows. Pure."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from qonverge.api import QuantumBackend
+from qonverge.controller.objects import manifests
+from qonverge.controller.store.cluster import Cluster
+from qonverge.controller.store.state import Endpoint, State
+from qonverge.devices.noise import Noise
+from qonverge.execution.placement import abilities, declared, device_errors
+from qonverge.forecast.intervals import Interval
+from qonverge.scheduling import Backend
+
+# Work that each worker should have before it, so that it does not wait for the next round.
+_AHEAD_SECONDS = 1.0
+_MOST_AHEAD = 256
+USUAL = Interval(0.01, 0.05, 0.5)
+"""Run time that is assumed where none is forecast, seconds."""
+_LATE_SHARE = 0.25
+
+
+def backend_selector(backend: QuantumBackend) -> str:
+    """Return the namespace and label by which the backend's pods are found."""
+    return f"{backend.metadata.namespace}/{manifests.backend_name(backend)}"
+
+
+@dataclass(frozen=True, slots=True)
+class PodTask:
+    """A task that a pod has."""
+
+    sent: float
+    """When it was sent, Unix seconds."""
+    run: Interval
+    """How long it is forecast to run, seconds."""
+
+
+def given_to_pods(state: State, now: float) -> dict[str, list[PodTask]]:
+    """Return the tasks of each pod, by its uid, the oldest first: those under way, and those about to be sent."""
+    tasks: defaultdict[str, list[PodTask]] = defaultdict(list)
+    for flight in state.flights.values():
+        for sent in flight.sent:
+            tasks[sent.endpoint.pod].append(PodTask(sent.at, sent.run_seconds or USUAL))
+    for given in tasks.values():
+        given.sort(key=lambda task: task.sent)
+    for flight in state.flights.values():
+        decision = flight.planned
+        if decision is None or decision.backend is None or flight.checked is None:
+            continue
+        for placed in [part.backend for part in decision.parts] or [decision.backend]:
+            backend = state.backends.get(placed.key)
+            pods = [] if backend is None else [e.pod for e in state.endpoints_of(backend_selector(backend))]
+            if pods:
+                tasks[min(pods, key=lambda pod: (len(tasks.get(pod, ())), pod))].append(PodTask(now, USUAL))
+    return tasks
+
+
+def free_seconds(workers: int, tasks: Sequence[PodTask], now: float) -> list[float]:
+    """Return the seconds until each worker of a pod has done what the pod was given, in the order in which it came."""
+    free = [0.0] * workers
+    for task in tasks:
+        start = max(heapq.heappop(free), task.sent)
+        # Of a task that takes longer than forecast some part is still to come.
+        least = now + task.run.mid * _LATE_SHARE if start <= now else start
+        heapq.heappush(free, max(start + task.run.mid, least))
+    return sorted(max(0.0, time - now) for time in free)
+
+
+def seen(
+    state: State,
+    cluster: Cluster,
+    backend: QuantumBackend,
+    tasks: Mapping[str, Sequence[PodTask]],
+    now: float,
+    stale: str = "",
+) -> Backend:
+    """Return a backend as placement sees it.
+
+    Args:
+        state: what is known.
+        cluster: labels of namespaces.
+        backend: the resource.
+        tasks: what each pod was given, by its uid.
+        now: Unix seconds.
+        stale: why its calibration can't be trusted, if it can't.
+    """
+    spec, metadata = backend.spec, backend.metadata
+    assert spec.simulator is not None
+    able, calibrated = abilities(spec.simulator), state.calibrations.get(f"{metadata.namespace}/{metadata.name}")
+    noise = None if calibrated is None else calibrated.noise
+    two_qubit, readout = device_errors(spec.simulator, noise)
+    endpoints = state.endpoints_of(backend_selector(backend))
+    infos = [(e, state.infos[e.pod]) for e in endpoints if e.pod in state.infos]
+    given = [len(tasks.get(e.pod, ())) for e in endpoints]
+    free = [time for e, info in infos for time in free_seconds(max(1, info.workers), tasks.get(e.pod, ()), now)] or [
+        0.0
+    ] * len(endpoints)
+    workers = max(1, len(free))
+    view, may_offer = declared(backend), cluster.may_offer(metadata.namespace)
+    return replace(
+        view,
+        admits_all_namespaces=view.admits_all_namespaces and may_offer,
+        offer_withheld=backend.is_offered and not may_offer,
+        serving=view.serving and bool(endpoints) and not metadata.deletion_timestamp,
+        not_serving_reason=f"0 of {spec.replicas} pods serve" if view.serving else view.not_serving_reason,
+        load=sum(given) / workers,
+        room=sum(max(0, spec.capacity.queue_limit - count) for count in given) if given else None,
+        max_qubits=_widest(spec.capacity.max_qubits, noise),
+        memory_bytes=able.memory(_most(info.memory_bytes for _, info in infos)),
+        admitted_namespaces=cluster.admitted(backend),
+        latency_seconds=_fastest(state, endpoints),
+        workers=workers,
+        free_seconds=tuple(free),
+        # What waits in a queue of its own is not held back for better news.
+        dispatch_depth=None if able.descriptor.takes_long else _MOST_AHEAD,
+        ahead_seconds=math.inf if able.descriptor.takes_long else _AHEAD_SECONDS,
+        calibration_stale_reason=stale,
+        two_qubit_error=two_qubit,
+        readout_error=readout,
+    )
+
+
+def _most(sizes: Iterable[int | None]) -> int | None:
+    """Return the largest size, None where one is not known."""
+    known = list(sizes)
+    return None if None in known else max((size for size in known if size is not None), default=None)
+
+
+def _widest(limit: int | None, noise: Noise | None) -> int | None:
+    """Return the backend's limit, or the width of the device that it imitates; None where neither is known."""
+    of_device = None if noise is None else noise.num_qubits
+    return min((size for size in (limit, of_device) if size is not None), default=None)
+
+
+def _fastest(state: State, endpoints: Iterable[Endpoint]) -> float | None:
+    """Return the shortest round trip to a pod that was measured of late, seconds."""
+    return min((state.latencies[e.pod] for e in endpoints if e.pod in state.latencies), default=None)

@@ -1,0 +1,1 @@
+"""Backend pods: requests to them, and the tasks that they have."""

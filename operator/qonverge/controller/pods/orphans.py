@@ -1,0 +1,42 @@
+"""Tasks of circuit jobs on pods that nobody waits for; those of programs end with the program's account.
+
+A job may be deleted while no operator runs, and a pod that was abandoned may live on. What such a task takes is taken
+from others, so it is cancelled. A task that a former operator started for a job that still wants it is kept, and found
+again by its id.
+"""
+
+from __future__ import annotations
+
+from qonverge.controller.pods.task_client import DataPlane
+from qonverge.controller.store.state import Endpoint, State
+from qonverge.wire.messages import TaskInfo
+from qonverge.wire.tokens import OPERATOR_SUBJECT
+
+
+async def cancel_orphans(state: State, data: DataPlane, endpoint: Endpoint, audience: str) -> None:
+    """Cancel the pod's orphans, and note which of the jobs' tasks it has.
+
+    Raises:
+        WireError: the pod does not answer, or refuses.
+    """
+    tasks = await data.tasks(endpoint, audience)
+    state.held = {identity: pod for identity, pod in state.held.items() if pod != endpoint.pod}
+    for task in tasks:
+        if is_wanted(state, task, endpoint):
+            state.held[task.id] = endpoint.pod
+        else:
+            await data.cancel(endpoint, audience, task.id)
+
+
+def is_wanted(state: State, task: TaskInfo, endpoint: Endpoint) -> bool:
+    """Return whether somebody waits for the task, or will."""
+    if task.subject != OPERATOR_SUBJECT:
+        return True
+    uid, generation, _ = task.id.rsplit("-", 2)
+    job = next((job for job in state.jobs.values() if job.metadata.uid == uid), None)
+    if job is None or job.spec.suspend or str(job.metadata.generation) != generation:
+        return False
+    flight = state.flights.get(f"{job.metadata.namespace}/{job.metadata.name}")
+    if flight is None or flight.running is None:
+        return True
+    return any(sent.identity == task.id and sent.endpoint.pod == endpoint.pod for sent in flight.sent)

@@ -1,0 +1,315 @@
+"""Requests to backend pods."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import replace
+from typing import Any
+from urllib.parse import urlencode
+
+import aiohttp
+
+from qonverge.controller.kube.signing_key import SigningKey
+from qonverge.controller.store.state import Endpoint
+from qonverge.wire.codec import pack, unpack
+from qonverge.wire.errors import NotFound, Unauthorized, UnknownCircuit, WireError, WorkerLost
+from qonverge.wire.grants import Grant, Meters
+from qonverge.wire.messages import BackendInfo, Task, TaskInfo, TaskResult
+from qonverge.wire.proof import challenge, is_proof
+from qonverge.wire.tokens import OPERATOR_SUBJECT, Signer, instance_audience
+
+_MSGPACK = "application/msgpack"
+_POLL_SECONDS = 20
+_SOON_SECONDS = 5.0
+_TOKEN_SECONDS = 60.0
+_KNOWN = 4096
+_PROOF_BYTES = 4096
+_ERROR_BYTES = 64 * 1024
+_PIECE_BYTES = 64 * 1024
+# For a result as a whole: between pods, and to a person over the slowest of networks.
+_KEEP_SECONDS = 60.0
+_RESULT_SECONDS = 300.0
+
+
+class PodLost(WorkerLost):
+    """The pod does not answer any more."""
+
+    code = "PodLost"
+
+
+class DataPlane:
+    """Sends tasks to pods over kept-open connections."""
+
+    def __init__(self, key: SigningKey) -> None:
+        """``key`` signs the tokens that pods ask for."""
+        self._key = key
+        self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60))
+        self._tokens: OrderedDict[tuple[Signer, str], tuple[str, float]] = OrderedDict()
+        self._known: OrderedDict[tuple[str, str], None] = OrderedDict()
+        # With the key that the pod knows: where the key is replaced, pods that started before keep the former one.
+        self._proven: OrderedDict[Endpoint, Signer] = OrderedDict()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._session.close()
+
+    async def run(self, endpoint: Endpoint, audience: str, task: Task) -> TaskResult:
+        """Send a task and return its result.
+
+        Raises:
+            PodLost: the pod went away under it.
+            WireError: the pod refused it.
+        """
+        known = all((endpoint.pod, digest) in self._known for digest in task.circuits)
+        try:
+            return await self._run(endpoint, audience, replace(task, circuits={}) if known else task)
+        except UnknownCircuit:
+            return await self._run(endpoint, audience, task)
+        finally:
+            for digest in task.circuits:
+                self._known[endpoint.pod, digest] = None
+            _bound(self._known)
+
+    def holders(self) -> dict[str, set[str]]:
+        """Return the pods that were sent each circuit, by its digest; a pod may have dropped it since."""
+        found: dict[str, set[str]] = {}
+        for pod, digest in self._known:
+            found.setdefault(digest, set()).add(pod)
+        return found
+
+    async def cancel(self, endpoint: Endpoint, audience: str, identity: str) -> None:
+        """End a task; one that has ended is none to cancel.
+
+        Raises:
+            PodLost: the pod does not answer, and so runs nothing.
+        """
+        await self._ask("DELETE", endpoint, audience, f"/v1/tasks/{identity}")
+
+    async def info(self, endpoint: Endpoint, audience: str) -> BackendInfo:
+        """Return what the pod says of itself, of a calibration only its digest.
+
+        Raises:
+            PodLost: the pod does not answer soon.
+        """
+        path = "/v1/backend?without=calibration"
+        answer = await self._ask("GET", endpoint, audience, path, seconds=_SOON_SECONDS)
+        return BackendInfo.from_dict(answer)
+
+    async def tasks(self, endpoint: Endpoint, audience: str) -> list[TaskInfo]:
+        """Return the tasks that wait or run on the pod.
+
+        Raises:
+            PodLost: the pod does not answer soon.
+        """
+        answer = await self._ask("GET", endpoint, audience, "/v1/tasks", seconds=_SOON_SECONDS)
+        return [TaskInfo.from_dict(task) for task in answer["tasks"]]
+
+    async def meters(
+        self, endpoint: Endpoint, audience: str, grants: Mapping[str, Grant] | None, boot: str = ""
+    ) -> Meters:
+        """Give the pod all grants that there are, and return what programs used of it; None changes nothing.
+
+        ``boot`` names the start of the pod's server for which the grants were made out: it ignores those for another.
+
+        Raises:
+            WireError: the pod does not answer soon, or has no meters.
+        """
+        given = None if grants is None else {account: grant.to_dict() for account, grant in grants.items()}
+        body = pack({"grants": given, "boot": boot})
+        answer = await self._ask("POST", endpoint, audience, "/v1/meters", body, _SOON_SECONDS)
+        if "meters" not in answer:
+            # A pod of an earlier release meters nothing.
+            raise WireError.from_dict(answer.get("error") or {"message": f"the pod answered {answer}"})
+        return Meters.from_dict(answer)
+
+    async def keep(
+        self, endpoint: Endpoint, audience: str, identity: str, data: bytes, *, namespace: str, seconds: float
+    ) -> None:
+        """Let the pod keep a result for so many seconds.
+
+        Raises:
+            WireError: the pod does not answer, or refuses.
+        """
+        query = urlencode({"namespace": namespace, "seconds": seconds})
+        path = f"/v1/results/{identity}?{query}"
+        _checked(await self._ask("PUT", endpoint, audience, path, data, _KEEP_SECONDS))
+
+    async def kept(self, endpoint: Endpoint, audience: str) -> tuple[set[str], dict[str, str]]:
+        """Return the ids of the results that the pod keeps, and why others are kept no more.
+
+        Raises:
+            WireError: the pod does not answer soon.
+        """
+        answer = _checked(await self._ask("GET", endpoint, audience, "/v1/results", seconds=_SOON_SECONDS))
+        return set(answer["results"]), dict(answer["dropped"])
+
+    async def forget(self, endpoint: Endpoint, audience: str, identity: str) -> None:
+        """Let the pod drop a result.
+
+        Raises:
+            WireError: the pod does not answer soon.
+        """
+        _checked(await self._ask("DELETE", endpoint, audience, f"/v1/results/{identity}", seconds=_SOON_SECONDS))
+
+    async def fetched(self, endpoint: Endpoint, audience: str, identity: str) -> AsyncGenerator[bytes]:
+        """Yield a kept result, a piece at a time.
+
+        Raises:
+            WireError: the pod does not answer, or keeps it no more.
+        """
+        headers = await self._headers(endpoint, audience)
+        timeout = aiohttp.ClientTimeout(total=_RESULT_SECONDS, sock_connect=5)
+        try:
+            url = f"{endpoint.url}/v1/results/{identity}"
+            async with self._session.get(url, headers=headers, timeout=timeout) as response:
+                if response.status != 200:
+                    _checked(unpack(await _at_most(response.content, _ERROR_BYTES)))
+                async for piece in response.content.iter_chunked(_PIECE_BYTES):
+                    yield piece
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            self._proven.pop(endpoint, None)
+            raise PodLost(f"the backend pod does not answer: {error or type(error).__name__}") from None
+
+    async def _run(self, endpoint: Endpoint, audience: str, task: Task) -> TaskResult:
+        path = f"/v1/tasks?wait={_POLL_SECONDS}"
+        answer = await self._ask("POST", endpoint, audience, path, pack(task.to_dict()))
+        while True:
+            if "state" not in answer:
+                error = WireError.from_dict(answer.get("error") or {"message": f"the pod answered {answer}"})
+                if isinstance(error, NotFound):
+                    raise PodLost(f"the backend pod has forgotten the task, as after a restart: {error}")
+                raise error
+            result = TaskResult.from_dict(answer)
+            if result.done:
+                return result
+            path = f"/v1/tasks/{task.id}?wait={_POLL_SECONDS}"
+            answer = await self._ask("GET", endpoint, audience, path)
+
+    async def _ask(
+        self,
+        method: str,
+        endpoint: Endpoint,
+        audience: str,
+        path: str,
+        body: bytes | None = None,
+        seconds: float = _POLL_SECONDS + 15.0,
+    ) -> dict[str, Any]:
+        answer = await self._send(method, endpoint, audience, path, body, seconds)
+        if _refusal(answer) is None:
+            return answer
+        # Another server may have the pod's address, or the key or the token was replaced under way: one that cannot
+        # prove itself any more is not ours, and ours gets another token.
+        self._proven.pop(endpoint, None)
+        self._tokens.clear()
+        answer = await self._send(method, endpoint, audience, path, body, seconds)
+        if (refusal := _refusal(answer)) is not None:
+            raise PodLost(
+                f"pod {endpoint.key} proves that it is one of {audience}, and refuses the operator's token: {refusal}; "
+                f"tokens last {_TOKEN_SECONDS:g} s: compare the clocks of its node and the operator's"
+            )
+        return answer
+
+    async def _send(
+        self,
+        method: str,
+        endpoint: Endpoint,
+        audience: str,
+        path: str,
+        body: bytes | None,
+        seconds: float,
+    ) -> dict[str, Any]:
+        headers = await self._headers(endpoint, audience)
+        return await self._request(method, endpoint, path, headers, body, seconds=seconds)
+
+    async def _headers(self, endpoint: Endpoint, audience: str) -> dict[str, str]:
+        """Return the headers of a request to a pod that has proven itself."""
+        signer = self._proven.get(endpoint) or await self._prove(endpoint, audience)
+        token = self._token(signer, instance_audience(audience, endpoint.pod))
+        return {"content-type": _MSGPACK, "accept": _MSGPACK, "authorization": f"Bearer {token}"}
+
+    async def _prove(self, endpoint: Endpoint, audience: str) -> Signer:
+        """Let the pod prove that the operator made it, before it gets a token or a circuit; return the key it knows.
+
+        Raises:
+            PodLost: it does not answer, or cannot.
+        """
+        sent, signer = challenge(), self._key.signer
+        path, headers = f"/v1/identity?challenge={sent}", {"accept": _MSGPACK}
+        answer = await self._request("GET", endpoint, path, headers, seconds=_SOON_SECONDS, most=_PROOF_BYTES)
+        if not is_proof(answer.get("proof"), signer.backend_key(audience), sent, endpoint.pod):
+            raise PodLost(f"pod {endpoint.key} cannot prove that it is one of {audience}: nothing is sent to it")
+        self._proven[endpoint] = signer
+        _bound(self._proven)
+        return signer
+
+    async def _request(
+        self,
+        method: str,
+        endpoint: Endpoint,
+        path: str,
+        headers: dict[str, str],
+        body: bytes | None = None,
+        *,
+        seconds: float,
+        most: int | None = None,
+    ) -> dict[str, Any]:
+        """Return the pod's answer, of at most so many bytes."""
+        timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=5)
+        try:
+            async with self._session.request(
+                method, endpoint.url + path, data=body, headers=headers, timeout=timeout
+            ) as response:
+                data = await response.read() if most is None else await _at_most(response.content, most)
+                answer = unpack(data)
+                if not isinstance(answer, dict):
+                    raise ValueError(f"its answer to {method} {path} is a {type(answer).__name__}")
+                return answer
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            # Another pod may have its address by now.
+            self._proven.pop(endpoint, None)
+            raise PodLost(f"the backend pod does not answer: {error or type(error).__name__}") from None
+
+    def _token(self, signer: Signer, audience: str) -> str:
+        now = time.time()
+        known = self._tokens.get((signer, audience))
+        if known is None or known[1] < now:
+            token = signer.sign(audience=audience, subject=OPERATOR_SUBJECT, now=now, ttl=_TOKEN_SECONDS)
+            known = self._tokens[signer, audience] = (token, now + _TOKEN_SECONDS / 2)
+            _bound(self._tokens)
+        return known[0]
+
+
+def _refusal(answer: dict[str, Any]) -> Unauthorized | None:
+    """Return that the pod did not take the token."""
+    error = answer.get("error")
+    found = WireError.from_dict(error) if isinstance(error, dict) else None
+    return found if isinstance(found, Unauthorized) else None
+
+
+def _checked(answer: dict[str, Any]) -> dict[str, Any]:
+    """Return the answer of a pod that did what it was asked.
+
+    Raises:
+        WireError: it says why it did not.
+    """
+    if "error" in answer:
+        raise WireError.from_dict(answer["error"])
+    return answer
+
+
+async def _at_most(content: aiohttp.StreamReader, most: int) -> bytes:
+    """Return a body; of a pod that is not known yet not everything is taken."""
+    data = b""
+    while part := await content.readany():
+        data += part
+        if len(data) > most:
+            raise ValueError(f"its answer has more than {most} bytes")
+    return data
+
+
+def _bound(known: OrderedDict[Any, Any]) -> None:
+    """Forget the oldest where too much is known."""
+    while len(known) > _KNOWN:
+        known.popitem(last=False)

@@ -1,0 +1,1 @@
+"""QuantumQuotas, and what programs use of them."""

@@ -1,0 +1,388 @@
+"""Which programs may use which backends, and what they use.
+
+Pods are told the accounts of the programs that run on their backend, with what each is granted within its quotas and
+budget; an account that they are not told any more is closed there. Pods tell what was used.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Container, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from qonverge.accounting.grants import GrantLedger, Pool, Program
+from qonverge.accounting.ledger import Ledger, Use
+from qonverge.api import HybridJob, QuantumBackend
+from qonverge.api.job import Usage
+from qonverge.controller.objects import manifests
+from qonverge.controller.placement.snapshot import backend_selector
+from qonverge.controller.pods.task_client import DataPlane
+from qonverge.controller.store.access import withdrawn
+from qonverge.controller.store.cluster import Cluster
+from qonverge.controller.store.state import Endpoint, State
+from qonverge.controller.store.work_queue import WorkQueue
+from qonverge.execution.transitions import seconds as instant
+from qonverge.execution.transitions import timestamp
+from qonverge.wire.errors import WireError
+from qonverge.wire.grants import Grant, Meters, Prices
+
+logger = logging.getLogger(__name__)
+
+_PUSH_SECONDS = 1.0
+
+
+@dataclass(slots=True)
+class _Running:
+    """A program that may use pods."""
+
+    job: HybridJob
+    backend: str
+    """Key of the backend that it was placed on last."""
+    attempt: int
+    """Which attempt at it may."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Closing:
+    """A program that has ended, of whose last use pods may still tell."""
+
+    job: HybridJob
+    counted: Use
+    """What was counted of it when it ended."""
+
+
+def account_of(job: HybridJob) -> str:
+    """Return the account under which the job's program uses pods; from one suspension to the next it is the same."""
+    resumed = job.status.resumed_at
+    return f"{job.metadata.uid}-{0 if resumed is None else int(instant(resumed))}"
+
+
+def open_attempt(job: HybridJob) -> int:
+    """Return which attempt at the job's program may use pods: the one that runs, or the next."""
+    attempts = job.status.attempts or 0
+    return attempts if job.status.state in ("Placed", "Running") else attempts + 1
+
+
+class Metering:
+    """The meters of all pods."""
+
+    def __init__(
+        self,
+        *,
+        state: State,
+        cluster: Cluster,
+        data: DataPlane,
+        ledger: Ledger,
+        queue: WorkQueue,
+        charge: Callable[[str, float], None],
+        changed: Callable[[str], None],
+        clock: Callable[[], float],
+    ) -> None:
+        """Know no pod.
+
+        Args:
+            state: what is known.
+            cluster: tells which namespaces backends admit.
+            data: asks the pods.
+            ledger: takes what programs use and are granted.
+            queue: takes the jobs that are to be looked at.
+            charge: counts seconds towards a namespace's share.
+            changed: is told the namespaces whose quotas have news.
+            clock: Unix seconds.
+        """
+        self._state = state
+        self._cluster = cluster
+        self._data = data
+        self._ledger = ledger
+        self._queue = queue
+        self._charge = charge
+        self._changed = changed
+        self._clock = clock
+        self._books = GrantLedger()
+        self._running: dict[str, _Running] = {}
+        self._closing: dict[str, _Closing] = {}
+        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        # The next meeting with a pod, by its uid: whoever comes before it begins takes part.
+        self._next: dict[str, asyncio.Task[None]] = {}
+        # Pods that have programs which they were not told of.
+        self._unnamed: set[str] = set()
+        self._telling: set[asyncio.Task[None]] = set()
+        # Backends on which accounts are new, or to be closed.
+        self._untold: set[str] = set()
+        self.urgent = asyncio.Event()
+        """Set where ``push`` has something to tell."""
+
+    @property
+    def has_limits(self) -> bool:
+        """Whether pods should be asked often: programs run that quotas or budgets limit."""
+        programs = self._programs()
+        return any(program.budget is not None for program in programs) or any(
+            self._bounded(namespace) for namespace in {program.namespace for program in programs}
+        )
+
+    def used(self, job: HybridJob) -> Use:
+        """Return what the job's program used, as far as its status and pods have told."""
+        if _key(job) not in self._running:
+            return Use.of(job.status.usage or Usage())
+        return self._books.used(account_of(job))
+
+    def observe(self, key: str) -> None:
+        """Take what a watch, a list or a write showed of a job."""
+        job, known = self._state.jobs.get(key), self._running.get(key)
+        if f"HybridJob {key}" in self._state.unread:
+            # One that this version cannot read goes on as it was.
+            return
+        if known is not None and (
+            job is None or job.status.state == "Suspended" or account_of(job) != account_of(known.job)
+        ):
+            self.stop(key, self.used(known.job))
+            known = None
+        if job is None or job.spec.program.python is None:
+            return
+        runs = job.status.state in ("Placed", "Running")
+        if known is None:
+            if runs:
+                self._add(key, job, manifests.audience_of(job), open_attempt(job))
+            return
+        known.job = job
+        if (attempt := open_attempt(job)) > known.attempt:
+            known.attempt = attempt
+            self._to_tell(known.backend)
+        if runs and attempt == known.attempt:
+            known.backend = manifests.audience_of(job)
+
+    def open(self, key: str, job: HybridJob, backend: QuantumBackend, attempt: int) -> None:
+        """Let an attempt at a program that is about to start use the backend: its pods know before it has begun."""
+        known, name = self._running.get(key), manifests.audience(backend)
+        if known is None:
+            self._add(key, job, name, attempt)
+        else:
+            former, known.backend, known.attempt = known.backend, name, attempt
+            self._to_tell(former)
+        self._to_tell(name)
+
+    async def close(self, key: str) -> Use:
+        """Ask the pods what a program that has ended used at last, and return all that it used."""
+        running = self._running.get(key)
+        if running is None:
+            return Use()
+        if (backend := self._state.backends.get(running.backend)) is not None:
+            await self._meet_all(backend)
+        return self.used(running.job)
+
+    def stop(self, key: str, counted: Use) -> None:
+        """Close a program's account, of which so much was counted: what pods tell later is counted then."""
+        running = self._running.pop(key, None)
+        if running is not None:
+            account, namespace = account_of(running.job), running.job.metadata.namespace
+            self._closing[account] = _Closing(running.job, counted)
+            self._ledger.release(account, namespace, self._books.outstanding(account))
+            self._finish(account)
+            self._to_tell(running.backend)
+
+    def reconsider(self, backend: str | None = None) -> None:
+        """Look at the programs on a backend, or on all, after it or the labels of namespaces changed."""
+        for key, running in self._running.items():
+            if backend in (None, running.backend) and not self._may_use(running):
+                self._queue.add(f"HybridJob {key}")
+                self._to_tell(running.backend)
+
+    async def push(self) -> None:
+        """Tell pods at once of accounts that are new or to be closed; those that do not answer learn it from a poll."""
+        self.urgent.clear()
+        keys, self._untold = self._untold, set()
+        backends = (self._state.backends.get(key) for key in keys)
+        telling = [asyncio.create_task(self._meet_all(backend)) for backend in backends if backend is not None]
+        for task in telling:
+            self._telling.add(task)
+            task.add_done_callback(self._telling.discard)
+        if telling:
+            # A pod that does not answer keeps nobody else waiting.
+            await asyncio.wait(telling, timeout=_PUSH_SECONDS)
+
+    async def _meet_all(self, backend: QuantumBackend) -> None:
+        async def meet(endpoint: Endpoint) -> None:
+            try:
+                await self.meet(endpoint, backend)
+            except WireError as error:
+                logger.info("pod %s is told of its programs by the next poll: %s", endpoint.url, error)
+
+        await asyncio.gather(*(meet(endpoint) for endpoint in self._state.endpoints_of(backend_selector(backend))))
+
+    def _add(self, key: str, job: HybridJob, backend: str, attempt: int) -> None:
+        # What its status tells of is gone with pods, or was used by attempts before this operator.
+        self._books.carry(account_of(job), Use.of(job.status.usage or Usage()))
+        self._running[key] = _Running(job, backend, attempt)
+
+    def _to_tell(self, backend: str) -> None:
+        self._untold.add(backend)
+        self.urgent.set()
+
+    async def meet(self, endpoint: Endpoint, backend: QuantumBackend, *, unnamed: bool = False) -> None:
+        """Tell a pod which programs may use it, and how much next, and read its meters.
+
+        Args:
+            endpoint: the pod.
+            backend: its backend.
+            unnamed: whether it has programs that it was not told of; they are refused where nobody tells it of them.
+
+        Raises:
+            WireError: the pod does not answer, or refuses; what it was granted counts as used until it is gone.
+        """
+        if unnamed:
+            self._unnamed.add(endpoint.pod)
+        meeting = self._next.get(endpoint.pod)
+        if meeting is None:
+            meeting = self._next[endpoint.pod] = asyncio.create_task(self._meet_in_turn(endpoint, backend))
+        await asyncio.shield(meeting)
+
+    async def _meet_in_turn(self, endpoint: Endpoint, backend: QuantumBackend) -> None:
+        pod, key = endpoint.pod, manifests.audience(backend)
+        # Of grants that overtake each other nobody would know which is in force.
+        async with self._turns[pod]:
+            self._next.pop(pod, None)
+            # Operators before this one may have left accounts open there.
+            due = pod in self._unnamed or not self._books.knows(pod)
+            self._unnamed.discard(pod)
+            for _ in range(2):
+                named = self._named(key)
+                closing = self._closing_on(pod, named, backend)
+                if not (due or named or closing):
+                    return
+                if not self._books.knows(pod):
+                    # What an operator before this one granted is in force.
+                    self._take(pod, await self._data.meters(endpoint, key, None), list(named.values()), ())
+                    continue
+                grants, boot = self._grants(pod, list(named.values())), self._books.boot(pod)
+                meters = await self._data.meters(endpoint, key, grants, boot)
+                # A server that began anew took none of them, and closed nothing.
+                same = meters.boot == boot
+                self._take(pod, meters, [*named.values(), *closing.values()], closing if same else ())
+                if same and not self._books.wants(pod, grants):
+                    break
+
+    def gone(self) -> None:
+        """Take the pods into account that serve no more."""
+        for pod in self._books.pods():
+            if pod not in self._state.endpoints:
+                accounts = self._books.open_on(pod)
+                self._books.lost(pod)
+                for account in accounts & self._closing.keys():
+                    self._finish(account)
+                self._books.drop(pod)
+                self._turns.pop(pod, None)
+        self._tell()
+
+    def _may_use(self, running: _Running) -> bool:
+        return withdrawn(running.job, running.backend, self._state, self._cluster) is None
+
+    def _named(self, backend: str) -> dict[str, Program]:
+        """Return the programs that may use a backend, by account."""
+        here = (running for running in self._running.values() if running.backend == backend)
+        programs = (self._program(running) for running in here if self._may_use(running))
+        return {program.account: program for program in programs}
+
+    def _closing_on(self, pod: str, named: Container[str], backend: QuantumBackend) -> dict[str, Program]:
+        """Return the programs, by account, that used the pod and may do so no more, until it has told all of them."""
+        accounts = {account for account in self._books.open_on(pod) if account not in named}
+        if not accounts:
+            return {}
+        jobs = {account: closing.job for account, closing in self._closing.items()}
+        jobs |= {account_of(running.job): running.job for running in self._running.values()}
+        key = manifests.audience(backend)
+        return {account: _program(jobs[account], backend, key, 0) for account in accounts if account in jobs}
+
+    def _program(self, running: _Running) -> Program:
+        return _program(running.job, self._state.backends.get(running.backend), running.backend, running.attempt)
+
+    def _programs(self) -> list[Program]:
+        return [self._program(running) for running in self._running.values()]
+
+    def _bounded(self, namespace: str) -> bool:
+        """Return whether a quota limits what the namespace's programs may use of pods."""
+        left = self._ledger.remaining(namespace, self._clock())
+        return left is not None and any(bound is not None for bound in (left.shots, left.seconds, left.cost))
+
+    def _grants(self, pod: str, programs: Sequence[Program]) -> dict[str, Grant]:
+        pools, running = dict[str, Pool](), self._programs()
+        for namespace in {program.namespace for program in programs}:
+            peers = [peer for peer in running if peer.namespace == namespace]
+            backends = [self._state.backends.get(peer.backend) for peer in peers]
+            places = sum(len(self._state.endpoints_of(backend_selector(each))) for each in backends if each is not None)
+            left = self._ledger.remaining(namespace, self._clock())
+            until = "" if left is None or left.renews_at is None else timestamp(left.renews_at)
+            pools[namespace] = self._books.pool([peer.account for peer in peers], places, left, until)
+        grants = {}
+        for program in programs:
+            grants[program.account] = self._books.grant(pod, program, pools[program.namespace])
+            self._reserve(program)
+        return grants
+
+    def _reserve(self, program: Program) -> None:
+        account = program.account
+        use = self._books.used(account) + self._books.outstanding(account)
+        self._ledger.reserve(program.uid, program.namespace, use)
+
+    def _take(self, pod: str, meters: Meters, programs: Sequence[Program], closed: Container[str]) -> None:
+        """Take what a pod says of these programs, some of whose accounts it has closed."""
+        # What was used before this operator counts as charged.
+        known = self._books.knows(pod)
+        before = {program.account: self._books.used(program.account) for program in programs}
+        self._books.told(pod, meters, programs)
+        running = {account_of(each.job) for each in self._running.values()}
+        for program in programs:
+            account, now = program.account, self._books.used(program.account)
+            if more := now.beyond(before[account]):
+                self._charge(program.namespace, more.seconds if known else 0.0)
+                self._changed(program.namespace)
+            meter = meters.by_account.get(account)
+            if account in closed and (meter is None or not meter.under_way):
+                self._books.closed(pod, account)
+            if account in self._closing:
+                self._finish(account)
+            elif account in running:
+                self._reserve(program)
+        self._tell()
+
+    def _tell(self) -> None:
+        """Let jobs know what their programs used."""
+        for key, running in self._running.items():
+            flight = self._state.flights.get(key)
+            if flight is not None and flight.uid == running.job.metadata.uid:
+                flight.usage = self.used(running.job)
+                if (gone := self._books.gone(account_of(running.job))) != flight.gone:
+                    # No pod will tell it again, so it is written.
+                    flight.gone = gone
+                    self._queue.add(f"HybridJob {key}")
+
+    def _finish(self, account: str) -> None:
+        """Count what a program used at last, when no pod is left that may tell more."""
+        if self._books.is_open(account):
+            return
+        closing = self._closing[account]
+        namespace = closing.job.metadata.namespace
+        if more := self._books.used(account).beyond(closing.counted):
+            self._ledger.settle(f"{account}-late", namespace, more, self._clock())
+            self._changed(namespace)
+        self._ledger.release(account, namespace)
+        self._books.forget(account)
+        del self._closing[account]
+
+
+def _key(job: HybridJob) -> str:
+    return f"{job.metadata.namespace}/{job.metadata.name}"
+
+
+def _program(job: HybridJob, backend: QuantumBackend | None, name: str, attempt: int) -> Program:
+    pricing = None if backend is None else backend.spec.pricing
+    metadata, budget = job.metadata, job.spec.budget
+    if pricing is None:
+        # What costs nothing needs no budget.
+        return Program(account_of(job), metadata.uid, metadata.namespace, name, attempt=attempt)
+    prices = Prices(*(Decimal(price or 0) for price in (pricing.per_task, pricing.per_shot, pricing.per_second)))
+    # Money of another currency pays for nothing.
+    most = None if budget is None else budget.value if budget.currency == pricing.currency else Decimal(0)
+    return Program(account_of(job), metadata.uid, metadata.namespace, name, prices, pricing.currency, most, attempt)

@@ -1,0 +1,1 @@
+"""Results that are larger than a job's status."""

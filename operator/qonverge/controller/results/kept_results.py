@@ -1,0 +1,233 @@
+"""Results that are larger than a job's status: kept on a pod of the backend, found again, and told of when lost.
+
+The status says where such a result is, under a path that nobody can guess. So whoever may read the job can fetch the
+result, as if it stood in the status, and nobody else; a replica that begins anew finds all that it needs in the jobs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gzip
+import hashlib
+import hmac
+import logging
+import secrets
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
+from urllib.parse import parse_qs, urlsplit
+
+from qonverge.api import HybridJob, HybridJobStatus
+from qonverge.api.job import KeptResult
+from qonverge.controller.kube.client import Kube, KubeError
+from qonverge.controller.kube.events import Events
+from qonverge.controller.objects.manifests import audience_of
+from qonverge.controller.placement.snapshot import backend_selector
+from qonverge.controller.pods.task_client import DataPlane, PodLost
+from qonverge.controller.settings import Settings
+from qonverge.controller.store.state import Endpoint, Finished, State
+from qonverge.execution import results
+from qonverge.execution.transitions import seconds, timestamp
+from qonverge.wire.errors import NotFound, QueueFull, ResultTooLarge, WireError
+
+logger = logging.getLogger(__name__)
+
+_MOST_FETCHES = 8
+# Each takes the memory of several copies while it is packed.
+_MOST_AT_ONCE = 4
+
+
+class ResultUnkept(Exception):
+    """A result could not be kept anywhere."""
+
+    def __init__(self, cause: WireError) -> None:
+        """``cause`` says why, and whether another attempt can help."""
+        super().__init__(str(cause))
+        self.cause = cause
+
+
+@dataclass(frozen=True, slots=True)
+class _Document:
+    size: int
+    sha256: str
+    packed: bytes
+
+
+class Results:
+    """Keeps results on pods, and gives them to those who fetch them."""
+
+    def __init__(
+        self,
+        *,
+        state: State,
+        data: DataPlane,
+        kube: Kube,
+        events: Events,
+        settings: Settings,
+        clock: Callable[[], float],
+    ) -> None:
+        """``clock`` gives Unix seconds."""
+        self._state = state
+        self._data = data
+        self._kube = kube
+        self._events = events
+        self._settings = settings
+        self._clock = clock
+        self._fetches = Counter[str]()
+        self._turns = asyncio.Semaphore(_MOST_AT_ONCE)
+
+    async def fitting(self, job: HybridJob, status: HybridJobStatus) -> HybridJobStatus:
+        """Return the status with a result that it has room for: a larger one is put on a pod, which the status names.
+
+        Raises:
+            ResultUnkept: no pod could keep it.
+        """
+        result, room = status.result, results.room_for_result(job)
+        if result is None or (not results.is_long(result) and len(results.document(result)) <= room):
+            return status
+        backend = audience_of(job.model_copy(update={"status": status}))
+        async with self._turns:
+            plain = await asyncio.to_thread(results.document, result)
+            if len(plain) <= room:
+                return status
+            packed = await asyncio.to_thread(_packed, plain)
+            del plain
+            endpoint = await self._keep(job, backend, packed)
+        now, metadata = self._clock(), job.metadata
+        path = f"/v1/jobs/{metadata.namespace}/{metadata.name}/result?key={secrets.token_urlsafe(32)}"
+        reference = KeptResult(
+            backend=backend,
+            pod=endpoint.key.split("/", 1)[1],
+            bytes=packed.size,
+            sha256=packed.sha256,
+            expires_at=timestamp(now + self._settings.result_seconds),
+            path=self._settings.result_path + path,
+        )
+        return results.kept(job, status, reference, room=room, now=now)
+
+    async def _keep(self, job: HybridJob, backend: str, packed: _Document) -> Endpoint:
+        endpoints = self._endpoints(backend)
+        error: WireError = PodLost("none of its pods serves")
+        for endpoint in endpoints:
+            metadata, period = job.metadata, self._settings.result_seconds
+            try:
+                await self._data.keep(
+                    endpoint, backend, metadata.uid, packed.packed, namespace=metadata.namespace, seconds=period
+                )
+                return endpoint
+            except WireError as refusal:
+                error = refusal
+        sizes = f"the result takes {packed.size} bytes and the job's status has room for {results.room_for_result(job)}"
+        kind = PodLost if error.retryable else ResultTooLarge
+        raise ResultUnkept(
+            kind(f"{sizes}; {backend} cannot keep it: {error.message}: ask for fewer shots or measure fewer qubits")
+        )
+
+    def _endpoints(self, backend: str) -> list[Endpoint]:
+        """Return the backend's serving pods, those that keep the fewest results first."""
+        known, infos = self._state.backends.get(backend), self._state.infos
+        endpoints = [] if known is None else self._state.endpoints_of(backend_selector(known))
+        return sorted(endpoints, key=lambda each: infos[each.pod].kept_results if each.pod in infos else 0)
+
+    def find(self, key: str, secret: str) -> tuple[str, KeptResult]:
+        """Return uid and place of a job's kept result for who knows the secret in its path.
+
+        Raises:
+            NotFound: there is none, or the secret is another's: which of the two is not said.
+        """
+        finished = self._state.finished.get(key)
+        if finished is not None and finished.kept is not None:
+            (known,) = parse_qs(urlsplit(finished.kept.path).query).get("key", [""])
+            if known and hmac.compare_digest(known.encode(), secret.encode()):
+                return finished.uid, finished.kept
+        raise NotFound(f"there is no kept result of the job {key} under this path: read status.result.kept again")
+
+    async def fetched(self, key: str, secret: str) -> AsyncGenerator[bytes]:
+        """Yield a kept result compressed by gzip, a piece at a time.
+
+        Raises:
+            WireError: there is none, its pod does not answer, or too many are being fetched.
+        """
+        uid, kept = self.find(key, secret)
+        endpoint = next((each for each in self._endpoints(kept.backend) if each.key == _pod_of(kept)), None)
+        if endpoint is None:
+            raise PodLost(f"the pod {_pod_of(kept)} that keeps the result does not serve now: try again")
+        namespace = key.split("/", 1)[0]
+        if self._fetches[namespace] >= _MOST_FETCHES:
+            raise QueueFull(f"{_MOST_FETCHES} results of the namespace {namespace} are being fetched: try again")
+        self._fetches[namespace] += 1
+        try:
+            async with contextlib.aclosing(self._data.fetched(endpoint, kept.backend, uid)) as pieces:
+                async for piece in pieces:
+                    yield piece
+        finally:
+            self._fetches -= Counter([namespace])
+
+    async def meet(self, endpoint: Endpoint, backend: str, keeps: int) -> None:
+        """Compare what a pod keeps with what jobs say of it.
+
+        Results of jobs that are no more are dropped; jobs whose result is lost say so.
+
+        Args:
+            endpoint: the pod.
+            backend: namespace and name of its backend.
+            keeps: how many results it says that it keeps.
+
+        Raises:
+            WireError: the pod does not answer, or refuses.
+        """
+        # Before the pod is asked: what is kept from now on may not be in its answer.
+        wanted = {each.uid: key for key, each in self._kept() if _pod_of(each.kept) == endpoint.key}
+        if not keeps and not wanted:
+            return
+        there, dropped = await self._data.kept(endpoint, backend)
+        for uid in wanted.keys() - there:
+            restarted = f"the server of pod {endpoint.key} began anew, and results are in its memory"
+            await self._lose(wanted[uid], uid, dropped.get(uid, restarted))
+        jobs = {job.metadata.uid for job in self._state.jobs.values()}
+        jobs |= {each.uid for _, each in self._kept() if _pod_of(each.kept) == endpoint.key}
+        for uid in there - jobs:
+            await self._data.forget(endpoint, backend, uid)
+
+    async def sweep(self) -> None:
+        """Say of results that their time is over, or their pod gone."""
+        pods, now = self._state.versions.get("Pod", {}), self._clock()
+        for key, finished in self._kept():
+            assert finished.kept is not None
+            if (pod := _pod_of(finished.kept)) not in pods or seconds(finished.kept.expires_at) <= now:
+                await self._lose(key, finished.uid, f"the pod {pod} that kept it is gone")
+
+    def _kept(self) -> list[tuple[str, Finished]]:
+        return list(self._state.keeping.items())
+
+    async def _lose(self, key: str, uid: str, why: str) -> None:
+        namespace, name = key.split("/", 1)
+        try:
+            obj = await self._kube.get("HybridJob", namespace, name)
+            if obj is None or obj["metadata"]["uid"] != uid:
+                return
+            job = HybridJob.model_validate(obj)
+            result, now = job.status.result, self._clock()
+            if result is None or result.kept is None or result.kept.lost is not None:
+                return
+            if seconds(result.kept.expires_at) <= now:
+                why = f"it was kept until {result.kept.expires_at}"
+            status = results.lost(job, why, now)
+            version = job.metadata.resource_version
+            obj = await self._kube.patch_status("HybridJob", namespace, name, status.to_dict(), version)
+        except KubeError as error:
+            # The next poll finds it again.
+            logger.info("HybridJob %s: that its result is lost could not be written: %s", key, error)
+            return
+        self._state.see_job(obj, deleted=False)
+        self._events.warn(obj, status.reason or "", status.message or "")
+
+
+def _pod_of(kept: KeptResult | None) -> str:
+    """Return namespace and name of the pod that keeps a result."""
+    return "" if kept is None else f"{kept.backend.split('/', 1)[0]}/{kept.pod}"
+
+
+def _packed(plain: bytes) -> _Document:
+    return _Document(len(plain), hashlib.sha256(plain).hexdigest(), gzip.compress(plain, 1))

@@ -1,0 +1,1 @@
+"""What the operator knows, and the queue of what it has to look at."""

@@ -1,0 +1,1 @@
+"""Keeps the store as the cluster is."""

@@ -1,0 +1,144 @@
+"""What the operator serves: health, metrics, and the programs' reports."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+
+import aiohttp
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+from prometheus_client import CollectorRegistry, generate_latest
+
+from qonverge.controller.jobs.reconciler import Jobs
+from qonverge.controller.kube.client import KubeError
+from qonverge.controller.kube.lease import Election
+from qonverge.controller.placement.traces import Traces
+from qonverge.documents.reports import InvalidReport, Report
+from qonverge.execution.results import MAX_RESULT
+from qonverge.wire.errors import ResultTooLarge, Unauthorized
+from qonverge.wire.tokens import Caller
+
+# What JSON escapes may take several times the room that it takes in a status.
+_MAX_REPORT = 3 * MAX_RESULT
+_PASSED_ON = "x-qonverge-passed-on"
+# What passes with a request from one replica to another.
+_HEADERS = ("authorization", "content-type")
+_LEADER_TIMEOUT = aiohttp.ClientTimeout(total=8, sock_connect=2)
+
+
+def health_app(problem: Callable[[], str | None], registry: CollectorRegistry, traces: Traces) -> web.Application:
+    """Return the application for probes, scrapes and traces; ``problem`` says what keeps the operator from its work."""
+
+    async def healthz(_: web.Request) -> web.Response:
+        # That this answers shows that the loop turns; watches that fail are restarted from within.
+        return web.Response(text="ok\n")
+
+    async def readyz(_: web.Request) -> web.Response:
+        text = problem()
+        return web.Response(text="ok\n") if text is None else web.Response(text=text + "\n", status=503)
+
+    async def metrics(_: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(registry), headers={"content-type": "text/plain; version=0.0.4"})
+
+    async def trace(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"content-type": "application/x-ndjson"})
+        await response.prepare(request)
+        for line in traces.lines():
+            await response.write(line.encode())
+        return response
+
+    app = web.Application()
+    app.router.add_get("/trace", trace)
+    app.router.add_get("/healthz", healthz)
+    app.router.add_get("/readyz", readyz)
+    app.router.add_get("/metrics", metrics)
+    return app
+
+
+def report_app(jobs: Jobs, verify: Callable[[str, str | None], Caller], election: Election) -> web.Application:
+    """Return the application that takes reports; ``verify`` returns whom a token is for.
+
+    A replica that does not lead passes requests on to the one that does: the Service has all replicas behind it.
+    """
+
+    async def report(request: web.Request) -> web.Response:
+        key = f"{request.match_info['namespace']}/{request.match_info['name']}"
+        token = request.headers.get("authorization", "").removeprefix("Bearer ")
+        try:
+            caller = verify(key, token)
+            if caller.subject != key:
+                return web.Response(text="the token is another job's\n", status=403)
+        except Unauthorized as error:
+            return web.Response(text=f"{error}\n", status=401)
+        try:
+            await jobs.report(key, caller, Report.parse(await request.read()))
+        except InvalidReport as error:
+            return web.Response(text=f"{error}\n", status=400)
+        except PermissionError as error:
+            return web.Response(text=f"{error}\n", status=403)
+        except LookupError as error:
+            return web.Response(text=f"{error.args[0]}\n", status=404)
+        except ResultTooLarge as error:
+            return web.Response(text=f"{error}\n", status=413)
+        except KubeError as error:
+            return web.Response(text=f"{error}\n", status=503)
+        return web.Response(status=204)
+
+    passing_on = _PassingOn(election)
+    app = web.Application(client_max_size=_MAX_REPORT, middlewares=[passing_on.middleware])
+    app.cleanup_ctx.append(passing_on.serving)
+    app.router.add_post("/v1/jobs/{namespace}/{name}/report", report)
+    return app
+
+
+class _PassingOn:
+    """Requests that reach a replica which does not lead."""
+
+    def __init__(self, election: Election) -> None:
+        self._election = election
+        self._session: aiohttp.ClientSession
+
+    async def serving(self, _: web.Application) -> AsyncIterator[None]:
+        """Keep connections to the leader while the application serves."""
+        async with aiohttp.ClientSession(timeout=_LEADER_TIMEOUT) as self._session:
+            yield
+
+    @property
+    def middleware(self) -> Middleware:
+        """What every request goes through."""
+
+        @web.middleware
+        async def lead_or_pass_on(request: web.Request, handler: Handler) -> web.StreamResponse:
+            return await handler(request) if self._election.leading else await self._pass_on(request)
+
+        return lead_or_pass_on
+
+    async def _pass_on(self, request: web.Request) -> web.Response:
+        leader = self._election.leader
+        if leader is None or _PASSED_ON in request.headers:
+            return _try_again("no replica leads at the moment")
+        headers = {name: request.headers[name] for name in _HEADERS if name in request.headers} | {_PASSED_ON: "true"}
+        body = await request.read()
+        try:
+            async with self._session.request(
+                request.method, leader + request.path_qs, data=body, headers=headers
+            ) as answer:
+                return web.Response(status=answer.status, body=await answer.read(), content_type=answer.content_type)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            return _try_again(f"the replica that leads does not answer ({error or type(error).__name__})")
+
+
+def _try_again(why: str) -> web.Response:
+    response = web.Response(text=f"{why}: try again\n", status=503)
+    # The Service balances connections: another try on this one would come here again.
+    response.force_close()
+    return response
+
+
+async def listen(app: web.Application, address: str) -> web.AppRunner:
+    """Serve an application on ``host:port``."""
+    host, _, port = address.rpartition(":")
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, host, int(port)).start()
+    return runner

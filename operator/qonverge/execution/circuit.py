@@ -1,0 +1,199 @@
+"""Circuit jobs: the task that a job becomes, and what its result means."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from decimal import Decimal
+
+import numpy as np
+
+from qonverge import __version__
+from qonverge.accounting.ledger import Use
+from qonverge.api import HybridJob
+from qonverge.api.job import Provenance, Result, Usage
+from qonverge.api.pricing import Pricing
+from qonverge.circuits.analysis.measurement_plan import DEFAULT_SHOTS, runs
+from qonverge.circuits.checker.checked_circuit import CheckedCircuit
+from qonverge.execution.program import Program, digest
+from qonverge.forecast.cost import cost
+from qonverge.forecast.features import Work
+from qonverge.forecast.forecaster import ForecastRequest
+from qonverge.forecast.intervals import Interval
+from qonverge.scheduling import Needs
+from qonverge.wire.errors import WireError
+from qonverge.wire.messages import Pub, Task, TaskResult
+
+_PART_SEED = 15_485_863
+# Reasons of failure, by the wire's codes; others keep their code.
+_REASONS = {"InvalidCircuit": "InvalidProgram", "InvalidTask": "InvalidProgram"}
+
+
+def contradiction(job: HybridJob) -> str | None:
+    """Return what is wrong with the job as a whole that no schema can say: CEL does not see observables."""
+    circuit = job.spec.program.circuit
+    if job.spec.precision is not None and circuit is not None and not circuit.observables:
+        return "precision is about expectation values: give program.circuit.observables, or use shots for counts"
+    return None
+
+
+def needs(job: HybridJob, circuit: CheckedCircuit) -> Needs:
+    """Return what the job's circuit asks of a backend."""
+    analysis = circuit.analysis
+    shots = job.spec.shots or (0 if circuit.observables else DEFAULT_SHOTS)
+    features = {
+        "NonClifford": not analysis.clifford,
+        "MidCircuit": analysis.mid_circuit,
+        "ControlFlow": analysis.control_flow,
+        "Exact": bool(circuit.observables) and job.spec.shots is None and job.spec.precision is None,
+    }
+    return Needs(
+        analysis.num_qubits,
+        shots,
+        analysis.clifford,
+        analysis.statevector_bytes << (analysis.deferrable_resets if features["Exact"] else 0),
+        analysis.compact_bytes,
+        frozenset(name for name, wanted in features.items() if wanted),
+        all_shots=work(job, circuit).all_shots,
+    )
+
+
+def task(job: HybridJob, circuit: CheckedCircuit, identity: str, *, shots: int | None = None, part: int = 0) -> Task:
+    """Return the task that runs the job, or a part of its shots.
+
+    Args:
+        job: the job.
+        circuit: its circuit.
+        identity: the task's id.
+        shots: of this part; None for all.
+        part: number of the part: each has a seed of its own, so that they do not repeat each other.
+    """
+    given = job.spec.program.circuit
+    assert given is not None
+    if shots is None:
+        shots = job.spec.shots if circuit.observables else job.spec.shots or DEFAULT_SHOTS
+    parameters = {name: np.array([value]) for name, value in given.parameters.items()}
+    pub = Pub(circuit.digest, parameters, shots, job.spec.precision, circuit.observables, layout=circuit.layout)
+    seed = None if job.spec.seed is None else (job.spec.seed + _PART_SEED * part) % 2**32
+    return Task(identity, (pub,), {circuit.digest: circuit.qpy}, seed, namespace=job.metadata.namespace)
+
+
+def asked(job: HybridJob, circuit: CheckedCircuit) -> ForecastRequest:
+    """Return what the job asks for, as forecasts see it."""
+    given = job.spec.program.circuit
+    assert given is not None
+    return ForecastRequest(circuit, given.parameters, work(job, circuit))
+
+
+def work(job: HybridJob, circuit: CheckedCircuit) -> Work:
+    """Return how often the circuit is run and for what; an engine may group observables into fewer bases."""
+    observables = circuit.observables
+    groups, shots = runs(observables, job.spec.shots, job.spec.precision)
+    return Work.of(circuit.analysis, shots, terms=sum(len(observable) for observable in observables), bases=groups)
+
+
+def used(pricing: Pricing | None, work: Work, result: TaskResult) -> Use:
+    """Return what a task used, at a backend's prices; a result that was there already costs nothing."""
+    if result.cached:
+        return Use()
+    tasks = work.sets * work.bases
+    shots, run = tasks * sum(pub.shots or 0 for pub in result.results), result.run_seconds
+    if pricing is None or result.error is not None:
+        return Use(shots, run)
+    paid = cost(pricing, tasks=tasks, shots=max(tasks, shots), run_seconds=Interval(run, run, run))
+    return Use(shots, run, paid.mid, pricing.currency)
+
+
+def promised(job: HybridJob) -> Use:
+    """Return what a job that is placed may use, as far as its status tells."""
+    circuit, status = job.spec.program.circuit, job.status
+    used = Use.of(status.usage or Usage())
+    if circuit is None:
+        return used
+    shots = job.spec.shots or (0 if circuit.observables else DEFAULT_SHOTS)
+    there = next((each for each in status.forecast or [] if each.backend == status.backend), None)
+    run = 0.0 if there is None or there.run_seconds is None else there.run_seconds.high
+    price = Decimal(0) if there is None or there.cost is None else Decimal(repr(there.cost.high))
+    return used + Use(shots, run, price, used.currency if there is None else there.currency or used.currency)
+
+
+def merged(results: Sequence[TaskResult]) -> TaskResult:
+    """Return the results of a job's parts as one; a part that failed is the whole's failure."""
+    first = results[0]
+    failed = next((result for result in results if result.error is not None), None)
+    if failed is not None or len(results) == 1:
+        return failed or first
+    pubs = [result.results[0] for result in results]
+    shots = [pub.shots or 0 for pub in pubs]
+    total = sum(shots)
+    counts = Counter[str]()
+    for pub in pubs:
+        for own in pub.counts:
+            counts.update(own)
+    values = errors = None
+    estimates = [pub.expectation_values for pub in pubs if pub.expectation_values is not None]
+    deviations = [pub.standard_errors for pub in pubs if pub.standard_errors is not None]
+    if len(estimates) == len(deviations) == len(pubs):
+        weights = np.array(shots, dtype=np.float64) / total
+        values = np.tensordot(weights, np.stack(estimates), 1)
+        errors = np.sqrt(np.tensordot(weights**2, np.stack(deviations) ** 2, 1))
+    whole = replace(
+        pubs[0],
+        counts=(dict(counts),) if counts else (),
+        expectation_values=values,
+        standard_errors=errors,
+        shots=total,
+        # Parts on several devices have no layout in common.
+        layout=pubs[0].layout if len({pub.layout for pub in pubs}) == 1 else (),
+    )
+    return replace(
+        first,
+        results=(whole,),
+        queue_seconds=max(result.queue_seconds for result in results),
+        run_seconds=sum(result.run_seconds for result in results),
+    )
+
+
+def outcome(result: TaskResult) -> Result:
+    """Return the result as the status shows it."""
+    (pub,) = result.results
+    if pub.expectation_values is not None and pub.standard_errors is not None:
+        return Result(
+            expectation_values=pub.expectation_values.ravel().tolist(),
+            standard_errors=pub.standard_errors.ravel().tolist(),
+            shots=pub.shots,
+        )
+    (counts,) = pub.counts
+    return Result(counts=dict(sorted(counts.items())), shots=pub.shots)
+
+
+def provenance(program: Program, result: TaskResult) -> Provenance:
+    """Return where the result comes from."""
+    chosen = result.results[0].engine if result.results else ""
+    return Provenance(
+        program_digest=digest(program),
+        qonverge_version=__version__,
+        engine=chosen or result.engine or None,
+        method=result.results[0].method if result.results else None,
+        method_reason=(result.results[0].reason or None) if result.results else None,
+        seed=result.seed,
+        calibration=result.calibration or None,
+        layout=list(result.results[0].layout) or None if result.results else None,
+        cached=result.cached or None,
+    )
+
+
+def counts_of(result: TaskResult) -> Mapping[str, int]:
+    """Return how often each outcome of a job's circuit was measured; empty for expectation values."""
+    return next((counts for pub in result.results for counts in pub.counts), {})
+
+
+def method_of(result: TaskResult) -> str:
+    """Return the method that ran the task, by the API's name."""
+    return "".join(word[:1].upper() + word[1:] for word in result.results[0].method.split("_"))
+
+
+def failure_reason(error: WireError) -> str:
+    """Return the status's reason for an error of the backend."""
+    return _REASONS.get(error.code, error.code)

@@ -1,0 +1,230 @@
+"""A job as placement sees it, and what placement says as the status shows it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from qonverge.accounting.ledger import Use
+from qonverge.api import HybridJob, QuantumBackend
+from qonverge.api.backend import Simulator
+from qonverge.api.money import Money as Budget
+from qonverge.api.placement import Candidate, ForecastInterval, Placement, seconds_of
+from qonverge.devices.layout import Misfit
+from qonverge.devices.noise import Noise
+from qonverge.execution.transitions import seconds
+from qonverge.forecast.intervals import Interval
+from qonverge.providers.descriptor import Descriptor
+from qonverge.providers.installed import find
+from qonverge.scheduling.estimates import Floats
+from qonverge.scheduling.model import Backend, Decision, Job, Money, Needs, Split, Terms, Weights
+from qonverge.scheduling.terms import meant
+
+Wait = tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Abilities:
+    """What a simulator can do, as placement sees it."""
+
+    descriptor: Descriptor
+    method: str
+    """The one that it uses; Automatic where the circuit decides."""
+    features: frozenset[str]
+    """In the words of ``Needs.features``: circuits that it would refuse are not sent to it."""
+
+    def memory(self, circuit_bytes: int | None) -> int | None:
+        """Return the memory for states where a circuit has this much."""
+        return None if circuit_bytes is None else self.descriptor.state_bytes(circuit_bytes)
+
+
+def abilities(simulator: Simulator) -> Abilities:
+    """Return what the simulator can do; where its provider is not installed, as if it could do everything."""
+    noisy = simulator.noise is not None
+    try:
+        descriptor = find(simulator.engine)
+    except LookupError:
+        descriptor = Descriptor(simulator.engine, "", (simulator.method,))
+    method = descriptor.method(simulator.method, noisy=noisy)
+    return Abilities(descriptor, method, descriptor.features(method, noisy=noisy))
+
+
+def provider_problem(backend: QuantumBackend) -> str | None:
+    """Return why no pod can serve the backend: its provider is not installed, or refuses the specification."""
+    simulator = backend.spec.simulator
+    assert simulator is not None
+    try:
+        descriptor = find(simulator.engine)
+    except LookupError as error:
+        return f"{error.args[0]}: install the package that has it in the images of the operator and of the backends"
+    return descriptor.problem(
+        method=simulator.method,
+        device=simulator.device,
+        noisy=simulator.noise is not None,
+        pauli=simulator.noise is None or simulator.noise.pauli,
+        priced=backend.spec.pricing is not None,
+        options=simulator.options,
+    )
+
+
+def device_errors(simulator: Simulator, noise: Noise | None) -> tuple[float | None, float | None]:
+    """Return the median errors of two-qubit gates and of measurements of what a simulator imitates; None: not known.
+
+    Args:
+        simulator: the specification.
+        noise: what it imitates, as far as it is known; without noise in the specification there are no errors.
+    """
+    if simulator.noise is None:
+        return 0.0, 0.0
+    return (None, None) if noise is None else (noise.median_error(2), noise.median_readout_error)
+
+
+def declared(backend: QuantumBackend) -> Backend:
+    """Return a backend as placement sees it, as far as its specification tells."""
+    spec, metadata = backend.spec, backend.metadata
+    assert spec.simulator is not None
+    able, location, problem = abilities(spec.simulator), spec.location, provider_problem(backend)
+    return Backend(
+        name=metadata.name,
+        namespace=metadata.namespace,
+        admits_all_namespaces=spec.access.namespaces.from_ == "All",
+        labels=metadata.labels,
+        selects=spec.access.namespaces.selector is not None,
+        method=able.method,
+        features=able.features,
+        state_copies=able.descriptor.copies(able.method),
+        serving=spec.replicas > 0 and problem is None,
+        not_serving_reason=problem or "spec.replicas is 0",
+        max_shots=spec.capacity.max_shots,
+        tier=location.tier,
+        site=location.site,
+        region=location.region,
+        currency=spec.pricing.currency if spec.pricing else "USD",
+    )
+
+
+def waiting(
+    job: HybridJob,
+    created: float,
+    wanted: Needs | None,
+    used: Use,
+    *,
+    priority: int = 0,
+    may_preempt: bool = True,
+    warm: frozenset[str] = frozenset(),
+    misfits: Mapping[str, Misfit] | None = None,
+) -> Job:
+    """Return the job as placement sees it.
+
+    Args:
+        job: the resource.
+        created: when it was created, or last resumed, Unix seconds.
+        wanted: what its circuit asks of a backend; None for programs.
+        used: what its attempts used so far.
+        priority: value of its PriorityClass.
+        may_preempt: whether that class lets it displace others.
+        warm: backends that have its circuit, by key.
+        misfits: why its circuit can't be run on backends, by key.
+    """
+    spec, reference = job.spec, job.spec.backend
+    placement = spec.placement or Placement()
+    return Job(
+        key=f"{job.metadata.namespace}/{job.metadata.name}",
+        namespace=job.metadata.namespace,
+        created=created,
+        needs=wanted,
+        backend_name=reference.name if reference else None,
+        backend_namespace=reference.namespace if reference else None,
+        backend_selector=reference.selector if reference else None,
+        priority=priority,
+        may_preempt=may_preempt,
+        terms=_terms(placement),
+        deadline=None if spec.deadline is None else seconds(spec.deadline),
+        budget=_left(job.spec.budget, used),
+        split=None if placement.split is None else Split(placement.split.min_shots),
+        hedge=placement.hedge,
+        warm=warm,
+        data_site=placement.data_site,
+        misfits=misfits or {},
+    )
+
+
+def _terms(placement: Placement) -> Terms:
+    weights = placement.weights
+    return Terms(
+        tiers=frozenset(placement.tiers),
+        regions=frozenset(placement.regions),
+        min_fidelity=placement.min_fidelity,
+        max_wait_seconds=None if placement.max_wait is None else seconds_of(placement.max_wait),
+        max_latency_seconds=None if placement.max_latency is None else seconds_of(placement.max_latency),
+        max_two_qubit_error=None if placement.max_errors is None else placement.max_errors.two_qubit,
+        max_readout_error=None if placement.max_errors is None else placement.max_errors.readout,
+        preferred_tiers=frozenset(placement.preferred_tiers),
+        weights=Weights.preset(placement.objective)
+        if weights is None
+        else Weights(weights.fidelity, weights.time, weights.cost),
+    )
+
+
+def _left(budget: Budget | None, used: Use) -> Money | None:
+    """Return what may still be spent on the job."""
+    if budget is None:
+        return None
+    return Money(budget.value - (used.cost if used.currency == budget.currency else 0), budget.currency)
+
+
+def shown(
+    job: Job,
+    decision: Decision,
+    row: Floats | None,
+    backends: Sequence[Backend],
+    waits: Sequence[Wait],
+    memories: Sequence[Interval | None] | None = None,
+) -> list[Candidate]:
+    """Return what is forecast for a job, as its status shows it: first the backends that may run it, the best first.
+
+    Args:
+        job: as placement sees it.
+        decision: about it.
+        row: its forecasts, as ``estimates.row`` makes them; None where nothing is forecast.
+        backends: the columns of ``row``.
+        waits: for each backend the time until a job sent now starts there: low, mid and high, seconds.
+        memories: what it takes on each, bytes, where that is wanted.
+    """
+    rank = {candidate.backend: place for place, candidate in enumerate(decision.candidates)}
+    fitting, rejected = [], []
+    for column, (backend, wait, may) in enumerate(zip(backends, waits, meant(job, backends), strict=True)):
+        if not may:
+            continue
+        label = backend.label_for(job.namespace)
+        reason = decision.rejected.get(label)
+        known = [None] * 3 if row is None else [_interval(row[first : first + 3, column]) for first in (0, 3, 6)]
+        fidelity, run, cost = known
+        candidate = Candidate(
+            backend=label,
+            fidelity=fidelity,
+            wait_seconds=ForecastInterval(low=wait[0], mid=wait[1], high=wait[2]) if reason is None else None,
+            run_seconds=run,
+            memory_bytes=_bytes(memories[column]) if memories is not None else None,
+            cost=cost,
+            currency=None if cost is None else backend.currency,
+            rejected=reason,
+        )
+        if reason is not None:
+            rejected.append(candidate)
+        else:
+            fitting.append((rank.get(backend.key, len(rank)), wait[1], label, candidate))
+    return [candidate for *_, candidate in sorted(fitting, key=lambda each: each[:3])] + rejected
+
+
+def _bytes(memory: Interval | None) -> ForecastInterval | None:
+    return None if memory is None else _interval(np.array([memory.mid, memory.low, memory.high]))
+
+
+def _interval(values: Floats) -> ForecastInterval | None:
+    """Return a value with its bounds, which come as (value, low, high); None where it is not known."""
+    mid, low, high = (float(f"{value:.4g}") for value in values)
+    return None if math.isnan(mid) else ForecastInterval(low=low, mid=mid, high=high)

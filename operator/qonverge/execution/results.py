@@ -1,0 +1,80 @@
+"""How large a job's result is, and what the status says of one that it has no room for. Pure."""
+
+from __future__ import annotations
+
+import json
+
+from qonverge.api import HybridJob, HybridJobStatus
+from qonverge.api.job import KeptResult, Result
+from qonverge.execution import transitions
+from qonverge.execution.stored_size import MOST_STORED
+
+MAX_RESULT = 600_000
+# A shorter one is written in less time than a thread takes to start.
+_LONG = 2000
+
+
+def room_for_result(job: HybridJob) -> int:
+    """Return how many bytes a result may take beside the program in the job."""
+    circuit, python = job.spec.program.circuit, job.spec.program.python
+    inline = (circuit.openqasm or circuit.qpy) if circuit else python.source if python else None
+    # As JSON, in which a line end takes two bytes.
+    return max(0, min(MAX_RESULT, MOST_STORED - len(json.dumps(inline))))
+
+
+def document(result: Result) -> bytes:
+    """Return the JSON of a result, as it stands in a status; its length is what it takes there."""
+    return json.dumps(result.to_dict(), ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def is_long(result: Result) -> bool:
+    """Whether a result of a circuit has so many entries that its JSON is better made in a thread."""
+    return len(result.counts or ()) + len(result.expectation_values or ()) > _LONG
+
+
+def kept(job: HybridJob, status: HybridJobStatus, reference: KeptResult, *, room: int, now: float) -> HybridJobStatus:
+    """Return the status of a job that ended well and whose result is kept elsewhere.
+
+    Args:
+        job: the job.
+        status: with the whole result.
+        reference: says where the result is.
+        room: bytes that the status has for a result.
+        now: Unix seconds.
+    """
+    assert status.result is not None
+    metadata = job.metadata
+    message = (
+        f"{status.message}; the result takes {reference.bytes} bytes and the job's status has room for {room}: it is "
+        f"kept until {reference.expires_at}, fetch it by: qonverge result {metadata.name} -n {metadata.namespace}"
+    )
+    return transitions.move(
+        status,
+        "Complete",
+        reason="ResultKept",
+        message=message,
+        now=now,
+        generation=metadata.generation,
+        result=Result(shots=status.result.shots, kept=reference),
+    )
+
+
+def lost(job: HybridJob, why: str, now: float) -> HybridJobStatus:
+    """Return the status of a job whose result is kept no more; it stays complete, since it did run."""
+    status, metadata = job.status, job.metadata
+    assert status.result is not None
+    assert status.result.kept is not None
+    reference = status.result.kept.model_copy(update={"lost": why})
+    message = (
+        f"the result of {reference.bytes} bytes is kept no more: {why}; run the job again by: kubectl get hybridjob "
+        f"{metadata.name} -n {metadata.namespace} -o json | kubectl replace --force -f -"
+    )
+    return transitions.move(
+        status,
+        "Complete",
+        reason="ResultLost",
+        message=message,
+        now=now,
+        generation=status.observed_generation or metadata.generation,
+        result=status.result.model_copy(update={"kept": reference}),
+    )

@@ -1,0 +1,212 @@
+"""What a task asks of an engine, in numbers, and what an engine that nobody has timed yet would take for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import astuple, dataclass
+from typing import Self
+
+import numpy as np
+
+from qonverge.circuits.analysis.analysis import Analysis
+from qonverge.forecast.intervals import Floats
+
+# From here on Aer's states are spread over threads (the provider sets one thread below it).
+_WIDE_QUBITS = 18
+# Up to here outcomes are drawn from their probabilities, see ``backend.providers.drawing``.
+_DRAWN_BITS = 14
+# Beyond it a float holds no full state's size; such a circuit runs on no engine that needs one.
+_MOST_STATE_BITS = 200
+_MOST_BOND_BITS = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One pub: a circuit, and how often and for what it is run."""
+
+    num_qubits: int
+    size: int
+    """Operations in all."""
+    two_qubit_gates: int
+    depth: int
+    bond_bits: int
+    """See ``Analysis.bond_bits``."""
+    measured_bits: int
+    shots: int
+    """Of each set and basis; 0 where exact values are wanted."""
+    sets: int = 1
+    """Parameter sets."""
+    terms: int = 0
+    """Pauli terms of all observables together; 0 where counts are wanted."""
+    bases: int = 1
+    """Bases in which the observables' groups are measured, one run each."""
+    repeated: bool = False
+    """Whether each shot is a run of its own, since the circuit measures on its way or its noise is drawn."""
+
+    @property
+    def all_shots(self) -> int:
+        """Runs in all."""
+        return self.shots * self.sets * self.bases
+
+    @classmethod
+    def of(
+        cls, analysis: Analysis, shots: int, *, sets: int = 1, terms: int = 0, bases: int = 1, drawn_noise: bool = False
+    ) -> Self:
+        """Return the work of an analysed circuit; ``shots`` is 0 for exact values."""
+        return cls(
+            analysis.num_qubits,
+            analysis.size,
+            analysis.two_qubit_gates,
+            analysis.depth,
+            analysis.bond_bits,
+            # The bases' measurements are added to a circuit that has none of its own.
+            analysis.num_qubits if terms else analysis.measured_bits,
+            shots,
+            sets,
+            terms,
+            bases,
+            shots > 0 and (analysis.mid_circuit or analysis.control_flow or drawn_noise),
+        )
+
+
+def table(works: Iterable[Work]) -> Floats:
+    """Return the works as rows, shape (J, 11), in the order of the fields of ``Work``."""
+    rows = [astuple(work) for work in works]
+    return np.array(rows, dtype=np.float64).reshape(len(rows), len(Work.__slots__))
+
+
+TIME_PARTS = ("fixed", "prepare", "start", "dispatch", "narrow state", "wide state", "outcomes", "values")
+"""Parts of a task's run time; what each grows with is in ``seconds``."""
+MEMORY_PARTS = ("state", "circuits", "outcomes")
+"""Parts of a task's memory; what each grows with is in ``peak_bytes``."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """The rows of ``table`` by name, each of shape (J,), and what follows from them."""
+
+    qubits: Floats
+    size: Floats
+    two_qubit: Floats
+    depth: Floats
+    bond: Floats
+    measured: Floats
+    shots: Floats
+    sets: Floats
+    terms: Floats
+    starts: Floats
+    """Circuits that the engine is given."""
+    runs: Floats
+    """How often a circuit's gates are applied."""
+
+    @classmethod
+    def of(cls, rows: Floats) -> Self:
+        qubits, size, two_qubit, depth, bond, measured, shots, sets, terms, bases, repeated = rows.T
+        starts = sets * bases
+        return cls(
+            np.minimum(qubits, _MOST_STATE_BITS),
+            size,
+            two_qubit,
+            depth,
+            np.minimum(bond, _MOST_BOND_BITS),
+            np.minimum(measured, _MOST_STATE_BITS),
+            shots,
+            sets,
+            terms,
+            starts,
+            starts * np.where(repeated > 0, np.maximum(shots, 1), 1),
+        )
+
+
+def seconds(method: str, rows: Floats) -> Floats:
+    """Return the run time's parts of each task as an engine has them that nobody has timed, shape (J, 8).
+
+    The figures are those of Aer 0.18 on one machine (``bench.runtimes``), rounded; a model learns a factor for each
+    part from the backend that it is about. A method that is not known here is taken as a device, whose time goes with
+    the shots and the depth.
+
+    Args:
+        method: as in the API, or ``Device``.
+        rows: see ``table``.
+    """
+    work = _Columns.of(rows)
+    narrow, wide = _STATES.get(method, _device)(work)
+    drawn = (work.terms == 0) & (work.measured <= _DRAWN_BITS)
+    outcomes = np.minimum(work.shots, 2.0**work.measured)
+    # Numbers that an exact value of a term reads: all amplitudes, or a chain's tensors.
+    read = 2.0**work.qubits if method in ("Statevector", "DensityMatrix") else work.qubits * 4.0**work.bond
+    parts = (
+        np.full(len(rows), 2e-3),
+        5e-5 * work.size,
+        work.starts * (2e-4 + 5e-6 * work.size),
+        work.runs * (3e-6 + 1e-6 * work.size),
+        narrow,
+        wide,
+        work.starts * np.where(drawn, 1e-6 * outcomes, 3e-6 * work.shots),
+        # With shots each basis's outcomes are summed for each term, else the state is.
+        work.sets * work.terms * (5e-6 + np.where(work.shots > 0, 2e-8 * outcomes, 1e-9 * read)),
+    )
+    return np.stack(parts, axis=1)
+
+
+def _statevector(work: _Columns) -> tuple[Floats, Floats]:
+    return _full_state(work, 2.0**work.qubits)
+
+
+def _density_matrix(work: _Columns) -> tuple[Floats, Floats]:
+    return _full_state(work, 4.0**work.qubits)
+
+
+def _full_state(work: _Columns, amplitudes: Floats) -> tuple[Floats, Floats]:
+    each = work.runs * work.size * amplitudes * 2e-9
+    wide = work.qubits >= _WIDE_QUBITS
+    return np.where(wide, 0.0, each), np.where(wide, each, 0.0)
+
+
+def _product_state(work: _Columns) -> tuple[Floats, Floats]:
+    """Gates on matrices of the bond dimension; the bound is seldom reached, so a flatter part stands beside it."""
+    bond = 2.0**work.bond
+    sampled = work.starts * work.shots * work.qubits * bond * 2e-7
+    return work.runs * work.size * bond * 1e-5, work.runs * work.two_qubit * bond**3 * 1e-8 + sampled
+
+
+def _stabilizer(work: _Columns) -> tuple[Floats, Floats]:
+    """Gates on a tableau, then each shot's measurements, whose cost grows with the tableau's rows."""
+    measured = np.where(work.measured > 0, work.measured, 1)
+    return work.runs * work.size * work.qubits * 1e-8, work.starts * work.shots * measured * work.qubits * 1e-8
+
+
+def _device(work: _Columns) -> tuple[Floats, Floats]:
+    """Shots with the reset between them, and their gates one after the other."""
+    shots = work.starts * np.maximum(work.shots, 1)
+    return shots * 2.5e-4, shots * work.depth * 2e-7
+
+
+_STATES: Mapping[str, Callable[[_Columns], tuple[Floats, Floats]]] = {
+    "Statevector": _statevector,
+    "DensityMatrix": _density_matrix,
+    "MatrixProductState": _product_state,
+    "Stabilizer": _stabilizer,
+}
+
+
+def peak_bytes(method: str, rows: Floats) -> Floats:
+    """Return the parts of each task's memory beyond what its worker had before, bytes, shape (J, 3).
+
+    The first part is what the engine's own checks take for the state (``Analysis.statevector_bytes`` and
+    ``compact_bytes``); a device's tasks take none here.
+
+    Args:
+        method: as in the API, or ``Device``.
+        rows: see ``table``.
+    """
+    work = _Columns.of(rows)
+    full = 2.0**work.qubits
+    state = {
+        "Statevector": 16 * full,
+        "DensityMatrix": 16 * full**2,
+        "MatrixProductState": 96 * work.qubits * 4.0**work.bond,
+        "Stabilizer": work.qubits**2 / 2,
+    }.get(method, np.zeros(len(rows)))
+    outcomes = 400 * work.starts * np.minimum(np.maximum(work.shots, 1), 2.0**work.measured)
+    return np.stack((state, 1024 * work.starts * work.size, outcomes), axis=1)

@@ -1,0 +1,341 @@
+"""What is to be expected of a job on every backend, from models that learn: fidelity, run time, wait and cost."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from qonverge.api.pricing import Pricing
+from qonverge.circuits.analysis.analysis import STRUCTURE, Analysis
+from qonverge.circuits.checker.checked_circuit import CheckedCircuit
+from qonverge.circuits.error_response.profile import CircuitProfile
+from qonverge.devices import Calibration, Layout
+from qonverge.devices.layout import Misfit, misfit, too_large
+from qonverge.devices.noise import Noise
+from qonverge.forecast.cost import cost
+from qonverge.forecast.errors import DoesNotFit
+from qonverge.forecast.exact import ExactForecasts
+from qonverge.forecast.features import Work
+from qonverge.forecast.fidelity import Forecaster
+from qonverge.forecast.intervals import Floats, Interval
+from qonverge.forecast.learning import State
+from qonverge.forecast.learning_fidelity import FidelityModel
+from qonverge.forecast.learning_models import MemoryModel, RunTimeModel
+from qonverge.forecast.observed import observed
+from qonverge.forecast.queue import Queue, QueueModel, expected_wait
+from qonverge.forecast.store import Key, dump, load
+
+_MOST_METHODS = 10_000
+# Up to here a statevector is as fast as a stabilizer tableau, see ``backend.providers.choice``.
+_NARROW_CLIFFORD = 11
+_MOST_FAST = 20_000
+# Responses that are those of the circuit itself.
+_TRUE = ("Simulated", "Stabilizer")
+_NOISELESS = Interval(1.0, 1.0, 1.0)
+_UNKNOWN = Interval(math.nan, math.nan, math.nan)
+
+
+@dataclass(frozen=True, slots=True)
+class ForecastRequest:
+    """A circuit, and how often and for what it is run."""
+
+    circuit: CheckedCircuit
+    parameters: Mapping[str, float]
+    """Values of its free parameters."""
+    work: Work
+
+
+@dataclass(frozen=True, slots=True)
+class BackendOffer:
+    """A backend, as forecasts need it."""
+
+    key: str
+    """Namespace and name."""
+    method: str = "Automatic"
+    """Simulation method, as in the API."""
+    memory_bytes: int | None = None
+    """Memory for one circuit."""
+    noise: Noise | None = None
+    """Of the device that is driven or simulated; None: results are exact, or ``noise_unknown``."""
+    pricing: Pricing | None = None
+    """None: it costs nothing."""
+    keeps_layouts: bool = False
+    """Whether qubit i of a circuit without a layout lies on the device's qubit i, rather than where it lies best."""
+    recalibrated: bool = False
+    """Whether its noise may change."""
+    noise_unknown: bool = False
+    """Whether it has noise that nobody has read yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class WaitForecast:
+    """What was said of a task's wait when it was sent."""
+
+    expected: Interval
+    """As the queue looked."""
+    corrected: Interval
+    """As experience corrected it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a task went, for the models."""
+
+    key: str
+    """The backend's."""
+    asked: ForecastRequest
+    method: str
+    """The one that the engine used."""
+    run_seconds: float
+    queue_seconds: float
+    promised_run: Interval | None
+    """What was said of its run time."""
+    promise: WaitForecast | None
+    """What was said of its wait; None where nothing is to be learned from it."""
+    sent: float
+    """When, Unix seconds."""
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """Of all classical bits, as in the result."""
+    noise: Noise | None = None
+    """The one under which it ran; None where it had none, or that is not known any more."""
+    promised_fidelity: Interval | None = None
+    """What was said of its fidelity."""
+    peak_bytes: int | None = None
+    """Memory that it took in its worker; None where that was not measured."""
+    keeps_layouts: bool = False
+    """See ``Offer``."""
+
+
+class Outlook:
+    """The models of all backends."""
+
+    def __init__(self, exact: ExactForecasts) -> None:
+        """Know nothing yet but what ``exact`` knows of circuits that were mapped to devices for real."""
+        self._fidelity = Forecaster()
+        self._exact = exact
+        self._methods: OrderedDict[tuple[str, str], str] = OrderedDict()
+        self._runs: dict[Key, RunTimeModel] = {}
+        self._memories: dict[Key, MemoryModel] = {}
+        self._waits: dict[str, QueueModel] = {}
+        self._fidelities: dict[str, FidelityModel] = {}
+        self._fast: OrderedDict[tuple[str, str, str, Layout | None], Interval] = OrderedDict()
+
+    def row(self, asked: ForecastRequest | None, offers: Sequence[BackendOffer]) -> Floats:
+        """Return the forecasts of one job, shape (9, B): fidelity, run seconds and cost, each as (value, low, high).
+
+        What can't be told is NaN: of a program, whose circuits are not known, most of it.
+        """
+        columns = []
+        for offer in offers:
+            run = _UNKNOWN if asked is None else self.run_seconds(asked, offer)
+            columns.append([*_three(self.fidelity(asked, offer)), *_three(run), *_three(_price(asked, offer, run))])
+        return np.array(columns, dtype=np.float64).reshape(len(offers), 9).T
+
+    def fidelity(self, asked: ForecastRequest | None, offer: BackendOffer) -> Interval:
+        """Return the forecast Hellinger fidelity; that of the mapped circuit where it is known already.
+
+        Where the backend has run circuits whose fidelity could be told, these correct it.
+        """
+        if offer.noise is None:
+            return _UNKNOWN if offer.noise_unknown else _NOISELESS
+        if asked is None or asked.circuit.profile is None:
+            return _UNKNOWN
+        given = self._by_calibration(asked, asked.circuit.profile, offer)
+        model = self._fidelities.get(offer.key)
+        if model is None or math.isnan(given.mid):
+            return given
+        like_seen = asked.circuit.profile.response.basis in _TRUE
+        return model.on(offer.noise.digest).predict_one(given, like_seen=like_seen)
+
+    def misfits(self, asked: ForecastRequest | None, offers: Sequence[BackendOffer]) -> dict[str, Misfit]:
+        """Return why the circuit cannot be run on backends' devices, by the backends' keys."""
+        if asked is None:
+            return {}
+        found = ((offer.key, self._misfit(asked, offer)) for offer in offers)
+        return {key: problem for key, problem in found if problem is not None}
+
+    def _misfit(self, asked: ForecastRequest, offer: BackendOffer) -> Misfit | None:
+        device = offer.noise
+        if not isinstance(device, Calibration):
+            return None
+        circuit, layout = asked.circuit, _layout(asked, offer)
+        if layout is None:
+            problem = too_large(len(circuit.used), circuit.pairs, device)
+            return None if problem is None else Misfit(problem, lasting=not offer.recalibrated)
+        found = misfit(layout, circuit.used, circuit.pairs, device)
+        return None if found is None else replace(found, lasting=found.lasting or not offer.recalibrated)
+
+    def _by_calibration(self, asked: ForecastRequest, profile: CircuitProfile, offer: BackendOffer) -> Interval:
+        """Return the forecast before anything is learned."""
+        assert offer.noise is not None
+        device, layout = _device(offer.noise, asked), _layout(asked, offer)
+        known = self._exact.known(asked.circuit, asked.parameters, device, layout)
+        if known is not None:
+            return _UNKNOWN if isinstance(known, str) else known
+        key = (asked.circuit.digest, json.dumps(sorted(asked.parameters.items())), device.digest, layout)
+        if key not in self._fast:
+            (estimate,) = self._fidelity.estimate(profile, [device], layout)
+            self._fast[key] = _UNKNOWN if isinstance(estimate, DoesNotFit) else estimate
+            if len(self._fast) > _MOST_FAST:
+                self._fast.popitem(last=False)
+        self._fast.move_to_end(key)
+        return self._fast[key]
+
+    async def map_to_best(
+        self, asked: ForecastRequest, offers: Sequence[BackendOffer], most: int, *, namespace: str = ""
+    ) -> None:
+        """Map the circuit for real to the devices that look best, so many of them, unless only one may be taken.
+
+        ``namespace`` says for whom, since namespaces take turns.
+
+        Raises:
+            CheckerLost: the process that maps does not start.
+        """
+        devices = {(offer.noise.digest, offer.keeps_layouts): offer for offer in offers if offer.noise is not None}
+        if len(devices) < 2 or asked.circuit.profile is None:
+            return
+        ranked = sorted(devices.values(), key=lambda offer: (-_or_zero(self.fidelity(asked, offer).mid), offer.key))
+        for offer in ranked[:most]:
+            if offer.noise is not None:
+                with contextlib.suppress(DoesNotFit):
+                    device = _device(offer.noise, asked)
+                    layout = _layout(asked, offer)
+                    await self._exact.of(asked.circuit, asked.parameters, device, layout, namespace=namespace)
+
+    def run_seconds(self, asked: ForecastRequest, offer: BackendOffer) -> Interval:
+        """Return how long the job runs there."""
+        method = self._method(asked, offer)
+        model = self._runs.get(Key("seconds", offer.key, method)) or RunTimeModel.cold(method)
+        return model.predict_task(asked.work)
+
+    def memory_bytes(self, asked: ForecastRequest, offer: BackendOffer) -> Interval:
+        """Return the memory that the job takes there beyond what a worker has: what to expect, not what is allowed."""
+        method = self._method(asked, offer)
+        model = self._memories.get(Key("bytes", offer.key, method)) or MemoryModel.cold(method)
+        return model.predict_task(asked.work)
+
+    def wait_seconds(self, key: str, queue: Queue, at: float) -> WaitForecast:
+        """Return how long a task waits that is sent now."""
+        expected = expected_wait(queue)
+        return WaitForecast(expected, self._wait_model(key).predict(expected, at))
+
+    def observe(self, outcome: Outcome) -> None:
+        """Learn from a task that ended well."""
+        key = Key("seconds", outcome.key, outcome.method)
+        model = self._runs.get(key) or RunTimeModel.cold(outcome.method)
+        ended = outcome.sent + outcome.queue_seconds + outcome.run_seconds
+        self._runs[key] = model.observe((outcome.asked.work,), outcome.run_seconds, ended, outcome.promised_run)
+        self._methods[outcome.key, outcome.asked.circuit.digest] = outcome.method
+        if len(self._methods) > _MOST_METHODS:
+            self._methods.popitem(last=False)
+        if outcome.peak_bytes is not None:
+            used = Key("bytes", outcome.key, outcome.method)
+            memory = self._memories.get(used) or MemoryModel.cold(outcome.method)
+            said = memory.predict_task(outcome.asked.work)
+            self._memories[used] = memory.observe((outcome.asked.work,), outcome.peak_bytes, ended, said)
+        if (promise := outcome.promise) is not None:
+            waits = self._wait_model(outcome.key)
+            self._waits[outcome.key] = waits.observe(
+                promise.expected, promise.corrected, outcome.sent, outcome.queue_seconds
+            )
+        self._observe_fidelity(outcome, ended)
+
+    def _observe_fidelity(self, outcome: Outcome, ended: float) -> None:
+        asked, noise, profile = outcome.asked, outcome.noise, outcome.asked.circuit.profile
+        if noise is None or profile is None or (read := profile.tally(outcome.counts)) is None:
+            return
+        offer = BackendOffer(outcome.key, noise=noise, keeps_layouts=outcome.keeps_layouts)
+        given = self._by_calibration(asked, profile, offer)
+        ideal, counts = read
+        seen = observed(ideal.probabilities, counts, sum(outcome.counts.values()), ideal.bits)
+        if seen is None or math.isnan(given.mid):
+            return
+        model = self._fidelities.get(outcome.key) or FidelityModel.cold(noise.digest)
+        self._fidelities[outcome.key] = model.on(noise.digest).observe(given, seen, ended, outcome.promised_fidelity)
+
+    def dump(self) -> str:
+        """Return what was learned as a text that fits into a ConfigMap."""
+        states: dict[Key, State] = {key: model.state for key, model in self._runs.items()}
+        states |= {key: model.state for key, model in self._memories.items()}
+        states |= {Key("wait", key): model.state for key, model in self._waits.items()}
+        states |= {Key("fidelity", key, model.calibration): model.state for key, model in self._fidelities.items()}
+        return dump(states)
+
+    def load(self, text: str) -> tuple[str, ...]:
+        """Take what ``dump`` gave, and return sentences about what could not be read."""
+        loaded = load(text)
+        for key, state in loaded.states.items():
+            if key.kind == "seconds":
+                self._runs[key] = RunTimeModel(key.method, state)
+            elif key.kind == "bytes":
+                self._memories[key] = MemoryModel(key.method, state)
+            elif key.kind == "wait":
+                self._waits[key.backend] = replace(QueueModel.cold(shared=False), state=state)
+            elif key.kind == "fidelity":
+                self._fidelities[key.backend] = FidelityModel(key.method, state)
+        return loaded.complaints
+
+    def _wait_model(self, key: str) -> QueueModel:
+        return self._waits.get(key) or QueueModel.cold(shared=False)
+
+    def _method(self, asked: ForecastRequest, offer: BackendOffer) -> str:
+        """Return the method that the engine will use: what it used before, or what its own rules come to."""
+        if offer.method != "Automatic":
+            return offer.method
+        known = self._methods.get((offer.key, asked.circuit.digest))
+        return known or _likely_method(asked.circuit.analysis, offer.memory_bytes)
+
+
+def _device(noise: Noise, asked: ForecastRequest) -> Calibration:
+    """Return a device of the noise: where it is told by rates, one as wide as the circuit."""
+    return noise if isinstance(noise, Calibration) else noise.calibration(asked.circuit.analysis.num_qubits)
+
+
+def _layout(asked: ForecastRequest, offer: BackendOffer) -> Layout | None:
+    """Return where the circuit will lie on the backend's device, as ``circuits.mapper`` lays it out.
+
+    None: where it lies best, or anywhere on a device of rates.
+    """
+    device, analysis = offer.noise, asked.circuit.analysis
+    if not isinstance(device, Calibration):
+        return None
+    if asked.circuit.layout is not None:
+        return asked.circuit.layout
+    if analysis.num_qubits == device.num_qubits:
+        names = {name for name, _ in analysis.operations} - STRUCTURE
+        coupled = all((a, b) in device.coupled or (b, a) in device.coupled for a, b in asked.circuit.pairs)
+        if names <= set(device.basis_gates) and coupled and device.working.issuperset(asked.circuit.used):
+            return Layout.trivial(device.num_qubits, routing=False)
+    return Layout.trivial(analysis.num_qubits) if offer.keeps_layouts else None
+
+
+def _likely_method(analysis: Analysis, memory_bytes: int | None) -> str:
+    if analysis.clifford and analysis.num_qubits > _NARROW_CLIFFORD:
+        return "Stabilizer"
+    fits = memory_bytes is None or analysis.statevector_bytes <= memory_bytes
+    return "Statevector" if fits else "MatrixProductState"
+
+
+def _price(asked: ForecastRequest | None, offer: BackendOffer, run: Interval) -> Interval:
+    if offer.pricing is None:
+        return Interval(0.0, 0.0, 0.0)
+    if asked is None:
+        return _UNKNOWN
+    work = asked.work
+    tasks = work.sets * work.bases
+    found = cost(offer.pricing, tasks=tasks, shots=max(1, work.shots) * tasks, run_seconds=run)
+    return Interval(float(found.low), float(found.mid), float(found.high))
+
+
+def _three(interval: Interval) -> tuple[float, float, float]:
+    return interval.mid, interval.low, interval.high
+
+
+def _or_zero(value: float) -> float:
+    return 0.0 if math.isnan(value) else value

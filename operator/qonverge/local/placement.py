@@ -1,0 +1,123 @@
+"""Where a job goes without a cluster, and what is forecast of it there: as in the operator, of one job at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from qonverge.accounting.ledger import Use
+from qonverge.api import HybridJob, QuantumBackend
+from qonverge.api.placement import Candidate
+from qonverge.backend.config import EngineConfig
+from qonverge.circuits.checker.checked_circuit import CheckedCircuit
+from qonverge.circuits.checker.checker import Checker
+from qonverge.execution import circuit as circuits
+from qonverge.execution.placement import abilities, declared, device_errors, shown, waiting
+from qonverge.forecast.exact import ExactForecasts
+from qonverge.forecast.forecaster import BackendOffer, Outcome, Outlook
+from qonverge.scheduling import Backend, Decision, Estimates, Snapshot, plan
+from qonverge.wire.messages import TaskResult
+
+# Devices to which a circuit is mapped for real.
+_MAPPED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """What was decided about a job, and what is forecast of it."""
+
+    decision: Decision
+    forecast: list[Candidate]
+
+
+class Placing:
+    """Places jobs on the backends of some manifests."""
+
+    def __init__(
+        self, backends: Mapping[str, QuantumBackend], config: Callable[[QuantumBackend], EngineConfig], checker: Checker
+    ) -> None:
+        """``config`` tells how the backend's engine would be set up; ``checker`` maps circuits to devices."""
+        self._backends = backends
+        self._config = config
+        self._outlook = Outlook(ExactForecasts(checker))
+
+    async def place(
+        self, job: HybridJob, checked: CheckedCircuit | None, load: Mapping[str, float], now: float
+    ) -> Placed:
+        """Return where the job goes.
+
+        Args:
+            job: the job.
+            checked: its circuit; None for programs.
+            load: tasks that backends have already, per worker, by the backend's key.
+            now: Unix seconds.
+
+        Raises:
+            CheckerLost: the process that maps circuits does not start.
+        """
+        seen = tuple(self._seen(key, load.get(key, 0.0)) for key in self._backends)
+        offers = tuple(self._offer(key) for key in self._backends)
+        asked = None if checked is None else circuits.asked(job, checked)
+        if asked is not None:
+            await self._outlook.map_to_best(asked, offers, _MAPPED)
+        row = self._outlook.row(asked, offers)
+        needs = None if checked is None else circuits.needs(job, checked)
+        estimates = Estimates.stack([row], len(seen))
+        # In one process nothing is gained by several submissions.
+        misfits = self._outlook.misfits(asked, offers)
+        wanted = replace(waiting(job, now, needs, Use(), misfits=misfits), split=None, hedge=False)
+        decision = plan(Snapshot((wanted,), seen, now, estimates)).decisions[0]
+        memories = [None if asked is None else self._outlook.memory_bytes(asked, offer) for offer in offers]
+        return Placed(decision, shown(wanted, decision, row, seen, [(0.0, 0.0, 0.0)] * len(seen), memories))
+
+    def observe(self, key: str, job: HybridJob, checked: CheckedCircuit, result: TaskResult, now: float) -> None:
+        """Learn from a task that ended well."""
+        asked, method = circuits.asked(job, checked), circuits.method_of(result)
+        config = self._config(self._backends[key])
+        noise = config.noise
+        self._outlook.observe(
+            Outcome(
+                key,
+                asked,
+                method,
+                result.run_seconds,
+                result.queue_seconds,
+                None,
+                None,
+                now - result.run_seconds,
+                circuits.counts_of(result),
+                noise if noise is not None and noise.digest == result.calibration else None,
+                peak_bytes=result.peak_bytes,
+                keeps_layouts=config.keep_layouts,
+            )
+        )
+
+    def _seen(self, key: str, load: float) -> Backend:
+        backend = self._backends[key]
+        config, simulator = self._config(backend), backend.spec.simulator
+        assert simulator is not None
+        memory = abilities(simulator).memory(config.circuit_bytes)
+        two_qubit, readout = device_errors(simulator, config.noise)
+        return replace(
+            declared(backend),
+            load=load,
+            max_qubits=config.widest,
+            memory_bytes=memory,
+            latency_seconds=0.0,
+            two_qubit_error=two_qubit,
+            readout_error=readout,
+        )
+
+    def _offer(self, key: str) -> BackendOffer:
+        backend = self._backends[key]
+        simulator, config = backend.spec.simulator, self._config(backend)
+        assert simulator is not None
+        able = abilities(simulator)
+        return BackendOffer(
+            key,
+            able.method,
+            able.memory(config.circuit_bytes),
+            config.noise,
+            backend.spec.pricing,
+            keeps_layouts=config.keep_layouts,
+        )

@@ -1,0 +1,176 @@
+"""What a pub is charged, and how long accounts are kept."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pytest
+
+from qonverge.backend.tasks.meters import Accounts, asked
+from qonverge.wire.errors import AccessEnded, GrantPending, QuotaExceeded
+from qonverge.wire.grants import Bound, Grant, Meters, Prices, Used
+from qonverge.wire.messages import Observable, Pub, Task
+from qonverge.wire.tokens import PROGRAM_TOKEN_SECONDS, Caller
+
+_ZZ: Observable = (("ZZ", 1.0),)
+_XX: Observable = (("XX", 1.0),)
+_SETS = {"a": np.zeros(3)}
+_CALLER = Caller("chem/j", "uid-1", attempt=2)
+
+
+@pytest.mark.parametrize(
+    ("pub", "charged"),
+    [
+        (Pub("c", shots=10), Used(1, 10)),
+        (Pub("c", _SETS, 10), Used(3, 30)),
+        (Pub("c", _SETS), Used(3, 3 * 1024)),
+        (Pub("c", _SETS, statevector=True), Used(3, 0)),
+        (Pub("c", _SETS, observables=(_ZZ, _XX)), Used(3, 0)),
+        (Pub("c", _SETS, 10, observables=(_ZZ, _XX)), Used(6, 60)),
+        (Pub("c", precision=0.1, observables=(_ZZ,)), Used(1, 101)),
+        # The first set is wanted in one basis, the second in two, the third not at all.
+        (
+            Pub("c", _SETS, 10, observables=(_ZZ, _XX), pairs=np.array([[0, 0], [1, 0], [1, 1]], np.int32)),
+            Used(3, 30),
+        ),
+        # Indices that are none are refused later, with a sentence.
+        (Pub("c", _SETS, 10, observables=(_ZZ,), pairs=np.array([[0, 7]], np.int32)), Used(1, 10)),
+    ],
+)
+def test_what_a_pub_is_charged_is_known_before_it_runs(pub: Pub, charged: Used) -> None:
+    assert asked(pub) == charged
+
+
+class Pod:
+    """Accounts at a time that the test sets."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.accounts = Accounts(lambda: self.now)
+
+    def take(self, grants: dict[str, Grant]) -> Meters:
+        self.accounts.take({name: replace(grant, attempt=2) for name, grant in grants.items()}, self.tell().boot)
+        return self.tell()
+
+    def tell(self) -> Meters:
+        return self.accounts.tell()
+
+    def use(self, shots: int, caller: Caller = _CALLER, **ended: Any) -> None:
+        charged = self.accounts.charge(caller, Task("t", (Pub("c", shots=shots),)))
+        self.accounts.ended(caller, charged, **{"ran": 0.5, "completed": True, **ended})
+
+
+def test_grants_for_a_former_start_change_nothing() -> None:
+    """They count what was used since then, and would let it through again."""
+    pod, bound = Pod(), Bound(1000)
+    former = pod.tell().boot
+    pod.accounts = Accounts(lambda: pod.now)
+    pod.accounts.take({"uid-1": Grant(bound, bound)}, former)
+    assert not pod.tell().by_account
+    with pytest.raises(GrantPending):
+        pod.use(1)
+    pod.take({"uid-1": Grant(bound, bound)})
+    pod.use(1)
+
+
+def test_what_is_wanted_is_told_for_a_while() -> None:
+    pod = Pod()
+    with pytest.raises(GrantPending):
+        pod.use(10)
+    assert pod.tell().by_account["uid-1"].wanted == Used(1, 10)
+    pod.now = 6.0
+    assert pod.tell().by_account["uid-1"].wanted is None
+
+
+def test_only_what_has_a_result_uses_shots() -> None:
+    pod = Pod()
+    pod.take({"uid-1": Grant()})
+    pod.use(10)
+    pod.use(10, completed=False)
+    assert pod.tell().by_account["uid-1"].used == Used(1, 10, 1.0)
+
+
+def test_a_caller_without_an_account_is_not_counted() -> None:
+    pod = Pod()
+    pod.use(10, Caller("chem/j"))
+    assert not pod.tell().by_account
+
+
+def test_an_account_that_is_closed_is_refused_for_as_long_as_its_tokens_live() -> None:
+    pod = Pod()
+    pod.take({"uid-1": Grant()})
+    pod.use(10)
+    told = pod.take({}).by_account["uid-1"]
+    assert (told.used.shots, told.now, told.under_way) == (10, Bound(0, 0.0), 0)
+    # What it used is told for a while, so that a lost answer loses nothing.
+    pod.now = 100.0
+    assert "uid-1" in pod.take({}).by_account
+    pod.now = 200.0
+    pod.take({})
+    assert "uid-1" not in pod.take({}).by_account
+    for now in (200.0, 200.0 + PROGRAM_TOKEN_SECONDS):
+        pod.now = now
+        pod.tell()
+        with pytest.raises(AccessEnded, match="has ended, was suspended or deleted"):
+            pod.use(1)
+    pod.now += 1.0
+    pod.tell()
+    with pytest.raises(GrantPending):
+        pod.use(1)
+
+
+def test_an_account_that_is_named_again_is_open_again() -> None:
+    """As after an operator that knew less than there was."""
+    pod = Pod()
+    for seconds in (0.0, 1.0, 300.0):
+        pod.take({"uid-1": Grant()})
+        pod.use(10)
+        pod.take({})
+        pod.now += seconds
+        pod.take({})
+
+
+def test_an_account_that_no_list_names_is_refused_after_a_while() -> None:
+    """The list that names it may be under way; without any list nobody knows."""
+    pod = Pod()
+    with pytest.raises(GrantPending, match="not told this pod of the program"):
+        pod.use(1)
+    assert pod.accounts.unnamed == 1
+    pod.take({})
+    pod.now = 9.0
+    pod.take({})
+    with pytest.raises(GrantPending):
+        pod.use(1)
+    pod.now = 100.0
+    with pytest.raises(GrantPending):
+        pod.use(1)
+    pod.take({"uid-2": Grant()})
+    with pytest.raises(AccessEnded):
+        pod.use(1)
+    assert pod.accounts.unnamed == 0
+
+
+def test_of_an_account_one_attempt_is_let_in() -> None:
+    pod, former, next_one = Pod(), Caller("chem/j", "uid-1", attempt=1), Caller("chem/j", "uid-1", attempt=3)
+    pod.take({"uid-1": Grant()})
+    pod.use(1)
+    with pytest.raises(AccessEnded, match="attempt 1 of chem/j is over"):
+        pod.use(1, former)
+    with pytest.raises(GrantPending):
+        pod.use(1, next_one)
+
+
+def test_each_amount_that_is_used_up_is_named() -> None:
+    pod = Pod()
+    prices = Prices(task=Decimal("0.3"), second=Decimal(1))
+    for bound, sentence in (
+        (Bound(shots=5), "asks for 10 shots and 5 are left"),
+        (Bound(seconds=0.0), "all 0 seconds are used"),
+        (Bound(cost=Decimal("0.2")), "costs 0.3 USD and 0.2 are left"),
+    ):
+        pod.take({"uid-1": Grant(bound, bound, prices, "USD")})
+        with pytest.raises(QuotaExceeded, match=sentence):
+            pod.use(10)

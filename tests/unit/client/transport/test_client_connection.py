@@ -1,0 +1,251 @@
+"""The connection against servers and networks that misbehave."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qonverge.client.errors import BackendUnreachable, ClientError, NotConfigured, TaskFailed
+from qonverge.client.transport.connection import Connection
+from qonverge.wire.codec import pack, unpack
+from qonverge.wire.errors import (
+    Draining,
+    InvalidCircuit,
+    QueueFull,
+    TokenExpired,
+    Unauthorized,
+    UnknownCircuit,
+    WireError,
+    WorkerLost,
+)
+from qonverge.wire.messages import Pub, Task, TaskResult
+
+MSGPACK = "application/msgpack"
+TASK = Task("job-1", (Pub("d" * 64, shots=5),), {"d" * 64: b"qpy"})
+
+
+class Time:
+    """A clock that moves only when somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.naps: list[float] = []
+
+    def clock(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.naps.append(seconds)
+        self.now += seconds
+
+
+def connection(url: str, time: Time, **more: Any) -> Connection:
+    return Connection(url, clock=time.clock, sleep=time.sleep, **more)
+
+
+def done(request: Any) -> tuple[int, str, bytes]:
+    sent = unpack(request.body)
+    return 200, MSGPACK, pack(TaskResult(sent["id"], "Completed", engine="Aer 1").to_dict())
+
+
+def refused(error: WireError) -> tuple[int, str, bytes]:
+    return error.status, MSGPACK, pack({"error": error.to_dict()})
+
+
+def scripted(*answers: Any) -> Any:
+    """Answer with each in turn, then as a good server would."""
+    left = list(answers)
+    return lambda request: left.pop(0) if left else done(request)
+
+
+def test_a_result_arrives_and_circuits_travel_once(peer: Any) -> None:
+    peer.answer = done
+    client = connection(peer.url, Time())
+    assert client.run(TASK).state == "Completed"
+    client.run(Task("job-2", TASK.pubs, TASK.circuits))
+    first, second = (unpack(request.body) for request in peer.received)
+    assert first["circuits"] == TASK.circuits
+    assert second["circuits"] == {}
+
+
+def test_a_server_that_forgot_the_circuits_gets_them_again(peer: Any) -> None:
+    peer.answer = done
+    client = connection(peer.url, Time())
+    client.run(TASK)
+    peer.answer = scripted(refused(UnknownCircuit("gone", missing=["d" * 64])))
+    client.run(Task("job-2", TASK.pubs, TASK.circuits))
+    assert unpack(peer.received[-1].body)["circuits"] == TASK.circuits
+
+
+def test_a_server_that_always_forgets_is_given_up(peer: Any) -> None:
+    peer.answer = lambda _: refused(UnknownCircuit("gone", missing=["d" * 64]))
+    with pytest.raises(ClientError, match="circuits"):
+        connection(peer.url, Time()).run(TASK)
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        refused(WorkerLost("gone")),
+        refused(Draining("bye")),
+        refused(QueueFull("full")),
+        None,
+        (503, "text/html", b"<html>no healthy upstream</html>"),
+        (502, "text/html", b""),
+        (504, "text/plain", b"Gateway Timeout"),
+    ],
+    ids=["WorkerLost", "Draining", "QueueFull", "hang up", "503 page", "502 empty", "504 text"],
+)
+def test_passing_trouble_is_waited_out(peer: Any, trouble: Any) -> None:
+    time = Time()
+    peer.answer = scripted(trouble, trouble)
+    assert connection(peer.url, time).run(TASK).state == "Completed"
+    assert len(peer.received) == 3
+    assert time.naps == sorted(time.naps)
+
+
+def test_a_failed_attempt_is_sent_under_another_id(peer: Any) -> None:
+    peer.answer = scripted(refused(WorkerLost("gone")))
+    connection(peer.url, Time()).run(TASK)
+    first, second = (unpack(request.body)["id"] for request in peer.received)
+    assert first == "job-1"
+    assert second != first
+
+
+def test_patience_ends(peer: Any) -> None:
+    time = Time()
+    peer.answer = lambda _: refused(WorkerLost("the worker is gone"))
+    with pytest.raises(TaskFailed, match="the worker is gone") as caught:
+        connection(peer.url, time, patience=30).run(TASK)
+    assert caught.value.code == "WorkerLost"
+    assert 20 < time.now <= 30
+
+
+def test_nobody_there_is_a_sentence(peer: Any) -> None:
+    time = Time()
+    with pytest.raises(BackendUnreachable, match=r"has not answered for 30 s"):
+        connection("http://127.0.0.1:9", time, patience=30).run(TASK)
+    assert 20 < time.now <= 30
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (404, "text/plain", b"Not Found"),
+        (200, "text/html", b"<html>welcome</html>"),
+        (200, MSGPACK, b"\xc1"),
+        (200, MSGPACK, pack([1, 2])),
+        (200, MSGPACK, pack({"state": "Completed"})),
+        (400, MSGPACK, pack({"error": "text"})),
+    ],
+    ids=["404 text", "200 page", "not msgpack", "a list", "half a result", "odd error"],
+)
+def test_an_answer_of_something_else_is_a_sentence(peer: Any, answer: Any) -> None:
+    peer.answer = lambda _: answer
+    with pytest.raises(ClientError, match=r"\w+ \w+"):
+        connection(peer.url, Time(), patience=1).run(TASK)
+
+
+def test_a_refused_task_is_not_tried_again(peer: Any) -> None:
+    peer.answer = lambda _: refused(InvalidCircuit("line 1: no", line=1))
+    with pytest.raises(TaskFailed, match="line 1: no") as caught:
+        connection(peer.url, Time()).run(TASK)
+    assert (caught.value.code, caught.value.detail) == ("InvalidCircuit", {"line": 1})
+    assert len(peer.received) == 1
+
+
+def test_a_long_task_is_polled_until_it_ends(peer: Any) -> None:
+    running = (202, MSGPACK, pack(TaskResult("job-1", "Running").to_dict()))
+    finished = (200, MSGPACK, pack(TaskResult("job-1", "Completed").to_dict()))
+    peer.answer = scripted(running, running, finished)
+    assert connection(peer.url, Time()).run(TASK).state == "Completed"
+    assert [(request.method, request.path.partition("?")[0]) for request in peer.received] == [
+        ("POST", "/v1/tasks"),
+        ("GET", "/v1/tasks/job-1"),
+        ("GET", "/v1/tasks/job-1"),
+    ]
+
+
+def test_a_server_that_restarts_in_the_middle_gets_the_task_again(peer: Any) -> None:
+    running = (202, MSGPACK, pack(TaskResult("job-1", "Running").to_dict()))
+    peer.answer = scripted(running, None)
+    assert connection(peer.url, Time()).run(TASK).state == "Completed"
+    assert unpack(peer.received[-1].body)["circuits"] == TASK.circuits
+
+
+def test_a_task_lost_between_two_polls_is_sent_again(peer: Any) -> None:
+    running = (202, MSGPACK, pack(TaskResult("job-1", "Running").to_dict()))
+    gone = (404, MSGPACK, pack({"error": {"code": "NotFound", "message": "there is no task job-1"}}))
+    peer.answer = scripted(running, gone)
+    assert connection(peer.url, Time()).run(TASK).state == "Completed"
+
+
+def test_the_token_is_read_anew_for_every_request(peer: Any, tmp_path: Path) -> None:
+    peer.answer = done
+    token = tmp_path / "token"
+    token.write_text("first\n")
+    client = Connection.from_environment({"QONVERGE_BACKEND_URL": peer.url, "QONVERGE_TOKEN_FILE": str(token)})
+    client.run(TASK)
+    token.write_text("second\n")
+    client.run(TASK)
+    assert [request.headers["authorization"] for request in peer.received] == ["Bearer first", "Bearer second"]
+
+
+@pytest.mark.parametrize("error", [TokenExpired("the token has expired"), Unauthorized("the token is not valid")])
+def test_a_refused_token_is_read_again_until_a_new_one_is_there(peer: Any, error: Unauthorized) -> None:
+    """The same task goes on meanwhile: under another id it would run twice."""
+    token, time = ["old"], Time()
+
+    def renew(seconds: float) -> None:
+        time.sleep(seconds)
+        if time.now > 600:
+            token[0] = "new"
+
+    running = (202, MSGPACK, pack(TaskResult("job-1", "Running").to_dict()))
+    finished = (200, MSGPACK, pack(TaskResult("job-1", "Completed").to_dict()))
+
+    def answer(request: Any) -> tuple[int, str, bytes]:
+        if len(peer.received) == 1:
+            return running
+        return finished if request.headers["authorization"] == "Bearer new" else refused(error)
+
+    peer.answer = answer
+    client = Connection(peer.url, lambda: token[0], renewal=900, clock=time.clock, sleep=renew)
+    assert client.run(TASK).state == "Completed"
+    assert {unpack(request.body)["id"] for request in peer.received if request.method == "POST"} == {"job-1"}
+
+
+def test_a_token_that_is_never_renewed_ends_in_a_sentence(peer: Any) -> None:
+    time = Time()
+    peer.answer = lambda _: refused(TokenExpired("the token has expired"))
+    with pytest.raises(TaskFailed, match=r"has not done so for 900 s \[TokenExpired\]"):
+        connection(peer.url, time, renewal=900).run(TASK)
+    assert 890 < time.now <= 900
+    # A person's own is refused at once.
+    peer.received.clear()
+    own = {"QONVERGE_BACKEND_URL": peer.url, "QONVERGE_TOKEN": "own"}
+    with pytest.raises(TaskFailed, match=r"^the token has expired \[TokenExpired\]$"):
+        Connection.from_environment(own).run(TASK)
+    assert len(peer.received) == 1
+
+
+def test_a_missing_token_file_is_a_sentence(peer: Any, tmp_path: Path) -> None:
+    client = Connection.from_environment(
+        {"QONVERGE_BACKEND_URL": peer.url, "QONVERGE_TOKEN_FILE": str(tmp_path / "none")}
+    )
+    with pytest.raises(ClientError, match="none"):
+        client.run(TASK)
+
+
+def test_outside_of_a_job_it_says_what_to_do() -> None:
+    with pytest.raises(NotConfigured, match="qonverge run"):
+        Connection.from_environment({})
+
+
+def test_cancel_asks_the_server_and_bears_its_absence(peer: Any) -> None:
+    connection(peer.url, Time()).cancel("job-1")
+    assert [(request.method, request.path) for request in peer.received] == [("DELETE", "/v1/tasks/job-1")]
+    with pytest.raises(ClientError):
+        connection("http://127.0.0.1:9", Time()).cancel("job-1")

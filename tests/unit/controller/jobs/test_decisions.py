@@ -1,0 +1,266 @@
+"""What the operator decides about a job: a view in, actions out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from qonverge.accounting.ledger import Use
+from qonverge.api import HybridJob, HybridJobStatus
+from qonverge.api.job import Usage
+from qonverge.controller.jobs.actions import (
+    CheckProgram,
+    Finish,
+    Launch,
+    RequestPlacement,
+    Requeue,
+    SetStatus,
+    Stop,
+    Submit,
+    View,
+    Warn,
+)
+from qonverge.controller.jobs.decisions import decide
+from qonverge.controller.store.state import Flight
+from qonverge.execution import circuit as circuits
+from qonverge.execution.placement import waiting
+from qonverge.execution.transitions import timestamp
+from qonverge.scheduling import Backend, Decision, Snapshot, plan
+from qonverge.wire.errors import EngineFailed, WireError, WorkerLost
+from qonverge.wire.messages import PubResult, TaskResult
+from tests.unit.controller.worlds import BELL
+
+CREATED = 1_000_000.0
+AER = Backend("aer", "default", admits_all_namespaces=False, memory_bytes=2**30)
+
+
+def job(status: dict[str, Any] | None = None, *, python: bool = False, **spec: Any) -> HybridJob:
+    program = {"python": {"source": "x"}} if python else {"circuit": {"openqasm": "x"}}
+    given = {
+        "metadata": {
+            "name": "j",
+            "uid": "12345678-uid",
+            "generation": 1,
+            "resourceVersion": "7",
+            "creationTimestamp": timestamp(CREATED),
+        },
+        "spec": {"program": program, **spec},
+        "status": status or {},
+    }
+    return HybridJob.model_validate(given)
+
+
+def flight(**fields: Any) -> Flight:
+    return Flight("12345678-uid", 1, source="x", checked=BELL, **fields)
+
+
+def view(job: HybridJob, flight: Flight | None = None, *, after: float = 0.5, **fields: Any) -> View:
+    return View(job, flight, CREATED + after, **fields)
+
+
+def planned(job: HybridJob, flight: Flight, *backends: Backend) -> Flight:
+    """Return the flight after a round of placement."""
+    needs = None if flight.checked is None else circuits.needs(job, flight.checked)
+    snapshot = Snapshot((waiting(job, CREATED, needs, Use()),), backends, CREATED)
+    return replace(flight, wants=True, planned=plan(snapshot).decisions[0])
+
+
+def under_way(**fields: Any) -> Flight:
+    decision = Decision("default/j", AER, "aer is the only candidate")
+    return flight(decision=decision, placed_at=CREATED, started_at=CREATED, attempts=1, **fields)
+
+
+def written(actions: list[Any]) -> HybridJobStatus:
+    (status,) = [action.status for action in actions if isinstance(action, SetStatus)]
+    return status
+
+
+def ended(error: WireError | None = None) -> TaskResult:
+    pub = PubResult(counts=({"00": 5, "11": 3},), shots=8, method="stabilizer")
+    return TaskResult("t", "Failed" if error else "Completed", () if error else (pub,), error, "Aer 0.18", 4)
+
+
+def test_a_new_job_is_begun_and_nothing_is_written() -> None:
+    assert decide(view(job())) == [CheckProgram()]
+
+
+def test_a_checked_circuit_is_sent_without_a_write() -> None:
+    assert decide(view(job(), flight())) == [RequestPlacement()]
+    assert decide(view(job(), flight(wants=True))) == []
+    (submit,) = decide(view(job(), planned(job(), flight(), AER)))
+    assert isinstance(submit, Submit)
+    assert submit.decision.backend == AER
+
+
+def test_running_is_shown_only_to_a_person_who_waits() -> None:
+    running = under_way(running=True)
+    assert decide(view(job(), running)) == [Requeue(CREATED + 2)]
+    status = written(decide(view(job(), running, after=2)))
+    assert (status.state, status.attempts, status.backend) == ("Running", 1, "aer")
+    assert decide(view(job(status.to_dict()), running, after=3)) == []
+
+
+def test_a_result_ends_the_job_with_one_write() -> None:
+    actions = decide(view(job(), under_way(result=ended())))
+    status = written(actions)
+    assert Stop() in actions
+    assert status.state == "Complete"
+    assert status.result is not None
+    assert status.result.counts == {"00": 5, "11": 3}
+    assert (status.placement, status.attempts) == ("aer is the only candidate", 1)
+
+
+def test_a_lost_worker_is_another_attempt_until_the_policy_says_no() -> None:
+    lost = under_way(result=ended(WorkerLost("gone")))
+    assert decide(view(job(), lost)) == [RequestPlacement()]
+    warn, submit = decide(view(job(), planned(job(), lost, AER)))
+    assert warn == Warn("WorkerLost", "attempt 1: gone")
+    assert isinstance(submit, Submit)
+    last = decide(view(job(retryPolicy={"maxAttempts": 1}), under_way(result=ended(WorkerLost("gone")))))
+    status = written(last)
+    assert (status.state, status.reason) == ("Failed", "WorkerLost")
+    assert status.message == "after 1 attempts: gone"
+
+
+def test_what_fails_for_good_is_not_tried_again() -> None:
+    status = written(decide(view(job(), under_way(result=ended(EngineFailed("no"))))))
+    assert (status.state, status.message) == ("Failed", "no")
+
+
+@pytest.mark.parametrize("changed", ["uid", "generation"])
+def test_work_for_an_older_job_is_stopped(changed: str) -> None:
+    old = under_way(running=True)
+    old.uid, old.generation = ("other", 1) if changed == "uid" else (old.uid, 0)
+    assert decide(view(job(), old))[0] == Stop()
+
+
+def test_a_job_without_backend_waits_and_says_so_once() -> None:
+    nowhere = view(job(), planned(job(), flight()), after=3)
+    status = written(decide(nowhere))
+    assert (status.state, status.reason) == ("Pending", "Unschedulable")
+    assert "there is none that this namespace may use" in (status.message or "")
+    assert decide(replace(nowhere, job=job(status.to_dict()))) == []
+
+
+def test_what_no_backend_can_ever_run_fails_with_the_numbers() -> None:
+    wide = replace(BELL.analysis, num_qubits=40, clifford=False, bond_bits=20)
+    asked = planned(job(), replace(flight(), checked=replace(BELL, analysis=wide)), AER)
+    status = written(decide(view(job(), asked)))
+    assert (status.state, status.reason) == ("Failed", "Unschedulable")
+    assert "16 TiB" in (status.message or "")
+
+
+def test_suspending_stops_what_runs() -> None:
+    actions = decide(view(job(suspend=True), under_way(running=True)))
+    assert actions[0] == Stop(program=True)
+    assert written(actions).state == "Suspended"
+
+
+def test_a_deadline_counts_from_the_job_s_creation() -> None:
+    limited = job(activeDeadlineSeconds=10)
+    assert decide(view(limited, under_way(running=True), after=1))[-1] == Requeue(CREATED + 10)
+    flight = under_way(running=True)
+    flight.usage = Use(100, 1.5)
+    actions = decide(view(limited, flight, after=10))
+    status = written(actions)
+    assert (status.reason, status.usage) == ("DeadlineExceeded", Usage(shots=100, seconds=1.5))
+    # What is written counts; only then is the rest counted.
+    assert actions[-1] == Stop(program=True)
+
+
+def program(state: str = "Running", **fields: Any) -> HybridJob:
+    return job({"state": state, "attempts": 1, "backend": "aer", "placedAt": timestamp(CREATED), **fields}, python=True)
+
+
+def batch(kind: str) -> dict[str, Any]:
+    return {"owner": "default/j", "conditions": [{"type": kind, "status": "True"}]}
+
+
+def pod(code: int, reason: str = "Error", **fields: Any) -> dict[str, Any]:
+    terminated = {"exitCode": code, "reason": reason}
+    return {"name": "p", "containerStatuses": [{"state": {"terminated": terminated}}], **fields}
+
+
+def source(**fields: Any) -> Flight:
+    return Flight("12345678-uid", 1, source="x", renew_at=CREATED + 100, **fields)
+
+
+def test_a_program_is_launched_on_its_backend() -> None:
+    (launch,) = decide(view(job(python=True), planned(job(python=True), source(), AER)))
+    assert isinstance(launch, Launch)
+    assert (launch.attempt, launch.status.state, launch.status.backend) == (1, "Placed", "aer")
+
+
+@pytest.mark.parametrize(
+    ("code", "why", "reason", "says"),
+    [
+        (3, "Error", "ProgramFailed", "exit code 3"),
+        (137, "OOMKilled", "OutOfMemory", "its limit of 2Gi: raise program.python.resources.limits.memory"),
+        (137, "Error", "ProgramFailed", "killed (exit code 137)"),
+    ],
+)
+def test_why_a_program_failed(code: int, why: str, reason: str, says: str) -> None:
+    (collect,) = decide(view(program(), source(), batch=batch("Failed"), pod={**pod(code, why), "memoryLimit": "2Gi"}))
+    assert isinstance(collect, Finish)
+    assert (collect.status.state, collect.status.reason, collect.status.exit_code) == ("Failed", reason, code)
+    assert says in (collect.status.message or "")
+    assert collect.pod == "p"
+
+
+def test_why_a_program_failed_stands_where_its_client_left_it() -> None:
+    words = {"message": "ResultTooLarge: the result takes 9 bytes: return less"}
+    own = pod(1, "Error")
+    own["containerStatuses"][0]["state"]["terminated"] |= words
+    (collect,) = decide(view(program(), source(), batch=batch("Failed"), pod=own))
+    assert isinstance(collect, Finish)
+    assert (collect.status.reason, collect.status.message) == (
+        "ResultTooLarge",
+        "the result takes 9 bytes: return less",
+    )
+    # Other words are the program's own, and no reason of a job.
+    own["containerStatuses"][0]["state"]["terminated"] |= {"message": "Unschedulable: so it says"}
+    (collect,) = decide(view(program(), source(), batch=batch("Failed"), pod=own))
+    assert isinstance(collect, Finish)
+    assert collect.status.reason == "ProgramFailed"
+
+
+def test_a_program_that_ended_well() -> None:
+    (collect,) = decide(view(program(), source(), batch=batch("Complete"), pod=pod(0, "Completed")))
+    assert isinstance(collect, Finish)
+    assert (collect.status.state, collect.status.exit_code) == ("Complete", 0)
+
+
+def test_a_disrupted_pod_is_no_fault_of_the_program() -> None:
+    moved = {"type": "DisruptionTarget", "status": "True"}
+    again = planned(program(), source(), AER)
+    warn, launch = decide(view(program(), again, batch=batch("Failed"), pod=pod(143, conditions=[moved])))
+    assert warn == Warn("PodLost", "attempt 1: the program's pod was lost")
+    assert isinstance(launch, Launch)
+    assert launch.attempt == 2
+    last = job(
+        {"state": "Running", "attempts": 1, "placedAt": timestamp(CREATED)}, python=True, retryPolicy={"maxAttempts": 1}
+    )
+    status = written(decide(view(last, source(), batch=batch("Failed"), pod=pod(143, conditions=[moved]))))
+    assert (status.state, status.reason) == ("Failed", "PodLost")
+
+
+def test_a_program_whose_job_is_gone_is_launched_again_but_not_at_once() -> None:
+    soon = decide(view(program("Placed"), source(), after=5))
+    assert set(map(type, soon)) == {Requeue}
+    warn, launch = decide(view(program("Placed"), planned(program("Placed"), source(), AER), after=60))
+    assert warn == Warn("ProgramLost", "attempt 1: the program's Job is gone")
+    assert isinstance(launch, Launch)
+    assert launch.attempt == 2
+
+
+def test_counts_are_not_touched_on_their_way() -> None:
+    estimated = PubResult(expectation_values=np.array([[0.5]]), standard_errors=np.array([[0.1]]), shots=9, method="m")
+    checked = replace(BELL, observables=((("ZZ", 1.0),),))
+    result = TaskResult("t", "Completed", (estimated,), None, "Aer 0.18", 4)
+    status = written(decide(view(job(), replace(under_way(result=result), checked=checked))))
+    assert status.result is not None
+    assert status.result.expectation_values == [0.5]
+    assert status.result.standard_errors == [0.1]

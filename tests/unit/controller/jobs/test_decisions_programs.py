@@ -1,0 +1,95 @@
+"""What is decided about programs that run: their tokens, and backends that serve them no more."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from qonverge.accounting.ledger import Use
+from qonverge.api import HybridJob
+from qonverge.controller.jobs.actions import (
+    Abandon,
+    CheckProgram,
+    Continue,
+    Finish,
+    Renew,
+    RequestPlacement,
+    Requeue,
+    SetStatus,
+    Stop,
+)
+from qonverge.controller.jobs.decisions import decide
+from qonverge.execution.transitions import timestamp
+from tests.unit.controller.jobs.test_decisions import CREATED, batch, job, pod, program, source, view, written
+
+_LOST = ("BackendLost", "the backend aer was deleted")
+
+
+def of_generation(job: HybridJob, generation: int) -> HybridJob:
+    return job.model_copy(update={"metadata": job.metadata.model_copy(update={"generation": generation})})
+
+
+@pytest.mark.parametrize("state", ["Placed", "Running"])
+def test_a_token_is_renewed_when_it_is_due(state: str) -> None:
+    running: dict[str, Any] = {"batch": {}, "pod": {"name": "p", "phase": state.replace("Placed", "Pending")}}
+    before = decide(view(program(state), source(), after=99, **running))
+    assert Requeue(CREATED + 100) in before
+    assert Renew() not in before
+    assert Renew() in decide(view(program(state), source(), after=100, **running))
+    # Nobody knows how old the token is that a former operator gave.
+    assert Renew() in decide(view(program(state), replace(source(), renew_at=0.0), **running))
+
+
+def test_a_program_runs_on_without_the_config_map_that_it_came_from() -> None:
+    flight = replace(source(), source=None, waiting="waiting for the ConfigMap c")
+    running = decide(view(program(), flight, batch={}, pod={"name": "p", "phase": "Running"}))
+    assert Requeue(CREATED + 100) in running
+    (collect,) = decide(view(program(), flight, batch=batch("Complete"), pod=pod(0)))
+    assert isinstance(collect, Finish)
+    assert collect.status.provenance is not None
+    assert collect.status.provenance.program_digest is None
+
+
+def test_a_changed_specification_does_not_end_a_program() -> None:
+    status = program().status.to_dict()
+    running = of_generation(job(status, python=True, budget={"amount": "7"}), 2)
+    assert decide(view(running, source(), batch={}))[0] == Continue()
+    waiting = of_generation(job(python=True), 2)
+    assert decide(view(waiting, source()))[0] == Continue()
+    assert decide(view(of_generation(job(), 2), source()))[0] == Stop()
+    assert decide(view(of_generation(job(status, python=True, suspend=True), 2), source()))[0] == Stop()
+
+
+@pytest.mark.parametrize("seen", [{"batch": {}}, {}, {"batch": batch("Failed"), "pod": pod(1)}])
+def test_a_program_that_loses_its_backend_tries_again(seen: dict[str, Any]) -> None:
+    """Whatever became of its pod meanwhile: a program that fails when its backend is gone fails of that."""
+    first, ended, again = decide(view(program(), source(), withdrawn=_LOST, **seen))
+    assert isinstance(first, SetStatus)
+    assert (first.status.state, first.status.reason) == ("Pending", "BackendLost")
+    assert (first.status.message or "").startswith("the backend aer was deleted: attempt 1 has ended")
+    assert ended == Abandon(1, *_LOST)
+    assert again == Requeue(CREATED + 0.5)
+    assert decide(view(job(first.status.to_dict(), python=True), source())) == [RequestPlacement()]
+
+
+def test_a_program_without_attempts_left_fails_of_its_backend() -> None:
+    status = {"state": "Running", "attempts": 3, "placedAt": timestamp(CREATED)}
+    last = replace(source(), usage=Use(7))
+    actions = decide(view(job(status, python=True), last, withdrawn=_LOST, batch={}))
+    failed = written(actions)
+    assert (failed.state, failed.reason) == ("Failed", "BackendLost")
+    assert failed.message == "after 3 attempts: the backend aer was deleted"
+    assert failed.usage == Use(7).shown()
+    assert actions[1] == Stop(program=True)
+
+
+def test_a_program_that_has_ended_well_needs_no_backend() -> None:
+    (collect,) = decide(view(program(), source(), withdrawn=_LOST, batch=batch("Complete"), pod=pod(0)))
+    assert isinstance(collect, Finish)
+    assert collect.status.state == "Complete"
+
+
+def test_a_new_operator_takes_a_running_program_up() -> None:
+    assert decide(view(program())) == [CheckProgram()]

@@ -1,0 +1,167 @@
+"""Tasks under way: what is sent, merged, raced, taken back, and what is left alone."""
+
+from __future__ import annotations
+
+import asyncio
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from qonverge.accounting.ledger import Use
+from qonverge.controller.pods.task_client import PodLost
+from qonverge.scheduling import Decision
+from qonverge.scheduling.model import Part
+from qonverge.wire.errors import EngineFailed
+from tests.unit.controller.worlds import World, settled
+
+
+def decision(world: World, *backends: str, kind: str = "", shots: tuple[int, ...] = ()) -> Decision:
+    seen = {backend.name: backend for backend in world.rounds.backends(world.now)}
+    parts: tuple[Part, ...] = ()
+    if kind:
+        # Only the second submission of a job that is hedged is one.
+        kinds = [kind] * len(backends) if kind == "Split" else ["Split", *["Hedge"] * (len(backends) - 1)]
+        parts = tuple(Part(seen[b], n, k) for b, n, k in zip(backends, shots, kinds, strict=True))  # type: ignore[arg-type]
+    return Decision("chem/j", seen[backends[0]], "because", parts=parts)
+
+
+def send(world: World, made: Decision) -> None:
+    assert world.submissions.send("chem/j", world.state.jobs["chem/j"], world.flight("j"), made)
+
+
+def world_of(*backends: str, **spec: Any) -> World:
+    world = World()
+    for name in backends:
+        world.backend(name, pricing={"perShot": "0.01"})
+    world.job("j", **spec)
+    return world
+
+
+async def test_a_split_job_s_parts_have_seeds_of_their_own_and_are_merged() -> None:
+    world = world_of("a", "b", shots=1000, seed=7)
+    send(world, decision(world, "a", "b", kind="Split", shots=(600, 400)))
+    await settled()
+    first, second = "uid-j-1-1.0.600", "uid-j-1-1.1.400"
+    assert [world.pods.given[name].pubs[0].shots for name in (first, second)] == [600, 400]
+    assert world.pods.given[first].seed == 7
+    assert world.pods.given[second].seed != 7
+    assert world.state.assigned == {"a-0": 1, "b-0": 1}
+    world.pods.end(second, {"00": 150, "11": 250})
+    await settled()
+    assert world.flight("j").result is None
+    assert world.state.assigned == {"a-0": 1}
+    world.pods.end(first, {"00": 350, "11": 250}, seconds=2.0)
+    await settled()
+    flight = world.flight("j")
+    assert flight.result is not None
+    assert flight.result.results[0].counts == ({"00": 500, "11": 500},)
+    assert flight.usage == Use(1000, 3.0, Decimal(10))
+    assert (flight.running, flight.sent, world.state.assigned, world.pods.cancelled) == (None, [], {}, [])
+    assert world.forecasts.run_seconds(flight, "lab/a") is None, "a part says little of the whole"
+
+
+async def test_a_part_that_fails_ends_the_others() -> None:
+    world = world_of("a", "b", shots=1000)
+    send(world, decision(world, "a", "b", kind="Split", shots=(600, 400)))
+    await settled()
+    world.pods.end("uid-j-1-1.1.400", error=EngineFailed("no"))
+    await settled()
+    result = world.flight("j").result
+    assert result is not None
+    assert isinstance(result.error, EngineFailed)
+    assert world.pods.cancelled == [("a-0", "uid-j-1-1.0.600")]
+    assert world.state.assigned == {}
+
+
+async def test_a_hedged_job_takes_the_first_result_and_cancels_the_other_at_its_pod() -> None:
+    world = world_of("a", "b", shots=100, seed=7)
+    send(world, decision(world, "a", "b", kind="Hedge", shots=(100, 100)))
+    await settled()
+    assert {task.id: (task.pubs[0].shots, task.seed) for task in world.pods.given.values()} == {
+        "uid-j-1-1": (100, 7),
+        "uid-j-1-1.1": (100, 7),
+    }
+    world.pods.end("uid-j-1-1.1", {"00": 100})
+    await settled()
+    result = world.flight("j").result
+    assert result is not None
+    assert result.id == "uid-j-1-1.1"
+    assert world.pods.cancelled == [("a-0", "uid-j-1-1")]
+    assert (world.flight("j").sent, world.state.assigned) == ([], {})
+
+
+async def test_a_hedged_job_survives_the_loss_of_one_pod() -> None:
+    world = world_of("a", "b")
+    send(world, decision(world, "a", "b", kind="Hedge", shots=(1024, 1024)))
+    await settled()
+    world.pods.answers["uid-j-1-1"].set_exception(PodLost("gone"))
+    await settled()
+    assert world.flight("j").result is None
+    assert world.state.silent == {"a-0"}
+    world.pods.end("uid-j-1-1.1", {"00": 1024})
+    await settled()
+    assert world.flight("j").result is not None
+    assert world.flight("j").result.error is None  # type: ignore[union-attr]
+
+
+async def test_what_is_withdrawn_is_cancelled_at_its_pod_and_waits_again() -> None:
+    world = world_of("a")
+    send(world, decision(world, "a"))
+    await settled()
+    flight = world.flight("j")
+    world.submissions.withdraw("chem/j", flight)
+    await settled()
+    assert world.pods.cancelled == [("a-0", "uid-j-1-1")]
+    assert (flight.wants, flight.running, flight.result, flight.attempts, flight.withdrawn) == (True, None, None, 1, 1)
+    send(world, decision(world, "a"))
+    await settled()
+    assert list(world.state.assigned.items()) == [("a-0", 1)]
+    assert "uid-j-1-2" in world.pods.given
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2, 3, 10])
+async def test_nothing_is_left_of_what_is_stopped_at_any_moment(steps: int) -> None:
+    """A task that is cancelled before its first step runs none of its code."""
+    world = world_of("a", "b", shots=1000)
+    send(world, decision(world, "a", "b", kind="Split", shots=(600, 400)))
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    flight = world.state.flights.pop("chem/j")
+    flight.stopped = True
+    assert flight.running is not None
+    flight.running.cancel()
+    await settled()
+    assert world.state.assigned == {}
+    assert sorted(identity for _, identity in world.pods.cancelled) == sorted(world.pods.given)
+    assert world.changes == 1, "jobs that wait are planned again"
+
+
+async def test_an_operator_that_ends_leaves_tasks_to_its_successor() -> None:
+    world = world_of("a")
+    send(world, decision(world, "a"))
+    await settled()
+    running = world.flight("j").running
+    assert running is not None
+    running.cancel()
+    await settled()
+    assert world.pods.given.keys() == {"uid-j-1-1"}
+    assert world.pods.cancelled == []
+
+
+async def test_a_pod_that_is_gone_since_the_round_gets_nothing() -> None:
+    world = world_of("a")
+    made = decision(world, "a")
+    world.state.silent.add("a-0")
+    assert not world.submissions.send("chem/j", world.state.jobs["chem/j"], world.flight("j"), made)
+    assert (world.flight("j").attempts, world.state.assigned) == (0, {})
+
+
+async def test_a_task_that_a_pod_has_already_is_sent_there() -> None:
+    world = World()
+    world.backend("a", pods=3)
+    world.job("j")
+    world.state.held["uid-j-1-1"] = "a-2"
+    send(world, decision(world, "a"))
+    await settled()
+    assert [sent.endpoint.pod for sent in world.flight("j").sent] == ["a-2"]

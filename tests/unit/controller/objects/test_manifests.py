@@ -1,0 +1,80 @@
+"""What pods may take and who they are, where nobody says it and where somebody does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from qonverge.api import HybridJob, QuantumBackend
+from qonverge.api.backend import ResourceRequirements
+from qonverge.api.quantity import amount_of
+from qonverge.controller.objects import manifests
+from qonverge.controller.pod_resources import PROGRAM, Defaults
+from qonverge.controller.settings import Settings
+
+
+@pytest.mark.parametrize(
+    ("given", "requests", "limits"),
+    [
+        ({}, {"cpu": "100m", "memory": "256Mi"}, {"memory": "2Gi"}),
+        # As everywhere in Kubernetes, what is limited only is reserved as a whole.
+        ({"limits": {"memory": "128Mi"}}, {"cpu": "100m"}, {"memory": "128Mi"}),
+        ({"limits": {"cpu": 2}}, {"memory": "256Mi"}, {"cpu": 2, "memory": "2Gi"}),
+        ({"requests": {"memory": "1Gi"}}, {"cpu": "100m", "memory": "1Gi"}, {"memory": "2Gi"}),
+        # More than the default limit: a limit below the request would be refused.
+        ({"requests": {"memory": "5e9"}}, {"cpu": "100m", "memory": "5e9"}, {"memory": "5e9"}),
+        (
+            {"requests": {"memory": "3Gi"}, "limits": {"memory": "4Gi", "nvidia.com/gpu": 1}},
+            {"cpu": "100m", "memory": "3Gi"},
+            {"memory": "4Gi", "nvidia.com/gpu": 1},
+        ),
+    ],
+)
+def test_what_is_said_holds_and_the_rest_has_defaults(
+    given: dict[str, Any], requests: dict[str, Any], limits: dict[str, Any]
+) -> None:
+    found = PROGRAM.fill(ResourceRequirements.model_validate(given))
+    storage = {"ephemeral-storage": "64Mi"}, {"ephemeral-storage": "1Gi"}
+    assert found == {"requests": {**requests, **storage[0]}, "limits": {**limits, **storage[1]}}
+    for resource in found["requests"].keys() & found["limits"].keys():
+        assert amount_of(found["requests"][resource]) <= amount_of(found["limits"][resource])
+
+
+def test_settings_have_other_defaults_or_none_and_refuse_what_is_no_quantity() -> None:
+    given = '{"requests": {"cpu": "1"}, "limits": {}}'
+    settings = Settings.from_environment({"QONVERGE_PROGRAM_RESOURCES": given})
+    assert settings.program_resources == Defaults({"cpu": "1"}, {})
+    for text in ('{"limits": {"memory": "2GB"}}', "2Gi", "{"):
+        with pytest.raises(ValueError, match=r"QONVERGE_PROGRAM_RESOURCES is .*: "):
+            Settings.from_environment({"QONVERGE_PROGRAM_RESOURCES": text})
+    with pytest.raises(ValueError, match="QONVERGE_LEASE_SECONDS is 'soon': "):
+        Settings.from_environment({"QONVERGE_LEASE_SECONDS": "soon"})
+
+
+def pods() -> list[dict[str, Any]]:
+    backend = QuantumBackend.model_validate({"metadata": {"name": "aer", "uid": "u"}, "spec": {"simulator": {}}})
+    program = {"spec": {"program": {"python": {"source": "pass"}}}, "metadata": {"name": "job", "uid": "uid"}}
+    job = HybridJob.model_validate(program)
+    objects = manifests.program_objects(job, backend, Settings(), attempt=1, source="pass", token="t")
+    made = [manifests.deployment(backend, Settings(), b"key"), *objects]
+    return [o["spec"]["template"]["spec"] for o in made if "template" in o.get("spec", {})]
+
+
+def test_no_pod_runs_as_root_or_in_group_0_or_takes_a_node_for_itself() -> None:
+    assert len(pods()) == 2
+    for pod in pods():
+        security = pod["securityContext"]
+        assert (security["runAsUser"], security["runAsGroup"], security["fsGroup"]) == (65532, 65532, 65532)
+        (container,) = pod["containers"]
+        assert container["resources"]["requests"].keys() == {"cpu", "memory", "ephemeral-storage"}
+        assert "ephemeral-storage" in container["resources"]["limits"]
+    # A server's circuits are bounded by what memory there is; a program's are not.
+    assert ["memory" in pod["containers"][0]["resources"]["limits"] for pod in pods()] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("quantity", "amount"), [("1500m", "1.5"), ("3u", "0.000003"), ("2n", "2e-9"), ("0.5Gi", str(2**29)), (7, "7")]
+)
+def test_quantities_are_numbers(quantity: str | int, amount: str) -> None:
+    assert float(amount_of(quantity)) == pytest.approx(float(amount))

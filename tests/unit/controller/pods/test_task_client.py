@@ -1,0 +1,158 @@
+"""What is sent to pods, and to which: real requests to servers on loopback."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+
+import pytest
+from aiohttp import web
+
+from qonverge.controller.kube.signing_key import SigningKey
+from qonverge.controller.pods.task_client import DataPlane, PodLost
+from qonverge.controller.store.state import Endpoint
+from qonverge.wire.codec import pack
+from qonverge.wire.errors import Unauthorized
+from qonverge.wire.messages import Pub, Task
+from qonverge.wire.proof import prove
+from qonverge.wire.tokens import OPERATOR_SUBJECT, Signer, Verifier, generate_private_key, public_key
+
+PRIVATE = generate_private_key()
+TASK = Task("t", (Pub("c", shots=1),), {"c": b"a circuit"})
+
+
+class Pod:
+    """A server that keeps what it is sent."""
+
+    def __init__(self, identity: Callable[[str], object]) -> None:
+        """``identity`` gives the body that answers a challenge."""
+        self.identity = identity
+        self.asked: list[tuple[str, str]] = []
+        """Path and token of each request."""
+
+    async def handle(self, request: web.Request) -> web.Response:
+        token = request.headers.get("authorization", "").removeprefix("Bearer ")
+        self.asked.append((request.path, token))
+        if request.path == "/v1/identity":
+            return web.Response(body=pack(self.identity(request.query["challenge"])))
+        return web.Response(body=pack({"tasks": []}))
+
+    @contextlib.asynccontextmanager
+    async def serve(self) -> AsyncIterator[Endpoint]:
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", self.handle)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        try:
+            yield Endpoint("uid-1", "lab/pod", "lab/aer-qb", f"http://127.0.0.1:{runner.addresses[0][1]}")
+        finally:
+            await runner.cleanup()
+
+
+def honest(sent: str) -> object:
+    return {"proof": prove(Signer(PRIVATE).backend_key("lab/aer"), sent, "uid-1")}
+
+
+@pytest.mark.parametrize(
+    "identity",
+    [
+        pytest.param(lambda sent: {"proof": prove("guessed", sent, "uid-1")}, id="another key"),
+        pytest.param(
+            lambda sent: {"proof": prove(Signer(PRIVATE).backend_key("lab/aer"), sent, "uid-2")}, id="another pod"
+        ),
+        pytest.param(lambda sent: {"proof": sent}, id="an echo"),
+        pytest.param(lambda _: {"error": {"code": "NotFound"}}, id="no proof"),
+        pytest.param(lambda _: [1], id="no object"),
+        pytest.param(lambda _: {"proof": "x" * 100_000}, id="a flood"),
+    ],
+)
+async def test_a_pod_without_proof_gets_neither_token_nor_circuit(identity: Callable[[str], object]) -> None:
+    pod, data = Pod(identity), DataPlane(SigningKey(Signer(PRIVATE)))
+    try:
+        async with pod.serve() as endpoint:
+            with pytest.raises(PodLost):
+                await data.run(endpoint, "lab/aer", TASK)
+            with pytest.raises(PodLost):
+                await data.tasks(endpoint, "lab/aer")
+    finally:
+        await data.close()
+    assert pod.asked == [("/v1/identity", "")] * 2
+
+
+async def test_a_pod_proves_itself_once_and_again_after_it_was_lost() -> None:
+    pod, data = Pod(honest), DataPlane(SigningKey(Signer(PRIVATE)))
+    try:
+        async with pod.serve() as endpoint:
+            for _ in range(2):
+                assert await data.tasks(endpoint, "lab/aer") == []
+            assert [path for path, _ in pod.asked] == ["/v1/identity", "/v1/tasks", "/v1/tasks"]
+        with pytest.raises(PodLost):
+            await data.tasks(endpoint, "lab/aer")
+        # Another pod has its address.
+        other = Pod(lambda sent: {"proof": sent})
+        async with other.serve() as taken:
+            with pytest.raises(PodLost, match="cannot prove"):
+                await data.tasks(Endpoint(endpoint.pod, endpoint.key, endpoint.backend, taken.url), "lab/aer")
+            assert [token for _, token in other.asked] == [""]
+    finally:
+        await data.close()
+
+
+async def test_the_token_is_good_for_this_pod_alone_and_a_minute() -> None:
+    pod, data = Pod(honest), DataPlane(SigningKey(Signer(PRIVATE)))
+    try:
+        async with pod.serve() as endpoint:
+            await data.tasks(endpoint, "lab/aer")
+    finally:
+        await data.close()
+    token, public, now = pod.asked[-1][1], public_key(PRIVATE), time.time()
+    assert Verifier(public, "lab/aer", lambda: now, "uid-1").verify(token).subject == OPERATOR_SUBJECT
+    for instance, later in (("uid-2", 0), ("", 0), ("uid-1", 61)):
+        with pytest.raises(Unauthorized, match=r"another service|expired"):
+            Verifier(public, "lab/aer", lambda at=now + later: at, instance).verify(token)  # type: ignore[misc]
+
+
+async def test_a_pod_of_a_former_key_gets_tokens_of_it_until_it_is_replaced() -> None:
+    pod, key = Pod(honest), SigningKey(Signer(PRIVATE))
+    data = DataPlane(key)
+    try:
+        async with pod.serve() as endpoint:
+            await data.tasks(endpoint, "lab/aer")
+            key.signer = Signer(generate_private_key())
+            await data.tasks(endpoint, "lab/aer")
+            former = Verifier(public_key(PRIVATE), "lab/aer", time.time, "uid-1")
+            assert [former.verify(token).subject for _, token in pod.asked[1:]] == [OPERATOR_SUBJECT] * 2
+            # Another pod has to know the key in force.
+            with pytest.raises(PodLost, match="cannot prove"):
+                await data.tasks(replace(endpoint, key="lab/other"), "lab/aer")
+    finally:
+        await data.close()
+
+
+@pytest.mark.parametrize("refusals", [1, 2])
+async def test_a_refused_token_is_looked_into_and_sent_anew(refusals: int) -> None:
+    class Refusing(Pod):
+        async def handle(self, request: web.Request) -> web.Response:
+            answer = await super().handle(request)
+            if len([path for path, _ in self.asked if path == "/v1/tasks"]) > refusals or request.path != "/v1/tasks":
+                return answer
+            error = Unauthorized("the token has expired: ask for a new one")
+            return web.Response(body=pack({"error": error.to_dict()}), status=error.status)
+
+    pod, data = Refusing(honest), DataPlane(SigningKey(Signer(PRIVATE)))
+    try:
+        async with pod.serve() as endpoint:
+            if refusals == 1:
+                assert await data.tasks(endpoint, "lab/aer") == []
+            else:
+                with pytest.raises(
+                    PodLost, match=r"proves that it is one of lab/aer, .*has expired.*compare the clocks"
+                ):
+                    await data.tasks(endpoint, "lab/aer")
+    finally:
+        await data.close()
+    assert PodLost.retryable
+    assert [path for path, _ in pod.asked] == ["/v1/identity", "/v1/tasks"] * 2

@@ -1,0 +1,489 @@
+"""What programs use is counted on pods that come, go, begin anew and lose messages, and never goes beyond a quota."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from qonverge.accounting.ledger import Use
+from qonverge.api import HybridJob, QuantumBackend, QuantumQuota
+from qonverge.backend.tasks.meters import Accounts
+from qonverge.controller.pods.task_client import PodLost
+from qonverge.controller.quotas.metering import Metering, account_of
+from qonverge.controller.store.state import Endpoint
+from qonverge.wire.errors import AccessEnded, GrantPending, QuotaExceeded, WireError
+from qonverge.wire.grants import Grant, Meters, Used
+from qonverge.wire.messages import Pub, Task
+from qonverge.wire.tokens import Caller
+from tests.unit.controller.worlds import Pods, World
+
+_PYTHON = {"python": {"source": "x"}}
+
+
+def task(shots: int, sets: int = 1) -> Task:
+    return Task("t", (Pub("c", {"a": np.zeros(sets)}, shots),))
+
+
+class Metered(Pods):
+    """Pods whose servers keep real accounts."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        self._world = world
+        self.accounts: dict[str, Accounts] = {}
+        self.silent = ""
+        """What of the next message is lost: the question, or the answer."""
+
+    def of(self, pod: str) -> Accounts:
+        return self.accounts.setdefault(pod, Accounts(lambda: self._world.now))
+
+    async def meters(
+        self, endpoint: Endpoint, audience: str, grants: Mapping[str, Grant] | None, boot: str = ""
+    ) -> Meters:
+        lost, self.silent = self.silent, ""
+        if lost == "question":
+            raise PodLost("the question was lost")
+        # As they travel.
+        given = None if grants is None else {name: Grant.from_dict(one.to_dict()) for name, one in grants.items()}
+        accounts = self.of(endpoint.pod)
+        accounts.take(given, boot)
+        answer = accounts.tell()
+        if lost == "answer":
+            raise PodLost("the answer was lost")
+        return Meters.from_dict(answer.to_dict())
+
+
+class Desk:
+    """An operator's metering of a backend with some pods."""
+
+    def __init__(self, *, pods: int = 2, limits: dict[str, Any] | None = None, **spec: Any) -> None:
+        self.world = World()
+        self.pods = Metered(self.world)
+        self.backend: QuantumBackend = self.world.backend("a", pods=pods, **spec)
+        if limits is not None:
+            metadata = {"name": "q", "namespace": "chem", "generation": 1}
+            self.world.ledger.see(QuantumQuota.model_validate({"metadata": metadata, "spec": {"limits": limits}}))
+        self.charged: list[tuple[str, float]] = []
+        self.changed: list[str] = []
+        self.again()
+
+    def again(self) -> None:
+        """Let another operator take over, which has what the one before it wrote."""
+        state = self.world.state
+        for key, job in state.jobs.items():
+            usage = {"usage": state.flights[key].gone.shown()}
+            state.jobs[key] = job.model_copy(update={"status": job.status.model_copy(update=usage)})
+        self.metering = Metering(
+            state=self.world.state,
+            cluster=self.world.cluster,
+            data=self.pods,
+            ledger=self.world.ledger,
+            queue=self.world.queue,
+            charge=lambda namespace, seconds: self.charged.append((namespace, seconds)),
+            changed=self.changed.append,
+            clock=lambda: self.world.now,
+        )
+
+    async def program(self, name: str = "j", **spec: Any) -> HybridJob:
+        status = {"state": "Running", "backend": "lab/a", "attempts": 1}
+        job = self.world.job(name, status=status, program=_PYTHON, **spec)
+        self.metering.open(f"chem/{name}", job, self.backend, 1)
+        await self.metering.push()
+        return job
+
+    async def poll(self) -> None:
+        for endpoint in list(self.world.state.endpoints.values()):
+            with contextlib.suppress(WireError):
+                await self.metering.meet(endpoint, self.backend)
+        self.metering.gone()
+
+    def use(self, job: HybridJob, pod: str, sent: Task, seconds: float = 0.0, *, attempt: int = 1) -> Used:
+        caller = Caller("chem/j", account_of(job), attempt)
+        charged = self.pods.of(pod).charge(caller, sent)
+        self.pods.of(pod).ended(caller, charged, ran=seconds, completed=True)
+        return charged
+
+    def counted(self) -> Use:
+        """Return what the quota of 1,000 shots and 1,000 seconds has counted or set aside."""
+        left = self.world.ledger.remaining("chem", self.world.now)
+        assert left is not None
+        return Use(1000 - (left.shots or 0), 1000.0 - (left.seconds or 0.0))
+
+
+def test_a_program_may_use_what_its_quota_leaves_on_any_pod() -> None:
+    async def scenario() -> None:
+        desk = Desk(limits={"shots": 1000})
+        job = await desk.program()
+        done = 0
+        while done < 1000:
+            try:
+                desk.use(job, f"a-{done // 100 % 2}", task(100))
+                done += 100
+            except GrantPending:
+                await desk.poll()
+                await desk.poll()
+        await desk.poll()
+        await desk.poll()
+        with pytest.raises(QuotaExceeded, match="asks for 1 shots and 0 are left"):
+            desk.use(job, "a-0", task(1))
+        assert desk.metering.used(job).shots == 1000
+
+    asyncio.run(scenario())
+
+
+def test_what_never_fits_is_refused_at_once_and_what_fits_is_granted_soon() -> None:
+    async def scenario() -> None:
+        desk = Desk(limits={"shots": 1000})
+        job = await desk.program()
+        with pytest.raises(QuotaExceeded, match="asks for 1001 shots and 1000 are left"):
+            desk.use(job, "a-0", task(1001))
+        with pytest.raises(GrantPending):
+            desk.use(job, "a-0", task(1000))
+        # The other pod gives back what it was granted, and then there is enough.
+        await desk.poll()
+        await desk.poll()
+        assert desk.use(job, "a-0", task(1000)).shots == 1000
+
+    asyncio.run(scenario())
+
+
+def test_a_pod_that_an_operator_has_not_met_lets_nothing_through() -> None:
+    async def scenario() -> None:
+        desk = Desk(pods=1)
+        job = await desk.program()
+        with pytest.raises(GrantPending, match="not told this pod"):
+            desk.use(job, "new", task(1))
+
+    asyncio.run(scenario())
+
+
+def test_seconds_and_money_are_kept_to() -> None:
+    async def scenario() -> None:
+        pricing = {"perShot": "0.01", "perSecond": "1", "currency": "EUR"}
+        desk = Desk(limits={"seconds": 10.0, "cost": {"amount": "8", "currency": "EUR"}}, pods=1, pricing=pricing)
+        job = await desk.program()
+        refused = ""
+        for _ in range(40):
+            await desk.poll()
+            try:
+                desk.use(job, "a-0", task(100), seconds=0.5)
+            except GrantPending:
+                continue
+            except QuotaExceeded as error:
+                refused = error.message
+                break
+        await desk.poll()
+        used = desk.metering.used(job)
+        # Each task costs 1.50 EUR.
+        assert (used.shots, used.seconds, used.cost, used.currency) == (500, 2.5, Decimal("7.5"), "EUR")
+        assert refused.startswith("the task costs 1 EUR and 0.5")
+
+    asyncio.run(scenario())
+
+
+def test_a_budget_limits_a_program_without_a_quota() -> None:
+    async def scenario() -> None:
+        desk = Desk(pods=1, pricing={"perShot": "0.01"})
+        job = await desk.program(budget={"amount": "1.00"})
+        with pytest.raises(QuotaExceeded, match=r"costs 1.01 USD and 1 are left"):
+            desk.use(job, "a-0", task(101))
+        other = await desk.program("free")
+        assert desk.use(other, "a-0", task(10**6)).shots == 10**6
+
+    asyncio.run(scenario())
+
+
+def test_shares_and_statuses_follow_what_is_used() -> None:
+    async def scenario() -> None:
+        desk = Desk()
+        job = await desk.program()
+        desk.use(job, "a-1", task(5, sets=3), seconds=2.0)
+        await desk.poll()
+        assert desk.charged == [("chem", 2.0)]
+        assert desk.changed == ["chem"]
+        assert desk.world.flight("j").usage == Use(15, 2.0)
+        desk.again()
+        desk.metering.observe("chem/j")
+        await desk.poll()
+        assert (desk.metering.used(job), desk.charged[1:]) == (Use(15, 2.0), [("chem", 0.0)])
+
+    asyncio.run(scenario())
+
+
+def test_what_a_program_uses_at_last_is_counted_when_it_is_known() -> None:
+    async def scenario() -> None:
+        desk = Desk(limits={"shots": 1000, "seconds": 1000.0}, pods=1)
+        job = await desk.program()
+        desk.use(job, "a-0", task(100))
+        await desk.poll()
+        desk.use(job, "a-0", task(50))
+        # The job is deleted now: what was known is counted by who stops it.
+        desk.world.ledger.settle("uid-j", "chem", desk.metering.used(job), desk.world.now)
+        desk.metering.stop("chem/j", desk.metering.used(job))
+        del desk.world.state.jobs["chem/j"]
+        assert desk.counted().shots >= 150
+        await desk.poll()
+        await desk.poll()
+        assert desk.counted() == Use(150, 0.0)
+
+    asyncio.run(scenario())
+
+
+def test_a_pod_that_is_gone_holds_nothing_back() -> None:
+    async def scenario() -> None:
+        desk = Desk(limits={"shots": 1000, "seconds": 1000.0})
+        job = await desk.program()
+        desk.use(job, "a-0", task(100))
+        await desk.poll()
+        desk.use(job, "a-0", task(7))
+        desk.metering.stop("chem/j", Use())
+        del desk.world.state.endpoints["a-0"], desk.world.state.endpoints["a-1"]
+        await desk.poll()
+        desk.world.ledger.release("uid-j", "chem")
+        # The last 7 went with the pod.
+        assert desk.counted() == Use(100, 0.0)
+
+    asyncio.run(scenario())
+
+
+def test_a_grant_that_may_still_be_in_force_stays_set_aside() -> None:
+    async def scenario() -> None:
+        desk = Desk(limits={"shots": 1000})
+        job = await desk.program()
+        one, two = desk.world.state.endpoints.values()
+        with pytest.raises(GrantPending):
+            desk.use(job, one.pod, task(800))
+        await desk.poll()
+        await desk.poll()
+        # Nobody asks for it any more, and the message that takes it back is lost.
+        desk.world.now += 60.0
+        await desk.metering.meet(one, desk.backend)
+        desk.pods.silent = "question"
+        with pytest.raises(PodLost):
+            await desk.metering.meet(one, desk.backend)
+        for _ in range(2):
+            with pytest.raises(GrantPending):
+                desk.use(job, two.pod, task(500))
+            await desk.metering.meet(two, desk.backend)
+        assert desk.use(job, one.pod, task(800)).shots == 800
+
+    asyncio.run(scenario())
+
+
+_STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["drain", "poll", "restart", "question", "answer", "operator", "gone", "back"]),
+        st.integers(0, 1),
+        st.integers(0, 1),
+        st.integers(1, 400),
+    ),
+    max_size=40,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@example(
+    [
+        ("drain", 0, 0, 1),
+        ("gone", 0, 0, 1),
+        ("poll", 0, 0, 1),
+        ("drain", 1, 0, 1),
+        ("drain", 1, 1, 1),
+        ("restart", 1, 0, 1),
+    ]
+)
+@given(_STEPS)
+def test_no_order_of_events_goes_beyond_a_quota(steps: list[tuple[str, int, int, int]]) -> None:
+    async def scenario() -> None:
+        desk = Desk(limits={"shots": 1000, "seconds": 1000.0})
+        jobs = [await desk.program(name) for name in ("one", "two")]
+        away: dict[str, Endpoint] = {}
+        used = 0
+
+        def drain(job: HybridJob, pod: str, largest: int) -> None:
+            """Use all that the pod lets through."""
+            nonlocal used
+            while largest:
+                try:
+                    used += desk.use(job, pod, task(largest)).shots
+                except (GrantPending, QuotaExceeded):
+                    largest //= 2
+
+        for kind, pod, which, shots in steps:
+            name = f"a-{pod}"
+            match kind:
+                case "drain":
+                    drain(jobs[which], name, shots)
+                case "poll":
+                    await desk.poll()
+                case "restart":
+                    # What it ran since the last poll, and what is not written when an operator ends, would be lost.
+                    await desk.poll()
+                    desk.pods.accounts.pop(name, None)
+                    await desk.poll()
+                case "question" | "answer":
+                    desk.pods.silent = kind
+                    await desk.poll()
+                case "operator":
+                    desk.again()
+                    for key in ("chem/one", "chem/two"):
+                        desk.metering.observe(key)
+                    await desk.poll()
+                case "gone" if name in desk.world.state.endpoints and not away:
+                    await desk.poll()
+                    away[name] = desk.world.state.endpoints.pop(name)
+                    desk.pods.accounts.pop(name, None)
+                    await desk.poll()
+                case "back" if name in away:
+                    desk.world.state.endpoints[name] = away.pop(name)
+            assert used <= 1000
+        for _ in range(30):
+            for job in jobs:
+                for name in desk.world.state.endpoints:
+                    drain(job, name, 256)
+            await desk.poll()
+        assert used == 1000
+        assert sum(desk.metering.used(job).shots for job in jobs) == used
+
+    asyncio.run(scenario())
+
+
+_TURNS = st.lists(
+    st.tuples(
+        st.sampled_from(
+            ["poll", "push", "restart", "question", "answer", "operator", "gone", "back", "attempt", "over"]
+        ),
+        st.integers(0, 1),
+        st.integers(0, 1),
+    ),
+    max_size=25,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@example([("attempt", 0, 0), ("question", 0, 0), ("over", 0, 1), ("operator", 0, 0), ("restart", 1, 0)])
+@example([("gone", 0, 0), ("over", 0, 0), ("back", 0, 0)])
+@given(_TURNS)
+def test_pods_let_in_the_present_attempts_and_nobody_else(steps: list[tuple[str, int, int]]) -> None:
+    """Whatever was lost, came twice or began anew before the last poll."""
+
+    async def scenario() -> None:
+        desk = Desk()
+        state = desk.world.state
+        jobs = [await desk.program(name) for name in ("one", "two")]
+        present: dict[str, int | None] = {"chem/one": 1, "chem/two": 1}
+        away: dict[str, Endpoint] = {}
+
+        def is_let_in(job: HybridJob, pod: str, attempt: int) -> bool:
+            try:
+                desk.use(job, pod, task(1), attempt=attempt)
+            except (GrantPending, AccessEnded):
+                return False
+            return True
+
+        def show(key: str, **status: Any) -> None:
+            """Let the watch show another status of a job."""
+            job = state.jobs[key]
+            state.jobs[key] = job.model_copy(update={"status": job.status.model_copy(update=status)})
+            desk.metering.observe(key)
+
+        for kind, pod, which in steps:
+            name, key = f"a-{pod}", ("chem/one", "chem/two")[which]
+            attempt = present[key]
+            match kind:
+                case "poll":
+                    await desk.poll()
+                case "push":
+                    await desk.metering.push()
+                case "restart":
+                    desk.pods.accounts.pop(name, None)
+                case "question" | "answer":
+                    desk.pods.silent = kind
+                    await desk.poll()
+                case "operator":
+                    desk.again()
+                    for each in state.jobs:
+                        desk.metering.observe(each)
+                case "gone" if name in state.endpoints and not away:
+                    away[name] = state.endpoints.pop(name)
+                    desk.pods.accounts.pop(name, None)
+                case "back" if name in away:
+                    state.endpoints[name] = away.pop(name)
+                case "attempt" if attempt is not None:
+                    show(key, state="Pending")
+                    await desk.poll()
+                    assert not any(is_let_in(jobs[which], each, attempt) for each in state.endpoints)
+                    desk.metering.open(key, state.jobs[key], desk.backend, attempt + 1)
+                    present[key] = attempt + 1
+                    show(key, state="Running", attempts=attempt + 1)
+                case "over" if attempt is not None:
+                    del state.jobs[key]
+                    desk.metering.observe(key)
+                    present[key] = None
+        desk.pods.silent = ""
+        await desk.poll()
+        for job in jobs:
+            now = present[f"chem/{job.metadata.name}"]
+            for name in state.endpoints:
+                for tried in range(1, 8):
+                    assert is_let_in(job, name, tried) is (tried == now), (name, tried, now)
+
+    asyncio.run(scenario())
+
+
+async def test_what_is_open_on_a_pod_when_an_operator_takes_over_is_closed() -> None:
+    """The job was deleted while no operator ran, and no other program uses the backend."""
+    desk = Desk(pods=1)
+    job = await desk.program()
+    desk.use(job, "a-0", task(1))
+    del desk.world.state.jobs["chem/j"]
+    desk.again()
+    await desk.poll()
+    with pytest.raises(AccessEnded):
+        desk.use(job, "a-0", task(1))
+
+
+async def test_a_program_that_moved_is_closed_where_it_was_and_keeps_what_it_used() -> None:
+    desk = Desk(pods=1, limits={"shots": 1000, "seconds": 1000.0})
+    job = await desk.program()
+    desk.use(job, "a-0", task(100))
+    await desk.poll()
+    desk.use(job, "a-0", task(20))
+    other = desk.world.backend("b")
+    desk.metering.open("chem/j", job, other, 2)
+    await desk.metering.push()
+    await desk.metering.push()
+    with pytest.raises(AccessEnded):
+        desk.use(job, "a-0", task(1), attempt=2)
+    while True:
+        try:
+            desk.use(job, "b-0", task(3), attempt=2)
+            break
+        except GrantPending:
+            await desk.metering.meet(desk.world.state.endpoints["b-0"], other)
+    await desk.metering.meet(desk.world.state.endpoints["b-0"], other)
+    assert desk.metering.used(job).shots == 123
+    desk.metering.stop("chem/j", desk.metering.used(job))
+    desk.world.ledger.settle("uid-j", "chem", Use(123), desk.world.now)
+    await desk.metering.push()
+    assert desk.counted() == Use(123, 0.0)
+
+
+async def test_a_namespace_that_is_no_more_admitted_loses_its_access() -> None:
+    desk = Desk(pods=1)
+    job = await desk.program()
+    desk.use(job, "a-0", task(1))
+    desk.world.cluster.labels = {"lab": {}}
+    desk.metering.reconsider()
+    assert await desk.world.queue.get() == "HybridJob chem/j"
+    await desk.metering.push()
+    with pytest.raises(AccessEnded):
+        desk.use(job, "a-0", task(1))

@@ -1,0 +1,102 @@
+"""Which pods are taken for backends' own."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from qonverge.controller.objects.manifests import BACKEND_LABEL, PORT_NAME
+from qonverge.controller.store.state import State
+
+_VERSIONS = itertools.count(1)
+
+
+def metadata(
+    name: str, owner: tuple[str, str] | None = None, *, controller: bool = True, **more: Any
+) -> dict[str, Any]:
+    owners = []
+    if owner is not None:
+        kind, uid = owner
+        owners.append({"kind": kind, "name": "aer", "uid": uid, "controller": controller})
+    version = str(next(_VERSIONS))
+    own = {"name": name, "namespace": "lab", "uid": f"uid-{name}", "resourceVersion": version}
+    return {**own, "ownerReferences": owners, **more}
+
+
+def deployment() -> dict[str, Any]:
+    return {"metadata": metadata("aer-qb", ("QuantumBackend", "uid-aer")), "status": {}}
+
+
+def replica_set(name: str = "rs", deployment: str = "uid-aer-qb", **more: Any) -> dict[str, Any]:
+    return {"metadata": metadata(name, ("Deployment", deployment), **more)}
+
+
+def pod(name: str = "pod", replica_set: str | None = "uid-rs", **more: Any) -> dict[str, Any]:
+    owner = None if replica_set is None else ("ReplicaSet", replica_set)
+    ports = [{"name": PORT_NAME, "containerPort": 8080}]
+    return {
+        "metadata": metadata(name, owner, labels={BACKEND_LABEL: "aer-qb"}, **more),
+        "spec": {"containers": [{"ports": ports}]},
+        "status": {"podIP": "10.0.0.1", "conditions": [{"type": "Ready", "status": "True"}]},
+    }
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_a_pod_of_the_backend_s_deployment_is_an_endpoint_in_whatever_order_one_hears(order: tuple[int, ...]) -> None:
+    state = State()
+    hear: list[Callable[[], object]] = [
+        lambda: state.see_deployment(deployment(), False),
+        lambda: state.see_replica_set(replica_set(), False),
+        lambda: state.see_pod(pod(), False),
+    ]
+    for number in order:
+        assert not state.endpoints
+        hear[number]()
+    assert [endpoint.key for endpoint in state.endpoints_of("lab/aer-qb")] == ["lab/pod"]
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        pytest.param([pod(replica_set=None)], id="labels alone"),
+        pytest.param([pod(replica_set="uid-none")], id="a ReplicaSet that is none"),
+        pytest.param([pod(controller=False)], id="an owner that does not control it"),
+        pytest.param([replica_set("mine", "uid-mine"), pod(replica_set="uid-mine")], id="another Deployment"),
+        pytest.param(
+            [replica_set("mine", controller=False), pod(replica_set="uid-mine")], id="no controlling Deployment"
+        ),
+    ],
+)
+def test_a_pod_that_only_looks_like_a_backend_s_is_none(seen: list[dict[str, Any]]) -> None:
+    state = State()
+    state.see_deployment(deployment(), False)
+    state.see_replica_set(replica_set(), False)
+    for obj in seen:
+        if "spec" in obj:
+            state.see_pod(obj, False)
+        else:
+            state.see_replica_set(obj, False)
+    assert not state.endpoints
+
+
+def test_a_pod_that_is_not_ready_or_gone_is_no_endpoint_any_more() -> None:
+    state = State()
+    state.see_deployment(deployment(), False)
+    state.see_replica_set(replica_set(), False)
+    state.see_pod(pod(), False)
+    # A rollout may delete the ReplicaSet before the pod has ended.
+    gone = metadata("rs")
+    state.see_replica_set({"metadata": gone}, True)
+    assert state.endpoints
+    state.see_pod({**pod(), "status": {"podIP": "10.0.0.1", "conditions": []}}, False)
+    assert not state.endpoints
+    assert not state.labelled
+    state.see_replica_set(replica_set(), False)
+    assert not state.endpoints
+    state.see_pod(pod(), False)
+    assert state.endpoints
+    state.see_pod(pod(), True)
+    assert not state.endpoints
