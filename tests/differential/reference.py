@@ -6,7 +6,7 @@ It shares nothing with the engines under test: numpy alone, and matrices written
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -34,7 +34,6 @@ from tests.differential.program import (
     Switch,
     While,
     reads,
-    walk,
 )
 
 Matrix = NDArray[np.complex128]
@@ -79,19 +78,75 @@ def simulate(program: Program, values: Mapping[str, float], noise: Noise | None 
 
 
 def without_final_measurements(program: Program) -> Program:
-    """Return the program up to its final measurements: nothing acts on their qubits later, nor reads their bits."""
+    """Return the program up to its final measurements, those inside of blocks included.
+
+    A measurement is final if nothing acts on its qubit later, nor reads its bit before it is written again.
+    """
+    body, _ = _trimmed(program.body, program, frozenset(), None)
+    return Program(program.version, program.qubits, program.bits, body)
+
+
+# What matters after some place: ("q", qubit) that something acts on, and ("b", bit) that something reads.
+_Needs = frozenset[tuple[str, int]]
+
+
+def _trimmed(
+    body: Sequence[Statement], program: Program, after: _Needs, turn: _Needs | None
+) -> tuple[tuple[Statement, ...], _Needs]:
+    """Return a block without its final measurements, and what matters from its start.
+
+    Args:
+        body: the block.
+        program: names the bits.
+        after: what matters after the block.
+        turn: what matters where the loop around it goes on or ends; None outside of loops.
+    """
     kept: list[Statement] = []
-    used: set[int] = set()
-    read: set[int] = set()
-    for item in reversed(program.body):
-        if isinstance(item, Measure) and item.qubit not in used and item.bit not in read:
-            continue
-        kept.append(item)
-        if not isinstance(item, Barrier):
-            for inner in walk((item,)):
-                used |= qubits_of(inner)
-                read |= bits_read(inner, program)
-    return Program(program.version, program.qubits, program.bits, tuple(reversed(kept)))
+    needs = after
+    for item in reversed(body):
+        left: Statement = item
+        match item:
+            case Barrier():
+                pass
+            case Break() | Continue():
+                assert turn is not None
+                needs = turn
+            case Measure(qubit, bit):
+                if ("q", qubit) not in needs and ("b", bit) not in needs:
+                    continue
+                needs = needs - {("b", bit)} | {("q", qubit)}
+            case For() | While():
+                around = needs | _own(item, program)
+                while True:
+                    inner, start = _trimmed(item.body, program, around, around)
+                    if start <= around:
+                        break
+                    around |= start
+                left, needs = replace(item, body=inner), around
+            case If():
+                then, first = _trimmed(item.then, program, needs, turn)
+                otherwise, second = _trimmed(item.otherwise, program, needs, turn)
+                needs = first | second | needs | _own(item, program)
+                left = replace(item, then=then, otherwise=otherwise)
+            case Switch():
+                cases = [(values, _trimmed(block, program, needs, turn)) for values, block in item.cases]
+                default = None if item.default is None else _trimmed(item.default, program, needs, turn)
+                starts = [start for _, (_, start) in cases] + ([] if default is None else [default[1]])
+                left = replace(
+                    item,
+                    cases=tuple((values, block) for values, (block, _) in cases),
+                    default=None if default is None else default[0],
+                )
+                needs = needs.union(*starts, _own(item, program))
+            case _:
+                needs |= _own(item, program)
+        kept.append(left)
+    return tuple(reversed(kept)), needs
+
+
+def _own(item: Statement, program: Program) -> _Needs:
+    """Return what a statement acts on and reads, without its blocks."""
+    return frozenset([("q", q) for q in qubits_of(item)] + [("b", b) for b in bits_read(item, program)])
 
 
 def qubits_of(item: Statement) -> set[int]:

@@ -112,3 +112,15 @@ def test_final_measurements_are_those_that_nothing_follows() -> None:
     kept = (Measure(0, 0), If(BitIs(0), (Gate("x", (1,)),)), Measure(2, 0), Gate("h", (2,)))
     whole = program(*kept, Measure(1, 1), Measure(2, 0))
     assert without_final_measurements(whole).body == kept
+
+
+def test_final_measurements_inside_of_blocks() -> None:
+    # Nothing reads bit 1 after the branch; bit 0 is written again before it is read.
+    branch = If(BitIs(0), (Gate("x", (2,)),), (Measure(1, 1),))
+    whole = program(Measure(0, 0), branch, Measure(2, 0))
+    assert without_final_measurements(whole).body == (Measure(0, 0), If(BitIs(0), (Gate("x", (2,)),), ()))
+    # In a loop "later" includes the next turns.
+    turns = For(2, (If(BitIs(1), (Gate("x", (0,)),)), Measure(1, 1)))
+    assert without_final_measurements(program(turns)).body == (turns,)
+    idle = For(2, (Gate("x", (0,)), Measure(1, 1)))
+    assert without_final_measurements(program(idle)).body == (For(2, (Gate("x", (0,)),)),)
