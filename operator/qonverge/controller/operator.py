@@ -321,7 +321,7 @@ class Operator:
     def _observe_pods(self, kind: str, obj: dict[str, Any], deleted: bool) -> None:
         """Take what was seen of a pod, or of what tells whether it is a backend's."""
         state = self._state
-        before = set(state.endpoints)
+        before = {pod.uid for pod in state.pods.serving()}
         match kind:
             case "Deployment":
                 if (owner := state.see_deployment(obj, deleted)) is not None:
@@ -329,15 +329,15 @@ class Operator:
             case "ReplicaSet":
                 state.see_replica_set(obj, deleted)
             case "Pod":
-                was = state.troubles.get(key_of(obj))
+                was = state.pods.trouble(key_of(obj))
                 if (owner := state.see_pod(obj, deleted)) is not None:
                     self._queue.add(f"HybridJob {owner}", urgent=True)
-                if (trouble := state.troubles.get(key_of(obj))) != was:
+                if (trouble := state.pods.trouble(key_of(obj))) != was:
                     labels = {label for label, _ in filter(None, (was, trouble))}
                     for key, backend in state.backends.items():
                         if backend_selector(backend) in labels:
                             self._queue.add(f"QuantumBackend {key}")
-        if set(state.endpoints) != before:
+        if {pod.uid for pod in state.pods.serving()} != before:
             self._reconsider()
 
     def _reconsider(self) -> None:
@@ -392,13 +392,12 @@ class Operator:
         loop, took = asyncio.get_running_loop(), 0.0
         while True:
             # A pod that is new, or does not answer, is asked again soon: jobs may wait for it.
-            known = self._state.infos.keys() - self._state.silent
             often = _POLL_SECONDS
             if self._metering.has_limits:
                 # Where very many programs run, their meters wait rather than everything else.
                 often = min(often, max(_LIMITED_POLL_SECONDS, _POLL_REST * took))
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(often if known >= self._state.endpoints.keys() else 0.5):
+                async with asyncio.timeout(often if all(pod.answers for pod in self._state.pods.serving()) else 0.5):
                     await self._poll_now.wait()
             self._poll_now.clear()
             leading, began = self._election.leading, loop.time()

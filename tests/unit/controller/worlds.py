@@ -18,7 +18,8 @@ from qonverge.controller.placement.snapshot import backend_selector
 from qonverge.controller.placement.traces import Traces
 from qonverge.controller.pods.task_client import DataPlane
 from qonverge.controller.store.cluster import Cluster
-from qonverge.controller.store.state import Endpoint, Flight, State
+from qonverge.controller.store.pods import BackendPod, Endpoint
+from qonverge.controller.store.state import Flight, State
 from qonverge.controller.store.work_queue import WorkQueue
 from qonverge.execution.transitions import timestamp
 from qonverge.scheduling import Policy
@@ -116,9 +117,47 @@ class World:
         self.state.backends[f"lab/{name}"] = backend
         for number in range(pods):
             pod = f"{name}-{number}"
-            self.state.endpoints[pod] = Endpoint(pod, f"lab/{pod}", backend_selector(backend), f"http://{pod}")
-            self.state.infos[pod] = info(workers)
+            self.serve(Endpoint(pod, f"lab/{pod}", backend_selector(backend), f"http://{pod}"))
+            self.pod(pod).info = info(workers)
         return backend
+
+    def serve(self, endpoint: Endpoint) -> None:
+        """Let a pod serve."""
+        self.state.pods.observe(endpoint.pod, endpoint.key, endpoint).admit()
+
+    def pod(self, uid: str) -> BackendPod:
+        """Return a pod that there is."""
+        found = self.state.pods.find(uid)
+        assert found is not None
+        return found
+
+    def endpoints(self) -> list[Endpoint]:
+        """Return where pods serve."""
+        return [pod.endpoint for pod in self.state.pods.serving()]
+
+    def serving(self) -> list[str]:
+        """Return the pods that serve, by uid."""
+        return [pod.uid for pod in self.state.pods.serving()]
+
+    def take_away(self, uid: str) -> Endpoint:
+        """End a pod, and return where it served."""
+        endpoint = self.endpoint(uid)
+        self.state.pods.remove(endpoint.key)
+        return endpoint
+
+    def endpoint(self, uid: str) -> Endpoint:
+        """Return where a pod serves."""
+        return self.pod(uid).endpoint
+
+    @property
+    def assigned(self) -> dict[str, int]:
+        """The tasks under way on each pod that has some."""
+        return {pod.uid: pod.assigned for pod in self.state.pods.serving() if pod.assigned}
+
+    @property
+    def silent(self) -> set[str]:
+        """The pods that do not answer."""
+        return {pod.uid for pod in self.state.pods.serving() if pod.silent}
 
     def job(self, name: str, *, status: dict[str, Any] | None = None, age: float = 10.0, **spec: Any) -> HybridJob:
         """Add a job whose program is checked and that asks for a place."""

@@ -26,6 +26,7 @@ from qonverge.controller.quotas.metering import Metering
 from qonverge.controller.results.kept_results import Results
 from qonverge.controller.settings import Settings
 from qonverge.controller.store.cluster import Cluster
+from qonverge.controller.store.pods import BackendPod
 from qonverge.controller.store.state import State, key_of
 from qonverge.controller.store.work_queue import WorkQueue
 from qonverge.execution.placement import provider_problem
@@ -33,7 +34,6 @@ from qonverge.wire.errors import WireError
 
 logger = logging.getLogger(__name__)
 
-_SLOWER = 0.3
 # Secrets are not watched, since who can watch some can read all. They are applied again now and then, in all at most
 # this many a second, and at once where a pod lacks one.
 _SECRET_SECONDS = 10.0
@@ -149,15 +149,10 @@ class Backends:
                 self._state.calibrations[key] = found
 
     async def _write_status(self, key: str, backend: QuantumBackend, problem: str | None) -> None:
-        infos = [
-            self._state.infos[endpoint.pod]
-            for endpoint in self._state.endpoints_of(backend_selector(backend))
-            if endpoint.pod in self._state.infos
-        ]
-        trouble = self._trouble(backend)
+        pods, trouble = self._state.pods.reachable(backend_selector(backend)), self._trouble(backend)
         seen = Seen(
             deployment=self._state.deployments.get(backend_selector(backend)),
-            infos=infos,
+            infos=[pod.info for pod in pods if pod.info is not None],
             calibrated=self._state.calibrations.get(key),
             trouble=trouble,
             refusal=self._refusals[key][1] if key in self._refusals else None,
@@ -195,8 +190,8 @@ class Backends:
         by_label = {backend_selector(backend): key for key, backend in self._state.backends.items()}
         changed: set[str] = set()
 
-        async def ask(uid: str) -> None:
-            endpoint = self._state.endpoints[uid]
+        async def ask(pod: BackendPod) -> None:
+            endpoint = pod.endpoint
             key = by_label.get(endpoint.backend)
             if key is None:
                 return
@@ -205,19 +200,14 @@ class Backends:
                 asked = time.monotonic()
                 info = await self._data.info(endpoint, audience)
                 took = time.monotonic() - asked
-                if leading and info.queued + info.running > self._state.assigned.get(uid, 0):
-                    await cancel_orphans(self._state, self._data, endpoint, audience)
+                if leading and info.queued + info.running > pod.assigned:
+                    await cancel_orphans(self._state, self._data, pod, audience)
             except (WireError, KeyError, TypeError) as error:
                 logger.info("pod %s does not tell: %s", endpoint.url, error)
                 return
-            if uid not in self._state.endpoints:
+            if not pod.admitted:
                 return
-            # A poll that met a busy moment says little: what is quick again counts at once, what is slow by and by.
-            before = self._state.latencies.get(uid, took)
-            self._state.latencies[uid] = min(took, before + _SLOWER * (took - before))
-            if self._state.infos.get(uid) != info or uid in self._state.silent:
-                self._state.silent.discard(uid)
-                self._state.infos[uid] = info
+            if pod.answer(info, took):
                 changed.add(key)
             if leading and key in self._state.backends:
                 try:
@@ -229,7 +219,7 @@ class Backends:
                 except WireError as error:
                     logger.info("pod %s does not tell what results it keeps: %s", endpoint.url, error)
 
-        await asyncio.gather(*(ask(uid) for uid in list(self._state.endpoints)))
+        await asyncio.gather(*(ask(pod) for pod in self._state.pods.serving()))
         self._metering.gone()
         if leading:
             await self._results.sweep()
@@ -242,7 +232,4 @@ class Backends:
 
     def _trouble(self, backend: QuantumBackend) -> Trouble | None:
         """Return why a pod of the backend does not serve, as far as one tells."""
-        label = backend_selector(backend)
-        troubles = {pod: trouble for pod, (of, trouble) in self._state.troubles.items() if of == label}
-        # Of several always the same one.
-        return troubles[min(troubles)] if troubles else None
+        return self._state.pods.trouble_of(backend_selector(backend))

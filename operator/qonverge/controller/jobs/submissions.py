@@ -12,7 +12,8 @@ from qonverge.api import HybridJob
 from qonverge.controller.placement.forecasts import Forecasts
 from qonverge.controller.placement.snapshot import backend_selector, given_to_pods
 from qonverge.controller.pods.task_client import DataPlane, PodLost
-from qonverge.controller.store.state import Endpoint, Flight, Sent, State
+from qonverge.controller.store.pods import BackendPod
+from qonverge.controller.store.state import Flight, Sent, State
 from qonverge.controller.store.work_queue import WorkQueue
 from qonverge.execution import circuit as circuits
 from qonverge.forecast.forecaster import WaitForecast
@@ -23,7 +24,7 @@ from qonverge.wire.messages import Task, TaskResult
 
 logger = logging.getLogger(__name__)
 
-Work = tuple[Sent, Task]
+Work = tuple[BackendPod, Sent, Task]
 
 
 class Submissions:
@@ -57,14 +58,12 @@ class Submissions:
         flight.decision, flight.planned, flight.wants, flight.result = decision, None, False, None
         flight.attempts += 1
         flight.placed_at, flight.started_at = flight.placed_at or now, now
-        flight.sent = [sent for sent, _ in works]
-        for sent in flight.sent:
-            assigned = self._state.assigned
-            assigned[sent.endpoint.pod] = assigned.get(sent.endpoint.pod, 0) + 1
+        flight.sent = [sent for _, sent, _ in works]
         tasks = []
-        for sent, task in works:
-            one = asyncio.create_task(self._one(job, flight, sent, task))
-            one.add_done_callback(partial(self._gone, flight, sent))
+        for pod, sent, task in works:
+            pod.assign()
+            one = asyncio.create_task(self._one(job, flight, pod, sent, task))
+            one.add_done_callback(partial(self._gone, flight, pod, sent))
             tasks.append(one)
         flight.running = asyncio.create_task(self._run(flight, tasks, hedged=_is_hedged(decision)))
         flight.running.add_done_callback(partial(self._ended, key, flight, tasks))
@@ -83,36 +82,33 @@ class Submissions:
         works, taken = [], set[str]()
         for number, (placed, shots) in enumerate(parts or [(decision.backend, None)]):
             backend = state.backends.get(placed.key)
-            endpoints = [] if backend is None else state.endpoints_of(backend_selector(backend))
-            if backend is None or not endpoints:
+            pods = [] if backend is None else state.pods.reachable(backend_selector(backend))
+            if not pods:
                 return None
             # A part is told by its shots too: after a restart they may be divided in another way.
             identity = f"{whole}.{number}.{shots}" if shots is not None else f"{whole}.{number}" if number else whole
-            held = state.held.get(identity)
-            endpoint = min(
-                endpoints, key=lambda e: (e.pod != held, e.pod in taken, state.assigned.get(e.pod, 0), e.pod)
-            )
-            taken.add(endpoint.pod)
+            holder = state.pods.holder(identity)
+            pod = min(pods, key=lambda each: (each is not holder, each.uid in taken, each.assigned, each.uid))
+            taken.add(pod.uid)
             # All shots again have the same seed again.
             task = circuits.task(job, flight.checked, identity, shots=shots, part=0 if hedged else number)
-            run, promise = self._forecasts.run_seconds(flight, placed.key), self._promise(placed.key, endpoint, now)
+            run, promise = self._forecasts.run_seconds(flight, placed.key), self._promise(placed.key, pod, now)
             if run is not None and shots is not None:
                 run = Interval(*(shots / total * value for value in (run.low, run.mid, run.high)))
             fidelity = self._forecasts.fidelity(flight, placed.key)
-            sent = Sent(identity, endpoint, placed.key, now, run, promise, whole=shots is None, fidelity=fidelity)
-            works.append((sent, task))
+            sent = Sent(identity, pod.endpoint, placed.key, now, run, promise, whole=shots is None, fidelity=fidelity)
+            works.append((pod, sent, task))
         return works
 
-    def _promise(self, key: str, endpoint: Endpoint, now: float) -> WaitForecast | None:
+    def _promise(self, key: str, pod: BackendPod, now: float) -> WaitForecast | None:
         """Return what is said of the wait, where the pod has a queue and something can be learned from it."""
-        info = self._state.infos.get(endpoint.pod)
         # What the pods have is looked up last, since that takes a time that grows with all jobs.
-        if info is None or self._state.assigned.get(endpoint.pod, 0) < info.workers:
+        if pod.info is None or pod.assigned < pod.info.workers:
             return None
         if not self._forecasts.learns_wait(key, now):
             return None
-        tasks = given_to_pods(self._state, now).get(endpoint.pod, [])
-        return self._forecasts.promise(key, info.workers, tasks, now)
+        tasks = given_to_pods(self._state, now).get(pod.uid, [])
+        return self._forecasts.promise(key, pod.info.workers, tasks, now)
 
     def withdraw(self, key: str, flight: Flight) -> None:
         """Take a job's tasks back from their pods: it waits for another place, and this attempt does not count."""
@@ -146,18 +142,14 @@ class Submissions:
         self._queue.add(f"HybridJob {key}", urgent=True)
         self._changed()
 
-    def _gone(self, flight: Flight, sent: Sent, _: asyncio.Task[TaskResult]) -> None:
-        """Take note that the pod has the task no more, whether it was sent or cancelled before."""
+    def _gone(self, flight: Flight, pod: BackendPod, sent: Sent, _: asyncio.Task[TaskResult]) -> None:
+        """Record that the pod has the task no more, whether it was sent or cancelled before."""
         flight.sent = [other for other in flight.sent if other is not sent]
-        assigned, pod = self._state.assigned, sent.endpoint.pod
-        assigned[pod] -= 1
-        if not assigned[pod]:
-            del assigned[pod]
+        pod.release()
 
-    async def _one(self, job: HybridJob, flight: Flight, sent: Sent, task: Task) -> TaskResult:
-        endpoint = sent.endpoint
+    async def _one(self, job: HybridJob, flight: Flight, pod: BackendPod, sent: Sent, task: Task) -> TaskResult:
         try:
-            result = await self._data.run(endpoint, sent.audience, task)
+            result = await self._data.run(sent.endpoint, sent.audience, task)
             assert flight.checked is not None
             work, backend = circuits.work(job, flight.checked), self._state.backends.get(sent.audience)
             flight.usage += circuits.used(backend.spec.pricing if backend is not None else None, work, result)
@@ -171,8 +163,7 @@ class Submissions:
                 stopping.add_done_callback(self._stopping.discard)
             raise
         except PodLost as error:
-            if endpoint.pod in self._state.endpoints:
-                self._state.silent.add(endpoint.pod)
+            pod.lose()
             return TaskResult(task.id, "Failed", error=error)
         except WireError as error:
             return TaskResult(task.id, "Failed", error=error)

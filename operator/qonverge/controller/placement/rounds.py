@@ -187,7 +187,7 @@ class Rounds:
             job.metadata.namespace,
             created,
             0 if priority is None else priority.value,
-            held=flight.next_identity in self._state.held,
+            held=self._state.pods.holder(flight.next_identity) is not None,
             aged=now - created > self._policy.aging_seconds,
             deadline=min(deadlines(job, created), default=(math.inf, ""))[0],
             tried_at=flight.tried_at,
@@ -210,7 +210,7 @@ class Rounds:
 
     def _warm(self) -> dict[str, set[str]]:
         """Return the backends that have each circuit, by its digest."""
-        places = {pod: endpoint.backend for pod, endpoint in self._state.endpoints.items()}
+        places = {pod.uid: pod.endpoint.backend for pod in self._state.pods.serving()}
         keys = {backend_selector(backend): key for key, backend in self._state.backends.items()}
         return {
             digest: {key for pod in pods if (key := keys.get(places.get(pod, ""))) is not None}
@@ -242,9 +242,8 @@ class Rounds:
         """Keep jobs where an operator before this one sent them and their task still is."""
         by_label = {backend_selector(self._state.backends[b.key]): b for b in backends if b.key in self._state.backends}
         for each in list(waiting):
-            pod = self._state.held.get(each.flight.next_identity)
-            endpoint = self._state.endpoints.get(pod or "")
-            backend = None if endpoint is None else by_label.get(endpoint.backend)
+            pod = self._state.pods.holder(each.flight.next_identity)
+            backend = None if pod is None or not pod.admitted else by_label.get(pod.endpoint.backend)
             if backend is None or not backend.serving or each.suspended or each.flight.checked is None:
                 continue
             waiting.remove(each)
@@ -308,11 +307,11 @@ class Rounds:
         running, places, found = set[str](), [], []
         for sent, key, flight in tasks:
             place = order[sent.endpoint.pod] = order.get(sent.endpoint.pod, 0) + 1
-            info, job = state.infos.get(sent.endpoint.pod), state.jobs.get(key)
+            pod, job = state.pods.find(sent.endpoint.pod), state.jobs.get(key)
             if job is None:
                 continue
             # Several tasks of a job are displaced together or not at all: one that runs keeps the others.
-            if place <= (info.workers if info is not None else 1):
+            if place <= (1 if pod is None or pod.info is None else pod.info.workers):
                 running.add(key)
             places.append((sent, key, flight))
         for sent, key, flight in places:
@@ -378,8 +377,8 @@ class Rounds:
     def _wait(self, seen: Backend, tasks: Mapping[str, Sequence[PodTask]], now: float) -> placement.Wait:
         """Return how long a task waits that is sent to the backend now: low, mid and high."""
         backend = self._state.backends.get(seen.key)
-        pods = [] if backend is None else self._state.endpoints_of(backend_selector(backend))
-        given = sorted((task for e in pods for task in tasks.get(e.pod, ())), key=lambda task: task.sent)
+        pods = [] if backend is None else self._state.pods.reachable(backend_selector(backend))
+        given = sorted((task for pod in pods for task in tasks.get(pod.uid, ())), key=lambda task: task.sent)
         wait = self._forecasts.wait(seen.key, seen.workers, given, now).corrected
         return wait.low, wait.mid, wait.high
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from qonverge.api import QuantumBackend
 from qonverge.controller.objects import manifests
 from qonverge.controller.store.cluster import Cluster
-from qonverge.controller.store.state import Endpoint, State
+from qonverge.controller.store.pods import BackendPod
+from qonverge.controller.store.state import State
 from qonverge.devices.noise import Noise
 from qonverge.execution.placement import abilities, declared, device_errors
 from qonverge.forecast.intervals import Interval
@@ -54,7 +55,7 @@ def given_to_pods(state: State, now: float) -> dict[str, list[PodTask]]:
             continue
         for placed in [part.backend for part in decision.parts] or [decision.backend]:
             backend = state.backends.get(placed.key)
-            pods = [] if backend is None else [e.pod for e in state.endpoints_of(backend_selector(backend))]
+            pods = [] if backend is None else [pod.uid for pod in state.pods.reachable(backend_selector(backend))]
             if pods:
                 tasks[min(pods, key=lambda pod: (len(tasks.get(pod, ())), pod))].append(PodTask(now, USUAL))
     return tasks
@@ -94,26 +95,26 @@ def seen(
     able, calibrated = abilities(spec.simulator), state.calibrations.get(f"{metadata.namespace}/{metadata.name}")
     noise = None if calibrated is None else calibrated.noise
     two_qubit, readout = device_errors(spec.simulator, noise)
-    endpoints = state.endpoints_of(backend_selector(backend))
-    infos = [(e, state.infos[e.pod]) for e in endpoints if e.pod in state.infos]
-    given = [len(tasks.get(e.pod, ())) for e in endpoints]
-    free = [time for e, info in infos for time in free_seconds(max(1, info.workers), tasks.get(e.pod, ()), now)] or [
-        0.0
-    ] * len(endpoints)
+    pods = state.pods.reachable(backend_selector(backend))
+    infos = [(pod, pod.info) for pod in pods if pod.info is not None]
+    given = [len(tasks.get(pod.uid, ())) for pod in pods]
+    free = [
+        time for pod, info in infos for time in free_seconds(max(1, info.workers), tasks.get(pod.uid, ()), now)
+    ] or [0.0] * len(pods)
     workers = max(1, len(free))
     view, may_offer = declared(backend), cluster.may_offer(metadata.namespace)
     return replace(
         view,
         admits_all_namespaces=view.admits_all_namespaces and may_offer,
         offer_withheld=backend.is_offered and not may_offer,
-        serving=view.serving and bool(endpoints) and not metadata.deletion_timestamp,
+        serving=view.serving and bool(pods) and not metadata.deletion_timestamp,
         not_serving_reason=f"0 of {spec.replicas} pods serve" if view.serving else view.not_serving_reason,
         load=sum(given) / workers,
         room=sum(max(0, spec.capacity.queue_limit - count) for count in given) if given else None,
         max_qubits=_widest(spec.capacity.max_qubits, noise),
         memory_bytes=able.memory(_most(info.memory_bytes for _, info in infos)),
         admitted_namespaces=cluster.admitted(backend),
-        latency_seconds=_fastest(state, endpoints),
+        latency_seconds=_fastest(pods),
         workers=workers,
         free_seconds=tuple(free),
         # What waits in a queue of its own is not held back for better news.
@@ -137,6 +138,6 @@ def _widest(limit: int | None, noise: Noise | None) -> int | None:
     return min((size for size in (limit, of_device) if size is not None), default=None)
 
 
-def _fastest(state: State, endpoints: Iterable[Endpoint]) -> float | None:
+def _fastest(pods: Iterable[BackendPod]) -> float | None:
     """Return the shortest round trip to a pod that was measured of late, seconds."""
-    return min((state.latencies[e.pod] for e in endpoints if e.pod in state.latencies), default=None)
+    return min((pod.latency for pod in pods if pod.latency is not None), default=None)

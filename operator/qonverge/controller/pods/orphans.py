@@ -8,23 +8,24 @@ again by its id.
 from __future__ import annotations
 
 from qonverge.controller.pods.task_client import DataPlane
-from qonverge.controller.store.state import Endpoint, State
+from qonverge.controller.store.pods import BackendPod, Endpoint
+from qonverge.controller.store.state import State
 from qonverge.wire.messages import TaskInfo
 from qonverge.wire.tokens import OPERATOR_SUBJECT
 
 
-async def cancel_orphans(state: State, data: DataPlane, endpoint: Endpoint, audience: str) -> None:
-    """Cancel the pod's orphans, and note which of the jobs' tasks it has.
+async def cancel_orphans(state: State, data: DataPlane, pod: BackendPod, audience: str) -> None:
+    """Cancel the orphans on a pod that serves, and record which of the jobs' tasks it has.
 
     Raises:
         WireError: the pod does not answer, or refuses.
     """
+    endpoint = pod.endpoint
     tasks = await data.tasks(endpoint, audience)
-    state.held = {identity: pod for identity, pod in state.held.items() if pod != endpoint.pod}
+    wanted = {task.id for task in tasks if is_wanted(state, task, endpoint)}
+    state.pods.hold(pod, wanted)
     for task in tasks:
-        if is_wanted(state, task, endpoint):
-            state.held[task.id] = endpoint.pod
-        else:
+        if task.id not in wanted:
             await data.cancel(endpoint, audience, task.id)
 
 

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 import aiohttp
 
 from qonverge.controller.kube.signing_key import SigningKey
-from qonverge.controller.store.state import Endpoint
+from qonverge.controller.store.pods import Endpoint
 from qonverge.wire.codec import pack, unpack
 from qonverge.wire.errors import NotFound, Unauthorized, UnknownCircuit, WireError, WorkerLost
 from qonverge.wire.grants import Grant, Meters

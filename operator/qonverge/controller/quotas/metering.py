@@ -22,7 +22,8 @@ from qonverge.controller.placement.snapshot import backend_selector
 from qonverge.controller.pods.task_client import DataPlane
 from qonverge.controller.store.access import withdrawn
 from qonverge.controller.store.cluster import Cluster
-from qonverge.controller.store.state import Endpoint, State
+from qonverge.controller.store.pods import Endpoint
+from qonverge.controller.store.state import State
 from qonverge.controller.store.work_queue import WorkQueue
 from qonverge.execution.transitions import seconds as instant
 from qonverge.execution.transitions import timestamp
@@ -210,7 +211,7 @@ class Metering:
             except WireError as error:
                 logger.info("pod %s is told of its programs by the next poll: %s", endpoint.url, error)
 
-        await asyncio.gather(*(meet(endpoint) for endpoint in self._state.endpoints_of(backend_selector(backend))))
+        await asyncio.gather(*(meet(pod.endpoint) for pod in self._state.pods.reachable(backend_selector(backend))))
 
     def _add(self, key: str, job: HybridJob, backend: str, attempt: int) -> None:
         # What its status tells of is gone with pods, or was used by attempts before this operator.
@@ -266,8 +267,9 @@ class Metering:
 
     def gone(self) -> None:
         """Take the pods into account that serve no more."""
+        serving = {pod.uid for pod in self._state.pods.serving()}
         for pod in self._books.pods():
-            if pod not in self._state.endpoints:
+            if pod not in serving:
                 accounts = self._books.open_on(pod)
                 self._books.lost(pod)
                 for account in accounts & self._closing.keys():
@@ -311,7 +313,9 @@ class Metering:
         for namespace in {program.namespace for program in programs}:
             peers = [peer for peer in running if peer.namespace == namespace]
             backends = [self._state.backends.get(peer.backend) for peer in peers]
-            places = sum(len(self._state.endpoints_of(backend_selector(each))) for each in backends if each is not None)
+            places = sum(
+                len(self._state.pods.reachable(backend_selector(each))) for each in backends if each is not None
+            )
             left = self._ledger.remaining(namespace, self._clock())
             until = "" if left is None or left.renews_at is None else timestamp(left.renews_at)
             pools[namespace] = self._books.pool([peer.account for peer in peers], places, left, until)

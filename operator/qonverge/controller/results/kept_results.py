@@ -26,7 +26,8 @@ from qonverge.controller.objects.manifests import audience_of
 from qonverge.controller.placement.snapshot import backend_selector
 from qonverge.controller.pods.task_client import DataPlane, PodLost
 from qonverge.controller.settings import Settings
-from qonverge.controller.store.state import Endpoint, Finished, State
+from qonverge.controller.store.pods import Endpoint
+from qonverge.controller.store.state import Finished, State
 from qonverge.execution import results
 from qonverge.execution.transitions import seconds, timestamp
 from qonverge.wire.errors import NotFound, QueueFull, ResultTooLarge, WireError
@@ -126,9 +127,10 @@ class Results:
 
     def _endpoints(self, backend: str) -> list[Endpoint]:
         """Return the backend's serving pods, those that keep the fewest results first."""
-        known, infos = self._state.backends.get(backend), self._state.infos
-        endpoints = [] if known is None else self._state.endpoints_of(backend_selector(known))
-        return sorted(endpoints, key=lambda each: infos[each.pod].kept_results if each.pod in infos else 0)
+        known = self._state.backends.get(backend)
+        pods = [] if known is None else self._state.pods.reachable(backend_selector(known))
+        pods.sort(key=lambda pod: 0 if pod.info is None else pod.info.kept_results)
+        return [pod.endpoint for pod in pods]
 
     def find(self, key: str, secret: str) -> tuple[str, KeptResult]:
         """Return uid and place of a job's kept result for who knows the secret in its path.

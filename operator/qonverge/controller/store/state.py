@@ -17,13 +17,14 @@ from qonverge.circuits.checker.checked_circuit import CheckedCircuit
 from qonverge.controller.kube.refusals import Refusal
 from qonverge.controller.objects import pod_troubles
 from qonverge.controller.objects.manifests import BACKEND_LABEL, JOB_LABEL, PORT_NAME
+from qonverge.controller.store.pods import BackendPods, Endpoint
 from qonverge.devices.noise import Noise as DeviceNoise
 from qonverge.execution.program import Program
 from qonverge.execution.transitions import seconds
 from qonverge.forecast.forecaster import WaitForecast
 from qonverge.forecast.intervals import Interval
 from qonverge.scheduling.model import Decision
-from qonverge.wire.messages import BackendInfo, TaskResult
+from qonverge.wire.messages import TaskResult
 
 _Resource = TypeVar("_Resource", HybridJob, QuantumBackend, QuantumQuota)
 
@@ -51,21 +52,6 @@ class Unread:
     status: dict[str, Any]
     problem: str
     """What is wrong with it, as a sentence."""
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """A backend pod that serves."""
-
-    pod: str
-    """The pod's uid: a pod of the same name is another one."""
-    key: str
-    """Its namespace and name."""
-    backend: str
-    """Namespace and the value of the backend label."""
-    url: str
-    replica_set: str = ""
-    """The uid of the ReplicaSet that controls it; empty where none does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,37 +166,14 @@ class State:
     """Keys of the QuantumBackends that own the Services, by the Services' keys."""
     replica_sets: dict[str, tuple[str, str]] = field(default_factory=dict)
     """ReplicaSets of backends by key: uid, and that of the Deployment which controls it."""
-    labelled: dict[str, Endpoint] = field(default_factory=dict)
-    """Pods by uid that are ready and bear a backend's label, as anybody's pod may."""
-    endpoints: dict[str, Endpoint] = field(default_factory=dict)
-    """Serving backend pods by uid: those of the former that the backend's own Deployment controls."""
-    silent: set[str] = field(default_factory=set)
-    """Pods among them that did not answer: nothing is sent there until they do, or are replaced."""
-    troubles: dict[str, tuple[str, pod_troubles.Trouble]] = field(default_factory=dict)
-    """Backend pods that do not serve, by key: namespace and label of their backend, and why as far as it is told."""
+    pods: BackendPods = field(default_factory=BackendPods)
     calibrations: dict[str, Calibrated] = field(default_factory=dict)
     """What is known of backends' noise, by the backend's key."""
-    infos: dict[str, BackendInfo] = field(default_factory=dict)
-    """What each serving pod last said of itself, by uid."""
-    latencies: dict[str, float] = field(default_factory=dict)
-    """Round trip to each serving pod, seconds: the least of the last polls."""
-    assigned: dict[str, int] = field(default_factory=dict)
-    """Tasks that this operator has under way on each pod, by uid."""
-    held: dict[str, str] = field(default_factory=dict)
-    """Pods, by uid, on which tasks of jobs were found, by the task's id."""
     batch_jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Status of programs' batch Jobs by key, with the name of their HybridJob."""
     program_pods: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Pods of programs by the key of their batch Job."""
     flights: dict[str, Flight] = field(default_factory=dict)
-
-    def endpoints_of(self, label: str) -> list[Endpoint]:
-        """Return the serving pods of a backend, by its namespace and label."""
-        return [
-            endpoint
-            for endpoint in self.endpoints.values()
-            if endpoint.backend == label and endpoint.pod not in self.silent
-        ]
 
     def see_job(self, obj: dict[str, Any], deleted: bool) -> None:
         """Take what a watch, a list or a write showed of a HybridJob; what is older than known is passed over."""
@@ -321,37 +284,32 @@ class State:
             self._admit()
 
     def _admit(self) -> None:
-        """Take the pods as endpoints that backends' own Deployments control.
-
-        A pod that did so once stays one while it is ready: its ReplicaSet may be gone before it.
-        """
+        """Let the pods serve that backends' own Deployments control."""
         deployments = dict(self.replica_sets.values())
-        for uid, endpoint in self.labelled.items():
-            if uid not in self.endpoints and endpoint.replica_set in deployments:
-                own = self.deployments.get(endpoint.backend)
-                if own is not None and own["uid"] == deployments[endpoint.replica_set]:
-                    self.endpoints[uid] = endpoint
+
+        def is_own(endpoint: Endpoint) -> bool:
+            own = self.deployments.get(endpoint.backend)
+            return own is not None and own["uid"] == deployments.get(endpoint.replica_set)
+
+        self.pods.admit(is_own)
 
     def see_pod(self, obj: dict[str, Any], deleted: bool) -> str | None:
         """Take what a watch or a list showed of a pod of ours, and return the key of its HybridJob, if it has one."""
         key, metadata = key_of(obj), obj["metadata"]
         if not self._newer("Pod", key, metadata, deleted):
             return None
-        before = next((uid for uid, endpoint in self.labelled.items() if endpoint.key == key), None)
         batch = next((batch for batch, pod in self.program_pods.items() if _is_pod(batch, pod, key)), None)
         labels, namespace = metadata.get("labels") or {}, metadata["namespace"]
-        self.troubles.pop(key, None)
+        if deleted or BACKEND_LABEL not in labels:
+            self.pods.remove(key)
         if deleted:
             self.program_pods.pop(batch or "", None)
         elif BACKEND_LABEL in labels:
             backend = f"{namespace}/{labels[BACKEND_LABEL]}"
             endpoint = _endpoint(obj, backend)
-            if endpoint is None and (trouble := pod_troubles.of_pod(obj.get("status", {}))) is not None:
-                self.troubles[key] = backend, trouble
-            if endpoint is not None:
-                self.labelled[endpoint.pod] = endpoint
-                self._admit()
-                before = None if before == endpoint.pod else before
+            trouble = pod_troubles.of_pod(obj.get("status", {})) if endpoint is None else None
+            self.pods.observe(metadata["uid"], key, endpoint, None if trouble is None else (backend, trouble))
+            self._admit()
         elif JOB_LABEL in labels and (name := labels.get("batch.kubernetes.io/job-name")):
             batch = f"{namespace}/{name}"
             going = "deletionTimestamp" in metadata
@@ -363,12 +321,6 @@ class State:
                 "memoryLimit": limits.get("memory"),
                 **obj.get("status", {}),
             }
-        if before is not None:
-            self.labelled.pop(before, None)
-            self.endpoints.pop(before, None)
-            self.infos.pop(before, None)
-            self.latencies.pop(before, None)
-            self.silent.discard(before)
         owner = self.batch_jobs.get(batch or "", {}).get("owner")
         return None if owner is None else str(owner)
 

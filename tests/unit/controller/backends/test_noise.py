@@ -226,13 +226,15 @@ class TestPods:
             "status": {"containerStatuses": [{"state": {"waiting": {}}, "lastState": ended}]},
         }
         state.see_pod(pod, deleted=False)
-        ((of, trouble),) = state.troubles.values()
+        told = state.pods.trouble("lab/b-0")
+        assert told is not None
+        of, trouble = told
         assert (of, str(trouble)) == ("lab/b-qb", "device is GPU and Aer has none")
         status = status_of(given, Seen(trouble=trouble), NOW)
         assert status.conditions[0].message == "0 of 1 pods serve: device is GPU and Aer has none"
         unplaced = {"type": "PodScheduled", "status": "False", "message": "0/3 nodes are available"}
         newer = {**pod, "metadata": {**metadata, "resourceVersion": "2"}, "status": {"conditions": [unplaced]}}
         state.see_pod(newer, deleted=False)
-        assert str(state.troubles["lab/b-0"][1]) == "0/3 nodes are available"
+        assert str(state.pods.trouble_of("lab/b-qb")) == "0/3 nodes are available"
         state.see_pod({**newer, "metadata": {**metadata, "resourceVersion": "3"}}, deleted=True)
-        assert not state.troubles
+        assert state.pods.trouble("lab/b-0") is None

@@ -179,7 +179,7 @@ async def test_a_job_that_is_deleted_while_it_runs_has_used_its_time() -> None:
     assert reserved > 0
     assert desk.left == pytest.approx(1000.0 - 2.0 - 0.001)
     assert desk.world.pods.cancelled == [("a-0", "uid-j-1-1")]
-    assert desk.world.state.assigned == {}
+    assert desk.world.assigned == {}
 
 
 async def test_what_a_job_used_before_its_specification_changed_is_counted_once() -> None:
@@ -215,7 +215,7 @@ async def test_a_pod_that_is_gone_since_the_round_frees_what_was_set_aside() -> 
     desk.world.job("j")
     await desk.world.rounds.once()
     assert desk.left < 1000.0
-    desk.world.state.silent.add("a-0")
+    desk.world.pod("a-0").lose()
     await desk.jobs.reconcile("chem/j")
     await desk.world.rounds.once()
     assert desk.left == 1000.0

@@ -46,18 +46,18 @@ async def test_a_split_job_s_parts_have_seeds_of_their_own_and_are_merged() -> N
     assert [world.pods.given[name].pubs[0].shots for name in (first, second)] == [600, 400]
     assert world.pods.given[first].seed == 7
     assert world.pods.given[second].seed != 7
-    assert world.state.assigned == {"a-0": 1, "b-0": 1}
+    assert world.assigned == {"a-0": 1, "b-0": 1}
     world.pods.end(second, {"00": 150, "11": 250})
     await settled()
     assert world.flight("j").result is None
-    assert world.state.assigned == {"a-0": 1}
+    assert world.assigned == {"a-0": 1}
     world.pods.end(first, {"00": 350, "11": 250}, seconds=2.0)
     await settled()
     flight = world.flight("j")
     assert flight.result is not None
     assert flight.result.results[0].counts == ({"00": 500, "11": 500},)
     assert flight.usage == Use(1000, 3.0, Decimal(10))
-    assert (flight.running, flight.sent, world.state.assigned, world.pods.cancelled) == (None, [], {}, [])
+    assert (flight.running, flight.sent, world.assigned, world.pods.cancelled) == (None, [], {}, [])
     assert world.forecasts.run_seconds(flight, "lab/a") is None, "a part says little of the whole"
 
 
@@ -71,7 +71,7 @@ async def test_a_part_that_fails_ends_the_others() -> None:
     assert result is not None
     assert isinstance(result.error, EngineFailed)
     assert world.pods.cancelled == [("a-0", "uid-j-1-1.0.600")]
-    assert world.state.assigned == {}
+    assert world.assigned == {}
 
 
 async def test_a_hedged_job_takes_the_first_result_and_cancels_the_other_at_its_pod() -> None:
@@ -88,7 +88,7 @@ async def test_a_hedged_job_takes_the_first_result_and_cancels_the_other_at_its_
     assert result is not None
     assert result.id == "uid-j-1-1.1"
     assert world.pods.cancelled == [("a-0", "uid-j-1-1")]
-    assert (world.flight("j").sent, world.state.assigned) == ([], {})
+    assert (world.flight("j").sent, world.assigned) == ([], {})
 
 
 async def test_a_hedged_job_survives_the_loss_of_one_pod() -> None:
@@ -98,7 +98,7 @@ async def test_a_hedged_job_survives_the_loss_of_one_pod() -> None:
     world.pods.answers["uid-j-1-1"].set_exception(PodLost("gone"))
     await settled()
     assert world.flight("j").result is None
-    assert world.state.silent == {"a-0"}
+    assert world.silent == {"a-0"}
     world.pods.end("uid-j-1-1.1", {"00": 1024})
     await settled()
     assert world.flight("j").result is not None
@@ -116,7 +116,7 @@ async def test_what_is_withdrawn_is_cancelled_at_its_pod_and_waits_again() -> No
     assert (flight.wants, flight.running, flight.result, flight.attempts, flight.withdrawn) == (True, None, None, 1, 1)
     send(world, decision(world, "a"))
     await settled()
-    assert list(world.state.assigned.items()) == [("a-0", 1)]
+    assert list(world.assigned.items()) == [("a-0", 1)]
     assert "uid-j-1-2" in world.pods.given
 
 
@@ -132,7 +132,7 @@ async def test_nothing_is_left_of_what_is_stopped_at_any_moment(steps: int) -> N
     assert flight.running is not None
     flight.running.cancel()
     await settled()
-    assert world.state.assigned == {}
+    assert world.assigned == {}
     assert sorted(identity for _, identity in world.pods.cancelled) == sorted(world.pods.given)
     assert world.changes == 1, "jobs that wait are planned again"
 
@@ -152,16 +152,16 @@ async def test_an_operator_that_ends_leaves_tasks_to_its_successor() -> None:
 async def test_a_pod_that_is_gone_since_the_round_gets_nothing() -> None:
     world = world_of("a")
     made = decision(world, "a")
-    world.state.silent.add("a-0")
+    world.pod("a-0").lose()
     assert not world.submissions.send("chem/j", world.state.jobs["chem/j"], world.flight("j"), made)
-    assert (world.flight("j").attempts, world.state.assigned) == (0, {})
+    assert (world.flight("j").attempts, world.assigned) == (0, {})
 
 
 async def test_a_task_that_a_pod_has_already_is_sent_there() -> None:
     world = World()
     world.backend("a", pods=3)
     world.job("j")
-    world.state.held["uid-j-1-1"] = "a-2"
+    world.state.pods.hold(world.pod("a-2"), ["uid-j-1-1"])
     send(world, decision(world, "a"))
     await settled()
     assert [sent.endpoint.pod for sent in world.flight("j").sent] == ["a-2"]

@@ -43,7 +43,7 @@ def taught() -> tuple[World, Any]:
     world = World()
     world.backend("a")
     job = world.job("j")
-    sent = Sent("t", world.state.endpoints["a-0"], "lab/a", NOW)
+    sent = Sent("t", world.endpoint("a-0"), "lab/a", NOW)
     pub = PubResult(counts=({"00": 1024},), shots=1024, method="statevector")
     for _ in range(5):
         world.forecasts.observe(job, world.flight("j"), sent, TaskResult("t", "Completed", (pub,), run_seconds=20.0))
@@ -104,7 +104,7 @@ async def test_parts_of_a_job_teach_nothing_of_the_whole() -> None:
     world.backend("a")
     job = world.job("j")
     cold = run_seconds(world, world.forecasts)
-    sent = Sent("t", world.state.endpoints["a-0"], "lab/a", NOW, whole=False)
+    sent = Sent("t", world.endpoint("a-0"), "lab/a", NOW, whole=False)
     pub = PubResult(counts=({"00": 9},), shots=9, method="statevector")
     world.forecasts.observe(job, world.flight("j"), sent, TaskResult("t", "Completed", (pub,), run_seconds=20.0))
     world.forecasts.forget("uid-j")
@@ -134,7 +134,7 @@ async def test_counts_of_a_known_circuit_correct_the_fidelity_until_the_next_cal
     flight.checked = check(BELL, {}, [])
     digest = noisy(world, 0.002)
     before = fidelity(world, world.forecasts)
-    sent = Sent("t", world.state.endpoints["a-0"], "lab/a", NOW, fidelity=world.forecasts.fidelity(flight, "lab/a"))
+    sent = Sent("t", world.endpoint("a-0"), "lab/a", NOW, fidelity=world.forecasts.fidelity(flight, "lab/a"))
     assert sent.fidelity is not None
     assert (sent.fidelity.mid, sent.fidelity.low, sent.fidelity.high) == before
     # A tenth of the shots are wrong: far more than was forecast.

@@ -159,7 +159,7 @@ async def test_a_task_that_an_operator_before_sent_is_taken_up_and_has_its_share
     running = {"state": "Running", "backend": "lab/b", "placement": "as before", "attempts": 1}
     world.job("old", status=running)
     world.job("new", priorityClassName="high")
-    world.state.held["uid-old-1-1"] = "b-0"
+    world.state.pods.hold(world.pod("b-0"), ["uid-old-1-1"])
     await world.round()
     assert [sent.endpoint.pod for sent in world.flight("old").sent] == ["b-0"]
     assert world.flight("old").decision.reason == "as before"  # type: ignore[union-attr]

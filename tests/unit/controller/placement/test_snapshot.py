@@ -68,9 +68,9 @@ def look(world: World, name: str, stale: str = "") -> Backend:
 def test_a_backend_is_seen_with_what_its_pods_have_and_tell() -> None:
     world = World()
     world.backend("a", pods=2, workers=2, capacity={"queueLimit": 10, "maxQubits": 9}, location={"tier": "Edge"})
-    world.state.latencies |= {"a-0": 0.2, "a-1": 0.05}
+    world.pod("a-0").latency, world.pod("a-1").latency = 0.2, 0.05
     world.job("j")
-    endpoint = world.state.endpoints["a-0"]
+    endpoint = world.endpoint("a-0")
     world.flight("j").sent = [Sent("t", endpoint, "lab/a", NOW, Interval(1.0, 2.0, 3.0))]
     backend = look(world, "a", "too old")
     assert (backend.workers, sorted(backend.free_seconds)) == (4, [0.0, 0.0, 0.0, 2.0])
@@ -93,16 +93,16 @@ def test_memory_that_one_pod_does_not_tell_is_not_known() -> None:
     world = World()
     world.backend("a", pods=2)
     assert look(world, "a").memory_bytes == 2**30
-    world.state.infos["a-1"] = info(memory=None)
+    world.pod("a-1").info = info(memory=None)
     assert look(world, "a").memory_bytes is None
-    del world.state.infos["a-0"], world.state.infos["a-1"]
+    world.pod("a-0").info = world.pod("a-1").info = None
     assert look(world, "a").memory_bytes is None
 
 
 def test_silent_pods_do_not_serve() -> None:
     world = World()
     world.backend("a")
-    world.state.silent.add("a-0")
+    world.pod("a-0").lose()
     assert (look(world, "a").serving, look(world, "a").not_serving_reason) == (False, "0 of 1 pods serve")
     world.backend("b", pods=0, replicas=0)
     assert look(world, "b").not_serving_reason == "spec.replicas is 0"

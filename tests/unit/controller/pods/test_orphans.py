@@ -9,7 +9,8 @@ import pytest
 
 from qonverge.api import HybridJob
 from qonverge.controller.pods.orphans import is_wanted
-from qonverge.controller.store.state import Endpoint, Flight, Sent, State
+from qonverge.controller.store.pods import Endpoint
+from qonverge.controller.store.state import Flight, Sent, State
 from qonverge.wire.messages import TaskInfo
 from qonverge.wire.tokens import OPERATOR_SUBJECT
 

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from qonverge.controller.kube.signing_key import SigningKey
 from qonverge.controller.pods.task_client import DataPlane, PodLost
-from qonverge.controller.store.state import Endpoint
+from qonverge.controller.store.pods import Endpoint
 from qonverge.wire.codec import pack
 from qonverge.wire.errors import Unauthorized
 from qonverge.wire.messages import Pub, Task

@@ -18,7 +18,7 @@ from qonverge.api import HybridJob, QuantumBackend, QuantumQuota
 from qonverge.backend.tasks.meters import Accounts
 from qonverge.controller.pods.task_client import PodLost
 from qonverge.controller.quotas.metering import Metering, account_of
-from qonverge.controller.store.state import Endpoint
+from qonverge.controller.store.pods import Endpoint
 from qonverge.wire.errors import AccessEnded, GrantPending, QuotaExceeded, WireError
 from qonverge.wire.grants import Grant, Meters, Used
 from qonverge.wire.messages import Pub, Task
@@ -100,7 +100,7 @@ class Desk:
         return job
 
     async def poll(self) -> None:
-        for endpoint in list(self.world.state.endpoints.values()):
+        for endpoint in self.world.endpoints():
             with contextlib.suppress(WireError):
                 await self.metering.meet(endpoint, self.backend)
         self.metering.gone()
@@ -245,7 +245,8 @@ def test_a_pod_that_is_gone_holds_nothing_back() -> None:
         await desk.poll()
         desk.use(job, "a-0", task(7))
         desk.metering.stop("chem/j", Use())
-        del desk.world.state.endpoints["a-0"], desk.world.state.endpoints["a-1"]
+        for endpoint in desk.world.endpoints():
+            desk.world.state.pods.remove(endpoint.key)
         await desk.poll()
         desk.world.ledger.release("uid-j", "chem")
         # The last 7 went with the pod.
@@ -258,7 +259,7 @@ def test_a_grant_that_may_still_be_in_force_stays_set_aside() -> None:
     async def scenario() -> None:
         desk = Desk(limits={"shots": 1000})
         job = await desk.program()
-        one, two = desk.world.state.endpoints.values()
+        one, two = desk.world.endpoints()
         with pytest.raises(GrantPending):
             desk.use(job, one.pod, task(800))
         await desk.poll()
@@ -337,17 +338,17 @@ def test_no_order_of_events_goes_beyond_a_quota(steps: list[tuple[str, int, int,
                     for key in ("chem/one", "chem/two"):
                         desk.metering.observe(key)
                     await desk.poll()
-                case "gone" if name in desk.world.state.endpoints and not away:
+                case "gone" if desk.world.state.pods.find(name) is not None and not away:
                     await desk.poll()
-                    away[name] = desk.world.state.endpoints.pop(name)
+                    away[name] = desk.world.take_away(name)
                     desk.pods.accounts.pop(name, None)
                     await desk.poll()
                 case "back" if name in away:
-                    desk.world.state.endpoints[name] = away.pop(name)
+                    desk.world.serve(away.pop(name))
             assert used <= 1000
         for _ in range(30):
             for job in jobs:
-                for name in desk.world.state.endpoints:
+                for name in desk.world.serving():
                     drain(job, name, 256)
             await desk.poll()
         assert used == 1000
@@ -412,15 +413,15 @@ def test_pods_let_in_the_present_attempts_and_nobody_else(steps: list[tuple[str,
                     desk.again()
                     for each in state.jobs:
                         desk.metering.observe(each)
-                case "gone" if name in state.endpoints and not away:
-                    away[name] = state.endpoints.pop(name)
+                case "gone" if state.pods.find(name) is not None and not away:
+                    away[name] = desk.world.take_away(name)
                     desk.pods.accounts.pop(name, None)
                 case "back" if name in away:
-                    state.endpoints[name] = away.pop(name)
+                    desk.world.serve(away.pop(name))
                 case "attempt" if attempt is not None:
                     show(key, state="Pending")
                     await desk.poll()
-                    assert not any(is_let_in(jobs[which], each, attempt) for each in state.endpoints)
+                    assert not any(is_let_in(jobs[which], each, attempt) for each in desk.world.serving())
                     desk.metering.open(key, state.jobs[key], desk.backend, attempt + 1)
                     present[key] = attempt + 1
                     show(key, state="Running", attempts=attempt + 1)
@@ -432,7 +433,7 @@ def test_pods_let_in_the_present_attempts_and_nobody_else(steps: list[tuple[str,
         await desk.poll()
         for job in jobs:
             now = present[f"chem/{job.metadata.name}"]
-            for name in state.endpoints:
+            for name in desk.world.serving():
                 for tried in range(1, 8):
                     assert is_let_in(job, name, tried) is (tried == now), (name, tried, now)
 
@@ -468,8 +469,8 @@ async def test_a_program_that_moved_is_closed_where_it_was_and_keeps_what_it_use
             desk.use(job, "b-0", task(3), attempt=2)
             break
         except GrantPending:
-            await desk.metering.meet(desk.world.state.endpoints["b-0"], other)
-    await desk.metering.meet(desk.world.state.endpoints["b-0"], other)
+            await desk.metering.meet(desk.world.endpoint("b-0"), other)
+    await desk.metering.meet(desk.world.endpoint("b-0"), other)
     assert desk.metering.used(job).shots == 123
     desk.metering.stop("chem/j", desk.metering.used(job))
     desk.world.ledger.settle("uid-j", "chem", Use(123), desk.world.now)

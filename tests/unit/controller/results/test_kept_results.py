@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from qonverge.controller.pods.task_client import PodLost
-from qonverge.controller.store.state import Endpoint
+from qonverge.controller.store.pods import Endpoint
 from qonverge.wire.errors import NotFound, ResultTooLarge, WireError
 from tests.unit.controller.jobs.test_reconciler import Desk
 from tests.unit.controller.worlds import settled

@@ -53,9 +53,9 @@ def test_a_pod_of_the_backend_s_deployment_is_an_endpoint_in_whatever_order_one_
         lambda: state.see_pod(pod(), False),
     ]
     for number in order:
-        assert not state.endpoints
+        assert not state.pods.serving()
         hear[number]()
-    assert [endpoint.key for endpoint in state.endpoints_of("lab/aer-qb")] == ["lab/pod"]
+    assert [pod.key for pod in state.pods.reachable("lab/aer-qb")] == ["lab/pod"]
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_a_pod_that_only_looks_like_a_backend_s_is_none(seen: list[dict[str, Any
             state.see_pod(obj, False)
         else:
             state.see_replica_set(obj, False)
-    assert not state.endpoints
+    assert not state.pods.serving()
 
 
 def test_a_pod_that_is_not_ready_or_gone_is_no_endpoint_any_more() -> None:
@@ -90,13 +90,12 @@ def test_a_pod_that_is_not_ready_or_gone_is_no_endpoint_any_more() -> None:
     # A rollout may delete the ReplicaSet before the pod has ended.
     gone = metadata("rs")
     state.see_replica_set({"metadata": gone}, True)
-    assert state.endpoints
+    assert state.pods.serving()
     state.see_pod({**pod(), "status": {"podIP": "10.0.0.1", "conditions": []}}, False)
-    assert not state.endpoints
-    assert not state.labelled
+    assert not state.pods.serving()
     state.see_replica_set(replica_set(), False)
-    assert not state.endpoints
+    assert not state.pods.serving()
     state.see_pod(pod(), False)
-    assert state.endpoints
+    assert state.pods.serving()
     state.see_pod(pod(), True)
-    assert not state.endpoints
+    assert not state.pods.serving()

@@ -1,0 +1,174 @@
+"""Backends' pods: which of them serve, how they do, and what they were given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from qonverge.controller.objects.pod_troubles import Trouble
+from qonverge.wire.messages import BackendInfo
+
+# A poll that met a busy moment says little: what is quick again counts at once, what is slow by and by.
+_SLOWER = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A backend pod that serves."""
+
+    pod: str
+    """The pod's uid: a pod of the same name is another one."""
+    key: str
+    """Its namespace and name."""
+    backend: str
+    """Namespace and the value of the backend label."""
+    url: str
+    replica_set: str = ""
+    """The uid of the ReplicaSet that controls it; empty where none does."""
+
+
+@dataclass(slots=True)
+class BackendPod:
+    """A pod that bears a backend's label, as anybody's pod may, while it exists."""
+
+    uid: str
+    key: str
+    """Its namespace and name."""
+    ready: Endpoint | None = None
+    """Where it could serve, while it is ready."""
+    admitted: bool = False
+    """Whether it serves: it is ready, and the backend's own Deployment controls it."""
+    silent: bool = False
+    """Whether it did not answer: nothing is sent there until it does."""
+    info: BackendInfo | None = None
+    """What it last said of itself."""
+    latency: float | None = None
+    """Round trip to it, seconds: the least of the last polls."""
+    assigned: int = 0
+    """Tasks that this operator has under way on it."""
+    trouble: tuple[str, Trouble] | None = None
+    """Namespace and label of its backend, and why it is not ready, as far as it is told."""
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where it serves; it must be ready."""
+        assert self.ready is not None
+        return self.ready
+
+    @property
+    def answers(self) -> bool:
+        """Whether it said something of itself and answered since."""
+        return self.info is not None and not self.silent
+
+    def show(self, ready: Endpoint | None, trouble: tuple[str, Trouble] | None) -> None:
+        """Record where the pod could serve, or why it does not."""
+        self.trouble = trouble
+        if ready is None:
+            self.ready, self.admitted, self.silent, self.info, self.latency = None, False, False, None, None
+        elif not self.admitted:
+            # It was admitted to one backend; another label makes it no pod of another.
+            self.ready = ready
+
+    def admit(self) -> None:
+        """Let it serve.
+
+        Raises:
+            LookupError: it is not ready.
+        """
+        if self.ready is None:
+            raise LookupError(f"pod {self.key} is not ready")
+        self.admitted = True
+
+    def lose(self) -> None:
+        """Record that it did not answer."""
+        self.silent = self.admitted
+
+    def answer(self, info: BackendInfo, took: float) -> bool:
+        """Record what it said of itself after ``took`` seconds, and return whether that is news."""
+        before = took if self.latency is None else self.latency
+        self.latency = min(took, before + _SLOWER * (took - before))
+        news = self.silent or self.info != info
+        self.silent, self.info = False, info
+        return news
+
+    def assign(self) -> None:
+        """Count a task that is sent there."""
+        self.assigned += 1
+
+    def release(self) -> None:
+        """Count a task that it has no more."""
+        if not self.assigned:
+            raise ValueError(f"pod {self.key} has no task to release")
+        self.assigned -= 1
+
+
+@dataclass(slots=True)
+class BackendPods:
+    """All of them. One that is removed takes all that is known of it along."""
+
+    _by_key: dict[str, BackendPod] = field(default_factory=dict)
+    _by_uid: dict[str, BackendPod] = field(default_factory=dict)
+    _holders: dict[str, BackendPod] = field(default_factory=dict)
+    """The pods on which tasks of jobs were found, by the task's id."""
+
+    def observe(
+        self, uid: str, key: str, ready: Endpoint | None = None, trouble: tuple[str, Trouble] | None = None
+    ) -> BackendPod:
+        """Take what was seen of a pod: a new one of a name takes the place of the former one."""
+        pod = self._by_key.get(key)
+        if pod is None or pod.uid != uid:
+            self.remove(key)
+            pod = self._by_key[key] = self._by_uid[uid] = BackendPod(uid, key)
+        pod.show(ready, trouble)
+        return pod
+
+    def remove(self, key: str) -> None:
+        """Forget the pod of this namespace and name, if there is one."""
+        pod = self._by_key.pop(key, None)
+        if pod is not None:
+            del self._by_uid[pod.uid]
+            self.hold(pod, ())
+            # Whoever still waits for its answer sees that it serves no more.
+            pod.show(None, None)
+
+    def admit(self, is_own: Callable[[Endpoint], bool]) -> None:
+        """Let those serve of which ``is_own`` says that their backend's own Deployment controls them.
+
+        A pod that did so once stays one while it is ready: its ReplicaSet may be gone before it.
+        """
+        for pod in self._by_key.values():
+            if pod.ready is not None and not pod.admitted and is_own(pod.ready):
+                pod.admit()
+
+    def find(self, uid: str) -> BackendPod | None:
+        """Return the pod of this uid, whether it serves or not."""
+        return self._by_uid.get(uid)
+
+    def serving(self) -> list[BackendPod]:
+        """Return those that serve, whether they answer or not."""
+        return [pod for pod in self._by_key.values() if pod.admitted]
+
+    def reachable(self, selector: str) -> list[BackendPod]:
+        """Return those of a backend, by its namespace and label, that serve and may be sent something."""
+        return [pod for pod in self.serving() if not pod.silent and pod.endpoint.backend == selector]
+
+    def trouble(self, key: str) -> tuple[str, Trouble] | None:
+        """Return namespace and label of a pod's backend, and why the pod is not ready; None where nothing is told."""
+        pod = self._by_key.get(key)
+        return None if pod is None else pod.trouble
+
+    def trouble_of(self, selector: str) -> Trouble | None:
+        """Return why a pod of a backend is not ready, as far as one tells: of several always the same one."""
+        told = [pod for pod in self._by_key.values() if pod.trouble is not None and pod.trouble[0] == selector]
+        first = min(told, key=lambda pod: pod.key, default=None)
+        return None if first is None or first.trouble is None else first.trouble[1]
+
+    def hold(self, pod: BackendPod, identities: Iterable[str]) -> None:
+        """Record which tasks of jobs, by their ids, were found on a pod."""
+        self._holders = {identity: holder for identity, holder in self._holders.items() if holder is not pod}
+        if self._by_uid.get(pod.uid) is pod:
+            self._holders |= dict.fromkeys(identities, pod)
+
+    def holder(self, identity: str) -> BackendPod | None:
+        """Return the pod on which a task was found, by the task's id."""
+        return self._holders.get(identity)

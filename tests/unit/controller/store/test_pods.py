@@ -1,0 +1,99 @@
+"""What is known of backends' pods, and that all of it goes with them."""
+
+from __future__ import annotations
+
+import pytest
+
+from qonverge.controller.objects.pod_troubles import Trouble
+from qonverge.controller.store.pods import BackendPods, Endpoint
+from tests.unit.controller.worlds import info
+
+TROUBLE = ("lab/a", Trouble("ImagePullBackOff", "not found"))
+
+
+def endpoint(uid: str, label: str = "lab/a") -> Endpoint:
+    return Endpoint(uid, "lab/pod", label, f"http://{uid}")
+
+
+def serving() -> BackendPods:
+    pods = BackendPods()
+    pod = pods.observe("one", "lab/pod", endpoint("one"))
+    pods.admit(lambda _: True)
+    pod.answer(info(), 0.1)
+    pod.assign()
+    pods.hold(pod, ["t"])
+    return pods
+
+
+def test_a_pod_that_goes_takes_all_with_it() -> None:
+    pods = serving()
+    pod = pods.find("one")
+    assert pod is not None
+    assert (pods.serving(), pods.holder("t"), pods.reachable("lab/a")) == ([pod], pod, [pod])
+    pods.remove("lab/pod")
+    assert (pods.serving(), pods.holder("t"), pods.reachable("lab/a"), pods.find("one")) == ([], None, [], None)
+    # Its task ends later, and its answer comes too late.
+    pod.release()
+    pod.lose()
+    pods.hold(pod, ["t"])
+    assert (pods.holder("t"), pod.admitted, pod.silent) == (None, False, False)
+
+
+def test_a_new_pod_of_the_same_name_begins_with_nothing() -> None:
+    pods = serving()
+    new = pods.observe("two", "lab/pod", endpoint("two"))
+    assert (new.admitted, new.info, new.latency, new.assigned) == (False, None, None, 0)
+    assert (pods.find("one"), pods.holder("t"), pods.serving()) == (None, None, [])
+
+
+def test_a_pod_that_is_not_ready_keeps_its_tasks_only() -> None:
+    pods = serving()
+    pod = pods.observe("one", "lab/pod", None, TROUBLE)
+    assert (pod.admitted, pod.silent, pod.info, pod.latency, pod.assigned) == (False, False, None, None, 1)
+    assert (pods.holder("t"), pods.trouble("lab/pod"), pods.trouble_of("lab/a")) == (pod, TROUBLE, TROUBLE[1])
+    assert pods.trouble_of("lab/b") is None
+    with pytest.raises(LookupError, match="lab/pod is not ready"):
+        pod.admit()
+    pods.observe("one", "lab/pod", endpoint("one"))
+    assert (pods.trouble("lab/pod"), pods.serving()) == (None, [])
+
+
+def test_another_label_makes_an_admitted_pod_no_pod_of_another_backend() -> None:
+    pods = serving()
+    pods.observe("one", "lab/pod", endpoint("one", "lab/b"))
+    pods.admit(lambda _: True)
+    assert pods.reachable("lab/b") == []
+    assert pods.reachable("lab/a") == pods.serving()
+
+
+def test_a_silent_pod_serves_and_gets_nothing_until_it_answers() -> None:
+    pods = serving()
+    (pod,) = pods.serving()
+    pod.lose()
+    assert (pods.serving(), pods.reachable("lab/a"), pod.answers) == ([pod], [], False)
+    assert pod.answer(info(), 0.1), "that it answers again is news"
+    assert pods.reachable("lab/a") == [pod]
+    assert not pod.answer(info(), 0.1)
+    assert pod.answer(info(workers=2), 0.1)
+
+
+def test_latency_falls_at_once_and_rises_by_and_by() -> None:
+    (pod,) = serving().serving()
+    pod.answer(info(), 0.02)
+    assert pod.latency == 0.02
+    pod.answer(info(), 1.02)
+    assert pod.latency == pytest.approx(0.32)
+
+
+def test_of_several_troubles_always_the_same_one_is_told() -> None:
+    pods = BackendPods()
+    for name in ("b", "a"):
+        pods.observe(name, f"lab/{name}", None, ("lab/a", Trouble(name, "")))
+    assert pods.trouble_of("lab/a") == Trouble("a", "")
+
+
+def test_no_more_tasks_are_released_than_were_assigned() -> None:
+    (pod,) = serving().serving()
+    pod.release()
+    with pytest.raises(ValueError, match="lab/pod has no task to release"):
+        pod.release()
