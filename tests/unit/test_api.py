@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from qonverge.api import HybridJob, QuantumBackend
+from qonverge.api import HybridJob, QuantumBackend, rights
 from qonverge.api.base import LabelSelector
+from qonverge.api.registry import KINDS, RESOURCES
 from qonverge.api.schema import custom_resource_definitions, render
 from qonverge.devices import Layout
 
@@ -30,6 +31,19 @@ def job(**spec: Any) -> HybridJob:
 def test_committed_definitions_are_the_models(folder: str) -> None:
     committed = {path.name: path.read_text() for path in (ROOT / folder).glob("*.yaml")}
     assert committed == render(), "run `make generate`"
+
+
+def test_the_committed_rights_are_the_registry_s() -> None:
+    committed = (ROOT / "charts/qonverge/templates/_rights.tpl").read_text()
+    assert committed == rights.render(), "run `make generate`"
+
+
+def test_what_is_owned_and_watched_is_registered() -> None:
+    for resource in RESOURCES.values():
+        assert resource.kind == resource.model.__name__
+        assert resource.model.model_fields["kind"].default == resource.kind
+        for owned in resource.owns:
+            assert "create" in KINDS[owned].verbs, f"{resource.kind} owns {owned}, which the operator may not create"
 
 
 def test_definitions_are_the_same_each_time_and_name_each_rule_once() -> None:

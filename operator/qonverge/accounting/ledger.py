@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from qonverge.api.conditions import Verdict, seconds, set_condition, timestamp
+from qonverge.api.conditions import Verdict, seconds, set_conditions, timestamp
 from qonverge.api.job import Usage
 from qonverge.api.placement import seconds_of
 from qonverge.api.quota import QuantumQuota, QuantumQuotaStatus, QuotaUse
@@ -176,15 +176,18 @@ class Ledger:
         end = account.start + seconds_of(quota.spec.period)
         message = f"nothing is left of {', '.join(spent)} until {timestamp(end)}" if spent else "within its limits"
         exhausted = Verdict("True", "Exhausted", message) if spent else Verdict("False", "WithinLimits", message)
-        verdicts = {"Ready": Verdict("True", "InForce", "the quota is in force"), "Exhausted": exhausted}
         # To the second, as the ends of jobs are written: later ones of this second are told by name.
         until = float(math.floor(now))
         return QuantumQuotaStatus(
             observed_generation=quota.metadata.generation,
-            conditions=[
-                set_condition(before.conditions, kind, verdict, now=now, generation=quota.metadata.generation)
-                for kind, verdict in verdicts.items()
-            ],
+            conditions=set_conditions(
+                before.conditions,
+                ready=Verdict("True", "InForce", "the quota is in force"),
+                progress=None,
+                others={"Exhausted": exhausted},
+                now=now,
+                generation=quota.metadata.generation,
+            ),
             period_start=timestamp(account.start),
             period_end=timestamp(end),
             used=QuotaUse(shots=account.shots, seconds=round(account.seconds, 6), cost=_text(account.cost)),

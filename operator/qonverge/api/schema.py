@@ -8,17 +8,13 @@ Structural schema rules: https://kubernetes.io/docs/tasks/extend-kubernetes/cust
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import BaseModel
 
-from qonverge.api.backend import QuantumBackend, QuantumBackendSpec, QuantumBackendStatus
-from qonverge.api.base import GROUP, VERSION
-from qonverge.api.job import HybridJob, HybridJobSpec, HybridJobStatus
-from qonverge.api.quota import QuantumQuota, QuantumQuotaSpec, QuantumQuotaStatus
+from qonverge.api.registry import RESOURCES, Column, Resource
 
 Schema = dict[str, Any]
 
@@ -80,69 +76,61 @@ def _default(schema: Schema, defaults: bool) -> Schema:
     return {"default": value} if defaults and isinstance(value, str | int | float | bool) else {}
 
 
-def _column(name: str, path: str, description: str, kind: str = "string", priority: int = 0) -> Schema:
-    column: Schema = {"name": name, "type": kind, "jsonPath": path, "description": description}
-    return column | ({"priority": priority} if priority else {})
+_AGE = Column("Age", ".metadata.creationTimestamp", "Time since creation.", "date")
 
 
-_AGE = _column("Age", ".metadata.creationTimestamp", "Time since creation.", "date")
+def _column(column: Column) -> Schema:
+    shown: Schema = {
+        "name": column.name,
+        "type": column.type,
+        "jsonPath": column.path,
+        "description": column.description,
+    }
+    return shown | ({"priority": column.priority} if column.priority else {})
 
 
-# What an object says before the operator does: without conditions kstatus would take it for one that is done.
-_UNSEEN = {
-    "reason": "Unseen",
-    "message": "the operator has not seen it yet",
-    "lastTransitionTime": "1970-01-01T00:00:00Z",
-}
-_INITIAL = {
-    "conditions": [
-        {"type": "Ready", "status": "Unknown", **_UNSEEN},
-        {"type": "Reconciling", "status": "True", **_UNSEEN},
-    ]
-}
-
-
-def _crd(
-    *,
-    names: Schema,
-    kind: type[BaseModel],
-    spec: type[BaseModel],
-    status: type[BaseModel],
-    columns: list[Schema],
-    initial: Schema = _INITIAL,
-    selectable: Sequence[str] = (),
-    scale: Schema | None = None,
-) -> Schema:
-    plural = names["plural"]
+def _definition(resource: Resource) -> Schema:
     # The rules that need more than one part of the object; metadata and the rest of its schema are the API server's.
-    rules = {_RULES: found} if (found := kind.model_json_schema().get(_RULES)) else {}
+    rules = {_RULES: found} if (found := resource.model.model_json_schema().get(_RULES)) else {}
+    status = structural(resource.part("status"), defaults=False)
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{plural}.{GROUP}"},
+        "metadata": {"name": f"{resource.plural}.{resource.group}"},
         "spec": {
-            "group": GROUP,
-            "scope": "Namespaced",
-            "names": names | {"categories": ["quantum"]},
+            "group": resource.group,
+            "scope": "Namespaced" if resource.namespaced else "Cluster",
+            "names": {
+                "kind": resource.kind,
+                "listKind": f"{resource.kind}List",
+                "plural": resource.plural,
+                "singular": resource.singular,
+                "shortNames": list(resource.short_names),
+                "categories": ["quantum"],
+            },
             "versions": [
                 {
-                    "name": VERSION,
+                    "name": resource.version,
                     "served": True,
                     "storage": True,
-                    "subresources": {"status": {}} | ({"scale": scale} if scale else {}),
-                    "additionalPrinterColumns": columns,
-                    **({"selectableFields": [{"jsonPath": path} for path in selectable]} if selectable else {}),
+                    "subresources": {"status": {}} | ({"scale": dict(resource.scale)} if resource.scale else {}),
+                    "additionalPrinterColumns": [_column(column) for column in (*resource.columns, _AGE)],
+                    **(
+                        {"selectableFields": [{"jsonPath": path} for path in resource.selectable]}
+                        if resource.selectable
+                        else {}
+                    ),
                     "schema": {
                         "openAPIV3Schema": {
                             "type": "object",
-                            "description": (kind.__doc__ or "").strip(),
+                            "description": (resource.model.__doc__ or "").strip(),
                             "required": ["spec"],
                             "properties": {
                                 "apiVersion": {"type": "string"},
                                 "kind": {"type": "string"},
                                 "metadata": {"type": "object"},
-                                "spec": structural(spec, defaults=True),
-                                "status": structural(status, defaults=False) | {"default": initial},
+                                "spec": structural(resource.part("spec"), defaults=True),
+                                "status": status | {"default": dict(resource.initial)},
                             },
                         }
                         | rules
@@ -155,82 +143,7 @@ def _crd(
 
 def custom_resource_definitions() -> dict[str, Schema]:
     """Return the CustomResourceDefinitions by file name."""
-    backend = _crd(
-        names={
-            "kind": "QuantumBackend",
-            "listKind": "QuantumBackendList",
-            "plural": "quantumbackends",
-            "singular": "quantumbackend",
-            "shortNames": ["qb"],
-        },
-        kind=QuantumBackend,
-        spec=QuantumBackendSpec,
-        status=QuantumBackendStatus,
-        columns=[
-            _column("Engine", ".spec.simulator.engine", "Simulation engine."),
-            _column("State", '.status.conditions[?(@.type=="Ready")].reason', "Whether it serves, in a word."),
-            _column("Ready", ".status.ready", "Pods that serve, of those that should be."),
-            _column("Queue", ".status.queueLength", "Tasks that wait.", "integer"),
-            _column("Running", ".status.running", "Tasks that run.", "integer"),
-            _column("Message", '.status.conditions[?(@.type=="Ready")].message', "The same in a sentence.", priority=1),
-            _column("Qubits", ".status.capabilities.maxQubits", "Most qubits of a circuit.", "integer", 1),
-            _AGE,
-        ],
-        scale={
-            "specReplicasPath": ".spec.replicas",
-            "statusReplicasPath": ".status.replicas",
-            "labelSelectorPath": ".status.selector",
-        },
-    )
-    job = _crd(
-        names={
-            "kind": "HybridJob",
-            "listKind": "HybridJobList",
-            "plural": "hybridjobs",
-            "singular": "hybridjob",
-            "shortNames": ["hj"],
-        },
-        kind=HybridJob,
-        spec=HybridJobSpec,
-        status=HybridJobStatus,
-        columns=[
-            _column("State", ".status.state", "Where the job is in its life."),
-            _column("Backend", ".status.backend", "Backend that runs it."),
-            _column("Progress", ".status.progress", "Share done."),
-            _column("Reason", ".status.reason", "Why it is in this state."),
-            _column("Duration", ".status.duration", "How long its last attempt took."),
-            _column("Shots", ".status.usage.shots", "Runs of circuits so far.", "integer"),
-            _column("Cost", ".status.usage.cost", "What it cost so far."),
-            _column("Attempts", ".status.attempts", "How often it was started.", "integer", 1),
-            _column("Message", ".status.message", "Why it is in this state, in a sentence.", "string", 1),
-            _AGE,
-        ],
-        initial={"state": "Pending", **_INITIAL},
-        selectable=(".status.state", ".status.backend"),
-    )
-    quota = _crd(
-        names={
-            "kind": "QuantumQuota",
-            "listKind": "QuantumQuotaList",
-            "plural": "quantumquotas",
-            "singular": "quantumquota",
-            "shortNames": ["qq"],
-        },
-        kind=QuantumQuota,
-        spec=QuantumQuotaSpec,
-        status=QuantumQuotaStatus,
-        columns=[
-            _column("Shots", ".status.used.shots", "Runs that were used in this period.", "integer"),
-            _column("Of", ".spec.limits.shots", "Runs that may be used.", "integer"),
-            _column("Seconds", ".status.used.seconds", "Run time that was used in this period.", "number"),
-            _column("Cost", ".status.used.cost", "Money that was used in this period."),
-            _column("Jobs", ".status.runningJobs", "Jobs that are placed or running.", "integer"),
-            _column("Until", ".status.periodEnd", "When the period ends.", "string", 1),
-            _column("Weight", ".spec.weight", "Share beside other namespaces.", "integer", 1),
-            _AGE,
-        ],
-    )
-    return {f"{crd['metadata']['name']}.yaml": crd for crd in (backend, job, quota)}
+    return {f"{each.plural}.{each.group}.yaml": _definition(each) for each in RESOURCES.values()}
 
 
 class _Dumper(yaml.SafeDumper):

@@ -7,23 +7,24 @@ conditions are usable with ``kubectl wait``; Ready, Reconciling and Stalled foll
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from qonverge.api import Condition, HybridJob, HybridJobStatus
-from qonverge.api.conditions import Truth, Verdict, seconds, set_condition, timestamp
+from qonverge.api.conditions import Progress, Truth, Verdict, seconds, set_conditions, timestamp
 from qonverge.api.job import State
 from qonverge.documents.excerpt import bounded
 
 __all__ = ["complete", "deadlines", "duration", "fail", "move", "seconds", "timestamp"]
 
-# What each state means for each condition; a condition that is not named is not shown.
-_CONDITIONS: dict[State, dict[str, Truth]] = {
-    "Pending": {"Placed": "False", "Ready": "False", "Reconciling": "True"},
-    "Suspended": {"Suspended": "True", "Placed": "False", "Running": "False", "Ready": "False"},
-    "Placed": {"Placed": "True", "Ready": "False", "Reconciling": "True"},
-    "Running": {"Placed": "True", "Running": "True", "Ready": "False", "Reconciling": "True"},
-    "Complete": {"Placed": "True", "Running": "False", "Complete": "True", "Ready": "True"},
-    "Failed": {"Running": "False", "Complete": "False", "Failed": "True", "Ready": "False", "Stalled": "True"},
+# What each state means: whether the job is ready, what is to come, and further conditions. One that is not named is not
+# shown.
+_CONDITIONS: dict[State, tuple[Truth, Literal["Reconciling", "Stalled"] | None, dict[str, Truth]]] = {
+    "Pending": ("False", "Reconciling", {"Placed": "False"}),
+    "Suspended": ("False", None, {"Suspended": "True", "Placed": "False", "Running": "False"}),
+    "Placed": ("False", "Reconciling", {"Placed": "True"}),
+    "Running": ("False", "Reconciling", {"Placed": "True", "Running": "True"}),
+    "Complete": ("True", None, {"Placed": "True", "Running": "False", "Complete": "True"}),
+    "Failed": ("False", "Stalled", {"Running": "False", "Complete": "False", "Failed": "True"}),
 }
 # Conditions that were shown once are not taken away where somebody may wait for their change.
 _LASTING = ("Suspended", "Running")
@@ -75,15 +76,17 @@ def move(
 def _conditions(
     before: Sequence[Condition], state: State, *, reason: str, message: str, now: float, generation: int
 ) -> list[Condition]:
+    ready, progress, others = _CONDITIONS[state]
     known = {condition.type for condition in before}
-    wanted = dict(_CONDITIONS[state])
-    for kind in _LASTING:
-        if kind in known:
-            wanted.setdefault(kind, "False")
-    return [
-        set_condition(before, kind, Verdict(truth, reason, message), now=now, generation=generation)
-        for kind, truth in wanted.items()
-    ]
+    lasting: dict[str, Truth] = {kind: "False" for kind in _LASTING if kind in known}
+    return set_conditions(
+        before,
+        ready=Verdict(ready, reason, message),
+        progress=None if progress is None else Progress(progress, reason, message),
+        others={kind: Verdict(truth, reason, message) for kind, truth in (lasting | others).items()},
+        now=now,
+        generation=generation,
+    )
 
 
 def complete(status: HybridJobStatus, *, now: float, generation: int, message: str, **fields: Any) -> HybridJobStatus:

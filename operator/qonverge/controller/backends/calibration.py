@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
 
 from qonverge.api import QuantumBackend
+from qonverge.api.conditions import Verdict
 from qonverge.api.noise import CalibrationStatus
 from qonverge.controller.kube.client import Kube, KubeError
 from qonverge.controller.store.state import Calibrated
@@ -17,14 +17,6 @@ from qonverge.wire.messages import BackendInfo
 LOOK_SECONDS = 15.0
 """How often a ConfigMap is read again."""
 _DAY = 86_400.0
-
-
-class Verdict(NamedTuple):
-    """The condition Calibrated."""
-
-    truth: Literal["True", "False", "Unknown"]
-    reason: str
-    message: str
 
 
 def is_stale(backend: QuantumBackend, known: Calibrated | None, now: float) -> bool:
@@ -67,7 +59,7 @@ async def look(backend: QuantumBackend, known: Calibrated | None, kube: Kube, no
 
 
 def verdict(known: Calibrated, infos: Sequence[BackendInfo], now: float) -> Verdict:
-    """Return whether the calibration is good and all serving pods have it; pure."""
+    """Return the condition Calibrated: whether the calibration is good and all serving pods have it; pure."""
     if known.problem is not None:
         return Verdict("False", *known.problem)
     assert known.noise is not None

@@ -8,7 +8,7 @@ from typing import Any
 
 from qonverge.api import QuantumBackend, QuantumBackendStatus
 from qonverge.api.backend import OFFERS_LABEL, Capabilities
-from qonverge.api.conditions import Verdict, set_condition
+from qonverge.api.conditions import Progress, Verdict, set_conditions
 from qonverge.controller.backends import calibration
 from qonverge.controller.kube.refusals import Refusal
 from qonverge.controller.objects import manifests
@@ -48,11 +48,12 @@ def status_of(backend: QuantumBackend, seen: Seen, now: float) -> QuantumBackend
     """
     before, generation, infos = backend.status, backend.metadata.generation, seen.infos
     pods = _Pods.of(backend.spec.replicas, seen.deployment)
-    verdicts = _serving(backend, pods, seen)
+    ready, progress = _serving(backend, pods, seen)
+    others = {}
     if seen.calibrated is not None:
-        verdicts["Calibrated"] = Verdict(*calibration.verdict(seen.calibrated, infos, now))
+        others["Calibrated"] = calibration.verdict(seen.calibrated, infos, now)
     if backend.is_offered:
-        verdicts["Offered"] = _offer(backend, seen.may_offer)
+        others["Offered"] = _offer(backend, seen.may_offer)
     capabilities = before.capabilities
     if infos:
         first = infos[0]
@@ -66,10 +67,9 @@ def status_of(backend: QuantumBackend, seen: Seen, now: float) -> QuantumBackend
         )
     return QuantumBackendStatus(
         observed_generation=generation,
-        conditions=[
-            set_condition(before.conditions, kind, verdict, now=now, generation=generation)
-            for kind, verdict in verdicts.items()
-        ],
+        conditions=set_conditions(
+            before.conditions, ready=ready, progress=progress, others=others, now=now, generation=generation
+        ),
         replicas=pods.exist,
         ready_replicas=pods.ready,
         ready=f"{pods.ready}/{pods.wanted}",
@@ -120,7 +120,7 @@ class _Pods:
         return self.observed and self.exist == self.updated == self.ready == self.wanted
 
 
-def _serving(backend: QuantumBackend, pods: _Pods, seen: Seen) -> dict[str, Verdict]:
+def _serving(backend: QuantumBackend, pods: _Pods, seen: Seen) -> tuple[Verdict, Progress | None]:
     """Return Ready, and Reconciling or Stalled while the backend is not what its specification says."""
     why = ""
     if seen.provider_problem is not None:
@@ -145,10 +145,7 @@ def _serving(backend: QuantumBackend, pods: _Pods, seen: Seen) -> dict[str, Verd
     else:
         # As it was asked for: that no pod serves is not for want of anything.
         ready = Verdict("True", "Stopped", message)
-    verdicts = {"Ready": ready}
-    if word:
-        verdicts["Stalled" if lasts else "Reconciling"] = Verdict("True", word, message)
-    return verdicts
+    return ready, Progress("Stalled" if lasts else "Reconciling", word, message) if word else None
 
 
 def _offer(backend: QuantumBackend, may_offer: bool) -> Verdict:

@@ -10,6 +10,7 @@ from urllib.parse import quote, urlencode
 import aiohttp
 from kubernetes.aio import client, config
 
+from qonverge.api.registry import KINDS
 from qonverge.documents.excerpt import bounded
 
 FIELD_OWNER = "qonverge"
@@ -20,24 +21,6 @@ _APPLY = "application/apply-patch+yaml"
 _MERGE = "application/merge-patch+json"
 _METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _TIMEOUT = aiohttp.ClientTimeout(total=30)
-
-# Where each kind lives: API group and version, and plural.
-_PATHS = {
-    "HybridJob": ("apis/qonverge.io/v1alpha1", "hybridjobs"),
-    "QuantumBackend": ("apis/qonverge.io/v1alpha1", "quantumbackends"),
-    "QuantumQuota": ("apis/qonverge.io/v1alpha1", "quantumquotas"),
-    "PriorityClass": ("apis/scheduling.k8s.io/v1", "priorityclasses"),
-    "Namespace": ("api/v1", "namespaces"),
-    "Deployment": ("apis/apps/v1", "deployments"),
-    "ReplicaSet": ("apis/apps/v1", "replicasets"),
-    "Service": ("api/v1", "services"),
-    "ConfigMap": ("api/v1", "configmaps"),
-    "Secret": ("api/v1", "secrets"),
-    "Pod": ("api/v1", "pods"),
-    "Event": ("api/v1", "events"),
-    "Job": ("apis/batch/v1", "jobs"),
-    "Lease": ("apis/coordination.k8s.io/v1", "leases"),
-}
 
 
 class KubeError(Exception):
@@ -183,6 +166,6 @@ def _message(answer: bytes) -> str:
 
 
 def _url(kind: str, namespace: str | None, name: str | None = None) -> str:
-    prefix, plural = _PATHS[kind]
-    url = prefix if namespace is None else f"{prefix}/namespaces/{quote(namespace)}"
-    return f"{url}/{plural}" + (f"/{quote(name)}" if name else "")
+    found = KINDS[kind]
+    url = found.path if namespace is None else f"{found.path}/namespaces/{quote(namespace)}"
+    return f"{url}/{found.plural}" + (f"/{quote(name)}" if name else "")

@@ -9,6 +9,7 @@ from typing import Any
 from qonverge.api import HybridJob, QuantumBackend
 from qonverge.api.noise import Noise
 from qonverge.api.quantity import bytes_of
+from qonverge.api.registry import MANAGED_LABELS
 from qonverge.controller.pod_resources import BACKEND
 from qonverge.controller.settings import Settings
 from qonverge.execution.results import room_for_result
@@ -20,9 +21,6 @@ JOB_NAME_LABEL = "qonverge.io/job-name"
 PORT = 8080
 PORT_NAME = "tasks"
 GRACE_SECONDS = 30
-_MANAGED = {"app.kubernetes.io/managed-by": "qonverge"}
-MANAGED_SELECTOR = ",".join(f"{key}={value}" for key, value in _MANAGED.items())
-"""Selects all objects that are made here, pods included."""
 _NAME_LIMIT = 63
 _KEY = "key"
 _TERMINATION_LOG = "/dev/termination-log"
@@ -105,7 +103,7 @@ def backend_secret(backend: QuantumBackend, key: str) -> dict[str, Any]:
         "metadata": {
             "name": backend_name(backend),
             "namespace": backend.metadata.namespace,
-            "labels": {**backend_labels(backend), **_MANAGED},
+            "labels": {**backend_labels(backend), **MANAGED_LABELS},
             "ownerReferences": _owner(backend),
         },
         "stringData": {_KEY: key},
@@ -141,7 +139,7 @@ def deployment(backend: QuantumBackend, settings: Settings, public_key: bytes) -
     environment.append({"name": "QONVERGE_INSTANCE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}})
     key = {"name": backend_name(backend), "key": _KEY}
     environment.append({"name": "QONVERGE_KEY", "valueFrom": {"secretKeyRef": key}})
-    labels = {**template.labels, **backend_labels(backend), **_MANAGED}
+    labels = {**template.labels, **backend_labels(backend), **MANAGED_LABELS}
     container: dict[str, Any] = {
         "name": "backend",
         "image": settings.backend_image,
@@ -179,7 +177,7 @@ def deployment(backend: QuantumBackend, settings: Settings, public_key: bytes) -
         "metadata": {
             "name": backend_name(backend),
             "namespace": backend.metadata.namespace,
-            "labels": {**backend_labels(backend), **_MANAGED},
+            "labels": {**backend_labels(backend), **MANAGED_LABELS},
             "ownerReferences": _owner(backend),
         },
         "spec": {
@@ -221,7 +219,7 @@ def service(backend: QuantumBackend) -> dict[str, Any]:
         "metadata": {
             "name": backend_name(backend),
             "namespace": backend.metadata.namespace,
-            "labels": {**backend_labels(backend), **_MANAGED},
+            "labels": {**backend_labels(backend), **MANAGED_LABELS},
             "ownerReferences": _owner(backend),
         },
         "spec": {
@@ -239,7 +237,7 @@ def program_name(job: HybridJob, attempt: int) -> str:
 
 def _program_metadata(job: HybridJob, attempt: int) -> dict[str, Any]:
     own = {JOB_LABEL: child_name(job.metadata.name, job.metadata.uid[:5])}
-    labels = {**own, JOB_NAME_LABEL: _shortened(job.metadata.name, _NAME_LIMIT), **_MANAGED}
+    labels = {**own, JOB_NAME_LABEL: _shortened(job.metadata.name, _NAME_LIMIT), **MANAGED_LABELS}
     return {
         "name": program_name(job, attempt),
         "namespace": job.metadata.namespace,

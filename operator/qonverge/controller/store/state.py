@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from qonverge.accounting.ledger import Use
-from qonverge.api import HybridJob, QuantumBackend, QuantumQuota
+from qonverge.api import Condition, HybridJob, QuantumBackend, QuantumQuota
+from qonverge.api.conditions import still_holding
 from qonverge.api.job import KeptResult
 from qonverge.api.noise import Noise
 from qonverge.api.placement import Candidate
@@ -392,8 +393,11 @@ def _observed(obj: dict[str, Any]) -> dict[str, Any] | None:
     generation, status = obj["metadata"].get("generation"), obj["status"]
     if generation in (None, status.get("observedGeneration")):
         return None
-    conditions = [{**each, "observedGeneration": generation} for each in status.get("conditions") or []]
-    return {"observedGeneration": generation, "conditions": conditions}
+    conditions = [Condition.model_validate(each) for each in status.get("conditions") or []]
+    return {
+        "observedGeneration": generation,
+        "conditions": [each.to_dict() for each in still_holding(conditions, generation)],
+    }
 
 
 def _sentence(error: ValidationError) -> str:

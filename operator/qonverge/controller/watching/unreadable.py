@@ -5,26 +5,30 @@ from __future__ import annotations
 from typing import Any
 
 from qonverge.api import Condition
-from qonverge.api.conditions import Verdict, set_condition
+from qonverge.api.conditions import Progress, Verdict, set_conditions
+from qonverge.api.registry import RESOURCES
 from qonverge.controller.kube.client import Kube, KubeError
 from qonverge.controller.store.state import Unread
 
 REASON = "InvalidSpec"
-_KINDS = ("Ready", "Stalled")
 
 
 def status_of(unread: Unread, now: float) -> dict[str, Any] | None:
     """Return what to write into the object's status; None where it says so already. Pure."""
     status, generation = unread.status, int(unread.metadata.get("generation") or 0)
-    before = [c for c in status.get("conditions") or [] if c.get("type") in _KINDS]
-    said = {c["type"]: (c.get("status"), c.get("reason"), c.get("message")) for c in before}
-    verdicts = {"Ready": Verdict("False", REASON, unread.problem), "Stalled": Verdict("True", REASON, unread.problem)}
-    if said == verdicts and status.get("observedGeneration") == generation:
+    before = [Condition.model_validate(each) for each in status.get("conditions") or []]
+    after = set_conditions(
+        before,
+        ready=Verdict("False", REASON, unread.problem),
+        progress=Progress("Stalled", REASON, unread.problem),
+        now=now,
+        generation=generation,
+    )
+    kinds = {each.type for each in after}
+    if [each for each in before if each.type in kinds] == after and status.get("observedGeneration") == generation:
         return None
-    known = [Condition.model_validate(c) for c in before]
-    after = [set_condition(known, *each, now=now, generation=generation) for each in verdicts.items()]
-    body: dict[str, Any] = {"observedGeneration": generation, "conditions": [c.to_dict() for c in after]}
-    if unread.kind == "HybridJob":
+    body: dict[str, Any] = {"observedGeneration": generation, "conditions": [each.to_dict() for each in after]}
+    if RESOURCES[unread.kind].ended:
         # A program of it that runs goes on.
         state = status.get("state", "Pending")
         body |= {"state": state, "reason": REASON, "message": unread.problem}

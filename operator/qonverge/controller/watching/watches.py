@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any
 
 import kopf
@@ -20,8 +20,8 @@ from kopf._cogs.clients import auth, watching
 from kopf._cogs.structs.credentials import Vault
 from kopf._cogs.structs.references import Namespace, NamespaceName, Resource
 
+from qonverge.api.registry import KINDS, Kind
 from qonverge.controller.kube.client import PAGE, Kube, KubeError
-from qonverge.controller.objects.manifests import MANAGED_SELECTOR
 from qonverge.controller.settings import Settings
 from qonverge.controller.store.state import State, key_of
 from qonverge.controller.watching.watch_lag import LATE_SECONDS, WatchLag
@@ -31,21 +31,8 @@ logger = logging.getLogger(__name__)
 Observe = Callable[[str, dict[str, Any], bool], None]
 
 
-def _resource(group: str, version: str, plural: str) -> Resource:
-    return Resource(group, version, plural, namespaced=True)
-
-
-WATCHED: dict[str, tuple[Resource, str]] = {
-    "QuantumBackend": (_resource("qonverge.io", "v1alpha1", "quantumbackends"), ""),
-    "Deployment": (_resource("apps", "v1", "deployments"), MANAGED_SELECTOR),
-    "Service": (_resource("", "v1", "services"), MANAGED_SELECTOR),
-    "ReplicaSet": (_resource("apps", "v1", "replicasets"), MANAGED_SELECTOR),
-    "Pod": (_resource("", "v1", "pods"), MANAGED_SELECTOR),
-    "Job": (_resource("batch", "v1", "jobs"), MANAGED_SELECTOR),
-    "QuantumQuota": (_resource("qonverge.io", "v1alpha1", "quantumquotas"), ""),
-    "HybridJob": (_resource("qonverge.io", "v1alpha1", "hybridjobs"), ""),
-}
-"""What is watched, by kind, and labels by which the API server chooses what concerns us."""
+WATCHED: Mapping[str, Kind] = {name: kind for name, kind in KINDS.items() if "watch" in kind.verbs}
+"""What is watched."""
 _SWEEP_SECONDS = 60.0
 _CHECK_SECONDS = 1.0
 # A stream that the server ends now and then is one that is known to work.
@@ -127,11 +114,11 @@ class Watches:
         """Compare what is known with what there is, and return which watch is late, if one is."""
         late = ""
         try:
-            for kind, (_, labels) in WATCHED.items():
+            for kind, found in WATCHED.items():
                 for namespace in self._namespaces:
                     if full:
-                        await self._list(kind, namespace, labels)
-                    elif changes := await self._compare(kind, namespace, labels):
+                        await self._list(kind, namespace, found.selector)
+                    elif changes := await self._compare(kind, namespace, found.selector):
                         late = f"the watch of {kind} has not shown {changes} changes for {LATE_SECONDS:g} s"
         except KubeError as error:
             self._unlisted = str(error)
@@ -167,15 +154,16 @@ class Watches:
                 self._observe(kind, {"metadata": metadata}, True)
 
     async def _watch(self, kind: str, namespace: Namespace) -> None:
-        resource, labels = WATCHED[kind]
+        found = WATCHED[kind]
+        resource = Resource(found.group, found.version, found.plural, namespaced=True)
         settings = kopf.OperatorSettings()
         settings.watching.server_timeout = _STREAM_SECONDS
         settings.watching.client_timeout = _STREAM_SECONDS + 30
         settings.watching.connect_timeout = 10
         settings.watching.reconnect_backoff = 0.5
         settings.watching.chunk_size = PAGE
-        if labels:
-            settings.watching.label_selectors[resource.group, resource.version, resource.plural] = labels
+        if found.selector:
+            settings.watching.label_selectors[found.group, found.version, found.plural] = found.selector
         taken = 0
         async for event in watching.infinite_watch(settings=settings, resource=resource, namespace=namespace):
             if isinstance(event, watching.Bookmark):

@@ -97,7 +97,7 @@ async def test_a_config_map_that_does_not_serve_is_told_and_the_former_figures_s
     found = await looked(REFERENCE, *maps, known=former)
     assert found.noise == lima
     told = calibration.verdict(found, [info(lima)], NOW)
-    assert (told.truth, told.reason) == ("False", reason)
+    assert (told.status, told.reason) == ("False", reason)
     assert told.message.startswith(message)
 
 
