@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Callable
 import aiohttp
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
-from prometheus_client import CollectorRegistry, generate_latest
 
 from qonverge.controller.jobs.reconciler import Jobs
 from qonverge.controller.kube.client import KubeError
@@ -15,6 +14,7 @@ from qonverge.controller.kube.lease import Election
 from qonverge.controller.placement.traces import Traces
 from qonverge.documents.reports import InvalidReport, Report
 from qonverge.execution.results import MAX_RESULT
+from qonverge.telemetry import OperatorMetrics
 from qonverge.wire.errors import ResultTooLarge, Unauthorized
 from qonverge.wire.tokens import Caller
 
@@ -26,7 +26,7 @@ _HEADERS = ("authorization", "content-type")
 _LEADER_TIMEOUT = aiohttp.ClientTimeout(total=8, sock_connect=2)
 
 
-def health_app(problem: Callable[[], str | None], registry: CollectorRegistry, traces: Traces) -> web.Application:
+def health_app(problem: Callable[[], str | None], metrics: OperatorMetrics, traces: Traces) -> web.Application:
     """Return the application for probes, scrapes and traces; ``problem`` says what keeps the operator from its work."""
 
     async def healthz(_: web.Request) -> web.Response:
@@ -37,8 +37,8 @@ def health_app(problem: Callable[[], str | None], registry: CollectorRegistry, t
         text = problem()
         return web.Response(text="ok\n") if text is None else web.Response(text=text + "\n", status=503)
 
-    async def metrics(_: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(registry), headers={"content-type": "text/plain; version=0.0.4"})
+    async def exposition(_: web.Request) -> web.Response:
+        return web.Response(body=metrics.exposition(), headers={"content-type": "text/plain; version=0.0.4"})
 
     async def trace(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"content-type": "application/x-ndjson"})
@@ -51,7 +51,7 @@ def health_app(problem: Callable[[], str | None], registry: CollectorRegistry, t
     app.router.add_get("/trace", trace)
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/readyz", readyz)
-    app.router.add_get("/metrics", metrics)
+    app.router.add_get("/metrics", exposition)
     return app
 
 
