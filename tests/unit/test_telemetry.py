@@ -42,7 +42,8 @@ def test_the_guide_names_every_metric_with_its_kind_and_labels(family: str) -> N
     operator.reconcile_seconds.labels("HybridJob").observe(0.1)
     backend = BackendMetrics()
     backend.tasks.labels("Completed").inc()
-    text = {"backend": backend, "operator": operator}[family].exposition().decode()
+    families: dict[str, BackendMetrics | OperatorMetrics] = {"backend": backend, "operator": operator}
+    text = families[family].exposition().decode()
     made = dict(re.findall(r"^# TYPE (\S+) (\w+)$", text, re.MULTILINE))
     # Of counters and histograms the client library also writes when they were made.
     made = {name: kind for name, kind in made.items() if not name.endswith("_created")}
