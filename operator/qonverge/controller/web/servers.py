@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 
 import aiohttp
 from aiohttp import web
@@ -12,10 +13,10 @@ from qonverge.controller.jobs.reconciler import Jobs
 from qonverge.controller.kube.client import KubeError
 from qonverge.controller.kube.lease import Election
 from qonverge.controller.placement.traces import Traces
-from qonverge.documents.reports import InvalidReport, Report
+from qonverge.execution import reports
 from qonverge.execution.results import MAX_RESULT
 from qonverge.telemetry import OperatorMetrics
-from qonverge.wire.errors import ResultTooLarge, Unauthorized
+from qonverge.wire.errors import Unauthorized
 from qonverge.wire.tokens import Caller
 
 # What JSON escapes may take several times the room that it takes in a status.
@@ -71,18 +72,10 @@ def report_app(jobs: Jobs, verify: Callable[[str, str | None], Caller], election
         except Unauthorized as error:
             return web.Response(text=f"{error}\n", status=401)
         try:
-            await jobs.report(key, caller, Report.parse(await request.read()))
-        except InvalidReport as error:
-            return web.Response(text=f"{error}\n", status=400)
-        except PermissionError as error:
-            return web.Response(text=f"{error}\n", status=403)
-        except LookupError as error:
-            return web.Response(text=f"{error.args[0]}\n", status=404)
-        except ResultTooLarge as error:
-            return web.Response(text=f"{error}\n", status=413)
+            answer = await reports.answer(await request.read(), partial(jobs.report, key, caller))
         except KubeError as error:
             return web.Response(text=f"{error}\n", status=503)
-        return web.Response(status=204)
+        return web.Response(text=answer.text or None, status=answer.status)
 
     passing_on = _PassingOn(election)
     app = web.Application(client_max_size=_MAX_REPORT, middlewares=[passing_on.middleware])
