@@ -5,87 +5,34 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import json
 import logging
-import os
 import resource
 import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import uvicorn
 
-from qonverge.backend.config import EngineConfig
 from qonverge.backend.http.caller_limits import MOST_CONNECTIONS, Protocol
 from qonverge.backend.http.server import Identity, Server
 from qonverge.backend.noise_source import NoiseSource, follow
+from qonverge.backend.settings import ServerSettings
 from qonverge.backend.tasks.engine import Engine
 from qonverge.circuits.checker.checker import Checker
 from qonverge.devices import InvalidCalibration
+from qonverge.environment import host_and_port
 from qonverge.machine import available_cpus, available_memory
 from qonverge.wire.tokens import Verifier
 
 
-def _positive(text: str) -> int:
-    if (number := int(text)) < 1:
-        raise argparse.ArgumentTypeError(f"{number} is not above 0")
-    return number
-
-
-def _address(text: str) -> tuple[str, int]:
-    host, _, port = text.rpartition(":")
-    if not host or not port.isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r} is not an address and port such as 127.0.0.1:8080")
-    return host.strip("[]"), int(port)
-
-
-def _parser() -> argparse.ArgumentParser:
+def _settings(argv: Sequence[str] | None) -> ServerSettings:
     parser = argparse.ArgumentParser(prog="qonverge.backend", description="Serve one quantum backend over HTTP.")
-
-    def option(name: str, kind: Callable[[str], object], default: object, text: str) -> None:
-        variable = "QONVERGE_" + name.upper().replace("-", "_")
-        parser.add_argument(
-            f"--{name}", type=kind, default=os.environ.get(variable, default), help=f"{text} [env {variable}]"
-        )
-
-    option("engine", str, "Aer", "simulation engine")
-    option("method", str, "Automatic", "simulation method")
-    option("options", _json_object, None, "the engine's own options, as a JSON object")
-    option("concurrency", _positive, None, "worker processes; default: one per CPU")
-    option("queue-limit", int, 10_000, "tasks that may wait")
-    option("max-shots", int, 1_000_000, "most shots of a circuit")
-    option("max-qubits", int, None, "most qubits of a circuit; default: what fits in memory")
-    option("device", str, "CPU", "where the engine computes: CPU or GPU")
-    option("noise", str, None, "what to imitate: a snapshot's name, @FILE with a calibration, or its JSON")
-    option("layout", str, "Optimized", "where circuits without a layout lie on the device: Optimized or AsGiven")
-    option("seed", int, None, "seed for tasks that bring none")
-    option("result-cache", int, 0, "bytes of results that are given again for the same task; 0: none")
-    option("memory-limit", int, None, "bytes for all processes together; default: the cgroup's limit")
-    option("listen", _address, "127.0.0.1:8080", "address and port")
-    option("audience", str, None, "audience that tokens must name")
-    option("instance", str, "", "name of this server, which the operator's own tokens must bear; in a pod its uid")
-    option("key", str, "", "key by which this server proves to the operator that it is one of its own")
-    option("public-key", str, None, "operator's public key (PEM text); without it no token is asked for")
-    option("grace", float, 25.0, "seconds to drain before leaving")
-    return parser
-
-
-def _json_object(text: str) -> dict[str, object]:
-    try:
-        value = json.loads(text)
-    except ValueError:
-        value = None
-    if not isinstance(value, dict):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a JSON object")
-    return value
-
-
-def _keeps_layouts(layout: str) -> bool:
-    if layout not in ("Optimized", "AsGiven"):
-        raise RuntimeError(f"--layout is {layout}: give Optimized or AsGiven")
-    return layout == "AsGiven"
+    for name, field in ServerSettings.model_fields.items():
+        text = f"{field.description} [env {ServerSettings.variable(name)}]".replace("%", "%%")
+        parser.add_argument(ServerSettings.flag(name), default=argparse.SUPPRESS, help=text)
+    return ServerSettings.from_environment(flags=vars(parser.parse_args(argv)))
 
 
 class _Uvicorn(uvicorn.Server):
@@ -96,40 +43,28 @@ class _Uvicorn(uvicorn.Server):
         yield
 
 
-async def serve(arguments: argparse.Namespace, public_key: bytes | None) -> None:
+async def serve(settings: ServerSettings) -> None:
     """Serve until a signal asks to stop, then drain."""
-    cpus = available_cpus()
-    noise = None if not arguments.noise else NoiseSource(arguments.noise)
-    config = EngineConfig(
-        provider=arguments.engine,
-        method=arguments.method,
-        options=arguments.options,
-        concurrency=arguments.concurrency or cpus,
-        cpus=cpus,
-        memory_bytes=arguments.memory_limit or available_memory(),
-        queue_limit=arguments.queue_limit,
-        max_shots=arguments.max_shots,
-        max_qubits=arguments.max_qubits,
-        seed=arguments.seed,
-        result_cache_bytes=arguments.result_cache,
-        spare=True,
-        device=arguments.device,
-        keep_layouts=_keeps_layouts(arguments.layout),
+    noise = None if not settings.noise else NoiseSource(settings.noise)
+    config = settings.config(
+        cpus=available_cpus(),
+        memory_bytes=settings.memory_limit or available_memory(),
         noise=None if noise is None else noise.read(),
+        spare=True,
     )
     try:
         verify = None
-        if public_key is not None:
-            verify = Verifier(public_key, arguments.audience or "", time.time, arguments.instance).verify
+        if settings.public_key:
+            verify = Verifier(settings.public_key.encode(), settings.audience, time.time, settings.instance).verify
     except ValueError as error:
         raise RuntimeError(f"--public-key holds no public key in PEM: {error}") from None
     engine, checker = Engine(config), Checker()
-    host, port = arguments.listen
+    host, port = host_and_port(settings.listen)
     # Bound here rather than by uvicorn, which leaves by SystemExit from within the loop when it cannot.
     listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     server = _Uvicorn(
         uvicorn.Config(
-            Server(engine, checker, verify, Identity(arguments.instance, arguments.key)).app(),
+            Server(engine, checker, verify, Identity(settings.instance, settings.key)).app(),
             http=Protocol,
             log_level="warning",
             access_log=False,
@@ -154,7 +89,7 @@ async def serve(arguments: argparse.Namespace, public_key: bytes | None) -> None
         await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
         if following is not None:
             following.cancel()
-    await engine.drain(arguments.grace)
+    await engine.drain(settings.grace)
     # Results that were handed back in this moment leave with the answers that wait for them.
     await asyncio.sleep(0.1)
     server.should_exit = True
@@ -165,7 +100,10 @@ async def serve(arguments: argparse.Namespace, public_key: bytes | None) -> None
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the server."""
-    arguments = _parser().parse_args(argv)
+    try:
+        settings = _settings(argv)
+    except ValueError as error:
+        sys.exit(f"qonverge.backend: {error}")
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     with contextlib.suppress(ImportError):
         import uvloop
@@ -176,8 +114,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     wanted = MOST_CONNECTIONS + 1024 if hard == resource.RLIM_INFINITY else min(hard, MOST_CONNECTIONS + 1024)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
     try:
-        public_key = arguments.public_key.encode() if arguments.public_key else None
-        asyncio.run(serve(arguments, public_key))
+        asyncio.run(serve(settings))
     except (OSError, LookupError, RuntimeError, InvalidCalibration) as error:
         reason = error.args[0] if isinstance(error, LookupError) else error
         sys.exit(f"qonverge.backend: {reason}")

@@ -10,8 +10,6 @@ import time
 from importlib import import_module
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-
 from qonverge.accounting.ledger import Ledger
 from qonverge.circuits import CheckerLost, InvalidProgram
 from qonverge.circuits.checker.checker import SHORT, Checker
@@ -42,6 +40,7 @@ from qonverge.controller.web import servers
 from qonverge.controller.web.result_route import result_app
 from qonverge.machine import available_cpus, available_memory
 from qonverge.scheduling import Policy
+from qonverge.telemetry import OperatorMetrics
 from qonverge.wire.errors import WireError
 from qonverge.wire.tokens import Caller, Verifier
 
@@ -77,17 +76,9 @@ class Operator:
         self._cluster = Cluster()
         self._policy = Policy(aging_seconds=settings.aging_seconds)
         self._traces = Traces(self._policy)
-        self._registry = CollectorRegistry()
-        self._reconciles = Counter(
-            "qonverge_operator_reconciles", "Looks at objects.", ["kind", "outcome"], registry=self._registry
+        self._metrics = OperatorMetrics(
+            queue_length=lambda: len(self._queue), in_flight=lambda: len(self._state.flights)
         )
-        self._seconds = Histogram(
-            "qonverge_operator_reconcile_seconds", "Time of a look.", ["kind"], registry=self._registry
-        )
-        waiting = Gauge("qonverge_operator_queue_length", "Objects that wait for a look.", registry=self._registry)
-        waiting.set_function(lambda: len(self._queue))
-        flights = Gauge("qonverge_operator_jobs_in_flight", "Jobs that are worked on.", registry=self._registry)
-        flights.set_function(lambda: len(self._state.flights))
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until ``stop`` is set or a signal asks to stop."""
@@ -183,7 +174,7 @@ class Operator:
         )
         listening = [
             await servers.listen(
-                servers.health_app(self._problem, self._registry, self._traces), settings.health_listen
+                servers.health_app(self._problem, self._metrics, self._traces), settings.health_listen
             ),
             await servers.listen(
                 servers.report_app(self._jobs, self._verify_report, self._election),
@@ -436,7 +427,7 @@ class Operator:
             failed = False
             if self._acting and self._election.leading:
                 try:
-                    with self._seconds.labels(kind).time():
+                    with self._metrics.reconcile_seconds.labels(kind).time():
                         if (strange := self._state.unread.get(item)) is not None:
                             await unreadable.report(strange, self._kube, time.time())
                         await self._reconcilers[kind](key)
@@ -451,7 +442,7 @@ class Operator:
                     # One object that trips a defect must not stop the others.
                     failed = True
                     logger.exception("%s: unforeseen error", item)
-                self._reconciles.labels(kind, "failed" if failed else "done").inc()
+                self._metrics.reconciles.labels(kind, "failed" if failed else "done").inc()
             self._queue.done(item, failed=failed)
 
 

@@ -25,7 +25,8 @@ from qonverge.api import HybridJob
 from qonverge.backend.http.server import Server
 from qonverge.backend.tasks.engine import Engine
 from qonverge.circuits.checker.checker import Checker
-from qonverge.documents.reports import InvalidReport, Report
+from qonverge.documents.reports import Report
+from qonverge.execution import reports
 from qonverge.wire.errors import Unauthorized
 from qonverge.wire.tokens import Caller
 
@@ -68,6 +69,16 @@ class _Running:
     on_report: Callable[[Report], None]
     result: Report | None = None
     """The last report that had one."""
+
+    async def take(self, report: Report) -> None:
+        """Take a report.
+
+        Raises:
+            InvalidReport: the job would have too many metrics.
+        """
+        self.on_report(report)
+        if report.has_result:
+            self.result = report
 
 
 class ProgramHost:
@@ -175,14 +186,8 @@ class ProgramHost:
         token = request.headers.get("authorization", "").removeprefix("Bearer ")
         if running is None or not secrets.compare_digest(token, self._token):
             return Response("no program of this run reports here\n", 404)
-        try:
-            report = Report.parse(await request.body())
-            running.on_report(report)
-        except InvalidReport as error:
-            return Response(f"{error}\n", 400)
-        if report.has_result:
-            running.result = report
-        return Response(status_code=204)
+        answer = await reports.answer(await request.body(), running.take)
+        return Response(answer.text or None, answer.status)
 
 
 async def _follow(descriptor: int, on_line: Callable[[str], None]) -> None:

@@ -14,8 +14,8 @@ from typing import Any
 from qonverge import __version__
 from qonverge.api import HybridJob, HybridJobStatus, QuantumBackend
 from qonverge.api.job import Provenance, Result
-from qonverge.api.quantity import bytes_of
 from qonverge.backend.config import EngineConfig
+from qonverge.backend.options import EngineOptions
 from qonverge.backend.tasks.engine import Engine
 from qonverge.circuits import InvalidProgram
 from qonverge.circuits.checker.checked_circuit import CheckedCircuit
@@ -178,26 +178,12 @@ class LocalRunner:
     def _config(self, backend: QuantumBackend) -> EngineConfig:
         key = f"{backend.metadata.namespace}/{backend.metadata.name}"
         if key not in self._configs:
-            simulator, capacity = backend.spec.simulator, backend.spec.capacity
-            assert simulator is not None
-            cpus = available_cpus()
-            self._configs[key] = EngineConfig(
-                provider=simulator.engine,
-                method=simulator.method,
-                options=simulator.options,
-                concurrency=capacity.concurrency or cpus,
-                cpus=cpus,
+            self._configs[key] = EngineOptions.of(backend.spec).config(
+                cpus=available_cpus(),
                 # A laptop's owner wants to go on working.
                 memory_bytes=available_memory() * 3 // 4,
-                queue_limit=capacity.queue_limit,
-                max_shots=capacity.max_shots,
-                max_qubits=capacity.max_qubits,
-                seed=simulator.seed,
-                result_cache_bytes=bytes_of(backend.spec.result_cache or 0),
-                device=simulator.device,
-                keep_layouts=simulator.layout == "AsGiven",
-                quiet=not self._verbose,
                 noise=self._manifests.noise(backend),
+                quiet=not self._verbose,
             )
         return self._configs[key]
 

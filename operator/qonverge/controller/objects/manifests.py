@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from typing import Any
 
 from qonverge.api import HybridJob, QuantumBackend
-from qonverge.api.noise import Noise
-from qonverge.api.quantity import bytes_of
 from qonverge.api.registry import MANAGED_LABELS
+from qonverge.backend.settings import ServerSettings
 from qonverge.controller.pod_resources import BACKEND
 from qonverge.controller.settings import Settings
 from qonverge.execution.results import room_for_result
@@ -113,32 +111,21 @@ def backend_secret(backend: QuantumBackend, key: str) -> dict[str, Any]:
 def deployment(backend: QuantumBackend, settings: Settings, public_key: bytes) -> dict[str, Any]:
     """Return the Deployment that serves a backend."""
     spec, template = backend.spec, backend.spec.template
-    simulator, capacity = spec.simulator, spec.capacity
+    simulator = spec.simulator
     assert simulator is not None
-    options = {
-        "ENGINE": simulator.engine,
-        "METHOD": simulator.method,
-        "OPTIONS": None if simulator.options is None else json.dumps(simulator.options, sort_keys=True),
-        "CONCURRENCY": capacity.concurrency,
-        "QUEUE_LIMIT": capacity.queue_limit,
-        "MAX_SHOTS": capacity.max_shots,
-        "MAX_QUBITS": capacity.max_qubits,
-        "DEVICE": simulator.device,
-        "NOISE": _noise_option(simulator.noise),
-        "LAYOUT": simulator.layout if simulator.noise is not None else None,
-        "SEED": simulator.seed,
-        "RESULT_CACHE": None if spec.result_cache is None else bytes_of(spec.result_cache),
-        "LISTEN": f"0.0.0.0:{PORT}",
-        "AUDIENCE": audience(backend),
-        "PUBLIC_KEY": public_key.decode(),
-        "GRACE": GRACE_SECONDS - 5,
-    }
-    environment: list[dict[str, Any]] = [
-        {"name": f"QONVERGE_{name}", "value": str(v)} for name, v in options.items() if v is not None
-    ]
-    environment.append({"name": "QONVERGE_INSTANCE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}})
+    told = ServerSettings.of(
+        spec,
+        f"{_NOISE_FOLDER}/{_NOISE_FILE}",
+        listen=f"0.0.0.0:{PORT}",
+        audience=audience(backend),
+        public_key=public_key.decode(),
+        grace=GRACE_SECONDS - 5,
+    )
+    environment: list[dict[str, Any]] = [{"name": name, "value": text} for name, text in told.to_environment().items()]
+    instance, own_key = ServerSettings.variable("instance"), ServerSettings.variable("key")
+    environment.append({"name": instance, "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}})
     key = {"name": backend_name(backend), "key": _KEY}
-    environment.append({"name": "QONVERGE_KEY", "valueFrom": {"secretKeyRef": key}})
+    environment.append({"name": own_key, "valueFrom": {"secretKeyRef": key}})
     labels = {**template.labels, **backend_labels(backend), **MANAGED_LABELS}
     container: dict[str, Any] = {
         "name": "backend",
@@ -186,15 +173,6 @@ def deployment(backend: QuantumBackend, settings: Settings, public_key: bytes) -
             "template": {"metadata": {"labels": labels, "annotations": template.annotations}, "spec": pod},
         },
     }
-
-
-def _noise_option(noise: Noise | None) -> str | None:
-    """Return what the server is told to imitate."""
-    if noise is None:
-        return None
-    if noise.rates is not None:
-        return json.dumps(noise.rates.to_rates().to_dict(), separators=(",", ":"))
-    return noise.device or f"@{_NOISE_FOLDER}/{_NOISE_FILE}"
 
 
 def _resources(backend: QuantumBackend) -> dict[str, Any]:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 
 import aiohttp
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
-from prometheus_client import CollectorRegistry, generate_latest
 
 from qonverge.controller.jobs.reconciler import Jobs
 from qonverge.controller.kube.client import KubeError
 from qonverge.controller.kube.lease import Election
 from qonverge.controller.placement.traces import Traces
-from qonverge.documents.reports import InvalidReport, Report
+from qonverge.execution import reports
 from qonverge.execution.results import MAX_RESULT
-from qonverge.wire.errors import ResultTooLarge, Unauthorized
+from qonverge.telemetry import OperatorMetrics
+from qonverge.wire.errors import Unauthorized
 from qonverge.wire.tokens import Caller
 
 # What JSON escapes may take several times the room that it takes in a status.
@@ -26,7 +27,7 @@ _HEADERS = ("authorization", "content-type")
 _LEADER_TIMEOUT = aiohttp.ClientTimeout(total=8, sock_connect=2)
 
 
-def health_app(problem: Callable[[], str | None], registry: CollectorRegistry, traces: Traces) -> web.Application:
+def health_app(problem: Callable[[], str | None], metrics: OperatorMetrics, traces: Traces) -> web.Application:
     """Return the application for probes, scrapes and traces; ``problem`` says what keeps the operator from its work."""
 
     async def healthz(_: web.Request) -> web.Response:
@@ -37,8 +38,8 @@ def health_app(problem: Callable[[], str | None], registry: CollectorRegistry, t
         text = problem()
         return web.Response(text="ok\n") if text is None else web.Response(text=text + "\n", status=503)
 
-    async def metrics(_: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(registry), headers={"content-type": "text/plain; version=0.0.4"})
+    async def exposition(_: web.Request) -> web.Response:
+        return web.Response(body=metrics.exposition(), headers={"content-type": "text/plain; version=0.0.4"})
 
     async def trace(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"content-type": "application/x-ndjson"})
@@ -51,7 +52,7 @@ def health_app(problem: Callable[[], str | None], registry: CollectorRegistry, t
     app.router.add_get("/trace", trace)
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/readyz", readyz)
-    app.router.add_get("/metrics", metrics)
+    app.router.add_get("/metrics", exposition)
     return app
 
 
@@ -71,18 +72,10 @@ def report_app(jobs: Jobs, verify: Callable[[str, str | None], Caller], election
         except Unauthorized as error:
             return web.Response(text=f"{error}\n", status=401)
         try:
-            await jobs.report(key, caller, Report.parse(await request.read()))
-        except InvalidReport as error:
-            return web.Response(text=f"{error}\n", status=400)
-        except PermissionError as error:
-            return web.Response(text=f"{error}\n", status=403)
-        except LookupError as error:
-            return web.Response(text=f"{error.args[0]}\n", status=404)
-        except ResultTooLarge as error:
-            return web.Response(text=f"{error}\n", status=413)
+            answer = await reports.answer(await request.read(), partial(jobs.report, key, caller))
         except KubeError as error:
             return web.Response(text=f"{error}\n", status=503)
-        return web.Response(status=204)
+        return web.Response(text=answer.text or None, status=answer.status)
 
     passing_on = _PassingOn(election)
     app = web.Application(client_max_size=_MAX_REPORT, middlewares=[passing_on.middleware])
