@@ -17,10 +17,12 @@ from qiskit.circuit import Parameter
 
 from qonverge.backend import task_parts as split
 from qonverge.backend.config import EngineConfig
-from qonverge.backend.executors import records, waiting, workers
+from qonverge.backend.executors import pool, protocol, waiting, workers
+from qonverge.backend.executors import records as pool_records
+from qonverge.backend.executors.pool import WorkerPool
 from qonverge.backend.http.caller_limits import Budget
 from qonverge.backend.tasks import circuit_store as store
-from qonverge.backend.tasks import engine, meters
+from qonverge.backend.tasks import engine, meters, records
 from qonverge.backend.tasks import registry as tasks
 from qonverge.backend.tasks import result_cache as cache
 from qonverge.backend.tasks.engine import Engine
@@ -33,18 +35,22 @@ MIB = 1024**2
 CALLER = Caller("chem/job", account="uid-1")
 # These are the release itself, which is kept so plain that it can be trusted.
 _RELEASES = {
-    *("Engine._end", "Engine._ending", "Engine._settle", "Workers.on", "Engine._serve", "engine.server_error"),
-    "engine._logged",
+    *("Engine.ended", "Engine.released", "Workers.on", "WorkerPool._serve", "WorkerPool._settle", "engine._logged"),
+    *("protocol.failing", "pool.failing", "engine.failing", "protocol.server_error", "Record.fail", "Record.release"),
     *("Tasks.add", "Tasks.end", "Tasks.settle", "Tasks._leave_queue", "Workers.discard", "Child.end"),
 }
 # These are called by the test, or only when an engine starts or ends.
 _ASKED = {
     *("Engine.submit", "Engine.wait", "Engine.info", "Engine.unfinished", "Engine.start", "Engine.close"),
-    *("Engine.drain", "Engine.cancel", "Engine.recalibrate", "Engine._hand_back", "Workers.close", "Tasks.find"),
+    *("Engine.drain", "Engine.cancel", "Engine.recalibrate", "engine._hand_back", "Workers.close", "Tasks.find"),
+    *("WorkerPool.start", "WorkerPool.close", "WorkerPool.cancel", "WorkerPool.recalibrate", "WorkerPool.recover"),
+    *("Engine._resume", "Accounts.resume"),
     *("Tasks.known", "Tasks.unfinished", "Tasks.all", "Workers.recalibrate", "Accounts.take", "Accounts.tell"),
     *("Engine.exchange", "Engine._cancel", "Tasks.under_way", "_Account.close", "_Account.is_told"),
 }
-_PARTS: tuple[ModuleType, ...] = (cache, child, engine, meters, records, split, store, tasks, waiting, workers)
+_PARTS: tuple[ModuleType, ...] = (
+    *(cache, child, engine, meters, pool, pool_records, protocol, records, split, store, tasks, waiting, workers),
+)
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,7 @@ def steps() -> Iterator[Step]:
             if inspect.isfunction(value) and value.__module__.startswith("qonverge."):
                 # Also those that a module has from others, by the name under which it calls them.
                 yield Step(module, name)
-            elif inspect.isclass(value) and value.__module__ == module.__name__:
+            elif inspect.isclass(value) and value.__module__ == module.__name__ and not hasattr(value, "_is_protocol"):
                 for method, function in vars(value).items():
                     if inspect.isfunction(function) and not method.startswith("__"):
                         yield Step(value, method)
@@ -86,10 +92,15 @@ async def made() -> AsyncIterator[Engine]:
         await running.close()
 
 
+def pool_of(made: Engine) -> WorkerPool:
+    assert isinstance(made._executor, WorkerPool)
+    return made._executor
+
+
 async def all_free(made: Engine) -> None:
     """Return when every worker waits for work."""
     async with asyncio.timeout(60):
-        while made._waiting.free < made.config.concurrency:
+        while pool_of(made)._waiting.free < made.config.concurrency:
             await asyncio.sleep(0.01)
 
 
@@ -160,7 +171,7 @@ async def test_a_step_that_fails_keeps_nothing(
 
 def test_the_steps_are_those_of_a_tasks_way() -> None:
     names = {str(step) for step in STEPS}
-    assert {"Merge.put", "engine.cut", "Waiting.put", "ResultCache.put", "Child.exchange", "Workers.run"} <= names
+    assert {"Merge.put", "pool.cut", "Waiting.put", "ResultCache.put", "Child.exchange", "Workers.run"} <= names
 
 
 async def test_readiness_tells_when_no_worker_can_ever_take_a_task(
@@ -173,7 +184,7 @@ async def test_readiness_tells_when_no_worker_can_ever_take_a_task(
         async def refused(*_: Any) -> Any:
             raise OSError("no process can be started")
 
-        (slot,) = made._workers.slots
+        (slot,) = pool_of(made)._workers.slots
         assert slot.child is not None
         with monkeypatch.context() as patched:
             patched.setattr(workers, "_start", refused)

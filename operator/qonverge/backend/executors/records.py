@@ -1,4 +1,4 @@
-"""What an engine notes of its tasks and workers."""
+"""What the worker pool knows of its tasks and workers."""
 
 from __future__ import annotations
 
@@ -7,30 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from qonverge.backend.config import EngineConfig
+from qonverge.backend.executors.protocol import Description, Execution
 from qonverge.backend.task_parts import Merge, Piece
 from qonverge.wire.child import Child
-from qonverge.wire.grants import Used
-from qonverge.wire.messages import Task, TaskResult
-from qonverge.wire.tokens import Caller
 
 
 @dataclass(slots=True)
-class Record:
-    """A task on its way."""
+class Run:
+    """A task in the pool."""
 
-    task: Task
-    caller: Caller
-    seed: int
-    submitted: float
-    nbytes: int
+    execution: Execution
     config: EngineConfig
     """What all its parts run with: a calibration may change meanwhile."""
-    charged: Used = field(default_factory=Used)
-    """What its caller's account was charged."""
-    state: str = "Queued"
-    started: float = 0.0
-    result: TaskResult | None = None
-    done: asyncio.Event = field(default_factory=asyncio.Event)
     merge: Merge | None = None
     left: int = 0
     """Parts that have not ended."""
@@ -38,22 +26,15 @@ class Record:
     """Digest of the calibration that was imitated."""
     peak_bytes: int | None = None
     """Most memory that a part took in its worker, where that was measured."""
-    key: bytes | None = None
-    """Under which its result is kept for later tasks."""
     still: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when it has ended and no worker is on it any more."""
-
-    @property
-    def subject(self) -> str:
-        """Who sent it."""
-        return self.caller.subject
+    """Set when the task has ended and no worker is on it any more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
     """Work for one worker: pieces of a task, or a task that is still to be cut."""
 
-    record: Record
+    run: Run
     pieces: Sequence[Piece] = ()
 
 
@@ -66,7 +47,7 @@ class Slot:
     known: set[str] = field(default_factory=set)
     config: EngineConfig | None = None
     """What the child was told to be."""
-    record: Record | None = None
+    run: Run | None = None
     """Of which task a part runs here."""
     failures: int = 0
     """How often in a row it has lost its worker, or got none."""
@@ -78,4 +59,4 @@ class Started:
 
     child: Child
     config: EngineConfig
-    described: dict[str, object]
+    description: Description

@@ -30,7 +30,7 @@ class Waiting:
         if not self._free:
             self._parts.append(part)
             return
-        needed = part.record.task.circuits.keys()
+        needed = part.run.execution.request.task.circuits.keys()
         warm = (place for place in reversed(self._free) if needed <= place[0].known)
         place = next(warm, self._free[-1])
         self._free.remove(place)

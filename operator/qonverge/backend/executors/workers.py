@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from qonverge.backend.config import EngineConfig
-from qonverge.backend.executors.records import Part, Record, Slot, Started
+from qonverge.backend.executors.protocol import Description, Execution
+from qonverge.backend.executors.records import Part, Slot, Started
 from qonverge.devices.noise import Noise
 from qonverge.telemetry import BackendMetrics
 from qonverge.wire.child import Child, ChildEnded
@@ -28,7 +29,7 @@ class Workers:
         """Start none yet."""
         self.config = config
         """What the next worker is told to be."""
-        self.described: dict[str, object] = {}
+        self.description = Description()
         """What a worker with it says of itself."""
         self.slots = [Slot() for _ in range(config.concurrency)]
         self.ready = asyncio.Event()
@@ -58,7 +59,7 @@ class Workers:
             return
         slot.child, slot.config = started.child, started.config
         if started.config is self.config:
-            self.described = started.described
+            self.description = started.description
         slot.ended = asyncio.create_task(slot.child.ended())
         slot.failures = 0
         self.ready.set()
@@ -80,22 +81,23 @@ class Workers:
             ChildEnded: the worker ended before it answered.
             RuntimeError: it refuses the configuration that the task is to run with.
         """
-        record, pubs = part.record, tuple(piece.pub for piece in part.pieces)
-        circuits = {pub.circuit: record.task.circuits[pub.circuit] for pub in pubs}
-        if slot.config is not record.config:
+        run, pubs = part.run, tuple(piece.pub for piece in part.pieces)
+        task = run.execution.request.task
+        circuits = {pub.circuit: task.circuits[pub.circuit] for pub in pubs}
+        if slot.config is not run.config:
             slot.config = None
             slot.known.clear()
-            described = await child.exchange({"config": record.config.to_dict()})
+            described = await child.exchange({"config": run.config.to_dict()})
             if "refused" in described:
                 raise RuntimeError(f"the worker refuses the calibration: {described['refused']}")
-            slot.config = record.config
+            slot.config = run.config
         for _ in range(2):
             send = {digest: qpy for digest, qpy in circuits.items() if digest not in slot.known}
             # What runs together shares the CPUs, and the other parts are about to.
-            busy = sum(1 for other in self.slots if other.record is not None)
-            threads = max(1, self.config.cpus // max(busy, record.left))
+            busy = sum(1 for other in self.slots if other.run is not None)
+            threads = max(1, self.config.cpus // max(busy, run.left))
             request = {
-                "task": replace(record.task, pubs=pubs, circuits=send).to_dict(),
+                "task": replace(task, pubs=pubs, circuits=send).to_dict(),
                 "blocks": [piece.blocks for piece in part.pieces],
                 "threads": threads,
             }
@@ -110,13 +112,13 @@ class Workers:
             slot.known.clear()
         return reply
 
-    def on(self, record: Record) -> list[Slot]:
+    def on(self, execution: Execution) -> list[Slot]:
         """Return the slots whose workers are on a task."""
-        return [slot for slot in self.slots if slot.record is record]
+        return [slot for slot in self.slots if slot.run is not None and slot.run.execution is execution]
 
-    async def stop(self, record: Record) -> None:
+    async def stop(self, execution: Execution) -> None:
         """End the workers that are on a task."""
-        children = [slot.child for slot in self.on(record) if slot.child is not None]
+        children = [slot.child for slot in self.on(execution) if slot.child is not None]
         # All before anything is awaited: a caller that is cancelled meanwhile leaves none running.
         for child in children:
             child.end()
@@ -147,7 +149,7 @@ class Workers:
         await self._end_spare()
         try:
             started = await _start(replace(self.config, noise=noise))
-            self.config, self.described = started.config, started.described
+            self.config, self.description = started.config, started.description
             await started.child.kill()
         finally:
             self._start_spare()
@@ -190,4 +192,5 @@ async def _start(config: EngineConfig) -> Started:
     except BaseException:
         await child.kill()
         raise
-    return Started(child, config, described)
+    said = {**described, "methods": tuple(described["methods"]), "basis_gates": tuple(described["basis_gates"])}
+    return Started(child, config, Description(**said))

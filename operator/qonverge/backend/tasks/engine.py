@@ -1,4 +1,4 @@
-"""Worker processes with a queue in front: tasks in, results out. No HTTP; the embedded mode uses it as it is."""
+"""The tasks of one backend: who may send them, which wait, run and are kept. No HTTP; the embedded mode uses it too."""
 
 from __future__ import annotations
 
@@ -11,20 +11,17 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
 
 from qonverge.backend.config import EngineConfig
-from qonverge.backend.executors.records import Part, Record, Slot
-from qonverge.backend.executors.waiting import Waiting
-from qonverge.backend.executors.workers import Workers
-from qonverge.backend.task_parts import Costs, Merge, cut
+from qonverge.backend.executors.pool import WorkerPool
+from qonverge.backend.executors.protocol import Executor, Outcome, Request, failing
 from qonverge.backend.tasks.circuit_store import CircuitStore
 from qonverge.backend.tasks.meters import Accounts
+from qonverge.backend.tasks.records import Record
 from qonverge.backend.tasks.registry import Tasks
 from qonverge.backend.tasks.result_cache import ResultCache, key_of, scope
 from qonverge.devices.noise import Noise
 from qonverge.telemetry import BackendMetrics
-from qonverge.wire.child import ChildEnded
 from qonverge.wire.errors import (
     Cancelled,
     Draining,
@@ -33,89 +30,79 @@ from qonverge.wire.errors import (
     QueueFull,
     UnknownCircuit,
     WireError,
-    WorkerLost,
-    server_error,
 )
 from qonverge.wire.grants import Grant, Meters
-from qonverge.wire.messages import BackendInfo, PubResult, Task, TaskInfo, TaskResult
+from qonverge.wire.messages import BackendInfo, Task, TaskInfo, TaskResult
 from qonverge.wire.tokens import OPERATOR_SUBJECT, Caller
 
 _QUEUED_BYTES = 256 * 1024**2
 _CIRCUITS_BYTES = 128 * 1024**2
-_IN_VAIN_SECONDS = 1.0
 _OPERATOR = Caller(OPERATOR_SUBJECT)
 
 logger = logging.getLogger(__name__)
 
 
 class Engine:
-    """Runs tasks on worker processes in the order in which they came; one that pays it runs on all that are free.
+    """Lets tasks in, hands them to an executor, and keeps what became of them for those who sent them.
 
-    What fails in here is the end of the task that it happens to, whose caller reads why, and never keeps a worker: a
-    task counts by its membership in ``Tasks`` and a worker is busy by its slot's ``record``, both given back in one
-    place each, ``_end`` and ``_run``.
+    What fails in here is the end of the task that it happens to, whose caller reads why. A task counts by its
+    membership in ``Tasks``, which it leaves in ``ended`` and ``released``.
     """
 
-    def __init__(self, config: EngineConfig, clock: Callable[[], float] = time.monotonic) -> None:
-        """``clock`` gives seconds, only differences count."""
+    def __init__(
+        self,
+        config: EngineConfig,
+        clock: Callable[[], float] = time.monotonic,
+        executor: Callable[[EngineConfig, BackendMetrics], Executor] = WorkerPool,
+    ) -> None:
+        """``clock`` gives seconds, only differences count; ``executor`` makes what runs the tasks."""
         self.metrics = BackendMetrics()
-        self._workers = Workers(config, self.metrics)
+        self._executor = executor(config, self.metrics)
         self.accounts = Accounts(clock)
         self._clock = clock
         self._tasks = Tasks()
         self.metrics.queued.set_function(lambda: self._tasks.queued)
         self.metrics.running.set_function(lambda: self._tasks.running)
-        self._waiting = Waiting()
-        self._costs = Costs()
         self._cache = ResultCache(config.result_cache_bytes)
         self._identity: tuple[EngineConfig, str] | None = None
         self._circuits = CircuitStore(_CIRCUITS_BYTES)
-        self._loops: list[asyncio.Task[None]] = []
         self._draining = False
 
     @property
     def config(self) -> EngineConfig:
         """What the engine is; a calibration may change."""
-        return self._workers.config
+        return self._executor.config
 
     @property
     def ready(self) -> bool:
-        """Whether a worker can take a task, or will in a moment."""
-        return self._workers.able
+        """Whether a task can run now, or will in a moment."""
+        return self._executor.ready
 
     async def start(self) -> None:
-        """Start the workers; returns when the first can take a task."""
-        self._loops = [asyncio.create_task(self._serve(slot)) for slot in self._workers.slots]
-        first = asyncio.create_task(self._workers.ready.wait())
-        await asyncio.wait([first, *self._loops], return_when=asyncio.FIRST_COMPLETED)
-        if not first.done():
-            first.cancel()
-            # All fail for one reason, told once: asyncio prints a traceback of a task whose error nobody takes.
-            for loop in self._loops:
-                loop.cancel()
-            failed = await asyncio.gather(*self._loops, return_exceptions=True)
-            for error in failed:
-                if isinstance(error, Exception):
-                    raise error
+        """Go on with what an earlier process left, and begin to run tasks; returns when the first could run."""
+        # Before anything is awaited: no caller can send one of them meanwhile.
+        for request in self._executor.recover():
+            self._resume(request)
+        await self._executor.start()
 
     def info(self) -> BackendInfo:
         """Return what this backend is and how busy."""
-        described = self._workers.described
+        described = self._executor.description
         return BackendInfo(
-            engine=str(described.get("version", "")),
+            engine=described.version,
             method=self.config.method,
-            methods=tuple(described.get("methods", ())),  # type: ignore[arg-type]  # a worker's own answer
-            basis_gates=tuple(described.get("basis_gates", ())),  # type: ignore[arg-type]
+            methods=described.methods,
+            basis_gates=described.basis_gates,
             max_qubits=self.config.widest,
             max_shots=self.config.max_shots,
             memory_bytes=self.config.circuit_bytes,
-            workers=self.config.concurrency,
+            workers=self._executor.capacity,
             queued=self._tasks.queued,
             running=self._tasks.running,
             queue_limit=self.config.queue_limit,
             draining=self._draining,
-            calibration=described.get("calibration"),  # type: ignore[arg-type]
-            calibration_digest=self.config.noise.digest if self.config.noise is not None else "",
+            calibration=described.calibration,
+            calibration_digest=_calibration(self.config),
             unnamed=self.accounts.unnamed,
         )
 
@@ -125,7 +112,7 @@ class Engine:
         Raises:
             RuntimeError: the engine cannot imitate it, and goes on as before.
         """
-        await self._workers.recalibrate(noise)
+        await self._executor.recalibrate(noise)
 
     def unfinished(self, subject: str = OPERATOR_SUBJECT) -> list[TaskInfo]:
         """Return the tasks of this subject that wait or run; the operator sees everybody's."""
@@ -170,25 +157,27 @@ class Engine:
         if missing := sorted(digest for digest in needed if digest not in self._circuits):
             raise UnknownCircuit(f"{len(missing)} circuits are not known: send the task with them", missing=missing)
         seed = task.seed if task.seed is not None else self.config.seed
-        record = Record(
-            # The record keeps the QPY that it needs, so that the store may forget it meanwhile.
-            replace(task, circuits={digest: self._circuits.get(digest) or b"" for digest in needed}),
-            caller,
-            secrets.randbits(32) if seed is None else seed,
-            self._clock(),
-            size,
-            self.config,
-        )
+        # The record keeps the QPY that it needs, so that the store may forget it meanwhile.
+        whole = replace(task, circuits={digest: self._circuits.get(digest) or b"" for digest in needed})
+        request = Request(whole, secrets.randbits(32) if seed is None else seed, caller)
+        record = Record(request, self, self._clock(), size, self.config)
         record.charged = self.accounts.charge(caller, task)
         self._tasks.add(record)
-        with self._ending(record):
+        with failing(record):
             if self._cache:
                 record.key = key_of(task, seed, scope(task, caller.subject), self._fingerprint())
             if record.key is not None and (earlier := self._cache.get(record.key)) is not None:
-                record.calibration = self.config.noise.digest if self.config.noise is not None else ""
-                self._end(record, "Completed", earlier, cached=True)
+                self.ended(record, "Completed", Outcome(earlier, _calibration(self.config)), cached=True)
                 return
-            self._waiting.put(Part(record))
+            self._executor.submit(record)
+
+    def _resume(self, request: Request) -> None:
+        """Take a task that an earlier process of this backend took; what it gives may be older than this engine."""
+        record = Record(request, self, self._clock(), request.task.nbytes, self.config)
+        self.accounts.resume(request.caller)
+        self._tasks.add(record)
+        with failing(record):
+            self._executor.submit(record)
 
     async def wait(self, identity: str, seconds: float, subject: str = OPERATOR_SUBJECT) -> TaskResult:
         """Return how the task stands, at the latest after so many seconds.
@@ -197,14 +186,14 @@ class Engine:
             NotFound: there is no such task for this subject.
         """
         record = self._tasks.find(identity, subject)
-        if record.result is None and seconds > 0:
+        if not record.ended and seconds > 0:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(None if seconds == float("inf") else seconds):
                     await record.done.wait()
-        return record.result or TaskResult(identity, record.state, seed=record.seed)
+        return record.result or TaskResult(identity, record.state, seed=record.request.seed)
 
     async def cancel(self, identity: str, subject: str = OPERATOR_SUBJECT) -> TaskResult:
-        """End a task: one that waits leaves the queue, one that runs ends with its worker, which is replaced.
+        """End a task: one that waits leaves the queue, one that runs is stopped by its executor.
 
         Raises:
             NotFound: there is no such task for this subject.
@@ -215,9 +204,9 @@ class Engine:
         return record.result
 
     async def _cancel(self, record: Record, error: WireError) -> None:
-        if record.result is None:
-            self._end(record, "Cancelled", error=error)
-            await self._workers.stop(record)
+        if not record.ended:
+            self.ended(record, "Cancelled", Outcome(()), error)
+            await self._executor.cancel(record)
 
     async def exchange(self, grants: Mapping[str, Grant] | None, boot: str = "") -> Meters:
         """Take the operator's grants, end the tasks of accounts that are closed by them, and tell what was used.
@@ -228,113 +217,34 @@ class Engine:
         over = [
             (record, error)
             for record in self._tasks.under_way()
-            if (error := self.accounts.refusal(record.caller)) is not None
+            if (error := self.accounts.refusal(record.request.caller)) is not None
         ]
         await asyncio.gather(*(self._cancel(record, error) for record, error in over))
         return self.accounts.tell()
 
     async def drain(self, grace: float) -> None:
-        """Take nothing more, hand back what waits, and let what runs end, or hand it back after ``grace`` seconds."""
+        """Take nothing more, hand back what waits, and let what runs end, or hand it back after ``grace`` seconds.
+
+        What outlives this process stays as it is: the next one goes on with it.
+        """
         self._draining = True
+        if self._executor.durable:
+            return
         for record in self._tasks.all():
             if record.state == "Queued":
-                self._hand_back(record)
+                _hand_back(record)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._tasks.idle.wait(), grace)
         for record in self._tasks.all():
-            self._hand_back(record)
+            _hand_back(record)
 
     async def close(self) -> None:
-        """End the workers."""
+        """End what runs in this process."""
         self._draining = True
-        for loop in self._loops:
-            loop.cancel()
-        await asyncio.gather(*self._loops, return_exceptions=True)
-        await self._workers.close()
+        await self._executor.close()
 
-    def _fingerprint(self) -> str:
-        """Return what the engine is, so that equal tasks on equal engines have equal results."""
-        if self._identity is None or self._identity[0] is not self.config:
-            text = json.dumps(self.config.to_dict(), sort_keys=True)
-            digest = hashlib.sha256(text.encode()).hexdigest()
-            self._identity = (self.config, f"{self._workers.described.get('version')} {digest}")
-        return self._identity[1]
-
-    def _hand_back(self, record: Record) -> None:
-        if record.result is None:
-            self._end(record, "Failed", error=Draining("the backend shut down before the task ended: send it again"))
-
-    async def _serve(self, slot: Slot) -> None:
-        while True:
-            try:
-                await self._turn(slot)
-            except Exception:
-                if not self._workers.ready.is_set():
-                    # ``start`` tells its caller.
-                    raise
-                logger.exception("a worker's place failed and gets another worker")
-                self._workers.discard(slot)
-
-    async def _turn(self, slot: Slot) -> None:
-        """Get a worker where the slot has none, else run one part of a task."""
-        if slot.child is None or not slot.child.alive:
-            await self._workers.fill(slot)
-            return
-        part = await self._waiting.take(slot)
-        if part is None:
-            self._workers.lost(slot)
-        elif not part.record.done.is_set():
-            with self._ending(part.record):
-                await self._run(slot, part)
-            await self._stop_in_vain(part.record)
-
-    async def _run(self, slot: Slot, part: Part) -> None:
-        child, record = slot.child, part.record
-        slot.record = record
-        try:
-            if child is None or not child.alive:
-                # The worker is being replaced: another may take the task before this slot is back.
-                self._waiting.put(part)
-                return
-            if not part.pieces:
-                part = self._begin(record)
-            try:
-                reply = await self._workers.run(slot, child, part)
-            except ChildEnded as error:
-                self.metrics.restarts.inc()
-                if record.result is None:
-                    slot.failures += 1
-                lost = f"the worker that ran the task is gone ({error}); it may have run out of memory"
-                raise WorkerLost(lost) from None
-            if record.result is None:
-                self._conclude(part, reply)
-        finally:
-            slot.record = None
-            self._settle(record)
-
-    @contextlib.contextmanager
-    def _ending(self, record: Record) -> Iterator[None]:
-        """Make what goes wrong in the block the task's end, with an error that its caller can read."""
-        try:
-            yield
-        except Exception as error:
-            if not isinstance(error, WireError):
-                logger.exception("task %s failed in the server", record.task.id)
-                error = server_error(error)
-            if record.result is None:
-                self._end(record, "Failed", error=error)
-
-    async def _stop_in_vain(self, record: Record) -> None:
-        """End workers that run other parts of a task that has failed."""
-        if record.done.is_set() and self._workers.on(record):
-            # The others have most often failed by themselves; one that has not is in vain.
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_IN_VAIN_SECONDS):
-                    await record.still.wait()
-            await self._workers.stop(record)
-
-    def _begin(self, record: Record) -> Part:
-        """Take a task from the queue, give further parts to workers that are free, and return the first."""
+    def began(self, record: Record) -> None:
+        """Count a task as running, with what the executor is now."""
         record.started = self._clock()
         if record.config is not self.config:
             # What it asks for was another thing when it came, and is not to be found under that key.
@@ -342,78 +252,68 @@ class Engine:
         record.state = "Running"
         self._tasks.begin(record)
         self.metrics.queue_seconds.observe(record.started - record.submitted)
-        first, *others = cut(record.task, record.seed, 1 + self._waiting.free, self._costs)
-        record.merge, record.left = Merge(record.task.pubs), 1 + len(others)
-        for pieces in others:
-            self._waiting.put(Part(record, pieces))
-        return Part(record, first)
 
-    def _settle(self, record: Record) -> None:
-        """Count a task no more as running when it has ended and no worker is on it."""
-        if record.result is not None and not self._workers.on(record):
-            record.still.set()
-            self._tasks.settle(record)
+    def released(self, record: Record) -> None:
+        """Count an ended task as running no more: nothing is busy with it."""
+        self._tasks.settle(record)
 
-    def _conclude(self, part: Part, reply: dict[str, Any]) -> None:
-        record, error = part.record, reply.get("error")
-        if isinstance(error, dict):
-            self._end(record, "Failed", error=WireError.from_dict(error))
-            return
-        assert record.merge is not None
-        for piece, result, seconds in zip(part.pieces, reply["results"], reply["seconds"], strict=True):
-            self._costs.note(piece.pub, seconds)
-            record.merge.put(piece, PubResult.from_dict(result))
-        record.calibration = str(reply["calibration"])
-        record.peak_bytes = max(
-            (peak for peak in (record.peak_bytes, reply["peak_bytes"]) if peak is not None), default=None
-        )
-        record.left -= 1
-        if not record.left:
-            self._end(record, "Completed", record.merge.results())
-
-    def _end(
-        self,
-        record: Record,
-        state: str,
-        results: tuple[PubResult, ...] = (),
-        error: WireError | None = None,
-        *,
-        cached: bool = False,
+    def ended(
+        self, record: Record, state: str, outcome: Outcome, error: WireError | None = None, *, cached: bool = False
     ) -> None:
+        """Give a task its end, count it and keep its result."""
         now = self._clock()
+        request, caller = record.request, record.request.caller
         started, ran_at_all = record.started or now, record.state != "Queued"
         record.result = TaskResult(
-            record.task.id,
+            request.task.id,
             state,
-            results,
+            outcome.results,
             error,
-            engine=str(self._workers.described.get("version", "")),
-            seed=record.seed,
+            engine=self._executor.description.version,
+            seed=request.seed,
             queue_seconds=started - record.submitted,
             run_seconds=now - started,
-            calibration=record.calibration,
+            calibration=outcome.calibration,
             cached=cached,
-            peak_bytes=record.peak_bytes,
+            peak_bytes=outcome.peak_bytes,
         )
         record.state = state
         self._tasks.end(record)
         # What is kept is the answer; the question is dropped.
-        record.task, record.merge = replace(record.task, circuits={}, pubs=()), None
+        record.request = replace(request, task=replace(request.task, circuits={}, pubs=()))
         record.done.set()
-        self._settle(record)
-        # The task has ended. What fails from here on is the one entry of the books that it concerns.
+        # The task has ended. What fails from here on is the one count that it concerns.
         with _logged(record, "charging its account"):
             ran = 0.0 if cached else now - started
-            self.accounts.ended(record.caller, record.charged, ran=ran, completed=state == "Completed" and not cached)
+            self.accounts.ended(caller, record.charged, ran=ran, completed=state == "Completed" and not cached)
         with _logged(record, "counting it"):
             self.metrics.tasks.labels(state=state).inc()
             if ran_at_all:
                 self.metrics.run_seconds.observe(now - started)
         with _logged(record, "caching its result"):
-            if record.key is not None and state == "Completed" and not cached:
-                self._cache.put(record.key, results)
+            # An executor that outlives its process may give what it began under another calibration.
+            current = outcome.calibration == _calibration(record.config)
+            if record.key is not None and state == "Completed" and not cached and current:
+                self._cache.put(record.key, outcome.results)
         with _logged(record, "keeping its result"):
-            self._tasks.keep(record, now)
+            for dropped in self._tasks.keep(record, now):
+                self._executor.forget(dropped.request)
+
+    def _fingerprint(self) -> str:
+        """Return what the engine is, so that equal tasks on equal engines have equal results."""
+        if self._identity is None or self._identity[0] is not self.config:
+            text = json.dumps(self.config.to_dict(), sort_keys=True)
+            digest = hashlib.sha256(text.encode()).hexdigest()
+            self._identity = (self.config, f"{self._executor.description.version} {digest}")
+        return self._identity[1]
+
+
+def _calibration(config: EngineConfig) -> str:
+    return config.noise.digest if config.noise is not None else ""
+
+
+def _hand_back(record: Record) -> None:
+    record.fail(Draining("the backend shut down before the task ended: send it again"))
 
 
 @contextlib.contextmanager
@@ -421,4 +321,4 @@ def _logged(record: Record, doing: str) -> Iterator[None]:
     try:
         yield
     except Exception:
-        logger.exception("task %s has ended; %s failed", record.task.id, doing)
+        logger.exception("task %s has ended; %s failed", record.request.task.id, doing)

@@ -109,6 +109,11 @@ class Accounts:
         account.under_way += 1
         return needed
 
+    def resume(self, caller: Caller) -> None:
+        """Count a task as under way that an earlier start of the server charged; that charge stays, however it ends."""
+        if caller.account:
+            self._accounts.setdefault(caller.account, _Account(self._clock())).under_way += 1
+
     def ended(self, caller: Caller, charged: Used, *, ran: float, completed: bool) -> None:
         """Take note that a task has ended, after so many seconds of running; only one with a result used shots."""
         account = self._accounts.get(caller.account)

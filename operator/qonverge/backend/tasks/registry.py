@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 
-from qonverge.backend.executors.records import Record
+from qonverge.backend.tasks.records import Record
 from qonverge.wire.errors import NotFound
 from qonverge.wire.messages import TaskInfo
 from qonverge.wire.tokens import OPERATOR_SUBJECT
@@ -68,7 +68,7 @@ class Tasks:
         return [
             TaskInfo(identity, record.subject, record.state)
             for identity, record in self._records.items()
-            if record.result is None and subject in (record.subject, OPERATOR_SUBJECT)
+            if not record.ended and subject in (record.subject, OPERATOR_SUBJECT)
         ]
 
     def under_way(self) -> list[Record]:
@@ -77,13 +77,13 @@ class Tasks:
 
     def add(self, record: Record) -> None:
         """Take a task that is to wait."""
-        self._records[record.task.id] = self._queued[record.task.id] = record
+        self._records[record.request.task.id] = self._queued[record.request.task.id] = record
         self.queued_bytes += record.nbytes
 
     def begin(self, record: Record) -> None:
         """Let a task run."""
         self._leave_queue(record)
-        self._running[record.task.id] = record
+        self._running[record.request.task.id] = record
         self.idle.clear()
 
     def end(self, record: Record) -> None:
@@ -92,23 +92,26 @@ class Tasks:
 
     def settle(self, record: Record) -> None:
         """Let a task run no more, on whose behalf no worker is busy any longer."""
-        self._running.pop(record.task.id, None)
+        self._running.pop(record.request.task.id, None)
         if not self._running:
             self.idle.set()
 
-    def keep(self, record: Record, now: float) -> None:
-        """Keep an ended task's result for a while, and drop what was kept for long enough, or is too much."""
+    def keep(self, record: Record, now: float) -> list[Record]:
+        """Keep an ended task's result for a while; drop, and return, what was kept for long enough or is too much."""
         assert record.result is not None
         size = record.result.nbytes
         self._kept_bytes += size
-        self._finished[record.task.id] = (now, size)
+        self._finished[record.request.task.id] = (now, size)
+        dropped = []
         while self._finished:
             identity, (ended, size) = next(iter(self._finished.items()))
             if self._kept_bytes <= _KEPT_BYTES and now - ended < _KEPT_SECONDS:
                 break
-            del self._finished[identity], self._records[identity]
+            del self._finished[identity]
+            dropped.append(self._records.pop(identity))
             self._kept_bytes -= size
+        return dropped
 
     def _leave_queue(self, record: Record) -> None:
-        if self._queued.pop(record.task.id, None) is not None:
+        if self._queued.pop(record.request.task.id, None) is not None:
             self.queued_bytes -= record.nbytes

@@ -1,0 +1,77 @@
+"""A task in the registry, as its executor sees it and as its callers do."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from qonverge.backend.config import EngineConfig
+from qonverge.backend.executors.protocol import Outcome, Request
+from qonverge.wire.errors import WireError
+from qonverge.wire.grants import Used
+from qonverge.wire.messages import TaskResult
+
+
+class Owner(Protocol):
+    """Who keeps records and is told what executors report of them."""
+
+    def began(self, record: Record) -> None:
+        """Count a task that waited as running."""
+
+    def ended(self, record: Record, state: str, outcome: Outcome, error: WireError | None = None) -> None:
+        """Give a task its end."""
+
+    def released(self, record: Record) -> None:
+        """Count an ended task as running no more."""
+
+
+@dataclass(slots=True, eq=False)
+class Record:
+    """A task on its way; an ``Execution``."""
+
+    request: Request
+    """Without pubs and circuits once it has ended: what is kept is the answer."""
+    owner: Owner
+    submitted: float
+    nbytes: int
+    config: EngineConfig
+    """What it runs with, or would if it began now."""
+    charged: Used = field(default_factory=Used)
+    """What its caller's account was charged."""
+    state: str = "Queued"
+    started: float = 0.0
+    result: TaskResult | None = None
+    done: asyncio.Event = field(default_factory=asyncio.Event)
+    key: bytes | None = None
+    """Under which its result is kept for later tasks."""
+
+    @property
+    def subject(self) -> str:
+        """Who sent it."""
+        return self.request.caller.subject
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has a result or an error."""
+        return self.result is not None
+
+    def begin(self) -> None:
+        """Let it run, if it still waits."""
+        if self.state == "Queued":
+            self.owner.began(self)
+
+    def complete(self, outcome: Outcome) -> None:
+        """Give it results, if it has no end yet."""
+        if not self.ended:
+            self.owner.ended(self, "Completed", outcome)
+
+    def fail(self, error: WireError) -> None:
+        """Let it fail, if it has no end yet."""
+        if not self.ended:
+            self.owner.ended(self, "Failed", Outcome(()), error)
+
+    def release(self) -> None:
+        """Let it count as running no more, once it has ended."""
+        if self.ended:
+            self.owner.released(self)
