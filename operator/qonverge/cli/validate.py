@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from qonverge.circuits import InvalidProgram
 from qonverge.circuits.checker.checker import Checker
-from qonverge.execution.circuit import contradiction
-from qonverge.execution.program import text as program_text
 from qonverge.local.manifests import ManifestError, Manifests, read
+from qonverge.programs.circuit import contradiction
+from qonverge.programs.source import text as program_text
 
 
 def validate_files(files: Sequence[str]) -> list[str]:

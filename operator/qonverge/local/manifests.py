@@ -20,8 +20,8 @@ from qonverge.devices.noise import Noise, noise_from_data
 from qonverge.documents.excerpt import bounded, json_excerpt
 from qonverge.documents.faults import Unreadable
 from qonverge.documents.reader import read_documents
-from qonverge.execution import program
-from qonverge.execution.program import Program
+from qonverge.programs import source
+from qonverge.programs.source import Program
 
 _MODELS: dict[str, type[BaseModel]] = {
     "HybridJob": HybridJob,
@@ -65,7 +65,7 @@ class Manifests:
             LookupError: when there is no such ConfigMap or key among the files.
             InvalidProgram: when it is not in base64 where it should be.
         """
-        given, reference = program.inline(job), program.reference(job)
+        given, reference = source.inline(job), source.reference(job)
         if reference is not None:
             return self._value(job.metadata.namespace, reference)
         assert given is not None
@@ -95,9 +95,9 @@ class Manifests:
             others = sorted(other for other, each in self.config_maps if each == name)
             there = f"; there is one in {', '.join(others)}, and only the own namespace is looked in" if others else ""
             raise LookupError(f"there is no ConfigMap {name} in namespace {namespace} among the files given{there}")
-        value = program.value(config_map, reference.key)
+        value = source.value(config_map, reference.key)
         if value is None:
-            raise LookupError(f"the ConfigMap {name} has no key {reference.key}; it has {program.keys(config_map)}")
+            raise LookupError(f"the ConfigMap {name} has no key {reference.key}; it has {source.keys(config_map)}")
         return value
 
 

@@ -11,10 +11,10 @@ from qonverge.api.placement import Candidate
 from qonverge.backend.config import EngineConfig
 from qonverge.circuits.checker.checked_circuit import CheckedCircuit
 from qonverge.circuits.checker.checker import Checker
-from qonverge.execution import circuit as circuits
 from qonverge.execution.placement import abilities, declared, device_errors, shown, waiting
 from qonverge.forecast.exact import ExactForecasts
 from qonverge.forecast.forecaster import BackendOffer, Outcome, Outlook
+from qonverge.programs import circuit as circuits
 from qonverge.scheduling import Backend, Decision, Estimates, Snapshot, plan
 from qonverge.wire.messages import TaskResult
 

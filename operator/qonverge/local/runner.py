@@ -21,15 +21,15 @@ from qonverge.circuits import InvalidProgram
 from qonverge.circuits.checker.checked_circuit import CheckedCircuit
 from qonverge.circuits.checker.checker import Checker
 from qonverge.documents.reports import Report
-from qonverge.execution import circuit as circuits
 from qonverge.execution import reports, transitions
-from qonverge.execution.program import Program
-from qonverge.execution.program import digest as program_digest
-from qonverge.execution.program import text as program_text
 from qonverge.local.manifests import Manifests
 from qonverge.local.placement import Placed, Placing
 from qonverge.local.programs import ProgramHost, Tail
 from qonverge.machine import available_cpus, available_memory
+from qonverge.programs import circuit as circuits
+from qonverge.programs.source import Program
+from qonverge.programs.source import digest as program_digest
+from qonverge.programs.source import text as program_text
 from qonverge.wire.errors import EngineFailed, WireError
 
 DEFAULT_BACKEND = QuantumBackend.model_validate(

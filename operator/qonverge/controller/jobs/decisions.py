@@ -31,9 +31,9 @@ from qonverge.controller.jobs.actions import (
 from qonverge.controller.jobs.status_events import forecast_differs, same_but_for_numbers
 from qonverge.controller.objects import pod_troubles
 from qonverge.controller.store.state import Flight
-from qonverge.execution import circuit as circuits
 from qonverge.execution import transitions
-from qonverge.execution.program import digest as program_digest
+from qonverge.programs import circuit as circuits
+from qonverge.programs.source import digest as program_digest
 from qonverge.wire.errors import Cancelled, ResultTooLarge
 
 SEEN_SECONDS = 2.0

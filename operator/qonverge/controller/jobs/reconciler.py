@@ -51,11 +51,12 @@ from qonverge.controller.store.cluster import Cluster
 from qonverge.controller.store.state import Finished, Flight, State
 from qonverge.controller.store.work_queue import WorkQueue
 from qonverge.documents.reports import Report
-from qonverge.execution import circuit as circuits
-from qonverge.execution import program, reports
+from qonverge.execution import reports
 from qonverge.execution.results import document, room_for_result
 from qonverge.execution.stored_size import MOST_STORED, stored_with
 from qonverge.execution.transitions import seconds
+from qonverge.programs import circuit as circuits
+from qonverge.programs import source as program_source
 from qonverge.queueing import Turns
 from qonverge.scheduling import Decision
 from qonverge.wire.errors import ResultTooLarge
@@ -241,7 +242,7 @@ class Jobs:
         try:
             if (problem := circuits.contradiction(job)) is not None:
                 raise InvalidProgram(problem)
-            source, reference = program.inline(job), program.reference(job)
+            source, reference = program_source.inline(job), program_source.reference(job)
             if reference is not None:
                 # Thousands at once would take all connections, which status writes of others wait for.
                 async with self._reads.turn(job.metadata.namespace, 1.0):
@@ -249,16 +250,16 @@ class Jobs:
                 if found is None:
                     flight.waiting = f"waiting for the ConfigMap {reference.name}"
                     return
-                source = program.value(found, reference.key)
+                source = program_source.value(found, reference.key)
                 if source is None:
-                    has = program.keys(found)
+                    has = program_source.keys(found)
                     flight.waiting = (
                         f"waiting for the key {reference.key} of the ConfigMap {reference.name}; it has {has}"
                     )
                     return
             assert source is not None
             if circuit is None:
-                program.text(source)
+                program_source.text(source)
             else:
                 flight.checked = await self._checker.check(
                     source,

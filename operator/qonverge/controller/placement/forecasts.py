@@ -19,11 +19,11 @@ from qonverge.controller.placement.snapshot import USUAL, PodTask
 from qonverge.controller.store.state import Flight, Sent, State
 from qonverge.devices.layout import Misfit
 from qonverge.devices.noise import Noise
-from qonverge.execution import circuit as circuits
 from qonverge.forecast.exact import ExactForecasts
 from qonverge.forecast.forecaster import BackendOffer, ForecastRequest, Outcome, Outlook, WaitForecast
 from qonverge.forecast.intervals import Interval
 from qonverge.forecast.queue import Queue, Running
+from qonverge.programs import circuit as circuits
 from qonverge.scheduling import Backend, Decision, Share, Shares
 from qonverge.scheduling.estimates import Floats
 from qonverge.wire.messages import TaskResult

@@ -17,11 +17,11 @@ from qonverge.controller.placement.window import WaitingJob, chosen
 from qonverge.controller.store.cluster import Cluster, Priority
 from qonverge.controller.store.state import Flight, State
 from qonverge.controller.store.work_queue import WorkQueue
-from qonverge.execution import circuit as circuits
 from qonverge.execution import placement
 from qonverge.execution.transitions import deadlines, seconds
 from qonverge.forecast.forecaster import BackendOffer
 from qonverge.forecast.intervals import Interval
+from qonverge.programs import circuit as circuits
 from qonverge.scheduling import Active, Backend, Decision, Estimates, Job, Plan, Policy, Shares, Snapshot, plan
 from qonverge.scheduling.estimates import Floats
 

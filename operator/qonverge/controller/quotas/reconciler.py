@@ -10,8 +10,8 @@ from qonverge.api.job import Usage
 from qonverge.controller.kube.client import Kube, KubeError
 from qonverge.controller.store.state import State, key_of
 from qonverge.controller.store.work_queue import WorkQueue
-from qonverge.execution import circuit as circuits
 from qonverge.execution.transitions import seconds
+from qonverge.programs import circuit as circuits
 
 # Statuses follow the ledger this much later, so that many jobs are one write.
 _LATER_SECONDS = 1.0

@@ -25,9 +25,9 @@ from qonverge.controller.jobs.actions import (
 )
 from qonverge.controller.jobs.decisions import decide
 from qonverge.controller.store.state import Flight
-from qonverge.execution import circuit as circuits
 from qonverge.execution.placement import waiting
 from qonverge.execution.transitions import timestamp
+from qonverge.programs import circuit as circuits
 from qonverge.scheduling import Backend, Decision, Snapshot, plan
 from qonverge.wire.errors import EngineFailed, WireError, WorkerLost
 from qonverge.wire.messages import PubResult, TaskResult

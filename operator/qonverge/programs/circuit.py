@@ -16,11 +16,11 @@ from qonverge.api.job import Provenance, Result, Usage
 from qonverge.api.pricing import Pricing
 from qonverge.circuits.analysis.measurement_plan import DEFAULT_SHOTS, runs
 from qonverge.circuits.checker.checked_circuit import CheckedCircuit
-from qonverge.execution.program import Program, digest
 from qonverge.forecast.cost import cost
 from qonverge.forecast.features import Work
 from qonverge.forecast.forecaster import ForecastRequest
 from qonverge.forecast.intervals import Interval
+from qonverge.programs.source import Program, digest
 from qonverge.scheduling import Needs
 from qonverge.wire.errors import WireError
 from qonverge.wire.messages import Pub, Task, TaskResult
