@@ -19,7 +19,7 @@ from qonverge.client import EstimatorV2, QonvergeBackend, SamplerV2
 from qonverge.client.errors import TaskFailed
 from qonverge.client.transport.connect import Runner
 from qonverge.client.transport.embedded import Embedded
-from qonverge.execution import circuit as circuits
+from qonverge.programs import circuit as circuits
 from tests.differential.answers import Answer, Inexpressible, Refused
 from tests.differential.openqasm import Spelling, openqasm
 from tests.differential.program import Bits, Case, Counts, Program

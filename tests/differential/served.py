@@ -19,7 +19,8 @@ import urllib3
 import yaml
 
 from qonverge.local.manifests import read
-from qonverge.local.runner import LocalRunner, Observer
+from qonverge.local.run import Observer
+from qonverge.local.runner import LocalRunner
 from tests.differential.answers import Answer, Refused
 from tests.differential.openqasm import Spelling
 from tests.differential.paths import ENGINES, manifest, of_status

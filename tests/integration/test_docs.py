@@ -235,7 +235,7 @@ def test_every_reason_in_the_code_is_explained() -> None:
 
 def test_every_error_with_which_a_job_can_end_is_among_its_reasons() -> None:
     """What a backend answers becomes the job's reason."""
-    from qonverge.execution.circuit import failure_reason
+    from qonverge.programs.circuit import failure_reason
     from qonverge.wire.errors import WireError
 
     page = (ROOT / "docs/errors.md").read_text()

@@ -13,7 +13,8 @@ import pytest
 
 from qonverge.api import HybridJob
 from qonverge.local.manifests import ManifestError, Manifests, read
-from qonverge.local.runner import LocalRunner, Observer
+from qonverge.local.run import Observer
+from qonverge.local.runner import LocalRunner
 
 HEAD = 'OPENQASM 3.0;\ninclude "stdgates.inc";\n'
 

@@ -86,14 +86,22 @@ class OneOfModel(SpecModel):
             return f"{cls.what}: set {cls.one_of[0]}"
         return f"{cls.what}: set exactly one of {', '.join(cls.one_of)}"
 
-    @model_validator(mode="after")
-    def _exactly_one(self) -> Self:
-        chosen = [
+    def _given(self) -> list[str]:
+        return [
             name
             for name, field in type(self).model_fields.items()
             if getattr(self, name) is not None and (field.alias or name) in self.one_of
         ]
-        if len(chosen) != 1:
+
+    @property
+    def chosen(self) -> str:
+        """The Python name of the field that is set."""
+        (name,) = self._given()
+        return name
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if len(self._given()) != 1:
             raise ValueError(self._message())
         return self
 

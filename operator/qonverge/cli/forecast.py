@@ -13,7 +13,8 @@ from qonverge.circuits import InvalidProgram
 from qonverge.cli.render import console_of, forecast_table
 from qonverge.local.manifests import ManifestError, Manifests, read, refuse_quotas
 from qonverge.local.placement import Placed
-from qonverge.local.runner import LocalRunner, Observer
+from qonverge.local.run import Observer
+from qonverge.local.runner import LocalRunner
 
 
 def forecast_files(files: Sequence[str], *, output: str | None) -> bool:

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from qonverge.api import HybridJob
 from qonverge.api.placement import Candidate, ForecastInterval
+from qonverge.programs.kinds import kind_of
 from qonverge.scheduling.texts import duration, format_bytes
 
 BAR_WIDTH = 40
@@ -85,11 +86,11 @@ def _label(outcome: str, kept: Collection[int]) -> str:
 
 def expectations(job: HybridJob) -> RenderableType:
     """Return a row for each observable: value and standard error."""
-    result, circuit = job.status.result, job.spec.program.circuit
+    result = job.status.result
     assert result is not None
-    assert circuit is not None
     table = Table.grid(padding=(0, 2))
-    rows = zip(circuit.observables, result.expectation_values or [], result.standard_errors or [], strict=True)
+    observables = kind_of(job).observables(job)
+    rows = zip(observables, result.expectation_values or [], result.standard_errors or [], strict=True)
     for observable, value, error in rows:
         name = observable if isinstance(observable, str) else _sum(observable)
         table.add_row(Text(f"<{name}>", style="bold"), f"{value:+.6f}", f"± {error:.6f}" if result.shots else "exact")

@@ -16,7 +16,8 @@ import yaml
 from qonverge.api import HybridJob
 from qonverge.cli.screen import Screen
 from qonverge.local.manifests import ManifestError, Manifests, read, refuse_quotas
-from qonverge.local.runner import LocalRunner, Observer
+from qonverge.local.run import Observer
+from qonverge.local.runner import LocalRunner
 
 
 def run_files(files: Sequence[str], *, output: str | None, plot: Path | None, quiet: bool, verbose: bool) -> bool:

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 
 from qonverge.circuits import InvalidProgram
 from qonverge.circuits.checker.checker import Checker
-from qonverge.execution.circuit import contradiction
-from qonverge.execution.program import text as program_text
 from qonverge.local.manifests import ManifestError, Manifests, read
+from qonverge.programs.kinds import kind_of
 
 
 def validate_files(files: Sequence[str]) -> list[str]:
@@ -31,22 +30,15 @@ async def _validate(manifests: Manifests) -> list[str]:
     try:
         for job in manifests.jobs:
             name = f"hybridjob/{job.metadata.name}"
-            circuit = job.spec.program.circuit
             try:
-                program = manifests.program(job)
-                if (problem := contradiction(job)) is not None:
+                kind, program = kind_of(job), manifests.program(job)
+                if (problem := kind.contradiction(job)) is not None:
                     raise InvalidProgram(problem)
-                if circuit is None:
-                    program_text(program)
-                    lines.append(f"{name}: valid")
-                    continue
-                checked = await checker.check(program, circuit.parameters, circuit.observables, circuit.given_layout)
-                analysis = checked.analysis
-                lines.append(
-                    f"{name}: valid; {analysis.num_qubits} qubits, depth {analysis.depth}, "
-                    f"{analysis.two_qubit_gates} two-qubit gates{', Clifford' if analysis.clifford else ''}"
-                )
-                lines += [f"{name}: warning: {warning}" for warning in checked.warnings]
+                checked = await kind.check(job, program, checker)
+                summary = kind.summary(checked)
+                lines.append(f"{name}: valid{summary and f'; {summary}'}")
+                if checked is not None:
+                    lines += [f"{name}: warning: {warning}" for warning in checked.warnings]
             except (InvalidProgram, LookupError) as error:
                 reason = error.args[0] if isinstance(error, LookupError) else error
                 problems.append(f"{manifests.where(job)}: {reason}")

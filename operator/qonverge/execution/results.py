@@ -8,6 +8,7 @@ from qonverge.api import HybridJob, HybridJobStatus
 from qonverge.api.job import KeptResult, Result
 from qonverge.execution import transitions
 from qonverge.execution.stored_size import MOST_STORED
+from qonverge.programs.kinds import kind_of
 
 MAX_RESULT = 600_000
 # A shorter one is written in less time than a thread takes to start.
@@ -16,10 +17,8 @@ _LONG = 2000
 
 def room_for_result(job: HybridJob) -> int:
     """Return how many bytes a result may take beside the program in the job."""
-    circuit, python = job.spec.program.circuit, job.spec.program.python
-    inline = (circuit.openqasm or circuit.qpy) if circuit else python.source if python else None
     # As JSON, in which a line end takes two bytes.
-    return max(0, min(MAX_RESULT, MOST_STORED - len(json.dumps(inline))))
+    return max(0, min(MAX_RESULT, MOST_STORED - len(json.dumps(kind_of(job).embedded(job)))))
 
 
 def document(result: Result) -> bytes:

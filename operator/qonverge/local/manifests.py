@@ -20,8 +20,9 @@ from qonverge.devices.noise import Noise, noise_from_data
 from qonverge.documents.excerpt import bounded, json_excerpt
 from qonverge.documents.faults import Unreadable
 from qonverge.documents.reader import read_documents
-from qonverge.execution import program
-from qonverge.execution.program import Program
+from qonverge.programs import source
+from qonverge.programs.kinds import kind_of
+from qonverge.programs.source import Program
 
 _MODELS: dict[str, type[BaseModel]] = {
     "HybridJob": HybridJob,
@@ -56,7 +57,7 @@ class Manifests:
     def where(self, job: HybridJob) -> str:
         """Return the field that is the job's program, with its file and document."""
         place = self.places["HybridJob", job.metadata.namespace, job.metadata.name]
-        return f"{place}: spec.program.{'circuit' if job.spec.program.circuit else 'python'}"
+        return f"{place}: spec.program.{kind_of(job).name}"
 
     def program(self, job: HybridJob) -> Program:
         """Return the job's program, from itself or the ConfigMap that it names.
@@ -65,7 +66,8 @@ class Manifests:
             LookupError: when there is no such ConfigMap or key among the files.
             InvalidProgram: when it is not in base64 where it should be.
         """
-        given, reference = program.inline(job), program.reference(job)
+        kind = kind_of(job)
+        given, reference = kind.inline(job), kind.reference(job)
         if reference is not None:
             return self._value(job.metadata.namespace, reference)
         assert given is not None
@@ -95,9 +97,9 @@ class Manifests:
             others = sorted(other for other, each in self.config_maps if each == name)
             there = f"; there is one in {', '.join(others)}, and only the own namespace is looked in" if others else ""
             raise LookupError(f"there is no ConfigMap {name} in namespace {namespace} among the files given{there}")
-        value = program.value(config_map, reference.key)
+        value = source.value(config_map, reference.key)
         if value is None:
-            raise LookupError(f"the ConfigMap {name} has no key {reference.key}; it has {program.keys(config_map)}")
+            raise LookupError(f"the ConfigMap {name} has no key {reference.key}; it has {source.keys(config_map)}")
         return value
 
 

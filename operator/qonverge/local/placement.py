@@ -11,10 +11,11 @@ from qonverge.api.placement import Candidate
 from qonverge.backend.config import EngineConfig
 from qonverge.circuits.checker.checked_circuit import CheckedCircuit
 from qonverge.circuits.checker.checker import Checker
-from qonverge.execution import circuit as circuits
 from qonverge.execution.placement import abilities, declared, device_errors, shown, waiting
 from qonverge.forecast.exact import ExactForecasts
 from qonverge.forecast.forecaster import BackendOffer, Outcome, Outlook
+from qonverge.programs import circuit as circuits
+from qonverge.programs.kinds import kind_of
 from qonverge.scheduling import Backend, Decision, Estimates, Snapshot, plan
 from qonverge.wire.messages import TaskResult
 
@@ -57,11 +58,11 @@ class Placing:
         """
         seen = tuple(self._seen(key, load.get(key, 0.0)) for key in self._backends)
         offers = tuple(self._offer(key) for key in self._backends)
-        asked = None if checked is None else circuits.asked(job, checked)
+        asked = kind_of(job).forecast_request(job, checked)
         if asked is not None:
             await self._outlook.map_to_best(asked, offers, _MAPPED)
         row = self._outlook.row(asked, offers)
-        needs = None if checked is None else circuits.needs(job, checked)
+        needs = kind_of(job).needs(job, checked)
         estimates = Estimates.stack([row], len(seen))
         # In one process nothing is gained by several submissions.
         misfits = self._outlook.misfits(asked, offers)
@@ -72,7 +73,8 @@ class Placing:
 
     def observe(self, key: str, job: HybridJob, checked: CheckedCircuit, result: TaskResult, now: float) -> None:
         """Learn from a task that ended well."""
-        asked, method = circuits.asked(job, checked), circuits.method_of(result)
+        asked, method = kind_of(job).forecast_request(job, checked), circuits.method_of(result)
+        assert asked is not None
         config = self._config(self._backends[key])
         noise = config.noise
         self._outlook.observe(

@@ -11,7 +11,7 @@ import socket
 import sys
 import tempfile
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -115,6 +115,7 @@ class ProgramHost:
         self,
         job: HybridJob,
         source: str,
+        args: Sequence[str],
         *,
         on_line: Callable[[str], None],
         on_report: Callable[[Report], None],
@@ -122,8 +123,6 @@ class ProgramHost:
         """Run a program to its end; when the call is cancelled the program is ended."""
         identity = secrets.token_hex(8)
         running = self._running[identity] = _Running(on_report)
-        python = job.spec.program.python
-        assert python is not None
         with tempfile.TemporaryDirectory(prefix="qonverge-") as folder:
             file = Path(folder) / "program.py"
             file.write_text(source, encoding="utf-8")
@@ -134,7 +133,7 @@ class ProgramHost:
                 try:
                     process = await asyncio.create_subprocess_exec(
                         sys.executable,
-                        *("-m", "qonverge.client.program.run", str(file), *python.args),
+                        *("-m", "qonverge.client.program.run", str(file), *args),
                         env=self._environment(job, identity),
                         stdin=asyncio.subprocess.DEVNULL,
                         stdout=writing,

@@ -4,46 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
-import signal
 import time
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Mapping
 
-from qonverge import __version__
-from qonverge.api import HybridJob, HybridJobStatus, QuantumBackend
-from qonverge.api.job import Provenance, Result
+from qonverge.api import HybridJob, QuantumBackend
 from qonverge.backend.config import EngineConfig
 from qonverge.backend.options import EngineOptions
 from qonverge.backend.tasks.engine import Engine
 from qonverge.circuits import InvalidProgram
 from qonverge.circuits.checker.checked_circuit import CheckedCircuit
 from qonverge.circuits.checker.checker import Checker
-from qonverge.documents.reports import Report
-from qonverge.execution import circuit as circuits
-from qonverge.execution import reports, transitions
-from qonverge.execution.program import Program
-from qonverge.execution.program import digest as program_digest
-from qonverge.execution.program import text as program_text
+from qonverge.execution import transitions
+from qonverge.local.kinds.kind import LocalKind, PlacedJob
 from qonverge.local.manifests import Manifests
 from qonverge.local.placement import Placed, Placing
-from qonverge.local.programs import ProgramHost, Tail
+from qonverge.local.run import Observer, Run
 from qonverge.machine import available_cpus, available_memory
-from qonverge.wire.errors import EngineFailed, WireError
+from qonverge.programs.kinds import kind_of, parts
+from qonverge.programs.source import Program
+from qonverge.wire.errors import EngineFailed
+
+_KINDS: Mapping[str, LocalKind] = parts("qonverge.local.kinds")
 
 DEFAULT_BACKEND = QuantumBackend.model_validate(
     {"metadata": {"name": "local"}, "spec": {"simulator": {}, "access": {"namespaces": {"from": "All"}}}}
 )
-
-
-@dataclass(slots=True)
-class Observer:
-    """Who is told what happens."""
-
-    on_status: Callable[[HybridJob], None]
-    on_line: Callable[[HybridJob, str], None]
-    on_warning: Callable[[HybridJob, str], None]
 
 
 class LocalRunner:
@@ -81,7 +66,7 @@ class LocalRunner:
 
     async def run(self, job: HybridJob) -> HybridJob:
         """Run a job to its end and return it with its status."""
-        run = _Run(job, self._observer, self._clock)
+        run = Run(job, self._observer, self._clock)
         if job.spec.suspend:
             run.move("Suspended", "Suspended", "the job is suspended: set spec.suspend to false to run it")
             return run.job
@@ -98,7 +83,7 @@ class LocalRunner:
             run.fail("InvalidProgram", str(error.args[0] if isinstance(error, LookupError) else error))
         return run.job
 
-    async def _attempts(self, run: _Run) -> None:
+    async def _attempts(self, run: Run) -> None:
         job = run.job
         program, checked = await self._checked(job)
         for warning in checked.warnings if checked is not None else ():
@@ -107,31 +92,8 @@ class LocalRunner:
         if key is None:
             return
         engine = await self._engine(key)
-        for attempt in range(1, job.spec.retry_policy.max_attempts + 1):
-            run.start(attempt)
-            if checked is None:
-                await self._program(run, engine, program_text(program))
-                return
-            # Engines give the result of an identity that they know again: no run may have that of another.
-            identity = f"{job.metadata.namespace}-{job.metadata.name}-{attempt}-{secrets.token_hex(8)}"
-            engine.submit(circuits.task(job, checked, identity))
-            try:
-                result = await engine.wait(identity, float("inf"))
-            except asyncio.CancelledError:
-                await engine.cancel(identity)
-                raise
-            if result.error is None:
-                self._placing.observe(key, job, checked, result, self._clock())
-                used = circuits.used(self._backends[key].spec.pricing, circuits.work(job, checked), result).shown()
-                outcome = circuits.outcome(result)
-                run.complete(result=outcome, provenance=circuits.provenance(program, result), usage=used)
-                return
-            if not result.error.retryable:
-                run.fail(circuits.failure_reason(result.error), result.error.message)
-                return
-            run.lost = result.error
-        assert run.lost is not None
-        run.fail(run.lost.code, f"after {job.spec.retry_policy.max_attempts} attempts: {run.lost.message}")
+        kind = _KINDS[job.spec.program.chosen]
+        await kind.run(PlacedJob(run, program, checked, key, self._backends[key], engine, self._checker, self._placing))
 
     async def forecast(self, job: HybridJob) -> Placed:
         """Return where the job would go, and what is forecast of it on each backend; nothing runs.
@@ -145,19 +107,16 @@ class LocalRunner:
 
     async def _checked(self, job: HybridJob) -> tuple[Program, CheckedCircuit | None]:
         """Return the job's program, and the circuit in it."""
-        program, circuit = self._manifests.program(job), job.spec.program.circuit
-        if (problem := circuits.contradiction(job)) is not None:
+        kind, program = kind_of(job), self._manifests.program(job)
+        if (problem := kind.contradiction(job)) is not None:
             raise InvalidProgram(problem)
-        if circuit is None:
-            return program_text(program), None
-        checked = await self._checker.check(program, circuit.parameters, circuit.observables, circuit.given_layout)
-        return program, checked
+        return program, await kind.check(job, program, self._checker)
 
     def _load(self) -> dict[str, float]:
         infos = {key: engine.info() for key, engine in self._engines.items()}
         return {key: (info.queued + info.running) / info.workers for key, info in infos.items()}
 
-    async def _place(self, run: _Run, checked: CheckedCircuit | None) -> str | None:
+    async def _place(self, run: Run, checked: CheckedCircuit | None) -> str | None:
         placed = await self._placing.place(run.job, checked, self._load(), self._clock())
         decision = placed.decision
         if decision.backend is None:
@@ -170,7 +129,7 @@ class LocalRunner:
             *("Placed", "Placed", decision.reason),
             backend=label,
             placement=decision.reason,
-            placed_at=run.stamp(),
+            placed_at=transitions.timestamp(run.now),
             forecast=placed.forecast,
         )
         return decision.backend.key
@@ -197,78 +156,3 @@ class LocalRunner:
                 raise EngineFailed(str(error)) from None
             self._engines[key] = engine
         return self._engines[key]
-
-    async def _program(self, run: _Run, engine: Engine, source: str) -> None:
-        host = ProgramHost(engine, self._checker)
-        async with host.serving():
-            ended = await host.run(run.job, source, on_line=run.line, on_report=run.report)
-        fields: dict[str, Any] = {
-            # Shells and Kubernetes count signals from 128.
-            "exit_code": ended.exit_code if ended.exit_code >= 0 else 128 - ended.exit_code,
-            "log": run.tail.text(),
-            "result": Result(value=ended.result) if ended.has_result else None,
-            "provenance": Provenance(
-                program_digest=program_digest(source),
-                qonverge_version=__version__,
-                engine=engine.info().engine,
-                seed=run.job.spec.seed,
-                calibration=engine.info().calibration_digest or None,
-            ),
-        }
-        if ended.exit_code == 0:
-            run.complete(**fields)
-        else:
-            run.fail("ProgramFailed", _exit_sentence(ended.exit_code), **fields)
-
-
-class _Run:
-    """One job on its way, and who watches it."""
-
-    def __init__(self, job: HybridJob, observer: Observer, clock: Callable[[], float]) -> None:
-        self.job = job.model_copy(update={"status": HybridJobStatus()})
-        self.lost: WireError | None = None
-        self.tail = Tail()
-        self._observer = observer
-        self._clock = clock
-
-    def stamp(self) -> str:
-        return transitions.timestamp(self._clock())
-
-    def move(self, state: Any, reason: str, message: str, **fields: Any) -> None:
-        self._set(
-            transitions.move(
-                self.job.status, state, reason=reason, message=message, now=self._clock(), generation=0, **fields
-            )
-        )
-
-    def start(self, attempt: int) -> None:
-        self.move("Running", "Running", f"attempt {attempt}", attempts=attempt, started_at=self.stamp())
-
-    def complete(self, **fields: Any) -> None:
-        message = f"completed on {self.job.status.backend}"
-        self._set(transitions.complete(self.job.status, now=self._clock(), generation=0, message=message, **fields))
-
-    def fail(self, reason: str, message: str, **fields: Any) -> None:
-        status = self.job.status
-        self._set(transitions.fail(status, reason=reason, message=message, now=self._clock(), generation=0, **fields))
-
-    def line(self, line: str) -> None:
-        """Take a line that the program printed."""
-        self.tail.add(line)
-        self._observer.on_line(self.job, line)
-
-    def report(self, report: Report) -> None:
-        """Take a program's report of its progress and metrics."""
-        if changed := reports.changes(self.job.status, report):
-            self._set(self.job.status.model_copy(update=changed))
-
-    def _set(self, status: HybridJobStatus) -> None:
-        self.job = self.job.model_copy(update={"status": status})
-        self._observer.on_status(self.job)
-
-
-def _exit_sentence(code: int) -> str:
-    if code < 0:
-        known = {number.value: f" ({number.name})" for number in signal.Signals}
-        return f"the program was ended by signal {-code}{known.get(-code, '')}"
-    return f"the program ended with exit code {code}; its last lines are in status.log"

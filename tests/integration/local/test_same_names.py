@@ -8,7 +8,8 @@ from pathlib import Path
 import yaml
 
 from qonverge.local.manifests import Manifests, read
-from qonverge.local.runner import LocalRunner, Observer
+from qonverge.local.run import Observer
+from qonverge.local.runner import LocalRunner
 
 
 def _read(folder: Path, value: int) -> Manifests:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from qonverge.api import HybridJobStatus
-from qonverge.execution import circuit as circuits
 from qonverge.execution.transitions import complete, fail, move, seconds, timestamp
+from qonverge.programs import circuit as circuits
 from qonverge.wire.messages import PubResult, TaskResult
 
 

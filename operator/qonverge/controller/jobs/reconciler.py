@@ -1,48 +1,33 @@
-"""Carries out what was decided about jobs."""
+"""Carries out what was decided about jobs of every kind."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 from qonverge.accounting.ledger import Ledger, Use
-from qonverge.api import HybridJob, HybridJobStatus, QuantumBackend
-from qonverge.api.job import Result, Usage
+from qonverge.api import HybridJob, HybridJobStatus
+from qonverge.api.job import Usage
 from qonverge.circuits import CheckerLost, InvalidProgram
 from qonverge.circuits.checker.checker import Checker
-from qonverge.controller.jobs.actions import (
-    Abandon,
-    CheckProgram,
-    Continue,
-    Finish,
-    Launch,
-    ReadEvents,
-    Renew,
-    RequestPlacement,
-    Requeue,
-    SetStatus,
-    Stop,
-    Submit,
-    View,
-    Warn,
-)
-from qonverge.controller.jobs.decisions import SEEN_SECONDS, decide, end_of, is_running
-from qonverge.controller.jobs.status_events import happened
+from qonverge.controller.jobs import actions, program_reports
+from qonverge.controller.jobs.decisions import decide
+from qonverge.controller.jobs.kinds.kind import Tools
+from qonverge.controller.jobs.kinds.registry import job_kind
+from qonverge.controller.jobs.status_events import happened, named
 from qonverge.controller.jobs.submissions import Submissions
+from qonverge.controller.jobs.view import View, uses_backend
 from qonverge.controller.kube.client import Kube, KubeError
 from qonverge.controller.kube.events import Events
-from qonverge.controller.kube.refusals import Refusal
 from qonverge.controller.kube.signing_key import SigningKey
 from qonverge.controller.objects import manifests
-from qonverge.controller.objects.pod_troubles import of_events
 from qonverge.controller.placement.forecasts import Forecasts
 from qonverge.controller.placement.rounds import Rounds
 from qonverge.controller.placement.snapshot import USUAL
-from qonverge.controller.quotas.metering import Metering, account_of
+from qonverge.controller.quotas.metering import Metering
 from qonverge.controller.quotas.reconciler import Quotas
 from qonverge.controller.results.kept_results import Results, ResultUnkept
 from qonverge.controller.settings import Settings
@@ -51,20 +36,14 @@ from qonverge.controller.store.cluster import Cluster
 from qonverge.controller.store.state import Finished, Flight, State
 from qonverge.controller.store.work_queue import WorkQueue
 from qonverge.documents.reports import Report
-from qonverge.execution import circuit as circuits
-from qonverge.execution import program, reports
-from qonverge.execution.results import document, room_for_result
-from qonverge.execution.stored_size import MOST_STORED, stored_with
 from qonverge.execution.transitions import seconds
+from qonverge.programs import source
+from qonverge.programs.kinds import kind_of
 from qonverge.queueing import Turns
-from qonverge.scheduling import Decision
-from qonverge.wire.errors import ResultTooLarge
 from qonverge.wire.tokens import Caller
 
 logger = logging.getLogger(__name__)
 
-_LOG_LINES = 20
-_LOG_BYTES = 4000
 # Longer than this no job waits for better forecasts.
 _PREPARE_SECONDS = 3.0
 _MOST_WARNINGS = 10
@@ -99,19 +78,30 @@ class Jobs:
         self._cluster = cluster
         self._kube = kube
         self._queue = queue
-        self._submissions = submissions
         self._rounds = rounds
         self._forecasts = forecasts
         self._ledger = ledger
         self._quotas = quotas
         self._metering = metering
         self._results = results
-        self._key = key
         self._checker = checker
         self._events = events
-        self._settings = settings
         self._clock = clock
         self._reads = Turns(_CONFIG_MAPS_AT_ONCE)
+        self._tools = Tools(
+            state=state,
+            kube=kube,
+            queue=queue,
+            submissions=submissions,
+            metering=metering,
+            key=key,
+            events=events,
+            settings=settings,
+            clock=clock,
+            write=self._write,
+            stop=self._stop,
+            replan=self._replan,
+        )
 
     async def reconcile(self, key: str) -> None:
         """Look at one job and do what is to be done."""
@@ -129,7 +119,7 @@ class Jobs:
             now,
             state.batch_jobs.get(batch_key),
             state.program_pods.get(batch_key),
-            withdrawn(job, manifests.audience_of(job), state, self._cluster) if is_running(job) else None,
+            withdrawn(job, manifests.audience_of(job), state, self._cluster) if uses_backend(job) else None,
         )
         try:
             for action in decide(view):
@@ -158,55 +148,37 @@ class Jobs:
                 raise
             self._state.see_job(obj, deleted=False)
 
-    async def _perform(self, key: str, job: HybridJob, action: object) -> None:
+    async def _perform(self, key: str, job: HybridJob, action: actions.Action) -> None:
         match action:
-            case SetStatus(status):
+            case actions.SetStatus(status):
                 await self._write(key, job, await self._results.fitting(job, status))
                 if (told := self._state.flights.get(key)) is not None:
                     told.told_at = self._clock()
-            case CheckProgram():
+            case actions.CheckProgram():
                 # An attempt that a former operator started is this one's too: its task may still run.
                 attempts = (job.status.attempts or 0) - (1 if job.status.state == "Running" else 0)
-                is_program = job.spec.program.python is not None
-                used = self._metering.used(job) if is_program else Use.of(job.status.usage or Usage())
+                used = self._metering.used(job)
                 flight = Flight(job.metadata.uid, job.metadata.generation, attempts=attempts, usage=used)
                 self._state.flights[key] = flight
                 flight.checking = asyncio.create_task(self._check(key, job, flight))
-            case RequestPlacement():
+            case actions.RequestPlacement():
                 self._state.flights[key].wants = True
                 self._rounds.ask()
-            case Submit(decision):
-                self._submit(key, job, decision)
-            case Launch() | Continue() | Renew() | Abandon():
-                await self._attend(key, job, action)
-            case Finish(status, pod):
-                await self._collect(key, job, status, pod)
-            case Stop(with_program):
-                self._stop(key)
-                if with_program and job.spec.program.python is not None:
-                    await self._remove_program(job)
-            case ReadEvents(of):
-                await self._read_events(key, job, of)
-            case Warn(reason, message):
-                self._events.warn(_named(job), reason, message)
-            case Requeue(when):
-                self._queue.add_at(f"HybridJob {key}", when)
-
-    async def _attend(self, key: str, job: HybridJob, action: Launch | Continue | Renew | Abandon) -> None:
-        """Do what concerns an attempt at a program."""
-        match action:
-            case Launch():
-                await self._launch(key, job, action)
-            case Continue():
+            case actions.Continue():
                 flight = self._state.flights[key]
                 flight.generation = job.metadata.generation
                 if flight.wants or flight.planned is not None:
                     self._replan(key, flight)
-            case Renew():
-                await self._renew(key, job)
-            case Abandon(attempt, reason, message):
-                await self._kube.delete("Job", job.metadata.namespace, manifests.program_name(job, attempt))
-                self._events.warn(_named(job), reason, message)
+            case actions.Stop(program):
+                self._stop(key)
+                if program:
+                    await job_kind(job).remove(job, self._tools)
+            case actions.Warn(reason, message):
+                self._events.warn(named(job), reason, message)
+            case actions.Requeue(when):
+                self._queue.add_at(f"HybridJob {key}", when)
+            case _:
+                await job_kind(job).perform(action, key, job, self._tools)
 
     async def _write(self, key: str, job: HybridJob, status: HybridJobStatus) -> None:
         metadata = job.metadata
@@ -233,47 +205,39 @@ class Jobs:
             self._queue.add(f"HybridJob {key}")
         if (told := happened(job.status, status)) is not None:
             tell = self._events.warn if status.state == "Failed" else self._events.note
-            tell(_named(job), *told)
+            tell(named(job), *told)
 
     async def _check(self, key: str, job: HybridJob, flight: Flight) -> None:
-        """Read the program, and check it where it is a circuit."""
-        circuit = job.spec.program.circuit
+        """Read the program and check it."""
+        kind, namespace = kind_of(job), job.metadata.namespace
         try:
-            if (problem := circuits.contradiction(job)) is not None:
+            if (problem := kind.contradiction(job)) is not None:
                 raise InvalidProgram(problem)
-            source, reference = program.inline(job), program.reference(job)
+            program, reference = kind.inline(job), kind.reference(job)
             if reference is not None:
                 # Thousands at once would take all connections, which status writes of others wait for.
-                async with self._reads.turn(job.metadata.namespace, 1.0):
-                    found = await self._kube.get("ConfigMap", job.metadata.namespace, reference.name)
+                async with self._reads.turn(namespace, 1.0):
+                    found = await self._kube.get("ConfigMap", namespace, reference.name)
                 if found is None:
                     flight.waiting = f"waiting for the ConfigMap {reference.name}"
                     return
-                source = program.value(found, reference.key)
-                if source is None:
-                    has = program.keys(found)
+                program = source.value(found, reference.key)
+                if program is None:
+                    has = source.keys(found)
                     flight.waiting = (
                         f"waiting for the key {reference.key} of the ConfigMap {reference.name}; it has {has}"
                     )
                     return
-            assert source is not None
-            if circuit is None:
-                program.text(source)
-            else:
-                flight.checked = await self._checker.check(
-                    source,
-                    circuit.parameters,
-                    circuit.observables,
-                    circuit.given_layout,
-                    namespace=job.metadata.namespace,
-                )
+            assert program is not None
+            flight.checked = await kind.check(job, program, self._checker)
+            if flight.checked is not None:
                 for warning in flight.checked.warnings[:_MOST_WARNINGS]:
-                    self._events.warn(_named(job), "MisleadingProgram", warning)
+                    self._events.warn(named(job), "MisleadingProgram", warning)
                 # A forecast without the mapped circuit is good enough where it can't be mapped now.
                 with contextlib.suppress(TimeoutError, CheckerLost):
                     async with asyncio.timeout(_PREPARE_SECONDS):
                         await self._forecasts.prepare(job, flight, lambda: self._rounds.backends(self._clock()))
-            flight.source = source
+            flight.source = program
         except InvalidProgram as error:
             flight.problem = ("InvalidProgram", str(error))
         except (KubeError, CheckerLost) as error:
@@ -281,85 +245,10 @@ class Jobs:
         finally:
             self._queue.add(f"HybridJob {key}")
 
-    def _submit(self, key: str, job: HybridJob, decision: Decision) -> None:
-        flight = self._state.flights[key]
-        if self._submissions.send(key, job, flight, decision):
-            self._queue.add_at(f"HybridJob {key}", self._clock() + SEEN_SECONDS)
-        else:
-            self._replan(key, flight)
-
-    async def _launch(self, key: str, job: HybridJob, launch: Launch) -> None:
-        assert launch.decision.backend is not None
-        backend, flight = self._state.backends.get(launch.decision.backend.key), self._state.flights[key]
-        if backend is None:
-            self._replan(key, flight)
-            return
-        former = f"{job.metadata.namespace}/{manifests.program_name(job, launch.attempt - 1)}"
-        if (batch := self._state.batch_jobs.get(former)) is not None and end_of(batch) is None:
-            await self._kube.delete("Job", *former.split("/", 1))
-        self._metering.open(key, job, backend, launch.attempt)
-        now = self._clock()
-        for obj in self._program_objects(job, backend, launch.attempt, now):
-            try:
-                await self._kube.apply(obj)
-            except KubeError as error:
-                flight.refusal = Refusal.of(error, obj, flight.refusal, now)
-                self._queue.add(f"HybridJob {key}")
-                return
-        await self._write(key, job, launch.status)
-        flight.planned, flight.wants, flight.decision = None, False, launch.decision
-        flight.renew_at = now + self._settings.program_token_seconds / 2
-        flight.refusal = flight.trouble = flight.events_read_at = None
-
-    def _program_objects(
-        self, job: HybridJob, backend: QuantumBackend, attempt: int, now: float
-    ) -> list[dict[str, Any]]:
-        """Return the objects of an attempt at a program, with a token of its own."""
-        token = self._token(job, manifests.audience(backend), attempt, now)
-        python = job.spec.program.python
-        assert python is not None
-        return manifests.program_objects(
-            job, backend, self._settings, attempt=attempt, source=python.source, token=token
-        )
-
-    async def _read_events(self, key: str, job: HybridJob, of: Mapping[str, Any]) -> None:
-        """Learn what keeps a program's pod from starting, and make again what it mounts and somebody deleted."""
-        flight, namespace = self._state.flights[key], job.metadata.namespace
-        flight.events_read_at = self._clock()
-        fields = f"involvedObject.uid={of['uid']}"
-        try:
-            flight.trouble = of_events([event async for event in self._kube.list("Event", namespace, fields=fields)])
-            backend = self._state.backends.get(manifests.audience_of(job))
-            if backend is not None and flight.trouble is not None and flight.trouble.reason == "FailedMount":
-                *mounted, _ = self._program_objects(job, backend, job.status.attempts or 1, self._clock())
-                for obj in mounted:
-                    await self._kube.apply(obj)
-        except KubeError as error:
-            # The job goes on without, and its deadline still ends it.
-            logger.warning("HybridJob %s: why its pod does not start is not known: %s", key, error)
-        self._queue.add(f"HybridJob {key}")
-
-    async def _renew(self, key: str, job: HybridJob) -> None:
-        attempt, now = job.status.attempts or 1, self._clock()
-        token = self._token(job, manifests.audience_of(job), attempt, now)
-        await self._kube.apply(manifests.program_secret(job, attempt, token))
-        renew_at = self._state.flights[key].renew_at = now + self._settings.program_token_seconds / 2
-        self._queue.add_at(f"HybridJob {key}", renew_at)
-
-    def _token(self, job: HybridJob, audience: str, attempt: int, now: float) -> str:
-        return self._key.signer.sign(
-            audience=audience,
-            subject=f"{job.metadata.namespace}/{job.metadata.name}",
-            now=now,
-            ttl=self._settings.program_token_seconds,
-            account=account_of(job),
-            attempt=attempt,
-        )
-
     def renew_all(self) -> None:
         """Give all programs new tokens: the key that signs them is another."""
         for key, flight in self._state.flights.items():
-            if (job := self._state.jobs.get(key)) is not None and is_running(job):
+            if (job := self._state.jobs.get(key)) is not None and uses_backend(job):
                 flight.renew_at = 0.0
                 self._queue.add(f"HybridJob {key}")
 
@@ -367,21 +256,6 @@ class Jobs:
         """Ask for another place: what was planned is gone."""
         flight.planned, flight.wants = None, True
         self._rounds.ask()
-
-    async def _collect(self, key: str, job: HybridJob, status: HybridJobStatus, pod: str | None) -> None:
-        log = None
-        if pod is not None:
-            try:
-                log = await self._kube.log(job.metadata.namespace, pod, lines=_LOG_LINES, limit_bytes=_LOG_BYTES)
-            except KubeError as error:
-                log = f"(the log could not be read: {error})"
-        usage = (await self._metering.close(key)).shown()
-        await self._write(key, job, status.model_copy(update={"log": (log or "").rstrip("\n") or None, "usage": usage}))
-        self._stop(key)
-
-    async def _remove_program(self, job: HybridJob) -> None:
-        for attempt in range(1, (job.status.attempts or 1) + 1):
-            await self._kube.delete("Job", job.metadata.namespace, manifests.program_name(job, attempt))
 
     def _stop(self, key: str) -> None:
         flight, job = self._state.flights.pop(key, None), self._state.jobs.get(key)
@@ -424,39 +298,5 @@ class Jobs:
         job = self._state.jobs.get(key)
         if job is None:
             raise LookupError(f"there is no unfinished job {key}")
-        if (refusal := _refusal(job, caller)) is not None:
-            raise PermissionError(refusal)
-        changed = reports.changes(job.status, report)
-        if report.has_result:
-            changed["result"] = result = Result(value=report.result)
-            if (size := len(document(result))) > (room := room_for_result(job)):
-                raise ResultTooLarge(f"the result takes {size} bytes as JSON and the job's status has room for {room}")
-        if not changed:
-            return
-        status = job.status.model_copy(update=changed)
-        if report.has_result and (stored := stored_with(job, status)) > MOST_STORED:
-            raise ResultTooLarge(
-                f"with this result the job takes {stored} bytes where it is stored, and {MOST_STORED} are possible: "
-                "each key of an object is stored twice; give lists in place of objects with many keys"
-            )
-        await self._write(key, job, status)
-
-
-def _named(job: HybridJob) -> dict[str, Any]:
-    """Return a job as events refer to it."""
-    metadata = {"name": job.metadata.name, "namespace": job.metadata.namespace, "uid": job.metadata.uid}
-    return {"apiVersion": job.api_version, "kind": job.kind, "metadata": metadata}
-
-
-def _refusal(job: HybridJob, caller: Caller) -> str | None:
-    """Return why a report is none of the job's present attempt; None for one that is.
-
-    A program may outlive its job: one that ignores the signal to end, or whose node is cut off, still has its token.
-    """
-    if caller.account != account_of(job):
-        return "the token is of another job of this name, or of a former specification of it"
-    current = job.status.attempts or 0
-    # A new attempt may report before the status that tells of it is known here.
-    if caller.attempt < current or (caller.attempt == current and job.status.state not in ("Placed", "Running")):
-        return f"the token is of attempt {caller.attempt}: attempt {current} of the job is {job.status.state}"
-    return None
+        if (status := program_reports.status_with(job, caller, report)) is not None:
+            await self._write(key, job, status)

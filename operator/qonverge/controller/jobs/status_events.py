@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
-from qonverge.api import HybridJobStatus
+from qonverge.api import HybridJob, HybridJobStatus
 from qonverge.api.placement import Candidate
 
 _NUMBER = re.compile(r"[0-9][0-9.e+-]* ?(s|min|h)?\b")
@@ -45,3 +46,9 @@ def happened(before: HybridJobStatus, after: HybridJobStatus) -> tuple[str, str]
         return None
     message = after.message or ""
     return after.reason or after.state, f"{message} on {after.backend}" if after.state == "Running" else message
+
+
+def named(job: HybridJob) -> dict[str, Any]:
+    """Return a job as events refer to it."""
+    metadata = {"name": job.metadata.name, "namespace": job.metadata.namespace, "uid": job.metadata.uid}
+    return {"apiVersion": job.api_version, "kind": job.kind, "metadata": metadata}

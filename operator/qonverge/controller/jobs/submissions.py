@@ -15,9 +15,9 @@ from qonverge.controller.pods.task_client import DataPlane, PodLost
 from qonverge.controller.store.pods import BackendPod
 from qonverge.controller.store.state import Flight, Sent, State
 from qonverge.controller.store.work_queue import WorkQueue
-from qonverge.execution import circuit as circuits
 from qonverge.forecast.forecaster import WaitForecast
 from qonverge.forecast.intervals import Interval
+from qonverge.programs import circuit as circuits
 from qonverge.scheduling import Backend, Decision
 from qonverge.wire.errors import WireError, WorkerLost
 from qonverge.wire.messages import Task, TaskResult

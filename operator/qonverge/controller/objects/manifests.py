@@ -6,6 +6,7 @@ import hashlib
 from typing import Any
 
 from qonverge.api import HybridJob, QuantumBackend
+from qonverge.api.job import Python
 from qonverge.api.registry import MANAGED_LABELS
 from qonverge.backend.settings import ServerSettings
 from qonverge.controller.pod_resources import BACKEND
@@ -231,15 +232,10 @@ def program_secret(job: HybridJob, attempt: int, token: str) -> dict[str, Any]:
 
 
 def program_objects(
-    job: HybridJob, backend: QuantumBackend, settings: Settings, *, attempt: int, source: str | None, token: str
+    job: HybridJob, python: Python, backend: QuantumBackend, settings: Settings, *, attempt: int, token: str
 ) -> list[dict[str, Any]]:
-    """Return the objects of one attempt at a program, in the order in which to apply them.
-
-    ``source`` is None where the job names a ConfigMap of its own.
-    """
+    """Return the objects of one attempt at a job's Python program, in the order in which to apply them."""
     name, spec = program_name(job, attempt), job.spec
-    python = spec.program.python
-    assert python is not None
     metadata = _program_metadata(job, attempt)
     labels = metadata["labels"]
     given = {
@@ -289,8 +285,8 @@ def program_objects(
         ],
     }
     objects = [program_secret(job, attempt, token)]
-    if source is not None:
-        data = {"program.py": source}
+    if python.source is not None:
+        data = {"program.py": python.source}
         objects.append({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data})
     objects.append(
         {

@@ -19,11 +19,12 @@ from qonverge.controller.placement.snapshot import USUAL, PodTask
 from qonverge.controller.store.state import Flight, Sent, State
 from qonverge.devices.layout import Misfit
 from qonverge.devices.noise import Noise
-from qonverge.execution import circuit as circuits
 from qonverge.forecast.exact import ExactForecasts
 from qonverge.forecast.forecaster import BackendOffer, ForecastRequest, Outcome, Outlook, WaitForecast
 from qonverge.forecast.intervals import Interval
 from qonverge.forecast.queue import Queue, Running
+from qonverge.programs import circuit as circuits
+from qonverge.programs.kinds import kind_of
 from qonverge.scheduling import Backend, Decision, Share, Shares
 from qonverge.scheduling.estimates import Floats
 from qonverge.wire.messages import TaskResult
@@ -144,8 +145,8 @@ class Forecasts:
         self._rows.pop(uid, None)
 
     def asked(self, job: HybridJob, flight: Flight) -> ForecastRequest | None:
-        """Return what the job asks for, None for programs."""
-        return None if flight.checked is None else circuits.asked(job, flight.checked)
+        """Return what is to be forecast of the job, None where nothing can be."""
+        return kind_of(job).forecast_request(job, flight.checked)
 
     async def prepare(self, job: HybridJob, flight: Flight, backends: Callable[[], Sequence[Backend]]) -> None:
         """Find out more of the few backends that look best, before the job is placed.

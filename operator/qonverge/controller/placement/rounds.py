@@ -17,11 +17,11 @@ from qonverge.controller.placement.window import WaitingJob, chosen
 from qonverge.controller.store.cluster import Cluster, Priority
 from qonverge.controller.store.state import Flight, State
 from qonverge.controller.store.work_queue import WorkQueue
-from qonverge.execution import circuit as circuits
 from qonverge.execution import placement
 from qonverge.execution.transitions import deadlines, seconds
 from qonverge.forecast.forecaster import BackendOffer
 from qonverge.forecast.intervals import Interval
+from qonverge.programs.kinds import kind_of
 from qonverge.scheduling import Active, Backend, Decision, Estimates, Job, Plan, Policy, Shares, Snapshot, plan
 from qonverge.scheduling.estimates import Floats
 
@@ -221,13 +221,12 @@ class Rounds:
         """Return the job as a round sees it."""
         flight, job = self._state.flights[key], self._state.jobs[key]
         priority = self._cluster.priority_of(job) or Priority()
-        needs = None if flight.checked is None else circuits.needs(job, flight.checked)
         # A job does not age while it is suspended.
         since = job.status.resumed_at or job.metadata.creation_timestamp
         seen_job = placement.waiting(
             job,
             seconds(since) if since else self._clock(),
-            needs,
+            kind_of(job).needs(job, flight.checked),
             flight.usage,
             priority=priority.value,
             may_preempt=priority.may_preempt,

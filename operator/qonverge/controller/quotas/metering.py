@@ -27,6 +27,7 @@ from qonverge.controller.store.state import State
 from qonverge.controller.store.work_queue import WorkQueue
 from qonverge.execution.transitions import seconds as instant
 from qonverge.execution.transitions import timestamp
+from qonverge.programs.kinds import kind_of
 from qonverge.wire.errors import WireError
 from qonverge.wire.grants import Grant, Meters, Prices
 
@@ -141,7 +142,7 @@ class Metering:
         ):
             self.stop(key, self.used(known.job))
             known = None
-        if job is None or job.spec.program.python is None:
+        if job is None or not kind_of(job).calls_backends:
             return
         runs = job.status.state in ("Placed", "Running")
         if known is None:

@@ -10,8 +10,8 @@ from qonverge.api.job import Usage
 from qonverge.controller.kube.client import Kube, KubeError
 from qonverge.controller.store.state import State, key_of
 from qonverge.controller.store.work_queue import WorkQueue
-from qonverge.execution import circuit as circuits
 from qonverge.execution.transitions import seconds
+from qonverge.programs.kinds import kind_of
 
 # Statuses follow the ledger this much later, so that many jobs are one write.
 _LATER_SECONDS = 1.0
@@ -69,7 +69,7 @@ class Quotas:
             return
         namespace, uid = job.metadata.namespace, job.metadata.uid
         if job.status.state in ("Placed", "Running"):
-            self._ledger.reserve(uid, namespace, circuits.promised(job))
+            self._ledger.reserve(uid, namespace, kind_of(job).promised(job))
             self.changed(namespace)
         else:
             self._ledger.release(uid, namespace)

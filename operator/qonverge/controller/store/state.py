@@ -20,10 +20,10 @@ from qonverge.controller.objects import pod_troubles
 from qonverge.controller.objects.manifests import BACKEND_LABEL, JOB_LABEL, PORT_NAME
 from qonverge.controller.store.pods import BackendPods, Endpoint
 from qonverge.devices.noise import Noise as DeviceNoise
-from qonverge.execution.program import Program
 from qonverge.execution.transitions import seconds
 from qonverge.forecast.forecaster import WaitForecast
 from qonverge.forecast.intervals import Interval
+from qonverge.programs.source import Program
 from qonverge.scheduling.model import Decision
 from qonverge.wire.messages import TaskResult
 

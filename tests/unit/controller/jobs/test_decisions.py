@@ -11,23 +11,15 @@ import pytest
 from qonverge.accounting.ledger import Use
 from qonverge.api import HybridJob, HybridJobStatus
 from qonverge.api.job import Usage
-from qonverge.controller.jobs.actions import (
-    CheckProgram,
-    Finish,
-    Launch,
-    RequestPlacement,
-    Requeue,
-    SetStatus,
-    Stop,
-    Submit,
-    View,
-    Warn,
-)
+from qonverge.controller.jobs.actions import CheckProgram, RequestPlacement, Requeue, SetStatus, Stop, Warn
 from qonverge.controller.jobs.decisions import decide
+from qonverge.controller.jobs.kinds.circuit import Submit
+from qonverge.controller.jobs.kinds.pod_actions import Finish, Launch
+from qonverge.controller.jobs.view import View
 from qonverge.controller.store.state import Flight
-from qonverge.execution import circuit as circuits
 from qonverge.execution.placement import waiting
 from qonverge.execution.transitions import timestamp
+from qonverge.programs.kinds import kind_of
 from qonverge.scheduling import Backend, Decision, Snapshot, plan
 from qonverge.wire.errors import EngineFailed, WireError, WorkerLost
 from qonverge.wire.messages import PubResult, TaskResult
@@ -63,7 +55,7 @@ def view(job: HybridJob, flight: Flight | None = None, *, after: float = 0.5, **
 
 def planned(job: HybridJob, flight: Flight, *backends: Backend) -> Flight:
     """Return the flight after a round of placement."""
-    needs = None if flight.checked is None else circuits.needs(job, flight.checked)
+    needs = kind_of(job).needs(job, flight.checked)
     snapshot = Snapshot((waiting(job, CREATED, needs, Use()),), backends, CREATED)
     return replace(flight, wants=True, planned=plan(snapshot).decisions[0])
 

@@ -9,8 +9,9 @@ import pytest
 
 from qonverge.accounting.ledger import Use
 from qonverge.api.placement import Candidate, ForecastInterval
-from qonverge.controller.jobs.actions import CheckProgram, RequestPlacement, Requeue, SetStatus, Stop, Submit, Warn
+from qonverge.controller.jobs.actions import CheckProgram, RequestPlacement, Requeue, SetStatus, Stop, Warn
 from qonverge.controller.jobs.decisions import decide
+from qonverge.controller.jobs.kinds.circuit import Submit
 from qonverge.controller.store.state import Flight
 from qonverge.execution.transitions import timestamp
 from qonverge.scheduling import Decision

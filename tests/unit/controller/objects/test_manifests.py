@@ -12,6 +12,7 @@ from qonverge.api.quantity import amount_of
 from qonverge.controller.objects import manifests
 from qonverge.controller.pod_resources import PROGRAM, Defaults
 from qonverge.controller.settings import Settings
+from qonverge.programs.python import specification
 
 
 @pytest.mark.parametrize(
@@ -56,7 +57,7 @@ def pods() -> list[dict[str, Any]]:
     backend = QuantumBackend.model_validate({"metadata": {"name": "aer", "uid": "u"}, "spec": {"simulator": {}}})
     program = {"spec": {"program": {"python": {"source": "pass"}}}, "metadata": {"name": "job", "uid": "uid"}}
     job = HybridJob.model_validate(program)
-    objects = manifests.program_objects(job, backend, Settings(), attempt=1, source="pass", token="t")
+    objects = manifests.program_objects(job, specification(job), backend, Settings(), attempt=1, token="t")
     made = [manifests.deployment(backend, Settings(), b"key"), *objects]
     return [o["spec"]["template"]["spec"] for o in made if "template" in o.get("spec", {})]
 

@@ -12,15 +12,17 @@ import numpy as np
 from qonverge import __version__
 from qonverge.accounting.ledger import Use
 from qonverge.api import HybridJob
-from qonverge.api.job import Provenance, Result, Usage
+from qonverge.api.base import ConfigMapKeyRef
+from qonverge.api.job import Circuit, Provenance, Result, Usage
 from qonverge.api.pricing import Pricing
 from qonverge.circuits.analysis.measurement_plan import DEFAULT_SHOTS, runs
 from qonverge.circuits.checker.checked_circuit import CheckedCircuit
-from qonverge.execution.program import Program, digest
+from qonverge.circuits.checker.checker import Checker
 from qonverge.forecast.cost import cost
 from qonverge.forecast.features import Work
 from qonverge.forecast.forecaster import ForecastRequest
 from qonverge.forecast.intervals import Interval
+from qonverge.programs.source import Program, decoded, digest
 from qonverge.scheduling import Needs
 from qonverge.wire.errors import WireError
 from qonverge.wire.messages import Pub, Task, TaskResult
@@ -30,33 +32,110 @@ _PART_SEED = 15_485_863
 _REASONS = {"InvalidCircuit": "InvalidProgram", "InvalidTask": "InvalidProgram"}
 
 
-def contradiction(job: HybridJob) -> str | None:
-    """Return what is wrong with the job as a whole that no schema can say: CEL does not see observables."""
+class CircuitKind:
+    """A circuit, which the operator hands to a backend as a task: it needs no pod of its own."""
+
+    name = "circuit"
+    calls_backends = False
+
+    def embedded(self, job: HybridJob) -> str | None:
+        """Return the OpenQASM text, or QPY in base64."""
+        circuit = _circuit(job)
+        return circuit.openqasm or circuit.qpy
+
+    def inline(self, job: HybridJob) -> Program | None:
+        """Return OpenQASM text or QPY.
+
+        Raises:
+            InvalidProgram: QPY is not in base64.
+        """
+        circuit = _circuit(job)
+        return circuit.openqasm if circuit.qpy is None else decoded(circuit.qpy, "qpy")
+
+    def reference(self, job: HybridJob) -> ConfigMapKeyRef | None:
+        """Return the key that holds OpenQASM or QPY."""
+        return _circuit(job).config_map_key_ref
+
+    def contradiction(self, job: HybridJob) -> str | None:
+        """Return what is wrong with the job as a whole: CEL does not see observables."""
+        if job.spec.precision is not None and not self.observables(job):
+            return "precision is about expectation values: give program.circuit.observables, or use shots for counts"
+        return None
+
+    async def check(self, job: HybridJob, program: Program, checker: Checker) -> CheckedCircuit:
+        """Return the circuit, parsed and analysed.
+
+        Raises:
+            InvalidProgram: it is not a circuit that can run.
+            CheckerLost: the process that parses it does not start.
+        """
+        circuit = _circuit(job)
+        return await checker.check(
+            program,
+            circuit.parameters,
+            circuit.observables,
+            circuit.given_layout,
+            namespace=job.metadata.namespace,
+        )
+
+    def summary(self, checked: CheckedCircuit | None) -> str:
+        """Return the circuit's size."""
+        assert checked is not None
+        analysis = checked.analysis
+        return (
+            f"{analysis.num_qubits} qubits, depth {analysis.depth}, {analysis.two_qubit_gates} two-qubit gates"
+            f"{', Clifford' if analysis.clifford else ''}"
+        )
+
+    def needs(self, job: HybridJob, checked: CheckedCircuit | None) -> Needs | None:
+        """Return what the job's circuit asks of a backend; None while it is not checked."""
+        if checked is None:
+            return None
+        analysis = checked.analysis
+        features = {
+            "NonClifford": not analysis.clifford,
+            "MidCircuit": analysis.mid_circuit,
+            "ControlFlow": analysis.control_flow,
+            "Exact": bool(checked.observables) and job.spec.shots is None and job.spec.precision is None,
+        }
+        return Needs(
+            analysis.num_qubits,
+            _shots(job, checked.observables),
+            analysis.clifford,
+            analysis.statevector_bytes << (analysis.deferrable_resets if features["Exact"] else 0),
+            analysis.compact_bytes,
+            frozenset(name for name, wanted in features.items() if wanted),
+            all_shots=work(job, checked).all_shots,
+        )
+
+    def forecast_request(self, job: HybridJob, checked: CheckedCircuit | None) -> ForecastRequest | None:
+        """Return what the job asks for, as forecasts see it; None while its circuit is not checked."""
+        return None if checked is None else ForecastRequest(checked, _circuit(job).parameters, work(job, checked))
+
+    def promised(self, job: HybridJob) -> Use:
+        """Return what the job used, and what its next task may by its forecast."""
+        status = job.status
+        used = Use.of(status.usage or Usage())
+        there = next((each for each in status.forecast or [] if each.backend == status.backend), None)
+        run = 0.0 if there is None or there.run_seconds is None else there.run_seconds.high
+        price = Decimal(0) if there is None or there.cost is None else Decimal(repr(there.cost.high))
+        currency = used.currency if there is None else there.currency or used.currency
+        return used + Use(_shots(job, self.observables(job)), run, price, currency)
+
+    def observables(self, job: HybridJob) -> Sequence[str | dict[str, float]]:
+        """Return the observables that expectation values are wanted of; none for counts."""
+        return _circuit(job).observables
+
+
+def _circuit(job: HybridJob) -> Circuit:
     circuit = job.spec.program.circuit
-    if job.spec.precision is not None and circuit is not None and not circuit.observables:
-        return "precision is about expectation values: give program.circuit.observables, or use shots for counts"
-    return None
+    assert circuit is not None
+    return circuit
 
 
-def needs(job: HybridJob, circuit: CheckedCircuit) -> Needs:
-    """Return what the job's circuit asks of a backend."""
-    analysis = circuit.analysis
-    shots = job.spec.shots or (0 if circuit.observables else DEFAULT_SHOTS)
-    features = {
-        "NonClifford": not analysis.clifford,
-        "MidCircuit": analysis.mid_circuit,
-        "ControlFlow": analysis.control_flow,
-        "Exact": bool(circuit.observables) and job.spec.shots is None and job.spec.precision is None,
-    }
-    return Needs(
-        analysis.num_qubits,
-        shots,
-        analysis.clifford,
-        analysis.statevector_bytes << (analysis.deferrable_resets if features["Exact"] else 0),
-        analysis.compact_bytes,
-        frozenset(name for name, wanted in features.items() if wanted),
-        all_shots=work(job, circuit).all_shots,
-    )
+def _shots(job: HybridJob, observables: Sequence[object]) -> int:
+    """Return how often the circuit runs; 0 where the engine decides."""
+    return job.spec.shots or (0 if observables else DEFAULT_SHOTS)
 
 
 def task(job: HybridJob, circuit: CheckedCircuit, identity: str, *, shots: int | None = None, part: int = 0) -> Task:
@@ -69,21 +148,12 @@ def task(job: HybridJob, circuit: CheckedCircuit, identity: str, *, shots: int |
         shots: of this part; None for all.
         part: number of the part: each has a seed of its own, so that they do not repeat each other.
     """
-    given = job.spec.program.circuit
-    assert given is not None
     if shots is None:
         shots = job.spec.shots if circuit.observables else job.spec.shots or DEFAULT_SHOTS
-    parameters = {name: np.array([value]) for name, value in given.parameters.items()}
+    parameters = {name: np.array([value]) for name, value in _circuit(job).parameters.items()}
     pub = Pub(circuit.digest, parameters, shots, job.spec.precision, circuit.observables, layout=circuit.layout)
     seed = None if job.spec.seed is None else (job.spec.seed + _PART_SEED * part) % 2**32
     return Task(identity, (pub,), {circuit.digest: circuit.qpy}, seed, namespace=job.metadata.namespace)
-
-
-def asked(job: HybridJob, circuit: CheckedCircuit) -> ForecastRequest:
-    """Return what the job asks for, as forecasts see it."""
-    given = job.spec.program.circuit
-    assert given is not None
-    return ForecastRequest(circuit, given.parameters, work(job, circuit))
 
 
 def work(job: HybridJob, circuit: CheckedCircuit) -> Work:
@@ -103,19 +173,6 @@ def used(pricing: Pricing | None, work: Work, result: TaskResult) -> Use:
         return Use(shots, run)
     paid = cost(pricing, tasks=tasks, shots=max(tasks, shots), run_seconds=Interval(run, run, run))
     return Use(shots, run, paid.mid, pricing.currency)
-
-
-def promised(job: HybridJob) -> Use:
-    """Return what a job that is placed may use, as far as its status tells."""
-    circuit, status = job.spec.program.circuit, job.status
-    used = Use.of(status.usage or Usage())
-    if circuit is None:
-        return used
-    shots = job.spec.shots or (0 if circuit.observables else DEFAULT_SHOTS)
-    there = next((each for each in status.forecast or [] if each.backend == status.backend), None)
-    run = 0.0 if there is None or there.run_seconds is None else there.run_seconds.high
-    price = Decimal(0) if there is None or there.cost is None else Decimal(repr(there.cost.high))
-    return used + Use(shots, run, price, used.currency if there is None else there.currency or used.currency)
 
 
 def merged(results: Sequence[TaskResult]) -> TaskResult:

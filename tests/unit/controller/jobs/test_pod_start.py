@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
-from qonverge.controller.jobs.actions import Action, Launch, ReadEvents, Requeue, SetStatus, Stop, View, Warn
+from qonverge.controller.jobs.actions import Action, Requeue, SetStatus, Stop, Warn
 from qonverge.controller.jobs.decisions import decide as decided
+from qonverge.controller.jobs.kinds.pod_actions import Launch, ReadEvents
+from qonverge.controller.jobs.view import View
 from qonverge.controller.kube.client import KubeError
 from qonverge.controller.kube.refusals import Refusal
 from qonverge.controller.objects import pod_troubles

@@ -8,32 +8,10 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from qonverge.api import HybridJob
-from qonverge.api.base import ConfigMapKeyRef
 from qonverge.circuits import InvalidProgram
 
 Program = str | bytes
 """A text, or bytes that the checker tells apart: QPY, or a compressed circuit."""
-
-
-def inline(job: HybridJob) -> Program | None:
-    """Return the program that stands in the job itself, None where it names a ConfigMap.
-
-    Raises:
-        InvalidProgram: it is not in base64.
-    """
-    circuit, python = job.spec.program.circuit, job.spec.program.python
-    if circuit is None:
-        assert python is not None
-        return python.source
-    return circuit.openqasm if circuit.qpy is None else _decoded(circuit.qpy, "qpy")
-
-
-def reference(job: HybridJob) -> ConfigMapKeyRef | None:
-    """Return the ConfigMap's key that holds the program, None where it stands in the job itself."""
-    chosen = job.spec.program.circuit or job.spec.program.python
-    assert chosen is not None
-    return chosen.config_map_key_ref
 
 
 def value(config_map: Mapping[str, Any], key: str) -> Program | None:
@@ -46,7 +24,7 @@ def value(config_map: Mapping[str, Any], key: str) -> Program | None:
     if text is not None:
         return text
     coded = (config_map.get("binaryData") or {}).get(key)
-    return None if coded is None else _decoded(coded, f"the key {key}")
+    return None if coded is None else decoded(coded, f"the key {key}")
 
 
 def keys(config_map: Mapping[str, Any]) -> str:
@@ -59,18 +37,12 @@ def digest(program: Program) -> str:
     return hashlib.sha256(program.encode() if isinstance(program, str) else program).hexdigest()
 
 
-def text(program: Program) -> str:
-    """Return a Python program's text.
+def decoded(coded: str, what: str) -> bytes:
+    """Return what a text in base64 holds.
 
     Raises:
-        InvalidProgram: it is none.
+        InvalidProgram: it is not in base64; ``what`` names it.
     """
-    if isinstance(program, bytes):
-        raise InvalidProgram("the ConfigMap's key holds binary data", expected="a Python program as UTF-8 text")
-    return program
-
-
-def _decoded(coded: str, what: str) -> bytes:
     try:
         # The command base64 breaks its lines.
         return base64.b64decode("".join(coded.split()), validate=True)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qonverge.api import HybridJob
-from qonverge.execution.circuit import merged, task
+from qonverge.programs.circuit import merged, task
 from qonverge.wire.errors import EngineFailed
 from qonverge.wire.messages import PubResult, TaskResult
 from tests.unit.controller.worlds import BELL

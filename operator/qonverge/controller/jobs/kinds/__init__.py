@@ -1,0 +1,1 @@
+"""What the operator does about jobs of each kind of program."""

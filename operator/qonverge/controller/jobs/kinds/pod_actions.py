@@ -1,0 +1,49 @@
+"""What can be done about an attempt at a program that runs in a pod of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from qonverge.api import HybridJobStatus
+from qonverge.controller.jobs.actions import Action
+from qonverge.scheduling import Decision
+
+
+@dataclass(frozen=True, slots=True)
+class Launch(Action):
+    """Create the objects of an attempt, then write the status."""
+
+    decision: Decision
+    attempt: int
+    status: HybridJobStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Renew(Action):
+    """Give the running attempt a new token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Abandon(Action):
+    """End the pod of an attempt that lost its backend, and say why."""
+
+    attempt: int
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finish(Action):
+    """Read the program's log and write how it ended."""
+
+    status: HybridJobStatus
+    pod: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReadEvents(Action):
+    """Read what events say of the pod, or of its Job where there is none, and make again what it mounts."""
+
+    of: Mapping[str, Any]

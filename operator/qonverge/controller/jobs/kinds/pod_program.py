@@ -1,0 +1,157 @@
+"""Programs that run in a pod of their own and call a backend from there: how that is done, whatever the pod runs."""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+from qonverge.api import HybridJob, HybridJobStatus, QuantumBackend
+from qonverge.controller.jobs.actions import Action
+from qonverge.controller.jobs.kinds import pod_decisions
+from qonverge.controller.jobs.kinds.kind import Tools
+from qonverge.controller.jobs.kinds.pod_actions import Abandon, Finish, Launch, ReadEvents, Renew
+from qonverge.controller.jobs.status_events import named
+from qonverge.controller.jobs.view import View, uses_backend
+from qonverge.controller.kube.client import KubeError
+from qonverge.controller.kube.refusals import Refusal
+from qonverge.controller.objects import manifests
+from qonverge.controller.objects.pod_troubles import of_events
+from qonverge.controller.quotas.metering import account_of
+from qonverge.controller.settings import Settings
+from qonverge.controller.store.state import Flight
+
+logger = logging.getLogger(__name__)
+
+_LOG_LINES = 20
+_LOG_BYTES = 4000
+
+
+class PodProgram(ABC):
+    """Jobs whose program is a ``batch/v1`` Job. A kind says which objects that takes."""
+
+    # What runs cannot change, whatever else does.
+    follows_changes = True
+
+    @abstractmethod
+    def objects(
+        self, job: HybridJob, backend: QuantumBackend, settings: Settings, *, attempt: int, token: str
+    ) -> list[dict[str, Any]]:
+        """Return the objects of an attempt, in the order in which to apply them: the batch Job is the last.
+
+        Args:
+            job: the job.
+            backend: the backend that it calls.
+            settings: images and resources of programs.
+            attempt: which one, from 1.
+            token: for the backend, and for reports.
+        """
+
+    def attend(self, view: View, flight: Flight) -> list[Action] | None:
+        """Look after the pod of an attempt, as far as there is one."""
+        return pod_decisions.attend(view, flight) if uses_backend(view.job) else None
+
+    def advance(self, view: View, flight: Flight) -> list[Action]:
+        """Start the next attempt."""
+        return pod_decisions.launch(view, flight, (view.job.status.attempts or 0) + 1)
+
+    async def perform(self, action: Action, key: str, job: HybridJob, tools: Tools) -> None:
+        """Make, renew and end attempts, and read how they are."""
+        match action:
+            case Launch():
+                await self._launch(key, job, action, tools)
+            case Renew():
+                await self._renew(key, job, tools)
+            case Abandon(attempt, reason, message):
+                await tools.kube.delete("Job", job.metadata.namespace, manifests.program_name(job, attempt))
+                tools.events.warn(named(job), reason, message)
+            case Finish(status, pod):
+                await self._finish(key, job, status, pod, tools)
+            case ReadEvents(of):
+                await self._read_events(key, job, of, tools)
+            case _:
+                raise TypeError(f"{action} is nothing that a program in a pod needs")
+
+    async def remove(self, job: HybridJob, tools: Tools) -> None:
+        """Delete the batch Jobs of all attempts."""
+        for attempt in range(1, (job.status.attempts or 1) + 1):
+            await tools.kube.delete("Job", job.metadata.namespace, manifests.program_name(job, attempt))
+
+    async def _launch(self, key: str, job: HybridJob, launch: Launch, tools: Tools) -> None:
+        assert launch.decision.backend is not None
+        state = tools.state
+        backend, flight = state.backends.get(launch.decision.backend.key), state.flights[key]
+        if backend is None:
+            tools.replan(key, flight)
+            return
+        former = f"{job.metadata.namespace}/{manifests.program_name(job, launch.attempt - 1)}"
+        if (batch := state.batch_jobs.get(former)) is not None and pod_decisions.end_of(batch) is None:
+            await tools.kube.delete("Job", *former.split("/", 1))
+        tools.metering.open(key, job, backend, launch.attempt)
+        now = tools.clock()
+        for obj in self._objects(job, backend, launch.attempt, now, tools):
+            try:
+                await tools.kube.apply(obj)
+            except KubeError as error:
+                flight.refusal = Refusal.of(error, obj, flight.refusal, now)
+                tools.queue.add(f"HybridJob {key}")
+                return
+        await tools.write(key, job, launch.status)
+        flight.planned, flight.wants, flight.decision = None, False, launch.decision
+        flight.renew_at = now + tools.settings.program_token_seconds / 2
+        flight.refusal = flight.trouble = flight.events_read_at = None
+
+    def _objects(
+        self, job: HybridJob, backend: QuantumBackend, attempt: int, now: float, tools: Tools
+    ) -> list[dict[str, Any]]:
+        """Return the objects of an attempt, with a token of its own."""
+        token = _token(job, manifests.audience(backend), attempt, now, tools)
+        return self.objects(job, backend, tools.settings, attempt=attempt, token=token)
+
+    async def _renew(self, key: str, job: HybridJob, tools: Tools) -> None:
+        attempt, now = job.status.attempts or 1, tools.clock()
+        token = _token(job, manifests.audience_of(job), attempt, now, tools)
+        await tools.kube.apply(manifests.program_secret(job, attempt, token))
+        renew_at = tools.state.flights[key].renew_at = now + tools.settings.program_token_seconds / 2
+        tools.queue.add_at(f"HybridJob {key}", renew_at)
+
+    async def _finish(self, key: str, job: HybridJob, status: HybridJobStatus, pod: str | None, tools: Tools) -> None:
+        log = None
+        if pod is not None:
+            try:
+                log = await tools.kube.log(job.metadata.namespace, pod, lines=_LOG_LINES, limit_bytes=_LOG_BYTES)
+            except KubeError as error:
+                log = f"(the log could not be read: {error})"
+        usage = (await tools.metering.close(key)).shown()
+        known = {"log": (log or "").rstrip("\n") or None, "usage": usage}
+        await tools.write(key, job, status.model_copy(update=known))
+        tools.stop(key)
+
+    async def _read_events(self, key: str, job: HybridJob, of: Mapping[str, Any], tools: Tools) -> None:
+        """Learn what keeps a pod from starting, and make again what it mounts and somebody deleted."""
+        flight, namespace = tools.state.flights[key], job.metadata.namespace
+        flight.events_read_at = tools.clock()
+        fields = f"involvedObject.uid={of['uid']}"
+        try:
+            flight.trouble = of_events([event async for event in tools.kube.list("Event", namespace, fields=fields)])
+            backend = tools.state.backends.get(manifests.audience_of(job))
+            if backend is not None and flight.trouble is not None and flight.trouble.reason == "FailedMount":
+                *mounted, _ = self._objects(job, backend, job.status.attempts or 1, tools.clock(), tools)
+                for obj in mounted:
+                    await tools.kube.apply(obj)
+        except KubeError as error:
+            # The job goes on without, and its deadline still ends it.
+            logger.warning("HybridJob %s: why its pod does not start is not known: %s", key, error)
+        tools.queue.add(f"HybridJob {key}")
+
+
+def _token(job: HybridJob, audience: str, attempt: int, now: float, tools: Tools) -> str:
+    return tools.key.signer.sign(
+        audience=audience,
+        subject=f"{job.metadata.namespace}/{job.metadata.name}",
+        now=now,
+        ttl=tools.settings.program_token_seconds,
+        account=account_of(job),
+        attempt=attempt,
+    )

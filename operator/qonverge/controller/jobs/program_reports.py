@@ -1,0 +1,53 @@
+"""What a program's report changes in its job, and which reports are refused. Pure."""
+
+from __future__ import annotations
+
+from qonverge.api import HybridJob, HybridJobStatus
+from qonverge.api.job import Result
+from qonverge.controller.quotas.metering import account_of
+from qonverge.documents.reports import Report
+from qonverge.execution import reports
+from qonverge.execution.results import document, room_for_result
+from qonverge.execution.stored_size import MOST_STORED, stored_with
+from qonverge.wire.errors import ResultTooLarge
+from qonverge.wire.tokens import Caller
+
+
+def status_with(job: HybridJob, caller: Caller, report: Report) -> HybridJobStatus | None:
+    """Return the job's status with what its program reports; None where nothing is new.
+
+    Raises:
+        PermissionError: the caller is not the job's present attempt.
+        InvalidReport: the job would have too many metrics.
+        ResultTooLarge: the status has no room for the result.
+    """
+    if (refusal := _refusal(job, caller)) is not None:
+        raise PermissionError(refusal)
+    changed = reports.changes(job.status, report)
+    if report.has_result:
+        changed["result"] = result = Result(value=report.result)
+        if (size := len(document(result))) > (room := room_for_result(job)):
+            raise ResultTooLarge(f"the result takes {size} bytes as JSON and the job's status has room for {room}")
+    if not changed:
+        return None
+    status = job.status.model_copy(update=changed)
+    if report.has_result and (stored := stored_with(job, status)) > MOST_STORED:
+        raise ResultTooLarge(
+            f"with this result the job takes {stored} bytes where it is stored, and {MOST_STORED} are possible: "
+            "each key of an object is stored twice; give lists in place of objects with many keys"
+        )
+    return status
+
+
+def _refusal(job: HybridJob, caller: Caller) -> str | None:
+    """Return why a report is none of the job's present attempt; None for one that is.
+
+    A program may outlive its job: one that ignores the signal to end, or whose node is cut off, still has its token.
+    """
+    if caller.account != account_of(job):
+        return "the token is of another job of this name, or of a former specification of it"
+    current = job.status.attempts or 0
+    # A new attempt may report before the status that tells of it is known here.
+    if caller.attempt < current or (caller.attempt == current and job.status.state not in ("Placed", "Running")):
+        return f"the token is of attempt {caller.attempt}: attempt {current} of the job is {job.status.state}"
+    return None

@@ -1,0 +1,1 @@
+"""How jobs of each kind of program run without a cluster."""

@@ -1,0 +1,46 @@
+"""Circuits on embedded engines."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+
+from qonverge.local.kinds.kind import LocalKind, PlacedJob
+from qonverge.programs import circuit as circuits
+from qonverge.wire.errors import WireError
+
+
+class LocalCircuits:
+    """Circuits are submitted as tasks, until one ends well or none may be tried any more."""
+
+    async def run(self, placed: PlacedJob) -> None:
+        """Run the circuit."""
+        run, engine, checked = placed.run, placed.engine, placed.checked
+        assert checked is not None
+        job, limit = run.job, run.job.spec.retry_policy.max_attempts
+        lost: WireError | None = None
+        for attempt in range(1, limit + 1):
+            run.start(attempt)
+            # Engines give the result of an identity that they know again: no run may have that of another.
+            identity = f"{job.metadata.namespace}-{job.metadata.name}-{attempt}-{secrets.token_hex(8)}"
+            engine.submit(circuits.task(job, checked, identity))
+            try:
+                result = await engine.wait(identity, float("inf"))
+            except asyncio.CancelledError:
+                await engine.cancel(identity)
+                raise
+            if result.error is None:
+                placed.placing.observe(placed.key, job, checked, result, run.now)
+                used = circuits.used(placed.backend.spec.pricing, circuits.work(job, checked), result).shown()
+                outcome = circuits.outcome(result)
+                run.complete(result=outcome, provenance=circuits.provenance(placed.program, result), usage=used)
+                return
+            if not result.error.retryable:
+                run.fail(circuits.failure_reason(result.error), result.error.message)
+                return
+            lost = result.error
+        assert lost is not None
+        run.fail(lost.code, f"after {limit} attempts: {lost.message}")
+
+
+KIND: LocalKind = LocalCircuits()

@@ -1,0 +1,42 @@
+"""What the embedded mode needs to know of a kind of program to run its jobs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from qonverge.api import QuantumBackend
+from qonverge.backend.tasks.engine import Engine
+from qonverge.circuits.checker.checked_circuit import CheckedCircuit
+from qonverge.circuits.checker.checker import Checker
+from qonverge.local.placement import Placing
+from qonverge.local.run import Run
+from qonverge.programs.source import Program
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedJob:
+    """A job with a good program and a place."""
+
+    run: Run
+    program: Program
+    checked: CheckedCircuit | None
+    """The circuit that its program is, None where it is not one."""
+    key: str
+    """Of the backend."""
+    backend: QuantumBackend
+    engine: Engine
+    """Of the backend, started."""
+    checker: Checker
+    placing: Placing
+
+
+class LocalKind(Protocol):
+    """Jobs of one kind of program, without a cluster."""
+
+    async def run(self, placed: PlacedJob) -> None:
+        """Run the job until it has ended, well or not, as its status then says. Cancelled, all that runs for it ends.
+
+        Raises:
+            EngineFailed: the backend's engine is of no use any more.
+        """

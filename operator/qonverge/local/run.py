@@ -1,0 +1,75 @@
+"""One job on its way through the embedded mode: its status from step to step, and who is told of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from qonverge.api import HybridJob, HybridJobStatus
+from qonverge.documents.reports import Report
+from qonverge.execution import reports, transitions
+from qonverge.local.programs import Tail
+
+
+@dataclass(slots=True)
+class Observer:
+    """Who is told what happens."""
+
+    on_status: Callable[[HybridJob], None]
+    on_line: Callable[[HybridJob, str], None]
+    on_warning: Callable[[HybridJob, str], None]
+
+
+class Run:
+    """One job on its way, and who watches it."""
+
+    def __init__(self, job: HybridJob, observer: Observer, clock: Callable[[], float]) -> None:
+        """``clock`` gives Unix seconds."""
+        self.job = job.model_copy(update={"status": HybridJobStatus()})
+        self.tail = Tail()
+        self._observer = observer
+        self._clock = clock
+
+    @property
+    def now(self) -> float:
+        """The time, Unix seconds."""
+        return self._clock()
+
+    def move(self, state: Any, reason: str, message: str, **fields: Any) -> None:
+        """Show the job in another state."""
+        self._set(
+            transitions.move(
+                self.job.status, state, reason=reason, message=message, now=self.now, generation=0, **fields
+            )
+        )
+
+    def start(self, attempt: int) -> None:
+        """Show that an attempt runs."""
+        self.move(
+            "Running", "Running", f"attempt {attempt}", attempts=attempt, started_at=transitions.timestamp(self.now)
+        )
+
+    def complete(self, **fields: Any) -> None:
+        """End the job well."""
+        message = f"completed on {self.job.status.backend}"
+        self._set(transitions.complete(self.job.status, now=self.now, generation=0, message=message, **fields))
+
+    def fail(self, reason: str, message: str, **fields: Any) -> None:
+        """End the job badly."""
+        status = self.job.status
+        self._set(transitions.fail(status, reason=reason, message=message, now=self.now, generation=0, **fields))
+
+    def line(self, line: str) -> None:
+        """Take a line that the program printed."""
+        self.tail.add(line)
+        self._observer.on_line(self.job, line)
+
+    def report(self, report: Report) -> None:
+        """Take a program's report of its progress and metrics."""
+        if changed := reports.changes(self.job.status, report):
+            self._set(self.job.status.model_copy(update=changed))
+
+    def _set(self, status: HybridJobStatus) -> None:
+        self.job = self.job.model_copy(update={"status": status})
+        self._observer.on_status(self.job)

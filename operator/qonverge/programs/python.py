@@ -1,0 +1,83 @@
+"""Python programs: they run in pods of their own and call backends from there."""
+
+from __future__ import annotations
+
+from qonverge.accounting.ledger import Use
+from qonverge.api import HybridJob
+from qonverge.api.base import ConfigMapKeyRef
+from qonverge.api.job import Python, Usage
+from qonverge.circuits import InvalidProgram
+from qonverge.circuits.checker.checked_circuit import CheckedCircuit
+from qonverge.circuits.checker.checker import Checker
+from qonverge.forecast.forecaster import ForecastRequest
+from qonverge.programs.source import Program
+from qonverge.scheduling import Needs
+
+
+class PythonKind:
+    """A Python program. What its circuits ask of a backend is not known before they are sent."""
+
+    name = "python"
+    calls_backends = True
+
+    def embedded(self, job: HybridJob) -> str | None:
+        """Return the program's text."""
+        return specification(job).source
+
+    def inline(self, job: HybridJob) -> Program | None:
+        """Return the program's text."""
+        return specification(job).source
+
+    def reference(self, job: HybridJob) -> ConfigMapKeyRef | None:
+        """Return the key that holds the text."""
+        return specification(job).config_map_key_ref
+
+    def contradiction(self, job: HybridJob) -> str | None:
+        """Return None: the schema says all."""
+        return None
+
+    async def check(self, job: HybridJob, program: Program, checker: Checker) -> None:
+        """See whether the program is a text; what it does is seen when it runs.
+
+        Raises:
+            InvalidProgram: it is not.
+        """
+        text(program)
+
+    def summary(self, checked: CheckedCircuit | None) -> str:
+        """Return nothing."""
+        return ""
+
+    def needs(self, job: HybridJob, checked: CheckedCircuit | None) -> Needs | None:
+        """Return None: any backend may do."""
+        return None
+
+    def forecast_request(self, job: HybridJob, checked: CheckedCircuit | None) -> ForecastRequest | None:
+        """Return None: nothing can be forecast."""
+        return None
+
+    def promised(self, job: HybridJob) -> Use:
+        """Return what the job used: what it may use more is granted part by part."""
+        return Use.of(job.status.usage or Usage())
+
+    def observables(self, job: HybridJob) -> tuple[()]:
+        """Return none: a program's result is what it makes of them."""
+        return ()
+
+
+def specification(job: HybridJob) -> Python:
+    """Return what the job says of its program."""
+    python = job.spec.program.python
+    assert python is not None
+    return python
+
+
+def text(program: Program) -> str:
+    """Return a Python program's text.
+
+    Raises:
+        InvalidProgram: it is none.
+    """
+    if isinstance(program, bytes):
+        raise InvalidProgram("the ConfigMap's key holds binary data", expected="a Python program as UTF-8 text")
+    return program
