@@ -199,7 +199,7 @@ _NO_REASONS = set(
         """
         True False Unknown Ready Reconciling Progressing ReplicaFailure PodScheduled Calibrated Offered Exhausted
         DisruptionTarget Warning Normal Failed Complete Placed Running Succeeded
-        ConfigMap Deployment Event HybridJob Job Lease Namespace Never Pod PriorityClass QuantumBackend QuantumQuota
+        ConfigMap Deployment Event HybridJob Job Lease List Namespace Never Pod PriorityClass QuantumBackend QuantumQuota
         ReplicaSet Secret Service Background Memory RuntimeDefault FallbackToLogsOnError ProgressDeadlineExceeded
         Accept Authorization BearerToken IfNotPresent None
         All AsGiven Automatic BraketLocal ControlFlow DensityMatrix Exact Hedge MidCircuit NonClifford Stabilizer
@@ -222,11 +222,8 @@ def test_every_reason_in_the_code_is_explained() -> None:
     """A word of this form in the code that decides is a reason, unless it is known to be none."""
     page = (ROOT / "docs/errors.md").read_text()
     package = ROOT / "operator/qonverge"
-    sources = [
-        *(package / "controller").glob("*.py"),
-        *(package / "lifecycle").glob("*.py"),
-        package / "local/runner.py",
-    ]
+    rooms = ("controller", "execution", "programs", "local")
+    sources = [source for room in rooms for source in (package / room).rglob("*.py")]
     words = {word for source in sources for word in _words(source) if _REASON.fullmatch(word)}
     assert {"DeadlineExceeded", "Suspended", "Unschedulable", "OperatorConflict", "Stalled", "Missing"} <= words
     explained = set(re.findall(r"`([A-Za-z]+)`", page))
@@ -251,7 +248,7 @@ def test_every_metric_is_explained() -> None:
     metrics = {
         name
         for folder in folders
-        for source in folder.glob("*.py")
+        for source in folder.rglob("*.py")
         for name in re.findall(r'"(qonverge_(?:backend|operator)_\w+)"', source.read_text())
     }
     assert len(metrics) > 7
