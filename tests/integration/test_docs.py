@@ -199,9 +199,9 @@ _NO_REASONS = set(
         """
         True False Unknown Ready Reconciling Progressing ReplicaFailure PodScheduled Calibrated Offered Exhausted
         DisruptionTarget Warning Normal Failed Complete Placed Running Succeeded
-        ConfigMap Deployment Event HybridJob Job Lease List Namespace Never Pod PriorityClass QuantumBackend QuantumQuota
+        ConfigMap Deployment Event HybridJob Job Lease Namespace Never Pod PriorityClass QuantumBackend QuantumQuota
         ReplicaSet Secret Service Background Memory RuntimeDefault FallbackToLogsOnError ProgressDeadlineExceeded
-        Accept Authorization BearerToken IfNotPresent None
+        List Accept Authorization BearerToken IfNotPresent None
         All AsGiven Automatic BraketLocal ControlFlow DensityMatrix Exact Hedge MidCircuit NonClifford Stabilizer
         Statevector Stim
         Held Waiting Wanted
