@@ -236,7 +236,7 @@ class Flight:
     @property
     def sent(self) -> tuple[Sent, ...]:
         """Its tasks that are on pods."""
-        return self.phase.sent if isinstance(self.phase, Running | Interrupted) else ()
+        return self.phase.sent if isinstance(self.phase, (Running, Interrupted)) else ()
 
     @property
     def attempt(self) -> Running | Former | None:
@@ -256,7 +256,7 @@ class Flight:
     @property
     def started_at(self) -> float | None:
         """When the present attempt at a circuit was sent, Unix seconds."""
-        return self.attempt.started_at if isinstance(self.attempt, Running | Interrupted | Ended) else None
+        return self.attempt.started_at if isinstance(self.attempt, (Running, Interrupted, Ended)) else None
 
     @property
     def result(self) -> TaskResult | None:
@@ -324,7 +324,7 @@ class Flight:
 
     def release(self, sent: Sent) -> None:
         """Record that a pod has a task no more."""
-        if isinstance(self.phase, Running | Interrupted):
+        if isinstance(self.phase, (Running, Interrupted)):
             self.phase = replace(self.phase, sent=tuple(other for other in self.phase.sent if other is not sent))
 
     def end(self, result: TaskResult) -> None:
