@@ -337,7 +337,7 @@ class Operator:
 
     def _less_to_do(self) -> None:
         """Plan the jobs that wait, if any do: a pod has less to do."""
-        if any(flight.wants for flight in self._state.flights.values()):
+        if any(flight.awaiting_placement for flight in self._state.flights.values()):
             self._rounds.ask()
 
     async def _keep_up(self, kube: Kube) -> None:

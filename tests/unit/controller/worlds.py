@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from dataclasses import replace
+from typing import Any, cast
 
 from qonverge.accounting.ledger import Ledger
 from qonverge.api import HybridJob, QuantumBackend
@@ -18,14 +19,18 @@ from qonverge.controller.placement.snapshot import backend_selector
 from qonverge.controller.placement.traces import Traces
 from qonverge.controller.pods.task_client import DataPlane
 from qonverge.controller.store.cluster import Cluster
+from qonverge.controller.store.flights import AwaitingPlacement, Checked, Flight, Running
 from qonverge.controller.store.pods import BackendPod, Endpoint
-from qonverge.controller.store.state import Flight, State
+from qonverge.controller.store.state import State
 from qonverge.controller.store.work_queue import WorkQueue
 from qonverge.execution.transitions import timestamp
+from qonverge.forecast.intervals import Interval
 from qonverge.scheduling import Policy
 from qonverge.wire.messages import BackendInfo, PubResult, Task, TaskResult
 
 NOW = 1_000_000.0
+NO_TASK = cast("asyncio.Task[None]", object())
+"""The task of a flight where nothing looks at it."""
 BELL = CheckedCircuit(
     "d" * 64,
     b"",
@@ -174,17 +179,24 @@ class World:
         job = HybridJob.model_validate(given)
         self.state.jobs[f"chem/{name}"] = job
         checked = BELL if job.spec.program.circuit is not None else None
-        self.state.flights[f"chem/{name}"] = Flight(f"uid-{name}", 1, source="x", checked=checked, wants=True)
+        flight = Flight(f"uid-{name}", 1, program=Checked("x", checked), phase=AwaitingPlacement())
+        self.state.flights[f"chem/{name}"] = flight
         return job
 
     def flight(self, name: str) -> Flight:
         return self.state.flights[f"chem/{name}"]
 
+    def foresee(self, name: str, seconds: Interval) -> None:
+        """Let the tasks of a job that are under way be forecast to run so long."""
+        flight = self.flight(name)
+        assert isinstance(flight.phase, Running)
+        flight.phase = replace(flight.phase, sent=tuple(replace(sent, run_seconds=seconds) for sent in flight.sent))
+
     async def round(self) -> None:
         """Plan, and send what was decided to be sent."""
         await self.rounds.once()
         for key, flight in self.state.flights.items():
-            job, decision = self.state.jobs[key], flight.planned
+            job, decision = self.state.jobs[key], flight.proposal
             if decision is not None and decision.backend is not None and flight.checked and not job.spec.suspend:
                 assert self.submissions.send(key, job, flight, decision)
         await settled()

@@ -47,7 +47,7 @@ def decide(view: View) -> list[Action]:
 def _suspended(view: View) -> list[Action]:
     """Hold the job, and keep a forecast of it for who decides about it."""
     flight, status = view.flight, view.job.status
-    busy = flight is not None and (flight.running is not None or flight.decision is not None)
+    busy = flight is not None and flight.decision is not None
     stop: list[Action] = [Stop(program=True)] if busy or view.batch is not None else []
     message = "the job is suspended: set spec.suspend to false to run it"
     if flight is not None and flight.problem is not None:
@@ -57,7 +57,7 @@ def _suspended(view: View) -> list[Action]:
     elif (flight is None or flight.source is None) and status.state == "Suspended":
         # While the program is read nothing is known better.
         message = status.message or message
-    planned = flight is not None and flight.planned is not None
+    planned = flight is not None and flight.proposal is not None
     forecast = list(flight.forecast) if flight is not None and planned else status.forecast
     told = (status.state, status.message, status.observed_generation)
     if told != ("Suspended", message, view.job.metadata.generation) or forecast_differs(status.forecast, forecast):
@@ -66,7 +66,8 @@ def _suspended(view: View) -> list[Action]:
         return [*stop, CheckProgram()]
     if flight.waiting is not None:
         return [Stop(), Requeue(view.now + _RETRY_TEXT_SECONDS)]
-    return [*stop, *([RequestPlacement()] if flight.source is not None and not flight.wants and not busy else [])]
+    asks = not stop and flight.source is not None and not flight.awaiting_placement
+    return [*stop, *([RequestPlacement()] if asks else [])]
 
 
 def _advance(view: View) -> list[Action]:

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
-from dataclasses import replace
 
 from qonverge.accounting.ledger import Ledger, Use
 from qonverge.api import HybridJob, HybridJobStatus
@@ -33,7 +32,8 @@ from qonverge.controller.results.kept_results import Results, ResultUnkept
 from qonverge.controller.settings import Settings
 from qonverge.controller.store.access import withdrawn
 from qonverge.controller.store.cluster import Cluster
-from qonverge.controller.store.state import Finished, Flight, State
+from qonverge.controller.store.flights import Flight
+from qonverge.controller.store.state import Finished, State
 from qonverge.controller.store.work_queue import WorkQueue
 from qonverge.documents.reports import Report
 from qonverge.execution.transitions import seconds
@@ -126,9 +126,7 @@ class Jobs:
                 await self._perform(key, job, action)
         except ResultUnkept as error:
             # As if the task had ended so: where another attempt may help there is one.
-            flight = state.flights[key]
-            assert flight.result is not None
-            flight.result = replace(flight.result, state="Failed", results=(), error=error.cause)
+            state.flights[key].discard_result(error.cause)
             self._queue.add(f"HybridJob {key}")
 
     async def _look_after(self, key: str, finished: Finished) -> None:
@@ -153,21 +151,21 @@ class Jobs:
             case actions.SetStatus(status):
                 await self._write(key, job, await self._results.fitting(job, status))
                 if (told := self._state.flights.get(key)) is not None:
-                    told.told_at = self._clock()
+                    told.record_write(self._clock())
             case actions.CheckProgram():
                 # An attempt that a former operator started is this one's too: its task may still run.
                 attempts = (job.status.attempts or 0) - (1 if job.status.state == "Running" else 0)
                 used = self._metering.used(job)
                 flight = Flight(job.metadata.uid, job.metadata.generation, attempts=attempts, usage=used)
                 self._state.flights[key] = flight
-                flight.checking = asyncio.create_task(self._check(key, job, flight))
+                flight.check(asyncio.create_task(self._check(key, job, flight)))
             case actions.RequestPlacement():
-                self._state.flights[key].wants = True
+                self._state.flights[key].await_placement()
                 self._rounds.ask()
             case actions.Continue():
                 flight = self._state.flights[key]
-                flight.generation = job.metadata.generation
-                if flight.wants or flight.planned is not None:
+                flight.adopt_generation(job.metadata.generation)
+                if flight.awaiting_placement:
                     self._replan(key, flight)
             case actions.Stop(program):
                 self._stop(key)
@@ -219,29 +217,29 @@ class Jobs:
                 async with self._reads.turn(namespace, 1.0):
                     found = await self._kube.get("ConfigMap", namespace, reference.name)
                 if found is None:
-                    flight.waiting = f"waiting for the ConfigMap {reference.name}"
+                    flight.wait_for_source(f"waiting for the ConfigMap {reference.name}")
                     return
                 program = source.value(found, reference.key)
                 if program is None:
                     has = source.keys(found)
-                    flight.waiting = (
+                    flight.wait_for_source(
                         f"waiting for the key {reference.key} of the ConfigMap {reference.name}; it has {has}"
                     )
                     return
             assert program is not None
-            flight.checked = await kind.check(job, program, self._checker)
-            if flight.checked is not None:
-                for warning in flight.checked.warnings[:_MOST_WARNINGS]:
+            checked = await kind.check(job, program, self._checker)
+            if checked is not None:
+                for warning in checked.warnings[:_MOST_WARNINGS]:
                     self._events.warn(named(job), "MisleadingProgram", warning)
                 # A forecast without the mapped circuit is good enough where it can't be mapped now.
                 with contextlib.suppress(TimeoutError, CheckerLost):
                     async with asyncio.timeout(_PREPARE_SECONDS):
-                        await self._forecasts.prepare(job, flight, lambda: self._rounds.backends(self._clock()))
-            flight.source = program
+                        await self._forecasts.prepare(job, checked, lambda: self._rounds.backends(self._clock()))
+            flight.accept(program, checked)
         except InvalidProgram as error:
-            flight.problem = ("InvalidProgram", str(error))
+            flight.reject("InvalidProgram", str(error))
         except (KubeError, CheckerLost) as error:
-            flight.waiting = str(error)
+            flight.wait_for_source(str(error))
         finally:
             self._queue.add(f"HybridJob {key}")
 
@@ -249,12 +247,12 @@ class Jobs:
         """Give all programs new tokens: the key that signs them is another."""
         for key, flight in self._state.flights.items():
             if (job := self._state.jobs.get(key)) is not None and uses_backend(job):
-                flight.renew_at = 0.0
+                flight.renew(0.0)
                 self._queue.add(f"HybridJob {key}")
 
     def _replan(self, key: str, flight: Flight) -> None:
         """Ask for another place: what was planned is gone."""
-        flight.planned, flight.wants = None, True
+        flight.discard_proposal()
         self._rounds.ask()
 
     def _stop(self, key: str) -> None:
@@ -262,12 +260,9 @@ class Jobs:
         if job is None or job.spec.suspend or (flight is not None and flight.uid != job.metadata.uid):
             self._metering.stop(key, Use() if flight is None else flight.usage)
         if flight is not None:
-            flight.stopped = True
             self._forecasts.forget(flight.uid)
             self._give_up(key.split("/", 1)[0], job, flight)
-            for task in (flight.checking, flight.running):
-                if task is not None and not task.done():
-                    task.cancel()
+            flight.stop()
 
     def _give_up(self, namespace: str, job: HybridJob | None, flight: Flight) -> None:
         """Count what a job used that goes on without this flight, and take back what was set aside for it."""

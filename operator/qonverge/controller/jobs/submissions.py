@@ -12,8 +12,9 @@ from qonverge.api import HybridJob
 from qonverge.controller.placement.forecasts import Forecasts
 from qonverge.controller.placement.snapshot import backend_selector, given_to_pods
 from qonverge.controller.pods.task_client import DataPlane, PodLost
+from qonverge.controller.store.flights import Flight, Sent
 from qonverge.controller.store.pods import BackendPod
-from qonverge.controller.store.state import Flight, Sent, State
+from qonverge.controller.store.state import State
 from qonverge.controller.store.work_queue import WorkQueue
 from qonverge.forecast.forecaster import WaitForecast
 from qonverge.forecast.intervals import Interval
@@ -54,19 +55,19 @@ class Submissions:
         works = self._works(job, flight, decision)
         if works is None:
             return False
-        now = self._clock()
-        flight.decision, flight.planned, flight.wants, flight.result = decision, None, False, None
-        flight.attempts += 1
-        flight.placed_at, flight.started_at = flight.placed_at or now, now
-        flight.sent = [sent for _, sent, _ in works]
-        tasks = []
-        for pod, sent, task in works:
-            pod.assign()
-            one = asyncio.create_task(self._one(job, flight, pod, sent, task))
-            one.add_done_callback(partial(self._gone, flight, pod, sent))
-            tasks.append(one)
-        flight.running = asyncio.create_task(self._run(flight, tasks, hedged=_is_hedged(decision)))
-        flight.running.add_done_callback(partial(self._ended, key, flight, tasks))
+
+        def start() -> asyncio.Task[None]:
+            tasks = []
+            for pod, sent, task in works:
+                pod.assign()
+                one = asyncio.create_task(self._one(job, flight, pod, sent, task))
+                one.add_done_callback(partial(self._gone, flight, pod, sent))
+                tasks.append(one)
+            running = asyncio.create_task(self._run(flight, tasks, hedged=_is_hedged(decision)))
+            running.add_done_callback(partial(self._ended, key, flight, tasks))
+            return running
+
+        flight.send(decision, tuple(sent for _, sent, _ in works), self._clock(), start)
         return True
 
     def _works(self, job: HybridJob, flight: Flight, decision: Decision) -> list[Work] | None:
@@ -112,21 +113,16 @@ class Submissions:
 
     def withdraw(self, key: str, flight: Flight) -> None:
         """Take a job's tasks back from their pods: it waits for another place, and this attempt does not count."""
-        running, flight.running = flight.running, None
-        flight.sent, flight.decision, flight.wants = [], None, True
-        flight.withdrawn += 1
-        if running is not None:
-            running.cancel()
+        flight.withdraw()
         self._queue.add(f"HybridJob {key}", urgent=True)
 
     async def _run(self, flight: Flight, tasks: Sequence[asyncio.Task[TaskResult]], *, hedged: bool) -> None:
         result = await (_first(tasks) if hedged else _all(tasks))
         if flight.running is asyncio.current_task():
-            flight.result = result
             # Nobody waits any more for what lost the race, or for the other parts of what failed: it took its time.
             now = self._clock()
-            flight.usage += Use(seconds=sum(now - sent.at for sent in flight.sent))
-            flight.sent = []
+            flight.charge(Use(seconds=sum(now - sent.at for sent in flight.sent)))
+            flight.end(result)
 
     def _ended(
         self, key: str, flight: Flight, tasks: Sequence[asyncio.Task[TaskResult]], running: asyncio.Task[None]
@@ -134,30 +130,34 @@ class Submissions:
         """Clear up behind ``_run``, which may have been cancelled before its first step."""
         for task in tasks:
             task.cancel()
-        if flight.running is running:
-            flight.running = None
-        if not running.cancelled() and (error := running.exception()) is not None:
+        error = None if running.cancelled() else running.exception()
+        if error is not None:
             logger.error("%s: unforeseen error", key, exc_info=error)
-            flight.result = TaskResult(key, "Failed", error=WorkerLost(f"the result could not be taken: {error}"))
+        if flight.running is running:
+            if error is None:
+                flight.interrupt()
+            else:
+                lost = WorkerLost(f"the result could not be taken: {error}")
+                flight.end(TaskResult(key, "Failed", error=lost))
         self._queue.add(f"HybridJob {key}", urgent=True)
         self._changed()
 
     def _gone(self, flight: Flight, pod: BackendPod, sent: Sent, _: asyncio.Task[TaskResult]) -> None:
         """Record that the pod has the task no more, whether it was sent or cancelled before."""
-        flight.sent = [other for other in flight.sent if other is not sent]
+        flight.release(sent)
         pod.release()
 
     async def _one(self, job: HybridJob, flight: Flight, pod: BackendPod, sent: Sent, task: Task) -> TaskResult:
         try:
-            result = await self._data.run(sent.endpoint, sent.audience, task)
+            result = await self._data.run(sent.endpoint, sent.backend_key, task)
             assert flight.checked is not None
-            work, backend = circuits.work(job, flight.checked), self._state.backends.get(sent.audience)
-            flight.usage += circuits.used(backend.spec.pricing if backend is not None else None, work, result)
+            work, backend = circuits.work(job, flight.checked), self._state.backends.get(sent.backend_key)
+            flight.charge(circuits.used(backend.spec.pricing if backend is not None else None, work, result))
             self._forecasts.observe(job, flight, sent, result)
             return result
         except asyncio.CancelledError:
             # An operator that ends leaves the task to its successor.
-            if flight.stopped or sent not in flight.sent:
+            if sent not in flight.sent:
                 stopping = asyncio.create_task(self._cancel(sent))
                 self._stopping.add(stopping)
                 stopping.add_done_callback(self._stopping.discard)
@@ -170,7 +170,7 @@ class Submissions:
 
     async def _cancel(self, sent: Sent) -> None:
         try:
-            await self._data.cancel(sent.endpoint, sent.audience, sent.identity)
+            await self._data.cancel(sent.endpoint, sent.backend_key, sent.identity)
         except WireError as error:
             logger.info("task %s could not be cancelled: %s", sent.identity, error)
 

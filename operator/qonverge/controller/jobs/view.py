@@ -8,7 +8,7 @@ from typing import Any
 
 from qonverge.api import HybridJob, HybridJobStatus
 from qonverge.api.job import State
-from qonverge.controller.store.state import Flight
+from qonverge.controller.store.flights import Flight
 from qonverge.execution import transitions
 from qonverge.programs.kinds import kind_of
 

@@ -7,7 +7,7 @@ from typing import Any
 from qonverge.controller.jobs.actions import Action, RequestPlacement, Requeue, SetStatus, Stop
 from qonverge.controller.jobs.status_events import same_but_for_numbers
 from qonverge.controller.jobs.view import View
-from qonverge.controller.store.state import Flight
+from qonverge.controller.store.flights import Flight
 
 SEEN_SECONDS = 2.0
 """A person sees a job wait or run only when it takes longer than this; before, its end is its one write."""
@@ -21,7 +21,7 @@ _BEHIND = (
 
 def unplaced(view: View, flight: Flight) -> list[Action]:
     """Ask for a place, or say why there is none."""
-    decision, ask = flight.planned, [] if flight.wants else [RequestPlacement()]
+    decision, ask = flight.proposal, [] if flight.awaiting_placement else [RequestPlacement()]
     if decision is None:
         return [*ask, *(say_waiting(view, "Queued", _BEHIND) if flight.behind else [])]
     if decision.impossible:
@@ -38,7 +38,7 @@ def say_waiting(view: View, reason: str, message: str) -> list[Action]:
         return []
     if before == ("Pending", reason, generation) and same_but_for_numbers(status.message or "", message):
         # Forecasts move all the time: that is worth a write now and then.
-        again = (flight.told_at if flight is not None else 0.0) + NEWS_SECONDS
+        again = (flight.written_at if flight is not None else 0.0) + NEWS_SECONDS
         if view.now < again:
             return [Requeue(again)]
     if view.now < view.created + SEEN_SECONDS and status.state == "Pending":

@@ -13,10 +13,12 @@ from typing import Any
 from qonverge.accounting.ledger import Use
 from qonverge.api import HybridJob, QuantumBackend
 from qonverge.api.placement import seconds_of
+from qonverge.circuits.checker.checked_circuit import CheckedCircuit
 from qonverge.circuits.checker.checker import Checker
 from qonverge.controller.kube.client import Kube
 from qonverge.controller.placement.snapshot import USUAL, PodTask
-from qonverge.controller.store.state import Flight, Sent, State
+from qonverge.controller.store.flights import Flight, Sent
+from qonverge.controller.store.state import State
 from qonverge.devices.layout import Misfit
 from qonverge.devices.noise import Noise
 from qonverge.forecast.exact import ExactForecasts
@@ -148,7 +150,7 @@ class Forecasts:
         """Return what is to be forecast of the job, None where nothing can be."""
         return kind_of(job).forecast_request(job, flight.checked)
 
-    async def prepare(self, job: HybridJob, flight: Flight, backends: Callable[[], Sequence[Backend]]) -> None:
+    async def prepare(self, job: HybridJob, circuit: CheckedCircuit, backends: Callable[[], Sequence[Backend]]) -> None:
         """Find out more of the few backends that look best, before the job is placed.
 
         ``backends`` tells those that there are, which takes time and is asked only where there are several devices.
@@ -156,7 +158,7 @@ class Forecasts:
         Raises:
             CheckerLost: the process that maps circuits does not start.
         """
-        asked = self.asked(job, flight)
+        asked = kind_of(job).forecast_request(job, circuit)
         if asked is not None and len(self._state.calibrations) > 1:
             namespace = job.metadata.namespace
             await self._outlook.map_to_best(asked, self.offers(backends()), _MAPPED, namespace=namespace)
@@ -214,11 +216,11 @@ class Forecasts:
         asked = self.asked(job, flight)
         if asked is None or result.error is not None or result.cached or not result.results or not sent.whole:
             return
-        noise, backend = self._noise(sent.audience), self._state.backends.get(sent.audience)
+        noise, backend = self._noise(sent.backend_key), self._state.backends.get(sent.backend_key)
         simulator = None if backend is None else backend.spec.simulator
         self._outlook.observe(
             Outcome(
-                sent.audience,
+                sent.backend_key,
                 asked,
                 circuits.method_of(result),
                 result.run_seconds,

@@ -15,7 +15,8 @@ from qonverge.controller.placement.snapshot import USUAL, PodTask, backend_selec
 from qonverge.controller.placement.traces import Traces
 from qonverge.controller.placement.window import WaitingJob, chosen
 from qonverge.controller.store.cluster import Cluster, Priority
-from qonverge.controller.store.state import Flight, State
+from qonverge.controller.store.flights import Flight
+from qonverge.controller.store.state import State
 from qonverge.controller.store.work_queue import WorkQueue
 from qonverge.execution import placement
 from qonverge.execution.transitions import deadlines, seconds
@@ -110,7 +111,7 @@ class Rounds:
         """Plan for ever, and rest in between."""
         loop = asyncio.get_running_loop()
         while True:
-            anyone = any(flight.wants for flight in self._state.flights.values())
+            anyone = any(flight.awaiting_placement for flight in self._state.flights.values())
             try:
                 async with asyncio.timeout(_AGAIN_SECONDS if anyone else None):
                     await self._wake.wait()
@@ -129,7 +130,7 @@ class Rounds:
     async def once(self) -> None:
         """Plan all jobs that wait, and tell them."""
         now = self._clock()
-        if not any(flight.wants for flight in self._state.flights.values()):
+        if not any(flight.awaiting_placement for flight in self._state.flights.values()):
             return
         tasks = given_to_pods(self._state, now)
         backends = self.backends(now)
@@ -154,7 +155,7 @@ class Rounds:
             self._carry_out(real, made, backends, offers)
         suspended = [each for each in waiting if each.suspended]
         waits = [self._wait(backend, tasks, now) for backend in backends] if suspended else []
-        for each in suspended:
+        for each in filter(self._is_waiting, suspended):
             alone = self._snapshot([each], backends, now)
             memories = self._forecasts.memories(each.job, each.flight, offers)
             self._tell(each, plan(alone, self._policy).decisions[0], backends, waits, memories)
@@ -172,10 +173,8 @@ class Rounds:
         taken = chosen(planned, most) | chosen(suspended, _MOST_SUSPENDED)
         for candidate in planned:
             flight = self._state.flights[candidate.key]
-            behind = candidate.key not in taken and flight.planned is None
-            if behind and not flight.behind:
+            if flight.fall_behind(candidate.key not in taken and flight.proposal is None):
                 self._queue.add(f"HybridJob {candidate.key}")
-            flight.behind = behind
         return [candidate.key for candidate in (*planned, *suspended) if candidate.key in taken]
 
     def _candidate(self, key: str, flight: Flight, job: HybridJob, now: float) -> WaitingJob:
@@ -321,7 +320,7 @@ class Rounds:
                 Active(
                     job=key,
                     namespace=job.metadata.namespace,
-                    backend=sent.audience,
+                    backend=sent.backend_key,
                     priority=(self._cluster.priority_of(job) or Priority()).value,
                     started=started,
                     preemptible=policy != "Never" and len(flight.sent) == 1,
@@ -331,14 +330,17 @@ class Rounds:
             )
         return found
 
+    def _is_waiting(self, each: _Waiting) -> bool:
+        """Return whether the job waits still: while a round was planned in its thread, jobs may have changed."""
+        return self._state.flights.get(each.key) is each.flight and each.flight.awaiting_placement
+
     def _carry_out(
         self, waiting: list[_Waiting], made: Plan, backends: tuple[Backend, ...], offers: tuple[BackendOffer, ...]
     ) -> None:
         # A pod runs what it is given in the order in which it comes.
         pairs = zip(waiting, made.decisions, strict=True)
         for each, decision in sorted(pairs, key=lambda pair: pair[1].expected_start or 0.0):
-            # While a round was planned in its thread, jobs may have ended or changed.
-            if self._state.flights.get(each.key) is not each.flight:
+            if not self._is_waiting(each):
                 continue
             if decision.backend is not None:
                 self._reserve(each, decision, offers)
@@ -350,7 +352,7 @@ class Rounds:
         for preemption in made.preemptions:
             flight = self._state.flights.get(preemption.job)
             # It may have gone elsewhere while the round was planned.
-            there = flight is not None and any(sent.audience == preemption.backend for sent in flight.sent)
+            there = flight is not None and any(sent.backend_key == preemption.backend for sent in flight.sent)
             if flight is not None and flight.running is not None and there:
                 logger.info("%s", preemption.reason)
                 self._withdraw(preemption.job, flight)
@@ -365,11 +367,12 @@ class Rounds:
         waits: Sequence[placement.Wait],
         memories: Sequence[Interval | None] | None = None,
     ) -> None:
-        flight, before = each.flight, each.flight.planned
-        flight.planned = decision
-        placeless = decision.backend is None and decision.planned is None
-        flight.tried_at = self._clock() if placeless or each.suspended else 0.0
-        flight.forecast = tuple(placement.shown(each.seen, decision, each.row, backends, waits, memories))
+        before, placeless = each.flight.proposal, decision.backend is None and decision.planned is None
+        each.flight.propose(
+            decision,
+            tuple(placement.shown(each.seen, decision, each.row, backends, waits, memories)),
+            tried_at=self._clock() if placeless or each.suspended else 0.0,
+        )
         if each.suspended or before is None or (before.reason, before.backend) != (decision.reason, decision.backend):
             self._queue.add(f"HybridJob {each.key}", urgent=decision.backend is not None)
 
@@ -384,5 +387,6 @@ class Rounds:
 
 def _waits(flight: Flight, job: HybridJob) -> bool:
     """Whether a round has something to decide about the job."""
-    decided = flight.planned is not None and (flight.planned.backend is not None or flight.planned.impossible)
-    return flight.wants and flight.running is None and (not decided or job.spec.suspend)
+    proposal = flight.proposal
+    decided = proposal is not None and (proposal.backend is not None or proposal.impossible)
+    return flight.awaiting_placement and (not decided or job.spec.suspend)

@@ -50,7 +50,7 @@ def given_to_pods(state: State, now: float) -> dict[str, list[PodTask]]:
     for given in tasks.values():
         given.sort(key=lambda task: task.sent)
     for flight in state.flights.values():
-        decision = flight.planned
+        decision = flight.proposal
         if decision is None or decision.backend is None or flight.checked is None:
             continue
         for placed in [part.backend for part in decision.parts] or [decision.backend]:

@@ -356,12 +356,11 @@ class Metering:
         """Let jobs know what their programs used."""
         for key, running in self._running.items():
             flight = self._state.flights.get(key)
-            if flight is not None and flight.uid == running.job.metadata.uid:
-                flight.usage = self.used(running.job)
-                if (gone := self._books.gone(account_of(running.job))) != flight.gone:
-                    # No pod will tell it again, so it is written.
-                    flight.gone = gone
-                    self._queue.add(f"HybridJob {key}")
+            if flight is None or flight.uid != running.job.metadata.uid:
+                continue
+            if flight.meter(self.used(running.job), self._books.gone(account_of(running.job))):
+                # No pod will tell the latter again, so it is written.
+                self._queue.add(f"HybridJob {key}")
 
     def _finish(self, account: str) -> None:
         """Count what a program used at last, when no pod is left that may tell more."""

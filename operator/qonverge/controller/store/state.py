@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from qonverge.accounting.ledger import Use
 from qonverge.api import Condition, HybridJob, QuantumBackend, QuantumQuota
 from qonverge.api.conditions import still_holding
 from qonverge.api.job import KeptResult
 from qonverge.api.noise import Noise
-from qonverge.api.placement import Candidate
-from qonverge.circuits.checker.checked_circuit import CheckedCircuit
-from qonverge.controller.kube.refusals import Refusal
 from qonverge.controller.objects import pod_troubles
 from qonverge.controller.objects.manifests import BACKEND_LABEL, JOB_LABEL, PORT_NAME
+from qonverge.controller.store.flights import Flight
 from qonverge.controller.store.pods import BackendPods, Endpoint
 from qonverge.devices.noise import Noise as DeviceNoise
 from qonverge.execution.transitions import seconds
-from qonverge.forecast.forecaster import WaitForecast
-from qonverge.forecast.intervals import Interval
-from qonverge.programs.source import Program
-from qonverge.scheduling.model import Decision
-from qonverge.wire.messages import TaskResult
 
 _Resource = TypeVar("_Resource", HybridJob, QuantumBackend, QuantumQuota)
 
@@ -53,83 +44,6 @@ class Unread:
     status: dict[str, Any]
     problem: str
     """What is wrong with it, as a sentence."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """A task on a pod."""
-
-    identity: str
-    endpoint: Endpoint
-    audience: str
-    """Of tokens for the pod's backend."""
-    at: float
-    """When it was sent, Unix seconds."""
-    run_seconds: Interval | None = None
-    """How long it was forecast to run."""
-    promised: WaitForecast | None = None
-    """What was said of its wait, where waits are to be learned from it."""
-    whole: bool = True
-    """Whether it runs all shots of the job."""
-    fidelity: Interval | None = None
-    """What was said of its fidelity."""
-
-
-@dataclass(slots=True)
-class Flight:
-    """A job's work in memory. It is lost with the process and made again from the job."""
-
-    uid: str
-    generation: int
-    checking: asyncio.Task[None] | None = None
-    checked: CheckedCircuit | None = None
-    source: Program | None = None
-    problem: tuple[str, str] | None = None
-    """(reason, message) of a program that can never run."""
-    waiting: str | None = None
-    """Why the program is not there yet."""
-    wants: bool = False
-    """Whether it waits for a round of placement."""
-    planned: Decision | None = None
-    """What the last round said of it, until it is carried out."""
-    behind: bool = False
-    """Whether no round has looked at it, since more jobs that came first wait than a round looks at."""
-    tried_at: float = 0.0
-    """When a round last found no place for it, Unix seconds; 0 where none has."""
-    forecast: tuple[Candidate, ...] = ()
-    """What was forecast of it then, as the status shows it."""
-    told_at: float = 0.0
-    """When its status was last written, Unix seconds."""
-    decision: Decision | None = None
-    """What is carried out."""
-    placed_at: float | None = None
-    started_at: float | None = None
-    attempts: int = 0
-    usage: Use = field(default_factory=Use)
-    """What the job used so far: what its status said when this began, and its tasks since."""
-    gone: Use = field(default_factory=Use)
-    """What its program used of pods that will not tell of it again."""
-    renew_at: float = 0.0
-    """When its program's token is to be renewed, Unix seconds; of programs that a former operator started at once."""
-    withdrawn: int = 0
-    """Attempts that did not count: their place was given to a job of higher priority."""
-    sent: list[Sent] = field(default_factory=list)
-    """Its tasks that are under way: several where its shots are split, or it is hedged."""
-    running: asyncio.Task[None] | None = None
-    stopped: bool = False
-    """Whether the job is not to go on, so that its task is cancelled on the pod too."""
-    result: TaskResult | None = None
-    refusal: Refusal | None = None
-    """What the API server refused of its program's objects."""
-    trouble: pod_troubles.Trouble | None = None
-    """What the events of its program's objects last said, while its pod does not start and says nothing itself."""
-    events_read_at: float | None = None
-    """When they were last read, Unix seconds."""
-
-    @property
-    def next_identity(self) -> str:
-        """The id of the task that the job's next attempt is, where it is one."""
-        return f"{self.uid}-{self.generation}-{self.attempts + 1}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,14 +16,14 @@ from qonverge.controller.jobs.decisions import decide
 from qonverge.controller.jobs.kinds.circuit import Submit
 from qonverge.controller.jobs.kinds.pod_actions import Finish, Launch
 from qonverge.controller.jobs.view import View
-from qonverge.controller.store.state import Flight
+from qonverge.controller.store.flights import AwaitingPlacement, Checked, Ended, Flight, Running
 from qonverge.execution.placement import waiting
 from qonverge.execution.transitions import timestamp
 from qonverge.programs.kinds import kind_of
 from qonverge.scheduling import Backend, Decision, Snapshot, plan
 from qonverge.wire.errors import EngineFailed, WireError, WorkerLost
 from qonverge.wire.messages import PubResult, TaskResult
-from tests.unit.controller.worlds import BELL
+from tests.unit.controller.worlds import BELL, NO_TASK
 
 CREATED = 1_000_000.0
 AER = Backend("aer", "default", admits_all_namespaces=False, memory_bytes=2**30)
@@ -46,7 +46,7 @@ def job(status: dict[str, Any] | None = None, *, python: bool = False, **spec: A
 
 
 def flight(**fields: Any) -> Flight:
-    return Flight("12345678-uid", 1, source="x", checked=BELL, **fields)
+    return Flight("12345678-uid", 1, **{"program": Checked("x", BELL), **fields})
 
 
 def view(job: HybridJob, flight: Flight | None = None, *, after: float = 0.5, **fields: Any) -> View:
@@ -57,12 +57,18 @@ def planned(job: HybridJob, flight: Flight, *backends: Backend) -> Flight:
     """Return the flight after a round of placement."""
     needs = kind_of(job).needs(job, flight.checked)
     snapshot = Snapshot((waiting(job, CREATED, needs, Use()),), backends, CREATED)
-    return replace(flight, wants=True, planned=plan(snapshot).decisions[0])
+    decision = plan(snapshot).decisions[0]
+    again = replace(flight)
+    again.await_placement()
+    again.propose(decision, (), tried_at=0.0)
+    return again
 
 
-def under_way(**fields: Any) -> Flight:
+def under_way(result: TaskResult | None = None, **fields: Any) -> Flight:
+    """Return the flight of a circuit whose first attempt runs, or has ended with this result."""
     decision = Decision("default/j", AER, "aer is the only candidate")
-    return flight(decision=decision, placed_at=CREATED, started_at=CREATED, attempts=1, **fields)
+    phase = Running(decision, CREATED, (), NO_TASK) if result is None else Ended(decision, CREATED, result)
+    return flight(**{"phase": phase, "placed_at": CREATED, "attempts": 1, **fields})
 
 
 def written(actions: list[Any]) -> HybridJobStatus:
@@ -81,14 +87,14 @@ def test_a_new_job_is_begun_and_nothing_is_written() -> None:
 
 def test_a_checked_circuit_is_sent_without_a_write() -> None:
     assert decide(view(job(), flight())) == [RequestPlacement()]
-    assert decide(view(job(), flight(wants=True))) == []
+    assert decide(view(job(), flight(phase=AwaitingPlacement()))) == []
     (submit,) = decide(view(job(), planned(job(), flight(), AER)))
     assert isinstance(submit, Submit)
     assert submit.decision.backend == AER
 
 
 def test_running_is_shown_only_to_a_person_who_waits() -> None:
-    running = under_way(running=True)
+    running = under_way()
     assert decide(view(job(), running)) == [Requeue(CREATED + 2)]
     status = written(decide(view(job(), running, after=2)))
     assert (status.state, status.attempts, status.backend) == ("Running", 1, "aer")
@@ -124,7 +130,7 @@ def test_what_fails_for_good_is_not_tried_again() -> None:
 
 @pytest.mark.parametrize("changed", ["uid", "generation"])
 def test_work_for_an_older_job_is_stopped(changed: str) -> None:
-    old = under_way(running=True)
+    old = under_way()
     old.uid, old.generation = ("other", 1) if changed == "uid" else (old.uid, 0)
     assert decide(view(job(), old))[0] == Stop()
 
@@ -139,23 +145,23 @@ def test_a_job_without_backend_waits_and_says_so_once() -> None:
 
 def test_what_no_backend_can_ever_run_fails_with_the_numbers() -> None:
     wide = replace(BELL.analysis, num_qubits=40, clifford=False, bond_bits=20)
-    asked = planned(job(), replace(flight(), checked=replace(BELL, analysis=wide)), AER)
+    asked = planned(job(), flight(program=Checked("x", replace(BELL, analysis=wide))), AER)
     status = written(decide(view(job(), asked)))
     assert (status.state, status.reason) == ("Failed", "Unschedulable")
     assert "16 TiB" in (status.message or "")
 
 
 def test_suspending_stops_what_runs() -> None:
-    actions = decide(view(job(suspend=True), under_way(running=True)))
+    actions = decide(view(job(suspend=True), under_way()))
     assert actions[0] == Stop(program=True)
     assert written(actions).state == "Suspended"
 
 
 def test_a_deadline_counts_from_the_job_s_creation() -> None:
     limited = job(activeDeadlineSeconds=10)
-    assert decide(view(limited, under_way(running=True), after=1))[-1] == Requeue(CREATED + 10)
-    flight = under_way(running=True)
-    flight.usage = Use(100, 1.5)
+    assert decide(view(limited, under_way(), after=1))[-1] == Requeue(CREATED + 10)
+    flight = under_way()
+    flight.charge(Use(100, 1.5))
     actions = decide(view(limited, flight, after=10))
     status = written(actions)
     assert (status.reason, status.usage) == ("DeadlineExceeded", Usage(shots=100, seconds=1.5))
@@ -177,7 +183,7 @@ def pod(code: int, reason: str = "Error", **fields: Any) -> dict[str, Any]:
 
 
 def source(**fields: Any) -> Flight:
-    return Flight("12345678-uid", 1, source="x", renew_at=CREATED + 100, **fields)
+    return Flight("12345678-uid", 1, **{"program": Checked("x", None), "renew_at": CREATED + 100, **fields})
 
 
 def test_a_program_is_launched_on_its_backend() -> None:
@@ -252,7 +258,7 @@ def test_counts_are_not_touched_on_their_way() -> None:
     estimated = PubResult(expectation_values=np.array([[0.5]]), standard_errors=np.array([[0.1]]), shots=9, method="m")
     checked = replace(BELL, observables=((("ZZ", 1.0),),))
     result = TaskResult("t", "Completed", (estimated,), None, "Aer 0.18", 4)
-    status = written(decide(view(job(), replace(under_way(result=result), checked=checked))))
+    status = written(decide(view(job(), under_way(result, program=Checked("x", checked)))))
     assert status.result is not None
     assert status.result.expectation_values == [0.5]
     assert status.result.standard_errors == [0.1]

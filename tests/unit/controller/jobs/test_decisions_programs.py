@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +11,7 @@ from qonverge.api import HybridJob
 from qonverge.controller.jobs.actions import CheckProgram, Continue, RequestPlacement, Requeue, SetStatus, Stop
 from qonverge.controller.jobs.decisions import decide
 from qonverge.controller.jobs.kinds.pod_actions import Abandon, Finish, Renew
+from qonverge.controller.store.flights import SourceMissing
 from qonverge.execution.transitions import timestamp
 from tests.unit.controller.jobs.test_decisions import CREATED, batch, job, pod, program, source, view, written
 
@@ -30,11 +30,11 @@ def test_a_token_is_renewed_when_it_is_due(state: str) -> None:
     assert Renew() not in before
     assert Renew() in decide(view(program(state), source(), after=100, **running))
     # Nobody knows how old the token is that a former operator gave.
-    assert Renew() in decide(view(program(state), replace(source(), renew_at=0.0), **running))
+    assert Renew() in decide(view(program(state), source(renew_at=0.0), **running))
 
 
 def test_a_program_runs_on_without_the_config_map_that_it_came_from() -> None:
-    flight = replace(source(), source=None, waiting="waiting for the ConfigMap c")
+    flight = source(program=SourceMissing("waiting for the ConfigMap c"))
     running = decide(view(program(), flight, batch={}, pod={"name": "p", "phase": "Running"}))
     assert Requeue(CREATED + 100) in running
     (collect,) = decide(view(program(), flight, batch=batch("Complete"), pod=pod(0)))
@@ -67,7 +67,7 @@ def test_a_program_that_loses_its_backend_tries_again(seen: dict[str, Any]) -> N
 
 def test_a_program_without_attempts_left_fails_of_its_backend() -> None:
     status = {"state": "Running", "attempts": 3, "placedAt": timestamp(CREATED)}
-    last = replace(source(), usage=Use(7))
+    last = source(usage=Use(7))
     actions = decide(view(job(status, python=True), last, withdrawn=_LOST, batch={}))
     failed = written(actions)
     assert (failed.state, failed.reason) == ("Failed", "BackendLost")
@@ -84,3 +84,11 @@ def test_a_program_that_has_ended_well_needs_no_backend() -> None:
 
 def test_a_new_operator_takes_a_running_program_up() -> None:
     assert decide(view(program())) == [CheckProgram()]
+
+
+def test_a_suspended_program_whose_pod_still_ends_asks_for_no_forecast_yet() -> None:
+    """What stops it forgets its flight, and the next reconcile begins another."""
+    status = {"state": "Suspended", "message": "the job is suspended: set spec.suspend to false to run it"}
+    held = job({**status, "observedGeneration": 1}, python=True, suspend=True)
+    assert decide(view(held, source(), batch={})) == [Stop(program=True)]
+    assert decide(view(held, source())) == [RequestPlacement()]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ from qonverge.api.placement import Candidate, ForecastInterval
 from qonverge.controller.jobs.actions import CheckProgram, RequestPlacement, Requeue, SetStatus, Stop, Warn
 from qonverge.controller.jobs.decisions import decide
 from qonverge.controller.jobs.kinds.circuit import Submit
-from qonverge.controller.store.state import Flight
+from qonverge.controller.store.flights import AwaitingPlacement, Flight, Invalid, SourceMissing
 from qonverge.execution.transitions import timestamp
 from qonverge.scheduling import Decision
 from qonverge.wire.errors import WorkerLost
@@ -31,7 +30,8 @@ def candidate(mid: float = 1.0, **fields: Any) -> Candidate:
 
 def forecast(*candidates: Candidate) -> Flight:
     """Return the flight of a suspended job after a round."""
-    return flight(wants=True, planned=Decision("default/j", AER, "because"), forecast=candidates)
+    phase = AwaitingPlacement(proposal=Decision("default/j", AER, "because"))
+    return flight(phase=phase, forecast=candidates)
 
 
 def held(*candidates: Candidate, **fields: Any) -> dict[str, Any]:
@@ -75,7 +75,7 @@ def test_a_forecast_is_written_again_when_it_leaves_what_was_told(now: list[Cand
 
 
 def test_a_suspended_job_whose_program_is_not_there_says_what_it_lacks() -> None:
-    waiting = Flight("12345678-uid", 1, waiting="waiting for the ConfigMap programs")
+    waiting = Flight("12345678-uid", 1, program=SourceMissing("waiting for the ConfigMap programs"))
     status = written(decide(view(job(held(), suspend=True), waiting)))
     assert status.message == f"{SUSPENDED}; no forecast yet: waiting for the ConfigMap programs"
     told = job(held(message=status.message), suspend=True)
@@ -86,7 +86,7 @@ def test_a_suspended_job_whose_program_is_not_there_says_what_it_lacks() -> None
 
 
 def test_a_suspended_job_that_can_t_run_says_so_across_restarts() -> None:
-    bad = Flight("12345678-uid", 1, problem=("InvalidProgram", "line 1"))
+    bad = Flight("12345678-uid", 1, program=Invalid("InvalidProgram", "line 1"))
     status = written(decide(view(job(held(), suspend=True), bad)))
     assert status.message == f"{SUSPENDED}; it would fail with InvalidProgram: line 1"
     assert decide(view(job(held(message=status.message), suspend=True))) == [CheckProgram()]
@@ -111,8 +111,8 @@ def test_resuming_is_told_and_counts_from_then() -> None:
 
 def test_the_earlier_deadline_counts_and_is_named() -> None:
     both = job(activeDeadlineSeconds=100, deadline=timestamp(CREATED + 10))
-    assert decide(view(both, under_way(running=True)))[-1] == Requeue(CREATED + 10)
-    status = written(decide(view(both, under_way(running=True), after=10)))
+    assert decide(view(both, under_way()))[-1] == Requeue(CREATED + 10)
+    status = written(decide(view(both, under_way(), after=10)))
     assert status.message == f"the job did not end within its deadline, {timestamp(CREATED + 10)}"
     assert decide(view(job(held(candidate()), suspend=True, deadline=timestamp(CREATED)), forecast(candidate()))) == []
 
@@ -121,7 +121,7 @@ def waiting(reason: str, told: str | None = None, **fields: Any) -> list[Any]:
     decision = Decision("default/j", None, reason, planned=fields.pop("planned", None))
     state = {"state": "Pending", "reason": "Unschedulable", "message": told, "observedGeneration": 1}
     given = job(state if told is not None else None)
-    return decide(view(given, flight(wants=True, planned=decision, **fields), after=100))
+    return decide(view(given, flight(phase=AwaitingPlacement(proposal=decision), **fields), after=100))
 
 
 def test_held_back_is_queued_and_without_a_place_it_is_unschedulable() -> None:
@@ -132,27 +132,29 @@ def test_held_back_is_queued_and_without_a_place_it_is_unschedulable() -> None:
 
 def test_numbers_that_move_are_worth_a_write_now_and_then_only() -> None:
     now = CREATED + 100
-    again = waiting("best wait: aer, 41.5 s", "best wait: aer, 2.5 min", told_at=now - 10)
+    again = waiting("best wait: aer, 41.5 s", "best wait: aer, 2.5 min", written_at=now - 10)
     assert again == [Requeue(now + 20)]
-    assert written(waiting("best wait: aer, 41.5 s", "best wait: aer, 2.5 min", told_at=now - 30))
-    assert written(waiting("best wait: heron, 2.5 min", "best wait: aer, 2.5 min", told_at=now - 10))
+    assert written(waiting("best wait: aer, 41.5 s", "best wait: aer, 2.5 min", written_at=now - 30))
+    assert written(waiting("best wait: heron, 2.5 min", "best wait: aer, 2.5 min", written_at=now - 10))
 
 
 def test_attempts_that_were_withdrawn_do_not_count() -> None:
-    lost = {"result": ended(WorkerLost("gone")), "withdrawn": 2}
+    lost = ended(WorkerLost("gone"))
     strict = job(retryPolicy={"maxAttempts": 2})
-    assert decide(view(strict, replace(under_way(**lost), attempts=3))) == [RequestPlacement()]
-    status = written(decide(view(strict, replace(under_way(**lost), attempts=4))))
+    assert decide(view(strict, under_way(lost, withdrawn=2, attempts=3))) == [RequestPlacement()]
+    status = written(decide(view(strict, under_way(lost, withdrawn=2, attempts=4))))
     assert status.message == "after 2 attempts: gone"
 
 
 def test_a_retry_waits_for_a_new_place_and_says_how_often_it_was_tried() -> None:
-    lost = replace(under_way(result=ended(WorkerLost("gone"))), wants=True)
-    lost.planned = Decision("default/j", None, "nothing fits")
+    lost = under_way(result=ended(WorkerLost("gone")))
+    lost.await_placement()
+    lost.propose(Decision("default/j", None, "nothing fits"), (), tried_at=CREATED)
     status = written(decide(view(job(), lost, after=3)))
     assert (status.state, status.attempts) == ("Pending", 1)
-    lost.planned = Decision("default/j", AER, "aer again")
-    assert decide(view(job(), lost)) == [Warn("WorkerLost", "attempt 1: gone"), Submit(lost.planned)]
+    again = Decision("default/j", AER, "aer again")
+    lost.propose(again, (), tried_at=0.0)
+    assert decide(view(job(), lost)) == [Warn("WorkerLost", "attempt 1: gone"), Submit(again)]
 
 
 def test_usage_is_that_of_all_attempts_once() -> None:
@@ -164,7 +166,7 @@ def test_usage_is_that_of_all_attempts_once() -> None:
 
 
 def test_a_program_that_waits_for_its_text_says_for_what() -> None:
-    there = Flight("12345678-uid", 1, waiting="waiting for the ConfigMap programs")
+    there = Flight("12345678-uid", 1, program=SourceMissing("waiting for the ConfigMap programs"))
     actions = decide(view(job(), there, after=3))
     assert written(actions).reason == "WaitingForProgram"
     assert actions[1:] == [Stop(), Requeue(CREATED + 3 + 5)]

@@ -23,7 +23,7 @@ from tests.unit.controller.jobs.test_decisions import AER, CREATED, job, planned
 def decide(given: View) -> list[Action]:
     """Return what is decided, but for the renewal of the token."""
     if given.flight is not None:
-        given.flight.renew_at = math.inf
+        given.flight.renew(math.inf)
     return [action for action in decided(given) if action != Requeue(math.inf)]
 
 
@@ -120,7 +120,8 @@ def test_one_reason_is_told_once_and_its_words_now_and_then() -> None:
     flight = source()
     stuck = view(placed(), flight, batch=BATCH, pod=pod(BOUND, **waiting("ErrImagePull", "rpc error")), after=1)
     first = written(decide(stuck))
-    told, flight.told_at = job(first.to_dict(), python=True), CREATED + 1
+    told = job(first.to_dict(), python=True)
+    flight.record_write(CREATED + 1)
     later = replace(stuck, job=told, pod=pod(BOUND, **waiting("ImagePullBackOff", "Back-off")), now=CREATED + 2)
     assert decide(later) == [Requeue(CREATED + 900), Requeue(CREATED + 31)]
     at_last = decide(replace(later, now=CREATED + 31))
@@ -134,13 +135,14 @@ def test_events_are_read_less_and_less_often() -> None:
     quiet = source()
     assert decide(view(placed(), quiet, batch=BATCH, after=2)) == [Requeue(CREATED + 5)]
     assert decide(view(placed(), quiet, batch=BATCH, after=3)) == [ReadEvents(BATCH), Requeue(CREATED + 6)]
-    quiet.events_read_at, quiet.trouble = CREATED + 3, Trouble("FailedCreate", "exceeded quota: pods")
+    quiet.read_events(CREATED + 3)
+    quiet.record_trouble(Trouble("FailedCreate", "exceeded quota: pods"))
     status, warn, again = decide(view(placed(), quiet, batch=BATCH, after=4))
     assert isinstance(status, SetStatus)
     assert status.status.message == "the program's pod was not created: FailedCreate: exceeded quota: pods"
     assert isinstance(warn, Warn)
     assert again == Requeue(CREATED + 7)
-    quiet.events_read_at = CREATED + 40
+    quiet.read_events(CREATED + 40)
     there = pod(BOUND, **waiting("ContainerCreating"))
     assert decide(view(placed(), quiet, batch=BATCH, pod=there, after=79))[-1] == Requeue(CREATED + 82)
     assert ReadEvents(there) in decide(view(placed(), quiet, batch=BATCH, pod=there, after=80))
@@ -195,7 +197,7 @@ def test_what_refused_nothing_is_no_refusal(status: int) -> None:
 
 def test_a_job_says_what_the_api_server_refused() -> None:
     asked = planned(job(python=True), source(), AER)
-    asked.refusal = Refusal.of(KubeError(403, "exceeded quota: secrets"), OBJ, None, CREATED + 3)
+    asked.refuse(Refusal.of(KubeError(403, "exceeded quota: secrets"), OBJ, None, CREATED + 3))
     status, again = decide(view(job(python=True), asked, after=3.5))
     assert isinstance(status, SetStatus)
     assert (status.status.state, status.status.reason) == ("Pending", "ApplyFailed")
@@ -204,7 +206,7 @@ def test_a_job_says_what_the_api_server_refused() -> None:
     assert isinstance(decide(view(job(python=True), asked, after=4))[-1], Launch)
     late = decide(view(job(python=True), asked, after=3 + 900))
     assert written(late).reason == "StartDeadlineExceeded"
-    asked.refusal = Refusal.of(KubeError(422, 'invalid: "!"'), OBJ, None, CREATED)
+    asked.refuse(Refusal.of(KubeError(422, 'invalid: "!"'), OBJ, None, CREATED))
     never = written(decide(view(job(python=True), asked, after=1)))
     assert (never.state, never.reason) == ("Failed", "ApplyFailed")
     assert kstatus({"metadata": {"generation": 1}, "status": never.to_dict()}) == "Failed"

@@ -22,6 +22,7 @@ from qonverge.controller.quotas.metering import Metering
 from qonverge.controller.quotas.reconciler import Quotas
 from qonverge.controller.results.kept_results import Results
 from qonverge.controller.settings import Settings
+from qonverge.controller.store.flights import Checking
 from qonverge.documents.reports import Report
 from qonverge.execution.transitions import timestamp
 from qonverge.scheduling import Decision
@@ -170,7 +171,7 @@ async def test_all_attempts_are_counted_once(attempts: int) -> None:
 async def test_a_job_that_is_deleted_while_it_runs_has_used_its_time() -> None:
     desk = Desk()
     await desk.placed()
-    desk.world.flight("j").usage = Use(0, 2.0, Decimal(0))
+    desk.world.flight("j").charge(Use(0, 2.0, Decimal(0)))
     reserved = 1000.0 - desk.left
     desk.world.now += 0.001
     desk.world.state.jobs.clear()
@@ -186,7 +187,7 @@ async def test_what_a_job_used_before_its_specification_changed_is_counted_once(
     desk = Desk()
     job = await desk.placed(status={"usage": {"seconds": 3.0}})
     # As it begins with what its status tells.
-    desk.world.flight("j").usage = Use(0, 3.0)
+    desk.world.flight("j").charge(Use(0, 3.0))
     desk.world.pods.end("uid-j-1-1", error=WorkerLost("gone"), seconds=5.0)
     await settled()
     desk.begun_anew(job)
@@ -196,9 +197,11 @@ async def test_what_a_job_used_before_its_specification_changed_is_counted_once(
     await desk.jobs.reconcile("chem/j")
     flight = desk.world.flight("j")
     assert flight.usage == Use(0, 3.0)
-    assert flight.checking is not None
-    flight.checking.cancel()
-    flight.source, flight.checked, flight.wants = "x", BELL, True
+    assert isinstance(flight.program, Checking)
+    assert flight.program.task is not None
+    flight.program.task.cancel()
+    flight.accept("x", BELL)
+    flight.await_placement()
     await desk.world.rounds.once()
     await desk.jobs.reconcile("chem/j")
     await settled()
@@ -219,7 +222,7 @@ async def test_a_pod_that_is_gone_since_the_round_frees_what_was_set_aside() -> 
     await desk.jobs.reconcile("chem/j")
     await desk.world.rounds.once()
     assert desk.left == 1000.0
-    planned = desk.world.flight("j").planned
+    planned = desk.world.flight("j").proposal
     assert planned is not None
     assert planned.reason == "lab/a is not ready: 0 of 1 pods serve"
 
@@ -228,7 +231,7 @@ async def test_waiting_is_written_once_and_then_now_and_then() -> None:
     desk = Desk()
     desk.world.job("j")
     for second in range(70):
-        desk.world.flight("j").planned = Decision("chem/j", None, f"best wait: a, {second} s")
+        desk.world.flight("j").propose(Decision("chem/j", None, f"best wait: a, {second} s"), (), tried_at=0.0)
         await desk.jobs.reconcile("chem/j")
         desk.world.now += 1.0
     assert [status["message"] for status in desk.server.written] == [f"best wait: a, {n} s" for n in (0, 30, 60)]
@@ -299,7 +302,7 @@ async def test_what_a_program_mounts_is_made_again_where_its_pod_lacks_it() -> N
             "message": f'MountVolume.SetUp failed for volume "token": secret "{name}" not found',
         }
     ]
-    desk.world.flight("j").renew_at = math.inf
+    desk.world.flight("j").renew(math.inf)
     desk.world.now += 3
     await desk.jobs.reconcile("chem/j")
     assert [(obj["kind"], obj["metadata"]["name"]) for obj in desk.server.applied] == [

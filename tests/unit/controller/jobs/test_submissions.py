@@ -57,7 +57,7 @@ async def test_a_split_job_s_parts_have_seeds_of_their_own_and_are_merged() -> N
     assert flight.result is not None
     assert flight.result.results[0].counts == ({"00": 500, "11": 500},)
     assert flight.usage == Use(1000, 3.0, Decimal(10))
-    assert (flight.running, flight.sent, world.assigned, world.pods.cancelled) == (None, [], {}, [])
+    assert (flight.running, flight.sent, world.assigned, world.pods.cancelled) == (None, (), {}, [])
     assert world.forecasts.run_seconds(flight, "lab/a") is None, "a part says little of the whole"
 
 
@@ -88,7 +88,7 @@ async def test_a_hedged_job_takes_the_first_result_and_cancels_the_other_at_its_
     assert result is not None
     assert result.id == "uid-j-1-1.1"
     assert world.pods.cancelled == [("a-0", "uid-j-1-1")]
-    assert (world.flight("j").sent, world.assigned) == ([], {})
+    assert (world.flight("j").sent, world.assigned) == ((), {})
 
 
 async def test_a_hedged_job_survives_the_loss_of_one_pod() -> None:
@@ -113,7 +113,13 @@ async def test_what_is_withdrawn_is_cancelled_at_its_pod_and_waits_again() -> No
     world.submissions.withdraw("chem/j", flight)
     await settled()
     assert world.pods.cancelled == [("a-0", "uid-j-1-1")]
-    assert (flight.wants, flight.running, flight.result, flight.attempts, flight.withdrawn) == (True, None, None, 1, 1)
+    assert (flight.awaiting_placement, flight.running, flight.result, flight.attempts, flight.withdrawn) == (
+        True,
+        None,
+        None,
+        1,
+        1,
+    )
     send(world, decision(world, "a"))
     await settled()
     assert list(world.assigned.items()) == [("a-0", 1)]
@@ -128,9 +134,8 @@ async def test_nothing_is_left_of_what_is_stopped_at_any_moment(steps: int) -> N
     for _ in range(steps):
         await asyncio.sleep(0)
     flight = world.state.flights.pop("chem/j")
-    flight.stopped = True
     assert flight.running is not None
-    flight.running.cancel()
+    flight.stop()
     await settled()
     assert world.assigned == {}
     assert sorted(identity for _, identity in world.pods.cancelled) == sorted(world.pods.given)

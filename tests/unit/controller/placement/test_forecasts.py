@@ -13,7 +13,8 @@ from qonverge.circuits.checker.checked_circuit import check
 from qonverge.circuits.checker.checker import Checker
 from qonverge.controller.kube.client import Kube
 from qonverge.controller.placement.forecasts import Forecasts
-from qonverge.controller.store.state import Calibrated, Sent, State
+from qonverge.controller.store.flights import Checked, Sent
+from qonverge.controller.store.state import Calibrated, State
 from qonverge.devices.rates import Rates
 from qonverge.wire.messages import PubResult, TaskResult
 from tests.unit.controller.worlds import NOW, World
@@ -131,7 +132,7 @@ async def test_counts_of_a_known_circuit_correct_the_fidelity_until_the_next_cal
     world = World()
     world.backend("a")
     job, flight = world.job("j"), world.flight("j")
-    flight.checked = check(BELL, {}, [])
+    flight.program = Checked("x", check(BELL, {}, []))
     digest = noisy(world, 0.002)
     before = fidelity(world, world.forecasts)
     sent = Sent("t", world.endpoint("a-0"), "lab/a", NOW, fidelity=world.forecasts.fidelity(flight, "lab/a"))
@@ -167,7 +168,7 @@ async def test_noise_that_nobody_has_read_yet_is_not_taken_for_none() -> None:
     world = World()
     world.backend("a", simulator={"noise": {"configMapKeyRef": {"name": "device", "key": "today"}}})
     world.job("j")
-    world.flight("j").checked = check(BELL, {}, [])
+    world.flight("j").program = Checked("x", check(BELL, {}, []))
     assert all(math.isnan(value) for value in fidelity(world, world.forecasts))
     noisy(world, 0.002)
     assert 0 < fidelity(world, world.forecasts)[0] < 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ from qonverge.api import QuantumQuota
 from qonverge.controller.kube.client import Kube
 from qonverge.controller.quotas.reconciler import Quotas
 from qonverge.controller.store.cluster import Priority
-from qonverge.controller.store.state import Flight
+from qonverge.controller.store.flights import Flight
 from qonverge.forecast.intervals import Interval
 from qonverge.scheduling.trace import replay
 from qonverge.wire.errors import WorkerLost
@@ -27,7 +26,7 @@ def quota(world: World, **limits: Any) -> QuantumQuota:
 
 
 def reason(world: World, name: str) -> str:
-    planned = world.flight(name).planned
+    planned = world.flight(name).proposal
     assert planned is not None
     return planned.reason
 
@@ -41,7 +40,7 @@ async def test_a_job_that_is_tried_again_is_not_stopped_by_its_own_share_of_the_
     assert world.ledger.status(it, NOW).running_jobs == 1
     world.pods.end("uid-j-1-1", error=WorkerLost("gone"), seconds=2.0)
     await settled()
-    world.flight("j").wants = True
+    world.flight("j").await_placement()
     await world.round()
     assert "uid-j-1-2" in world.pods.given
     world.submissions.withdraw("chem/j", world.flight("j"))
@@ -57,7 +56,7 @@ async def test_what_failed_attempts_used_counts_while_the_job_waits() -> None:
     world = World()
     it = quota(world, seconds=10.0)
     world.job("j")
-    world.flight("j").usage = Use(0, 4.0)
+    world.flight("j").charge(Use(0, 4.0))
     await world.round()
     status = world.ledger.status(it, NOW)
     assert status.reserved is not None
@@ -69,7 +68,7 @@ async def test_what_was_decided_and_not_sent_yet_takes_its_place_already() -> No
     world.backend("a", capacity={"queueLimit": 1})
     world.job("first", age=20)
     await world.rounds.once()
-    assert world.flight("first").planned.backend is not None  # type: ignore[union-attr]
+    assert world.flight("first").proposal.backend is not None  # type: ignore[union-attr]
     world.job("second")
     await world.rounds.once()
     assert reason(world, "second") == "lab/a's queue is full"
@@ -135,8 +134,7 @@ async def test_queued_work_yields_to_a_higher_priority_and_what_yields_counts_no
     assert sent > 2
     # What waits takes longer than was thought.
     for number in range(1, sent):
-        flight = world.flight(f"low-{number}")
-        flight.sent = [replace(task, run_seconds=Interval(8.0, 10.0, 12.0)) for task in flight.sent]
+        world.foresee(f"low-{number}", Interval(8.0, 10.0, 12.0))
     world.job("high", priorityClassName="high", age=1)
     await world.rounds.once()
     await settled()
@@ -239,8 +237,7 @@ async def test_what_made_room_waits_until_those_are_sent_for_whom_it_did() -> No
     world.cluster.priorities = {"high": Priority(10)}
     world.job("long", placement={"preemption": "Running"})
     await world.round()
-    flight = world.flight("long")
-    flight.sent = [replace(task, run_seconds=Interval(50.0, 60.0, 70.0)) for task in flight.sent]
+    world.foresee("long", Interval(50.0, 60.0, 70.0))
     world.job("high", priorityClassName="high")
     await world.rounds.once()
     await settled()

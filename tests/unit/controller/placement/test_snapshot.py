@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from qonverge.api.backend import OFFERS_LABEL
 from qonverge.controller.placement.snapshot import PodTask, free_seconds, given_to_pods, seen
-from qonverge.controller.store.state import Sent
+from qonverge.controller.store.flights import Sent
 from qonverge.forecast.intervals import Interval
 from qonverge.scheduling import Backend, Decision
-from tests.unit.controller.worlds import NOW, World, info
+from tests.unit.controller.worlds import NO_TASK, NOW, World, info
 
 runs = st.floats(0.001, 1000)
 tasks = st.lists(
@@ -71,7 +71,8 @@ def test_a_backend_is_seen_with_what_its_pods_have_and_tell() -> None:
     world.pod("a-0").latency, world.pod("a-1").latency = 0.2, 0.05
     world.job("j")
     endpoint = world.endpoint("a-0")
-    world.flight("j").sent = [Sent("t", endpoint, "lab/a", NOW, Interval(1.0, 2.0, 3.0))]
+    sent = Sent("t", endpoint, "lab/a", NOW, Interval(1.0, 2.0, 3.0))
+    world.flight("j").send(Decision("chem/j", look(world, "a"), "because"), (sent,), NOW, lambda: NO_TASK)
     backend = look(world, "a", "too old")
     assert (backend.workers, sorted(backend.free_seconds)) == (4, [0.0, 0.0, 0.0, 2.0])
     assert (backend.room, backend.load) == (19, 0.25)
@@ -84,7 +85,7 @@ def test_work_that_was_decided_and_not_sent_is_counted_on_the_pod_with_least() -
     world.backend("a", pods=2, capacity={"queueLimit": 5})
     for number in range(3):
         world.job(f"j{number}")
-        world.flight(f"j{number}").planned = Decision(f"chem/j{number}", look(world, "a"), "because")
+        world.flight(f"j{number}").propose(Decision(f"chem/j{number}", look(world, "a"), "because"), (), tried_at=0.0)
     assert {pod: len(found) for pod, found in given_to_pods(world.state, NOW).items()} == {"a-0": 2, "a-1": 1}
     assert look(world, "a").room == 7
 
@@ -142,7 +143,7 @@ async def test_a_job_is_told_why_an_offer_does_not_count() -> None:
     await world.round()
     assert not world.pods.given, "nothing was sent"
     for name in ("any", "named"):
-        decision = world.flight(name).planned
+        decision = world.flight(name).proposal
         assert decision is not None
         assert not decision.impossible, "an administrator may allow it while the job waits"
         assert f"{OFFERS_LABEL}=true" in decision.reason

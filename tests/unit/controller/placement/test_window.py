@@ -63,10 +63,10 @@ async def test_a_job_beside_thousands_of_another_namespace_is_placed_by_the_next
     world.state.flights["bio/alone"] = world.state.flights.pop("chem/alone")
     del world.state.jobs["chem/alone"]
     await world.rounds.once()
-    planned = world.state.flights["bio/alone"].planned
+    planned = world.state.flights["bio/alone"].proposal
     assert planned is not None
     assert planned.backend is not None
-    looked_at = [flight for flight in world.state.flights.values() if flight.planned is not None]
+    looked_at = [flight for flight in world.state.flights.values() if flight.proposal is not None]
     assert len(looked_at) == rounds._LEAST_WINDOW
     # The others say that they wait behind those, once.
     behind = [key for key, flight in world.state.flights.items() if flight.behind]

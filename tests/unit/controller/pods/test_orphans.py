@@ -9,8 +9,10 @@ import pytest
 
 from qonverge.api import HybridJob
 from qonverge.controller.pods.orphans import is_wanted
+from qonverge.controller.store.flights import Flight, Running, Sent
 from qonverge.controller.store.pods import Endpoint
-from qonverge.controller.store.state import Flight, Sent, State
+from qonverge.controller.store.state import State
+from qonverge.scheduling import Decision
 from qonverge.wire.messages import TaskInfo
 from qonverge.wire.tokens import OPERATOR_SUBJECT
 
@@ -44,11 +46,10 @@ def test_a_suspended_job_wants_nothing() -> None:
 @pytest.mark.parametrize(("endpoint", "attempt", "wanted"), [(HERE, 2, True), (HERE, 1, False), (THERE, 2, False)])
 async def test_of_several_attempts_the_one_that_is_waited_for(endpoint: Endpoint, attempt: int, wanted: bool) -> None:
     known = state()
-    waiting = asyncio.create_task(asyncio.Event().wait())
+    waiting = asyncio.create_task(asyncio.sleep(60))
     try:
-        flight = Flight("a-b-c", 2, attempts=2, sent=[Sent("a-b-c-2-2", HERE, "default/aer", 0.0)])
-        flight.running = waiting  # type: ignore[assignment]  # any task that has not ended
-        known.flights["default/j"] = flight
+        sent = Sent("a-b-c-2-2", HERE, "default/aer", 0.0)
+        known.flights["default/j"] = Flight("a-b-c", 2, phase=Running(Decision("j", None, ""), 0.0, (sent,), waiting))
         assert is_wanted(known, task(f"a-b-c-2-{attempt}"), endpoint) is wanted
     finally:
         waiting.cancel()

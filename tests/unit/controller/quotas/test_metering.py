@@ -79,7 +79,7 @@ class Desk:
         """Let another operator take over, which has what the one before it wrote."""
         state = self.world.state
         for key, job in state.jobs.items():
-            usage = {"usage": state.flights[key].gone.shown()}
+            usage = {"usage": state.flights[key].unreachable_usage.shown()}
             state.jobs[key] = job.model_copy(update={"status": job.status.model_copy(update=usage)})
         self.metering = Metering(
             state=self.world.state,

@@ -10,7 +10,7 @@ from qonverge.controller.jobs.actions import Action, Requeue, SetStatus, Stop, W
 from qonverge.controller.jobs.kinds.kind import JobKind, Tools
 from qonverge.controller.jobs.view import View
 from qonverge.controller.jobs.waiting import SEEN_SECONDS, unplaced
-from qonverge.controller.store.state import Flight
+from qonverge.controller.store.flights import Flight
 from qonverge.execution import transitions
 from qonverge.programs import circuit as circuits
 from qonverge.scheduling import Decision
@@ -68,7 +68,7 @@ KIND: JobKind = CircuitJobs()
 
 
 def _submit(view: View, flight: Flight) -> list[Action]:
-    decision = flight.planned
+    decision = flight.proposal
     return [Submit(decision)] if decision is not None and decision.backend is not None else unplaced(view, flight)
 
 

@@ -15,7 +15,8 @@ from qonverge.controller.kube.events import Events
 from qonverge.controller.kube.signing_key import SigningKey
 from qonverge.controller.quotas.metering import Metering
 from qonverge.controller.settings import Settings
-from qonverge.controller.store.state import Flight, State
+from qonverge.controller.store.flights import Flight
+from qonverge.controller.store.state import State
 from qonverge.controller.store.work_queue import WorkQueue
 
 

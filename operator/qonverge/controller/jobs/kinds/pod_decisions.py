@@ -16,7 +16,7 @@ from qonverge.controller.jobs.status_events import same_but_for_numbers
 from qonverge.controller.jobs.view import View
 from qonverge.controller.jobs.waiting import NEWS_SECONDS, say_waiting, unplaced
 from qonverge.controller.objects import pod_troubles
-from qonverge.controller.store.state import Flight
+from qonverge.controller.store.flights import Flight
 from qonverge.execution import transitions
 from qonverge.programs.source import digest
 from qonverge.wire.errors import ResultTooLarge
@@ -27,7 +27,7 @@ _OOM_EXIT_CODE = 137
 
 def launch(view: View, flight: Flight, attempt: int) -> list[Action]:
     """Start an attempt where a round found a place for it."""
-    decision = flight.planned
+    decision = flight.proposal
     if decision is None or decision.backend is None:
         return unplaced(view, flight)
     if (refusal := flight.refusal) is not None:
@@ -69,7 +69,7 @@ def attend(view: View, flight: Flight) -> list[Action]:
             return [SetStatus(shown), *renewal]
         if phase == "Pending" and status.state == "Placed":
             return _starting(view, flight, batch, renewal)
-        if (gone := flight.gone.shown()) != (status.usage or Use().shown()):
+        if (gone := flight.unreachable_usage.shown()) != (status.usage or Use().shown()):
             return [SetStatus(status.model_copy(update={"usage": gone})), *renewal]
         return renewal
     return _ended(view, flight, complete=ended["type"] == "Complete")
@@ -118,7 +118,7 @@ def _starting(view: View, flight: Flight, batch: Mapping[str, Any], renewal: lis
     if not known or f": {reason}: " not in told:
         return [shown, Warn(reason, start.message), *actions]
     # The words for one thing change with every try.
-    again = flight.told_at + NEWS_SECONDS
+    again = flight.written_at + NEWS_SECONDS
     return [*actions, Requeue(again)] if view.now < again else [shown, *actions]
 
 

@@ -20,7 +20,7 @@ from qonverge.controller.objects import manifests
 from qonverge.controller.objects.pod_troubles import of_events
 from qonverge.controller.quotas.metering import account_of
 from qonverge.controller.settings import Settings
-from qonverge.controller.store.state import Flight
+from qonverge.controller.store.flights import Flight
 
 logger = logging.getLogger(__name__)
 
@@ -94,13 +94,11 @@ class PodProgram(ABC):
             try:
                 await tools.kube.apply(obj)
             except KubeError as error:
-                flight.refusal = Refusal.of(error, obj, flight.refusal, now)
+                flight.refuse(Refusal.of(error, obj, flight.refusal, now))
                 tools.queue.add(f"HybridJob {key}")
                 return
         await tools.write(key, job, launch.status)
-        flight.planned, flight.wants, flight.decision = None, False, launch.decision
-        flight.renew_at = now + tools.settings.program_token_seconds / 2
-        flight.refusal = flight.trouble = flight.events_read_at = None
+        flight.launch(launch.decision, renew_at=now + tools.settings.program_token_seconds / 2)
 
     def _objects(
         self, job: HybridJob, backend: QuantumBackend, attempt: int, now: float, tools: Tools
@@ -113,7 +111,8 @@ class PodProgram(ABC):
         attempt, now = job.status.attempts or 1, tools.clock()
         token = _token(job, manifests.audience_of(job), attempt, now, tools)
         await tools.kube.apply(manifests.program_secret(job, attempt, token))
-        renew_at = tools.state.flights[key].renew_at = now + tools.settings.program_token_seconds / 2
+        renew_at = now + tools.settings.program_token_seconds / 2
+        tools.state.flights[key].renew(renew_at)
         tools.queue.add_at(f"HybridJob {key}", renew_at)
 
     async def _finish(self, key: str, job: HybridJob, status: HybridJobStatus, pod: str | None, tools: Tools) -> None:
@@ -131,10 +130,11 @@ class PodProgram(ABC):
     async def _read_events(self, key: str, job: HybridJob, of: Mapping[str, Any], tools: Tools) -> None:
         """Learn what keeps a pod from starting, and make again what it mounts and somebody deleted."""
         flight, namespace = tools.state.flights[key], job.metadata.namespace
-        flight.events_read_at = tools.clock()
+        flight.read_events(tools.clock())
         fields = f"involvedObject.uid={of['uid']}"
         try:
-            flight.trouble = of_events([event async for event in tools.kube.list("Event", namespace, fields=fields)])
+            events = [event async for event in tools.kube.list("Event", namespace, fields=fields)]
+            flight.record_trouble(of_events(events))
             backend = tools.state.backends.get(manifests.audience_of(job))
             if backend is not None and flight.trouble is not None and flight.trouble.reason == "FailedMount":
                 *mounted, _ = self._objects(job, backend, job.status.attempts or 1, tools.clock(), tools)

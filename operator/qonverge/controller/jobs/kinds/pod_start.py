@@ -8,7 +8,7 @@ from typing import Any
 
 from qonverge.api import HybridJob
 from qonverge.controller.objects import pod_troubles
-from qonverge.controller.store.state import Flight
+from qonverge.controller.store.flights import Flight
 from qonverge.execution.transitions import seconds
 
 # A pod is usually bound and its image there by then. What still does not start is looked at half as often each time.
