@@ -74,7 +74,8 @@ class ResultStores:
         Raises:
             ResultUnkept: no store keeps it.
         """
-        if status.result is None:
+        # What stands in the job already, such as a program's report, has its place.
+        if status.result is None or status.result == job.status.result:
             return status
         if not results.is_long(status.result):
             return await self._put(job, status, results.document(status.result))

@@ -22,6 +22,11 @@ def ended(outcomes: int) -> HybridJob:
     return HybridJob.model_validate({"metadata": METADATA, "spec": spec, "status": status})
 
 
+def before(job: HybridJob) -> HybridJob:
+    """Return the job as it is while its result is only in the status that is to be written."""
+    return job.model_copy(update={"status": HybridJobStatus()})
+
+
 @dataclass
 class Elsewhere:
     """A store that keeps all, or refuses all."""
@@ -39,14 +44,22 @@ class Elsewhere:
 @pytest.mark.parametrize("outcomes", [0, 1, 3000])
 async def test_what_the_status_has_room_for_goes_no_further(outcomes: int) -> None:
     job, elsewhere = ended(outcomes), Elsewhere()
-    assert await ResultStores([InStatus(), elsewhere]).fitting(job, job.status) is job.status
+    assert await ResultStores([InStatus(), elsewhere]).fitting(before(job), job.status) is job.status
+    assert elsewhere.kept == []
+
+
+async def test_what_is_in_the_job_already_stays_there() -> None:
+    """A program may report its result, with as much as there is room for, before its job's next state is written."""
+    job, elsewhere = ended(20_000), Elsewhere()
+    status = job.status.model_copy(update={"state": "Running"})
+    assert await ResultStores([InStatus(), elsewhere]).fitting(job, status) is status
     assert elsewhere.kept == []
 
 
 async def test_a_larger_one_goes_to_the_first_store_that_keeps_it() -> None:
     job = ended(20_000)
     stores = [Elsewhere(PodLost("the pod is gone")), Elsewhere(), Elsewhere()]
-    status = await ResultStores([InStatus(), *stores]).fitting(job, job.status)
+    status = await ResultStores([InStatus(), *stores]).fitting(before(job), job.status)
     assert job.status.result is not None
     plain = document(job.status.result)
     too_large = f"the result takes {len(plain)} bytes and the job's status has room for 600000"
@@ -73,7 +86,7 @@ async def test_another_attempt_is_made_where_one_store_may_take_it_then(
 ) -> None:
     job = ended(20_000)
     with pytest.raises(ResultUnkept) as caught:
-        await ResultStores([InStatus(), *map(Elsewhere, refusals)]).fitting(job, job.status)
+        await ResultStores([InStatus(), *map(Elsewhere, refusals)]).fitting(before(job), job.status)
     assert type(caught.value.cause) is kind
     said = [refusal.message for refusal in refusals]
     assert caught.value.cause.message.endswith(
