@@ -29,7 +29,8 @@ from qonverge.controller.placement.traces import Traces
 from qonverge.controller.pods.task_client import DataPlane
 from qonverge.controller.quotas.metering import Metering
 from qonverge.controller.quotas.reconciler import Quotas
-from qonverge.controller.results.kept_results import Results
+from qonverge.controller.results.kept_results import PodResults
+from qonverge.controller.results.stores import InStatus, ResultStores
 from qonverge.controller.settings import Settings
 from qonverge.controller.store.cluster import REFRESH_SECONDS, Cluster
 from qonverge.controller.store.state import State, key_of
@@ -121,7 +122,7 @@ class Operator:
             changed=self._quotas.changed,
             clock=time.time,
         )
-        results = Results(
+        results = PodResults(
             state=self._state, data=data, kube=kube, events=events, settings=self._settings, clock=time.time
         )
         self._jobs = Jobs(
@@ -135,7 +136,7 @@ class Operator:
             ledger=ledger,
             quotas=self._quotas,
             metering=self._metering,
-            results=results,
+            results=ResultStores([InStatus(), results]),
             key=key,
             checker=checker,
             events=events,

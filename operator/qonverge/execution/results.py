@@ -7,7 +7,7 @@ import json
 from qonverge.api import HybridJob, HybridJobStatus
 from qonverge.api.job import KeptResult, Result
 from qonverge.execution import transitions
-from qonverge.execution.stored_size import MOST_STORED
+from qonverge.execution.stored_size import MOST_STORED, stored_with, surely_stored
 from qonverge.programs.kinds import kind_of
 
 MAX_RESULT = 600_000
@@ -31,21 +31,39 @@ def is_long(result: Result) -> bool:
     return len(result.counts or ()) + len(result.expectation_values or ()) > _LONG
 
 
-def kept(job: HybridJob, status: HybridJobStatus, reference: KeptResult, *, room: int, now: float) -> HybridJobStatus:
+def excess(job: HybridJob, status: HybridJobStatus, size: int) -> str | None:
+    """Return why the job has no room for the result in a status, with the figures; None where it has.
+
+    Args:
+        job: the job.
+        status: with the result.
+        size: of the result as JSON, in bytes.
+    """
+    if size > (room := room_for_result(job)):
+        return f"the result takes {size} bytes and the job's status has room for {room}"
+    if not surely_stored(job, status) and (stored := stored_with(job, status)) > MOST_STORED:
+        return (
+            f"with its result of {size} bytes the job takes {stored} bytes where it is stored, and {MOST_STORED} are "
+            "possible: each key of an object, such as an outcome, is stored twice"
+        )
+    return None
+
+
+def kept(job: HybridJob, status: HybridJobStatus, reference: KeptResult, *, why: str, now: float) -> HybridJobStatus:
     """Return the status of a job that ended well and whose result is kept elsewhere.
 
     Args:
         job: the job.
         status: with the whole result.
         reference: says where the result is.
-        room: bytes that the status has for a result.
+        why: the status has no room for it.
         now: Unix seconds.
     """
     assert status.result is not None
     metadata = job.metadata
     message = (
-        f"{status.message}; the result takes {reference.bytes} bytes and the job's status has room for {room}: it is "
-        f"kept until {reference.expires_at}, fetch it by: qonverge result {metadata.name} -n {metadata.namespace}"
+        f"{status.message}; {why}: it is kept until {reference.expires_at}, fetch it by: qonverge result "
+        f"{metadata.name} -n {metadata.namespace}"
     )
     return transitions.move(
         status,

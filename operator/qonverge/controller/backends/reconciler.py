@@ -23,7 +23,7 @@ from qonverge.controller.placement.snapshot import backend_selector
 from qonverge.controller.pods.orphans import cancel_orphans
 from qonverge.controller.pods.task_client import DataPlane
 from qonverge.controller.quotas.metering import Metering
-from qonverge.controller.results.kept_results import Results
+from qonverge.controller.results.kept_results import PodResults
 from qonverge.controller.settings import Settings
 from qonverge.controller.store.cluster import Cluster
 from qonverge.controller.store.pods import BackendPod
@@ -52,7 +52,7 @@ class Backends:
         queue: WorkQueue,
         data: DataPlane,
         metering: Metering,
-        results: Results,
+        results: PodResults,
         events: Events,
         settings: Settings,
         key: SigningKey,

@@ -7,8 +7,7 @@ from qonverge.api.job import Result
 from qonverge.controller.quotas.metering import account_of
 from qonverge.documents.reports import Report
 from qonverge.execution import reports
-from qonverge.execution.results import document, room_for_result
-from qonverge.execution.stored_size import MOST_STORED, stored_with
+from qonverge.execution.results import document, excess
 from qonverge.wire.errors import ResultTooLarge
 from qonverge.wire.tokens import Caller
 
@@ -24,18 +23,12 @@ def status_with(job: HybridJob, caller: Caller, report: Report) -> HybridJobStat
     if (refusal := _refusal(job, caller)) is not None:
         raise PermissionError(refusal)
     changed = reports.changes(job.status, report)
-    if report.has_result:
-        changed["result"] = result = Result(value=report.result)
-        if (size := len(document(result))) > (room := room_for_result(job)):
-            raise ResultTooLarge(f"the result takes {size} bytes as JSON and the job's status has room for {room}")
-    if not changed:
-        return None
-    status = job.status.model_copy(update=changed)
-    if report.has_result and (stored := stored_with(job, status)) > MOST_STORED:
-        raise ResultTooLarge(
-            f"with this result the job takes {stored} bytes where it is stored, and {MOST_STORED} are possible: "
-            "each key of an object is stored twice; give lists in place of objects with many keys"
-        )
+    if not report.has_result:
+        return job.status.model_copy(update=changed) if changed else None
+    result = Result(value=report.result)
+    status = job.status.model_copy(update={**changed, "result": result})
+    if (why := excess(job, status, len(document(result)))) is not None:
+        raise ResultTooLarge(f"{why}; report less, or lists in place of objects with many keys")
     return status
 
 

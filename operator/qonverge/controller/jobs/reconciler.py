@@ -28,7 +28,7 @@ from qonverge.controller.placement.rounds import Rounds
 from qonverge.controller.placement.snapshot import USUAL
 from qonverge.controller.quotas.metering import Metering
 from qonverge.controller.quotas.reconciler import Quotas
-from qonverge.controller.results.kept_results import Results, ResultUnkept
+from qonverge.controller.results.stores import ResultStores, ResultUnkept
 from qonverge.controller.settings import Settings
 from qonverge.controller.store.access import withdrawn
 from qonverge.controller.store.cluster import Cluster
@@ -66,7 +66,7 @@ class Jobs:
         ledger: Ledger,
         quotas: Quotas,
         metering: Metering,
-        results: Results,
+        results: ResultStores,
         key: SigningKey,
         checker: Checker,
         events: Events,

@@ -35,17 +35,6 @@ from qonverge.wire.errors import NotFound, QueueFull, ResultTooLarge, WireError
 logger = logging.getLogger(__name__)
 
 _MOST_FETCHES = 8
-# Each takes the memory of several copies while it is packed.
-_MOST_AT_ONCE = 4
-
-
-class ResultUnkept(Exception):
-    """A result could not be kept anywhere."""
-
-    def __init__(self, cause: WireError) -> None:
-        """``cause`` says why, and whether another attempt can help."""
-        super().__init__(str(cause))
-        self.cause = cause
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +44,8 @@ class _Document:
     packed: bytes
 
 
-class Results:
-    """Keeps results on pods, and gives them to those who fetch them."""
+class PodResults:
+    """Keeps results on pods, and gives them to those who fetch them; a ``ResultStore``."""
 
     def __init__(
         self,
@@ -76,25 +65,17 @@ class Results:
         self._settings = settings
         self._clock = clock
         self._fetches = Counter[str]()
-        self._turns = asyncio.Semaphore(_MOST_AT_ONCE)
 
-    async def fitting(self, job: HybridJob, status: HybridJobStatus) -> HybridJobStatus:
-        """Return the status with a result that it has room for: a larger one is put on a pod, which the status names.
+    async def put(self, job: HybridJob, status: HybridJobStatus, document: bytes, why: str) -> HybridJobStatus:
+        """Put a result on a pod of the job's backend, and return the status that names it.
 
         Raises:
-            ResultUnkept: no pod could keep it.
+            PodLost: none of the pods serves.
+            ResultTooLarge: none has room for it.
         """
-        result, room = status.result, results.room_for_result(job)
-        if result is None or (not results.is_long(result) and len(results.document(result)) <= room):
-            return status
         backend = audience_of(job.model_copy(update={"status": status}))
-        async with self._turns:
-            plain = await asyncio.to_thread(results.document, result)
-            if len(plain) <= room:
-                return status
-            packed = await asyncio.to_thread(_packed, plain)
-            del plain
-            endpoint = await self._keep(job, backend, packed)
+        packed = await asyncio.to_thread(_packed, document)
+        endpoint = await self._keep(job, backend, packed)
         now, metadata = self._clock(), job.metadata
         path = f"/v1/jobs/{metadata.namespace}/{metadata.name}/result?key={secrets.token_urlsafe(32)}"
         reference = KeptResult(
@@ -105,12 +86,11 @@ class Results:
             expires_at=timestamp(now + self._settings.result_seconds),
             path=self._settings.result_path + path,
         )
-        return results.kept(job, status, reference, room=room, now=now)
+        return results.kept(job, status, reference, why=why, now=now)
 
     async def _keep(self, job: HybridJob, backend: str, packed: _Document) -> Endpoint:
-        endpoints = self._endpoints(backend)
         error: WireError = PodLost("none of its pods serves")
-        for endpoint in endpoints:
+        for endpoint in self._endpoints(backend):
             metadata, period = job.metadata, self._settings.result_seconds
             try:
                 await self._data.keep(
@@ -119,11 +99,8 @@ class Results:
                 return endpoint
             except WireError as refusal:
                 error = refusal
-        sizes = f"the result takes {packed.size} bytes and the job's status has room for {results.room_for_result(job)}"
         kind = PodLost if error.retryable else ResultTooLarge
-        raise ResultUnkept(
-            kind(f"{sizes}; {backend} cannot keep it: {error.message}: ask for fewer shots or measure fewer qubits")
-        )
+        raise kind(f"{backend} cannot keep it: {error.message}")
 
     def _endpoints(self, backend: str) -> list[Endpoint]:
         """Return the backend's serving pods, those that keep the fewest results first."""

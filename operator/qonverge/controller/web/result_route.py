@@ -8,20 +8,20 @@ from functools import partial
 
 from aiohttp import web
 
-from qonverge.controller.results.kept_results import Results
+from qonverge.controller.results.kept_results import PodResults
 from qonverge.wire.errors import WireError
 
 _WITH_GZIP_HEADER = 31
 
 
-def result_app(results: Results) -> web.Application:
+def result_app(results: PodResults) -> web.Application:
     """Return the application that gives kept results."""
     app = web.Application()
     app.router.add_get("/v1/jobs/{namespace}/{name}/result", partial(_give, results))
     return app
 
 
-async def _give(results: Results, request: web.Request) -> web.StreamResponse:
+async def _give(results: PodResults, request: web.Request) -> web.StreamResponse:
     """Answer with a job's kept result in JSON, compressed where the caller takes that.
 
     Any replica can: it needs the job's status and the pod.

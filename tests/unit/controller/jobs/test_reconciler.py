@@ -20,7 +20,8 @@ from qonverge.controller.kube.signing_key import SigningKey
 from qonverge.controller.objects import manifests
 from qonverge.controller.quotas.metering import Metering
 from qonverge.controller.quotas.reconciler import Quotas
-from qonverge.controller.results.kept_results import Results
+from qonverge.controller.results.kept_results import PodResults
+from qonverge.controller.results.stores import InStatus, ResultStores
 from qonverge.controller.settings import Settings
 from qonverge.controller.store.flights import Checking
 from qonverge.documents.reports import Report
@@ -82,7 +83,7 @@ class Desk:
         clock = lambda: world.now  # noqa: E731
         quotas = Quotas(state=world.state, kube=self.server, ledger=world.ledger, queue=world.queue, clock=clock)
         self.events = Events(self.server, clock)
-        self.results = Results(
+        self.results = PodResults(
             state=world.state,
             data=world.pods,
             kube=self.server,
@@ -100,7 +101,7 @@ class Desk:
             forecasts=world.forecasts,
             ledger=world.ledger,
             quotas=quotas,
-            results=self.results,
+            results=ResultStores([InStatus(), self.results]),
             metering=Metering(
                 state=world.state,
                 cluster=world.cluster,

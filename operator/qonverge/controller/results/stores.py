@@ -1,0 +1,97 @@
+"""Where the result of a circuit goes on its way into the job: stores are asked in turn, and one keeps it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Protocol
+
+from qonverge.api import HybridJob, HybridJobStatus
+from qonverge.execution import results
+from qonverge.wire.errors import ResultTooLarge, WireError
+
+# Each takes the memory of several copies while it is written and packed.
+_MOST_AT_ONCE = 4
+
+
+class ResultUnkept(Exception):
+    """A result could not be kept anywhere."""
+
+    def __init__(self, cause: WireError) -> None:
+        """``cause`` says why, and whether another attempt can help."""
+        super().__init__(str(cause))
+        self.cause = cause
+
+
+class ResultStore(Protocol):
+    """Keeps results of jobs.
+
+    The status is the first store. The pods of the job's backend are the second. Another one, such as an object store,
+    is one more class and its place in the order, which ``controller/operator.py`` gives.
+    """
+
+    async def put(self, job: HybridJob, status: HybridJobStatus, document: bytes, why: str) -> HybridJobStatus:
+        """Keep a result, and return the status that holds it or says where it is.
+
+        Args:
+            job: the job.
+            status: how the job ended, with the whole result.
+            document: the result as JSON.
+            why: sentences of the stores before, which did not keep it; for the status's message.
+
+        Raises:
+            WireError: this store does not keep it; the message says why, in a clause that follows others, and
+                ``retryable`` whether another attempt of the job may find it otherwise.
+        """
+
+
+class InStatus:
+    """Results within their job's status."""
+
+    async def put(self, job: HybridJob, status: HybridJobStatus, document: bytes, why: str) -> HybridJobStatus:
+        """Return the status as it is, if the job has room for the result."""
+        size = len(document)
+        if status.result is not None and results.is_long(status.result):
+            excess = await asyncio.to_thread(results.excess, job, status, size)
+        else:
+            excess = results.excess(job, status, size)
+        if excess is not None:
+            raise ResultTooLarge(excess)
+        return status
+
+
+class ResultStores:
+    """All stores, in the order in which they are asked."""
+
+    def __init__(self, stores: Sequence[ResultStore]) -> None:
+        """There is at least one."""
+        self._stores = stores
+        self._turns = asyncio.Semaphore(_MOST_AT_ONCE)
+
+    async def fitting(self, job: HybridJob, status: HybridJobStatus) -> HybridJobStatus:
+        """Return the status with a result that it has room for, or with the place where the result is.
+
+        Raises:
+            ResultUnkept: no store keeps it.
+        """
+        # What stands in the job already, such as a program's report, has its place.
+        if status.result is None or status.result == job.status.result:
+            return status
+        if not results.is_long(status.result):
+            return await self._put(job, status, results.document(status.result))
+        async with self._turns:
+            return await self._put(job, status, await asyncio.to_thread(results.document, status.result))
+
+    async def _put(self, job: HybridJob, status: HybridJobStatus, document: bytes) -> HybridJobStatus:
+        refusals: list[WireError] = []
+        for store in self._stores:
+            try:
+                return await store.put(job, status, document, _joined(refusals))
+            except WireError as refusal:
+                refusals.append(refusal)
+        kind = next((type(refusal) for refusal in refusals if refusal.retryable), ResultTooLarge)
+        raise ResultUnkept(kind(f"{_joined(refusals)}: ask for fewer shots or measure fewer qubits"))
+
+
+def _joined(refusals: Sequence[WireError]) -> str:
+    return "; ".join(refusal.message for refusal in refusals)
