@@ -11,12 +11,12 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 
+from qonverge.accounting.conversion import amounts_of, money_of, prices_of
 from qonverge.accounting.grants import GrantLedger, Pool, Program
-from qonverge.accounting.ledger import Ledger, Use
+from qonverge.accounting.ledger import Ledger
+from qonverge.amounts import Amounts, Limits
 from qonverge.api import HybridJob, QuantumBackend
-from qonverge.api.job import Usage
 from qonverge.controller.objects import manifests
 from qonverge.controller.placement.snapshot import backend_selector
 from qonverge.controller.pods.task_client import DataPlane
@@ -29,7 +29,7 @@ from qonverge.execution.transitions import seconds as instant
 from qonverge.execution.transitions import timestamp
 from qonverge.programs.kinds import kind_of
 from qonverge.wire.errors import WireError
-from qonverge.wire.grants import Grant, Meters, Prices
+from qonverge.wire.grants import Grant, Meters
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class _Closing:
     """A program that has ended, of whose last use pods may still tell."""
 
     job: HybridJob
-    counted: Use
+    counted: Amounts
     """What was counted of it when it ended."""
 
 
@@ -125,10 +125,10 @@ class Metering:
             self._bounded(namespace) for namespace in {program.namespace for program in programs}
         )
 
-    def used(self, job: HybridJob) -> Use:
+    def used(self, job: HybridJob) -> Amounts:
         """Return what the job's program used, as far as its status and pods have told."""
         if _key(job) not in self._running:
-            return Use.of(job.status.usage or Usage())
+            return amounts_of(job.status.usage)
         return self._books.used(account_of(job))
 
     def observe(self, key: str) -> None:
@@ -166,16 +166,16 @@ class Metering:
             self._to_tell(former)
         self._to_tell(name)
 
-    async def close(self, key: str) -> Use:
+    async def close(self, key: str) -> Amounts:
         """Ask the pods what a program that has ended used at last, and return all that it used."""
         running = self._running.get(key)
         if running is None:
-            return Use()
+            return Amounts()
         if (backend := self._state.backends.get(running.backend)) is not None:
             await self._meet_all(backend)
         return self.used(running.job)
 
-    def stop(self, key: str, counted: Use) -> None:
+    def stop(self, key: str, counted: Amounts) -> None:
         """Close a program's account, of which so much was counted: what pods tell later is counted then."""
         running = self._running.pop(key, None)
         if running is not None:
@@ -216,7 +216,7 @@ class Metering:
 
     def _add(self, key: str, job: HybridJob, backend: str, attempt: int) -> None:
         # What its status tells of is gone with pods, or was used by attempts before this operator.
-        self._books.carry(account_of(job), Use.of(job.status.usage or Usage()))
+        self._books.carry(account_of(job), amounts_of(job.status.usage))
         self._running[key] = _Running(job, backend, attempt)
 
     def _to_tell(self, backend: str) -> None:
@@ -307,7 +307,7 @@ class Metering:
     def _bounded(self, namespace: str) -> bool:
         """Return whether a quota limits what the namespace's programs may use of pods."""
         left = self._ledger.remaining(namespace, self._clock())
-        return left is not None and any(bound is not None for bound in (left.shots, left.seconds, left.cost))
+        return left is not None and left.limits_use
 
     def _grants(self, pod: str, programs: Sequence[Program]) -> dict[str, Grant]:
         pools, running = dict[str, Pool](), self._programs()
@@ -319,7 +319,7 @@ class Metering:
             )
             left = self._ledger.remaining(namespace, self._clock())
             until = "" if left is None or left.renews_at is None else timestamp(left.renews_at)
-            pools[namespace] = self._books.pool([peer.account for peer in peers], places, left, until)
+            pools[namespace] = self._books.pool([peer.account for peer in peers], places, left or Limits(), until)
         grants = {}
         for program in programs:
             grants[program.account] = self._books.grant(pod, program, pools[program.namespace])
@@ -383,11 +383,9 @@ def _key(job: HybridJob) -> str:
 
 def _program(job: HybridJob, backend: QuantumBackend | None, name: str, attempt: int) -> Program:
     pricing = None if backend is None else backend.spec.pricing
-    metadata, budget = job.metadata, job.spec.budget
-    if pricing is None:
-        # What costs nothing needs no budget.
-        return Program(account_of(job), metadata.uid, metadata.namespace, name, attempt=attempt)
-    prices = Prices(*(Decimal(price or 0) for price in (pricing.per_task, pricing.per_shot, pricing.per_second)))
-    # Money of another currency pays for nothing.
-    most = None if budget is None else budget.value if budget.currency == pricing.currency else Decimal(0)
-    return Program(account_of(job), metadata.uid, metadata.namespace, name, prices, pricing.currency, most, attempt)
+    # What costs nothing needs no budget.
+    budget = None if pricing is None else money_of(job.spec.budget)
+    metadata = job.metadata
+    return Program(
+        account_of(job), metadata.uid, metadata.namespace, name, prices_of(pricing), budget=budget, attempt=attempt
+    )

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from qonverge.accounting.ledger import Use
+from qonverge.amounts import Amounts
 from qonverge.api import Condition, HybridJob, QuantumBackend, QuantumQuota
 from qonverge.api.conditions import still_holding
 from qonverge.api.job import KeptResult
@@ -105,9 +105,9 @@ class Flight:
     placed_at: float | None = None
     started_at: float | None = None
     attempts: int = 0
-    usage: Use = field(default_factory=Use)
+    usage: Amounts = field(default_factory=Amounts)
     """What the job used so far: what its status said when this began, and its tasks since."""
-    gone: Use = field(default_factory=Use)
+    gone: Amounts = field(default_factory=Amounts)
     """What its program used of pods that will not tell of it again."""
     renew_at: float = 0.0
     """When its program's token is to be renewed, Unix seconds; of programs that a former operator started at once."""

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
+from qonverge.accounting.conversion import usage_of
 from qonverge.api import HybridJob, HybridJobStatus, QuantumBackend
 from qonverge.controller.jobs.actions import Action
 from qonverge.controller.jobs.kinds import pod_decisions
@@ -123,7 +124,7 @@ class PodProgram(ABC):
                 log = await tools.kube.log(job.metadata.namespace, pod, lines=_LOG_LINES, limit_bytes=_LOG_BYTES)
             except KubeError as error:
                 log = f"(the log could not be read: {error})"
-        usage = (await tools.metering.close(key)).shown()
+        usage = usage_of(await tools.metering.close(key))
         known = {"log": (log or "").rstrip("\n") or None, "usage": usage}
         await tools.write(key, job, status.model_copy(update=known))
         tools.stop(key)
