@@ -87,7 +87,7 @@ class Ledger:
                 account.count(uid, use, ended)
 
     def forget(self, uid: str, namespace: str) -> None:
-        """Take note that an ended job is deleted: what it used stays counted."""
+        """Record that an ended job is deleted: what it used stays counted."""
         self._ended.get(namespace, {}).pop(uid, None)
 
     def weight(self, namespace: str) -> float:

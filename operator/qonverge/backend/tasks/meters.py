@@ -115,7 +115,7 @@ class Accounts:
             self._accounts.setdefault(caller.account, _Account(self._clock())).under_way += 1
 
     def ended(self, caller: Caller, charged: Amounts, *, ran: float, completed: bool) -> None:
-        """Take note that a task has ended, after so many seconds of running; only one with a result used shots."""
+        """Record that a task has ended, after so many seconds of running; only one with a result used shots."""
         account = self._accounts.get(caller.account)
         if account is not None:
             account.used += Amounts(seconds=ran) if completed else Amounts(seconds=ran) - charged

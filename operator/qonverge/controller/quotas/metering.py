@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import defaultdict
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 
-from qonverge.accounting.conversion import amounts_of, money_of, prices_of
+from qonverge.accounting.conversion import amounts_of
 from qonverge.accounting.grants import GrantLedger, Pool, Program
 from qonverge.accounting.ledger import Ledger
 from qonverge.amounts import Amounts, Limits
@@ -20,12 +19,13 @@ from qonverge.api import HybridJob, QuantumBackend
 from qonverge.controller.objects import manifests
 from qonverge.controller.placement.snapshot import backend_selector
 from qonverge.controller.pods.task_client import DataPlane
+from qonverge.controller.quotas.accounts import account_of, open_attempt, program_of
+from qonverge.controller.quotas.exchanges import Exchanges
 from qonverge.controller.store.access import withdrawn
 from qonverge.controller.store.cluster import Cluster
 from qonverge.controller.store.pods import Endpoint
 from qonverge.controller.store.state import State
 from qonverge.controller.store.work_queue import WorkQueue
-from qonverge.execution.transitions import seconds as instant
 from qonverge.execution.transitions import timestamp
 from qonverge.programs.kinds import kind_of
 from qonverge.wire.errors import WireError
@@ -54,18 +54,6 @@ class _Closing:
     job: HybridJob
     counted: Amounts
     """What was counted of it when it ended."""
-
-
-def account_of(job: HybridJob) -> str:
-    """Return the account under which the job's program uses pods; from one suspension to the next it is the same."""
-    resumed = job.status.resumed_at
-    return f"{job.metadata.uid}-{0 if resumed is None else int(instant(resumed))}"
-
-
-def open_attempt(job: HybridJob) -> int:
-    """Return which attempt at the job's program may use pods: the one that runs, or the next."""
-    attempts = job.status.attempts or 0
-    return attempts if job.status.state in ("Placed", "Running") else attempts + 1
 
 
 class Metering:
@@ -106,9 +94,7 @@ class Metering:
         self._books = GrantLedger()
         self._running: dict[str, _Running] = {}
         self._closing: dict[str, _Closing] = {}
-        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        # The next meeting with a pod, by its uid: whoever comes before it begins takes part.
-        self._next: dict[str, asyncio.Task[None]] = {}
+        self._exchanges = Exchanges()
         # Pods that have programs which they were not told of.
         self._unnamed: set[str] = set()
         self._telling: set[asyncio.Task[None]] = set()
@@ -236,35 +222,29 @@ class Metering:
         """
         if unnamed:
             self._unnamed.add(endpoint.pod)
-        meeting = self._next.get(endpoint.pod)
-        if meeting is None:
-            meeting = self._next[endpoint.pod] = asyncio.create_task(self._meet_in_turn(endpoint, backend))
-        await asyncio.shield(meeting)
+        await self._exchanges.join(endpoint.pod, lambda: self._exchange(endpoint, backend))
 
-    async def _meet_in_turn(self, endpoint: Endpoint, backend: QuantumBackend) -> None:
+    async def _exchange(self, endpoint: Endpoint, backend: QuantumBackend) -> None:
         pod, key = endpoint.pod, manifests.audience(backend)
-        # Of grants that overtake each other nobody would know which is in force.
-        async with self._turns[pod]:
-            self._next.pop(pod, None)
-            # Operators before this one may have left accounts open there.
-            due = pod in self._unnamed or not self._books.knows(pod)
-            self._unnamed.discard(pod)
-            for _ in range(2):
-                named = self._named(key)
-                closing = self._closing_on(pod, named, backend)
-                if not (due or named or closing):
-                    return
-                if not self._books.knows(pod):
-                    # What an operator before this one granted is in force.
-                    self._take(pod, await self._data.meters(endpoint, key, None), list(named.values()), ())
-                    continue
-                grants, boot = self._grants(pod, list(named.values())), self._books.boot(pod)
-                meters = await self._data.meters(endpoint, key, grants, boot)
-                # A server that began anew took none of them, and closed nothing.
-                same = meters.boot == boot
-                self._take(pod, meters, [*named.values(), *closing.values()], closing if same else ())
-                if same and not self._books.wants(pod, grants):
-                    break
+        # Operators before this one may have left accounts open there.
+        due = pod in self._unnamed or not self._books.knows(pod)
+        self._unnamed.discard(pod)
+        for _ in range(2):
+            named = self._named(key)
+            closing = self._closing_on(pod, named, backend)
+            if not (due or named or closing):
+                return
+            if not self._books.knows(pod):
+                # What an operator before this one granted is in force.
+                self._take(pod, await self._data.meters(endpoint, key, None), list(named.values()), ())
+                continue
+            grants, boot = self._grants(pod, list(named.values())), self._books.boot(pod)
+            meters = await self._data.meters(endpoint, key, grants, boot)
+            # A server that began anew took none of them, and closed nothing.
+            same = meters.boot == boot
+            self._take(pod, meters, [*named.values(), *closing.values()], closing if same else ())
+            if same and not self._books.wants(pod, grants):
+                break
 
     def gone(self) -> None:
         """Take the pods into account that serve no more."""
@@ -276,7 +256,7 @@ class Metering:
                 for account in accounts & self._closing.keys():
                     self._finish(account)
                 self._books.drop(pod)
-                self._turns.pop(pod, None)
+                self._exchanges.forget(pod)
         self._tell()
 
     def _may_use(self, running: _Running) -> bool:
@@ -296,10 +276,10 @@ class Metering:
         jobs = {account: closing.job for account, closing in self._closing.items()}
         jobs |= {account_of(running.job): running.job for running in self._running.values()}
         key = manifests.audience(backend)
-        return {account: _program(jobs[account], backend, key, 0) for account in accounts if account in jobs}
+        return {account: program_of(jobs[account], backend, key, 0) for account in accounts if account in jobs}
 
     def _program(self, running: _Running) -> Program:
-        return _program(running.job, self._state.backends.get(running.backend), running.backend, running.attempt)
+        return program_of(running.job, self._state.backends.get(running.backend), running.backend, running.attempt)
 
     def _programs(self) -> list[Program]:
         return [self._program(running) for running in self._running.values()]
@@ -379,13 +359,3 @@ class Metering:
 
 def _key(job: HybridJob) -> str:
     return f"{job.metadata.namespace}/{job.metadata.name}"
-
-
-def _program(job: HybridJob, backend: QuantumBackend | None, name: str, attempt: int) -> Program:
-    pricing = None if backend is None else backend.spec.pricing
-    # What costs nothing needs no budget.
-    budget = None if pricing is None else money_of(job.spec.budget)
-    metadata = job.metadata
-    return Program(
-        account_of(job), metadata.uid, metadata.namespace, name, prices_of(pricing), budget=budget, attempt=attempt
-    )

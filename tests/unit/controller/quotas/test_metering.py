@@ -18,7 +18,8 @@ from qonverge.amounts import Amounts
 from qonverge.api import HybridJob, QuantumBackend, QuantumQuota
 from qonverge.backend.tasks.meters import Accounts
 from qonverge.controller.pods.task_client import PodLost
-from qonverge.controller.quotas.metering import Metering, account_of
+from qonverge.controller.quotas.accounts import account_of
+from qonverge.controller.quotas.metering import Metering
 from qonverge.controller.store.pods import Endpoint
 from qonverge.wire.errors import AccessEnded, GrantPending, QuotaExceeded, WireError
 from qonverge.wire.grants import Grant, Meters

@@ -19,7 +19,7 @@ from qonverge.controller.kube.client import KubeError
 from qonverge.controller.kube.refusals import Refusal
 from qonverge.controller.objects import manifests
 from qonverge.controller.objects.pod_troubles import of_events
-from qonverge.controller.quotas.metering import account_of
+from qonverge.controller.quotas.accounts import account_of
 from qonverge.controller.settings import Settings
 from qonverge.controller.store.state import Flight
 
