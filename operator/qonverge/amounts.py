@@ -29,9 +29,13 @@ class Money:
         """Return the amount with its currency, such as ``1.50 USD``."""
         return f"{self.amount:.2f} {self.currency}"
 
+    def pays(self, currency: str) -> bool:
+        """Return whether it pays prices in this currency."""
+        return self.currency in ("", currency)
+
     def amount_in(self, currency: str) -> Decimal:
         """Return what it pays of prices in this currency: nothing where it is of another one."""
-        return self.amount if self.currency in ("", currency) else Decimal(0)
+        return self.amount if self.pays(currency) else Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +112,13 @@ class Limits:
     def __sub__(self, used: Amounts) -> Self:
         """Return what is left after use; cost in another currency is not counted."""
         cost = self.cost
+        if cost is not None and cost.pays(used.currency):
+            cost = replace(cost, amount=cost.amount - used.cost)
         return replace(
             self,
             shots=None if self.shots is None else self.shots - used.shots,
             seconds=None if self.seconds is None else self.seconds - used.seconds,
-            cost=None if cost is None else replace(cost, amount=cost.amount - _cost(used, cost.currency)),
+            cost=cost,
             jobs=None if self.jobs is None else self.jobs - used.jobs,
         )
 
@@ -191,10 +197,6 @@ class Prices:
 
 def _rest(amount: Any, known: Any) -> Any:
     return max(type(amount)(), amount - known)
-
-
-def _cost(amounts: Amounts, currency: str) -> Decimal:
-    return amounts.cost if currency in ("", amounts.currency) else Decimal(0)
 
 
 def _less(one: Any, other: Any) -> Any:
