@@ -1,7 +1,7 @@
-"""Shots, seconds and cost: what is used, what it is paid with, and the limits on it.
+"""Shots, seconds and cost: what is used, its prices, and the limits on it.
 
-Quotas, budgets, grants and placement count with these values only. They lie below the task protocol, which carries them
-too, and so below ``accounting``, which keeps the ledgers.
+Quotas, budgets, grants and placement use only these types for it. The module is below the task protocol, which carries
+them, and so not in ``accounting``, which reads that protocol.
 """
 
 from __future__ import annotations
@@ -56,11 +56,11 @@ class Amounts:
     """Jobs that are placed or running."""
 
     def __add__(self, other: Amounts) -> Amounts:
-        """Return both together, which are paid in one currency."""
+        """Return both together; the caller makes sure that they are paid in one currency."""
         return self._combined(other, operator.add)
 
     def __sub__(self, other: Amounts) -> Amounts:
-        """Return the difference of amounts that are paid in one currency."""
+        """Return the difference; the caller makes sure that both are paid in one currency."""
         return self._combined(other, operator.sub)
 
     def __bool__(self) -> bool:
@@ -104,7 +104,7 @@ class Limits:
 
     @property
     def spent(self) -> tuple[str, ...]:
-        """Names of the limits that leave nothing to use. Jobs are not among them: they end, and make place."""
+        """Names of the limits that leave nothing to use. That of jobs is not among them: jobs end and make room."""
         cost = None if self.cost is None else self.cost.amount
         limits = {"shots": self.shots, "seconds": self.seconds, "cost": cost}
         return tuple(name for name, limit in limits.items() if limit is not None and limit <= 0)
@@ -130,7 +130,7 @@ class Limits:
         return amounts.beyond(Amounts(currency=used.currency))
 
     def exceeded_by(self, more: Amounts) -> tuple[str, ...]:
-        """Return the names of the limits that leave less than this. Nothing exceeds none, also where less is left."""
+        """Return the names of the limits that leave less than this; an amount of 0 exceeds none, not even one below 0."""
         cost = None if self.cost is None else self.cost.amount_in(more.currency)
         pairs: dict[str, tuple[Any, Any]] = {
             "shots": (self.shots, more.shots),
