@@ -7,17 +7,16 @@ until the pod says otherwise: so all pods together never let through more than a
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, Self
+from typing import Self
 
-from qonverge.accounting.ledger import Use
-from qonverge.scheduling.model import Quota
-from qonverge.wire.grants import Bound, Grant, Meter, Meters, Prices, Used
+from qonverge.amounts import Amounts, Limits, Money, Prices
+from qonverge.wire.grants import Grant, Meter, Meters
 
 # Of time less than this is granted as a whole: halves of halves would never be used up.
 _LEAST_SECONDS = 1.0
-_NOTHING = Bound(0, 0.0, Decimal(0))
+_NOTHING = Limits(0, 0.0, Money(Decimal(0), ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +30,7 @@ class Program:
     backend: str
     """Key of the backend that it was placed on."""
     prices: Prices = field(default_factory=Prices)
-    currency: str = "USD"
-    """Of the prices."""
-    budget: Decimal | None = None
-    """In that currency."""
+    budget: Money | None = None
     attempt: int = 0
     """Which attempt at it may use pods."""
 
@@ -43,28 +39,21 @@ class Program:
 class _Entry:
     """What a pod has of an account."""
 
-    used: Used
-    use: Use
+    used: Amounts
+    use: Amounts
     """The same with its cost."""
-    wanted: Used | None
-    granted: Bound
+    wanted: Amounts | None
+    granted: Limits
     """Most that the pod may let through, whichever of the messages on their way arrives."""
-    outstanding: Use
+    outstanding: Amounts
     """What is granted beyond what was used."""
 
     @classmethod
-    def of(cls, use: Use, meter: Meter) -> Self:
+    def of(cls, use: Amounts, meter: Meter) -> Self:
         """Return what a pod tells."""
-        most = meter.now
-        outstanding = Use(
-            0 if most.shots is None else max(0, most.shots - use.shots),
-            0.0 if most.seconds is None else max(0.0, most.seconds - use.seconds),
-            Decimal(0) if most.cost is None else max(Decimal(0), most.cost - use.cost),
-            use.currency,
-        )
-        return cls(meter.used, use, meter.wanted, most, outstanding)
+        return cls(meter.used, use, meter.wanted, meter.now, meter.now.beyond(use))
 
-    def granting(self, most: Bound, wanted: Used | None) -> _Entry:
+    def granting(self, most: Limits, wanted: Amounts | None) -> _Entry:
         """Return the entry with another grant."""
         return _Entry.of(self.use, Meter(self.used, wanted, most))
 
@@ -82,31 +71,20 @@ class _Pod:
 class Pool:
     """What a namespace has while grants are made out."""
 
-    left: Quota | None
-    """Beside everything that is used or granted; None without a quota."""
-    granted: Use
+    left: Limits
+    """Beside everything that is used or granted."""
+    granted: Amounts
     """To all pods, and not used."""
     wanting: int
     """Programs on pods that have a task which waits."""
     places: int
     until: str
 
-    def take(self, outstanding: Use, before: Use) -> None:
-        """Take note of what a pod has outstanding, instead of what it had."""
-        shots, seconds, cost = (
-            outstanding.shots - before.shots,
-            outstanding.seconds - before.seconds,
-            outstanding.cost - before.cost,
-        )
-        granted, left = self.granted, self.left
-        self.granted = Use(granted.shots + shots, granted.seconds + seconds, granted.cost + cost, granted.currency)
-        if left is not None:
-            self.left = replace(
-                left,
-                shots=None if left.shots is None else left.shots - shots,
-                seconds=None if left.seconds is None else left.seconds - seconds,
-                cost=None if left.cost is None else replace(left.cost, amount=left.cost.amount - cost),
-            )
+    def take(self, outstanding: Amounts, before: Amounts) -> None:
+        """Count what a pod has outstanding, instead of what it had."""
+        more = outstanding - before
+        self.granted += more
+        self.left -= more
 
 
 class GrantLedger:
@@ -115,9 +93,9 @@ class GrantLedger:
     def __init__(self) -> None:
         """Know no pod."""
         self._pods: dict[str, _Pod] = {}
-        self._over: dict[str, Use] = {}
+        self._over: dict[str, Amounts] = {}
         # Sums over pods of what was used, and of what is granted beyond that, until an entry changes.
-        self._sums: dict[str, tuple[Use, Use]] = {}
+        self._sums: dict[str, tuple[Amounts, Amounts]] = {}
 
     def knows(self, pod: str) -> bool:
         """Return whether the pod has told what it has, so that grants can follow from it."""
@@ -132,7 +110,7 @@ class GrantLedger:
         known = self._pods.get(pod)
         if known is None or known.boot != meters.boot:
             for account, entry in {} if known is None else known.entries.items():
-                self._over[account] = self._over.get(account, Use()) + entry.use
+                self._over[account] = self._over.get(account, Amounts()) + entry.use
             known = self._pods[pod] = _Pod(meters.boot)
         known.serves = True
         for program in programs:
@@ -144,12 +122,12 @@ class GrantLedger:
                     meter.wanted,
                     meter.now,
                 ):
-                    self._set(known, account, _Entry.of(_use(program, meter.used), meter))
+                    self._set(known, account, _Entry.of(program.prices.charge(meter.used), meter))
             elif before is not None:
                 self._set(known, account, before.granting(_NOTHING, None))
 
     def lost(self, pod: str) -> None:
-        """Take note that a pod serves no more: it lets nothing through until it tells of itself again."""
+        """Record that a pod serves no more: it lets nothing through until it tells of itself again."""
         known = self._pods[pod]
         known.serves = False
         for account, entry in list(known.entries.items()):
@@ -178,22 +156,22 @@ class GrantLedger:
         """Record that the pod lets nothing more through for the account, and has nothing of it under way."""
         self._pods[pod].closed.add(account)
 
-    def used(self, account: str) -> Use:
+    def used(self, account: str) -> Amounts:
         """Return what was used on all pods."""
         return self._sum(account)[0]
 
-    def outstanding(self, account: str) -> Use:
+    def outstanding(self, account: str) -> Amounts:
         """Return what is granted on all pods and not used."""
         return self._sum(account)[1]
 
-    def gone(self, account: str) -> Use:
+    def gone(self, account: str) -> Amounts:
         """Return what was used of pods that may never tell it again."""
         away = (
             known.entries[account].use for known in self._pods.values() if not known.serves and account in known.entries
         )
-        return sum(away, self._over.get(account, Use()))
+        return sum(away, self._over.get(account, Amounts()))
 
-    def carry(self, account: str, use: Use) -> None:
+    def carry(self, account: str, use: Amounts) -> None:
         """Take what an operator before this one knew of such pods."""
         self._over.setdefault(account, use)
         self._sums.pop(account, None)
@@ -211,75 +189,64 @@ class GrantLedger:
         if not self._pods[pod].entries:
             del self._pods[pod]
 
-    def pool(self, accounts: Iterable[str], places: int, left: Quota | None, until: str) -> Pool:
+    def pool(self, accounts: Iterable[str], places: int, left: Limits, until: str) -> Pool:
         """Return what a namespace has to grant.
 
         Args:
             accounts: of its programs that run.
             places: pods on which these may run, each counted once for each of them.
-            left: what its quotas leave beside everything that is used or granted; None without a quota.
+            left: what its quotas leave beside everything that is used or granted.
             until: when quotas are renewed, RFC 3339, or empty.
         """
         names = list(accounts)
-        granted = sum((self.outstanding(account) for account in names), Use())
+        granted = sum((self.outstanding(account) for account in names), Amounts())
         wanting = sum(entry.wanted is not None for account in names for entry in self._entries(account))
         return Pool(left, granted, wanting, max(1, places), until)
 
     def grant(self, pod: str, program: Program, pool: Pool) -> Grant:
         """Return what the pod, which has told what it has, may let the program use, and count it as granted."""
         known = self._pods[pod]
-        entry = known.entries.get(program.account) or _Entry.of(_use(program, Used()), Meter(now=_NOTHING))
+        entry = known.entries.get(program.account) or _Entry.of(program.prices.charge(Amounts()), Meter(now=_NOTHING))
         before, left, prices = entry.outstanding, pool.left, program.prices
-        wanted = entry.wanted or Used()
+        wanted = entry.wanted or Amounts()
         # What is there is halved from time to time, so that whoever comes next finds some; and left to those who wait.
         others_want = pool.wanting > 0 and entry.wanted is None
         share = Decimal(0) if others_want else 1 / Decimal(2 * pool.places)
-        shots = _amounts(None if left is None else left.shots, before.shots, pool.granted.shots, wanted.shots, share, 0)
-        seconds = _amounts(
-            *(None if left is None else left.seconds, before.seconds, pool.granted.seconds),
+        shots = _share(left.shots, before.shots, pool.granted.shots, wanted.shots, share, 0)
+        seconds = _share(
+            *(left.seconds, before.seconds, pool.granted.seconds),
             *(0, share, 0 if others_want else _LEAST_SECONDS),
         )
-        money, all_granted = None, pool.granted.cost
-        if left is not None and left.cost is not None:
-            # Money of another currency pays for nothing.
-            money = left.cost.amount if left.cost.currency == program.currency else Decimal(0)
+        money, all_granted = None if left.cost is None else left.cost.amount_in(prices.currency), pool.granted.cost
         if program.budget is not None:
-            own = self.outstanding(program.account).cost
-            rest = program.budget - self.used(program.account).cost - own
+            own = self.outstanding(program.account)
+            rest = program.budget.amount_in(prices.currency) - self.used(program.account).cost - own.cost
             if money is None or rest < money:
-                money, all_granted = rest, own
-        cost = _amounts(money, before.cost, all_granted, prices.of(wanted), share, 0 if others_want else prices.second)
-        use = entry.use
-        now, most = (
-            Bound(_plus(use.shots, shots[n]), _float(use.seconds, seconds[n]), _exact(use.cost, cost[n]))
-            for n in range(2)
-        )
-        entry = entry.granting(_higher(entry.granted, now), entry.wanted)
+                money, all_granted = rest, own.cost
+        cost = _share(money, before.cost, all_granted, prices.of(wanted), share, 0 if others_want else prices.second)
+        now, most = (_above(entry.use, *beyond) for beyond in zip(shots, seconds, cost, strict=True))
+        entry = entry.granting(entry.granted.widest(now), entry.wanted)
         self._set(known, program.account, entry)
         pool.take(entry.outstanding, before)
         known.closed.discard(program.account)
-        return Grant(now, most, prices, program.currency, pool.until, program.attempt)
+        return Grant(now, most, prices, pool.until, program.attempt)
 
     def _set(self, pod: _Pod, account: str, entry: _Entry) -> None:
         pod.entries[account] = entry
         self._sums.pop(account, None)
 
-    def _sum(self, account: str) -> tuple[Use, Use]:
+    def _sum(self, account: str) -> tuple[Amounts, Amounts]:
         if account not in self._sums:
             entries = self._entries(account)
-            used = sum((entry.use for entry in entries), self._over.get(account, Use()))
-            self._sums[account] = used, sum((entry.outstanding for entry in entries), Use())
+            used = sum((entry.use for entry in entries), self._over.get(account, Amounts()))
+            self._sums[account] = used, sum((entry.outstanding for entry in entries), Amounts())
         return self._sums[account]
 
     def _entries(self, account: str) -> list[_Entry]:
         return [known.entries[account] for known in self._pods.values() if account in known.entries]
 
 
-def _use(program: Program, used: Used) -> Use:
-    return Use(used.shots, used.seconds, program.prices.of(used), program.currency)
-
-
-def _amounts(
+def _share(
     left: Decimal | float | None,
     own: Decimal | float,
     granted: Decimal | float,
@@ -305,22 +272,10 @@ def _amounts(
     return max(asked, pool * share, min(pool, Decimal(least))), max(Decimal(0), rest + Decimal(granted))
 
 
-def _plus(used: int, more: Decimal | None) -> int | None:
-    return None if more is None else used + int(more)
-
-
-def _float(used: float, more: Decimal | None) -> float | None:
-    return None if more is None else used + float(more)
-
-
-def _exact(used: Decimal, more: Decimal | None) -> Decimal | None:
-    return None if more is None else used + more
-
-
-def _higher(one: Bound, other: Bound) -> Bound:
-    """Return the bound that lets through what either does."""
-
-    def higher(a: Any, b: Any) -> Any:
-        return None if a is None or b is None else max(a, b)
-
-    return Bound(higher(one.shots, other.shots), higher(one.seconds, other.seconds), higher(one.cost, other.cost))
+def _above(used: Amounts, shots: Decimal | None, seconds: Decimal | None, cost: Decimal | None) -> Limits:
+    """Return limits that leave so much beyond what is used."""
+    return Limits(
+        None if shots is None else used.shots + int(shots),
+        None if seconds is None else used.seconds + float(seconds),
+        None if cost is None else Money(used.cost + cost, ""),
+    )

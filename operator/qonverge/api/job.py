@@ -22,7 +22,7 @@ from qonverge.api.base import (
     cel,
     same,
 )
-from qonverge.api.money import Money
+from qonverge.api.money import CostLimit
 from qonverge.api.placement import Candidate, Placement
 from qonverge.devices import Layout
 from qonverge.devices.calibration import MAX_QUBITS
@@ -205,7 +205,7 @@ class HybridJobSpec(SpecModel):
     deadline: Annotated[str, Field(json_schema_extra={"pattern": _RFC_3339})] | None = None
     """When the result must be there (RFC 3339). A job that has not ended by then fails with DeadlineExceeded, and
     one that no backend could end by then, with Unschedulable."""
-    budget: Money | None = None
+    budget: CostLimit | None = None
     """What the job may cost at most, all attempts together."""
     suspend: bool = False
     """Hold the job: what waits is not started, what runs is stopped and starts again when resumed."""

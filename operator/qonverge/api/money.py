@@ -15,7 +15,7 @@ Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
 """ISO 4217 code, such as USD."""
 
 
-class Money(SpecModel):
+class CostLimit(SpecModel):
     """An amount of money."""
 
     amount: Amount

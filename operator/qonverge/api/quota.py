@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from qonverge.api.base import CONDITIONS_SCHEMA, Condition, ObjectMeta, SpecModel, StatusModel
-from qonverge.api.money import Money
+from qonverge.api.money import CostLimit
 from qonverge.api.placement import Duration
 
 
@@ -19,7 +19,7 @@ class QuotaLimits(SpecModel):
     seconds: Annotated[float, Field(ge=0)] | None = None
     """Time that circuits run on backends. A job counts with the upper bound of its forecast while it runs, and with
     what it took when it has ended."""
-    cost: Money | None = None
+    cost: CostLimit | None = None
     """Money, by the backends' prices. A job counts like its seconds."""
     concurrent_jobs: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
     """Jobs that are placed or running at the same time."""

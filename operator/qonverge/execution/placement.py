@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qonverge.accounting.ledger import Use
+from qonverge.accounting.conversion import money_of
+from qonverge.amounts import Amounts, Limits
 from qonverge.api import HybridJob, QuantumBackend
 from qonverge.api.backend import Simulator
-from qonverge.api.money import Money as Budget
 from qonverge.api.placement import Candidate, ForecastInterval, Placement, seconds_of
 from qonverge.devices.layout import Misfit
 from qonverge.devices.noise import Noise
@@ -20,7 +20,7 @@ from qonverge.forecast.intervals import Interval
 from qonverge.providers.descriptor import Descriptor
 from qonverge.providers.installed import find
 from qonverge.scheduling.estimates import Floats
-from qonverge.scheduling.model import Backend, Decision, Job, Money, Needs, Split, Terms, Weights
+from qonverge.scheduling.model import Backend, Decision, Job, Needs, Split, Terms, Weights
 from qonverge.scheduling.terms import meant
 
 Wait = tuple[float, float, float]
@@ -110,7 +110,7 @@ def waiting(
     job: HybridJob,
     created: float,
     wanted: Needs | None,
-    used: Use,
+    used: Amounts,
     *,
     priority: int = 0,
     may_preempt: bool = True,
@@ -143,7 +143,7 @@ def waiting(
         may_preempt=may_preempt,
         terms=_terms(placement),
         deadline=None if spec.deadline is None else seconds(spec.deadline),
-        budget=_left(job.spec.budget, used),
+        budget=(Limits(cost=money_of(job.spec.budget)) - used).cost,
         split=None if placement.split is None else Split(placement.split.min_shots),
         hedge=placement.hedge,
         warm=warm,
@@ -167,13 +167,6 @@ def _terms(placement: Placement) -> Terms:
         if weights is None
         else Weights(weights.fidelity, weights.time, weights.cost),
     )
-
-
-def _left(budget: Budget | None, used: Use) -> Money | None:
-    """Return what may still be spent on the job."""
-    if budget is None:
-        return None
-    return Money(budget.value - (used.cost if used.currency == budget.currency else 0), budget.currency)
 
 
 def shown(

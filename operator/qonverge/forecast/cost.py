@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
+from qonverge.accounting.conversion import prices_of
+from qonverge.amounts import Amounts
 from qonverge.api.pricing import Pricing
 from qonverge.forecast.intervals import Floats, Interval, Intervals
-
-# Providers bill in millionths at the finest.
-_FINEST = Decimal("0.000001")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,18 +31,11 @@ def cost(pricing: Pricing, *, tasks: int, shots: int, run_seconds: Interval) -> 
         shots: of all tasks together.
         run_seconds: of all tasks together.
     """
-    fixed = tasks * Decimal(pricing.per_task or 0) + shots * Decimal(pricing.per_shot or 0)
-    rate = Decimal(pricing.per_second or 0)
+    prices = prices_of(pricing)
     low, mid, high = (
-        # The digits that a float is written with, not its binary expansion.
-        (fixed + rate * Decimal(repr(side))).quantize(_FINEST, rounding)
-        for side, rounding in (
-            (run_seconds.low, ROUND_FLOOR),
-            (run_seconds.mid, ROUND_HALF_EVEN),
-            (run_seconds.high, ROUND_CEILING),
-        )
+        Amounts(shots, side, tasks=tasks) for side in (run_seconds.low, run_seconds.mid, run_seconds.high)
     )
-    return Cost(low, mid, high, pricing.currency)
+    return Cost(prices.of(low, ROUND_FLOOR), prices.of(mid), prices.of(high, ROUND_CEILING), prices.currency)
 
 
 def costs(pricing: Pricing, *, tasks: Floats, shots: Floats, run_seconds: Intervals) -> Intervals:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from qonverge.accounting.ledger import Use
+from qonverge.amounts import Amounts
 from qonverge.api import HybridJob, QuantumBackend
 from qonverge.api.placement import Candidate
 from qonverge.backend.config import EngineConfig
@@ -66,7 +66,7 @@ class Placing:
         estimates = Estimates.stack([row], len(seen))
         # In one process nothing is gained by several submissions.
         misfits = self._outlook.misfits(asked, offers)
-        wanted = replace(waiting(job, now, needs, Use(), misfits=misfits), split=None, hedge=False)
+        wanted = replace(waiting(job, now, needs, Amounts(), misfits=misfits), split=None, hedge=False)
         decision = plan(Snapshot((wanted,), seen, now, estimates)).decisions[0]
         memories = [None if asked is None else self._outlook.memory_bytes(asked, offer) for offer in offers]
         return Placed(decision, shown(wanted, decision, row, seen, [(0.0, 0.0, 0.0)] * len(seen), memories))

@@ -10,18 +10,17 @@ from decimal import Decimal
 import numpy as np
 
 from qonverge import __version__
-from qonverge.accounting.ledger import Use
+from qonverge.accounting.conversion import amounts_of, prices_of
+from qonverge.amounts import Amounts
 from qonverge.api import HybridJob
 from qonverge.api.base import ConfigMapKeyRef
-from qonverge.api.job import Circuit, Provenance, Result, Usage
+from qonverge.api.job import Circuit, Provenance, Result
 from qonverge.api.pricing import Pricing
 from qonverge.circuits.analysis.measurement_plan import DEFAULT_SHOTS, runs
 from qonverge.circuits.checker.checked_circuit import CheckedCircuit
 from qonverge.circuits.checker.checker import Checker
-from qonverge.forecast.cost import cost
 from qonverge.forecast.features import Work
 from qonverge.forecast.forecaster import ForecastRequest
-from qonverge.forecast.intervals import Interval
 from qonverge.programs.source import Program, decoded, digest
 from qonverge.scheduling import Needs
 from qonverge.wire.errors import WireError
@@ -112,15 +111,15 @@ class CircuitKind:
         """Return what the job asks for, as forecasts see it; None while its circuit is not checked."""
         return None if checked is None else ForecastRequest(checked, _circuit(job).parameters, work(job, checked))
 
-    def promised(self, job: HybridJob) -> Use:
+    def promised(self, job: HybridJob) -> Amounts:
         """Return what the job used, and what its next task may by its forecast."""
         status = job.status
-        used = Use.of(status.usage or Usage())
+        used = amounts_of(status.usage)
         there = next((each for each in status.forecast or [] if each.backend == status.backend), None)
         run = 0.0 if there is None or there.run_seconds is None else there.run_seconds.high
         price = Decimal(0) if there is None or there.cost is None else Decimal(repr(there.cost.high))
         currency = used.currency if there is None else there.currency or used.currency
-        return used + Use(_shots(job, self.observables(job)), run, price, currency)
+        return used + Amounts(_shots(job, self.observables(job)), run, price, currency)
 
     def observables(self, job: HybridJob) -> Sequence[str | dict[str, float]]:
         """Return the observables that expectation values are wanted of; none for counts."""
@@ -163,16 +162,16 @@ def work(job: HybridJob, circuit: CheckedCircuit) -> Work:
     return Work.of(circuit.analysis, shots, terms=sum(len(observable) for observable in observables), bases=groups)
 
 
-def used(pricing: Pricing | None, work: Work, result: TaskResult) -> Use:
+def used(pricing: Pricing | None, work: Work, result: TaskResult) -> Amounts:
     """Return what a task used, at a backend's prices; a result that was there already costs nothing."""
     if result.cached:
-        return Use()
+        return Amounts()
     tasks = work.sets * work.bases
     shots, run = tasks * sum(pub.shots or 0 for pub in result.results), result.run_seconds
     if pricing is None or result.error is not None:
-        return Use(shots, run)
-    paid = cost(pricing, tasks=tasks, shots=max(tasks, shots), run_seconds=Interval(run, run, run))
-    return Use(shots, run, paid.mid, pricing.currency)
+        return Amounts(shots, run)
+    prices = prices_of(pricing)
+    return Amounts(shots, run, prices.of(Amounts(max(tasks, shots), run, tasks=tasks)), prices.currency)
 
 
 def merged(results: Sequence[TaskResult]) -> TaskResult:

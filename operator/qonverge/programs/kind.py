@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from qonverge.accounting.ledger import Use
+from qonverge.amounts import Amounts
 from qonverge.api import HybridJob
 from qonverge.api.base import ConfigMapKeyRef
 from qonverge.circuits.checker.checked_circuit import CheckedCircuit
@@ -63,7 +63,7 @@ class ProgramKind(Protocol):
     def forecast_request(self, job: HybridJob, checked: CheckedCircuit | None) -> ForecastRequest | None:
         """Return what is to be forecast of it, None where nothing can be."""
 
-    def promised(self, job: HybridJob) -> Use:
+    def promised(self, job: HybridJob) -> Amounts:
         """Return what a job that is placed used and may use before it is heard of again, as far as its status tells."""
 
     def observables(self, job: HybridJob) -> Sequence[str | dict[str, float]]:

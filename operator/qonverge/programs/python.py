@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from qonverge.accounting.ledger import Use
+from qonverge.accounting.conversion import amounts_of
+from qonverge.amounts import Amounts
 from qonverge.api import HybridJob
 from qonverge.api.base import ConfigMapKeyRef
-from qonverge.api.job import Python, Usage
+from qonverge.api.job import Python
 from qonverge.circuits import InvalidProgram
 from qonverge.circuits.checker.checked_circuit import CheckedCircuit
 from qonverge.circuits.checker.checker import Checker
@@ -56,9 +57,9 @@ class PythonKind:
         """Return None: nothing can be forecast."""
         return None
 
-    def promised(self, job: HybridJob) -> Use:
+    def promised(self, job: HybridJob) -> Amounts:
         """Return what the job used: what it may use more is granted part by part."""
-        return Use.of(job.status.usage or Usage())
+        return amounts_of(job.status.usage)
 
     def observables(self, job: HybridJob) -> tuple[()]:
         """Return none: a program's result is what it makes of them."""

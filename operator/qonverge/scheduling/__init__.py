@@ -1,5 +1,6 @@
 """Placement: a snapshot in, decisions with reasons out. Pure: no I/O, the clock is given."""
 
+from qonverge.amounts import Quota
 from qonverge.scheduling.estimates import Estimates
 from qonverge.scheduling.model import (
     Active,
@@ -9,7 +10,6 @@ from qonverge.scheduling.model import (
     Needs,
     Plan,
     Policy,
-    Quota,
     Share,
     Shares,
     Snapshot,

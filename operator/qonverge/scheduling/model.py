@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import Literal, Self
 
+from qonverge.amounts import Money, Quota
 from qonverge.api.base import LabelSelector
 from qonverge.devices.layout import Misfit
 from qonverge.scheduling.estimates import Estimates
@@ -57,18 +57,6 @@ class Weights:
         """
         values = {"Fidelity": (0.9, 0.08, 0.02), "Time": (0.08, 0.9, 0.02), "Cost": (0.08, 0.02, 0.9)}
         return cls(*values.get(name, (1 / 3, 1 / 3, 1 / 3)))
-
-
-@dataclass(frozen=True, slots=True)
-class Money:
-    """An amount of a currency."""
-
-    amount: Decimal
-    currency: str = "USD"
-
-    def __str__(self) -> str:
-        """Return the amount with its currency, such as ``1.50 USD``."""
-        return f"{self.amount:.2f} {self.currency}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,20 +228,6 @@ class Shares:
         share = self.of(namespace)
         new = Share(share.weight, share.usage + worker_seconds)
         return Shares({**self.by_namespace, namespace: new}, self.half_life)
-
-
-@dataclass(frozen=True, slots=True)
-class Quota:
-    """What a namespace may still use in this period; None: without limit."""
-
-    shots: int | None = None
-    seconds: float | None = None
-    """Worker seconds."""
-    cost: Money | None = None
-    jobs: int | None = None
-    """Further jobs at the same time."""
-    renews_at: float | None = None
-    """Start of the next period, Unix seconds."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,10 @@ from typing import Literal
 
 import numpy as np
 
+from qonverge.scheduling.allowances import Allowances
 from qonverge.scheduling.estimates import Floats
 from qonverge.scheduling.model import Job, Policy, Shares, Snapshot
-from qonverge.scheduling.terms import Allowance, Table
+from qonverge.scheduling.terms import Table
 
 Kind = Literal["Aged", "Urgent", "Share"]
 
@@ -65,7 +66,7 @@ def line_up(snapshot: Snapshot, table: Table, policy: Policy, capacity: float) -
         aged = snapshot.now - job.created > policy.aging_seconds
         strata.setdefault((not aged, 0 if aged else -job.priority), []).append(index)
     groups: list[Group] = []
-    allowances = {namespace: Allowance(quota) for namespace, quota in snapshot.quotas.items()}
+    allowances = Allowances(snapshot.quotas)
     over: set[int] = set()
 
     def admit(kind: Kind, jobs: Iterable[int], first_tranche: float = math.inf) -> None:
@@ -105,19 +106,16 @@ def _slack(snapshot: Snapshot, table: Table, backlog: float) -> Floats:
     return slack
 
 
-def _within_quota(
-    snapshot: Snapshot, table: Table, index: int, charges: Floats, allowances: dict[str, Allowance]
-) -> bool:
+def _within_quota(snapshot: Snapshot, table: Table, index: int, charges: Floats, allowances: Allowances) -> bool:
     job = snapshot.jobs[index]
-    allowance = allowances.get(job.namespace)
-    if allowance is None:
+    if job.namespace not in allowances:
         return True
     shots = job.needs.charged_shots if job.needs else 0
     fits = table.verdicts[index] == 0
     costs = table.cost[index][fits]
     cheapest = int(np.nanargmin(costs)) if not np.isnan(costs).all() else 0
     currency = snapshot.backends[int(np.flatnonzero(fits)[cheapest])].currency
-    return allowance.take(shots, float(charges[index]), float(costs[cheapest]), currency)
+    return allowances.take(job.namespace, shots, float(charges[index]), float(costs[cheapest]), currency)
 
 
 class _FairShare:

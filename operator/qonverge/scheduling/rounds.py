@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from qonverge.scheduling.allowances import Allowances
 from qonverge.scheduling.assign import solve
 from qonverge.scheduling.capacity import Capacity
 from qonverge.scheduling.estimates import Floats
@@ -21,7 +22,7 @@ from qonverge.scheduling.preempt import displace
 from qonverge.scheduling.progress import Piece, Placement, Round
 from qonverge.scheduling.reasons import decisions
 from qonverge.scheduling.scoring import second_weights, static_costs
-from qonverge.scheduling.terms import Allowance, free_times, judge
+from qonverge.scheduling.terms import free_times, judge
 
 
 def plan(snapshot: Snapshot, policy: Policy | None = None) -> Plan:
@@ -172,16 +173,15 @@ def _runner_up(this: Round, job: int, chosen: int, waits: Floats) -> tuple[int |
 def _send(this: Round) -> None:
     """Choose what is sent now: what the backends' dispatch depth and room take, and quotas allow."""
     ready = _within_depth(this)
-    allowances = {namespace: Allowance(quota) for namespace, quota in this.snapshot.quotas.items()}
+    allowances = Allowances(this.snapshot.quotas)
     for job in [job for job in this.placements if job in ready]:
-        allowance = allowances.get(this.snapshot.jobs[job].namespace)
-        if allowance is not None and not _take(this, allowance, job, this.placements[job].pieces):
+        if not _take(this, allowances, job, this.placements[job].pieces):
             this.over_quota.add(job)
             del this.placements[job]
             continue
         this.sent.add(job)
         second = hedge(this, job)
-        if second is not None and (allowance is None or _take(this, allowance, job, (second,))):
+        if second is not None and _take(this, allowances, job, (second,)):
             this.lanes[second.backend].put(second.run, slots(this.snapshot.jobs[job]))
             this.capacity[second.backend].take(slots(this.snapshot.jobs[job]))
             this.placements[job] = replace(this.placements[job], pieces=(*this.placements[job].pieces, second))
@@ -213,10 +213,13 @@ def _within_depth(this: Round) -> set[int]:
     return {job for job, count in taken.items() if count == len(this.placements[job].pieces)}
 
 
-def _take(this: Round, allowance: Allowance, job: int, submissions: Sequence[Piece]) -> bool:
-    needs = this.snapshot.jobs[job].needs
+def _take(this: Round, allowances: Allowances, job: int, submissions: Sequence[Piece]) -> bool:
+    namespace, needs = this.snapshot.jobs[job].namespace, this.snapshot.jobs[job].needs
+    if namespace not in allowances:
+        return True
     shots = sum(math.ceil(piece.fraction * needs.charged_shots) for piece in submissions) if needs else 0
     run, price = this.table.run_most[job], this.table.cost_most[job]
     seconds = sum(float(run[piece.backend]) * piece.fraction for piece in submissions) * slots(this.snapshot.jobs[job])
     cost = sum(float(price[piece.backend]) * piece.fraction for piece in submissions)
-    return allowance.take(shots, seconds, cost, this.snapshot.backends[submissions[0].backend].currency)
+    currency = this.snapshot.backends[submissions[0].backend].currency
+    return allowances.take(namespace, shots, seconds, cost, currency)

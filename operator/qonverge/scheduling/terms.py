@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from qonverge.providers.descriptor import STATE_POWER
 from qonverge.scheduling.estimates import Floats
 from qonverge.scheduling.lanes import Lanes
-from qonverge.scheduling.model import Backend, Job, Policy, Quota, Snapshot
+from qonverge.scheduling.model import Backend, Job, Policy, Snapshot
 
-_MONEY_TOLERANCE = 1e-9
+MONEY_TOLERANCE = 1e-9
+"""Costs are compared in floats, whose sums are not exact."""
 
 
 class Verdict(IntEnum):
@@ -258,7 +259,7 @@ def _money_terms(judged: _Judged, jobs: Sequence[Job], backends: Sequence[Backen
     unknown = given & np.isnan(cost)
     metered = np.array([[job.needs is None] for job in jobs])
     judged.mark((priced | (unknown & metered)) & other, Verdict.CURRENCY)
-    judged.mark(priced & (cost > budget + _MONEY_TOLERANCE), Verdict.BUDGET)
+    judged.mark(priced & (cost > budget + MONEY_TOLERANCE), Verdict.BUDGET)
     # What a program spends is not forecast, and kept within its budget while it runs.
     judged.mark(unknown & ~(metered & (budget > 0)), Verdict.NO_COST)
 
@@ -302,7 +303,7 @@ def _quota_terms(judged: _Judged, snapshot: Snapshot, run: Floats, cost: Floats)
             known, unknown = np.nan_to_num(cost[rows]), np.isnan(cost[rows])
             metered = np.array([[job.needs is None] for job in jobs])
             broken |= ((known > 0) | (unknown & metered)) & (currencies != quota.cost.currency)
-            broken |= known > float(quota.cost.amount) + _MONEY_TOLERANCE
+            broken |= known > float(quota.cost.amount) + MONEY_TOLERANCE
             # What is not forecast can't be kept within a limit, but for programs, whose use is metered.
             broken |= unknown & ~(metered & (quota.cost.amount > 0))
         whole = np.zeros(judged.verdicts.shape, dtype=np.bool_)
@@ -317,30 +318,3 @@ def _waits(jobs: Sequence[Job], lanes: Sequence[Lanes]) -> Floats:
         one = [lane.start(math.inf, int(count)) if count <= lane.workers else np.inf for lane in lanes]
         waits[slots == count] = one
     return waits
-
-
-class Allowance:
-    """What a namespace's quota leaves, while a plan uses it."""
-
-    __slots__ = ("_cost", "_currency", "_jobs", "_seconds", "_shots")
-
-    def __init__(self, quota: Quota) -> None:
-        """Start with what remains of the quota."""
-        self._jobs = math.inf if quota.jobs is None else quota.jobs
-        self._shots = math.inf if quota.shots is None else quota.shots
-        self._seconds = math.inf if quota.seconds is None else quota.seconds
-        self._cost = math.inf if quota.cost is None else float(quota.cost.amount) + _MONEY_TOLERANCE
-        self._currency = None if quota.cost is None else quota.cost.currency
-
-    def take(self, shots: int, seconds: float, cost: float, currency: str) -> bool:
-        """Take what one more job uses, and return whether it was there; NaN is a cost that is not known."""
-        if self._currency is not None and (math.isnan(cost) or (cost > 0 and currency != self._currency)):
-            return False
-        counted = cost if self._currency is not None else 0.0
-        if self._jobs < 1 or self._shots < shots or self._seconds < seconds or self._cost < counted:
-            return False
-        self._jobs -= 1
-        self._shots -= shots
-        self._seconds -= seconds
-        self._cost -= counted
-        return True

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from qonverge.amounts import Amounts, Quota
 from qonverge.api.backend import OFFERS_LABEL
 from qonverge.providers.descriptor import STATE_POWER
-from qonverge.scheduling.model import Backend, Candidate, Job, Needs, Quota
+from qonverge.scheduling.model import Backend, Candidate, Job, Needs
 from qonverge.scheduling.terms import Table, Verdict
 
 _NAMED = 4
@@ -281,12 +282,14 @@ def _at_present(name: str, job: Job, backend: Backend, forecast: Forecast, now: 
 def _beyond(job: Job, backend: Backend, forecast: Forecast, quota: Quota) -> str:
     """Return the first limit that is too low, and what the job takes of it at most."""
     shots, workers = (job.needs.charged_shots, job.needs.slots) if job.needs else (1, 1)
-    if quota.jobs is not None and quota.jobs < 1:
+    seconds = forecast.run_most * workers
+    exceeded = quota.exceeded_by(Amounts(shots, seconds, jobs=1))
+    if "jobs" in exceeded:
         return ": as many jobs as it allows are under way"
-    if quota.shots is not None and shots > quota.shots:
+    if "shots" in exceeded:
         return f": it has {quota.shots} shots and the job takes {shots}"
-    if quota.seconds is not None and forecast.run_most * workers > quota.seconds:
-        return f": it has {quota.seconds:.3g} s and the job takes up to {forecast.run_most * workers:.3g} s"
+    if "seconds" in exceeded:
+        return f": it has {quota.seconds:.3g} s and the job takes up to {seconds:.3g} s"
     if quota.cost is not None and math.isnan(forecast.cost):
         return f": it has {quota.cost} and what the job costs is not known"
     if quota.cost is not None:

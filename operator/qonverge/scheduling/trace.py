@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
+from qonverge.amounts import Quota
 from qonverge.scheduling.estimates import Estimates
-from qonverge.scheduling.model import Active, Backend, Decision, Job, Plan, Policy, Preemption, Quota, Shares, Snapshot
+from qonverge.scheduling.model import Active, Backend, Decision, Job, Plan, Policy, Preemption, Shares, Snapshot
 from qonverge.scheduling.rounds import plan
 
 VERSION = 1

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from qiskit import QuantumCircuit
 
+from qonverge.amounts import Limits, Money, Prices
 from qonverge.backend.http.openapi import MetersAnswer, MetersRequest
 from qonverge.wire.codec import pack
-from qonverge.wire.grants import Bound, Grant, Meters, Prices
+from qonverge.wire.grants import Grant, Meters
 from qonverge.wire.tokens import OPERATOR_SUBJECT
 
 
@@ -41,8 +42,8 @@ def send(backend: Any, task: Any, account: str, *, attempt: int = 0, wait: int =
 def test_a_program_is_held_to_its_grant(backend: Any, kit: Any, bell: QuantumCircuit) -> None:
     assert send(backend, kit.task(bell, "m-1", shots=100), "uid-1").body["error"]["code"] == "GrantPending"
     assert meet(backend).by_account["uid-1"].wanted is not None
-    limit = Bound(150, 60.0, Decimal(2))
-    grants = {"uid-1": Grant(limit, limit, Prices(shot=Decimal("0.01")), "EUR", "2030-01-01T00:00:00Z")}
+    limit = Limits(150, 60.0, Money(Decimal(2), ""))
+    grants = {"uid-1": Grant(limit, limit, Prices(shot=Decimal("0.01"), currency="EUR"), "2030-01-01T00:00:00Z")}
     meet(backend, grants)
     first = send(backend, kit.task(bell, "m-2", shots=100), "uid-1")
     assert first.body["state"] == "Completed"
@@ -58,7 +59,7 @@ def test_a_program_is_held_to_its_grant(backend: Any, kit: Any, bell: QuantumCir
     assert (meter.used.tasks, meter.used.shots, meter.now) == (1, 100, limit)
     assert meter.used.seconds == pytest.approx(first.body["run_seconds"])
     # A program that has ended, as the operator sees it, may use nothing more.
-    assert meet(backend, {}).by_account["uid-1"].now == Bound(0, 0.0)
+    assert meet(backend, {}).by_account["uid-1"].now == Limits(0, 0.0)
     late = send(backend, kit.task(bell, "m-4", shots=1), "uid-1")
     assert (late.status, late.body["error"]["code"]) == (403, "AccessEnded")
 

@@ -8,7 +8,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qonverge.accounting.ledger import Ledger, Use
+from qonverge.accounting.ledger import Ledger
+from qonverge.amounts import Amounts, Money
 from qonverge.api import QuantumQuota
 
 HOUR = 3600.0
@@ -34,13 +35,13 @@ def left(ledger: Ledger, now: float = NOW) -> Any:
 def test_a_job_is_reserved_then_counted_as_what_it_took() -> None:
     ledger = Ledger()
     ledger.see(quota(shots=1000, seconds=10.0, concurrentJobs=2, cost={"amount": "5.00"}))
-    ledger.reserve("a", "chem", Use(400, 4.0, Decimal("1.5")))
+    ledger.reserve("a", "chem", Amounts(400, 4.0, Decimal("1.5")))
     assert (left(ledger).shots, left(ledger).seconds, left(ledger).jobs) == (600, 6.0, 1)
     assert left(ledger).cost.amount == Decimal("3.50")
-    ledger.settle("a", "chem", Use(400, 2.5, Decimal("1.25")), NOW)
+    ledger.settle("a", "chem", Amounts(400, 2.5, Decimal("1.25")), NOW)
     assert (left(ledger).shots, left(ledger).seconds, left(ledger).jobs) == (600, 7.5, 2)
     assert left(ledger).cost.amount == Decimal("3.75")
-    ledger.settle("a", "chem", Use(400, 2.5), NOW)
+    ledger.settle("a", "chem", Amounts(400, 2.5), NOW)
     assert left(ledger).shots == 600, "seen again, not run again"
 
 
@@ -63,8 +64,8 @@ def test_of_several_quotas_the_tightest_holds() -> None:
 def test_a_new_period_begins_at_nothing_but_what_is_under_way() -> None:
     ledger = Ledger()
     ledger.see(quota(shots=100))
-    ledger.settle("a", "chem", Use(70), NOW)
-    ledger.reserve("b", "chem", Use(20))
+    ledger.settle("a", "chem", Amounts(70), NOW)
+    ledger.reserve("b", "chem", Amounts(20))
     assert left(ledger).shots == 10
     assert left(ledger, NOW + HOUR).shots == 80
     assert left(ledger).renews_at == 1_000_001 * HOUR
@@ -73,16 +74,38 @@ def test_a_new_period_begins_at_nothing_but_what_is_under_way() -> None:
 def test_money_of_another_currency_is_not_counted() -> None:
     ledger = Ledger()
     ledger.see(quota(cost={"amount": "5", "currency": "EUR"}))
-    ledger.settle("a", "chem", Use(cost=Decimal(3), currency="USD"), NOW)
-    ledger.settle("b", "chem", Use(cost=Decimal(3), currency="EUR"), NOW)
+    ledger.settle("a", "chem", Amounts(cost=Decimal(3), currency="USD"), NOW)
+    ledger.settle("b", "chem", Amounts(cost=Decimal(3), currency="EUR"), NOW)
     assert left(ledger).cost.amount == 2
+
+
+def test_a_limit_that_changes_its_currency_counts_what_was_paid_in_the_new_one() -> None:
+    ledger = Ledger()
+    ledger.see(quota(shots=100, cost={"amount": "5", "currency": "USD"}))
+    ledger.settle("a", "chem", Amounts(10, cost=Decimal(3), currency="USD"), NOW)
+    ledger.settle("b", "chem", Amounts(20, cost=Decimal(1), currency="EUR"), NOW)
+    assert left(ledger).cost == Money(Decimal(2), "USD")
+    ledger.see(quota(shots=100, cost={"amount": "5", "currency": "EUR"}))
+    assert (left(ledger).shots, left(ledger).cost) == (70, Money(Decimal(4), "EUR"))
+    ledger.reserve("c", "chem", Amounts(cost=Decimal(2), currency="EUR"))
+    assert left(ledger).cost == Money(Decimal(2), "EUR")
+
+
+def test_quotas_in_two_currencies_leave_no_money_at_all() -> None:
+    """Each refuses what is paid in the currency of the other."""
+    ledger = Ledger()
+    ledger.see(quota("a", cost={"amount": "5", "currency": "USD"}))
+    ledger.see(quota("b", cost={"amount": "3", "currency": "EUR"}))
+    for currency in ("USD", "EUR"):
+        assert left(ledger).exceeded_by(Amounts(1, cost=Decimal(1), currency=currency)) == ("cost",)
+    assert left(ledger).exceeded_by(Amounts(1)) == ()
 
 
 def test_the_status_says_what_was_used_and_when_nothing_is_left() -> None:
     ledger, it = Ledger(), quota(shots=100)
     ledger.see(it)
-    ledger.settle("a", "chem", Use(100, 1.5, Decimal("0.10")), NOW)
-    ledger.reserve("b", "chem", Use(0, 1.0))
+    ledger.settle("a", "chem", Amounts(100, 1.5, Decimal("0.10")), NOW)
+    ledger.reserve("b", "chem", Amounts(0, 1.0))
     status = ledger.status(it, NOW)
     assert status.used is not None
     assert (status.used.shots, status.used.seconds, status.used.cost) == (100, 1.5, "0.1")
@@ -98,7 +121,9 @@ def test_the_status_says_what_was_used_and_when_nothing_is_left() -> None:
 )
 def test_a_restart_counts_every_job_once(jobs: list[tuple[int, int]], cut: int, deleted: int) -> None:
     """The jobs before the cut ended under the first operator, which wrote its status then; some were deleted since."""
-    ended = [(f"job-{n}", Use(shots), NOW + sum(gap for _, gap in jobs[: n + 1])) for n, (shots, _) in enumerate(jobs)]
+    ended = [
+        (f"job-{n}", Amounts(shots), NOW + sum(gap for _, gap in jobs[: n + 1])) for n, (shots, _) in enumerate(jobs)
+    ]
     first, it = Ledger(), quota(shots=10_000)
     first.see(it)
     before, after = ended[:cut], ended[cut:]
@@ -121,10 +146,10 @@ def test_whoever_reserves_no_more_than_remains_exceeds_nothing(limit: int, jobs:
     ledger.see(quota(shots=limit))
     for number, (shots, ends) in enumerate(jobs):
         if shots <= left(ledger).shots:
-            ledger.reserve(str(number), "chem", Use(shots))
+            ledger.reserve(str(number), "chem", Amounts(shots))
             waiting.append((str(number), shots))
         for uid, taken in waiting[:ends]:
-            ledger.settle(uid, "chem", Use(taken), NOW)
+            ledger.settle(uid, "chem", Amounts(taken), NOW)
             used += taken
         waiting = waiting[ends:]
         assert left(ledger).shots == limit - used - sum(taken for _, taken in waiting) >= 0
@@ -133,21 +158,22 @@ def test_whoever_reserves_no_more_than_remains_exceeds_nothing(limit: int, jobs:
 def test_a_job_that_waits_again_frees_its_place_but_not_what_it_used() -> None:
     ledger, it = Ledger(), quota(seconds=10.0, concurrentJobs=1)
     ledger.see(it)
-    ledger.reserve("a", "chem", Use(0, 4.0))
-    ledger.release("a", "chem", Use(0, 3.0))
+    ledger.reserve("a", "chem", Amounts(0, 4.0))
+    ledger.release("a", "chem", Amounts(0, 3.0))
     assert (left(ledger).seconds, left(ledger).jobs) == (7.0, 1)
     assert ledger.status(it, NOW).running_jobs == 0
-    ledger.reserve("a", "chem", Use(0, 3.0) + Use(0, 4.0))
+    ledger.reserve("a", "chem", Amounts(0, 3.0) + Amounts(0, 4.0))
     assert (left(ledger).seconds, left(ledger).jobs) == (3.0, 0)
     ledger.release("a", "chem")
     assert (left(ledger).seconds, left(ledger).jobs) == (10.0, 1)
-    ledger.release("b", "chem", Use())
+    ledger.release("b", "chem", Amounts())
     assert left(ledger).seconds == 10.0
     assert not ledger.counted("a", "chem")
-    ledger.settle("a", "chem", Use(0, 5.0), NOW)
+    ledger.settle("a", "chem", Amounts(0, 5.0), NOW)
     assert ledger.counted("a", "chem")
 
 
 def test_use_beyond_what_is_known() -> None:
-    assert Use(10, 5.0, Decimal(2), "EUR").beyond(Use(4, 6.0, Decimal(1), "EUR")) == Use(6, 0.0, Decimal(1), "EUR")
-    assert not Use(3, 1.0).beyond(Use(3, 1.0))
+    known, now = Amounts(4, 6.0, Decimal(1), "EUR"), Amounts(10, 5.0, Decimal(2), "EUR")
+    assert now.beyond(known) == Amounts(6, 0.0, Decimal(1), "EUR")
+    assert not Amounts(3, 1.0).beyond(Amounts(3, 1.0))

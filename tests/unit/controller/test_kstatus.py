@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from qonverge.accounting.ledger import Ledger, Use
+from qonverge.accounting.ledger import Ledger
+from qonverge.amounts import Amounts
 from qonverge.api import HybridJobStatus, QuantumBackend, QuantumQuota
 from qonverge.api.job import State as JobState
 from qonverge.controller.backends.status import Seen, status_of
@@ -101,7 +102,7 @@ def test_quotas(used: int) -> None:
     quota = QuantumQuota.model_validate({"metadata": metadata, "spec": {"limits": {"shots": 10}}})
     ledger = Ledger()
     ledger.see(quota)
-    ledger.settle("u", "lab", Use(used), NOW)
+    ledger.settle("u", "lab", Amounts(used), NOW)
     status = ledger.status(quota, NOW).to_dict()
     # That a limit is reached is what a quota is for.
     assert kstatus({"metadata": metadata, "status": status}) == "Current"

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from qonverge.accounting.ledger import Use
+from qonverge.amounts import Amounts, Money
 from qonverge.api import HybridJob
 from qonverge.api.backend import Simulator
 from qonverge.devices import Rates, snapshots
 from qonverge.execution.placement import abilities, device_errors, shown, waiting
 from qonverge.providers.descriptor import FEATURES
 from qonverge.scheduling import Backend, Decision
-from qonverge.scheduling.model import Candidate, Money, Split, Weights
+from qonverge.scheduling.model import Candidate, Split, Weights
 
 
 def job(**spec: Any) -> HybridJob:
@@ -37,7 +37,7 @@ def test_terms_are_those_of_the_manifest() -> None:
         "hedge": True,
         "weights": {"fidelity": 2, "cost": 1},
     }
-    seen = waiting(job(placement=placement, deadline="1970-01-01T00:01:00Z"), 5.0, None, Use(), priority=7)
+    seen = waiting(job(placement=placement, deadline="1970-01-01T00:01:00Z"), 5.0, None, Amounts(), priority=7)
     assert (seen.key, seen.namespace, seen.created, seen.priority, seen.deadline) == ("chem/j", "chem", 5.0, 7, 60.0)
     assert (seen.split, seen.hedge, seen.data_site) == (Split(5), True, "lab")
     terms = seen.terms
@@ -52,18 +52,18 @@ def test_terms_are_those_of_the_manifest() -> None:
 
 
 def test_without_terms_all_is_balanced_and_unlimited() -> None:
-    seen = waiting(job(), 5.0, None, Use())
+    seen = waiting(job(), 5.0, None, Amounts())
     assert (seen.budget, seen.split, seen.hedge, seen.deadline) == (None, None, False, None)
     assert seen.terms.weights == Weights.preset("Balanced")
-    assert waiting(job(placement={"objective": "Cost"}), 5.0, None, Use()).terms.weights == Weights.preset("Cost")
+    assert waiting(job(placement={"objective": "Cost"}), 5.0, None, Amounts()).terms.weights == Weights.preset("Cost")
 
 
 def test_a_budget_is_for_all_attempts_together() -> None:
     limited = job(budget={"amount": "2.50", "currency": "EUR"})
-    assert waiting(limited, 0.0, None, Use(cost=Decimal("1.25"), currency="EUR")).budget == Money(
+    assert waiting(limited, 0.0, None, Amounts(cost=Decimal("1.25"), currency="EUR")).budget == Money(
         Decimal("1.25"), "EUR"
     )
-    assert waiting(limited, 0.0, None, Use(cost=Decimal(1), currency="USD")).budget == Money(Decimal("2.50"), "EUR")
+    assert waiting(limited, 0.0, None, Amounts(cost=Decimal(1), currency="USD")).budget == Money(Decimal("2.50"), "EUR")
 
 
 ROW = np.array([[0.9], [0.8], [0.95], [2.0], [1.0], [4.0], [1.5], [1.0], [2.0]])
@@ -77,7 +77,7 @@ def test_what_fits_is_shown_first_and_the_best_of_it_before_the_rest() -> None:
     decision = Decision("chem/j", backends[1], "", rejected={"lab/cut": "it is cut"}, candidates=candidates)
     row = np.repeat(ROW, 5, axis=1)
     row[:, 3] = np.nan
-    found = shown(waiting(job(), 0.0, None, Use()), decision, row, backends, [(0.0, 1.0, 2.0)] * 5)
+    found = shown(waiting(job(), 0.0, None, Amounts()), decision, row, backends, [(0.0, 1.0, 2.0)] * 5)
     assert [each.backend for each in found] == ["lab/best", "lab/slow", "lab/other", "lab/cut"]
     best, _, other, cut = found
     assert best.fidelity is not None

@@ -7,8 +7,9 @@ from decimal import Decimal
 
 import pytest
 
+from qonverge.amounts import Money
 from qonverge.scheduling import Active, Policy, Quota, Share, Shares, plan
-from qonverge.scheduling.model import Money, Plan, Split, Terms, Weights
+from qonverge.scheduling.model import Plan, Split, Terms, Weights
 from tests.unit.scheduling.worlds import NEEDS, backend, job, snapshot
 
 

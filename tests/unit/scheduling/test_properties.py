@@ -11,6 +11,7 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from qonverge.amounts import Money
 from qonverge.scheduling import (
     Active,
     Backend,
@@ -26,7 +27,7 @@ from qonverge.scheduling import (
     plan,
 )
 from qonverge.scheduling.estimates import row
-from qonverge.scheduling.model import Money, Part, Split, Terms, Weights
+from qonverge.scheduling.model import Part, Split, Terms, Weights
 
 NAMESPACES = ("bio", "chem")
 seconds = st.floats(0.5, 50.0)

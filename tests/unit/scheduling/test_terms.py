@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from qonverge.amounts import Money
 from qonverge.devices.layout import Misfit
 from qonverge.scheduling import Quota, plan
-from qonverge.scheduling.model import Money, Terms
+from qonverge.scheduling.model import Terms
 from tests.unit.scheduling.worlds import NEEDS, backend, job, snapshot
 
 MIB = 2**20

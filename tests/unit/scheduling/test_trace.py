@@ -8,10 +8,11 @@ from decimal import Decimal
 
 import pytest
 
+from qonverge.amounts import Money
 from qonverge.api.base import LabelSelector
 from qonverge.devices.layout import Misfit
 from qonverge.scheduling import Active, Policy, Quota, Share, Shares, Snapshot, plan
-from qonverge.scheduling.model import Money, Split, Terms
+from qonverge.scheduling.model import Split, Terms
 from qonverge.scheduling.trace import TraceError, read, record, replay
 from tests.unit.scheduling.worlds import NEEDS, backend, job, snapshot
 

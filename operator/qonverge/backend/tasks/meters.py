@@ -11,11 +11,11 @@ import secrets
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 
+from qonverge.amounts import Amounts, Limits, Prices
 from qonverge.circuits.analysis.measurement_plan import runs
 from qonverge.wire.errors import AccessEnded, GrantPending, QuotaExceeded
-from qonverge.wire.grants import Bound, Grant, Meter, Meters, Used
+from qonverge.wire.grants import Grant, Meter, Meters
 from qonverge.wire.messages import Observable, Pub, Task
 from qonverge.wire.tokens import PROGRAM_TOKEN_SECONDS, Caller
 
@@ -25,7 +25,7 @@ _WANTED_SECONDS = 5.0
 _TOLD_SECONDS = 120.0
 # An operator that has not named an account for so long, although it sent lists, does not know it.
 _UNNAMED_SECONDS = 10.0
-_NOTHING = Bound(0, 0.0)
+_NOTHING = Limits(0, 0.0)
 _UNNAMED = Grant(now=_NOTHING)
 _CLOSED = Grant(_NOTHING, _NOTHING)
 
@@ -36,8 +36,8 @@ class _Account:
     """When it was first asked for, or named."""
     grant: Grant = _UNNAMED
     named: bool = False
-    used: Used = field(default_factory=Used)
-    wanted: Used | None = None
+    used: Amounts = field(default_factory=Amounts)
+    wanted: Amounts | None = None
     wanted_until: float = 0.0
     under_way: int = 0
     closed_at: float | None = None
@@ -80,7 +80,7 @@ class Accounts:
             return AccessEnded(f"attempt {caller.attempt} of {caller.subject} is over: another one takes its place")
         return None
 
-    def charge(self, caller: Caller, task: Task) -> Used:
+    def charge(self, caller: Caller, task: Task) -> Amounts:
         """Count a task that is about to wait, and return what was counted.
 
         Raises:
@@ -89,18 +89,18 @@ class Accounts:
             QuotaExceeded: nothing is left.
         """
         if not caller.account:
-            return Used()
+            return Amounts()
         if (refusal := self.refusal(caller)) is not None:
             raise refusal
         account = self._accounts.setdefault(caller.account, _Account(self._clock()))
-        needed = sum((asked(pub) for pub in task.pubs), Used())
+        needed = sum((asked(pub) for pub in task.pubs), Amounts())
         grant, used = account.grant, account.used
-        if (amount := grant.most.exceeded(used, needed, grant.prices)) is not None:
+        if amount := _lacking(grant.most, used, needed, grant.prices):
             raise QuotaExceeded(_sentence(amount, grant, used, needed))
         pending = ""
         if not account.named or caller.attempt > grant.attempt:
             pending = "the operator has not told this pod of the program yet"
-        elif grant.now.exceeded(used, needed, grant.prices) is not None:
+        elif _lacking(grant.now, used, needed, grant.prices):
             pending = "the operator has not granted the job so much of this pod yet: it is asked for more"
         if pending:
             account.wanted, account.wanted_until = needed, self._clock() + _WANTED_SECONDS
@@ -114,11 +114,11 @@ class Accounts:
         if caller.account:
             self._accounts.setdefault(caller.account, _Account(self._clock())).under_way += 1
 
-    def ended(self, caller: Caller, charged: Used, *, ran: float, completed: bool) -> None:
-        """Take note that a task has ended, after so many seconds of running; only one with a result used shots."""
+    def ended(self, caller: Caller, charged: Amounts, *, ran: float, completed: bool) -> None:
+        """Record that a task has ended, after so many seconds of running; only one with a result used shots."""
         account = self._accounts.get(caller.account)
         if account is not None:
-            account.used += Used(seconds=ran) if completed else Used(seconds=ran) - charged
+            account.used += Amounts(seconds=ran) if completed else Amounts(seconds=ran) - charged
             account.under_way -= 1
 
     def take(self, grants: Mapping[str, Grant] | None, boot: str = "") -> None:
@@ -155,12 +155,12 @@ class Accounts:
         return Meters(self._boot, told)
 
 
-def asked(pub: Pub) -> Used:
+def asked(pub: Pub) -> Amounts:
     """Return what a pub uses, but for its time: known before it runs."""
     if pub.empty:
-        return Used()
+        return Amounts()
     if pub.statevector:
-        return Used(pub.sets)
+        return Amounts(tasks=pub.sets)
     if pub.pairs is None or (pub.shots is None and pub.precision is None):
         return _asked(pub, pub.observables, pub.sets)
     wanted: dict[int, set[int]] = {}
@@ -170,23 +170,32 @@ def asked(pub: Pub) -> Used:
     alike = Counter(frozenset(observables) for observables in wanted.values())
     known = range(len(pub.observables))
     each = (_asked(pub, [pub.observables[k] for k in sorted(some) if k in known], sets) for some, sets in alike.items())
-    return sum(each, Used())
+    return sum(each, Amounts())
 
 
-def _asked(pub: Pub, observables: Sequence[Observable], sets: int) -> Used:
+def _asked(pub: Pub, observables: Sequence[Observable], sets: int) -> Amounts:
     groups, shots = runs(observables, pub.shots, pub.precision)
-    return Used(sets * groups, sets * groups * shots)
+    return Amounts(sets * groups * shots, tasks=sets * groups)
 
 
-def _sentence(amount: str, grant: Grant, used: Used, needed: Used) -> str:
-    most = grant.most
+def _lacking(limits: Limits, used: Amounts, needed: Amounts, prices: Prices) -> str | None:
+    """Return the first amount of which the limits do not leave so much more; how long a task will run is not known."""
+    left = limits - prices.charge(used)
+    # Of time there must be some, and of the money that it costs.
+    by_time = {"seconds", "cost"} if prices.second else {"seconds"}
+    lacking = {*left.exceeded_by(prices.charge(needed)), *by_time.intersection(left.spent)}
+    return next((name for name in ("shots", "seconds", "cost") if name in lacking), None)
+
+
+def _sentence(amount: str, grant: Grant, used: Amounts, needed: Amounts) -> str:
+    prices = grant.prices
+    left = grant.most.beyond(prices.charge(used))
     if amount == "shots":
-        said = f"the task asks for {needed.shots} shots and {max(0, (most.shots or 0) - used.shots)} are left"
+        said = f"the task asks for {needed.shots} shots and {left.shots} are left"
     elif amount == "seconds":
         said = f"all {used.seconds:.3g} seconds are used"
     else:
-        left = max(Decimal(0), (most.cost or Decimal(0)) - grant.prices.of(used))
-        cost = grant.prices.of(needed)
-        said = f"the task costs {cost.normalize():f} {grant.currency} and {left.normalize():f} are left"
+        cost = prices.of(needed)
+        said = f"the task costs {cost.normalize():f} {prices.currency} and {left.cost.normalize():f} are left"
     again = f"; they are renewed at {grant.until}" if grant.until else ""
     return f"{said} of what the job's quotas and budget allow{again}: ask for less, or for a larger quota"

@@ -6,10 +6,10 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from qonverge.amounts import Amounts
 from qonverge.backend.config import EngineConfig
 from qonverge.backend.executors.protocol import Outcome, Request
 from qonverge.wire.errors import WireError
-from qonverge.wire.grants import Used
 from qonverge.wire.messages import TaskResult
 
 
@@ -37,7 +37,7 @@ class Record:
     nbytes: int
     config: EngineConfig
     """What it runs with, or would if it began now."""
-    charged: Used = field(default_factory=Used)
+    charged: Amounts = field(default_factory=Amounts)
     """What its caller's account was charged."""
     state: str = "Queued"
     started: float = 0.0

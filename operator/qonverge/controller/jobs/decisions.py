@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from qonverge.accounting.conversion import usage_of
 from qonverge.controller.jobs.actions import (
     Action,
     CheckProgram,
@@ -38,7 +39,7 @@ def decide(view: View) -> list[Action]:
     if now >= deadline:
         message = f"the job did not end within {limit}"
         # Written before the rest is counted, so that the status tells what was used.
-        used = {"usage": flight.usage.shown()} if flight is not None and flight.usage else {}
+        used = {"usage": usage_of(flight.usage)} if flight is not None and flight.usage else {}
         return [SetStatus(view.fail("DeadlineExceeded", message, **used)), Stop(program=True)]
     actions = _advance(view)
     return actions if deadline == math.inf else [*actions, Requeue(deadline)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qonverge.api import HybridJob, HybridJobStatus
 from qonverge.api.job import Result
-from qonverge.controller.quotas.metering import account_of
+from qonverge.controller.quotas.accounts import account_of
 from qonverge.documents.reports import Report
 from qonverge.execution import reports
 from qonverge.execution.results import document, excess

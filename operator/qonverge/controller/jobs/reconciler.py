@@ -7,9 +7,10 @@ import contextlib
 import logging
 from collections.abc import Callable
 
-from qonverge.accounting.ledger import Ledger, Use
+from qonverge.accounting.conversion import amounts_of
+from qonverge.accounting.ledger import Ledger
+from qonverge.amounts import Amounts
 from qonverge.api import HybridJob, HybridJobStatus
-from qonverge.api.job import Usage
 from qonverge.circuits import CheckerLost, InvalidProgram
 from qonverge.circuits.checker.checker import Checker
 from qonverge.controller.jobs import actions, program_reports
@@ -185,7 +186,7 @@ class Jobs:
         body = {"pod": None, **body}
         if body["state"] in ("Complete", "Failed"):
             # Before the write: a quota's status that is written meanwhile must not leave the job out.
-            use = Use.of(status.usage or Usage())
+            use = amounts_of(status.usage)
             self._ledger.settle(metadata.uid, metadata.namespace, use, seconds(body["completedAt"]))
             self._quotas.changed(metadata.namespace)
         try:
@@ -258,7 +259,7 @@ class Jobs:
     def _stop(self, key: str) -> None:
         flight, job = self._state.flights.pop(key, None), self._state.jobs.get(key)
         if job is None or job.spec.suspend or (flight is not None and flight.uid != job.metadata.uid):
-            self._metering.stop(key, Use() if flight is None else flight.usage)
+            self._metering.stop(key, Amounts() if flight is None else flight.usage)
         if flight is not None:
             self._forecasts.forget(flight.uid)
             self._give_up(key.split("/", 1)[0], job, flight)
@@ -269,12 +270,12 @@ class Jobs:
         now = self._clock()
         if not self._ledger.counted(flight.uid, namespace):
             # What its status tells of is counted at its end; of a job that is deleted there will be none.
-            known = Use() if job is None else Use.of(job.status.usage or Usage())
+            known = Amounts() if job is None else amounts_of(job.status.usage)
             if rest := flight.usage.beyond(known):
                 self._ledger.settle(f"{flight.uid}-{flight.generation}-{flight.attempts}-used", namespace, rest, now)
         for sent in flight.sent:
             self._ledger.settle(
-                sent.identity, namespace, Use(0, min(now - sent.at, (sent.run_seconds or USUAL).high)), now
+                sent.identity, namespace, Amounts(0, min(now - sent.at, (sent.run_seconds or USUAL).high)), now
             )
         if flight.sent:
             self._quotas.changed(namespace)

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from qonverge.accounting.ledger import Use
+from qonverge.amounts import Amounts
 from qonverge.api import HybridJob
 from qonverge.controller.placement.forecasts import Forecasts
 from qonverge.controller.placement.snapshot import backend_selector, given_to_pods
@@ -121,7 +121,7 @@ class Submissions:
         if flight.running is asyncio.current_task():
             # Nobody waits any more for what lost the race, or for the other parts of what failed: it took its time.
             now = self._clock()
-            flight.charge(Use(seconds=sum(now - sent.at for sent in flight.sent)))
+            flight.charge(Amounts(seconds=sum(now - sent.at for sent in flight.sent)))
             flight.end(result)
 
     def _ended(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from qonverge.accounting.ledger import Use
+from qonverge.amounts import Amounts
 from qonverge.api import HybridJob, QuantumBackend
 from qonverge.api.placement import seconds_of
 from qonverge.circuits.checker.checked_circuit import CheckedCircuit
@@ -192,7 +192,7 @@ class Forecasts:
 
     def most(
         self, job: HybridJob, flight: Flight, decision: Decision, row: Floats, offers: Sequence[BackendOffer]
-    ) -> Use:
+    ) -> Amounts:
         """Return what the job may use, by the upper bounds of its forecasts, with all its parts."""
         assert decision.backend is not None
         columns = {offer.key: index for index, offer in enumerate(offers)}
@@ -207,7 +207,7 @@ class Forecasts:
             cost += Decimal(0 if math.isnan(column[8]) else repr(share * float(column[8])))
         asked = self.asked(job, flight)
         shots = 0 if asked is None else asked.work.all_shots
-        return Use(shots * (len(parts) if hedged else 1), spent, cost, decision.backend.currency)
+        return Amounts(shots * (len(parts) if hedged else 1), spent, cost, decision.backend.currency)
 
     def observe(self, job: HybridJob, flight: Flight, sent: Sent, result: TaskResult) -> None:
         """Learn from a task that has ended."""

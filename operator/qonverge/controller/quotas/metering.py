@@ -8,28 +8,28 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import defaultdict
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 
+from qonverge.accounting.conversion import amounts_of
 from qonverge.accounting.grants import GrantLedger, Pool, Program
-from qonverge.accounting.ledger import Ledger, Use
+from qonverge.accounting.ledger import Ledger
+from qonverge.amounts import Amounts, Limits
 from qonverge.api import HybridJob, QuantumBackend
-from qonverge.api.job import Usage
 from qonverge.controller.objects import manifests
 from qonverge.controller.placement.snapshot import backend_selector
 from qonverge.controller.pods.task_client import DataPlane
+from qonverge.controller.quotas.accounts import account_of, open_attempt, program_of
+from qonverge.controller.quotas.exchanges import Exchanges
 from qonverge.controller.store.access import withdrawn
 from qonverge.controller.store.cluster import Cluster
 from qonverge.controller.store.pods import Endpoint
 from qonverge.controller.store.state import State
 from qonverge.controller.store.work_queue import WorkQueue
-from qonverge.execution.transitions import seconds as instant
 from qonverge.execution.transitions import timestamp
 from qonverge.programs.kinds import kind_of
 from qonverge.wire.errors import WireError
-from qonverge.wire.grants import Grant, Meters, Prices
+from qonverge.wire.grants import Grant, Meters
 
 logger = logging.getLogger(__name__)
 
@@ -52,20 +52,8 @@ class _Closing:
     """A program that has ended, of whose last use pods may still tell."""
 
     job: HybridJob
-    counted: Use
+    counted: Amounts
     """What was counted of it when it ended."""
-
-
-def account_of(job: HybridJob) -> str:
-    """Return the account under which the job's program uses pods; from one suspension to the next it is the same."""
-    resumed = job.status.resumed_at
-    return f"{job.metadata.uid}-{0 if resumed is None else int(instant(resumed))}"
-
-
-def open_attempt(job: HybridJob) -> int:
-    """Return which attempt at the job's program may use pods: the one that runs, or the next."""
-    attempts = job.status.attempts or 0
-    return attempts if job.status.state in ("Placed", "Running") else attempts + 1
 
 
 class Metering:
@@ -106,9 +94,7 @@ class Metering:
         self._books = GrantLedger()
         self._running: dict[str, _Running] = {}
         self._closing: dict[str, _Closing] = {}
-        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        # The next meeting with a pod, by its uid: whoever comes before it begins takes part.
-        self._next: dict[str, asyncio.Task[None]] = {}
+        self._exchanges = Exchanges()
         # Pods that have programs which they were not told of.
         self._unnamed: set[str] = set()
         self._telling: set[asyncio.Task[None]] = set()
@@ -125,10 +111,10 @@ class Metering:
             self._bounded(namespace) for namespace in {program.namespace for program in programs}
         )
 
-    def used(self, job: HybridJob) -> Use:
+    def used(self, job: HybridJob) -> Amounts:
         """Return what the job's program used, as far as its status and pods have told."""
         if _key(job) not in self._running:
-            return Use.of(job.status.usage or Usage())
+            return amounts_of(job.status.usage)
         return self._books.used(account_of(job))
 
     def observe(self, key: str) -> None:
@@ -166,16 +152,16 @@ class Metering:
             self._to_tell(former)
         self._to_tell(name)
 
-    async def close(self, key: str) -> Use:
+    async def close(self, key: str) -> Amounts:
         """Ask the pods what a program that has ended used at last, and return all that it used."""
         running = self._running.get(key)
         if running is None:
-            return Use()
+            return Amounts()
         if (backend := self._state.backends.get(running.backend)) is not None:
             await self._meet_all(backend)
         return self.used(running.job)
 
-    def stop(self, key: str, counted: Use) -> None:
+    def stop(self, key: str, counted: Amounts) -> None:
         """Close a program's account, of which so much was counted: what pods tell later is counted then."""
         running = self._running.pop(key, None)
         if running is not None:
@@ -216,7 +202,7 @@ class Metering:
 
     def _add(self, key: str, job: HybridJob, backend: str, attempt: int) -> None:
         # What its status tells of is gone with pods, or was used by attempts before this operator.
-        self._books.carry(account_of(job), Use.of(job.status.usage or Usage()))
+        self._books.carry(account_of(job), amounts_of(job.status.usage))
         self._running[key] = _Running(job, backend, attempt)
 
     def _to_tell(self, backend: str) -> None:
@@ -236,35 +222,29 @@ class Metering:
         """
         if unnamed:
             self._unnamed.add(endpoint.pod)
-        meeting = self._next.get(endpoint.pod)
-        if meeting is None:
-            meeting = self._next[endpoint.pod] = asyncio.create_task(self._meet_in_turn(endpoint, backend))
-        await asyncio.shield(meeting)
+        await self._exchanges.join(endpoint.pod, lambda: self._exchange(endpoint, backend))
 
-    async def _meet_in_turn(self, endpoint: Endpoint, backend: QuantumBackend) -> None:
+    async def _exchange(self, endpoint: Endpoint, backend: QuantumBackend) -> None:
         pod, key = endpoint.pod, manifests.audience(backend)
-        # Of grants that overtake each other nobody would know which is in force.
-        async with self._turns[pod]:
-            self._next.pop(pod, None)
-            # Operators before this one may have left accounts open there.
-            due = pod in self._unnamed or not self._books.knows(pod)
-            self._unnamed.discard(pod)
-            for _ in range(2):
-                named = self._named(key)
-                closing = self._closing_on(pod, named, backend)
-                if not (due or named or closing):
-                    return
-                if not self._books.knows(pod):
-                    # What an operator before this one granted is in force.
-                    self._take(pod, await self._data.meters(endpoint, key, None), list(named.values()), ())
-                    continue
-                grants, boot = self._grants(pod, list(named.values())), self._books.boot(pod)
-                meters = await self._data.meters(endpoint, key, grants, boot)
-                # A server that began anew took none of them, and closed nothing.
-                same = meters.boot == boot
-                self._take(pod, meters, [*named.values(), *closing.values()], closing if same else ())
-                if same and not self._books.wants(pod, grants):
-                    break
+        # Operators before this one may have left accounts open there.
+        due = pod in self._unnamed or not self._books.knows(pod)
+        self._unnamed.discard(pod)
+        for _ in range(2):
+            named = self._named(key)
+            closing = self._closing_on(pod, named, backend)
+            if not (due or named or closing):
+                return
+            if not self._books.knows(pod):
+                # What an operator before this one granted is in force.
+                self._take(pod, await self._data.meters(endpoint, key, None), list(named.values()), ())
+                continue
+            grants, boot = self._grants(pod, list(named.values())), self._books.boot(pod)
+            meters = await self._data.meters(endpoint, key, grants, boot)
+            # A server that began anew took none of them, and closed nothing.
+            same = meters.boot == boot
+            self._take(pod, meters, [*named.values(), *closing.values()], closing if same else ())
+            if same and not self._books.wants(pod, grants):
+                break
 
     def gone(self) -> None:
         """Take the pods into account that serve no more."""
@@ -276,7 +256,7 @@ class Metering:
                 for account in accounts & self._closing.keys():
                     self._finish(account)
                 self._books.drop(pod)
-                self._turns.pop(pod, None)
+                self._exchanges.forget(pod)
         self._tell()
 
     def _may_use(self, running: _Running) -> bool:
@@ -296,10 +276,10 @@ class Metering:
         jobs = {account: closing.job for account, closing in self._closing.items()}
         jobs |= {account_of(running.job): running.job for running in self._running.values()}
         key = manifests.audience(backend)
-        return {account: _program(jobs[account], backend, key, 0) for account in accounts if account in jobs}
+        return {account: program_of(jobs[account], backend, key, 0) for account in accounts if account in jobs}
 
     def _program(self, running: _Running) -> Program:
-        return _program(running.job, self._state.backends.get(running.backend), running.backend, running.attempt)
+        return program_of(running.job, self._state.backends.get(running.backend), running.backend, running.attempt)
 
     def _programs(self) -> list[Program]:
         return [self._program(running) for running in self._running.values()]
@@ -307,7 +287,7 @@ class Metering:
     def _bounded(self, namespace: str) -> bool:
         """Return whether a quota limits what the namespace's programs may use of pods."""
         left = self._ledger.remaining(namespace, self._clock())
-        return left is not None and any(bound is not None for bound in (left.shots, left.seconds, left.cost))
+        return left is not None and left.limits_use
 
     def _grants(self, pod: str, programs: Sequence[Program]) -> dict[str, Grant]:
         pools, running = dict[str, Pool](), self._programs()
@@ -319,7 +299,7 @@ class Metering:
             )
             left = self._ledger.remaining(namespace, self._clock())
             until = "" if left is None or left.renews_at is None else timestamp(left.renews_at)
-            pools[namespace] = self._books.pool([peer.account for peer in peers], places, left, until)
+            pools[namespace] = self._books.pool([peer.account for peer in peers], places, left or Limits(), until)
         grants = {}
         for program in programs:
             grants[program.account] = self._books.grant(pod, program, pools[program.namespace])
@@ -378,15 +358,3 @@ class Metering:
 
 def _key(job: HybridJob) -> str:
     return f"{job.metadata.namespace}/{job.metadata.name}"
-
-
-def _program(job: HybridJob, backend: QuantumBackend | None, name: str, attempt: int) -> Program:
-    pricing = None if backend is None else backend.spec.pricing
-    metadata, budget = job.metadata, job.spec.budget
-    if pricing is None:
-        # What costs nothing needs no budget.
-        return Program(account_of(job), metadata.uid, metadata.namespace, name, attempt=attempt)
-    prices = Prices(*(Decimal(price or 0) for price in (pricing.per_task, pricing.per_shot, pricing.per_second)))
-    # Money of another currency pays for nothing.
-    most = None if budget is None else budget.value if budget.currency == pricing.currency else Decimal(0)
-    return Program(account_of(job), metadata.uid, metadata.namespace, name, prices, pricing.currency, most, attempt)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from qonverge.accounting.ledger import Ledger, Use
+from qonverge.accounting.conversion import amounts_of
+from qonverge.accounting.ledger import Ledger
 from qonverge.api.job import Usage
 from qonverge.controller.kube.client import Kube, KubeError
 from qonverge.controller.store.state import State, key_of
@@ -57,7 +58,7 @@ class Quotas:
             self._ledger.settle(
                 metadata["uid"],
                 namespace,
-                Use.of(Usage.model_validate(status.get("usage") or {})),
+                amounts_of(Usage.model_validate(status.get("usage") or {})),
                 seconds(status["completedAt"]),
             )
             self.changed(namespace)

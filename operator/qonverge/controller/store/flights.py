@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from qonverge.accounting.ledger import Use
+from qonverge.amounts import Amounts
 from qonverge.api.placement import Candidate
 from qonverge.circuits.checker.checked_circuit import CheckedCircuit
 from qonverge.controller.kube.refusals import Refusal
@@ -170,9 +170,9 @@ class Flight:
     attempts: int = 0
     withdrawn: int = 0
     """Attempts that did not count: their place was given to a job of higher priority."""
-    usage: Use = field(default_factory=Use)
+    usage: Amounts = field(default_factory=Amounts)
     """What the job used so far: what its status said when this began, and its tasks since."""
-    unreachable_usage: Use = field(default_factory=Use)
+    unreachable_usage: Amounts = field(default_factory=Amounts)
     """What its program used of pods that will not tell of it again."""
     renew_at: float = 0.0
     """When its program's token is to be renewed, Unix seconds; of programs that a former operator started at once."""
@@ -390,11 +390,11 @@ class Flight:
         """Record that the job's status was written, at Unix seconds."""
         self.written_at = now
 
-    def charge(self, use: Use) -> None:
+    def charge(self, use: Amounts) -> None:
         """Count what a task used."""
         self.usage += use
 
-    def meter(self, usage: Use, unreachable: Use) -> bool:
+    def meter(self, usage: Amounts, unreachable: Amounts) -> bool:
         """Record what the program used in all, and of pods that will not tell of it again; return whether that grew."""
         grew, self.usage, self.unreachable_usage = unreachable != self.unreachable_usage, usage, unreachable
         return grew

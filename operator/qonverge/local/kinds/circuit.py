@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 
+from qonverge.accounting.conversion import usage_of
 from qonverge.local.kinds.kind import LocalKind, PlacedJob
 from qonverge.programs import circuit as circuits
 from qonverge.wire.errors import WireError
@@ -31,7 +32,7 @@ class LocalCircuits:
                 raise
             if result.error is None:
                 placed.placing.observe(placed.key, job, checked, result, run.now)
-                used = circuits.used(placed.backend.spec.pricing, circuits.work(job, checked), result).shown()
+                used = usage_of(circuits.used(placed.backend.spec.pricing, circuits.work(job, checked), result))
                 outcome = circuits.outcome(result)
                 run.complete(result=outcome, provenance=circuits.provenance(placed.program, result), usage=used)
                 return

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from qonverge.amounts import Amounts, Limits, Money, Prices
 from qonverge.backend.tasks.meters import Accounts, asked
 from qonverge.wire.errors import AccessEnded, GrantPending, QuotaExceeded
-from qonverge.wire.grants import Bound, Grant, Meters, Prices, Used
+from qonverge.wire.grants import Grant, Meters
 from qonverge.wire.messages import Observable, Pub, Task
 from qonverge.wire.tokens import PROGRAM_TOKEN_SECONDS, Caller
 
@@ -24,23 +25,23 @@ _CALLER = Caller("chem/j", "uid-1", attempt=2)
 @pytest.mark.parametrize(
     ("pub", "charged"),
     [
-        (Pub("c", shots=10), Used(1, 10)),
-        (Pub("c", _SETS, 10), Used(3, 30)),
-        (Pub("c", _SETS), Used(3, 3 * 1024)),
-        (Pub("c", _SETS, statevector=True), Used(3, 0)),
-        (Pub("c", _SETS, observables=(_ZZ, _XX)), Used(3, 0)),
-        (Pub("c", _SETS, 10, observables=(_ZZ, _XX)), Used(6, 60)),
-        (Pub("c", precision=0.1, observables=(_ZZ,)), Used(1, 101)),
+        (Pub("c", shots=10), Amounts(10, tasks=1)),
+        (Pub("c", _SETS, 10), Amounts(30, tasks=3)),
+        (Pub("c", _SETS), Amounts(3 * 1024, tasks=3)),
+        (Pub("c", _SETS, statevector=True), Amounts(0, tasks=3)),
+        (Pub("c", _SETS, observables=(_ZZ, _XX)), Amounts(0, tasks=3)),
+        (Pub("c", _SETS, 10, observables=(_ZZ, _XX)), Amounts(60, tasks=6)),
+        (Pub("c", precision=0.1, observables=(_ZZ,)), Amounts(101, tasks=1)),
         # The first set is wanted in one basis, the second in two, the third not at all.
         (
             Pub("c", _SETS, 10, observables=(_ZZ, _XX), pairs=np.array([[0, 0], [1, 0], [1, 1]], np.int32)),
-            Used(3, 30),
+            Amounts(30, tasks=3),
         ),
         # Indices that are none are refused later, with a sentence.
-        (Pub("c", _SETS, 10, observables=(_ZZ,), pairs=np.array([[0, 7]], np.int32)), Used(1, 10)),
+        (Pub("c", _SETS, 10, observables=(_ZZ,), pairs=np.array([[0, 7]], np.int32)), Amounts(10, tasks=1)),
     ],
 )
-def test_what_a_pub_is_charged_is_known_before_it_runs(pub: Pub, charged: Used) -> None:
+def test_what_a_pub_is_charged_is_known_before_it_runs(pub: Pub, charged: Amounts) -> None:
     assert asked(pub) == charged
 
 
@@ -65,7 +66,7 @@ class Pod:
 
 def test_grants_for_a_former_start_change_nothing() -> None:
     """They count what was used since then, and would let it through again."""
-    pod, bound = Pod(), Bound(1000)
+    pod, bound = Pod(), Limits(1000)
     former = pod.tell().boot
     pod.accounts = Accounts(lambda: pod.now)
     pod.accounts.take({"uid-1": Grant(bound, bound)}, former)
@@ -80,7 +81,7 @@ def test_what_is_wanted_is_told_for_a_while() -> None:
     pod = Pod()
     with pytest.raises(GrantPending):
         pod.use(10)
-    assert pod.tell().by_account["uid-1"].wanted == Used(1, 10)
+    assert pod.tell().by_account["uid-1"].wanted == Amounts(10, tasks=1)
     pod.now = 6.0
     assert pod.tell().by_account["uid-1"].wanted is None
 
@@ -90,7 +91,7 @@ def test_only_what_has_a_result_uses_shots() -> None:
     pod.take({"uid-1": Grant()})
     pod.use(10)
     pod.use(10, completed=False)
-    assert pod.tell().by_account["uid-1"].used == Used(1, 10, 1.0)
+    assert pod.tell().by_account["uid-1"].used == Amounts(10, 1.0, tasks=1)
 
 
 def test_a_caller_without_an_account_is_not_counted() -> None:
@@ -104,7 +105,7 @@ def test_an_account_that_is_closed_is_refused_for_as_long_as_its_tokens_live() -
     pod.take({"uid-1": Grant()})
     pod.use(10)
     told = pod.take({}).by_account["uid-1"]
-    assert (told.used.shots, told.now, told.under_way) == (10, Bound(0, 0.0), 0)
+    assert (told.used.shots, told.now, told.under_way) == (10, Limits(0, 0.0), 0)
     # What it used is told for a while, so that a lost answer loses nothing.
     pod.now = 100.0
     assert "uid-1" in pod.take({}).by_account
@@ -167,10 +168,10 @@ def test_each_amount_that_is_used_up_is_named() -> None:
     pod = Pod()
     prices = Prices(task=Decimal("0.3"), second=Decimal(1))
     for bound, sentence in (
-        (Bound(shots=5), "asks for 10 shots and 5 are left"),
-        (Bound(seconds=0.0), "all 0 seconds are used"),
-        (Bound(cost=Decimal("0.2")), "costs 0.3 USD and 0.2 are left"),
+        (Limits(shots=5), "asks for 10 shots and 5 are left"),
+        (Limits(seconds=0.0), "all 0 seconds are used"),
+        (Limits(cost=Money(Decimal("0.2"))), "costs 0.3 USD and 0.2 are left"),
     ):
-        pod.take({"uid-1": Grant(bound, bound, prices, "USD")})
+        pod.take({"uid-1": Grant(bound, bound, prices)})
         with pytest.raises(QuotaExceeded, match=sentence):
             pod.use(10)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from qonverge.accounting.ledger import Use
+from qonverge.amounts import Amounts
 from qonverge.api import HybridJob, HybridJobStatus
 from qonverge.api.job import Usage
 from qonverge.controller.jobs.actions import CheckProgram, RequestPlacement, Requeue, SetStatus, Stop, Warn
@@ -56,7 +56,7 @@ def view(job: HybridJob, flight: Flight | None = None, *, after: float = 0.5, **
 def planned(job: HybridJob, flight: Flight, *backends: Backend) -> Flight:
     """Return the flight after a round of placement."""
     needs = kind_of(job).needs(job, flight.checked)
-    snapshot = Snapshot((waiting(job, CREATED, needs, Use()),), backends, CREATED)
+    snapshot = Snapshot((waiting(job, CREATED, needs, Amounts()),), backends, CREATED)
     decision = plan(snapshot).decisions[0]
     again = replace(flight)
     again.await_placement()
@@ -161,7 +161,7 @@ def test_a_deadline_counts_from_the_job_s_creation() -> None:
     limited = job(activeDeadlineSeconds=10)
     assert decide(view(limited, under_way(), after=1))[-1] == Requeue(CREATED + 10)
     flight = under_way()
-    flight.charge(Use(100, 1.5))
+    flight.charge(Amounts(100, 1.5))
     actions = decide(view(limited, flight, after=10))
     status = written(actions)
     assert (status.reason, status.usage) == ("DeadlineExceeded", Usage(shots=100, seconds=1.5))

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from qonverge.accounting.ledger import Use
+from qonverge.accounting.conversion import usage_of
+from qonverge.amounts import Amounts
 from qonverge.api import HybridJob
 from qonverge.controller.jobs.actions import CheckProgram, Continue, RequestPlacement, Requeue, SetStatus, Stop
 from qonverge.controller.jobs.decisions import decide
@@ -67,12 +68,12 @@ def test_a_program_that_loses_its_backend_tries_again(seen: dict[str, Any]) -> N
 
 def test_a_program_without_attempts_left_fails_of_its_backend() -> None:
     status = {"state": "Running", "attempts": 3, "placedAt": timestamp(CREATED)}
-    last = source(usage=Use(7))
+    last = source(usage=Amounts(7))
     actions = decide(view(job(status, python=True), last, withdrawn=_LOST, batch={}))
     failed = written(actions)
     assert (failed.state, failed.reason) == ("Failed", "BackendLost")
     assert failed.message == "after 3 attempts: the backend aer was deleted"
-    assert failed.usage == Use(7).shown()
+    assert failed.usage == usage_of(Amounts(7))
     assert actions[1] == Stop(program=True)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from qonverge.accounting.ledger import Use
+from qonverge.amounts import Amounts
 from qonverge.api.placement import Candidate, ForecastInterval
 from qonverge.controller.jobs.actions import CheckProgram, RequestPlacement, Requeue, SetStatus, Stop, Warn
 from qonverge.controller.jobs.decisions import decide
@@ -160,7 +160,7 @@ def test_a_retry_waits_for_a_new_place_and_says_how_often_it_was_tried() -> None
 def test_usage_is_that_of_all_attempts_once() -> None:
     """The flight has counted since the job's last status, and that status told of the first attempt already."""
     told = {"state": "Running", "attempts": 2, "usage": {"shots": 0, "seconds": 5.0}}
-    status = written(decide(view(job(told), under_way(result=ended(), usage=Use(8, 7.0)))))
+    status = written(decide(view(job(told), under_way(result=ended(), usage=Amounts(8, 7.0)))))
     assert status.usage is not None
     assert (status.usage.shots, status.usage.seconds) == (8, 7.0)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from qonverge.accounting.ledger import Use
+from qonverge.amounts import Amounts
 from qonverge.api import HybridJob, QuantumQuota
 from qonverge.circuits.checker.checker import Checker
 from qonverge.controller.jobs.reconciler import Jobs
@@ -172,7 +172,7 @@ async def test_all_attempts_are_counted_once(attempts: int) -> None:
 async def test_a_job_that_is_deleted_while_it_runs_has_used_its_time() -> None:
     desk = Desk()
     await desk.placed()
-    desk.world.flight("j").charge(Use(0, 2.0, Decimal(0)))
+    desk.world.flight("j").charge(Amounts(0, 2.0, Decimal(0)))
     reserved = 1000.0 - desk.left
     desk.world.now += 0.001
     desk.world.state.jobs.clear()
@@ -188,7 +188,7 @@ async def test_what_a_job_used_before_its_specification_changed_is_counted_once(
     desk = Desk()
     job = await desk.placed(status={"usage": {"seconds": 3.0}})
     # As it begins with what its status tells.
-    desk.world.flight("j").charge(Use(0, 3.0))
+    desk.world.flight("j").charge(Amounts(0, 3.0))
     desk.world.pods.end("uid-j-1-1", error=WorkerLost("gone"), seconds=5.0)
     await settled()
     desk.begun_anew(job)
@@ -197,7 +197,7 @@ async def test_what_a_job_used_before_its_specification_changed_is_counted_once(
     desk.world.state.flights.clear()
     await desk.jobs.reconcile("chem/j")
     flight = desk.world.flight("j")
-    assert flight.usage == Use(0, 3.0)
+    assert flight.usage == Amounts(0, 3.0)
     assert isinstance(flight.program, Checking)
     assert flight.program.task is not None
     flight.program.task.cancel()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from qonverge.accounting.ledger import Use
+from qonverge.amounts import Amounts
 from qonverge.api import QuantumQuota
 from qonverge.controller.kube.client import Kube
 from qonverge.controller.quotas.reconciler import Quotas
@@ -56,7 +56,7 @@ async def test_what_failed_attempts_used_counts_while_the_job_waits() -> None:
     world = World()
     it = quota(world, seconds=10.0)
     world.job("j")
-    world.flight("j").charge(Use(0, 4.0))
+    world.flight("j").charge(Amounts(0, 4.0))
     await world.round()
     status = world.ledger.status(it, NOW)
     assert status.reserved is not None

@@ -13,14 +13,16 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from qonverge.accounting.ledger import Use
+from qonverge.accounting.conversion import usage_of
+from qonverge.amounts import Amounts
 from qonverge.api import HybridJob, QuantumBackend, QuantumQuota
 from qonverge.backend.tasks.meters import Accounts
 from qonverge.controller.pods.task_client import PodLost
-from qonverge.controller.quotas.metering import Metering, account_of
+from qonverge.controller.quotas.accounts import account_of
+from qonverge.controller.quotas.metering import Metering
 from qonverge.controller.store.pods import Endpoint
 from qonverge.wire.errors import AccessEnded, GrantPending, QuotaExceeded, WireError
-from qonverge.wire.grants import Grant, Meters, Used
+from qonverge.wire.grants import Grant, Meters
 from qonverge.wire.messages import Pub, Task
 from qonverge.wire.tokens import Caller
 from tests.unit.controller.worlds import Pods, World
@@ -79,7 +81,7 @@ class Desk:
         """Let another operator take over, which has what the one before it wrote."""
         state = self.world.state
         for key, job in state.jobs.items():
-            usage = {"usage": state.flights[key].unreachable_usage.shown()}
+            usage = {"usage": usage_of(state.flights[key].unreachable_usage)}
             state.jobs[key] = job.model_copy(update={"status": job.status.model_copy(update=usage)})
         self.metering = Metering(
             state=self.world.state,
@@ -105,17 +107,17 @@ class Desk:
                 await self.metering.meet(endpoint, self.backend)
         self.metering.gone()
 
-    def use(self, job: HybridJob, pod: str, sent: Task, seconds: float = 0.0, *, attempt: int = 1) -> Used:
+    def use(self, job: HybridJob, pod: str, sent: Task, seconds: float = 0.0, *, attempt: int = 1) -> Amounts:
         caller = Caller("chem/j", account_of(job), attempt)
         charged = self.pods.of(pod).charge(caller, sent)
         self.pods.of(pod).ended(caller, charged, ran=seconds, completed=True)
         return charged
 
-    def counted(self) -> Use:
+    def counted(self) -> Amounts:
         """Return what the quota of 1,000 shots and 1,000 seconds has counted or set aside."""
         left = self.world.ledger.remaining("chem", self.world.now)
         assert left is not None
-        return Use(1000 - (left.shots or 0), 1000.0 - (left.seconds or 0.0))
+        return Amounts(1000 - (left.shots or 0), 1000.0 - (left.seconds or 0.0))
 
 
 def test_a_program_may_use_what_its_quota_leaves_on_any_pod() -> None:
@@ -209,11 +211,11 @@ def test_shares_and_statuses_follow_what_is_used() -> None:
         await desk.poll()
         assert desk.charged == [("chem", 2.0)]
         assert desk.changed == ["chem"]
-        assert desk.world.flight("j").usage == Use(15, 2.0)
+        assert desk.world.flight("j").usage == Amounts(15, 2.0)
         desk.again()
         desk.metering.observe("chem/j")
         await desk.poll()
-        assert (desk.metering.used(job), desk.charged[1:]) == (Use(15, 2.0), [("chem", 0.0)])
+        assert (desk.metering.used(job), desk.charged[1:]) == (Amounts(15, 2.0), [("chem", 0.0)])
 
     asyncio.run(scenario())
 
@@ -232,7 +234,7 @@ def test_what_a_program_uses_at_last_is_counted_when_it_is_known() -> None:
         assert desk.counted().shots >= 150
         await desk.poll()
         await desk.poll()
-        assert desk.counted() == Use(150, 0.0)
+        assert desk.counted() == Amounts(150, 0.0)
 
     asyncio.run(scenario())
 
@@ -244,13 +246,13 @@ def test_a_pod_that_is_gone_holds_nothing_back() -> None:
         desk.use(job, "a-0", task(100))
         await desk.poll()
         desk.use(job, "a-0", task(7))
-        desk.metering.stop("chem/j", Use())
+        desk.metering.stop("chem/j", Amounts())
         for endpoint in desk.world.endpoints():
             desk.world.state.pods.remove(endpoint.key)
         await desk.poll()
         desk.world.ledger.release("uid-j", "chem")
         # The last 7 went with the pod.
-        assert desk.counted() == Use(100, 0.0)
+        assert desk.counted() == Amounts(100, 0.0)
 
     asyncio.run(scenario())
 
@@ -473,9 +475,9 @@ async def test_a_program_that_moved_is_closed_where_it_was_and_keeps_what_it_use
     await desk.metering.meet(desk.world.endpoint("b-0"), other)
     assert desk.metering.used(job).shots == 123
     desk.metering.stop("chem/j", desk.metering.used(job))
-    desk.world.ledger.settle("uid-j", "chem", Use(123), desk.world.now)
+    desk.world.ledger.settle("uid-j", "chem", Amounts(123), desk.world.now)
     await desk.metering.push()
-    assert desk.counted() == Use(123, 0.0)
+    assert desk.counted() == Amounts(123, 0.0)
 
 
 async def test_a_namespace_that_is_no_more_admitted_loses_its_access() -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from qonverge import controller
-from qonverge.accounting.ledger import Use
+from qonverge.amounts import Amounts
 from qonverge.controller.kube.client import KubeError
 from qonverge.controller.kube.refusals import Refusal
 from qonverge.controller.store.flights import Flight, ImpossibleStep, Sent
@@ -212,13 +212,13 @@ TestWalk.settings = settings(max_examples=150, stateful_step_count=40, deadline=
 
 
 def test_what_was_used_of_pods_that_are_gone_is_news_once() -> None:
-    flight = Flight("uid", 1, usage=Use(1))
-    flight.charge(Use(2))
-    assert flight.usage == Use(3)
-    assert not flight.meter(Use(5), Use())
-    assert flight.meter(Use(7), Use(2))
-    assert not flight.meter(Use(7), Use(2))
-    assert (flight.usage, flight.unreachable_usage) == (Use(7), Use(2))
+    flight = Flight("uid", 1, usage=Amounts(1))
+    flight.charge(Amounts(2))
+    assert flight.usage == Amounts(3)
+    assert not flight.meter(Amounts(5), Amounts())
+    assert flight.meter(Amounts(7), Amounts(2))
+    assert not flight.meter(Amounts(7), Amounts(2))
+    assert (flight.usage, flight.unreachable_usage) == (Amounts(7), Amounts(2))
 
 
 def test_a_job_that_falls_behind_says_so_once() -> None:

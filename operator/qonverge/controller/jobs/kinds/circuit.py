@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from qonverge.accounting.conversion import usage_of
 from qonverge.api import HybridJob
 from qonverge.controller.jobs.actions import Action, Requeue, SetStatus, Stop, Warn
 from qonverge.controller.jobs.kinds.kind import JobKind, Tools
@@ -103,5 +104,5 @@ def _run_fields(view: View, flight: Flight) -> dict[str, Any]:
         "placed_at": transitions.timestamp(flight.placed_at or view.now),
         "started_at": transitions.timestamp(flight.started_at or view.now),
         "forecast": list(flight.forecast) or None,
-        "usage": flight.usage.shown(),
+        "usage": usage_of(flight.usage),
     }

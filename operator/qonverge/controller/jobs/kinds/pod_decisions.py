@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from qonverge import __version__
-from qonverge.accounting.ledger import Use
+from qonverge.accounting.conversion import usage_of
+from qonverge.amounts import Amounts
 from qonverge.api import HybridJob
 from qonverge.api.job import Provenance
 from qonverge.controller.jobs.actions import Action, Requeue, SetStatus, Stop, Warn
@@ -69,7 +70,7 @@ def attend(view: View, flight: Flight) -> list[Action]:
             return [SetStatus(shown), *renewal]
         if phase == "Pending" and status.state == "Placed":
             return _starting(view, flight, batch, renewal)
-        if (gone := flight.unreachable_usage.shown()) != (status.usage or Use().shown()):
+        if (gone := usage_of(flight.unreachable_usage)) != (status.usage or usage_of(Amounts())):
             return [SetStatus(status.model_copy(update={"usage": gone})), *renewal]
         return renewal
     return _ended(view, flight, complete=ended["type"] == "Complete")
@@ -155,7 +156,7 @@ def _out_of_attempts(view: View, flight: Flight, reason: str, message: str) -> S
     attempts, limit = view.job.status.attempts or 1, view.job.spec.retry_policy.max_attempts
     if attempts < limit:
         return None
-    used = flight.usage.shown()
+    used = usage_of(flight.usage)
     return SetStatus(view.fail(reason, f"after {limit} attempts: {message}", usage=used))
 
 

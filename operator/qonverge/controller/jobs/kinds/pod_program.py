@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
+from qonverge.accounting.conversion import usage_of
 from qonverge.api import HybridJob, HybridJobStatus, QuantumBackend
 from qonverge.controller.jobs.actions import Action
 from qonverge.controller.jobs.kinds import pod_decisions
@@ -18,7 +19,7 @@ from qonverge.controller.kube.client import KubeError
 from qonverge.controller.kube.refusals import Refusal
 from qonverge.controller.objects import manifests
 from qonverge.controller.objects.pod_troubles import of_events
-from qonverge.controller.quotas.metering import account_of
+from qonverge.controller.quotas.accounts import account_of
 from qonverge.controller.settings import Settings
 from qonverge.controller.store.flights import Flight
 
@@ -122,7 +123,7 @@ class PodProgram(ABC):
                 log = await tools.kube.log(job.metadata.namespace, pod, lines=_LOG_LINES, limit_bytes=_LOG_BYTES)
             except KubeError as error:
                 log = f"(the log could not be read: {error})"
-        usage = (await tools.metering.close(key)).shown()
+        usage = usage_of(await tools.metering.close(key))
         known = {"log": (log or "").rstrip("\n") or None, "usage": usage}
         await tools.write(key, job, status.model_copy(update=known))
         tools.stop(key)
