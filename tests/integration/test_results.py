@@ -62,7 +62,7 @@ def lost(lab: Lab, name: str) -> dict[str, Any]:
 
 def test_outcomes_that_are_too_many_beside_a_large_circuit_are_kept_on_a_pod(lab: Lab) -> None:
     """As JSON the result is below the limit. Where it is stored each outcome stands twice."""
-    beside = "".join(f"// {number:0100}\n" for number in range(1400))
+    beside = "".join(f"// {number:0100}\n" for number in range(1900))
     lab.apply(job("heavy", WIDE + "\n" + beside, shots=16_900))
     status = lab.ended("heavy")
     kept = status["result"]["kept"]
