@@ -8,7 +8,10 @@ from typing import Any
 from qonverge.api import HybridJob, HybridJobStatus
 
 MOST_STORED = 1_500_000
-"""Bytes of an object: etcd's limit is 1.5 MiB, and its metadata takes some."""
+"""Bytes of an object: etcd's limit is 1.5 MiB, and its metadata takes some.
+
+Of one that is larger, the API server drops metadata.managedFields, which server-side apply needs, before it refuses it.
+"""
 # kubectl apply writes the whole specification into an annotation too, unless it is larger than annotations may be.
 _MOST_ANNOTATIONS = 262_144
 # Go writes these as six characters, so that JSON may stand in HTML.
