@@ -61,7 +61,7 @@ def lost(lab: Lab, name: str) -> dict[str, Any]:
 
 
 def test_outcomes_that_are_too_many_beside_a_large_circuit_are_kept_on_a_pod(lab: Lab) -> None:
-    """As JSON it is below the limit. Each outcome is stored twice, for which the API server would drop managedFields."""
+    """As JSON it is below the limit. Each outcome is stored twice, and the API server would drop managedFields."""
     beside = "".join(f"// {number:0100}\n" for number in range(1900))
     lab.apply(job("heavy", WIDE + "\n" + beside, shots=16_900))
     status = lab.ended("heavy")
