@@ -61,13 +61,15 @@ def lost(lab: Lab, name: str) -> dict[str, Any]:
 
 
 def test_outcomes_that_are_too_many_beside_a_large_circuit_are_kept_on_a_pod(lab: Lab) -> None:
-    """As JSON the result is below the limit. Where it is stored each outcome stands twice."""
-    beside = "".join(f"// {number:0100}\n" for number in range(1400))
+    """As JSON it is below the limit. Each outcome is stored twice, and the API server would drop managedFields."""
+    beside = "".join(f"// {number:0100}\n" for number in range(1900))
     lab.apply(job("heavy", WIDE + "\n" + beside, shots=16_900))
     status = lab.ended("heavy")
     kept = status["result"]["kept"]
     assert (status["state"], status["reason"], kept["bytes"] < 600_000) == ("Complete", "ResultKept", True)
     assert f"with its result of {kept['bytes']} bytes the job takes " in status["message"]
+    stored = json.loads(lab.kubectl("get", "hj", "heavy", "-o", "json", "--show-managed-fields"))
+    assert "qonverge" in {each["manager"] for each in stored["metadata"]["managedFields"]}
     code, plain = fetch(lab, kept["path"])
     assert (code, hashlib.sha256(plain).hexdigest()) == (200, kept["sha256"])
     assert sum(json.loads(plain)["counts"].values()) == 16_900

@@ -8,13 +8,18 @@ from typing import Any
 from qonverge.api import HybridJob, HybridJobStatus
 
 MOST_STORED = 1_500_000
-"""Bytes of an object: etcd's limit is 1.5 MiB, and its metadata takes some."""
+"""Bytes of an object: etcd's limit is 1.5 MiB, and its metadata takes some.
+
+Of one that is larger, the API server drops metadata.managedFields, which server-side apply needs, before it refuses it.
+"""
 # kubectl apply writes the whole specification into an annotation too, unless it is larger than annotations may be.
 _MOST_ANNOTATIONS = 262_144
 # Go writes these as six characters, so that JSON may stand in HTML.
 _ESCAPED = {"<": 5, ">": 5, "&": 5, "\u2028": 3, "\u2029": 3}
-# What metadata.managedFields has of a key beside the key itself: "f:KEY":{".":{}},
-_MANAGED = 13
+# What metadata.managedFields has of a key beside the key in quotes and a comma: "f:KEY":{},
+_MANAGED = 5
+# What it has more of one whose value is a map: ".":{},
+_MANAGED_MAP = 8
 # How many times its JSON a value takes where it is stored, at most: a character may become six, all of it may be keys,
 # which are stored twice, and each key with its value has at least five bytes.
 _MOST_GROWTH = 15
@@ -22,13 +27,13 @@ _MOST_GROWTH = 15
 
 def stored_size(value: Any) -> int:
     """Return the bytes that a JSON value takes where it is stored, with the records of who manages each of its keys."""
-    size, maps = _json_size(value), [value]
+    # A list has one manager as a whole.
+    size, maps = _json_size(value), [value] if isinstance(value, dict) else []
     while maps:
         level = maps.pop()
-        # A list has one manager as a whole.
-        if isinstance(level, dict):
-            size += _json_size(list(level)) + _MANAGED * len(level)
-            maps += level.values()
+        below = [each for each in level.values() if isinstance(each, dict)]
+        size += _json_size(list(level)) + _MANAGED * len(level) + _MANAGED_MAP * len(below)
+        maps += below
     return size
 
 

@@ -63,11 +63,11 @@ def test_keys_are_counted_as_often_as_they_are_stored(kind: str) -> None:
     assert size < MAX_RESULT
     assert why(job("x", result, kind)) is None
     # kubectl writes the specification into an annotation too.
-    source = "// " + "c" * 120_000
+    source = "// " + "c" * 140_000
     large = job(source, result, kind)
     # An outcome has 30 characters: in quotes, with a colon, the count 1 and a comma; then again in quotes with a comma,
-    # and the API server writes 13 more.
-    stored = 16_900 * (35 + 33 + 13) + 2 * len(source)
+    # and the API server writes 5 more.
+    stored = 16_900 * (35 + 33 + 5) + 2 * len(source)
     told = why(large)
     assert stored > MOST_STORED
     assert told is not None
@@ -82,6 +82,13 @@ def test_keys_are_counted_as_often_as_they_are_stored(kind: str) -> None:
 def test_the_quick_bound_is_never_below_what_is_stored(value: Any) -> None:
     plain = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     assert stored_size(value) <= _MOST_GROWTH * len(plain.encode())
+
+
+@pytest.mark.parametrize("bits", range(1, 40))
+def test_counts_beside_a_small_circuit_have_room_up_to_the_limit_of_json(bits: int) -> None:
+    """The shorter the outcomes, the more of them there are, and the more their second time takes."""
+    entry = len('"":1,') + bits
+    assert why(job("x", {"counts": counts(min(2**bits, (MAX_RESULT - 100) // entry), bits)})) is None
 
 
 def test_what_is_surely_stored_is_stored() -> None:
