@@ -13,7 +13,7 @@ from qonverge.api.registry import MANAGED_LABELS
 from qonverge.backend.settings import ServerSettings
 from qonverge.controller.pod_resources import BACKEND
 from qonverge.controller.settings import Settings
-from qonverge.execution.results import room_for_result
+from qonverge.execution.result_room import room_for_result
 
 BACKEND_LABEL = "qonverge.io/backend"
 JOB_LABEL = "qonverge.io/job"
