@@ -12,7 +12,6 @@ from rich.text import Text
 
 from qonverge.api import HybridJob
 from qonverge.api.placement import Candidate, ForecastInterval
-from qonverge.programs.kinds import kind_of
 from qonverge.scheduling.texts import duration, format_bytes
 
 BAR_WIDTH = 40
@@ -86,6 +85,9 @@ def _label(outcome: str, kept: Collection[int]) -> str:
 
 def expectations(job: HybridJob) -> RenderableType:
     """Return a row for each observable: value and standard error."""
+    # What kinds of program bring with them is slow to load, and most commands show no values.
+    from qonverge.programs.kinds import kind_of
+
     result = job.status.result
     assert result is not None
     table = Table.grid(padding=(0, 2))

@@ -1,4 +1,4 @@
-"""How large a job's result is, and what the status says of one that it has no room for. Pure."""
+"""A result as JSON, and what the status says of one that it has no room for. Pure."""
 
 from __future__ import annotations
 
@@ -7,18 +7,9 @@ import json
 from qonverge.api import HybridJob, HybridJobStatus
 from qonverge.api.job import KeptResult, Result
 from qonverge.execution import transitions
-from qonverge.execution.stored_size import MOST_STORED, stored_with, surely_stored
-from qonverge.programs.kinds import kind_of
 
-MAX_RESULT = 600_000
 # A shorter one is written in less time than a thread takes to start.
 _LONG = 2000
-
-
-def room_for_result(job: HybridJob) -> int:
-    """Return how many bytes a result may take beside the program in the job."""
-    # As JSON, in which a line end takes two bytes.
-    return max(0, min(MAX_RESULT, MOST_STORED - len(json.dumps(kind_of(job).embedded(job)))))
 
 
 def document(result: Result) -> bytes:
@@ -29,24 +20,6 @@ def document(result: Result) -> bytes:
 def is_long(result: Result) -> bool:
     """Whether a result of a circuit has so many entries that its JSON is better made in a thread."""
     return len(result.counts or ()) + len(result.expectation_values or ()) > _LONG
-
-
-def excess(job: HybridJob, status: HybridJobStatus, size: int) -> str | None:
-    """Return why the job has no room for the result in a status, with the figures; None where it has.
-
-    Args:
-        job: the job.
-        status: with the result.
-        size: of the result as JSON, in bytes.
-    """
-    if size > (room := room_for_result(job)):
-        return f"the result takes {size} bytes and the job's status has room for {room}"
-    if not surely_stored(job, status) and (stored := stored_with(job, status)) > MOST_STORED:
-        return (
-            f"with its result of {size} bytes the job takes {stored} bytes where it is stored, and {MOST_STORED} are "
-            "possible: each key of an object, such as an outcome, is stored twice"
-        )
-    return None
 
 
 def kept(job: HybridJob, status: HybridJobStatus, reference: KeptResult, *, why: str, now: float) -> HybridJobStatus:

@@ -1,1 +1,1 @@
-"""The kinds of program that a job may have: what each asks for, before it runs and when it ends. Pure."""
+"""The kinds of program that a job may have: what each is, asks for and gives, with and without a cluster."""

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qonverge.api import HybridJob
-from qonverge.execution.results import MAX_RESULT, document, excess
+from qonverge.execution.result_room import MAX_RESULT, excess
+from qonverge.execution.results import document
 from qonverge.execution.stored_size import _MOST_GROWTH, MOST_STORED, stored_size, stored_with, surely_stored
 
 JSON = st.recursive(

@@ -25,7 +25,11 @@ def kind_tests(text: str) -> Iterator[int]:
     kinds = set(KINDS)
     for node in ast.walk(ast.parse(text)):
         match node:
-            case ast.Attribute(value=ast.Attribute(attr="program") | ast.Name(id="program"), attr=attr):
+            case ast.Attribute(
+                value=ast.Name(id="program")
+                | ast.Attribute(value=ast.Name(id="spec") | ast.Attribute(attr="spec"), attr="program"),
+                attr=attr,
+            ):
                 found = attr in kinds
             case ast.Compare(left=ast.Name(id=name) | ast.Attribute(attr=name), ops=[ast.Is() | ast.IsNot()]):
                 found = name in kinds

@@ -7,7 +7,8 @@ from qonverge.api.job import Result
 from qonverge.controller.quotas.accounts import account_of
 from qonverge.documents.reports import Report
 from qonverge.execution import reports
-from qonverge.execution.results import document, excess
+from qonverge.execution.result_room import excess
+from qonverge.execution.results import document
 from qonverge.wire.errors import ResultTooLarge
 from qonverge.wire.tokens import Caller
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from qonverge.api import HybridJob, QuantumBackend
-from qonverge.api.job import Python
+from qonverge.api.backend import ResourceRequirements
 from qonverge.api.registry import MANAGED_LABELS
 from qonverge.backend.settings import ServerSettings
 from qonverge.controller.pod_resources import BACKEND
 from qonverge.controller.settings import Settings
-from qonverge.execution.results import room_for_result
+from qonverge.execution.result_room import room_for_result
 
 BACKEND_LABEL = "qonverge.io/backend"
 JOB_LABEL = "qonverge.io/job"
@@ -231,13 +233,28 @@ def program_secret(job: HybridJob, attempt: int, token: str) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": {"token": token}}
 
 
-def program_objects(
-    job: HybridJob, python: Python, backend: QuantumBackend, settings: Settings, *, attempt: int, token: str
-) -> list[dict[str, Any]]:
-    """Return the objects of one attempt at a job's Python program, in the order in which to apply them."""
-    name, spec = program_name(job, attempt), job.spec
-    metadata = _program_metadata(job, attempt)
-    labels = metadata["labels"]
+def program_config_map(job: HybridJob, attempt: int, data: dict[str, str]) -> dict[str, Any]:
+    """Return the ConfigMap of an attempt at a program, with files that its pod mounts."""
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": _program_metadata(job, attempt), "data": data}
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramContainer:
+    """What a kind of program says of the container that runs it."""
+
+    image: str
+    command: Sequence[str]
+    resources: ResourceRequirements
+    """As the job gives them; the rest is filled with defaults."""
+    volumes: Mapping[str, dict[str, Any]]
+    """Volumes that it reads, by where they are mounted."""
+
+
+def program_job(
+    job: HybridJob, container: ProgramContainer, backend: QuantumBackend, settings: Settings, *, attempt: int
+) -> dict[str, Any]:
+    """Return the batch Job of an attempt at a program: it has a token for the backend, and knows where to report."""
+    spec, metadata = job.spec, _program_metadata(job, attempt)
     given = {
         "BACKEND_URL": backend_url(backend),
         "TOKEN_FILE": "/run/qonverge/token",
@@ -249,55 +266,43 @@ def program_objects(
         "RESULT_ROOM": room_for_result(job),
         "TERMINATION_LOG": _TERMINATION_LOG,
     }
-    reference = python.config_map_key_ref
-    program = (
-        {"name": name, "key": "program.py"} if reference is None else {"name": reference.name, "key": reference.key}
-    )
-    container = {
-        "name": "program",
-        "image": python.image or settings.program_image,
-        "imagePullPolicy": settings.pull_policy,
-        "command": ["python3", "-m", "qonverge.client.program.run", "/program/program.py", *python.args],
-        "env": [{"name": f"QONVERGE_{key}", "value": str(value)} for key, value in given.items() if value is not None],
-        "terminationMessagePath": _TERMINATION_LOG,
-        "resources": settings.program_resources.fill(python.resources),
-        "securityContext": _CONTAINER_SECURITY,
-        "volumeMounts": [
-            {"name": "program", "mountPath": "/program", "readOnly": True},
-            {"name": "token", "mountPath": "/run/qonverge", "readOnly": True},
-            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - the only writable place of the pod
-        ],
-    }
+    mounts = [{"name": v["name"], "mountPath": path, "readOnly": True} for path, v in container.volumes.items()]
     pod = {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "securityContext": _POD_SECURITY,
-        "containers": [container],
-        "volumes": [
+        "containers": [
             {
                 "name": "program",
-                "configMap": {"name": program["name"], "items": [{"key": program["key"], "path": "program.py"}]},
-            },
-            {"name": "token", "secret": {"secretName": name}},
+                "image": container.image,
+                "imagePullPolicy": settings.pull_policy,
+                "command": list(container.command),
+                "env": [{"name": f"QONVERGE_{key}", "value": str(v)} for key, v in given.items() if v is not None],
+                "terminationMessagePath": _TERMINATION_LOG,
+                "resources": settings.program_resources.fill(container.resources),
+                "securityContext": _CONTAINER_SECURITY,
+                "volumeMounts": [
+                    *mounts,
+                    {"name": "token", "mountPath": "/run/qonverge", "readOnly": True},
+                    {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - the only writable place of the pod
+                ],
+            }
+        ],
+        "volumes": [
+            *container.volumes.values(),
+            {"name": "token", "secret": {"secretName": metadata["name"]}},
             # What it holds counts as the container's own ephemeral storage.
             {"name": "tmp", "emptyDir": {}},
         ],
     }
-    objects = [program_secret(job, attempt, token)]
-    if python.source is not None:
-        data = {"program.py": python.source}
-        objects.append({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data})
-    objects.append(
-        {
-            "apiVersion": "batch/v1",
-            "kind": "Job",
-            "metadata": metadata,
-            "spec": {
-                # Attempts are counted here, not by the Job controller, which cannot tell a lost node from a bug.
-                "backoffLimit": 0,
-                "template": {"metadata": {"labels": labels}, "spec": pod},
-            },
-        }
-    )
-    return objects
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": metadata,
+        "spec": {
+            # Attempts are counted here, not by the Job controller, which cannot tell a lost node from a bug.
+            "backoffLimit": 0,
+            "template": {"metadata": {"labels": metadata["labels"]}, "spec": pod},
+        },
+    }

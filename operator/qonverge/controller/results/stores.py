@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from qonverge.api import HybridJob, HybridJobStatus
-from qonverge.execution import results
+from qonverge.execution import result_room, results
 from qonverge.wire.errors import ResultTooLarge, WireError
 
 # Each takes the memory of several copies while it is written and packed.
@@ -52,9 +52,9 @@ class InStatus:
         """Return the status as it is, if the job has room for the result."""
         size = len(document)
         if status.result is not None and results.is_long(status.result):
-            excess = await asyncio.to_thread(results.excess, job, status, size)
+            excess = await asyncio.to_thread(result_room.excess, job, status, size)
         else:
-            excess = results.excess(job, status, size)
+            excess = result_room.excess(job, status, size)
         if excess is not None:
             raise ResultTooLarge(excess)
         return status

@@ -81,7 +81,7 @@ class Checked:
 
     source: Program
     circuit: CheckedCircuit | None
-    """None for a Python program."""
+    """The circuit that it is, None where it is not one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Launched:
-    """The objects of an attempt at a Python program were made; how it does is in its pod's status."""
+    """The objects of an attempt at a program were made; how it does is in its pod's status."""
 
     decision: Decision
 
@@ -195,7 +195,7 @@ class Flight:
 
     @property
     def checked(self) -> CheckedCircuit | None:
-        """The circuit, once it is checked; None for Python programs."""
+        """The circuit that the program is, once it is checked; None where it is not one."""
         return self.program.circuit if isinstance(self.program, Checked) else None
 
     @property

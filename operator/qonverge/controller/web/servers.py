@@ -14,7 +14,7 @@ from qonverge.controller.kube.client import KubeError
 from qonverge.controller.kube.lease import Election
 from qonverge.controller.placement.traces import Traces
 from qonverge.execution import reports
-from qonverge.execution.results import MAX_RESULT
+from qonverge.execution.result_room import MAX_RESULT
 from qonverge.telemetry import OperatorMetrics
 from qonverge.wire.errors import Unauthorized
 from qonverge.wire.tokens import Caller

@@ -9,10 +9,10 @@ import pytest
 from qonverge.api import HybridJob, QuantumBackend
 from qonverge.api.backend import ResourceRequirements
 from qonverge.api.quantity import amount_of
+from qonverge.controller.jobs.kinds.python import PythonJobs
 from qonverge.controller.objects import manifests
 from qonverge.controller.pod_resources import PROGRAM, Defaults
 from qonverge.controller.settings import Settings
-from qonverge.programs.python import specification
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def pods() -> list[dict[str, Any]]:
     backend = QuantumBackend.model_validate({"metadata": {"name": "aer", "uid": "u"}, "spec": {"simulator": {}}})
     program = {"spec": {"program": {"python": {"source": "pass"}}}, "metadata": {"name": "job", "uid": "uid"}}
     job = HybridJob.model_validate(program)
-    objects = manifests.program_objects(job, specification(job), backend, Settings(), attempt=1, token="t")
+    objects = PythonJobs().objects(job, backend, Settings(), attempt=1, token="t")
     made = [manifests.deployment(backend, Settings(), b"key"), *objects]
     return [o["spec"]["template"]["spec"] for o in made if "template" in o.get("spec", {})]
 

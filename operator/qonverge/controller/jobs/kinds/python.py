@@ -11,6 +11,9 @@ from qonverge.controller.objects import manifests
 from qonverge.controller.settings import Settings
 from qonverge.programs.python import specification
 
+_FOLDER = "/program"
+_FILE = "program.py"
+
 
 class PythonJobs(PodProgram):
     """Jobs whose program is a text in Python."""
@@ -19,8 +22,20 @@ class PythonJobs(PodProgram):
         self, job: HybridJob, backend: QuantumBackend, settings: Settings, *, attempt: int, token: str
     ) -> list[dict[str, Any]]:
         """Return the token's Secret, the ConfigMap with the text where the job has it, and the batch Job."""
-        python = specification(job)
-        return manifests.program_objects(job, python, backend, settings, attempt=attempt, token=token)
+        python, reference = specification(job), specification(job).config_map_key_ref
+        name, key = (
+            (manifests.program_name(job, attempt), _FILE) if reference is None else (reference.name, reference.key)
+        )
+        text = {"name": "program", "configMap": {"name": name, "items": [{"key": key, "path": _FILE}]}}
+        container = manifests.ProgramContainer(
+            python.image or settings.program_image,
+            ("python3", "-m", "qonverge.client.program.run", f"{_FOLDER}/{_FILE}", *python.args),
+            python.resources,
+            {_FOLDER: text},
+        )
+        own = [] if python.source is None else [manifests.program_config_map(job, attempt, {_FILE: python.source})]
+        batch = manifests.program_job(job, container, backend, settings, attempt=attempt)
+        return [manifests.program_secret(job, attempt, token), *own, batch]
 
 
 KIND: JobKind = PythonJobs()
