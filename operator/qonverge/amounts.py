@@ -130,7 +130,10 @@ class Limits:
         return amounts.beyond(Amounts(currency=used.currency))
 
     def exceeded_by(self, more: Amounts) -> tuple[str, ...]:
-        """Return the names of the limits that leave less than this; an amount of 0 exceeds none, even of less than 0."""
+        """Return the names of the limits that leave less than this.
+
+        An amount of 0 exceeds no limit, not even one below 0.
+        """
         cost = None if self.cost is None else self.cost.amount_in(more.currency)
         pairs: dict[str, tuple[Any, Any]] = {
             "shots": (self.shots, more.shots),
