@@ -130,15 +130,18 @@ class Limits:
         return amounts.beyond(Amounts(currency=used.currency))
 
     def exceeded_by(self, more: Amounts) -> tuple[str, ...]:
-        """Return the names of the limits that leave less than this; an amount of 0 exceeds none, even of less."""
+        """Return the names of the limits that leave less than this.
+
+        An amount of 0 exceeds no limit, not even one below 0.
+        """
         cost = None if self.cost is None else self.cost.amount_in(more.currency)
-        pairs: dict[str, tuple[Any, Any]] = {
-            "shots": (self.shots, more.shots),
-            "seconds": (self.seconds, more.seconds),
-            "cost": (cost, more.cost),
-            "jobs": (self.jobs, more.jobs),
-        }
-        return tuple(name for name, (limit, some) in pairs.items() if limit is not None and 0 != some > limit)
+        pairs: tuple[tuple[str, Any, Any], ...] = (
+            ("shots", self.shots, more.shots),
+            ("seconds", self.seconds, more.seconds),
+            ("cost", cost, more.cost),
+            ("jobs", self.jobs, more.jobs),
+        )
+        return tuple([name for name, limit, some in pairs if limit is not None and 0 != some > limit])
 
     def tightest(self, other: Limits) -> Self:
         """Return the limits within both.
