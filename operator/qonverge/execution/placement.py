@@ -18,7 +18,8 @@ from qonverge.devices.noise import Noise
 from qonverge.execution.transitions import seconds
 from qonverge.forecast.intervals import Interval
 from qonverge.providers.descriptor import Descriptor
-from qonverge.providers.installed import find
+from qonverge.providers.figures import Figures
+from qonverge.providers.installed import find, usual_figures
 from qonverge.scheduling.estimates import Floats
 from qonverge.scheduling.model import Backend, Decision, Job, Needs, Split, Terms, Weights
 from qonverge.scheduling.terms import meant
@@ -35,6 +36,11 @@ class Abilities:
     """The one that it uses; Automatic where the circuit decides."""
     features: frozenset[str]
     """In the words of ``Needs.features``: circuits that it would refuse are not sent to it."""
+
+    @property
+    def figures(self) -> Figures:
+        """What is assumed of its tasks before they were timed."""
+        return self.descriptor.figures or usual_figures()
 
     def memory(self, circuit_bytes: int | None) -> int | None:
         """Return the memory for states where a circuit has this much."""

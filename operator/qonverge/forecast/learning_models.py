@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Self
 
 import numpy as np
@@ -14,6 +14,8 @@ from qonverge.forecast import features
 from qonverge.forecast.features import Work, table
 from qonverge.forecast.intervals import Floats, Interval, Intervals, Prediction
 from qonverge.forecast.learning import Prior, State
+from qonverge.providers.figures import Figures
+from qonverge.providers.installed import usual_figures
 
 # An allocator takes smaller blocks from what it has kept (glibc: up to 32 MiB), so smaller peaks do not show.
 _UNSEEN_BYTES = 32.0 * 1024**2
@@ -31,11 +33,13 @@ class PartsModel(ABC):
     method: str
     """As in the API, such as ``Statevector``; see ``features.seconds``."""
     state: State
+    figures: Figures = field(default_factory=usual_figures)
+    """Of the engine."""
 
     @classmethod
-    def cold(cls, method: str) -> Self:
+    def cold(cls, method: str, figures: Figures | None = None) -> Self:
         """Return the model of a backend that has run nothing by this method."""
-        return cls(method, State.fresh(cls.prior))
+        return cls(method, State.fresh(cls.prior), figures or usual_figures())
 
     @abstractmethod
     def parts(self, rows: Floats) -> Floats:
@@ -86,7 +90,7 @@ class RunTimeModel(PartsModel):
 
     def parts(self, rows: Floats) -> Floats:
         """Return seconds, see ``features.seconds``."""
-        return features.seconds(self.method, rows)
+        return features.seconds(self.method, rows, self.figures)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +106,7 @@ class MemoryModel(PartsModel):
     def parts(self, rows: Floats) -> Floats:
         """Return bytes, see ``features.peak_bytes``; the first part is what an allocator hides."""
         hidden = np.full((len(rows), 1), _UNSEEN_BYTES)
-        return np.hstack((hidden, features.peak_bytes(self.method, rows)))
+        return np.hstack((hidden, features.peak_bytes(self.method, rows, self.figures)))
 
     def observe(self, pubs: Sequence[Work], outcome: float, at: float, promised: Interval | None = None) -> Self:
         """Return the model after a task whose peak was measured, bytes; 0 is a peak that the allocator hid."""

@@ -75,7 +75,8 @@ class Placing:
         """Learn from a task that ended well."""
         asked, method = kind_of(job).forecast_request(job, checked), circuits.method_of(result)
         assert asked is not None
-        config = self._config(self._backends[key])
+        config, simulator = self._config(self._backends[key]), self._backends[key].spec.simulator
+        assert simulator is not None
         noise = config.noise
         self._outlook.observe(
             Outcome(
@@ -91,6 +92,7 @@ class Placing:
                 noise if noise is not None and noise.digest == result.calibration else None,
                 peak_bytes=result.peak_bytes,
                 keeps_layouts=config.keep_layouts,
+                figures=abilities(simulator).figures,
             )
         )
 
@@ -122,4 +124,5 @@ class Placing:
             config.noise,
             backend.spec.pricing,
             keeps_layouts=config.keep_layouts,
+            figures=able.figures,
         )

@@ -12,6 +12,7 @@ from typing import Any
 
 from qonverge.amounts import Amounts
 from qonverge.api import HybridJob, QuantumBackend
+from qonverge.api.backend import Simulator
 from qonverge.api.placement import seconds_of
 from qonverge.circuits.checker.checked_circuit import CheckedCircuit
 from qonverge.circuits.checker.checker import Checker
@@ -21,12 +22,15 @@ from qonverge.controller.store.flights import Flight, Sent
 from qonverge.controller.store.state import State
 from qonverge.devices.layout import Misfit
 from qonverge.devices.noise import Noise
+from qonverge.execution.placement import abilities
 from qonverge.forecast.exact import ExactForecasts
 from qonverge.forecast.forecaster import BackendOffer, ForecastRequest, Outcome, Outlook, WaitForecast
 from qonverge.forecast.intervals import Interval
 from qonverge.forecast.queue import Queue, Running
 from qonverge.programs import circuit as circuits
 from qonverge.programs.kinds import kind_of
+from qonverge.providers.figures import Figures
+from qonverge.providers.installed import usual_figures
 from qonverge.scheduling import Backend, Decision, Share, Shares
 from qonverge.scheduling.estimates import Floats
 from qonverge.wire.messages import TaskResult
@@ -105,6 +109,7 @@ class Forecasts:
                     keeps_layouts=simulator is not None and simulator.layout == "AsGiven",
                     recalibrated=noise is not None and noise.config_map_key_ref is not None,
                     noise_unknown=noise is not None and known is None,
+                    figures=_figures(simulator),
                 )
             )
         return tuple(found)
@@ -233,6 +238,7 @@ class Forecasts:
                 sent.fidelity,
                 result.peak_bytes,
                 keeps_layouts=simulator is not None and simulator.layout == "AsGiven",
+                figures=_figures(simulator),
             )
         )
 
@@ -290,6 +296,10 @@ class Forecasts:
             logger.warning("the shares of namespaces begin anew: %s", error)
             return
         self._shares, self._shares_at = Shares(usage, _HALF_LIFE), min(at, self._clock())
+
+
+def _figures(simulator: Simulator | None) -> Figures:
+    return usual_figures() if simulator is None else abilities(simulator).figures
 
 
 def _usage(given: Any) -> float:
