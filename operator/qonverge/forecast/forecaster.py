@@ -9,8 +9,6 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-
 from qonverge.api.pricing import Pricing
 from qonverge.circuits.analysis.analysis import STRUCTURE, Analysis
 from qonverge.circuits.checker.checked_circuit import CheckedCircuit
@@ -23,7 +21,7 @@ from qonverge.forecast.errors import DoesNotFit
 from qonverge.forecast.exact import ExactForecasts
 from qonverge.forecast.features import Work
 from qonverge.forecast.fidelity import Forecaster
-from qonverge.forecast.intervals import Floats, Interval
+from qonverge.forecast.intervals import Interval, Intervals, JobForecasts
 from qonverge.forecast.learning import State
 from qonverge.forecast.learning_fidelity import FidelityModel
 from qonverge.forecast.learning_models import MemoryModel, RunTimeModel
@@ -130,16 +128,14 @@ class Outlook:
         self._fidelities: dict[str, FidelityModel] = {}
         self._fast: OrderedDict[tuple[str, str, str, Layout | None], Interval] = OrderedDict()
 
-    def row(self, asked: ForecastRequest | None, offers: Sequence[BackendOffer]) -> Floats:
-        """Return the forecasts of one job, shape (9, B): fidelity, run seconds and cost, each as (value, low, high).
-
-        What can't be told is NaN: of a program, whose circuits are not known, most of it.
-        """
-        columns = []
-        for offer in offers:
-            run = _UNKNOWN if asked is None else self.run_seconds(asked, offer)
-            columns.append([*_three(self.fidelity(asked, offer)), *_three(run), *_three(_price(asked, offer, run))])
-        return np.array(columns, dtype=np.float64).reshape(len(offers), 9).T
+    def row(self, asked: ForecastRequest | None, offers: Sequence[BackendOffer]) -> JobForecasts:
+        """Return the forecasts of one job; of a program, whose circuits are not known, most is unknown."""
+        runs = [_UNKNOWN if asked is None else self.run_seconds(asked, offer) for offer in offers]
+        return JobForecasts(
+            fidelity=Intervals.of([self.fidelity(asked, offer) for offer in offers]),
+            run_seconds=Intervals.of(runs),
+            cost=Intervals.of([_price(asked, offer, run) for offer, run in zip(offers, runs, strict=True)]),
+        )
 
     def fidelity(self, asked: ForecastRequest | None, offer: BackendOffer) -> Interval:
         """Return the forecast Hellinger fidelity; that of the mapped circuit where it is known already.
@@ -340,10 +336,6 @@ def _price(asked: ForecastRequest | None, offer: BackendOffer, run: Interval) ->
     tasks = work.sets * work.bases
     found = cost(offer.pricing, tasks=tasks, shots=max(1, work.shots) * tasks, run_seconds=run)
     return Interval(float(found.low), float(found.mid), float(found.high))
-
-
-def _three(interval: Interval) -> tuple[float, float, float]:
-    return interval.mid, interval.low, interval.high
 
 
 def _or_zero(value: float) -> float:
