@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+
+from cachetools import LRUCache
 
 from qonverge.api.pricing import Pricing
 from qonverge.circuits.analysis.analysis import STRUCTURE, Analysis
@@ -121,12 +122,12 @@ class Outlook:
         """Know nothing yet but what ``exact`` knows of circuits that were mapped to devices for real."""
         self._fidelity = Forecaster()
         self._exact = exact
-        self._methods: OrderedDict[tuple[str, str], str] = OrderedDict()
+        self._methods: LRUCache[tuple[str, str], str] = LRUCache(_MOST_METHODS)
         self._runs: dict[Key, State] = {}
         self._memories: dict[Key, State] = {}
         self._waits: dict[str, QueueModel] = {}
         self._fidelities: dict[str, FidelityModel] = {}
-        self._fast: OrderedDict[tuple[str, str, str, Layout | None], Interval] = OrderedDict()
+        self._fast: LRUCache[tuple[str, str, str, Layout | None], Interval] = LRUCache(_MOST_FAST)
 
     def row(self, asked: ForecastRequest | None, offers: Sequence[BackendOffer]) -> JobForecasts:
         """Return the forecasts of one job; of a program, whose circuits are not known, most is unknown."""
@@ -179,13 +180,11 @@ class Outlook:
         if known is not None:
             return _UNKNOWN if isinstance(known, str) else known
         key = (asked.circuit.digest, json.dumps(sorted(asked.parameters.items())), device.digest, layout)
-        if key not in self._fast:
+        found = self._fast.get(key)
+        if found is None:
             (estimate,) = self._fidelity.estimate(profile, [device], layout)
-            self._fast[key] = _UNKNOWN if isinstance(estimate, DoesNotFit) else estimate
-            if len(self._fast) > _MOST_FAST:
-                self._fast.popitem(last=False)
-        self._fast.move_to_end(key)
-        return self._fast[key]
+            found = self._fast[key] = _UNKNOWN if isinstance(estimate, DoesNotFit) else estimate
+        return found
 
     async def map_to_best(
         self, asked: ForecastRequest, offers: Sequence[BackendOffer], most: int, *, namespace: str = ""
@@ -230,8 +229,6 @@ class Outlook:
         learned = model.observe((outcome.asked.work,), outcome.run_seconds, ended, outcome.promised_run)
         self._runs[Key("seconds", outcome.key, outcome.method)] = learned.state
         self._methods[outcome.key, outcome.asked.circuit.digest] = outcome.method
-        if len(self._methods) > _MOST_METHODS:
-            self._methods.popitem(last=False)
         if outcome.peak_bytes is not None:
             memory = self._memory_model(outcome.key, outcome.method, outcome.figures)
             said = memory.predict_task(outcome.asked.work)
