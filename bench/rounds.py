@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from qonverge.forecast.intervals import Floats, Intervals, JobForecasts
 from qonverge.scheduling import Backend, Estimates, Job, Needs, Snapshot, plan
-from qonverge.scheduling.estimates import row
 
 _ROUNDS = 5
 _NOW = 1_000_000.0
@@ -59,8 +59,13 @@ def snapshot(case: Case, seed: int) -> Snapshot:
         namespace = f"team-{index % case.namespaces}"
         needs = Needs(width, 1024, clifford=False, statevector_bytes=16 << width)
         jobs.append(Job(f"{namespace}/job-{index}", namespace, _NOW - float(random.uniform(0, 600)), needs))
-        rows.append(row(quality ** (1 + width / 10), random.uniform(1, 30) * speed, np.zeros(case.backends)))
+        figures = quality ** (1 + width / 10), random.uniform(1, 30) * speed, np.zeros(case.backends)
+        rows.append(JobForecasts(*map(_certain, figures)))
     return Snapshot(tuple(jobs), backends, _NOW, Estimates.stack(rows, case.backends))
+
+
+def _certain(figures: Floats) -> Intervals:
+    return Intervals(figures, figures, figures)
 
 
 def measure(case: Case) -> tuple[float, float]:

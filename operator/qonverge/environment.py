@@ -97,18 +97,15 @@ class EnvironmentSettings(BaseSettings):
         try:
             return cls(**given)
         except ValidationError as error:
-            raise ValueError(
-                bounded("; ".join(cls._sentence(each, names, given, flags) for each in error.errors()))
-            ) from None
+            problems = [(names.get(str(each["loc"][0]), str(each["loc"][0])), each) for each in error.errors()]
+            # A default that is made of other fields fails with them.
+            sentences = [cls._sentence(name, given[name], each, flags) for name, each in problems if name in given]
+            raise ValueError(bounded("; ".join(sentences))) from None
 
     @classmethod
-    def _sentence(
-        cls, problem: Any, names: Mapping[str, str], given: Mapping[str, Any], flags: Mapping[str, str]
-    ) -> str:
-        place = str(problem["loc"][0])
-        name = names.get(place, place)
+    def _sentence(cls, name: str, text: str, problem: Any, flags: Mapping[str, str]) -> str:
         said = cls.flag(name) if name in flags else cls.variable(name)
         message = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "literal_error":
             message = f"give {problem['ctx']['expected']}".replace("'", "")
-        return f"{said} is {excerpt(given[name])}: {message}"
+        return f"{said} is {excerpt(text)}: {message}"

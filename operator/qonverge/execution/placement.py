@@ -6,8 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from qonverge.accounting.conversion import money_of
 from qonverge.amounts import Amounts, Limits
 from qonverge.api import HybridJob, QuantumBackend
@@ -16,14 +14,12 @@ from qonverge.api.placement import Candidate, ForecastInterval, Placement, secon
 from qonverge.devices.layout import Misfit
 from qonverge.devices.noise import Noise
 from qonverge.execution.transitions import seconds
-from qonverge.forecast.intervals import Interval
+from qonverge.forecast.intervals import Interval, JobForecasts
 from qonverge.providers.descriptor import Descriptor
-from qonverge.providers.installed import find
-from qonverge.scheduling.estimates import Floats
+from qonverge.providers.figures import Figures
+from qonverge.providers.installed import find, usual_figures
 from qonverge.scheduling.model import Backend, Decision, Job, Needs, Split, Terms, Weights
 from qonverge.scheduling.terms import meant
-
-Wait = tuple[float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +31,11 @@ class Abilities:
     """The one that it uses; Automatic where the circuit decides."""
     features: frozenset[str]
     """In the words of ``Needs.features``: circuits that it would refuse are not sent to it."""
+
+    @property
+    def figures(self) -> Figures:
+        """What is assumed of its tasks before they were timed."""
+        return self.descriptor.figures or usual_figures()
 
     def memory(self, circuit_bytes: int | None) -> int | None:
         """Return the memory for states where a circuit has this much."""
@@ -172,9 +173,9 @@ def _terms(placement: Placement) -> Terms:
 def shown(
     job: Job,
     decision: Decision,
-    row: Floats | None,
+    forecasts: JobForecasts,
     backends: Sequence[Backend],
-    waits: Sequence[Wait],
+    waits: Sequence[Interval],
     memories: Sequence[Interval | None] | None = None,
 ) -> list[Candidate]:
     """Return what is forecast for a job, as its status shows it: first the backends that may run it, the best first.
@@ -182,9 +183,9 @@ def shown(
     Args:
         job: as placement sees it.
         decision: about it.
-        row: its forecasts, as ``estimates.row`` makes them; None where nothing is forecast.
-        backends: the columns of ``row``.
-        waits: for each backend the time until a job sent now starts there: low, mid and high, seconds.
+        forecasts: of the job on ``backends``.
+        backends: all that there are.
+        waits: for each backend the time until a job sent now starts there, seconds.
         memories: what it takes on each, bytes, where that is wanted.
     """
     rank = {candidate.backend: place for place, candidate in enumerate(decision.candidates)}
@@ -194,14 +195,13 @@ def shown(
             continue
         label = backend.label_for(job.namespace)
         reason = decision.rejected.get(label)
-        known = [None] * 3 if row is None else [_interval(row[first : first + 3, column]) for first in (0, 3, 6)]
-        fidelity, run, cost = known
+        cost, memory = _interval(forecasts.cost[column]), None if memories is None else memories[column]
         candidate = Candidate(
             backend=label,
-            fidelity=fidelity,
-            wait_seconds=ForecastInterval(low=wait[0], mid=wait[1], high=wait[2]) if reason is None else None,
-            run_seconds=run,
-            memory_bytes=_bytes(memories[column]) if memories is not None else None,
+            fidelity=_interval(forecasts.fidelity[column]),
+            wait_seconds=ForecastInterval(low=wait.low, mid=wait.mid, high=wait.high) if reason is None else None,
+            run_seconds=_interval(forecasts.run_seconds[column]),
+            memory_bytes=None if memory is None else _interval(memory),
             cost=cost,
             currency=None if cost is None else backend.currency,
             rejected=reason,
@@ -209,15 +209,13 @@ def shown(
         if reason is not None:
             rejected.append(candidate)
         else:
-            fitting.append((rank.get(backend.key, len(rank)), wait[1], label, candidate))
+            fitting.append((rank.get(backend.key, len(rank)), wait.mid, label, candidate))
     return [candidate for *_, candidate in sorted(fitting, key=lambda each: each[:3])] + rejected
 
 
-def _bytes(memory: Interval | None) -> ForecastInterval | None:
-    return None if memory is None else _interval(np.array([memory.mid, memory.low, memory.high]))
-
-
-def _interval(values: Floats) -> ForecastInterval | None:
-    """Return a value with its bounds, which come as (value, low, high); None where it is not known."""
-    mid, low, high = (float(f"{value:.4g}") for value in values)
-    return None if math.isnan(mid) else ForecastInterval(low=low, mid=mid, high=high)
+def _interval(known: Interval) -> ForecastInterval | None:
+    """Return an interval as a status shows it; None where it is not known."""
+    if math.isnan(known.mid):
+        return None
+    low, mid, high = (float(f"{value:.4g}") for value in (known.low, known.mid, known.high))
+    return ForecastInterval(low=low, mid=mid, high=high)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from cachetools import LRUCache
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import dijkstra
@@ -111,18 +111,14 @@ class Devices:
 
     def __init__(self, most: int = 256) -> None:
         """Keep at most so many; one of 156 places takes about half a megabyte."""
-        self._most = most
-        self._known: OrderedDict[tuple[str, tuple[int, ...] | None], Device] = OrderedDict()
+        self._known: LRUCache[tuple[str, tuple[int, ...] | None], Device] = LRUCache(most)
 
     def of(self, calibration: Calibration, members: tuple[int, ...] | None = None) -> Device:
         """Return the arrays of a calibration, see ``device``."""
         key = (calibration.digest, members)
-        known = self._known.pop(key, None)
+        known = self._known.get(key)
         if known is None:
-            known = device(calibration, members)
-        self._known[key] = known
-        if len(self._known) > self._most:
-            self._known.popitem(last=False)
+            known = self._known[key] = device(calibration, members)
         return known
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections import OrderedDict
 from collections.abc import Mapping
+
+from cachetools import LRUCache
 
 from qonverge.circuits.checker.checked_circuit import CheckedCircuit
 from qonverge.circuits.checker.checker import Checker
@@ -23,8 +24,7 @@ class ExactForecasts:
     def __init__(self, checker: Checker, *, most: int = 4096) -> None:
         """Take the checker that maps, and how many forecasts to keep, those used last."""
         self._checker = checker
-        self._most = most
-        self._known: OrderedDict[Key, Interval | str] = OrderedDict()
+        self._known: LRUCache[Key, Interval | str] = LRUCache(most)
 
     async def of(
         self,
@@ -45,8 +45,6 @@ class ExactForecasts:
         if found is None:
             found = await self._find(circuit, parameters, device, layout, namespace)
             self._known[_key(circuit, parameters, device, layout)] = found
-            if len(self._known) > self._most:
-                self._known.popitem(last=False)
         if isinstance(found, str):
             raise DoesNotFit(found)
         return found
@@ -59,11 +57,7 @@ class ExactForecasts:
         layout: Layout | None = None,
     ) -> Interval | str | None:
         """Return a forecast that was made before, or why there can be none; None where it was never asked for."""
-        key = _key(circuit, parameters, device, layout)
-        found = self._known.get(key)
-        if found is not None:
-            self._known.move_to_end(key)
-        return found
+        return self._known.get(_key(circuit, parameters, device, layout))
 
     async def _find(
         self,

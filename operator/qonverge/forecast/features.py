@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, fields
 from typing import Self
 
 import numpy as np
 
 from qonverge.circuits.analysis.analysis import Analysis
 from qonverge.forecast.intervals import Floats
+from qonverge.providers.figures import Figures
 
-# From here on Aer's states are spread over threads (the provider sets one thread below it).
-_WIDE_QUBITS = 18
-# Up to here outcomes are drawn from their probabilities, see ``backend.providers.drawing``.
-_DRAWN_BITS = 14
 # Beyond it a float holds no full state's size; such a circuit runs on no engine that needs one.
 _MOST_STATE_BITS = 200
 _MOST_BOND_BITS = 40
+# Of a device: the reset between shots, and a layer of gates.
+_RESET_SECONDS = 2.5e-4
+_LAYER_SECONDS = 2e-7
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +69,7 @@ class Work:
         )
 
 
-def table(works: Iterable[Work]) -> Floats:
-    """Return the works as rows, shape (J, 11), in the order of the fields of ``Work``."""
-    rows = [astuple(work) for work in works]
-    return np.array(rows, dtype=np.float64).reshape(len(rows), len(Work.__slots__))
-
+_FIELDS = tuple(field.name for field in fields(Work))
 
 TIME_PARTS = ("fixed", "prepare", "start", "dispatch", "narrow state", "wide state", "outcomes", "values")
 """Parts of a task's run time; what each grows with is in ``seconds``."""
@@ -82,8 +78,8 @@ MEMORY_PARTS = ("state", "circuits", "outcomes")
 
 
 @dataclass(frozen=True, slots=True)
-class _Columns:
-    """The rows of ``table`` by name, each of shape (J,), and what follows from them."""
+class WorkTable:
+    """Works side by side, each array of shape (J,): the fields of ``Work``, bounded, and what follows from them."""
 
     qubits: Floats
     size: Floats
@@ -99,90 +95,99 @@ class _Columns:
     runs: Floats
     """How often a circuit's gates are applied."""
 
-    @classmethod
-    def of(cls, rows: Floats) -> Self:
-        qubits, size, two_qubit, depth, bond, measured, shots, sets, terms, bases, repeated = rows.T
-        starts = sets * bases
-        return cls(
-            np.minimum(qubits, _MOST_STATE_BITS),
-            size,
-            two_qubit,
-            depth,
-            np.minimum(bond, _MOST_BOND_BITS),
-            np.minimum(measured, _MOST_STATE_BITS),
-            shots,
-            sets,
-            terms,
-            starts,
-            starts * np.where(repeated > 0, np.maximum(shots, 1), 1),
-        )
+    def __len__(self) -> int:
+        return len(self.qubits)
 
 
-def seconds(method: str, rows: Floats) -> Floats:
-    """Return the run time's parts of each task as an engine has them that nobody has timed, shape (J, 8).
+def table(works: Iterable[Work]) -> WorkTable:
+    """Return the works side by side."""
+    rows = np.array([astuple(work) for work in works], dtype=np.float64).reshape(-1, len(_FIELDS))
+    column = dict(zip(_FIELDS, rows.T, strict=True))
+    starts, shots = column["sets"] * column["bases"], column["shots"]
+    return WorkTable(
+        qubits=np.minimum(column["num_qubits"], _MOST_STATE_BITS),
+        size=column["size"],
+        two_qubit=column["two_qubit_gates"],
+        depth=column["depth"],
+        bond=np.minimum(column["bond_bits"], _MOST_BOND_BITS),
+        measured=np.minimum(column["measured_bits"], _MOST_STATE_BITS),
+        shots=shots,
+        sets=column["sets"],
+        terms=column["terms"],
+        starts=starts,
+        runs=starts * np.where(column["repeated"] > 0, np.maximum(shots, 1), 1),
+    )
 
-    The figures are those of Aer 0.18 on one machine (``bench.runtimes``), rounded; a model learns a factor for each
-    part from the backend that it is about. A method that is not known here is taken as a device, whose time goes with
-    the shots and the depth.
+
+def seconds(method: str, work: WorkTable, figures: Figures) -> Floats:
+    """Return the run time's parts of each task as they are assumed before tasks were timed, shape (J, 8).
+
+    A model learns a factor for each part from the backend that it is about. A method that is not known here is taken as
+    a device, whose time goes with the shots and the depth.
 
     Args:
         method: as in the API, or ``Device``.
-        rows: see ``table``.
+        work: J tasks.
+        figures: of the engine.
     """
-    work = _Columns.of(rows)
-    narrow, wide = _STATES.get(method, _device)(work)
-    drawn = (work.terms == 0) & (work.measured <= _DRAWN_BITS)
+    narrow, wide = _STATES.get(method, _device)(work, figures)
+    drawn = (work.terms == 0) & (work.measured <= figures.drawn_bits)
     outcomes = np.minimum(work.shots, 2.0**work.measured)
     # Numbers that an exact value of a term reads: all amplitudes, or a chain's tensors.
     read = 2.0**work.qubits if method in ("Statevector", "DensityMatrix") else work.qubits * 4.0**work.bond
+    # With shots each basis's outcomes are summed for each term, else the state is.
+    summed = np.where(work.shots > 0, figures.term_outcome_seconds * outcomes, figures.term_number_seconds * read)
     parts = (
-        np.full(len(rows), 2e-3),
-        5e-5 * work.size,
-        work.starts * (2e-4 + 5e-6 * work.size),
-        work.runs * (3e-6 + 1e-6 * work.size),
+        np.full(len(work), figures.task_seconds),
+        figures.prepare_seconds * work.size,
+        work.starts * (figures.circuit_seconds + figures.circuit_operation_seconds * work.size),
+        work.runs * (figures.run_seconds + figures.run_operation_seconds * work.size),
         narrow,
         wide,
-        work.starts * np.where(drawn, 1e-6 * outcomes, 3e-6 * work.shots),
-        # With shots each basis's outcomes are summed for each term, else the state is.
-        work.sets * work.terms * (5e-6 + np.where(work.shots > 0, 2e-8 * outcomes, 1e-9 * read)),
+        work.starts * np.where(drawn, figures.drawn_outcome_seconds * outcomes, figures.shot_seconds * work.shots),
+        work.sets * work.terms * (figures.term_seconds + summed),
     )
     return np.stack(parts, axis=1)
 
 
-def _statevector(work: _Columns) -> tuple[Floats, Floats]:
-    return _full_state(work, 2.0**work.qubits)
+def _statevector(work: WorkTable, figures: Figures) -> tuple[Floats, Floats]:
+    return _full_state(work, 2.0**work.qubits, figures)
 
 
-def _density_matrix(work: _Columns) -> tuple[Floats, Floats]:
-    return _full_state(work, 4.0**work.qubits)
+def _density_matrix(work: WorkTable, figures: Figures) -> tuple[Floats, Floats]:
+    return _full_state(work, 4.0**work.qubits, figures)
 
 
-def _full_state(work: _Columns, amplitudes: Floats) -> tuple[Floats, Floats]:
-    each = work.runs * work.size * amplitudes * 2e-9
-    wide = work.qubits >= _WIDE_QUBITS
+def _full_state(work: WorkTable, amplitudes: Floats, figures: Figures) -> tuple[Floats, Floats]:
+    each = work.runs * work.size * amplitudes * figures.amplitude_seconds
+    wide = work.qubits >= figures.threaded_qubits
     return np.where(wide, 0.0, each), np.where(wide, each, 0.0)
 
 
-def _product_state(work: _Columns) -> tuple[Floats, Floats]:
+def _product_state(work: WorkTable, figures: Figures) -> tuple[Floats, Floats]:
     """Gates on matrices of the bond dimension; the bound is seldom reached, so a flatter part stands beside it."""
     bond = 2.0**work.bond
-    sampled = work.starts * work.shots * work.qubits * bond * 2e-7
-    return work.runs * work.size * bond * 1e-5, work.runs * work.two_qubit * bond**3 * 1e-8 + sampled
+    sampled = work.starts * work.shots * work.qubits * bond * figures.bond_shot_seconds
+    gates = work.runs * work.two_qubit * bond**3 * figures.bond_cubed_seconds
+    return work.runs * work.size * bond * figures.bond_seconds, gates + sampled
 
 
-def _stabilizer(work: _Columns) -> tuple[Floats, Floats]:
+def _stabilizer(work: WorkTable, figures: Figures) -> tuple[Floats, Floats]:
     """Gates on a tableau, then each shot's measurements, whose cost grows with the tableau's rows."""
-    measured = np.where(work.measured > 0, work.measured, 1)
-    return work.runs * work.size * work.qubits * 1e-8, work.starts * work.shots * measured * work.qubits * 1e-8
+    measured = work.starts * work.shots * np.where(work.measured > 0, work.measured, 1)
+    return (
+        work.runs * work.size * work.qubits * figures.tableau_seconds,
+        measured * work.qubits * figures.tableau_seconds,
+    )
 
 
-def _device(work: _Columns) -> tuple[Floats, Floats]:
+def _device(work: WorkTable, _: Figures) -> tuple[Floats, Floats]:
     """Shots with the reset between them, and their gates one after the other."""
     shots = work.starts * np.maximum(work.shots, 1)
-    return shots * 2.5e-4, shots * work.depth * 2e-7
+    return shots * _RESET_SECONDS, shots * work.depth * _LAYER_SECONDS
 
 
-_STATES: Mapping[str, Callable[[_Columns], tuple[Floats, Floats]]] = {
+_STATES: Mapping[str, Callable[[WorkTable, Figures], tuple[Floats, Floats]]] = {
     "Statevector": _statevector,
     "DensityMatrix": _density_matrix,
     "MatrixProductState": _product_state,
@@ -190,7 +195,7 @@ _STATES: Mapping[str, Callable[[_Columns], tuple[Floats, Floats]]] = {
 }
 
 
-def peak_bytes(method: str, rows: Floats) -> Floats:
+def peak_bytes(method: str, work: WorkTable, figures: Figures) -> Floats:
     """Return the parts of each task's memory beyond what its worker had before, bytes, shape (J, 3).
 
     The first part is what the engine's own checks take for the state (``Analysis.statevector_bytes`` and
@@ -198,15 +203,15 @@ def peak_bytes(method: str, rows: Floats) -> Floats:
 
     Args:
         method: as in the API, or ``Device``.
-        rows: see ``table``.
+        work: J tasks.
+        figures: of the engine.
     """
-    work = _Columns.of(rows)
     full = 2.0**work.qubits
     state = {
         "Statevector": 16 * full,
         "DensityMatrix": 16 * full**2,
         "MatrixProductState": 96 * work.qubits * 4.0**work.bond,
         "Stabilizer": work.qubits**2 / 2,
-    }.get(method, np.zeros(len(rows)))
-    outcomes = 400 * work.starts * np.minimum(np.maximum(work.shots, 1), 2.0**work.measured)
-    return np.stack((state, 1024 * work.starts * work.size, outcomes), axis=1)
+    }.get(method, np.zeros(len(work)))
+    outcomes = figures.outcome_bytes * work.starts * np.minimum(np.maximum(work.shots, 1), 2.0**work.measured)
+    return np.stack((state, figures.operation_bytes * work.starts * work.size, outcomes), axis=1)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-import numpy as np
+from cachetools import LRUCache
 
 from qonverge.api.pricing import Pricing
 from qonverge.circuits.analysis.analysis import STRUCTURE, Analysis
@@ -23,17 +22,17 @@ from qonverge.forecast.errors import DoesNotFit
 from qonverge.forecast.exact import ExactForecasts
 from qonverge.forecast.features import Work
 from qonverge.forecast.fidelity import Forecaster
-from qonverge.forecast.intervals import Floats, Interval
+from qonverge.forecast.intervals import Interval, Intervals, JobForecasts
 from qonverge.forecast.learning import State
 from qonverge.forecast.learning_fidelity import FidelityModel
 from qonverge.forecast.learning_models import MemoryModel, RunTimeModel
 from qonverge.forecast.observed import observed
 from qonverge.forecast.queue import Queue, QueueModel, expected_wait
 from qonverge.forecast.store import Key, dump, load
+from qonverge.providers.figures import Figures
+from qonverge.providers.installed import usual_figures
 
 _MOST_METHODS = 10_000
-# Up to here a statevector is as fast as a stabilizer tableau, see ``backend.providers.choice``.
-_NARROW_CLIFFORD = 11
 _MOST_FAST = 20_000
 # Responses that are those of the circuit itself.
 _TRUE = ("Simulated", "Stabilizer")
@@ -71,6 +70,8 @@ class BackendOffer:
     """Whether its noise may change."""
     noise_unknown: bool = False
     """Whether it has noise that nobody has read yet."""
+    figures: Figures = field(default_factory=usual_figures)
+    """Of its engine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,9 @@ class Outcome:
     peak_bytes: int | None = None
     """Memory that it took in its worker; None where that was not measured."""
     keeps_layouts: bool = False
-    """See ``Offer``."""
+    """See ``BackendOffer``."""
+    figures: Figures = field(default_factory=usual_figures)
+    """Of its engine."""
 
 
 class Outlook:
@@ -119,23 +122,21 @@ class Outlook:
         """Know nothing yet but what ``exact`` knows of circuits that were mapped to devices for real."""
         self._fidelity = Forecaster()
         self._exact = exact
-        self._methods: OrderedDict[tuple[str, str], str] = OrderedDict()
-        self._runs: dict[Key, RunTimeModel] = {}
-        self._memories: dict[Key, MemoryModel] = {}
+        self._methods: LRUCache[tuple[str, str], str] = LRUCache(_MOST_METHODS)
+        self._runs: dict[Key, State] = {}
+        self._memories: dict[Key, State] = {}
         self._waits: dict[str, QueueModel] = {}
         self._fidelities: dict[str, FidelityModel] = {}
-        self._fast: OrderedDict[tuple[str, str, str, Layout | None], Interval] = OrderedDict()
+        self._fast: LRUCache[tuple[str, str, str, Layout | None], Interval] = LRUCache(_MOST_FAST)
 
-    def row(self, asked: ForecastRequest | None, offers: Sequence[BackendOffer]) -> Floats:
-        """Return the forecasts of one job, shape (9, B): fidelity, run seconds and cost, each as (value, low, high).
-
-        What can't be told is NaN: of a program, whose circuits are not known, most of it.
-        """
-        columns = []
-        for offer in offers:
-            run = _UNKNOWN if asked is None else self.run_seconds(asked, offer)
-            columns.append([*_three(self.fidelity(asked, offer)), *_three(run), *_three(_price(asked, offer, run))])
-        return np.array(columns, dtype=np.float64).reshape(len(offers), 9).T
+    def row(self, asked: ForecastRequest | None, offers: Sequence[BackendOffer]) -> JobForecasts:
+        """Return the forecasts of one job; of a program, whose circuits are not known, most is unknown."""
+        runs = [_UNKNOWN if asked is None else self.run_seconds(asked, offer) for offer in offers]
+        return JobForecasts(
+            fidelity=Intervals.of([self.fidelity(asked, offer) for offer in offers]),
+            run_seconds=Intervals.of(runs),
+            cost=Intervals.of([_price(asked, offer, run) for offer, run in zip(offers, runs, strict=True)]),
+        )
 
     def fidelity(self, asked: ForecastRequest | None, offer: BackendOffer) -> Interval:
         """Return the forecast Hellinger fidelity; that of the mapped circuit where it is known already.
@@ -179,13 +180,11 @@ class Outlook:
         if known is not None:
             return _UNKNOWN if isinstance(known, str) else known
         key = (asked.circuit.digest, json.dumps(sorted(asked.parameters.items())), device.digest, layout)
-        if key not in self._fast:
+        found = self._fast.get(key)
+        if found is None:
             (estimate,) = self._fidelity.estimate(profile, [device], layout)
-            self._fast[key] = _UNKNOWN if isinstance(estimate, DoesNotFit) else estimate
-            if len(self._fast) > _MOST_FAST:
-                self._fast.popitem(last=False)
-        self._fast.move_to_end(key)
-        return self._fast[key]
+            found = self._fast[key] = _UNKNOWN if isinstance(estimate, DoesNotFit) else estimate
+        return found
 
     async def map_to_best(
         self, asked: ForecastRequest, offers: Sequence[BackendOffer], most: int, *, namespace: str = ""
@@ -211,14 +210,12 @@ class Outlook:
     def run_seconds(self, asked: ForecastRequest, offer: BackendOffer) -> Interval:
         """Return how long the job runs there."""
         method = self._method(asked, offer)
-        model = self._runs.get(Key("seconds", offer.key, method)) or RunTimeModel.cold(method)
-        return model.predict_task(asked.work)
+        return self._run_model(offer.key, method, offer.figures).predict_task(asked.work)
 
     def memory_bytes(self, asked: ForecastRequest, offer: BackendOffer) -> Interval:
         """Return the memory that the job takes there beyond what a worker has: what to expect, not what is allowed."""
         method = self._method(asked, offer)
-        model = self._memories.get(Key("bytes", offer.key, method)) or MemoryModel.cold(method)
-        return model.predict_task(asked.work)
+        return self._memory_model(offer.key, method, offer.figures).predict_task(asked.work)
 
     def wait_seconds(self, key: str, queue: Queue, at: float) -> WaitForecast:
         """Return how long a task waits that is sent now."""
@@ -227,18 +224,16 @@ class Outlook:
 
     def observe(self, outcome: Outcome) -> None:
         """Learn from a task that ended well."""
-        key = Key("seconds", outcome.key, outcome.method)
-        model = self._runs.get(key) or RunTimeModel.cold(outcome.method)
+        model = self._run_model(outcome.key, outcome.method, outcome.figures)
         ended = outcome.sent + outcome.queue_seconds + outcome.run_seconds
-        self._runs[key] = model.observe((outcome.asked.work,), outcome.run_seconds, ended, outcome.promised_run)
+        learned = model.observe((outcome.asked.work,), outcome.run_seconds, ended, outcome.promised_run)
+        self._runs[Key("seconds", outcome.key, outcome.method)] = learned.state
         self._methods[outcome.key, outcome.asked.circuit.digest] = outcome.method
-        if len(self._methods) > _MOST_METHODS:
-            self._methods.popitem(last=False)
         if outcome.peak_bytes is not None:
-            used = Key("bytes", outcome.key, outcome.method)
-            memory = self._memories.get(used) or MemoryModel.cold(outcome.method)
+            memory = self._memory_model(outcome.key, outcome.method, outcome.figures)
             said = memory.predict_task(outcome.asked.work)
-            self._memories[used] = memory.observe((outcome.asked.work,), outcome.peak_bytes, ended, said)
+            used = memory.observe((outcome.asked.work,), outcome.peak_bytes, ended, said)
+            self._memories[Key("bytes", outcome.key, outcome.method)] = used.state
         if (promise := outcome.promise) is not None:
             waits = self._wait_model(outcome.key)
             self._waits[outcome.key] = waits.observe(
@@ -261,8 +256,7 @@ class Outlook:
 
     def dump(self) -> str:
         """Return what was learned as a text that fits into a ConfigMap."""
-        states: dict[Key, State] = {key: model.state for key, model in self._runs.items()}
-        states |= {key: model.state for key, model in self._memories.items()}
+        states = self._runs | self._memories
         states |= {Key("wait", key): model.state for key, model in self._waits.items()}
         states |= {Key("fidelity", key, model.calibration): model.state for key, model in self._fidelities.items()}
         return dump(states)
@@ -272,14 +266,22 @@ class Outlook:
         loaded = load(text)
         for key, state in loaded.states.items():
             if key.kind == "seconds":
-                self._runs[key] = RunTimeModel(key.method, state)
+                self._runs[key] = state
             elif key.kind == "bytes":
-                self._memories[key] = MemoryModel(key.method, state)
+                self._memories[key] = state
             elif key.kind == "wait":
                 self._waits[key.backend] = replace(QueueModel.cold(shared=False), state=state)
             elif key.kind == "fidelity":
                 self._fidelities[key.backend] = FidelityModel(key.method, state)
         return loaded.complaints
+
+    def _run_model(self, key: str, method: str, figures: Figures) -> RunTimeModel:
+        known = self._runs.get(Key("seconds", key, method))
+        return RunTimeModel.cold(method, figures) if known is None else RunTimeModel(method, known, figures)
+
+    def _memory_model(self, key: str, method: str, figures: Figures) -> MemoryModel:
+        known = self._memories.get(Key("bytes", key, method))
+        return MemoryModel.cold(method, figures) if known is None else MemoryModel(method, known, figures)
 
     def _wait_model(self, key: str) -> QueueModel:
         return self._waits.get(key) or QueueModel.cold(shared=False)
@@ -289,7 +291,7 @@ class Outlook:
         if offer.method != "Automatic":
             return offer.method
         known = self._methods.get((offer.key, asked.circuit.digest))
-        return known or _likely_method(asked.circuit.analysis, offer.memory_bytes)
+        return known or _likely_method(asked.circuit.analysis, offer)
 
 
 def _device(noise: Noise, asked: ForecastRequest) -> Calibration:
@@ -315,10 +317,10 @@ def _layout(asked: ForecastRequest, offer: BackendOffer) -> Layout | None:
     return Layout.trivial(analysis.num_qubits) if offer.keeps_layouts else None
 
 
-def _likely_method(analysis: Analysis, memory_bytes: int | None) -> str:
-    if analysis.clifford and analysis.num_qubits > _NARROW_CLIFFORD:
+def _likely_method(analysis: Analysis, offer: BackendOffer) -> str:
+    if analysis.clifford and analysis.num_qubits > offer.figures.narrow_clifford_qubits:
         return "Stabilizer"
-    fits = memory_bytes is None or analysis.statevector_bytes <= memory_bytes
+    fits = offer.memory_bytes is None or analysis.statevector_bytes <= offer.memory_bytes
     return "Statevector" if fits else "MatrixProductState"
 
 
@@ -331,10 +333,6 @@ def _price(asked: ForecastRequest | None, offer: BackendOffer, run: Interval) ->
     tasks = work.sets * work.bases
     found = cost(offer.pricing, tasks=tasks, shots=max(1, work.shots) * tasks, run_seconds=run)
     return Interval(float(found.low), float(found.mid), float(found.high))
-
-
-def _three(interval: Interval) -> tuple[float, float, float]:
-    return interval.mid, interval.low, interval.high
 
 
 def _or_zero(value: float) -> float:

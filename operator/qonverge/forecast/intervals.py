@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Self
@@ -49,12 +50,28 @@ class Intervals:
     mid: Floats
     high: Floats
 
+    @classmethod
+    def of(cls, intervals: Sequence[Interval]) -> Self:
+        """Return the same intervals as arrays."""
+        sides = np.array([(each.low, each.mid, each.high) for each in intervals], dtype=np.float64)
+        return cls(*sides.reshape(len(intervals), 3).T)
+
     def __getitem__(self, index: int) -> Interval:
         """Return one of them."""
         return Interval(float(self.low[index]), float(self.mid[index]), float(self.high[index]))
 
     def __len__(self) -> int:
         return len(self.mid)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class JobForecasts:
+    """What is forecast of one job on B backends, each of shape (B,); NaN where nothing is known."""
+
+    fidelity: Intervals
+    run_seconds: Intervals
+    cost: Intervals
+    """In each backend's currency, for the whole job."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Self
 
 import numpy as np
 
 from qonverge.forecast import features
-from qonverge.forecast.features import Work, table
+from qonverge.forecast.features import Work, WorkTable, table
 from qonverge.forecast.intervals import Floats, Interval, Intervals, Prediction
 from qonverge.forecast.learning import Prior, State
+from qonverge.providers.figures import Figures
+from qonverge.providers.installed import usual_figures
 
 # An allocator takes smaller blocks from what it has kept (glibc: up to 32 MiB), so smaller peaks do not show.
 _UNSEEN_BYTES = 32.0 * 1024**2
@@ -31,15 +33,17 @@ class PartsModel(ABC):
     method: str
     """As in the API, such as ``Statevector``; see ``features.seconds``."""
     state: State
+    figures: Figures = field(default_factory=usual_figures)
+    """Of the engine."""
 
     @classmethod
-    def cold(cls, method: str) -> Self:
+    def cold(cls, method: str, figures: Figures | None = None) -> Self:
         """Return the model of a backend that has run nothing by this method."""
-        return cls(method, State.fresh(cls.prior))
+        return cls(method, State.fresh(cls.prior), figures or usual_figures())
 
     @abstractmethod
-    def parts(self, rows: Floats) -> Floats:
-        """Return the parts of each row of ``features.table``, shape (J, K); they depend on the method alone."""
+    def parts(self, works: WorkTable) -> Floats:
+        """Return the parts of each of J tasks, shape (J, K); they depend on the method alone."""
 
     def predict(self, parts: Floats) -> Intervals:
         """Return the figure of each row of ``parts`` as a task of its own; backends may share the parts."""
@@ -84,9 +88,9 @@ class RunTimeModel(PartsModel):
 
     prior = Prior.of_parts(len(features.TIME_PARTS), shared=1.0, each=0.7, noise=0.4)
 
-    def parts(self, rows: Floats) -> Floats:
+    def parts(self, works: WorkTable) -> Floats:
         """Return seconds, see ``features.seconds``."""
-        return features.seconds(self.method, rows)
+        return features.seconds(self.method, works, self.figures)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +103,10 @@ class MemoryModel(PartsModel):
 
     prior = Prior.of_parts(1 + len(features.MEMORY_PARTS), shared=0.3, each=0.5, noise=0.3)
 
-    def parts(self, rows: Floats) -> Floats:
+    def parts(self, works: WorkTable) -> Floats:
         """Return bytes, see ``features.peak_bytes``; the first part is what an allocator hides."""
-        hidden = np.full((len(rows), 1), _UNSEEN_BYTES)
-        return np.hstack((hidden, features.peak_bytes(self.method, rows)))
+        hidden = np.full((len(works), 1), _UNSEEN_BYTES)
+        return np.hstack((hidden, features.peak_bytes(self.method, works, self.figures)))
 
     def observe(self, pubs: Sequence[Work], outcome: float, at: float, promised: Interval | None = None) -> Self:
         """Return the model after a task whose peak was measured, bytes; 0 is a peak that the allocator hid."""

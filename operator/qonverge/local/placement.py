@@ -14,6 +14,7 @@ from qonverge.circuits.checker.checker import Checker
 from qonverge.execution.placement import abilities, declared, device_errors, shown, waiting
 from qonverge.forecast.exact import ExactForecasts
 from qonverge.forecast.forecaster import BackendOffer, Outcome, Outlook
+from qonverge.forecast.intervals import Interval
 from qonverge.programs import circuit as circuits
 from qonverge.programs.kinds import kind_of
 from qonverge.scheduling import Backend, Decision, Estimates, Snapshot, plan
@@ -69,13 +70,14 @@ class Placing:
         wanted = replace(waiting(job, now, needs, Amounts(), misfits=misfits), split=None, hedge=False)
         decision = plan(Snapshot((wanted,), seen, now, estimates)).decisions[0]
         memories = [None if asked is None else self._outlook.memory_bytes(asked, offer) for offer in offers]
-        return Placed(decision, shown(wanted, decision, row, seen, [(0.0, 0.0, 0.0)] * len(seen), memories))
+        return Placed(decision, shown(wanted, decision, row, seen, [Interval(0.0, 0.0, 0.0)] * len(seen), memories))
 
     def observe(self, key: str, job: HybridJob, checked: CheckedCircuit, result: TaskResult, now: float) -> None:
         """Learn from a task that ended well."""
         asked, method = kind_of(job).forecast_request(job, checked), circuits.method_of(result)
         assert asked is not None
-        config = self._config(self._backends[key])
+        config, simulator = self._config(self._backends[key]), self._backends[key].spec.simulator
+        assert simulator is not None
         noise = config.noise
         self._outlook.observe(
             Outcome(
@@ -91,6 +93,7 @@ class Placing:
                 noise if noise is not None and noise.digest == result.calibration else None,
                 peak_bytes=result.peak_bytes,
                 keeps_layouts=config.keep_layouts,
+                figures=abilities(simulator).figures,
             )
         )
 
@@ -122,4 +125,5 @@ class Placing:
             config.noise,
             backend.spec.pricing,
             keeps_layouts=config.keep_layouts,
+            figures=able.figures,
         )

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from qonverge.providers.figures import Figures
+
 if TYPE_CHECKING:
     from qonverge.providers.options import Options
 
@@ -60,6 +62,8 @@ class Descriptor:
     more than keeps its workers busy."""
     costs_money: bool = False
     """Whether its tasks are paid for: a backend must then say its ``pricing``, without which no budget could hold."""
+    figures: Figures | None = None
+    """What its tasks take, before they were timed; None: as Aer's."""
     options: type[Options] | None = None
     """The model of ``spec.simulator.options``; None: it has none."""
 

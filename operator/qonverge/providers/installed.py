@@ -7,6 +7,7 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
 from qonverge.providers.descriptor import Descriptor
+from qonverge.providers.figures import Figures
 
 GROUP = "qonverge.providers"
 """Group of entry points whose values are descriptors."""
@@ -37,6 +38,14 @@ def find(name: str) -> Descriptor:
     if not isinstance(found, Descriptor) or found.name != name:
         raise LookupError(f"the entry point {name} of {GROUP} is no Descriptor of that name: {point.value}")
     return found
+
+
+@cache
+def usual_figures() -> Figures:
+    """Return the figures that are assumed of an engine that has none of its own: Aer's."""
+    figures = find("Aer").figures
+    assert figures is not None
+    return figures
 
 
 @cache

@@ -6,10 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
-Floats = NDArray[np.float64]
-_FIELDS = 9
+from qonverge.forecast.intervals import Floats, JobForecasts
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,32 +29,20 @@ class Estimates:
     cost_high: Floats
 
     @classmethod
-    def stack(cls, rows: Sequence[Floats], backends: int) -> Estimates:
-        """Return the estimates of the jobs whose rows ``row`` made; ``backends`` is the width when there is no job."""
-        cube = np.stack(rows) if rows else np.empty((0, _FIELDS, backends))
-        return cls(*(cube[:, index] for index in range(_FIELDS)))
+    def stack(cls, jobs: Sequence[JobForecasts], backends: int) -> Estimates:
+        """Return the estimates of jobs, one below the other, on so many backends."""
 
+        def stacked(rows: list[Floats]) -> Floats:
+            return np.concatenate(rows or [np.empty(0)]).reshape(len(jobs), backends)
 
-def row(
-    fidelity: ArrayLike,
-    run_seconds: ArrayLike,
-    cost: ArrayLike,
-    *,
-    fidelity_low: ArrayLike | None = None,
-    fidelity_high: ArrayLike | None = None,
-    run_seconds_low: ArrayLike | None = None,
-    run_seconds_high: ArrayLike | None = None,
-    cost_low: ArrayLike | None = None,
-    cost_high: ArrayLike | None = None,
-) -> Floats:
-    """Return one job's forecasts, shape (9, backends), to be kept for as long as they hold.
-
-    A bound that is not given is the value itself.
-    """
-    groups = (
-        (fidelity, fidelity_low, fidelity_high),
-        (run_seconds, run_seconds_low, run_seconds_high),
-        (cost, cost_low, cost_high),
-    )
-    values = [value if bound is None else bound for value, low, high in groups for bound in (value, low, high)]
-    return np.stack([np.asarray(value, dtype=np.float64) for value in values])
+        return cls(
+            fidelity=stacked([job.fidelity.mid for job in jobs]),
+            fidelity_low=stacked([job.fidelity.low for job in jobs]),
+            fidelity_high=stacked([job.fidelity.high for job in jobs]),
+            run_seconds=stacked([job.run_seconds.mid for job in jobs]),
+            run_seconds_low=stacked([job.run_seconds.low for job in jobs]),
+            run_seconds_high=stacked([job.run_seconds.high for job in jobs]),
+            cost=stacked([job.cost.mid for job in jobs]),
+            cost_low=stacked([job.cost.low for job in jobs]),
+            cost_high=stacked([job.cost.high for job in jobs]),
+        )

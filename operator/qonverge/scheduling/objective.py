@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from qonverge.scheduling.estimates import Floats
+from qonverge.forecast.intervals import Floats
 from qonverge.scheduling.lanes import Lanes
 
 Sequences = list[list[int]]

@@ -9,8 +9,8 @@ from typing import Literal
 
 import numpy as np
 
+from qonverge.forecast.intervals import Floats
 from qonverge.scheduling.allowances import Allowances
-from qonverge.scheduling.estimates import Floats
 from qonverge.scheduling.model import Job, Policy, Shares, Snapshot
 from qonverge.scheduling.terms import Table
 

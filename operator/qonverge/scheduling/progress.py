@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from qonverge.forecast.intervals import Floats
 from qonverge.scheduling.capacity import Capacity
-from qonverge.scheduling.estimates import Floats
 from qonverge.scheduling.lanes import Lanes
 from qonverge.scheduling.model import Policy, Snapshot
 from qonverge.scheduling.order import Queue

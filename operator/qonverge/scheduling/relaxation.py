@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from qonverge.scheduling.estimates import Floats
+from qonverge.forecast.intervals import Floats
 from qonverge.scheduling.lanes import Lanes
 from qonverge.scheduling.objective import Problem, Sequences
 

@@ -9,10 +9,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from qonverge.forecast.intervals import Floats
 from qonverge.scheduling.allowances import Allowances
 from qonverge.scheduling.assign import solve
 from qonverge.scheduling.capacity import Capacity
-from qonverge.scheduling.estimates import Floats
 from qonverge.scheduling.lanes import Lanes
 from qonverge.scheduling.model import Plan, Policy, Snapshot
 from qonverge.scheduling.objective import Problem, objective

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from qonverge.scheduling.estimates import Floats
+from qonverge.forecast.intervals import Floats
 from qonverge.scheduling.model import Backend, Policy, Snapshot
 from qonverge.scheduling.terms import Table
 
@@ -17,7 +18,7 @@ _LEAST_FIDELITY = 1e-9
 
 def second_weights(snapshot: Snapshot, policy: Policy) -> Floats:
     """Return what a second of each job's completion time counts, in whole losses of fidelity."""
-    return _weights(snapshot)[:, 1] / policy.patience_seconds
+    return _weights(snapshot).time / policy.patience_seconds
 
 
 def static_costs(snapshot: Snapshot, table: Table, policy: Policy) -> Floats:
@@ -27,7 +28,8 @@ def static_costs(snapshot: Snapshot, table: Table, policy: Policy) -> Floats:
     most expensive one that fits. What is not known never counts as better than what is.
     """
     fits, weights = table.fits, _weights(snapshot)
-    total = weights[:, :1] * _lost_fidelity(snapshot, table) + weights[:, 2:] * _relative_cost(snapshot, table)
+    total = weights.fidelity[:, None] * _lost_fidelity(snapshot, table)
+    total += weights.cost[:, None] * _relative_cost(snapshot, table)
     total += _soft_terms(snapshot, policy) + second_weights(snapshot, policy)[:, None] * _latencies(snapshot.backends)
     return np.where(fits, total, np.inf)
 
@@ -71,11 +73,20 @@ def _latencies(backends: Sequence[Backend]) -> Floats:
     return np.array([max(known, default=0.0) if b.latency_seconds is None else b.latency_seconds for b in backends])
 
 
-def _weights(snapshot: Snapshot) -> Floats:
+@dataclass(frozen=True, slots=True)
+class _Weights:
+    """What jobs' terms weigh, of 1 in all, each of shape (jobs,)."""
+
+    fidelity: Floats
+    time: Floats
+    cost: Floats
+
+
+def _weights(snapshot: Snapshot) -> _Weights:
     raw = np.array([(w.fidelity, w.time, w.cost) for w in (job.terms.weights for job in snapshot.jobs)])
     raw = raw.reshape(-1, 3)
     total = raw.sum(axis=1, keepdims=True)
-    return np.asarray(np.where(total > 0, raw / np.where(total > 0, total, 1.0), 1 / 3))
+    return _Weights(*np.where(total > 0, raw / np.where(total > 0, total, 1.0), 1 / 3).T)
 
 
 def _soft_terms(snapshot: Snapshot, policy: Policy) -> Floats:

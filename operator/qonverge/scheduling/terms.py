@@ -10,8 +10,8 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from qonverge.forecast.intervals import Floats
 from qonverge.providers.descriptor import STATE_POWER
-from qonverge.scheduling.estimates import Floats
 from qonverge.scheduling.lanes import Lanes
 from qonverge.scheduling.model import Backend, Job, Policy, Snapshot
 

@@ -13,6 +13,7 @@ from qonverge.api import HybridJob
 from qonverge.api.backend import Simulator
 from qonverge.devices import Rates, snapshots
 from qonverge.execution.placement import abilities, device_errors, shown, waiting
+from qonverge.forecast.intervals import Interval, Intervals, JobForecasts
 from qonverge.providers.descriptor import FEATURES
 from qonverge.scheduling import Backend, Decision
 from qonverge.scheduling.model import Candidate, Split, Weights
@@ -66,7 +67,7 @@ def test_a_budget_is_for_all_attempts_together() -> None:
     assert waiting(limited, 0.0, None, Amounts(cost=Decimal(1), currency="USD")).budget == Money(Decimal("2.50"), "EUR")
 
 
-ROW = np.array([[0.9], [0.8], [0.95], [2.0], [1.0], [4.0], [1.5], [1.0], [2.0]])
+UNKNOWN = Interval(np.nan, np.nan, np.nan)
 
 
 def test_what_fits_is_shown_first_and_the_best_of_it_before_the_rest() -> None:
@@ -75,9 +76,9 @@ def test_what_fits_is_shown_first_and_the_best_of_it_before_the_rest() -> None:
     backends.append(Backend("hidden", "lab", admits_all_namespaces=False))
     candidates = (Candidate("lab/best", 0.9, 1.0, 2.0, 1.5, 0.0), Candidate("lab/slow", 0.9, 9.0, 2.0, 1.5, 0.0))
     decision = Decision("chem/j", backends[1], "", rejected={"lab/cut": "it is cut"}, candidates=candidates)
-    row = np.repeat(ROW, 5, axis=1)
-    row[:, 3] = np.nan
-    found = shown(waiting(job(), 0.0, None, Amounts()), decision, row, backends, [(0.0, 1.0, 2.0)] * 5)
+    known = (Interval(0.8, 0.9, 0.95), Interval(1.0, 2.0, 4.0), Interval(1.0, 1.5, 2.0))
+    row = JobForecasts(*(Intervals.of([each, each, each, UNKNOWN, each]) for each in known))
+    found = shown(waiting(job(), 0.0, None, Amounts()), decision, row, backends, [Interval(0.0, 1.0, 2.0)] * 5)
     assert [each.backend for each in found] == ["lab/best", "lab/slow", "lab/other", "lab/cut"]
     best, _, other, cut = found
     assert best.fidelity is not None

@@ -14,6 +14,7 @@ from qiskit import QuantumCircuit
 
 from bench.forecasts import Judged, replay, slowed, summary
 from bench.runtimes import Timed, read, record
+from qonverge.backend.engines.descriptors import AER_FIGURES
 from qonverge.circuits.analysis.analysis import analyse
 from qonverge.forecast.features import Work, peak_bytes, seconds, table
 from qonverge.forecast.intervals import Interval
@@ -107,10 +108,10 @@ def test_the_factors_of_a_known_machine_are_found() -> None:
     truth = np.log([3.0, 0.5, 2.0, 2.0, 0.2, 0.4, 4.0, 1.0])
     random, model = np.random.default_rng(5), RunTimeModel.cold("Statevector")
     for work in made(600, 1):
-        real = float((seconds("Statevector", table([work])) * np.exp(truth)).sum())
+        real = float((seconds("Statevector", table([work]), AER_FIGURES) * np.exp(truth)).sum())
         model = model.observe((work,), real * math.exp(random.normal(0, 0.05)), 0.0)
     for work in made(50, 2):
-        real = float((seconds("Statevector", table([work])) * np.exp(truth)).sum())
+        real = float((seconds("Statevector", table([work]), AER_FIGURES) * np.exp(truth)).sum())
         assert model.predict_task(work).mid == pytest.approx(real, rel=0.2)
 
 
@@ -118,7 +119,7 @@ def test_heavy_tails_and_noise_that_grows_keep_the_coverage() -> None:
     random, model, held = np.random.default_rng(6), RunTimeModel.cold("Statevector"), []
     for place, work in enumerate(made(2000, 3)):
         noise = 0.1 * random.standard_t(3) * (3 if place >= 1000 else 1)
-        real = float(seconds("Statevector", table([work])).sum()) * math.exp(noise)
+        real = float(seconds("Statevector", table([work]), AER_FIGURES).sum()) * math.exp(noise)
         forecast = model.predict_task(work)
         held.append(forecast.low <= real <= forecast.high)
         model = model.observe((work,), real, 0.0)
@@ -130,7 +131,7 @@ def test_a_change_is_learned_from_a_few_tasks_and_one_outlier_is_none() -> None:
     model, works = RunTimeModel.cold("Statevector"), made(330, 4)
 
     def real(work: Work, slow: float) -> float:
-        return slow * float(seconds("Statevector", table([work])).sum())
+        return slow * float(seconds("Statevector", table([work]), AER_FIGURES).sum())
 
     for work in works[:300]:
         model = model.observe((work,), real(work, 1.0), 0.0)
@@ -147,7 +148,7 @@ def test_a_machine_that_becomes_slower_and_faster_all_day_is_followed() -> None:
     random, model, errors = np.random.default_rng(8), RunTimeModel.cold("Statevector"), []
     for place, work in enumerate(made(1200, 5)):
         slow = 2.0 ** math.sin(2 * math.pi * place / 300)
-        real = slow * float(seconds("Statevector", table([work])).sum()) * math.exp(0.1 * random.normal())
+        real = slow * float(seconds("Statevector", table([work]), AER_FIGURES).sum()) * math.exp(0.1 * random.normal())
         errors.append(abs(math.log(model.predict_task(work).mid / real)))
         model = model.observe((work,), real, 0.0)
     assert np.median(errors[300:]) < 0.12
@@ -244,9 +245,9 @@ def test_more_work_never_takes_less(method: str) -> None:
         Work(10, 100, 30, 20, 4, 10, 1000, 4, 0, 1, True),
     ]
     for what in (seconds, peak_bytes):
-        first, *others = what(method, table([base, *more])).sum(axis=1)
+        first, *others = what(method, table([base, *more]), AER_FIGURES).sum(axis=1)
         assert all(other >= first for other in others)
-    assert seconds(method, table([base])).sum() < seconds(method, table([more[2]])).sum()
+    assert seconds(method, table([base]), AER_FIGURES).sum() < seconds(method, table([more[2]]), AER_FIGURES).sum()
 
 
 def test_exact_values_of_a_wide_chain_need_no_full_state() -> None:

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from qonverge.amounts import Money
+from qonverge.forecast.intervals import JobForecasts
 from qonverge.scheduling import (
     Active,
     Backend,
@@ -26,8 +27,8 @@ from qonverge.scheduling import (
     Snapshot,
     plan,
 )
-from qonverge.scheduling.estimates import row
 from qonverge.scheduling.model import Part, Split, Terms, Weights
+from tests.unit.scheduling.worlds import row
 
 NAMESPACES = ("bio", "chem")
 seconds = st.floats(0.5, 50.0)
@@ -106,14 +107,14 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
     waiting = draw(st.lists(jobs, max_size=9, unique_by=lambda j: j.key))
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
 
-    def forecast() -> np.ndarray:
+    def forecast() -> JobForecasts:
         values = (
             random.uniform(0.2, 1, len(there)),
             random.lognormal(2, 1, len(there)),
             random.uniform(0, 5, len(there)),
         )
-        unknown = [np.where(random.random(len(there)) < 0.1, np.nan, value) for value in values]
-        return row(*unknown, run_seconds_high=unknown[1] * 1.5)
+        fidelity, run, cost = (np.where(random.random(len(there)) < 0.1, np.nan, value) for value in values)
+        return row(fidelity, run, cost, high=1.5)
 
     made = Estimates.stack([forecast() for _ in waiting], len(there))
     active = tuple(

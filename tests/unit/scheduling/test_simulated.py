@@ -8,9 +8,9 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
+from qonverge.forecast.intervals import JobForecasts
 from qonverge.scheduling import Estimates, Job, Plan, Policy, Share, Shares, Snapshot, plan
-from qonverge.scheduling.estimates import row
-from tests.unit.scheduling.worlds import NEEDS, Task, World, backend, job
+from tests.unit.scheduling.worlds import NEEDS, Task, World, backend, job, row
 
 BACKENDS = tuple(
     backend(name, workers=workers, dispatch_depth=depth)
@@ -25,7 +25,7 @@ def world(length: dict[str, float], policy: Policy, shares: Shares | None = None
     random = np.random.default_rng(3)
     true: dict[str, float] = {}
 
-    def forecast(one: Job) -> np.ndarray:
+    def forecast(one: Job) -> JobForecasts:
         true[one.key] = length[one.namespace] * float(random.lognormal(0, 0.5))
         guess = true[one.key] * float(np.exp(random.normal(0, noise)))
         return row(FIDELITY, guess * SPEED, np.zeros(4))

@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from qonverge.forecast.intervals import Intervals, JobForecasts
 from qonverge.scheduling import Active, Backend, Estimates, Job, Needs, Plan, Policy, Shares, Snapshot, plan
-from qonverge.scheduling.estimates import row
 
 NEEDS = Needs(2, 1000, False, 64)
 
@@ -22,6 +23,16 @@ def backend(name: str, **fields: object) -> Backend:
     return Backend(name, "lab", True, **{"dispatch_depth": 0, **fields})  # type: ignore[arg-type]
 
 
+def row(fidelity: ArrayLike, run: ArrayLike, cost: ArrayLike, high: float = 1.0) -> JobForecasts:
+    """One job's forecasts, which are certain but for the run time: ``high`` times it is its upper bound."""
+    fidelities, runs, costs = (np.asarray(values, dtype=np.float64) for values in (fidelity, run, cost))
+    return JobForecasts(
+        fidelity=Intervals(fidelities, fidelities, fidelities),
+        run_seconds=Intervals(runs, runs, runs * high),
+        cost=Intervals(costs, costs, costs),
+    )
+
+
 def estimates(
     fidelity: Sequence[Sequence[float]] | float,
     run: Sequence[Sequence[float]] | float,
@@ -31,7 +42,7 @@ def estimates(
 ) -> Estimates:
     """Forecasts from tables or one number for all; ``high`` times the run time is its upper bound."""
     tables = [np.broadcast_to(np.asarray(values, dtype=np.float64), shape) for values in (fidelity, run, cost)]
-    rows = [row(f, r, c, run_seconds_high=r * high) for f, r, c in zip(*tables, strict=True)]
+    rows = [row(f, r, c, high) for f, r, c in zip(*tables, strict=True)]
     return Estimates.stack(rows, shape[1])
 
 
@@ -65,7 +76,7 @@ class World:
     """A virtual clock around ``plan``: rounds whenever a job comes or ends."""
 
     backends: tuple[Backend, ...]
-    forecast: Callable[[Job], np.ndarray]
+    forecast: Callable[[Job], JobForecasts]
     """A job's row of forecasts."""
     actual: Callable[[Job, int], float]
     """Its true run time on a backend."""
@@ -75,7 +86,7 @@ class World:
     waiting: dict[str, Job] = field(default_factory=dict)
     tasks: list[Task] = field(default_factory=list)
     done: list[Task] = field(default_factory=list)
-    rows: dict[str, np.ndarray] = field(default_factory=dict)
+    rows: dict[str, JobForecasts] = field(default_factory=dict)
     on_round: Callable[[Snapshot, Plan], None] = lambda _snapshot, _plan: None
 
     def run(self, arrivals: Sequence[Job], on_end: Callable[[Task], Sequence[Job]], until: float) -> None:

@@ -24,7 +24,7 @@ from qonverge.backend.engines.aer_gates import MethodGates, has_free_gates, name
 from qonverge.backend.engines.bits import by_register, shots_of, spelled
 from qonverge.backend.engines.checks import accepted, check, is_exact, is_mixed
 from qonverge.backend.engines.choice import Choice, choose, choose_noisy
-from qonverge.backend.engines.descriptors import AER
+from qonverge.backend.engines.descriptors import AER, AER_FIGURES, result_method
 from qonverge.backend.engines.drawing import Drawable
 from qonverge.backend.engines.estimation import Output, Sample, by_sampling, subset
 from qonverge.backend.engines.layout import Placed, Placer, Sampled, Unscheduled
@@ -39,17 +39,10 @@ from qonverge.scheduling import format_bytes
 from qonverge.wire.errors import CircuitTooLarge, EngineFailed, WireError
 from qonverge.wire.messages import Observable, Pub, PubResult
 
-_METHODS = {
-    "Automatic": "automatic",
-    "Statevector": "statevector",
-    "DensityMatrix": "density_matrix",
-    "MatrixProductState": "matrix_product_state",
-    "Stabilizer": "stabilizer",
-}
+_METHODS = {method: result_method(method) for method in AER.methods}
 _UNIVERSAL = frozenset(("statevector", "density_matrix", "matrix_product_state"))
 # What Aer's GPU build computes there; other methods stay on the CPU.
 _ON_GPU = frozenset(("Statevector", "DensityMatrix"))
-_WIDE_QUBITS = 18
 # Circuits with observables that are kept of each circuit.
 _SAVING = 16
 
@@ -215,12 +208,11 @@ class Aer:
 
             return run_each(pub, seed, run)
         choice = self._choose(prepared, pub)
-        # Below this width starting threads costs more than they gain.
         runs = prepared.circuit if prepared.deferred is None or not is_exact(pub) else prepared.deferred.circuit
         width = runs.num_qubits * (2 if choice.method == "DensityMatrix" else 1)
         options = {
             "seed_simulator": seed,
-            "max_parallel_threads": 1 if width < _WIDE_QUBITS else threads,
+            "max_parallel_threads": 1 if width < AER_FIGURES.threaded_qubits else threads,
             "method": _METHODS[choice.method],
             # Aer 0.18 leaves out qubits that nothing touches, and then cannot find them where the circuit branches.
             "enable_truncation": not prepared.analysis.control_flow,

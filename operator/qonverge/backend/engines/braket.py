@@ -19,7 +19,7 @@ from qonverge.backend.config import EngineConfig
 from qonverge.backend.engines.bits import by_register, shots_of, spelled
 from qonverge.backend.engines.checks import accepted, check, is_exact, is_mixed
 from qonverge.backend.engines.choice import Choice, fit
-from qonverge.backend.engines.descriptors import BRAKET_LOCAL
+from qonverge.backend.engines.descriptors import BRAKET_LOCAL, result_method
 from qonverge.backend.engines.estimation import Output, Sample, by_sampling
 from qonverge.backend.engines.layout import Placed, Placer, Unscheduled
 from qonverge.backend.task_parts import run_each
@@ -33,7 +33,6 @@ from qonverge.wire.messages import Observable, Pub, PubResult
 if TYPE_CHECKING:
     from qonverge.backend.engines.braket_states import States
 
-_METHODS = {"Automatic": "", "Statevector": "statevector", "DensityMatrix": "density_matrix"}
 _NO_GATES = frozenset(("measure", "reset", "delay"))
 # Below this width starting threads costs more than they gain.
 _WIDE_QUBITS = 18
@@ -114,7 +113,7 @@ class BraketLocal:
         except MemoryError:
             raise CircuitTooLarge("the circuit needs more memory than one has here: use fewer qubits") from None
         layout = () if prepared.placed is None else prepared.placed.layout
-        return replace(result, method=_METHODS[choice.method], reason=choice.reason, layout=layout)
+        return replace(result, method=result_method(choice.method), reason=choice.reason, layout=layout)
 
     def _choose(self, prepared: Prepared, pub: Pub) -> Choice:
         qubits = prepared.circuit.num_qubits

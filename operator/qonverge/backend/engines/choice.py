@@ -6,13 +6,12 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from qonverge.backend.engines.descriptors import AER_FIGURES
 from qonverge.circuits.analysis.analysis import Analysis
 from qonverge.scheduling import format_bytes
 from qonverge.wire.errors import CircuitTooLarge, InvalidCircuit
 
-# Up to here a statevector is as fast as a stabilizer tableau for random Clifford circuits (measured: 8 qubits 3.1 and
-# 3.4 ms, 12 qubits 7.0 and 6.3 ms, 16 qubits 60 and 10 ms).
-NARROW_CLIFFORD = 11
+NARROW_CLIFFORD = AER_FIGURES.narrow_clifford_qubits
 # From this width on a matrix product state of at most this bond dimension is faster than the statevector (measured on
 # one thread, chains of 20 qubits: 2^4 125 and 448 ms, 2^6 816 and 677 ms; of 16 qubits: 2^4 90 and 27 ms).
 _WIDE = 20

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 
+from qonverge.backend.engines.descriptors import AER_FIGURES
 from qonverge.circuits.analysis.analysis import Analysis
 
-MOST_BITS = 14
-"""Up to here the probabilities of all outcomes are fewer than what sampling would touch."""
+MOST_BITS = AER_FIGURES.drawn_bits
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,11 @@ import contextlib
 import dataclasses
 import hashlib
 import sys
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
+
+from cachetools import LRUCache
 
 from qonverge.circuits.analysis.analysis import Analysis
 from qonverge.circuits.checker.checked_circuit import CheckedCircuit
@@ -72,8 +73,7 @@ class Checker:
         self._short = Lane(short, processes=short_processes, idle=idle)
         most = max(1, long_processes - 1)
         self._long = Lane(limits, processes=long_processes, most=most, niceness=_LONG_NICENESS, idle=idle)
-        self._cache: OrderedDict[bytes, tuple[CheckedCircuit | InvalidProgram, int]] = OrderedDict()
-        self._cache_left = cache_bytes
+        self._cache: LRUCache[bytes, CheckedCircuit | InvalidProgram] = LRUCache(cache_bytes, _footprint)
 
     async def check(
         self,
@@ -114,14 +114,18 @@ class Checker:
         except (TypeError, ValueError, OverflowError) as error:
             raise InvalidProgram(f"the parameters or observables cannot be read: {error}") from None
         key = hashlib.sha256(body).digest()
-        known = self._recall(key)
+        known = self._cache.get(key)
         if known is None:
             try:
-                reply = await self._reply(request, namespace, len(body) * _SECONDS_PER_BYTE, lambda: self._recall(key))
+                reply = await self._reply(
+                    request, namespace, len(body) * _SECONDS_PER_BYTE, lambda: self._cache.get(key)
+                )
                 known = reply if isinstance(reply, CheckedCircuit | InvalidProgram) else _read(reply)
             except OverLimit as over:
                 known = self._refusal(over, "reading the program")
-            self._remember(key, known)
+            # One that is larger than all that may be kept is not.
+            with contextlib.suppress(ValueError):
+                self._cache[key] = known
         if isinstance(known, InvalidProgram):
             raise InvalidProgram(known.problem, line=known.line, column=known.column, expected=known.expected)
         return known
@@ -162,21 +166,6 @@ class Checker:
         """End the children."""
         await self._short.close()
         await self._long.close()
-
-    def _recall(self, key: bytes) -> CheckedCircuit | InvalidProgram | None:
-        entry = self._cache.get(key)
-        if entry is None:
-            return None
-        self._cache.move_to_end(key)
-        return entry[0]
-
-    def _remember(self, key: bytes, value: CheckedCircuit | InvalidProgram) -> None:
-        size = _footprint(value)
-        self._cache[key] = (value, size)
-        self._cache_left -= size
-        while self._cache_left < 0 and self._cache:
-            _, (_, freed) = self._cache.popitem(last=False)
-            self._cache_left += freed
 
     async def _reply(
         self, request: dict[str, Any], namespace: str, expected: float, recall: Callable[[], Any] = lambda: None

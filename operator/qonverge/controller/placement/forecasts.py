@@ -12,6 +12,7 @@ from typing import Any
 
 from qonverge.amounts import Amounts
 from qonverge.api import HybridJob, QuantumBackend
+from qonverge.api.backend import Simulator
 from qonverge.api.placement import seconds_of
 from qonverge.circuits.checker.checked_circuit import CheckedCircuit
 from qonverge.circuits.checker.checker import Checker
@@ -21,14 +22,16 @@ from qonverge.controller.store.flights import Flight, Sent
 from qonverge.controller.store.state import State
 from qonverge.devices.layout import Misfit
 from qonverge.devices.noise import Noise
+from qonverge.execution.placement import abilities
 from qonverge.forecast.exact import ExactForecasts
 from qonverge.forecast.forecaster import BackendOffer, ForecastRequest, Outcome, Outlook, WaitForecast
-from qonverge.forecast.intervals import Interval
+from qonverge.forecast.intervals import Interval, Intervals, JobForecasts
 from qonverge.forecast.queue import Queue, Running
 from qonverge.programs import circuit as circuits
 from qonverge.programs.kinds import kind_of
+from qonverge.providers.figures import Figures
+from qonverge.providers.installed import usual_figures
 from qonverge.scheduling import Backend, Decision, Share, Shares
-from qonverge.scheduling.estimates import Floats
 from qonverge.wire.messages import TaskResult
 
 logger = logging.getLogger(__name__)
@@ -50,7 +53,7 @@ class _Row:
 
     offers: tuple[BackendOffer, ...]
     at: float
-    values: Floats
+    values: JobForecasts
     misfits: dict[str, Misfit]
     """Why the circuit can't be run on backends, by their keys."""
 
@@ -105,11 +108,12 @@ class Forecasts:
                     keeps_layouts=simulator is not None and simulator.layout == "AsGiven",
                     recalibrated=noise is not None and noise.config_map_key_ref is not None,
                     noise_unknown=noise is not None and known is None,
+                    figures=_figures(simulator),
                 )
             )
         return tuple(found)
 
-    def row(self, job: HybridJob, flight: Flight, offers: tuple[BackendOffer, ...]) -> Floats:
+    def row(self, job: HybridJob, flight: Flight, offers: tuple[BackendOffer, ...]) -> JobForecasts:
         """Return the job's forecasts, see ``Outlook.row``."""
         return self._row(job, flight, offers).values
 
@@ -127,20 +131,20 @@ class Forecasts:
 
     def run_seconds(self, flight: Flight, key: str) -> Interval | None:
         """Return how long the job was last forecast to run on a backend."""
-        return self._told(flight, key, 3)
+        return self._told(flight, key, lambda row: row.run_seconds)
 
     def fidelity(self, flight: Flight, key: str) -> Interval | None:
         """Return what fidelity the job was last forecast to have on a backend."""
-        return self._told(flight, key, 0)
+        return self._told(flight, key, lambda row: row.fidelity)
 
-    def _told(self, flight: Flight, key: str, first: int) -> Interval | None:
-        """Return the figure of the last forecasts whose value, lower and upper bound begin in this row."""
+    def _told(self, flight: Flight, key: str, quantity: Callable[[JobForecasts], Intervals]) -> Interval | None:
+        """Return a figure of the last forecasts; None where it is not known."""
         known = self._rows.get(flight.uid)
         column = None if known is None else next((n for n, offer in enumerate(known.offers) if offer.key == key), None)
-        if known is None or column is None or math.isnan(known.values[first, column]):
+        if known is None or column is None:
             return None
-        mid, low, high = known.values[first : first + 3, column].tolist()
-        return Interval(low, mid, high)
+        told = quantity(known.values)[column]
+        return None if math.isnan(told.mid) else told
 
     def forget(self, uid: str) -> None:
         """Drop the forecasts of a job."""
@@ -191,7 +195,7 @@ class Forecasts:
         return self.wait(key, workers, tasks, now)
 
     def most(
-        self, job: HybridJob, flight: Flight, decision: Decision, row: Floats, offers: Sequence[BackendOffer]
+        self, job: HybridJob, flight: Flight, decision: Decision, row: JobForecasts, offers: Sequence[BackendOffer]
     ) -> Amounts:
         """Return what the job may use, by the upper bounds of its forecasts, with all its parts."""
         assert decision.backend is not None
@@ -202,9 +206,9 @@ class Forecasts:
         spent, cost = 0.0, Decimal(0)
         for backend, shots in parts:
             share = shots / total if shots and not hedged else 1.0
-            column = row[:, columns[backend.key]]
-            spent += share * (USUAL.high if math.isnan(column[5]) else float(column[5]))
-            cost += Decimal(0 if math.isnan(column[8]) else repr(share * float(column[8])))
+            run, price = row.run_seconds[columns[backend.key]], row.cost[columns[backend.key]]
+            spent += share * (USUAL.high if math.isnan(run.high) else run.high)
+            cost += Decimal(0 if math.isnan(price.high) else repr(share * price.high))
         asked = self.asked(job, flight)
         shots = 0 if asked is None else asked.work.all_shots
         return Amounts(shots * (len(parts) if hedged else 1), spent, cost, decision.backend.currency)
@@ -233,6 +237,7 @@ class Forecasts:
                 sent.fidelity,
                 result.peak_bytes,
                 keeps_layouts=simulator is not None and simulator.layout == "AsGiven",
+                figures=_figures(simulator),
             )
         )
 
@@ -290,6 +295,10 @@ class Forecasts:
             logger.warning("the shares of namespaces begin anew: %s", error)
             return
         self._shares, self._shares_at = Shares(usage, _HALF_LIFE), min(at, self._clock())
+
+
+def _figures(simulator: Simulator | None) -> Figures:
+    return usual_figures() if simulator is None else abilities(simulator).figures
 
 
 def _usage(given: Any) -> float:

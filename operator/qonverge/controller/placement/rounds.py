@@ -21,10 +21,9 @@ from qonverge.controller.store.work_queue import WorkQueue
 from qonverge.execution import placement
 from qonverge.execution.transitions import deadlines, seconds
 from qonverge.forecast.forecaster import BackendOffer
-from qonverge.forecast.intervals import Interval
+from qonverge.forecast.intervals import Interval, JobForecasts
 from qonverge.programs.kinds import kind_of
 from qonverge.scheduling import Active, Backend, Decision, Estimates, Job, Plan, Policy, Shares, Snapshot, plan
-from qonverge.scheduling.estimates import Floats
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +49,7 @@ class _Waiting:
     flight: Flight
     job: HybridJob
     seen: Job
-    row: Floats
+    row: JobForecasts
 
     @property
     def suspended(self) -> bool:
@@ -249,7 +248,7 @@ class Rounds:
             told = each.job.status.placement if each.job.status.backend == label else None
             decision = Decision(each.key, backend, told or f"its task is on {label} since an operator before this one")
             self._reserve(each, decision, offers)
-            self._tell(each, decision, backends, [(0.0, 0.0, 0.0)] * len(backends))
+            self._tell(each, decision, backends, [Interval(0.0, 0.0, 0.0)] * len(backends))
 
     def _is_held_back(self, each: _Waiting) -> bool:
         """Tell a job that can't be planned yet why, and return whether it can't."""
@@ -346,7 +345,9 @@ class Rounds:
                 self._reserve(each, decision, offers)
             waits = {candidate.backend: candidate.wait_seconds for candidate in decision.candidates}
             behind = [
-                (wait, wait, wait) for b in backends for wait in [waits.get(b.key, min(b.free_seconds, default=0.0))]
+                Interval(wait, wait, wait)
+                for b in backends
+                for wait in [waits.get(b.key, min(b.free_seconds, default=0.0))]
             ]
             self._tell(each, decision, backends, behind)
         for preemption in made.preemptions:
@@ -364,7 +365,7 @@ class Rounds:
         each: _Waiting,
         decision: Decision,
         backends: tuple[Backend, ...],
-        waits: Sequence[placement.Wait],
+        waits: Sequence[Interval],
         memories: Sequence[Interval | None] | None = None,
     ) -> None:
         before, placeless = each.flight.proposal, decision.backend is None and decision.planned is None
@@ -376,13 +377,12 @@ class Rounds:
         if each.suspended or before is None or (before.reason, before.backend) != (decision.reason, decision.backend):
             self._queue.add(f"HybridJob {each.key}", urgent=decision.backend is not None)
 
-    def _wait(self, seen: Backend, tasks: Mapping[str, Sequence[PodTask]], now: float) -> placement.Wait:
-        """Return how long a task waits that is sent to the backend now: low, mid and high."""
+    def _wait(self, seen: Backend, tasks: Mapping[str, Sequence[PodTask]], now: float) -> Interval:
+        """Return how long a task waits that is sent to the backend now, seconds."""
         backend = self._state.backends.get(seen.key)
         pods = [] if backend is None else self._state.pods.reachable(backend_selector(backend))
         given = sorted((task for pod in pods for task in tasks.get(pod.uid, ())), key=lambda task: task.sent)
-        wait = self._forecasts.wait(seen.key, seen.workers, given, now).corrected
-        return wait.low, wait.mid, wait.high
+        return self._forecasts.wait(seen.key, seen.workers, given, now).corrected
 
 
 def _waits(flight: Flight, job: HybridJob) -> bool:

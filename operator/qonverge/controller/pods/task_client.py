@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 
 import aiohttp
+from cachetools import LRUCache
 
 from qonverge.controller.kube.signing_key import SigningKey
 from qonverge.controller.store.pods import Endpoint
@@ -46,10 +46,10 @@ class DataPlane:
         """``key`` signs the tokens that pods ask for."""
         self._key = key
         self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60))
-        self._tokens: OrderedDict[tuple[Signer, str], tuple[str, float]] = OrderedDict()
-        self._known: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._tokens: LRUCache[tuple[Signer, str], tuple[str, float]] = LRUCache(_KNOWN)
+        self._known: LRUCache[tuple[str, str], None] = LRUCache(_KNOWN)
         # With the key that the pod knows: where the key is replaced, pods that started before keep the former one.
-        self._proven: OrderedDict[Endpoint, Signer] = OrderedDict()
+        self._proven: LRUCache[Endpoint, Signer] = LRUCache(_KNOWN)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -70,7 +70,6 @@ class DataPlane:
         finally:
             for digest in task.circuits:
                 self._known[endpoint.pod, digest] = None
-            _bound(self._known)
 
     def holders(self) -> dict[str, set[str]]:
         """Return the pods that were sent each circuit, by its digest; a pod may have dropped it since."""
@@ -241,7 +240,6 @@ class DataPlane:
         if not is_proof(answer.get("proof"), signer.backend_key(audience), sent, endpoint.pod):
             raise PodLost(f"pod {endpoint.key} cannot prove that it is one of {audience}: nothing is sent to it")
         self._proven[endpoint] = signer
-        _bound(self._proven)
         return signer
 
     async def _request(
@@ -277,7 +275,6 @@ class DataPlane:
         if known is None or known[1] < now:
             token = signer.sign(audience=audience, subject=OPERATOR_SUBJECT, now=now, ttl=_TOKEN_SECONDS)
             known = self._tokens[signer, audience] = (token, now + _TOKEN_SECONDS / 2)
-            _bound(self._tokens)
         return known[0]
 
 
@@ -307,9 +304,3 @@ async def _at_most(content: aiohttp.StreamReader, most: int) -> bytes:
         if len(data) > most:
             raise ValueError(f"its answer has more than {most} bytes")
     return data
-
-
-def _bound(known: OrderedDict[Any, Any]) -> None:
-    """Forget the oldest where too much is known."""
-    while len(known) > _KNOWN:
-        known.popitem(last=False)

@@ -13,6 +13,7 @@ from qonverge.controller.jobs.reconciler import Jobs
 from qonverge.controller.kube.client import KubeError
 from qonverge.controller.kube.lease import Election
 from qonverge.controller.placement.traces import Traces
+from qonverge.environment import host_and_port
 from qonverge.execution import reports
 from qonverge.execution.result_room import MAX_RESULT
 from qonverge.telemetry import OperatorMetrics
@@ -130,8 +131,8 @@ def _try_again(why: str) -> web.Response:
 
 async def listen(app: web.Application, address: str) -> web.AppRunner:
     """Serve an application on ``host:port``."""
-    host, _, port = address.rpartition(":")
+    host, port = host_and_port(address)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
-    await web.TCPSite(runner, host, int(port)).start()
+    await web.TCPSite(runner, host, port).start()
     return runner

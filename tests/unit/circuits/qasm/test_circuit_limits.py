@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,28 @@ async def test_the_memory_of_answers_is_bounded_by_all_that_they_hold() -> None:
         assert await checker.check(text, {}, [sums[0]]) is first
         await checker.check(text, {}, [sums[1]])
         assert await checker.check(text, {}, [sums[0]]) is not first
+    finally:
+        await checker.close()
+
+
+async def test_an_answer_that_many_wait_for_is_counted_once() -> None:
+    sums = {f"{number:016b}".replace("0", "I").replace("1", "Z"): 1.0 for number in range(1, 401)}
+    checker = Checker(cache_bytes=150_000)
+    try:
+        answers = await asyncio.gather(*(checker.check(f"{H}qubit[16] q; h q;", {}, [sums]) for _ in range(4)))
+        again = await checker.check(f"{H}qubit[16] q; h q;", {}, [sums])
+        assert all(answer is again for answer in answers)
+    finally:
+        await checker.close()
+
+
+async def test_an_answer_larger_than_all_that_is_kept_displaces_nothing() -> None:
+    checker, small = Checker(cache_bytes=45_000), f"{H}qubit[2] q; bit[2] c; h q; c = measure q;"
+    try:
+        kept = await checker.check(small, {}, [])
+        sums = {f"{number:016b}".replace("0", "I").replace("1", "Z"): 1.0 for number in range(1, 401)}
+        await checker.check(f"{H}qubit[16] q; h q;", {}, [sums])
+        assert await checker.check(small, {}, []) is kept
     finally:
         await checker.close()
 

@@ -53,7 +53,7 @@ def taught() -> tuple[World, Any]:
 
 def run_seconds(world: World, forecasts: Forecasts) -> float:
     offers = forecasts.offers(world.rounds.backends(NOW))
-    return float(forecasts.row(world.state.jobs["chem/j"], world.flight("j"), offers)[3, 0])
+    return float(forecasts.row(world.state.jobs["chem/j"], world.flight("j"), offers).run_seconds.mid[0])
 
 
 async def test_a_successor_expects_what_its_predecessor_did() -> None:
@@ -124,8 +124,8 @@ def noisy(world: World, error: float) -> str:
 def fidelity(world: World, forecasts: Forecasts) -> tuple[float, float, float]:
     forecasts.forget("uid-j")
     offers = forecasts.offers(world.rounds.backends(NOW))
-    mid, low, high = forecasts.row(world.state.jobs["chem/j"], world.flight("j"), offers)[:3, 0].tolist()
-    return mid, low, high
+    found = forecasts.row(world.state.jobs["chem/j"], world.flight("j"), offers).fidelity[0]
+    return found.mid, found.low, found.high
 
 
 async def test_counts_of_a_known_circuit_correct_the_fidelity_until_the_next_calibration() -> None:
