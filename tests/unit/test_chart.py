@@ -11,6 +11,7 @@ import yaml
 
 from e2e.cluster.build import Programs
 from e2e.layers import leave_out
+from qonverge.api.registry import RESOURCES
 from qonverge.controller.pod_resources import PROGRAM
 from qonverge.controller.settings import LEASE_SECONDS, Settings
 
@@ -76,6 +77,10 @@ def test_the_operator_may_do_exactly_what_it_needs(helm: Path, watched: tuple[st
         ("", "pods/log"): "get",
         ("", "events"): "list create",
     }
+    for resource in RESOURCES.values():
+        # What goes beyond this stands above.
+        in_namespaces.setdefault((resource.group, resource.plural), watches)
+        in_namespaces.setdefault((resource.group, f"{resource.plural}/status"), "patch")
     without_namespace = {("", "namespaces"): "list", ("scheduling.k8s.io", "priorityclasses"): "list"}
     at_home = {("", "configmaps"): "create get patch", ("", "secrets"): "create get"}
     lease = "qonverge.quantum.qonverge"

@@ -6,10 +6,9 @@ conditions are usable with ``kubectl wait``; Ready, Reconciling and Stalled foll
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Literal
 
-from qonverge.api import Condition, HybridJob, HybridJobStatus
+from qonverge.api import HybridJob, HybridJobStatus
 from qonverge.api.conditions import Progress, Truth, Verdict, seconds, set_conditions, timestamp
 from qonverge.api.job import State
 from qonverge.documents.excerpt import bounded
@@ -59,6 +58,9 @@ def move(
 ) -> HybridJobStatus:
     """Return the status in another state, with its conditions and whatever other fields changed."""
     message = bounded(message)
+    ready, progress, others = _CONDITIONS[state]
+    known = {condition.type for condition in status.conditions}
+    lasting: dict[str, Truth] = {kind: "False" for kind in _LASTING if kind in known}
     return status.model_copy(
         update={
             **fields,
@@ -66,26 +68,15 @@ def move(
             "reason": reason,
             "message": message,
             "observed_generation": generation,
-            "conditions": _conditions(
-                status.conditions, state, reason=reason, message=message, now=now, generation=generation
+            "conditions": set_conditions(
+                status.conditions,
+                ready=Verdict(ready, reason, message),
+                progress=None if progress is None else Progress(progress, reason, message),
+                others={kind: Verdict(truth, reason, message) for kind, truth in (lasting | others).items()},
+                now=now,
+                generation=generation,
             ),
         }
-    )
-
-
-def _conditions(
-    before: Sequence[Condition], state: State, *, reason: str, message: str, now: float, generation: int
-) -> list[Condition]:
-    ready, progress, others = _CONDITIONS[state]
-    known = {condition.type for condition in before}
-    lasting: dict[str, Truth] = {kind: "False" for kind in _LASTING if kind in known}
-    return set_conditions(
-        before,
-        ready=Verdict(ready, reason, message),
-        progress=None if progress is None else Progress(progress, reason, message),
-        others={kind: Verdict(truth, reason, message) for kind, truth in (lasting | others).items()},
-        now=now,
-        generation=generation,
     )
 
 

@@ -10,6 +10,7 @@ from qonverge.accounting.ledger import Ledger
 from qonverge.amounts import Amounts
 from qonverge.api import HybridJobStatus, QuantumBackend, QuantumQuota
 from qonverge.api.job import State as JobState
+from qonverge.api.registry import RESOURCES
 from qonverge.controller.backends.status import Seen, status_of
 from qonverge.controller.kube.refusals import Refusal
 from qonverge.controller.objects.pod_troubles import Trouble
@@ -108,14 +109,13 @@ def test_quotas(used: int) -> None:
     assert kstatus({"metadata": metadata, "status": status}) == "Current"
 
 
-@pytest.mark.parametrize("kind", ["HybridJob", "QuantumBackend", "QuantumQuota"])
+@pytest.mark.parametrize("kind", RESOURCES)
 def test_what_cannot_be_read_says_so_itself(kind: str) -> None:
     state = State()
     metadata = {"name": "x", "namespace": "lab", "uid": "u", "generation": 4, "resourceVersion": "7"}
     ready = {"type": "Ready", "status": "True", "reason": "R", "lastTransitionTime": "1970-01-01T00:00:00Z"}
     obj: dict[str, Any] = {"metadata": metadata, "spec": {"later": 1}, "status": {"conditions": [ready]}}
-    see = {"HybridJob": state.see_job, "QuantumBackend": state.see_backend, "QuantumQuota": state.see_quota}[kind]
-    see(obj, deleted=False)
+    state.observe(kind, obj, deleted=False)
     (unread,) = state.unread.values()
     body = status_of_unread(unread, NOW)
     assert body is not None
@@ -124,9 +124,9 @@ def test_what_cannot_be_read_says_so_itself(kind: str) -> None:
     assert told["Ready"] == told["Stalled"]
     assert "this operator may be older than the CustomResourceDefinitions" in told["Stalled"]
     # Once is enough.
-    see({**obj, "metadata": {**metadata, "resourceVersion": "8"}, "status": body}, deleted=False)
+    state.observe(kind, {**obj, "metadata": {**metadata, "resourceVersion": "8"}, "status": body}, deleted=False)
     assert status_of_unread(state.unread[f"{kind} lab/x"], NOW + 60) is None
-    see({**obj, "metadata": {**metadata, "resourceVersion": "9"}}, deleted=True)
+    state.observe(kind, {**obj, "metadata": {**metadata, "resourceVersion": "9"}}, deleted=True)
     assert not state.unread
 
 
@@ -134,11 +134,11 @@ def test_a_job_that_has_ended_observes_what_changes() -> None:
     state = State()
     status = move(HybridJobStatus(), "Failed", reason="R", message="m", now=NOW, generation=1).to_dict()
     metadata = {"name": "x", "namespace": "lab", "uid": "u", "generation": 1, "resourceVersion": "7"}
-    state.see_job({"metadata": metadata, "spec": {}, "status": status}, deleted=False)
+    state.observe("HybridJob", {"metadata": metadata, "spec": {}, "status": status}, deleted=False)
     (before,) = state.finished.values()
     assert before.observed is None
     newer = {**metadata, "generation": 2, "resourceVersion": "8"}
-    state.see_job({"metadata": newer, "spec": {"suspend": True}, "status": status}, deleted=False)
+    state.observe("HybridJob", {"metadata": newer, "spec": {"suspend": True}, "status": status}, deleted=False)
     (after,) = state.finished.values()
     observed = after.observed
     assert observed is not None

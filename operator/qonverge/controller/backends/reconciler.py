@@ -7,7 +7,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from qonverge.api import QuantumBackend
@@ -17,6 +17,7 @@ from qonverge.controller.kube.client import Kube, KubeError
 from qonverge.controller.kube.events import Events
 from qonverge.controller.kube.refusals import Refusal
 from qonverge.controller.kube.signing_key import SigningKey
+from qonverge.controller.kube.status_writer import StatusWriter
 from qonverge.controller.objects import manifests
 from qonverge.controller.objects.pod_troubles import Trouble
 from qonverge.controller.placement.snapshot import backend_selector
@@ -27,8 +28,10 @@ from qonverge.controller.results.kept_results import PodResults
 from qonverge.controller.settings import Settings
 from qonverge.controller.store.cluster import Cluster
 from qonverge.controller.store.pods import BackendPod
-from qonverge.controller.store.state import State, key_of
+from qonverge.controller.store.resources import Change, key_of
+from qonverge.controller.store.state import State
 from qonverge.controller.store.work_queue import WorkQueue
+from qonverge.controller.watching.declarations import Handler, Reconciler, Watch, always, itself, owner_of_kind
 from qonverge.execution.placement import provider_problem
 from qonverge.wire.errors import WireError
 
@@ -49,6 +52,7 @@ class Backends:
         state: State,
         cluster: Cluster,
         kube: Kube,
+        statuses: StatusWriter,
         queue: WorkQueue,
         data: DataPlane,
         metering: Metering,
@@ -62,6 +66,7 @@ class Backends:
         self._state = state
         self._cluster = cluster
         self._kube = kube
+        self._statuses = statuses
         self._queue = queue
         self._data = data
         self._metering = metering
@@ -75,6 +80,34 @@ class Backends:
         self._refusals: dict[str, tuple[str, Refusal]] = {}
         # What there were events of, by the backend's key.
         self._warned: dict[str, Trouble | None] = {}
+
+    def declared(self) -> Reconciler:
+        """Return what this looks after, and what it watches for it."""
+        owner = owner_of_kind("QuantumBackend")
+        return Reconciler(
+            "QuantumBackend",
+            self.reconcile,
+            (
+                Watch("QuantumBackend", itself, urgent=always),
+                Watch("Deployment", owner, urgent=always),
+                Watch("Service", owner),
+                Watch("Pod", self._troubled),
+            ),
+            (Handler("QuantumBackend", self._need_labels),),
+        )
+
+    def _troubled(self, change: Change) -> Iterable[str]:
+        """Return the backends that wait for a pod for another reason than before."""
+        if change.before == change.after:
+            return ()
+        labels = {label for label, _ in filter(None, (change.before, change.after))}
+        return [key for key, backend in self._state.backends.items() if backend_selector(backend) in labels]
+
+    def _need_labels(self, change: Change) -> None:
+        """Have the labels of namespaces read where a backend is offered and they are not known yet."""
+        seen = change.after
+        if isinstance(seen, QuantumBackend) and seen.is_offered and seen.metadata.namespace not in self._cluster.labels:
+            self._cluster.wanted.set()
 
     async def reconcile(self, key: str) -> None:
         """Apply the backend's objects and write its status, each only where something changed."""
@@ -124,10 +157,8 @@ class Backends:
                 self._queue.add_at(f"QuantumBackend {key}", refused.again_at)
                 return
             # Known at once: the watch may show it only after the next look at the backend.
-            if obj is deployment:
-                state.see_deployment(answer, deleted=False)
-            elif obj is service:
-                state.see_service(answer, deleted=False)
+            if obj is not secret:
+                state.observe(obj["kind"], answer, deleted=False)
         if wanted:
             self._refusals.pop(key, None)
             self._applied[key] = applied()
@@ -162,18 +193,9 @@ class Backends:
         status = status_of(backend, seen, self._clock())
         if status == backend.status:
             return
-        metadata = backend.metadata
-        # Absent fields would keep their old value in a merge.
-        body = {"queueLength": None, "running": None, "calibration": None, **status.to_dict()}
-        try:
-            obj = await self._kube.patch_status(
-                "QuantumBackend", metadata.namespace, metadata.name, body, metadata.resource_version
-            )
-        except KubeError as error:
-            if error.status == 404:
-                return
-            raise
-        self._state.see_backend(obj, deleted=False)
+        obj = await self._statuses.write(backend, status)
+        if obj is None:
+            return
         old, new = backend.status.conditions, status.conditions
         if trouble is not None and trouble != self._warned.get(key):
             self._events.warn(obj, trouble.reason or "PodNotReady", trouble.message)

@@ -23,6 +23,7 @@ from qonverge.controller.jobs.view import View, uses_backend
 from qonverge.controller.kube.client import Kube, KubeError
 from qonverge.controller.kube.events import Events
 from qonverge.controller.kube.signing_key import SigningKey
+from qonverge.controller.kube.status_writer import StatusWriter
 from qonverge.controller.objects import manifests
 from qonverge.controller.placement.forecasts import Forecasts
 from qonverge.controller.placement.rounds import Rounds
@@ -34,8 +35,10 @@ from qonverge.controller.settings import Settings
 from qonverge.controller.store.access import withdrawn
 from qonverge.controller.store.cluster import Cluster
 from qonverge.controller.store.flights import Flight
-from qonverge.controller.store.state import Finished, State
+from qonverge.controller.store.resources import Finished
+from qonverge.controller.store.state import State
 from qonverge.controller.store.work_queue import WorkQueue
+from qonverge.controller.watching.declarations import Reconciler, Watch, always, itself, owner_of_kind
 from qonverge.documents.reports import Report
 from qonverge.execution.transitions import seconds
 from qonverge.programs import source
@@ -60,6 +63,7 @@ class Jobs:
         state: State,
         cluster: Cluster,
         kube: Kube,
+        statuses: StatusWriter,
         queue: WorkQueue,
         submissions: Submissions,
         rounds: Rounds,
@@ -78,6 +82,7 @@ class Jobs:
         self._state = state
         self._cluster = cluster
         self._kube = kube
+        self._statuses = statuses
         self._queue = queue
         self._rounds = rounds
         self._forecasts = forecasts
@@ -102,6 +107,19 @@ class Jobs:
             write=self._write,
             stop=self._stop,
             replan=self._replan,
+        )
+
+    def declared(self) -> Reconciler:
+        """Return what this looks after, and what it watches for it."""
+        owner = owner_of_kind("HybridJob")
+        return Reconciler(
+            "HybridJob",
+            self.reconcile,
+            (
+                Watch("HybridJob", itself, urgent=lambda change: isinstance(change.before, HybridJob)),
+                Watch("Job", owner, urgent=always),
+                Watch("Pod", owner, urgent=always),
+            ),
         )
 
     async def reconcile(self, key: str) -> None:
@@ -139,13 +157,7 @@ class Jobs:
                 return
             self._queue.add_at(f"HybridJob {key}", finished.delete_at)
         if finished.observed is not None:
-            try:
-                obj = await self._kube.patch_status("HybridJob", namespace, name, finished.observed, finished.version)
-            except KubeError as error:
-                if error.status == 404:
-                    return
-                raise
-            self._state.see_job(obj, deleted=False)
+            await self._statuses.patch("HybridJob", namespace, name, finished.observed, finished.version)
 
     async def _perform(self, key: str, job: HybridJob, action: actions.Action) -> None:
         match action:
@@ -181,25 +193,13 @@ class Jobs:
 
     async def _write(self, key: str, job: HybridJob, status: HybridJobStatus) -> None:
         metadata = job.metadata
-        body = status.to_dict()
-        # Absent fields would keep their old value in a merge.
-        body = {"pod": None, **body}
-        if body["state"] in ("Complete", "Failed"):
+        if status.completed_at is not None:
             # Before the write: a quota's status that is written meanwhile must not leave the job out.
             use = amounts_of(status.usage)
-            self._ledger.settle(metadata.uid, metadata.namespace, use, seconds(body["completedAt"]))
+            self._ledger.settle(metadata.uid, metadata.namespace, use, seconds(status.completed_at))
             self._quotas.changed(metadata.namespace)
-        try:
-            obj = await self._kube.patch_status(
-                "HybridJob", metadata.namespace, metadata.name, body, metadata.resource_version
-            )
-        except KubeError as error:
-            if error.status == 404:
-                return
-            raise
-        # Known at once: the watch may show it only after the next look at the job.
-        self._state.see_job(obj, deleted=False)
-        self._metering.observe(key)
+        if await self._statuses.write(job, status) is None:
+            return
         if key in self._state.finished:
             self._queue.add(f"HybridJob {key}")
         if (told := happened(job.status, status)) is not None:

@@ -16,8 +16,10 @@ from qonverge.controller.placement.traces import Traces
 from qonverge.controller.placement.window import WaitingJob, chosen
 from qonverge.controller.store.cluster import Cluster, Priority
 from qonverge.controller.store.flights import Flight
+from qonverge.controller.store.resources import Change
 from qonverge.controller.store.state import State
 from qonverge.controller.store.work_queue import WorkQueue
+from qonverge.controller.watching.declarations import Handler
 from qonverge.execution import placement
 from qonverge.execution.transitions import deadlines, seconds
 from qonverge.forecast.forecaster import BackendOffer
@@ -101,6 +103,16 @@ class Rounds:
         self._wake = asyncio.Event()
         # What made room sits the next round out, so that it does not come before those for whom it did.
         self._yielding: set[str] = set()
+
+    def handlers(self) -> tuple[Handler, ...]:
+        """Return what this watches: another quota, backend or pod that serves makes another round."""
+        quotas_and_backends = [Handler(kind, lambda _: self.ask()) for kind in ("QuantumQuota", "QuantumBackend")]
+        pods = [Handler(kind, self._observe_pods) for kind in ("Deployment", "ReplicaSet", "Pod")]
+        return (*quotas_and_backends, *pods)
+
+    def _observe_pods(self, change: Change) -> None:
+        if change.serving:
+            self.ask()
 
     def ask(self) -> None:
         """Have a round soon."""

@@ -26,6 +26,7 @@ from qonverge.controller.store.cluster import Cluster
 from qonverge.controller.store.pods import Endpoint
 from qonverge.controller.store.state import State
 from qonverge.controller.store.work_queue import WorkQueue
+from qonverge.controller.watching.declarations import Handler
 from qonverge.execution.transitions import timestamp
 from qonverge.programs.kinds import kind_of
 from qonverge.wire.errors import WireError
@@ -116,6 +117,13 @@ class Metering:
         if _key(job) not in self._running:
             return amounts_of(job.status.usage)
         return self._books.used(account_of(job))
+
+    def handlers(self) -> tuple[Handler, ...]:
+        """Return what this watches."""
+        return (
+            Handler("HybridJob", lambda change: self.observe(change.key), own_writes=True),
+            Handler("QuantumBackend", lambda change: self.reconsider(change.key)),
+        )
 
     def observe(self, key: str) -> None:
         """Take what a watch, a list or a write showed of a job."""

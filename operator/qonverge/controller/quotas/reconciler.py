@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
 
 from qonverge.accounting.conversion import amounts_of
 from qonverge.accounting.ledger import Ledger
+from qonverge.api import HybridJob, QuantumQuota
 from qonverge.api.job import Usage
-from qonverge.controller.kube.client import Kube, KubeError
-from qonverge.controller.store.state import State, key_of
+from qonverge.controller.kube.status_writer import StatusWriter
+from qonverge.controller.store.resources import Change, Finished
+from qonverge.controller.store.state import State
 from qonverge.controller.store.work_queue import WorkQueue
+from qonverge.controller.watching.declarations import Handler, Reconciler, Watch
 from qonverge.execution.transitions import seconds
 from qonverge.programs.kinds import kind_of
 
@@ -22,46 +24,44 @@ class Quotas:
     """The reconciler of QuantumQuotas."""
 
     def __init__(
-        self, *, state: State, kube: Kube, ledger: Ledger, queue: WorkQueue, clock: Callable[[], float]
+        self, *, state: State, statuses: StatusWriter, ledger: Ledger, queue: WorkQueue, clock: Callable[[], float]
     ) -> None:
         """``clock`` gives Unix seconds."""
         self._state = state
-        self._kube = kube
+        self._statuses = statuses
         self._ledger = ledger
         self._queue = queue
         self._clock = clock
 
-    def observe(self, obj: dict[str, Any], deleted: bool) -> None:
-        """Take what a watch, a list or a write showed of a quota."""
-        key = key_of(obj)
-        before = self._state.quotas.get(key)
-        self._state.see_quota(obj, deleted)
-        after = self._state.quotas.get(key)
-        if after is None:
-            self._ledger.unsee(*key.split("/", 1))
-        elif after is not before:
-            self._ledger.see(after)
-            if before is None or before.spec != after.spec:
-                self._queue.add(f"QuantumQuota {key}")
+    def declared(self) -> Reconciler:
+        """Return what this looks after, and what it watches for it."""
+        handlers = (
+            Handler("QuantumQuota", self._observe, own_writes=True),
+            Handler("HybridJob", self._observe_job),
+        )
+        return Reconciler("QuantumQuota", self.reconcile, (Watch("QuantumQuota", _specified),), handlers)
 
-    def observe_job(self, obj: dict[str, Any], deleted: bool) -> None:
-        """Take what a watch, a list or a write is about to show of a job: one that has ended is counted."""
-        metadata, status = obj["metadata"], obj.get("status") or {}
-        namespace = metadata["namespace"]
-        if deleted:
-            key = key_of(obj)
-            if (finished := self._state.finished.get(key)) is not None:
-                self._ledger.forget(finished.uid, namespace)
-            elif (job := self._state.jobs.get(key)) is not None:
+    def _observe(self, change: Change) -> None:
+        """Take what was seen of a quota."""
+        if isinstance(change.after, QuantumQuota):
+            self._ledger.see(change.after)
+        else:
+            self._ledger.unsee(*change.key.split("/", 1))
+
+    def _observe_job(self, change: Change) -> None:
+        """Take what was seen of a job: one that has ended is counted."""
+        namespace = change.key.split("/", 1)[0]
+        match change.before, change.after:
+            case Finished(uid=uid), None:
+                self._ledger.forget(uid, namespace)
+            case HybridJob() as job, None:
                 self._ledger.release(job.metadata.uid, namespace)
-        elif status.get("state") in ("Complete", "Failed") and status.get("completedAt"):
-            self._ledger.settle(
-                metadata["uid"],
-                namespace,
-                amounts_of(Usage.model_validate(status.get("usage") or {})),
-                seconds(status["completedAt"]),
-            )
-            self.changed(namespace)
+            case _, Finished(uid=uid) if ended := change.obj["status"].get("completedAt"):
+                use = amounts_of(Usage.model_validate(change.obj["status"].get("usage") or {}))
+                self._ledger.settle(uid, namespace, use, seconds(ended))
+                self.changed(namespace)
+            case _, HybridJob():
+                self.observe_placed(change.key)
 
     def observe_placed(self, key: str) -> None:
         """Set aside what a job may use that another operator placed, until this one works on it."""
@@ -92,13 +92,12 @@ class Quotas:
         same = status.model_copy(update={"counted": before.counted, "counted_until": before.counted_until})
         if same == before:
             return
-        metadata = quota.metadata
-        try:
-            obj = await self._kube.patch_status(
-                "QuantumQuota", metadata.namespace, metadata.name, status.to_dict(), metadata.resource_version
-            )
-        except KubeError as error:
-            if error.status == 404:
-                return
-            raise
-        self.observe(obj, deleted=False)
+        await self._statuses.write(quota, status)
+
+
+def _specified(change: Change) -> Iterable[str]:
+    """Return the quota that is new or another than before: what follows from jobs comes later, together."""
+    before, after = change.before, change.after
+    if not isinstance(after, QuantumQuota) or (isinstance(before, QuantumQuota) and before.spec == after.spec):
+        return ()
+    return (change.key,)

@@ -22,12 +22,14 @@ from qonverge.api import HybridJob, HybridJobStatus
 from qonverge.api.job import KeptResult
 from qonverge.controller.kube.client import Kube, KubeError
 from qonverge.controller.kube.events import Events
+from qonverge.controller.kube.status_writer import StatusWriter
 from qonverge.controller.objects.manifests import audience_of
 from qonverge.controller.placement.snapshot import backend_selector
 from qonverge.controller.pods.task_client import DataPlane, PodLost
 from qonverge.controller.settings import Settings
 from qonverge.controller.store.pods import Endpoint
-from qonverge.controller.store.state import Finished, State
+from qonverge.controller.store.resources import Finished
+from qonverge.controller.store.state import State
 from qonverge.execution import results
 from qonverge.execution.transitions import seconds, timestamp
 from qonverge.wire.errors import NotFound, QueueFull, ResultTooLarge, WireError
@@ -53,6 +55,7 @@ class PodResults:
         state: State,
         data: DataPlane,
         kube: Kube,
+        statuses: StatusWriter,
         events: Events,
         settings: Settings,
         clock: Callable[[], float],
@@ -61,6 +64,7 @@ class PodResults:
         self._state = state
         self._data = data
         self._kube = kube
+        self._statuses = statuses
         self._events = events
         self._settings = settings
         self._clock = clock
@@ -193,14 +197,13 @@ class PodResults:
             if seconds(result.kept.expires_at) <= now:
                 why = f"it was kept until {result.kept.expires_at}"
             status = results.lost(job, why, now)
-            version = job.metadata.resource_version
-            obj = await self._kube.patch_status("HybridJob", namespace, name, status.to_dict(), version)
+            obj = await self._statuses.write(job, status)
         except KubeError as error:
             # The next poll finds it again.
             logger.info("HybridJob %s: that its result is lost could not be written: %s", key, error)
             return
-        self._state.see_job(obj, deleted=False)
-        self._events.warn(obj, status.reason or "", status.message or "")
+        if obj is not None:
+            self._events.warn(obj, status.reason or "", status.message or "")
 
 
 def _pod_of(kept: KeptResult | None) -> str:

@@ -148,6 +148,10 @@ class BackendPods:
         """Return those that serve, whether they answer or not."""
         return [pod for pod in self._by_key.values() if pod.admitted]
 
+    def uids(self) -> frozenset[str]:
+        """Return the uids of those that serve."""
+        return frozenset(pod.uid for pod in self._by_key.values() if pod.admitted)
+
     def reachable(self, selector: str) -> list[BackendPod]:
         """Return those of a backend, by its namespace and label, that serve and may be sent something."""
         return [pod for pod in self.serving() if not pod.silent and pod.endpoint.backend == selector]

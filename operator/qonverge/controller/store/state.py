@@ -3,47 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import ValidationError
-
-from qonverge.api import Condition, HybridJob, QuantumBackend, QuantumQuota
-from qonverge.api.conditions import still_holding
-from qonverge.api.job import KeptResult
+from qonverge.api import HybridJob, QuantumBackend, QuantumQuota
 from qonverge.api.noise import Noise
+from qonverge.api.registry import RESOURCES, Resource, owners_of
 from qonverge.controller.objects import pod_troubles
 from qonverge.controller.objects.manifests import BACKEND_LABEL, JOB_LABEL, PORT_NAME
 from qonverge.controller.store.flights import Flight
 from qonverge.controller.store.pods import BackendPods, Endpoint
+from qonverge.controller.store.resources import Change, Finished, Known, ObjectKey, Unread, key_of, read
 from qonverge.devices.noise import Noise as DeviceNoise
-from qonverge.execution.transitions import seconds
-
-_Resource = TypeVar("_Resource", HybridJob, QuantumBackend, QuantumQuota)
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """What is known of a job that has ended: what deleting it in time needs, and where its result is."""
-
-    uid: str
-    delete_at: float | None
-    kept: KeptResult | None = None
-    """Where its result is, if it is kept and not lost."""
-    observed: dict[str, Any] | None = None
-    """What its status has to say of a change of its specification since, which has no other effect."""
-    version: str = ""
-    """Its resource version."""
-
-
-@dataclass(frozen=True, slots=True)
-class Unread:
-    """An object that the API server took and this version cannot read."""
-
-    kind: str
-    metadata: dict[str, Any]
-    status: dict[str, Any]
-    problem: str
-    """What is wrong with it, as a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,19 +36,17 @@ class State:
 
     versions: dict[str, dict[str, int]] = field(default_factory=dict)
     """Newest resource version that was seen of each object, by kind and key."""
-    jobs: dict[str, HybridJob] = field(default_factory=dict)
-    """Jobs that have not ended."""
+    objects: dict[str, dict[str, Any]] = field(default_factory=lambda: {kind: {} for kind in RESOURCES})
+    """Objects that have not ended of each kind that Qonverge defines, by kind and key."""
     finished: dict[str, Finished] = field(default_factory=dict)
     keeping: dict[str, Finished] = field(default_factory=dict)
     """Those of them, few of many, whose result a pod keeps: each poll asks for them, for each pod."""
     unread: dict[str, Unread] = field(default_factory=dict)
     """Objects that this version cannot read, by kind and key."""
-    backends: dict[str, QuantumBackend] = field(default_factory=dict)
-    quotas: dict[str, QuantumQuota] = field(default_factory=dict)
+    owners: dict[str, dict[str, ObjectKey]] = field(default_factory=dict)
+    """What Qonverge defines and owns other objects, by the kind and key of these."""
     deployments: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Status, uid, generation and owning QuantumBackend of backends' Deployments, by key."""
-    services: dict[str, str] = field(default_factory=dict)
-    """Keys of the QuantumBackends that own the Services, by the Services' keys."""
+    """Status, uid and generation of backends' Deployments, by key."""
     replica_sets: dict[str, tuple[str, str]] = field(default_factory=dict)
     """ReplicaSets of backends by key: uid, and that of the Deployment which controls it."""
     pods: BackendPods = field(default_factory=BackendPods)
@@ -90,38 +58,85 @@ class State:
     """Pods of programs by the key of their batch Job."""
     flights: dict[str, Flight] = field(default_factory=dict)
 
-    def see_job(self, obj: dict[str, Any], deleted: bool) -> None:
-        """Take what a watch, a list or a write showed of a HybridJob; what is older than known is passed over."""
+    @property
+    def jobs(self) -> dict[str, HybridJob]:
+        """Jobs that have not ended."""
+        return self.objects["HybridJob"]
+
+    @property
+    def backends(self) -> dict[str, QuantumBackend]:
+        """All backends."""
+        return self.objects["QuantumBackend"]
+
+    @property
+    def quotas(self) -> dict[str, QuantumQuota]:
+        """All quotas."""
+        return self.objects["QuantumQuota"]
+
+    def known(self, kind: str, key: str) -> Known | None:
+        """Return what is known of an object of a kind that Qonverge defines."""
+        found = self.objects[kind].get(key) or self.unread.get(f"{kind} {key}")
+        return self.finished.get(key) if found is None and RESOURCES[kind].ended else found
+
+    def observe(self, kind: str, obj: dict[str, Any], deleted: bool) -> Change | None:
+        """Take what a watch, a list or a write showed of an object.
+
+        Args:
+            kind: its kind.
+            obj: the object; of one that is gone, its metadata at least.
+            deleted: whether it is gone.
+
+        Returns:
+            What changed by it; None where it is older than what is known.
+        """
         key, metadata = key_of(obj), obj["metadata"]
-        if not self._newer("HybridJob", key, metadata, deleted):
-            return
-        self.jobs.pop(key, None)
-        self.finished.pop(key, None)
-        self.keeping.pop(key, None)
-        self.unread.pop(f"HybridJob {key}", None)
+        if not self._newer(kind, key, metadata, deleted):
+            return None
+        if kind in RESOURCES:
+            before = self.known(kind, key)
+            self._take(RESOURCES[kind], key, obj, deleted)
+            return Change(kind, key, obj, before, self.known(kind, key))
+        owner, serving = self._owner_of(kind, key, metadata, deleted), self.pods.uids()
+        trouble = self.pods.trouble(key) if kind == "Pod" else None
+        match kind:
+            case "Deployment":
+                self._take_deployment(key, obj, deleted)
+            case "ReplicaSet":
+                self._take_replica_set(key, obj, deleted)
+            case "Job":
+                self._take_batch_job(key, obj, deleted)
+            case "Pod":
+                owner = self._take_pod(key, obj, deleted)
+        after = self.pods.trouble(key) if kind == "Pod" else None
+        return Change(kind, key, obj, trouble, after, owner, serving=serving != self.pods.uids())
+
+    def _take(self, resource: Resource, key: str, obj: dict[str, Any], deleted: bool) -> None:
+        self.objects[resource.kind].pop(key, None)
+        self.unread.pop(f"{resource.kind} {key}", None)
+        if resource.ended:
+            self.finished.pop(key, None)
+            self.keeping.pop(key, None)
         if deleted:
             return
-        status = obj.get("status", {})
-        if status.get("state") in ("Complete", "Failed"):
-            ttl, ended = obj["spec"].get("ttlSecondsAfterFinished"), status.get("completedAt")
-            delete_at = None if ttl is None or ended is None else seconds(ended) + ttl
-            finished = self.finished[key] = Finished(
-                metadata["uid"], delete_at, _kept(status), _observed(obj), metadata["resourceVersion"]
-            )
-            if finished.kept is not None:
-                self.keeping[key] = finished
-            return
-        if (job := self._read(HybridJob, obj)) is not None:
-            self.jobs[key] = job
+        match read(resource, obj):
+            case Finished() as finished:
+                self.finished[key] = finished
+                if finished.kept is not None:
+                    self.keeping[key] = finished
+            case Unread() as unread:
+                self.unread[f"{resource.kind} {key}"] = unread
+            case found:
+                self.objects[resource.kind][key] = found
 
-    def _read(self, model: type[_Resource], obj: dict[str, Any]) -> _Resource | None:
-        """Return the object as this version reads it; one that it cannot read is kept apart."""
-        try:
-            return model.model_validate(_slim(obj))
-        except ValidationError as error:
-            metadata, status = obj["metadata"], obj.get("status") or {}
-            self.unread[f"{model.__name__} {key_of(obj)}"] = Unread(model.__name__, metadata, status, _sentence(error))
-            return None
+    def _owner_of(self, kind: str, key: str, metadata: dict[str, Any], deleted: bool) -> ObjectKey | None:
+        """Return the object that owns another; of one that is gone only its name may be told."""
+        known = self.owners.setdefault(kind, {})
+        if deleted:
+            return known.pop(key, None)
+        owner = next((each for each in _owners(metadata) if each.kind in owners_of(kind)), None)
+        if owner is not None:
+            known[key] = owner
+        return owner
 
     def _newer(self, kind: str, key: str, metadata: dict[str, Any], deleted: bool) -> bool:
         versions = self.versions.setdefault(kind, {})
@@ -134,65 +149,20 @@ class State:
             versions[key] = version
         return True
 
-    def see_backend(self, obj: dict[str, Any], deleted: bool) -> None:
-        """Take what a watch showed of a QuantumBackend."""
-        key = key_of(obj)
-        if not self._newer("QuantumBackend", key, obj["metadata"], deleted):
-            return
-        self.backends.pop(key, None)
-        self.unread.pop(f"QuantumBackend {key}", None)
-        if not deleted and (backend := self._read(QuantumBackend, obj)) is not None:
-            self.backends[key] = backend
-
-    def see_quota(self, obj: dict[str, Any], deleted: bool) -> None:
-        """Take what a watch, a list or a write showed of a QuantumQuota."""
-        key = key_of(obj)
-        if not self._newer("QuantumQuota", key, obj["metadata"], deleted):
-            return
-        self.quotas.pop(key, None)
-        self.unread.pop(f"QuantumQuota {key}", None)
-        if not deleted and (quota := self._read(QuantumQuota, obj)) is not None:
-            self.quotas[key] = quota
-
-    def see_deployment(self, obj: dict[str, Any], deleted: bool) -> str | None:
-        """Take what a watch or a list showed of a Deployment, and return the key of its QuantumBackend."""
-        key, metadata = key_of(obj), obj["metadata"]
-        known = self.deployments.get(key)
-        if not self._newer("Deployment", key, metadata, deleted):
-            return None
+    def _take_deployment(self, key: str, obj: dict[str, Any], deleted: bool) -> None:
+        metadata = obj["metadata"]
         if deleted:
             self.deployments.pop(key, None)
-            return None if known is None else known["owner"]
-        owner = _owner(metadata, "QuantumBackend")
-        if owner is not None:
+        elif _owner(metadata, "QuantumBackend") is not None:
             self.deployments[key] = {
                 "uid": metadata["uid"],
                 "generation": metadata.get("generation"),
                 "status": obj.get("status", {}),
-                "owner": owner,
             }
             self._admit()
-        return owner
 
-    def see_service(self, obj: dict[str, Any], deleted: bool) -> str | None:
-        """Take what a watch, a list or a write showed of a Service of ours; return the key of its QuantumBackend."""
-        key, metadata = key_of(obj), obj["metadata"]
-        known = self.services.get(key)
-        if not self._newer("Service", key, metadata, deleted):
-            return None
-        if deleted:
-            self.services.pop(key, None)
-            return known
-        owner = _owner(metadata, "QuantumBackend")
-        if owner is not None:
-            self.services[key] = owner
-        return owner
-
-    def see_replica_set(self, obj: dict[str, Any], deleted: bool) -> None:
-        """Take what a watch or a list showed of a ReplicaSet of ours."""
-        key, metadata = key_of(obj), obj["metadata"]
-        if not self._newer("ReplicaSet", key, metadata, deleted):
-            return
+    def _take_replica_set(self, key: str, obj: dict[str, Any], deleted: bool) -> None:
+        metadata = obj["metadata"]
         self.replica_sets.pop(key, None)
         if not deleted:
             self.replica_sets[key] = metadata["uid"], _controller(metadata, "Deployment")
@@ -208,11 +178,9 @@ class State:
 
         self.pods.admit(is_own)
 
-    def see_pod(self, obj: dict[str, Any], deleted: bool) -> str | None:
-        """Take what a watch or a list showed of a pod of ours, and return the key of its HybridJob, if it has one."""
-        key, metadata = key_of(obj), obj["metadata"]
-        if not self._newer("Pod", key, metadata, deleted):
-            return None
+    def _take_pod(self, key: str, obj: dict[str, Any], deleted: bool) -> ObjectKey | None:
+        """Take a pod, and return its HybridJob, if it has one."""
+        metadata = obj["metadata"]
         batch = next((batch for batch, pod in self.program_pods.items() if _is_pod(batch, pod, key)), None)
         labels, namespace = metadata.get("labels") or {}, metadata["namespace"]
         if deleted or BACKEND_LABEL not in labels:
@@ -237,31 +205,23 @@ class State:
                 **obj.get("status", {}),
             }
         owner = self.batch_jobs.get(batch or "", {}).get("owner")
-        return None if owner is None else str(owner)
+        return None if owner is None else ObjectKey("HybridJob", str(owner))
 
-    def see_batch_job(self, obj: dict[str, Any], deleted: bool) -> str | None:
-        """Take what a watch or a list showed of a program's batch Job, and return the key of its HybridJob."""
-        key, metadata = key_of(obj), obj["metadata"]
-        known = self.batch_jobs.get(key)
-        if not self._newer("Job", key, metadata, deleted):
-            return None
+    def _take_batch_job(self, key: str, obj: dict[str, Any], deleted: bool) -> None:
+        metadata = obj["metadata"]
         if deleted:
             self.batch_jobs.pop(key, None)
-            return None if known is None else known["owner"]
-        owner = _owner(metadata, "HybridJob")
-        if owner is not None:
+        elif (owner := _owner(metadata, "HybridJob")) is not None:
             self.batch_jobs[key] = {**obj.get("status", {}), "uid": metadata["uid"], "owner": owner}
-        return owner
 
 
-def key_of(obj: dict[str, Any]) -> str:
-    """Return ``namespace/name``."""
-    return f"{obj['metadata']['namespace']}/{obj['metadata']['name']}"
+def _owners(metadata: dict[str, Any]) -> list[ObjectKey]:
+    owners, namespace = metadata.get("ownerReferences") or [], metadata["namespace"]
+    return [ObjectKey(owner["kind"], f"{namespace}/{owner['name']}") for owner in owners]
 
 
 def _owner(metadata: dict[str, Any], kind: str) -> str | None:
-    owners = metadata.get("ownerReferences") or []
-    return next((f"{metadata['namespace']}/{owner['name']}" for owner in owners if owner["kind"] == kind), None)
+    return next((owner.key for owner in _owners(metadata) if owner.kind == kind), None)
 
 
 def _controller(metadata: dict[str, Any], kind: str) -> str:
@@ -272,17 +232,6 @@ def _controller(metadata: dict[str, Any], kind: str) -> str:
 
 def _is_pod(batch: str, pod: dict[str, Any], key: str) -> bool:
     return f"{batch.split('/', 1)[0]}/{pod['name']}" == key
-
-
-def _slim(obj: dict[str, Any]) -> dict[str, Any]:
-    """Return the object without the bulk that nobody reads."""
-    metadata = {name: value for name, value in obj["metadata"].items() if name not in ("managedFields", "annotations")}
-    return {**obj, "metadata": metadata}
-
-
-def _kept(status: dict[str, Any]) -> KeptResult | None:
-    kept = (status.get("result") or {}).get("kept")
-    return None if not kept or "lost" in kept else KeptResult.model_validate(kept)
 
 
 def _endpoint(obj: dict[str, Any], backend: str) -> Endpoint | None:
@@ -300,21 +249,3 @@ def _endpoint(obj: dict[str, Any], backend: str) -> Endpoint | None:
                 metadata = obj["metadata"]
                 return Endpoint(metadata["uid"], key_of(obj), backend, url, _controller(metadata, "ReplicaSet"))
     return None
-
-
-def _observed(obj: dict[str, Any]) -> dict[str, Any] | None:
-    """Return what the status of a job that has ended lacks of the present generation; None where it lacks nothing."""
-    generation, status = obj["metadata"].get("generation"), obj["status"]
-    if generation in (None, status.get("observedGeneration")):
-        return None
-    conditions = [Condition.model_validate(each) for each in status.get("conditions") or []]
-    return {
-        "observedGeneration": generation,
-        "conditions": [each.to_dict() for each in still_holding(conditions, generation)],
-    }
-
-
-def _sentence(error: ValidationError) -> str:
-    problem = error.errors()[0]
-    place = ".".join(str(part) for part in problem["loc"])
-    return f"{place}: {problem['msg']}; this operator may be older than the CustomResourceDefinitions"

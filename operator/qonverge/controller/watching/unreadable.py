@@ -7,8 +7,8 @@ from typing import Any
 from qonverge.api import Condition
 from qonverge.api.conditions import Progress, Verdict, set_conditions
 from qonverge.api.registry import RESOURCES
-from qonverge.controller.kube.client import Kube, KubeError
-from qonverge.controller.store.state import Unread
+from qonverge.controller.kube.status_writer import StatusWriter
+from qonverge.controller.store.resources import Unread
 
 REASON = "InvalidSpec"
 
@@ -35,19 +35,13 @@ def status_of(unread: Unread, now: float) -> dict[str, Any] | None:
     return body
 
 
-async def report(unread: Unread, kube: Kube, now: float) -> None:
+async def report(unread: Unread, statuses: StatusWriter, now: float) -> None:
     """Write into the object's status that it cannot be read, where it does not say so yet.
 
     Raises:
         KubeError: it could not be written.
     """
-    metadata = unread.metadata
-    if (body := status_of(unread, now)) is None:
-        return
-    try:
-        await kube.patch_status(
-            unread.kind, metadata["namespace"], metadata["name"], body, str(metadata["resourceVersion"])
-        )
-    except KubeError as error:
-        if error.status != 404:
-            raise
+    if (body := status_of(unread, now)) is not None:
+        metadata = unread.metadata
+        version = str(metadata["resourceVersion"])
+        await statuses.patch(unread.kind, metadata["namespace"], metadata["name"], body, version)

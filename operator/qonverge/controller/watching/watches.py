@@ -23,7 +23,8 @@ from kopf._cogs.structs.references import Namespace, NamespaceName, Resource
 from qonverge.api.registry import KINDS, Kind
 from qonverge.controller.kube.client import PAGE, Kube, KubeError
 from qonverge.controller.settings import Settings
-from qonverge.controller.store.state import State, key_of
+from qonverge.controller.store.resources import key_of
+from qonverge.controller.store.state import State
 from qonverge.controller.watching.watch_lag import LATE_SECONDS, WatchLag
 
 logger = logging.getLogger(__name__)

@@ -225,7 +225,7 @@ class TestPods:
             "spec": {"containers": []},
             "status": {"containerStatuses": [{"state": {"waiting": {}}, "lastState": ended}]},
         }
-        state.see_pod(pod, deleted=False)
+        state.observe("Pod", pod, deleted=False)
         told = state.pods.trouble("lab/b-0")
         assert told is not None
         of, trouble = told
@@ -234,7 +234,7 @@ class TestPods:
         assert status.conditions[0].message == "0 of 1 pods serve: device is GPU and Aer has none"
         unplaced = {"type": "PodScheduled", "status": "False", "message": "0/3 nodes are available"}
         newer = {**pod, "metadata": {**metadata, "resourceVersion": "2"}, "status": {"conditions": [unplaced]}}
-        state.see_pod(newer, deleted=False)
+        state.observe("Pod", newer, deleted=False)
         assert str(state.pods.trouble_of("lab/b-qb")) == "0/3 nodes are available"
-        state.see_pod({**newer, "metadata": {**metadata, "resourceVersion": "3"}}, deleted=True)
+        state.observe("Pod", {**newer, "metadata": {**metadata, "resourceVersion": "3"}}, deleted=True)
         assert state.pods.trouble("lab/b-0") is None

@@ -17,6 +17,7 @@ from qonverge.controller.jobs.reconciler import Jobs
 from qonverge.controller.kube.client import Kube
 from qonverge.controller.kube.events import Events
 from qonverge.controller.kube.signing_key import SigningKey
+from qonverge.controller.kube.status_writer import StatusWriter
 from qonverge.controller.objects import manifests
 from qonverge.controller.quotas.metering import Metering
 from qonverge.controller.quotas.reconciler import Quotas
@@ -24,6 +25,7 @@ from qonverge.controller.results.kept_results import PodResults
 from qonverge.controller.results.stores import InStatus, ResultStores
 from qonverge.controller.settings import Settings
 from qonverge.controller.store.flights import Checking
+from qonverge.controller.watching.dispatcher import Dispatcher
 from qonverge.documents.reports import Report
 from qonverge.execution.transitions import timestamp
 from qonverge.scheduling import Decision
@@ -81,20 +83,35 @@ class Desk:
         self.quota = QuantumQuota.model_validate({"metadata": metadata, "spec": {"limits": {"seconds": 1000.0}}})
         world.ledger.see(self.quota)
         clock = lambda: world.now  # noqa: E731
-        quotas = Quotas(state=world.state, kube=self.server, ledger=world.ledger, queue=world.queue, clock=clock)
+        dispatcher = Dispatcher(world.state, world.queue)
+        statuses = StatusWriter(self.server, dispatcher.written)
+        quotas = Quotas(state=world.state, statuses=statuses, ledger=world.ledger, queue=world.queue, clock=clock)
         self.events = Events(self.server, clock)
         self.results = PodResults(
             state=world.state,
             data=world.pods,
             kube=self.server,
+            statuses=statuses,
             events=self.events,
             settings=Settings(),
             clock=clock,
         )
+        metering = Metering(
+            state=world.state,
+            cluster=world.cluster,
+            data=world.pods,
+            ledger=world.ledger,
+            queue=world.queue,
+            charge=world.forecasts.charge,
+            changed=quotas.changed,
+            clock=clock,
+        )
+        dispatcher.handle(metering.handlers())
         self.jobs = Jobs(
             state=world.state,
             cluster=world.cluster,
             kube=self.server,
+            statuses=statuses,
             queue=world.queue,
             submissions=world.submissions,
             rounds=world.rounds,
@@ -102,16 +119,7 @@ class Desk:
             ledger=world.ledger,
             quotas=quotas,
             results=ResultStores([InStatus(), self.results]),
-            metering=Metering(
-                state=world.state,
-                cluster=world.cluster,
-                data=world.pods,
-                ledger=world.ledger,
-                queue=world.queue,
-                charge=world.forecasts.charge,
-                changed=quotas.changed,
-                clock=clock,
-            ),
+            metering=metering,
             key=SigningKey(Signer(generate_private_key())),
             checker=Checker(),
             events=self.events,

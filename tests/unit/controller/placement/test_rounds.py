@@ -9,9 +9,11 @@ import pytest
 from qonverge.amounts import Amounts
 from qonverge.api import QuantumQuota
 from qonverge.controller.kube.client import Kube
+from qonverge.controller.kube.status_writer import StatusWriter
 from qonverge.controller.quotas.reconciler import Quotas
 from qonverge.controller.store.cluster import Priority
 from qonverge.controller.store.flights import Flight
+from qonverge.controller.watching.dispatcher import Dispatcher
 from qonverge.forecast.intervals import Interval
 from qonverge.scheduling.trace import replay
 from qonverge.wire.errors import WorkerLost
@@ -92,11 +94,11 @@ async def test_a_quota_that_cannot_be_read_lets_nothing_through() -> None:
     world.backend("a")
     world.job("j")
     metadata = {"name": "q", "namespace": "chem", "resourceVersion": "1", "generation": 1}
-    world.state.see_quota({"metadata": metadata, "spec": {"limits": {"magic": 1}}}, deleted=False)
+    world.state.observe("QuantumQuota", {"metadata": metadata, "spec": {"limits": {"magic": 1}}}, deleted=False)
     await world.round()
     assert reason(world, "j").startswith("the QuantumQuota q can't be read: spec.limits.magic: ")
     assert world.pods.given == {}
-    world.state.see_quota({"metadata": {**metadata, "resourceVersion": "2"}}, deleted=True)
+    world.state.observe("QuantumQuota", {"metadata": {**metadata, "resourceVersion": "2"}}, deleted=True)
     await world.round()
     assert world.pods.given.keys() == {"uid-j-1-1"}
 
@@ -170,8 +172,8 @@ async def test_what_an_operator_before_placed_is_not_free_for_others(kind: str) 
     world = World()
     it = quota(world, concurrentJobs=1, shots=5000, seconds=100.0)
     # It is asked for nothing here.
-    kube = Kube.__new__(Kube)
-    quotas = Quotas(state=world.state, kube=kube, ledger=world.ledger, queue=world.queue, clock=lambda: NOW)
+    statuses = StatusWriter(Kube.__new__(Kube), Dispatcher(world.state, world.queue).written)
+    quotas = Quotas(state=world.state, statuses=statuses, ledger=world.ledger, queue=world.queue, clock=lambda: NOW)
     program = {"circuit": {"openqasm": "x"}} if kind == "circuit" else {"python": {"source": "x"}}
     run = {"low": 1.0, "mid": 2.0, "high": 3.0}
     status = {"state": "Running", "backend": "lab/a", "forecast": [{"backend": "lab/a", "runSeconds": run}]}

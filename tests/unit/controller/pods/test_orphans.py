@@ -25,7 +25,9 @@ def state(**spec: Any) -> State:
         "metadata": {"name": "j", "uid": "a-b-c", "generation": 2, "resourceVersion": "7"},
         "spec": {"program": {"circuit": {"openqasm": "x"}}, **spec},
     }
-    return State(jobs={"default/j": HybridJob.model_validate(given)})
+    state = State()
+    state.jobs["default/j"] = HybridJob.model_validate(given)
+    return state
 
 
 def task(identity: str, subject: str = OPERATOR_SUBJECT) -> TaskInfo:

@@ -8,7 +8,7 @@ import pytest
 
 from qonverge.api.backend import OFFERS_LABEL
 from qonverge.controller.store.access import withdrawn
-from qonverge.controller.store.state import Unread
+from qonverge.controller.store.resources import Unread
 from tests.unit.controller.worlds import World
 
 _OFFERING = {OFFERS_LABEL: "true"}

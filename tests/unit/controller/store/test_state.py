@@ -48,9 +48,9 @@ def pod(name: str = "pod", replica_set: str | None = "uid-rs", **more: Any) -> d
 def test_a_pod_of_the_backend_s_deployment_is_an_endpoint_in_whatever_order_one_hears(order: tuple[int, ...]) -> None:
     state = State()
     hear: list[Callable[[], object]] = [
-        lambda: state.see_deployment(deployment(), False),
-        lambda: state.see_replica_set(replica_set(), False),
-        lambda: state.see_pod(pod(), False),
+        lambda: state.observe("Deployment", deployment(), False),
+        lambda: state.observe("ReplicaSet", replica_set(), False),
+        lambda: state.observe("Pod", pod(), False),
     ]
     for number in order:
         assert not state.pods.serving()
@@ -72,30 +72,30 @@ def test_a_pod_of_the_backend_s_deployment_is_an_endpoint_in_whatever_order_one_
 )
 def test_a_pod_that_only_looks_like_a_backend_s_is_none(seen: list[dict[str, Any]]) -> None:
     state = State()
-    state.see_deployment(deployment(), False)
-    state.see_replica_set(replica_set(), False)
+    state.observe("Deployment", deployment(), False)
+    state.observe("ReplicaSet", replica_set(), False)
     for obj in seen:
         if "spec" in obj:
-            state.see_pod(obj, False)
+            state.observe("Pod", obj, False)
         else:
-            state.see_replica_set(obj, False)
+            state.observe("ReplicaSet", obj, False)
     assert not state.pods.serving()
 
 
 def test_a_pod_that_is_not_ready_or_gone_is_no_endpoint_any_more() -> None:
     state = State()
-    state.see_deployment(deployment(), False)
-    state.see_replica_set(replica_set(), False)
-    state.see_pod(pod(), False)
+    state.observe("Deployment", deployment(), False)
+    state.observe("ReplicaSet", replica_set(), False)
+    state.observe("Pod", pod(), False)
     # A rollout may delete the ReplicaSet before the pod has ended.
     gone = metadata("rs")
-    state.see_replica_set({"metadata": gone}, True)
+    state.observe("ReplicaSet", {"metadata": gone}, True)
     assert state.pods.serving()
-    state.see_pod({**pod(), "status": {"podIP": "10.0.0.1", "conditions": []}}, False)
+    state.observe("Pod", {**pod(), "status": {"podIP": "10.0.0.1", "conditions": []}}, False)
     assert not state.pods.serving()
-    state.see_replica_set(replica_set(), False)
+    state.observe("ReplicaSet", replica_set(), False)
     assert not state.pods.serving()
-    state.see_pod(pod(), False)
+    state.observe("Pod", pod(), False)
     assert state.pods.serving()
-    state.see_pod(pod(), True)
+    state.observe("Pod", pod(), True)
     assert not state.pods.serving()

@@ -1,0 +1,223 @@
+"""What a replica does beside reconciles: it leads or stands by, asks pods and the cluster, and keeps the key."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from qonverge.circuits import CheckerLost, InvalidProgram
+from qonverge.circuits.checker.checker import Checker
+from qonverge.controller.backends.reconciler import Backends
+from qonverge.controller.jobs.reconciler import Jobs
+from qonverge.controller.kube import signing_key
+from qonverge.controller.kube.client import Kube, KubeError
+from qonverge.controller.kube.events import Events
+from qonverge.controller.kube.lease import Election
+from qonverge.controller.kube.signing_key import SigningKey
+from qonverge.controller.placement.forecasts import Forecasts
+from qonverge.controller.placement.rounds import Rounds
+from qonverge.controller.quotas.metering import Metering
+from qonverge.controller.settings import Settings
+from qonverge.controller.store.cluster import REFRESH_SECONDS, Cluster
+from qonverge.controller.store.state import State
+from qonverge.controller.store.work_queue import WorkQueue
+
+logger = logging.getLogger(__name__)
+
+_POLL_SECONDS = 5.0
+# Programs whose use is limited wait for grants now and then.
+_LIMITED_POLL_SECONDS = 1.0
+_POLL_REST = 4.0
+_KEY_SECONDS = 5.0
+# Pods are told of programs together: what is new within this time, or longer where that takes long.
+_PUSH_SECONDS = 0.2
+# What jobs refer to and nobody knows is looked for this often at most.
+_LEAST_REFRESH_SECONDS = 1.0
+
+
+class Background:
+    """The loops of a replica, and whether it acts."""
+
+    def __init__(
+        self,
+        *,
+        state: State,
+        cluster: Cluster,
+        queue: WorkQueue,
+        kube: Kube,
+        election: Election,
+        synced: asyncio.Event,
+        look_at_all: Callable[[], None],
+        jobs: Jobs,
+        backends: Backends,
+        rounds: Rounds,
+        forecasts: Forecasts,
+        metering: Metering,
+        key: SigningKey,
+        checker: Checker,
+        events: Events,
+        settings: Settings,
+    ) -> None:
+        """Stand by.
+
+        Args:
+            state: what is known.
+            cluster: labels and priorities, read now and then.
+            queue: takes what is to be reconciled.
+            kube: the API server.
+            election: tells who leads.
+            synced: set once the watches have listed all that there is.
+            look_at_all: has every object reconciled, when this replica takes over.
+            jobs: gives programs new tokens when the key is another.
+            backends: asks pods how they do.
+            rounds: place jobs again when something changed.
+            forecasts: what they learned is loaded and saved.
+            metering: tells pods of programs.
+            key: signs tokens.
+            checker: is warmed up by a replica that takes over.
+            events: takes what people should see.
+            settings: the operator's.
+        """
+        self._state = state
+        self._cluster = cluster
+        self._queue = queue
+        self._kube = kube
+        self._election = election
+        self._synced = synced
+        self._look_at_all = look_at_all
+        self._jobs = jobs
+        self._backends = backends
+        self._rounds = rounds
+        self._forecasts = forecasts
+        self._metering = metering
+        self._key = key
+        self._checker = checker
+        self._events = events
+        self._settings = settings
+        # Whether this replica knows what its predecessor left on the pods.
+        self._taken_over = False
+        self._poll_now = asyncio.Event()
+
+    @property
+    def acting(self) -> bool:
+        """Whether this replica leads and knows what its predecessor left on the pods."""
+        return self._taken_over and self._election.leading
+
+    def start(self) -> list[asyncio.Task[None]]:
+        """Start the loops; each goes on until it is cancelled."""
+        return [
+            asyncio.create_task(self._lead(), name="election"),
+            asyncio.create_task(self._poll(), name="poll"),
+            asyncio.create_task(self._keep_up(), name="cluster"),
+            asyncio.create_task(self._keep_key(), name="signing key"),
+            asyncio.create_task(self._push(), name="accounts"),
+        ]
+
+    async def _lead(self) -> None:
+        warming = set[asyncio.Task[None]]()
+
+        def changed(leading: bool) -> None:
+            logger.info("this replica %s", "leads" if leading else "stands by")
+            self._taken_over = False
+            self._poll_now.set()
+            if leading:
+                # Who takes over has checked nothing yet: the first circuit would wait for the child's libraries.
+                task = asyncio.create_task(_warm(self._checker))
+                warming.add(task)
+                task.add_done_callback(warming.discard)
+
+        async def refused(lease: dict[str, Any], message: str) -> None:
+            self._events.warn(lease, "OperatorConflict", message)
+
+        await self._synced.wait()
+        await self._election.campaign(changed, refused)
+
+    async def _poll(self) -> None:
+        loop, took = asyncio.get_running_loop(), 0.0
+        while True:
+            # A pod that is new, or does not answer, is asked again soon: jobs may wait for it.
+            often = _POLL_SECONDS
+            if self._metering.has_limits:
+                # Where very many programs run, their meters wait rather than everything else.
+                often = min(often, max(_LIMITED_POLL_SECONDS, _POLL_REST * took))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(often if all(pod.answers for pod in self._state.pods.serving()) else 0.5):
+                    await self._poll_now.wait()
+            self._poll_now.clear()
+            leading, began = self._election.leading, loop.time()
+            changed = await self._backends.poll(leading=leading)
+            took = loop.time() - began
+            for key in changed:
+                self._queue.add(f"QuantumBackend {key}")
+                self._rounds.ask()
+            if leading and not self._taken_over:
+                await self._take_over()
+                self._taken_over = True
+                self._look_at_all()
+
+    async def _take_over(self) -> None:
+        """Take what the leader before this one learned; without it forecasts begin anew."""
+        try:
+            await self._forecasts.load(self._kube, self._settings.namespace)
+        except KubeError as error:
+            logger.warning("what was learned before could not be read: %s", error)
+
+    async def _keep_up(self) -> None:
+        """Ask the cluster now and then what jobs and backends refer to, and keep what was learned."""
+        while True:
+            try:
+                offered = [key for key, backend in self._state.backends.items() if backend.is_offered]
+                if await self._cluster.refresh(self._kube, offered=bool(offered)):
+                    for key in offered:
+                        self._queue.add(f"QuantumBackend {key}")
+                    self._metering.reconsider()
+                    self._rounds.ask()
+                if self.acting:
+                    await self._forecasts.save(self._kube, self._settings.namespace)
+            except KubeError as error:
+                logger.warning("%s", error)
+            await asyncio.sleep(_LEAST_REFRESH_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(REFRESH_SECONDS - _LEAST_REFRESH_SECONDS):
+                    await self._cluster.wanted.wait()
+            self._cluster.wanted.clear()
+
+    async def _keep_key(self) -> None:
+        """Look after the signing key, and let all that depends on it follow."""
+        namespace = self._settings.namespace
+        while True:
+            await asyncio.sleep(_KEY_SECONDS)
+            before = self._key.signer
+            try:
+                change = await signing_key.keep(self._key, self._kube, namespace, restores=self._election.leading)
+                if change is not None:
+                    logger.warning("%s", change.message)
+                    self._events.warn(change.secret, "SigningKeyChanged", change.message)
+            except KubeError as error:
+                logger.warning("the signing key could not be looked at: %s", error)
+            if self._key.signer is not before:
+                for key in self._state.backends:
+                    self._queue.add(f"QuantumBackend {key}")
+                self._jobs.renew_all()
+
+    async def _push(self) -> None:
+        """Tell pods of programs that begin and end as soon as they do."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._metering.urgent.wait()
+            began = loop.time()
+            if self.acting:
+                await self._metering.push()
+            else:
+                # A replica that takes over tells every pod anyway.
+                self._metering.urgent.clear()
+            took = loop.time() - began
+            await asyncio.sleep(min(_LIMITED_POLL_SECONDS, max(_PUSH_SECONDS, _POLL_REST * took)))
+
+
+async def _warm(checker: Checker) -> None:
+    with contextlib.suppress(CheckerLost, InvalidProgram):
+        await checker.check("OPENQASM 3.0;", {}, [])
