@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -31,18 +31,12 @@ class Estimates:
     @classmethod
     def stack(cls, jobs: Sequence[JobForecasts], backends: int) -> Estimates:
         """Return the estimates of jobs, one below the other, on so many backends."""
-
-        def stacked(rows: list[Floats]) -> Floats:
-            return np.concatenate(rows or [np.empty(0)]).reshape(len(jobs), backends)
-
-        return cls(
-            fidelity=stacked([job.fidelity.mid for job in jobs]),
-            fidelity_low=stacked([job.fidelity.low for job in jobs]),
-            fidelity_high=stacked([job.fidelity.high for job in jobs]),
-            run_seconds=stacked([job.run_seconds.mid for job in jobs]),
-            run_seconds_low=stacked([job.run_seconds.low for job in jobs]),
-            run_seconds_high=stacked([job.run_seconds.high for job in jobs]),
-            cost=stacked([job.cost.mid for job in jobs]),
-            cost_low=stacked([job.cost.low for job in jobs]),
-            cost_high=stacked([job.cost.high for job in jobs]),
-        )
+        sides = [
+            side
+            for job in jobs
+            for quantity in (job.fidelity, job.run_seconds, job.cost)
+            for side in (quantity.mid, quantity.low, quantity.high)
+        ]
+        # One block of memory: with many smaller ones the allocator asks the system anew for each array of a round.
+        block = np.concatenate(sides or [np.empty(0)]).reshape(len(jobs), len(fields(cls)), backends)
+        return cls(*block.swapaxes(0, 1))
