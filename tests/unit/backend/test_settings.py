@@ -21,8 +21,10 @@ from qonverge.devices import Rates
 # What an environment variable can hold.
 TEXTS = st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=1)
 NUMBERS = st.integers(1, 10**12)
+# A whole number has no point in the API server's JSON.
+FRACTIONS = st.floats(allow_nan=False, allow_infinity=False).filter(lambda value: not value.is_integer())
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | TEXTS,
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | FRACTIONS | TEXTS,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
     max_leaves=6,
 )
