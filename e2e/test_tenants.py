@@ -191,9 +191,12 @@ with endless.while_loop((endless.clbits[0], 0)):
 def steal(word, circuit):
     try:
         sampler.run([circuit], shots=10).result()
-        print(word, "Completed", flush=True)
+        said = "Completed"
     except TaskFailed as error:
-        print(word, error.code, flush=True)
+        said = error.code
+    # One write: two threads that print mix their lines.
+    sys.stdout.write(f"{word} {said}\\n")
+    sys.stdout.flush()
 
 threading.Thread(target=steal, args=("LONG", endless), daemon=True).start()
 while True:

@@ -201,7 +201,8 @@ _NO_REASONS = set(
         True False Unknown Ready Reconciling Progressing ReplicaFailure PodScheduled Calibrated Offered Exhausted
         DisruptionTarget Warning Normal Failed Complete Placed Running Succeeded
         Never Background Memory RuntimeDefault FallbackToLogsOnError ProgressDeadlineExceeded
-        List Accept Authorization BearerToken IfNotPresent None
+        List Accept Always Authorization BearerToken IfNotPresent None
+        AwaitingPlacement Ended Interrupted Launched
         All AsGiven Automatic BraketLocal ControlFlow DensityMatrix Exact Hedge MidCircuit NonClifford Stabilizer
         Statevector Stim
         Held Waiting Wanted
