@@ -13,8 +13,6 @@ GROUP = "qonverge.io"
 VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
 
-NAME_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
-
 
 class Rule(NamedTuple):
     """A CEL validation rule: the expression, and the sentence a person sees when it is broken."""
