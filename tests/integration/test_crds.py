@@ -138,7 +138,9 @@ def test_what_a_job_asks_for_does_not_change(plane: ControlPlane, field: str, va
         plane.kubectl("patch", "hj", "fixed", "--type=merge", "-p", patch)
         started = json.dumps({"status": {"attempts": 1}})
         plane.kubectl("patch", "hj", "fixed", "--subresource=status", "--type=merge", "-p", started)
-        with pytest.raises(CommandFailed, match=f"{field}.* of a job that was started are immutable"):
+        with pytest.raises(
+            CommandFailed, match=f"{field} is immutable once the job was started: create a new HybridJob"
+        ):
             plane.kubectl("replace", "-f", "-", stdin=json.dumps(obj))
     finally:
         plane.kubectl("delete", "hj", "fixed")

@@ -41,6 +41,14 @@ def placed(lab: Lab, name: str) -> dict[str, Any] | None:
     return status if "placement" in status else None
 
 
+def forecast_of(lab: Lab, name: str) -> Any:
+    return lab.status(name).get("forecast")
+
+
+def reason(status: dict[str, Any], kind: str) -> str | None:
+    return next((each["reason"] for each in status["conditions"] if each["type"] == kind), None)
+
+
 def noisy(name: str, **noise: Any) -> dict[str, Any]:
     return backend(name, simulator={"noise": noise}, capacity={"concurrency": 1})
 
@@ -48,13 +56,21 @@ def noisy(name: str, **noise: Any) -> dict[str, Any]:
 def test_a_job_in_danger_of_its_deadline_is_sent_twice(served: Lab) -> None:
     served.apply(backend("second"))
     ready(served, "second")
-    served.apply(job("probe", SOME_SECONDS, suspend=True))
-    forecast = eventually(lambda: served.status("probe").get("forecast"), "a forecast")
-    run = forecast[0]["runSeconds"]
-    assert run["mid"] < run["high"]
-    due = datetime.fromtimestamp(time.time() + 0.9 * run["high"], UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    served.apply(job("urgent", SOME_SECONDS, deadline=due, placement={"hedge": True}))
-    status = served.ended("urgent", 120)
+    for attempt in range(5):
+        # The deadline lies within the forecast's interval, so a busy machine may miss it. What has run teaches the
+        # forecast how busy it is.
+        served.apply(job(f"probe-{attempt}", SOME_SECONDS, suspend=True))
+        forecast = eventually(partial(forecast_of, served, f"probe-{attempt}"), "a forecast")
+        run = forecast[0]["runSeconds"]
+        assert run["mid"] < run["high"]
+        due = datetime.fromtimestamp(time.time() + 0.9 * run["high"], UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        served.apply(job(f"urgent-{attempt}", SOME_SECONDS, deadline=due, placement={"hedge": True}))
+        status = served.ended(f"urgent-{attempt}", 120)
+        if status["state"] == "Complete" and "also sent to" in status["placement"]:
+            break
+        assert status["state"] == "Complete" or reason(status, "Failed") == "DeadlineExceeded", status
+        served.apply(job(f"lesson-{attempt}", SOME_SECONDS))
+        assert served.ended(f"lesson-{attempt}", 120)["state"] == "Complete"
     assert status["state"] == "Complete", status
     assert "since the deadline is in danger" in status["placement"]
     assert sum(status["result"]["counts"].values()) == 1024

@@ -20,24 +20,22 @@ class Rule(NamedTuple):
     rule: str
     message: str
     field_path: str | None = None
+    message_expression: str | None = None
+    """CEL for a sentence that says more than ``message``, which documentation shows."""
 
     def to_schema(self) -> dict[str, str]:
         """Return the entry for ``x-kubernetes-validations``."""
         entry = {"rule": self.rule, "message": self.message}
         if self.field_path:
             entry["fieldPath"] = self.field_path
+        if self.message_expression:
+            entry["messageExpression"] = self.message_expression
         return entry
 
 
 def cel(*rules: Rule, **extra: Any) -> dict[str, Any]:
     """Return a ``json_schema_extra`` with these rules."""
     return {"x-kubernetes-validations": [rule.to_schema() for rule in rules], **extra}
-
-
-def same(field: str, of: str = "self", before: str = "oldSelf") -> str:
-    """Return the CEL expression that a field neither changed, appeared nor vanished."""
-    old, new = f"{before}.{field}", f"{of}.{field}"
-    return f"has({new}) == has({old}) && (!has({new}) || {new} == {old})"
 
 
 class SpecModel(BaseModel):
