@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister, qpy
 from qiskit.circuit import Clbit, Store
@@ -34,7 +34,12 @@ def test_expressions_mean_what_python_says(seed: int, size: tuple[int, int]) -> 
     width, depth = size
     rng, c, d = random.Random(seed), ClassicalRegister(width, "c"), ClassicalRegister(width, "d")
     condition, meaning = comparison(rng, c, d, depth=depth)
-    made = lowered(condition, {})
+    try:
+        made = lowered(condition, {})
+    except InvalidProgram as error:
+        # Few of them: products of sums of eight bits.
+        assert "unfolds to more than" in str(error)
+        reject()
     for _ in range(8):
         one, other = rng.getrandbits(width), rng.getrandbits(width)
         assert value_of(made, bits_of(c, one) | bits_of(d, other)) == meaning(one, other)
