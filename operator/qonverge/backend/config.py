@@ -46,6 +46,8 @@ class EngineConfig:
     """Whether qubit i of a circuit without a layout lies on the device's qubit i, rather than where it lies best."""
     quiet: bool = False
     """Drop what libraries print in workers: a terminal is for people."""
+    credentials: str = ""
+    """Folder with a file for each key of the Secret for a cloud; empty: the pod's own identity."""
     noise: Noise | None = None
     """What a provider imitates: a ``Calibration``, or ``Rates`` that hold everywhere; None: it is ideal."""
 

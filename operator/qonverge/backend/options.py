@@ -61,6 +61,8 @@ class EngineOptions(BaseModel):
     """What to imitate: a snapshot's name, @FILE with a calibration, or its JSON."""
     layout: Literal["Optimized", "AsGiven"] = "Optimized"
     """Where circuits without a layout lie on the device: Optimized or AsGiven."""
+    credentials: str = ""
+    """Folder with the credentials of a cloud, a file for each; empty: what the process is given otherwise."""
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)] | None = None
     """Seed for tasks that bring none."""
     result_cache: Annotated[int, Field(ge=0)] = _DEFAULT.result_cache_bytes
@@ -129,5 +131,6 @@ class EngineOptions(BaseModel):
             device=self.device,
             keep_layouts=self.layout == "AsGiven",
             quiet=quiet,
+            credentials=self.credentials,
             noise=noise,
         )

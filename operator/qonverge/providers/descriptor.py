@@ -31,7 +31,8 @@ class Descriptor:
     name: str
     """The engine's name in ``spec.simulator.engine``: UpperCamelCase, letters and digits."""
     implementation: str
-    """``module:class`` of the ``qonverge.backend.engines.Provider``."""
+    """``module:class`` of the ``qonverge.backend.engines.protocol.Provider``; with ``cloud`` of the
+    ``qonverge.backend.clouds.protocol.Translator``."""
     methods: tuple[str, ...]
     """Values of ``spec.simulator.method`` that it takes, Automatic first. The names that ``STATE_POWER`` has,
     Stabilizer and MatrixProductState mean the same for every provider."""
@@ -62,6 +63,9 @@ class Descriptor:
     more than keeps its workers busy."""
     costs_money: bool = False
     """Whether its tasks are paid for: a backend must then say its ``pricing``, without which no budget could hold."""
+    cloud: str = ""
+    """``module:class`` of the ``qonverge.backend.clouds.protocol.Cloud`` that executes its tasks; empty: worker
+    processes execute them."""
     figures: Figures | None = None
     """What its tasks take, before they were timed; None: as Aer's."""
     options: type[Options] | None = None

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from qonverge.devices import Layout
 from qonverge.documents.excerpt import excerpt
 from qonverge.wire.errors import InvalidTask, WireError
+from qonverge.wire.vendor import DeviceState, VendorTask
 
 Observable = tuple[tuple[str, float], ...]
 """A sum of Pauli terms: label (qubit 0 is the last letter) and real coefficient."""
@@ -366,6 +367,8 @@ class TaskResult:
     """Whether it is the result of an earlier task that asked for the same."""
     peak_bytes: int | None = None
     """Most memory that it took in a worker beyond what that had before; None where it was not measured."""
+    vendor_tasks: tuple[VendorTask, ...] = ()
+    """What it became at a cloud or another site, as far as that is known by now."""
 
     @property
     def done(self) -> bool:
@@ -391,6 +394,7 @@ class TaskResult:
             "calibration": self.calibration,
             "cached": self.cached,
             "peak_bytes": self.peak_bytes,
+            "vendor_tasks": [task.to_dict() for task in self.vendor_tasks],
         }
 
     @classmethod
@@ -408,6 +412,7 @@ class TaskResult:
             data.get("calibration", ""),
             bool(data.get("cached")),
             data.get("peak_bytes"),
+            tuple(VendorTask.from_dict(task) for task in data.get("vendor_tasks", ())),
         )
 
 
@@ -437,13 +442,18 @@ class BackendInfo:
     """How many results it keeps that are larger than their jobs' status."""
     unnamed: int = 0
     """Programs that ask for something and that the operator has not named to this server."""
+    device: DeviceState | None = None
+    """How the device elsewhere is that it stands for; None of a simulator."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the form that travels."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        device = None if self.device is None else self.device.to_dict()
+        return {**{name: getattr(self, name) for name in self.__slots__}, "device": device}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
         """Return what ``to_dict`` gave; fields of a newer server are passed over."""
         known = {name: data[name] for name in cls.__slots__ if name in data}
-        return cls(**{**known, "methods": tuple(known["methods"]), "basis_gates": tuple(known["basis_gates"])})
+        names = {name: tuple(known[name]) for name in ("methods", "basis_gates")}
+        device = known.get("device")
+        return cls(**{**known, **names, "device": None if device is None else DeviceState.from_dict(device)})

@@ -14,6 +14,7 @@ from qonverge.devices.noise import Noise
 from qonverge.wire.errors import WireError, server_error
 from qonverge.wire.messages import PubResult, Task
 from qonverge.wire.tokens import Caller
+from qonverge.wire.vendor import DeviceState, VendorTask
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +50,8 @@ class Outcome:
     """Digest of the calibration that was imitated or in force; empty where there is none."""
     peak_bytes: int | None = None
     """Most memory that it took; None where that was not measured."""
+    vendor_tasks: tuple[VendorTask, ...] = ()
+    """What it became at a cloud or another site."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,8 @@ class Description:
     basis_gates: tuple[str, ...] = ()
     calibration: Mapping[str, Any] | None = None
     """As ``devices.noise.noise_from_dict`` reads it; None: any gate anywhere, without error."""
+    device: DeviceState | None = None
+    """How the device elsewhere is; None of a simulator. It may change at any time."""
 
 
 class Execution(Protocol):
@@ -79,6 +84,9 @@ class Execution(Protocol):
 
     def begin(self) -> None:
         """Report that the task waits no longer. Its state becomes Running, and its time is counted."""
+
+    def note(self, vendor_tasks: tuple[VendorTask, ...]) -> None:
+        """Report how what the task became elsewhere stands; callers who ask meanwhile see it."""
 
     def complete(self, outcome: Outcome) -> None:
         """Report the task's results, after ``begin``."""

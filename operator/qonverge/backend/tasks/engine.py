@@ -104,6 +104,7 @@ class Engine:
             calibration=described.calibration,
             calibration_digest=_calibration(self.config),
             unnamed=self.accounts.unnamed,
+            device=described.device,
         )
 
     async def recalibrate(self, noise: Noise) -> None:
@@ -190,7 +191,9 @@ class Engine:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(None if seconds == float("inf") else seconds):
                     await record.done.wait()
-        return record.result or TaskResult(identity, record.state, seed=record.request.seed)
+        return record.result or TaskResult(
+            identity, record.state, seed=record.request.seed, vendor_tasks=record.vendor_tasks
+        )
 
     async def cancel(self, identity: str, subject: str = OPERATOR_SUBJECT) -> TaskResult:
         """End a task: one that waits leaves the queue, one that runs is stopped by its executor.
@@ -276,6 +279,7 @@ class Engine:
             calibration=outcome.calibration,
             cached=cached,
             peak_bytes=outcome.peak_bytes,
+            vendor_tasks=outcome.vendor_tasks or record.vendor_tasks,
         )
         record.state = state
         self._tasks.end(record)

@@ -11,6 +11,7 @@ from qonverge.backend.config import EngineConfig
 from qonverge.backend.executors.protocol import Outcome, Request
 from qonverge.wire.errors import WireError
 from qonverge.wire.messages import TaskResult
+from qonverge.wire.vendor import VendorTask
 
 
 class Owner(Protocol):
@@ -45,6 +46,8 @@ class Record:
     done: asyncio.Event = field(default_factory=asyncio.Event)
     key: bytes | None = None
     """Under which its result is kept for later tasks."""
+    vendor_tasks: tuple[VendorTask, ...] = ()
+    """What it became elsewhere, as far as that is known."""
 
     @property
     def subject(self) -> str:
@@ -60,6 +63,10 @@ class Record:
         """Let it run, if it still waits."""
         if self.state == "Queued":
             self.owner.began(self)
+
+    def note(self, vendor_tasks: tuple[VendorTask, ...]) -> None:
+        """Take how what it became elsewhere stands."""
+        self.vendor_tasks = vendor_tasks
 
     def complete(self, outcome: Outcome) -> None:
         """Give it results, if it has no end yet."""

@@ -1,0 +1,213 @@
+"""A quantum cloud as the executor of cloud tasks sees it: the things to write for another vendor.
+
+There are two, since they run apart. A ``Translator`` runs in a child process, which opens circuits that nobody trusts
+and has neither credentials nor a network to use. A ``Cloud`` runs in the server, which has both and opens no circuit.
+Between them travel texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+
+from qonverge.amounts import Money, Prices
+from qonverge.devices import Layout
+from qonverge.devices.noise import Noise
+
+if TYPE_CHECKING:
+    from qiskit import QuantumCircuit
+
+CloudState = Literal["Queued", "Running", "Completed", "Failed", "Cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """One task of a cloud."""
+
+    program: str
+    """In the cloud's own language."""
+    shots: int
+    """0: exact values, where the cloud has them."""
+    reading: Mapping[str, Any] = field(default_factory=dict)
+    """What ``Translator.decode`` needs besides; plain values, as JSON carries them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """What a task of a cloud measured."""
+
+    values: Sequence[int]
+    """Outcomes: bit k is that of the circuit's classical bit k."""
+    times: Sequence[int] | None = None
+    """How often each came; None: each is one shot, in the order in which they were taken."""
+
+
+class Translator(Protocol):
+    """Turns circuits into a cloud's tasks, and its answers into outcomes. Its class takes the ``EngineConfig``.
+
+    The same circuit must become the same program in every process: after a restart tasks are told by what they are.
+    """
+
+    version: str
+    """Name and version of what translates."""
+    basis_gates: tuple[str, ...]
+
+    def prepare(self, circuit: QuantumCircuit, layout: Layout | None = None) -> QuantumCircuit:
+        """Return the circuit in gates that the device takes, its parameters kept; the result is kept for later tasks.
+
+        Raises:
+            WireError: the device cannot run it.
+        """
+
+    def encode(self, circuit: QuantumCircuit, shots: int) -> Submission:
+        """Return the task for a prepared circuit whose parameters are bound, and which measures at its end only."""
+
+    def decode(self, submission: Submission, answer: str) -> Outcomes:
+        """Return what was measured, from what ``Cloud.result`` returned.
+
+        Raises:
+            ValueError: the answer is not what the cloud's documentation says.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class CloudTask:
+    """What a cloud says of a task."""
+
+    state: CloudState
+    message: str = ""
+    """The cloud's own words, such as why it failed."""
+    retryable: bool = False
+    """Of a task that failed: whether another one may succeed, as after a fault of the device."""
+    queue_position: int | None = None
+    """Tasks before it and itself, in the device's queue; None where the cloud does not tell."""
+    expected_start: float | None = None
+    """Unix seconds."""
+    billed: Money | None = None
+    """What it cost; None where the cloud does not tell, or not yet."""
+    run_seconds: float | None = None
+    """How long the device was busy with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """What a cloud says of its device."""
+
+    online: bool
+    reason: str = ""
+    """Why it takes nothing now, or runs nothing: its state, or its next window."""
+    available_at: float | None = None
+    """When it runs tasks again, Unix seconds."""
+    num_qubits: int | None = None
+    max_shots: int | None = None
+    max_programs: int = 1
+    """Programs that one task may have."""
+    calibration: Noise | None = None
+    """Its coupling, gates and errors; None where the cloud does not publish them."""
+    prices: Prices | None = None
+    queue_length: int | None = None
+    """Tasks that wait, of everybody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """How often a cloud may be called, by its published limits."""
+
+    submit: float
+    """Calls a second."""
+    read: float
+    """Calls a second, of all that change nothing."""
+    batch: int = 1
+    """Tasks that one call of ``Cloud.tasks`` asks about."""
+
+
+class Cloud(Protocol):
+    """A vendor's service. Its class takes a ``CloudConfig``. All calls block, and are made on threads.
+
+    Each call is one request, or few, and is never repeated in here: SDKs' own retries are off, since a request whose
+    reply was lost may have had its effect. The executor knows what may be repeated.
+
+    All calls raise ``CloudError``.
+    """
+
+    rates: ClassVar[Rates]
+    idempotent: ClassVar[bool]
+    """Whether ``submit`` with a key that the cloud knows returns the task that it has, and begins none."""
+
+    def device(self) -> Device:
+        """Return how the device is."""
+
+    def submit(self, key: str, submission: Submission) -> str:
+        """Begin a task and return the cloud's id of it.
+
+        Args:
+            key: 64 characters. It goes along as idempotency token or tag, so that the task is found by it.
+            submission: what to run.
+        """
+
+    def find(self, keys: Sequence[str]) -> Mapping[str, str]:
+        """Return the cloud's ids of the tasks that it has of these keys, ended ones too; others are not there."""
+
+    def tasks(self, ids: Sequence[str]) -> Mapping[str, CloudTask]:
+        """Return how tasks stand, at most ``rates.batch``; one that is not there is none that the cloud knows."""
+
+    def result(self, identity: str) -> str:
+        """Return the answer of a task that is complete, as ``Translator.decode`` reads it."""
+
+    def cancel(self, identity: str) -> None:
+        """Ask for a task to end; one that has ended is none to cancel."""
+
+    def link(self, identity: str) -> str:
+        """Return where a person sees the task in the vendor's console; empty where there is no such page."""
+
+
+@dataclass(frozen=True, slots=True)
+class CloudConfig:
+    """What a cloud is set up with."""
+
+    options: Mapping[str, Any]
+    """The provider's own, as its model in the API gives them."""
+    credentials: str = ""
+    """Folder with a file for each key of the Secret, read again when one changes; empty: the pod's own identity."""
+
+
+class CloudError(Exception):
+    """Base of what goes wrong with a cloud. The message never has a credential."""
+
+    code: ClassVar[str] = "CloudError"
+
+
+class CloudRefused(CloudError):
+    """The cloud will not take this task, however often it is asked: its words say why."""
+
+    code = "CloudRefused"
+
+
+class CredentialsRefused(CloudError):
+    """The cloud does not take the credentials, or they lack a right: tasks wait until there are others."""
+
+    code = "CredentialsRefused"
+
+
+class CloudBusy(CloudError):
+    """Too many calls, or too many tasks: nothing had an effect, and it may be asked again later."""
+
+    code = "CloudBusy"
+
+    def __init__(self, message: str, after: float | None = None) -> None:
+        """``after``: seconds that the cloud asks to wait."""
+        super().__init__(message)
+        self.after = after
+
+
+class CloudUnavailable(CloudError):
+    """The device is offline or in maintenance, or no connection could be made: nothing had an effect."""
+
+    code = "CloudUnavailable"
+
+
+class ReplyLost(CloudError):
+    """A request was sent and nobody knows whether it had its effect: no reply, or an error of the server."""
+
+    code = "ReplyLost"

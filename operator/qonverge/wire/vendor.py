@@ -1,0 +1,75 @@
+"""What a backend that stands for a device elsewhere says of the device, and of its tasks there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Self
+
+from qonverge.amounts import Money, Prices
+
+
+@dataclass(frozen=True, slots=True)
+class VendorTask:
+    """A task of a cloud, or of another site, that belongs to a task here."""
+
+    id: str
+    """The vendor's own."""
+    state: str
+    """Queued, Running, Completed, Failed or Cancelled."""
+    link: str = ""
+    """Where a person sees it in the vendor's console; empty where there is no such page."""
+    message: str = ""
+    """The vendor's words."""
+    queue_position: int | None = None
+    expected_start: float | None = None
+    """Unix seconds."""
+    billed: Money | None = None
+    """What it cost; None where the vendor does not tell, or not yet."""
+    run_seconds: float | None = None
+    """How long the device was busy with it."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the form that travels."""
+        billed = None if self.billed is None else [str(self.billed.amount), self.billed.currency]
+        return {**{name: getattr(self, name) for name in self.__slots__}, "billed": billed}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Return what ``to_dict`` gave; fields of a newer server are passed over."""
+        known = {name: data[name] for name in cls.__slots__ if name in data}
+        billed = known.get("billed")
+        return cls(**{**known, "billed": None if billed is None else Money(Decimal(billed[0]), billed[1])})
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceState:
+    """How a device elsewhere is."""
+
+    online: bool
+    reason: str = ""
+    """Why it runs nothing now; empty where it does."""
+    available_at: float | None = None
+    """When it does again, Unix seconds."""
+    queue_length: int | None = None
+    """Tasks that wait there, of everybody; None where that is not known."""
+    prices: Prices | None = None
+    """As the vendor publishes them; None where it does not."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the form that travels."""
+        prices = self.prices
+        told = None if prices is None else [str(prices.task), str(prices.shot), str(prices.second), prices.currency]
+        return {**{name: getattr(self, name) for name in self.__slots__}, "prices": told}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Return what ``to_dict`` gave; fields of a newer server are passed over."""
+        known = {name: data[name] for name in cls.__slots__ if name in data}
+        told = known.get("prices")
+        if told is None:
+            return cls(**known)
+        task, shot, second, currency = told
+        prices = Prices(Decimal(task), Decimal(shot), Decimal(second), str(currency))
+        return cls(**{**known, "prices": prices})
