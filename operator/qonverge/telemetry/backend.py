@@ -31,6 +31,24 @@ class BackendMetrics:
         self.kept_bytes = Gauge(
             "qonverge_backend_kept_result_bytes", "Results that are kept to be fetched.", registry=self._registry
         )
+        self.cloud_calls = Counter(
+            "qonverge_backend_cloud_calls",
+            "Calls of the cloud, by what was asked and how that ended.",
+            ["call", "result"],
+            registry=self._registry,
+        )
+        self.cloud_wait_seconds = Counter(
+            "qonverge_backend_cloud_call_wait_seconds",
+            "Time that calls of the cloud waited for its limits or after failures.",
+            ["kind"],
+            registry=self._registry,
+        )
+        self.cloud_billed = Counter(
+            "qonverge_backend_cloud_billed",
+            "What the cloud billed for tasks that ended.",
+            ["currency"],
+            registry=self._registry,
+        )
 
     def exposition(self) -> bytes:
         """Return the metrics in Prometheus' text format."""

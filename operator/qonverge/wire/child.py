@@ -9,9 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import resource
+import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from qonverge.wire.codec import Buffer, parts, unpack
@@ -20,6 +23,8 @@ _HEADER_BYTES = 8
 # What fits here is read at once with its header, which halves the calls for small messages.
 _AT_ONCE_BYTES = 64 * 1024
 _END_SECONDS = 5.0
+# Where the system does not tell what a process has: Python, numpy and Qiskit take about so much.
+_PROCESS_BYTES = 160 * 1024**2
 
 
 class ChildEnded(Exception):
@@ -61,6 +66,31 @@ def serve_pipes() -> tuple[BinaryIO, BinaryIO]:
     return requests, answers
 
 
+def end_with_parent() -> None:
+    """Ask Linux to end this process when its parent is killed: one that computes would not notice for itself."""
+    if sys.platform == "linux":
+        import ctypes
+
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+
+
+def limit_memory(more: int) -> None:
+    """Let this process take so many bytes beyond what it has reserved by now; what goes over it fails here alone."""
+    limit = _reserved_bytes() + more
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+
+
+def _reserved_bytes() -> int:
+    """Return the private memory that is reserved before the first task; threads' stacks count and are hardly used."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        for line in status.read_text().splitlines():
+            if line.startswith("VmData:"):
+                return int(line.split()[1]) * 1024
+    return _PROCESS_BYTES
+
+
 class Child:
     """A running child."""
 
@@ -71,9 +101,22 @@ class Child:
 
     @classmethod
     async def start(
-        cls, module: str, *arguments: str, environment: Mapping[str, str] | None = None, quiet: bool = False
+        cls,
+        module: str,
+        *arguments: str,
+        environment: Mapping[str, str] | None = None,
+        inherits: Callable[[str], bool] = lambda _: True,
+        quiet: bool = False,
     ) -> Child:
-        """Start ``python -m module arguments...``; ``quiet`` drops what it writes to standard error."""
+        """Start ``python -m module arguments...``.
+
+        Args:
+            module: what to run.
+            arguments: of its command line.
+            environment: further variables.
+            inherits: says of each variable of this process, by its name, whether the child gets it.
+            quiet: drop what it writes to standard error.
+        """
         # Of a socket, unlike of a pipe, asyncio reads into memory that is there already.
         own, its = socket.socketpair()
         own.setblocking(False)
@@ -84,7 +127,7 @@ class Child:
                 stdin=its.fileno(),
                 stdout=its.fileno(),
                 stderr=asyncio.subprocess.DEVNULL if quiet else None,
-                env={**os.environ, **(environment or {})},
+                env={**{name: own for name, own in os.environ.items() if inherits(name)}, **(environment or {})},
                 # A Ctrl-C in a terminal is for the parent, which ends its children in order.
                 start_new_session=True,
             )

@@ -28,9 +28,8 @@ class Submission:
     program: str
     """In the cloud's own language."""
     shots: int
-    """0: exact values, where the cloud has them."""
     reading: Mapping[str, Any] = field(default_factory=dict)
-    """What ``Translator.decode`` needs besides; plain values, as JSON carries them."""
+    """What ``Translator.decode`` needs; plain values, as JSON carries them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +55,20 @@ class Translator(Protocol):
     def prepare(self, circuit: QuantumCircuit, layout: Layout | None = None) -> QuantumCircuit:
         """Return the circuit in gates that the device takes, its parameters kept; the result is kept for later tasks.
 
+        Its measurements are those to make, of observables too, and each writes a bit of its own. It has no more than
+        the descriptor allows: where that lacks MidCircuit and ControlFlow, it measures at its end only.
+
         Raises:
             WireError: the device cannot run it.
         """
 
     def encode(self, circuit: QuantumCircuit, shots: int) -> Submission:
-        """Return the task for a prepared circuit whose parameters are bound, and which measures at its end only."""
+        """Return the task for a prepared circuit whose parameters are bound."""
 
     def decode(self, submission: Submission, answer: str) -> Outcomes:
         """Return what was measured, from what ``Cloud.result`` returned.
+
+        The submission has its reading and shots, and no program: that is dropped as soon as the cloud has it.
 
         Raises:
             ValueError: the answer is not what the cloud's documentation says.
@@ -134,6 +138,9 @@ class Cloud(Protocol):
     rates: ClassVar[Rates]
     idempotent: ClassVar[bool]
     """Whether ``submit`` with a key that the cloud knows returns the task that it has, and begins none."""
+    settle_seconds: ClassVar[float]
+    """How long after a request was sent ``find`` may not have its task yet, though there is one: for how long requests
+    take effect whose reply was lost, and how far listings lag."""
 
     def device(self) -> Device:
         """Return how the device is."""

@@ -5,28 +5,21 @@ The first message is the configuration: a device's calibration is too long for a
 
 from __future__ import annotations
 
-import hashlib
-import io
-import resource
 import signal
-import sys
 import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from qonverge.backend.config import PROCESS_BYTES, EngineConfig
+from qonverge.backend.config import EngineConfig
+from qonverge.backend.engines.opening import nothing, opened
 from qonverge.backend.engines.protocol import load
 from qonverge.backend.executors.peak_memory import PeakMemory
 from qonverge.backend.task_parts import Block, Costs, Merge, cut, run_blocks
-from qonverge.circuits.analysis.measurement_plan import DEFAULT_SHOTS
 from qonverge.devices import Layout
-from qonverge.wire.child import read_frame, serve_pipes, write_frame
-from qonverge.wire.errors import InvalidCircuit, UnknownCircuit, engine_error
+from qonverge.wire.child import end_with_parent, limit_memory, read_frame, serve_pipes, write_frame
+from qonverge.wire.errors import UnknownCircuit, engine_error
 from qonverge.wire.messages import Observable, Pub, PubResult, Task
 
 _PREPARED = 512
@@ -40,19 +33,6 @@ class _Prepared:
     num_qubits: int
     registers: Mapping[str, int]
     """Bits of each classical register."""
-
-    def nothing(self, pub: Pub, *, memory: bool) -> PubResult:
-        """Return the answer to an empty pub."""
-        if pub.estimates:
-            shape = (len(pub.pairs),) if pub.pairs is not None else (0, len(pub.observables))
-            return PubResult(expectation_values=np.zeros(shape), standard_errors=np.zeros(shape), shots=pub.shots)
-        if pub.statevector:
-            return PubResult(statevectors=np.zeros((0, 2**self.num_qubits), dtype=np.complex128))
-        shots = pub.shots or DEFAULT_SHOTS
-        bits = {
-            name: (size, np.zeros((0, shots, -(-size // 8)), dtype=np.uint8)) for name, size in self.registers.items()
-        }
-        return PubResult(registers=bits if memory else {}, shots=shots)
 
 
 class Worker:
@@ -109,7 +89,7 @@ class Worker:
         began = time.perf_counter()
         prepared = self._prepared[pub.circuit, pub.layout]
         if pub.empty:
-            return prepared.nothing(pub, memory=task.memory), 0.0
+            return nothing(pub, prepared.num_qubits, prepared.registers, memory=task.memory), 0.0
 
         def run(block: Pub, seed: int) -> PubResult:
             if prepared.num_qubits:
@@ -125,15 +105,7 @@ class Worker:
         if (digest, layout) in self._prepared:
             self._prepared.move_to_end((digest, layout))
             return
-        from qiskit import qpy
-
-        data = circuits[digest]
-        if hashlib.sha256(data).hexdigest() != digest:
-            raise InvalidCircuit(f"the QPY sent as {digest[:12]} has another digest: it was damaged on its way")
-        try:
-            (circuit,) = qpy.load(io.BytesIO(data))
-        except Exception as error:  # hostile or damaged QPY raises errors of every kind
-            raise InvalidCircuit(f"the QPY cannot be read: {error or type(error).__name__}") from None
+        circuit = opened(digest, circuits[digest])
         registers, num_qubits = {register.name: register.size for register in circuit.cregs}, circuit.num_qubits
         if not num_qubits:
             from qiskit.circuit import Qubit
@@ -155,7 +127,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     requests, answers = serve_pipes()
-    _end_with_parent()
+    end_with_parent()
     worker: Worker | None = None
     while (request := read_frame(requests)) is not None:
         if "config" in request:
@@ -166,8 +138,10 @@ def main() -> None:
                 answer = worker.describe()
             except LookupError as error:
                 answer = {"refused": str(error.args[0])}
-            if first:
-                _limit_memory(config)
+            if first and config.device == "CPU":
+                # The second net below the estimates. A driver maps a GPU's memory into the process, which is none of
+                # its own.
+                limit_memory(config.circuit_bytes)
         else:
             assert worker is not None, "the configuration is the first message"
             answer = _run(worker, request)
@@ -176,14 +150,6 @@ def main() -> None:
         except (TypeError, ValueError, OverflowError, MemoryError) as error:
             # Nothing of it was written: an answer becomes bytes before the first of them leaves.
             write_frame(answers, {"error": engine_error(error).to_dict()})
-
-
-def _limit_memory(config: EngineConfig) -> None:
-    """Set the second net below the estimates: what they miss fails here, in this process alone."""
-    # A driver maps a GPU's memory into the process, which is none of its own.
-    if config.device == "CPU":
-        limit = _reserved_bytes() + config.circuit_bytes
-        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
 
 def _run(worker: Worker, request: dict[str, Any]) -> dict[str, Any]:
@@ -197,25 +163,6 @@ def _run(worker: Worker, request: dict[str, Any]) -> dict[str, Any]:
         "calibration": worker.calibration,
         "peak_bytes": worker.peak.bytes,
     }
-
-
-def _end_with_parent() -> None:
-    """Ask Linux to end this process when its parent is killed: a running circuit would not notice for itself."""
-    if sys.platform == "linux":
-        import ctypes
-
-        pr_set_pdeathsig = 1
-        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
-
-
-def _reserved_bytes() -> int:
-    """Return the private memory that is reserved before the first task; threads' stacks count and are hardly used."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        for line in status.read_text().splitlines():
-            if line.startswith("VmData:"):
-                return int(line.split()[1]) * 1024
-    return PROCESS_BYTES
 
 
 if __name__ == "__main__":

@@ -1,0 +1,41 @@
+"""What one task of a cloud measures. Without Qiskit: the server has measurements too."""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass, replace
+
+from qonverge.wire.messages import Task
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """What one task of a cloud measures."""
+
+    pub: int
+    """The pub's place in the task."""
+    row: int
+    """Which of its parameter sets."""
+    basis: str
+    """A letter for each qubit, qubit 0 last; empty: what the circuit itself measures."""
+    first: int
+    """Its first shot, where a device takes fewer shots at a time than are wanted."""
+    shots: int
+    again: int = 0
+    """How many before it measure the same: observables that are wanted of other sets have shots of their own."""
+
+    @property
+    def name(self) -> str:
+        """What tells it from the task's others. It says all that is measured, and so never means two things."""
+        return "/".join(str(part) for part in astuple(self))
+
+
+def reduced(task: Task, measurement: Measurement) -> tuple[Task, Measurement]:
+    """Return no more of a task than a measurement needs, and the measurement of that."""
+    pub = task.pubs[measurement.pub]
+    row = slice(measurement.row, measurement.row + 1)
+    parameters = {name: values[row] for name, values in pub.parameters.items()}
+    one = replace(pub, parameters=parameters, observables=(), pairs=None)
+    return (
+        replace(task, pubs=(one,), circuits={pub.circuit: task.circuits[pub.circuit]}),
+        replace(measurement, pub=0, row=0),
+    )

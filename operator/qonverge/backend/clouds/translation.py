@@ -1,0 +1,143 @@
+"""What the child process of a cloud backend does with circuits: plan, translate, read answers."""
+
+from __future__ import annotations
+
+import zlib
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from typing import Any, TypeVar
+
+from qiskit import QuantumCircuit
+
+from qonverge.backend.clouds.measurement import Measurement
+from qonverge.backend.clouds.plan import Opened, assembled, checked, measurements
+from qonverge.backend.clouds.protocol import Submission, Translator
+from qonverge.backend.config import EngineConfig
+from qonverge.backend.engines.opening import opened
+from qonverge.devices import Layout
+from qonverge.providers.installed import find
+from qonverge.wire.errors import EngineFailed
+from qonverge.wire.messages import PubResult, Task
+
+_KEPT = 512
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
+
+
+class Translation:
+    """Holds a vendor's translator; circuits that were opened and prepared are kept, the least recently used go first.
+
+    Each call brings the circuits that it needs: nothing is lost with the process.
+    """
+
+    def __init__(self, config: EngineConfig) -> None:
+        """Load the translator.
+
+        Raises:
+            LookupError: there is no such provider, or it cannot be set up so.
+        """
+        self._descriptor = find(config.provider)
+        module, _, name = self._descriptor.implementation.partition(":")
+        try:
+            self._translator: Translator = getattr(import_module(module), name)(config)
+        except ModuleNotFoundError as error:
+            raise LookupError(f"the provider {config.provider} needs the package {error.name}: install it") from None
+        self._config = config
+        self._opened: OrderedDict[str, Opened] = OrderedDict()
+        self._prepared: OrderedDict[tuple[str, str, Layout | None], QuantumCircuit] = OrderedDict()
+
+    def describe(self) -> dict[str, Any]:
+        """Return what the provider can do."""
+        translator = self._translator
+        return {
+            "version": translator.version,
+            "methods": self._descriptor.methods,
+            "basis_gates": translator.basis_gates,
+        }
+
+    def plan(self, task: Task, most_shots: int | None) -> list[Measurement]:
+        """Return what a task becomes; all its circuits can be translated.
+
+        Raises:
+            WireError: the device cannot run it.
+        """
+        circuits = self._circuits(task)
+        found = measurements(task, circuits, self._config, most_shots)
+        for pub, basis in dict.fromkeys((each.pub, each.basis) for each in found):
+            self._prepare(task, pub, basis)
+        return found
+
+    def encode(self, task: Task, measurement: Measurement) -> Submission:
+        """Return the cloud's task for a measurement."""
+        circuit = self._prepare(task, measurement.pub, measurement.basis)
+        # A parameter that has no effect is gone from a circuit that was transpiled.
+        there = {parameter.name for parameter in circuit.parameters}
+        own = task.pubs[measurement.pub].parameters
+        values = {name: float(given[measurement.row]) for name, given in own.items() if name in there}
+        bound = circuit.assign_parameters(values) if values else circuit
+        return self._translator.encode(bound, measurement.shots)
+
+    def assemble(
+        self,
+        task: Task,
+        found: Sequence[Measurement],
+        readings: Sequence[Mapping[str, Any]],
+        answers: Sequence[bytes],
+        seed: int,
+    ) -> tuple[PubResult, ...]:
+        """Return a task's results.
+
+        Args:
+            task: as ``plan`` took it.
+            found: its measurements.
+            readings: what ``encode`` said of how each is read.
+            answers: the cloud's for each, compressed.
+            seed: see ``plan.assembled``.
+
+        Raises:
+            EngineFailed: an answer is none.
+        """
+        circuits = self._circuits(task)
+        outcomes = []
+        for measurement, reading, answer in zip(found, readings, answers, strict=True):
+            circuit = circuits[task.pubs[measurement.pub].circuit].circuit
+            try:
+                read = self._translator.decode(
+                    Submission("", measurement.shots, reading), zlib.decompress(answer).decode()
+                )
+                bits = circuit.num_clbits + len(measurement.basis)
+                outcomes.append((measurement, checked(read, measurement.shots, bits)))
+            except (ValueError, LookupError, TypeError, AttributeError) as error:
+                raise EngineFailed(
+                    f"the cloud's answer cannot be read: {error}: its task has ended and is paid for, so that "
+                    "sending it again costs again; the answer is in the vendor's console"
+                ) from None
+        return assembled(task, circuits, self._config, outcomes, seed)
+
+    def _circuits(self, task: Task) -> Mapping[str, Opened]:
+        return {digest: self._open(digest, data) for digest, data in task.circuits.items()}
+
+    def _open(self, digest: str, data: bytes) -> Opened:
+        found = self._opened.get(digest)
+        if found is None:
+            found = Opened.of(opened(digest, data))
+        return _kept(self._opened, digest, found)
+
+    def _prepare(self, task: Task, index: int, basis: str) -> QuantumCircuit:
+        pub = task.pubs[index]
+        key = (pub.circuit, basis, pub.layout)
+        found = self._prepared.get(key)
+        if found is None:
+            measured = self._open(pub.circuit, task.circuits[pub.circuit]).measured_in(basis)
+            measured.refuse(self._descriptor.lacks, self._descriptor.name)
+            found = self._translator.prepare(measured.circuit, pub.layout)
+        return _kept(self._prepared, key, found)
+
+
+def _kept(cache: OrderedDict[_Key, _Value], key: _Key, value: _Value) -> _Value:
+    cache[key] = value
+    cache.move_to_end(key)
+    if len(cache) > _KEPT:
+        cache.popitem(last=False)
+    return value

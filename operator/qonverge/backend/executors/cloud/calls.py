@@ -1,0 +1,158 @@
+"""Calls of a cloud: on threads, paced, counted, and told apart by what their failure means."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Literal, TypeVar
+
+from qonverge.backend.clouds.protocol import (
+    Cloud,
+    CloudBusy,
+    CloudError,
+    CloudRefused,
+    CloudTask,
+    Device,
+    ReplyLost,
+    Submission,
+)
+from qonverge.backend.executors.cloud.pacing import Pacer
+from qonverge.backend.executors.cloud.patience import Patience
+from qonverge.telemetry import BackendMetrics
+
+_THREADS = 16
+_Answer = TypeVar("_Answer")
+_Kind = Literal["submit", "read"]
+
+logger = logging.getLogger(__name__)
+
+
+class Calls:
+    """A cloud's methods, awaitable. Those that change nothing are repeated until they are answered."""
+
+    def __init__(self, cloud: Cloud, metrics: BackendMetrics, patience: Patience, troubled: Callable[[], None]) -> None:
+        """``troubled`` is called whenever ``trouble`` has changed."""
+        self.cloud = cloud
+        self._metrics, self._troubled = metrics, troubled
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="cloud")
+        clock = asyncio.get_running_loop().time
+        rates: Mapping[_Kind, float] = {"submit": cloud.rates.submit, "read": cloud.rates.read}
+        self._pacers = {
+            kind: Pacer(rate, patience, clock, metrics.cloud_wait_seconds.labels(kind=kind).inc)
+            for kind, rate in rates.items()
+        }
+        self._trouble: dict[_Kind, CloudError | None] = dict.fromkeys(rates)
+
+    @property
+    def trouble(self) -> CloudError | None:
+        """Why calls fail now, and so wait; None where they do not."""
+        return self._trouble["submit"] or self._trouble["read"]
+
+    async def submit(self, prepare: Callable[[], Awaitable[tuple[str, Submission] | None]]) -> str:
+        """Send once what ``prepare`` gives when it is its turn; None: nothing, and the id is empty."""
+        return await self._once("submit", "submit", self.cloud.submit, prepare) or ""
+
+    async def cancel(self, identity: str) -> None:
+        """Ask once for a task to end, before all that wait to be sent."""
+        await self._once("submit", "cancel", self.cloud.cancel, _these(identity), urgent=True)
+
+    async def look(self) -> Device:
+        """Ask once for the device."""
+        device = await self._once("read", "device", self.cloud.device, _these())
+        assert device is not None
+        return device
+
+    async def tasks(self, pick: Callable[[], Sequence[str]]) -> Mapping[str, CloudTask]:
+        """Ask once how tasks stand; ``pick`` says which when it is its turn."""
+        return await self._once("read", "tasks", self.cloud.tasks, _picked(pick)) or {}
+
+    async def find(self, pick: Callable[[], Sequence[str]]) -> Mapping[str, str]:
+        """Ask once which of some keys are there; ``pick`` says which when it is its turn."""
+        return await self._once("read", "find", self.cloud.find, _picked(pick)) or {}
+
+    async def result(self, identity: str) -> str:
+        """Return the answer of a task, asked for until there is one.
+
+        Raises:
+            CloudRefused: there is none.
+        """
+        while True:
+            try:
+                return await self._once("read", "result", self.cloud.result, _these(identity)) or ""
+            except CloudRefused:
+                raise
+            except CloudError as error:
+                logger.info("the result of %s is asked for again: %s", identity, error)
+
+    def reopened(self) -> None:
+        """Take that the device is there again, or that nothing waits: what is sent next needs not wait longer."""
+        self._worked("submit")
+
+    def close(self) -> None:
+        """Begin no more calls."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _once(
+        self,
+        kind: _Kind,
+        name: str,
+        function: Callable[..., _Answer],
+        prepare: Callable[[], Awaitable[tuple[Any, ...] | None]],
+        *,
+        urgent: bool = False,
+    ) -> _Answer | None:
+        """Make a call when it is its turn, with the arguments that ``prepare`` gives then; None: not at all."""
+        pacer = self._pacers[kind]
+        async with pacer.turn(urgent=urgent):
+            arguments = await prepare()
+            if arguments is None:
+                return None
+            try:
+                answer = await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
+            except Exception as error:
+                failure = _told(name, error)
+                self._metrics.cloud_calls.labels(call=name, result=failure.code).inc()
+                if isinstance(failure, CloudRefused):
+                    # The cloud has answered.
+                    self._worked(kind)
+                else:
+                    pacer.failed(failure.after if isinstance(failure, CloudBusy) else None)
+                    self._set(kind, failure)
+                raise failure from None
+        self._metrics.cloud_calls.labels(call=name, result="Ok").inc()
+        self._worked(kind)
+        return answer
+
+    def _worked(self, kind: _Kind) -> None:
+        self._pacers[kind].worked()
+        self._set(kind, None)
+
+    def _set(self, kind: _Kind, failure: CloudError | None) -> None:
+        before, self._trouble[kind] = self._trouble[kind], failure
+        if str(before or "") != str(failure or ""):
+            self._troubled()
+
+
+def _these(*arguments: Any) -> Callable[[], Awaitable[tuple[Any, ...]]]:
+    async def given() -> tuple[Any, ...]:
+        return arguments
+
+    return given
+
+
+def _picked(pick: Callable[[], Sequence[str]]) -> Callable[[], Awaitable[tuple[Sequence[str]] | None]]:
+    async def given() -> tuple[Sequence[str]] | None:
+        picked = pick()
+        return (picked,) if picked else None
+
+    return given
+
+
+def _told(name: str, error: Exception) -> CloudError:
+    if isinstance(error, CloudError):
+        return error
+    # A defect of the provider. Its message may be anything, a credential too; and nobody knows what was sent.
+    logger.error("the provider's %s failed with %s, which is none of its errors", name, type(error).__name__)
+    return ReplyLost(f"the provider's {name} failed with {type(error).__name__}, a defect of it")

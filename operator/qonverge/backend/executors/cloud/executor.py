@@ -1,0 +1,269 @@
+"""The executor of a cloud's tasks."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from importlib import import_module
+
+from qonverge.backend.clouds.protocol import Cloud, CloudConfig, Device
+from qonverge.backend.config import EngineConfig
+from qonverge.backend.executors.cloud.calls import Calls
+from qonverge.backend.executors.cloud.device import DeviceWatch
+from qonverge.backend.executors.cloud.patience import Patience
+from qonverge.backend.executors.cloud.polling import Finder, Poller
+from qonverge.backend.executors.cloud.records import Run, Sent
+from qonverge.backend.executors.cloud.sending import Sender
+from qonverge.backend.executors.cloud.translator import TranslatorProcess
+from qonverge.backend.executors.protocol import Description, Execution, Outcome, Request, failing
+from qonverge.devices.noise import Noise
+from qonverge.providers.installed import find
+from qonverge.telemetry import BackendMetrics
+from qonverge.wire.vendor import VendorTask
+
+logger = logging.getLogger(__name__)
+
+
+class CloudExecutor:
+    """Lets a cloud run tasks.
+
+    It keeps nothing on disk: after a restart callers send their tasks again, and what the cloud has of them is found by
+    its keys.
+    """
+
+    def __init__(self, config: EngineConfig, metrics: BackendMetrics, patience: Patience | None = None) -> None:
+        """Start nothing yet."""
+        self._given = self._config = config
+        self._metrics, self._patience = metrics, patience or Patience()
+        self._translator = TranslatorProcess(config)
+        self._runs: dict[Execution, Run] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._slots = asyncio.Semaphore(config.concurrency)
+        self._started = asyncio.Event()
+        self._description = Description()
+
+    @property
+    def config(self) -> EngineConfig:
+        """What tasks run with, the device's calibration as it is now included."""
+        return self._config
+
+    @property
+    def description(self) -> Description:
+        """What is known of the device."""
+        if not self._started.is_set():
+            return self._description
+        return replace(self._description, device=self._device.state)
+
+    @property
+    def capacity(self) -> int:
+        """Tasks of the cloud that may be under way at once."""
+        return self._config.concurrency
+
+    @property
+    def ready(self) -> bool:
+        """Whether the cloud has told of its device since this process began."""
+        return self._started.is_set() and self._device.known.is_set()
+
+    @property
+    def durable(self) -> bool:
+        """What the cloud has goes on there."""
+        return True
+
+    def recover(self) -> Iterable[Request]:
+        """Nothing is kept here: callers send their tasks again."""
+        return ()
+
+    async def start(self) -> None:
+        """Begin; returns when the device was asked for once. Where it has not answered, tasks wait until it has."""
+        cloud = await asyncio.to_thread(_load, self._given)
+        await self._translator.start()
+        self._calls = Calls(cloud, self._metrics, self._patience, self._tell_all)
+        self._device = DeviceWatch(self._calls, self._patience, self._device_changed)
+        poller, finder = Poller(self._calls, self._patience, self._changed), Finder(self._calls)
+        self._sender = Sender(
+            self._calls, poller, finder, self._translator, self._patience, self._tell, self._device.soon
+        )
+        for loop in (self._device.serve(), poller.serve(), finder.serve()):
+            self._keep(asyncio.create_task(loop))
+        self._started.set()
+        await self._device.asked.wait()
+
+    def submit(self, execution: Execution) -> None:
+        """Take a task."""
+        request = execution.request
+        run = self._runs[execution] = Run(execution, request.task, request.key)
+        self._keep(asyncio.create_task(self._execute(run)))
+
+    async def cancel(self, execution: Execution) -> None:
+        """Let what the cloud has of a task end; it counts as running until that has ended, or does not want to."""
+        run = self._runs.get(execution)
+        if run is None:
+            execution.release()
+        else:
+            run.stop.set()
+
+    def forget(self, request: Request) -> None:
+        """Nothing is kept here of a task that has ended."""
+
+    async def recalibrate(self, noise: Noise) -> None:
+        """Refuse: a device is as it is.
+
+        Raises:
+            RuntimeError: always.
+        """
+        raise RuntimeError("a device elsewhere has a calibration of its own: leave noise out")
+
+    async def close(self) -> None:
+        """End what is here; the cloud's tasks go on."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._started.is_set():
+            self._calls.close()
+        await self._translator.close()
+
+    def _keep(self, task: asyncio.Task[None]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("a part of the cloud's executor failed", exc_info=error)
+
+    async def _execute(self, run: Run) -> None:
+        """See a task through to its end, and to that of all that the cloud has of it."""
+        following: list[asyncio.Task[None]] = []
+        with failing(run.execution):
+            await self._begin(run, following)
+            await asyncio.gather(*following)
+            if not run.execution.ended:
+                await self._conclude(run)
+        run.stop.set()
+        await asyncio.gather(*following, return_exceptions=True)
+        self._tell(run)
+        del self._runs[run.execution]
+        run.execution.release()
+
+    async def _begin(self, run: Run, following: list[asyncio.Task[None]]) -> None:
+        """Plan a task, and begin with each of its measurements when there is room.
+
+        One that is cancelled before is planned all the same: an earlier process may have sent it.
+        """
+        await self._started.wait()
+        await self._device.known.wait()
+        device = self._device.device
+        assert device is not None
+        first = await self._slot(run)
+        try:
+            found = await self._translator.plan(run.task, device.max_shots)
+        except BaseException:
+            self._give_back(first)
+            raise
+        run.calibration = "" if self._config.noise is None else self._config.noise.digest
+        run.sent = [Sent(run, measurement) for measurement in found]
+        for each in run.sent:
+            held = first if each is run.sent[0] else await self._slot(run)
+            task = asyncio.create_task(self._follow(each, held))
+            self._keep(task)
+            following.append(task)
+        if not run.sent:
+            self._give_back(first)
+
+    async def _slot(self, run: Run) -> bool:
+        """Wait until one more of the cloud's tasks may be under way, or none is to be sent; return which."""
+        taking = asyncio.ensure_future(self._slots.acquire())
+        stopping = asyncio.ensure_future(run.stop.wait())
+        try:
+            await asyncio.wait((taking, stopping), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+            if not taking.done():
+                taking.cancel()
+        return taking.done() and not taking.cancelled()
+
+    def _give_back(self, held: bool) -> None:
+        if held:
+            self._slots.release()
+
+    async def _follow(self, sent: Sent, held: bool) -> None:
+        """See one measurement through; where it fails, so does the task, and the others end."""
+        try:
+            with failing(sent.run.execution):
+                await self._sender.follow(sent)
+        finally:
+            self._give_back(held)
+        if sent.run.execution.ended:
+            sent.run.stop.set()
+
+    async def _conclude(self, run: Run) -> None:
+        """Make the answers the task's results."""
+        results = await self._translator.assemble(
+            run.task,
+            [each.measurement for each in run.sent],
+            [each.reading for each in run.sent],
+            [each.answer for each in run.sent],
+            run.execution.request.seed,
+        )
+        run.execution.begin()
+        run.execution.complete(Outcome(results, run.calibration, vendor_tasks=self._vendor_tasks(run)))
+
+    def _vendor_tasks(self, run: Run) -> tuple[VendorTask, ...]:
+        waits = self._calls.trouble
+        return run.vendor_tasks(self._calls.cloud.link, "" if waits is None else str(waits))
+
+    def _tell(self, run: Run) -> None:
+        run.execution.note(self._vendor_tasks(run))
+
+    def _tell_all(self) -> None:
+        """Tell those that wait why, or that they do not any more."""
+        for run in self._runs.values():
+            if any(not each.id for each in run.sent) or not run.sent:
+                self._tell(run)
+
+    def _changed(self, heard: Sequence[Sent]) -> None:
+        """Report what the poller heard."""
+        for run in dict.fromkeys(each.run for each in heard):
+            self._tell(run)
+        for each in heard:
+            if each.task is not None and each.task.state in ("Running", "Completed"):
+                each.run.execution.begin()
+            if each.ended and each.task is not None and each.task.billed is not None:
+                billed = each.task.billed
+                self._metrics.cloud_billed.labels(currency=billed.currency).inc(float(billed.amount))
+
+    def _device_changed(self) -> None:
+        device = self._device.device
+        if device is not None:
+            self._take(device)
+        if not self._runs:
+            # Nobody waits who would find out that tasks are taken again.
+            self._calls.reopened()
+
+    def _take(self, device: Device) -> None:
+        """Let tasks from now on be for the device as it is."""
+        limits = [limit for limit in (self._given.max_qubits, device.num_qubits) if limit is not None]
+        config = replace(self._given, noise=device.calibration, max_qubits=min(limits, default=None))
+        if config != self._config:
+            self._config = config
+            self._translator.configure(config)
+        calibration = None if device.calibration is None else device.calibration.to_dict()
+        self._description = replace(self._translator.description, calibration=calibration)
+
+
+def _load(config: EngineConfig) -> Cloud:
+    """Return the cloud that the configuration names.
+
+    Raises:
+        RuntimeError: it cannot be set up.
+    """
+    module, _, name = find(config.provider).cloud.partition(":")
+    try:
+        cloud: Cloud = getattr(import_module(module), name)(CloudConfig(config.options or {}, config.credentials))
+    except ModuleNotFoundError as error:
+        raise RuntimeError(f"the provider {config.provider} needs the package {error.name}: install it") from None
+    except LookupError as error:
+        raise RuntimeError(str(error.args[0])) from None
+    return cloud

@@ -1,0 +1,104 @@
+"""What the executor of a cloud's tasks knows of them."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from qonverge.backend.clouds.measurement import Measurement
+from qonverge.backend.clouds.protocol import CloudTask
+from qonverge.backend.executors.protocol import Execution
+from qonverge.wire.messages import Task
+from qonverge.wire.vendor import VendorTask
+
+SubmissionState = Literal["Planned", "Finding", "Submitting", "Known", "Ended", "Cancelled"]
+_ENDED = frozenset(("Completed", "Failed", "Cancelled"))
+
+
+@dataclass(slots=True, eq=False)
+class Sent:
+    """A measurement on its way to a cloud and back."""
+
+    run: Run
+    measurement: Measurement
+    state: SubmissionState = "Planned"
+    attempt: int = 0
+    """A task that failed by no fault of its own is followed by another one, with another key."""
+    id: str = ""
+    """The cloud's; empty before it is known."""
+    known_at: float = 0.0
+    task: CloudTask | None = None
+    """As the cloud last said."""
+    message: str = ""
+    """What is to be said of it besides the cloud's words."""
+    reading: Mapping[str, Any] = field(default_factory=dict)
+    answer: bytes = b""
+    """Compressed."""
+    former: list[tuple[str, CloudTask]] = field(default_factory=list)
+    """Those of earlier attempts, by the cloud's ids."""
+
+    @property
+    def key(self) -> str:
+        """64 characters: the same for the same measurement of the same task at the same attempt, in every process."""
+        text = f"{self.run.key}\0{self.measurement.name}\0{self.attempt}"
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def ended(self) -> bool:
+        """Whether the cloud says that its task has ended."""
+        return self.task is not None and self.task.state in _ENDED
+
+    def next_attempt(self) -> None:
+        """Let another task follow one that failed."""
+        if self.task is not None:
+            self.former.append((self.id, self.task))
+        self.attempt += 1
+        self.state, self.id, self.task, self.message = "Planned", "", None, ""
+
+
+@dataclass(slots=True, eq=False)
+class Run:
+    """A task of ours that is executed."""
+
+    execution: Execution
+    task: Task
+    """Whole: the registry drops what a task asked when it has ended, and a task that was cancelled has still to be
+    found at the cloud."""
+    key: str
+    sent: list[Sent] = field(default_factory=list)
+    calibration: str = ""
+    """Digest of the one in force when it was planned."""
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the task has ended: what is at the cloud is to end, and nothing is to be sent."""
+
+    def vendor_tasks(self, link: Callable[[str], str], waits: str = "") -> tuple[VendorTask, ...]:
+        """Return how its tasks at the cloud stand.
+
+        Args:
+            link: gives the page of a task by its id.
+            waits: why those that are not there yet wait.
+        """
+        found: list[VendorTask] = []
+        for each in self.sent:
+            found.extend(_vendor_task(identity, task, link) for identity, task in each.former)
+            if each.id:
+                found.append(_vendor_task(each.id, each.task or CloudTask("Queued"), link, each.message))
+        if waits and not self.execution.ended and not (self.sent and all(each.id for each in self.sent)):
+            found.append(VendorTask("", "Queued", message=waits))
+        return tuple(found)
+
+
+def _vendor_task(identity: str, task: CloudTask, link: Callable[[str], str], message: str = "") -> VendorTask:
+    return VendorTask(
+        identity,
+        task.state,
+        link(identity),
+        message or task.message,
+        task.queue_position,
+        task.expected_start,
+        task.billed,
+        task.run_seconds,
+    )

@@ -1,0 +1,177 @@
+"""One measurement at a cloud, from its key to its answer: sent once, whatever is lost on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import zlib
+from collections.abc import Callable
+
+from qonverge.backend.clouds.protocol import (
+    CloudError,
+    CloudRefused,
+    CloudTask,
+    CloudUnavailable,
+    ReplyLost,
+    Submission,
+)
+from qonverge.backend.executors.cloud.calls import Calls
+from qonverge.backend.executors.cloud.patience import Patience
+from qonverge.backend.executors.cloud.polling import Finder, Poller
+from qonverge.backend.executors.cloud.records import Run, Sent
+from qonverge.backend.executors.cloud.translator import TranslatorProcess
+from qonverge.wire.errors import EngineFailed
+
+_ATTEMPTS = 3
+
+logger = logging.getLogger(__name__)
+
+
+class Sender:
+    """Sends measurements and follows them."""
+
+    def __init__(
+        self,
+        calls: Calls,
+        poller: Poller,
+        finder: Finder,
+        translator: TranslatorProcess,
+        patience: Patience,
+        tell: Callable[[Run], None],
+        look_again: Callable[[], None],
+    ) -> None:
+        """``tell`` reports how a task's parts stand, ``look_again`` has the device looked at."""
+        self._calls, self._poller, self._finder, self._translator = calls, poller, finder, translator
+        self._patience, self._tell, self._look_again = patience, tell, look_again
+        self._clock = asyncio.get_running_loop().time
+        # What an earlier process sent was on its way before this one began.
+        self._certain = self._clock() + calls.cloud.settle_seconds
+
+    async def follow(self, sent: Sent) -> None:
+        """Return when the cloud's task has ended and its answer is here, or the task was stopped and so is it.
+
+        Raises:
+            EngineFailed: the cloud will not run it, or it failed there; the cloud's words.
+        """
+        while await self._place(sent):
+            task = await self._end(sent)
+            if sent.run.stop.is_set():
+                return
+            if task.state == "Completed":
+                try:
+                    answer = await self._calls.result(sent.id)
+                except CloudRefused as error:
+                    raise EngineFailed(f"the cloud does not give the result of its task {sent.id}: {error}") from None
+                sent.answer = await asyncio.to_thread(zlib.compress, answer.encode(), 1)
+                sent.state = "Ended"
+                return
+            sent.state = "Ended"
+            if task.state == "Failed" and task.retryable and sent.attempt + 1 < _ATTEMPTS:
+                logger.info("task %s failed at the cloud and gets another: %s", sent.id, task.message)
+                sent.next_attempt()
+                continue
+            tries = f", as did {sent.attempt} before it" if sent.attempt else ""
+            what = "failed" if task.state == "Failed" else "was cancelled there"
+            raise EngineFailed(f"the cloud's task {sent.id} {what}{tries}: {task.message or 'it says no more'}")
+
+    async def _place(self, sent: Sent) -> bool:
+        """Make sure that the cloud has the task exactly once; return False where it has none and is to get none."""
+        stop, cloud = sent.run.stop, self._calls.cloud
+        # Until when a task that was sent may not be found yet.
+        certain, look = self._certain, not cloud.idempotent
+        while True:
+            if look or stop.is_set():
+                sent.state = "Finding"
+                if identity := await self._locate(sent, certain):
+                    return self._known(sent, identity)
+                look = False
+                if stop.is_set():
+                    sent.state = "Cancelled"
+                    return False
+            try:
+                if identity := await self._submit(sent):
+                    return self._known(sent, identity)
+            except CloudRefused as error:
+                raise EngineFailed(f"the cloud refuses the task: {error}") from None
+            except ReplyLost:
+                certain, look = self._clock() + cloud.settle_seconds, not cloud.idempotent
+            except CloudUnavailable:
+                self._look_again()
+            except CloudError:
+                # Nothing had an effect, and the next call waits as its pacer says.
+                continue
+
+    async def _locate(self, sent: Sent, certain: float) -> str:
+        """Return the cloud's id of the task, empty where it surely has none: its listing may lag until ``certain``."""
+        wait = self._patience.first_backoff
+        while True:
+            identity, asked = await self._finder.find(sent.key)
+            if identity or asked >= certain:
+                return identity
+            await asyncio.sleep(max(0.0, min(wait, certain - self._clock())))
+            wait *= 2
+
+    async def _submit(self, sent: Sent) -> str:
+        """Send the task and return the cloud's id of it; empty where it was stopped before it was sent."""
+        run, begun = sent.run, False
+
+        async def translated() -> tuple[str, Submission] | None:
+            # In its turn only: so no more texts are held than are being sent.
+            nonlocal begun
+            if run.stop.is_set():
+                return None
+            submission = await self._translator.encode(run.task, sent.measurement)
+            begun, sent.state, sent.reading = True, "Submitting", submission.reading
+            return sent.key, submission
+
+        sending = asyncio.ensure_future(self._calls.submit(translated))
+        stopping = asyncio.ensure_future(run.stop.wait())
+        try:
+            await asyncio.wait((sending, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if not begun and not sending.done():
+                sending.cancel()
+                return ""
+            # What is being sent is not left alone: its id is needed to cancel it.
+            return await sending
+        finally:
+            stopping.cancel()
+
+    def _known(self, sent: Sent, identity: str) -> bool:
+        sent.id, sent.state, sent.known_at = identity, "Known", self._clock()
+        self._tell(sent.run)
+        return True
+
+    async def _end(self, sent: Sent) -> CloudTask:
+        """Return how the cloud's task ended; where ours is stopped meanwhile, cancel it."""
+        ended = self._poller.watch(sent)
+        stopping = asyncio.ensure_future(sent.run.stop.wait())
+        try:
+            await asyncio.wait((ended, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if not ended.done():
+                await self._cancel(sent, ended)
+            return ended.result() if ended.done() else CloudTask("Running")
+        finally:
+            stopping.cancel()
+            self._poller.leave(sent)
+
+    async def _cancel(self, sent: Sent, ended: asyncio.Future[CloudTask]) -> None:
+        """Ask for the task to end until the cloud agrees, and wait until it has ended; not for ever."""
+        try:
+            async with asyncio.timeout(self._patience.cancel):
+                while not ended.done():
+                    try:
+                        await self._calls.cancel(sent.id)
+                        break
+                    except CloudRefused as error:
+                        sent.message = f"the cloud does not cancel it: {error}"
+                        self._tell(sent.run)
+                        break
+                    except CloudError as error:
+                        sent.message = f"it is not cancelled yet: {error}"
+                        self._tell(sent.run)
+                await asyncio.wait((ended,))
+        except TimeoutError:
+            sent.message = sent.message or "it was asked to end and did not"
+            logger.warning("the cloud's task %s is left as it is: %s", sent.id, sent.message)
+        else:
+            sent.state = "Cancelled"

@@ -1,0 +1,71 @@
+"""The process that opens circuits for a cloud: ``python -m qonverge.backend.executors.cloud.translating_child``.
+
+It is apart from the server so that a hostile circuit can exhaust nothing but this process, and it is given no
+credentials. The first message is the configuration.
+"""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import astuple
+from typing import Any
+
+from qonverge.backend.clouds.measurement import Measurement
+from qonverge.backend.clouds.translation import Translation
+from qonverge.backend.config import EngineConfig
+from qonverge.wire.child import end_with_parent, limit_memory, read_frame, serve_pipes, write_frame
+from qonverge.wire.errors import engine_error
+from qonverge.wire.messages import Task
+
+CPU_SECONDS = 120.0
+"""Of one request."""
+
+
+def _answer(translation: Translation, request: dict[str, Any]) -> dict[str, Any]:
+    task = Task.trusted(request["task"])
+    found = [Measurement(*values) for values in request["measurements"]]
+    if request["do"] == "plan":
+        return {"measurements": [astuple(each) for each in translation.plan(task, request["most_shots"])]}
+    if request["do"] == "encode":
+        submission = translation.encode(task, found[0])
+        return {"program": submission.program, "shots": submission.shots, "reading": dict(submission.reading)}
+    results = translation.assemble(task, found, request["readings"], request["answers"], request["seed"])
+    return {"results": [result.to_dict() for result in results]}
+
+
+def main() -> None:
+    """Serve until standard input ends."""
+    # The parent decides when to stop.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    requests, answers = serve_pipes()
+    end_with_parent()
+    translation: Translation | None = None
+    while (request := read_frame(requests)) is not None:
+        if "config" in request:
+            config, first = EngineConfig.from_dict(request["config"]), translation is None
+            try:
+                translation = Translation(config)
+                answer = translation.describe()
+            except LookupError as error:
+                answer = {"refused": str(error.args[0])}
+            if first:
+                limit_memory(config.circuit_bytes)
+        else:
+            assert translation is not None, "the configuration is the first message"
+            # Nobody handles SIGPROF, so it ends the process.
+            signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)
+            try:
+                answer = _answer(translation, request)
+            except Exception as error:  # a circuit that trips a defect must not take the process
+                answer = {"error": engine_error(error).to_dict()}
+            signal.setitimer(signal.ITIMER_PROF, 0.0)
+        try:
+            write_frame(answers, answer)
+        except (TypeError, ValueError, OverflowError, MemoryError) as error:
+            # Nothing of it was written: an answer becomes bytes before the first of them leaves.
+            write_frame(answers, {"error": engine_error(error).to_dict()})
+
+
+if __name__ == "__main__":
+    main()
