@@ -42,6 +42,9 @@ def test_the_guide_names_every_metric_with_its_kind_and_labels(family: str) -> N
     operator.reconcile_seconds.labels("HybridJob").observe(0.1)
     backend = BackendMetrics()
     backend.tasks.labels("Completed").inc()
+    backend.cloud_calls.labels("submit", "Ok").inc()
+    backend.cloud_wait_seconds.labels("submit").inc(0.5)
+    backend.cloud_billed.labels("USD").inc(1.5)
     families: dict[str, BackendMetrics | OperatorMetrics] = {"backend": backend, "operator": operator}
     text = families[family].exposition().decode()
     made = dict(re.findall(r"^# TYPE (\S+) (\w+)$", text, re.MULTILINE))

@@ -86,7 +86,10 @@ class Execution(Protocol):
         """Report that the task waits no longer. Its state becomes Running, and its time is counted."""
 
     def note(self, vendor_tasks: tuple[VendorTask, ...]) -> None:
-        """Report how what the task became elsewhere stands; callers who ask meanwhile see it."""
+        """Report how what the task became elsewhere stands; callers who ask see it.
+
+        After the task's end too: what is cancelled elsewhere may end later, or not want to.
+        """
 
     def complete(self, outcome: Outcome) -> None:
         """Report the task's results, after ``begin``."""
