@@ -34,6 +34,10 @@ class Service:
         """Let calls fail, the next ones or those after."""
         self.control(faults=[{"call": call, "kind": kind, "times": times, "skip": skip}])
 
+    def reset(self) -> None:
+        """Have it as at the start."""
+        self.control(reset=True)
+
     @property
     def tasks(self) -> list[dict[str, Any]]:
         """All tasks that it ever began."""

@@ -64,6 +64,13 @@ class Vendor:
         self.settings: dict[str, Any] = {"seconds": 0.0, "lag": 0.0, "token": "", "counts": False, "billed": None}
         self.random: random.Random | None = None
         self.rate = 0.0
+        self.begun = 0
+
+    def reset(self) -> None:
+        """Be as at the start, with new ids to come."""
+        begun = getattr(self, "begun", 0)
+        self.__init__()  # type: ignore[misc]
+        self.begun = begun
 
     def fault(self, call: str) -> str:
         """Return what goes wrong with this call."""
@@ -83,7 +90,8 @@ class Vendor:
             for task in self.tasks.values():
                 if body["keyed"] and task["key"] == body["key"]:
                     return {"id": task["id"]}
-            identity = f"task-{len(self.tasks)}"
+            identity = f"task-{self.begun}"
+            self.begun += 1
             qubits, chances = probabilities(json.loads(body["program"]))
             drawn = np.random.default_rng(len(self.tasks)).choice(
                 len(chances), body["shots"], p=chances / chances.sum()
@@ -132,7 +140,12 @@ class Vendor:
         return self.device
 
     def control(self, body: dict[str, Any]) -> Any:
+        if body.get("reset"):
+            self.released.set()
+            self.reset()
         with self.lock:
+            if body.get("mend"):
+                self.faults.clear()
             if "random" in body:
                 self.random, self.rate = random.Random(body["random"]), body["rate"]
                 if not self.rate:
@@ -175,17 +188,13 @@ def handler(vendor: Vendor) -> type[BaseHTTPRequestHandler]:
                 self._reply(200, vendor.control(body))
                 return
             fault = vendor.fault(call)
-            entry = {
-                "call": call,
-                "at": time.monotonic(),
-                "fault": fault,
-                "n": len(body.get("ids", body.get("keys", ()))),
-            }
-            vendor.journal.append(entry)
+            size = len(body.get("ids", body.get("keys", ())))
+            vendor.journal.append({"call": call, "at": time.monotonic(), "fault": fault, "size": size})
             if fault == "hold-before":
                 vendor.held.append(call)
                 vendor.released.wait()
-            if vendor.settings["token"] and self.headers.get("authorization") != vendor.settings["token"]:
+                self._drop()
+            elif vendor.settings["token"] and self.headers.get("authorization") != vendor.settings["token"]:
                 self._reply(403, "the token is not valid")
             elif fault == "drop-before":
                 self._drop()

@@ -4,34 +4,42 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
+import os
+import signal
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+import psutil
 import pytest
+import pytest_asyncio
 from qiskit import QuantumCircuit
+from qiskit.circuit import Parameter
 
 from qonverge.backend.config import EngineConfig
 from qonverge.backend.executors.cloud.executor import CloudExecutor
 from qonverge.backend.executors.cloud.patience import Patience
 from qonverge.backend.tasks.engine import Engine
-from qonverge.wire.messages import TaskResult
+from qonverge.devices.noise import noise_named
+from qonverge.wire.errors import EngineFailed, InvalidCircuit
+from qonverge.wire.messages import Pub, Task, TaskResult
 from tests.clouds.running import Service, provider, vendor
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 QUICK = Patience(first_backoff=0.02, most_backoff=0.1, device=0.1, poll_first=0.01, poll_near=0.05, cancel=5)
-KINDS = ("Keyed", "Tagged")
+SECRET = "AWS-SECRET-7c1e"
+ANGLES = np.array([0.0, np.pi, np.pi / 2])
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with provider(tmp_path_factory.mktemp("vendor")):
         yield
-
-
-@pytest.fixture
-def service() -> Iterator[Service]:
-    with vendor() as running:
-        yield running
 
 
 @contextlib.asynccontextmanager
@@ -47,21 +55,327 @@ async def proxy(
         await made.close()
 
 
-async def ended(engine: Engine, identity: str = "t") -> TaskResult:
-    async with asyncio.timeout(60):
-        return await engine.wait(identity, float("inf"))
+class Site:
+    """A vendor and a proxy in front of it."""
+
+    def __init__(self, service: Service, engine: Engine) -> None:
+        self.service, self.engine = service, engine
+
+    async def ended(self, identity: str) -> TaskResult:
+        async with asyncio.timeout(60):
+            return await self.engine.wait(identity, float("inf"))
+
+    async def until(self, condition: Any) -> Any:
+        async with asyncio.timeout(60):
+            while not (value := condition()):
+                await asyncio.sleep(0.01)
+        return value
+
+    async def released(self) -> None:
+        """Wait until nothing is busy with any task."""
+        executor = self.engine._executor
+        assert isinstance(executor, CloudExecutor)
+        await self.until(lambda: not executor._runs)
+
+    def stands(self, identity: str) -> TaskResult:
+        record = self.engine._tasks.known(identity)
+        assert record is not None
+        return record.result or TaskResult(identity, record.state, vendor_tasks=record.vendor_tasks)
+
+    def said(self, identity: str) -> str:
+        return "".join(task.message for task in self.stands(identity).vendor_tasks)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-async def test_a_bell_state(kit: Any, bell: QuantumCircuit, service: Service, kind: str) -> None:
-    async with proxy(service, kind) as engine:
-        engine.submit(kit.task(bell, "t", shots=500))
-        result = await ended(engine)
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["Keyed", "Tagged"])
+async def served(request: pytest.FixtureRequest) -> AsyncIterator[Site]:
+    with vendor() as service:
+        async with proxy(service, request.param) as engine:
+            yield Site(service, engine)
+
+
+@pytest.fixture
+def site(served: Site) -> Iterator[Site]:
+    yield served
+    served.service.reset()
+
+
+def sweep(kit: Any, identity: str, shots: int = 200, **more: Any) -> Task:
+    """Return a task of three measurements: all 0, all 1, and half of each."""
+    a = Parameter("a")
+    circuit = QuantumCircuit(2, 2)
+    circuit.rx(a, 0)
+    circuit.cx(0, 1)
+    circuit.measure([0, 1], [0, 1])
+    task: Task = kit.task(circuit, identity, shots=shots, parameters={"a": ANGLES}, **more)
+    return task
+
+
+def check(result: TaskResult, shots: int = 200) -> None:
     assert result.error is None
-    assert result.state == "Completed"
-    (counts,) = (own.counts[0] for own in result.results)
-    assert sum(counts.values()) == 500
-    assert set(counts) == {"00", "11"}
-    (task,) = result.vendor_tasks
-    assert (task.id, task.state, task.link) == ("task-0", "Completed", "https://vendor.example/tasks/task-0")
-    assert len(service.tasks) == 1
+    zeros, ones, half = result.results[0].counts
+    assert (zeros, ones) == ({"00": shots}, {"11": shots})
+    # Of a fair coin one in 10^12 is further off.
+    assert set(half) == {"00", "11"}
+    assert abs(half["00"] - shots / 2) < 3.6 * np.sqrt(shots)
+
+
+async def test_results_and_what_is_told_of_them(kit: Any, site: Site) -> None:
+    site.service.control(settings={"billed": ["0.25", "USD"]})
+    site.engine.submit(sweep(kit, "plain"))
+    result = await site.ended("plain")
+    check(result)
+    assert [task.state for task in result.vendor_tasks] == ["Completed"] * 3
+    assert {str(task.billed) for task in result.vendor_tasks} == {"0.25 USD"}
+    assert result.vendor_tasks[0].link.startswith("https://vendor.example/tasks/task-")
+    assert (result.engine, result.calibration) == ("Vendor 1", "")
+    text = site.engine.metrics.exposition().decode()
+    assert 'qonverge_backend_cloud_billed_total{currency="USD"} 0.75' in text
+
+
+async def test_each_exists_once_whatever_fails(kit: Any, site: Site) -> None:
+    site.service.control(random=5, rate=0.25, settings={"lag": 0.1, "counts": True})
+    for index in range(40):
+        site.engine.submit(sweep(kit, f"storm-{index}"))
+    for index in range(40):
+        check(await site.ended(f"storm-{index}"))
+    kinds = Counter(each["fault"] for each in site.service.calls("submit"))
+    assert min(kinds[each] for each in ("drop-before", "drop-after", "error-after", "busy", "unavailable")) > 0
+    begun = Counter(task["key"] for task in site.service.tasks)
+    assert len(begun) == 120
+    assert set(begun.values()) == {1}
+    await site.released()
+
+
+@pytest.mark.parametrize(
+    ("kind", "words", "online"),
+    [
+        ("busy", "too many requests", True),
+        ("unavailable", "the device is offline", True),
+        ("credentials", "the token is not valid", False),
+        ("drop-before", "no reply from the vendor", True),
+        ("error-after", "internal error", True),
+    ],
+)
+async def test_what_passes_is_waited_out_and_said(kit: Any, site: Site, kind: str, words: str, online: bool) -> None:
+    site.service.fault("submit", kind, 1_000_000)
+    site.engine.submit(sweep(kit, f"waits-{kind}"))
+    await site.until(lambda: words in site.said(f"waits-{kind}"))
+    await site.until(lambda: site.stands(f"waits-{kind}").vendor_tasks[-1].state == "Queued")
+    await site.until(lambda: site.engine.info().device.online is online)  # type: ignore[union-attr]
+    site.service.control(mend=True)
+    check(await site.ended(f"waits-{kind}"))
+    assert len(site.service.tasks) == 3
+    assert not site.said(f"waits-{kind}")
+
+
+async def test_a_device_that_is_away(kit: Any, site: Site) -> None:
+    calibration = noise_named("manila")
+    site.service.control(
+        device={
+            "online": False,
+            "reason": "its next window opens at noon",
+            "available_at": 4e9,
+            "queue_length": 17,
+            "price": ["0.30", "USD"],
+            "num_qubits": 5,
+            "calibration": calibration.to_dict(),
+        }
+    )
+
+    def told() -> Any:
+        device = site.engine.info().device
+        return device if device is not None and not device.online else None
+
+    state = await site.until(told)
+    assert (state.reason, state.available_at, state.queue_length) == ("its next window opens at noon", 4e9, 17)
+    assert state.prices.currency == "USD"
+    info = site.engine.info()
+    assert (info.calibration_digest, info.max_qubits) == (calibration.digest, 5)
+    assert info.calibration == calibration.to_dict()
+    # It takes tasks all the same, which wait there.
+    site.engine.submit(sweep(kit, "away"))
+    result = await site.ended("away")
+    check(result)
+    assert result.calibration == calibration.digest
+    site.service.control(device={"online": True, "reason": "", "available_at": None, "calibration": None})
+    await site.until(lambda: told() is None and not site.engine.info().calibration_digest)
+
+
+async def test_a_fault_of_the_device_costs_one_task_again_and_keeps_the_others(kit: Any, site: Site) -> None:
+    site.service.fault("run", "retryable", 2)
+    site.engine.submit(sweep(kit, "warm"))
+    result = await site.ended("warm")
+    check(result)
+    assert Counter(task.state for task in result.vendor_tasks) == {"Completed": 3, "Failed": 2}
+    assert len({task["key"] for task in site.service.tasks}) == len(site.service.tasks) == 5
+
+
+async def test_what_the_cloud_will_not_run_fails_in_its_words(kit: Any, site: Site) -> None:
+    site.service.control(settings={"seconds": 0.3})
+    cases = {
+        "refused": ("submit", "refused", 1, "refuses the task: the device has no such gate"),
+        "final": ("run", "final", 1, "failed: the fridge is warm"),
+        "warmer": ("run", "retryable", 9, "failed, as did 2 before it: the fridge is warm"),
+        "lost": ("result", "refused", 1, "does not give the result of its task"),
+    }
+    for name, (call, kind, times, words) in cases.items():
+        site.service.fault(call, kind, times)
+        site.engine.submit(sweep(kit, name))
+        result = await site.ended(name)
+        assert isinstance(result.error, EngineFailed), name
+        assert words in result.error.message
+        assert not result.error.retryable
+        await site.released()
+        # Nothing runs on for a task that has failed.
+        assert {task["state"] for task in site.service.tasks} <= {"Completed", "Failed", "Cancelled"}
+        site.service.control(mend=True)
+
+
+async def test_cancelled_is_cancelled_there(kit: Any, site: Site) -> None:
+    site.service.control(settings={"seconds": 60})
+    site.engine.submit(sweep(kit, "known"))
+    await site.until(lambda: len(site.stands("known").vendor_tasks) == 3)
+    site.service.fault("cancel", "busy", 2)
+    assert (await site.engine.cancel("known")).state == "Cancelled"
+    await site.released()
+    assert {task.state for task in site.stands("known").vendor_tasks} == {"Cancelled"}
+    # One that is being sent, whose id nobody has yet.
+    site.service.fault("submit", "hold-after", 3)
+    site.engine.submit(sweep(kit, "sending"))
+    await site.until(lambda: site.service.control()["held"] == ["submit"] * 3)
+    await site.engine.cancel("sending")
+    site.service.control(release=True)
+    await site.released()
+    # One that could not be sent so far.
+    site.service.fault("submit", "busy", 1_000_000)
+    site.engine.submit(sweep(kit, "unsent"))
+    await site.until(lambda: site.said("unsent"))
+    await site.engine.cancel("unsent")
+    await site.released()
+    assert site.stands("unsent").vendor_tasks == ()
+    assert [task["state"] for task in site.service.tasks] == ["Cancelled"] * 6
+    # The reply was lost, and then it is cancelled.
+    site.service.control(mend=True)
+    site.service.fault("submit", "drop-after", 1)
+    site.service.fault("submit", "busy", 1_000_000)
+    site.engine.submit(kit.task(_one(), "unheard", shots=1))
+    await site.until(lambda: len(site.service.tasks) == 7)
+    await site.engine.cancel("unheard")
+    await site.released()
+    assert [task["state"] for task in site.service.tasks] == ["Cancelled"] * 7
+
+
+async def test_a_cancel_that_is_refused_is_said_and_given_up(kit: Any, served: Site) -> None:
+    with vendor() as service:
+        patience = Patience(first_backoff=0.02, most_backoff=0.1, poll_first=0.01, poll_near=0.05, cancel=0.3)
+        async with proxy(service, "Keyed", patience) as engine:
+            site = Site(service, engine)
+            service.control(settings={"seconds": 60})
+            service.fault("cancel", "refused", 1_000_000)
+            engine.submit(kit.task(_one(), "stuck", shots=1))
+            await site.until(lambda: site.stands("stuck").vendor_tasks)
+            await engine.cancel("stuck")
+            await site.released()
+            (task,) = site.stands("stuck").vendor_tasks
+            assert (task.state, task.message) == ("Queued", "the cloud does not cancel it: the device has no such gate")
+
+
+def _one() -> QuantumCircuit:
+    circuit = QuantumCircuit(1, 1)
+    circuit.x(0)
+    circuit.measure(0, 0)
+    return circuit
+
+
+async def test_many_tasks_are_asked_about_together(kit: Any, site: Site) -> None:
+    site.service.control(settings={"seconds": 1.0})
+    for index in range(15):
+        site.engine.submit(sweep(kit, f"many-{index}", shots=1))
+    for index in range(15):
+        await site.ended(f"many-{index}")
+    asked = site.service.calls("tasks")
+    assert max(call["size"] for call in asked) == 20
+    # 45 tasks for a second, looked at 20 times each at the most.
+    assert len(asked) < 150
+    finds = site.service.calls("find")
+    assert sum(call["size"] for call in finds) == (45 if finds else 0)
+
+
+async def test_the_process_that_opens_circuits(kit: Any, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def children() -> list[psutil.Process]:
+        own = psutil.Process().children()
+        return [each for each in own if "qonverge.backend.executors.cloud.translating_child" in each.cmdline()]
+
+    # It is replaced with all that it knew.
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    before = {each.pid for each in children()}
+    for pid in before:
+        os.kill(pid, signal.SIGKILL)
+    site.engine.submit(sweep(kit, "replaced"))
+    check(await site.ended("replaced"))
+    (child,) = children()
+    assert child.pid not in before
+    assert SECRET not in Path(f"/proc/{child.pid}/environ").read_text()
+    soft, _ = child.rlimit(psutil.RLIMIT_DATA)
+    assert 0 < soft < 2 * 1024**3
+    # What it trips over is that task's end, and no other's.
+    hostile = b"QISKIT\x0d" + b"\xff" * 64
+    name = hashlib.sha256(hostile).hexdigest()
+    site.engine.submit(Task("hostile", (Pub(name),), {name: hostile}))
+    site.engine.submit(sweep(kit, "other"))
+    assert isinstance((await site.ended("hostile")).error, InvalidCircuit)
+    check(await site.ended("other"))
+    assert children() == [child]
+
+
+async def test_room_at_the_cloud(kit: Any, served: Site) -> None:
+    with vendor() as service:
+        service.control(settings={"seconds": 60})
+        async with proxy(service, concurrency=2) as engine:
+            site = Site(service, engine)
+            assert engine.info().workers == 2
+            engine.submit(sweep(kit, "first"))
+            engine.submit(kit.task(_one(), "behind", shots=1))
+            await site.until(lambda: len(service.tasks) == 2)
+            # A third is not sent before one of them has ended.
+            await engine.cancel("behind")
+            await site.until(lambda: len(service.tasks) == 3)
+            assert Counter(task["state"] for task in service.tasks) == {"Queued": 2, "Cancelled": 1}
+            service.control(settings={"seconds": 0.0})
+            check(await site.ended("first"))
+            await site.released()
+    # What an earlier process sent is found, and cancelled, by one that has never heard of it.
+    served.service.control(settings={"seconds": 60})
+    served.engine.submit(sweep(kit, "inherited"))
+    await served.until(lambda: len(served.service.tasks) == 3)
+    kind = served.engine.config.provider
+    async with proxy(served.service, kind) as successor:
+        successor.submit(sweep(kit, "inherited"))
+        await successor.cancel("inherited")
+        assert not (await served.ended("inherited")).results
+        assert [task["state"] for task in served.service.tasks] == ["Cancelled"] * 3
+    await served.released()
+    served.service.reset()
+
+
+async def test_credentials_that_are_refused_are_waited_for_and_never_shown(
+    kit: Any, served: Site, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "TOKEN").write_text(SECRET)
+    with vendor() as service:
+        service.control(settings={"token": f"{SECRET}-renewed"})
+        async with proxy(service, credentials=str(tmp_path)) as engine:
+            site = Site(service, engine)
+            assert not engine.ready
+            state = engine.info().device
+            assert state is not None
+            assert (state.online, state.reason) == (False, "the token is not valid")
+            engine.submit(sweep(kit, "patient"))
+            await site.until(lambda: "the token is not valid" in site.said("patient"))
+            # Renewed without a restart.
+            (tmp_path / "TOKEN").write_text(f"{SECRET}-renewed")
+            result = await site.ended("patient")
+            check(result)
+            assert engine.ready
+            shown = [str(result.to_dict()), str(engine.info().to_dict()), engine.metrics.exposition().decode()]
+            assert not any(SECRET in text for text in (*shown, caplog.text))

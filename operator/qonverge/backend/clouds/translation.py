@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import zlib
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,7 @@ from qonverge.backend.config import EngineConfig
 from qonverge.backend.engines.opening import opened
 from qonverge.devices import Layout
 from qonverge.providers.installed import find
-from qonverge.wire.errors import EngineFailed
+from qonverge.wire.errors import EngineFailed, WireError
 from qonverge.wire.messages import PubResult, Task
 
 _KEPT = 512
@@ -46,6 +47,15 @@ class Translation:
         self._config = config
         self._opened: OrderedDict[str, Opened] = OrderedDict()
         self._prepared: OrderedDict[tuple[str, str, Layout | None], QuantumCircuit] = OrderedDict()
+
+    def warm_up(self) -> None:
+        """Let the translator load what it loads at its first circuit: Qiskit's transpiler takes a second for that."""
+        circuit = QuantumCircuit(1, 1)
+        circuit.h(0)
+        circuit.measure(0, 0)
+        # What it says of this circuit concerns nobody.
+        with contextlib.suppress(WireError):
+            self._translator.encode(self._translator.prepare(circuit), 1)
 
     def describe(self) -> dict[str, Any]:
         """Return what the provider can do."""

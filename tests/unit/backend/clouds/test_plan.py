@@ -204,7 +204,7 @@ def test_shots_follow_from_a_precision() -> None:
     assert result.shots == 10_001
     assert result.standard_errors is not None
     assert (result.standard_errors <= 0.01).all()
-    with pytest.raises(InvalidTask, match="a precision of 0.01 needs 10001 shots"):
+    with pytest.raises(InvalidTask, match=r"a precision of 0\.01 needs 10001 shots"):
         run(task, max_shots=10_000)
 
 

@@ -153,6 +153,7 @@ class CloudExecutor:
         One that is cancelled before is planned all the same: an earlier process may have sent it.
         """
         await self._started.wait()
+        self._tell(run)
         await self._device.known.wait()
         device = self._device.device
         assert device is not None

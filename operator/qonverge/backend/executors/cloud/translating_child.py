@@ -46,6 +46,8 @@ def main() -> None:
             config, first = EngineConfig.from_dict(request["config"]), translation is None
             try:
                 translation = Translation(config)
+                if first:
+                    translation.warm_up()
                 answer = translation.describe()
             except LookupError as error:
                 answer = {"refused": str(error.args[0])}
