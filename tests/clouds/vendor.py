@@ -6,6 +6,7 @@ told, before or after the effect.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import random
@@ -155,6 +156,7 @@ class Vendor:
             self.settings.update(body.get("settings", {}))
             if body.get("release"):
                 self.released.set()
+                self.released, self.held = threading.Event(), []
             tasks = [
                 {**{k: v for k, v in task.items() if k != "answer"}, **self.state(task)} for task in self.tasks.values()
             ]
@@ -222,10 +224,12 @@ def handler(vendor: Vendor) -> type[BaseHTTPRequestHandler]:
 
         def _reply(self, status: int, told: Any) -> None:
             data = told.encode() if isinstance(told, str) else json.dumps(told).encode()
-            self.send_response(status)
-            self.send_header("content-length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
+            # Who asked may have been killed.
+            with contextlib.suppress(ConnectionError):
+                self.send_response(status)
+                self.send_header("content-length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
 
     return Handler
 

@@ -13,12 +13,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import psutil
 import pytest
 import pytest_asyncio
 from qiskit import QuantumCircuit
-from qiskit.circuit import Parameter
 
 from qonverge.backend.config import EngineConfig
 from qonverge.backend.executors.cloud.executor import CloudExecutor
@@ -28,12 +26,12 @@ from qonverge.devices.noise import noise_named
 from qonverge.wire.errors import EngineFailed, InvalidCircuit
 from qonverge.wire.messages import Pub, Task, TaskResult
 from tests.clouds.running import Service, provider, vendor
+from tests.clouds.sweep import check, sweep
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 QUICK = Patience(first_backoff=0.02, most_backoff=0.1, device=0.1, poll_first=0.01, poll_near=0.05, cancel=5)
 SECRET = "AWS-SECRET-7c1e"
-ANGLES = np.array([0.0, np.pi, np.pi / 2])
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -97,26 +95,6 @@ async def served(request: pytest.FixtureRequest) -> AsyncIterator[Site]:
 def site(served: Site) -> Iterator[Site]:
     yield served
     served.service.reset()
-
-
-def sweep(kit: Any, identity: str, shots: int = 200, **more: Any) -> Task:
-    """Return a task of three measurements: all 0, all 1, and half of each."""
-    a = Parameter("a")
-    circuit = QuantumCircuit(2, 2)
-    circuit.rx(a, 0)
-    circuit.cx(0, 1)
-    circuit.measure([0, 1], [0, 1])
-    task: Task = kit.task(circuit, identity, shots=shots, parameters={"a": ANGLES}, **more)
-    return task
-
-
-def check(result: TaskResult, shots: int = 200) -> None:
-    assert result.error is None
-    zeros, ones, half = result.results[0].counts
-    assert (zeros, ones) == ({"00": shots}, {"11": shots})
-    # Of a fair coin one in 10^12 is further off.
-    assert set(half) == {"00", "11"}
-    assert abs(half["00"] - shots / 2) < 3.6 * np.sqrt(shots)
 
 
 async def test_results_and_what_is_told_of_them(kit: Any, site: Site) -> None:
@@ -265,7 +243,7 @@ async def test_cancelled_is_cancelled_there(kit: Any, site: Site) -> None:
     assert [task["state"] for task in site.service.tasks] == ["Cancelled"] * 7
 
 
-async def test_a_cancel_that_is_refused_is_said_and_given_up(kit: Any, served: Site) -> None:
+async def test_a_cancel_that_is_refused_is_said_and_given_up(kit: Any) -> None:
     with vendor() as service:
         patience = Patience(first_backoff=0.02, most_backoff=0.1, poll_first=0.01, poll_near=0.05, cancel=0.3)
         async with proxy(service, "Keyed", patience) as engine:
@@ -328,7 +306,7 @@ async def test_the_process_that_opens_circuits(kit: Any, site: Site, monkeypatch
     assert children() == [child]
 
 
-async def test_room_at_the_cloud(kit: Any, served: Site) -> None:
+async def test_room_at_the_cloud(kit: Any) -> None:
     with vendor() as service:
         service.control(settings={"seconds": 60})
         async with proxy(service, concurrency=2) as engine:
@@ -344,7 +322,9 @@ async def test_room_at_the_cloud(kit: Any, served: Site) -> None:
             service.control(settings={"seconds": 0.0})
             check(await site.ended("first"))
             await site.released()
-    # What an earlier process sent is found, and cancelled, by one that has never heard of it.
+
+
+async def test_what_an_earlier_process_sent_is_cancelled_by_the_next(kit: Any, served: Site) -> None:
     served.service.control(settings={"seconds": 60})
     served.engine.submit(sweep(kit, "inherited"))
     await served.until(lambda: len(served.service.tasks) == 3)
@@ -359,7 +339,7 @@ async def test_room_at_the_cloud(kit: Any, served: Site) -> None:
 
 
 async def test_credentials_that_are_refused_are_waited_for_and_never_shown(
-    kit: Any, served: Site, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    kit: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "TOKEN").write_text(SECRET)
     with vendor() as service:

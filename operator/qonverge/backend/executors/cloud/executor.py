@@ -204,7 +204,7 @@ class CloudExecutor:
         results = await self._translator.assemble(
             run.task,
             [each.measurement for each in run.sent],
-            [each.reading for each in run.sent],
+            [each.reading or {} for each in run.sent],
             [each.answer for each in run.sent],
             run.execution.request.seed,
         )

@@ -34,7 +34,8 @@ class Sent:
     """As the cloud last said."""
     message: str = ""
     """What is to be said of it besides the cloud's words."""
-    reading: Mapping[str, Any] = field(default_factory=dict)
+    reading: Mapping[str, Any] | None = None
+    """How its answer is read; None before it was translated in this process."""
     answer: bytes = b""
     """Compressed."""
     former: list[tuple[str, CloudTask]] = field(default_factory=list)
@@ -56,7 +57,7 @@ class Sent:
         if self.task is not None:
             self.former.append((self.id, self.task))
         self.attempt += 1
-        self.state, self.id, self.task, self.message = "Planned", "", None, ""
+        self.state, self.id, self.task, self.message, self.reading = "Planned", "", None, "", None
 
 
 @dataclass(slots=True, eq=False)

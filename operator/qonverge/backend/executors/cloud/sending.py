@@ -62,6 +62,9 @@ class Sender:
                     answer = await self._calls.result(sent.id)
                 except CloudRefused as error:
                     raise EngineFailed(f"the cloud does not give the result of its task {sent.id}: {error}") from None
+                if sent.reading is None:
+                    # An earlier process sent it.
+                    sent.reading = (await self._translator.encode(sent.run.task, sent.measurement)).reading
                 sent.answer = await asyncio.to_thread(zlib.compress, answer.encode(), 1)
                 sent.state = "Ended"
                 return

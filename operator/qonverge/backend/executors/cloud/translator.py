@@ -21,7 +21,7 @@ _MODULE = "qonverge.backend.executors.cloud.translating_child"
 _TRIES = 3
 # What Python and its libraries read. A cloud's credentials come in variables that are not among them.
 _INHERITED = frozenset(("HOME", "LANG", "LD_LIBRARY_PATH", "PATH", "TMPDIR", "TZ", "VIRTUAL_ENV"))
-_INHERITED_PREFIXES = ("LC_", "MKL_", "NUMBA_", "OMP_", "OPENBLAS_", "PYTHON", "QISKIT_", "RAYON_")
+_INHERITED_PREFIXES = ("LC_", "MKL_", "NUMBA_", "OMP_", "OPENBLAS_", "PYTHON", "QISKIT_NUM_", "RAYON_")
 
 logger = logging.getLogger(__name__)
 
