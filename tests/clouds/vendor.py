@@ -191,7 +191,8 @@ def handler(vendor: Vendor) -> type[BaseHTTPRequestHandler]:
                 return
             fault = vendor.fault(call)
             size = len(body.get("ids", body.get("keys", ())))
-            vendor.journal.append({"call": call, "at": time.monotonic(), "fault": fault, "size": size})
+            entry = {"call": call, "at": time.monotonic(), "until": 0.0, "fault": fault, "size": size}
+            vendor.journal.append(entry)
             if fault == "hold-before":
                 vendor.held.append(call)
                 vendor.released.wait()
@@ -216,6 +217,7 @@ def handler(vendor: Vendor) -> type[BaseHTTPRequestHandler]:
                 elif fault == "error-after":
                     self._reply(500, "internal error")
                 else:
+                    entry["until"] = time.monotonic()
                     self._reply(200, told)
 
         def _drop(self) -> None:

@@ -51,7 +51,7 @@ def test_backoff_grows_to_a_bound(failures: int, jitter: float) -> None:
 @pytest.mark.parametrize(
     ("task", "age", "low", "high"),
     [
-        (None, 0.0, 0.18, 0.32),
+        (None, 0.0, 0.03, 0.07),
         (CloudTask("Running"), 1.0, 0.37, 0.63),
         (CloudTask("Running"), 3600.0, 3.0, 5.0),
         (CloudTask("Queued"), 60.0, 3.0, 5.0),

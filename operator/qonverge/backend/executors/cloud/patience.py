@@ -19,7 +19,7 @@ class Patience:
     most_backoff: float = 60.0
     device: float = 60.0
     """Between two looks at the device."""
-    poll_first: float = 0.25
+    poll_first: float = 0.05
     """Until a task that was just sent is asked about."""
     poll_near: float = 4.0
     """Between two questions about a task that runs, or is about to."""
