@@ -26,7 +26,7 @@ class EngineConfig:
     method: str = "Automatic"
     """As in the API, one of the provider's."""
     concurrency: int = 1
-    """Worker processes."""
+    """Worker processes; of a cloud its tasks that may be under way at once."""
     cpus: int = 1
     """Threads that one wide circuit may use."""
     memory_bytes: int = 4 * 1024**3

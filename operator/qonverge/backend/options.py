@@ -11,12 +11,15 @@ from qonverge.backend.config import EngineConfig
 from qonverge.devices.noise import Noise
 from qonverge.documents import strict_json
 from qonverge.documents.faults import Unreadable
+from qonverge.providers.installed import find
 
 if TYPE_CHECKING:
     # A server has no use for the resources' models, which take a moment to load: here and in ``of``.
     from qonverge.api.backend import QuantumBackendSpec
 
 _DEFAULT = EngineConfig()
+# Enough that a device's queue always has some of them, and few enough for most accounts' limits.
+_CLOUD_CONCURRENCY = 100
 
 
 def _json_object(given: Any) -> Any:
@@ -30,6 +33,14 @@ def _json_object(given: Any) -> Any:
     if not isinstance(found, dict):
         raise ValueError("give a JSON object")
     return found
+
+
+def _is_cloud(engine: str) -> bool:
+    try:
+        return bool(find(engine).cloud)
+    except LookupError:
+        # What starts the engine says so.
+        return False
 
 
 class EngineOptions(BaseModel):
@@ -48,7 +59,7 @@ class EngineOptions(BaseModel):
     options: Annotated[dict[str, Any] | None, BeforeValidator(_json_object)] = None
     """The engine's own options, as a JSON object."""
     concurrency: Annotated[int, Field(ge=1)] | None = None
-    """Worker processes; default: one per CPU."""
+    """Worker processes, by default one per CPU; of a cloud its tasks that may be under way at once, by default 100."""
     queue_limit: Annotated[int, Field(ge=1)] = _DEFAULT.queue_limit
     """Tasks that may wait."""
     max_shots: Annotated[int, Field(ge=1)] = _DEFAULT.max_shots
@@ -119,7 +130,7 @@ class EngineOptions(BaseModel):
             provider=self.engine,
             method=self.method,
             options=self.options,
-            concurrency=self.concurrency or cpus,
+            concurrency=self.concurrency or (_CLOUD_CONCURRENCY if _is_cloud(self.engine) else cpus),
             cpus=cpus,
             memory_bytes=memory_bytes,
             queue_limit=self.queue_limit,

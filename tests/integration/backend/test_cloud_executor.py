@@ -346,7 +346,8 @@ async def test_credentials_that_are_refused_are_waited_for_and_never_shown(
         service.control(settings={"token": f"{SECRET}-renewed"})
         async with proxy(service, credentials=str(tmp_path)) as engine:
             site = Site(service, engine)
-            assert not engine.ready
+            ready = engine.ready
+            assert not ready
             state = engine.info().device
             assert state is not None
             assert (state.online, state.reason) == (False, "the token is not valid")

@@ -268,6 +268,9 @@ def _replay(answers: Sequence[_Shots], own_bits: int) -> Measure:
 
 def _written_once(circuit: QuantumCircuit) -> QuantumCircuit:
     """Return a circuit that measures at its end, without the measurements whose bit a later one writes."""
+    measured = [item.clbits[0] for item in circuit.data if item.operation.name == "measure"]
+    if len(set(measured)) == len(measured):
+        return circuit
     written: set[Any] = set()
     kept = []
     for item in reversed(circuit.data):

@@ -265,6 +265,6 @@ def _load(config: EngineConfig) -> Cloud:
         cloud: Cloud = getattr(import_module(module), name)(CloudConfig(config.options or {}, config.credentials))
     except ModuleNotFoundError as error:
         raise RuntimeError(f"the provider {config.provider} needs the package {error.name}: install it") from None
-    except LookupError as error:
-        raise RuntimeError(str(error.args[0])) from None
+    except (LookupError, ValueError) as error:
+        raise RuntimeError(f"the provider {config.provider} cannot be set up: {error.args[0]}") from None
     return cloud
