@@ -1,0 +1,102 @@
+"""All clouds in this process: started and ended together."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from types import TracebackType
+from typing import Any
+
+from aiohttp import web
+
+from qonverge_dev_cloud.braket.cloud import BraketCloud
+from qonverge_dev_cloud.clock import Clock
+from qonverge_dev_cloud.control import Control
+from qonverge_dev_cloud.faults import Fault, FaultPlan
+from qonverge_dev_cloud.journal import Journal
+from qonverge_dev_cloud.scenario import Scenario
+
+
+class DevCloud:
+    """The clouds of a scenario, while it is entered as a context.
+
+    Ports are chosen by the system unless a first one is given; then that and the next ones are taken.
+    """
+
+    def __init__(self, scenario: Scenario | None = None, *, host: str = "127.0.0.1", port: int = 0) -> None:
+        self.scenario = scenario or Scenario()
+        self.clock = Clock(virtual=self.scenario.virtual_clock)
+        self.journal = Journal()
+        self._faults = FaultPlan(self.scenario.faults, self.scenario.seed)
+        self._host, self._port = host, port
+        self._braket = BraketCloud(
+            self.scenario, self.clock, self.journal, self._faults, host=host, storage_port=port and port + 2
+        )
+        self.control_url = ""
+        self._braket_url = ""
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="dev-cloud", daemon=True)
+        self._runners: list[web.AppRunner] = []
+
+    def __enter__(self) -> DevCloud:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Open the ports.
+
+        Raises:
+            OSError: one is taken.
+        """
+        self._braket.start()
+        self._thread.start()
+        control = Control([self._braket], self.clock, self.journal, self._faults)
+        try:
+            self.control_url = self._serve(control.application(), self._port)
+            self._braket_url = self._serve(self._braket.application(), self._port and self._port + 1)
+        except OSError:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Close the ports; tasks that have not ended are gone."""
+        for runner in self._runners:
+            asyncio.run_coroutine_threadsafe(runner.cleanup(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+        self._braket.stop()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables for unchanged programs of the vendors' SDKs, and where the control API is."""
+        return {"QONVERGE_DEV_CLOUD": self.control_url} | self._braket.environment(self._braket_url)
+
+    def advance(self, seconds: float) -> None:
+        """Move the clock forward; what has to have ended by then has ended when this returns."""
+        self.clock.advance(seconds)
+        self._braket.settle()
+
+    def set_faults(self, *faults: Fault) -> None:
+        """Set other faults, which count calls from here on."""
+        self._faults.replace(faults)
+
+    def tasks(self) -> list[dict[str, Any]]:
+        """Return all tasks of all clouds, as the control API has them."""
+        return [{"cloud": self._braket.name} | task for task in self._braket.tasks()]
+
+    def _serve(self, application: web.Application, port: int) -> str:
+        async def open_port() -> str:
+            runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.5)
+            await runner.setup()
+            self._runners.append(runner)
+            await web.TCPSite(runner, self._host, port).start()
+            host, own = runner.addresses[0][:2]
+            return f"http://{host}:{own}"
+
+        return asyncio.run_coroutine_threadsafe(open_port(), self._loop).result()
