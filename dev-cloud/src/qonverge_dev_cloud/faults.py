@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -14,7 +14,7 @@ from qonverge_dev_cloud.values import Value
 class Selection(Value):
     """Which of the calls, or tasks, that come one after the other. Nothing set: all of them."""
 
-    calls: tuple[int, ...] = ()
+    calls: tuple[Annotated[int, Field(ge=1)], ...] = ()
     """Their numbers, from 1."""
     every: int | None = Field(None, ge=1)
     """Each so manieth."""

@@ -47,5 +47,6 @@ def test_a_command_that_cannot_be_loaded_leaves_the_others(installed: None) -> N
     done = CliRunner().invoke(cli, ["broken"])
     assert done.exit_code == 2
     assert done.output == (
-        "error: broken cannot be loaded from qonverge.no_such_module:command: No module named 'qonverge.no_such_module'\n"
+        "error: broken cannot be loaded from qonverge.no_such_module:command: "
+        "No module named 'qonverge.no_such_module'\n"
     )

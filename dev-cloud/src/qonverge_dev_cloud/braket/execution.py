@@ -1,8 +1,8 @@
 """Runs a task's OpenQASM program on Braket's own simulators, with the errors of a device's calibration.
 
 Inside a verbatim box qubits are the device's own: each gate errs as its qubits or its pair do. Elsewhere a QPU would
-map the circuit to its qubits first. That is not imitated: the gates run as they are written, each with the mean error of
-the device's gates on as many qubits. Qubits are misread after the simulation, each with its own rate, or the mean one.
+map the circuit to its qubits first. That is not imitated: the gates run as they are written, each with the mean error
+of the device's gates on as many qubits. Qubits are misread after the simulation, each with its own rate, or the mean.
 """
 
 from __future__ import annotations
