@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+
 from qonverge_dev_cloud.cloud import DevCloud
 from qonverge_dev_cloud.scenario import Scenario
 

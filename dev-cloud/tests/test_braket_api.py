@@ -13,6 +13,7 @@ import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionClosedError, HTTPClientError
+
 from conftest import Start
 from qonverge_dev_cloud.braket.storage import KEY_ID, SECRET
 from qonverge_dev_cloud.faults import Fault
@@ -22,7 +23,7 @@ BELL = "OPENQASM 3.0;\nbit[2] b;\nqubit[2] q;\nh q[0];\ncnot q[0], q[1];\nb[0] =
 
 
 def client(*, retries: int = 0, region: str = "eu-north-1") -> Any:
-    config = Config(retries={"total_max_attempts": retries + 1, "mode": "standard"}, read_timeout=5)
+    config = Config(retries={"total_max_attempts": retries + 1, "mode": "standard"}, read_timeout=2)
     return boto3.client("braket", region_name=region, config=config)
 
 
@@ -31,7 +32,7 @@ def action(source: str = BELL, **inputs: float) -> str:
     return json.dumps({"braketSchemaHeader": header, "source": source, "inputs": inputs})
 
 
-def task(token: str = "t", **changes: Any) -> dict[str, Any]:  # noqa: S107 - not a password
+def task(token: str = "t", **changes: Any) -> dict[str, Any]:
     return {
         "clientToken": token,
         "deviceArn": GARNET,
@@ -195,7 +196,7 @@ def test_faults_are_set_while_it_runs(start: Start) -> None:
     cloud.set_faults(Fault(kind="status", status=429, operation="GetDevice"))
     with pytest.raises(braket.exceptions.ThrottlingException):
         braket.get_device(deviceArn=GARNET)
-    put = control("/faults", "PUT", [{"kind": "slow", "seconds": 6, "operation": "GetDevice", "calls": [1]}])
+    put = control("/faults", "PUT", [{"kind": "slow", "seconds": 3, "operation": "GetDevice", "calls": [1]}])
     assert put == control("/faults")
     # Longer than the client waits.
     with pytest.raises(HTTPClientError, match="Read timeout"):

@@ -15,6 +15,7 @@ from braket.device_schema import DeviceCapabilities
 from braket.devices import LocalSimulator
 from braket.emulation.local_emulator import LocalEmulator
 from braket.task_result import GateModelTaskResult
+
 from conftest import Start
 
 SV1 = "arn:aws:braket:::device/quantum-simulator/amazon/sv1"
@@ -94,7 +95,7 @@ def test_the_errors_of_gates_and_readout_are_those_of_the_calibration(start: Sta
     qubits = device.properties.standardized.oneQubitProperties
     pairs = device.properties.standardized.twoQubitProperties
 
-    def fidelity(qubit: int, kind: str) -> float:
+    def fidelity(qubit: int, kind: str) -> Any:
         return next(own.fidelity for own in qubits[str(qubit)].oneQubitFidelity if own.fidelityType.name == kind)
 
     # A depolarizing channel of average fidelity f shrinks the Bloch vector by 2f - 1; misreading by 2r - 1.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from qonverge_dev_cloud.faults import Fault, FaultPlan
 from qonverge_dev_cloud.scenario import ScenarioError, load
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 import sys
@@ -30,15 +31,16 @@ def dev_cloud(scenario: Path | None, port: int) -> None:
         for line in str(error).splitlines():
             click.echo(f"error: {line}", err=True)
         sys.exit(2)
-    ended = Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ended.set())
     cloud = DevCloud(own, port=port)
     try:
         cloud.start()
     except OSError as error:
-        click.echo(f"error: {error.strerror or error}: use another --port", err=True)
+        why = os.strerror(error.errno).lower() if error.errno else error
+        click.echo(f"error: ports {port} to {port + 2}: {why}: use another --port", err=True)
         sys.exit(1)
+    ended = Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
     try:
         for name, value in cloud.environment.items():
             click.echo(f"export {name}={shlex.quote(value)}")

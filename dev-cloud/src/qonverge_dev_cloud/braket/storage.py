@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-import logging
+import socket
+import threading
 from typing import Any
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
-from moto.server import ThreadedMotoServer
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from werkzeug.serving import BaseWSGIServer, make_server
 
 ACCOUNT = "123456789012"
 KEY_ID, SECRET = "DEVCLOUDNOTAREALKEY1", "dev-cloud-not-a-real-secret"
+
+
+class _Handler(MotoRequestHandler):
+    def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002 - werkzeug's name
+        """Say nothing of requests."""
 
 
 class Storage:
     """Buckets, as clients reach them too."""
 
     def __init__(self, host: str, port: int) -> None:
-        self._server = ThreadedMotoServer(ip_address=host, port=port, verbose=False)
+        self._host, self._port = host, port
+        self._socket = socket.socket()
+        self._server: BaseWSGIServer | None = None
+        self._thread: threading.Thread | None = None
         self.url = ""
         self._client: Any = None
 
@@ -28,10 +38,21 @@ class Storage:
         Raises:
             OSError: it is taken.
         """
-        logging.getLogger("werkzeug").setLevel(logging.ERROR)
-        self._server.start()
-        host, port = self._server.get_host_and_port()
-        self.url = f"http://{host}:{port}"
+        # Bound here: with a port that is taken moto's own server waits for ever, and werkzeug ends the process.
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._socket.bind((self._host, self._port))
+        self._socket.listen(128)
+        self.url = "http://{}:{}".format(*self._socket.getsockname())
+        self._server = make_server(
+            self._host,
+            self._port,
+            DomainDispatcherApplication(create_backend_app),
+            threaded=True,
+            request_handler=_Handler,
+            fd=self._socket.fileno(),
+        )
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="s3", daemon=True)
+        self._thread.start()
         self._client = boto3.client(
             "s3",
             endpoint_url=self.url,
@@ -45,7 +66,11 @@ class Storage:
         """Close the port."""
         if self._client is not None:
             self._client.close()
-        self._server.stop()
+        if self._server is not None and self._thread is not None:
+            self._server.shutdown()
+            self._thread.join()
+            self._server.server_close()
+        self._socket.close()
 
     def make_bucket(self, bucket: str) -> None:
         """Make a bucket, unless it is there."""
