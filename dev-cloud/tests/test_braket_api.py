@@ -275,17 +275,17 @@ def test_the_control_api_holds_no_credentials(start: Start) -> None:
 def test_requests_are_answered_while_tasks_run(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     """Circuits run beside the server: a state is answered meanwhile."""
     cloud = start()
-    from qonverge_dev_cloud.braket import execution
+    from qonverge_dev_cloud import simulation
 
     running, going_on = _gate(), _gate()
-    original: Callable[..., Any] = execution.run
+    original: Callable[..., Any] = simulation.run
 
     def held(*args: Any, **options: Any) -> Any:
         running.set()
         assert going_on.wait(30)
         return original(*args, **options)
 
-    monkeypatch.setattr(execution, "run", held)
+    monkeypatch.setattr(simulation, "run", held)
     braket = client()
     arn = braket.create_quantum_task(**task())["quantumTaskArn"]
     assert running.wait(30)

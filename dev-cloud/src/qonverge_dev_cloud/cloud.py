@@ -5,16 +5,36 @@ from __future__ import annotations
 import asyncio
 import threading
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 from aiohttp import web
 
 from qonverge_dev_cloud.braket.cloud import BraketCloud
 from qonverge_dev_cloud.clock import Clock
-from qonverge_dev_cloud.control import Control
+from qonverge_dev_cloud.control import Control, Controlled
 from qonverge_dev_cloud.faults import Fault, FaultPlan
+from qonverge_dev_cloud.gateway import Gateway
 from qonverge_dev_cloud.journal import Journal
 from qonverge_dev_cloud.scenario import Scenario
+
+# How many ports are taken.
+PORTS = 3
+
+
+class Cloud(Controlled, Protocol):
+    """A cloud, as this module starts and ends it."""
+
+    def application(self) -> web.Application:
+        """Return the API, to be served on a port."""
+
+    def start(self) -> None:
+        """Start what is beside the API."""
+
+    def stop(self) -> None:
+        """End what ``start`` started."""
+
+    def environment(self, url: str) -> dict[str, str]:
+        """Return the variables that make programs use it, whose API is there."""
 
 
 class DevCloud:
@@ -27,16 +47,21 @@ class DevCloud:
         self.scenario = scenario or Scenario()
         self.clock = Clock(virtual=self.scenario.virtual_clock)
         self.journal = Journal()
-        self._faults = FaultPlan(self.scenario.faults, self.scenario.seed)
-        self._host, self._port = host, port
-        self._braket = BraketCloud(
-            self.scenario, self.clock, self.journal, self._faults, host=host, storage_port=port and port + 2
-        )
         self.control_url = ""
-        self._braket_url = ""
+        self._faults = FaultPlan(self.scenario.faults, self.scenario.seed)
+        self._host = host
+        ports = [port and port + index for index in range(PORTS)]
+        self._control_port, storage_port, *self._cloud_ports = ports
+        braket = BraketCloud(
+            self.scenario, self.clock, self._gateway(BraketCloud.name), host=host, storage_port=storage_port
+        )
+
+        self._clouds: list[Cloud] = [braket]
+        self._urls: list[str] = []
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="dev-cloud", daemon=True)
         self._runners: list[web.AppRunner] = []
+        self._started: list[Cloud] = []
 
     def __enter__(self) -> DevCloud:
         self.start()
@@ -53,12 +78,17 @@ class DevCloud:
         Raises:
             OSError: one is taken.
         """
-        self._braket.start()
         self._thread.start()
-        control = Control([self._braket], self.clock, self.journal, self._faults)
+        control = Control(self._clouds, self.clock, self.journal, self._faults)
         try:
-            self.control_url = self._serve(control.application(), self._port)
-            self._braket_url = self._serve(self._braket.application(), self._port and self._port + 1)
+            for cloud in self._clouds:
+                cloud.start()
+                self._started.append(cloud)
+            self.control_url = self._serve(control.application(), self._control_port)
+            self._urls = [
+                self._serve(cloud.application(), port)
+                for cloud, port in zip(self._clouds, self._cloud_ports, strict=True)
+            ]
         except OSError:
             self.stop()
             raise
@@ -70,17 +100,22 @@ class DevCloud:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
-        self._braket.stop()
+        for cloud in self._started:
+            cloud.stop()
 
     @property
     def environment(self) -> dict[str, str]:
         """Variables for unchanged programs of the vendors' SDKs, and where the control API is."""
-        return {"QONVERGE_DEV_CLOUD": self.control_url} | self._braket.environment(self._braket_url)
+        found = {"QONVERGE_DEV_CLOUD": self.control_url}
+        for cloud, url in zip(self._clouds, self._urls, strict=True):
+            found |= cloud.environment(url)
+        return found
 
     def advance(self, seconds: float) -> None:
         """Move the clock forward; what has to have ended by then has ended when this returns."""
         self.clock.advance(seconds)
-        self._braket.settle()
+        for cloud in self._clouds:
+            cloud.settle()
 
     def set_faults(self, *faults: Fault) -> None:
         """Set other faults, which count calls from here on."""
@@ -88,7 +123,10 @@ class DevCloud:
 
     def tasks(self) -> list[dict[str, Any]]:
         """Return all tasks of all clouds, as the control API has them."""
-        return [{"cloud": self._braket.name} | task for task in self._braket.tasks()]
+        return [{"cloud": cloud.name} | task for cloud in self._clouds for task in cloud.tasks()]
+
+    def _gateway(self, cloud: str) -> Gateway:
+        return Gateway(cloud, self.clock, self.journal, self._faults)
 
     def _serve(self, application: web.Application, port: int) -> str:
         async def open_port() -> str:

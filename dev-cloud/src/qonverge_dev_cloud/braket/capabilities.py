@@ -12,9 +12,9 @@ from braket.device_schema.rigetti import RigettiDeviceParameters
 from braket.device_schema.rigetti.rigetti_device_capabilities_v2 import RigettiDeviceCapabilities
 from braket.device_schema.simulators import GateModelSimulatorDeviceCapabilities, GateModelSimulatorDeviceParameters
 
-from qonverge_dev_cloud.braket.calibration import Calibration
 from qonverge_dev_cloud.braket.catalogue import Device
 from qonverge_dev_cloud.braket.prices import Tariff
+from qonverge_dev_cloud.calibration import Calibration
 
 # fmt: off
 _GATES = [

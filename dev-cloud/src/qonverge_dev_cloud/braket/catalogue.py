@@ -4,41 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Literal
 
-Edge = tuple[int, int]
+from qonverge_dev_cloud.chips import Chip, Edge
 
 
-@dataclass(frozen=True, slots=True)
-class Device:
-    """What does not change about a device."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device(Chip):
+    """A device as Braket offers it."""
 
-    name: str
     provider: str
     arn: str
     regions: tuple[str, ...]
-    kind: Literal["QPU", "SIMULATOR"]
-    qubits: tuple[int, ...]
-    """Their labels. Empty for simulators."""
-    width: int
-    """Most qubits of a circuit, as published."""
     max_shots: int
     min_shots: int = 1
     per_task: float = 0.0
     """US dollars."""
     per_shot: float = 0.0
     per_minute: float = 0.0
-    edges: tuple[Edge, ...] = ()
-    """Pairs that a two-qubit gate acts on."""
-    fully_connected: bool = False
-    native: tuple[str, ...] = ()
-    """Gates in verbatim boxes, by the names of Braket's OpenQASM; the last acts on two qubits."""
-    fidelities: tuple[float, float, float] = (1.0, 1.0, 1.0)
-    """Medians: of a gate on one qubit, of one on two, of a readout."""
-    coherence: tuple[float, float] = (0.0, 0.0)
-    """T1 and T2, seconds."""
-    durations: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    """Of a gate on one qubit, of one on two, of a readout; seconds."""
     returns_probabilities: bool = False
     """Whether results hold relative frequencies in place of shots, as IonQ's do."""
 

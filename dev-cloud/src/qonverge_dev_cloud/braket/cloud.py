@@ -9,11 +9,10 @@ from aiohttp import web
 from qonverge_dev_cloud.braket.http import BraketHttp
 from qonverge_dev_cloud.braket.service import BraketService
 from qonverge_dev_cloud.braket.storage import KEY_ID, SECRET, Storage
-from qonverge_dev_cloud.braket.worker import Worker
 from qonverge_dev_cloud.clock import Clock
-from qonverge_dev_cloud.faults import FaultPlan
-from qonverge_dev_cloud.journal import Journal
+from qonverge_dev_cloud.gateway import Gateway
 from qonverge_dev_cloud.scenario import Scenario
+from qonverge_dev_cloud.worker import Worker
 
 BUCKET = "amazon-braket-dev-cloud"
 
@@ -23,14 +22,12 @@ class BraketCloud:
 
     name = "braket"
 
-    def __init__(
-        self, scenario: Scenario, clock: Clock, journal: Journal, faults: FaultPlan, *, host: str, storage_port: int
-    ) -> None:
+    def __init__(self, scenario: Scenario, clock: Clock, gateway: Gateway, *, host: str, storage_port: int) -> None:
         self._storage = Storage(host, storage_port)
         service = BraketService(scenario, clock, self._storage)
-        self._worker = Worker(service, clock)
+        self._worker = Worker(service, clock, self.name)
         self._service = service
-        self._http = BraketHttp(service, self._worker, clock, journal, faults)
+        self._http = BraketHttp(service, self._worker, gateway)
 
     def application(self) -> web.Application:
         """Return the API, to be served on a port."""

@@ -1,22 +1,17 @@
-"""The REST API on a port: regions, faults and the journal are here; what operations mean is not."""
+"""The REST API on a port: regions and the form of replies are here; what operations mean is not."""
 
 from __future__ import annotations
 
-import asyncio
 import re
 import uuid
-from collections.abc import Sequence
 from typing import Any
 
 from aiohttp import web
-from botocore.model import OperationModel
 
 from qonverge_dev_cloud.braket.api import Refused, ServiceApi
-from qonverge_dev_cloud.braket.service import BraketService, Call, Reply
-from qonverge_dev_cloud.braket.worker import Worker
-from qonverge_dev_cloud.clock import Clock
-from qonverge_dev_cloud.faults import Fault, FaultPlan
-from qonverge_dev_cloud.journal import Journal
+from qonverge_dev_cloud.braket.service import BraketService, Call
+from qonverge_dev_cloud.gateway import Done, Gateway
+from qonverge_dev_cloud.worker import Worker
 
 _SCOPE = re.compile(r"Credential=[^/,\s]+/\d{8}/(?P<region>[a-z0-9-]+)/braket/aws4_request")
 
@@ -24,11 +19,8 @@ _SCOPE = re.compile(r"Credential=[^/,\s]+/\d{8}/(?P<region>[a-z0-9-]+)/braket/aw
 class BraketHttp:
     """Answers requests as Braket's endpoint does."""
 
-    def __init__(
-        self, service: BraketService, worker: Worker, clock: Clock, journal: Journal, faults: FaultPlan
-    ) -> None:
-        self._service, self._worker, self._clock = service, worker, clock
-        self._journal, self._faults = journal, faults
+    def __init__(self, service: BraketService, worker: Worker, gateway: Gateway) -> None:
+        self._service, self._worker, self._gateway = service, worker, gateway
         self._api = ServiceApi("braket")
 
     def application(self) -> web.Application:
@@ -42,77 +34,41 @@ class BraketHttp:
         path, _, query = request.raw_path.partition("?")
         route = self._api.route(request.method, path)
         if route is None:
-            return self._error(Refused("ValidationException", f"no operation {request.method} {path}"), 404)
+            return _error(Refused("ValidationException", f"no operation {request.method} {path}"), 404)
         model, members = route
-        region = _SCOPE.search(request.headers.get("Authorization", ""))
-        if region is None:
-            refused = Refused("AccessDeniedException", "the request is not signed for braket")
-            return self._error(refused, self._api.error_status(refused.code))
         body = await request.read()
-        faults = self._faults.of("braket", model.name)
-        return await self._carry_out(request, model, region["region"], (members, query, body), faults)
-
-    async def _carry_out(
-        self,
-        request: web.Request,
-        model: OperationModel,
-        region: str,
-        sent: tuple[dict[str, str], str, bytes],
-        faults: Sequence[Fault],
-    ) -> web.StreamResponse:
+        scope = _SCOPE.search(request.headers.get("Authorization", ""))
         values: dict[str, Any] = {}
-        reply: Reply | None = None
+        refused: Refused | None = None
         try:
-            values = self._api.request(model, *sent)
-            response = await self._fault(request, model, faults, "before")
-            if response is None:
-                reply = await asyncio.to_thread(self._service.call, Call(model.name, region, values))
-                status, text = self._api.reply(model, reply.values)
-                if reply.effect:
-                    self._worker.wake()
-                response = await self._fault(request, model, faults, "after")
-                if response is None:
-                    response = self._response(status, text)
+            if scope is None:
+                raise Refused("AccessDeniedException", "the request is not signed for braket")
+            values = self._api.request(model, members, query, body)
         except Refused as error:
-            response = self._error(error, self._api.error_status(error.code))
-        lost = request.transport is None or request.transport.is_closing()
-        self._journal.add(
-            time=self._clock.elapsed(),
-            cloud="braket",
-            operation=model.name,
-            request=values,
-            status=None if lost else response.status,
-            effect=reply is not None and reply.effect,
-            faults=tuple(f"{own.kind} {own.when}" for own in faults),
-            made=None if reply is None else reply.task,
-        )
-        return response
+            refused = error
 
-    async def _fault(
-        self, request: web.Request, model: OperationModel, faults: Sequence[Fault], when: str
-    ) -> web.Response | None:
-        """Let the call go wrong, if it has to; return the reply that ends it."""
-        for fault in faults:
-            if fault.when != when:
-                continue
-            if fault.kind == "slow":
-                await asyncio.sleep(fault.seconds)
-            elif fault.kind == "lostReply":
-                if request.transport is not None:
-                    request.transport.abort()
-                return web.Response()
-            else:
-                code = self._api.error_of_status(model, fault.status)
-                return self._error(Refused(code, "set by the scenario"), fault.status)
-        return None
+        def carry_out() -> Done:
+            try:
+                if refused is not None or scope is None:
+                    raise refused or AssertionError("unsigned requests are refused")
+                reply = self._service.call(Call(model.name, scope["region"], values))
+            except Refused as error:
+                return Done(_error(error, self._api.error_status(error.code)))
+            if reply.effect:
+                self._worker.wake()
+            status, text = self._api.reply(model, reply.values)
+            response = web.Response(status=status, body=text, content_type="application/json")
+            response.headers["x-amzn-RequestId"] = str(uuid.uuid4())
+            return Done(response, reply.effect, reply.task)
 
-    def _error(self, error: Refused, status: int) -> web.Response:
-        response = web.json_response({"message": error.message}, status=status)
-        response.headers["x-amzn-ErrorType"] = error.code
-        response.headers["x-amzn-RequestId"] = str(uuid.uuid4())
-        return response
+        def fault(status: int) -> web.Response:
+            return _error(Refused(self._api.error_of_status(model, status), "set by the scenario"), status)
 
-    def _response(self, status: int, text: bytes) -> web.Response:
-        response = web.Response(status=status, body=text, content_type="application/json")
-        response.headers["x-amzn-RequestId"] = str(uuid.uuid4())
-        return response
+        return await self._gateway.call(request, model.name, values, carry_out, fault)
+
+
+def _error(error: Refused, status: int) -> web.Response:
+    response = web.json_response({"message": error.message}, status=status)
+    response.headers["x-amzn-ErrorType"] = error.code
+    response.headers["x-amzn-RequestId"] = str(uuid.uuid4())
+    return response

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,13 +13,18 @@ from braket.task_result import GateModelTaskResult
 from qonverge_dev_cloud.braket.tasks import Task
 
 
-def document(task: Task, outcome: dict[str, Any]) -> bytes:
+def document(task: Task, outcome: dict[str, Any], *, frequencies: bool) -> bytes:
     """Return the document, checked against amazon-braket-schemas.
 
     Args:
         task: whose result it is.
-        outcome: what ``execution.run`` returned.
+        outcome: what ``simulation.run`` returned.
+        frequencies: whether it has those of the outcomes in place of the shots.
     """
+    if frequencies and task.shots:
+        shots = Counter("".join(map(str, row)) for row in outcome["measurements"])
+        outcome = outcome | {"measurements": None}
+        outcome["measurementProbabilities"] = {key: shots[key] / task.shots for key in sorted(shots)}
     metadata = {
         "id": task.arn,
         "shots": task.shots,

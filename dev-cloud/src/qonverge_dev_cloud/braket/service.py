@@ -5,24 +5,26 @@ from __future__ import annotations
 import json
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from braket.ir.openqasm import Program
 
-from qonverge_dev_cloud.braket import execution, results
+from qonverge_dev_cloud import simulation
+from qonverge_dev_cloud.braket import results
 from qonverge_dev_cloud.braket.api import Refused
-from qonverge_dev_cloud.braket.calibration import Calibration, calibration
 from qonverge_dev_cloud.braket.capabilities import capabilities
 from qonverge_dev_cloud.braket.catalogue import DEVICES, Device
 from qonverge_dev_cloud.braket.prices import Tariff
 from qonverge_dev_cloud.braket.search import matches, page
 from qonverge_dev_cloud.braket.storage import ACCOUNT, Storage
-from qonverge_dev_cloud.braket.tasks import ENDED, DeviceQueue, Qasm, Task
+from qonverge_dev_cloud.braket.tasks import Task
+from qonverge_dev_cloud.calibration import Calibration, calibration
 from qonverge_dev_cloud.clock import Clock
 from qonverge_dev_cloud.scenario import DeviceScenario, Scenario
+from qonverge_dev_cloud.work import ENDED, DeviceQueue
 
 _NAMESPACE = uuid.UUID("5b1c8f3e-5d0c-4f5e-9a55-1f0a7f3a3b10")
 
@@ -50,7 +52,7 @@ class Reply:
 class _Offered:
     device: Device
     scenario: DeviceScenario
-    queue: DeviceQueue
+    queue: DeviceQueue[Task]
     tariff: Tariff
 
 
@@ -63,7 +65,7 @@ class BraketService:
         self._devices: dict[str, _Offered] = {}
         for device in DEVICES:
             own = scenario.braket.devices.get(device.name, DeviceScenario())
-            queue = DeviceQueue(own, start=clock.start, parallel=device.kind == "SIMULATOR")
+            queue: DeviceQueue[Task] = DeviceQueue(own, start=clock.start, parallel=device.kind == "SIMULATOR")
             self._devices[device.arn] = _Offered(device, own, queue, Tariff.of(device, own.price))
         self._tasks: dict[str, Task] = {}
         self._tokens: dict[tuple[str, str], Task] = {}
@@ -191,7 +193,7 @@ class BraketService:
             now = self._clock.now()
             if offered.queue.closed(now):
                 raise Refused("DeviceOfflineException", f"{offered.device.name} is offline for maintenance")
-            number = len(offered.queue.tasks) + 1
+            number = len(offered.queue.work) + 1
             start, end = offered.queue.next_times(now, request["shots"])
             name = uuid.uuid5(_NAMESPACE, f"{self._scenario.seed}/{offered.device.arn}/{number}")
             arn = f"arn:aws:braket:{call.region}:{ACCOUNT}:quantum-task/{name}"
@@ -202,6 +204,7 @@ class BraketService:
             task = Task(
                 arn=arn,
                 number=number,
+                shots=request["shots"],
                 request=request,
                 program=program,
                 created=now,
@@ -210,7 +213,7 @@ class BraketService:
                 tags=dict(request.get("tags", {})),
                 failure=failing.reason if failing is not None and failed else None,
             )
-            offered.queue.tasks.append(task)
+            offered.queue.work.append(task)
             self._tasks[arn] = self._tokens[call.region, token] = task
         return Reply({"quantumTaskArn": arn}, effect=True, task=arn)
 
@@ -224,7 +227,7 @@ class BraketService:
             )
         return found
 
-    def _program(self, offered: _Offered, request: dict[str, Any]) -> Qasm:
+    def _program(self, offered: _Offered, request: dict[str, Any]) -> simulation.Qasm:
         device, shots = offered.device, request["shots"]
         if offered.scenario.retired:
             raise Refused("DeviceRetiredException", f"{device.name} is retired")
@@ -241,10 +244,10 @@ class BraketService:
             action = Program.parse_raw(request["action"])
         except ValueError as error:
             raise Refused("ValidationException", f"action or deviceParameters cannot be read: {error}") from None
-        program = Qasm(action.source, tuple(sorted((action.inputs or {}).items())))
+        program = simulation.Qasm(action.source, tuple(sorted((action.inputs or {}).items())))
         try:
-            execution.check(device, program, shots)
-        except execution.BadProgram as error:
+            simulation.check(device, program, shots)
+        except simulation.BadProgram as error:
             raise Refused("ValidationException", str(error)) from None
         return program
 
@@ -306,7 +309,7 @@ class BraketService:
             status = task.status(now)
             effect = False
             if task.cancelled is None:
-                if status in ENDED:
+                if task.phase(now) in ENDED:
                     raise Refused("ConflictException", f"the task is {status}: it cannot be cancelled any more")
                 self._devices[task.request["deviceArn"]].queue.cancel(task, now)
                 task.cancel_token, effect = token, True
@@ -340,21 +343,18 @@ class BraketService:
 
     # What the devices do
 
-    def due(self) -> Iterator[Task]:
-        """Yield the tasks whose results have to be there by now, in the order of their ends."""
-        with self._lock:
-            now = self._clock.now()
-            waiting = [
-                own for own in self._tasks.values() if not own.ready and own.cancelled is None and own.end <= now
-            ]
-        yield from sorted(waiting, key=lambda own: (own.end, own.number))
+    def next_due(self) -> Task | None:
+        """Return the task that has to have ended by now and has no result, the earliest first."""
+        now = self._clock.now()
+        return min((own for own in self._unready() if own.end <= now), key=lambda own: own.end, default=None)
 
     def next_end(self) -> float | None:
         """Return when the next result has to be there."""
+        return min((own.end for own in self._unready()), default=None)
+
+    def _unready(self) -> list[Task]:
         with self._lock:
-            return min(
-                (own.end for own in self._tasks.values() if not own.ready and own.cancelled is None), default=None
-            )
+            return [own for own in self._tasks.values() if not own.ready and own.cancelled is None]
 
     def carry_out(self, task: Task) -> None:
         """Run a task, and put its result into its bucket."""
@@ -363,8 +363,8 @@ class BraketService:
             found = self._calibration(offered, task.start) if offered.scenario.noise else None
             try:
                 seed = uuid.uuid5(_NAMESPACE, f"{self._scenario.seed}/{task.arn}").int
-                outcome = execution.run(offered.device, task.program, task.shots, calibration=found, seed=seed)
-                body = results.document(task, outcome)
+                outcome = simulation.run(offered.device, task.program, task.shots, calibration=found, seed=seed)
+                body = results.document(task, outcome, frequencies=offered.device.returns_probabilities)
                 self._storage.put(task.request["outputS3Bucket"], f"{task.directory}/results.json", body)
             except Exception as error:
                 task.failure = f"{type(error).__name__}: {error}"

@@ -1,40 +1,53 @@
-"""Runs the tasks when their time has come."""
+"""Runs what devices were given, when its time has come."""
 
 from __future__ import annotations
 
 import threading
+from typing import Any, Protocol
 
-from qonverge_dev_cloud.braket.service import BraketService
 from qonverge_dev_cloud.clock import Clock
+
+
+class Devices(Protocol):
+    """The devices of a cloud, as a worker sees them."""
+
+    def next_due(self) -> Any | None:
+        """Return what has to have ended by now and has no result, the earliest first."""
+
+    def next_end(self) -> float | None:
+        """Return when the next result has to be there."""
+
+    def carry_out(self, work: Any, /) -> None:
+        """Run it, and keep its result or why it failed."""
 
 
 class Worker:
     """A thread that follows the clock."""
 
-    def __init__(self, service: BraketService, clock: Clock) -> None:
+    def __init__(self, service: Devices, clock: Clock, name: str) -> None:
         self._service, self._clock = service, clock
         self._changed, self._stopping = threading.Event(), False
         self._settling = threading.Lock()
-        self._thread = threading.Thread(target=self._follow, name="braket-devices", daemon=True)
+        self._thread = threading.Thread(target=self._follow, name=f"{name}-devices", daemon=True)
 
     def start(self) -> None:
         """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread once it has finished the task that it runs."""
+        """End the thread once it has finished what it runs."""
         self._stopping = True
         self._changed.set()
         self._thread.join()
 
     def wake(self) -> None:
-        """Look again: there is a new task, or the clock moved."""
+        """Look again: there is more to do, or the clock moved."""
         self._changed.set()
 
     def settle(self) -> None:
-        """Run all tasks that have to have ended by now, and return then."""
+        """Run all that has to have ended by now, and return then."""
         with self._settling:
-            while not self._stopping and (due := next(self._service.due(), None)) is not None:
+            while not self._stopping and (due := self._service.next_due()) is not None:
                 self._service.carry_out(due)
 
     def _follow(self) -> None:

@@ -1,4 +1,4 @@
-"""Runs a task's OpenQASM program on Braket's own simulators, with the errors of a device's calibration.
+"""Runs OpenQASM programs on Braket's own simulators, with the errors of a device's calibration.
 
 Inside a verbatim box qubits are the device's own: each gate errs as its qubits or its pair do. Elsewhere a QPU would
 map the circuit to its qubits first. That is not imitated: the gates run as they are written, each with the mean error
@@ -7,7 +7,6 @@ of the device's gates on as many qubits. Qubits are misread after the simulation
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
 from statistics import fmean
@@ -21,9 +20,8 @@ from braket.default_simulator.simulator import BaseLocalSimulator
 from braket.ir.openqasm import Program
 from braket.tasks import GateModelQuantumTaskResult
 
-from qonverge_dev_cloud.braket.calibration import Calibration
-from qonverge_dev_cloud.braket.catalogue import DEVICES, Device
-from qonverge_dev_cloud.braket.tasks import Qasm
+from qonverge_dev_cloud.calibration import Calibration
+from qonverge_dev_cloud.chips import Chip
 
 # What this machine simulates within seconds, whatever the device takes.
 WIDEST_NOISY, WIDEST_EXACT = 11, 24
@@ -31,6 +29,14 @@ WIDEST_NOISY, WIDEST_EXACT = 11, 24
 
 class BadProgram(ValueError):
     """A program that the device does not take; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Qasm:
+    """An OpenQASM 3 program and its inputs."""
+
+    source: str
+    inputs: tuple[tuple[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +64,16 @@ class _Errors:
 class _Context(ProgramContext):  # type: ignore[misc] # Braket's simulator has no types
     """Follows a program: checks verbatim boxes, and adds errors after gates."""
 
-    def __init__(self, simulator: BaseLocalSimulator, device: Device, errors: _Errors | None) -> None:
+    def __init__(self, simulator: BaseLocalSimulator, chip: Chip, errors: _Errors | None) -> None:
         super().__init__(simulator=simulator)
-        self._device, self._errors = device, errors
+        self._chip, self._errors = chip, errors
         self._verbatim = False
         self.was_verbatim = False
-        self._pairs = frozenset(frozenset(edge) for edge in device.edges)
+        self._pairs = frozenset(frozenset(edge) for edge in chip.edges)
 
     def add_verbatim_marker(self, marker: Any) -> None:
-        if self._device.kind == "SIMULATOR":
-            raise BadProgram(f"{self._device.name} takes no verbatim boxes")
+        if self._chip.kind == "SIMULATOR":
+            raise BadProgram(f"{self._chip.name} takes no verbatim boxes")
         self._verbatim = not self._verbatim
         self.was_verbatim = True
 
@@ -82,16 +88,14 @@ class _Context(ProgramContext):  # type: ignore[misc] # Braket's simulator has n
             self._err(self._errors, target)
 
     def _check_native(self, gate: str, target: tuple[int, ...], controls: list[int], power: int) -> None:
-        device = self._device
-        if gate not in device.native or controls or power != 1:
-            raise BadProgram(
-                f"{device.name} has no native gate {gate}: use {', '.join(device.native)} in verbatim boxes"
-            )
+        chip = self._chip
+        if gate not in chip.native or controls or power != 1:
+            raise BadProgram(f"{chip.name} has no native gate {gate}: use {', '.join(chip.native)} in verbatim boxes")
         for qubit in target:
-            if qubit not in device.qubits:
-                raise BadProgram(f"{device.name} has no qubit {qubit}")
+            if qubit not in chip.qubits:
+                raise BadProgram(f"{chip.name} has no qubit {qubit}")
         if len(target) == 2 and frozenset(target) not in self._pairs:
-            raise BadProgram(f"qubits {target[0]} and {target[1]} of {device.name} are not coupled")
+            raise BadProgram(f"qubits {target[0]} and {target[1]} of {chip.name} are not coupled")
 
     def _err(self, errors: _Errors, target: tuple[int, ...]) -> None:
         if len(target) == 2:
@@ -105,11 +109,11 @@ class _Context(ProgramContext):  # type: ignore[misc] # Braket's simulator has n
 
 
 class _Exact(StateVectorSimulator):  # type: ignore[misc]
-    def __init__(self, device: Device, generator: np.random.Generator) -> None:
-        self._device, self._generator = device, generator
+    def __init__(self, chip: Chip, generator: np.random.Generator) -> None:
+        self._chip, self._generator = chip, generator
 
     def create_program_context(self) -> _Context:
-        return _Context(self, self._device, None)
+        return _Context(self, self._chip, None)
 
     def initialize_simulation(self, **kwargs: Any) -> Any:
         simulation = super().initialize_simulation(**kwargs)
@@ -118,11 +122,11 @@ class _Exact(StateVectorSimulator):  # type: ignore[misc]
 
 
 class _Noisy(DensityMatrixSimulator):  # type: ignore[misc]
-    def __init__(self, device: Device, errors: _Errors, generator: np.random.Generator) -> None:
-        self._device, self._errors, self._generator = device, errors, generator
+    def __init__(self, chip: Chip, errors: _Errors, generator: np.random.Generator) -> None:
+        self._chip, self._errors, self._generator = chip, errors, generator
 
     def create_program_context(self) -> _Context:
-        return _Context(self, self._device, self._errors)
+        return _Context(self, self._chip, self._errors)
 
     def run_openqasm(self, openqasm_ir: Program, shots: int = 0, *, batch_size: int = 1) -> Any:
         # Braket's own takes verbatim boxes out of the text, which have a meaning here.
@@ -134,73 +138,67 @@ class _Noisy(DensityMatrixSimulator):  # type: ignore[misc]
         return simulation
 
 
-def check(device: Device, program: Qasm, shots: int) -> None:
+def check(chip: Chip, program: Qasm, shots: int) -> None:
     """Say whether a device takes a program.
 
     Raises:
         BadProgram: it does not.
     """
-    width, _, results = _examined(device.name, program)
+    width, _, results = _examined(chip, program)
     if isinstance(width, str):
         raise BadProgram(width)
     if width == 0:
         raise BadProgram("the program acts on no qubit")
-    if width > device.width:
-        raise BadProgram(f"the program acts on {width} qubits; {device.name} has {device.width}")
+    if width > chip.width:
+        raise BadProgram(f"the program acts on {width} qubits; {chip.name} has {chip.width}")
     if shots == 0 and not results:
         raise BadProgram("without shots a result type is needed")
     forbidden = sorted(set(results) & {"StateVector", "Amplitude", "DensityMatrix"})
-    if forbidden and (device.kind == "QPU" or shots):
+    if forbidden and (chip.kind == "QPU" or shots):
         raise BadProgram(f"result type {forbidden[0]} needs a simulator and no shots")
-    if device.kind == "QPU" and "AdjointGradient" in results:
-        raise BadProgram(f"{device.name} does not have the result type AdjointGradient")
+    if chip.kind == "QPU" and "AdjointGradient" in results:
+        raise BadProgram(f"{chip.name} does not have the result type AdjointGradient")
     # Here, not there: a device takes more.
-    noisy = device.kind == "QPU"
+    noisy = chip.kind == "QPU"
     widest = WIDEST_NOISY if noisy else WIDEST_EXACT
     if width > widest:
         raise BadProgram(
             f"the program acts on {width} qubits: dev-cloud simulates up to {widest} "
-            f"{'with errors' if noisy else 'on SV1'}, though {device.name} takes {device.width}"
+            f"{'with errors' if noisy else 'on SV1'}, though {chip.name} takes {chip.width}"
         )
 
 
-def run(device: Device, program: Qasm, shots: int, *, calibration: Calibration | None, seed: int) -> dict[str, Any]:
+def run(chip: Chip, program: Qasm, shots: int, *, calibration: Calibration | None, seed: int) -> dict[str, Any]:
     """Run a program that was checked.
 
     Args:
-        device: what it runs on.
+        chip: what it runs on.
         program: with values for all its inputs.
         shots: 0 for exact values of its result types.
         calibration: None where nothing errs.
         seed: of all draws.
 
     Returns:
-        ``measurements``, ``measurementProbabilities``, ``measuredQubits`` and ``resultTypes`` as in
-        ``braket.task_result.GateModelTaskResult``.
+        ``measurements``, ``measuredQubits`` and ``resultTypes``, as ``GateModelTaskResult`` of Braket has them.
     """
     generator = np.random.default_rng(seed)
     if calibration is None:
-        simulator: Any = _Exact(device, generator)
+        simulator: Any = _Exact(chip, generator)
     else:
-        simulator = _Noisy(device, _Errors.of(calibration), generator)
+        simulator = _Noisy(chip, _Errors.of(calibration), generator)
     found = simulator.run(Program(source=program.source, inputs=dict(program.inputs)), shots=shots)
     out: dict[str, Any] = {"measuredQubits": list(found.measuredQubits)}
     if not shots:
         return out | {"resultTypes": _values(found.resultTypes)}
     bits = np.asarray(found.measurements, dtype=np.uint8)
     if calibration is not None:
-        _, verbatim, _ = _examined(device.name, program)
+        _, verbatim, _ = _examined(chip, program)
         bits ^= generator.random(bits.shape) < _misread(calibration, found.measuredQubits, verbatim=verbatim)
     if found.resultTypes:
         # As the SDK has it for simulators on its own machine, from the shots as they were read.
         found.measurements = bits.tolist()
         out["resultTypes"] = _values(GateModelQuantumTaskResult.from_object(found).result_types)
-    if device.returns_probabilities:
-        counts = Counter("".join(map(str, row)) for row in bits.tolist())
-        out["measurementProbabilities"] = {key: counts[key] / shots for key in sorted(counts)}
-    else:
-        out["measurements"] = bits.tolist()
-    return out
+    return out | {"measurements": bits.tolist()}
 
 
 def _values(result_types: Any) -> list[dict[str, Any]]:
@@ -226,10 +224,9 @@ def _misread(calibration: Calibration, qubits: list[int], *, verbatim: bool) -> 
 
 
 @lru_cache(maxsize=512)
-def _examined(device: str, program: Qasm) -> tuple[int | str, bool, tuple[str, ...]]:
+def _examined(chip: Chip, program: Qasm) -> tuple[int | str, bool, tuple[str, ...]]:
     """Return the number of qubits, or what is wrong; whether there is a verbatim box; the names of result types."""
-    found = next(own for own in DEVICES if own.name == device)
-    simulator = _Exact(found, np.random.default_rng(0))
+    simulator = _Exact(chip, np.random.default_rng(0))
     try:
         context = simulator._parse_program_with_shots(Program(source=program.source, inputs=dict(program.inputs)), 1)
         if context.is_branched:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from qonverge_dev_cloud.braket.catalogue import Device, Edge
+from qonverge_dev_cloud.chips import Chip, Edge
 from qonverge_dev_cloud.scenario import Drift
 
 # Standard deviation of the logarithm of error rates over a chip.
@@ -33,11 +33,11 @@ class Calibration:
         return self.pairs.get((one, other)) or self.pairs.get((other, one))
 
 
-def calibration(device: Device, drift: Drift | None, seed: int, elapsed: float) -> Calibration:
+def calibration(chip: Chip, drift: Drift | None, seed: int, elapsed: float) -> Calibration:
     """Return the calibration in force.
 
     Args:
-        device: a QPU.
+        chip: of a QPU.
         drift: None: the first one holds for ever.
         seed: of the scenario.
         elapsed: seconds since the start.
@@ -45,20 +45,20 @@ def calibration(device: Device, drift: Drift | None, seed: int, elapsed: float) 
     epoch = 0 if drift is None else int(elapsed // drift.seconds)
 
     def drawn(fidelity: float, part: str) -> float:
-        logarithm = random.Random(f"{seed}/{device.name}/{part}").gauss(0, _SPREAD)  # noqa: S311 - nothing secret
+        logarithm = random.Random(f"{seed}/{chip.name}/{part}").gauss(0, _SPREAD)  # noqa: S311 - nothing secret
         if drift is not None and epoch:
-            logarithm += random.Random(f"{seed}/{device.name}/{part}/{epoch}").gauss(0, drift.spread)  # noqa: S311
+            logarithm += random.Random(f"{seed}/{chip.name}/{part}/{epoch}").gauss(0, drift.spread)  # noqa: S311
         return round(1 - min((1 - fidelity) * math.exp(logarithm), 0.5), 6)
 
-    single, pair, readout = device.fidelities
+    single, pair, readout = chip.fidelities
     # A device whose ions share one chain publishes one figure for all pairs.
     shared = drawn(pair, "pair")
     return Calibration(
         epoch=epoch,
         time=0.0 if drift is None else epoch * drift.seconds,
-        single=MappingProxyType({qubit: drawn(single, f"single/{qubit}") for qubit in device.qubits}),
+        single=MappingProxyType({qubit: drawn(single, f"single/{qubit}") for qubit in chip.qubits}),
         pairs=MappingProxyType(
-            {edge: shared if device.fully_connected else drawn(pair, f"pair/{edge}") for edge in device.edges}
+            {edge: shared if chip.fully_connected else drawn(pair, f"pair/{edge}") for edge in chip.edges}
         ),
-        readout=MappingProxyType({qubit: drawn(readout, f"readout/{qubit}") for qubit in device.qubits}),
+        readout=MappingProxyType({qubit: drawn(readout, f"readout/{qubit}") for qubit in chip.qubits}),
     )
