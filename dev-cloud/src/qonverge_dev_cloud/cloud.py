@@ -14,11 +14,12 @@ from qonverge_dev_cloud.clock import Clock
 from qonverge_dev_cloud.control import Control, Controlled
 from qonverge_dev_cloud.faults import Fault, FaultPlan
 from qonverge_dev_cloud.gateway import Gateway
+from qonverge_dev_cloud.ionq.cloud import IonqCloud
 from qonverge_dev_cloud.journal import Journal
 from qonverge_dev_cloud.scenario import Scenario
 
 # How many ports are taken.
-PORTS = 3
+PORTS = 4
 
 
 class Cloud(Controlled, Protocol):
@@ -56,7 +57,8 @@ class DevCloud:
             self.scenario, self.clock, self._gateway(BraketCloud.name), host=host, storage_port=storage_port
         )
 
-        self._clouds: list[Cloud] = [braket]
+        ionq = IonqCloud(self.scenario, self.clock, self._gateway(IonqCloud.name))
+        self._clouds: list[Cloud] = [braket, ionq]
         self._urls: list[str] = []
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="dev-cloud", daemon=True)

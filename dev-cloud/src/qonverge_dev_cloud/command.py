@@ -15,14 +15,14 @@ import click
 @click.command()
 @click.argument("scenario", required=False, type=click.Path(dir_okay=False, path_type=Path), metavar="[SCENARIO]")
 @click.option(
-    "--port", type=click.IntRange(0, 65533), default=4510, show_default=True, help="First of three ports; 0: any."
+    "--port", type=click.IntRange(0, 65532), default=4510, show_default=True, help="First of four ports; 0: any."
 )
 def dev_cloud(scenario: Path | None, port: int) -> None:
     """Start quantum clouds on this machine for programs of their own SDKs, offline and deterministic.
 
     SCENARIO is a YAML file. The environment that programs need is printed first; Ctrl-C ends it.
     """
-    from qonverge_dev_cloud.cloud import DevCloud
+    from qonverge_dev_cloud.cloud import PORTS, DevCloud
     from qonverge_dev_cloud.scenario import ScenarioError, load
 
     try:
@@ -36,7 +36,7 @@ def dev_cloud(scenario: Path | None, port: int) -> None:
         cloud.start()
     except OSError as error:
         why = os.strerror(error.errno).lower() if error.errno else error
-        click.echo(f"error: ports {port} to {port + 2}: {why}: use another --port", err=True)
+        click.echo(f"error: ports {port} to {port + PORTS - 1}: {why}: use another --port", err=True)
         sys.exit(1)
     ended = Event()
     for number in (signal.SIGINT, signal.SIGTERM):

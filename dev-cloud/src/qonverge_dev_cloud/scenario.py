@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,12 @@ class DeviceScenario(Value):
         return ordered
 
 
+def _known(devices: dict[str, DeviceScenario], names: Iterable[str]) -> dict[str, DeviceScenario]:
+    if unknown := sorted(set(devices) - set(names)):
+        raise ValueError(f"no device is called {unknown[0]!r}: use {', '.join(sorted(names))}")
+    return devices
+
+
 class BraketScenario(Value):
     """Amazon Braket."""
 
@@ -106,13 +113,27 @@ class BraketScenario(Value):
 
     @field_validator("devices")
     @classmethod
-    def _known(cls, devices: dict[str, DeviceScenario]) -> dict[str, DeviceScenario]:
+    def _named(cls, devices: dict[str, DeviceScenario]) -> dict[str, DeviceScenario]:
         from qonverge_dev_cloud.braket.catalogue import DEVICES
 
-        names = {device.name for device in DEVICES}
-        if unknown := sorted(set(devices) - names):
-            raise ValueError(f"no device is called {unknown[0]!r}: use {', '.join(sorted(names))}")
-        return devices
+        return _known(devices, [device.name for device in DEVICES])
+
+
+class IonqScenario(Value):
+    """IonQ."""
+
+    backends: dict[str, DeviceScenario] = Field(default_factory=dict)
+    """By the backend's name. None has a price: IonQ charges by gates."""
+
+    @field_validator("backends")
+    @classmethod
+    def _named(cls, backends: dict[str, DeviceScenario]) -> dict[str, DeviceScenario]:
+        from qonverge_dev_cloud.ionq.catalogue import BACKENDS
+
+        for name, own in backends.items():
+            if own.price != Price():
+                raise ValueError(f"{name} has no price: IonQ charges by gates")
+        return _known(backends, [backend.name for backend in BACKENDS])
 
 
 class Scenario(Value):
@@ -123,6 +144,7 @@ class Scenario(Value):
     virtual_clock: bool = False
     """Time moves only when the control API says so."""
     braket: BraketScenario = BraketScenario()
+    ionq: IonqScenario = IonqScenario()
     faults: tuple[Fault, ...] = ()
 
 
