@@ -114,7 +114,9 @@ def test_controls_and_several_targets(start: Start) -> None:
         {"gate": "x", "controls": [0, 1], "target": 3},
         {"gate": "swap", "targets": [3, 2], "control": 0},
     ]
-    made = ask("POST", "/jobs", job(backend="simulator", input={"qubits": 4, "circuit": circuit}))["id"]
+    made = ask("POST", "/jobs", job(backend="simulator", input={"qubits": 4, "gateset": "qis", "circuit": circuit}))[
+        "id"
+    ]
     while ask("GET", f"/jobs/{made}")["status"] != "completed":
         pass
     assert ask("GET", f"/jobs/{made}/results/probabilities") == {"7": pytest.approx(1)}
@@ -148,10 +150,10 @@ def test_a_job_waits_runs_and_costs(start: Start) -> None:
     assert (estimate["estimated_cost"], estimate["current_predicted_queue_time"]) == (25.79, 60)
     made = ask("POST", "/jobs", job(metadata={"key": "k"}, name="bell"))["id"]
     seen = ask("GET", f"/jobs/{made}")
-    assert (seen["status"], seen["predicted_wait_time_ms"], seen["results"]) == ("submitted", 60_000, None)
+    assert (seen["status"], seen["predicted_wait_time_ms"], seen["results"]) == ("ready", 60_000, None)
     assert seen["stats"] == {"qubits": 2, "circuits": 1, "gate_counts": {"1q": 1, "2q": 1}}
     cloud.advance(65)
-    assert ask("GET", f"/jobs/{made}")["status"] == "running"
+    assert ask("GET", f"/jobs/{made}")["status"] == "started"
     assert refused("GET", f"/jobs/{made}/results/probabilities")[0] == 404
     cloud.advance(5)
     seen = ask("GET", f"/jobs/{made}")
@@ -175,15 +177,11 @@ def test_cancelling_listing_and_deleting(start: Start) -> None:
     assert ask("PUT", f"/jobs/{ids[1]}/status/cancel") == {"id": ids[1], "status": "canceled"}
     first = ask("GET", "/jobs?limit=3")
     second = ask("GET", f"/jobs?limit=3&next={first['next']}")
-    assert [own["id"] for own in first["jobs"] + second["jobs"]] == ids[::-1] and "next" not in second
+    assert [own["id"] for own in first["jobs"] + second["jobs"]] == ids[::-1] and second["next"] is None
     assert [own["id"] for own in ask("GET", "/jobs?status=canceled")["jobs"]] == [ids[1]]
-    waiting = cirq_ionq.Service()._client.list_jobs(status="submitted")
-    assert [own["metadata"]["n"] for own in waiting] == [
-        "4",
-        "3",
-        "2",
-        "0",
-    ]
+    waiting = ask("GET", "/jobs?status=ready&target=qpu.forte-1")["jobs"]
+    assert [own["metadata"]["n"] for own in waiting] == ["4", "3", "2", "0"]
+    assert ask("GET", "/jobs?target=simulator")["jobs"] == []
     cloud.advance(64)
     assert {ask("GET", f"/jobs/{own}")["status"] for own in ids} == {"completed", "canceled"}
     assert refused("PUT", f"/jobs/{ids[0]}/status/cancel") == (409, f"job {ids[0]} is completed")
@@ -223,7 +221,7 @@ def test_what_is_refused(start: Start) -> None:
     start()
 
     def gates(*circuit: dict[str, Any], **changes: Any) -> dict[str, Any]:
-        return job(input={"qubits": 2, "circuit": circuit} | changes)
+        return job(input={"qubits": 2, "gateset": "qis", "circuit": circuit} | changes)
 
     for body, sentence in (
         (job(backend="qpu.none"), "no backend 'qpu.none': use simulator, qpu.aria-1, qpu.forte-1"),
@@ -247,7 +245,7 @@ def test_what_is_refused(start: Start) -> None:
         assert status == 400 and sentence in message, message
     assert refused("GET", "/jobs", key="") == (401, "the request has no API key")
     assert refused("GET", "/whoami") == (404, "dev-cloud does not do GET /v0.4/whoami")
-    assert ask("GET", "/jobs") == {"jobs": []}
+    assert ask("GET", "/jobs") == {"jobs": [], "next": None}
 
 
 def test_a_lost_reply_leaves_a_job_that_its_metadata_find(start: Start) -> None:
@@ -260,7 +258,7 @@ def test_a_lost_reply_leaves_a_job_that_its_metadata_find(start: Start) -> None:
     ask("POST", "/jobs", job(metadata={"key": "k"}))
     assert len(cloud.tasks()) == 2
     entries = cloud.journal.entries("ionq", "CreateJob")
-    assert [(entry.status, entry.effect) for entry in entries] == [(None, True), (200, True)]
+    assert [(entry.status, entry.effect) for entry in entries] == [(None, True), (201, True)]
     assert os.environ["IONQ_API_KEY"] not in repr(cloud.journal.entries())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shlex
 import signal
@@ -31,6 +32,8 @@ def dev_cloud(scenario: Path | None, port: int) -> None:
         for line in str(error).splitlines():
             click.echo(f"error: {line}", err=True)
         sys.exit(2)
+    # It warns of constructs that some devices lack, for each task.
+    logging.getLogger("braket.default_simulator").setLevel(logging.ERROR)
     cloud = DevCloud(own, port=port)
     try:
         cloud.start()

@@ -55,7 +55,7 @@ class Input(_Sent):
     """A circuit, as it is sent."""
 
     qubits: int | None = Field(None, ge=1)
-    gateset: Literal["qis", "native"] = "qis"
+    gateset: Literal["qis", "native"]
     circuit: tuple[Gate, ...]
 
     @property

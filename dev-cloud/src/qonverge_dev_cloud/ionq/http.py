@@ -6,11 +6,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from qonverge_dev_cloud.gateway import Done, Gateway
 from qonverge_dev_cloud.ionq.circuits import plain
-from qonverge_dev_cloud.ionq.jobs import CreateJob, CreateSession
+from qonverge_dev_cloud.ionq.jobs import CreateJob, CreateSession, EstimateQuery, ListQuery
 from qonverge_dev_cloud.ionq.service import IonqService, Refused
 from qonverge_dev_cloud.worker import Worker
 
@@ -23,32 +23,6 @@ _ERRORS = {
     409: "ConflictError",
     429: "TooManyRequestsError",
 }
-
-
-class _Queried(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class ListQuery(_Queried):
-    """Which jobs are asked for."""
-
-    status: str | None = None
-    backend: str | None = None
-    limit: int = Field(25, ge=1, le=25)
-    next: str | None = None
-
-
-class EstimateQuery(_Queried):
-    """What an estimate is asked for."""
-
-    backend: str
-    type: str = "ionq.circuit.v1"
-    qubits: int = Field(25, ge=1)
-    shots: int = Field(1000, ge=1)
-    single: int = Field(0, ge=0, alias="1q_gates")
-    pairs: int = Field(0, ge=0, alias="2q_gates")
-    error_mitigation: bool = False
-    session: bool = False
 
 
 class IonqHttp:
@@ -125,19 +99,13 @@ class IonqHttp:
 
     def _create_job(self, request: web.Request, body: bytes) -> Done:
         reply = self._service.create_job(_CREATE_JOB.validate_json(body))
-        return Done(web.json_response(reply), effect=True, made=reply["id"])
+        return Done(web.json_response(reply, status=201), effect=True, made=reply["id"])
 
     def _list_jobs(self, request: web.Request, body: bytes) -> Done:
-        asked = ListQuery.model_validate(dict(request.query))
-        return _done(self._service.list_jobs(asked.status, asked.backend, asked.limit, asked.next))
+        return _done(self._service.list_jobs(ListQuery.model_validate(dict(request.query))))
 
     def _estimate(self, request: web.Request, body: bytes) -> Done:
-        asked = EstimateQuery.model_validate(dict(request.query))
-        return _done(
-            self._service.estimate(
-                asked.backend, asked.single, asked.pairs, asked.qubits, asked.shots, mitigated=asked.error_mitigation
-            )
-        )
+        return _done(self._service.estimate(EstimateQuery.model_validate(dict(request.query))))
 
     def _delete(self, request: web.Request, body: bytes) -> Done:
         return Done(web.json_response(self._service.delete(request.match_info["id"])), effect=True)

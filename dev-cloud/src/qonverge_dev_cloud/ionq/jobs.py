@@ -12,8 +12,8 @@ from qonverge_dev_cloud.ionq.circuits import GateCounts, Input
 from qonverge_dev_cloud.work import Phase, Work
 
 _STATUS: dict[Phase, str] = {
-    "Waiting": "submitted",
-    "Running": "running",
+    "Waiting": "ready",
+    "Running": "started",
     "Completed": "completed",
     "Failed": "failed",
     # A job that runs is not stopped at once; until then the API calls it canceled already.
@@ -54,7 +54,7 @@ class CreateJob(_Sent):
     input: Input
     # Cirq's client sends a text.
     shots: Annotated[int, BeforeValidator(lambda value: int(value) if isinstance(value, str) else value)] = Field(
-        100, ge=1, le=10_000
+        100, ge=1, le=1_000_000
     )
     name: str | None = None
     metadata: dict[str, Annotated[str, StringConstraints(max_length=400)]] = Field(default_factory=dict)
@@ -85,6 +85,31 @@ class CreateSession(_Sent):
 
     backend: str
     settings: SessionSettings = SessionSettings()
+
+
+class ListQuery(_Sent):
+    """Which jobs are asked for."""
+
+    status: str | None = None
+    target: str | None = None
+    """Backends, with commas between them."""
+    session_id: str | None = None
+    limit: int = Field(25, ge=1)
+    next: str | None = None
+
+
+class EstimateQuery(_Sent):
+    """What an estimate is asked for."""
+
+    backend: str
+    type: str = "ionq.circuit.v1"
+    qubits: int = Field(25, ge=1)
+    shots: int = Field(1000, ge=1)
+    single: int = Field(0, ge=0, alias="1q_gates")
+    pairs: int = Field(0, ge=0, alias="2q_gates")
+    error_mitigation: bool = False
+    # Qiskit's client sends it.
+    session: bool = False
 
 
 @dataclass(slots=True, eq=False, kw_only=True)

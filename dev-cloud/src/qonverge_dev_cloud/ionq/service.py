@@ -17,12 +17,13 @@ from qonverge_dev_cloud.calibration import Calibration, calibration
 from qonverge_dev_cloud.clock import Clock
 from qonverge_dev_cloud.ionq.catalogue import BACKENDS, NOISE_MODELS, Backend
 from qonverge_dev_cloud.ionq.circuits import counts, qasm
-from qonverge_dev_cloud.ionq.jobs import CreateJob, CreateSession, Job, Session
+from qonverge_dev_cloud.ionq.jobs import CreateJob, CreateSession, EstimateQuery, Job, ListQuery, Session
 from qonverge_dev_cloud.scenario import DeviceScenario, Scenario
 from qonverge_dev_cloud.work import ENDED, DeviceQueue
 
 _NAMESPACE = uuid.UUID("0f1f4c1e-6a55-4b77-8a35-5a1b0a4cfe02")
-_PAGE = 25
+# Whose all is.
+_ACCOUNT = "dev-cloud"
 
 
 class Refused(Exception):
@@ -114,25 +115,27 @@ class IonqService:
     def job(self, job_id: str) -> dict[str, Any]:
         """Return all of a job."""
         with self._lock:
-            return self._described(self._job(job_id), self._clock.now())
+            return self._described(self._job(job_id), self._clock.now()) | {"child_job_ids": None}
 
-    def list_jobs(self, status: str | None, backend: str | None, limit: int, after: str | None) -> dict[str, Any]:
+    def list_jobs(self, asked: ListQuery) -> dict[str, Any]:
         """Return jobs, the newest first, in pages."""
+        limit, after = asked.limit, asked.next
         with self._lock:
             now = self._clock.now()
             newest = [
                 own
                 for own in reversed(self._jobs.values())
                 if own.id not in self._deleted
-                and status in (None, own.status(now))
-                and backend in (None, own.backend.name)
+                and asked.status in (None, own.status(now))
+                and (asked.target is None or own.backend.name in asked.target.split(","))
+                and asked.session_id in (None, own.request.session_id)
             ]
             first = 0
             if after is not None:
                 first = next((place + 1 for place, own in enumerate(newest) if own.id == after), len(newest))
             page = newest[first : first + limit]
-            more = {"next": page[-1].id} if first + limit < len(newest) else {}
-            return {"jobs": [self._described(own, now) for own in page]} | more
+            more = page[-1].id if first + limit < len(newest) else None
+            return {"jobs": [self._described(own, now) for own in page], "next": more}
 
     def probabilities(self, job_id: str) -> dict[str, float]:
         """Return the outcomes of a job that completed; bit k of a key is qubit k."""
@@ -172,33 +175,25 @@ class IonqService:
             self._deleted.add(job.id)
             return {"id": job.id, "status": "deleted"}
 
-    def estimate(self, backend: str, single: int, pairs: int, qubits: int, shots: int, *, mitigated: bool) -> Any:
+    def estimate(self, asked: EstimateQuery) -> dict[str, Any]:
         """Return what a job would cost, and when it would run."""
-        offered = self._find(backend, 400)
-        rates, run = offered.backend.rates, offered.scenario.run
+        offered = self._find(asked.backend, 400)
+        rates, run, mitigated = offered.backend.rates, offered.scenario.run, asked.error_mitigation
         with self._lock:
             now = self._clock.now()
-            start, _ = offered.queue.next_times(now, shots)
+            start, _ = offered.queue.next_times(now, asked.shots)
         return {
-            "input_values": {
-                "backend": backend,
-                "type": "ionq.circuit.v1",
-                "qubits": qubits,
-                "shots": shots,
-                "1q_gates": single,
-                "2q_gates": pairs,
-                "error_mitigation": mitigated,
-            },
+            "input_values": asked.model_dump(by_alias=True, exclude={"session"}),
             "estimated_at": _moment(now),
             "cost_unit": "usd",
             "rate_information": {
-                "organization": "dev-cloud",
+                "organization": _ACCOUNT,
                 "job_cost_minimum": rates.least_mitigated if mitigated else rates.least,
                 "cost_1q_gate": rates.single,
                 "cost_2q_gate": rates.pair,
             },
-            "estimated_cost": rates.cost(single, pairs, shots, mitigated=mitigated),
-            "estimated_execution_time": run.seconds + shots * run.per_shot,
+            "estimated_cost": rates.cost(asked.single, asked.pairs, asked.shots, mitigated=mitigated),
+            "estimated_execution_time": run.seconds + asked.shots * run.per_shot,
             "current_predicted_queue_time": start - now,
         }
 
@@ -206,7 +201,7 @@ class IonqService:
         request, status = job.request, job.status(now)
         started = None if job.withdrawn or now < job.start else job.start
         done = job.ended(now) if status == "completed" else None
-        waits = status == "submitted"
+        waits = status == "ready"
         results = {"probabilities": {"url": f"/v0.4/jobs/{job.id}/results/probabilities"}}
         return {
             "id": job.id,
@@ -214,10 +209,9 @@ class IonqService:
             "type": request.type,
             "backend": job.backend.name,
             "dry_run": request.dry_run,
-            "submitter_id": "dev-cloud",
-            "project_id": "dev-cloud",
+            "submitter_id": _ACCOUNT,
+            "project_id": _ACCOUNT,
             "parent_job_id": None,
-            "child_job_ids": None,
             "session_id": request.session_id,
             "metadata": dict(request.metadata),
             "name": request.name,
@@ -229,7 +223,7 @@ class IonqService:
             "execution_duration_ms": None if done is None else round(1000 * (job.end - job.start)),
             "shots": job.shots,
             "noise": {"model": request.noise.model},
-            "failure": {"code": "internal_error", "message": job.failure} if status == "failed" else None,
+            "failure": {"code": "QuantumComputerError", "message": job.failure} if status == "failed" else None,
             "settings": request.settings.model_dump(),
             "stats": {
                 "qubits": request.input.width,
@@ -265,7 +259,8 @@ class IonqService:
     def sessions(self) -> dict[str, Any]:
         """Return all sessions."""
         with self._lock:
-            return {"sessions": [self._told(own) for own in self._sessions.values()]}
+            told = [self._told(own) for own in self._sessions.values()]
+        return {"organization_id": _ACCOUNT, "sessions": told}
 
     def end_session(self, session_id: str) -> tuple[dict[str, Any], bool]:
         """End a session; return the reply, and whether it changed anything."""
@@ -292,16 +287,17 @@ class IonqService:
         return {
             "id": session.id,
             "created_at": _moment(session.created),
-            "organization_id": "dev-cloud",
-            "project_id": "dev-cloud",
-            "creator_id": "dev-cloud",
+            "organization_id": _ACCOUNT,
+            "project_id": _ACCOUNT,
+            "creator_id": _ACCOUNT,
             "backend": session.request.backend,
             "active": active,
             "status": "ended" if not active else "created" if started is None else "started",
             "started_at": None if started is None else _moment(started),
             "ended_at": None if ended is None else _moment(ended),
-            "settings": session.request.settings.model_dump()
-            | {"expires_at": None if limit is None else _moment(session.created + 60 * limit)},
+            "ender_id": None if session.ended is None else _ACCOUNT,
+            "settings": session.request.settings.model_dump(exclude_none=True)
+            | ({} if limit is None else {"expires_at": _moment(session.created + 60 * limit)}),
         }
 
     # Backends
@@ -322,7 +318,6 @@ class IonqService:
             "backend": name,
             "status": "retired" if offered.scenario.retired else "unavailable" if closed else "available",
             "degraded": False,
-            "has_access": True,
             "qubits": offered.backend.width,
             "average_queue_time": round(1000 * waits),
             "last_updated": _moment(now),
