@@ -107,7 +107,27 @@ def created() -> int:
         (
             {"action": action("OPENQASM 3.0; bit b; qubit[2] q; h q[0]; b = measure q[0]; if (b) x q[1];")},
             "ValidationException",
-            "measured bits decide about gates",
+            "it uses qubits again after it measured them, or their bits",
+        ),
+        (
+            {"action": action("OPENQASM 3.0; bit[2] b; qubit q; h q; b[0] = measure q; x q; b[1] = measure q;")},
+            "ValidationException",
+            "it uses qubits again after it measured them, or their bits",
+        ),
+        (
+            {"action": action("OPENQASM 3.0; bit b; qubit q; x q; reset q; b = measure q;")},
+            "ValidationException",
+            "Garnet has no reset here",
+        ),
+        (
+            {"action": action("OPENQASM 3.0; qubit q; x q;\n#pragma braket noise bit_flip(0.1) q")},
+            "ValidationException",
+            "Garnet takes no noise: bit_flip",
+        ),
+        (
+            {"action": action("OPENQASM 3.0; qubit q;\n#pragma braket unitary([[0, 1], [1, 0]]) q")},
+            "ValidationException",
+            "Garnet takes no unitary matrices",
         ),
         (
             {"action": action("OPENQASM 3.0; input float theta; qubit q; rx(theta) q;")},

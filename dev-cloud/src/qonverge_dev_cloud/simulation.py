@@ -100,12 +100,27 @@ class _Context(ProgramContext):  # type: ignore[misc] # Braket's simulator has n
     def _err(self, errors: _Errors, target: tuple[int, ...]) -> None:
         if len(target) == 2:
             probability = errors.pair_probability((target[0], target[1]), verbatim=self._verbatim)
-            self.add_noise_instruction("two_qubit_depolarizing", list(target), [probability])
+            super().add_noise_instruction("two_qubit_depolarizing", list(target), [probability])
             return
         # A gate on more qubits is several native ones: each qubit of it errs as in one on two.
         for qubit in target:
             probability = errors.single_probability(qubit, verbatim=self._verbatim) if len(target) == 1 else errors.pair
-            self.add_noise_instruction("depolarizing", [qubit], [probability])
+            super().add_noise_instruction("depolarizing", [qubit], [probability])
+
+    def add_noise_instruction(self, noise_instruction: str, target: list[int], probabilities: list[float]) -> None:
+        raise BadProgram(f"{self._chip.name} takes no noise: {noise_instruction}")
+
+    def add_kraus_instruction(self, matrices: list[Any], target: list[int]) -> None:
+        raise BadProgram(f"{self._chip.name} takes no noise: kraus")
+
+    def add_reset(self, target: list[int]) -> None:
+        # Braket's simulator adds the amplitudes of the states that become one, which is right for none.
+        raise BadProgram(f"{self._chip.name} has no reset here")
+
+    def add_custom_unitary(self, unitary: Any, target: tuple[int, ...]) -> None:
+        if self._chip.kind == "QPU":
+            raise BadProgram(f"{self._chip.name} takes no unitary matrices")
+        super().add_custom_unitary(unitary, target)
 
 
 class _Exact(StateVectorSimulator):  # type: ignore[misc]
@@ -138,8 +153,8 @@ class _Noisy(DensityMatrixSimulator):  # type: ignore[misc]
         return simulation
 
 
-def check(chip: Chip, program: Qasm, shots: int) -> None:
-    """Say whether a device takes a program.
+def check(chip: Chip, program: Qasm, shots: int, *, noisy: bool) -> None:
+    """Say whether a device takes a program, and this machine runs it with errors or without.
 
     Raises:
         BadProgram: it does not.
@@ -159,12 +174,11 @@ def check(chip: Chip, program: Qasm, shots: int) -> None:
     if chip.kind == "QPU" and "AdjointGradient" in results:
         raise BadProgram(f"{chip.name} does not have the result type AdjointGradient")
     # Here, not there: a device takes more.
-    noisy = chip.kind == "QPU"
     widest = WIDEST_NOISY if noisy else WIDEST_EXACT
     if width > widest:
         raise BadProgram(
             f"the program acts on {width} qubits: dev-cloud simulates up to {widest} "
-            f"{'with errors' if noisy else 'on SV1'}, though {chip.name} takes {chip.width}"
+            f"{'with errors' if noisy else 'without errors'}, though {chip.name} takes {chip.width}"
         )
 
 
@@ -230,7 +244,7 @@ def _examined(chip: Chip, program: Qasm) -> tuple[int | str, bool, tuple[str, ..
     try:
         context = simulator._parse_program_with_shots(Program(source=program.source, inputs=dict(program.inputs)), 1)
         if context.is_branched:
-            return "measured bits decide about gates, which no device here offers", False, ()
+            return "it uses qubits again after it measured them, or their bits, which no device here offers", False, ()
         circuit = context.circuit
         circuit.validate_single_measured_register()
         simulator._validate_input_provided(circuit)

@@ -51,8 +51,11 @@ class Worker:
                 self._service.carry_out(due)
 
     def _follow(self) -> None:
-        while not self._stopping:
+        while True:
+            # What changes from here on is seen by the wait below.
             self._changed.clear()
+            if self._stopping:
+                return
             self.settle()
             end = self._service.next_end()
             # A virtual clock wakes this thread when it moves.

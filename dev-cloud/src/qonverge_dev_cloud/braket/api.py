@@ -137,7 +137,6 @@ def _check_limits(value: Any, shape: Shape, where: str) -> None:
     if "max" in limits and size is not None and size > limits["max"]:
         raise Refused("ValidationException", f"{where}: {size} is more than {limits['max']}")
     if shape.type_name == "string":
-        # Members named JSON carry it as text.
         if "pattern" in limits and not re.search(limits["pattern"], value):
             raise Refused("ValidationException", f"{where}: {value!r} does not match {limits['pattern']}")
         if "enum" in limits and value not in limits["enum"]:

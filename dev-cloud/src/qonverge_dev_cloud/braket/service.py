@@ -246,7 +246,7 @@ class BraketService:
             raise Refused("ValidationException", f"action or deviceParameters cannot be read: {error}") from None
         program = simulation.Qasm(action.source, tuple(sorted((action.inputs or {}).items())))
         try:
-            simulation.check(device, program, shots)
+            simulation.check(device, program, shots, noisy=device.kind == "QPU" and offered.scenario.noise)
         except simulation.BadProgram as error:
             raise Refused("ValidationException", str(error)) from None
         return program

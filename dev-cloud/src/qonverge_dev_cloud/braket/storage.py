@@ -40,7 +40,11 @@ class Storage:
         """
         # Bound here: with a port that is taken moto's own server waits for ever, and werkzeug ends the process.
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._socket.bind((self._host, self._port))
+        try:
+            self._socket.bind((self._host, self._port))
+        except OSError:
+            self._socket.close()
+            raise
         self._socket.listen(128)
         self.url = "http://{}:{}".format(*self._socket.getsockname())
         self._server = make_server(
