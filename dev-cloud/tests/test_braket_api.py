@@ -227,6 +227,24 @@ def test_faults_are_set_while_it_runs(start: Start) -> None:
     assert error.value.code == 400 and "0.kind" in json.load(error.value)["error"]
 
 
+def test_calls_beyond_a_limit_are_throttled(start: Start) -> None:
+    cloud = start(
+        virtualClock=True,
+        limits=[{"cloud": "braket", "operation": "CreateQuantumTask", "perSecond": 2, "burst": 3}],
+    )
+    braket = client()
+    for index in range(3):
+        braket.create_quantum_task(**task(str(index)))
+    with pytest.raises(braket.exceptions.ThrottlingException):
+        braket.create_quantum_task(**task("3"))
+    assert created() == 3
+    last = cloud.journal.entries("braket", "CreateQuantumTask")[-1]
+    assert (last.status, last.effect, last.faults) == (429, False, ("limit",))
+    cloud.advance(0.5)
+    braket.create_quantum_task(**task("3"))
+    assert created() == 4
+
+
 def test_searches_have_filters_and_pages(start: Start) -> None:
     start(braket={"devices": {"Garnet": {"queue": {"seconds": 600}}}})
     braket = client()

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from qonverge_dev_cloud.faults import Fault, FaultPlan
+from qonverge_dev_cloud.limits import Limit, LimitPlan
 from qonverge_dev_cloud.scenario import ScenarioError, load
 
 WHOLE = """
@@ -97,6 +98,23 @@ def test_faults_count_the_calls_of_their_operation() -> None:
     )
     found = [[own.kind for own in plan.of("braket", name)] for name in "ABAABA"]
     assert found == [[], [], ["lostReply", "slow"], [], [], ["slow"]]
+
+
+def test_a_limit_lets_a_burst_through_and_then_so_many_a_second() -> None:
+    plan = LimitPlan(
+        [Limit(cloud="a", operation="Get", per_second=2, burst=3), Limit(cloud="a", operation="*", per_second=1)]
+    )
+    whole = LimitPlan([Limit(cloud="a", operation="*", per_second=0.5, burst=2)])
+    assert [plan.admits("a", "Get", now) for now in (0.0, 0.5, 1.0, 2.5)] == [True, False, True, True]
+    assert plan.admits("b", "Get", 2.5)
+    assert [whole.admits("a", name, 0.0) for name in "xyz"] == [True, True, False]
+    assert [whole.admits("a", "x", now) for now in (1.9, 2.0, 3.0, 4.0)] == [False, True, False, True]
+    only = LimitPlan([Limit(cloud="a", operation="Get", per_second=2, burst=3)])
+    assert [only.admits("a", "Get", now) for now in (0, 0, 0, 0, 0.5, 0.5, 9, 9, 9, 9)] == [True] * 3 + [
+        False,
+        True,
+        False,
+    ] + [True] * 3 + [False]
 
 
 def test_drawn_faults_are_the_same_for_a_seed_and_come_as_often_as_said() -> None:

@@ -16,6 +16,7 @@ from qonverge_dev_cloud.faults import Fault, FaultPlan
 from qonverge_dev_cloud.gateway import Gateway
 from qonverge_dev_cloud.ionq.cloud import IonqCloud
 from qonverge_dev_cloud.journal import Journal
+from qonverge_dev_cloud.limits import LimitPlan
 from qonverge_dev_cloud.scenario import Scenario
 
 # How many ports are taken.
@@ -50,6 +51,7 @@ class DevCloud:
         self.journal = Journal()
         self.control_url = ""
         self._faults = FaultPlan(self.scenario.faults, self.scenario.seed)
+        self._limits = LimitPlan(self.scenario.limits)
         self._host = host
         ports = [port and port + index for index in range(PORTS)]
         self._control_port, storage_port, *self._cloud_ports = ports
@@ -128,7 +130,7 @@ class DevCloud:
         return [{"cloud": cloud.name} | task for cloud in self._clouds for task in cloud.tasks()]
 
     def _gateway(self, cloud: str) -> Gateway:
-        return Gateway(cloud, self.clock, self.journal, self._faults)
+        return Gateway(cloud, self.clock, self.journal, self._faults, self._limits)
 
     def _serve(self, application: web.Application, port: int) -> str:
         async def open_port() -> str:

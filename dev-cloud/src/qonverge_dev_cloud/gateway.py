@@ -1,4 +1,4 @@
-"""What every call of every cloud goes through: faults before and after its effect, and the journal."""
+"""What every call of every cloud goes through: limits, faults before and after its effect, and the journal."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from aiohttp import web
 from qonverge_dev_cloud.clock import Clock
 from qonverge_dev_cloud.faults import Fault, FaultPlan
 from qonverge_dev_cloud.journal import Journal
+from qonverge_dev_cloud.limits import LimitPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +27,9 @@ class Done:
 class Gateway:
     """Lets calls of one cloud through."""
 
-    def __init__(self, cloud: str, clock: Clock, journal: Journal, faults: FaultPlan) -> None:
-        self._cloud, self._clock, self._journal, self._faults = cloud, clock, journal, faults
+    def __init__(self, cloud: str, clock: Clock, journal: Journal, faults: FaultPlan, limits: LimitPlan) -> None:
+        self._cloud, self._clock, self._journal = cloud, clock, journal
+        self._faults, self._limits = faults, limits
 
     async def call(
         self,
@@ -37,18 +39,23 @@ class Gateway:
         carry_out: Callable[[], Done],
         error: Callable[[int], web.Response],
     ) -> web.Response:
-        """Carry out a call, in a thread, unless a fault prevents it.
+        """Carry out a call, in a thread, unless a limit or a fault prevents it.
 
         Args:
             request: whose connection a fault may end.
             operation: by the vendor's name.
             values: what the request says, without credentials.
             carry_out: does it.
-            error: makes the vendor's reply with an HTTP status that a fault sets.
+            error: makes the vendor's reply with the HTTP status of a fault, or 429.
         """
-        faults = self._faults.of(self._cloud, operation)
         done: Done | None = None
-        response = await self._fault(request, faults, "before", error)
+        faults: tuple[Fault, ...] = ()
+        beyond = not self._limits.admits(self._cloud, operation, self._clock.elapsed())
+        if beyond:
+            response: web.Response | None = error(429)
+        else:
+            faults = self._faults.of(self._cloud, operation)
+            response = await self._fault(request, faults, "before", error)
         if response is None:
             done = await asyncio.to_thread(carry_out)
             response = await self._fault(request, faults, "after", error) or done.response
@@ -60,7 +67,7 @@ class Gateway:
             request=values,
             status=None if lost else response.status,
             effect=done is not None and done.effect,
-            faults=tuple(f"{own.kind} {own.when}" for own in faults),
+            faults=("limit",) if beyond else tuple(f"{own.kind} {own.when}" for own in faults),
             made=None if done is None else done.made,
         )
         return response

@@ -23,6 +23,7 @@ class Entry:
     effect: bool
     """Whether anything changed: a task was made or cancelled, a tag was set."""
     faults: tuple[str, ...] = ()
+    """Those that it met, or ``limit``."""
     made: str | None = None
     """The task that it made or found by its token."""
 

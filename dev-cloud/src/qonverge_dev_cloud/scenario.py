@@ -11,6 +11,7 @@ import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from qonverge_dev_cloud.faults import Fault, Selection
+from qonverge_dev_cloud.limits import Limit
 from qonverge_dev_cloud.values import Value
 
 
@@ -145,6 +146,7 @@ class Scenario(Value):
     """Time moves only when the control API says so."""
     braket: BraketScenario = BraketScenario()
     ionq: IonqScenario = IonqScenario()
+    limits: tuple[Limit, ...] = ()
     faults: tuple[Fault, ...] = ()
 
 

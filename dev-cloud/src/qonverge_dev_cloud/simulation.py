@@ -114,7 +114,7 @@ class _Context(ProgramContext):  # type: ignore[misc] # Braket's simulator has n
         raise BadProgram(f"{self._chip.name} takes no noise: kraus")
 
     def add_reset(self, target: list[int]) -> None:
-        # Braket's simulator adds the amplitudes of the states that become one, which is right for none.
+        # Braket's simulator adds the amplitudes of the states that become one, which is right for basis states only.
         raise BadProgram(f"{self._chip.name} has no reset here")
 
     def add_custom_unitary(self, unitary: Any, target: tuple[int, ...]) -> None:

@@ -62,7 +62,7 @@ class BraketHttp:
             return Done(response, reply.effect, reply.task)
 
         def fault(status: int) -> web.Response:
-            return _error(Refused(self._api.error_of_status(model, status), "set by the scenario"), status)
+            return _error(Refused(self._api.error_of_status(model, status), "the scenario says so"), status)
 
         return await self._gateway.call(request, model.name, values, carry_out, fault)
 

@@ -91,7 +91,7 @@ class IonqHttp:
                 return done
 
             def fault(status: int) -> web.Response:
-                return _error(Refused(status, _ERRORS.get(status, "InternalServerError"), "set by the scenario"))
+                return _error(Refused(status, _ERRORS.get(status, "InternalServerError"), "the scenario says so"))
 
             return await self._gateway.call(request, operation, values, carry_out, fault)
 
