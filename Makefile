@@ -16,22 +16,22 @@ define install
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else 0'
 	$(PYTHON) -m venv $(1)
 	$(1)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $(2)
-	$(1)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(1)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation $(3)
 	touch $@
 endef
 
 $(DEMO)/.installed: requirements/demo.txt pyproject.toml
-	$(call install,$(DEMO),requirements/demo.txt)
+	$(call install,$(DEMO),requirements/demo.txt,-e .)
 
-$(VENV)/.installed: requirements/dev.txt pyproject.toml
-	$(call install,$(VENV),requirements/dev.txt)
+$(VENV)/.installed: requirements/dev.txt pyproject.toml dev-cloud/pyproject.toml
+	$(call install,$(VENV),requirements/dev.txt,-e . -e dev-cloud)
 
 demo: $(DEMO)/.installed ## Install what is needed and run two examples without a cluster
 	$(DEMO)/bin/qonverge run examples/bell.yaml examples/vqe-h2.yaml
 
 # The cluster's tests mostly wait for pods, so three processes keep two CPUs busy.
 test: lint types imports docs programs ## Run every check; ends with the test runner's summary
-	$(BIN)/pytest -n 3 --no-loadscope-reorder tests e2e
+	$(BIN)/pytest -n 3 --no-loadscope-reorder tests dev-cloud/tests e2e
 
 lint: $(VENV)/.installed ## Check style
 	$(BIN)/ruff check .
@@ -41,6 +41,7 @@ types: $(VENV)/.installed ## Check types
 	$(BIN)/mypy
 	$(BIN)/mypy conftest.py tests e2e bench
 	MYPYPATH=examples/provider-plugin/src $(BIN)/mypy examples/provider-plugin
+	MYPYPATH=dev-cloud/src $(BIN)/mypy dev-cloud
 
 imports: $(VENV)/.installed ## Check that imports point downwards
 	$(BIN)/lint-imports
@@ -83,7 +84,7 @@ snapshots: $(VENV)/.installed ## Make the snapshots of real devices again from w
 LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --quiet
 lock: $(VENV)/.installed ## Lock the versions of all dependencies
-	$(LOCK) pyproject.toml --extra all --group dev -o requirements/dev.txt
+	$(LOCK) pyproject.toml dev-cloud/pyproject.toml --extra all --group dev -o requirements/dev.txt
 	$(LOCK) --group build -c requirements/dev.txt -o requirements/build.txt
 	$(LOCK) pyproject.toml --extra local --group build -c requirements/dev.txt -o requirements/demo.txt
 	$(LOCK) pyproject.toml --extra operator -c requirements/dev.txt -o requirements/operator.txt

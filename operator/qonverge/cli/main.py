@@ -11,12 +11,19 @@ from typing import NoReturn
 import click
 
 from qonverge import __version__
+from qonverge.cli import extensions
 
 COMPLETED, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
 
 class _Group(click.Group):
     """No traceback reaches a person: what was not foreseen is said in a sentence, with where to report it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*super().list_commands(ctx), *extensions.names()})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return super().get_command(ctx, cmd_name) or extensions.find(cmd_name)
 
     def invoke(self, ctx: click.Context) -> object:
         try:

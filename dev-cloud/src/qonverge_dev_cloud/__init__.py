@@ -1,0 +1,1 @@
+"""Quantum clouds on loopback: the vendors' own APIs, deterministic, without an account and without a network."""

@@ -1,0 +1,1 @@
+"""Amazon Braket: its REST operations, its devices, and S3 for results."""

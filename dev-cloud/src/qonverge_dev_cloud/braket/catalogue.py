@@ -1,0 +1,122 @@
+"""The devices: size, couplings, gates, prices and typical errors, as the vendors publish them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+
+from qonverge_dev_cloud.chips import Chip, Edge
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device(Chip):
+    """A device as Braket offers it."""
+
+    provider: str
+    arn: str
+    regions: tuple[str, ...]
+    max_shots: int
+    min_shots: int = 1
+    per_task: float = 0.0
+    """US dollars."""
+    per_shot: float = 0.0
+    per_minute: float = 0.0
+    returns_probabilities: bool = False
+    """Whether results hold relative frequencies in place of shots, as IonQ's do."""
+
+    @property
+    def two_qubit_gate(self) -> str:
+        """The native gate on two qubits."""
+        return self.native[-1]
+
+
+def _grid(rows: tuple[tuple[int, ...], ...], offsets: tuple[int, ...]) -> tuple[Edge, ...]:
+    """Return the couplings of a square lattice whose rows begin at these columns."""
+    places = {
+        (row, offset + index): label
+        for row, (labels, offset) in enumerate(zip(rows, offsets, strict=True))
+        for index, label in enumerate(labels)
+    }
+    return tuple(
+        (label, places[other])
+        for (row, column), label in places.items()
+        for other in ((row, column + 1), (row + 1, column))
+        if other in places
+    )
+
+
+_GARNET_ROWS = ((1, 2), (3, 4, 5, 6, 7), (8, 9, 10, 11, 12), (13, 14, 15, 16, 17), (18, 19, 20))
+# Two qubits of the chip are not offered.
+_ANKAA_MISSING = frozenset({42, 48})
+_ANKAA = tuple(label for label in range(84) if label not in _ANKAA_MISSING)
+
+SV1 = Device(
+    name="SV1",
+    provider="Amazon Braket",
+    arn="arn:aws:braket:::device/quantum-simulator/amazon/sv1",
+    regions=("us-east-1", "us-west-1", "us-west-2", "eu-west-2"),
+    kind="SIMULATOR",
+    qubits=(),
+    width=34,
+    min_shots=0,
+    max_shots=100_000,
+    per_minute=0.075,
+)
+GARNET = Device(
+    name="Garnet",
+    provider="IQM",
+    arn="arn:aws:braket:eu-north-1::device/qpu/iqm/Garnet",
+    regions=("eu-north-1",),
+    kind="QPU",
+    qubits=tuple(range(1, 21)),
+    width=20,
+    max_shots=20_000,
+    per_task=0.3,
+    per_shot=0.00145,
+    edges=_grid(_GARNET_ROWS, (1, 0, 0, 0, 1)),
+    native=("prx", "cz"),
+    fidelities=(0.9990, 0.9951, 0.981),
+    coherence=(40e-6, 9e-6),
+    durations=(20e-9, 40e-9, 1.5e-6),
+)
+FORTE = Device(
+    name="Forte-1",
+    provider="IonQ",
+    arn="arn:aws:braket:us-east-1::device/qpu/ionq/Forte-1",
+    regions=("us-east-1",),
+    kind="QPU",
+    qubits=tuple(range(36)),
+    width=36,
+    max_shots=5_000,
+    per_task=0.3,
+    per_shot=0.08,
+    edges=tuple(combinations(range(36), 2)),
+    fully_connected=True,
+    native=("gpi", "gpi2", "zz"),
+    fidelities=(0.9998, 0.9932, 0.9960),
+    coherence=(100.0, 1.0),
+    durations=(130e-6, 970e-6, 150e-6),
+    returns_probabilities=True,
+)
+ANKAA = Device(
+    name="Ankaa-3",
+    provider="Rigetti",
+    arn="arn:aws:braket:us-west-1::device/qpu/rigetti/Ankaa-3",
+    regions=("us-west-1",),
+    kind="QPU",
+    qubits=_ANKAA,
+    width=len(_ANKAA),
+    max_shots=50_000,
+    per_task=0.3,
+    per_shot=0.0009,
+    edges=tuple(
+        edge
+        for edge in _grid(tuple(tuple(range(7 * row, 7 * row + 7)) for row in range(12)), (0,) * 12)
+        if not _ANKAA_MISSING.intersection(edge)
+    ),
+    native=("rx", "rz", "iswap"),
+    fidelities=(0.9986, 0.985, 0.955),
+    coherence=(34e-6, 22e-6),
+    durations=(40e-9, 72e-9, 1.0e-6),
+)
+DEVICES = (SV1, GARNET, FORTE, ANKAA)

@@ -1,0 +1,403 @@
+"""What each operation of Braket does."""
+
+from __future__ import annotations
+
+import json
+import threading
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from braket.ir.openqasm import Program
+
+from qonverge_dev_cloud import simulation
+from qonverge_dev_cloud.braket import results
+from qonverge_dev_cloud.braket.api import Refused
+from qonverge_dev_cloud.braket.capabilities import capabilities
+from qonverge_dev_cloud.braket.catalogue import DEVICES, Device
+from qonverge_dev_cloud.braket.prices import Tariff
+from qonverge_dev_cloud.braket.search import matches, page
+from qonverge_dev_cloud.braket.storage import ACCOUNT, Storage
+from qonverge_dev_cloud.braket.tasks import Task
+from qonverge_dev_cloud.calibration import Calibration, calibration
+from qonverge_dev_cloud.clock import Clock
+from qonverge_dev_cloud.scenario import DeviceScenario, Scenario
+from qonverge_dev_cloud.work import ENDED, DeviceQueue
+
+_NAMESPACE = uuid.UUID("5b1c8f3e-5d0c-4f5e-9a55-1f0a7f3a3b10")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request that was understood."""
+
+    operation: str
+    region: str
+    members: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What an operation gives back."""
+
+    values: dict[str, Any]
+    effect: bool = False
+    task: str | None = None
+    """The ARN of the task that was made, or found by its token."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Offered:
+    device: Device
+    scenario: DeviceScenario
+    queue: DeviceQueue[Task]
+    tariff: Tariff
+
+
+class BraketService:
+    """All state of the cloud, for calls from several threads."""
+
+    def __init__(self, scenario: Scenario, clock: Clock, storage: Storage) -> None:
+        self._scenario, self._clock, self._storage = scenario, clock, storage
+        self._lock = threading.RLock()
+        self._devices: dict[str, _Offered] = {}
+        for device in DEVICES:
+            own = scenario.braket.devices.get(device.name, DeviceScenario())
+            queue: DeviceQueue[Task] = DeviceQueue(own, start=clock.start, parallel=device.kind == "SIMULATOR")
+            self._devices[device.arn] = _Offered(device, own, queue, Tariff.of(device, own.price))
+        self._tasks: dict[str, Task] = {}
+        self._tokens: dict[tuple[str, str], Task] = {}
+        self._documents: dict[tuple[str, int], str] = {}
+        self._operations: dict[str, Callable[[Call], Reply]] = {
+            "GetDevice": self._get_device,
+            "SearchDevices": self._search_devices,
+            "CreateQuantumTask": self._create,
+            "GetQuantumTask": self._get_task,
+            "SearchQuantumTasks": self._search_tasks,
+            "CancelQuantumTask": self._cancel,
+            "TagResource": self._tag,
+            "UntagResource": self._untag,
+            "ListTagsForResource": self._list_tags,
+        }
+
+    def call(self, call: Call) -> Reply:
+        """Do what is asked.
+
+        Raises:
+            Refused: it cannot be done.
+        """
+        operation = self._operations.get(call.operation)
+        if operation is None:
+            raise Refused(
+                "ValidationException",
+                f"dev-cloud does not do {call.operation}: it does {', '.join(sorted(self._operations))}",
+            )
+        return operation(call)
+
+    # Devices
+
+    def _get_device(self, call: Call) -> Reply:
+        offered = self._offered(call.members["deviceArn"], call.region, "ResourceNotFoundException")
+        with self._lock:
+            now = self._clock.now()
+            closed = offered.queue.closed(now)
+            values = self._summary(offered, now) | {
+                "deviceCapabilities": self._document(offered, now),
+                "deviceQueueInfo": [
+                    {
+                        "queue": "QUANTUM_TASKS_QUEUE",
+                        "queueSize": str(offered.queue.size(now)),
+                        "queuePriority": "Normal",
+                    },
+                    {"queue": "QUANTUM_TASKS_QUEUE", "queueSize": "0", "queuePriority": "Priority"},
+                    {"queue": "JOBS_QUEUE", "queueSize": "0"},
+                ],
+            }
+        if closed:
+            begin, end = closed
+            values["deviceStatusReason"] = {
+                "reason": "MAINTENANCE",
+                "startedAt": _moment(begin),
+                "estimatedEndAt": _moment(end),
+                "updatedAt": _moment(begin),
+            }
+        return Reply(values)
+
+    def _search_devices(self, call: Call) -> Reply:
+        wanted: set[str] | None = None
+        for own in call.members["filters"]:
+            if own["name"] != "deviceArn":
+                raise Refused("ValidationException", f"devices have no filter {own['name']!r}: use deviceArn")
+            wanted = set(own["values"]) if wanted is None else wanted & set(own["values"])
+        with self._lock:
+            now = self._clock.now()
+            found = [
+                self._summary(offered, now)
+                for arn, offered in self._devices.items()
+                if call.region in offered.device.regions and (wanted is None or arn in wanted)
+            ]
+        devices, token = page(found, call.members)
+        return Reply({"devices": devices} | token)
+
+    def _summary(self, offered: _Offered, now: float) -> dict[str, Any]:
+        device = offered.device
+        status = "RETIRED" if offered.scenario.retired else "OFFLINE" if offered.queue.closed(now) else "ONLINE"
+        return {
+            "deviceArn": device.arn,
+            "deviceName": device.name,
+            "providerName": device.provider,
+            "deviceType": device.kind,
+            "deviceStatus": status,
+        }
+
+    def _document(self, offered: _Offered, now: float) -> str:
+        found = self._calibration(offered, now)
+        key = (offered.device.arn, 0 if found is None else found.epoch)
+        if key not in self._documents:
+            updated = self._clock.start + (0.0 if found is None else found.time)
+            self._documents[key] = capabilities(offered.device, offered.tariff, found, updated).json()
+        return self._documents[key]
+
+    def _calibration(self, offered: _Offered, time: float) -> Calibration | None:
+        if offered.device.kind == "SIMULATOR":
+            return None
+        return calibration(offered.device, offered.scenario.drift, self._scenario.seed, time - self._clock.start)
+
+    def _offered(self, arn: str, region: str, code: str) -> _Offered:
+        offered = self._devices.get(arn)
+        if offered is None or region not in offered.device.regions:
+            raise Refused(code, f"no device {arn} in {region}")
+        return offered
+
+    # Tasks
+
+    def _create(self, call: Call) -> Reply:
+        request = {name: value for name, value in call.members.items() if name != "clientToken"} | {
+            "region": call.region
+        }
+        token = call.members["clientToken"]
+        with self._lock:
+            known = self._known(token, request)
+        if known is not None:
+            return Reply({"quantumTaskArn": known.arn}, task=known.arn)
+        offered = self._offered(request["deviceArn"], call.region, "ValidationException")
+        program = self._program(offered, request)
+        if not self._storage.has_bucket(request["outputS3Bucket"]):
+            raise Refused("ValidationException", f"the bucket {request['outputS3Bucket']} does not exist")
+        with self._lock:
+            # Another call with the same token may have come meanwhile.
+            if (known := self._known(token, request)) is not None:
+                return Reply({"quantumTaskArn": known.arn}, task=known.arn)
+            now = self._clock.now()
+            if offered.queue.closed(now):
+                raise Refused("DeviceOfflineException", f"{offered.device.name} is offline for maintenance")
+            number = len(offered.queue.work) + 1
+            start, end = offered.queue.next_times(now, request["shots"])
+            name = uuid.uuid5(_NAMESPACE, f"{self._scenario.seed}/{offered.device.arn}/{number}")
+            arn = f"arn:aws:braket:{call.region}:{ACCOUNT}:quantum-task/{name}"
+            failing = offered.scenario.failing
+            failed = failing is not None and failing.selects(
+                number, f"{self._scenario.seed}/fail/{offered.device.name}"
+            )
+            task = Task(
+                arn=arn,
+                number=number,
+                shots=request["shots"],
+                request=request,
+                program=program,
+                created=now,
+                start=start,
+                end=end,
+                tags=dict(request.get("tags", {})),
+                failure=failing.reason if failing is not None and failed else None,
+            )
+            offered.queue.work.append(task)
+            self._tasks[arn] = self._tokens[call.region, token] = task
+        return Reply({"quantumTaskArn": arn}, effect=True, task=arn)
+
+    def _known(self, token: str, request: dict[str, Any]) -> Task | None:
+        found = self._tokens.get((request["region"], token))
+        if found is not None and found.request != request:
+            different = sorted(name for name in found.request | request if found.request.get(name) != request.get(name))
+            raise Refused(
+                "ValidationException",
+                f"the client token was used for a task with other parameters: {', '.join(different)}",
+            )
+        return found
+
+    def _program(self, offered: _Offered, request: dict[str, Any]) -> simulation.Qasm:
+        device, shots = offered.device, request["shots"]
+        if offered.scenario.retired:
+            raise Refused("DeviceRetiredException", f"{device.name} is retired")
+        for name in ("associations", "jobToken", "experimentalCapabilities"):
+            if request.get(name):
+                raise Refused("ValidationException", f"dev-cloud takes no {name}")
+        if not device.min_shots <= shots <= device.max_shots:
+            raise Refused(
+                "ValidationException",
+                f"{shots} shots: {device.name} takes {device.min_shots} to {device.max_shots}",
+            )
+        try:
+            json.loads(request.get("deviceParameters", "{}"))
+            action = Program.parse_raw(request["action"])
+        except ValueError as error:
+            raise Refused("ValidationException", f"action or deviceParameters cannot be read: {error}") from None
+        program = simulation.Qasm(action.source, tuple(sorted((action.inputs or {}).items())))
+        try:
+            simulation.check(device, program, shots, noisy=device.kind == "QPU" and offered.scenario.noise)
+        except simulation.BadProgram as error:
+            raise Refused("ValidationException", str(error)) from None
+        return program
+
+    def _get_task(self, call: Call) -> Reply:
+        with self._lock:
+            task, now = self._task(call, "quantumTaskArn"), self._clock.now()
+            values = self._task_summary(task, now) | {"deviceParameters": results.parameters(task)}
+            status = values["status"]
+            if status == "FAILED":
+                values["failureReason"] = task.failure
+            if status == "COMPLETED":
+                values["numSuccessfulShots"] = task.shots
+            values["actionMetadata"] = {"actionType": "braket.ir.openqasm.program", "executableCount": 1}
+            if "QueueInfo" in call.members.get("additionalAttributeNames", ()):
+                values["queueInfo"] = self._queue_info(task, status, now)
+        return Reply(values)
+
+    def _queue_info(self, task: Task, status: str, now: float) -> dict[str, str]:
+        info = {"queue": "QUANTUM_TASKS_QUEUE", "queuePriority": "Normal"}
+        if status == "QUEUED":
+            return info | {"position": str(self._devices[task.request["deviceArn"]].queue.position(task, now))}
+        return info | {
+            "position": "None",
+            "message": f"Task is in {status} status. QueueInfo is for QUEUED tasks only.",
+        }
+
+    def _search_tasks(self, call: Call) -> Reply:
+        with self._lock:
+            now = self._clock.now()
+            newest = sorted(self._tasks.values(), key=lambda own: -own.created)
+            found = [
+                self._task_summary(own, now)
+                for own in newest
+                if own.request["region"] == call.region
+                and all(matches(own, condition, now) for condition in call.members["filters"])
+            ]
+        tasks, token = page(found, call.members)
+        return Reply({"quantumTasks": tasks} | token)
+
+    def _task_summary(self, task: Task, now: float) -> dict[str, Any]:
+        values = {
+            "quantumTaskArn": task.arn,
+            "status": task.status(now),
+            "deviceArn": task.request["deviceArn"],
+            "shots": task.shots,
+            "outputS3Bucket": task.request["outputS3Bucket"],
+            "outputS3Directory": task.directory,
+            "createdAt": _moment(task.created),
+            "tags": dict(task.tags),
+        }
+        if (ended := task.ended(now)) is not None:
+            values["endedAt"] = _moment(ended)
+        return values
+
+    def _cancel(self, call: Call) -> Reply:
+        token = call.members["clientToken"]
+        with self._lock:
+            task, now = self._task(call, "quantumTaskArn"), self._clock.now()
+            status = task.status(now)
+            effect = False
+            if task.cancelled is None:
+                if task.phase(now) in ENDED:
+                    raise Refused("ConflictException", f"the task is {status}: it cannot be cancelled any more")
+                self._devices[task.request["deviceArn"]].queue.cancel(task, now)
+                task.cancel_token, effect = token, True
+            elif task.cancel_token != token and status == "CANCELLED":
+                raise Refused("ConflictException", "the task is CANCELLED: it cannot be cancelled any more")
+            answered = "CANCELLED" if task.status(now) == "CANCELLED" else "CANCELLING"
+        return Reply({"quantumTaskArn": task.arn, "cancellationStatus": answered}, effect=effect, task=task.arn)
+
+    def _tag(self, call: Call) -> Reply:
+        with self._lock:
+            self._task(call, "resourceArn").tags.update(call.members["tags"])
+        return Reply({}, effect=True)
+
+    def _untag(self, call: Call) -> Reply:
+        with self._lock:
+            tags = self._task(call, "resourceArn").tags
+            for key in call.members["tagKeys"]:
+                tags.pop(key, None)
+        return Reply({}, effect=True)
+
+    def _list_tags(self, call: Call) -> Reply:
+        with self._lock:
+            return Reply({"tags": dict(self._task(call, "resourceArn").tags)})
+
+    def _task(self, call: Call, member: str) -> Task:
+        arn = call.members[member]
+        task = self._tasks.get(arn)
+        if task is None or task.request["region"] != call.region:
+            raise Refused("ResourceNotFoundException", f"no quantum task {arn} in {call.region}")
+        return task
+
+    # What the devices do
+
+    def next_due(self) -> Task | None:
+        """Return the task that has to have ended by now and has no result, the earliest first."""
+        now = self._clock.now()
+        return min((own for own in self._unready() if own.end <= now), key=lambda own: own.end, default=None)
+
+    def next_end(self) -> float | None:
+        """Return when the next result has to be there."""
+        return min((own.end for own in self._unready()), default=None)
+
+    def _unready(self) -> list[Task]:
+        with self._lock:
+            return [own for own in self._tasks.values() if not own.ready and own.cancelled is None]
+
+    def carry_out(self, task: Task) -> None:
+        """Run a task, and put its result into its bucket."""
+        if task.failure is None:
+            offered = self._devices[task.request["deviceArn"]]
+            found = self._calibration(offered, task.start) if offered.scenario.noise else None
+            try:
+                seed = uuid.uuid5(_NAMESPACE, f"{self._scenario.seed}/{task.arn}").int
+                outcome = simulation.run(offered.device, task.program, task.shots, calibration=found, seed=seed)
+                body = results.document(task, outcome, frequencies=offered.device.returns_probabilities)
+                self._storage.put(task.request["outputS3Bucket"], f"{task.directory}/results.json", body)
+            except Exception as error:
+                task.failure = f"{type(error).__name__}: {error}"
+        with self._lock:
+            task.ready = True
+
+    def tasks(self) -> list[dict[str, Any]]:
+        """Return what the cloud has of each task, and what it costs, as JSON has it."""
+        with self._lock:
+            now = self._clock.now()
+            return [
+                {
+                    "arn": own.arn,
+                    "device": self._devices[own.request["deviceArn"]].device.name,
+                    "status": own.status(now),
+                    "created": own.created - self._clock.start,
+                    "start": own.start - self._clock.start,
+                    "end": own.end - self._clock.start,
+                    "shots": own.shots,
+                    "cost": self._cost(own, now),
+                    "currency": "USD",
+                    "tags": dict(own.tags),
+                }
+                for own in self._tasks.values()
+            ]
+
+    def _cost(self, task: Task, now: float) -> float:
+        """Return what it cost by now. What was cancelled in the queue and what failed costs nothing."""
+        if task.withdrawn or now < task.start or task.status(now) == "FAILED":
+            return 0.0
+        tariff = self._devices[task.request["deviceArn"]].tariff
+        return tariff.cost(task.shots_done(now), task.seconds_done(now))
+
+
+def _moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
