@@ -38,7 +38,7 @@ class BraketTranslator:
 
     def __init__(self, config: EngineConfig) -> None:
         """Take the device from the options."""
-        options = BraketOptions.model_validate(config.options or {})
+        options = BraketOptions.read(config.options)
         self._device = options.device_name
         self._gates = gates_of(options.family)
         self._passes = generate_preset_pass_manager(
