@@ -8,6 +8,7 @@ amazon-braket-schemas are read as plain JSON.
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,9 +21,9 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from qonverge.backend.clouds.braket.credentials import SecretFolder, session_with
-from qonverge.backend.clouds.braket.descriptor import BraketOptions
 from qonverge.backend.clouds.braket.device import described, number
 from qonverge.backend.clouds.braket.errors import NotThere, cloud_error
+from qonverge.backend.clouds.braket.options import BraketOptions
 from qonverge.backend.clouds.protocol import (
     CloudConfig,
     CloudRefused,
@@ -72,8 +73,8 @@ class BraketCloud:
         self._clock = clock
         folder = SecretFolder(config.credentials) if config.credentials else None
         session = session_with(folder)
-        region = options.region or options.device_region or (folder and folder.region)
-        self._region = str(region or session.get_config_variable("region") or "")
+        given = options.region or options.device_region or (folder and folder.region)
+        self._region = str(given or os.environ.get("AWS_REGION") or session.get_config_variable("region") or "")
         if not self._region:
             raise LookupError(
                 f"the region of {options.device_name} is not known: its ARN names none, so say it in region"

@@ -14,8 +14,8 @@ from decimal import Decimal
 from typing import Any
 
 from qonverge.amounts import Prices
-from qonverge.backend.clouds.braket.descriptor import BraketOptions
 from qonverge.backend.clouds.braket.gates import NAMES, gates_of
+from qonverge.backend.clouds.braket.options import BraketOptions
 from qonverge.backend.clouds.braket.windows import next_opening
 from qonverge.backend.clouds.protocol import Device
 from qonverge.devices import Calibration, InvalidCalibration

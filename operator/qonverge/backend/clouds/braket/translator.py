@@ -19,8 +19,8 @@ from qiskit import QuantumCircuit
 from qiskit.transpiler import generate_preset_pass_manager
 from qiskit.transpiler.exceptions import TranspilerError
 
-from qonverge.backend.clouds.braket.descriptor import BraketOptions
 from qonverge.backend.clouds.braket.gates import NAMES, gates_of
+from qonverge.backend.clouds.braket.options import BraketOptions
 from qonverge.backend.clouds.protocol import Outcomes, Submission
 from qonverge.backend.config import EngineConfig
 from qonverge.circuits.analysis.canonical import canonical
