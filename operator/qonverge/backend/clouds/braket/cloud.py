@@ -62,6 +62,8 @@ class BraketCloud:
     # ids in a call, five times a second, and tells neither a task's place in the queue nor why it failed.
     rates: ClassVar[Rates] = Rates(submit=10, read=50, batch=1)
     idempotent: ClassVar[bool] = True
+    # SearchQuantumTasks lists a task somewhat after it was created.
+    settle_seconds: ClassVar[float] = 60.0
 
     def __init__(self, config: CloudConfig, clock: Callable[[], float] = time.time) -> None:
         """Set the clients up; nothing is sent yet.
