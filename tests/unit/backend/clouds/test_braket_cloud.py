@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import threading
 import traceback
@@ -60,7 +61,7 @@ def aws() -> Iterator[Aws]:
     class Handler(BaseHTTPRequestHandler):
         def answer(self) -> None:
             data = self.rfile.read(int(self.headers.get("content-length") or 0))
-            body = json.loads(data) if data else None
+            body = json.loads(data) if data.startswith(b"{") else data.decode()
             heads = (self.headers.get("authorization", ""), self.headers.get("x-amz-security-token", ""))
             request = Request(self.command, unquote(self.path), body, *heads)
             state.requests.append(request)
@@ -107,7 +108,8 @@ def write(folder: Path, key: str, secret: str, token: str | None = None) -> None
 
 def cloud(aws: Aws, secret: Path, **options: Any) -> BraketCloud:
     given = {"device": DEVICE, "bucket": "results", "endpoint": aws.url, "s3Endpoint": aws.url, **options}
-    return BraketCloud(CloudConfig(given, str(secret)), clock=lambda: 1.8e9)
+    folder = str(secret) if secret.name else ""
+    return BraketCloud(CloudConfig(given, folder), clock=lambda: 1.8e9)
 
 
 def refusal(code: str, status: int, words: str = "no") -> Callable[[Request], tuple[int, Any]]:
@@ -207,6 +209,60 @@ def test_credentials_are_read_again_when_they_change(aws: Aws, secret: Path) -> 
     assert second.token == ""
 
 
+@pytest.fixture
+def no_identity(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    return monkeypatch
+
+
+def test_without_a_secret_the_pods_identity_is_taken_as_soon_as_there_is_one(
+    aws: Aws, no_identity: pytest.MonkeyPatch
+) -> None:
+    reply = {"deviceStatus": "ONLINE", "deviceType": "QPU", "deviceCapabilities": json.dumps(documents.ionq())}
+    aws.answer = lambda request: (200, reply)
+    one = cloud(aws, Path())
+    found = fault(one.device)
+    assert isinstance(found, CredentialsRefused)
+    assert "Unable to locate credentials" in str(found)
+    assert aws.requests == []
+    no_identity.setenv("AWS_ACCESS_KEY_ID", "AKIAOFTHEPOD")
+    no_identity.setenv("AWS_SECRET_ACCESS_KEY", "own")
+    assert one.device().online
+    assert "AKIAOFTHEPOD" in aws.requests[0].authorization
+
+
+_ROLE = """<AssumeRoleWithWebIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">
+<AssumeRoleWithWebIdentityResult><Credentials><AccessKeyId>AKIAOFTHEROLE</AccessKeyId>
+<SecretAccessKey>role</SecretAccessKey><SessionToken>role-token</SessionToken>
+<Expiration>2100-01-01T00:00:00Z</Expiration></Credentials></AssumeRoleWithWebIdentityResult>
+</AssumeRoleWithWebIdentityResponse>"""
+
+
+def test_a_role_of_the_pods_service_account(aws: Aws, no_identity: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    aws.answer = lambda request: (200, _ROLE) if request.path == "/" else (201, {"quantumTaskArn": TASK})
+    token = tmp_path / "token"
+    no_identity.setenv("AWS_ENDPOINT_URL_STS", aws.url)
+    no_identity.setenv("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/qonverge")
+    no_identity.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(token))
+    one = cloud(aws, Path())
+    assert isinstance(fault(lambda: one.submit(KEY, Submission("", 1))), CredentialsRefused)
+    token.write_text("the-token-of-the-pod")
+    assert one.submit(KEY, Submission("", 1)) == TASK
+    asked, sent = aws.requests
+    assert "WebIdentityToken=the-token-of-the-pod" in asked.body
+    assert "AKIAOFTHEROLE" in sent.authorization
+    assert sent.token == "role-token"
+
+
+def test_an_answer_that_is_none_of_braket_is_a_lost_reply(aws: Aws, secret: Path) -> None:
+    aws.answer = lambda request: (200, "<html>Sign in</html>")
+    assert isinstance(fault(lambda: cloud(aws, secret).submit(KEY, Submission("", 1))), ReplyLost)
+
+
 def test_no_message_and_no_traceback_has_a_secret(aws: Aws, secret: Path) -> None:
     """Even of a server that repeats what it was sent."""
     aws.answer = lambda request: (
@@ -229,6 +285,7 @@ def test_how_tasks_stand(aws: Aws, secret: Path) -> None:
         "completed": {"status": "COMPLETED"},
         "refused": {"status": "FAILED", "failureReason": "unsupported gate"},
         "broken": {"status": "FAILED", "failureReason": "Internal error of the device"},
+        "new": {"status": "RESTING"},
         "ending": {"status": "CANCELLING"},
         "cancelled": {"status": "CANCELLED"},
     }
@@ -251,7 +308,8 @@ def test_how_tasks_stand(aws: Aws, secret: Path) -> None:
         "completed": CloudTask("Completed"),
         "refused": CloudTask("Failed", "unsupported gate"),
         "broken": CloudTask("Failed", "Internal error of the device", retryable=True),
-        "ending": CloudTask("Queued", "it is being cancelled"),
+        "new": CloudTask("Queued", "Braket says that it is RESTING"),
+        "ending": CloudTask("Queued", "Braket says that it is CANCELLING"),
         "cancelled": CloudTask("Cancelled"),
     }
 

@@ -18,19 +18,20 @@ from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
 
 from qonverge.backend.clouds.braket.credentials import SecretFolder, session_with
 from qonverge.backend.clouds.braket.device import described, number
-from qonverge.backend.clouds.braket.errors import NotThere, cloud_error
+from qonverge.backend.clouds.braket.errors import RAISED, NotThere, cloud_error
 from qonverge.backend.clouds.braket.options import BraketOptions
 from qonverge.backend.clouds.protocol import (
     CloudConfig,
+    CloudError,
     CloudRefused,
     CloudState,
     CloudTask,
     Device,
     Rates,
+    ReplyLost,
     Submission,
 )
 
@@ -81,7 +82,17 @@ class BraketCloud:
             raise LookupError(
                 f"the region of {options.device_name} is not known: its ARN names none, so say it in region"
             )
-        self._credentials = session.get_credentials()
+        # That of the service that gives a workload identity its credentials.
+        session.set_config_variable("region", self._region)
+        self._session = session
+        self._connect()
+        host = urlsplit(self._braket.meta.endpoint_url).hostname or ""
+        self._console = f"https://{self._region}.console.aws.amazon.com" if host.endswith(_AMAZON) else ""
+
+    def _connect(self) -> None:
+        """Make the clients, with the credentials that there are: without a Secret, none may be there yet."""
+        self._credentials = self._session.get_credentials()
+        options = self._options
         common = Config(
             # The executor knows what may be sent again.
             retries={"total_max_attempts": 1, "mode": "standard"},
@@ -91,16 +102,18 @@ class BraketCloud:
             region_name=self._region,
             user_agent_extra="qonverge",
         )
-        self._braket = session.create_client("braket", endpoint_url=options.endpoint, config=common)
+        self._braket = self._session.create_client("braket", endpoint_url=options.endpoint, config=common)
         # Servers under an address of their own know no host for each bucket.
         style = {"addressing_style": "path"} if options.s3_endpoint else {}
-        self._s3 = session.create_client("s3", endpoint_url=options.s3_endpoint, config=common.merge(Config(s3=style)))
-        host = urlsplit(self._braket.meta.endpoint_url).hostname or ""
-        self._console = f"https://{self._region}.console.aws.amazon.com" if host.endswith(_AMAZON) else ""
+        self._s3 = self._session.create_client(
+            "s3", endpoint_url=options.s3_endpoint, config=common.merge(Config(s3=style))
+        )
 
     def device(self) -> Device:
         """Return how the device is; see ``Cloud.device``."""
-        reply = self._call("GetDevice", self._braket.get_device, deviceArn=self._options.device)
+        if self._credentials is None:
+            self._connect()
+        reply = self._call("GetDevice", self._braket.get_device, "deviceCapabilities", deviceArn=self._options.device)
         try:
             return described(reply, self._options, self._clock())
         except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
@@ -120,7 +133,8 @@ class BraketCloud:
         }
         if options.reservation:
             request["associations"] = [{"arn": options.reservation, "type": "RESERVATION_TIME_WINDOW_ARN"}]
-        return str(self._call("CreateQuantumTask", self._braket.create_quantum_task, **request)["quantumTaskArn"])
+        reply = self._call("CreateQuantumTask", self._braket.create_quantum_task, "quantumTaskArn", **request)
+        return str(reply["quantumTaskArn"])
 
     def find(self, keys: Sequence[str]) -> Mapping[str, str]:
         """Return the ARNs of tasks of these keys, of the last 30 days; see ``Cloud.find``."""
@@ -131,9 +145,8 @@ class BraketCloud:
         ]
         wanted, found, more = frozenset(keys), dict[str, str](), dict[str, str]()
         while len(found) < len(wanted):
-            reply = self._call(
-                "SearchQuantumTasks", self._braket.search_quantum_tasks, filters=filters, maxResults=100, **more
-            )
+            search = self._braket.search_quantum_tasks
+            reply = self._call("SearchQuantumTasks", search, "quantumTasks", filters=filters, maxResults=100, **more)
             for task in reply["quantumTasks"]:
                 if (key := (task.get("tags") or {}).get(KEY_TAG)) in wanted:
                     found[key] = task["quantumTaskArn"]
@@ -160,7 +173,7 @@ class BraketCloud:
         doing = f"the result s3://{bucket}/{key}"
         reply = self._call(doing, self._s3.get_object, Bucket=bucket, Key=key)
         text: bytes = self._call(doing, reply["Body"].read)
-        return text.decode("utf-8")
+        return text.decode("utf-8", "replace")
 
     def cancel(self, identity: str) -> None:
         """Ask for a task to end; see ``Cloud.cancel``."""
@@ -181,33 +194,44 @@ class BraketCloud:
         more = {"additionalAttributeNames": list(attributes)} if attributes else {}
         try:
             reply: Mapping[str, Any] = self._call(
-                "GetQuantumTask", self._braket.get_quantum_task, quantumTaskArn=arn, **more
+                "GetQuantumTask", self._braket.get_quantum_task, "status", quantumTaskArn=arn, **more
             )
         except NotThere:
             return None
         return reply
 
-    def _call(self, doing: str, call: Callable[..., Any], **given: Any) -> Any:
-        """Return what a call returns, and raise what it raises as a fault of the cloud."""
+    def _call(self, doing: str, call: Callable[..., Any], needed: str = "", **given: Any) -> Any:
+        """Return what a call returns, and raise what it raises as a fault of the cloud.
+
+        Args:
+            doing: what it is called in messages.
+            call: of botocore.
+            needed: what the reply must have. botocore takes any text with a good status for an answer, such as the
+                page of a proxy in between.
+            given: what to call with.
+        """
         try:
-            return call(**given)
-        except (BotoCoreError, ClientError) as error:
+            reply = call(**given)
+            if not needed or needed in reply:
+                return reply
+            found: CloudError = ReplyLost(f"Braket, {doing}: the answer has no {needed}")
+        except RAISED as error:
             found = cloud_error(error, f"Braket, {doing}", self._secrets())
         # Outside of the handler, so that no traceback shows the request that was signed.
         raise found
 
     def _secrets(self) -> tuple[str, ...]:
-        with suppress(BotoCoreError, ClientError):
+        with suppress(*RAISED):
             frozen = self._credentials and self._credentials.get_frozen_credentials()
             return tuple(value for value in frozen or () if value)
         return ()
 
 
 def _task(reply: Mapping[str, Any]) -> CloudTask:
-    state, words = _STATES[reply["status"]], str(reply.get("failureReason") or "")
-    queue = reply.get("queueInfo") or {}
-    if reply["status"] == "CANCELLING":
-        words = "it is being cancelled"
+    status, queue = str(reply["status"]), reply.get("queueInfo") or {}
+    state, words = _STATES.get(status, "Queued"), str(reply.get("failureReason") or "")
+    if status not in _STATES or status == "CANCELLING":
+        words = f"Braket says that it is {status}"
     return CloudTask(
         state=state,
         message=words,

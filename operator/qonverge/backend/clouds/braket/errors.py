@@ -11,13 +11,15 @@ from botocore.exceptions import (
     ConnectTimeoutError,
     CredentialRetrievalError,
     EndpointConnectionError,
-    InvalidEndpointConfigurationError,
+    HTTPClientError,
+    IncompleteReadError,
     NoCredentialsError,
     ParamValidationError,
     PartialCredentialsError,
     ProxyConnectionError,
     SSLError,
 )
+from botocore.parsers import ResponseParserError
 
 from qonverge.backend.clouds.protocol import (
     CloudBusy,
@@ -63,10 +65,12 @@ _NO_RIGHT = frozenset(
 )
 # No connection came about, so that nothing was sent.
 _NOT_SENT = (EndpointConnectionError, ConnectTimeoutError, ProxyConnectionError, SSLError)
-_NO_CREDENTIALS = (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError)
-# What the caller gave is none that could be sent.
-_NOT_POSSIBLE = (ParamValidationError, InvalidEndpointConfigurationError)
-_LOST = frozenset(("InternalServiceException", "RequestTimeout", "RequestTimeoutException"))
+_NO_REPLY = (HTTPClientError, IncompleteReadError, ResponseParserError)
+# A file that a workload identity names and that is not there is no credential either.
+_NO_CREDENTIALS = (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError, OSError)
+RAISED = (BotoCoreError, ClientError, ResponseParserError, OSError)
+"""What calls of botocore raise."""
+_FAILED = frozenset(("InternalServiceException", "RequestTimeout", "RequestTimeoutException"))
 _MOST = 1000
 
 
@@ -91,15 +95,14 @@ def cloud_error(error: Exception, doing: str, secrets: Iterable[str] = ()) -> Cl
 
     if isinstance(error, ClientError):
         return _of_reply(error, told)
-    if isinstance(error, _NO_CREDENTIALS):
-        return CredentialsRefused(told(error))
     if isinstance(error, _NOT_SENT):
         return CloudUnavailable(told(error))
-    if isinstance(error, _NOT_POSSIBLE):
-        return CloudRefused(told(error))
-    if isinstance(error, BotoCoreError):
+    if isinstance(error, _NO_REPLY):
         return ReplyLost(told(error))
-    raise error
+    if isinstance(error, _NO_CREDENTIALS):
+        return CredentialsRefused(told(error))
+    # The others find something before anything is sent: in what the call is given, or in how the client is set up.
+    return CloudRefused(told(error)) if isinstance(error, ParamValidationError) else CloudUnavailable(told(error))
 
 
 def _of_reply(error: ClientError, told: Any) -> CloudError:
@@ -114,7 +117,7 @@ def _of_reply(error: ClientError, told: Any) -> CloudError:
         return CloudUnavailable(said)
     if code in _NO_RIGHT or status in (401, 403):
         return CredentialsRefused(said)
-    if status >= 500 or code in _LOST:
+    if status >= 500 or code in _FAILED:
         return ReplyLost(said)
     if code == "ResourceNotFoundException":
         return NotThere(said)
