@@ -98,7 +98,7 @@ def test_what_the_server_says_of_the_device(backend: Any) -> None:
     assert info["engine"].startswith("Braket sv1, Qiskit ")
     assert "ccx" in info["basis_gates"]
     assert info["device"]["online"]
-    assert info["device"]["prices"] == ["0", "0", "0.00125", "USD"]
+    assert info["device"]["prices"] == ["0.00375", "0", "0.00125", "USD"]
 
 
 def test_a_circuit_that_the_device_cannot_run_is_refused_before_anything_is_sent(

@@ -9,6 +9,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from qonverge.amounts import Money
 from qonverge.backend.clouds.braket.cloud import KEY_TAG, BraketCloud
 from qonverge.backend.clouds.protocol import (
     CloudBusy,
@@ -300,17 +302,17 @@ def test_how_tasks_stand(aws: Aws, secret: Path) -> None:
 
     aws.answer = answer
     ids = {name: TASK.replace("5ac2", name) for name in (*replies, "unknown")}
-    found = cloud(aws, secret).tasks(list(ids.values()))
+    found, nothing = cloud(aws, secret).tasks(list(ids.values())), Money(Decimal(0))
     assert {name: found[arn] for name, arn in ids.items() if arn in found} == {
         "created": CloudTask("Queued"),
         "queued": CloudTask("Queued", queue_position=2000),
         "running": CloudTask("Running"),
         "completed": CloudTask("Completed"),
-        "refused": CloudTask("Failed", "unsupported gate"),
-        "broken": CloudTask("Failed", "Internal error of the device", retryable=True),
+        "refused": CloudTask("Failed", "unsupported gate", billed=nothing),
+        "broken": CloudTask("Failed", "Internal error of the device", retryable=True, billed=nothing),
         "new": CloudTask("Queued", "Braket says that it is RESTING"),
         "ending": CloudTask("Queued", "Braket says that it is CANCELLING"),
-        "cancelled": CloudTask("Cancelled"),
+        "cancelled": CloudTask("Cancelled", billed=nothing),
     }
 
 

@@ -55,7 +55,8 @@ def test_a_device_that_runs_tasks() -> None:
 
 def test_a_simulator_costs_by_its_time() -> None:
     found = device(documents.sv1(), SV1, kind="SIMULATOR")
-    assert found.prices == Prices(second=Decimal("0.075") / 60)
+    # At least three seconds of each task are charged.
+    assert found.prices == Prices(task=Decimal("0.00375"), second=Decimal("0.00125"))
     assert (found.num_qubits, found.max_shots, found.calibration) == (34, 100000, None)
 
 
@@ -69,6 +70,7 @@ def test_outside_of_its_windows_a_device_takes_tasks_and_says_when_it_runs_them(
     assert found.available_at == at("2026-11-25T13:00:00")
     reserved = device(document, reservation="arn:aws:braket:eu-north-1:123456789012:reservation/a")
     assert (reserved.reason, reserved.available_at) == ("", None)
+    assert reserved.prices == Prices()
 
 
 def test_why_a_device_is_offline() -> None:

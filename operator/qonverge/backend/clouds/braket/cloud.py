@@ -14,11 +14,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from botocore.config import Config
 
+from qonverge.amounts import Money
 from qonverge.backend.clouds.braket.credentials import SecretFolder, session_with
 from qonverge.backend.clouds.braket.device import described, number
 from qonverge.backend.clouds.braket.errors import RAISED, NotThere, cloud_error
@@ -237,4 +239,6 @@ def _task(reply: Mapping[str, Any]) -> CloudTask:
         message=words,
         retryable=state == "Failed" and bool(_PASSING.search(words)),
         queue_position=number(queue.get("position")) if state == "Queued" else None,
+        # As the cost tracking of Braket's SDK has it; of what completed, Braket does not tell the cost.
+        billed=Money(Decimal(0)) if state in ("Failed", "Cancelled") else None,
     )

@@ -27,6 +27,8 @@ _ACTION = "braket.ir.openqasm.program"
 _QUEUE = "QUANTUM_TASKS_QUEUE"
 # Amazon's price list has it, the same for all QPUs; the properties of a device have the price of a shot only.
 TASK_FEE = Decimal("0.30")
+# A simulator charges at least so long for each task. That much is taken as a fee, so that no estimate is too low.
+_LEAST_SECONDS = 3
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600}
 
 
@@ -55,7 +57,7 @@ def described(reply: Mapping[str, Any], options: BraketOptions, now: float) -> D
         num_qubits=(properties.get("paradigm") or {}).get("qubitCount"),
         max_shots=shots[1],
         calibration=_calibration(properties, options),
-        prices=prices(service.get("deviceCost"), reply.get("deviceType", "")),
+        prices=prices(service.get("deviceCost"), reply.get("deviceType", ""), reserved=bool(options.reservation)),
         queue_length=queue_length(reply.get("deviceQueueInfo") or ()),
     )
 
@@ -107,8 +109,16 @@ def _calibration(properties: Mapping[str, Any], options: BraketOptions) -> Calib
         return None
 
 
-def prices(cost: Mapping[str, Any] | None, kind: str) -> Prices | None:
-    """Return what tasks cost, by the device's ``deviceCost`` and, of a QPU, the fee for each task; None: not told."""
+def prices(cost: Mapping[str, Any] | None, kind: str, *, reserved: bool = False) -> Prices | None:
+    """Return what tasks cost; None: that is not told.
+
+    Args:
+        cost: ``deviceCost`` of the device's service properties, in US dollars.
+        kind: ``deviceType``: QPU or SIMULATOR.
+        reserved: whether tasks run in a reservation, whose time is charged and not they.
+    """
+    if reserved:
+        return Prices()
     if not cost:
         return None
     price, unit = Decimal(str(cost["price"])), str(cost["unit"]).lower()
@@ -116,7 +126,10 @@ def prices(cost: Mapping[str, Any] | None, kind: str) -> Prices | None:
         return Prices(task=TASK_FEE if kind == "QPU" else Decimal(0), shot=price)
     if unit == "task":
         return Prices(task=price)
-    return Prices(second=price / _SECONDS[unit]) if unit in _SECONDS else None
+    if unit not in _SECONDS:
+        return None
+    second = price / _SECONDS[unit]
+    return Prices(task=second * _LEAST_SECONDS, second=second)
 
 
 def queue_length(queues: Iterable[Mapping[str, Any]]) -> int | None:
