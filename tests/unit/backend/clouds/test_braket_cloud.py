@@ -317,11 +317,13 @@ def test_how_tasks_stand(aws: Aws, secret: Path) -> None:
 
 
 def test_tasks_are_found_by_their_keys(aws: Aws, secret: Path) -> None:
-    pages = {
-        None: {"quantumTasks": [{"quantumTaskArn": "one", "tags": {KEY_TAG: KEY}}, {"quantumTaskArn": "other"}]},
+    pages: dict[str | None, dict[str, Any]] = {
+        None: {
+            "nextToken": "2",
+            "quantumTasks": [{"quantumTaskArn": "one", "tags": {KEY_TAG: KEY}}, {"quantumTaskArn": "other"}],
+        },
         "2": {"quantumTasks": [{"quantumTaskArn": "two", "tags": {KEY_TAG: "b" * 64}}]},
     }
-    pages[None]["nextToken"] = "2"  # type: ignore[assignment]
     aws.answer = lambda request: (200, pages[request.body.get("nextToken")])
     assert cloud(aws, secret).find([KEY]) == {KEY: "one"}
     assert cloud(aws, secret).find(["c" * 64, "b" * 64]) == {"b" * 64: "two"}
