@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister
 from qiskit.circuit import Parameter
-from qonverge_dev_cloud.cloud import DevCloud
-from qonverge_dev_cloud.scenario import Scenario
 
 from qonverge.wire.messages import TaskResult
+from qonverge_dev_cloud.cloud import DevCloud
+from qonverge_dev_cloud.scenario import Scenario
 
 SV1 = "arn:aws:braket:::device/quantum-simulator/amazon/sv1"
 GARNET = "arn:aws:braket:eu-north-1::device/qpu/iqm/Garnet"
