@@ -89,10 +89,13 @@ def test_why_a_device_is_offline() -> None:
 
 def test_what_takes_no_programs_of_ours_is_offline() -> None:
     document = documents.iqm()
-    document["action"]["braket.ir.openqasm.program"]["supportedOperations"].remove("ccnot")
+    operations = document["action"]["braket.ir.openqasm.program"]["supportedOperations"]
+    operations.remove("ccnot")
+    assert device(document).online
+    operations.remove("cnot")
     found = device(document)
     assert not found.online
-    assert "takes no gate ccnot" in found.reason
+    assert "takes no gate cnot" in found.reason
     document["action"] = {"braket.ir.ahs.program": {}}
     assert "runs no circuits" in device(document).reason
 

@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 from qonverge.amounts import Prices
-from qonverge.backend.clouds.braket.gates import NAMES, gates_of
+from qonverge.backend.clouds.braket.gates import COMMON, NAMES
 from qonverge.backend.clouds.braket.options import BraketOptions
 from qonverge.backend.clouds.braket.windows import next_opening
 from qonverge.backend.clouds.protocol import Device
@@ -92,11 +92,11 @@ def _misfit(properties: Mapping[str, Any], options: BraketOptions) -> str:
     if action is None:
         return f"{options.device_name} runs no circuits, of which Braket says that it takes no {_ACTION}"
     known = {str(name).lower() for name in action.get("supportedOperations") or ()}
-    lacking = sorted(NAMES[gate] for gate in gates_of(options.family) if NAMES[gate] not in known)
+    lacking = sorted(NAMES[gate] for gate in COMMON if NAMES[gate] not in known)
     if lacking:
         return (
-            f"{options.device_name} takes no gate {', '.join(lacking)} any more, which programs for it may have: "
-            "another version of Qonverge is needed"
+            f"{options.device_name} takes no gate {', '.join(lacking)} any more, of which programs are made: another "
+            "version of Qonverge is needed"
         )
     return ""
 
