@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
 from qonverge.providers.figures import Figures
@@ -68,8 +69,9 @@ class Descriptor:
     processes execute them."""
     figures: Figures | None = None
     """What its tasks take, before they were timed; None: as Aer's."""
-    options: type[Options] | None = None
-    """The model of ``spec.simulator.options``; None: it has none."""
+    options: type[Options] | str | None = None
+    """The model of ``spec.simulator.options``, or ``module:class`` of it, which is imported when options are checked:
+    models take a moment to load, and workers read descriptors too. None: it has none."""
 
     def method(self, given: str, *, noisy: bool) -> str:
         """Return the method that the specification's comes to."""
@@ -151,18 +153,27 @@ class Descriptor:
             "method Automatic"
         )
 
+    @property
+    def _model(self) -> type[Options] | None:
+        if not isinstance(self.options, str):
+            return self.options
+        module, _, name = self.options.partition(":")
+        model: type[Options] = getattr(import_module(module), name)
+        return model
+
     def _of_options(self, options: Mapping[str, Any] | None) -> str | None:
-        if self.options is None:
+        model = self._model
+        if model is None:
             return None if options is None else self.no_options
         from pydantic import ValidationError
 
         try:
-            self.options.model_validate(options or {})
+            model.model_validate(options or {})
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(str(part) for part in ("simulator.options", *first["loc"]))
             if first["type"] == "extra_forbidden":
-                known = sorted(field.alias or name for name, field in self.options.model_fields.items())
+                known = sorted(field.alias or name for name, field in model.model_fields.items())
                 return f"{place}: the engine {self.name} has no such option; it has {listed(known)}"
             return f"{place}: {first['msg']}"
         return None

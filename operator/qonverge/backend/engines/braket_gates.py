@@ -17,38 +17,13 @@ from braket.default_simulator.operation import GateOperation
 from numpy.typing import NDArray
 from qiskit.circuit import Operation
 
+from qonverge.backend.engines.braket_names import BRAKET_NAMES
 from qonverge.backend.engines.channels import kraus
 from qonverge.backend.engines.matrices import matrix_of
 from qonverge.wire.errors import InvalidCircuit
 
 # Gates that Braket has the same, in the order of Qiskit's qubits; its code for them is faster than a matrix.
-_SAME = {
-    "x": gates.PauliX,
-    "y": gates.PauliY,
-    "z": gates.PauliZ,
-    "h": gates.Hadamard,
-    "s": gates.S,
-    "sdg": gates.Si,
-    "t": gates.T,
-    "tdg": gates.Ti,
-    "sx": gates.V,
-    "sxdg": gates.Vi,
-    "rx": gates.RotX,
-    "ry": gates.RotY,
-    "rz": gates.RotZ,
-    "p": gates.PhaseShift,
-    "cx": gates.CX,
-    "cy": gates.CY,
-    "cz": gates.CZ,
-    "cp": gates.CPhaseShift,
-    "swap": gates.Swap,
-    "iswap": gates.ISwap,
-    "rxx": gates.XX,
-    "ryy": gates.YY,
-    "rzz": gates.ZZ,
-    "ccx": gates.CCNot,
-    "cswap": gates.CSwap,
-}
+_SAME = {name: gates.BRAKET_GATES[braket] for name, braket in BRAKET_NAMES.items()}
 # Wider gates are taken by their definitions: a matrix has four times the numbers for each qubit more.
 _MATRIX_QUBITS = 4
 

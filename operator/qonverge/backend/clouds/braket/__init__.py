@@ -1,0 +1,1 @@
+"""Amazon Braket: its devices and on-demand simulators as a provider."""

@@ -1,0 +1,244 @@
+"""Amazon Braket's service: tasks by its API, results from S3.
+
+It is called through botocore, which boto3's clients are made of. The SDK of Braket would take 198 MiB and 1.6 s of CPU
+in the server for the same five requests, where the two clients take 38 MiB and 0.3 s (measured); the documents of
+amazon-braket-schemas are read as plain JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any, ClassVar
+from urllib.parse import urlsplit
+
+from botocore.config import Config
+
+from qonverge.amounts import Money
+from qonverge.backend.clouds.braket.credentials import SecretFolder, session_with
+from qonverge.backend.clouds.braket.device import described, number
+from qonverge.backend.clouds.braket.errors import RAISED, NotThere, cloud_error
+from qonverge.backend.clouds.braket.options import BraketOptions
+from qonverge.backend.clouds.protocol import (
+    CloudConfig,
+    CloudError,
+    CloudRefused,
+    CloudState,
+    CloudTask,
+    Device,
+    Rates,
+    ReplyLost,
+    Submission,
+)
+
+KEY_TAG = "qonverge.io/key"
+"""Tag of each task with its key, so that it can be found by it."""
+_PROGRAM = {"name": "braket.ir.openqasm.program", "version": "1"}
+_STATES: Mapping[str, CloudState] = {
+    "CREATED": "Queued",
+    "QUEUED": "Queued",
+    "RUNNING": "Running",
+    "COMPLETED": "Completed",
+    "FAILED": "Failed",
+    "CANCELLING": "Queued",
+    "CANCELLED": "Cancelled",
+}
+_ENDED = frozenset(("Completed", "Failed", "Cancelled"))
+# What Braket says where the fault was not the program's.
+_PASSING = re.compile(r"internal|temporar|try again|unavailable|offline|timed? ?out", re.IGNORECASE)
+# Tasks that are older are not looked for.
+_LOOK_BACK = timedelta(days=30)
+_AMAZON = (".amazonaws.com", ".api.aws")
+
+
+class BraketCloud:
+    """One device of Amazon Braket, with the rights of one account."""
+
+    # Half of what an account may call in a region by default (Amazon Braket quotas: CreateQuantumTask 20 a second,
+    # GetQuantumTask 100): others use it too. GetQuantumTask is taken for each task, since SearchQuantumTasks takes ten
+    # ids in a call, five times a second, and tells neither a task's place in the queue nor why it failed.
+    rates: ClassVar[Rates] = Rates(submit=10, read=50, batch=1)
+    idempotent: ClassVar[bool] = True
+    # SearchQuantumTasks lists a task somewhat after it was created.
+    settle_seconds: ClassVar[float] = 60.0
+
+    def __init__(self, config: CloudConfig, clock: Callable[[], float] = time.time) -> None:
+        """Set the clients up; nothing is sent yet.
+
+        Raises:
+            LookupError: the options are none, or no region is known.
+        """
+        options = self._options = BraketOptions.read(config.options)
+        self._clock = clock
+        folder = SecretFolder(config.credentials) if config.credentials else None
+        session = session_with(folder)
+        given = options.region or options.device_region or (folder and folder.region)
+        self._region = str(given or os.environ.get("AWS_REGION") or session.get_config_variable("region") or "")
+        if not self._region:
+            raise LookupError(
+                f"the region of {options.device_name} is not known: its ARN names none, so say it in region"
+            )
+        # That of the service that gives a workload identity its credentials.
+        session.set_config_variable("region", self._region)
+        self._session = session
+        self._connect()
+        host = urlsplit(self._braket.meta.endpoint_url).hostname or ""
+        self._console = f"https://{self._region}.console.aws.amazon.com" if host.endswith(_AMAZON) else ""
+
+    def _connect(self) -> None:
+        """Make the clients, with the credentials that there are: without a Secret, none may be there yet."""
+        self._credentials = self._session.get_credentials()
+        options = self._options
+        common = Config(
+            # The executor knows what may be sent again.
+            retries={"total_max_attempts": 1, "mode": "standard"},
+            connect_timeout=10,
+            read_timeout=60,
+            max_pool_connections=16,
+            region_name=self._region,
+            user_agent_extra="qonverge",
+        )
+        self._braket = self._session.create_client("braket", endpoint_url=options.endpoint, config=common)
+        # Servers under an address of their own know no host for each bucket.
+        style = {"addressing_style": "path"} if options.s3_endpoint else {}
+        self._s3 = self._session.create_client(
+            "s3", endpoint_url=options.s3_endpoint, config=common.merge(Config(s3=style))
+        )
+
+    def device(self) -> Device:
+        """Return how the device is; see ``Cloud.device``."""
+        if self._credentials is None:
+            self._connect()
+        reply = self._call("GetDevice", self._braket.get_device, "deviceCapabilities", deviceArn=self._options.device)
+        try:
+            return described(reply, self._options, self._clock())
+        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+            raise CloudRefused(f"Braket's description of {self._options.device} cannot be read: {error!r}") from None
+
+    def submit(self, key: str, submission: Submission) -> str:
+        """Begin a task and return its ARN; see ``Cloud.submit``."""
+        options = self._options
+        request: dict[str, Any] = {
+            "clientToken": key,
+            "deviceArn": options.device,
+            "shots": submission.shots,
+            "outputS3Bucket": options.bucket,
+            "outputS3KeyPrefix": options.prefix,
+            "action": json.dumps({"braketSchemaHeader": _PROGRAM, "source": submission.program}),
+            "tags": {KEY_TAG: key},
+        }
+        if options.reservation:
+            request["associations"] = [{"arn": options.reservation, "type": "RESERVATION_TIME_WINDOW_ARN"}]
+        reply = self._call("CreateQuantumTask", self._braket.create_quantum_task, "quantumTaskArn", **request)
+        return str(reply["quantumTaskArn"])
+
+    def find(self, keys: Sequence[str]) -> Mapping[str, str]:
+        """Return the ARNs of tasks of these keys, of the last 30 days; see ``Cloud.find``."""
+        since = datetime.fromtimestamp(self._clock(), UTC) - _LOOK_BACK
+        filters = [
+            {"name": "deviceArn", "operator": "EQUAL", "values": [self._options.device]},
+            {"name": "createdAt", "operator": "GTE", "values": [since.strftime("%Y-%m-%dT%H:%M:%SZ")]},
+        ]
+        wanted, found, more = frozenset(keys), dict[str, str](), dict[str, str]()
+        while len(found) < len(wanted):
+            search = self._braket.search_quantum_tasks
+            reply = self._call("SearchQuantumTasks", search, "quantumTasks", filters=filters, maxResults=100, **more)
+            for task in reply["quantumTasks"]:
+                if (key := (task.get("tags") or {}).get(KEY_TAG)) in wanted:
+                    found[key] = task["quantumTaskArn"]
+            if "nextToken" not in reply:
+                break
+            more = {"nextToken": reply["nextToken"]}
+        return found
+
+    def tasks(self, ids: Sequence[str]) -> Mapping[str, CloudTask]:
+        """Return how tasks stand; see ``Cloud.tasks``."""
+        found = {}
+        for arn in ids:
+            reply = self._task(arn, "QueueInfo")
+            if reply is not None:
+                found[arn] = _task(reply)
+        return found
+
+    def result(self, identity: str) -> str:
+        """Return the ``results.json`` of a task; see ``Cloud.result``."""
+        task = self._task(identity)
+        if task is None:
+            raise CloudRefused(f"Braket knows no task {identity}")
+        bucket, key = task["outputS3Bucket"], f"{task['outputS3Directory']}/results.json"
+        doing = f"the result s3://{bucket}/{key}"
+        reply = self._call(doing, self._s3.get_object, Bucket=bucket, Key=key)
+        text: bytes = self._call(doing, reply["Body"].read)
+        return text.decode("utf-8", "replace")
+
+    def cancel(self, identity: str) -> None:
+        """Ask for a task to end; see ``Cloud.cancel``."""
+        try:
+            self._call("CancelQuantumTask", self._braket.cancel_quantum_task, quantumTaskArn=identity)
+        except CloudRefused:
+            # As it does of one that has ended.
+            task = self._task(identity)
+            if task is not None and _task(task).state not in _ENDED and task["status"] != "CANCELLING":
+                raise
+
+    def link(self, identity: str) -> str:
+        """Return the task's page in the console; empty where the API is none of Amazon's."""
+        return self._console and f"{self._console}/braket/home?region={self._region}#/tasks/{identity}"
+
+    def _task(self, arn: str, *attributes: str) -> Mapping[str, Any] | None:
+        """Return what Braket says of a task; None where there is none."""
+        more = {"additionalAttributeNames": list(attributes)} if attributes else {}
+        try:
+            reply: Mapping[str, Any] = self._call(
+                "GetQuantumTask", self._braket.get_quantum_task, "status", quantumTaskArn=arn, **more
+            )
+        except NotThere:
+            return None
+        return reply
+
+    def _call(self, doing: str, call: Callable[..., Any], needed: str = "", **given: Any) -> Any:
+        """Return what a call returns, and raise what it raises as a fault of the cloud.
+
+        Args:
+            doing: what it is called in messages.
+            call: of botocore.
+            needed: what the reply must have. botocore takes any text with a good status for an answer, such as the
+                page of a proxy in between.
+            given: what to call with.
+        """
+        try:
+            reply = call(**given)
+            if not needed or needed in reply:
+                return reply
+            found: CloudError = ReplyLost(f"Braket, {doing}: the answer has no {needed}")
+        except RAISED as error:
+            found = cloud_error(error, f"Braket, {doing}", self._secrets())
+        # Outside of the handler, so that no traceback shows the request that was signed.
+        raise found
+
+    def _secrets(self) -> tuple[str, ...]:
+        with suppress(*RAISED):
+            frozen = self._credentials and self._credentials.get_frozen_credentials()
+            return tuple(value for value in frozen or () if value)
+        return ()
+
+
+def _task(reply: Mapping[str, Any]) -> CloudTask:
+    status, queue = str(reply["status"]), reply.get("queueInfo") or {}
+    state, words = _STATES.get(status, "Queued"), str(reply.get("failureReason") or "")
+    if status not in _STATES or status == "CANCELLING":
+        words = f"Braket says that it is {status}"
+    return CloudTask(
+        state=state,
+        message=words,
+        retryable=state == "Failed" and bool(_PASSING.search(words)),
+        queue_position=number(queue.get("position")) if state == "Queued" else None,
+        # As the cost tracking of Braket's SDK has it; of what completed, Braket does not tell the cost.
+        billed=Money(Decimal(0)) if state in ("Failed", "Cancelled") else None,
+    )

@@ -1,0 +1,64 @@
+"""The options of a backend on Amazon Braket."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from qonverge.providers.options import Options
+
+
+class BraketOptions(Options):
+    """Which device runs the tasks, and where results go. ``spec.braket`` has the same fields."""
+
+    device: Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:braket:[a-z0-9-]*:[0-9]*:device(/[A-Za-z0-9._-]+){3}$")]
+    """ARN of the device."""
+    bucket: Annotated[str, Field(min_length=3, max_length=63)]
+    """S3 bucket to which Braket writes results; in the region of the device."""
+    prefix: Annotated[str, Field(min_length=1, max_length=512)] = "qonverge"
+    """Beginning of the keys of results in the bucket."""
+    region: str | None = None
+    """AWS region; None: that of the device's ARN, else ``AWS_REGION`` of the credentials or of the environment."""
+    reservation: str | None = None
+    """ARN of a reservation of the device."""
+    endpoint: str | None = None
+    """URL of Braket's API; None: the region's own."""
+    s3_endpoint: str | None = None
+    """URL of S3's API; None: the region's own."""
+
+    @model_validator(mode="after")
+    def _one_region(self) -> Self:
+        if self.region is not None and self.device_region not in ("", self.region):
+            raise ValueError(f"region is {self.region}, and the device is in {self.device_region}: leave region out")
+        return self
+
+    @classmethod
+    def read(cls, given: Mapping[str, Any] | None) -> Self:
+        """Return the options that a configuration has.
+
+        Raises:
+            LookupError: they are none; the message names the field.
+        """
+        try:
+            return cls.model_validate(given or {})
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, ("options", *first["loc"])))
+            raise LookupError(f"{place}: {first['msg']}") from None
+
+    @property
+    def device_region(self) -> str:
+        """The region in the device's ARN; empty for simulators, which are in several."""
+        return self.device.split(":")[3]
+
+    @property
+    def family(self) -> str:
+        """Who made the device, as ARNs name them, such as ``ionq``; ``amazon`` for the on-demand simulators."""
+        return self.device.split("/")[2].lower()
+
+    @property
+    def device_name(self) -> str:
+        """The device's own name, the last part of its ARN."""
+        return self.device.rsplit("/", 1)[1]

@@ -1,0 +1,155 @@
+"""A backend server that stands for a device of Amazon Braket: all but the cloud is real, and that is dev-cloud."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister
+from qiskit.circuit import Parameter
+
+from qonverge.wire.messages import TaskResult
+from qonverge_dev_cloud.cloud import DevCloud
+from qonverge_dev_cloud.scenario import Scenario
+
+SV1 = "arn:aws:braket:::device/quantum-simulator/amazon/sv1"
+GARNET = "arn:aws:braket:eu-north-1::device/qpu/iqm/Garnet"
+FORTE = "arn:aws:braket:us-east-1::device/qpu/ionq/Forte-1"
+SECRETS = {"AWS_ACCESS_KEY_ID": "AKIATHATNOBODYSEES", "AWS_SECRET_ACCESS_KEY": "secret/that+nobody+sees"}
+
+
+@pytest.fixture(scope="module")
+def cloud() -> Iterator[DevCloud]:
+    waiting = {"devices": {"Garnet": {"queue": {"seconds": 5}}}}
+    with DevCloud(Scenario.model_validate({"braket": waiting})) as running:
+        yield running
+
+
+@contextmanager
+def proxy(kit: Any, cloud: DevCloud, folder: Path, device: str) -> Iterator[Any]:
+    for name, value in SECRETS.items():
+        (folder / name).write_text(value)
+    there = cloud.environment
+    options = {
+        "device": device,
+        "bucket": there["AMZN_BRAKET_OUT_S3_BUCKET"],
+        "endpoint": there["AWS_ENDPOINT_URL_BRAKET"],
+        "s3Endpoint": there["AWS_ENDPOINT_URL_S3"],
+        **({"region": "us-east-1"} if device == SV1 else {}),
+    }
+    with kit.serving(
+        "--engine", "Braket", "--options", json.dumps(options), "--credentials", str(folder), "--concurrency", "10"
+    ) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def backend(kit: Any, cloud: DevCloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    with proxy(kit, cloud, tmp_path_factory.mktemp("secret"), SV1) as running:
+        yield running
+
+
+def result_of(answer: Any) -> TaskResult:
+    assert answer.status == 200, answer.body
+    return TaskResult.from_dict(answer.body)
+
+
+def test_a_bell_pair_over_registers_of_which_a_part_is_measured(kit: Any, backend: Any, cloud: DevCloud) -> None:
+    circuit = QuantumCircuit(QuantumRegister(4), ClassicalRegister(2, "low"), ClassicalRegister(3, "high"))
+    circuit.x(0)
+    circuit.h(3)
+    circuit.cx(3, 1)
+    circuit.measure([3, 1, 0], [4, 1, 2])
+    found = result_of(backend.send(kit.task(circuit, "bell", shots=400)))
+    counts = found.results[0].counts[0]
+    # Bit 2 is that of the qubit that is in 1, bits 1 and 4 are the pair's.
+    assert set(counts) == {"001 00", "101 10"}
+    assert sum(counts.values()) == 400
+    assert abs(counts["001 00"] - 200) < 5 * 10
+    (sent,) = found.vendor_tasks
+    assert sent.state == "Completed"
+    (known,) = [task for task in cloud.tasks() if task["arn"] == sent.id]
+    assert known["shots"] == 400
+
+
+def test_expectation_values_of_a_sweep(kit: Any, backend: Any) -> None:
+    theta = Parameter("theta")
+    circuit = QuantumCircuit(2)
+    circuit.ry(theta, 0)
+    circuit.cx(0, 1)
+    angles = np.array([0.3, 2.0])
+    observables = ((("IZ", 1.0),), (("XX", 1.0), ("ZZ", 0.5)), (("YY", 1.0),))
+    task = kit.task(circuit, "values", parameters={"theta": angles}, observables=observables, shots=2000)
+    found = result_of(backend.send(task)).results[0]
+    true = np.stack([np.cos(angles), np.sin(angles) + 0.5, -np.sin(angles)], axis=1)
+    assert found.expectation_values is not None
+    assert found.standard_errors is not None
+    assert (abs(found.expectation_values - true) < 5 * found.standard_errors + 1e-3).all()
+    assert (found.standard_errors < 0.06).all()
+
+
+def test_what_the_server_says_of_the_device(backend: Any) -> None:
+    info = backend.info()
+    assert info["engine"].startswith("Braket sv1, Qiskit ")
+    assert "ccx" in info["basis_gates"]
+    assert info["device"]["online"]
+    assert info["device"]["prices"] == ["0.00375", "0", "0.00125", "USD"]
+
+
+def test_a_circuit_that_the_device_cannot_run_is_refused_before_anything_is_sent(
+    kit: Any, backend: Any, cloud: DevCloud
+) -> None:
+    before = len(cloud.tasks())
+    circuit = QuantumCircuit(1, 1)
+    circuit.measure(0, 0)
+    circuit.reset(0)
+    circuit.measure(0, 0)
+    answer = backend.send(kit.task(circuit, "reset", shots=1))
+    assert answer.error["code"] == "InvalidCircuit", answer.body
+    assert len(cloud.tasks()) == before
+
+
+def test_a_qpu_that_counts_and_nothing_that_tells_a_secret(kit: Any, cloud: DevCloud, tmp_path: Path) -> None:
+    circuit = QuantumCircuit(2, 2)
+    circuit.h(0)
+    circuit.cx(0, 1)
+    circuit.measure([0, 1], [1, 0])
+    with proxy(kit, cloud, tmp_path, FORTE) as backend:
+        found = result_of(backend.send(kit.task(circuit, "bell", shots=500)))
+        counts = found.results[0].counts[0]
+        assert counts["00"] + counts["11"] > 450
+        assert found.calibration
+        (tmp_path / "AWS_SECRET_ACCESS_KEY").unlink()
+        waiting = backend.send(kit.task(circuit, "later", shots=500), wait=1)
+        assert waiting.status == 202
+        told = [found.to_dict(), waiting.body, backend.info(), backend.ask("GET", "/metrics").body]
+    text = repr([*told, backend.lines])
+    assert "AWS_SECRET_ACCESS_KEY" in text
+    assert not [secret for secret in SECRETS.values() if secret in text]
+
+
+def test_a_task_that_is_sent_again_after_the_proxy_was_killed_is_the_one_that_waits(
+    kit: Any, cloud: DevCloud, tmp_path: Path
+) -> None:
+    circuit = QuantumCircuit(1, 1)
+    circuit.x(0)
+    circuit.measure(0, 0)
+    task = kit.task(circuit, "once", shots=200)
+
+    def sent() -> list[Any]:
+        return [each for each in cloud.tasks() if ":eu-north-1:" in each["arn"]]
+
+    with proxy(kit, cloud, tmp_path, GARNET) as backend:
+        assert backend.send(task, wait=0).status == 202
+        kit.until(sent, "the cloud has the task")
+        backend.process.kill()
+        backend.process.wait()
+    with proxy(kit, cloud, tmp_path, GARNET) as backend:
+        found = result_of(backend.send(task))
+    assert found.results[0].counts[0]["1"] > 150
+    assert [each["arn"] for each in sent()] == [each.id for each in found.vendor_tasks]

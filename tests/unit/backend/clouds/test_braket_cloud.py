@@ -1,0 +1,403 @@
+"""The real client against a server that answers as it is told, on this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from qonverge.amounts import Money
+from qonverge.backend.clouds.braket.cloud import KEY_TAG, BraketCloud
+from qonverge.backend.clouds.protocol import (
+    CloudBusy,
+    CloudConfig,
+    CloudError,
+    CloudRefused,
+    CloudTask,
+    CloudUnavailable,
+    CredentialsRefused,
+    ReplyLost,
+    Submission,
+)
+from tests.unit.backend.clouds import braket_documents as documents
+
+DEVICE = "arn:aws:braket:us-east-1::device/qpu/ionq/Forte-1"
+TASK = "arn:aws:braket:us-east-1:123456789012:quantum-task/5ac2"
+KEY = "a" * 64
+SECRETS = ("AKIAFIRSTKEY", "first/secret+value", "first-session-token")
+
+
+@dataclass
+class Request:
+    method: str
+    path: str
+    body: Any
+    authorization: str
+    token: str
+
+
+@dataclass
+class Aws:
+    """What the server answers, and what it was asked."""
+
+    url: str
+    answer: Callable[[Request], tuple[int, Any] | None] = lambda request: (200, {})
+    """Gives the status and the body; None: the connection is closed without an answer."""
+    headers: dict[str, str] = field(default_factory=dict)
+    requests: list[Request] = field(default_factory=list)
+
+
+@pytest.fixture
+def aws() -> Iterator[Aws]:
+    class Handler(BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            data = self.rfile.read(int(self.headers.get("content-length") or 0))
+            body = json.loads(data) if data.startswith(b"{") else data.decode()
+            heads = (self.headers.get("authorization", ""), self.headers.get("x-amz-security-token", ""))
+            request = Request(self.command, unquote(self.path), body, *heads)
+            state.requests.append(request)
+            given = state.answer(request)
+            if given is None:
+                self.connection.shutdown(socket.SHUT_RDWR)
+                return
+            status, answer = given
+            content = answer.encode() if isinstance(answer, str) else json.dumps(answer).encode()
+            self.send_response(status)
+            for name, value in {**state.headers, "content-length": str(len(content))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_GET = do_POST = do_PUT = answer  # noqa: N815
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    state = Aws(f"http://127.0.0.1:{server.server_port}")
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield state
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def secret(tmp_path: Path) -> Path:
+    write(tmp_path, *SECRETS)
+    return tmp_path
+
+
+def write(folder: Path, key: str, secret: str, token: str | None = None) -> None:
+    given = {"AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret, "AWS_SESSION_TOKEN": token}
+    for name, value in given.items():
+        (folder / name).unlink(missing_ok=True)
+        if value is not None:
+            (folder / name).write_text(f"{value}\n")
+
+
+def cloud(aws: Aws, secret: Path, **options: Any) -> BraketCloud:
+    given = {"device": DEVICE, "bucket": "results", "endpoint": aws.url, "s3Endpoint": aws.url, **options}
+    folder = str(secret) if secret.name else ""
+    return BraketCloud(CloudConfig(given, folder), clock=lambda: 1.8e9)
+
+
+def refusal(code: str, status: int, words: str = "no") -> Callable[[Request], tuple[int, Any]]:
+    def answer(_: Request) -> tuple[int, Any]:
+        return status, {"__type": code, "message": words}
+
+    return answer
+
+
+def fault(call: Callable[[], Any]) -> CloudError:
+    with pytest.raises(CloudError) as info:
+        call()
+    return info.value
+
+
+def test_a_task_is_sent_with_all_that_braket_needs(aws: Aws, secret: Path) -> None:
+    aws.answer = lambda request: (201, {"quantumTaskArn": TASK})
+    reservation = "arn:aws:braket:us-east-1:123456789012:reservation/a"
+    submission = Submission("OPENQASM 3.0;\n", 100)
+    assert cloud(aws, secret, reservation=reservation, prefix="here").submit(KEY, submission) == TASK
+    (request,) = aws.requests
+    assert (request.method, request.path) == ("POST", "/quantum-task")
+    action = json.loads(request.body.pop("action"))
+    assert action["braketSchemaHeader"] == {"name": "braket.ir.openqasm.program", "version": "1"}
+    assert action["source"] == "OPENQASM 3.0;\n"
+    assert request.body == {
+        "clientToken": KEY,
+        "deviceArn": DEVICE,
+        "shots": 100,
+        "outputS3Bucket": "results",
+        "outputS3KeyPrefix": "here",
+        "tags": {KEY_TAG: KEY},
+        "associations": [{"arn": reservation, "type": "RESERVATION_TIME_WINDOW_ARN"}],
+    }
+    assert "/us-east-1/braket/" in request.authorization
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "kind"),
+    [
+        ("ThrottlingException", 429, CloudBusy),
+        ("TooManyRequestsException", 429, CloudBusy),
+        ("ServiceQuotaExceededException", 402, CloudBusy),
+        ("DeviceOfflineException", 424, CloudUnavailable),
+        ("DeviceRetiredException", 410, CloudRefused),
+        ("ValidationException", 400, CloudRefused),
+        ("ResourceNotFoundException", 404, CloudRefused),
+        ("ConflictException", 409, CloudRefused),
+        ("AccessDeniedException", 403, CredentialsRefused),
+        ("ExpiredTokenException", 403, CredentialsRefused),
+        ("UnrecognizedClientException", 400, CredentialsRefused),
+        ("SomethingNew", 403, CredentialsRefused),
+        ("InternalServiceException", 500, ReplyLost),
+        ("ServiceUnavailable", 503, ReplyLost),
+    ],
+)
+def test_what_refusals_mean(code: str, status: int, kind: type[CloudError], aws: Aws, secret: Path) -> None:
+    aws.answer = refusal(code, status, "its words")
+    found = fault(lambda: cloud(aws, secret).submit(KEY, Submission("", 1)))
+    assert isinstance(found, kind)
+    assert str(found) == f"Braket, CreateQuantumTask: {code}: its words"
+    # What may be sent again is for the executor to say.
+    assert len(aws.requests) == 1
+
+
+def test_a_wait_that_is_asked_for(aws: Aws, secret: Path) -> None:
+    aws.answer, aws.headers = refusal("ThrottlingException", 429), {"Retry-After": "7"}
+    found = fault(lambda: cloud(aws, secret).device())
+    assert isinstance(found, CloudBusy)
+    assert found.after == 7
+
+
+def test_a_lost_reply_is_told_from_a_request_that_was_not_sent(aws: Aws, secret: Path) -> None:
+    aws.answer = lambda request: None
+    assert isinstance(fault(lambda: cloud(aws, secret).submit(KEY, Submission("", 1))), ReplyLost)
+    assert len(aws.requests) == 1
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        nobody = Aws(f"http://127.0.0.1:{unused.getsockname()[1]}")
+        assert isinstance(fault(lambda: cloud(nobody, secret).submit(KEY, Submission("", 1))), CloudUnavailable)
+
+
+def test_credentials_are_read_again_when_they_change(aws: Aws, secret: Path) -> None:
+    aws.answer = lambda request: (201, {"quantumTaskArn": TASK})
+    one = cloud(aws, secret)
+    one.submit(KEY, Submission("", 1))
+    write(secret, "AKIASECONDKEY", "second")
+    one.submit(KEY, Submission("", 1))
+    (secret / "AWS_SECRET_ACCESS_KEY").unlink()
+    found = fault(lambda: one.submit(KEY, Submission("", 1)))
+    assert isinstance(found, CredentialsRefused)
+    assert "AWS_SECRET_ACCESS_KEY" in str(found)
+    first, second = aws.requests
+    assert "AKIAFIRSTKEY" in first.authorization
+    assert first.token == SECRETS[2]
+    assert "AKIASECONDKEY" in second.authorization
+    assert second.token == ""
+
+
+@pytest.fixture
+def no_identity(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    return monkeypatch
+
+
+def test_without_a_secret_the_pods_identity_is_taken_as_soon_as_there_is_one(
+    aws: Aws, no_identity: pytest.MonkeyPatch
+) -> None:
+    reply = {"deviceStatus": "ONLINE", "deviceType": "QPU", "deviceCapabilities": json.dumps(documents.ionq())}
+    aws.answer = lambda request: (200, reply)
+    one = cloud(aws, Path())
+    found = fault(one.device)
+    assert isinstance(found, CredentialsRefused)
+    assert "Unable to locate credentials" in str(found)
+    assert aws.requests == []
+    no_identity.setenv("AWS_ACCESS_KEY_ID", "AKIAOFTHEPOD")
+    no_identity.setenv("AWS_SECRET_ACCESS_KEY", "own")
+    assert one.device().online
+    assert "AKIAOFTHEPOD" in aws.requests[0].authorization
+
+
+_ROLE = """<AssumeRoleWithWebIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">
+<AssumeRoleWithWebIdentityResult><Credentials><AccessKeyId>AKIAOFTHEROLE</AccessKeyId>
+<SecretAccessKey>role</SecretAccessKey><SessionToken>role-token</SessionToken>
+<Expiration>2100-01-01T00:00:00Z</Expiration></Credentials></AssumeRoleWithWebIdentityResult>
+</AssumeRoleWithWebIdentityResponse>"""
+
+
+def test_a_role_of_the_pods_service_account(aws: Aws, no_identity: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    aws.answer = lambda request: (200, _ROLE) if request.path == "/" else (201, {"quantumTaskArn": TASK})
+    token = tmp_path / "token"
+    no_identity.setenv("AWS_ENDPOINT_URL_STS", aws.url)
+    no_identity.setenv("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/qonverge")
+    no_identity.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(token))
+    one = cloud(aws, Path())
+    assert isinstance(fault(lambda: one.submit(KEY, Submission("", 1))), CredentialsRefused)
+    token.write_text("the-token-of-the-pod")
+    assert one.submit(KEY, Submission("", 1)) == TASK
+    asked, sent = aws.requests
+    assert "WebIdentityToken=the-token-of-the-pod" in asked.body
+    assert "AKIAOFTHEROLE" in sent.authorization
+    assert sent.token == "role-token"
+
+
+def test_an_answer_that_is_none_of_braket_is_a_lost_reply(aws: Aws, secret: Path) -> None:
+    aws.answer = lambda request: (200, "<html>Sign in</html>")
+    assert isinstance(fault(lambda: cloud(aws, secret).submit(KEY, Submission("", 1))), ReplyLost)
+
+
+def test_no_message_and_no_traceback_has_a_secret(aws: Aws, secret: Path) -> None:
+    """Even of a server that repeats what it was sent."""
+    aws.answer = lambda request: (
+        400,
+        {"__type": "ValidationException", "message": f"{request.authorization} {SECRETS}"},
+    )
+    one = cloud(aws, secret)
+    found = fault(lambda: one.submit(KEY, Submission("", 1)))
+    text = "".join(traceback.format_exception(found)) + repr(found) + repr(one.__dict__)
+    assert "ValidationException" in text
+    assert not [value for value in SECRETS if value in text]
+    assert found.__context__ is None
+
+
+def test_how_tasks_stand(aws: Aws, secret: Path) -> None:
+    replies: dict[str, dict[str, Any]] = {
+        "created": {"status": "CREATED", "queueInfo": {"queue": "QUANTUM_TASKS_QUEUE", "position": "None"}},
+        "queued": {"status": "QUEUED", "queueInfo": {"queue": "QUANTUM_TASKS_QUEUE", "position": ">2000"}},
+        "running": {"status": "RUNNING", "queueInfo": {"queue": "QUANTUM_TASKS_QUEUE", "position": "1"}},
+        "completed": {"status": "COMPLETED"},
+        "refused": {"status": "FAILED", "failureReason": "unsupported gate"},
+        "broken": {"status": "FAILED", "failureReason": "Internal error of the device"},
+        "new": {"status": "RESTING"},
+        "ending": {"status": "CANCELLING"},
+        "cancelled": {"status": "CANCELLED"},
+    }
+
+    def answer(request: Request) -> tuple[int, Any]:
+        assert request.method == "GET"
+        assert urlsplit(request.path).query == "additionalAttributeNames=QueueInfo"
+        name = urlsplit(request.path).path.rsplit("/", 1)[1]
+        if name not in replies:
+            return 404, {"__type": "ResourceNotFoundException", "message": "no"}
+        return 200, replies[name]
+
+    aws.answer = answer
+    ids = {name: TASK.replace("5ac2", name) for name in (*replies, "unknown")}
+    found, nothing = cloud(aws, secret).tasks(list(ids.values())), Money(Decimal(0))
+    assert {name: found[arn] for name, arn in ids.items() if arn in found} == {
+        "created": CloudTask("Queued"),
+        "queued": CloudTask("Queued", queue_position=2000),
+        "running": CloudTask("Running"),
+        "completed": CloudTask("Completed"),
+        "refused": CloudTask("Failed", "unsupported gate", billed=nothing),
+        "broken": CloudTask("Failed", "Internal error of the device", retryable=True, billed=nothing),
+        "new": CloudTask("Queued", "Braket says that it is RESTING"),
+        "ending": CloudTask("Queued", "Braket says that it is CANCELLING"),
+        "cancelled": CloudTask("Cancelled", billed=nothing),
+    }
+
+
+def test_tasks_are_found_by_their_keys(aws: Aws, secret: Path) -> None:
+    pages: dict[str | None, dict[str, Any]] = {
+        None: {
+            "nextToken": "2",
+            "quantumTasks": [{"quantumTaskArn": "one", "tags": {KEY_TAG: KEY}}, {"quantumTaskArn": "other"}],
+        },
+        "2": {"quantumTasks": [{"quantumTaskArn": "two", "tags": {KEY_TAG: "b" * 64}}]},
+    }
+    aws.answer = lambda request: (200, pages[request.body.get("nextToken")])
+    assert cloud(aws, secret).find([KEY]) == {KEY: "one"}
+    assert cloud(aws, secret).find(["c" * 64, "b" * 64]) == {"b" * 64: "two"}
+    assert [request.path for request in aws.requests] == ["/quantum-tasks"] * 3
+    device, created = aws.requests[0].body["filters"]
+    assert device == {"name": "deviceArn", "operator": "EQUAL", "values": [DEVICE]}
+    assert created == {"name": "createdAt", "operator": "GTE", "values": ["2026-12-16T08:00:00Z"]}
+
+
+def test_a_result_is_read_from_where_braket_says_that_it_is(aws: Aws, secret: Path) -> None:
+    def answer(request: Request) -> tuple[int, Any]:
+        if request.path.startswith("/quantum-task/"):
+            return 200, {"status": "COMPLETED", "outputS3Bucket": "there", "outputS3Directory": "p/5ac2"}
+        return (200, "{}") if urlsplit(request.path).path == "/there/p/5ac2/results.json" else (404, "")
+
+    aws.answer = answer
+    assert cloud(aws, secret).result(TASK) == "{}"
+    aws.answer = lambda request: answer(request) if "quantum-task" in request.path else (403, "")
+    assert isinstance(fault(lambda: cloud(aws, secret).result(TASK)), CredentialsRefused)
+
+
+def test_cancelling(aws: Aws, secret: Path) -> None:
+    one = cloud(aws, secret)
+
+    def cancel(status: int, reply: dict[str, str], state: str) -> None:
+        def answer(request: Request) -> tuple[int, Any]:
+            if request.method == "PUT":
+                assert request.path == f"/quantum-task/{TASK}/cancel"
+                return status, reply
+            return 200, {"status": state}
+
+        aws.answer = answer
+        one.cancel(TASK)
+
+    cancel(200, {"quantumTaskArn": TASK, "cancellationStatus": "CANCELLING"}, "QUEUED")
+    assert len(aws.requests) == 1
+    conflict = {"__type": "ConflictException", "message": "it has ended"}
+    for state in ("COMPLETED", "CANCELLED", "CANCELLING"):
+        cancel(409, conflict, state)
+    assert isinstance(fault(lambda: cancel(409, conflict, "RUNNING")), CloudRefused)
+    slowly = {"__type": "ThrottlingException", "message": "slowly"}
+    assert isinstance(fault(lambda: cancel(429, slowly, "COMPLETED")), CloudBusy)
+
+
+def test_the_device_as_it_is_described(aws: Aws, secret: Path) -> None:
+    reply = {"deviceStatus": "ONLINE", "deviceType": "QPU", "deviceCapabilities": json.dumps(documents.ionq())}
+    aws.answer = lambda request: (200, reply)
+    found = cloud(aws, secret).device()
+    assert (found.online, found.num_qubits) == (True, 4)
+    assert aws.requests[0].path == f"/device/{DEVICE}"
+    reply["deviceCapabilities"] = "not JSON"
+    assert isinstance(fault(lambda: cloud(aws, secret).device()), CloudRefused)
+
+
+def test_where_the_region_comes_from(aws: Aws, secret: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
+    sv1 = "arn:aws:braket:::device/quantum-simulator/amazon/sv1"
+
+    def console(**options: Any) -> str:
+        return cloud(aws, secret, endpoint=None, **options).link(TASK)
+
+    assert console().startswith("https://us-east-1.console.aws.amazon.com/braket/home?region=us-east-1#/tasks/arn:")
+    assert cloud(aws, secret).link(TASK) == ""
+    assert console(device=sv1, region="us-west-2").startswith("https://us-west-2.")
+    with pytest.raises(LookupError, match="the region of sv1 is not known"):
+        console(device=sv1)
+    for name, region in (("AWS_DEFAULT_REGION", "eu-west-2"), ("AWS_REGION", "eu-north-1")):
+        monkeypatch.setenv(name, region)
+        assert console(device=sv1).startswith(f"https://{region}.")
+    (secret / "AWS_REGION").write_text("us-west-1")
+    assert console(device=sv1).startswith("https://us-west-1.")
+    with pytest.raises(LookupError, match="region is us-west-2, and the device is in us-east-1"):
+        console(region="us-west-2")
+    with pytest.raises(LookupError, match=r"options\.bucket"):
+        BraketCloud(CloudConfig({"device": DEVICE}))
