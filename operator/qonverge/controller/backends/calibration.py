@@ -21,7 +21,7 @@ _DAY = 86_400.0
 
 def is_stale(backend: QuantumBackend, known: Calibrated | None, now: float) -> bool:
     """Return whether the backend's noise is to be read: it was never, it is another now, or a ConfigMap may differ."""
-    noise = backend.spec.simulator.noise if backend.spec.simulator else None
+    noise = backend.spec.source.noise
     if noise is None:
         return known is not None
     if known is None or known.spec != noise:
@@ -31,7 +31,7 @@ def is_stale(backend: QuantumBackend, known: Calibrated | None, now: float) -> b
 
 async def look(backend: QuantumBackend, known: Calibrated | None, kube: Kube, now: float) -> Calibrated | None:
     """Return what is known of the backend's noise now; None where it has none."""
-    noise = backend.spec.simulator.noise if backend.spec.simulator else None
+    noise = backend.spec.source.noise
     if noise is None:
         return None
     reference = noise.config_map_key_ref

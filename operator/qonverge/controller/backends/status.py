@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from qonverge.api import QuantumBackend, QuantumBackendStatus
-from qonverge.api.backend import OFFERS_LABEL, Capabilities
+from qonverge.api.backend import OFFERS_LABEL
+from qonverge.api.backend_status import Capabilities
 from qonverge.api.conditions import Progress, Verdict, set_conditions
 from qonverge.controller.backends import calibration
 from qonverge.controller.kube.refusals import Refusal
@@ -70,6 +71,7 @@ def status_of(backend: QuantumBackend, seen: Seen, now: float) -> QuantumBackend
         conditions=set_conditions(
             before.conditions, ready=ready, progress=progress, others=others, now=now, generation=generation
         ),
+        engine=backend.spec.source.provider,
         replicas=pods.exist,
         ready_replicas=pods.ready,
         ready=f"{pods.ready}/{pods.wanted}",

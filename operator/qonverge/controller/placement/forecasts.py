@@ -12,8 +12,8 @@ from typing import Any
 
 from qonverge.amounts import Amounts
 from qonverge.api import HybridJob, QuantumBackend
-from qonverge.api.backend import Simulator
 from qonverge.api.placement import seconds_of
+from qonverge.api.source import Source
 from qonverge.circuits.checker.checked_circuit import CheckedCircuit
 from qonverge.circuits.checker.checker import Checker
 from qonverge.controller.kube.client import Kube
@@ -95,8 +95,8 @@ class Forecasts:
         found = []
         for seen in backends:
             backend = self._state.backends.get(seen.key)
-            simulator = None if backend is None else backend.spec.simulator
-            noise = None if simulator is None else simulator.noise
+            source = None if backend is None else backend.spec.source
+            noise = None if source is None else source.noise
             known = self._noise(seen.key)
             found.append(
                 BackendOffer(
@@ -105,10 +105,10 @@ class Forecasts:
                     seen.memory_bytes,
                     known,
                     None if backend is None else backend.spec.pricing,
-                    keeps_layouts=simulator is not None and simulator.layout == "AsGiven",
+                    keeps_layouts=source is not None and source.keeps_layouts,
                     recalibrated=noise is not None and noise.config_map_key_ref is not None,
                     noise_unknown=noise is not None and known is None,
-                    figures=_figures(simulator),
+                    figures=_figures(source),
                 )
             )
         return tuple(found)
@@ -221,7 +221,7 @@ class Forecasts:
         if asked is None or result.error is not None or result.cached or not result.results or not sent.whole:
             return
         noise, backend = self._noise(sent.backend_key), self._state.backends.get(sent.backend_key)
-        simulator = None if backend is None else backend.spec.simulator
+        source = None if backend is None else backend.spec.source
         self._outlook.observe(
             Outcome(
                 sent.backend_key,
@@ -236,8 +236,8 @@ class Forecasts:
                 noise if noise is not None and noise.digest == result.calibration else None,
                 sent.fidelity,
                 result.peak_bytes,
-                keeps_layouts=simulator is not None and simulator.layout == "AsGiven",
-                figures=_figures(simulator),
+                keeps_layouts=source is not None and source.keeps_layouts,
+                figures=_figures(source),
             )
         )
 
@@ -297,8 +297,8 @@ class Forecasts:
         self._shares, self._shares_at = Shares(usage, _HALF_LIFE), min(at, self._clock())
 
 
-def _figures(simulator: Simulator | None) -> Figures:
-    return usual_figures() if simulator is None else abilities(simulator).figures
+def _figures(source: Source | None) -> Figures:
+    return usual_figures() if source is None else abilities(source).figures
 
 
 def _usage(given: Any) -> float:

@@ -91,10 +91,10 @@ def seen(
         stale: why its calibration can't be trusted, if it can't.
     """
     spec, metadata = backend.spec, backend.metadata
-    assert spec.simulator is not None
-    able, calibrated = abilities(spec.simulator), state.calibrations.get(f"{metadata.namespace}/{metadata.name}")
+    source = spec.source
+    able, calibrated = abilities(source), state.calibrations.get(f"{metadata.namespace}/{metadata.name}")
     noise = None if calibrated is None else calibrated.noise
-    two_qubit, readout = device_errors(spec.simulator, noise)
+    two_qubit, readout = device_errors(source, noise)
     pods = state.pods.reachable(backend_selector(backend))
     infos = [(pod, pod.info) for pod in pods if pod.info is not None]
     given = [len(tasks.get(pod.uid, ())) for pod in pods]
