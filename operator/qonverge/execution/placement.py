@@ -28,9 +28,14 @@ class Abilities:
 
     descriptor: Descriptor
     method: str
-    """The one that it uses; Automatic where the circuit decides."""
+    """The one that it uses; Automatic where the circuit decides, Device of a device elsewhere that has none."""
     features: frozenset[str]
     """In the words of ``Needs.features``: circuits that it would refuse are not sent to it."""
+
+    @property
+    def costs_money(self) -> bool:
+        """Whether its tasks are paid for, whether or not a price is known."""
+        return self.descriptor.costs_money
 
     @property
     def figures(self) -> Figures:
@@ -49,6 +54,9 @@ def abilities(source: Source) -> Abilities:
     except LookupError:
         descriptor = Descriptor(source.provider, "", (source.method,))
     method = descriptor.method(source.method, noisy=source.noisy)
+    if source.elsewhere and method == "Automatic":
+        # Nothing of how states are represented bounds what a device takes.
+        method = "Device"
     return Abilities(descriptor, method, descriptor.features(method, noisy=source.noisy))
 
 

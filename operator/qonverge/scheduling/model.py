@@ -177,6 +177,8 @@ class Backend:
     """Why its calibration can't be trusted; then nothing is sent to it."""
     currency: str = "USD"
     """Currency of its forecast costs."""
+    unpriced: bool = False
+    """Whether its tasks are paid for and no price is known: then nothing with a limit on cost is sent to it."""
     two_qubit_error: float | None = None
     """Median error of gates on two qubits that work; None: not known."""
     readout_error: float | None = None

@@ -12,6 +12,7 @@ from qonverge.api import HybridJob
 from qonverge.controller.placement.forecasts import Forecasts
 from qonverge.controller.placement.snapshot import backend_selector, given_to_pods
 from qonverge.controller.pods.task_client import DataPlane, PodLost
+from qonverge.controller.store.devices import pricing_of
 from qonverge.controller.store.flights import Flight, Sent
 from qonverge.controller.store.pods import BackendPod
 from qonverge.controller.store.state import State
@@ -104,7 +105,10 @@ class Submissions:
     def _promise(self, key: str, pod: BackendPod, now: float) -> WaitForecast | None:
         """Return what is said of the wait, where the pod has a queue and something can be learned from it."""
         # What the pods have is looked up last, since that takes a time that grows with all jobs.
-        if pod.info is None or pod.assigned < pod.info.workers:
+        if pod.info is None:
+            return None
+        backend = self._state.backends.get(key)
+        if pod.assigned < pod.info.workers and not (backend is not None and backend.spec.source.elsewhere):
             return None
         if not self._forecasts.learns_wait(key, now):
             return None
@@ -152,7 +156,8 @@ class Submissions:
             result = await self._data.run(sent.endpoint, sent.backend_key, task)
             assert flight.checked is not None
             work, backend = circuits.work(job, flight.checked), self._state.backends.get(sent.backend_key)
-            flight.charge(circuits.used(backend.spec.pricing if backend is not None else None, work, result))
+            pricing = None if backend is None else pricing_of(self._state.pods, backend)
+            flight.charge(circuits.used(pricing, work, result))
             self._forecasts.observe(job, flight, sent, result)
             return result
         except asyncio.CancelledError:

@@ -214,6 +214,7 @@ class Rounds:
                 tasks,
                 now,
                 forecasts.stale(backend, now),
+                forecasts.device_wait(backend, now),
             )
             for _, backend in sorted(state.backends.items())
         )
@@ -359,7 +360,7 @@ class Rounds:
             behind = [
                 Interval(wait, wait, wait)
                 for b in backends
-                for wait in [waits.get(b.key, min(b.free_seconds, default=0.0))]
+                for wait in [waits.get(b.key, min(b.free_seconds, default=b.queue_seconds or 0.0))]
             ]
             self._tell(each, decision, backends, behind)
         for preemption in made.preemptions:

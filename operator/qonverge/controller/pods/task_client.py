@@ -96,6 +96,15 @@ class DataPlane:
         answer = await self._ask("GET", endpoint, audience, path, seconds=_SOON_SECONDS)
         return BackendInfo.from_dict(answer)
 
+    async def described(self, endpoint: Endpoint, audience: str) -> BackendInfo:
+        """Return all that the pod says of itself, with its calibration.
+
+        Raises:
+            WireError: the pod does not answer.
+        """
+        answer = await self._ask("GET", endpoint, audience, "/v1/backend", seconds=_KEEP_SECONDS)
+        return BackendInfo.from_dict(_checked(answer))
+
     async def tasks(self, endpoint: Endpoint, audience: str) -> list[TaskInfo]:
         """Return the tasks that wait or run on the pod.
 
