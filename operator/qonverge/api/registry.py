@@ -131,7 +131,8 @@ JOB = Resource(
     plural="hybridjobs",
     short_names=("hj",),
     model=HybridJob,
-    verbs=("get", "list", "watch", "delete"),
+    # Patched are finalizers only.
+    verbs=("get", "list", "watch", "patch", "delete"),
     owns=("Job", "Secret", "ConfigMap"),
     columns=(
         Column("State", ".status.state", "Where the job is in its life."),

@@ -111,6 +111,7 @@ def declared(backend: QuantumBackend) -> Backend:
         site=location.site,
         region=location.region,
         currency=spec.pricing.currency if spec.pricing else "USD",
+        recorded=spec.source.elsewhere or able.costs_money,
     )
 
 

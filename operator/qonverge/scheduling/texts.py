@@ -251,9 +251,9 @@ def _of_placement(name: str, job: Job, backend: Backend, forecast: Forecast, now
         case Verdict.NO_LATENCY:
             return f"{name}'s latency is not measured yet and the job allows {terms.max_latency_seconds:.3g} s"
         case Verdict.NO_COST:
-            if backend.unpriced:
-                return f"{name}'s tasks are paid for, no price is known and the budget has {job.budget}: {_SAY_PRICE}"
-            return f"{name} has no forecast of cost yet and the budget has {job.budget}"
+            return f"{name} has no forecast of cost yet and the budget has {job.budget}" + (
+                f": its tasks are paid for and no price is known, {_SAY_PRICE}" if backend.unpriced else ""
+            )
     return None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from qonverge.amounts import Amounts
@@ -65,8 +65,10 @@ class Record:
             self.owner.began(self)
 
     def note(self, vendor_tasks: tuple[VendorTask, ...]) -> None:
-        """Take how what it became elsewhere stands."""
+        """Take how what it became elsewhere stands; what was cancelled may end there later than here."""
         self.vendor_tasks = vendor_tasks
+        if self.result is not None:
+            self.result = replace(self.result, vendor_tasks=vendor_tasks)
 
     def complete(self, outcome: Outcome) -> None:
         """Give it results, if it has no end yet."""
