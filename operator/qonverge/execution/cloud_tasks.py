@@ -28,7 +28,13 @@ def parts_of(decision: Decision) -> list[tuple[Backend, int | None]]:
     assert decision.backend is not None
     if not decision.parts:
         return [(decision.backend, None)]
-    return [(part.backend, None if part.kind == "Hedge" else part.shots) for part in decision.parts]
+    hedged = is_hedged(decision)
+    return [(part.backend, None if hedged else part.shots) for part in decision.parts]
+
+
+def is_hedged(decision: Decision) -> bool:
+    """Return whether all shots go to several backends, of which the first that ends gives the result."""
+    return any(part.kind == "Hedge" for part in decision.parts)
 
 
 def identities(decision: Decision, whole: str) -> list[str]:
@@ -42,7 +48,7 @@ def identities(decision: Decision, whole: str) -> list[str]:
 
 def submissions(decision: Decision, whole: str, attempt: int) -> list[Submission]:
     """Return the record of what a decision becomes."""
-    hedge = any(part.kind == "Hedge" for part in decision.parts)
+    hedge = is_hedged(decision)
     pairs = zip(identities(decision, whole), parts_of(decision), strict=True)
     return [
         Submission(task=identity, backend=backend.key, attempt=attempt, shots=shots, hedge=hedge)

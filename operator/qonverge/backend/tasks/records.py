@@ -48,6 +48,8 @@ class Record:
     """Under which its result is kept for later tasks."""
     vendor_tasks: tuple[VendorTask, ...] = ()
     """What it became elsewhere, as far as that is known."""
+    busy: bool = False
+    """Whether the executor is busy with it, which may last longer than until its end."""
 
     @property
     def subject(self) -> str:
@@ -58,6 +60,13 @@ class Record:
     def ended(self) -> bool:
         """Whether it has a result or an error."""
         return self.result is not None
+
+    @property
+    def answer(self) -> TaskResult:
+        """How it stands."""
+        if self.result is None:
+            return TaskResult(self.request.task.id, self.state, seed=self.request.seed, vendor_tasks=self.vendor_tasks)
+        return replace(self.result, stopping=self.busy and self.state == "Cancelled")
 
     def begin(self) -> None:
         """Let it run, if it still waits."""
@@ -83,4 +92,5 @@ class Record:
     def release(self) -> None:
         """Let it count as running no more, once it has ended."""
         if self.ended:
+            self.busy = False
             self.owner.released(self)

@@ -137,7 +137,7 @@ class CloudTasks:
                 return f"the pod of {submission.backend} looks for what an earlier one began"
         except (WireError, InvalidProgram, CheckerLost, KubeError) as error:
             return f"{submission.backend}: {error}"
-        if result.done and cloud_tasks.is_settled(result.vendor_tasks):
+        if result.done and not result.stopping and cloud_tasks.is_settled(result.vendor_tasks):
             return None
         open_ = [task for task in result.vendor_tasks if not cloud_tasks.is_settled([task])]
         said = next((f": {task.message}" for task in open_ if task.message), "")

@@ -78,7 +78,7 @@ class Submissions:
                 one = asyncio.create_task(way)
                 one.add_done_callback(partial(self._gone, flight, pod, sent))
                 tasks.append(one)
-            running = asyncio.create_task(self._run(flight, tasks, hedged=_is_hedged(decision)))
+            running = asyncio.create_task(self._run(flight, tasks, hedged=cloud_tasks.is_hedged(decision)))
             running.add_done_callback(partial(self._ended, key, flight, tasks))
             return running
 
@@ -92,7 +92,7 @@ class Submissions:
         assert flight.checked is not None
         assert decision.backend is not None
         state, now = self._state, self._clock()
-        hedged, total = _is_hedged(decision), sum(part.shots for part in decision.parts)
+        hedged, total = cloud_tasks.is_hedged(decision), sum(part.shots for part in decision.parts)
         names = identities or cloud_tasks.identities(decision, flight.next_identity)
         works, taken = [], set[str]()
         for number, (identity, (placed, shots)) in enumerate(zip(names, cloud_tasks.parts_of(decision), strict=True)):
@@ -159,7 +159,8 @@ class Submissions:
 
     def _gone(self, flight: Flight, pod: BackendPod, sent: Sent, _: asyncio.Task[TaskResult]) -> None:
         """Record that the pod has the task no more, whether it was sent or cancelled before."""
-        flight.release(sent)
+        # It may have been sent to another pod since.
+        flight.release(next((each for each in flight.sent if each.identity == sent.identity), sent))
         pod.release()
 
     def _count(self, job: HybridJob, flight: Flight, sent: Sent, result: TaskResult) -> None:
@@ -236,10 +237,6 @@ class Submissions:
             await self._data.cancel(sent.endpoint, sent.backend_key, sent.identity)
         except WireError as error:
             logger.info("task %s could not be cancelled: %s", sent.identity, error)
-
-
-def _is_hedged(decision: Decision) -> bool:
-    return any(part.kind == "Hedge" for part in decision.parts)
 
 
 async def _all(tasks: Sequence[asyncio.Task[TaskResult]]) -> TaskResult:

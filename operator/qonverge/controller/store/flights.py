@@ -329,8 +329,7 @@ class Flight:
     def release(self, sent: Sent) -> None:
         """Record that a pod has a task no more."""
         if isinstance(self.phase, (Running, Interrupted)):
-            kept = tuple(other for other in self.phase.sent if other.identity != sent.identity)
-            self.phase = replace(self.phase, sent=kept)
+            self.phase = replace(self.phase, sent=tuple(other for other in self.phase.sent if other is not sent))
 
     def relocate(self, sent: Sent, endpoint: Endpoint) -> Sent:
         """Record that a task is sent again, to the pod that took the place of the one that had it, and return it."""
