@@ -122,9 +122,14 @@ def progress(tasks: Sequence[VendorTask], label: str) -> tuple[Literal["Placed",
     ended = sum(task.state in _ENDED for task in tasks)
     running = sum(task.state == "Running" for task in tasks)
     if running or ended:
-        return "Running", "Running", f"{running} of {len(tasks)} tasks run on {label}, {ended} ended{said}"
+        return "Running", "Running", f"{counted(len(tasks))} on {label}: {running} running, {ended} ended{said}"
     places = [task.queue_position for task in tasks if task.queue_position is not None]
     starts = [task.expected_start for task in tasks if task.expected_start is not None]
     place = f", at place {min(places)} of its queue" if places else ""
     start = f", expected to start at {timestamp(min(starts))}" if starts else ""
-    return "Placed", "QueuedElsewhere", f"{len(tasks)} tasks wait on {label}{place}{start}{said}"
+    return "Placed", "QueuedElsewhere", f"{counted(len(tasks))} queued on {label}{place}{start}{said}"
+
+
+def counted(tasks: int) -> str:
+    """Return a number of tasks in words."""
+    return f"{tasks} task" if tasks == 1 else f"{tasks} tasks"

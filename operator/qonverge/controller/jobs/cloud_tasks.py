@@ -178,7 +178,7 @@ def _told(job: HybridJob, problems: dict[str, str]) -> str:
     known = [task.id for task in job.status.cloud_tasks or () if task.state in ("Queued", "Running")]
     vendor = f"; the vendor's tasks are {', '.join(known)}" if known else ""
     whys = "; ".join(dict.fromkeys(problems.values()))
-    return (
-        f"{len(problems)} tasks on devices elsewhere may still run: {whys}{vendor}; to wait no longer: kubectl "
-        f"annotate hybridjob {job.metadata.name} -n {job.metadata.namespace} {ABANDON_ANNOTATION}=true"
-    )
+    metadata = job.metadata
+    way_out = f"kubectl annotate hybridjob {metadata.name} -n {metadata.namespace} {ABANDON_ANNOTATION}=true"
+    what = f"{cloud_tasks.counted(len(problems))} on devices elsewhere may still run"
+    return f"{what}: {whys}{vendor}; to wait no longer: {way_out}"

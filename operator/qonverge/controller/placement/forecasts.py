@@ -46,6 +46,7 @@ _WAIT_SECONDS = 0.5
 _HALF_LIFE = 86_400.0
 # Of tasks of others that wait for a device elsewhere nothing is known but how many there are.
 _USUAL_SHOTS = 1000
+_USUAL_SECONDS = 5.0
 _MOST_AHEAD = 10_000
 # Devices to which a circuit is mapped for real.
 _MAPPED = 3
@@ -200,9 +201,11 @@ class Forecasts:
         backend = self._state.backends.get(key)
         if backend is None or not backend.spec.source.elsewhere:
             return None
-        device, figures = device_of(self._state.pods, backend), abilities(backend.spec.source).figures
+        device, figures = device_of(self._state.pods, backend), abilities(backend.spec.source).descriptor.figures
         ahead = 0 if device is None else min(device.queue_length or 0, _MOST_AHEAD)
-        usual = figures.task_seconds + _USUAL_SHOTS * figures.shot_seconds
+        usual = _USUAL_SECONDS
+        if figures is not None:
+            usual = figures.task_seconds + _USUAL_SHOTS * figures.shot_seconds
         each = Interval(usual / 4, usual, 4 * usual)
         return self._outlook.wait_seconds(key, Queue(1, waiting=(each,) * ahead), now, shared=True)
 
