@@ -75,12 +75,6 @@ class AccessEnded(WireError):
     code, status = "AccessEnded", 403
 
 
-class BackendLost(WireError):
-    """The backend that has the task was deleted: nobody can ask for it any more."""
-
-    code = "BackendLost"
-
-
 class NotFound(WireError):
     """There is no such task for this caller."""
 

@@ -11,7 +11,7 @@ from qonverge.amounts import Amounts
 from qonverge.api import HybridJob
 from qonverge.controller.placement.forecasts import Forecasts
 from qonverge.controller.placement.snapshot import backend_selector, given_to_pods
-from qonverge.controller.pods.task_client import DataPlane, PodLost
+from qonverge.controller.pods.task_client import BackendLost, DataPlane, PodLost
 from qonverge.controller.store.devices import pricing_of
 from qonverge.controller.store.flights import Flight, Sent
 from qonverge.controller.store.pods import BackendPod
@@ -22,7 +22,7 @@ from qonverge.forecast.forecaster import WaitForecast
 from qonverge.forecast.intervals import Interval
 from qonverge.programs import circuit as circuits
 from qonverge.scheduling import Decision
-from qonverge.wire.errors import BackendLost, WireError, WorkerLost
+from qonverge.wire.errors import WireError, WorkerLost
 from qonverge.wire.messages import Task, TaskResult
 
 logger = logging.getLogger(__name__)

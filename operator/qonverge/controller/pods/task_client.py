@@ -40,6 +40,12 @@ class PodLost(WorkerLost):
     code = "PodLost"
 
 
+class BackendLost(WireError):
+    """The backend that has the task was deleted: nobody can ask for it any more."""
+
+    code = "BackendLost"
+
+
 class DataPlane:
     """Sends tasks to pods over kept-open connections."""
 

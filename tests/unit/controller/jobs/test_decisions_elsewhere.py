@@ -21,9 +21,10 @@ from qonverge.controller.jobs.actions import (
 )
 from qonverge.controller.jobs.decisions import decide
 from qonverge.controller.jobs.kinds.circuit import Submit
+from qonverge.controller.pods.task_client import BackendLost
 from qonverge.controller.store.flights import AwaitingPlacement, Flight
 from qonverge.scheduling import Backend, Decision
-from qonverge.wire.errors import BackendLost, WorkerLost
+from qonverge.wire.errors import WorkerLost
 from qonverge.wire.vendor import VendorTask
 from tests.unit.controller.jobs.test_decisions import CREATED, ended, flight, job, under_way, view, written
 
