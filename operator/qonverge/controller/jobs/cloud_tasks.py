@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+from collections import defaultdict
 from collections.abc import Callable
 
 from qonverge.api import HybridJob
@@ -25,8 +25,6 @@ from qonverge.programs import source
 from qonverge.programs.kinds import kind_of
 from qonverge.wire.errors import WireError
 from qonverge.wire.messages import Task
-
-logger = logging.getLogger(__name__)
 
 GIVE_UP_SECONDS = 3600.0
 """After this a job is let go although its tasks could not be ended: its deletion never waits for ever."""
@@ -57,9 +55,9 @@ class CloudTasks:
         self._queue = queue
         self._events = events
         self._clock = clock
-        # Since when each job's tasks are to be ended, and what there was an event of, by the job's uid.
+        # Since when each job's tasks are to be ended, and what there were events of, by the job's uid.
         self._since: dict[str, float] = {}
-        self._said: dict[str, str] = {}
+        self._said: defaultdict[str, set[str]] = defaultdict(set)
 
     async def perform(self, action: Hold | Settle, job: HybridJob) -> None:
         """Make the job's deletion wait for its tasks, or end those that nobody wants any more.
@@ -93,7 +91,7 @@ class CloudTasks:
         ended = [each for each in left if each.task not in problems]
         rest = [each for each in job.status.submissions or () if each not in ended]
         if problems:
-            self._tell(job, _told(job, problems))
+            await self._tell(job, _told(job, problems))
             self._queue.add_at(f"HybridJob {job.metadata.namespace}/{job.metadata.name}", now + _AGAIN_SECONDS)
         if job.finished or job.metadata.deletion_timestamp:
             if not rest:
@@ -119,10 +117,19 @@ class CloudTasks:
         since = transitions.seconds(deleted) if deleted else self._since.setdefault(job.metadata.uid, now)
         return now >= since + GIVE_UP_SECONDS
 
-    def _tell(self, job: HybridJob, message: str) -> None:
-        if self._said.get(job.metadata.uid) != message:
-            self._said[job.metadata.uid] = message
-            self._events.warn(named(job), "CloudTasksRemain", message)
+    async def _tell(self, job: HybridJob, message: str) -> None:
+        """Say what keeps the job, each thing once."""
+        said, status = self._said[job.metadata.uid], job.status
+        if message in said:
+            return
+        said.add(message)
+        self._events.warn(named(job), "CloudTasksRemain", message)
+        if job.metadata.deletion_timestamp and not job.finished:
+            now, generation = self._clock(), job.metadata.generation
+            told = transitions.move(
+                status, status.state, reason="CloudTasksRemain", message=message, now=now, generation=generation
+            )
+            await self._statuses.write(job, told)
 
     async def _end(self, job: HybridJob, submission: Submission) -> str | None:
         """End a task and return why it may still run; None where it has ended."""
