@@ -62,7 +62,12 @@ def site(lab: Lab, tmp_path: Path) -> Iterator[Site]:
         yield site
 
 
-def test_a_circuit_runs_there_and_the_status_says_everything(site: Site) -> None:
+def test_a_circuit_runs_there_the_status_says_everything_and_cancel_means_cancel(site: Site) -> None:
+    runs(site)
+    cancels(site)
+
+
+def runs(site: Site) -> None:
     status = site.lab.get("qb", "acme")["status"]
     conditions = {each["type"]: (each["status"], each["reason"]) for each in status["conditions"]}
     assert conditions["Available"] == ("True", "Online")
@@ -95,6 +100,27 @@ def test_a_circuit_runs_there_and_the_status_says_everything(site: Site) -> None
     message = eventually(lambda: site.lab.status("poor").get("message"), "why not")
     assert "acme would cost 0.30 USD and the budget has 0.10 USD" in message
     assert len(site.service.tasks) == 1
+
+
+def cancels(site: Site) -> None:
+    lab = site.lab
+    site.service.control(settings={"seconds": 600})
+    for name in ("deleted", "held"):
+        site.send(name)
+        site.queued(name)
+    lab.kubectl("delete", "hj", "deleted", "--wait=false")
+    eventually(lambda: not lab.get("hj", "deleted"), "the deletion")
+    lab.kubectl("patch", "hj", "held", "--type=merge", "-p", '{"spec": {"suspend": true}}')
+    eventually(lambda: not lab.get("hj", "held")["metadata"].get("finalizers"), "its release")
+    status = lab.status("held")
+    assert status["state"] == "Suspended"
+    assert "submissions" not in status
+    states = ["Completed", "Cancelled", "Cancelled"]
+    assert [task["state"] for task in site.service.tasks] == states
+    site.service.control(settings={"seconds": 0.0})
+    lab.kubectl("patch", "hj", "held", "--type=merge", "-p", '{"spec": {"suspend": false}}')
+    assert lab.ended("held")["attempts"] == 2
+    assert [task["state"] for task in site.service.tasks] == [*states, "Completed"]
 
 
 def test_nothing_is_paid_twice_whenever_the_operator_and_the_proxy_are_killed(site: Site) -> None:
@@ -131,26 +157,6 @@ def test_nothing_is_paid_twice_whenever_the_operator_and_the_proxy_are_killed(si
     )
     assert ended["result"]["counts"] == {"11": 100}
     assert len(site.service.tasks) == 1
-
-
-def test_cancel_means_cancel(site: Site) -> None:
-    lab = site.lab
-    site.service.control(settings={"seconds": 600})
-    for name in ("deleted", "held"):
-        site.send(name)
-        site.queued(name)
-    lab.kubectl("delete", "hj", "deleted", "--wait=false")
-    eventually(lambda: not lab.get("hj", "deleted"), "the deletion")
-    lab.kubectl("patch", "hj", "held", "--type=merge", "-p", '{"spec": {"suspend": true}}')
-    eventually(lambda: not lab.get("hj", "held")["metadata"].get("finalizers"), "its release")
-    status = lab.status("held")
-    assert status["state"] == "Suspended"
-    assert "submissions" not in status
-    assert [task["state"] for task in site.service.tasks] == ["Cancelled", "Cancelled"]
-    site.service.control(settings={"seconds": 0.0})
-    lab.kubectl("patch", "hj", "held", "--type=merge", "-p", '{"spec": {"suspend": false}}')
-    assert lab.ended("held")["attempts"] == 2
-    assert [task["state"] for task in site.service.tasks] == ["Cancelled", "Cancelled", "Completed"]
 
 
 def test_a_vendor_that_does_not_cancel_is_told_of_and_stops_nothing_for_ever(site: Site) -> None:
