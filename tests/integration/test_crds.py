@@ -16,6 +16,8 @@ from tests.integration.raw_api import RawApi
 CIRCUIT = {"circuit": {"openqasm": "OPENQASM 3.0;"}}
 PYTHON = {"python": {"source": "print()"}}
 KEY = {"name": "programs", "key": "a.qasm"}
+DEVICE = "arn:aws:braket:us-east-1::device/qpu/ionq/Aria-1"
+BRAKET = {"device": DEVICE, "bucket": "results"}
 
 
 def refusal(plane: ControlPlane, obj: Mapping[str, Any]) -> str:
@@ -54,7 +56,7 @@ def test_a_job_that_makes_no_sense_is_refused(plane: ControlPlane, spec: dict[st
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ({"simulator": None}, "provider: set simulator"),
+        ({"simulator": None}, "source: set exactly one of simulator, braket, plugin"),
         ({"simulator": {"engine": "abacus"}}, "should match '^[A-Z][A-Za-z0-9]{0,62}$'"),
         ({"simulator": {"method": "Guess"}}, "the engine Automatic has the methods Automatic, Statevector"),
         ({"simulator": {"device": "TPU"}}, 'Unsupported value: "TPU": supported values: "CPU", "GPU"'),
@@ -73,6 +75,14 @@ def test_a_job_that_makes_no_sense_is_refused(plane: ControlPlane, spec: dict[st
             {"simulator": {"engine": "Aer", "method": "Stabilizer", "noise": {"device": "lima"}}},
             "the method Stabilizer of Aer takes Pauli noise only",
         ),
+        ({"braket": BRAKET}, "source: set exactly one of simulator, braket, plugin"),
+        ({"simulator": None, "braket": {**BRAKET, "region": "eu-north-1"}}, "region is another one than the device's"),
+        (
+            {"simulator": None, "braket": {"device": "sv1", "bucket": "results"}},
+            "spec.braket.device in body should match",
+        ),
+        ({"simulator": None, "braket": {"device": DEVICE}}, "spec.braket.bucket: Required value"),
+        ({"simulator": None, "plugin": {"provider": "Acme"}, "replicas": 2}, "has one pod: set replicas to 1, or to 0"),
         ({"replicas": -1}, "spec.replicas in body should be greater than or equal to 0"),
         ({"capacity": {"concurrency": 0}}, "spec.capacity.concurrency in body should be greater than or equal to 1"),
         ({"access": {"namespaces": {"from": "Some"}}}, 'Unsupported value: "Some"'),
@@ -80,6 +90,49 @@ def test_a_job_that_makes_no_sense_is_refused(plane: ControlPlane, spec: dict[st
 )
 def test_a_backend_that_makes_no_sense_is_refused(plane: ControlPlane, spec: dict[str, Any], message: str) -> None:
     assert message in refusal(plane, backend("b", **spec))
+
+
+@pytest.mark.parametrize(
+    ("section", "changes"),
+    [
+        (
+            {"braket": BRAKET},
+            {
+                "device is immutable": {"braket": {**BRAKET, "device": DEVICE.replace("Aria-1", "Forte-1")}},
+                "region is immutable": {"braket": {**BRAKET, "region": "us-east-1"}},
+                "from one section to another": {"plugin": {"provider": "Acme"}},
+                "": {"braket": {**BRAKET, "bucket": "others", "credentials": {"name": "aws"}}, "replicas": 0},
+            },
+        ),
+        (
+            {"plugin": {"provider": "Acme", "options": {"machine": 1}}},
+            {
+                "provider is immutable": {"plugin": {"provider": "Other"}},
+                "": {"plugin": {"provider": "Acme", "options": {"machine": 1, "zone": {"deep": [2]}}}},
+            },
+        ),
+        (
+            {"simulator": {"engine": "Aer"}},
+            {"engine is immutable": {"simulator": {}}, "": {"simulator": {"engine": "Aer"}}},
+        ),
+    ],
+)
+def test_what_a_backend_is_does_not_change(
+    plane: ControlPlane, section: dict[str, Any], changes: dict[str, dict[str, Any]]
+) -> None:
+    obj = backend("fixed", simulator=None)
+    del obj["spec"]["simulator"]
+    plane.kubectl("create", "-f", "-", stdin=json.dumps({**obj, "spec": {**obj["spec"], **section}}))
+    try:
+        for says, changed in changes.items():
+            text = json.dumps({**obj, "spec": {**obj["spec"], **changed}})
+            if says:
+                with pytest.raises(CommandFailed, match=says):
+                    plane.kubectl("replace", "-f", "-", stdin=text)
+            else:
+                plane.kubectl("replace", "-f", "-", stdin=text)
+    finally:
+        plane.kubectl("delete", "qb", "fixed")
 
 
 QUANTITIES = ["2GB", "2G", "1.5Gi", "1e3", "1e99", "1e-3", "1E", "+.5Ki", "5.", "1m", "1n", "1u", "9" * 30, "1e", "Gi"]

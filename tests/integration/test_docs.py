@@ -198,11 +198,12 @@ _NO_REASONS = set(
     re.findall(
         r"\w+",
         """
-        True False Unknown Ready Reconciling Progressing ReplicaFailure PodScheduled Calibrated Offered Exhausted
-        DisruptionTarget Warning Normal Failed Complete Placed Running Succeeded
+        True False Unknown Ready Reconciling Progressing ReplicaFailure PodScheduled Calibrated Offered Available
+        Exhausted DisruptionTarget Warning Normal Failed Complete Placed Running Succeeded
         Never Background Memory RuntimeDefault FallbackToLogsOnError ProgressDeadlineExceeded
         List Accept Always Authorization BearerToken IfNotPresent None
         AwaitingPlacement Ended Interrupted Launched
+        Split Spec Vendor Recreate Device
         All AsGiven Automatic BraketLocal ControlFlow DensityMatrix Exact Hedge MidCircuit NonClifford Stabilizer
         Statevector Stim
         Held Waiting Wanted

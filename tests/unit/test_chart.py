@@ -61,7 +61,7 @@ def needs(rules: dict[tuple[str, str], str]) -> set[tuple[str, str, str]]:
 def test_the_operator_may_do_exactly_what_it_needs(helm: Path, watched: tuple[str, ...]) -> None:
     watches = "list watch"
     in_namespaces = {
-        ("qonverge.io", "hybridjobs"): f"get {watches} delete",
+        ("qonverge.io", "hybridjobs"): f"get {watches} patch delete",
         ("qonverge.io", "quantumbackends"): f"get {watches}",
         ("qonverge.io", "hybridjobs/status"): "patch",
         ("qonverge.io", "quantumbackends/status"): "patch",

@@ -2,7 +2,7 @@
 {{- define "qonverge.rights.operator" -}}
 - {apiGroups: [qonverge.io], resources: [quantumbackends], verbs: [get, list, watch]}
 - {apiGroups: [qonverge.io], resources: [quantumbackends/status], verbs: [patch]}
-- {apiGroups: [qonverge.io], resources: [hybridjobs], verbs: [get, list, watch, delete]}
+- {apiGroups: [qonverge.io], resources: [hybridjobs], verbs: [get, list, watch, patch, delete]}
 - {apiGroups: [qonverge.io], resources: [hybridjobs/status], verbs: [patch]}
 - {apiGroups: [qonverge.io], resources: [quantumquotas], verbs: [list, watch]}
 - {apiGroups: [qonverge.io], resources: [quantumquotas/status], verbs: [patch]}

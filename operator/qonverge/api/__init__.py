@@ -1,6 +1,7 @@
 """The resource types of ``qonverge.io/v1alpha1`` and the schema generator."""
 
-from qonverge.api.backend import QuantumBackend, QuantumBackendSpec, QuantumBackendStatus
+from qonverge.api.backend import QuantumBackend, QuantumBackendSpec
+from qonverge.api.backend_status import QuantumBackendStatus
 from qonverge.api.base import API_VERSION, GROUP, VERSION, Condition, ObjectMeta
 from qonverge.api.job import HybridJob, HybridJobSpec, HybridJobStatus
 from qonverge.api.quota import QuantumQuota, QuantumQuotaSpec, QuantumQuotaStatus

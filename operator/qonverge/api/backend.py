@@ -9,27 +9,22 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from qonverge.api import quantity
-from qonverge.api.base import (
-    CONDITIONS_SCHEMA,
-    Condition,
-    LabelSelector,
-    ObjectMeta,
-    OneOfModel,
-    Rule,
-    SpecModel,
-    StatusModel,
-    cel,
-)
-from qonverge.api.noise import CalibrationStatus, Noise
+from qonverge.api.backend_status import QuantumBackendStatus
+from qonverge.api.base import LabelSelector, ObjectMeta, OneOfModel, Rule, SpecModel, cel
+from qonverge.api.clouds import PROVIDER_NAME, Braket, Elsewhere, Plugin, immutable
+from qonverge.api.noise import Noise
 from qonverge.api.placement import Duration, Location
 from qonverge.api.pricing import Pricing
+from qonverge.api.source import Source
 from qonverge.providers.installed import own
 
 OFFERS_LABEL = "qonverge.io/offers-backends"
 """Label of a namespace, with the value "true", whose backends may serve jobs of other namespaces."""
 SELECTOR_WITH_FROM = "selector goes with from: Selector, and from: Selector needs one"
 
-_NAME = r"^[A-Z][A-Za-z0-9]{0,62}$"
+ONE_POD = "a backend whose device is elsewhere has one pod: set replicas to 1, or to 0 to stop it"
+_SOURCES = ("simulator", "braket", "plugin")
+_OTHER_SOURCE = "what the backend is cannot change from one section to another: create a new QuantumBackend instead"
 
 
 def _matching(pattern: str, example: str, given: Any) -> Any:
@@ -53,8 +48,11 @@ Memory = Annotated[
 
 def _with_rules(schema: dict[str, Any]) -> None:
     """Add what the API server can check of Qonverge's own providers; the operator checks the rest, options too."""
-    rules = []
+    rules = [rule.to_schema() for rule in immutable("engine")]
     for provider in own():
+        if provider.cloud:
+            rules.append(Rule(f"self.engine != '{provider.name}'", provider.no_simulator, ".engine").to_schema())
+            continue
         rates = "has(self.noise.rates) && !has(self.noise.rates.t1) && !has(self.noise.rates.t2)"
         good = [
             (f"self.method in {list(provider.methods)}", provider.no_method, ".method"),
@@ -74,11 +72,11 @@ class Simulator(SpecModel):
 
     model_config = ConfigDict(json_schema_extra=_with_rules)
 
-    engine: Annotated[str, Field(pattern=_NAME)] = "Automatic"
+    engine: Annotated[str, Field(pattern=PROVIDER_NAME)] = "Automatic"
     """The simulation engine. Automatic takes Stim for Clifford circuits and Aer for others. Aer is Qiskit's
     high-performance simulator, Stim runs Clifford circuits of thousands of qubits, BraketLocal is that of Amazon
     Braket's SDK. Further ones come with installed packages."""
-    method: Annotated[str, Field(pattern=_NAME)] = "Automatic"
+    method: Annotated[str, Field(pattern=PROVIDER_NAME)] = "Automatic"
     """How states are represented: Automatic lets the engine choose from the circuit. Aer has Statevector,
     DensityMatrix, MatrixProductState and Stabilizer, Stim has Stabilizer, BraketLocal has Statevector and
     DensityMatrix."""
@@ -109,6 +107,21 @@ class Simulator(SpecModel):
                 if problem is not None:
                     raise ValueError(problem)
         return self
+
+    @property
+    def source(self) -> Source:
+        """The section as a source."""
+        return Source(
+            provider=self.engine,
+            elsewhere=False,
+            options=self.options,
+            options_path="simulator.options",
+            method=self.method,
+            computes_on=self.device,
+            noise=self.noise,
+            keeps_layouts=self.layout == "AsGiven",
+            seed=self.seed,
+        )
 
 
 class Capacity(SpecModel):
@@ -189,6 +202,9 @@ class PodTemplate(SpecModel):
     """Labels that a node must have."""
     tolerations: Annotated[list[Toleration], Field(max_length=64)] = []
     """Taints that are tolerated."""
+    service_account_name: Annotated[str, Field(min_length=1, max_length=253)] | None = None
+    """ServiceAccount of the pods, to which a cloud's workload identity may be bound. Default: the namespace's own,
+    without a token."""
 
 
 class QuantumBackendSpec(OneOfModel):
@@ -196,21 +212,22 @@ class QuantumBackendSpec(OneOfModel):
 
     model_config = ConfigDict(
         json_schema_extra=cel(
-            Rule(
-                "self.simulator.engine == oldSelf.simulator.engine",
-                "simulator.engine is immutable: create a new QuantumBackend instead",
-                ".simulator.engine",
-            ),
+            Rule(" && ".join(f"has(self.{name}) == has(oldSelf.{name})" for name in _SOURCES), _OTHER_SOURCE),
+            Rule("self.replicas <= 1 || has(self.simulator)", ONE_POD, ".replicas"),
         )
     )
 
-    one_of = ("simulator",)
-    what = "provider"
+    one_of = _SOURCES
+    what = "source"
 
     simulator: Simulator | None = None
-    """Provider: a simulator in pods of this cluster."""
+    """Source: a simulator in pods of this cluster."""
+    braket: Braket | None = None
+    """Source: a device of Amazon Braket."""
+    plugin: Plugin | None = None
+    """Source: a device elsewhere whose provider is an installed package."""
     replicas: Annotated[int, Field(ge=0, le=1000)] = 1
-    """Pods to run. `kubectl scale` changes it."""
+    """Pods to run. `kubectl scale` changes it. A device elsewhere has one pod at most."""
     capacity: Capacity = Capacity()
     """Limits of each pod."""
     location: Location = Location()
@@ -228,53 +245,21 @@ class QuantumBackendSpec(OneOfModel):
     template: PodTemplate = PodTemplate()
     """What the backend's pods get."""
 
+    @property
+    def source(self) -> Source:
+        """What computes, whichever section says it."""
+        section: Simulator | Elsewhere = getattr(self, self.chosen)
+        return section.source
 
-class Capabilities(StatusModel):
-    """What the running backend can do, as its pods report it."""
-
-    max_qubits: int | None = None
-    """Most qubits that a circuit may have."""
-    max_shots: int | None = None
-    """Most shots that one circuit may ask for."""
-    memory_bytes: int | None = None
-    """Memory for one circuit."""
-    methods: list[str] = []
-    """Simulation methods."""
-    basis_gates: list[str] = []
-    """Gates that run without being translated."""
-    engine_version: str | None = None
-    """Version of the engine."""
-
-
-class QuantumBackendStatus(StatusModel):
-    """What the operator observed."""
-
-    observed_generation: int | None = None
-    """The `metadata.generation` that this status is about."""
-    conditions: Annotated[list[Condition], Field(json_schema_extra=CONDITIONS_SCHEMA)] = []
-    """Ready: at least one pod serves. Reconciling, Stalled: as kstatus reads them. Offered, where access admits
-    other namespaces: whether its own may offer backends. Calibrated, where there is noise: the calibration is good and
-    every pod has it."""
-    replicas: int = 0
-    """Pods that exist."""
-    ready_replicas: int = 0
-    """Pods that serve."""
-    ready: str = "0/0"
-    """Pods that serve, of those that should be."""
-    selector: str = ""
-    """Label selector of the pods, for the scale subresource."""
-    queue_length: int | None = None
-    """Tasks that wait, in all pods; absent when no pod tells."""
-    running: int | None = None
-    """Tasks that run, in all pods; absent when no pod tells."""
-    capabilities: Capabilities | None = None
-    """What the running backend can do."""
-    calibration: CalibrationStatus | None = None
-    """The device that is imitated, as it was last measured."""
+    @model_validator(mode="after")
+    def _same_rule_as_the_server(self) -> Self:
+        if self.replicas > 1 and self.source.elsewhere:
+            raise ValueError(ONE_POD)
+        return self
 
 
 class QuantumBackend(SpecModel):
-    """One source of quantum computing: a simulator served by pods of this cluster."""
+    """One source of quantum computing: a simulator served by pods of this cluster, or a device elsewhere."""
 
     api_version: Literal["qonverge.io/v1alpha1"] = "qonverge.io/v1alpha1"
     kind: Literal["QuantumBackend"] = "QuantumBackend"

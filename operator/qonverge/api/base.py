@@ -215,3 +215,4 @@ class ObjectMeta(BaseModel):
     deletion_timestamp: str | None = None
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
+    finalizers: list[str] = []

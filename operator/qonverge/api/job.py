@@ -21,6 +21,7 @@ from qonverge.api.base import (
     StatusModel,
     cel,
 )
+from qonverge.api.cloud_tasks import CloudTasks, Submission
 from qonverge.api.money import CostLimit
 from qonverge.api.placement import Candidate, Placement
 from qonverge.devices import Layout
@@ -354,6 +355,11 @@ class HybridJobStatus(StatusModel):
     was placed."""
     attempts: int | None = None
     """How often it was started."""
+    submissions: list[Submission] | None = None
+    """Tasks that were to be sent to devices elsewhere and are not known to have ended, written before they are sent:
+    whoever goes on with the job begins none of them twice."""
+    cloud_tasks: CloudTasks | None = None
+    """The vendors' tasks of the last attempt, where it ran on devices elsewhere; the first of very many."""
     pod: str | None = None
     """Pod of the program's last attempt."""
     progress: str | None = None

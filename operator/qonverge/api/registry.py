@@ -108,8 +108,11 @@ BACKEND = Resource(
     verbs=("get", "list", "watch"),
     owns=("Deployment", "Service", "Secret"),
     columns=(
-        Column("Engine", ".spec.simulator.engine", "Simulation engine."),
+        Column("Engine", ".status.engine", "Simulation engine, or provider of the device."),
         Column("State", '.status.conditions[?(@.type=="Ready")].reason', "Whether it serves, in a word."),
+        Column(
+            "Available", '.status.conditions[?(@.type=="Available")].status', "Whether the device elsewhere runs tasks."
+        ),
         Column("Ready", ".status.ready", "Pods that serve, of those that should be."),
         Column("Queue", ".status.queueLength", "Tasks that wait.", "integer"),
         Column("Running", ".status.running", "Tasks that run.", "integer"),
@@ -128,7 +131,8 @@ JOB = Resource(
     plural="hybridjobs",
     short_names=("hj",),
     model=HybridJob,
-    verbs=("get", "list", "watch", "delete"),
+    # Patched are finalizers only.
+    verbs=("get", "list", "watch", "patch", "delete"),
     owns=("Job", "Secret", "ConfigMap"),
     columns=(
         Column("State", ".status.state", "Where the job is in its life."),

@@ -80,36 +80,39 @@ class EngineOptions(BaseModel):
     """Bytes of results that are given again for the same task; 0: none."""
 
     @classmethod
-    def of(cls, spec: QuantumBackendSpec, calibration_file: str = "", **more: Any) -> Self:
+    def of(
+        cls, spec: QuantumBackendSpec, calibration_file: str = "", credentials_folder: str = "", **more: Any
+    ) -> Self:
         """Return the options that a specification has; what it leaves open is left open.
 
         Args:
-            spec: of a simulator.
+            spec: of a backend.
             calibration_file: where the server finds the calibration that a ConfigMap has.
+            credentials_folder: where the server finds the credentials that a Secret has.
             more: further fields, of a class with more.
         """
         from qonverge.api.quantity import bytes_of
 
-        simulator, capacity = spec.simulator, spec.capacity
-        assert simulator is not None
+        source, capacity = spec.source, spec.capacity
         noise = None
-        if simulator.noise is not None:
-            rates = simulator.noise.rates
-            noise = simulator.noise.device or f"@{calibration_file}"
+        if source.noise is not None:
+            rates = source.noise.rates
+            noise = source.noise.device or f"@{calibration_file}"
             if rates is not None:
                 noise = json.dumps(rates.to_rates().to_dict(), separators=(",", ":"))
         given = {
-            "engine": simulator.engine,
-            "method": simulator.method,
-            "options": simulator.options,
+            "engine": source.provider,
+            "method": source.method,
+            "options": source.options,
             "concurrency": capacity.concurrency,
             "queue_limit": capacity.queue_limit,
             "max_shots": capacity.max_shots,
             "max_qubits": capacity.max_qubits,
-            "device": simulator.device,
+            "device": source.computes_on,
             "noise": noise,
-            "layout": None if noise is None else simulator.layout,
-            "seed": simulator.seed,
+            "layout": None if noise is None else "AsGiven" if source.keeps_layouts else "Optimized",
+            "credentials": (credentials_folder or None) if source.credentials else None,
+            "seed": source.seed,
             "result_cache": None if spec.result_cache is None else bytes_of(spec.result_cache),
         }
         return cls(**{name: value for name, value in given.items() if value is not None}, **more)

@@ -125,6 +125,7 @@ class Operator:
             kube=kube,
             statuses=statuses,
             queue=self._queue,
+            data=data,
             submissions=submissions,
             rounds=rounds,
             forecasts=forecasts,

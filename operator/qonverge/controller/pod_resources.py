@@ -61,3 +61,8 @@ BACKEND = Defaults(
     {"ephemeral-storage": "1Gi"},
 )
 """Of backends' pods, which write their log only."""
+
+PROXY = Defaults(
+    {"cpu": "50m", "memory": "256Mi", "ephemeral-storage": "64Mi"}, {"memory": "1Gi", "ephemeral-storage": "1Gi"}
+)
+"""Of pods that stand for a device elsewhere: they translate circuits and wait."""

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from qonverge.accounting.conversion import money_of
 from qonverge.amounts import Amounts, Limits
 from qonverge.api import HybridJob, QuantumBackend
-from qonverge.api.backend import Simulator
 from qonverge.api.placement import Candidate, ForecastInterval, Placement, seconds_of
+from qonverge.api.source import Source
 from qonverge.devices.layout import Misfit
 from qonverge.devices.noise import Noise
 from qonverge.execution.transitions import seconds
@@ -24,13 +24,18 @@ from qonverge.scheduling.terms import meant
 
 @dataclass(frozen=True, slots=True)
 class Abilities:
-    """What a simulator can do, as placement sees it."""
+    """What a source can do, as placement sees it."""
 
     descriptor: Descriptor
     method: str
-    """The one that it uses; Automatic where the circuit decides."""
+    """The one that it uses; Automatic where the circuit decides, Device of a device elsewhere that has none."""
     features: frozenset[str]
     """In the words of ``Needs.features``: circuits that it would refuse are not sent to it."""
+
+    @property
+    def costs_money(self) -> bool:
+        """Whether its tasks are paid for, whether or not a price is known."""
+        return self.descriptor.costs_money
 
     @property
     def figures(self) -> Figures:
@@ -42,43 +47,46 @@ class Abilities:
         return None if circuit_bytes is None else self.descriptor.state_bytes(circuit_bytes)
 
 
-def abilities(simulator: Simulator) -> Abilities:
-    """Return what the simulator can do; where its provider is not installed, as if it could do everything."""
-    noisy = simulator.noise is not None
+def abilities(source: Source) -> Abilities:
+    """Return what the source can do; where its provider is not installed, as if it could do everything."""
     try:
-        descriptor = find(simulator.engine)
+        descriptor = find(source.provider)
     except LookupError:
-        descriptor = Descriptor(simulator.engine, "", (simulator.method,))
-    method = descriptor.method(simulator.method, noisy=noisy)
-    return Abilities(descriptor, method, descriptor.features(method, noisy=noisy))
+        descriptor = Descriptor(source.provider, "", (source.method,))
+    method = descriptor.method(source.method, noisy=source.noisy)
+    if source.elsewhere and method == "Automatic":
+        # Nothing of how states are represented bounds what a device takes.
+        method = "Device"
+    return Abilities(descriptor, method, descriptor.features(method, noisy=source.noisy))
 
 
 def provider_problem(backend: QuantumBackend) -> str | None:
     """Return why no pod can serve the backend: its provider is not installed, or refuses the specification."""
-    simulator = backend.spec.simulator
-    assert simulator is not None
+    source = backend.spec.source
     try:
-        descriptor = find(simulator.engine)
+        descriptor = find(source.provider)
     except LookupError as error:
         return f"{error.args[0]}: install the package that has it in the images of the operator and of the backends"
     return descriptor.problem(
-        method=simulator.method,
-        device=simulator.device,
-        noisy=simulator.noise is not None,
-        pauli=simulator.noise is None or simulator.noise.pauli,
-        priced=backend.spec.pricing is not None,
-        options=simulator.options,
+        method=source.method,
+        device=source.computes_on,
+        noisy=source.noisy,
+        pauli=source.pauli,
+        elsewhere=source.elsewhere,
+        options=source.options,
+        options_path=source.options_path,
     )
 
 
-def device_errors(simulator: Simulator, noise: Noise | None) -> tuple[float | None, float | None]:
-    """Return the median errors of two-qubit gates and of measurements of what a simulator imitates; None: not known.
+def device_errors(source: Source, noise: Noise | None) -> tuple[float | None, float | None]:
+    """Return the median errors of two-qubit gates and of measurements of a device; None: not known.
 
     Args:
-        simulator: the specification.
-        noise: what it imitates, as far as it is known; without noise in the specification there are no errors.
+        source: of the backend.
+        noise: what it imitates, or the device elsewhere has, as far as it is known; a simulator that imitates none has
+            no errors.
     """
-    if simulator.noise is None:
+    if not source.elsewhere and not source.noisy:
         return 0.0, 0.0
     return (None, None) if noise is None else (noise.median_error(2), noise.median_readout_error)
 
@@ -86,8 +94,7 @@ def device_errors(simulator: Simulator, noise: Noise | None) -> tuple[float | No
 def declared(backend: QuantumBackend) -> Backend:
     """Return a backend as placement sees it, as far as its specification tells."""
     spec, metadata = backend.spec, backend.metadata
-    assert spec.simulator is not None
-    able, location, problem = abilities(spec.simulator), spec.location, provider_problem(backend)
+    able, location, problem = abilities(spec.source), spec.location, provider_problem(backend)
     return Backend(
         name=metadata.name,
         namespace=metadata.namespace,
@@ -104,6 +111,7 @@ def declared(backend: QuantumBackend) -> Backend:
         site=location.site,
         region=location.region,
         currency=spec.pricing.currency if spec.pricing else "USD",
+        recorded=spec.source.elsewhere or able.costs_money,
     )
 
 

@@ -63,13 +63,15 @@ class BackendOffer:
     noise: Noise | None = None
     """Of the device that is driven or simulated; None: results are exact, or ``noise_unknown``."""
     pricing: Pricing | None = None
-    """None: it costs nothing."""
+    """None: it costs nothing, or ``cost_unknown``."""
     keeps_layouts: bool = False
     """Whether qubit i of a circuit without a layout lies on the device's qubit i, rather than where it lies best."""
     recalibrated: bool = False
     """Whether its noise may change."""
     noise_unknown: bool = False
     """Whether it has noise that nobody has read yet."""
+    cost_unknown: bool = False
+    """Whether its tasks are paid for and nobody knows the price."""
     figures: Figures = field(default_factory=usual_figures)
     """Of its engine."""
 
@@ -111,6 +113,8 @@ class Outcome:
     """Memory that it took in its worker; None where that was not measured."""
     keeps_layouts: bool = False
     """See ``BackendOffer``."""
+    shared_queue: bool = False
+    """Whether others send tasks to the device that are not seen."""
     figures: Figures = field(default_factory=usual_figures)
     """Of its engine."""
 
@@ -217,10 +221,10 @@ class Outlook:
         method = self._method(asked, offer)
         return self._memory_model(offer.key, method, offer.figures).predict_task(asked.work)
 
-    def wait_seconds(self, key: str, queue: Queue, at: float) -> WaitForecast:
-        """Return how long a task waits that is sent now."""
+    def wait_seconds(self, key: str, queue: Queue, at: float, *, shared: bool = False) -> WaitForecast:
+        """Return how long a task waits that is sent now; ``shared`` as in ``QueueModel``."""
         expected = expected_wait(queue)
-        return WaitForecast(expected, self._wait_model(key).predict(expected, at))
+        return WaitForecast(expected, self._wait_model(key, shared=shared).predict(expected, at))
 
     def observe(self, outcome: Outcome) -> None:
         """Learn from a task that ended well."""
@@ -235,7 +239,7 @@ class Outlook:
             used = memory.observe((outcome.asked.work,), outcome.peak_bytes, ended, said)
             self._memories[Key("bytes", outcome.key, outcome.method)] = used.state
         if (promise := outcome.promise) is not None:
-            waits = self._wait_model(outcome.key)
+            waits = self._wait_model(outcome.key, shared=outcome.shared_queue)
             self._waits[outcome.key] = waits.observe(
                 promise.expected, promise.corrected, outcome.sent, outcome.queue_seconds
             )
@@ -283,8 +287,10 @@ class Outlook:
         known = self._memories.get(Key("bytes", key, method))
         return MemoryModel.cold(method, figures) if known is None else MemoryModel(method, known, figures)
 
-    def _wait_model(self, key: str) -> QueueModel:
-        return self._waits.get(key) or QueueModel.cold(shared=False)
+    def _wait_model(self, key: str, *, shared: bool) -> QueueModel:
+        cold = QueueModel.cold(shared=shared)
+        known = self._waits.get(key)
+        return cold if known is None else replace(cold, state=known.state)
 
     def _method(self, asked: ForecastRequest, offer: BackendOffer) -> str:
         """Return the method that the engine will use: what it used before, or what its own rules come to."""
@@ -325,9 +331,9 @@ def _likely_method(analysis: Analysis, offer: BackendOffer) -> str:
 
 
 def _price(asked: ForecastRequest | None, offer: BackendOffer, run: Interval) -> Interval:
-    if offer.pricing is None:
+    if offer.pricing is None and not offer.cost_unknown:
         return Interval(0.0, 0.0, 0.0)
-    if asked is None:
+    if offer.pricing is None or asked is None:
         return _UNKNOWN
     work = asked.work
     tasks = work.sets * work.bases

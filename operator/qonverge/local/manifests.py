@@ -79,7 +79,7 @@ class Manifests:
         Raises:
             LookupError: there is no such ConfigMap or key among the files, or it holds no calibration.
         """
-        noise = backend.spec.simulator.noise if backend.spec.simulator else None
+        noise = backend.spec.source.noise
         if noise is None or noise.config_map_key_ref is None:
             return None if noise is None else noise.known()
         reference = noise.config_map_key_ref

@@ -76,8 +76,7 @@ class Placing:
         """Learn from a task that ended well."""
         asked, method = kind_of(job).forecast_request(job, checked), circuits.method_of(result)
         assert asked is not None
-        config, simulator = self._config(self._backends[key]), self._backends[key].spec.simulator
-        assert simulator is not None
+        config, source = self._config(self._backends[key]), self._backends[key].spec.source
         noise = config.noise
         self._outlook.observe(
             Outcome(
@@ -93,16 +92,15 @@ class Placing:
                 noise if noise is not None and noise.digest == result.calibration else None,
                 peak_bytes=result.peak_bytes,
                 keeps_layouts=config.keep_layouts,
-                figures=abilities(simulator).figures,
+                figures=abilities(source).figures,
             )
         )
 
     def _seen(self, key: str, load: float) -> Backend:
         backend = self._backends[key]
-        config, simulator = self._config(backend), backend.spec.simulator
-        assert simulator is not None
-        memory = abilities(simulator).memory(config.circuit_bytes)
-        two_qubit, readout = device_errors(simulator, config.noise)
+        config, source = self._config(backend), backend.spec.source
+        memory = abilities(source).memory(config.circuit_bytes)
+        two_qubit, readout = device_errors(source, config.noise)
         return replace(
             declared(backend),
             load=load,
@@ -115,9 +113,7 @@ class Placing:
 
     def _offer(self, key: str) -> BackendOffer:
         backend = self._backends[key]
-        simulator, config = backend.spec.simulator, self._config(backend)
-        assert simulator is not None
-        able = abilities(simulator)
+        config, able = self._config(backend), abilities(backend.spec.source)
         return BackendOffer(
             key,
             able.method,

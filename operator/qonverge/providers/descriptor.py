@@ -63,15 +63,16 @@ class Descriptor:
     """Whether tasks wait in a queue of its own, for minutes or hours: it is given all that it takes, rather than no
     more than keeps its workers busy."""
     costs_money: bool = False
-    """Whether its tasks are paid for: a backend must then say its ``pricing``, without which no budget could hold."""
+    """Whether its tasks are paid for: jobs with a limit on cost are sent there only where a price is known, the
+    backend's ``pricing`` or the vendor's own."""
     cloud: str = ""
     """``module:class`` of the ``qonverge.backend.clouds.protocol.Cloud`` that executes its tasks; empty: worker
     processes execute them."""
     figures: Figures | None = None
     """What its tasks take, before they were timed; None: as Aer's."""
     options: type[Options] | str | None = None
-    """The model of ``spec.simulator.options``, or ``module:class`` of it, which is imported when options are checked:
-    models take a moment to load, and workers read descriptors too. None: it has none."""
+    """The model of ``spec.simulator.options`` or ``spec.plugin.options``, or ``module:class`` of it, which is imported
+    when options are checked: models take a moment to load, and workers read descriptors too. None: it has none."""
 
     def method(self, given: str, *, noisy: bool) -> str:
         """Return the method that the specification's comes to."""
@@ -99,8 +100,9 @@ class Descriptor:
         device: str = "CPU",
         noisy: bool = False,
         pauli: bool = True,
-        priced: bool = True,
+        elsewhere: bool = False,
         options: Mapping[str, Any] | None = None,
+        options_path: str = "simulator.options",
     ) -> str | None:
         """Return why it cannot be set up so; None: it can.
 
@@ -109,9 +111,12 @@ class Descriptor:
             device: CPU or GPU.
             noisy: whether a device is imitated.
             pauli: whether all of its errors are Pauli errors.
-            priced: whether the backend has a price.
+            elsewhere: whether the specification asks for a device elsewhere.
             options: the provider's own; None: none are given.
+            options_path: where the specification has them; empty: the API's own model has checked them.
         """
+        if bool(self.cloud) != elsewhere:
+            return self.no_simulator if self.cloud else self.no_cloud
         if method not in self.methods:
             return f"the method is {method}, and {self.no_method}"
         if device not in self.devices:
@@ -122,9 +127,7 @@ class Descriptor:
             return self.no_errors(method)
         if noisy and not pauli and method in self.pauli_methods:
             return self.pauli_only(method)
-        if self.costs_money and not priced:
-            return f"tasks of the engine {self.name} are paid for: say what they cost in spec.pricing"
-        return self._of_options(options)
+        return self._of_options(options, options_path) if options_path else None
 
     @property
     def no_method(self) -> str:
@@ -137,9 +140,14 @@ class Descriptor:
         return f"the engine {self.name} computes on {listed(self.devices)} only: choose that, or another engine"
 
     @property
-    def no_options(self) -> str:
-        """What is said where options are given and it has none."""
-        return f"the engine {self.name} has no options: leave simulator.options out"
+    def no_simulator(self) -> str:
+        """What is said where it is taken for a simulator."""
+        return f"the engine {self.name} is a device elsewhere: use the section of spec that is made for it, or plugin"
+
+    @property
+    def no_cloud(self) -> str:
+        """What is said where it is taken for a device elsewhere."""
+        return f"the provider {self.name} is a simulator: name it in spec.simulator.engine"
 
     def no_errors(self, method: str) -> str:
         """Return what is said where a device is imitated with a method that holds no errors."""
@@ -161,17 +169,17 @@ class Descriptor:
         model: type[Options] = getattr(import_module(module), name)
         return model
 
-    def _of_options(self, options: Mapping[str, Any] | None) -> str | None:
+    def _of_options(self, options: Mapping[str, Any] | None, path: str) -> str | None:
         model = self._model
         if model is None:
-            return None if options is None else self.no_options
+            return None if options is None else f"the engine {self.name} has no options: leave {path} out"
         from pydantic import ValidationError
 
         try:
             model.model_validate(options or {})
         except ValidationError as error:
             first = error.errors()[0]
-            place = ".".join(str(part) for part in ("simulator.options", *first["loc"]))
+            place = ".".join(str(part) for part in (path, *first["loc"]))
             if first["type"] == "extra_forbidden":
                 known = sorted(field.alias or name for name, field in model.model_fields.items())
                 return f"{place}: the engine {self.name} has no such option; it has {listed(known)}"

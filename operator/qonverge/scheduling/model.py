@@ -177,6 +177,10 @@ class Backend:
     """Why its calibration can't be trusted; then nothing is sent to it."""
     currency: str = "USD"
     """Currency of its forecast costs."""
+    recorded: bool = False
+    """Whether a job's status says that a task is to be sent there before it is sent: what costs money is sent once."""
+    unpriced: bool = False
+    """Whether its tasks are paid for and no price is known: then nothing with a limit on cost is sent to it."""
     two_qubit_error: float | None = None
     """Median error of gates on two qubits that work; None: not known."""
     readout_error: float | None = None

@@ -262,6 +262,11 @@ def _money_terms(judged: _Judged, jobs: Sequence[Job], backends: Sequence[Backen
     judged.mark(priced & (cost > budget + MONEY_TOLERANCE), Verdict.BUDGET)
     # What a program spends is not forecast, and kept within its budget while it runs.
     judged.mark(unknown & ~(metered & (budget > 0)), Verdict.NO_COST)
+    judged.mark(given & _unpriced(backends), Verdict.NO_COST)
+
+
+def _unpriced(backends: Sequence[Backend]) -> NDArray[np.bool_]:
+    return np.array([backend.unpriced for backend in backends], dtype=np.bool_)
 
 
 def _present_terms(judged: _Judged, jobs: Sequence[Job], backends: Sequence[Backend], fidelity: Floats) -> None:
@@ -306,6 +311,7 @@ def _quota_terms(judged: _Judged, snapshot: Snapshot, run: Floats, cost: Floats)
             broken |= known > float(quota.cost.amount) + MONEY_TOLERANCE
             # What is not forecast can't be kept within a limit, but for programs, whose use is metered.
             broken |= unknown & ~(metered & (quota.cost.amount > 0))
+            broken |= _unpriced(snapshot.backends)
         whole = np.zeros(judged.verdicts.shape, dtype=np.bool_)
         whole[rows] = broken
         judged.mark(whole, Verdict.QUOTA)

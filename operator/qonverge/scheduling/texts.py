@@ -51,6 +51,7 @@ _KINDS = {
 }
 
 
+_SAY_PRICE = "its owner can say one in the backend's spec.pricing"
 _STATES = {"DensityMatrix": "density matrix", "Stabilizer": "stabilizer tableau"}
 _FEATURES = {
     "NonClifford": "gates beyond Clifford ones",
@@ -250,7 +251,9 @@ def _of_placement(name: str, job: Job, backend: Backend, forecast: Forecast, now
         case Verdict.NO_LATENCY:
             return f"{name}'s latency is not measured yet and the job allows {terms.max_latency_seconds:.3g} s"
         case Verdict.NO_COST:
-            return f"{name} has no forecast of cost yet and the budget has {job.budget}"
+            return f"{name} has no forecast of cost yet and the budget has {job.budget}" + (
+                f": its tasks are paid for and no price is known, {_SAY_PRICE}" if backend.unpriced else ""
+            )
     return None
 
 
@@ -290,6 +293,8 @@ def _beyond(job: Job, backend: Backend, forecast: Forecast, quota: Quota) -> str
         return f": it has {quota.shots} shots and the job takes {shots}"
     if "seconds" in exceeded:
         return f": it has {quota.seconds:.3g} s and the job takes up to {seconds:.3g} s"
+    if quota.cost is not None and backend.unpriced:
+        return f": it has {quota.cost}, tasks there are paid for and no price is known: {_SAY_PRICE}"
     if quota.cost is not None and math.isnan(forecast.cost):
         return f": it has {quota.cost} and what the job costs is not known"
     if quota.cost is not None:

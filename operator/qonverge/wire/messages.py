@@ -369,6 +369,8 @@ class TaskResult:
     """Most memory that it took in a worker beyond what that had before; None where it was not measured."""
     vendor_tasks: tuple[VendorTask, ...] = ()
     """What it became at a cloud or another site, as far as that is known by now."""
+    stopping: bool = False
+    """Whether it was cancelled, and what it became elsewhere may run still."""
 
     @property
     def done(self) -> bool:
@@ -395,6 +397,7 @@ class TaskResult:
             "cached": self.cached,
             "peak_bytes": self.peak_bytes,
             "vendor_tasks": [task.to_dict() for task in self.vendor_tasks],
+            "stopping": self.stopping,
         }
 
     @classmethod
@@ -413,6 +416,7 @@ class TaskResult:
             bool(data.get("cached")),
             data.get("peak_bytes"),
             tuple(VendorTask.from_dict(task) for task in data.get("vendor_tasks", ())),
+            bool(data.get("stopping")),
         )
 
 

@@ -39,6 +39,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "device": st.sampled_from(["CPU", "GPU"]),
     "noise": TEXTS,
     "layout": st.sampled_from(["Optimized", "AsGiven"]),
+    "credentials": TEXTS,
     "seed": st.integers(0, 2**32 - 1),
     "result_cache": st.integers(0, 10**12),
     "memory_limit": NUMBERS,
@@ -125,7 +126,7 @@ def test_a_pod_and_the_embedded_mode_set_the_engine_up_alike(spec: dict[str, Any
     assert (told.listen, told.audience, told.public_key, told.grace) == ("0.0.0.0:8080", "n/b", "a key", 25)
     machine: dict[str, Any] = {"cpus": 4, "memory_bytes": 2**32}
     noise = None if told.noise is None else NoiseSource(told.noise).read()
-    given_noise = backend.spec.simulator.noise if backend.spec.simulator else None
+    given_noise = backend.spec.source.noise
     known = None if given_noise is None else given_noise.known()
     in_pod, embedded = (
         told.config(**machine, noise=noise),

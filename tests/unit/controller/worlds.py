@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, cast
 
@@ -61,7 +62,9 @@ class Pods(DataPlane):
         self.answers: dict[str, asyncio.Future[TaskResult]] = {}
         self.cancelled: list[tuple[str, str]] = []
 
-    async def run(self, endpoint: Endpoint, audience: str, task: Task) -> TaskResult:
+    async def run(
+        self, endpoint: Endpoint, audience: str, task: Task, *, told: Callable[[TaskResult], None] | None = None
+    ) -> TaskResult:
         self.given[task.id] = task
         self.answers[task.id] = asyncio.get_running_loop().create_future()
         return await self.answers[task.id]

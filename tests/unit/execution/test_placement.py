@@ -108,21 +108,21 @@ NOISE = {"rates": {"oneQubit": 0.01}}
     ],
 )
 def test_what_simulators_can_do(simulator: dict[str, Any], method: str, lacks: set[str], copies: int) -> None:
-    able = abilities(Simulator.model_validate(simulator))
+    able = abilities(Simulator.model_validate(simulator).source)
     assert (able.method, set(FEATURES - able.features)) == (method, lacks)
     assert able.descriptor.copies(able.method) == copies
 
 
 def test_memory_is_what_the_engine_leaves_of_it() -> None:
-    braket, aer = abilities(Simulator(engine="BraketLocal")), abilities(Simulator())
+    braket, aer = abilities(Simulator(engine="BraketLocal").source), abilities(Simulator().source)
     assert (aer.memory(2**30), aer.memory(None)) == (2**30, None)
     assert (braket.memory(2**30), braket.memory(2**20), braket.memory(None)) == (2**30 - 2**27, 2**26, None)
 
 
 def test_errors_are_those_of_the_device_as_far_as_it_is_known() -> None:
     lima = snapshots.load("lima")
-    noisy = Simulator.model_validate({"noise": {"device": "lima"}})
+    noisy = Simulator.model_validate({"noise": {"device": "lima"}}).source
     assert device_errors(noisy, lima) == (lima.median_error(2), lima.median_readout_error)
     assert device_errors(noisy, Rates(two_qubit=0.01, readout=0.02)) == (0.01, 0.02)
     assert device_errors(noisy, None) == (None, None)
-    assert device_errors(Simulator(), None) == (0.0, 0.0)
+    assert device_errors(Simulator().source, None) == (0.0, 0.0)

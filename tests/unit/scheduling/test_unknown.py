@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 
+from qonverge.amounts import Money, Quota
 from qonverge.scheduling import Job, Plan, plan
 from qonverge.scheduling.model import Preset, Terms, Weights
 from qonverge.scheduling.scoring import reference_fidelity
@@ -72,6 +74,22 @@ def test_a_price_that_is_not_known_is_not_taken_for_none() -> None:
     priced, free = backend("a-priced"), backend("free")
     assert goes(plan(snapshot([program("p")], [priced, free], cost=[[NAN, 0.0]], run=NAN))) == ["free"]
     assert goes(plan(snapshot([program("p")], [priced, free], cost=[[NAN, 7.0]], run=NAN))) == ["a-priced"]
+
+
+def test_what_is_paid_for_and_has_no_price_gets_nothing_with_a_limit_on_cost() -> None:
+    unpriced = backend("acme", unpriced=True)
+    unlimited, limited = job("any"), job("poor", budget=Money(Decimal(5)))
+    made = plan(snapshot([unlimited, limited], [unpriced], cost=NAN))
+    assert goes(made) == ["acme"]
+    assert "its tasks are paid for and no price is known, its owner can say one in the backend's spec.pricing" in (
+        made.decisions[1].reason
+    )
+    # A program's spending is kept within limits while it runs, which takes prices.
+    assert goes(plan(snapshot([replace(program("p"), budget=Money(Decimal(5)))], [unpriced], cost=NAN))) == []
+    quota = {"chem": Quota(cost=Money(Decimal(5)))}
+    made = plan(replace(snapshot([unlimited], [unpriced], cost=NAN), quotas=quota))
+    assert goes(made) == []
+    assert "tasks there are paid for and no price is known" in made.decisions[0].reason
 
 
 def test_a_round_trip_that_was_not_measured_is_not_taken_for_none() -> None:

@@ -170,6 +170,7 @@ class Engine:
             if record.key is not None and (earlier := self._cache.get(record.key)) is not None:
                 self.ended(record, "Completed", Outcome(earlier, _calibration(self.config)), cached=True)
                 return
+            record.busy = True
             self._executor.submit(record)
 
     def _resume(self, request: Request) -> None:
@@ -178,6 +179,7 @@ class Engine:
         self.accounts.resume(request.caller)
         self._tasks.add(record)
         with failing(record):
+            record.busy = True
             self._executor.submit(record)
 
     async def wait(self, identity: str, seconds: float, subject: str = OPERATOR_SUBJECT) -> TaskResult:
@@ -191,9 +193,7 @@ class Engine:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(None if seconds == float("inf") else seconds):
                     await record.done.wait()
-        return record.result or TaskResult(
-            identity, record.state, seed=record.request.seed, vendor_tasks=record.vendor_tasks
-        )
+        return record.answer
 
     async def cancel(self, identity: str, subject: str = OPERATOR_SUBJECT) -> TaskResult:
         """End a task: one that waits leaves the queue, one that runs is stopped by its executor.
@@ -203,8 +203,7 @@ class Engine:
         """
         record = self._tasks.find(identity, subject)
         await self._cancel(record, Cancelled("the task was cancelled"))
-        assert record.result is not None
-        return record.result
+        return record.answer
 
     async def _cancel(self, record: Record, error: WireError) -> None:
         if not record.ended:

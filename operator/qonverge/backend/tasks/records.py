@@ -48,6 +48,8 @@ class Record:
     """Under which its result is kept for later tasks."""
     vendor_tasks: tuple[VendorTask, ...] = ()
     """What it became elsewhere, as far as that is known."""
+    busy: bool = False
+    """Whether the executor is busy with it, which may last longer than until its end."""
 
     @property
     def subject(self) -> str:
@@ -59,13 +61,20 @@ class Record:
         """Whether it has a result or an error."""
         return self.result is not None
 
+    @property
+    def answer(self) -> TaskResult:
+        """How it stands."""
+        if self.result is None:
+            return TaskResult(self.request.task.id, self.state, seed=self.request.seed, vendor_tasks=self.vendor_tasks)
+        return replace(self.result, stopping=self.busy and self.state == "Cancelled")
+
     def begin(self) -> None:
         """Let it run, if it still waits."""
         if self.state == "Queued":
             self.owner.began(self)
 
     def note(self, vendor_tasks: tuple[VendorTask, ...]) -> None:
-        """Take how what it became elsewhere stands; what is cancelled there ends later than here."""
+        """Take how what it became elsewhere stands; what was cancelled may end there later than here."""
         self.vendor_tasks = vendor_tasks
         if self.result is not None:
             self.result = replace(self.result, vendor_tasks=vendor_tasks)
@@ -83,4 +92,5 @@ class Record:
     def release(self) -> None:
         """Let it count as running no more, once it has ended."""
         if self.ended:
+            self.busy = False
             self.owner.released(self)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from qonverge.api import QuantumBackend
 from qonverge.api.conditions import Verdict
@@ -11,7 +13,7 @@ from qonverge.api.noise import CalibrationStatus
 from qonverge.controller.kube.client import Kube, KubeError
 from qonverge.controller.store.state import Calibrated
 from qonverge.devices import InvalidCalibration
-from qonverge.devices.noise import Noise, noise_from_data
+from qonverge.devices.noise import Noise, noise_from_data, noise_from_dict
 from qonverge.wire.messages import BackendInfo
 
 LOOK_SECONDS = 15.0
@@ -19,9 +21,14 @@ LOOK_SECONDS = 15.0
 _DAY = 86_400.0
 
 
-def is_stale(backend: QuantumBackend, known: Calibrated | None, now: float) -> bool:
-    """Return whether the backend's noise is to be read: it was never, it is another now, or a ConfigMap may differ."""
-    noise = backend.spec.simulator.noise if backend.spec.simulator else None
+def is_stale(backend: QuantumBackend, known: Calibrated | None, now: float, named: str | None = None) -> bool:
+    """Return whether the backend's noise is to be read: it was never, it is another now, or a ConfigMap may differ.
+
+    ``named`` is the digest that the pod of a device elsewhere names, None while none does.
+    """
+    if backend.spec.source.elsewhere:
+        return named is not None and named != ("" if known is None else known.told)
+    noise = backend.spec.source.noise
     if noise is None:
         return known is not None
     if known is None or known.spec != noise:
@@ -31,7 +38,7 @@ def is_stale(backend: QuantumBackend, known: Calibrated | None, now: float) -> b
 
 async def look(backend: QuantumBackend, known: Calibrated | None, kube: Kube, now: float) -> Calibrated | None:
     """Return what is known of the backend's noise now; None where it has none."""
-    noise = backend.spec.simulator.noise if backend.spec.simulator else None
+    noise = backend.spec.source.noise
     if noise is None:
         return None
     reference = noise.config_map_key_ref
@@ -58,6 +65,25 @@ async def look(backend: QuantumBackend, known: Calibrated | None, kube: Kube, no
         return Calibrated(noise, former, ("Invalid", f"the key {reference.key} of {where}: {error}"), now)
 
 
+async def told(digest: str, data: Mapping[str, Any] | None, known: Calibrated | None, now: float) -> Calibrated:
+    """Return what the pod of a device elsewhere tells of its calibration.
+
+    Args:
+        digest: that the pod names.
+        data: the figures; None: it has none after all.
+        known: what was known before.
+        now: Unix seconds.
+    """
+    former = None if known is None else known.noise
+    if data is None:
+        return Calibrated(None, former, ("Missing", "the pod tells no calibration"), now, digest)
+    try:
+        # That of a large device takes a while.
+        return Calibrated(None, await asyncio.to_thread(noise_from_dict, data), None, now, digest)
+    except InvalidCalibration as error:
+        return Calibrated(None, former, ("Invalid", f"the pod's calibration: {error}"), now, digest)
+
+
 def verdict(known: Calibrated, infos: Sequence[BackendInfo], now: float) -> Verdict:
     """Return the condition Calibrated: whether the calibration is good and all serving pods have it; pure."""
     if known.problem is not None:
@@ -65,6 +91,8 @@ def verdict(known: Calibrated, infos: Sequence[BackendInfo], now: float) -> Verd
     assert known.noise is not None
     if not infos:
         return Verdict("Unknown", "NotServing", "no pod serves that could have the calibration")
+    if known.spec is None:
+        return Verdict("True", "Calibrated", _described(known.noise, now))
     having = sum(1 for info in infos if info.calibration_digest == known.noise.digest)
     if having < len(infos):
         message = f"{having} of {len(infos)} pods have the calibration; a new one takes the kubelet a minute or so"

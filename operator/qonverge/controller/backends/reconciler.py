@@ -27,9 +27,10 @@ from qonverge.controller.quotas.metering import Metering
 from qonverge.controller.results.kept_results import PodResults
 from qonverge.controller.settings import Settings
 from qonverge.controller.store.cluster import Cluster
+from qonverge.controller.store.devices import infos, pricing_of
 from qonverge.controller.store.pods import BackendPod
 from qonverge.controller.store.resources import Change, key_of
-from qonverge.controller.store.state import State
+from qonverge.controller.store.state import Calibrated, State
 from qonverge.controller.store.work_queue import WorkQueue
 from qonverge.controller.watching.declarations import Handler, Reconciler, Watch, always, itself, owner_of_kind
 from qonverge.execution.placement import provider_problem
@@ -172,12 +173,32 @@ class Backends:
 
     async def _look(self, key: str, backend: QuantumBackend) -> None:
         known, now = self._state.calibrations.get(key), self._clock()
-        if calibration.is_stale(backend, known, now):
-            found = await calibration.look(backend, known, self._kube, now)
+        if calibration.is_stale(backend, known, now, self._named(backend)):
+            if backend.spec.source.elsewhere:
+                found = await self._fetched(backend, known, now)
+            else:
+                found = await calibration.look(backend, known, self._kube, now)
             if found is None:
                 self._state.calibrations.pop(key, None)
             else:
                 self._state.calibrations[key] = found
+
+    def _named(self, backend: QuantumBackend) -> str | None:
+        """Return the digest of the calibration that the backend's pod names; None while none does."""
+        return next((info.calibration_digest for info in infos(self._state.pods, backend)), None)
+
+    async def _fetched(self, backend: QuantumBackend, known: Calibrated | None, now: float) -> Calibrated | None:
+        """Return the calibration of a device elsewhere from its pod; None where it has none."""
+        if not self._named(backend):
+            return None
+        pod = next(pod for pod in self._state.pods.reachable(backend_selector(backend)) if pod.info is not None)
+        try:
+            info = await self._data.described(pod.endpoint, manifests.audience(backend))
+        except WireError as error:
+            # It is stale still, so that the next poll brings the backend here again.
+            logger.info("pod %s does not tell its calibration: %s", pod.key, error)
+            return known
+        return await calibration.told(info.calibration_digest, info.calibration, known, now)
 
     async def _write_status(self, key: str, backend: QuantumBackend, problem: str | None) -> None:
         pods, trouble = self._state.pods.reachable(backend_selector(backend)), self._trouble(backend)
@@ -189,6 +210,7 @@ class Backends:
             refusal=self._refusals[key][1] if key in self._refusals else None,
             provider_problem=problem,
             may_offer=self._cluster.may_offer(backend.metadata.namespace),
+            pricing=pricing_of(self._state.pods, backend),
         )
         status = status_of(backend, seen, self._clock())
         if status == backend.status:
@@ -248,7 +270,7 @@ class Backends:
         now = self._clock()
         for key, backend in self._state.backends.items() if leading else ():
             known = self._state.calibrations.get(key)
-            if calibration.is_stale(backend, known, now):
+            if calibration.is_stale(backend, known, now, self._named(backend)):
                 changed.add(key)
         return sorted(changed)
 

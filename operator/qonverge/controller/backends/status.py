@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from qonverge.api import QuantumBackend, QuantumBackendStatus
-from qonverge.api.backend import OFFERS_LABEL, Capabilities
-from qonverge.api.conditions import Progress, Verdict, set_conditions
+from qonverge.api.backend import OFFERS_LABEL
+from qonverge.api.backend_status import Capabilities, DeviceStatus, PricingStatus
+from qonverge.api.conditions import Progress, Verdict, set_conditions, timestamp
+from qonverge.api.pricing import Pricing
 from qonverge.controller.backends import calibration
 from qonverge.controller.kube.refusals import Refusal
 from qonverge.controller.objects import manifests
@@ -16,6 +18,7 @@ from qonverge.controller.objects.pod_troubles import Trouble
 from qonverge.controller.store.state import Calibrated
 from qonverge.providers.descriptor import STATE_POWER
 from qonverge.wire.messages import BackendInfo
+from qonverge.wire.vendor import DeviceState
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,8 @@ class Seen:
     """Why its provider cannot serve it."""
     may_offer: bool = True
     """Whether its namespace may offer backends to others."""
+    pricing: Pricing | None = None
+    """Prices in force; None where none are known."""
 
 
 def status_of(backend: QuantumBackend, seen: Seen, now: float) -> QuantumBackendStatus:
@@ -52,6 +57,9 @@ def status_of(backend: QuantumBackend, seen: Seen, now: float) -> QuantumBackend
     others = {}
     if seen.calibrated is not None:
         others["Calibrated"] = calibration.verdict(seen.calibrated, infos, now)
+    device = next((info.device for info in infos if info.device is not None), None)
+    if backend.spec.source.elsewhere:
+        others["Available"] = _availability(device, infos)
     if backend.is_offered:
         others["Offered"] = _offer(backend, seen.may_offer)
     capabilities = before.capabilities
@@ -70,6 +78,7 @@ def status_of(backend: QuantumBackend, seen: Seen, now: float) -> QuantumBackend
         conditions=set_conditions(
             before.conditions, ready=ready, progress=progress, others=others, now=now, generation=generation
         ),
+        engine=backend.spec.source.provider,
         replicas=pods.exist,
         ready_replicas=pods.ready,
         ready=f"{pods.ready}/{pods.wanted}",
@@ -78,6 +87,8 @@ def status_of(backend: QuantumBackend, seen: Seen, now: float) -> QuantumBackend
         running=sum(info.running for info in infos) if infos else None,
         capabilities=capabilities,
         calibration=calibration.in_short(seen.calibrated),
+        device=None if device is None else _device(device),
+        pricing=None if seen.pricing is None else _pricing(seen.pricing, own=backend.spec.pricing is not None),
     )
 
 
@@ -159,6 +170,28 @@ def _offer(backend: QuantumBackend, may_offer: bool) -> Verdict:
         f"only jobs of namespace {namespace} are admitted although from is {given}: a cluster administrator allows "
         f'others with "kubectl label namespace {namespace} {OFFERS_LABEL}=true"',
     )
+
+
+def _availability(device: DeviceState | None, infos: Sequence[BackendInfo]) -> Verdict:
+    """Return whether the device elsewhere runs tasks now."""
+    if device is None:
+        said = "the pod has not heard of the device yet" if infos else "no pod serves that could ask for the device"
+        return Verdict("Unknown", "NotTold", said)
+    if device.online:
+        return Verdict("True", "Online", "the device runs tasks")
+    again = "" if device.available_at is None else f"; it runs tasks again at {timestamp(device.available_at)}"
+    return Verdict("False", "Offline", f"{device.reason or 'its vendor gives no reason'}{again}")
+
+
+def _device(device: DeviceState) -> DeviceStatus:
+    at = None if device.online or device.available_at is None else timestamp(device.available_at)
+    return DeviceStatus(queue_length=device.queue_length, available_at=at)
+
+
+def _pricing(pricing: Pricing, *, own: bool) -> PricingStatus:
+    task, shot, second = (price or "0" for price in (pricing.per_task, pricing.per_shot, pricing.per_second))
+    source: Literal["Spec", "Vendor"] = "Spec" if own else "Vendor"
+    return PricingStatus(source=source, currency=pricing.currency, per_task=task, per_shot=shot, per_second=second)
 
 
 def _widest(info: BackendInfo) -> int | None:

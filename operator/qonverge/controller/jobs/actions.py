@@ -43,6 +43,16 @@ class Stop(Action):
 
 
 @dataclass(frozen=True, slots=True)
+class Hold(Action):
+    """Make the job's deletion wait for its tasks on devices elsewhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settle(Action):
+    """Cancel what is recorded of the job on devices elsewhere and nobody wants any more."""
+
+
+@dataclass(frozen=True, slots=True)
 class Warn(Action):
     """Write an event of type Warning."""
 

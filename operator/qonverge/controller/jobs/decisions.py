@@ -12,13 +12,14 @@ from qonverge.controller.jobs.actions import (
     RequestPlacement,
     Requeue,
     SetStatus,
+    Settle,
     Stop,
 )
 from qonverge.controller.jobs.kinds.registry import job_kind
 from qonverge.controller.jobs.status_events import forecast_differs
 from qonverge.controller.jobs.view import View
 from qonverge.controller.jobs.waiting import say_waiting
-from qonverge.execution import transitions
+from qonverge.execution import cloud_tasks, transitions
 
 _RETRY_TEXT_SECONDS = 5.0
 
@@ -27,12 +28,18 @@ def decide(view: View) -> list[Action]:
     """Return what to do now."""
     job, flight, now = view.job, view.flight, view.now
     if flight is not None and (flight.uid, flight.generation) != (job.metadata.uid, job.metadata.generation):
-        if flight.uid == job.metadata.uid and job_kind(job).follows_changes and not job.spec.suspend:
+        # What costs money is not begun anew for a change that does not concern it.
+        follows = job_kind(job).follows_changes or bool(cloud_tasks.under_way(job))
+        if flight.uid == job.metadata.uid and follows and not job.spec.suspend:
             return [Continue(), Requeue(now)]
         # Another job of this name, or another specification: what runs is about the old one.
         return [Stop(), Requeue(now)]
+    settle: list[Action] = [Settle()] if cloud_tasks.needs_settling(job) else []
     if job.spec.suspend:
-        return _suspended(view)
+        return [*_suspended(view), *settle]
+    if settle and job.status.state == "Suspended":
+        # Resumed it would begin anew: what it had is ended before.
+        return settle
     if job.status.state == "Suspended":
         return [SetStatus(view.move("Pending", "Resumed", "the job was resumed", resumed_at=view.stamp))]
     deadline, limit = min(transitions.deadlines(job, view.created), default=(math.inf, ""))
@@ -41,7 +48,7 @@ def decide(view: View) -> list[Action]:
         # Written before the rest is counted, so that the status tells what was used.
         used = {"usage": usage_of(flight.usage)} if flight is not None and flight.usage else {}
         return [SetStatus(view.fail("DeadlineExceeded", message, **used)), Stop(program=True)]
-    actions = _advance(view)
+    actions = [*_advance(view), *settle]
     return actions if deadline == math.inf else [*actions, Requeue(deadline)]
 
 

@@ -11,9 +11,11 @@ from qonverge.accounting.conversion import amounts_of
 from qonverge.accounting.ledger import Ledger
 from qonverge.amounts import Amounts
 from qonverge.api import HybridJob, HybridJobStatus
+from qonverge.api.cloud_tasks import FINALIZER
 from qonverge.circuits import CheckerLost, InvalidProgram
 from qonverge.circuits.checker.checker import Checker
 from qonverge.controller.jobs import actions, program_reports
+from qonverge.controller.jobs.cloud_tasks import CloudTasks
 from qonverge.controller.jobs.decisions import decide
 from qonverge.controller.jobs.kinds.kind import Tools
 from qonverge.controller.jobs.kinds.registry import job_kind
@@ -28,6 +30,7 @@ from qonverge.controller.objects import manifests
 from qonverge.controller.placement.forecasts import Forecasts
 from qonverge.controller.placement.rounds import Rounds
 from qonverge.controller.placement.snapshot import USUAL
+from qonverge.controller.pods.task_client import DataPlane
 from qonverge.controller.quotas.metering import Metering
 from qonverge.controller.quotas.reconciler import Quotas
 from qonverge.controller.results.stores import ResultStores, ResultUnkept
@@ -40,6 +43,7 @@ from qonverge.controller.store.state import State
 from qonverge.controller.store.work_queue import WorkQueue
 from qonverge.controller.watching.declarations import Reconciler, Watch, always, itself, owner_of_kind
 from qonverge.documents.reports import Report
+from qonverge.execution import cloud_tasks
 from qonverge.execution.transitions import seconds
 from qonverge.programs import source
 from qonverge.programs.kinds import kind_of
@@ -65,6 +69,7 @@ class Jobs:
         kube: Kube,
         statuses: StatusWriter,
         queue: WorkQueue,
+        data: DataPlane,
         submissions: Submissions,
         rounds: Rounds,
         forecasts: Forecasts,
@@ -91,6 +96,16 @@ class Jobs:
         self._metering = metering
         self._results = results
         self._checker = checker
+        self._cloud_tasks = CloudTasks(
+            state=state,
+            kube=kube,
+            statuses=statuses,
+            data=data,
+            checker=checker,
+            queue=queue,
+            events=events,
+            clock=clock,
+        )
         self._events = events
         self._clock = clock
         self._reads = Turns(_CONFIG_MAPS_AT_ONCE)
@@ -128,6 +143,8 @@ class Jobs:
         job = state.jobs.get(key)
         if job is None or job.metadata.deletion_timestamp:
             self._stop(key)
+            if job is not None and FINALIZER in job.metadata.finalizers:
+                await self._cloud_tasks.settle(job)
             if (finished := state.finished.get(key)) is not None:
                 await self._look_after(key, finished)
             return
@@ -138,6 +155,7 @@ class Jobs:
             now,
             state.batch_jobs.get(batch_key),
             state.program_pods.get(batch_key),
+            self._lost(job),
             withdrawn(job, manifests.audience_of(job), state, self._cluster) if uses_backend(job) else None,
         )
         try:
@@ -148,6 +166,12 @@ class Jobs:
             state.flights[key].discard_result(error.cause)
             self._queue.add(f"HybridJob {key}")
 
+    def _lost(self, job: HybridJob) -> tuple[str, ...]:
+        """Return the backends that have tasks of the job and were deleted."""
+        state = self._state
+        keys = dict.fromkeys(each.backend for each in cloud_tasks.under_way(job))
+        return tuple(key for key in keys if key not in state.backends and f"QuantumBackend {key}" not in state.unread)
+
     async def _look_after(self, key: str, finished: Finished) -> None:
         """Delete a job that has ended when it is time, and let its status follow its specification until then."""
         namespace, name = key.split("/", 1)
@@ -156,6 +180,8 @@ class Jobs:
                 await self._kube.delete("HybridJob", namespace, name, finished.uid)
                 return
             self._queue.add_at(f"HybridJob {key}", finished.delete_at)
+        if finished.holding is not None:
+            await self._cloud_tasks.settle(finished.holding)
         if finished.observed is not None:
             await self._statuses.patch("HybridJob", namespace, name, finished.observed, finished.version)
 
@@ -167,7 +193,8 @@ class Jobs:
                     told.record_write(self._clock())
             case actions.CheckProgram():
                 # An attempt that a former operator started is this one's too: its task may still run.
-                attempts = (job.status.attempts or 0) - (1 if job.status.state == "Running" else 0)
+                goes_on = job.status.state == "Running" or bool(cloud_tasks.under_way(job))
+                attempts = (job.status.attempts or 0) - (1 if goes_on else 0)
                 used = self._metering.used(job)
                 flight = Flight(job.metadata.uid, job.metadata.generation, attempts=attempts, usage=used)
                 self._state.flights[key] = flight
@@ -184,6 +211,8 @@ class Jobs:
                 self._stop(key)
                 if program:
                     await job_kind(job).remove(job, self._tools)
+            case actions.Hold() | actions.Settle():
+                await self._cloud_tasks.perform(action, job)
             case actions.Warn(reason, message):
                 self._events.warn(named(job), reason, message)
             case actions.Requeue(when):

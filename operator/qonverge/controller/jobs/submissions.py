@@ -11,21 +11,25 @@ from qonverge.amounts import Amounts
 from qonverge.api import HybridJob
 from qonverge.controller.placement.forecasts import Forecasts
 from qonverge.controller.placement.snapshot import backend_selector, given_to_pods
-from qonverge.controller.pods.task_client import DataPlane, PodLost
+from qonverge.controller.pods.task_client import BackendLost, DataPlane, PodLost
+from qonverge.controller.store.devices import pricing_of
 from qonverge.controller.store.flights import Flight, Sent
 from qonverge.controller.store.pods import BackendPod
 from qonverge.controller.store.state import State
 from qonverge.controller.store.work_queue import WorkQueue
+from qonverge.execution import cloud_tasks
 from qonverge.forecast.forecaster import WaitForecast
 from qonverge.forecast.intervals import Interval
 from qonverge.programs import circuit as circuits
-from qonverge.scheduling import Backend, Decision
+from qonverge.scheduling import Decision
 from qonverge.wire.errors import WireError, WorkerLost
 from qonverge.wire.messages import Task, TaskResult
 
 logger = logging.getLogger(__name__)
 
 Work = tuple[BackendPod, Sent, Task]
+_FIRST_PAUSE = 0.5
+_LONGEST_PAUSE = 15.0
 
 
 class Submissions:
@@ -50,9 +54,15 @@ class Submissions:
         self._changed = changed
         self._stopping: set[asyncio.Task[None]] = set()
 
-    def send(self, key: str, job: HybridJob, flight: Flight, decision: Decision) -> bool:
-        """Send the job as its next attempt and return whether that was possible: a pod may be gone since."""
-        works = self._works(job, flight, decision)
+    def send(
+        self, key: str, job: HybridJob, flight: Flight, decision: Decision, identities: Sequence[str] = ()
+    ) -> bool:
+        """Send the job as its next attempt and return whether that was possible: a pod may be gone since.
+
+        ``identities`` are the ids of the tasks where these were recorded in the job's status; such tasks cost money,
+        and are sent again and again to the backend that was recorded until it tells how they ended.
+        """
+        works = self._works(job, flight, decision, identities)
         if works is None:
             return False
 
@@ -60,34 +70,36 @@ class Submissions:
             tasks = []
             for pod, sent, task in works:
                 pod.assign()
-                one = asyncio.create_task(self._one(job, flight, pod, sent, task))
+                way = (
+                    self._once(key, job, flight, pod, sent, task)
+                    if identities
+                    else self._one(job, flight, pod, sent, task)
+                )
+                one = asyncio.create_task(way)
                 one.add_done_callback(partial(self._gone, flight, pod, sent))
                 tasks.append(one)
-            running = asyncio.create_task(self._run(flight, tasks, hedged=_is_hedged(decision)))
+            running = asyncio.create_task(self._run(flight, tasks, hedged=cloud_tasks.is_hedged(decision)))
             running.add_done_callback(partial(self._ended, key, flight, tasks))
             return running
 
         flight.send(decision, tuple(sent for _, sent, _ in works), self._clock(), start)
         return True
 
-    def _works(self, job: HybridJob, flight: Flight, decision: Decision) -> list[Work] | None:
+    def _works(
+        self, job: HybridJob, flight: Flight, decision: Decision, identities: Sequence[str]
+    ) -> list[Work] | None:
         """Return the tasks with the pods that get them."""
         assert flight.checked is not None
         assert decision.backend is not None
         state, now = self._state, self._clock()
-        whole = flight.next_identity
-        hedged, total = _is_hedged(decision), sum(part.shots for part in decision.parts)
-        parts: list[tuple[Backend, int | None]] = [
-            (part.backend, None if hedged else part.shots) for part in decision.parts
-        ]
+        hedged, total = cloud_tasks.is_hedged(decision), sum(part.shots for part in decision.parts)
+        names = identities or cloud_tasks.identities(decision, flight.next_identity)
         works, taken = [], set[str]()
-        for number, (placed, shots) in enumerate(parts or [(decision.backend, None)]):
+        for number, (identity, (placed, shots)) in enumerate(zip(names, cloud_tasks.parts_of(decision), strict=True)):
             backend = state.backends.get(placed.key)
             pods = [] if backend is None else state.pods.reachable(backend_selector(backend))
             if not pods:
                 return None
-            # A part is told by its shots too: after a restart they may be divided in another way.
-            identity = f"{whole}.{number}.{shots}" if shots is not None else f"{whole}.{number}" if number else whole
             holder = state.pods.holder(identity)
             pod = min(pods, key=lambda each: (each is not holder, each.uid in taken, each.assigned, each.uid))
             taken.add(pod.uid)
@@ -104,7 +116,10 @@ class Submissions:
     def _promise(self, key: str, pod: BackendPod, now: float) -> WaitForecast | None:
         """Return what is said of the wait, where the pod has a queue and something can be learned from it."""
         # What the pods have is looked up last, since that takes a time that grows with all jobs.
-        if pod.info is None or pod.assigned < pod.info.workers:
+        if pod.info is None:
+            return None
+        backend = self._state.backends.get(key)
+        if pod.assigned < pod.info.workers and not (backend is not None and backend.spec.source.elsewhere):
             return None
         if not self._forecasts.learns_wait(key, now):
             return None
@@ -144,16 +159,22 @@ class Submissions:
 
     def _gone(self, flight: Flight, pod: BackendPod, sent: Sent, _: asyncio.Task[TaskResult]) -> None:
         """Record that the pod has the task no more, whether it was sent or cancelled before."""
-        flight.release(sent)
+        # It may have been sent to another pod since.
+        flight.release(next((each for each in flight.sent if each.identity == sent.identity), sent))
         pod.release()
+
+    def _count(self, job: HybridJob, flight: Flight, sent: Sent, result: TaskResult) -> None:
+        """Count what a task used, and learn from it."""
+        assert flight.checked is not None
+        work, backend = circuits.work(job, flight.checked), self._state.backends.get(sent.backend_key)
+        pricing = None if backend is None else pricing_of(self._state.pods, backend)
+        flight.charge(circuits.used(pricing, work, result))
+        self._forecasts.observe(job, flight, sent, result)
 
     async def _one(self, job: HybridJob, flight: Flight, pod: BackendPod, sent: Sent, task: Task) -> TaskResult:
         try:
             result = await self._data.run(sent.endpoint, sent.backend_key, task)
-            assert flight.checked is not None
-            work, backend = circuits.work(job, flight.checked), self._state.backends.get(sent.backend_key)
-            flight.charge(circuits.used(backend.spec.pricing if backend is not None else None, work, result))
-            self._forecasts.observe(job, flight, sent, result)
+            self._count(job, flight, sent, result)
             return result
         except asyncio.CancelledError:
             # An operator that ends leaves the task to its successor.
@@ -168,15 +189,54 @@ class Submissions:
         except WireError as error:
             return TaskResult(task.id, "Failed", error=error)
 
+    async def _once(
+        self, key: str, job: HybridJob, flight: Flight, pod: BackendPod, sent: Sent, task: Task
+    ) -> TaskResult:
+        """Send a task that costs money until its backend tells how it ended: by its id it is begun once."""
+
+        def told(result: TaskResult) -> None:
+            if flight.note(sent.identity, result.vendor_tasks):
+                self._queue.add(f"HybridJob {key}")
+
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                result = await self._data.run(sent.endpoint, sent.backend_key, task, told=told)
+            except WireError as error:
+                if not error.retryable:
+                    return TaskResult(task.id, "Failed", error=error)
+                if isinstance(error, PodLost):
+                    pod.lose()
+                logger.info("task %s is sent again: %s", task.id, error)
+            else:
+                told(result)
+                self._count(job, flight, sent, result)
+                return result
+            await asyncio.sleep(pause)
+            pause = min(_LONGEST_PAUSE, 2 * pause)
+            if (lost := self._lost(sent.backend_key)) is not None:
+                return TaskResult(task.id, "Failed", error=lost)
+            if (found := self._reachable(sent.backend_key)) is not None:
+                sent = flight.relocate(sent, found.endpoint)
+
+    def _lost(self, key: str) -> BackendLost | None:
+        state = self._state
+        if key in state.backends or f"QuantumBackend {key}" in state.unread:
+            return None
+        return BackendLost(
+            f"the backend {key} was deleted while it had the task: what its vendor runs may run on and cost money"
+        )
+
+    def _reachable(self, key: str) -> BackendPod | None:
+        backend = self._state.backends.get(key)
+        pods = [] if backend is None else self._state.pods.reachable(backend_selector(backend))
+        return min(pods, key=lambda pod: pod.uid, default=None)
+
     async def _cancel(self, sent: Sent) -> None:
         try:
             await self._data.cancel(sent.endpoint, sent.backend_key, sent.identity)
         except WireError as error:
             logger.info("task %s could not be cancelled: %s", sent.identity, error)
-
-
-def _is_hedged(decision: Decision) -> bool:
-    return any(part.kind == "Hedge" for part in decision.parts)
 
 
 async def _all(tasks: Sequence[asyncio.Task[TaskResult]]) -> TaskResult:

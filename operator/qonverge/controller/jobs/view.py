@@ -24,6 +24,8 @@ class View:
     """The batch Job of the current attempt, where the program runs in one."""
     pod: Mapping[str, Any] | None = None
     """Its pod: name, uid and status."""
+    lost: tuple[str, ...] = ()
+    """Backends that are recorded to have tasks of the job, and that were deleted."""
     withdrawn: tuple[str, str] | None = None
     """(reason, message) where the backend that the program calls serves it no more."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -107,6 +107,14 @@ class Kube:
         """Write a status; refused with 409 when the object changed since that resource version."""
         body = {"metadata": {"resourceVersion": resource_version}, "status": status}
         url = f"{_url(kind, namespace, name)}/status?fieldManager={FIELD_OWNER}"
+        return await self._request("PATCH", url, body, _MERGE)
+
+    async def set_finalizers(
+        self, kind: str, namespace: str, name: str, finalizers: Sequence[str], resource_version: str
+    ) -> dict[str, Any]:
+        """Write an object's finalizers; refused with 409 when the object changed since that resource version."""
+        body = {"metadata": {"resourceVersion": resource_version, "finalizers": [*finalizers]}}
+        url = f"{_url(kind, namespace, name)}?fieldManager={FIELD_OWNER}"
         return await self._request("PATCH", url, body, _MERGE)
 
     async def delete(self, kind: str, namespace: str, name: str, uid: str | None = None) -> None:

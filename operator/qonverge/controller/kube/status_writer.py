@@ -1,4 +1,7 @@
-"""All writes of statuses: what is no more is cleared, what is gone is left alone, and the answer is known at once."""
+"""All writes of statuses and finalizers: what is no more is cleared, what is gone is left alone.
+
+What the API server answers is known at once.
+"""
 
 from __future__ import annotations
 
@@ -71,6 +74,29 @@ class StatusWriter:
             raise
         self._written(kind, obj)
         return obj
+
+    async def set_finalizer(self, obj: WithStatus, finalizer: str, *, held: bool) -> None:
+        """Put a finalizer on an object, or take it off; one that is gone is left alone.
+
+        Raises:
+            KubeError: as of ``write``.
+        """
+        metadata = obj.metadata
+        others = [each for each in metadata.finalizers if each != finalizer]
+        wanted = [*others, finalizer] if held else others
+        if wanted == metadata.finalizers:
+            return
+        try:
+            found = await self._kube.set_finalizers(
+                obj.kind, metadata.namespace, metadata.name, wanted, metadata.resource_version
+            )
+        except KubeError as error:
+            if error.status == _GONE:
+                return
+            raise
+        # Without its last finalizer an object that was deleted is gone, which the watch shows.
+        if wanted or not metadata.deletion_timestamp:
+            self._written(obj.kind, found)
 
 
 def _merge(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:

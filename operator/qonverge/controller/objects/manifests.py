@@ -11,7 +11,7 @@ from qonverge.api import HybridJob, QuantumBackend
 from qonverge.api.backend import ResourceRequirements
 from qonverge.api.registry import MANAGED_LABELS
 from qonverge.backend.settings import ServerSettings
-from qonverge.controller.pod_resources import BACKEND
+from qonverge.controller.pod_resources import BACKEND, PROXY
 from qonverge.controller.settings import Settings
 from qonverge.execution.result_room import room_for_result
 
@@ -29,6 +29,8 @@ _TERMINATION_LOG = "/dev/termination-log"
 _GPU = "nvidia.com/gpu"
 _NOISE_FOLDER = "/run/qonverge/noise"
 _NOISE_FILE = "calibration.json"
+_CREDENTIALS_FOLDER = "/run/qonverge/credentials"
+_GROUP_READS = 0o440
 
 _CONTAINER_SECURITY = {
     "allowPrivilegeEscalation": False,
@@ -114,11 +116,11 @@ def backend_secret(backend: QuantumBackend, key: str) -> dict[str, Any]:
 def deployment(backend: QuantumBackend, settings: Settings, public_key: bytes) -> dict[str, Any]:
     """Return the Deployment that serves a backend."""
     spec, template = backend.spec, backend.spec.template
-    simulator = spec.simulator
-    assert simulator is not None
+    source = spec.source
     told = ServerSettings.of(
         spec,
         f"{_NOISE_FOLDER}/{_NOISE_FILE}",
+        _CREDENTIALS_FOLDER,
         listen=f"0.0.0.0:{PORT}",
         audience=audience(backend),
         public_key=public_key.decode(),
@@ -152,11 +154,18 @@ def deployment(backend: QuantumBackend, settings: Settings, public_key: bytes) -
         "containers": [container],
         "volumes": [{"name": "tmp", "emptyDir": {"medium": "Memory", "sizeLimit": "64Mi"}}],
     }
-    if simulator.noise is not None and (reference := simulator.noise.config_map_key_ref) is not None:
+    if source.noise is not None and (reference := source.noise.config_map_key_ref) is not None:
         # A whole folder: a file that is mounted by itself keeps its first content.
         container["volumeMounts"].append({"name": "noise", "mountPath": _NOISE_FOLDER, "readOnly": True})
         items = [{"key": reference.key, "path": _NOISE_FILE}]
         pod["volumes"].append({"name": "noise", "configMap": {"name": reference.name, "items": items}})
+    if source.credentials:
+        # A whole folder here too, so that new credentials come without a restart.
+        container["volumeMounts"].append({"name": "credentials", "mountPath": _CREDENTIALS_FOLDER, "readOnly": True})
+        secret = {"secretName": source.credentials, "defaultMode": _GROUP_READS}
+        pod["volumes"].append({"name": "credentials", "secret": secret})
+    if template.service_account_name:
+        pod["serviceAccountName"] = template.service_account_name
     if template.node_selector:
         pod["nodeSelector"] = template.node_selector
     if template.tolerations:
@@ -172,6 +181,8 @@ def deployment(backend: QuantumBackend, settings: Settings, public_key: bytes) -
         },
         "spec": {
             "replicas": spec.replicas,
+            # Two proxies of a device at once could both find that it has no such task, and both send it.
+            **({"strategy": {"type": "Recreate"}} if source.elsewhere else {}),
             "selector": {"matchLabels": backend_labels(backend)},
             "template": {"metadata": {"labels": labels, "annotations": template.annotations}, "spec": pod},
         },
@@ -180,9 +191,10 @@ def deployment(backend: QuantumBackend, settings: Settings, public_key: bytes) -
 
 def _resources(backend: QuantumBackend) -> dict[str, Any]:
     """Return the template's resources and the defaults, with a GPU where one is needed and the template has none."""
-    resources = BACKEND.fill(backend.spec.template.resources)
+    source = backend.spec.source
+    resources = (PROXY if source.elsewhere else BACKEND).fill(backend.spec.template.resources)
     limits = resources.get("limits", {})
-    if backend.spec.simulator and backend.spec.simulator.device == "GPU" and not any(map(_is_gpu, limits)):
+    if source.computes_on == "GPU" and not any(map(_is_gpu, limits)):
         resources["limits"] = {**limits, _GPU: 1}
     return resources
 

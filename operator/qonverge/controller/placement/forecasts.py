@@ -12,12 +12,13 @@ from typing import Any
 
 from qonverge.amounts import Amounts
 from qonverge.api import HybridJob, QuantumBackend
-from qonverge.api.backend import Simulator
 from qonverge.api.placement import seconds_of
+from qonverge.api.source import Source
 from qonverge.circuits.checker.checked_circuit import CheckedCircuit
 from qonverge.circuits.checker.checker import Checker
 from qonverge.controller.kube.client import Kube
 from qonverge.controller.placement.snapshot import USUAL, PodTask
+from qonverge.controller.store.devices import device_of, pricing_of
 from qonverge.controller.store.flights import Flight, Sent
 from qonverge.controller.store.state import State
 from qonverge.devices.layout import Misfit
@@ -43,6 +44,10 @@ _FRESH_SECONDS = 5.0
 # longer than placing a job.
 _WAIT_SECONDS = 0.5
 _HALF_LIFE = 86_400.0
+# Of tasks of others that wait for a device elsewhere nothing is known but how many there are.
+_USUAL_SHOTS = 1000
+_USUAL_SECONDS = 5.0
+_MOST_AHEAD = 10_000
 # Devices to which a circuit is mapped for real.
 _MAPPED = 3
 
@@ -95,20 +100,22 @@ class Forecasts:
         found = []
         for seen in backends:
             backend = self._state.backends.get(seen.key)
-            simulator = None if backend is None else backend.spec.simulator
-            noise = None if simulator is None else simulator.noise
-            known = self._noise(seen.key)
+            source = None if backend is None else backend.spec.source
+            noise = None if source is None else source.noise
+            known, elsewhere = self._noise(seen.key), source is not None and source.elsewhere
+            pricing = None if backend is None else pricing_of(self._state.pods, backend)
             found.append(
                 BackendOffer(
                     seen.key,
                     seen.method,
                     seen.memory_bytes,
                     known,
-                    None if backend is None else backend.spec.pricing,
-                    keeps_layouts=simulator is not None and simulator.layout == "AsGiven",
-                    recalibrated=noise is not None and noise.config_map_key_ref is not None,
-                    noise_unknown=noise is not None and known is None,
-                    figures=_figures(simulator),
+                    pricing,
+                    keeps_layouts=source is not None and source.keeps_layouts,
+                    recalibrated=elsewhere or (noise is not None and noise.config_map_key_ref is not None),
+                    noise_unknown=known is None and (elsewhere or noise is not None),
+                    cost_unknown=seen.unpriced,
+                    figures=_figures(source),
                 )
             )
         return tuple(found)
@@ -176,6 +183,8 @@ class Forecasts:
             tasks: what its pods were given, the oldest first.
             now: Unix seconds.
         """
+        if (shared := self._device_wait(key, now)) is not None:
+            return shared
         queue = Queue(
             max(1, workers),
             tuple(Running(task.run, max(0.0, now - task.sent)) for task in tasks[:workers]),
@@ -183,13 +192,32 @@ class Forecasts:
         )
         return self._outlook.wait_seconds(key, queue, now)
 
+    def device_wait(self, backend: QuantumBackend, now: float) -> float | None:
+        """Return the wait for a device elsewhere, by everybody's tasks that wait for it, seconds; None of others."""
+        found = self._device_wait(f"{backend.metadata.namespace}/{backend.metadata.name}", now)
+        return None if found is None else found.corrected.mid
+
+    def _device_wait(self, key: str, now: float) -> WaitForecast | None:
+        backend = self._state.backends.get(key)
+        if backend is None or not backend.spec.source.elsewhere:
+            return None
+        device, figures = device_of(self._state.pods, backend), abilities(backend.spec.source).descriptor.figures
+        ahead = 0 if device is None else min(device.queue_length or 0, _MOST_AHEAD)
+        usual = _USUAL_SECONDS
+        if figures is not None:
+            usual = figures.task_seconds + _USUAL_SHOTS * figures.shot_seconds
+        each = Interval(usual / 4, usual, 4 * usual)
+        return self._outlook.wait_seconds(key, Queue(1, waiting=(each,) * ahead), now, shared=True)
+
     def learns_wait(self, key: str, now: float) -> bool:
         """Return whether it is time to learn from another task how long one waits for the backend."""
         return now >= self._waited.get(key, 0.0) + _WAIT_SECONDS
 
     def promise(self, key: str, workers: int, tasks: Sequence[PodTask], now: float) -> WaitForecast | None:
         """Return ``wait`` for a task from which waits are to be learned; None for the others."""
-        if len(tasks) < workers or not self.learns_wait(key, now):
+        backend = self._state.backends.get(key)
+        shared = backend is not None and backend.spec.source.elsewhere
+        if (len(tasks) < workers and not shared) or not self.learns_wait(key, now):
             return None
         self._waited[key] = now
         return self.wait(key, workers, tasks, now)
@@ -221,12 +249,13 @@ class Forecasts:
         if asked is None or result.error is not None or result.cached or not result.results or not sent.whole:
             return
         noise, backend = self._noise(sent.backend_key), self._state.backends.get(sent.backend_key)
-        simulator = None if backend is None else backend.spec.simulator
+        elsewhere = backend is not None and backend.spec.source.elsewhere
+        source = None if backend is None else backend.spec.source
         self._outlook.observe(
             Outcome(
                 sent.backend_key,
                 asked,
-                circuits.method_of(result),
+                abilities(source).method if source is not None and elsewhere else circuits.method_of(result),
                 result.run_seconds,
                 result.queue_seconds,
                 sent.run_seconds,
@@ -236,8 +265,9 @@ class Forecasts:
                 noise if noise is not None and noise.digest == result.calibration else None,
                 sent.fidelity,
                 result.peak_bytes,
-                keeps_layouts=simulator is not None and simulator.layout == "AsGiven",
-                figures=_figures(simulator),
+                keeps_layouts=source is not None and source.keeps_layouts,
+                shared_queue=elsewhere,
+                figures=_figures(source),
             )
         )
 
@@ -297,8 +327,8 @@ class Forecasts:
         self._shares, self._shares_at = Shares(usage, _HALF_LIFE), min(at, self._clock())
 
 
-def _figures(simulator: Simulator | None) -> Figures:
-    return usual_figures() if simulator is None else abilities(simulator).figures
+def _figures(source: Source | None) -> Figures:
+    return usual_figures() if source is None else abilities(source).figures
 
 
 def _usage(given: Any) -> float:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from qonverge.accounting.ledger import Ledger
 from qonverge.api import HybridJob
+from qonverge.api.cloud_tasks import Submission
 from qonverge.controller.placement.forecasts import Forecasts
 from qonverge.controller.placement.snapshot import USUAL, PodTask, backend_selector, given_to_pods, seen
 from qonverge.controller.placement.traces import Traces
@@ -20,7 +21,7 @@ from qonverge.controller.store.resources import Change
 from qonverge.controller.store.state import State
 from qonverge.controller.store.work_queue import WorkQueue
 from qonverge.controller.watching.declarations import Handler
-from qonverge.execution import placement
+from qonverge.execution import cloud_tasks, placement
 from qonverge.execution.transitions import deadlines, seconds
 from qonverge.forecast.forecaster import BackendOffer
 from qonverge.forecast.intervals import Interval, JobForecasts
@@ -197,7 +198,7 @@ class Rounds:
             job.metadata.namespace,
             created,
             0 if priority is None else priority.value,
-            held=self._state.pods.holder(flight.next_identity) is not None,
+            held=self._state.pods.holder(flight.next_identity) is not None or bool(self._recorded(flight, job)),
             aged=now - created > self._policy.aging_seconds,
             deadline=min(deadlines(job, created), default=(math.inf, ""))[0],
             tried_at=flight.tried_at,
@@ -214,6 +215,7 @@ class Rounds:
                 tasks,
                 now,
                 forecasts.stale(backend, now),
+                forecasts.device_wait(backend, now),
             )
             for _, backend in sorted(state.backends.items())
         )
@@ -251,6 +253,11 @@ class Rounds:
         """Keep jobs where an operator before this one sent them and their task still is."""
         by_label = {backend_selector(self._state.backends[b.key]): b for b in backends if b.key in self._state.backends}
         for each in list(waiting):
+            record = self._recorded(each.flight, each.job)
+            if record and not each.suspended:
+                waiting.remove(each)
+                self._go_on(each, record, backends, offers)
+                continue
             pod = self._state.pods.holder(each.flight.next_identity)
             backend = None if pod is None or not pod.admitted else by_label.get(pod.endpoint.backend)
             if backend is None or not backend.serving or each.suspended or each.flight.checked is None:
@@ -261,6 +268,34 @@ class Rounds:
             decision = Decision(each.key, backend, told or f"its task is on {label} since an operator before this one")
             self._reserve(each, decision, offers)
             self._tell(each, decision, backends, [Interval(0.0, 0.0, 0.0)] * len(backends))
+
+    @staticmethod
+    def _recorded(flight: Flight, job: HybridJob) -> list[Submission]:
+        """Return what is recorded of the attempt that comes next: it was begun, or was about to be."""
+        return [each for each in cloud_tasks.under_way(job) if each.attempt == flight.attempts + 1]
+
+    def _go_on(
+        self,
+        each: _Waiting,
+        record: list[Submission],
+        backends: tuple[Backend, ...],
+        offers: tuple[BackendOffer, ...],
+    ) -> None:
+        """Keep a job where it was to be sent: no other place is looked for, and where no pod serves it waits."""
+        there = {backend.key: backend for backend in backends}
+        keys = dict.fromkeys(submission.backend for submission in record)
+        away = [key for key in keys if key not in there or not self._reachable(key)]
+        if away:
+            why = f"its tasks are on {' and '.join(away)}, and no pod there answers: it goes on with them when one does"
+            self._tell(each, Decision(each.key, None, why), (), ())
+            return
+        decision = cloud_tasks.resumed(each.job, record, there)
+        self._reserve(each, decision, offers)
+        self._tell(each, decision, backends, [Interval(0.0, 0.0, 0.0)] * len(backends))
+
+    def _reachable(self, key: str) -> bool:
+        backend = self._state.backends.get(key)
+        return backend is not None and bool(self._state.pods.reachable(backend_selector(backend)))
 
     def _is_held_back(self, each: _Waiting) -> bool:
         """Tell a job that can't be planned yet why, and return whether it can't."""
@@ -334,7 +369,8 @@ class Rounds:
                     backend=sent.backend_key,
                     priority=(self._cluster.priority_of(job) or Priority()).value,
                     started=started,
-                    preemptible=policy != "Never" and len(flight.sent) == 1,
+                    # What costs money is not begun twice for another job's sake.
+                    preemptible=policy != "Never" and len(flight.sent) == 1 and not cloud_tasks.under_way(job),
                     checkpointable=policy == "Running",
                     remaining_seconds=max(0.0, sent.at + run - now) if started else run,
                 )
@@ -359,7 +395,7 @@ class Rounds:
             behind = [
                 Interval(wait, wait, wait)
                 for b in backends
-                for wait in [waits.get(b.key, min(b.free_seconds, default=0.0))]
+                for wait in [waits.get(b.key, min(b.free_seconds, default=b.queue_seconds or 0.0))]
             ]
             self._tell(each, decision, backends, behind)
         for preemption in made.preemptions:

@@ -9,14 +9,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from qonverge.api import QuantumBackend
+from qonverge.api.conditions import timestamp
 from qonverge.controller.objects import manifests
 from qonverge.controller.store.cluster import Cluster
+from qonverge.controller.store.devices import device_of, pricing_of
 from qonverge.controller.store.pods import BackendPod
 from qonverge.controller.store.state import State
 from qonverge.devices.noise import Noise
 from qonverge.execution.placement import abilities, declared, device_errors
 from qonverge.forecast.intervals import Interval
 from qonverge.scheduling import Backend
+from qonverge.wire.messages import BackendInfo
+from qonverge.wire.vendor import DeviceState
 
 # Work that each worker should have before it, so that it does not wait for the next round.
 _AHEAD_SECONDS = 1.0
@@ -79,6 +83,7 @@ def seen(
     tasks: Mapping[str, Sequence[PodTask]],
     now: float,
     stale: str = "",
+    device_wait: float | None = None,
 ) -> Backend:
     """Return a backend as placement sees it.
 
@@ -89,12 +94,13 @@ def seen(
         tasks: what each pod was given, by its uid.
         now: Unix seconds.
         stale: why its calibration can't be trusted, if it can't.
+        device_wait: forecast wait in the queue of a device elsewhere, seconds; None of a simulator.
     """
     spec, metadata = backend.spec, backend.metadata
-    assert spec.simulator is not None
-    able, calibrated = abilities(spec.simulator), state.calibrations.get(f"{metadata.namespace}/{metadata.name}")
+    source = spec.source
+    able, calibrated = abilities(source), state.calibrations.get(f"{metadata.namespace}/{metadata.name}")
     noise = None if calibrated is None else calibrated.noise
-    two_qubit, readout = device_errors(spec.simulator, noise)
+    two_qubit, readout = device_errors(source, noise)
     pods = state.pods.reachable(backend_selector(backend))
     infos = [(pod, pod.info) for pod in pods if pod.info is not None]
     given = [len(tasks.get(pod.uid, ())) for pod in pods]
@@ -103,20 +109,27 @@ def seen(
     ] or [0.0] * len(pods)
     workers = max(1, len(free))
     view, may_offer = declared(backend), cluster.may_offer(metadata.namespace)
+    pricing, offline = pricing_of(state.pods, backend), _offline(device_of(state.pods, backend))
+    not_serving = f"0 of {spec.replicas} pods serve" if not pods else offline
     return replace(
         view,
         admits_all_namespaces=view.admits_all_namespaces and may_offer,
         offer_withheld=backend.is_offered and not may_offer,
-        serving=view.serving and bool(pods) and not metadata.deletion_timestamp,
-        not_serving_reason=f"0 of {spec.replicas} pods serve" if view.serving else view.not_serving_reason,
+        serving=view.serving and not not_serving and not metadata.deletion_timestamp,
+        not_serving_reason=not_serving if view.serving else view.not_serving_reason,
         load=sum(given) / workers,
         room=sum(max(0, spec.capacity.queue_limit - count) for count in given) if given else None,
-        max_qubits=_widest(spec.capacity.max_qubits, noise),
-        memory_bytes=able.memory(_most(info.memory_bytes for _, info in infos)),
+        max_qubits=_widest(spec.capacity.max_qubits, noise, infos if source.elsewhere else ()),
+        max_shots=min([spec.capacity.max_shots, *(info.max_shots for _, info in infos if source.elsewhere)]),
+        memory_bytes=None if source.elsewhere else able.memory(_most(info.memory_bytes for _, info in infos)),
         admitted_namespaces=cluster.admitted(backend),
         latency_seconds=_fastest(pods),
         workers=workers,
-        free_seconds=tuple(free),
+        # A device elsewhere has others' tasks too: what it was given from here says little.
+        free_seconds=tuple(free) if device_wait is None else (),
+        queue_seconds=device_wait,
+        currency=pricing.currency if pricing is not None else view.currency,
+        unpriced=able.costs_money and pricing is None,
         # What waits in a queue of its own is not held back for better news.
         dispatch_depth=None if able.descriptor.takes_long else _MOST_AHEAD,
         ahead_seconds=math.inf if able.descriptor.takes_long else _AHEAD_SECONDS,
@@ -132,10 +145,19 @@ def _most(sizes: Iterable[int | None]) -> int | None:
     return None if None in known else max((size for size in known if size is not None), default=None)
 
 
-def _widest(limit: int | None, noise: Noise | None) -> int | None:
-    """Return the backend's limit, or the width of the device that it imitates; None where neither is known."""
+def _widest(limit: int | None, noise: Noise | None, infos: Sequence[tuple[BackendPod, BackendInfo]]) -> int | None:
+    """Return the backend's limit, or the width of its device; None where neither is known."""
     of_device = None if noise is None else noise.num_qubits
-    return min((size for size in (limit, of_device) if size is not None), default=None)
+    sizes = (limit, of_device, *(info.max_qubits for _, info in infos))
+    return min((size for size in sizes if size is not None), default=None)
+
+
+def _offline(device: DeviceState | None) -> str:
+    """Return why a device elsewhere runs nothing now; empty where it does, or that is not known."""
+    if device is None or device.online:
+        return ""
+    again = "" if device.available_at is None else f"; it runs tasks again at {timestamp(device.available_at)}"
+    return f"its device runs nothing now: {device.reason or 'its vendor gives no reason'}{again}"
 
 
 def _fastest(pods: Iterable[BackendPod]) -> float | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from qonverge.controller.pods.task_client import DataPlane
 from qonverge.controller.store.pods import BackendPod, Endpoint
 from qonverge.controller.store.state import State
+from qonverge.execution import cloud_tasks
 from qonverge.wire.messages import TaskInfo
 from qonverge.wire.tokens import OPERATOR_SUBJECT
 
@@ -35,7 +36,12 @@ def is_wanted(state: State, task: TaskInfo, endpoint: Endpoint) -> bool:
         return True
     uid, generation, _ = task.id.rsplit("-", 2)
     job = next((job for job in state.jobs.values() if job.metadata.uid == uid), None)
-    if job is None or job.spec.suspend or str(job.metadata.generation) != generation:
+    if job is None or job.spec.suspend:
+        return False
+    if any(each.task == task.id for each in cloud_tasks.under_way(job)):
+        # It costs money: its id is recorded, and whoever goes on with the job asks for it here.
+        return True
+    if str(job.metadata.generation) != generation:
         return False
     flight = state.flights.get(f"{job.metadata.namespace}/{job.metadata.name}")
     if flight is None or flight.running is None:

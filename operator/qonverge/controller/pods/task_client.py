@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
@@ -22,6 +22,7 @@ from qonverge.wire.tokens import OPERATOR_SUBJECT, Signer, instance_audience
 
 _MSGPACK = "application/msgpack"
 _POLL_SECONDS = 20
+_TOLD_SECONDS = 2
 _SOON_SECONDS = 5.0
 _TOKEN_SECONDS = 60.0
 _KNOWN = 4096
@@ -37,6 +38,12 @@ class PodLost(WorkerLost):
     """The pod does not answer any more."""
 
     code = "PodLost"
+
+
+class BackendLost(WireError):
+    """The backend that has the task was deleted: nobody can ask for it any more."""
+
+    code = "BackendLost"
 
 
 class DataPlane:
@@ -55,8 +62,17 @@ class DataPlane:
         """Close the connections."""
         await self._session.close()
 
-    async def run(self, endpoint: Endpoint, audience: str, task: Task) -> TaskResult:
+    async def run(
+        self,
+        endpoint: Endpoint,
+        audience: str,
+        task: Task,
+        *,
+        told: Callable[[TaskResult], None] | None = None,
+    ) -> TaskResult:
         """Send a task and return its result.
+
+        ``told`` takes how it stands meanwhile; with it the pod is asked more often.
 
         Raises:
             PodLost: the pod went away under it.
@@ -64,9 +80,9 @@ class DataPlane:
         """
         known = all((endpoint.pod, digest) in self._known for digest in task.circuits)
         try:
-            return await self._run(endpoint, audience, replace(task, circuits={}) if known else task)
+            return await self._run(endpoint, audience, replace(task, circuits={}) if known else task, told)
         except UnknownCircuit:
-            return await self._run(endpoint, audience, task)
+            return await self._run(endpoint, audience, task, told)
         finally:
             for digest in task.circuits:
                 self._known[endpoint.pod, digest] = None
@@ -86,6 +102,26 @@ class DataPlane:
         """
         await self._ask("DELETE", endpoint, audience, f"/v1/tasks/{identity}")
 
+    async def start(self, endpoint: Endpoint, audience: str, task: Task) -> None:
+        """Send a task, and do not wait for its end.
+
+        Raises:
+            WireError: the pod does not answer, or refuses.
+        """
+        _checked_task(await self._ask("POST", endpoint, audience, "/v1/tasks", pack(task.to_dict())))
+
+    async def settle(self, endpoint: Endpoint, audience: str, identity: str) -> TaskResult | None:
+        """End a task and return how it stands then; None where the pod does not know it.
+
+        Raises:
+            WireError: the pod does not answer, or refuses.
+        """
+        try:
+            answer = await self._ask("DELETE", endpoint, audience, f"/v1/tasks/{identity}")
+            return TaskResult.from_dict(_checked_task(answer))
+        except NotFound:
+            return None
+
     async def info(self, endpoint: Endpoint, audience: str) -> BackendInfo:
         """Return what the pod says of itself, of a calibration only its digest.
 
@@ -95,6 +131,15 @@ class DataPlane:
         path = "/v1/backend?without=calibration"
         answer = await self._ask("GET", endpoint, audience, path, seconds=_SOON_SECONDS)
         return BackendInfo.from_dict(answer)
+
+    async def described(self, endpoint: Endpoint, audience: str) -> BackendInfo:
+        """Return all that the pod says of itself, with its calibration.
+
+        Raises:
+            WireError: the pod does not answer.
+        """
+        answer = await self._ask("GET", endpoint, audience, "/v1/backend", seconds=_KEEP_SECONDS)
+        return BackendInfo.from_dict(_checked(answer))
 
     async def tasks(self, endpoint: Endpoint, audience: str) -> list[TaskInfo]:
         """Return the tasks that wait or run on the pod.
@@ -171,8 +216,11 @@ class DataPlane:
             self._proven.pop(endpoint, None)
             raise PodLost(f"the backend pod does not answer: {error or type(error).__name__}") from None
 
-    async def _run(self, endpoint: Endpoint, audience: str, task: Task) -> TaskResult:
-        path = f"/v1/tasks?wait={_POLL_SECONDS}"
+    async def _run(
+        self, endpoint: Endpoint, audience: str, task: Task, told: Callable[[TaskResult], None] | None
+    ) -> TaskResult:
+        wait = _POLL_SECONDS if told is None else _TOLD_SECONDS
+        path = f"/v1/tasks?wait={wait}"
         answer = await self._ask("POST", endpoint, audience, path, pack(task.to_dict()))
         while True:
             if "state" not in answer:
@@ -183,7 +231,9 @@ class DataPlane:
             result = TaskResult.from_dict(answer)
             if result.done:
                 return result
-            path = f"/v1/tasks/{task.id}?wait={_POLL_SECONDS}"
+            if told is not None:
+                told(result)
+            path = f"/v1/tasks/{task.id}?wait={wait}"
             answer = await self._ask("GET", endpoint, audience, path)
 
     async def _ask(
@@ -294,6 +344,15 @@ def _checked(answer: dict[str, Any]) -> dict[str, Any]:
     if "error" in answer:
         raise WireError.from_dict(answer["error"])
     return answer
+
+
+def _checked_task(answer: dict[str, Any]) -> dict[str, Any]:
+    """Return what the pod says of a task, of which an error is a part.
+
+    Raises:
+        WireError: it says why it does not.
+    """
+    return answer if "state" in answer else _checked(answer)
 
 
 async def _at_most(content: aiohttp.StreamReader, most: int) -> bytes:

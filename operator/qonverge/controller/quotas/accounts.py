@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from qonverge.accounting.conversion import money_of, prices_of
 from qonverge.accounting.grants import Program
-from qonverge.api import HybridJob, QuantumBackend
+from qonverge.api import HybridJob
+from qonverge.api.pricing import Pricing
 from qonverge.execution.transitions import seconds
 
 
@@ -20,16 +21,15 @@ def open_attempt(job: HybridJob) -> int:
     return attempts if job.status.state in ("Placed", "Running") else attempts + 1
 
 
-def program_of(job: HybridJob, backend: QuantumBackend | None, name: str, attempt: int) -> Program:
+def program_of(job: HybridJob, pricing: Pricing | None, name: str, attempt: int) -> Program:
     """Return what grants are made out by.
 
     Args:
         job: whose program runs, or is about to.
-        backend: where; None if it is gone, and then it costs nothing.
+        pricing: of its backend, the one in force; None where it costs nothing, as where the backend is gone.
         name: the backend's key.
         attempt: which attempt at the program may use pods.
     """
-    pricing = None if backend is None else backend.spec.pricing
     # What costs nothing needs no budget.
     budget = None if pricing is None else money_of(job.spec.budget)
     uid, namespace = job.metadata.uid, job.metadata.namespace

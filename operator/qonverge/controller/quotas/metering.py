@@ -23,6 +23,7 @@ from qonverge.controller.quotas.accounts import account_of, open_attempt, progra
 from qonverge.controller.quotas.exchanges import Exchanges
 from qonverge.controller.store.access import withdrawn
 from qonverge.controller.store.cluster import Cluster
+from qonverge.controller.store.devices import pricing_of
 from qonverge.controller.store.pods import Endpoint
 from qonverge.controller.store.state import State
 from qonverge.controller.store.work_queue import WorkQueue
@@ -284,10 +285,13 @@ class Metering:
         jobs = {account: closing.job for account, closing in self._closing.items()}
         jobs |= {account_of(running.job): running.job for running in self._running.values()}
         key = manifests.audience(backend)
-        return {account: program_of(jobs[account], backend, key, 0) for account in accounts if account in jobs}
+        pricing = pricing_of(self._state.pods, backend)
+        return {account: program_of(jobs[account], pricing, key, 0) for account in accounts if account in jobs}
 
     def _program(self, running: _Running) -> Program:
-        return program_of(running.job, self._state.backends.get(running.backend), running.backend, running.attempt)
+        backend = self._state.backends.get(running.backend)
+        pricing = None if backend is None else pricing_of(self._state.pods, backend)
+        return program_of(running.job, pricing, running.backend, running.attempt)
 
     def _programs(self) -> list[Program]:
         return [self._program(running) for running in self._running.values()]

@@ -23,6 +23,7 @@ from qonverge.programs.source import Program
 from qonverge.scheduling.model import Decision
 from qonverge.wire.errors import WireError
 from qonverge.wire.messages import TaskResult
+from qonverge.wire.vendor import VendorTask
 
 
 class ImpossibleStep(Exception):
@@ -182,6 +183,8 @@ class Flight:
     """What the events of its program's objects last said, while its pod does not start and says nothing itself."""
     events_read_at: float | None = None
     """When they were last read, Unix seconds."""
+    vendor_tasks: dict[str, tuple[VendorTask, ...]] = field(default_factory=dict)
+    """What the present attempt's tasks became on devices elsewhere, by their ids."""
 
     @property
     def next_identity(self) -> str:
@@ -318,6 +321,7 @@ class Flight:
         self._awaiting("Running")
         if self.checked is None:
             raise ImpossibleStep(self.program, "Running")
+        self.vendor_tasks = {}
         self.phase = Running(decision, now, sent, start())
         self.placed_at = self.placed_at or now
         self.attempts += 1
@@ -326,6 +330,25 @@ class Flight:
         """Record that a pod has a task no more."""
         if isinstance(self.phase, (Running, Interrupted)):
             self.phase = replace(self.phase, sent=tuple(other for other in self.phase.sent if other is not sent))
+
+    def relocate(self, sent: Sent, endpoint: Endpoint) -> Sent:
+        """Record that a task is sent again, to the pod that took the place of the one that had it, and return it."""
+        moved = replace(sent, endpoint=endpoint)
+        if isinstance(self.phase, Running):
+            tasks = tuple(moved if other.identity == sent.identity else other for other in self.phase.sent)
+            self.phase = replace(self.phase, sent=tasks)
+        return moved
+
+    def note(self, identity: str, tasks: tuple[VendorTask, ...]) -> bool:
+        """Record what a task became elsewhere, and return whether that is news."""
+        news = self.vendor_tasks.get(identity, ()) != tasks
+        self.vendor_tasks = {**self.vendor_tasks, identity: tasks}
+        return news
+
+    @property
+    def all_vendor_tasks(self) -> tuple[VendorTask, ...]:
+        """What the present attempt became on devices elsewhere."""
+        return tuple(task for tasks in self.vendor_tasks.values() for task in tasks)
 
     def end(self, result: TaskResult) -> None:
         """Record how an attempt at a circuit ended; the tasks that it still has are of no use."""

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
-from qonverge.api import Condition
+from qonverge.api import Condition, HybridJob
+from qonverge.api.cloud_tasks import ABANDON_ANNOTATION, FINALIZER
 from qonverge.api.conditions import still_holding
 from qonverge.api.job import KeptResult
 from qonverge.api.registry import Resource
@@ -33,6 +34,8 @@ class Finished:
     """What its status has to say of a change of its specification since, which has no other effect."""
     version: str = ""
     """Its resource version."""
+    holding: HybridJob | None = None
+    """The job, while its deletion waits for its tasks on devices elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +94,15 @@ def _finished(obj: dict[str, Any], status: dict[str, Any]) -> Finished:
     ttl, ended = obj["spec"].get("ttlSecondsAfterFinished"), status.get("completedAt")
     delete_at = None if ttl is None or ended is None else seconds(ended) + ttl
     metadata = obj["metadata"]
-    return Finished(metadata["uid"], delete_at, _kept(status), _observed(obj), metadata["resourceVersion"])
+    holding = HybridJob.model_validate(_slim(obj)) if FINALIZER in (metadata.get("finalizers") or ()) else None
+    return Finished(metadata["uid"], delete_at, _kept(status), _observed(obj), metadata["resourceVersion"], holding)
 
 
 def _slim(obj: dict[str, Any]) -> dict[str, Any]:
     """Return the object without the bulk that nobody reads."""
     metadata = {name: value for name, value in obj["metadata"].items() if name not in ("managedFields", "annotations")}
+    if (abandon := (obj["metadata"].get("annotations") or {}).get(ABANDON_ANNOTATION)) is not None:
+        metadata["annotations"] = {ABANDON_ANNOTATION: abandon}
     return {**obj, "metadata": metadata}
 
 

@@ -20,14 +20,16 @@ from qonverge.devices.noise import Noise as DeviceNoise
 class Calibrated:
     """What is known of a backend's noise."""
 
-    spec: Noise
-    """Where it comes from."""
+    spec: Noise | None
+    """Where it comes from; None of a device elsewhere, whose pod tells it."""
     noise: DeviceNoise | None
     """The figures, as they were last read; None where they never were."""
     problem: tuple[str, str] | None
     """(reason, message) when they cannot be read."""
     looked: float
     """When, Unix seconds."""
+    told: str = ""
+    """Under which digest the pod of a device elsewhere told it."""
 
 
 @dataclass(slots=True)

@@ -113,6 +113,7 @@ class Desk:
             kube=self.server,
             statuses=statuses,
             queue=world.queue,
+            data=world.pods,
             submissions=world.submissions,
             rounds=world.rounds,
             forecasts=world.forecasts,

@@ -79,3 +79,45 @@ def test_no_pod_runs_as_root_or_in_group_0_or_takes_a_node_for_itself() -> None:
 )
 def test_quantities_are_numbers(quantity: str | int, amount: str) -> None:
     assert float(amount_of(quantity)) == pytest.approx(float(amount))
+
+
+def elsewhere(**spec: Any) -> dict[str, Any]:
+    section = {"provider": "Acme", "options": {"machine": 3}, "credentials": {"name": "acme-key"}}
+    backend = QuantumBackend.model_validate({"metadata": {"name": "b"}, "spec": {"plugin": section, **spec}})
+    return manifests.deployment(backend, Settings(), b"key")
+
+
+def test_a_device_elsewhere_has_one_pod_at_a_time() -> None:
+    spec = elsewhere()["spec"]
+    assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
+    assert elsewhere(replicas=0)["spec"]["replicas"] == 0
+    simulator = QuantumBackend.model_validate({"metadata": {"name": "b"}, "spec": {"simulator": {}}})
+    assert "strategy" not in manifests.deployment(simulator, Settings(), b"key")["spec"]
+
+
+def test_credentials_are_a_folder_in_the_pod_and_nothing_of_them_is_in_the_environment() -> None:
+    pod = elsewhere()["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    mounts = {mount["name"]: mount for mount in container["volumeMounts"]}
+    volumes = {volume["name"]: volume for volume in pod["volumes"]}
+    # All keys, as files that change with the Secret; the process is in the pod's group.
+    assert volumes["credentials"]["secret"] == {"secretName": "acme-key", "defaultMode": 0o440}
+    assert mounts["credentials"] == {
+        "name": "credentials",
+        "mountPath": "/run/qonverge/credentials",
+        "readOnly": True,
+    }
+    environment = {entry["name"]: entry.get("value") for entry in container["env"]}
+    assert environment["QONVERGE_CREDENTIALS"] == "/run/qonverge/credentials"
+    assert environment["QONVERGE_ENGINE"] == "Acme"
+    assert environment["QONVERGE_OPTIONS"] == '{"machine": 3}'
+    assert "acme-key" not in str(container)
+
+
+def test_a_proxy_takes_little_and_may_have_an_identity_of_its_own() -> None:
+    pod = elsewhere(template={"serviceAccountName": "braket"})["spec"]["template"]["spec"]
+    assert pod["serviceAccountName"] == "braket"
+    # A webhook mounts the cloud's own token; that of the cluster is of no use to it.
+    assert pod["automountServiceAccountToken"] is False
+    assert pod["containers"][0]["resources"]["limits"]["memory"] == "1Gi"
+    assert "serviceAccountName" not in elsewhere()["spec"]["template"]["spec"]

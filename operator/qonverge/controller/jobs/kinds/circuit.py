@@ -7,15 +7,18 @@ from typing import Any
 
 from qonverge.accounting.conversion import usage_of
 from qonverge.api import HybridJob
-from qonverge.controller.jobs.actions import Action, Requeue, SetStatus, Stop, Warn
+from qonverge.api.cloud_tasks import FINALIZER
+from qonverge.controller.jobs.actions import Action, Hold, RequestPlacement, Requeue, SetStatus, Stop, Warn
 from qonverge.controller.jobs.kinds.kind import JobKind, Tools
+from qonverge.controller.jobs.status_events import same_but_for_numbers
 from qonverge.controller.jobs.view import View
-from qonverge.controller.jobs.waiting import SEEN_SECONDS, unplaced
+from qonverge.controller.jobs.waiting import NEWS_SECONDS, SEEN_SECONDS, unplaced
 from qonverge.controller.store.flights import Flight
-from qonverge.execution import transitions
+from qonverge.execution import cloud_tasks, transitions
 from qonverge.programs import circuit as circuits
 from qonverge.scheduling import Decision
 from qonverge.wire.errors import Cancelled
+from qonverge.wire.messages import TaskResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,8 @@ class Submit(Action):
     """Send the circuit to the backend, as the next attempt."""
 
     decision: Decision
+    identities: tuple[str, ...] = ()
+    """Ids of its tasks, where they are recorded in the job's status."""
 
 
 class CircuitJobs:
@@ -40,6 +45,8 @@ class CircuitJobs:
         if flight.result is not None:
             return _conclude(view, flight)
         if flight.running is not None and flight.started_at is not None:
+            if cloud_tasks.under_way(job):
+                return _elsewhere(view, flight)
             if job.status.state == "Running" and (job.status.attempts or 0) == flight.attempts:
                 return []
             if now < flight.started_at + SEEN_SECONDS:
@@ -52,9 +59,13 @@ class CircuitJobs:
     async def perform(self, action: Action, key: str, job: HybridJob, tools: Tools) -> None:
         """Send the circuit."""
         match action:
-            case Submit(decision):
-                flight = tools.state.flights[key]
-                if tools.submissions.send(key, job, flight, decision):
+            case Submit(decision, identities):
+                flight, known = tools.state.flights[key], tools.state.jobs.get(key)
+                recorded = [] if known is None else [each.task for each in cloud_tasks.under_way(known)]
+                if not set(identities) <= set(recorded):
+                    # It was deleted or changed while that was written.
+                    return
+                if tools.submissions.send(key, job, flight, decision, identities):
                     tools.queue.add_at(f"HybridJob {key}", tools.clock() + SEEN_SECONDS)
                 else:
                     tools.replan(key, flight)
@@ -69,8 +80,76 @@ KIND: JobKind = CircuitJobs()
 
 
 def _submit(view: View, flight: Flight) -> list[Action]:
-    decision = flight.proposal
-    return [Submit(decision)] if decision is not None and decision.backend is not None else unplaced(view, flight)
+    decision, record = flight.proposal, cloud_tasks.under_way(view.job)
+    # The present attempt's: those of one that has ended are over.
+    record = [each for each in record if each.attempt == flight.attempts + 1]
+    if record and view.lost:
+        message = f"{' and '.join(view.lost)} was deleted while it had the job's tasks"
+        return [
+            SetStatus(view.fail("BackendLost", f"{message}: what its vendor runs may run on and cost money")),
+            Stop(),
+        ]
+    if decision is None or decision.backend is None:
+        if record:
+            # Where it is, is decided; only when it can be gone on with is not.
+            return _awaiting(view, flight)
+        return unplaced(view, flight)
+    if record:
+        return [Submit(decision, tuple(each.task for each in record))]
+    return _recorded(view, flight, decision) if cloud_tasks.is_recorded(decision) else [Submit(decision)]
+
+
+def _awaiting(view: View, flight: Flight) -> list[Action]:
+    """Wait for the pod that has the job's tasks, and say so."""
+    ask = [] if flight.awaiting_placement else [RequestPlacement()]
+    said, status = flight.proposal, view.job.status
+    if said is None or (status.reason, status.message) == ("AwaitingBackend", said.reason):
+        return [*ask]
+    return [*ask, SetStatus(view.move(status.state, "AwaitingBackend", said.reason))]
+
+
+def _recorded(view: View, flight: Flight, decision: Decision) -> list[Action]:
+    """Record what is to be sent before it is: a successor sends the same tasks, which are begun once."""
+    if FINALIZER not in view.job.metadata.finalizers:
+        return [Hold(), Requeue(view.now)]
+    assert decision.backend is not None
+    attempt, label = flight.attempts + 1, decision.backend.label_for(view.job.metadata.namespace)
+    record = cloud_tasks.submissions(decision, flight.next_identity, attempt)
+    fields = {
+        "backend": label,
+        "placement": decision.reason,
+        "attempts": attempt,
+        "placed_at": transitions.timestamp(flight.placed_at or view.now),
+        "forecast": list(flight.forecast) or None,
+        "submissions": [*(view.job.status.submissions or ()), *record],
+        "cloud_tasks": None,
+    }
+    state, reason, message = cloud_tasks.progress((), label)
+    return [
+        SetStatus(view.move(state, reason, message, **fields)),
+        Submit(decision, tuple(each.task for each in record)),
+    ]
+
+
+def _elsewhere(view: View, flight: Flight) -> list[Action]:
+    """Show how the job's tasks on devices elsewhere stand."""
+    status, tasks = view.job.status, flight.all_vendor_tasks
+    label = status.backend or ""
+    state, reason, message = cloud_tasks.progress(tasks, label)
+    shown = cloud_tasks.in_status(tasks)
+    told = (status.state, status.reason, status.message, status.observed_generation)
+    if (told, status.cloud_tasks) == ((state, reason, message, view.job.metadata.generation), shown):
+        return []
+    again = flight.written_at + NEWS_SECONDS
+    if (
+        view.now < again
+        and (state, reason) == (status.state, status.reason)
+        and same_but_for_numbers(status.message or "", message)
+        and len(shown or ()) == len(status.cloud_tasks or ())
+    ):
+        return [Requeue(again)]
+    fields = _run_fields(view, flight) if state == "Running" else {}
+    return [SetStatus(view.move(state, reason, message, cloud_tasks=shown, **fields))]
 
 
 def _conclude(view: View, flight: Flight) -> list[Action]:
@@ -78,6 +157,8 @@ def _conclude(view: View, flight: Flight) -> list[Action]:
     assert result is not None
     assert flight.source is not None
     fields = {**_run_fields(view, flight), "provenance": circuits.provenance(flight.source, result)}
+    if cloud_tasks.under_way(job):
+        fields |= _ended_elsewhere(view, flight, result)
     if result.error is None:
         message = f"completed on {fields['backend']}"
         return [SetStatus(view.complete(message, result=circuits.outcome(result), **fields)), Stop()]
@@ -90,6 +171,17 @@ def _conclude(view: View, flight: Flight) -> list[Action]:
     lost = f"attempt {flight.attempts}: {error.message}"
     again = _submit(view, flight)
     return [Warn(error.code, lost), *again] if any(isinstance(action, Submit) for action in again) else again
+
+
+def _ended_elsewhere(view: View, flight: Flight, result: TaskResult) -> dict[str, Any]:
+    """Return what the status says when an attempt on devices elsewhere has ended: what is left is cancelled."""
+    merged = result.error is None and not any(each.hedge for each in view.job.status.submissions or ())
+    left = [
+        each
+        for each in view.job.status.submissions or ()
+        if each.attempt != flight.attempts or not (merged or each.task == result.id)
+    ]
+    return {"submissions": left or None, "cloud_tasks": cloud_tasks.in_status(flight.all_vendor_tasks)}
 
 
 def _run_fields(view: View, flight: Flight) -> dict[str, Any]:

@@ -1,0 +1,122 @@
+"""The sections of a QuantumBackend whose device is elsewhere: one class for each kind of place.
+
+Another one is a class here, a field of ``QuantumBackendSpec`` and its name in ``one_of``.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Self
+
+from pydantic import ConfigDict, Field, model_validator
+
+from qonverge.api.base import Rule, SpecModel, cel
+from qonverge.api.source import Source
+
+PROVIDER_NAME = r"^[A-Z][A-Za-z0-9]{0,62}$"
+_URL = r"^https?://[^/?#\s]+(/[^?#\s]*)?$"
+_REGION = r"^[a-z]{2,4}(-[a-z0-9]{1,16}){2,4}$"
+_DEVICE = (
+    r"^arn:aws[a-z-]{0,16}:braket:[a-z0-9-]{0,32}:[0-9]{0,12}:"
+    r"device/(qpu|quantum-simulator)/[A-Za-z0-9._-]{1,64}/[A-Za-z0-9._-]{1,64}$"
+)
+_RESERVATION = r"^arn:aws[a-z-]{0,16}:braket:[a-z0-9-]{1,32}:[0-9]{12}:reservation/[A-Za-z0-9-]{1,64}$"
+_OTHER_REGION = "region is another one than the device's, which its ARN names"
+
+
+def immutable(*fields: str) -> list[Rule]:
+    """Return the rules that a section's fields do not change: its tasks could not be found again elsewhere."""
+    return [
+        Rule(
+            # Of values with ".?" the API server takes the cost of a comparison for unbounded.
+            f"has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field})",
+            f"{field} is immutable: create a new QuantumBackend instead",
+            f".{field}",
+        )
+        for field in fields
+    ]
+
+
+class Credentials(SpecModel):
+    """A Secret in the backend's namespace."""
+
+    name: Annotated[str, Field(min_length=1, max_length=253)]
+    """Name of the Secret. Its keys are the environment variables that the vendor's SDK reads, such as
+    AWS_ACCESS_KEY_ID. The pod sees changes without a restart."""
+
+
+class Elsewhere(SpecModel):
+    """Base of the sections: what all of them have."""
+
+    provider_name: ClassVar[str]
+    """Name of the descriptor of a section that always has the same one."""
+
+    credentials: Credentials | None = None
+    """Credentials. Default: the pod's own identity, see template.serviceAccountName."""
+
+    @property
+    def source(self) -> Source:
+        """The section as a source; its other fields are the provider's options."""
+        given = self.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"credentials"})
+        return Source(provider=self.provider_name, elsewhere=True, options=given, credentials=self._secret)
+
+    @property
+    def _secret(self) -> str:
+        return "" if self.credentials is None else self.credentials.name
+
+
+class Braket(Elsewhere):
+    """A device of Amazon Braket."""
+
+    provider_name = "Braket"
+    model_config = ConfigDict(
+        json_schema_extra=cel(
+            Rule("!has(self.region) || self.device.split(':')[3] in ['', self.region]", _OTHER_REGION, ".region"),
+            *immutable("device", "region", "endpoint"),
+        )
+    )
+
+    device: Annotated[str, Field(pattern=_DEVICE, max_length=256)]
+    """ARN of the device, such as arn:aws:braket:us-east-1::device/qpu/ionq/Aria-1."""
+    bucket: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", max_length=63)]
+    """S3 bucket to which Braket writes results."""
+    prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9!_.*'()/-]+$", max_length=512)] = "qonverge"
+    """Beginning of the keys of results in the bucket."""
+    region: Annotated[str, Field(pattern=_REGION, max_length=64)] | None = None
+    """AWS region. Default: that of the device's ARN, or AWS_REGION of the credentials or the pod's identity."""
+    reservation: Annotated[str, Field(pattern=_RESERVATION, max_length=256)] | None = None
+    """ARN of a reservation of the device, in which tasks run."""
+    endpoint: Annotated[str, Field(pattern=_URL, max_length=2048)] | None = None
+    """URL of Braket's API. Default: that of the region."""
+    s3_endpoint: Annotated[str, Field(pattern=_URL, max_length=2048)] | None = None
+    """URL of S3's API. Default: that of the region."""
+
+    @model_validator(mode="after")
+    def _same_rule_as_the_server(self) -> Self:
+        if self.region is not None and self.device.split(":")[3] not in ("", self.region):
+            raise ValueError(_OTHER_REGION)
+        return self
+
+
+class Plugin(Elsewhere):
+    """A device elsewhere whose provider is an installed package."""
+
+    model_config = ConfigDict(json_schema_extra=cel(*immutable("provider")))
+
+    provider: Annotated[str, Field(pattern=PROVIDER_NAME, max_length=63)]
+    """Name of the provider."""
+    options: (
+        Annotated[dict[str, Any], Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})] | None
+    ) = None
+    """The provider's own options, which its documentation describes. Another device belongs in another
+    QuantumBackend."""
+
+    @property
+    def source(self) -> Source:
+        """The section as a source."""
+        return Source(
+            provider=self.provider,
+            elsewhere=True,
+            options=self.options,
+            options_path="plugin.options",
+            credentials=self._secret,
+        )

@@ -1,0 +1,231 @@
+"""A device elsewhere in the operator's middle: its state, prices, queue and calibration, and its tasks sent once."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from qonverge.amounts import Prices
+from qonverge.api import QuantumBackend
+from qonverge.api.cloud_tasks import FINALIZER
+from qonverge.controller.backends import calibration
+from qonverge.controller.backends.status import Seen, status_of
+from qonverge.controller.pods.orphans import is_wanted
+from qonverge.controller.pods.task_client import PodLost
+from qonverge.controller.store.devices import pricing_of
+from qonverge.controller.store.pods import BackendPods
+from qonverge.devices import snapshots
+from qonverge.forecast.intervals import Interval
+from qonverge.wire.errors import InvalidTask
+from qonverge.wire.messages import TaskInfo, TaskResult
+from qonverge.wire.tokens import OPERATOR_SUBJECT
+from qonverge.wire.vendor import DeviceState, VendorTask
+from tests.unit.controller.worlds import NOW, World, info, settled
+
+SECTION: dict[str, Any] = {"provider": "Acme"}
+PRICES = Prices(Decimal("0.3"), Decimal("0.00035"), Decimal(0), "EUR")
+OFFLINE = DeviceState(online=False, reason="its next window opens at noon", available_at=1e9)
+TASK = "uid-j-1-1"
+RECORD = {"task": TASK, "backend": "lab/acme", "attempt": 1}
+
+
+class Elsewhere(World):
+    """One backend, acme, whose provider is taken for installed."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, device: DeviceState | None) -> None:
+        super().__init__()
+        monkeypatch.setattr("qonverge.execution.placement.provider_problem", lambda _: None)
+        self.acme = self.backend("acme", simulator=None, plugin=SECTION)
+        self.tell(device)
+
+    def tell(self, device: DeviceState | None, **fields: Any) -> None:
+        self.pod("acme-0").info = info(4, None, device=device, **fields)
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> Elsewhere:
+    return Elsewhere(monkeypatch, DeviceState(online=True, queue_length=100, prices=PRICES))
+
+
+def backend(**status: Any) -> QuantumBackend:
+    metadata = {"name": "acme", "namespace": "lab"}
+    return QuantumBackend.model_validate({"metadata": metadata, "spec": {"plugin": SECTION}, "status": status})
+
+
+@pytest.mark.parametrize(
+    ("device", "serves", "status", "reason", "message"),
+    [
+        (DeviceState(True), True, "True", "Online", "the device runs tasks"),
+        (
+            OFFLINE,
+            True,
+            "False",
+            "Offline",
+            "its next window opens at noon; it runs tasks again at 2001-09-09T01:46:40Z",
+        ),
+        (DeviceState(False), True, "False", "Offline", "its vendor gives no reason"),
+        (None, True, "Unknown", "NotTold", "the pod has not heard of the device yet"),
+        (None, False, "Unknown", "NotTold", "no pod serves that could ask for the device"),
+    ],
+)
+def test_the_backend_says_whether_its_device_is_there(
+    device: DeviceState | None, serves: bool, status: str, reason: str, message: str
+) -> None:
+    told = status_of(backend(), Seen(infos=[info(device=device)] if serves else []), NOW)
+    found = {each.type: each for each in told.conditions}["Available"]
+    assert (found.status, found.reason, found.message) == (status, reason, message)
+    assert told.engine == "Acme"
+
+
+def test_the_status_has_the_queue_and_the_prices_in_force() -> None:
+    device = replace(OFFLINE, queue_length=17, prices=PRICES)
+    pods = BackendPods()
+    assert pricing_of(pods, backend()) is None
+    known = backend(pricing={"source": "Vendor", "currency": "EUR", "perTask": "1", "perShot": "0", "perSecond": "0"})
+    # As the vendor last said, while no pod tells.
+    pricing = pricing_of(pods, known)
+    assert pricing is not None
+    assert (pricing.currency, pricing.per_task) == ("EUR", "1")
+    told = status_of(backend(), Seen(infos=[info(device=device)], pricing=pricing), NOW)
+    assert told.device is not None
+    assert (told.device.queue_length, told.device.available_at) == (17, "2001-09-09T01:46:40Z")
+    assert told.pricing is not None
+    assert (told.pricing.source, told.pricing.per_task, told.pricing.currency) == ("Vendor", "1", "EUR")
+    own = backend().spec.model_copy(update={"pricing": pricing})
+    told = status_of(backend().model_copy(update={"spec": own}), Seen(pricing=pricing), NOW)
+    assert told.pricing is not None
+    assert told.pricing.source == "Spec"
+
+
+async def test_a_calibration_is_fetched_when_the_pod_names_another_one() -> None:
+    lima = snapshots.load("lima")
+    assert not calibration.is_stale(backend(), None, NOW, None)
+    assert not calibration.is_stale(backend(), None, NOW, "")
+    assert calibration.is_stale(backend(), None, NOW, lima.digest)
+    known = await calibration.told(lima.digest, lima.to_dict(), None, NOW)
+    assert known.noise == lima
+    assert not calibration.is_stale(backend(), known, NOW, lima.digest)
+    assert calibration.is_stale(backend(), known, NOW, "another")
+    # What cannot be read is said, not fetched for ever, and what was known holds.
+    bad = await calibration.told("another", {"format": "none"}, known, NOW)
+    assert bad.noise == lima
+    assert calibration.verdict(bad, [info()], NOW).reason == "Invalid"
+    assert not calibration.is_stale(backend(), bad, NOW, "another")
+
+
+async def test_an_offline_device_gets_no_new_job(world: Elsewhere) -> None:
+    world.tell(replace(OFFLINE, prices=PRICES))
+    world.job("j")
+    await world.rounds.once()
+    decision = world.flight("j").proposal
+    assert decision is not None
+    assert decision.backend is None
+    assert (
+        "lab/acme is not ready: its device runs nothing now: its next window opens at noon; it runs tasks again at "
+        "2001-09-09T01:46:40Z" in decision.reason
+    )
+
+
+async def test_its_queue_and_its_prices_are_in_the_forecast(world: Elsewhere) -> None:
+    world.job("j", shots=1000)
+    await world.rounds.once()
+    (told,) = world.flight("j").forecast
+    assert told.cost is not None
+    # A task and a thousand shots.
+    assert (told.cost.mid, told.currency) == (0.65, "EUR")
+    assert told.wait_seconds is not None
+    # A hundred tasks of five seconds or so.
+    assert 200 < told.wait_seconds.mid < 1500
+    # Nothing of how a simulator would hold its state bounds it, and its calibration is not known.
+    (seen,) = world.rounds.backends(NOW)
+    assert (seen.method, seen.memory_bytes, seen.two_qubit_error, seen.recorded) == ("Device", None, None, True)
+    assert told.fidelity is None
+
+
+def recorded(world: Elsewhere, **fields: Any) -> None:
+    status = {"state": "Placed", "attempts": 1, "backend": "lab/acme", "placement": "the best", "submissions": [RECORD]}
+    world.job("j", status={**status, **fields})
+
+
+async def test_who_follows_sends_the_recorded_task_there_whatever_placement_would_say(world: Elsewhere) -> None:
+    world.backend("aer")
+    world.tell(OFFLINE)
+    recorded(world)
+    await world.rounds.once()
+    decision = world.flight("j").proposal
+    assert decision is not None
+    assert decision.backend is not None
+    assert (decision.backend.name, decision.reason) == ("acme", "the best")
+    # Without a pod it waits.
+    world.flight("j").discard_proposal()
+    world.pod("acme-0").lose()
+    await world.rounds.once()
+    decision = world.flight("j").proposal
+    assert decision is not None
+    assert decision.backend is None
+    assert decision.reason.startswith("its tasks are on lab/acme, and no pod there answers")
+
+
+async def test_a_task_whose_pod_is_lost_is_sent_again_under_its_id(
+    world: Elsewhere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qonverge.controller.jobs.submissions._FIRST_PAUSE", 0.0)
+    recorded(world)
+    await world.rounds.once()
+    job, flight = world.state.jobs["chem/j"], world.flight("j")
+    assert flight.proposal is not None
+    assert world.submissions.send("chem/j", job, flight, flight.proposal, [TASK])
+    await settled()
+    first = world.pods.answers.pop(TASK)
+    first.set_exception(PodLost("the pod went away"))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert list(world.pods.answers) == [TASK]
+    assert (flight.attempts, [sent.identity for sent in flight.sent]) == (1, [TASK])
+    assert is_wanted(world.state, TaskInfo(TASK, OPERATOR_SUBJECT, "Running"), world.endpoint("acme-0"))
+    done = TaskResult(TASK, "Completed", vendor_tasks=(VendorTask("arn:1", "Completed"),))
+    world.pods.answers[TASK].set_result(done)
+    await settled()
+    assert flight.result == done
+    assert [task.id for task in flight.all_vendor_tasks] == ["arn:1"]
+    assert not world.assigned
+
+
+async def test_a_task_ends_without_a_result_where_it_is_refused_or_its_backend_deleted(
+    world: Elsewhere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qonverge.controller.jobs.submissions._FIRST_PAUSE", 0.0)
+    for error, code in ((InvalidTask("no such gate"), "InvalidTask"), (PodLost("gone"), "BackendLost")):
+        recorded(world)
+        await world.rounds.once()
+        job, flight = world.state.jobs["chem/j"], world.flight("j")
+        assert flight.proposal is not None
+        assert world.submissions.send("chem/j", job, flight, flight.proposal, [TASK])
+        await settled()
+        if code == "BackendLost":
+            del world.state.backends["lab/acme"]
+        world.pods.answers[TASK].set_exception(error)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert flight.result is not None
+        assert flight.result.error is not None
+        assert flight.result.error.code == code
+
+
+async def test_what_is_recorded_is_displaced_by_nobody(world: Elsewhere) -> None:
+    recorded(world)
+    await world.rounds.once()
+    job, flight = world.state.jobs["chem/j"], world.flight("j")
+    assert flight.proposal is not None
+    assert world.submissions.send("chem/j", job, flight, flight.proposal, [TASK])
+    await settled()
+    world.foresee("j", Interval(1, 1, 1))
+    (active,) = world.rounds._active(NOW)
+    assert not active.preemptible
+    assert FINALIZER == "qonverge.io/cloud-tasks"
+    flight.stop()
+    await settled()
