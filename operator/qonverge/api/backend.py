@@ -50,7 +50,7 @@ def _with_rules(schema: dict[str, Any]) -> None:
     """Add what the API server can check of Qonverge's own providers; the operator checks the rest, options too."""
     rules = [rule.to_schema() for rule in immutable("engine")]
     for provider in own():
-        if provider.cloud:
+        if provider.elsewhere:
             rules.append(Rule(f"self.engine != '{provider.name}'", provider.no_simulator, ".engine").to_schema())
             continue
         rates = "has(self.noise.rates) && !has(self.noise.rates.t1) && !has(self.noise.rates.t2)"
@@ -98,6 +98,8 @@ class Simulator(SpecModel):
     def _same_rules_as_the_server(self) -> Self:
         for provider in own():
             if provider.name == self.engine:
+                if provider.elsewhere:
+                    raise ValueError(provider.no_simulator)
                 problem = provider.problem(
                     method=self.method,
                     device=self.device,

@@ -32,7 +32,7 @@ class Descriptor:
     """The engine's name in ``spec.simulator.engine``: UpperCamelCase, letters and digits."""
     implementation: str
     """``module:class`` of the ``qonverge.backend.engines.protocol.Provider``; with ``cloud`` of the
-    ``qonverge.backend.clouds.protocol.Translator``."""
+    ``qonverge.backend.clouds.protocol.Translator``; empty with ``executor``."""
     methods: tuple[str, ...]
     """Values of ``spec.simulator.method`` that it takes, Automatic first. The names that ``STATE_POWER`` has,
     Stabilizer and MatrixProductState mean the same for every provider."""
@@ -65,12 +65,24 @@ class Descriptor:
     """Whether its tasks are paid for: jobs with a limit on cost are sent there only where a price is known, the
     backend's ``pricing`` or the vendor's own."""
     cloud: str = ""
-    """``module:class`` of the ``qonverge.backend.clouds.protocol.Cloud`` that executes its tasks; empty: worker
-    processes execute them."""
+    """``module:class`` of the ``qonverge.backend.clouds.protocol.Cloud`` that executes its tasks; empty: none does."""
+    executor: str = ""
+    """``module:class`` of the ``qonverge.backend.executors.protocol.Executor`` of its tasks, made of an
+    ``EngineConfig`` and ``BackendMetrics``; empty: worker processes execute them, or the ``cloud``."""
     figures: Figures | None = None
     """What its tasks take, before they were timed; None: as Aer's."""
     options: type[Options] | None = None
     """The model of ``spec.simulator.options`` or ``spec.plugin.options``; None: it has none."""
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether it stands for a device that is not in its pods: no ``spec.simulator`` names it."""
+        return bool(self.cloud or self.executor)
+
+    @property
+    def no_simulator(self) -> str:
+        """What is said where a simulator names it."""
+        return f"{self.name} is no simulator: give the backend the section for it"
 
     def method(self, given: str, *, noisy: bool) -> str:
         """Return the method that the specification's comes to."""

@@ -99,6 +99,7 @@ class Server:
             "list": self._list,
             "get": self._get,
             "delete": self._delete,
+            "delivered": self._delivered,
             "backend": self._backend,
             "meters": self._meters,
             "kept": self._list_kept,
@@ -181,6 +182,10 @@ class Server:
         identity, subject = request.path_params["identity"], self._subject(request)
         await self._engine.cancel(identity, subject)
         return await self._stand(request, identity, subject)
+
+    async def _delivered(self, request: Request) -> Response:
+        dropped = self._engine.delivered(request.path_params["identity"], self._subject(request))
+        return answer(request, {"dropped": dropped})
 
     async def _backend(self, request: Request) -> Response:
         self._subject(request)

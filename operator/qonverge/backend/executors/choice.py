@@ -1,0 +1,26 @@
+"""What executes a provider's tasks: chosen here, for every server and for the embedded mode."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from qonverge.backend.config import EngineConfig
+from qonverge.backend.executors.pool import WorkerPool
+from qonverge.backend.executors.protocol import Executor
+from qonverge.providers.installed import find
+from qonverge.telemetry import BackendMetrics
+
+
+def executor(config: EngineConfig, metrics: BackendMetrics) -> Executor:
+    """Return what executes the tasks of the configuration's provider.
+
+    Raises:
+        LookupError: there is no such provider.
+        RuntimeError: it cannot be set up so.
+    """
+    place = find(config.provider).executor
+    if not place:
+        return WorkerPool(config, metrics)
+    module, _, name = place.partition(":")
+    made: Executor = getattr(import_module(module), name)(config, metrics)
+    return made
