@@ -188,7 +188,7 @@ async def test_a_full_disk_refuses_tasks_and_loses_no_result(
         engine.submit(kit.task(bell, "accepted", shots=10, seed=3), ALICE)
         with monkeypatch.context() as patch:
             patch.setattr("qonverge.backend.executors.spool_files.os.fsync", full)
-            with pytest.raises(QueueFull, match="cannot be brought to the spool's disk .No space left on device"):
+            with pytest.raises(QueueFull, match="cannot be brought to the spool"):
                 engine.submit(kit.task(bell, "late", shots=10), ALICE)
             assert not list(tmp_path.glob("*.part"))
             assert pool.held is not None

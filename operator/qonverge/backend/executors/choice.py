@@ -22,5 +22,11 @@ def executor(config: EngineConfig, metrics: BackendMetrics) -> Executor:
     if not place:
         return WorkerPool(config, metrics)
     module, _, name = place.partition(":")
-    made: Executor = getattr(import_module(module), name)(config, metrics)
+    try:
+        made: Executor = getattr(import_module(module), name)(config, metrics)
+    except ModuleNotFoundError as error:
+        raise RuntimeError(
+            f"{config.provider} needs {error.name}, which is not installed: install its extra, such as "
+            f'"qonverge[{config.provider.lower()}]"'
+        ) from None
     return made

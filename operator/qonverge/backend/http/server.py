@@ -248,7 +248,9 @@ class Server:
         info = self._engine.info()
         if info.draining:
             return Response("draining\n", 503)
-        return Response("ok\n") if self._engine.ready else Response("no worker can take a task\n", 503)
+        if self._engine.ready:
+            return Response("ok\n")
+        return Response(f"{info.device.reason if info.device else 'no worker can take a task'}\n", 503)
 
     async def _metrics(self, _: Request) -> Response:
         return Response(self._engine.metrics.exposition(), media_type="text/plain; version=0.0.4")

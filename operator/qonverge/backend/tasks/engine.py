@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from qonverge.backend.config import EngineConfig
-from qonverge.backend.executors.pool import WorkerPool
+from qonverge.backend.executors import choice
 from qonverge.backend.executors.protocol import Executor, Outcome, Request, RunFacts, failing
 from qonverge.backend.tasks.circuit_store import CircuitStore
 from qonverge.backend.tasks.meters import Accounts
@@ -54,7 +54,7 @@ class Engine:
         self,
         config: EngineConfig,
         clock: Callable[[], float] = time.monotonic,
-        executor: Callable[[EngineConfig, BackendMetrics], Executor] = WorkerPool,
+        executor: Callable[[EngineConfig, BackendMetrics], Executor] = choice.executor,
     ) -> None:
         """``clock`` gives seconds, only differences count; ``executor`` makes what runs the tasks."""
         self.metrics = BackendMetrics()
