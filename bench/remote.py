@@ -31,9 +31,11 @@ import urllib3
 import yaml
 from qiskit import QuantumCircuit, qpy
 
+from qonverge.backend.executors.protocol import Request
 from qonverge.backend.executors.spool_values import end_of
 from qonverge.wire.codec import pack, unpack
 from qonverge.wire.messages import Pub, Task, TaskResult
+from qonverge.wire.tokens import Caller
 
 
 class Link:
@@ -185,7 +187,7 @@ def until(condition: Callable[[], Any], what: str, seconds: float = 120.0) -> An
     while not (value := condition()):
         if time.monotonic() > deadline:
             raise RuntimeError(f"waited {seconds:g} s in vain: {what}")
-        time.sleep(0.02)
+        time.sleep(0.05)
     return value
 
 
@@ -197,6 +199,10 @@ class Ends:
     proxy: Process
     link: Link
     spool: Path
+
+    def with_authority(self, file: Path) -> Process:
+        """Return another proxy, not started, that trusts what comes from these certificates."""
+        return proxy_of(self.link, file, self.spool.parent / "credentials")
 
 
 @contextlib.contextmanager
@@ -222,25 +228,26 @@ def ends(folder: Path, **config: Any) -> Iterator[Ends]:
     command = [str(Path(sys.executable).parent / "qonverge"), "backend", "serve", "--config", str(file)]
     edge = Process(command, port, "https", token, str(folder / "tls.crt"))
     with Link(port) as link:
-        options = {"url": f"https://localhost:{link.port}", "caFile": str(folder / "tls.crt")}
-        own = free_port()
-        proxy = Process(
-            [
-                *(sys.executable, "-m", "qonverge.backend", "--engine", "Remote", "--listen", f"127.0.0.1:{own}"),
-                *("--options", json.dumps(options), "--credentials", str(credentials)),
-            ],
-            own,
-        )
+        proxy = proxy_of(link, folder / "tls.crt", credentials)
         try:
             edge.start()
             proxy.start()
+            ready = f"{proxy.url}/readyz"
+            until(lambda: proxy.pool.request("GET", ready).status == 200, "the proxy has seen the edge server")
             yield Ends(edge, proxy, link, folder / "spool")
         finally:
             for process in (proxy, edge):
                 process.kill(signal.SIGTERM)
 
 
-def tasks_of(count: int, *, qubits: int = 12, depth: int = 40, shots: int = 200) -> list[Task]:
+def proxy_of(link: Link, authority: Path, credentials: Path) -> Process:
+    """Return a proxy, not started, for the server at the link's other end."""
+    options, port = {"url": f"https://localhost:{link.port}", "caFile": str(authority)}, free_port()
+    command = (sys.executable, "-m", "qonverge.backend", "--engine", "Remote", "--listen", f"127.0.0.1:{port}")
+    return Process([*command, "--options", json.dumps(options), "--credentials", str(credentials)], port)
+
+
+def tasks_of(count: int, *, qubits: int = 12, depth: int = 10, shots: int = 200) -> list[Task]:
     """Return tasks that bring no seed, so that each run of one has another."""
     circuit = QuantumCircuit(qubits, qubits)
     for _ in range(depth):
@@ -251,6 +258,11 @@ def tasks_of(count: int, *, qubits: int = 12, depth: int = 40, shots: int = 200)
     qpy.dump(circuit, data)
     digest = hashlib.sha256(data.getvalue()).hexdigest()
     return [Task(f"task-{k}", (Pub(digest, shots=shots),), {digest: data.getvalue()}) for k in range(count)]
+
+
+def edge_key(identity: str) -> str:
+    """Return the name that a task, known to the edge server by this id, has on its disk."""
+    return Request(Task(identity, ()), 0, Caller("lab")).key
 
 
 def stored(spool: Path) -> dict[str, int | None]:
@@ -316,20 +328,14 @@ def drill(folder: Path, *, count: int = 200, cut_seconds: float = 60.0, kills: i
         time.sleep(max(0.0, cut_seconds - (time.monotonic() - cut)))
         both.link.mend()
         mended = time.monotonic()
-        after: Mapping[str, TaskResult] = {}
-
-        def all_ended() -> bool:
-            nonlocal after
-            after = given()
-            return len(after) == count
-
         with contextlib.suppress(RuntimeError):
-            until(all_ended, "all have ended", 300)
+            until(lambda: not proxy.ask("GET", "/v1/tasks")["tasks"], "all have ended", 300)
         seconds = time.monotonic() - mended
+        after = given()
         good = {identity: result for identity, result in after.items() if result.state == "Completed"}
-        seeds = {result.vendor_tasks[0].id: result.seed for result in good.values()}
+        seeds = {edge_key(result.vendor_tasks[0].id): result.seed for result in good.values()}
         twice = {key for key, seed in on_disk.items() if key in seeds and seeds[key] != seed}
-        again = {identity for identity, result in before.items() if good[identity].results != result.results}
+        again = {name for name, result in before.items() if name in good and good[name].seed != result.seed}
         return Drill(count, len(before), len(on_disk), count - len(good), len(twice) + len(again), seconds)
 
 

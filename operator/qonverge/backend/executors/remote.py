@@ -148,10 +148,10 @@ class Remote:
             request = execution.request
             # What this side says of namespaces the other one does not believe.
             task = replace(request.task, id=key, namespace="")
-            state, sent, tries = "Queued", False, 0
+            state, sent, tries, polls = "Queued", False, 0, 0
             while not execution.ended:
                 try:
-                    result = await (self._poll(key) if sent else self._send(task))
+                    result = await (self._poll(key, polls) if sent else self._send(task))
                 except (LinkDown, WireError) as error:
                     if not _passes(error, sent=sent):
                         raise
@@ -170,7 +170,7 @@ class Remote:
                     await asyncio.sleep(_delay(tries))
                     tries += 1
                     continue
-                tries, state = 0, result.state
+                tries, polls, state = 0, polls + 1, result.state
                 _report(execution, key, result, len(task.pubs))
         execution.release()
 
@@ -184,9 +184,11 @@ class Remote:
             self._known.update(dict.fromkeys(task.circuits))
         return _read(answer)
 
-    async def _poll(self, key: str) -> TaskResult:
+    async def _poll(self, key: str, polls: int) -> TaskResult:
+        # An answer comes at the end only: that a task has begun is seen between two requests.
         # With more tasks than requests may wait, each waits for less, so that all have their turn in the same time.
-        wait = max(1.0, min(_POLL_SECONDS, _POLL_SECONDS * _MOST_POLLS / max(1, len(self._following))))
+        share = max(1.0, _POLL_SECONDS * _MOST_POLLS / max(1, len(self._following)))
+        wait = min(_POLL_SECONDS, 0.5 * 2.0 ** min(polls, 10), share)
         async with self._polls:
             return _read(await self._link.ask("poll", "GET", f"/v1/tasks/{key}?wait={wait:g}", wait=wait))
 

@@ -116,6 +116,9 @@ class RemoteSite:
     async def _look(self) -> None:
         answer, took = await self._link.measured("/v1/backend?without=calibration")
         info = _info(answer)
+        if not info.engine:
+            # Its methods and its device are not known before.
+            raise LinkDown("the other server is starting")
         known = self._info
         if known is None or known.calibration_digest != info.calibration_digest:
             whole = _info(await self._link.ask("look", "GET", "/v1/backend"))
