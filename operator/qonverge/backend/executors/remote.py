@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from qonverge.backend.config import EngineConfig
 from qonverge.backend.executors.protocol import Description, Execution, Outcome, Request, RunFacts, failing
 from qonverge.backend.executors.remote_link import LinkDown, RemoteLink
+from qonverge.backend.executors.remote_listing import RemoteListing
 from qonverge.backend.executors.remote_site import RemoteSite
 from qonverge.devices.noise import Noise
 from qonverge.providers.remote import RemoteOptions
@@ -35,8 +36,8 @@ from qonverge.wire.messages import Task, TaskResult
 from qonverge.wire.vendor import VendorTask
 
 _POLL_SECONDS = 20.0
-# Requests that wait at the other server at the same time.
-_MOST_POLLS = 128
+# Requests that wait at the other server at the same time; of more tasks it is asked for the list.
+_MOST_POLLS = 64
 _MOST_SENDS = 16
 _LONGEST_DELAY = 15.0
 # For an answer to a caller who cancels; it goes on afterwards.
@@ -67,6 +68,7 @@ class Remote:
         self._site = RemoteSite(self._link, config, metrics)
         self._following: dict[str, asyncio.Task[None]] = {}
         self._background: set[asyncio.Task[None]] = set()
+        self._listing = RemoteListing(self._link)
         self._polls = asyncio.Semaphore(_MOST_POLLS)
         self._sends = asyncio.Semaphore(_MOST_SENDS)
         self._known: LRUCache[str, None] = LRUCache(_KNOWN_CIRCUITS)
@@ -139,6 +141,7 @@ class Remote:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._listing.close()
         await self._site.close()
         await self._link.close()
 
@@ -151,7 +154,7 @@ class Remote:
             state, sent, tries, polls = "Queued", False, 0, 0
             while not execution.ended:
                 try:
-                    result = await (self._poll(key, polls) if sent else self._send(task))
+                    result = await (self._poll(key, state, polls) if sent else self._send(task))
                 except (LinkDown, WireError) as error:
                     if not _passes(error, sent=sent):
                         raise
@@ -184,11 +187,13 @@ class Remote:
             self._known.update(dict.fromkeys(task.circuits))
         return _read(answer)
 
-    async def _poll(self, key: str, polls: int) -> TaskResult:
-        # An answer comes at the end only: that a task has begun is seen between two requests.
-        # With more tasks than requests may wait, each waits for less, so that all have their turn in the same time.
-        share = max(1.0, _POLL_SECONDS * _MOST_POLLS / max(1, len(self._following)))
-        wait = min(_POLL_SECONDS, 0.5 * 2.0 ** min(polls, 10), share)
+    async def _poll(self, key: str, state: str, polls: int) -> TaskResult:
+        wait = 0.0
+        if len(self._following) > _MOST_POLLS:
+            await self._listing.changed(key, state)
+        else:
+            # An answer comes at the end only: that a task has begun is seen between two requests.
+            wait = min(_POLL_SECONDS, 0.5 * 2.0 ** min(polls, 10))
         async with self._polls:
             return _read(await self._link.ask("poll", "GET", f"/v1/tasks/{key}?wait={wait:g}", wait=wait))
 

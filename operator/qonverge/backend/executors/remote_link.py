@@ -20,7 +20,7 @@ _CONNECT_SECONDS = 10.0
 _SILENT_SECONDS = 15.0
 _IDLE_SECONDS = 30.0
 _MOST_BYTES = 1024**3
-_CONNECTIONS = 160
+_CONNECTIONS = 100
 
 Kind = Literal["look", "submit", "poll", "cancel", "delivered"]
 
