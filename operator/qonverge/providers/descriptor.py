@@ -79,11 +79,6 @@ class Descriptor:
         """Whether it stands for a device that is not in its pods: no ``spec.simulator`` names it."""
         return bool(self.cloud or self.executor)
 
-    @property
-    def no_simulator(self) -> str:
-        """What is said where a simulator names it."""
-        return f"{self.name} is no simulator: give the backend the section for it"
-
     def method(self, given: str, *, noisy: bool) -> str:
         """Return the method that the specification's comes to."""
         if given != "Automatic":
@@ -125,8 +120,8 @@ class Descriptor:
             options: the provider's own; None: none are given.
             options_path: where the specification has them; empty: the API's own model has checked them.
         """
-        if bool(self.cloud) != elsewhere:
-            return self.no_simulator if self.cloud else self.no_cloud
+        if self.elsewhere != elsewhere:
+            return self.no_simulator if self.elsewhere else self.no_cloud
         if method not in self.methods:
             return f"the method is {method}, and {self.no_method}"
         if device not in self.devices:

@@ -45,7 +45,7 @@ def test_a_whole_file(tmp_path: Path) -> None:
         ("spool: {folder: f, size: much}\n", "spool.size: give a whole number, or a text such as 64Mi"),
         ("spol: {}\n", "spol: unknown field"),
         ("simulator: {engine: Stim, method: Statevector}\n", "simulator: the method is Statevector"),
-        ("simulator: {engine: Remote}\n", "simulator: Remote is no simulator"),
+        ("simulator: {engine: Remote}\n", "the engine Remote is a device elsewhere"),
         ("simulator: {noise: {configMapKeyRef: {name: a, key: b}}}\n", "there are no ConfigMaps here"),
         ("calibration: f\nsimulator: {noise: {device: algiers}}\n", "takes the place of simulator.noise"),
         ("capacity: {concurrency: 0}\n", "capacity.concurrency: Input should be greater"),
