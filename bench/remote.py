@@ -225,8 +225,7 @@ def ends(folder: Path, **config: Any) -> Iterator[Ends]:
         "capacity": {"concurrency": 1},
     }
     file.write_text(yaml.safe_dump({**settings, **config}))
-    command = [str(Path(sys.executable).parent / "qonverge"), "backend", "serve", "--config", str(file)]
-    edge = Process(command, port, "https", token, str(folder / "tls.crt"))
+    edge = edge_server(file, port, "https", token, str(folder / "tls.crt"))
     with Link(port) as link:
         proxy = proxy_of(link, folder / "tls.crt", credentials)
         try:
@@ -238,6 +237,12 @@ def ends(folder: Path, **config: Any) -> Iterator[Ends]:
         finally:
             for process in (proxy, edge):
                 process.kill(signal.SIGTERM)
+
+
+def edge_server(file: Path, port: int, scheme: str, token: str = "", authority: str | None = None) -> Process:
+    """Return an edge server, not started, as its file says."""
+    command = [str(Path(sys.executable).parent / "qonverge"), "backend", "serve", "--config", str(file)]
+    return Process(command, port, scheme, token, authority)
 
 
 def proxy_of(link: Link, authority: Path, credentials: Path) -> Process:

@@ -28,12 +28,16 @@ ALICE = Caller("alice")
 
 
 class Pool(WorkerPool):
-    """The real pool; counts what it is given, and holds it back while its gate is closed."""
+    """The real pool; counts what it is given, and holds it back where it is to, which then needs no workers."""
 
     def __init__(self, config: EngineConfig, metrics: BackendMetrics) -> None:
         super().__init__(config, metrics)
         self.given: list[str] = []
         self.held: list[Any] | None = None
+
+    async def start(self) -> None:
+        if self.held is None:
+            await super().start()
 
     def submit(self, execution: Any) -> None:
         self.given.append(execution.request.task.id)
@@ -98,7 +102,7 @@ async def test_what_had_not_ended_runs_again_and_what_had_does_not(
         assert [result.state for result in results] == ["Completed"] * 3
         # All of it is as it was: the seed that was drawn, the engine and the time.
         assert (results[0].results, results[0].seed) == (first.results, first.seed)
-        assert (results[0].engine, results[0].run_seconds) == (first.engine, pytest.approx(first.run_seconds, abs=1))
+        assert (results[0].engine, results[0].run_seconds) == (first.engine, first.run_seconds)
         assert after.info().spool is not None
 
 
@@ -192,6 +196,7 @@ async def test_a_full_disk_refuses_tasks_and_loses_no_result(
                 engine.submit(kit.task(bell, "late", shots=10), ALICE)
             assert not list(tmp_path.glob("*.part"))
             assert pool.held is not None
+            await WorkerPool.start(pool)
             WorkerPool.submit(pool, pool.held.pop())
             result = await ended(engine, "accepted")
         assert result.state == "Completed"
