@@ -240,7 +240,7 @@ def _delay(tries: int) -> float:
 def _read(answer: dict[str, object]) -> TaskResult:
     try:
         return TaskResult.from_dict(answer)
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise LinkDown(f"the other server's answer is none of the protocol ({type(error).__name__}: {error})") from None
 
 

@@ -12,7 +12,7 @@ from qonverge.backend.config import EngineConfig
 from qonverge.backend.executors.protocol import Description
 from qonverge.backend.executors.remote_link import LinkDown, RemoteLink
 from qonverge.devices import InvalidCalibration
-from qonverge.devices.noise import noise_from_dict
+from qonverge.devices.noise import Noise, noise_from_dict
 from qonverge.telemetry import BackendMetrics
 from qonverge.wire.errors import WireError
 from qonverge.wire.messages import BackendInfo
@@ -104,7 +104,7 @@ class RemoteSite:
             self._hurry.clear()
             try:
                 await self._look()
-            except (LinkDown, WireError, InvalidCalibration) as error:
+            except (LinkDown, WireError) as error:
                 self.lost(str(error))
                 delay = min(_LOOK_SECONDS, _SOONEST_SECONDS * 2.0 ** min(tries, 10))
                 tries += 1
@@ -124,7 +124,7 @@ class RemoteSite:
         known = self._info
         if known is None or known.calibration_digest != info.calibration_digest:
             whole = _info(await self._link.ask("look", "GET", "/v1/backend"))
-            noise = None if whole.calibration is None else noise_from_dict(whole.calibration)
+            noise = _noise(whole)
         else:
             whole, noise = replace(info, calibration=known.calibration), self._config.noise
         limits = (whole.max_qubits, self._own.max_qubits)
@@ -167,5 +167,12 @@ class RemoteSite:
 def _info(answer: dict[str, object]) -> BackendInfo:
     try:
         return BackendInfo.from_dict(answer)
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise LinkDown(f"what the other server says of itself is none of the protocol: {error}") from None
+
+
+def _noise(info: BackendInfo) -> Noise | None:
+    try:
+        return None if info.calibration is None else noise_from_dict(info.calibration)
+    except (InvalidCalibration, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise LinkDown(f"the other server's calibration cannot be read: {error}") from None

@@ -308,7 +308,7 @@ class Engine:
             error,
             engine=run.engine,
             seed=run.seed,
-            queue_seconds=started - record.submitted,
+            queue_seconds=max(0.0, now - record.submitted - run.run_seconds),
             run_seconds=run.run_seconds,
             calibration=outcome.calibration,
             cached=run.cached,
@@ -322,16 +322,16 @@ class Engine:
         record.done.set()
         # The task has ended. What fails from here on is the one count that it concerns.
         with _logged(record, "charging its account"):
-            ran = 0.0 if cached else now - started
-            self.accounts.ended(caller, record.charged, ran=ran, completed=state == "Completed" and not cached)
+            ran = 0.0 if run.cached else run.run_seconds
+            self.accounts.ended(caller, record.charged, ran=ran, completed=state == "Completed" and not run.cached)
         with _logged(record, "counting it"):
             self.metrics.tasks.labels(state=state).inc()
             if ran_at_all:
-                self.metrics.run_seconds.observe(now - started)
+                self.metrics.run_seconds.observe(run.run_seconds)
         with _logged(record, "caching its result"):
             # An executor that outlives its process may give what it began under another calibration.
             current = outcome.calibration == _calibration(record.config)
-            if record.key is not None and state == "Completed" and not cached and current:
+            if record.key is not None and state == "Completed" and not run.cached and current:
                 self._cache.put(record.key, outcome.results)
         with _logged(record, "keeping its result"):
             for dropped in self._tasks.keep(record, now):
