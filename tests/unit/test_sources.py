@@ -11,7 +11,9 @@ from pydantic import ValidationError
 from qonverge.api import QuantumBackend
 from qonverge.api.source import Source
 from qonverge.backend.options import EngineOptions
+from qonverge.execution.placement import provider_problem
 from qonverge.providers.descriptor import Descriptor
+from qonverge.providers.remote import RemoteOptions
 
 DEVICE = "arn:aws:braket:us-east-1::device/qpu/ionq/Aria-1"
 BRAKET = {"device": DEVICE, "bucket": "results"}
@@ -61,8 +63,8 @@ def test_the_server_of_a_device_elsewhere_gets_the_options_and_a_folder_not_the_
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ({}, "source: set exactly one of simulator, braket, plugin"),
-        ({"simulator": {}, "braket": BRAKET}, "source: set exactly one of simulator, braket, plugin"),
+        ({}, "source: set exactly one of simulator, braket, remote, plugin"),
+        ({"simulator": {}, "braket": BRAKET}, "source: set exactly one of simulator, braket, remote, plugin"),
         ({"braket": {"device": DEVICE}}, "Field required"),
         ({"braket": {**BRAKET, "device": "Aria-1"}}, "String should match pattern"),
         (
@@ -76,11 +78,31 @@ def test_the_server_of_a_device_elsewhere_gets_the_options_and_a_folder_not_the_
             "a backend whose device is elsewhere has one pod: set replicas to 1, or to",
         ),
         ({"plugin": {"provider": "acme"}}, "String should match pattern"),
+        ({"remote": {"url": "http://edge:8080"}}, "String should match pattern"),
+        ({"remote": {"url": "https://user:secret@edge"}}, "String should match pattern"),
+        ({"remote": {"url": "https://edge?token=x"}}, "String should match pattern"),
+        (
+            {"remote": {"url": "https://edge", "caBundle": {}}},
+            "caBundle: set exactly one of configMapKeyRef, secretKeyRef",
+        ),
     ],
 )
 def test_what_makes_no_sense_is_refused(spec: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=re.escape(message)):
         backend(**spec)
+
+
+@pytest.mark.parametrize("url", ["https://edge", "https://[2001:db8::1]:8443/qonverge", "http://127.0.0.1:8080"])
+def test_a_remote_server_is_a_source_whose_options_the_provider_takes(url: str) -> None:
+    source = backend(remote={"url": url, "credentials": {"name": "token"}}).spec.source
+    assert (source.provider, source.elsewhere, source.credentials, source.authorities) == (
+        "Remote",
+        True,
+        "token",
+        None,
+    )
+    assert RemoteOptions.model_validate(source.options) == RemoteOptions(url=url)
+    assert provider_problem(backend(remote={"url": url})) is None
 
 
 def test_a_device_whose_arn_has_no_region_takes_any() -> None:

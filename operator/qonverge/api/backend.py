@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 from qonverge.api import quantity
 from qonverge.api.backend_status import QuantumBackendStatus
 from qonverge.api.base import LabelSelector, ObjectMeta, OneOfModel, Rule, SpecModel, cel
-from qonverge.api.clouds import PROVIDER_NAME, Braket, Elsewhere, Plugin, immutable
+from qonverge.api.clouds import PROVIDER_NAME, Braket, Elsewhere, Plugin, Remote, immutable
 from qonverge.api.noise import Noise
 from qonverge.api.placement import Duration, Location
 from qonverge.api.pricing import Pricing
@@ -23,7 +23,7 @@ OFFERS_LABEL = "qonverge.io/offers-backends"
 SELECTOR_WITH_FROM = "selector goes with from: Selector, and from: Selector needs one"
 
 ONE_POD = "a backend whose device is elsewhere has one pod: set replicas to 1, or to 0 to stop it"
-_SOURCES = ("simulator", "braket", "plugin")
+_SOURCES = ("simulator", "braket", "remote", "plugin")
 _OTHER_SOURCE = "what the backend is cannot change from one section to another: create a new QuantumBackend instead"
 
 
@@ -50,7 +50,7 @@ def _with_rules(schema: dict[str, Any]) -> None:
     """Add what the API server can check of Qonverge's own providers; the operator checks the rest, options too."""
     rules = [rule.to_schema() for rule in immutable("engine")]
     for provider in own():
-        if provider.cloud:
+        if provider.elsewhere:
             rules.append(Rule(f"self.engine != '{provider.name}'", provider.no_simulator, ".engine").to_schema())
             continue
         rates = "has(self.noise.rates) && !has(self.noise.rates.t1) && !has(self.noise.rates.t2)"
@@ -98,6 +98,8 @@ class Simulator(SpecModel):
     def _same_rules_as_the_server(self) -> Self:
         for provider in own():
             if provider.name == self.engine:
+                if provider.elsewhere:
+                    raise ValueError(provider.no_simulator)
                 problem = provider.problem(
                     method=self.method,
                     device=self.device,
@@ -224,6 +226,8 @@ class QuantumBackendSpec(OneOfModel):
     """Source: a simulator in pods of this cluster."""
     braket: Braket | None = None
     """Source: a device of Amazon Braket."""
+    remote: Remote | None = None
+    """Source: another server that speaks the task protocol."""
     plugin: Plugin | None = None
     """Source: a device elsewhere whose provider is an installed package."""
     replicas: Annotated[int, Field(ge=0, le=1000)] = 1

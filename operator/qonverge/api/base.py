@@ -201,6 +201,15 @@ class ConfigMapKeyRef(SpecModel):
     """Key whose value is taken."""
 
 
+class SecretKeyRef(SpecModel):
+    """A key of a Secret in the object's own namespace."""
+
+    name: Annotated[str, Field(min_length=1, max_length=253)]
+    """Name of the Secret."""
+    key: Annotated[str, Field(min_length=1, max_length=253)]
+    """Key whose value is taken."""
+
+
 class ObjectMeta(BaseModel):
     """The part of ``metav1.ObjectMeta`` that Qonverge reads."""
 

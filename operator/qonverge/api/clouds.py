@@ -10,10 +10,12 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from qonverge.api.base import Rule, SpecModel, cel
-from qonverge.api.source import Source
+from qonverge.api.source import CA_FILE, CaBundle, Source
 
 PROVIDER_NAME = r"^[A-Z][A-Za-z0-9]{0,62}$"
 _URL = r"^https?://[^/?#\s]+(/[^?#\s]*)?$"
+# Beyond the pod itself tokens and circuits would be readable without TLS.
+_SERVER = r"^(https://[^/?#@\s]+|http://(localhost|127\.0\.0\.1)(:[0-9]{1,5})?)(/[^?#\s]*)?$"
 _REGION = r"^[a-z]{2,4}(-[a-z0-9]{1,16}){2,4}$"
 _DEVICE = (
     r"^arn:aws[a-z-]{0,16}:braket:[a-z0-9-]{0,32}:[0-9]{0,12}:"
@@ -95,6 +97,37 @@ class Braket(Elsewhere):
         if self.region is not None and self.device.split(":")[3] not in ("", self.region):
             raise ValueError(_OTHER_REGION)
         return self
+
+
+class Remote(Elsewhere):
+    """Another server that speaks the task protocol: a device at the site, an edge box, another cluster."""
+
+    provider_name = "Remote"
+    model_config = ConfigDict(json_schema_extra=cel(*immutable("url")))
+
+    url: Annotated[str, Field(pattern=_SERVER, max_length=2048)]
+    """Address of the server, such as https://edge.example.org:8443. The credentials' key QONVERGE_TOKEN is the bearer
+    token that it asks for."""
+    ca_bundle: CaBundle | None = None
+    """Certificates that the server's own must come from. Default: those that the image trusts."""
+    server_name: Annotated[str, Field(min_length=1, max_length=253)] | None = None
+    """Name in the server's certificate. Default: that of the URL."""
+
+    @property
+    def source(self) -> Source:
+        """The section as a source."""
+        options = {"url": self.url}
+        if self.ca_bundle is not None:
+            options["caFile"] = CA_FILE
+        if self.server_name is not None:
+            options["serverName"] = self.server_name
+        return Source(
+            provider=self.provider_name,
+            elsewhere=True,
+            options=options,
+            credentials=self._secret,
+            authorities=self.ca_bundle,
+        )
 
 
 class Plugin(Elsewhere):

@@ -6,7 +6,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from qonverge.api.base import ConfigMapKeyRef, OneOfModel, SecretKeyRef
 from qonverge.api.noise import Noise
+
+CA_FILE = "/run/qonverge/authorities/ca.crt"
+"""Where a pod has the certificates that it is to trust."""
+
+
+class CaBundle(OneOfModel):
+    """Certificates in PEM: exactly one place."""
+
+    one_of = ("configMapKeyRef", "secretKeyRef")
+    what = "caBundle"
+
+    config_map_key_ref: ConfigMapKeyRef | None = None
+    """They are in a ConfigMap."""
+    secret_key_ref: SecretKeyRef | None = None
+    """They are in a Secret."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +39,8 @@ class Source:
     """Where the specification has them; empty where they are the section itself, which its own model has checked."""
     credentials: str = ""
     """Name of the Secret with credentials; empty: the pod's own identity."""
+    authorities: CaBundle | None = None
+    """Certificates that the pod finds in ``CA_FILE``."""
     method: str = "Automatic"
     computes_on: Literal["CPU", "GPU"] = "CPU"
     """What the pod computes with."""

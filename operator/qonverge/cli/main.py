@@ -167,6 +167,33 @@ def replay(file: str, aging: float | None) -> None:
     sys.exit(COMPLETED if same else FAILED)
 
 
+@cli.group()
+def backend() -> None:
+    """Backend servers outside Kubernetes."""
+
+
+@backend.command("serve")
+@click.option(
+    *("--config", "file"),
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    metavar="FILE",
+    help="What to serve, and to whom.",
+)
+def backend_serve(file: Path) -> None:
+    """Serve a backend to operators and programs elsewhere, until it is asked to stop.
+
+    Exit status: 0 when it was stopped, 2 when the file, or what it names, cannot be used.
+    """
+    from qonverge.backend.standalone.config import ConfigError
+    from qonverge.backend.standalone.server import serve_file
+
+    try:
+        serve_file(file)
+    except ConfigError as error:
+        _refuse(error.problems)
+
+
 @cli.command()
 @click.option("-o", "--output", type=click.Choice(["json"]), help="Print as JSON.")
 def version(output: str | None) -> None:

@@ -30,6 +30,8 @@ DEFAULT_BACKEND = QuantumBackend.model_validate(
     {"metadata": {"name": "local"}, "spec": {"simulator": {}, "access": {"namespaces": {"from": "All"}}}}
 )
 
+_ELSEWHERE_SECONDS = 20.0
+
 
 class LocalRunner:
     """Runs the jobs of some manifests; engines start when a job is placed on them."""
@@ -150,9 +152,16 @@ class LocalRunner:
         if key not in self._engines:
             engine = Engine(self._config(self._backends[key]))
             self._cleanup.push_async_callback(engine.close)
+            elsewhere = self._backends[key].spec.source.elsewhere
             try:
-                await engine.start()
+                # In a cluster a device elsewhere is waited for without end; here somebody looks on.
+                async with asyncio.timeout(_ELSEWHERE_SECONDS if elsewhere else None):
+                    await engine.start()
             except RuntimeError as error:
                 raise EngineFailed(str(error)) from None
+            except TimeoutError:
+                device = engine.info().device
+                reason = f": {device.reason}" if device is not None else ""
+                raise EngineFailed(f"no task could begin within {_ELSEWHERE_SECONDS:g} s{reason}") from None
             self._engines[key] = engine
         return self._engines[key]

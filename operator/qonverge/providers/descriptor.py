@@ -33,7 +33,7 @@ class Descriptor:
     """The engine's name in ``spec.simulator.engine``: UpperCamelCase, letters and digits."""
     implementation: str
     """``module:class`` of the ``qonverge.backend.engines.protocol.Provider``; with ``cloud`` of the
-    ``qonverge.backend.clouds.protocol.Translator``."""
+    ``qonverge.backend.clouds.protocol.Translator``; empty with ``executor``."""
     methods: tuple[str, ...]
     """Values of ``spec.simulator.method`` that it takes, Automatic first. The names that ``STATE_POWER`` has,
     Stabilizer and MatrixProductState mean the same for every provider."""
@@ -66,13 +66,20 @@ class Descriptor:
     """Whether its tasks are paid for: jobs with a limit on cost are sent there only where a price is known, the
     backend's ``pricing`` or the vendor's own."""
     cloud: str = ""
-    """``module:class`` of the ``qonverge.backend.clouds.protocol.Cloud`` that executes its tasks; empty: worker
-    processes execute them."""
+    """``module:class`` of the ``qonverge.backend.clouds.protocol.Cloud`` that executes its tasks; empty: none does."""
+    executor: str = ""
+    """``module:class`` of the ``qonverge.backend.executors.protocol.Executor`` of its tasks, made of an
+    ``EngineConfig`` and ``BackendMetrics``; empty: worker processes execute them, or the ``cloud``."""
     figures: Figures | None = None
     """What its tasks take, before they were timed; None: as Aer's."""
     options: type[Options] | str | None = None
     """The model of ``spec.simulator.options`` or ``spec.plugin.options``, or ``module:class`` of it, which is imported
     when options are checked: models take a moment to load, and workers read descriptors too. None: it has none."""
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether it stands for a device that is not in its pods: no ``spec.simulator`` names it."""
+        return bool(self.cloud or self.executor)
 
     def method(self, given: str, *, noisy: bool) -> str:
         """Return the method that the specification's comes to."""
@@ -115,8 +122,8 @@ class Descriptor:
             options: the provider's own; None: none are given.
             options_path: where the specification has them; empty: the API's own model has checked them.
         """
-        if bool(self.cloud) != elsewhere:
-            return self.no_simulator if self.cloud else self.no_cloud
+        if self.elsewhere != elsewhere:
+            return self.no_simulator if self.elsewhere else self.no_cloud
         if method not in self.methods:
             return f"the method is {method}, and {self.no_method}"
         if device not in self.devices:

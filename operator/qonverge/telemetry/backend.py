@@ -50,6 +50,23 @@ class BackendMetrics:
             registry=self._registry,
         )
 
+        self.spool_tasks = Gauge(
+            *("qonverge_backend_spool_tasks", "Tasks on disk, by whether they have ended.", ["ended"]),
+            registry=self._registry,
+        )
+        self.spool_bytes = Gauge("qonverge_backend_spool_bytes", "Bytes of tasks on disk.", registry=self._registry)
+        self.remote_calls = Counter(
+            "qonverge_backend_remote_calls",
+            "Requests to another site, by kind and by whether an answer came.",
+            ["kind", "answered"],
+            registry=self._registry,
+        )
+        self.remote_round_trip = Gauge(
+            "qonverge_backend_remote_round_trip_seconds",
+            "Time of a request to another site and its answer, as last measured.",
+            registry=self._registry,
+        )
+
     def exposition(self) -> bytes:
         """Return the metrics in Prometheus' text format."""
         return generate_latest(self._registry)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from qonverge.devices import Layout
 from qonverge.documents.excerpt import excerpt
 from qonverge.wire.errors import InvalidTask, WireError
-from qonverge.wire.vendor import DeviceState, VendorTask
+from qonverge.wire.vendor import DeviceState, SpoolState, VendorTask
 
 Observable = tuple[tuple[str, float], ...]
 """A sum of Pauli terms: label (qubit 0 is the last letter) and real coefficient."""
@@ -448,16 +448,23 @@ class BackendInfo:
     """Programs that ask for something and that the operator has not named to this server."""
     device: DeviceState | None = None
     """How the device elsewhere is that it stands for; None of a simulator."""
+    spool: SpoolState | None = None
+    """What it has on disk; None where its tasks are in memory only."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the form that travels."""
         device = None if self.device is None else self.device.to_dict()
-        return {**{name: getattr(self, name) for name in self.__slots__}, "device": device}
+        spool = None if self.spool is None else self.spool.to_dict()
+        return {**{name: getattr(self, name) for name in self.__slots__}, "device": device, "spool": spool}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
         """Return what ``to_dict`` gave; fields of a newer server are passed over."""
         known = {name: data[name] for name in cls.__slots__ if name in data}
         names = {name: tuple(known[name]) for name in ("methods", "basis_gates")}
-        device = known.get("device")
-        return cls(**{**known, **names, "device": None if device is None else DeviceState.from_dict(device)})
+        device, spool = known.get("device"), known.get("spool")
+        told = {
+            "device": None if device is None else DeviceState.from_dict(device),
+            "spool": None if spool is None else SpoolState.from_dict(spool),
+        }
+        return cls(**{**known, **names, **told})

@@ -56,6 +56,8 @@ class DeviceState:
     """Tasks that wait there, of everybody; None where that is not known."""
     prices: Prices | None = None
     """As the vendor publishes them; None where it does not."""
+    round_trip_seconds: float | None = None
+    """Time of a request there and its answer, as last measured; None where it is not known."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the form that travels."""
@@ -73,3 +75,26 @@ class DeviceState:
         task, shot, second, currency = told
         prices = Prices(Decimal(task), Decimal(shot), Decimal(second), str(currency))
         return cls(**{**known, "prices": prices})
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolState:
+    """What a server has on disk, and how much that may be."""
+
+    tasks: int
+    """Tasks that have not ended."""
+    ends: int
+    """Results, and reasons for having none, that wait for their callers."""
+    nbytes: int
+    most_tasks: int
+    """Of tasks and ends together: with more, further tasks are refused."""
+    most_bytes: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the form that travels."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Return what ``to_dict`` gave; fields of a newer server are passed over."""
+        return cls(**{name: data[name] for name in cls.__slots__})

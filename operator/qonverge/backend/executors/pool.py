@@ -94,7 +94,10 @@ class WorkerPool:
         else:
             execution.release()
 
-    def forget(self, request: Request) -> None:
+    def forget(self, request: Request, *, answered: bool) -> None:
+        """Nothing is kept here of a task that has ended."""
+
+    def delivered(self, request: Request) -> None:
         """Nothing is kept here of a task that has ended."""
 
     async def recalibrate(self, noise: Noise) -> None:

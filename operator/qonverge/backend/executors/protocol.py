@@ -14,7 +14,7 @@ from qonverge.devices.noise import Noise
 from qonverge.wire.errors import WireError, server_error
 from qonverge.wire.messages import PubResult, Task
 from qonverge.wire.tokens import Caller
-from qonverge.wire.vendor import DeviceState, VendorTask
+from qonverge.wire.vendor import DeviceState, SpoolState, VendorTask
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +41,17 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class RunFacts:
+    """How a task ran, as told by what ran it."""
+
+    engine: str
+    """Name and version."""
+    seed: int | None
+    run_seconds: float
+    cached: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What a task gave that was executed to its end."""
 
@@ -52,6 +63,8 @@ class Outcome:
     """Most memory that it took; None where that was not measured."""
     vendor_tasks: tuple[VendorTask, ...] = ()
     """What it became at a cloud or another site."""
+    run: RunFacts | None = None
+    """How it ran, where that was elsewhere or before this process began; None: as this process sees it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +79,10 @@ class Description:
     """As ``devices.noise.noise_from_dict`` reads it; None: any gate anywhere, without error."""
     device: DeviceState | None = None
     """How the device elsewhere is; None of a simulator. It may change at any time."""
+    memory_bytes: int | None = None
+    """Memory for one circuit there; None: as the configuration says."""
+    spool: SpoolState | None = None
+    """What lies on disk; None where nothing does."""
 
 
 class Execution(Protocol):
@@ -175,7 +192,11 @@ class Executor(Protocol):
     def submit(self, execution: Execution) -> None:
         """Take a task; one whose key is known from an earlier process is joined and not begun anew.
 
-        It does not block, may be called before ``start``, and may report the end at once.
+        It does not block for longer than a write to the disk, may be called before ``start``, and may report the end
+        at once.
+
+        Raises:
+            QueueFull: there is no room. The task is as if it had never come.
         """
 
     async def cancel(self, execution: Execution) -> None:
@@ -184,12 +205,16 @@ class Executor(Protocol):
         ``Execution.release`` is called when nothing is busy with it. A task that still waits never begins.
         """
 
-    def forget(self, request: Request) -> None:
-        """Drop what is stored of an ended task: nobody can ask for it any more.
+    def forget(self, request: Request, *, answered: bool) -> None:
+        """The registry keeps an ended task no longer, and finds it again only if it is submitted again.
 
+        ``answered``: whether an answer with its end was given to its caller, which on a bad link may not have come.
         Until then an executor that outlives its process keeps the end, so that a caller whose answer was lost by a
-        restart gets it and nothing runs twice.
+        restart gets it and nothing runs twice. One whose callers may be away for longer keeps it for a time of its own.
         """
+
+    def delivered(self, request: Request) -> None:
+        """The caller has said that it has the task's end, and will not ask for it again."""
 
     async def recalibrate(self, noise: Noise) -> None:
         """Imitate another calibration from the next task on.

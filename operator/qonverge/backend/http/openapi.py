@@ -91,6 +91,13 @@ class TaskAnswer(_Model):
     calibration: str = Field(description="Digest of the calibration that was imitated; empty without one.")
     cached: bool
     peak_bytes: int | None = Field(description="Memory beyond what its worker had before; null where not measured.")
+    vendor_tasks: list[dict[str, Any]] = Field(description="What it became at a cloud or another site.")
+
+
+class DeliveredAnswer(_Model):
+    """Whether there was a result to drop."""
+
+    dropped: bool
 
 
 class ListedTask(_Model):
@@ -126,6 +133,8 @@ class BackendAnswer(_Model):
     calibration_digest: str
     kept_results: int = Field(description="Results that it keeps for jobs whose status is too small for them.")
     unnamed: int = Field(description="Programs that ask for something and that the operator has not named here.")
+    device: dict[str, Any] | None = Field(description="How the device elsewhere is that it stands for.")
+    spool: dict[str, int] | None = Field(description="Tasks and results on disk, and their limits; null without.")
 
 
 class GrantRequest(BaseModel):
@@ -204,6 +213,10 @@ OPERATIONS = (
     Operation("list", "GET", "/v1/tasks", "List the caller's tasks that wait or run", TaskList),
     Operation("get", "GET", "/v1/tasks/{identity}", "Say how a task stands", TaskAnswer, None, (200, 202), waits=True),
     Operation("delete", "DELETE", "/v1/tasks/{identity}", "End a task", TaskAnswer),
+    Operation(
+        *("delivered", "DELETE", "/v1/tasks/{identity}/result", "Drop the result of a task: the caller has it"),
+        DeliveredAnswer,
+    ),
     Operation("backend", "GET", "/v1/backend", "Say what the backend is, and how busy", BackendAnswer, shortens=True),
     Operation(
         *("meters", "POST", "/v1/meters", "Grant what jobs may use, and say what they used: the operator's"),

@@ -99,6 +99,7 @@ class Server:
             "list": self._list,
             "get": self._get,
             "delete": self._delete,
+            "delivered": self._delivered,
             "backend": self._backend,
             "meters": self._meters,
             "kept": self._list_kept,
@@ -182,6 +183,10 @@ class Server:
         await self._engine.cancel(identity, subject)
         return await self._stand(request, identity, subject)
 
+    async def _delivered(self, request: Request) -> Response:
+        dropped = self._engine.delivered(request.path_params["identity"], self._subject(request))
+        return answer(request, {"dropped": dropped})
+
     async def _backend(self, request: Request) -> Response:
         self._subject(request)
         info = replace(self._engine.info(), kept_results=len(self._kept))
@@ -243,7 +248,9 @@ class Server:
         info = self._engine.info()
         if info.draining:
             return Response("draining\n", 503)
-        return Response("ok\n") if self._engine.ready else Response("no worker can take a task\n", 503)
+        if self._engine.ready:
+            return Response("ok\n")
+        return Response(f"{info.device.reason if info.device else 'no worker can take a task'}\n", 503)
 
     async def _metrics(self, _: Request) -> Response:
         return Response(self._engine.metrics.exposition(), media_type="text/plain; version=0.0.4")

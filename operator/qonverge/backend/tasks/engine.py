@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from qonverge.backend.config import EngineConfig
 from qonverge.backend.executors.choice import executor_of
-from qonverge.backend.executors.protocol import Executor, Outcome, Request, failing
+from qonverge.backend.executors.protocol import Executor, Outcome, Request, RunFacts, failing
 from qonverge.backend.tasks.circuit_store import CircuitStore
 from qonverge.backend.tasks.meters import Accounts
 from qonverge.backend.tasks.records import Record
@@ -26,6 +26,7 @@ from qonverge.wire.errors import (
     Cancelled,
     Draining,
     InvalidCircuit,
+    InvalidTask,
     NotFound,
     QueueFull,
     UnknownCircuit,
@@ -95,7 +96,7 @@ class Engine:
             basis_gates=described.basis_gates,
             max_qubits=self.config.widest,
             max_shots=self.config.max_shots,
-            memory_bytes=self.config.circuit_bytes,
+            memory_bytes=self.config.circuit_bytes if described.memory_bytes is None else described.memory_bytes,
             workers=self._executor.capacity,
             queued=self._tasks.queued,
             running=self._tasks.running,
@@ -105,6 +106,7 @@ class Engine:
             calibration_digest=_calibration(self.config),
             unnamed=self.accounts.unnamed,
             device=described.device,
+            spool=described.spool,
         )
 
     async def recalibrate(self, noise: Noise) -> None:
@@ -164,14 +166,27 @@ class Engine:
         record = Record(request, self, self._clock(), size, self.config)
         record.charged = self.accounts.charge(caller, task)
         self._tasks.add(record)
+        refused: QueueFull | None = None
         with failing(record):
             if self._cache:
                 record.key = key_of(task, seed, scope(task, caller.subject), self._fingerprint())
             if record.key is not None and (earlier := self._cache.get(record.key)) is not None:
                 self.ended(record, "Completed", Outcome(earlier, _calibration(self.config)), cached=True)
                 return
-            record.busy = True
+            refused = self._hand_over(record)
+        if refused is not None:
+            self._tasks.withdraw(record)
+            self.accounts.ended(caller, record.charged, ran=0.0, completed=False)
+            raise refused
+
+    def _hand_over(self, record: Record) -> QueueFull | None:
+        """Let the executor take a task; return why it has no room for it."""
+        record.busy = True
+        try:
             self._executor.submit(record)
+        except QueueFull as error:
+            return error
+        return None
 
     def _resume(self, request: Request) -> None:
         """Take a task that an earlier process of this backend took; what it gives may be older than this engine."""
@@ -193,6 +208,7 @@ class Engine:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(None if seconds == float("inf") else seconds):
                     await record.done.wait()
+        record.answered = record.answered or record.ended
         return record.answer
 
     async def cancel(self, identity: str, subject: str = OPERATOR_SUBJECT) -> TaskResult:
@@ -204,6 +220,24 @@ class Engine:
         record = self._tasks.find(identity, subject)
         await self._cancel(record, Cancelled("the task was cancelled"))
         return record.answer
+
+    def delivered(self, identity: str, subject: str = OPERATOR_SUBJECT) -> bool:
+        """Keep an ended task no longer: its caller has the end. Return whether it was still kept.
+
+        Raises:
+            InvalidTask: it has not ended.
+        """
+        try:
+            record = self._tasks.find(identity, subject)
+        except NotFound:
+            # The registry may have dropped what an executor still has.
+            self._executor.delivered(Request(Task(identity, ()), 0, Caller(subject)))
+            return False
+        if not record.ended:
+            raise InvalidTask(f"the task {identity} has not ended: cancel it, or wait for its end")
+        self._tasks.withdraw(record)
+        self._executor.delivered(record.request)
+        return True
 
     async def _cancel(self, record: Record, error: WireError) -> None:
         if not record.ended:
@@ -266,17 +300,18 @@ class Engine:
         now = self._clock()
         request, caller = record.request, record.request.caller
         started, ran_at_all = record.started or now, record.state != "Queued"
+        run = outcome.run or RunFacts(self._executor.description.version, request.seed, now - started, cached)
         record.result = TaskResult(
             request.task.id,
             state,
             outcome.results,
             error,
-            engine=self._executor.description.version,
-            seed=request.seed,
-            queue_seconds=started - record.submitted,
-            run_seconds=now - started,
+            engine=run.engine,
+            seed=run.seed,
+            queue_seconds=max(0.0, now - record.submitted - run.run_seconds),
+            run_seconds=run.run_seconds,
             calibration=outcome.calibration,
-            cached=cached,
+            cached=run.cached,
             peak_bytes=outcome.peak_bytes,
             vendor_tasks=outcome.vendor_tasks or record.vendor_tasks,
         )
@@ -287,20 +322,20 @@ class Engine:
         record.done.set()
         # The task has ended. What fails from here on is the one count that it concerns.
         with _logged(record, "charging its account"):
-            ran = 0.0 if cached else now - started
-            self.accounts.ended(caller, record.charged, ran=ran, completed=state == "Completed" and not cached)
+            ran = 0.0 if run.cached else run.run_seconds
+            self.accounts.ended(caller, record.charged, ran=ran, completed=state == "Completed" and not run.cached)
         with _logged(record, "counting it"):
             self.metrics.tasks.labels(state=state).inc()
             if ran_at_all:
-                self.metrics.run_seconds.observe(now - started)
+                self.metrics.run_seconds.observe(run.run_seconds)
         with _logged(record, "caching its result"):
             # An executor that outlives its process may give what it began under another calibration.
             current = outcome.calibration == _calibration(record.config)
-            if record.key is not None and state == "Completed" and not cached and current:
+            if record.key is not None and state == "Completed" and not run.cached and current:
                 self._cache.put(record.key, outcome.results)
         with _logged(record, "keeping its result"):
             for dropped in self._tasks.keep(record, now):
-                self._executor.forget(dropped.request)
+                self._executor.forget(dropped.request, answered=dropped.answered)
 
     def _fingerprint(self) -> str:
         """Return what the engine is, so that equal tasks on equal engines have equal results."""

@@ -50,6 +50,8 @@ class Record:
     """What it became elsewhere, as far as that is known."""
     busy: bool = False
     """Whether the executor is busy with it, which may last longer than until its end."""
+    answered: bool = False
+    """Whether its end was given to a caller."""
 
     @property
     def subject(self) -> str:

@@ -80,6 +80,15 @@ class Tasks:
         self._records[record.request.task.id] = self._queued[record.request.task.id] = record
         self.queued_bytes += record.nbytes
 
+    def withdraw(self, record: Record) -> None:
+        """Drop a task that is not taken after all, or whose end its caller has."""
+        identity = record.request.task.id
+        self._leave_queue(record)
+        self.settle(record)
+        self._records.pop(identity, None)
+        _, size = self._finished.pop(identity, (0.0, 0))
+        self._kept_bytes -= size
+
     def begin(self, record: Record) -> None:
         """Let a task run."""
         self._leave_queue(record)

@@ -10,6 +10,7 @@ from typing import Any
 from qonverge.api import HybridJob, QuantumBackend
 from qonverge.api.backend import ResourceRequirements
 from qonverge.api.registry import MANAGED_LABELS
+from qonverge.api.source import CA_FILE, CaBundle
 from qonverge.backend.settings import ServerSettings
 from qonverge.controller.pod_resources import BACKEND, PROXY
 from qonverge.controller.settings import Settings
@@ -164,6 +165,10 @@ def deployment(backend: QuantumBackend, settings: Settings, public_key: bytes) -
         container["volumeMounts"].append({"name": "credentials", "mountPath": _CREDENTIALS_FOLDER, "readOnly": True})
         secret = {"secretName": source.credentials, "defaultMode": _GROUP_READS}
         pod["volumes"].append({"name": "credentials", "secret": secret})
+    if source.authorities is not None:
+        folder, _, name = CA_FILE.rpartition("/")
+        container["volumeMounts"].append({"name": "authorities", "mountPath": folder, "readOnly": True})
+        pod["volumes"].append({"name": "authorities", **_key_as_file(source.authorities, name)})
     if template.service_account_name:
         pod["serviceAccountName"] = template.service_account_name
     if template.node_selector:
@@ -187,6 +192,16 @@ def deployment(backend: QuantumBackend, settings: Settings, public_key: bytes) -
             "template": {"metadata": {"labels": labels, "annotations": template.annotations}, "spec": pod},
         },
     }
+
+
+def _key_as_file(given: CaBundle, name: str) -> dict[str, Any]:
+    """Return the volume of a key of a ConfigMap or Secret, as a file of this name."""
+    if (reference := given.config_map_key_ref) is not None:
+        return {"configMap": {"name": reference.name, "items": [{"key": reference.key, "path": name}]}}
+    secret = given.secret_key_ref
+    assert secret is not None
+    items = [{"key": secret.key, "path": name}]
+    return {"secret": {"secretName": secret.name, "items": items, "defaultMode": _GROUP_READS}}
 
 
 def _resources(backend: QuantumBackend) -> dict[str, Any]:

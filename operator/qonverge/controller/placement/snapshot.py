@@ -161,5 +161,10 @@ def _offline(device: DeviceState | None) -> str:
 
 
 def _fastest(pods: Iterable[BackendPod]) -> float | None:
-    """Return the shortest round trip to a pod that was measured of late, seconds."""
-    return min((pod.latency for pod in pods if pod.latency is not None), default=None)
+    """Return the shortest round trip to a pod that was measured of late, and on to where it sends tasks; seconds."""
+    return min((pod.latency + _beyond(pod) for pod in pods if pod.latency is not None), default=None)
+
+
+def _beyond(pod: BackendPod) -> float:
+    device = None if pod.info is None else pod.info.device
+    return 0.0 if device is None or device.round_trip_seconds is None else device.round_trip_seconds

@@ -96,7 +96,10 @@ class Spool:
         if key not in self._begun:
             execution.release()
 
-    def forget(self, request: Request) -> None:
+    def forget(self, request: Request, *, answered: bool) -> None:
+        self.delivered(request)
+
+    def delivered(self, request: Request) -> None:
         for kind in ("task", "end"):
             self._path(request.key, kind).unlink(missing_ok=True)
 

@@ -13,6 +13,7 @@ from qonverge.controller.jobs.kinds.python import PythonJobs
 from qonverge.controller.objects import manifests
 from qonverge.controller.pod_resources import PROGRAM, Defaults
 from qonverge.controller.settings import Settings
+from qonverge.providers.remote import RemoteOptions
 
 
 @pytest.mark.parametrize(
@@ -121,3 +122,23 @@ def test_a_proxy_takes_little_and_may_have_an_identity_of_its_own() -> None:
     assert pod["automountServiceAccountToken"] is False
     assert pod["containers"][0]["resources"]["limits"]["memory"] == "1Gi"
     assert "serviceAccountName" not in elsewhere()["spec"]["template"]["spec"]
+
+
+@pytest.mark.parametrize("kind", ["configMapKeyRef", "secretKeyRef"])
+def test_a_remote_server_is_known_by_its_certificates_and_token(kind: str) -> None:
+    reference = {"name": "edge-ca", "key": "root"}
+    section = {"url": "https://edge:8443", "serverName": "box", "caBundle": {kind: reference}}
+    spec = {"remote": {**section, "credentials": {"name": "edge-token"}}}
+    backend = QuantumBackend.model_validate({"metadata": {"name": "b"}, "spec": spec})
+    pod = manifests.deployment(backend, Settings(), b"key")["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    environment = {entry["name"]: entry.get("value") for entry in container["env"]}
+    assert environment["QONVERGE_ENGINE"] == "Remote"
+    options = RemoteOptions.model_validate_json(environment["QONVERGE_OPTIONS"])
+    assert (options.url, options.server_name) == ("https://edge:8443", "box")
+    assert options.ca_file is not None
+    (mount,) = [mount for mount in container["volumeMounts"] if options.ca_file.startswith(mount["mountPath"] + "/")]
+    (volume,) = [volume for volume in pod["volumes"] if volume["name"] == mount["name"]]
+    source = volume["configMap"] if kind == "configMapKeyRef" else volume["secret"]
+    assert "edge-ca" in source.values()
+    assert source["items"] == [{"key": "root", "path": options.ca_file.removeprefix(mount["mountPath"] + "/")}]
