@@ -115,7 +115,7 @@ def _within_quota(snapshot: Snapshot, table: Table, index: int, charges: Floats,
     costs = table.cost[index][fits]
     cheapest = int(np.nanargmin(costs)) if not np.isnan(costs).all() else 0
     currency = snapshot.backends[int(np.flatnonzero(fits)[cheapest])].currency
-    return allowances.take(job.namespace, shots, float(charges[index]), float(costs[cheapest]), currency)
+    return allowances.take(job.namespace, shots, float(charges[index]), [(float(costs[cheapest]), currency)])
 
 
 class _FairShare:

@@ -10,7 +10,7 @@ import pytest
 
 from qonverge.amounts import Amounts
 from qonverge.api import HybridJob, HybridJobStatus
-from qonverge.api.job import Usage
+from qonverge.api.usage import Usage
 from qonverge.controller.jobs.actions import CheckProgram, RequestPlacement, Requeue, SetStatus, Stop, Warn
 from qonverge.controller.jobs.decisions import decide
 from qonverge.controller.jobs.kinds.circuit import Submit

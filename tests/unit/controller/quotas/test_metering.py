@@ -14,14 +14,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from qonverge.accounting.conversion import usage_of
-from qonverge.amounts import Amounts
+from qonverge.amounts import Amounts, Money
 from qonverge.api import HybridJob, QuantumBackend, QuantumQuota
 from qonverge.backend.tasks.meters import Accounts
 from qonverge.controller.pods.task_client import PodLost
 from qonverge.controller.quotas.accounts import account_of
 from qonverge.controller.quotas.metering import Metering
 from qonverge.controller.store.pods import Endpoint
-from qonverge.wire.errors import AccessEnded, GrantPending, QuotaExceeded, WireError
+from qonverge.wire.errors import AccessEnded, BudgetExceeded, GrantPending, QuotaExceeded, WireError
 from qonverge.wire.grants import Grant, Meters
 from qonverge.wire.messages import Pub, Task
 from qonverge.wire.tokens import Caller
@@ -185,7 +185,7 @@ def test_seconds_and_money_are_kept_to() -> None:
         await desk.poll()
         used = desk.metering.used(job)
         # Each task costs 1.50 EUR.
-        assert (used.shots, used.seconds, used.cost, used.currency) == (500, 2.5, Decimal("7.5"), "EUR")
+        assert (used.shots, used.seconds, used.costs) == (500, 2.5, (Money(Decimal("7.5"), "EUR"),))
         assert refused.startswith("the task costs 1 EUR and 0.5")
 
     asyncio.run(scenario())
@@ -195,7 +195,7 @@ def test_a_budget_limits_a_program_without_a_quota() -> None:
     async def scenario() -> None:
         desk = Desk(pods=1, pricing={"perShot": "0.01"})
         job = await desk.program(budget={"amount": "1.00"})
-        with pytest.raises(QuotaExceeded, match=r"costs 1.01 USD and 1 are left"):
+        with pytest.raises(BudgetExceeded, match=r"costs 1.01 USD and 1 USD are left of the job's budget"):
             desk.use(job, "a-0", task(101))
         other = await desk.program("free")
         assert desk.use(other, "a-0", task(10**6)).shots == 10**6

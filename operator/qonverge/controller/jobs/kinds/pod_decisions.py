@@ -20,10 +20,11 @@ from qonverge.controller.objects import pod_troubles
 from qonverge.controller.store.flights import Flight
 from qonverge.execution import transitions
 from qonverge.programs.source import digest
-from qonverge.wire.errors import ResultTooLarge
+from qonverge.wire.errors import BudgetExceeded, QuotaExceeded, ResultTooLarge
 
 _LOST_BATCH_SECONDS = 20.0
 _OOM_EXIT_CODE = 137
+_TOLD = (ResultTooLarge.code, BudgetExceeded.code, QuotaExceeded.code)
 
 
 def launch(view: View, flight: Flight, attempt: int) -> list[Action]:
@@ -188,7 +189,7 @@ def _why_ended(job: HybridJob, pod: Mapping[str, Any], code: int, terminated: Ma
         )
     # What the client library leaves there.
     reason, separator, message = str(terminated.get("message", "")).partition(": ")
-    if separator and reason == ResultTooLarge.code:
+    if separator and reason in _TOLD:
         return reason, message
     if code == _OOM_EXIT_CODE:
         return "ProgramFailed", "the program was killed (exit code 137)"
