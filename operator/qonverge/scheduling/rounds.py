@@ -219,6 +219,9 @@ def _take(this: Round, allowances: Allowances, job: int, submissions: Sequence[P
         return True
     shots = sum(math.ceil(piece.fraction * needs.charged_shots) for piece in submissions) if needs else 0
     run, price = this.table.run_most[job], this.table.cost_most[job]
+    if needs is None:
+        # What a program uses is metered while it runs.
+        price = np.nan_to_num(price)
     seconds = sum(float(run[piece.backend]) * piece.fraction for piece in submissions) * slots(this.snapshot.jobs[job])
     backends = this.snapshot.backends
     costs = [(float(price[piece.backend]) * piece.fraction, backends[piece.backend].currency) for piece in submissions]

@@ -133,6 +133,15 @@ def test_a_hedge_is_no_second_job_and_its_cost_counts_in_its_own_currency() -> N
     assert sent_to(Quota(jobs=1, cost=Money(Decimal(9))), [1, 1]) == 0
 
 
+def test_a_program_whose_cost_is_not_known_is_sent_where_a_quota_has_money() -> None:
+    """What it uses is metered."""
+    unknown, metered = float("nan"), job("a", needs=None)
+    for left, places in ((6, {"a": "x"}), (0, {})):
+        quotas = {"chem": Quota(cost=Money(Decimal(left)))}
+        made = plan(snapshot([metered], [backend("x")], unknown, unknown, unknown, quotas=quotas))
+        assert sent(made) == places
+
+
 def test_costs_in_two_currencies_are_not_compared() -> None:
     cheap = job("a", terms=Terms(weights=Weights(0.0, 0.0, 1.0)))
     backends = [backend("a", currency="EUR"), backend("b"), backend("c")]

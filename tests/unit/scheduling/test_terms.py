@@ -89,6 +89,13 @@ LITTLE = ", or a backend with the method MatrixProductState if the circuit entan
             "a budget of at least 3.10 USD",
         ),
         (
+            {"budget": Money(Decimal(0)), "needs": None},
+            {},
+            {"cost": float("nan")},
+            "lab/b is not free and nothing is left of the budget",
+            "a larger budget",
+        ),
+        (
             {"budget": Money(Decimal(9), "EUR")},
             {},
             {"cost": 3.1},

@@ -103,6 +103,7 @@ class Desk:
             queue=world.queue,
             charge=world.forecasts.charge,
             changed=quotas.changed,
+            spent=world.metrics.spend,
             clock=clock,
         )
         dispatcher.handle(metering.handlers())
@@ -119,6 +120,7 @@ class Desk:
             quotas=quotas,
             results=ResultStores([InStatus(), self.results]),
             metering=metering,
+            spent=world.metrics.spend,
             key=SigningKey(Signer(generate_private_key())),
             checker=Checker(),
             events=self.events,

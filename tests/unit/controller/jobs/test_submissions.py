@@ -57,6 +57,9 @@ async def test_a_split_job_s_parts_have_seeds_of_their_own_and_are_merged() -> N
     assert flight.result is not None
     assert flight.result.results[0].counts == ({"00": 500, "11": 500},)
     assert flight.usage == Amounts(1000, 3.0, (Money(Decimal(10)),))
+    told = world.metrics.exposition().decode()
+    for backend, cost in (("lab/b", 4.0), ("lab/a", 6.0)):
+        assert f'qonverge_operator_cost_total{{backend="{backend}",currency="USD",namespace="chem"}} {cost}' in told
     assert (flight.running, flight.sent, world.assigned, world.pods.cancelled) == (None, (), {}, [])
     assert world.forecasts.run_seconds(flight, "lab/a") is None, "a part says little of the whole"
 
