@@ -22,7 +22,8 @@ from qonverge.api.usage import Usage
 from qonverge.cli.cluster import connected
 from qonverge.cli.render import console_of
 from qonverge.documents.excerpt import bounded
-from qonverge.documents.reader import Unreadable, read_documents
+from qonverge.documents.faults import Unreadable
+from qonverge.documents.reader import read_documents
 from qonverge.local.manifests import ManifestError
 
 By = Literal["job", "namespace", "backend", "day", "month"]
@@ -165,9 +166,7 @@ def _read(files: Sequence[str]) -> list[HybridJob]:
         except Unreadable as error:
             problems.append(f"{file}: neither YAML nor JSON: {error}")
         except ValidationError as error:
-            problems.append(
-                f"{file}: give jobs as qonverge run -o or kubectl get hybridjobs -o print them: {_what(error)}"
-            )
+            problems.append(f"{file}: not jobs as qonverge run -o or kubectl get -o print them: {_what(error)}")
     if problems:
         raise ManifestError(problems)
     return found
