@@ -48,7 +48,9 @@ def test_programs_share_a_quota_and_never_exceed_it(workspace: Workspace) -> Non
     assert _LIMIT - 500 < sum(done) <= _LIMIT
     assert all("shots and" in status["result"]["value"]["why"] for status in ended)
     assert [status["usage"]["shots"] for status in ended] == done
-    assert [float(status["usage"]["cost"]) for status in ended] == [shots * 0.001 for shots in done]
+    assert [status["usage"]["costs"] for status in ended] == [
+        [{"amount": f"{shots * 0.001:g}", "currency": "USD"}] for shots in done
+    ]
     assert all(status["usage"]["seconds"] > 0 for status in ended)
     eventually(
         lambda: workspace.get("quantumquota", "programs")["status"]["used"]["shots"] == sum(done), "the quota's status"

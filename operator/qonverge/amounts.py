@@ -14,6 +14,8 @@ from typing import Any, Self
 
 # Providers bill in millionths at the finest.
 _FINEST = Decimal("0.000001")
+# Prices are given with 12 decimals at most.
+_FINEST_PRICE = Decimal("0.000000000001")
 _WIDE = Context(prec=60)
 
 
@@ -23,19 +25,15 @@ class Money:
 
     amount: Decimal
     currency: str = "USD"
-    """ISO 4217 code; empty where the prices beside it name it, as in grants: pods compare numbers only."""
+    """ISO 4217 code."""
 
     def __str__(self) -> str:
         """Return the amount with its currency, such as ``1.50 USD``."""
         return f"{self.amount:.2f} {self.currency}"
 
-    def pays(self, currency: str) -> bool:
-        """Return whether it pays prices in this currency."""
-        return self.currency in ("", currency)
-
     def amount_in(self, currency: str) -> Decimal:
         """Return what it pays of prices in this currency: nothing where it is of another one."""
-        return self.amount if self.pays(currency) else Decimal(0)
+        return self.amount if self.currency == currency else Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,41 +44,50 @@ class Amounts:
     """Runs of circuits, of all tasks together."""
     seconds: float = 0.0
     """Time that circuits run."""
-    cost: Decimal = Decimal(0)
-    currency: str = "USD"
-    """Of the cost."""
+    costs: tuple[Money, ...] = ()
+    """Money by currency: each currency once, in the order of their codes, none of 0. What is given in another form is
+    brought into this one. No sum mixes two currencies, and none is lost."""
     tasks: int = 0
     """As providers count them: one for each parameter set and measured basis of a circuit. They are part of the cost,
     and no limit is on them."""
     jobs: int = 0
     """Jobs that are placed or running."""
 
+    def __post_init__(self) -> None:
+        """Bring the costs into their one form."""
+        if len(self.costs) > 1 or (self.costs and not self.costs[0].amount):
+            sums: dict[str, Decimal] = {}
+            for money in self.costs:
+                sums[money.currency] = sums.get(money.currency, Decimal(0)) + money.amount
+            costs = tuple(Money(amount, currency) for currency, amount in sorted(sums.items()) if amount)
+            object.__setattr__(self, "costs", costs)
+
     def __add__(self, other: Amounts) -> Amounts:
-        """Return both together; the caller makes sure that they are paid in one currency."""
+        """Return both together."""
         return self._combined(other, operator.add)
 
     def __sub__(self, other: Amounts) -> Amounts:
-        """Return the difference; the caller makes sure that both are paid in one currency."""
+        """Return the difference."""
         return self._combined(other, operator.sub)
 
     def __bool__(self) -> bool:
         """Return whether there is anything."""
-        return any((self.shots, self.seconds, self.cost, self.tasks, self.jobs))
+        return any((self.shots, self.seconds, self.costs, self.tasks, self.jobs))
+
+    def cost_in(self, currency: str) -> Decimal:
+        """Return how much money of this currency there is."""
+        return next((money.amount for money in self.costs if money.currency == currency), Decimal(0))
 
     def beyond(self, known: Amounts) -> Amounts:
         """Return what is there beyond what is known already, each amount at least 0."""
         return self._combined(known, _rest)
 
-    def paid_in(self, currency: str) -> Amounts:
-        """Return what counts where money is of this currency: cost of another one does not."""
-        return self if currency == self.currency else replace(self, cost=Decimal(0), currency=currency)
-
     def _combined(self, other: Amounts, combine: Callable[[Any, Any], Any]) -> Amounts:
+        currencies = {money.currency for money in (*self.costs, *other.costs)}
         return Amounts(
             combine(self.shots, other.shots),
             combine(self.seconds, other.seconds),
-            combine(self.cost, other.cost),
-            other.currency if other.cost else self.currency,
+            tuple(Money(combine(self.cost_in(each), other.cost_in(each)), each) for each in currencies),
             combine(self.tasks, other.tasks),
             combine(self.jobs, other.jobs),
         )
@@ -112,8 +119,8 @@ class Limits:
     def __sub__(self, used: Amounts) -> Self:
         """Return what is left after use; cost in another currency is not counted."""
         cost = self.cost
-        if cost is not None and cost.pays(used.currency):
-            cost = replace(cost, amount=cost.amount - used.cost)
+        if cost is not None:
+            cost = replace(cost, amount=cost.amount - used.cost_in(cost.currency))
         return replace(
             self,
             shots=None if self.shots is None else self.shots - used.shots,
@@ -125,47 +132,33 @@ class Limits:
     def beyond(self, used: Amounts) -> Amounts:
         """Return what they let through beyond what is used, each amount at least 0, and 0 where there is no limit."""
         left = self - used
-        cost = Decimal(0) if left.cost is None else left.cost.amount_in(used.currency)
-        amounts = Amounts(left.shots or 0, left.seconds or 0.0, cost, used.currency, jobs=left.jobs or 0)
-        return amounts.beyond(Amounts(currency=used.currency))
+        costs = () if left.cost is None else (left.cost,)
+        return Amounts(left.shots or 0, left.seconds or 0.0, costs, jobs=left.jobs or 0).beyond(Amounts())
 
     def exceeded_by(self, more: Amounts) -> tuple[str, ...]:
         """Return the names of the limits that leave less than this.
 
-        An amount of 0 exceeds no limit, not even one below 0.
+        An amount of 0 exceeds no limit, not even one below 0. Any amount of a currency exceeds a limit in another one.
         """
-        cost = None if self.cost is None else self.cost.amount_in(more.currency)
         pairs: tuple[tuple[str, Any, Any], ...] = (
             ("shots", self.shots, more.shots),
             ("seconds", self.seconds, more.seconds),
-            ("cost", cost, more.cost),
+            *(("cost", self.cost and self.cost.amount_in(money.currency), money.amount) for money in more.costs),
             ("jobs", self.jobs, more.jobs),
         )
-        return tuple([name for name, limit, some in pairs if limit is not None and 0 != some > limit])
+        return tuple({name: None for name, limit, some in pairs if limit is not None and 0 != some > limit})
 
     def tightest(self, other: Limits) -> Self:
         """Return the limits within both.
 
         Costs in two currencies leave nothing for what is paid: either limit refuses money of the other's currency.
         """
-        return self._chosen(other, _less, _less_money)
-
-    def widest(self, other: Limits) -> Self:
-        """Return the limits that let through what either does; costs are in one currency."""
-        return self._chosen(other, _more, _more_money)
-
-    def _chosen(
-        self,
-        other: Limits,
-        number: Callable[[Any, Any], Any],
-        money: Callable[[Money | None, Money | None], Money | None],
-    ) -> Self:
         return replace(
             self,
-            shots=number(self.shots, other.shots),
-            seconds=number(self.seconds, other.seconds),
-            cost=money(self.cost, other.cost),
-            jobs=number(self.jobs, other.jobs),
+            shots=_less(self.shots, other.shots),
+            seconds=_less(self.seconds, other.seconds),
+            cost=_less_money(self.cost, other.cost),
+            jobs=_less(self.jobs, other.jobs),
         )
 
 
@@ -186,16 +179,27 @@ class Prices:
     second: Decimal = Decimal(0)
     currency: str = "USD"
 
+    def __bool__(self) -> bool:
+        """Return whether anything costs something."""
+        return any((self.task, self.shot, self.second))
+
     def of(self, amounts: Amounts, rounding: str = ROUND_HALF_EVEN) -> Decimal:
         """Return the cost of tasks, shots and seconds, to a millionth as providers bill."""
-        # The digits that a float is written with, not its binary expansion.
-        seconds = Decimal(repr(amounts.seconds))
-        cost = amounts.tasks * self.task + amounts.shots * self.shot + seconds * self.second
-        return cost.quantize(_FINEST, rounding, context=_WIDE)
+        return self._exact(amounts).quantize(_FINEST, rounding, context=_WIDE)
+
+    def bill(self, amounts: Amounts) -> Amounts:
+        """Return the shots and seconds with their cost, as providers bill it; the tasks are part of the cost."""
+        return Amounts(amounts.shots, amounts.seconds, (Money(self.of(amounts), self.currency),))
 
     def charge(self, amounts: Amounts) -> Amounts:
-        """Return the shots and seconds with their cost, which the tasks are a part of."""
-        return Amounts(amounts.shots, amounts.seconds, self.of(amounts), self.currency)
+        """Return the amounts with their cost, as fine as prices are: of many short tasks nothing is lost."""
+        cost = self._exact(amounts).quantize(_FINEST_PRICE, context=_WIDE)
+        return replace(amounts, costs=(Money(cost, self.currency),))
+
+    def _exact(self, amounts: Amounts) -> Decimal:
+        # The digits that a float is written with, not its binary expansion.
+        seconds = _WIDE.multiply(Decimal(repr(amounts.seconds)), self.second)
+        return amounts.tasks * self.task + amounts.shots * self.shot + seconds
 
 
 def _rest(amount: Any, known: Any) -> Any:
@@ -207,21 +211,9 @@ def _less(one: Any, other: Any) -> Any:
     return min(known, default=None)
 
 
-def _more(one: Any, other: Any) -> Any:
-    return None if one is None or other is None else max(one, other)
-
-
 def _less_money(one: Money | None, other: Money | None) -> Money | None:
     if one is None or other is None:
         return one or other
     if one.currency != other.currency:
         return Money(Decimal(0), min(one.currency, other.currency))
     return min(one, other, key=lambda money: money.amount)
-
-
-def _more_money(one: Money | None, other: Money | None) -> Money | None:
-    if one is None or other is None:
-        return None
-    if one.currency != other.currency:
-        raise ValueError(f"limits of {one} and {other} have no maximum: they are in two currencies")
-    return max(one, other, key=lambda money: money.amount)

@@ -308,3 +308,28 @@ def test_an_interrupt_cancels_and_leaves_nothing_behind() -> None:
     gone, alive = psutil.wait_procs(children, timeout=20)
     assert not alive
     assert gone
+
+
+def test_a_budget_holds_for_a_whole_program_and_is_named_where_it_ends_it() -> None:
+    """Three tasks of 0.10 EUR, and no fourth; the other program does not catch what its first task gets."""
+    head = (
+        "from qiskit import QuantumCircuit\nfrom qonverge.client import BudgetExceeded, SamplerV2, result\n"
+        "circuit, done = QuantumCircuit(1), 0\ncircuit.h(0)\ncircuit.measure_all()\n"
+    )
+    catches = head + (
+        "try:\n    while done < 9:\n        SamplerV2().run([circuit], shots=10).result()\n        done += 1\n"
+        "except BudgetExceeded as error:\n    result([done, str(error)])\n"
+    )
+    budget: dict[str, Any] = {"budget": {"amount": "0.35", "currency": "EUR"}}
+    documents = (
+        manifest({"simulator": {}, "pricing": {"perShot": "0.01", "currency": "EUR"}}, "QuantumBackend", "paid"),
+        manifest(python(catches), name="catches", **budget),
+        manifest(python(head + "SamplerV2().run([circuit], shots=36).result()\n"), name="fails", **budget),
+    )
+    done = run("run", "-o", "json", "-", stdin="---\n".join(documents))
+    caught, failed = (each["status"] for each in json.loads(done.stdout)["items"])
+    said = "EUR are left of the job's budget: ask for less, or give the job a larger spec.budget"
+    assert caught["result"]["value"] == [3, f"the task costs 0.1 EUR and 0.05 {said} [BudgetExceeded]"]
+    assert (caught["usage"]["shots"], caught["usage"]["costs"]) == (30, [{"amount": "0.3", "currency": "EUR"}])
+    assert (failed["reason"], failed["message"]) == ("BudgetExceeded", f"the task costs 0.36 EUR and 0.35 {said}")
+    assert failed["usage"]["cost"] == "0"

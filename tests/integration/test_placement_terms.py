@@ -162,16 +162,18 @@ def test_money_is_not_spent_beyond_budget_and_quota(lab: Lab) -> None:
     ready(lab, "dear")
     lab.apply(job("poor", shots=1000, budget={"amount": "5.00"}))
     poor = lab.ended("poor")
-    assert poor["reason"] == "Unschedulable"
-    assert "dear would cost 10.00 USD and the budget has 5.00 USD; a budget of at least 10.00 USD" in poor["message"]
+    assert poor["reason"] == "BudgetExceeded"
+    assert (
+        "dear would cost up to 10.00 USD and the budget has 5.00 USD; a budget of at least 10.00 USD" in poor["message"]
+    )
     lab.apply(job("rich", shots=1000, budget={"amount": "10.00"}))
-    assert lab.ended("rich")["usage"]["cost"] == "10"
+    assert lab.ended("rich")["usage"]["cost"] == "10 USD"
     lab.apply(job("next", shots=1000))
     message(
         lab, "next", "what is left of the quota of namespace default: it has 2.00 USD and the job takes up to 10.00 USD"
     )
     status = eventually(
-        lambda: (s := lab.get("qq", "share")["status"])["used"]["cost"] == "10" and s, "the quota's status"
+        lambda: (s := lab.get("qq", "share")["status"])["used"]["cost"] == "10 USD" and s, "the quota's status"
     )
     assert 0 < status["used"]["seconds"] < 100_000
     lab.kubectl("patch", "qq", "share", "--type=merge", "-p", json.dumps({"spec": {"limits": {"seconds": 0}}}))

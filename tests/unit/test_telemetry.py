@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import ast
 import re
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 import qonverge
+from qonverge.amounts import Amounts, Money
 from qonverge.telemetry import BackendMetrics, OperatorMetrics
+from qonverge.telemetry.operator import MOST_SPENDERS, OTHERS
 
 PACKAGE = Path(qonverge.__file__).parent
 GUIDE = Path(__file__).parents[2] / "docs" / "operations.md"
@@ -40,6 +43,7 @@ def test_the_guide_names_every_metric_with_its_kind_and_labels(family: str) -> N
     operator = OperatorMetrics(queue_length=lambda: 3, in_flight=lambda: 2)
     operator.reconciles.labels("HybridJob", "done").inc()
     operator.reconcile_seconds.labels("HybridJob").observe(0.1)
+    operator.spend("chem", "lab/a", Amounts(5, costs=(Money(Decimal(2), "EUR"),)))
     backend = BackendMetrics()
     backend.tasks.labels("Completed").inc()
     backend.cloud_calls.labels("submit", "Ok").inc()
@@ -55,6 +59,19 @@ def test_the_guide_names_every_metric_with_its_kind_and_labels(family: str) -> N
     for name, labels, _ in rows:
         named = re.search(rf"^{name}(?:_count)?{{(.*)}}", text, re.MULTILINE)
         assert (re.findall(r"(\w+)=", named[1]) if named else []) == [each for each in labels.split(", ") if each]
+
+
+def test_money_is_counted_by_currency_and_so_many_spenders_only() -> None:
+    metrics = OperatorMetrics(queue_length=lambda: 0, in_flight=lambda: 0)
+    some = Amounts(5, costs=(Money(Decimal("2.5"), "EUR"), Money(Decimal(1))))
+    for number in range(MOST_SPENDERS + 2):
+        metrics.spend(f"n{number}", "lab/a", some)
+    metrics.spend("n0", "lab/a", some)
+    text = metrics.exposition().decode()
+    for labels, value in (("n0", 5.0), ("n1", 2.5)):
+        assert f'qonverge_operator_cost_total{{backend="lab/a",currency="EUR",namespace="{labels}"}} {value}' in text
+    assert f'qonverge_operator_cost_total{{backend="{OTHERS}",currency="USD",namespace="{OTHERS}"}} 2.0' in text
+    assert f'qonverge_operator_shots_total{{backend="{OTHERS}",namespace="{OTHERS}"}} 10.0' in text
 
 
 def test_gauges_are_read_at_each_scrape() -> None:

@@ -2,35 +2,43 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import Context, Decimal
 
 from qonverge.amounts import Amounts, Limits, Money, Prices
-from qonverge.api.job import Usage
 from qonverge.api.money import CostLimit
 from qonverge.api.pricing import Pricing
-from qonverge.api.quota import QuotaLimits, QuotaUse
+from qonverge.api.quota import QuotaLimits
+from qonverge.api.usage import Cost, Usage
+
+_FINEST = Decimal("0.000001")
+_WIDE = Context(prec=60)
 
 
-def amounts_of(usage: Usage | None) -> Amounts:
-    """Return what a job's status says that it used."""
+def amounts_of(usage: Usage | None, currency: str = "USD") -> Amounts:
+    """Return what a status says that was used.
+
+    Args:
+        usage: as this version writes it, or a former one, whose cost is a number.
+        currency: of such a number where nothing beside it says it: a quota's is that of its limit.
+    """
     if usage is None:
         return Amounts()
-    return Amounts(usage.shots, usage.seconds, Decimal(usage.cost), usage.currency)
+    costs = tuple(Money(Decimal(cost.amount), cost.currency) for cost in usage.costs or ())
+    if usage.costs is None and usage.cost != "0" and " " not in usage.cost:
+        costs = (Money(Decimal(usage.cost), usage.currency or currency),)
+    return Amounts(usage.shots, usage.seconds, costs)
 
 
 def usage_of(used: Amounts) -> Usage:
-    """Return the form of a job's status."""
-    return Usage(shots=used.shots, seconds=round(used.seconds, 6), cost=_text(used.cost), currency=used.currency)
-
-
-def counted_amounts(use: QuotaUse, currency: str) -> Amounts:
-    """Return what a quota's status says, with the currency of the quota's limit."""
-    return Amounts(use.shots, use.seconds, Decimal(use.cost), currency)
-
-
-def quota_use_of(used: Amounts) -> QuotaUse:
-    """Return the form of a quota's status, whose limit says which currency it is."""
-    return QuotaUse(shots=used.shots, seconds=round(used.seconds, 6), cost=_text(used.cost))
+    """Return the form of a status, whose money has at most 6 decimals, as bills have."""
+    rounded = (Money(money.amount.quantize(_FINEST, context=_WIDE), money.currency) for money in used.costs)
+    costs = [Cost(amount=_text(money.amount), currency=money.currency) for money in rounded if money.amount]
+    return Usage(
+        shots=used.shots,
+        seconds=round(used.seconds, 6),
+        cost=" + ".join(f"{cost.amount} {cost.currency}" for cost in costs) or "0",
+        costs=costs or None,
+    )
 
 
 def money_of(limit: CostLimit | None) -> Money | None:

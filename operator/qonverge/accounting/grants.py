@@ -7,7 +7,7 @@ until the pod says otherwise: so all pods together never let through more than a
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Self
 
@@ -16,7 +16,6 @@ from qonverge.wire.grants import Grant, Meter, Meters
 
 # Of time less than this is granted as a whole: halves of halves would never be used up.
 _LEAST_SECONDS = 1.0
-_NOTHING = Limits(0, 0.0, Money(Decimal(0), ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,23 +38,24 @@ class Program:
 class _Entry:
     """What a pod has of an account."""
 
-    used: Amounts
     use: Amounts
-    """The same with its cost."""
     wanted: Amounts | None
-    granted: Limits
-    """Most that the pod may let through, whichever of the messages on their way arrives."""
     outstanding: Amounts
-    """What is granted beyond what was used."""
+    """Most that the pod may let through beyond what was used, whichever of the messages on their way arrives."""
 
     @classmethod
-    def of(cls, use: Amounts, meter: Meter) -> Self:
-        """Return what a pod tells."""
-        return cls(meter.used, use, meter.wanted, meter.now, meter.now.beyond(use))
+    def of(cls, meter: Meter) -> Self:
+        """Return what a pod tells; tasks are part of the cost."""
+        return cls(replace(meter.used, tasks=0), meter.wanted, meter.now.beyond(meter.used))
 
-    def granting(self, most: Limits, wanted: Amounts | None) -> _Entry:
-        """Return the entry with another grant."""
-        return _Entry.of(self.use, Meter(self.used, wanted, most))
+    def granting(self, now: Limits) -> _Entry:
+        """Return the entry with one more grant on its way to the pod."""
+        more = now.beyond(self.use).beyond(self.outstanding)
+        return replace(self, outstanding=self.outstanding + more)
+
+    def shut(self) -> _Entry:
+        """Return the entry of a pod that lets nothing more through."""
+        return _Entry(self.use, None, Amounts())
 
 
 @dataclass(slots=True)
@@ -117,21 +117,17 @@ class GrantLedger:
             account = program.account
             meter, before = meters.by_account.get(account), known.entries.get(account)
             if meter is not None:
-                if before is None or (before.used, before.wanted, before.granted) != (
-                    meter.used,
-                    meter.wanted,
-                    meter.now,
-                ):
-                    self._set(known, account, _Entry.of(program.prices.charge(meter.used), meter))
+                if (entry := _Entry.of(meter.at(program.prices))) != before:
+                    self._set(known, account, entry)
             elif before is not None:
-                self._set(known, account, before.granting(_NOTHING, None))
+                self._set(known, account, before.shut())
 
     def lost(self, pod: str) -> None:
         """Record that a pod serves no more: it lets nothing through until it tells of itself again."""
         known = self._pods[pod]
         known.serves = False
         for account, entry in list(known.entries.items()):
-            self._set(known, account, entry.granting(_NOTHING, None))
+            self._set(known, account, entry.shut())
             known.closed.add(account)
 
     def pods(self) -> list[str]:
@@ -206,8 +202,8 @@ class GrantLedger:
     def grant(self, pod: str, program: Program, pool: Pool) -> Grant:
         """Return what the pod, which has told what it has, may let the program use, and count it as granted."""
         known = self._pods[pod]
-        entry = known.entries.get(program.account) or _Entry.of(program.prices.charge(Amounts()), Meter(now=_NOTHING))
-        before, left, prices = entry.outstanding, pool.left, program.prices
+        entry = known.entries.get(program.account) or _Entry(Amounts(), None, Amounts())
+        before, left, prices, currency = entry.outstanding, pool.left, program.prices, program.prices.currency
         wanted = entry.wanted or Amounts()
         # What is there is halved from time to time, so that whoever comes next finds some; and left to those who wait.
         others_want = pool.wanting > 0 and entry.wanted is None
@@ -217,19 +213,23 @@ class GrantLedger:
             *(left.seconds, before.seconds, pool.granted.seconds),
             *(0, share, 0 if others_want else _LEAST_SECONDS),
         )
-        money, all_granted = None if left.cost is None else left.cost.amount_in(prices.currency), pool.granted.cost
+        money = None if left.cost is None else left.cost.amount_in(currency)
+        all_granted, budget_binds = pool.granted.cost_in(currency), False
         if program.budget is not None:
-            own = self.outstanding(program.account)
-            rest = program.budget.amount_in(prices.currency) - self.used(program.account).cost - own.cost
-            if money is None or rest < money:
-                money, all_granted = rest, own.cost
-        cost = _share(money, before.cost, all_granted, prices.of(wanted), share, 0 if others_want else prices.second)
-        now, most = (_above(entry.use, *beyond) for beyond in zip(shots, seconds, cost, strict=True))
-        entry = entry.granting(entry.granted.widest(now), entry.wanted)
+            own = self.outstanding(program.account).cost_in(currency)
+            rest = program.budget.amount_in(currency) - self.used(program.account).cost_in(currency) - own
+            budget_binds = money is None or rest + own <= money + all_granted
+            total = rest + own if money is None or budget_binds else money + all_granted
+            money = rest if money is None else min(rest, money)
+            all_granted = total - money
+        asked = prices.charge(wanted).cost_in(currency)
+        cost = _share(money, before.cost_in(currency), all_granted, asked, share, 0 if others_want else prices.second)
+        now, most = (_above(entry.use, *beyond, currency) for beyond in zip(shots, seconds, cost, strict=True))
+        entry = entry.granting(now)
         self._set(known, program.account, entry)
         pool.take(entry.outstanding, before)
         known.closed.discard(program.account)
-        return Grant(now, most, prices, pool.until, program.attempt)
+        return Grant(now, most, prices, pool.until, program.attempt, cost_is_budget=budget_binds)
 
     def _set(self, pod: _Pod, account: str, entry: _Entry) -> None:
         pod.entries[account] = entry
@@ -272,10 +272,12 @@ def _share(
     return max(asked, pool * share, min(pool, Decimal(least))), max(Decimal(0), rest + Decimal(granted))
 
 
-def _above(used: Amounts, shots: Decimal | None, seconds: Decimal | None, cost: Decimal | None) -> Limits:
-    """Return limits that leave so much beyond what is used."""
+def _above(
+    used: Amounts, shots: Decimal | None, seconds: Decimal | None, cost: Decimal | None, currency: str
+) -> Limits:
+    """Return limits that leave so much beyond what is used; cost in this currency."""
     return Limits(
         None if shots is None else used.shots + int(shots),
         None if seconds is None else used.seconds + float(seconds),
-        None if cost is None else Money(used.cost + cost, ""),
+        None if cost is None else Money(used.cost_in(currency) + cost, currency),
     )

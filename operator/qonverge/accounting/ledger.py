@@ -8,11 +8,10 @@ counted twice, never less than once.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from decimal import Decimal
+from dataclasses import dataclass, field, replace
 from functools import reduce
 
-from qonverge.accounting.conversion import counted_amounts, limits_of, quota_use_of
+from qonverge.accounting.conversion import amounts_of, limits_of, usage_of
 from qonverge.amounts import Amounts, Limits, Quota
 from qonverge.api.conditions import Verdict, seconds, set_conditions, timestamp
 from qonverge.api.placement import seconds_of
@@ -27,8 +26,8 @@ class _Account:
 
     start: float
     """When the period began, Unix seconds."""
-    used: Amounts
-    """In the currency of the quota's limit."""
+    used: Amounts = field(default_factory=Amounts)
+    """In all currencies, so that a limit that is changed to another one finds what was paid in that."""
     until: float = 0.0
     """Jobs that ended before this were counted by an operator before this one, and so were those in ``known``."""
     known: frozenset[str] = frozenset()
@@ -36,7 +35,7 @@ class _Account:
     def count(self, uid: str, use: Amounts, ended: float) -> None:
         """Count a job that is new here, if it ended in this period and was not counted before."""
         if ended >= max(self.start, self.until) and uid not in self.known:
-            self.used += use.paid_in(self.used.currency)
+            self.used += use
 
 
 class Ledger:
@@ -106,7 +105,7 @@ class Ledger:
     def status(self, quota: QuantumQuota, now: float) -> QuantumQuotaStatus:
         """Return the quota's status."""
         account, before, namespace = self._account(quota, now), quota.status, quota.metadata.namespace
-        reserved, spent = self._all_reserved(quota, account), self._remaining(quota, now).spent
+        reserved, spent = self._all_reserved(namespace), self._remaining(quota, now).spent
         end = self._end(quota, now)
         message = f"nothing is left of {', '.join(spent)} until {timestamp(end)}" if spent else "within its limits"
         exhausted = Verdict("True", "Exhausted", message) if spent else Verdict("False", "WithinLimits", message)
@@ -124,8 +123,8 @@ class Ledger:
             ),
             period_start=timestamp(account.start),
             period_end=timestamp(end),
-            used=quota_use_of(account.used),
-            reserved=quota_use_of(reserved),
+            used=usage_of(account.used),
+            reserved=usage_of(reserved),
             running_jobs=reserved.jobs,
             counted=sorted(uid for uid, (_, ended) in self._ended.get(namespace, {}).items() if ended >= until),
             counted_until=timestamp(until),
@@ -138,32 +137,25 @@ class Ledger:
         metadata, status, length = quota.metadata, quota.status, seconds_of(quota.spec.period)
         key, start = f"{metadata.namespace}/{metadata.name}", math.floor(now / length) * length
         known = self._accounts.get(key)
-        limit, ended_jobs = quota.spec.limits.cost, self._ended.get(metadata.namespace, {})
-        currency = limit.currency if limit else "USD"
         if known is not None and known.start == start:
-            if known.used.currency != currency:
-                # The limit was changed to another currency, in which nothing was counted yet.
-                paid = (use.paid_in(currency).cost for use, ended in ended_jobs.values() if ended >= start)
-                known.used = replace(known.used, cost=sum(paid, Decimal(0)), currency=currency)
             return known
-        account = self._accounts[key] = _Account(start, Amounts(currency=currency))
+        account = self._accounts[key] = _Account(start)
         if known is None and status.used is not None and status.period_start == timestamp(start):
             # What an operator before this one counted.
-            account.used = counted_amounts(status.used, currency)
+            limit = quota.spec.limits.cost
+            account.used = amounts_of(status.used, limit.currency if limit else "USD")
             account.until = seconds(status.counted_until) if status.counted_until else 0.0
             account.known = frozenset(status.counted or ())
-        for uid, (use, ended) in ended_jobs.items():
+        for uid, (use, ended) in self._ended.get(metadata.namespace, {}).items():
             account.count(uid, use, ended)
         return account
 
     def _end(self, quota: QuantumQuota, now: float) -> float:
         return self._account(quota, now).start + seconds_of(quota.spec.period)
 
-    def _all_reserved(self, quota: QuantumQuota, account: _Account) -> Amounts:
-        nothing = Amounts(currency=account.used.currency)
-        each = self._reserved.get(quota.metadata.namespace, {}).values()
-        return sum((some.paid_in(nothing.currency) for some in each), nothing)
+    def _all_reserved(self, namespace: str) -> Amounts:
+        return sum(self._reserved.get(namespace, {}).values(), Amounts())
 
     def _remaining(self, quota: QuantumQuota, now: float) -> Limits:
-        account = self._account(quota, now)
-        return limits_of(quota.spec.limits) - account.used - self._all_reserved(quota, account)
+        reserved = self._all_reserved(quota.metadata.namespace)
+        return limits_of(quota.spec.limits) - self._account(quota, now).used - reserved

@@ -24,6 +24,7 @@ from qonverge.api.base import (
 from qonverge.api.cloud_tasks import CloudTasks, Submission
 from qonverge.api.money import CostLimit
 from qonverge.api.placement import Candidate, Placement
+from qonverge.api.usage import Usage
 from qonverge.devices import Layout
 from qonverge.devices.calibration import MAX_QUBITS
 from qonverge.devices.layout import unusable
@@ -294,19 +295,6 @@ class Result(StatusModel):
     """What the program passed to `qonverge.client.result`."""
     kept: KeptResult | None = None
     """Where the result is when it is too large for the status: `qonverge result JOB` fetches it."""
-
-
-class Usage(StatusModel):
-    """What the job used of backends so far, all attempts together."""
-
-    shots: int = 0
-    """Runs of circuits."""
-    seconds: float = 0.0
-    """Time that its circuits ran."""
-    cost: str = "0"
-    """Money, by the backends' prices."""
-    currency: str = "USD"
-    """Currency of cost."""
 
 
 class Provenance(StatusModel):

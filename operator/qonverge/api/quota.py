@@ -9,6 +9,7 @@ from pydantic import Field
 from qonverge.api.base import CONDITIONS_SCHEMA, Condition, ObjectMeta, SpecModel, StatusModel
 from qonverge.api.money import CostLimit
 from qonverge.api.placement import Duration
+from qonverge.api.usage import Usage
 
 
 class QuotaLimits(SpecModel):
@@ -37,17 +38,6 @@ class QuantumQuotaSpec(SpecModel):
     greatest weight counts where a namespace has several quotas."""
 
 
-class QuotaUse(StatusModel):
-    """What was used."""
-
-    shots: int = 0
-    """Runs of circuits."""
-    seconds: float = 0.0
-    """Time that circuits ran."""
-    cost: str = "0"
-    """Money, in the currency of the limit."""
-
-
 class QuantumQuotaStatus(StatusModel):
     """What the operator counted."""
 
@@ -59,9 +49,9 @@ class QuantumQuotaStatus(StatusModel):
     """When the current period began (RFC 3339)."""
     period_end: str | None = None
     """When it ends and counting begins again."""
-    used: QuotaUse | None = None
-    """What jobs used that have ended in this period."""
-    reserved: QuotaUse | None = None
+    used: Usage | None = None
+    """What jobs used that have ended in this period, in all currencies; the limit of cost is on its own one."""
+    reserved: Usage | None = None
     """What jobs may use that are under way."""
     running_jobs: int | None = None
     """Jobs that are placed or running."""

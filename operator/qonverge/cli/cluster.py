@@ -12,6 +12,7 @@ from qonverge.documents.excerpt import bounded
 if TYPE_CHECKING:
     from kubernetes.aio import client
 
+_PAGE = 500
 _GROUP_VERSION = ("qonverge.io", "v1alpha1")
 
 
@@ -43,6 +44,31 @@ class Cluster:
             )
         assert isinstance(found, dict)
         return found
+
+    async def objects(self, plural: str, namespace: str | None) -> list[dict[str, Any]]:
+        """Return all objects of a kind of ours, in a namespace or in all of them (None).
+
+        Raises:
+            NoAnswer: the API server does not answer, or refuses.
+        """
+        from kubernetes.aio import client
+
+        api = client.CustomObjectsApi(self._api)
+        found: list[dict[str, Any]] = []
+        go_on = ""
+        while True:
+            with _told(None):
+                answer: Any = await (
+                    api.list_cluster_custom_object(*_GROUP_VERSION, plural, limit=_PAGE, _continue=go_on)
+                    if namespace is None
+                    else api.list_namespaced_custom_object(
+                        *_GROUP_VERSION, namespace, plural, limit=_PAGE, _continue=go_on
+                    )
+                )
+            found += answer["items"]
+            go_on = str(answer["metadata"].get("continue") or "")
+            if not go_on:
+                return found
 
     async def raw(self, path: str) -> bytes:
         """Return what the API server has at a path.

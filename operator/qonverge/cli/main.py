@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import Literal, NoReturn
 
 import click
 
@@ -146,6 +146,51 @@ def result(job: str, namespace: str | None, url: str | None) -> None:
     except NoResult as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(FAILED)
+
+
+@cli.command()
+@click.argument("files", nargs=-1, metavar="[FILE...]")
+@click.option("-n", "--namespace", help="Namespace of the jobs. Default: that of the current context.")
+@click.option("-A", "--all-namespaces", is_flag=True, help="The jobs of all namespaces.")
+@click.option(
+    "--by",
+    type=click.Choice(["job", "namespace", "backend", "day", "month"]),
+    default="job",
+    show_default=True,
+    help="What the jobs are grouped by.",
+)
+@click.option("--since", help="Only jobs that ended since then, or have not: a date, a time, or 12h or 7d ago.")
+@click.option("-o", "--output", type=click.Choice(["json", "yaml"]), help="Print as JSON or YAML.")
+def cost(
+    files: tuple[str, ...],
+    namespace: str | None,
+    all_namespaces: bool,
+    by: Literal["job", "namespace", "backend", "day", "month"],
+    since: str | None,
+    output: str | None,
+) -> None:
+    """Tell what the jobs of the cluster cost, each currency by itself, and what quotas counted.
+
+    FILE is what qonverge run -o, or kubectl get -o, printed of jobs; - is standard input. Exit status: 0, 2 when no
+    cluster answers or a FILE or --since cannot be used.
+    """
+    _silence_libraries()
+    from datetime import UTC, datetime
+
+    from qonverge.cli.cluster import NoAnswer
+    from qonverge.cli.cost import beginning, print_cost
+    from qonverge.local.manifests import ManifestError
+
+    try:
+        start = None if since is None else beginning(since, datetime.now(UTC))
+    except (ValueError, OverflowError):
+        _refuse([f"--since {since}: give a date such as 2026-01-31, a time such as 2026-01-31T12:00:00Z, or 12h or 7d"])
+    try:
+        print_cost(files, namespace, all_namespaces=all_namespaces, by=by, since=start, output=output)
+    except NoAnswer as error:
+        _refuse([str(error)])
+    except ManifestError as error:
+        _refuse(error.problems)
 
 
 @cli.command()

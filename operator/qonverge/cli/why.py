@@ -7,6 +7,7 @@ import json
 import sys
 from typing import Any
 
+from qonverge.accounting.conversion import amounts_of, usage_of
 from qonverge.api import HybridJob
 from qonverge.cli.cluster import connected
 from qonverge.cli.render import console_of, forecast_table
@@ -32,7 +33,9 @@ def explain(name: str, namespace: str | None, *, output: str | None) -> None:
     for part in forecast_table(None, status.placement or "", status.forecast or [], chosen=status.backend):
         console.print(part)
     if status.usage is not None:
-        cost = f", {status.usage.cost} {status.usage.currency}" if status.usage.cost != "0" else ""
+        # Also of a status that a former version wrote.
+        used = usage_of(amounts_of(status.usage))
+        cost = f", {used.cost}" if used.costs else ""
         console.print(Text(f"used: {status.usage.shots} shots, {status.usage.seconds:.3g} s{cost}"))
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qonverge.client.errors import ClientError, ResultTooLarge, TaskFailed
+from qonverge.client.errors import BudgetExceeded, ClientError, ResultTooLarge, TaskFailed
 from qonverge.client.program.reports import report, result
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Batch",
+    "BudgetExceeded",
     "ClientError",
     "EstimatorV2",
     "QonvergeBackend",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from qonverge.wire import errors as wire
 from qonverge.wire.errors import WireError
 
 
@@ -29,3 +30,14 @@ class TaskFailed(ClientError):
         super().__init__(f"{error.message} [{error.code}]")
         self.code = error.code
         self.detail = error.detail
+
+    @classmethod
+    def of(cls, error: WireError) -> TaskFailed:
+        """Return the error as the class of its own that it has, where it has one."""
+        return BudgetExceeded(error) if error.code == BudgetExceeded.code else cls(error)
+
+
+class BudgetExceeded(TaskFailed):
+    """The task would cost more than the job's budget leaves; it was not sent to the device."""
+
+    code = wire.BudgetExceeded.code

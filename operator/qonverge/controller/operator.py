@@ -86,6 +86,7 @@ class Operator:
             queue=self._queue,
             clock=time.time,
             changed=less_to_do,
+            spent=self._metrics.spend,
         )
         rounds = Rounds(
             state=self._state,
@@ -108,6 +109,7 @@ class Operator:
             queue=self._queue,
             charge=forecasts.charge,
             changed=quotas.changed,
+            spent=self._metrics.spend,
             clock=time.time,
         )
         results = PodResults(
@@ -132,6 +134,7 @@ class Operator:
             ledger=ledger,
             quotas=quotas,
             metering=metering,
+            spent=self._metrics.spend,
             results=ResultStores([InStatus(), results]),
             key=key,
             checker=checker,

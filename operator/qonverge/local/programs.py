@@ -12,7 +12,7 @@ import sys
 import tempfile
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from qonverge.accounting.conversion import money_of, prices_of
+from qonverge.amounts import Amounts, Limits
 from qonverge.api import HybridJob
+from qonverge.api.pricing import Pricing
 from qonverge.backend.http.server import Server
 from qonverge.backend.tasks.engine import Engine
 from qonverge.circuits.checker.checker import Checker
 from qonverge.documents.reports import Report
 from qonverge.execution import reports
 from qonverge.wire.errors import Unauthorized
+from qonverge.wire.grants import Grant
 from qonverge.wire.tokens import Caller
 
 LOG_LINES = 20
@@ -42,6 +46,10 @@ class Ended:
 
     exit_code: int
     """Minus the signal's number where one ended it."""
+    used: Amounts = field(default_factory=Amounts)
+    """What it used of the engine."""
+    left: str = ""
+    """What the client library left of why it failed."""
     result: Any = None
     has_result: bool = False
 
@@ -66,6 +74,8 @@ class Tail:
 class _Running:
     """A program that may report."""
 
+    token: str
+    """Which opens the engine to it."""
     on_report: Callable[[Report], None]
     result: Report | None = None
     """The last report that had one."""
@@ -86,7 +96,7 @@ class ProgramHost:
 
     def __init__(self, engine: Engine, checker: Checker) -> None:
         """Use ``serving``."""
-        self._token = secrets.token_urlsafe(32)
+        self._engine = engine
         self._running: dict[str, _Running] = {}
         app = Server(engine, checker, self._verify).app()
         app.router.routes.append(Route("/v1/reports/{identity}", self._report, methods=["POST"]))
@@ -117,14 +127,21 @@ class ProgramHost:
         source: str,
         args: Sequence[str],
         *,
+        pricing: Pricing | None,
         on_line: Callable[[str], None],
         on_report: Callable[[Report], None],
     ) -> Ended:
-        """Run a program to its end; when the call is cancelled the program is ended."""
+        """Run a program to its end, within its budget at the backend's prices; cancelled, the program is ended."""
         identity = secrets.token_hex(8)
-        running = self._running[identity] = _Running(on_report)
+        running = self._running[identity] = _Running(secrets.token_urlsafe(32), on_report)
+        boot = self._engine.accounts.tell().boot
+        # As in a cluster, what costs nothing needs no budget.
+        most = Limits(cost=None if pricing is None else money_of(job.spec.budget))
+        grant = Grant(most, most, prices_of(pricing), attempt=1, cost_is_budget=True)
+        await self._engine.exchange({identity: grant}, boot)
+        left = ""
         with tempfile.TemporaryDirectory(prefix="qonverge-") as folder:
-            file = Path(folder) / "program.py"
+            file, termination = Path(folder) / "program.py", Path(folder) / "termination-log"
             file.write_text(source, encoding="utf-8")
             # A pipe of our own: asyncio takes a process for running as long as any of its children holds asyncio's.
             reading, writing = os.pipe()
@@ -134,7 +151,7 @@ class ProgramHost:
                     process = await asyncio.create_subprocess_exec(
                         sys.executable,
                         *("-m", "qonverge.client.program.run", str(file), *args),
-                        env=self._environment(job, identity),
+                        env=self._environment(job, identity, running.token, termination),
                         stdin=asyncio.subprocess.DEVNULL,
                         stdout=writing,
                         stderr=writing,
@@ -160,30 +177,35 @@ class ProgramHost:
                 following.cancel()
                 await asyncio.wait([following])
                 del self._running[identity]
-        last = running.result
-        return Ended(code, None if last is None else last.result, last is not None)
+                meters = await self._engine.exchange({}, boot)
+            with contextlib.suppress(FileNotFoundError):
+                left = termination.read_text(encoding="utf-8", errors="replace")[:_LOG_CHARACTERS]
+        last, used = running.result, meters.by_account[identity].used
+        return Ended(code, used, left, None if last is None else last.result, last is not None)
 
-    def _environment(self, job: HybridJob, identity: str) -> dict[str, str]:
+    def _environment(self, job: HybridJob, identity: str, token: str, termination: Path) -> dict[str, str]:
         spec = job.spec
         given = {"QONVERGE_SEED": spec.seed, "QONVERGE_SHOTS": spec.shots, "QONVERGE_PRECISION": spec.precision}
         return {
             **{name: value for name, value in os.environ.items() if not name.startswith("QONVERGE_")},
             **{name: str(value) for name, value in given.items() if value is not None},
             "QONVERGE_BACKEND_URL": self._url,
-            "QONVERGE_TOKEN": self._token,
+            "QONVERGE_TOKEN": token,
+            "QONVERGE_TERMINATION_LOG": str(termination),
             "QONVERGE_REPORT_URL": f"{self._url}/v1/reports/{identity}",
             "QONVERGE_JOB": f"{job.metadata.namespace}/{job.metadata.name}",
         }
 
     def _verify(self, token: str | None) -> Caller:
-        if not token or not secrets.compare_digest(token, self._token):
-            raise Unauthorized("the token is not the one of this run")
-        return Caller("local")
+        for identity, running in self._running.items():
+            if token and secrets.compare_digest(token.encode(), running.token.encode()):
+                return Caller("local", identity, 1)
+        raise Unauthorized("the token is not the one of this run")
 
     async def _report(self, request: Request) -> Response:
         running = self._running.get(request.path_params["identity"])
         token = request.headers.get("authorization", "").removeprefix("Bearer ")
-        if running is None or not secrets.compare_digest(token, self._token):
+        if running is None or not secrets.compare_digest(token.encode(), running.token.encode()):
             return Response("no program of this run reports here\n", 404)
         answer = await reports.answer(await request.body(), running.take)
         return Response(answer.text or None, answer.status)

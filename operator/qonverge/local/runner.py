@@ -124,7 +124,7 @@ class LocalRunner:
         if decision.backend is None:
             # Nothing can come to join the backends that there are, so waiting would be for ever.
             reason = decision.reason + (f"; {decision.remedy}" if decision.remedy else "")
-            run.fail("Unschedulable", reason, forecast=placed.forecast)
+            run.fail("BudgetExceeded" if decision.over_budget else "Unschedulable", reason, forecast=placed.forecast)
             return None
         label = decision.backend.label_for(run.job.metadata.namespace)
         run.move(

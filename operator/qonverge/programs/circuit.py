@@ -11,7 +11,7 @@ import numpy as np
 
 from qonverge import __version__
 from qonverge.accounting.conversion import amounts_of, prices_of
-from qonverge.amounts import Amounts
+from qonverge.amounts import Amounts, Money
 from qonverge.api import HybridJob
 from qonverge.api.base import ConfigMapKeyRef
 from qonverge.api.job import Circuit, Provenance, Result
@@ -25,6 +25,7 @@ from qonverge.programs.source import Program, decoded, digest
 from qonverge.scheduling import Needs
 from qonverge.wire.errors import WireError
 from qonverge.wire.messages import Pub, Task, TaskResult
+from qonverge.wire.vendor import corrected
 
 _PART_SEED = 15_485_863
 # Reasons of failure, by the wire's codes; others keep their code.
@@ -117,9 +118,10 @@ class CircuitKind:
         used = amounts_of(status.usage)
         there = next((each for each in status.forecast or [] if each.backend == status.backend), None)
         run = 0.0 if there is None or there.run_seconds is None else there.run_seconds.high
-        price = Decimal(0) if there is None or there.cost is None else Decimal(repr(there.cost.high))
-        currency = used.currency if there is None else there.currency or used.currency
-        return used + Amounts(_shots(job, self.observables(job)), run, price, currency)
+        costs: tuple[Money, ...] = ()
+        if there is not None and there.cost is not None and there.currency is not None:
+            costs = (Money(Decimal(repr(there.cost.high)), there.currency),)
+        return used + Amounts(_shots(job, self.observables(job)), run, costs)
 
     def observables(self, job: HybridJob) -> Sequence[str | dict[str, float]]:
         """Return the observables that expectation values are wanted of; none for counts."""
@@ -163,15 +165,14 @@ def work(job: HybridJob, circuit: CheckedCircuit) -> Work:
 
 
 def used(pricing: Pricing | None, work: Work, result: TaskResult) -> Amounts:
-    """Return what a task used, at a backend's prices; a result that was there already costs nothing."""
+    """Return what a task used, at a backend's prices or as its vendor billed it; a cached result costs nothing."""
     if result.cached:
         return Amounts()
-    tasks = work.sets * work.bases
+    tasks, prices = work.sets * work.bases, prices_of(pricing)
     shots, run = tasks * sum(pub.shots or 0 for pub in result.results), result.run_seconds
-    if pricing is None or result.error is not None:
-        return Amounts(shots, run)
-    prices = prices_of(pricing)
-    return Amounts(shots, run, prices.of(Amounts(max(tasks, shots), run, tasks=tasks)), prices.currency)
+    # As in meters of pods, what failed costs its time.
+    bill = Amounts(seconds=run) if result.error is not None else Amounts(max(tasks, shots), run, tasks=tasks)
+    return corrected(replace(prices.bill(bill), shots=shots), result.vendor_tasks, prices)
 
 
 def merged(results: Sequence[TaskResult]) -> TaskResult:

@@ -13,6 +13,9 @@ from qonverge.circuits.checker.checker import Checker
 from qonverge.forecast.forecaster import ForecastRequest
 from qonverge.programs.source import Program
 from qonverge.scheduling import Needs
+from qonverge.wire.errors import BudgetExceeded, QuotaExceeded, ResultTooLarge
+
+_LEFT = (ResultTooLarge.code, BudgetExceeded.code, QuotaExceeded.code)
 
 
 class PythonKind:
@@ -71,6 +74,12 @@ def specification(job: HybridJob) -> Python:
     python = job.spec.program.python
     assert python is not None
     return python
+
+
+def left_reason(words: str) -> tuple[str, str] | None:
+    """Return the reason and the message that the client library left of a program that failed; None: it left none."""
+    reason, separator, message = words.partition(": ")
+    return (reason, message) if separator and reason in _LEFT else None
 
 
 def text(program: Program) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from decimal import Decimal
 
-from qonverge.amounts import Amounts, Quota
+from qonverge.amounts import Amounts, Money, Quota
 from qonverge.scheduling.terms import MONEY_TOLERANCE
 
 
@@ -22,16 +22,26 @@ class Allowances:
         """Return whether the namespace has limits."""
         return namespace in self._left
 
-    def take(self, namespace: str, shots: int, seconds: float, cost: float, currency: str) -> bool:
-        """Take what one more job uses, and return whether it was there; NaN is a cost that is not known."""
+    def take(
+        self, namespace: str, shots: int, seconds: float, costs: Iterable[tuple[float, str]], *, jobs: int = 1
+    ) -> bool:
+        """Take what a job uses, and return whether it was there.
+
+        Args:
+            namespace: the job's.
+            shots: of all its tasks.
+            seconds: likewise.
+            costs: amounts with their currencies; NaN is one that is not known.
+            jobs: 0 for what a job takes that was counted already.
+        """
         left = self._left.get(namespace)
         if left is None:
             return True
-        if left.cost is None:
-            cost = 0.0
-        elif math.isnan(cost):
+        known = () if left.cost is None else tuple(costs)
+        if any(math.isnan(cost) for cost, _ in known):
             return False
-        more = Amounts(shots, seconds, Decimal(repr(cost)), currency, jobs=1)
+        money = tuple(Money(Decimal(repr(cost)), currency) for cost, currency in known)
+        more = Amounts(shots, seconds, money, jobs=jobs)
         if left.exceeded_by(more):
             return False
         self._left[namespace] = left - more

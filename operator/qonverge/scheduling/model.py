@@ -335,6 +335,8 @@ class Decision:
     """One sentence with the numbers."""
     impossible: bool = False
     """True when no backend that exists could ever run it, however long it waits."""
+    over_budget: bool = False
+    """True of an impossible job for which a larger budget may help."""
     rejected: Mapping[str, str] = field(default_factory=dict)
     """Why not, by backend, as people of the job's namespace write it."""
     planned: Backend | None = None

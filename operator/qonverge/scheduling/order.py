@@ -112,10 +112,11 @@ def _within_quota(snapshot: Snapshot, table: Table, index: int, charges: Floats,
         return True
     shots = job.needs.charged_shots if job.needs else 0
     fits = table.verdicts[index] == 0
-    costs = table.cost[index][fits]
+    # What a program uses is metered while it runs.
+    costs = np.nan_to_num(table.cost[index][fits]) if job.needs is None else table.cost[index][fits]
     cheapest = int(np.nanargmin(costs)) if not np.isnan(costs).all() else 0
     currency = snapshot.backends[int(np.flatnonzero(fits)[cheapest])].currency
-    return allowances.take(job.namespace, shots, float(charges[index]), float(costs[cheapest]), currency)
+    return allowances.take(job.namespace, shots, float(charges[index]), [(float(costs[cheapest]), currency)])
 
 
 class _FairShare:

@@ -61,8 +61,8 @@ def _equals(this: Round, job: int, backend: int) -> list[int]:
     near = np.abs(fidelity - fidelity[backend]) <= this.policy.split_tolerance
     same_money = np.array([b.currency == this.snapshot.backends[backend].currency for b in this.snapshot.backends])
     budget = this.snapshot.jobs[job].budget
-    dear = this.table.cost[job] > (math.inf if budget is None else float(budget.amount))
-    return np.flatnonzero(near & same_money & ~dear & this.table.fits[job]).tolist()
+    over_budget = this.table.cost_most[job] > (math.inf if budget is None else float(budget.amount))
+    return np.flatnonzero(near & same_money & ~over_budget & this.table.fits[job]).tolist()
 
 
 def _whole(shares: list[float], shots: int) -> list[int]:
@@ -119,5 +119,5 @@ def hedge(this: Round, job: int) -> Piece | None:
 
 
 def _affordable(this: Round, job: int, first: int, second: int) -> bool:
-    budget, cost = this.snapshot.jobs[job].budget, this.table.cost[job]
+    budget, cost = this.snapshot.jobs[job].budget, this.table.cost_most[job]
     return budget is None or float(cost[first] + cost[second]) <= float(budget.amount)

@@ -104,7 +104,8 @@ def _stays(this: Round, index: int, job: Job, fitting: int, rejected: int) -> De
         hopeless = why.hopeless
         remedy = why.remedy() if hopeless else ""
         reason = count + why.summary()
-        return Decision(job.key, None, reason, impossible=hopeless, rejected=why, remedy=remedy)
+        over = hopeless and why.over_budget
+        return Decision(job.key, None, reason, impossible=hopeless, over_budget=over, rejected=why, remedy=remedy)
     summary = f"; {count}{why.summary()}" if rejected else ""
     columns = np.flatnonzero(this.table.fits[index])
     best = int(columns[int(np.argmin(this.table.wait[index, columns]))])

@@ -181,7 +181,7 @@ def _send(this: Round) -> None:
             continue
         this.sent.add(job)
         second = hedge(this, job)
-        if second is not None and _take(this, allowances, job, (second,)):
+        if second is not None and _take(this, allowances, job, (second,), jobs=0):
             this.lanes[second.backend].put(second.run, slots(this.snapshot.jobs[job]))
             this.capacity[second.backend].take(slots(this.snapshot.jobs[job]))
             this.placements[job] = replace(this.placements[job], pieces=(*this.placements[job].pieces, second))
@@ -213,13 +213,16 @@ def _within_depth(this: Round) -> set[int]:
     return {job for job, count in taken.items() if count == len(this.placements[job].pieces)}
 
 
-def _take(this: Round, allowances: Allowances, job: int, submissions: Sequence[Piece]) -> bool:
+def _take(this: Round, allowances: Allowances, job: int, submissions: Sequence[Piece], *, jobs: int = 1) -> bool:
     namespace, needs = this.snapshot.jobs[job].namespace, this.snapshot.jobs[job].needs
     if namespace not in allowances:
         return True
     shots = sum(math.ceil(piece.fraction * needs.charged_shots) for piece in submissions) if needs else 0
     run, price = this.table.run_most[job], this.table.cost_most[job]
+    if needs is None:
+        # What a program uses is metered while it runs.
+        price = np.nan_to_num(price)
     seconds = sum(float(run[piece.backend]) * piece.fraction for piece in submissions) * slots(this.snapshot.jobs[job])
-    cost = sum(float(price[piece.backend]) * piece.fraction for piece in submissions)
-    currency = this.snapshot.backends[submissions[0].backend].currency
-    return allowances.take(namespace, shots, seconds, cost, currency)
+    backends = this.snapshot.backends
+    costs = [(float(price[piece.backend]) * piece.fraction, backends[piece.backend].currency) for piece in submissions]
+    return allowances.take(namespace, shots, seconds, costs, jobs=jobs)

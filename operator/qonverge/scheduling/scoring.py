@@ -59,12 +59,20 @@ def _lost_fidelity(snapshot: Snapshot, table: Table) -> Floats:
 
 
 def _relative_cost(snapshot: Snapshot, table: Table) -> Floats:
-    """Return the cost of each pair, relative to the budget or the highest one; 1 where only that of others is known."""
+    """Return the cost of each pair, relative to the budget or the highest one in the same currency.
+
+    It is 1 where only that of others is known. Numbers of two currencies are not compared.
+    """
     cost = np.where(table.fits, table.cost, np.nan)
-    highest = np.fmax.reduce(cost, axis=1, initial=np.nan)
-    budget = np.array([float(job.budget.amount) if job.budget else 0.0 for job in snapshot.jobs])
-    scale = np.where(budget > 0, budget, highest)[:, None]
-    return np.where(np.isnan(cost), np.isfinite(highest)[:, None], cost / np.where(scale > 0, scale, 1.0))
+    currencies = np.array([backend.currency for backend in snapshot.backends])
+    highest = np.empty_like(cost)
+    for currency in set(currencies.tolist()):
+        same = currencies == currency
+        highest[:, same] = np.fmax.reduce(cost[:, same], axis=1, initial=np.nan)[:, None]
+    budget = np.array([float(job.budget.amount) if job.budget else 0.0 for job in snapshot.jobs])[:, None]
+    scale = np.where(budget > 0, budget, highest)
+    known = np.isfinite(np.fmax.reduce(cost, axis=1, initial=np.nan))[:, None]
+    return np.where(np.isnan(cost), known, cost / np.where(scale > 0, scale, 1.0))
 
 
 def _latencies(backends: Sequence[Backend]) -> Floats:

@@ -71,7 +71,7 @@ class Table:
     run_most: Floats
     """Upper bound of ``run``: what a quota must have left."""
     cost_most: Floats
-    """Upper bound of ``cost``."""
+    """Upper bound of ``cost``: what a budget or a quota must have left."""
     wait: Floats
     """Seconds until the job could start, behind what the backend has already."""
 
@@ -108,7 +108,7 @@ def judge(snapshot: Snapshot, lanes: Sequence[Lanes], policy: Policy) -> Table:
     _misfit_terms(judged, jobs, backends, lasting=True)
     placement = _by_group(jobs, _placement_key, lambda job: _placement(job, backends), len(backends))
     judged.verdicts = np.where(judged.verdicts == 0, placement, judged.verdicts)
-    _money_terms(judged, jobs, backends, cost)
+    _money_terms(judged, jobs, backends, cost_most)
     slack = np.array([np.inf if job.deadline is None else job.deadline - snapshot.now for job in jobs])[:, None]
     judged.mark(run > slack, Verdict.TOO_LATE)
     _present_terms(judged, jobs, backends, fidelity)
@@ -259,9 +259,10 @@ def _money_terms(judged: _Judged, jobs: Sequence[Job], backends: Sequence[Backen
     unknown = given & np.isnan(cost)
     metered = np.array([[job.needs is None] for job in jobs])
     judged.mark((priced | (unknown & metered)) & other, Verdict.CURRENCY)
-    judged.mark(priced & (cost > budget + MONEY_TOLERANCE), Verdict.BUDGET)
+    used_up = unknown & metered & (budget <= 0)
+    judged.mark((priced & (cost > budget + MONEY_TOLERANCE)) | used_up, Verdict.BUDGET)
     # What a program spends is not forecast, and kept within its budget while it runs.
-    judged.mark(unknown & ~(metered & (budget > 0)), Verdict.NO_COST)
+    judged.mark(unknown & ~metered, Verdict.NO_COST)
     judged.mark(given & _unpriced(backends), Verdict.NO_COST)
 
 

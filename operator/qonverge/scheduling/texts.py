@@ -122,6 +122,11 @@ class Rejections(Mapping[str, str]):
         """Whether no waiting helps with any of them."""
         return all(forecast.verdict <= Verdict.NEVER for _, _, forecast in self._rejected())
 
+    @property
+    def over_budget(self) -> bool:
+        """Whether a larger budget may help with one of them."""
+        return bool((self._verdicts == Verdict.BUDGET).any())
+
     def summary(self) -> str:
         """Return the reasons in one line: the first few as they are, the others counted by kind."""
         pairs = sorted(self._rejected(), key=lambda pair: pair[0])
@@ -153,9 +158,10 @@ class Rejections(Mapping[str, str]):
             least = min(memories)
             larger = f"a backend with {format_bytes(least)} for a circuit" if least <= _MOST_MEMORY else "fewer qubits"
             steps[Verdict.MEMORY] = larger + _instead(job.needs)
-        costs = [(f.cost, b.currency) for b, f in pairs if f.verdict == Verdict.BUDGET]
+        costs = [(f.cost_most, b.currency) for b, f in pairs if f.verdict == Verdict.BUDGET]
         if costs:
-            steps[Verdict.BUDGET] = "a budget of at least {:.2f} {}".format(*min(costs))
+            known = [(cost, currency) for cost, currency in costs if not math.isnan(cost)]
+            steps[Verdict.BUDGET] = "a budget of at least {:.2f} {}".format(*min(known)) if known else "a larger budget"
         runs = [f.run for _, f in pairs if f.verdict == Verdict.TOO_LATE]
         if runs and job.deadline is not None:
             steps[Verdict.TOO_LATE] = f"a deadline at least {duration(self._now + min(runs) - job.deadline)} later"
@@ -234,7 +240,7 @@ def _of_placement(name: str, job: Job, backend: Backend, forecast: Forecast, now
         case Verdict.CURRENCY if job.budget:
             return f"{name} is priced in {backend.currency} and the budget is in {job.budget.currency}"
         case Verdict.BUDGET:
-            return f"{name} would cost {forecast.cost:.2f} {backend.currency} and the budget has {job.budget}"
+            return _over_budget(name, job, backend, forecast)
         case Verdict.TOO_LATE if job.deadline is not None:
             left = job.deadline - now
             if left <= 0:
@@ -255,6 +261,13 @@ def _of_placement(name: str, job: Job, backend: Backend, forecast: Forecast, now
                 f": its tasks are paid for and no price is known, {_SAY_PRICE}" if backend.unpriced else ""
             )
     return None
+
+
+def _over_budget(name: str, job: Job, backend: Backend, forecast: Forecast) -> str:
+    if math.isnan(forecast.cost_most):
+        # What a program will cost is not known.
+        return f"{name} is not free and nothing is left of the budget"
+    return f"{name} would cost up to {forecast.cost_most:.2f} {backend.currency} and the budget has {job.budget}"
 
 
 def _at_present(name: str, job: Job, backend: Backend, forecast: Forecast, now: float) -> str | None:

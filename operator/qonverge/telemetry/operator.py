@@ -6,6 +6,13 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from qonverge.amounts import Amounts
+
+MOST_SPENDERS = 2000
+"""Pairs of namespace and backend that have series of their own."""
+OTHERS = "(others)"
+"""Namespace and backend of those that come after them: no object has this name."""
+
 
 class OperatorMetrics:
     """What the operator counts."""
@@ -30,6 +37,33 @@ class OperatorMetrics:
         waiting.set_function(queue_length)
         flights = Gauge("qonverge_operator_jobs_in_flight", "Jobs that are worked on.", registry=self._registry)
         flights.set_function(in_flight)
+
+        self._shots = Counter(
+            "qonverge_operator_shots",
+            "Shots that ended on a backend.",
+            ["namespace", "backend"],
+            registry=self._registry,
+        )
+        self._cost = Counter(
+            "qonverge_operator_cost",
+            "Money that was spent on a backend, in units of the currency.",
+            ["namespace", "backend", "currency"],
+            registry=self._registry,
+        )
+        self._spenders: set[tuple[str, str]] = set()
+
+    def spend(self, namespace: str, backend: str, used: Amounts) -> None:
+        """Count what a namespace used of a backend; beyond so many pairs of them further ones count as one."""
+        pair = (namespace, backend)
+        if pair not in self._spenders:
+            if len(self._spenders) >= MOST_SPENDERS:
+                pair = (OTHERS, OTHERS)
+            else:
+                self._spenders.add(pair)
+        if used.shots:
+            self._shots.labels(*pair).inc(used.shots)
+        for money in used.costs:
+            self._cost.labels(*pair, money.currency).inc(float(money.amount))
 
     def exposition(self) -> bytes:
         """Return the metrics in Prometheus' text format."""

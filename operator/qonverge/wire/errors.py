@@ -135,9 +135,15 @@ class GrantPending(WireError):
 
 
 class QuotaExceeded(WireError):
-    """The task needs more than the job's quotas and budget leave."""
+    """The task needs more than the quotas of the job's namespace leave."""
 
     code, status = "QuotaExceeded", 403
+
+
+class BudgetExceeded(WireError):
+    """The task costs more than the job's budget leaves."""
+
+    code, status = "BudgetExceeded", 403
 
 
 class EngineFailed(WireError):
@@ -155,7 +161,7 @@ class Cancelled(WireError):
 _KINDS: tuple[type[WireError], ...] = (
     *(InvalidTask, InvalidCircuit, CircuitTooLarge, Unauthorized, NotFound, UnknownCircuit),
     *(TooLarge, TooSlow, QueueFull, Draining, WorkerLost, EngineFailed, Cancelled),
-    *(GrantPending, QuotaExceeded, TokenExpired, AccessEnded, ResultTooLarge),
+    *(GrantPending, QuotaExceeded, BudgetExceeded, TokenExpired, AccessEnded, ResultTooLarge),
 )
 _BY_CODE: dict[str, type[WireError]] = {kind.code: kind for kind in _KINDS}
 

@@ -1,13 +1,13 @@
 """What a job's program may use of a backend pod, and what it used. The operator grants; pods keep to it and tell.
 
-Amounts are counted from a pod's start, so that a message that is lost, or comes twice, changes nothing. Limits of cost
-travel as numbers: their currency is that of the prices.
+Amounts are counted from a pod's start, so that a message that is lost, or comes twice, changes nothing. What a task
+costs is known where it runs: the pod prices it when it comes, and takes what the vendor billed where that is told.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Self
 
@@ -27,6 +27,8 @@ class Grant:
     """When more may be there, RFC 3339; empty where that is not known."""
     attempt: int = 0
     """Which attempt at the job's program it is for: those before it are over."""
+    cost_is_budget: bool = False
+    """Whether ``most.cost`` is what is left of the job's budget, and not of a quota."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the form that travels."""
@@ -37,18 +39,21 @@ class Grant:
             "currency": self.prices.currency,
             "until": self.until,
             "attempt": self.attempt,
+            "cost_is_budget": self.cost_is_budget,
         }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Return what ``to_dict`` gave."""
         task, shot, second = map(Decimal, data["prices"])
+        currency = str(data["currency"])
         return cls(
-            _limits(data["now"]),
-            _limits(data["most"]),
-            Prices(task, shot, second, str(data["currency"])),
+            _limits(data["now"], currency),
+            _limits(data["most"], currency),
+            Prices(task, shot, second, currency),
             str(data["until"]),
             int(data["attempt"]),
+            bool(data.get("cost_is_budget", False)),
         )
 
 
@@ -57,13 +62,22 @@ class Meter:
     """What a pod tells of a job."""
 
     used: Amounts = field(default_factory=Amounts)
-    """Tasks, shots and seconds."""
+    """With its cost, unless ``priced`` is false."""
     wanted: Amounts | None = None
     """What a task needs that waits for a grant."""
     now: Limits = field(default_factory=Limits)
     """What is granted; nothing to a job that the operator named no more."""
     under_way: int = 0
     """Its tasks that wait or run."""
+    priced: bool = True
+    """False of what a server of a former version tells, which does not know what tasks cost."""
+
+    def at(self, prices: Prices) -> Self:
+        """Return the meter with the cost that a server of a former version does not tell, at these prices."""
+        if self.priced:
+            return self
+        cost = None if self.now.cost is None else replace(self.now.cost, currency=prices.currency)
+        return replace(self, used=prices.charge(self.used), now=replace(self.now, cost=cost), priced=True)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the form that travels."""
@@ -71,6 +85,8 @@ class Meter:
             "used": _list_of_amounts(self.used),
             "wanted": None if self.wanted is None else _list_of_amounts(self.wanted),
             "now": _list_of_limits(self.now),
+            "currency": None if self.now.cost is None else self.now.cost.currency,
+            "costs": [[str(money.amount), money.currency] for money in self.used.costs],
             "under_way": self.under_way,
         }
 
@@ -78,7 +94,10 @@ class Meter:
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Return what ``to_dict`` gave."""
         wanted = None if data["wanted"] is None else _amounts(data["wanted"])
-        return cls(_amounts(data["used"]), wanted, _limits(data["now"]), int(data["under_way"]))
+        priced = "costs" in data
+        costs = tuple(Money(Decimal(amount), str(currency)) for amount, currency in data.get("costs", ()))
+        now = _limits(data["now"], str(data.get("currency") or ""))
+        return cls(replace(_amounts(data["used"]), costs=costs), wanted, now, int(data["under_way"]), priced)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +131,6 @@ def _list_of_limits(limits: Limits) -> list[Any]:
     return [limits.shots, limits.seconds, None if limits.cost is None else str(limits.cost.amount)]
 
 
-def _limits(data: Any) -> Limits:
+def _limits(data: Any, currency: str) -> Limits:
     shots, seconds, cost = data
-    return Limits(shots, seconds, None if cost is None else Money(Decimal(cost), ""))
+    return Limits(shots, seconds, None if cost is None else Money(Decimal(cost), currency))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Self
 
-from qonverge.amounts import Money, Prices
+from qonverge.amounts import Amounts, Money, Prices
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,24 @@ class VendorTask:
         known = {name: data[name] for name in cls.__slots__ if name in data}
         billed = known.get("billed")
         return cls(**{**known, "billed": None if billed is None else Money(Decimal(billed[0]), billed[1])})
+
+
+def corrected(used: Amounts, tasks: Sequence[VendorTask], prices: Prices) -> Amounts:
+    """Return what was used, with what the vendor billed in place of what the prices say.
+
+    While some tasks' bills are not known, the cost is no less than by the prices. What is billed in another currency
+    than that of the prices changes nothing: such prices are the site's own, and limits are kept by them.
+
+    Args:
+        used: with its cost by the backend's prices.
+        tasks: what the task was elsewhere.
+        prices: of the backend.
+    """
+    bills = tuple(task.billed for task in tasks if task.billed is not None)
+    if not bills or (prices and any(bill.currency != prices.currency for bill in bills)):
+        return used
+    billed = replace(used, costs=bills)
+    return billed if len(bills) == len(tasks) else used + billed.beyond(used)
 
 
 @dataclass(frozen=True, slots=True)

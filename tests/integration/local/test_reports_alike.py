@@ -101,7 +101,7 @@ async def without_one(monkeypatch: pytest.MonkeyPatch) -> tuple[Answers, dict[st
 
     host = ProgramHost(Engine(EngineConfig()), Checker())
     async with host.serving():
-        ended = await host.run(job, PROGRAM, (), on_line=lines.append, on_report=on_report)
+        ended = await host.run(job, PROGRAM, (), pricing=None, on_line=lines.append, on_report=on_report)
     assert (ended.exit_code, ended.has_result) == (0, True), lines
     result = {"value": ended.result}
     return [tuple(json.loads(line)) for line in lines], {

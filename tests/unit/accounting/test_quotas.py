@@ -26,6 +26,10 @@ def quota(name: str = "q", status: dict[str, Any] | None = None, **limits: Any) 
     )
 
 
+def paid(amount: str, currency: str = "USD") -> tuple[Money, ...]:
+    return (Money(Decimal(amount), currency),)
+
+
 def left(ledger: Ledger, now: float = NOW) -> Any:
     remaining = ledger.remaining("chem", now)
     assert remaining is not None
@@ -35,10 +39,10 @@ def left(ledger: Ledger, now: float = NOW) -> Any:
 def test_a_job_is_reserved_then_counted_as_what_it_took() -> None:
     ledger = Ledger()
     ledger.see(quota(shots=1000, seconds=10.0, concurrentJobs=2, cost={"amount": "5.00"}))
-    ledger.reserve("a", "chem", Amounts(400, 4.0, Decimal("1.5")))
+    ledger.reserve("a", "chem", Amounts(400, 4.0, paid("1.5")))
     assert (left(ledger).shots, left(ledger).seconds, left(ledger).jobs) == (600, 6.0, 1)
     assert left(ledger).cost.amount == Decimal("3.50")
-    ledger.settle("a", "chem", Amounts(400, 2.5, Decimal("1.25")), NOW)
+    ledger.settle("a", "chem", Amounts(400, 2.5, paid("1.25")), NOW)
     assert (left(ledger).shots, left(ledger).seconds, left(ledger).jobs) == (600, 7.5, 2)
     assert left(ledger).cost.amount == Decimal("3.75")
     ledger.settle("a", "chem", Amounts(400, 2.5), NOW)
@@ -74,20 +78,20 @@ def test_a_new_period_begins_at_nothing_but_what_is_under_way() -> None:
 def test_money_of_another_currency_is_not_counted() -> None:
     ledger = Ledger()
     ledger.see(quota(cost={"amount": "5", "currency": "EUR"}))
-    ledger.settle("a", "chem", Amounts(cost=Decimal(3), currency="USD"), NOW)
-    ledger.settle("b", "chem", Amounts(cost=Decimal(3), currency="EUR"), NOW)
+    ledger.settle("a", "chem", Amounts(costs=paid("3", "USD")), NOW)
+    ledger.settle("b", "chem", Amounts(costs=paid("3", "EUR")), NOW)
     assert left(ledger).cost.amount == 2
 
 
 def test_a_limit_that_changes_its_currency_counts_what_was_paid_in_the_new_one() -> None:
     ledger = Ledger()
     ledger.see(quota(shots=100, cost={"amount": "5", "currency": "USD"}))
-    ledger.settle("a", "chem", Amounts(10, cost=Decimal(3), currency="USD"), NOW)
-    ledger.settle("b", "chem", Amounts(20, cost=Decimal(1), currency="EUR"), NOW)
+    ledger.settle("a", "chem", Amounts(10, costs=paid("3", "USD")), NOW)
+    ledger.settle("b", "chem", Amounts(20, costs=paid("1", "EUR")), NOW)
     assert left(ledger).cost == Money(Decimal(2), "USD")
     ledger.see(quota(shots=100, cost={"amount": "5", "currency": "EUR"}))
     assert (left(ledger).shots, left(ledger).cost) == (70, Money(Decimal(4), "EUR"))
-    ledger.reserve("c", "chem", Amounts(cost=Decimal(2), currency="EUR"))
+    ledger.reserve("c", "chem", Amounts(costs=paid("2", "EUR")))
     assert left(ledger).cost == Money(Decimal(2), "EUR")
 
 
@@ -97,18 +101,18 @@ def test_quotas_in_two_currencies_leave_no_money_at_all() -> None:
     ledger.see(quota("a", cost={"amount": "5", "currency": "USD"}))
     ledger.see(quota("b", cost={"amount": "3", "currency": "EUR"}))
     for currency in ("USD", "EUR"):
-        assert left(ledger).exceeded_by(Amounts(1, cost=Decimal(1), currency=currency)) == ("cost",)
+        assert left(ledger).exceeded_by(Amounts(1, costs=paid("1", currency))) == ("cost",)
     assert left(ledger).exceeded_by(Amounts(1)) == ()
 
 
 def test_the_status_says_what_was_used_and_when_nothing_is_left() -> None:
     ledger, it = Ledger(), quota(shots=100)
     ledger.see(it)
-    ledger.settle("a", "chem", Amounts(100, 1.5, Decimal("0.10")), NOW)
+    ledger.settle("a", "chem", Amounts(100, 1.5, paid("0.10")), NOW)
     ledger.reserve("b", "chem", Amounts(0, 1.0))
     status = ledger.status(it, NOW)
     assert status.used is not None
-    assert (status.used.shots, status.used.seconds, status.used.cost) == (100, 1.5, "0.1")
+    assert (status.used.shots, status.used.seconds, status.used.cost) == (100, 1.5, "0.1 USD")
     assert status.running_jobs == 1
     exhausted = next(c for c in status.conditions if c.type == "Exhausted")
     assert (exhausted.status, exhausted.message) == ("True", f"nothing is left of shots until {status.period_end}")
@@ -174,6 +178,6 @@ def test_a_job_that_waits_again_frees_its_place_but_not_what_it_used() -> None:
 
 
 def test_use_beyond_what_is_known() -> None:
-    known, now = Amounts(4, 6.0, Decimal(1), "EUR"), Amounts(10, 5.0, Decimal(2), "EUR")
-    assert now.beyond(known) == Amounts(6, 0.0, Decimal(1), "EUR")
+    known, now = Amounts(4, 6.0, paid("1", "EUR")), Amounts(10, 5.0, paid("2", "EUR") + paid("3", "USD"))
+    assert now.beyond(known) == Amounts(6, 0.0, paid("1", "EUR") + paid("3", "USD"))
     assert not Amounts(3, 1.0).beyond(Amounts(3, 1.0))

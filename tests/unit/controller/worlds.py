@@ -27,6 +27,7 @@ from qonverge.controller.store.work_queue import WorkQueue
 from qonverge.execution.transitions import timestamp
 from qonverge.forecast.intervals import Interval
 from qonverge.scheduling import Policy
+from qonverge.telemetry import OperatorMetrics
 from qonverge.wire.messages import BackendInfo, PubResult, Task, TaskResult
 
 NOW = 1_000_000.0
@@ -92,6 +93,7 @@ class World:
         self.forecasts = Forecasts(self.state, Checker(), lambda: self.now)
         self.changes = 0
         self.holders: dict[str, set[str]] = {}
+        self.metrics = OperatorMetrics(queue_length=lambda: 0, in_flight=lambda: 0)
         self.submissions = Submissions(
             state=self.state,
             data=self.pods,
@@ -99,6 +101,7 @@ class World:
             queue=self.queue,
             clock=lambda: self.now,
             changed=self._changed,
+            spent=self.metrics.spend,
         )
         self.cluster.labels = {"lab": {OFFERS_LABEL: "true"}}
         self.traces = Traces(Policy())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 
@@ -116,6 +117,36 @@ def test_a_deadline_in_danger_is_hedged_within_the_budget() -> None:
         assert not plan(snapshot([other], backends, run=[[10, 12]], cost=[[1, 1]], high=2.0)).decisions[0].parts
     # A forecast that keeps the deadline even at its upper bound needs no second try.
     assert not plan(snapshot([urgent], backends, run=[[10, 12]], cost=[[1, 1]], high=1.2)).decisions[0].parts
+
+
+def test_a_hedge_is_no_second_job_and_its_cost_counts_in_its_own_currency() -> None:
+    urgent = job("a", deadline=15.0, hedge=True)
+    backends = [backend("a"), backend("b", currency="EUR")]
+
+    def sent_to(quota: Quota, cost: Sequence[float]) -> int:
+        view = snapshot([urgent], backends, run=[[10, 12]], cost=[cost], high=2.0, quotas={"chem": quota})
+        return len(plan(view).decisions[0].parts)
+
+    assert sent_to(Quota(jobs=1), [1, 1]) == 2
+    assert sent_to(Quota(jobs=1, cost=Money(Decimal(1))), [1, 0]) == 2
+    # No limit in dollars lets euros through.
+    assert sent_to(Quota(jobs=1, cost=Money(Decimal(9))), [1, 1]) == 0
+
+
+def test_a_program_whose_cost_is_not_known_is_sent_where_a_quota_has_money() -> None:
+    """What it uses is metered."""
+    unknown, metered = float("nan"), job("a", needs=None)
+    for left, places in ((6, {"a": "x"}), (0, {})):
+        quotas = {"chem": Quota(cost=Money(Decimal(left)))}
+        made = plan(snapshot([metered], [backend("x")], unknown, unknown, unknown, quotas=quotas))
+        assert sent(made) == places
+
+
+def test_costs_in_two_currencies_are_not_compared() -> None:
+    cheap = job("a", terms=Terms(weights=Weights(0.0, 0.0, 1.0)))
+    backends = [backend("a", currency="EUR"), backend("b"), backend("c")]
+    made = plan(snapshot([cheap], backends, cost=[[7, 8, 9]]))
+    assert sent(made) == {"a": "b"}, "each is beside the highest one in its currency"
 
 
 def test_lower_work_yields_where_its_policy_allows() -> None:

@@ -85,8 +85,15 @@ LITTLE = ", or a backend with the method MatrixProductState if the circuit entan
             {"budget": Money(Decimal(1))},
             {},
             {"cost": 3.1},
-            "lab/b would cost 3.10 USD and the budget has 1.00 USD",
+            "lab/b would cost up to 3.10 USD and the budget has 1.00 USD",
             "a budget of at least 3.10 USD",
+        ),
+        (
+            {"budget": Money(Decimal(0)), "needs": None},
+            {},
+            {"cost": float("nan")},
+            "lab/b is not free and nothing is left of the budget",
+            "a larger budget",
         ),
         (
             {"budget": Money(Decimal(9), "EUR")},

@@ -130,7 +130,7 @@ class Engine:
             GrantPending: the caller's account has used what it was granted, or is not named yet.
             NotFound: somebody else's task has this id.
             QueueFull: too many tasks wait, or those that do hold too much.
-            QuotaExceeded: the account has nothing left.
+            QuotaExceeded, BudgetExceeded: the account has too little left.
             UnknownCircuit: circuits are missing.
         """
         known = self._tasks.known(task.id)
@@ -323,7 +323,8 @@ class Engine:
         # The task has ended. What fails from here on is the one count that it concerns.
         with _logged(record, "charging its account"):
             ran = 0.0 if run.cached else run.run_seconds
-            self.accounts.ended(caller, record.charged, ran=ran, completed=state == "Completed" and not run.cached)
+            completed, elsewhere = state == "Completed" and not run.cached, record.result.vendor_tasks
+            self.accounts.ended(caller, record.charged, ran=ran, completed=completed, vendor_tasks=elsewhere)
         with _logged(record, "counting it"):
             self.metrics.tasks.labels(state=state).inc()
             if ran_at_all:

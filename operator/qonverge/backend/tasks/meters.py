@@ -10,14 +10,16 @@ from __future__ import annotations
 import secrets
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
 
 from qonverge.amounts import Amounts, Limits, Prices
 from qonverge.circuits.analysis.measurement_plan import runs
-from qonverge.wire.errors import AccessEnded, GrantPending, QuotaExceeded
+from qonverge.wire.errors import AccessEnded, BudgetExceeded, GrantPending, QuotaExceeded, WireError
 from qonverge.wire.grants import Grant, Meter, Meters
 from qonverge.wire.messages import Observable, Pub, Task
 from qonverge.wire.tokens import PROGRAM_TOKEN_SECONDS, Caller
+from qonverge.wire.vendor import VendorTask, corrected
 
 # Who waits for a grant asks again well within this.
 _WANTED_SECONDS = 5.0
@@ -44,8 +46,8 @@ class _Account:
     """When the operator named it no more."""
 
     def close(self, now: float) -> None:
-        """Let it use nothing any more."""
-        self.grant, self.closed_at = _CLOSED, now
+        """Let it use nothing any more; what is under way still has its prices."""
+        self.grant, self.closed_at = replace(_CLOSED, prices=self.grant.prices), now
 
     def is_told(self, now: float) -> bool:
         """Return whether the operator may still learn something of it."""
@@ -86,17 +88,18 @@ class Accounts:
         Raises:
             AccessEnded: the account is closed.
             GrantPending: the operator will grant it, or say that nothing is left, or that it is none of its own.
-            QuotaExceeded: nothing is left.
+            QuotaExceeded: the quotas of the job's namespace leave less than the task needs.
+            BudgetExceeded: the job's budget does.
         """
         if not caller.account:
             return Amounts()
         if (refusal := self.refusal(caller)) is not None:
             raise refusal
         account = self._accounts.setdefault(caller.account, _Account(self._clock()))
-        needed = sum((asked(pub) for pub in task.pubs), Amounts())
         grant, used = account.grant, account.used
+        needed = grant.prices.charge(sum((asked(pub) for pub in task.pubs), Amounts()))
         if amount := _lacking(grant.most, used, needed, grant.prices):
-            raise QuotaExceeded(_sentence(amount, grant, used, needed))
+            raise _refusal(amount, grant, used, needed)
         pending = ""
         if not account.named or caller.attempt > grant.attempt:
             pending = "the operator has not told this pod of the program yet"
@@ -114,11 +117,30 @@ class Accounts:
         if caller.account:
             self._accounts.setdefault(caller.account, _Account(self._clock())).under_way += 1
 
-    def ended(self, caller: Caller, charged: Amounts, *, ran: float, completed: bool) -> None:
-        """Record that a task has ended, after so many seconds of running; only one with a result used shots."""
+    def ended(
+        self,
+        caller: Caller,
+        charged: Amounts,
+        *,
+        ran: float,
+        completed: bool,
+        vendor_tasks: Sequence[VendorTask] = (),
+    ) -> None:
+        """Record that a task has ended.
+
+        Args:
+            caller: whose it was.
+            charged: what ``charge`` counted.
+            ran: seconds of running.
+            completed: whether it has a result: only then it used shots.
+            vendor_tasks: what it was elsewhere; what the vendor billed replaces what the prices say.
+        """
         account = self._accounts.get(caller.account)
         if account is not None:
-            account.used += Amounts(seconds=ran) if completed else Amounts(seconds=ran) - charged
+            prices = account.grant.prices
+            time = prices.charge(Amounts(seconds=ran))
+            used = charged + time if completed else time
+            account.used += corrected(used, vendor_tasks, prices) - charged
             account.under_way -= 1
 
     def take(self, grants: Mapping[str, Grant] | None, boot: str = "") -> None:
@@ -180,22 +202,28 @@ def _asked(pub: Pub, observables: Sequence[Observable], sets: int) -> Amounts:
 
 def _lacking(limits: Limits, used: Amounts, needed: Amounts, prices: Prices) -> str | None:
     """Return the first amount of which the limits do not leave so much more; how long a task will run is not known."""
-    left = limits - prices.charge(used)
+    left = limits - used
     # Of time there must be some, and of the money that it costs.
     by_time = {"seconds", "cost"} if prices.second else {"seconds"}
-    lacking = {*left.exceeded_by(prices.charge(needed)), *by_time.intersection(left.spent)}
+    lacking = {*left.exceeded_by(needed), *by_time.intersection(left.spent)}
     return next((name for name in ("shots", "seconds", "cost") if name in lacking), None)
 
 
-def _sentence(amount: str, grant: Grant, used: Amounts, needed: Amounts) -> str:
-    prices = grant.prices
-    left = grant.most.beyond(prices.charge(used))
+def _refusal(amount: str, grant: Grant, used: Amounts, needed: Amounts) -> WireError:
+    currency = grant.prices.currency
+    left = grant.most.beyond(used)
     if amount == "shots":
         said = f"the task asks for {needed.shots} shots and {left.shots} are left"
     elif amount == "seconds":
         said = f"all {used.seconds:.3g} seconds are used"
     else:
-        cost = prices.of(needed)
-        said = f"the task costs {cost.normalize():f} {prices.currency} and {left.cost.normalize():f} are left"
+        cost, rest = needed.cost_in(currency), left.cost_in(currency)
+        said = f"the task costs {_plain(cost)} {currency} and {_plain(rest)} {currency} are left"
+    if amount == "cost" and grant.cost_is_budget:
+        return BudgetExceeded(f"{said} of the job's budget: ask for less, or give the job a larger spec.budget")
     again = f"; they are renewed at {grant.until}" if grant.until else ""
-    return f"{said} of what the job's quotas and budget allow{again}: ask for less, or for a larger quota"
+    return QuotaExceeded(f"{said} of what the namespace's quotas allow{again}: ask for less, or for a larger quota")
+
+
+def _plain(amount: Decimal) -> str:
+    return f"{amount.normalize():f}"

@@ -9,8 +9,11 @@ import signal
 import sys
 from pathlib import Path
 
-from qonverge.client.errors import ResultTooLarge
+from qonverge.client.errors import ResultTooLarge, TaskFailed
 from qonverge.client.program.reports import finish
+
+# Codes of tasks that were refused for the job's sake: uncaught, they are the reason why the job failed.
+_TOLD = ("BudgetExceeded", "QuotaExceeded")
 
 
 def main() -> None:
@@ -46,10 +49,14 @@ def main() -> None:
 
 def _tell(error: Exception) -> None:
     """Leave the reason where the kubelet reads it, so that the job's status has it."""
-    log = os.environ.get("QONVERGE_TERMINATION_LOG")
-    if log is not None and isinstance(error, ResultTooLarge):
+    log, reason = os.environ.get("QONVERGE_TERMINATION_LOG"), ""
+    if isinstance(error, ResultTooLarge):
+        reason = f"ResultTooLarge: {error}"
+    elif isinstance(error, TaskFailed) and error.code in _TOLD:
+        reason = f"{error.code}: {str(error).removesuffix(f' [{error.code}]')}"
+    if log is not None and reason:
         with contextlib.suppress(OSError):
-            Path(log).write_text(f"ResultTooLarge: {error}", encoding="utf-8")
+            Path(log).write_text(reason, encoding="utf-8")
 
 
 if __name__ == "__main__":

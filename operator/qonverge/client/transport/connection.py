@@ -121,7 +121,7 @@ class Connection:
                 refusals.bear(error, self._clock(), delay)
             except WireError as error:
                 if not error.retryable or self._clock() + delay > deadline:
-                    raise TaskFailed(error) from None
+                    raise TaskFailed.of(error) from None
                 # The server keeps the failed task under its id; a new id is a new attempt.
                 identity = f"{task.id[:200]}.{secrets.token_hex(4)}"
                 if isinstance(error, Draining):

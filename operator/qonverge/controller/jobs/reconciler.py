@@ -7,7 +7,7 @@ import contextlib
 import logging
 from collections.abc import Callable
 
-from qonverge.accounting.conversion import amounts_of
+from qonverge.accounting.conversion import amounts_of, prices_of
 from qonverge.accounting.ledger import Ledger
 from qonverge.amounts import Amounts
 from qonverge.api import HybridJob, HybridJobStatus
@@ -76,6 +76,7 @@ class Jobs:
         ledger: Ledger,
         quotas: Quotas,
         metering: Metering,
+        spent: Callable[[str, str, Amounts], None],
         results: ResultStores,
         key: SigningKey,
         checker: Checker,
@@ -83,8 +84,9 @@ class Jobs:
         settings: Settings,
         clock: Callable[[], float],
     ) -> None:
-        """``clock`` gives Unix seconds."""
+        """``clock`` gives Unix seconds; ``spent`` counts what a namespace used of a backend."""
         self._state = state
+        self._spent = spent
         self._cluster = cluster
         self._kube = kube
         self._statuses = statuses
@@ -303,9 +305,11 @@ class Jobs:
             if rest := flight.usage.beyond(known):
                 self._ledger.settle(f"{flight.uid}-{flight.generation}-{flight.attempts}-used", namespace, rest, now)
         for sent in flight.sent:
-            self._ledger.settle(
-                sent.identity, namespace, Amounts(0, min(now - sent.at, (sent.run_seconds or USUAL).high)), now
-            )
+            backend = self._state.backends.get(sent.backend_key)
+            time = Amounts(0, min(now - sent.at, (sent.run_seconds or USUAL).high))
+            used = prices_of(None if backend is None else backend.spec.pricing).bill(time)
+            self._ledger.settle(sent.identity, namespace, used, now)
+            self._spent(namespace, sent.backend_key, used)
         if flight.sent:
             self._quotas.changed(namespace)
         self._ledger.release(flight.uid, namespace)

@@ -7,8 +7,10 @@ import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from qonverge.accounting.conversion import prices_of
 from qonverge.amounts import Amounts
 from qonverge.api import HybridJob
+from qonverge.api.pricing import Pricing
 from qonverge.controller.placement.forecasts import Forecasts
 from qonverge.controller.placement.snapshot import backend_selector, given_to_pods
 from qonverge.controller.pods.task_client import BackendLost, DataPlane, PodLost
@@ -44,14 +46,26 @@ class Submissions:
         queue: WorkQueue,
         clock: Callable[[], float],
         changed: Callable[[], None],
+        spent: Callable[[str, str, Amounts], None],
     ) -> None:
-        """``clock`` gives Unix seconds; ``changed`` is called when a pod has less to do."""
+        """Know no task.
+
+        Args:
+            state: what is known.
+            data: asks the pods.
+            forecasts: tell what is expected of tasks, and learn from them.
+            queue: takes the jobs that are to be looked at.
+            clock: Unix seconds.
+            changed: is called when a pod has less to do.
+            spent: counts what a namespace used of a backend.
+        """
         self._state = state
         self._data = data
         self._forecasts = forecasts
         self._queue = queue
         self._clock = clock
         self._changed = changed
+        self._spent = spent
         self._stopping: set[asyncio.Task[None]] = set()
 
     def send(
@@ -78,7 +92,7 @@ class Submissions:
                 one = asyncio.create_task(way)
                 one.add_done_callback(partial(self._gone, flight, pod, sent))
                 tasks.append(one)
-            running = asyncio.create_task(self._run(flight, tasks, hedged=cloud_tasks.is_hedged(decision)))
+            running = asyncio.create_task(self._run(job, flight, tasks, hedged=cloud_tasks.is_hedged(decision)))
             running.add_done_callback(partial(self._ended, key, flight, tasks))
             return running
 
@@ -131,12 +145,15 @@ class Submissions:
         flight.withdraw()
         self._queue.add(f"HybridJob {key}", urgent=True)
 
-    async def _run(self, flight: Flight, tasks: Sequence[asyncio.Task[TaskResult]], *, hedged: bool) -> None:
+    async def _run(
+        self, job: HybridJob, flight: Flight, tasks: Sequence[asyncio.Task[TaskResult]], *, hedged: bool
+    ) -> None:
         result = await (_first(tasks) if hedged else _all(tasks))
         if flight.running is asyncio.current_task():
             # Nobody waits any more for what lost the race, or for the other parts of what failed: it took its time.
             now = self._clock()
-            flight.charge(Amounts(seconds=sum(now - sent.at for sent in flight.sent)))
+            for sent in flight.sent:
+                self._count(job, flight, sent, prices_of(self._pricing(sent)).bill(Amounts(seconds=now - sent.at)))
             flight.end(result)
 
     def _ended(
@@ -163,18 +180,25 @@ class Submissions:
         flight.release(next((each for each in flight.sent if each.identity == sent.identity), sent))
         pod.release()
 
-    def _count(self, job: HybridJob, flight: Flight, sent: Sent, result: TaskResult) -> None:
+    def _learn(self, job: HybridJob, flight: Flight, sent: Sent, result: TaskResult) -> None:
         """Count what a task used, and learn from it."""
         assert flight.checked is not None
-        work, backend = circuits.work(job, flight.checked), self._state.backends.get(sent.backend_key)
-        pricing = None if backend is None else pricing_of(self._state.pods, backend)
-        flight.charge(circuits.used(pricing, work, result))
+        used = circuits.used(self._pricing(sent), circuits.work(job, flight.checked), result)
+        self._count(job, flight, sent, used)
         self._forecasts.observe(job, flight, sent, result)
+
+    def _count(self, job: HybridJob, flight: Flight, sent: Sent, used: Amounts) -> None:
+        flight.charge(used)
+        self._spent(job.metadata.namespace, sent.backend_key, used)
+
+    def _pricing(self, sent: Sent) -> Pricing | None:
+        backend = self._state.backends.get(sent.backend_key)
+        return None if backend is None else pricing_of(self._state.pods, backend)
 
     async def _one(self, job: HybridJob, flight: Flight, pod: BackendPod, sent: Sent, task: Task) -> TaskResult:
         try:
             result = await self._data.run(sent.endpoint, sent.backend_key, task)
-            self._count(job, flight, sent, result)
+            self._learn(job, flight, sent, result)
             return result
         except asyncio.CancelledError:
             # An operator that ends leaves the task to its successor.
@@ -210,7 +234,7 @@ class Submissions:
                 logger.info("task %s is sent again: %s", task.id, error)
             else:
                 told(result)
-                self._count(job, flight, sent, result)
+                self._learn(job, flight, sent, result)
                 return result
             await asyncio.sleep(pause)
             pause = min(_LONGEST_PAUSE, 2 * pause)

@@ -26,7 +26,8 @@ def unplaced(view: View, flight: Flight) -> list[Action]:
         return [*ask, *(say_waiting(view, "Queued", _BEHIND) if flight.behind else [])]
     if decision.impossible:
         reason = decision.reason + (f"; {decision.remedy}" if decision.remedy else "")
-        return [SetStatus(view.fail("Unschedulable", reason, forecast=list(flight.forecast) or None)), Stop()]
+        name = "BudgetExceeded" if decision.over_budget else "Unschedulable"
+        return [SetStatus(view.fail(name, reason, forecast=list(flight.forecast) or None)), Stop()]
     return [*ask, *say_waiting(view, "Queued" if decision.planned else "Unschedulable", decision.reason)]
 
 

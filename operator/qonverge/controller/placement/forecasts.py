@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from qonverge.amounts import Amounts
+from qonverge.amounts import Amounts, Money
 from qonverge.api import HybridJob, QuantumBackend
 from qonverge.api.placement import seconds_of
 from qonverge.api.source import Source
@@ -231,15 +231,16 @@ class Forecasts:
         parts = [(part.backend, part.shots) for part in decision.parts] or [(decision.backend, 0)]
         total = max(1, sum(shots for _, shots in parts))
         hedged = any(part.kind == "Hedge" for part in decision.parts)
-        spent, cost = 0.0, Decimal(0)
+        spent, costs = 0.0, list[Money]()
         for backend, shots in parts:
             share = shots / total if shots and not hedged else 1.0
             run, price = row.run_seconds[columns[backend.key]], row.cost[columns[backend.key]]
             spent += share * (USUAL.high if math.isnan(run.high) else run.high)
-            cost += Decimal(0 if math.isnan(price.high) else repr(share * price.high))
+            if not math.isnan(price.high):
+                costs.append(Money(Decimal(repr(share * price.high)), backend.currency))
         asked = self.asked(job, flight)
         shots = 0 if asked is None else asked.work.all_shots
-        return Amounts(shots * (len(parts) if hedged else 1), spent, cost, decision.backend.currency)
+        return Amounts(shots * (len(parts) if hedged else 1), spent, tuple(costs))
 
     def observe(self, job: HybridJob, flight: Flight, sent: Sent, result: TaskResult) -> None:
         """Learn from a task that has ended."""

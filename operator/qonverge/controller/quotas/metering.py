@@ -71,6 +71,7 @@ class Metering:
         queue: WorkQueue,
         charge: Callable[[str, float], None],
         changed: Callable[[str], None],
+        spent: Callable[[str, str, Amounts], None],
         clock: Callable[[], float],
     ) -> None:
         """Know no pod.
@@ -83,6 +84,7 @@ class Metering:
             queue: takes the jobs that are to be looked at.
             charge: counts seconds towards a namespace's share.
             changed: is told the namespaces whose quotas have news.
+            spent: counts what a namespace used of a backend.
             clock: Unix seconds.
         """
         self._state = state
@@ -92,10 +94,13 @@ class Metering:
         self._queue = queue
         self._charge = charge
         self._changed = changed
+        self._spent = spent
         self._clock = clock
         self._books = GrantLedger()
         self._running: dict[str, _Running] = {}
         self._closing: dict[str, _Closing] = {}
+        # What ``spent`` has of each account, by the start of the pod's server that told of it.
+        self._reported: dict[str, dict[str, Amounts]] = {}
         self._exchanges = Exchanges()
         # Pods that have programs which they were not told of.
         self._unnamed: set[str] = set()
@@ -336,6 +341,9 @@ class Metering:
                 self._charge(program.namespace, more.seconds if known else 0.0)
                 self._changed(program.namespace)
             meter = meters.by_account.get(account)
+            if meter is not None and not (known and meter.under_way):
+                # What is under way may be given back.
+                self._report(program, meters.boot, meter.at(program.prices).used, count=known)
             if account in closed and (meter is None or not meter.under_way):
                 self._books.closed(pod, account)
             if account in self._closing:
@@ -343,6 +351,14 @@ class Metering:
             elif account in running:
                 self._reserve(program)
         self._tell()
+
+    def _report(self, program: Program, boot: str, used: Amounts, *, count: bool) -> None:
+        """Count what a pod says beyond what was counted; what was there before this operator, its predecessor did."""
+        reported = self._reported.setdefault(program.account, {})
+        more = used.beyond(reported.get(boot, Amounts()))
+        reported[boot] = used
+        if count and more:
+            self._spent(program.namespace, program.backend, more)
 
     def _tell(self) -> None:
         """Let jobs know what their programs used."""
@@ -365,6 +381,7 @@ class Metering:
             self._changed(namespace)
         self._ledger.release(account, namespace)
         self._books.forget(account)
+        self._reported.pop(account, None)
         del self._closing[account]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from qonverge.accounting.conversion import amounts_of
 from qonverge.accounting.ledger import Ledger
 from qonverge.api import HybridJob, QuantumQuota
-from qonverge.api.job import Usage
+from qonverge.api.usage import Usage
 from qonverge.controller.kube.status_writer import StatusWriter
 from qonverge.controller.store.resources import Change, Finished
 from qonverge.controller.store.state import State

@@ -6,6 +6,7 @@ import asyncio
 import secrets
 
 from qonverge.accounting.conversion import usage_of
+from qonverge.amounts import Amounts
 from qonverge.local.kinds.kind import LocalKind, PlacedJob
 from qonverge.programs import circuit as circuits
 from qonverge.wire.errors import WireError
@@ -19,7 +20,7 @@ class LocalCircuits:
         run, engine, checked = placed.run, placed.engine, placed.checked
         assert checked is not None
         job, limit = run.job, run.job.spec.retry_policy.max_attempts
-        lost: WireError | None = None
+        lost, used = WireError(""), Amounts()
         for attempt in range(1, limit + 1):
             run.start(attempt)
             # Engines give the result of an identity that they know again: no run may have that of another.
@@ -30,18 +31,18 @@ class LocalCircuits:
             except asyncio.CancelledError:
                 await engine.cancel(identity)
                 raise
+            used += circuits.used(placed.backend.spec.pricing, circuits.work(job, checked), result)
+            usage = usage_of(used)
             if result.error is None:
                 placed.placing.observe(placed.key, job, checked, result, run.now)
-                used = usage_of(circuits.used(placed.backend.spec.pricing, circuits.work(job, checked), result))
                 outcome = circuits.outcome(result)
-                run.complete(result=outcome, provenance=circuits.provenance(placed.program, result), usage=used)
+                run.complete(result=outcome, provenance=circuits.provenance(placed.program, result), usage=usage)
                 return
             if not result.error.retryable:
-                run.fail(circuits.failure_reason(result.error), result.error.message)
+                run.fail(circuits.failure_reason(result.error), result.error.message, usage=usage)
                 return
             lost = result.error
-        assert lost is not None
-        run.fail(lost.code, f"after {limit} attempts: {lost.message}")
+        run.fail(lost.code, f"after {limit} attempts: {lost.message}", usage=usage_of(used))
 
 
 KIND: LocalKind = LocalCircuits()

@@ -6,10 +6,11 @@ import signal
 from typing import Any
 
 from qonverge import __version__
+from qonverge.accounting.conversion import usage_of
 from qonverge.api.job import Provenance, Result
 from qonverge.local.kinds.kind import LocalKind, PlacedJob
 from qonverge.local.programs import ProgramHost
-from qonverge.programs.python import specification, text
+from qonverge.programs.python import left_reason, specification, text
 from qonverge.programs.source import digest
 
 
@@ -22,12 +23,13 @@ class LocalPrograms:
         run.start(1)
         host = ProgramHost(engine, placed.checker)
         async with host.serving():
-            args = specification(run.job).args
-            ended = await host.run(run.job, source, args, on_line=run.line, on_report=run.report)
+            args, pricing = specification(run.job).args, placed.backend.spec.pricing
+            ended = await host.run(run.job, source, args, pricing=pricing, on_line=run.line, on_report=run.report)
         fields: dict[str, Any] = {
             # Shells and Kubernetes count signals from 128.
             "exit_code": ended.exit_code if ended.exit_code >= 0 else 128 - ended.exit_code,
             "log": run.tail.text(),
+            "usage": usage_of(ended.used),
             "result": Result(value=ended.result) if ended.has_result else None,
             "provenance": Provenance(
                 program_digest=digest(source),
@@ -40,7 +42,8 @@ class LocalPrograms:
         if ended.exit_code == 0:
             run.complete(**fields)
         else:
-            run.fail("ProgramFailed", _exit_sentence(ended.exit_code), **fields)
+            left = left_reason(ended.left) or ("ProgramFailed", _exit_sentence(ended.exit_code))
+            run.fail(*left, **fields)
 
 
 KIND: LocalKind = LocalPrograms()

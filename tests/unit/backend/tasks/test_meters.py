@@ -11,10 +11,11 @@ import pytest
 
 from qonverge.amounts import Amounts, Limits, Money, Prices
 from qonverge.backend.tasks.meters import Accounts, asked
-from qonverge.wire.errors import AccessEnded, GrantPending, QuotaExceeded
+from qonverge.wire.errors import AccessEnded, BudgetExceeded, GrantPending, QuotaExceeded
 from qonverge.wire.grants import Grant, Meters
 from qonverge.wire.messages import Observable, Pub, Task
 from qonverge.wire.tokens import PROGRAM_TOKEN_SECONDS, Caller
+from qonverge.wire.vendor import VendorTask
 
 _ZZ: Observable = (("ZZ", 1.0),)
 _XX: Observable = (("XX", 1.0),)
@@ -170,8 +171,81 @@ def test_each_amount_that_is_used_up_is_named() -> None:
     for bound, sentence in (
         (Limits(shots=5), "asks for 10 shots and 5 are left"),
         (Limits(seconds=0.0), "all 0 seconds are used"),
-        (Limits(cost=Money(Decimal("0.2"))), "costs 0.3 USD and 0.2 are left"),
+        (Limits(cost=Money(Decimal("0.2"))), "costs 0.3 USD and 0.2 USD are left of what the namespace's quotas allow"),
     ):
         pod.take({"uid-1": Grant(bound, bound, prices)})
         with pytest.raises(QuotaExceeded, match=sentence):
             pod.use(10)
+
+
+def test_a_budget_that_is_used_up_is_named_as_a_budget() -> None:
+    pod, bound = Pod(), Limits(cost=Money(Decimal("0.2"), "EUR"))
+    pod.take({"uid-1": Grant(bound, bound, Prices(task=Decimal("0.3"), currency="EUR"), cost_is_budget=True)})
+    with pytest.raises(BudgetExceeded, match=r"costs 0.3 EUR and 0.2 EUR are left of the job's budget"):
+        pod.use(10)
+
+
+def billed(*bills: str | None, currency: str = "USD") -> list[VendorTask]:
+    told = [None if bill is None else Money(Decimal(bill), currency) for bill in bills]
+    return [VendorTask(str(number), "Completed", billed=bill) for number, bill in enumerate(told)]
+
+
+@pytest.mark.parametrize(
+    ("bills", "completed", "cost"),
+    [
+        ([], True, "10.5"),
+        ([], False, "0.5"),
+        (billed("3", "4"), True, "7"),
+        (billed("12", "4"), True, "16"),
+        # A vendor bills what failed there, or does not.
+        (billed("3"), False, "3"),
+        (billed("0"), True, "0"),
+        # Until all bills are known, no less than by the prices counts.
+        (billed("3", None), True, "10.5"),
+        (billed("30", None), True, "30"),
+        (billed("3", currency="EUR"), True, "10.5"),
+    ],
+)
+def test_what_a_vendor_billed_takes_the_place_of_the_prices(
+    bills: list[VendorTask], completed: bool, cost: str
+) -> None:
+    pod, prices = Pod(), Prices(shot=Decimal(1), second=Decimal(1))
+    pod.take({"uid-1": Grant(prices=prices)})
+    pod.use(10, completed=completed, vendor_tasks=bills)
+    used = pod.tell().by_account["uid-1"].used
+    assert used.costs == Amounts(costs=(Money(Decimal(cost)),)).costs
+    assert (used.shots, used.seconds) == (10 if completed else 0, 0.5)
+
+
+def test_without_prices_a_bill_counts_in_its_currency() -> None:
+    pod = Pod()
+    pod.take({"uid-1": Grant()})
+    pod.use(10, vendor_tasks=billed("3", currency="EUR"))
+    assert pod.tell().by_account["uid-1"].used.costs == (Money(Decimal(3), "EUR"),)
+
+
+def test_prices_that_change_hold_from_then_on() -> None:
+    """What was used before is not counted anew, and no currency is mixed with another."""
+    pod, one = Pod(), Decimal(1)
+    pod.take({"uid-1": Grant(prices=Prices(shot=one))})
+    pod.use(10)
+    pod.take({"uid-1": Grant(prices=Prices(shot=one, currency="EUR"))})
+    pod.use(3)
+    assert pod.tell().by_account["uid-1"].used.costs == (Money(Decimal(3), "EUR"), Money(Decimal(10), "USD"))
+
+
+def test_what_is_under_way_while_its_account_is_closed_costs_its_time() -> None:
+    pod = Pod()
+    pod.take({"uid-1": Grant(prices=Prices(second=Decimal(2)))})
+    charged = pod.accounts.charge(_CALLER, Task("t", (Pub("c", shots=1),)))
+    pod.take({})
+    pod.accounts.ended(_CALLER, charged, ran=1.5, completed=True)
+    assert pod.tell().by_account["uid-1"].used.cost_in("USD") == 3
+
+
+def test_many_short_tasks_cost_what_they_cost_together() -> None:
+    pod = Pod()
+    pod.take({"uid-1": Grant(prices=Prices(second=Decimal("0.00001")))})
+    for _ in range(1000):
+        pod.use(1, ran=0.002)
+    assert pod.tell().by_account["uid-1"].used.cost_in("USD") == Decimal("0.00002")

@@ -10,7 +10,7 @@ import pytest
 
 from qonverge.amounts import Amounts
 from qonverge.api import HybridJob, HybridJobStatus
-from qonverge.api.job import Usage
+from qonverge.api.usage import Usage
 from qonverge.controller.jobs.actions import CheckProgram, RequestPlacement, Requeue, SetStatus, Stop, Warn
 from qonverge.controller.jobs.decisions import decide
 from qonverge.controller.jobs.kinds.circuit import Submit
@@ -218,6 +218,11 @@ def test_why_a_program_failed_stands_where_its_client_left_it() -> None:
         "ResultTooLarge",
         "the result takes 9 bytes: return less",
     )
+    for named in ("BudgetExceeded", "QuotaExceeded"):
+        own["containerStatuses"][0]["state"]["terminated"] |= {"message": f"{named}: the task costs 2 USD"}
+        (collect,) = decide(view(program(), source(), batch=batch("Failed"), pod=own))
+        assert isinstance(collect, Finish)
+        assert (collect.status.reason, collect.status.message) == (named, "the task costs 2 USD")
     # Other words are the program's own, and no reason of a job.
     own["containerStatuses"][0]["state"]["terminated"] |= {"message": "Unschedulable: so it says"}
     (collect,) = decide(view(program(), source(), batch=batch("Failed"), pod=own))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import AsyncIterator
-from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -104,6 +103,7 @@ class Desk:
             queue=world.queue,
             charge=world.forecasts.charge,
             changed=quotas.changed,
+            spent=world.metrics.spend,
             clock=clock,
         )
         dispatcher.handle(metering.handlers())
@@ -121,6 +121,7 @@ class Desk:
             quotas=quotas,
             results=ResultStores([InStatus(), self.results]),
             metering=metering,
+            spent=world.metrics.spend,
             key=SigningKey(Signer(generate_private_key())),
             checker=Checker(),
             events=self.events,
@@ -181,7 +182,7 @@ async def test_all_attempts_are_counted_once(attempts: int) -> None:
 async def test_a_job_that_is_deleted_while_it_runs_has_used_its_time() -> None:
     desk = Desk()
     await desk.placed()
-    desk.world.flight("j").charge(Amounts(0, 2.0, Decimal(0)))
+    desk.world.flight("j").charge(Amounts(0, 2.0))
     reserved = 1000.0 - desk.left
     desk.world.now += 0.001
     desk.world.state.jobs.clear()

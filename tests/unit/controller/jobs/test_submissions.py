@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from qonverge.amounts import Amounts
+from qonverge.amounts import Amounts, Money
 from qonverge.controller.pods.task_client import PodLost
 from qonverge.scheduling import Decision
 from qonverge.scheduling.model import Part
@@ -56,7 +56,10 @@ async def test_a_split_job_s_parts_have_seeds_of_their_own_and_are_merged() -> N
     flight = world.flight("j")
     assert flight.result is not None
     assert flight.result.results[0].counts == ({"00": 500, "11": 500},)
-    assert flight.usage == Amounts(1000, 3.0, Decimal(10))
+    assert flight.usage == Amounts(1000, 3.0, (Money(Decimal(10)),))
+    told = world.metrics.exposition().decode()
+    for backend, cost in (("lab/b", 4.0), ("lab/a", 6.0)):
+        assert f'qonverge_operator_cost_total{{backend="{backend}",currency="USD",namespace="chem"}} {cost}' in told
     assert (flight.running, flight.sent, world.assigned, world.pods.cancelled) == (None, (), {}, [])
     assert world.forecasts.run_seconds(flight, "lab/a") is None, "a part says little of the whole"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
@@ -14,14 +15,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from qonverge.accounting.conversion import usage_of
-from qonverge.amounts import Amounts
+from qonverge.amounts import Amounts, Money
 from qonverge.api import HybridJob, QuantumBackend, QuantumQuota
 from qonverge.backend.tasks.meters import Accounts
 from qonverge.controller.pods.task_client import PodLost
 from qonverge.controller.quotas.accounts import account_of
 from qonverge.controller.quotas.metering import Metering
 from qonverge.controller.store.pods import Endpoint
-from qonverge.wire.errors import AccessEnded, GrantPending, QuotaExceeded, WireError
+from qonverge.wire.errors import AccessEnded, BudgetExceeded, GrantPending, QuotaExceeded, WireError
 from qonverge.wire.grants import Grant, Meters
 from qonverge.wire.messages import Pub, Task
 from qonverge.wire.tokens import Caller
@@ -91,6 +92,7 @@ class Desk:
             queue=self.world.queue,
             charge=lambda namespace, seconds: self.charged.append((namespace, seconds)),
             changed=self.changed.append,
+            spent=self.world.metrics.spend,
             clock=lambda: self.world.now,
         )
 
@@ -185,7 +187,7 @@ def test_seconds_and_money_are_kept_to() -> None:
         await desk.poll()
         used = desk.metering.used(job)
         # Each task costs 1.50 EUR.
-        assert (used.shots, used.seconds, used.cost, used.currency) == (500, 2.5, Decimal("7.5"), "EUR")
+        assert (used.shots, used.seconds, used.costs) == (500, 2.5, (Money(Decimal("7.5"), "EUR"),))
         assert refused.startswith("the task costs 1 EUR and 0.5")
 
     asyncio.run(scenario())
@@ -195,10 +197,41 @@ def test_a_budget_limits_a_program_without_a_quota() -> None:
     async def scenario() -> None:
         desk = Desk(pods=1, pricing={"perShot": "0.01"})
         job = await desk.program(budget={"amount": "1.00"})
-        with pytest.raises(QuotaExceeded, match=r"costs 1.01 USD and 1 are left"):
+        with pytest.raises(BudgetExceeded, match=r"costs 1.01 USD and 1 USD are left of the job's budget"):
             desk.use(job, "a-0", task(101))
         other = await desk.program("free")
         assert desk.use(other, "a-0", task(10**6)).shots == 10**6
+
+    asyncio.run(scenario())
+
+
+def test_what_programs_spend_is_counted_once_and_not_while_it_may_be_given_back() -> None:
+    async def scenario() -> None:
+        desk = Desk(pods=1, pricing={"perShot": "0.01", "currency": "EUR"})
+
+        def counted() -> dict[str, str]:
+            text = desk.world.metrics.exposition().decode()
+            return dict(re.findall(r"^qonverge_operator_(shots|cost)_total{.*} (\S+)$", text, re.MULTILINE))
+
+        job = await desk.program()
+        caller = Caller("chem/j", account_of(job), 1)
+        desk.use(job, "a-0", task(100))
+        await desk.poll()
+        assert counted() == {"shots": "100.0", "cost": "1.0"}
+        charged = desk.pods.of("a-0").charge(caller, task(50))
+        await desk.poll()
+        assert counted()["shots"] == "100.0"
+        desk.pods.of("a-0").ended(caller, charged, ran=1.0, completed=False)
+        await desk.poll()
+        assert counted()["shots"] == "100.0", "it failed, and used none"
+        # An operator after this one counts what comes then.
+        desk.use(job, "a-0", task(7))
+        desk.again()
+        desk.metering.observe("chem/j")
+        await desk.poll()
+        desk.use(job, "a-0", task(3))
+        await desk.poll()
+        assert counted() == {"shots": "103.0", "cost": "1.03"}
 
     asyncio.run(scenario())
 

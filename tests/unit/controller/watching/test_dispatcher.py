@@ -58,6 +58,7 @@ class Desk:
             queue=world.queue,
             charge=world.forecasts.charge,
             changed=quotas.changed,
+            spent=world.metrics.spend,
             clock=clock,
         )
         declared = quotas.declared()

@@ -104,7 +104,7 @@ class CloudExecutor:
         else:
             run.stop.set()
 
-    def forget(self, request: Request) -> None:
+    def forget(self, request: Request, *, answered: bool) -> None:
         """Nothing is kept here of a task that has ended."""
 
     async def recalibrate(self, noise: Noise) -> None:

@@ -19,8 +19,8 @@ from qonverge.controller.jobs.waiting import NEWS_SECONDS, say_waiting, unplaced
 from qonverge.controller.objects import pod_troubles
 from qonverge.controller.store.flights import Flight
 from qonverge.execution import transitions
+from qonverge.programs.python import left_reason
 from qonverge.programs.source import digest
-from qonverge.wire.errors import ResultTooLarge
 
 _LOST_BATCH_SECONDS = 20.0
 _OOM_EXIT_CODE = 137
@@ -187,9 +187,8 @@ def _why_ended(job: HybridJob, pod: Mapping[str, Any], code: int, terminated: Ma
             f"raise program.{job.spec.program.chosen}.resources.limits.memory",
         )
     # What the client library leaves there.
-    reason, separator, message = str(terminated.get("message", "")).partition(": ")
-    if separator and reason == ResultTooLarge.code:
-        return reason, message
+    if (left := left_reason(str(terminated.get("message", "")))) is not None:
+        return left
     if code == _OOM_EXIT_CODE:
         return "ProgramFailed", "the program was killed (exit code 137)"
     return "ProgramFailed", f"the program ended with exit code {code}; its last lines are in status.log"
