@@ -14,9 +14,11 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionClosedError, HTTPClientError
 
-from conftest import Start
 from qonverge_dev_cloud.braket.storage import KEY_ID, SECRET
+from qonverge_dev_cloud.cloud import DevCloud
 from qonverge_dev_cloud.faults import Fault
+
+Start = Callable[..., DevCloud]
 
 GARNET = "arn:aws:braket:eu-north-1::device/qpu/iqm/Garnet"
 BELL = "OPENQASM 3.0;\nbit[2] b;\nqubit[2] q;\nh q[0];\ncnot q[0], q[1];\nb[0] = measure q[0];\nb[1] = measure q[1];"

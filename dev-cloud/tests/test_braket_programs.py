@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import boto3
@@ -16,7 +17,9 @@ from braket.devices import LocalSimulator
 from braket.emulation.local_emulator import LocalEmulator
 from braket.task_result import GateModelTaskResult
 
-from conftest import Start
+from qonverge_dev_cloud.cloud import DevCloud
+
+Start = Callable[..., DevCloud]
 
 SV1 = "arn:aws:braket:::device/quantum-simulator/amazon/sv1"
 GARNET = "arn:aws:braket:eu-north-1::device/qpu/iqm/Garnet"

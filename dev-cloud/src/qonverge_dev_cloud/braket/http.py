@@ -9,7 +9,8 @@ from typing import Any
 from aiohttp import web
 
 from qonverge_dev_cloud.braket.api import Refused, ServiceApi
-from qonverge_dev_cloud.braket.service import BraketService, Call
+from qonverge_dev_cloud.braket.calls import Call
+from qonverge_dev_cloud.braket.service import BraketService
 from qonverge_dev_cloud.gateway import Done, Gateway
 from qonverge_dev_cloud.worker import Worker
 

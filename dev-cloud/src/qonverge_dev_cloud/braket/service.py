@@ -6,8 +6,6 @@ import json
 import threading
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from braket.ir.openqasm import Program
@@ -15,45 +13,16 @@ from braket.ir.openqasm import Program
 from qonverge_dev_cloud import simulation
 from qonverge_dev_cloud.braket import results
 from qonverge_dev_cloud.braket.api import Refused
-from qonverge_dev_cloud.braket.capabilities import capabilities
-from qonverge_dev_cloud.braket.catalogue import DEVICES, Device
-from qonverge_dev_cloud.braket.prices import Tariff
+from qonverge_dev_cloud.braket.calls import Call, Reply
+from qonverge_dev_cloud.braket.offers import Offered, Offers, moment
 from qonverge_dev_cloud.braket.search import matches, page
 from qonverge_dev_cloud.braket.storage import ACCOUNT, Storage
 from qonverge_dev_cloud.braket.tasks import Task
-from qonverge_dev_cloud.calibration import Calibration, calibration
 from qonverge_dev_cloud.clock import Clock
-from qonverge_dev_cloud.scenario import DeviceScenario, Scenario
-from qonverge_dev_cloud.work import ENDED, DeviceQueue
+from qonverge_dev_cloud.scenario import Scenario
+from qonverge_dev_cloud.work import ENDED
 
 _NAMESPACE = uuid.UUID("5b1c8f3e-5d0c-4f5e-9a55-1f0a7f3a3b10")
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A request that was understood."""
-
-    operation: str
-    region: str
-    members: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What an operation gives back."""
-
-    values: dict[str, Any]
-    effect: bool = False
-    task: str | None = None
-    """The ARN of the task that was made, or found by its token."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Offered:
-    device: Device
-    scenario: DeviceScenario
-    queue: DeviceQueue[Task]
-    tariff: Tariff
 
 
 class BraketService:
@@ -62,17 +31,12 @@ class BraketService:
     def __init__(self, scenario: Scenario, clock: Clock, storage: Storage) -> None:
         self._scenario, self._clock, self._storage = scenario, clock, storage
         self._lock = threading.RLock()
-        self._devices: dict[str, _Offered] = {}
-        for device in DEVICES:
-            own = scenario.braket.devices.get(device.name, DeviceScenario())
-            queue: DeviceQueue[Task] = DeviceQueue(own, start=clock.start, parallel=device.kind == "SIMULATOR")
-            self._devices[device.arn] = _Offered(device, own, queue, Tariff.of(device, own.price))
+        self._offers = Offers(scenario, clock, self._lock)
         self._tasks: dict[str, Task] = {}
         self._tokens: dict[tuple[str, str], Task] = {}
-        self._documents: dict[tuple[str, int], str] = {}
         self._operations: dict[str, Callable[[Call], Reply]] = {
-            "GetDevice": self._get_device,
-            "SearchDevices": self._search_devices,
+            "GetDevice": self._offers.get_device,
+            "SearchDevices": self._offers.search_devices,
             "CreateQuantumTask": self._create,
             "GetQuantumTask": self._get_task,
             "SearchQuantumTasks": self._search_tasks,
@@ -96,83 +60,6 @@ class BraketService:
             )
         return operation(call)
 
-    # Devices
-
-    def _get_device(self, call: Call) -> Reply:
-        offered = self._offered(call.members["deviceArn"], call.region, "ResourceNotFoundException")
-        with self._lock:
-            now = self._clock.now()
-            closed = offered.queue.closed(now)
-            values = self._summary(offered, now) | {
-                "deviceCapabilities": self._document(offered, now),
-                "deviceQueueInfo": [
-                    {
-                        "queue": "QUANTUM_TASKS_QUEUE",
-                        "queueSize": str(offered.queue.size(now)),
-                        "queuePriority": "Normal",
-                    },
-                    {"queue": "QUANTUM_TASKS_QUEUE", "queueSize": "0", "queuePriority": "Priority"},
-                    {"queue": "JOBS_QUEUE", "queueSize": "0"},
-                ],
-            }
-        if closed:
-            begin, end = closed
-            values["deviceStatusReason"] = {
-                "reason": "MAINTENANCE",
-                "startedAt": _moment(begin),
-                "estimatedEndAt": _moment(end),
-                "updatedAt": _moment(begin),
-            }
-        return Reply(values)
-
-    def _search_devices(self, call: Call) -> Reply:
-        wanted: set[str] | None = None
-        for own in call.members["filters"]:
-            if own["name"] != "deviceArn":
-                raise Refused("ValidationException", f"devices have no filter {own['name']!r}: use deviceArn")
-            wanted = set(own["values"]) if wanted is None else wanted & set(own["values"])
-        with self._lock:
-            now = self._clock.now()
-            found = [
-                self._summary(offered, now)
-                for arn, offered in self._devices.items()
-                if call.region in offered.device.regions and (wanted is None or arn in wanted)
-            ]
-        devices, token = page(found, call.members)
-        return Reply({"devices": devices} | token)
-
-    def _summary(self, offered: _Offered, now: float) -> dict[str, Any]:
-        device = offered.device
-        status = "RETIRED" if offered.scenario.retired else "OFFLINE" if offered.queue.closed(now) else "ONLINE"
-        return {
-            "deviceArn": device.arn,
-            "deviceName": device.name,
-            "providerName": device.provider,
-            "deviceType": device.kind,
-            "deviceStatus": status,
-        }
-
-    def _document(self, offered: _Offered, now: float) -> str:
-        found = self._calibration(offered, now)
-        key = (offered.device.arn, 0 if found is None else found.epoch)
-        if key not in self._documents:
-            updated = self._clock.start + (0.0 if found is None else found.time)
-            self._documents[key] = capabilities(offered.device, offered.tariff, found, updated).json()
-        return self._documents[key]
-
-    def _calibration(self, offered: _Offered, time: float) -> Calibration | None:
-        if offered.device.kind == "SIMULATOR":
-            return None
-        return calibration(offered.device, offered.scenario.drift, self._scenario.seed, time - self._clock.start)
-
-    def _offered(self, arn: str, region: str, code: str) -> _Offered:
-        offered = self._devices.get(arn)
-        if offered is None or region not in offered.device.regions:
-            raise Refused(code, f"no device {arn} in {region}")
-        return offered
-
-    # Tasks
-
     def _create(self, call: Call) -> Reply:
         request = {name: value for name, value in call.members.items() if name != "clientToken"} | {
             "region": call.region
@@ -182,7 +69,7 @@ class BraketService:
             known = self._known(token, request)
         if known is not None:
             return Reply({"quantumTaskArn": known.arn}, task=known.arn)
-        offered = self._offered(request["deviceArn"], call.region, "ValidationException")
+        offered = self._offers.find(request["deviceArn"], call.region, "ValidationException")
         program = self._program(offered, request)
         if not self._storage.has_bucket(request["outputS3Bucket"]):
             raise Refused("ValidationException", f"the bucket {request['outputS3Bucket']} does not exist")
@@ -227,7 +114,7 @@ class BraketService:
             )
         return found
 
-    def _program(self, offered: _Offered, request: dict[str, Any]) -> simulation.Qasm:
+    def _program(self, offered: Offered, request: dict[str, Any]) -> simulation.Qasm:
         device, shots = offered.device, request["shots"]
         if offered.scenario.retired:
             raise Refused("DeviceRetiredException", f"{device.name} is retired")
@@ -268,7 +155,7 @@ class BraketService:
     def _queue_info(self, task: Task, status: str, now: float) -> dict[str, str]:
         info = {"queue": "QUANTUM_TASKS_QUEUE", "queuePriority": "Normal"}
         if status == "QUEUED":
-            return info | {"position": str(self._devices[task.request["deviceArn"]].queue.position(task, now))}
+            return info | {"position": str(self._offers.of(task).queue.position(task, now))}
         return info | {
             "position": "None",
             "message": f"Task is in {status} status. QueueInfo is for QUEUED tasks only.",
@@ -295,11 +182,11 @@ class BraketService:
             "shots": task.shots,
             "outputS3Bucket": task.request["outputS3Bucket"],
             "outputS3Directory": task.directory,
-            "createdAt": _moment(task.created),
+            "createdAt": moment(task.created),
             "tags": dict(task.tags),
         }
         if (ended := task.ended(now)) is not None:
-            values["endedAt"] = _moment(ended)
+            values["endedAt"] = moment(ended)
         return values
 
     def _cancel(self, call: Call) -> Reply:
@@ -311,7 +198,7 @@ class BraketService:
             if task.cancelled is None:
                 if task.phase(now) in ENDED:
                     raise Refused("ConflictException", f"the task is {status}: it cannot be cancelled any more")
-                self._devices[task.request["deviceArn"]].queue.cancel(task, now)
+                self._offers.of(task).queue.cancel(task, now)
                 task.cancel_token, effect = token, True
             elif task.cancel_token != token and status == "CANCELLED":
                 raise Refused("ConflictException", "the task is CANCELLED: it cannot be cancelled any more")
@@ -359,8 +246,8 @@ class BraketService:
     def carry_out(self, task: Task) -> None:
         """Run a task, and put its result into its bucket."""
         if task.failure is None:
-            offered = self._devices[task.request["deviceArn"]]
-            found = self._calibration(offered, task.start) if offered.scenario.noise else None
+            offered = self._offers.of(task)
+            found = self._offers.calibration(offered, task.start) if offered.scenario.noise else None
             try:
                 seed = uuid.uuid5(_NAMESPACE, f"{self._scenario.seed}/{task.arn}").int
                 outcome = simulation.run(offered.device, task.program, task.shots, calibration=found, seed=seed)
@@ -378,7 +265,7 @@ class BraketService:
             return [
                 {
                     "arn": own.arn,
-                    "device": self._devices[own.request["deviceArn"]].device.name,
+                    "device": self._offers.of(own).device.name,
                     "status": own.status(now),
                     "created": own.created - self._clock.start,
                     "start": own.start - self._clock.start,
@@ -395,9 +282,5 @@ class BraketService:
         """Return what it cost by now. What was cancelled in the queue and what failed costs nothing."""
         if task.withdrawn or now < task.start or task.status(now) == "FAILED":
             return 0.0
-        tariff = self._devices[task.request["deviceArn"]].tariff
+        tariff = self._offers.of(task).tariff
         return tariff.cost(task.shots_done(now), task.seconds_done(now))
-
-
-def _moment(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)

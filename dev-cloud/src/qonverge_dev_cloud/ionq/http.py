@@ -10,8 +10,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from qonverge_dev_cloud.gateway import Done, Gateway
 from qonverge_dev_cloud.ionq.circuits import plain
+from qonverge_dev_cloud.ionq.errors import Refused
 from qonverge_dev_cloud.ionq.jobs import CreateJob, CreateSession, EstimateQuery, ListQuery
-from qonverge_dev_cloud.ionq.service import IonqService, Refused
+from qonverge_dev_cloud.ionq.service import IonqService
 from qonverge_dev_cloud.worker import Worker
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -33,7 +34,7 @@ class IonqHttp:
 
     def application(self) -> web.Application:
         """Return the application, to be served on a port."""
-        service = self._service
+        service, backends = self._service, self._service.backends
         application = web.Application(client_max_size=64 << 20)
 
         def add(method: str, path: str, operation: str, act: Callable[[web.Request, bytes], Done]) -> None:
@@ -54,16 +55,19 @@ class IonqHttp:
         add("GET", "/sessions", "GetSessions", read(service.sessions))
         add("GET", "/sessions/{id}", "GetSession", read(service.session, "id"))
         add("POST", "/sessions/{id}/end", "EndSession", self._end_session)
-        add("GET", "/backends", "GetBackends", read(service.backends))
-        add("GET", "/backends/{name}", "GetBackend", read(service.backend, "name"))
+        add("GET", "/backends", "GetBackends", read(backends.all))
+        add("GET", "/backends/{name}", "GetBackend", read(backends.one, "name"))
         add(
-            "GET", "/backends/{name}/characterizations", "GetCharacterizations", read(service.characterizations, "name")
+            "GET",
+            "/backends/{name}/characterizations",
+            "GetCharacterizations",
+            read(backends.characterizations, "name"),
         )
         add(
             "GET",
             "/backends/{name}/characterizations/{id}",
             "GetCharacterization",
-            read(service.characterization, "name", "id"),
+            read(backends.characterization, "name", "id"),
         )
         application.router.add_route("*", "/{path:.*}", _unknown)
         return application

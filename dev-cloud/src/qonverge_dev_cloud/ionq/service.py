@@ -4,41 +4,21 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections import Counter
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from statistics import fmean
 from typing import Any
 
-import numpy as np
-
 from qonverge_dev_cloud import simulation
-from qonverge_dev_cloud.calibration import Calibration, calibration
 from qonverge_dev_cloud.clock import Clock
-from qonverge_dev_cloud.ionq.catalogue import BACKENDS, NOISE_MODELS, Backend
-from qonverge_dev_cloud.ionq.circuits import counts, qasm
+from qonverge_dev_cloud.ionq.backends import NAMESPACE, Backends, moment
+from qonverge_dev_cloud.ionq.catalogue import NOISE_MODELS, Backend
+from qonverge_dev_cloud.ionq.circuits import counts
+from qonverge_dev_cloud.ionq.errors import Refused
 from qonverge_dev_cloud.ionq.jobs import CreateJob, CreateSession, EstimateQuery, Job, ListQuery, Session
-from qonverge_dev_cloud.scenario import DeviceScenario, Scenario
-from qonverge_dev_cloud.work import ENDED, DeviceQueue
+from qonverge_dev_cloud.ionq.results import probabilities
+from qonverge_dev_cloud.scenario import Scenario
+from qonverge_dev_cloud.work import ENDED
 
-_NAMESPACE = uuid.UUID("0f1f4c1e-6a55-4b77-8a35-5a1b0a4cfe02")
 # Whose all is.
 _ACCOUNT = "dev-cloud"
-
-
-class Refused(Exception):
-    """A call is answered with an error of the API."""
-
-    def __init__(self, status: int, error: str, message: str) -> None:
-        super().__init__(message)
-        self.status, self.error, self.message = status, error, message
-
-
-@dataclass(frozen=True, slots=True)
-class _Offered:
-    backend: Backend
-    scenario: DeviceScenario
-    queue: DeviceQueue[Job]
 
 
 class IonqService:
@@ -47,11 +27,7 @@ class IonqService:
     def __init__(self, scenario: Scenario, clock: Clock) -> None:
         self._seed, self._clock = scenario.seed, clock
         self._lock = threading.RLock()
-        self._offered: dict[str, _Offered] = {}
-        for backend in BACKENDS:
-            own = scenario.ionq.backends.get(backend.name, DeviceScenario())
-            queue: DeviceQueue[Job] = DeviceQueue(own, start=clock.start, parallel=backend.kind == "SIMULATOR")
-            self._offered[backend.name] = _Offered(backend, own, queue)
+        self.backends = Backends(scenario, clock, self._lock)
         self._jobs: dict[str, Job] = {}
         self._deleted: set[str] = set()
         self._sessions: dict[str, Session] = {}
@@ -64,7 +40,7 @@ class IonqService:
         Raises:
             Refused: the backend, or the session, does not take it.
         """
-        offered = self._find(request.backend, 400)
+        offered = self.backends.find(request.backend, 400)
         backend, gates = offered.backend, counts(request.input)
         if offered.scenario.retired:
             raise Refused(400, "BadRequestError", f"{backend.name} is retired")
@@ -94,7 +70,7 @@ class IonqService:
             failing = offered.scenario.failing
             failed = failing is not None and failing.selects(number, f"{self._seed}/fail/{backend.name}")
             job = Job(
-                id=str(uuid.uuid5(_NAMESPACE, f"{self._seed}/{backend.name}/{number}")),
+                id=str(uuid.uuid5(NAMESPACE, f"{self._seed}/{backend.name}/{number}")),
                 number=number,
                 shots=request.shots,
                 created=now,
@@ -119,22 +95,21 @@ class IonqService:
 
     def list_jobs(self, asked: ListQuery) -> dict[str, Any]:
         """Return jobs, the newest first, in pages."""
-        limit, after = asked.limit, asked.next
         with self._lock:
-            now = self._clock.now()
-            newest = [
+            now, newest = self._clock.now(), list(reversed(self._jobs.values()))
+            if asked.next is not None:
+                # Pages go on where the last one ended, whatever became of its jobs meanwhile.
+                newest = newest[newest.index(self._known(asked.next)) + 1 :]
+            found = [
                 own
-                for own in reversed(self._jobs.values())
+                for own in newest
                 if own.id not in self._deleted
                 and asked.status in (None, own.status(now))
                 and (asked.target is None or own.backend.name in asked.target.split(","))
                 and asked.session_id in (None, own.request.session_id)
             ]
-            first = 0
-            if after is not None:
-                first = next((place + 1 for place, own in enumerate(newest) if own.id == after), len(newest))
-            page = newest[first : first + limit]
-            more = page[-1].id if first + limit < len(newest) else None
+            page = found[: asked.limit]
+            more = page[-1].id if len(found) > asked.limit else None
             return {"jobs": [self._described(own, now) for own in page], "next": more}
 
     def probabilities(self, job_id: str) -> dict[str, float]:
@@ -163,7 +138,7 @@ class IonqService:
                 raise Refused(409, "ConflictError", f"job {job_id} is {job.status(now)}")
             effect = job.cancelled is None
             if effect:
-                self._offered[job.backend.name].queue.cancel(job, now)
+                self.backends.of(job).queue.cancel(job, now)
             return {"id": job.id, "status": "canceled"}, effect
 
     def delete(self, job_id: str) -> dict[str, Any]:
@@ -171,20 +146,20 @@ class IonqService:
         with self._lock:
             job, now = self._job(job_id), self._clock.now()
             if job.phase(now) not in ENDED and job.cancelled is None:
-                self._offered[job.backend.name].queue.cancel(job, now)
+                self.backends.of(job).queue.cancel(job, now)
             self._deleted.add(job.id)
             return {"id": job.id, "status": "deleted"}
 
     def estimate(self, asked: EstimateQuery) -> dict[str, Any]:
         """Return what a job would cost, and when it would run."""
-        offered = self._find(asked.backend, 400)
+        offered = self.backends.find(asked.backend, 400)
         rates, run, mitigated = offered.backend.rates, offered.scenario.run, asked.error_mitigation
         with self._lock:
             now = self._clock.now()
             start, _ = offered.queue.next_times(now, asked.shots)
         return {
             "input_values": asked.model_dump(by_alias=True, exclude={"session"}),
-            "estimated_at": _moment(now),
+            "estimated_at": moment(now),
             "cost_unit": "usd",
             "rate_information": {
                 "organization": _ACCOUNT,
@@ -215,9 +190,9 @@ class IonqService:
             "session_id": request.session_id,
             "metadata": dict(request.metadata),
             "name": request.name,
-            "submitted_at": _moment(job.created),
-            "started_at": None if started is None else _moment(started),
-            "completed_at": None if done is None else _moment(done),
+            "submitted_at": moment(job.created),
+            "started_at": None if started is None else moment(started),
+            "completed_at": None if done is None else moment(done),
             "predicted_execution_duration_ms": round(1000 * (job.end - job.start)),
             "predicted_wait_time_ms": round(1000 * (job.start - now)) if waits else None,
             "execution_duration_ms": None if done is None else round(1000 * (job.end - job.start)),
@@ -240,14 +215,19 @@ class IonqService:
             raise Refused(404, "NotFoundError", f"no job {job_id}")
         return job
 
+    def _known(self, token: str) -> Job:
+        if token not in self._jobs:
+            raise Refused(400, "BadRequestError", f"next is none that a list gave: {token!r}")
+        return self._jobs[token]
+
     # Sessions
 
     def create_session(self, request: CreateSession) -> dict[str, Any]:
         """Make a session."""
-        self._find(request.backend, 400)
+        self.backends.find(request.backend, 400)
         with self._lock:
             name = f"{self._seed}/session/{len(self._sessions) + 1}"
-            session = Session(id=str(uuid.uuid5(_NAMESPACE, name)), request=request, created=self._clock.now())
+            session = Session(id=str(uuid.uuid5(NAMESPACE, name)), request=request, created=self._clock.now())
             self._sessions[session.id] = session
             return self._told(session)
 
@@ -286,107 +266,26 @@ class IonqService:
         started = min((job.start for job in session.jobs if job.start <= now), default=None)
         return {
             "id": session.id,
-            "created_at": _moment(session.created),
+            "created_at": moment(session.created),
             "organization_id": _ACCOUNT,
             "project_id": _ACCOUNT,
             "creator_id": _ACCOUNT,
             "backend": session.request.backend,
             "active": active,
             "status": "ended" if not active else "created" if started is None else "started",
-            "started_at": None if started is None else _moment(started),
-            "ended_at": None if ended is None else _moment(ended),
+            "started_at": None if started is None else moment(started),
+            "ended_at": None if ended is None else moment(ended),
             "ender_id": None if session.ended is None else _ACCOUNT,
             "settings": session.request.settings.model_dump(exclude_none=True)
-            | ({} if limit is None else {"expires_at": _moment(session.created + 60 * limit)}),
+            | ({} if limit is None else {"expires_at": moment(session.created + 60 * limit)}),
         }
-
-    # Backends
-
-    def backends(self) -> list[dict[str, Any]]:
-        """Return all backends."""
-        return [self.backend(name) for name in self._offered]
-
-    def backend(self, name: str) -> dict[str, Any]:
-        """Return a backend."""
-        offered = self._find(name, 404)
-        with self._lock:
-            now = self._clock.now()
-            closed = offered.queue.closed(now) is not None
-            waits = max(0.0, offered.queue.next_times(now, 1)[0] - now)
-            found = self._calibration(offered.backend, now)
-        return {
-            "backend": name,
-            "status": "retired" if offered.scenario.retired else "unavailable" if closed else "available",
-            "degraded": False,
-            "qubits": offered.backend.width,
-            "average_queue_time": round(1000 * waits),
-            "last_updated": _moment(now),
-            "characterization_id": None if found is None else self._identity(offered.backend, found),
-        }
-
-    def characterizations(self, name: str) -> dict[str, Any]:
-        """Return the characterization in force, which is the one that is known."""
-        backend = self._find(name, 404).backend
-        found = self._calibration(backend, self._clock.now())
-        return {"characterizations": [] if found is None else [self._characterized(backend, found)]}
-
-    def characterization(self, name: str, identity: str) -> dict[str, Any]:
-        """Return a characterization by its id, or the one in force as ``current``."""
-        backend = self._find(name, 404).backend
-        newest = self._calibration(backend, self._clock.now())
-        last = -1 if newest is None else newest.epoch
-        for epoch in range(last, -1, -1):
-            drift = self._offered[name].scenario.drift
-            seconds = 0.0 if drift is None else epoch * drift.seconds
-            found = calibration(backend, drift, self._seed, seconds)
-            if identity in ("current", self._identity(backend, found)):
-                return self._characterized(backend, found)
-        raise Refused(404, "NotFoundError", f"{name} has no characterization {identity}")
-
-    def _calibration(self, backend: Backend, time: float) -> Calibration | None:
-        if backend.kind == "SIMULATOR":
-            return None
-        drift = self._offered[backend.name].scenario.drift
-        return calibration(backend, drift, self._seed, time - self._clock.start)
-
-    def _identity(self, backend: Backend, found: Calibration) -> str:
-        return str(uuid.uuid5(_NAMESPACE, f"{self._seed}/{backend.name}/characterization/{found.epoch}"))
-
-    def _characterized(self, backend: Backend, found: Calibration) -> dict[str, Any]:
-        single, pair, readout = backend.durations
-        return {
-            "id": self._identity(backend, found),
-            "backend": backend.name,
-            "date": _moment(self._clock.start + found.time),
-            "qubits": backend.width,
-            "connectivity": [list(edge) for edge in backend.edges],
-            "fidelity": {
-                "1q": {"median": round(fmean(found.single.values()), 6)},
-                "2q": {"median": round(fmean(found.pairs.values()), 6)},
-                "spam": {"median": round(fmean(found.readout.values()), 6)},
-            },
-            "timing": {
-                "1q": single,
-                "2q": pair,
-                "readout": readout,
-                "reset": 50e-6,
-                "t1": backend.coherence[0],
-                "t2": backend.coherence[1],
-            },
-        }
-
-    def _find(self, name: str, status: int) -> _Offered:
-        if name not in self._offered:
-            error = "NotFoundError" if status == 404 else "BadRequestError"
-            raise Refused(status, error, f"no backend {name!r}: use {', '.join(self._offered)}")
-        return self._offered[name]
 
     # What the backends do
 
     def _errors(self, backend: Backend, request: CreateJob) -> Backend | None:
         """Return whose errors a job has."""
         if backend.kind == "QPU":
-            return backend if self._offered[backend.name].scenario.noise else None
+            return backend if self.backends.find(backend.name, 400).scenario.noise else None
         if request.noise.model not in NOISE_MODELS:
             known = ", ".join(NOISE_MODELS)
             raise Refused(400, "BadRequestError", f"no noise model {request.noise.model!r}: use {known}")
@@ -409,29 +308,13 @@ class IonqService:
         """Run a job; on a simulator without errors it has exact probabilities."""
         if job.failure is None and not job.request.dry_run:
             try:
-                job.probabilities = self._run(job)
+                errors = self._errors(job.backend, job.request)
+                calibrated = None if errors is None else self.backends.calibration(errors, job.start)
+                job.probabilities = probabilities(job, calibrated, self._seed)
             except Exception as error:
                 job.failure = f"{type(error).__name__}: {error}"
         with self._lock:
             job.ready = True
-
-    def _run(self, job: Job) -> dict[str, float]:
-        source, errors = qasm(job.request.input), self._errors(job.backend, job.request)
-        width = job.request.input.width
-        if job.backend.kind == "SIMULATOR" and errors is None:
-            measured = source.index("b[0] = measure")
-            exact = simulation.Qasm(source[:measured] + "#pragma braket result probability")
-            values = simulation.run(job.backend, exact, 0, calibration=None, seed=0)["resultTypes"][0]["value"]
-            # There the first qubit is the most significant bit.
-            found = {_reversed(place, width): value for place, value in enumerate(values) if value > 1e-12}
-        else:
-            own = job.request.noise.seed
-            seed = uuid.uuid5(_NAMESPACE, f"{self._seed}/{job.id if own is None else own}").int
-            calibrated = None if errors is None else self._calibration(errors, job.start)
-            outcome = simulation.run(job.backend, simulation.Qasm(source), job.shots, calibration=calibrated, seed=seed)
-            keys = np.asarray(outcome["measurements"]) @ (1 << np.arange(width))
-            found = {int(key): times / job.shots for key, times in Counter(keys.tolist()).items()}
-        return {str(key): found[key] for key in sorted(found)}
 
     def tasks(self) -> list[dict[str, Any]]:
         """Return what the cloud has of each job, and what it costs, as JSON has it."""
@@ -452,11 +335,3 @@ class IonqService:
                 }
                 for own in self._jobs.values()
             ]
-
-
-def _reversed(value: int, width: int) -> int:
-    return int(f"{value:0{width}b}"[::-1], 2)
-
-
-def _moment(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
