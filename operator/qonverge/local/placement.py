@@ -109,6 +109,7 @@ class Placing:
             latency_seconds=0.0,
             two_qubit_error=two_qubit,
             readout_error=readout,
+            unpriced=_unpriced(backend),
         )
 
     def _offer(self, key: str) -> BackendOffer:
@@ -121,5 +122,11 @@ class Placing:
             config.noise,
             backend.spec.pricing,
             keeps_layouts=config.keep_layouts,
+            noise_unknown=backend.spec.source.elsewhere and config.noise is None,
+            cost_unknown=_unpriced(backend),
             figures=able.figures,
         )
+
+
+def _unpriced(backend: QuantumBackend) -> bool:
+    return backend.spec.pricing is None and abilities(backend.spec.source).costs_money

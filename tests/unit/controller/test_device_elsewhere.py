@@ -5,23 +5,29 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from qonverge.amounts import Prices
-from qonverge.api import QuantumBackend
-from qonverge.api.cloud_tasks import FINALIZER
+from qonverge.api import HybridJob, QuantumBackend
+from qonverge.api.cloud_tasks import ABANDON_ANNOTATION, FINALIZER
+from qonverge.circuits.checker.checker import Checker
 from qonverge.controller.backends import calibration
 from qonverge.controller.backends.status import Seen, status_of
+from qonverge.controller.jobs.cloud_tasks import CloudTasks
+from qonverge.controller.kube.client import Kube
+from qonverge.controller.kube.events import Events
+from qonverge.controller.kube.status_writer import StatusWriter
 from qonverge.controller.pods.orphans import is_wanted
-from qonverge.controller.pods.task_client import PodLost
+from qonverge.controller.pods.task_client import DataPlane, PodLost
 from qonverge.controller.store.devices import pricing_of
-from qonverge.controller.store.pods import BackendPods
+from qonverge.controller.store.pods import BackendPods, Endpoint
 from qonverge.devices import snapshots
+from qonverge.execution.transitions import timestamp
 from qonverge.forecast.intervals import Interval
 from qonverge.wire.errors import InvalidTask
-from qonverge.wire.messages import TaskInfo, TaskResult
+from qonverge.wire.messages import Task, TaskInfo, TaskResult
 from qonverge.wire.tokens import OPERATOR_SUBJECT
 from qonverge.wire.vendor import DeviceState, VendorTask
 from tests.unit.controller.worlds import NOW, World, info, settled
@@ -229,3 +235,97 @@ async def test_what_is_recorded_is_displaced_by_nobody(world: Elsewhere) -> None
     assert FINALIZER == "qonverge.io/cloud-tasks"
     flight.stop()
     await settled()
+
+
+class Statuses:
+    """What a job's object gets, at the boundary to the API server."""
+
+    def __init__(self) -> None:
+        self.held: list[bool] = []
+        self.written: list[Any] = []
+
+    async def set_finalizer(self, obj: Any, finalizer: str, *, held: bool) -> None:
+        assert finalizer == FINALIZER
+        self.held.append(held)
+
+    async def write(self, obj: Any, status: Any) -> None:
+        self.written.append(status)
+
+
+class Asked(DataPlane):
+    """A pod that says what it is told to."""
+
+    def __init__(self, *answers: TaskResult | PodLost | None) -> None:
+        self.answers, self.started = list(answers), list[str]()
+
+    async def settle(self, endpoint: Endpoint, audience: str, identity: str) -> TaskResult | None:
+        answer = self.answers.pop(0)
+        if isinstance(answer, PodLost):
+            raise answer
+        return answer
+
+    async def start(self, endpoint: Endpoint, audience: str, task: Task) -> None:
+        self.started.append(task.id)
+
+
+def settler(world: Elsewhere, data: DataPlane, events: Events) -> tuple[CloudTasks, Statuses]:
+    statuses = Statuses()
+    made = CloudTasks(
+        state=world.state,
+        kube=cast("Kube", None),
+        statuses=cast("StatusWriter", statuses),
+        data=data,
+        checker=cast("Checker", None),
+        queue=world.queue,
+        events=events,
+        clock=lambda: world.now,
+    )
+    return made, statuses
+
+
+def deleted(world: Elsewhere, *, ago: float = 1.0, **annotations: str) -> HybridJob:
+    recorded(world)
+    job = world.state.jobs["chem/j"]
+    gone = {"deletion_timestamp": timestamp(NOW - ago), "annotations": annotations, "finalizers": [FINALIZER]}
+    return job.model_copy(update={"metadata": job.metadata.model_copy(update=gone)})
+
+
+CANCELLED = TaskResult(TASK, "Cancelled", vendor_tasks=(VendorTask("arn:1", "Cancelled"),))
+OPEN = replace(CANCELLED, vendor_tasks=(VendorTask("arn:1", "Running", message="not now"),))
+
+
+@pytest.mark.parametrize(
+    ("answer", "released"),
+    [(CANCELLED, True), (replace(CANCELLED, stopping=True), False), (OPEN, False), (PodLost("no answer"), False)],
+)
+async def test_a_job_is_let_go_when_the_pod_says_that_all_has_ended(
+    world: Elsewhere, answer: TaskResult | PodLost, released: bool
+) -> None:
+    events: list[Any] = []
+    made, statuses = settler(world, Asked(answer), cast("Events", Told(events)))
+    await made.settle(deleted(world))
+    assert statuses.held == ([False] if released else [])
+    assert [reason for reason, _ in events] == ([] if released else ["CloudTasksRemain"])
+    assert [status.reason for status in statuses.written] == ([] if released else ["CloudTasksRemain"])
+
+
+class Told:
+    def __init__(self, events: list[Any]) -> None:
+        self._events = events
+
+    def warn(self, obj: Any, reason: str, message: str) -> None:
+        self._events.append((reason, message))
+
+
+@pytest.mark.parametrize("way", ["time", "annotation", "backend"])
+async def test_what_cannot_be_ended_keeps_no_job_for_ever(world: Elsewhere, way: str) -> None:
+    events: list[Any] = []
+    made, statuses = settler(world, Asked(OPEN), cast("Events", Told(events)))
+    if way == "backend":
+        del world.state.backends["lab/acme"]
+    annotations = {ABANDON_ANNOTATION: "true"} if way == "annotation" else {}
+    await made.settle(deleted(world, ago=3601 if way == "time" else 1, **annotations))
+    assert statuses.held == [False]
+    ((reason, message),) = events
+    assert reason == "CloudTasksAbandoned"
+    assert "1 task on devices elsewhere may still run" in message

@@ -78,16 +78,20 @@ class CloudTasks:
             KubeError: the API server did not do its part; the job is looked at again.
         """
         uid, now = job.metadata.uid, self._clock()
-        left, problems = cloud_tasks.left_over(job), dict[str, str]()
+        left, problems, lost = cloud_tasks.left_over(job), dict[str, str](), dict[str, str]()
         for each in left:
-            if (problem := await self._end(job, each)) is not None:
+            if not self._exists(each.backend):
+                # Nothing can be asked ever again.
+                lost[each.task] = f"the backend {each.backend} is gone, and with it the way to its tasks"
+            elif (problem := await self._end(job, each)) is not None:
                 problems[each.task] = problem
         if problems and self._gives_up(job, now):
-            told = _told(job, problems)
+            lost, problems = lost | problems, {}
+        if lost:
+            told = _told(job, lost)
             self._events.warn(
                 named(job), "CloudTasksAbandoned", f"not waited for any longer, they may cost money: {told}"
             )
-            problems = {}
         ended = [each for each in left if each.task not in problems]
         rest = [each for each in job.status.submissions or () if each not in ended]
         if problems:
@@ -150,12 +154,13 @@ class CloudTasks:
         said = next((f": {task.message}" for task in open_ if task.message), "")
         return f"{submission.backend} was asked to cancel {', '.join(task.id for task in open_) or 'them'}{said}"
 
+    def _exists(self, key: str) -> bool:
+        return key in self._state.backends or f"QuantumBackend {key}" in self._state.unread
+
     def _pod(self, key: str) -> Endpoint | str:
         """Return the pod of a backend, or why there is none."""
         backend = self._state.backends.get(key)
-        if backend is None:
-            return f"the backend {key} is gone, and with it the way to its tasks"
-        pods = self._state.pods.reachable(backend_selector(backend))
+        pods = [] if backend is None else self._state.pods.reachable(backend_selector(backend))
         return pods[0].endpoint if pods else f"no pod of the backend {key} answers"
 
     async def _task(self, job: HybridJob, submission: Submission) -> Task:

@@ -214,7 +214,8 @@ class Jobs:
                 if program:
                     await job_kind(job).remove(job, self._tools)
             case actions.Hold() | actions.Settle():
-                await self._cloud_tasks.perform(action, job)
+                # As it is by now: its status may have been written just before.
+                await self._cloud_tasks.perform(action, self._state.jobs.get(key, job))
             case actions.Warn(reason, message):
                 self._events.warn(named(job), reason, message)
             case actions.Requeue(when):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -13,6 +14,8 @@ from qonverge.api.conditions import still_holding
 from qonverge.api.job import KeptResult
 from qonverge.api.registry import Resource
 from qonverge.execution.transitions import seconds
+
+logger = logging.getLogger(__name__)
 
 
 class ObjectKey(NamedTuple):
@@ -94,8 +97,19 @@ def _finished(obj: dict[str, Any], status: dict[str, Any]) -> Finished:
     ttl, ended = obj["spec"].get("ttlSecondsAfterFinished"), status.get("completedAt")
     delete_at = None if ttl is None or ended is None else seconds(ended) + ttl
     metadata = obj["metadata"]
-    holding = HybridJob.model_validate(_slim(obj)) if FINALIZER in (metadata.get("finalizers") or ()) else None
-    return Finished(metadata["uid"], delete_at, _kept(status), _observed(obj), metadata["resourceVersion"], holding)
+    version = metadata["resourceVersion"]
+    return Finished(metadata["uid"], delete_at, _kept(status), _observed(obj), version, _holding(obj))
+
+
+def _holding(obj: dict[str, Any]) -> HybridJob | None:
+    if FINALIZER not in (obj["metadata"].get("finalizers") or ()):
+        return None
+    try:
+        return HybridJob.model_validate(_slim(obj))
+    except ValidationError as error:
+        # An operator of its own version lets go of it.
+        logger.warning("the HybridJob %s cannot be let go: %s", key_of(obj), _sentence(error))
+        return None
 
 
 def _slim(obj: dict[str, Any]) -> dict[str, Any]:
