@@ -107,6 +107,9 @@ class CloudExecutor:
     def forget(self, request: Request, *, answered: bool) -> None:
         """Nothing is kept here of a task that has ended."""
 
+    def delivered(self, request: Request) -> None:
+        """Nothing is kept here of a task that has ended."""
+
     async def recalibrate(self, noise: Noise) -> None:
         """Refuse: a device is as it is.
 
