@@ -49,6 +49,8 @@ def test_the_guide_names_every_metric_with_its_kind_and_labels(family: str) -> N
     backend.cloud_calls.labels("submit", "Ok").inc()
     backend.cloud_wait_seconds.labels("submit").inc(0.5)
     backend.cloud_billed.labels("USD").inc(1.5)
+    backend.spool_tasks.labels("true").set(1)
+    backend.remote_calls.labels("poll", "true").inc()
     families: dict[str, BackendMetrics | OperatorMetrics] = {"backend": backend, "operator": operator}
     text = families[family].exposition().decode()
     made = dict(re.findall(r"^# TYPE (\S+) (\w+)$", text, re.MULTILINE))
