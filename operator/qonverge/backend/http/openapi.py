@@ -92,6 +92,7 @@ class TaskAnswer(_Model):
     cached: bool
     peak_bytes: int | None = Field(description="Memory beyond what its worker had before; null where not measured.")
     vendor_tasks: list[dict[str, Any]] = Field(description="What it became at a cloud or another site.")
+    stopping: bool = Field(description="Of a cancelled task: whether what it became elsewhere may run still.")
 
 
 class DeliveredAnswer(_Model):

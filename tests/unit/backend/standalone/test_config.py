@@ -57,7 +57,7 @@ def test_a_whole_file(tmp_path: Path) -> None:
         ("calibration: missing\n", "missing: No such file or directory"),
         ("tls: {certificate: edge.yaml, key: edge.yaml}\n", "are no certificate with its key in PEM"),
         ("tokens: edge.yaml\n", "tokens: "),
-        ("simulator: {engine: Nowhere}\n", "no engine is called Nowhere"),
+        ("listen: 127.0.0.1:0\nsimulator: {engine: Nowhere}\n", "no engine is called Nowhere"),
         ("listen: 192.0.2.1:80\ntls: {certificate: c, key: k}\ntokens: t\n", "t: No such file or directory"),
         ("spool: {folder: /proc/spool}\n", "/proc/spool: No such file or directory"),
     ],
