@@ -42,7 +42,7 @@ def send(backend: Any, task: Any, account: str, *, attempt: int = 0, wait: int =
 def test_a_program_is_held_to_its_grant(backend: Any, kit: Any, bell: QuantumCircuit) -> None:
     assert send(backend, kit.task(bell, "m-1", shots=100), "uid-1").body["error"]["code"] == "GrantPending"
     assert meet(backend).by_account["uid-1"].wanted is not None
-    limit = Limits(150, 60.0, Money(Decimal(2), ""))
+    limit = Limits(150, 60.0, Money(Decimal(2), "EUR"))
     grants = {"uid-1": Grant(limit, limit, Prices(shot=Decimal("0.01"), currency="EUR"), "2030-01-01T00:00:00Z")}
     meet(backend, grants)
     first = send(backend, kit.task(bell, "m-2", shots=100), "uid-1")
@@ -52,7 +52,7 @@ def test_a_program_is_held_to_its_grant(backend: Any, kit: Any, bell: QuantumCir
     refused = send(backend, kit.task(bell, "m-3", shots=100), "uid-1")
     assert (refused.status, refused.body["error"]["code"]) == (403, "QuotaExceeded")
     assert refused.body["error"]["message"] == (
-        "the task asks for 100 shots and 50 are left of what the job's quotas and budget allow; they are renewed at "
+        "the task asks for 100 shots and 50 are left of what the namespace's quotas allow; they are renewed at "
         "2030-01-01T00:00:00Z: ask for less, or for a larger quota"
     )
     meter = meet(backend, grants).by_account["uid-1"]

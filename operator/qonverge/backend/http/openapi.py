@@ -147,6 +147,7 @@ class GrantRequest(BaseModel):
     currency: str
     until: str = Field(description="When more may be there, RFC 3339; or empty.")
     attempt: int = Field(description="Which attempt at the job's program may use it: those before it are over.")
+    cost_is_budget: bool = Field(False, description="Whether the cost in most is what is left of the job's budget.")
 
 
 class MetersRequest(BaseModel):
@@ -160,8 +161,10 @@ class MeterAnswer(_Model):
     """What one job used: [tasks, shots, seconds]."""
 
     used: tuple[int, int, float]
+    costs: list[tuple[str, str]] = Field(description="What it cost: [amount, currency] of each currency.")
     wanted: tuple[int, int, float] | None = Field(description="What a task needs that waits for a grant.")
     now: tuple[int | None, float | None, str | None] = Field(description="What is granted.")
+    currency: str | None = Field(description="Of the cost that is granted; null where there is no limit of cost.")
     under_way: int = Field(description="Its tasks that wait or run.")
 
 
