@@ -254,7 +254,8 @@ class Aer:
         by_name = {parameter.name: parameter for parameter in circuit.parameters}
         binds = [{by_name[name]: values.tolist() for name, values in sets.items() if name in by_name}]
         # A parameter that has no effect is gone from a circuit that was transpiled.
-        runs = circuit if by_name else [circuit] * len(next(iter(sets.values()), "1"))
+        wanted = len(next(iter(sets.values()), "1"))
+        runs = circuit if by_name else [circuit] * wanted
         try:
             result = self._simulator.run(runs, parameter_binds=binds if by_name else None, **options, **more).result()
         except WireError:
@@ -269,6 +270,9 @@ class Aer:
             text = "; ".join(statuses)
             kind = CircuitTooLarge if "memory" in text.lower() else EngineFailed
             raise kind(f"Aer could not run the circuit: {text.removeprefix('ERROR: ')}")
+        if len(result.results) != wanted:
+            # Aer unrolls loops first, and then finds no parameter that stood in one without a turn.
+            return self._execute(circuit.assign_parameters(dict.fromkeys(by_name.values(), 0.0)), sets, options, **more)
         return list(result.results)
 
     def _count(

@@ -193,3 +193,19 @@ def test_a_loop_without_qubits_keeps_what_was_measured_before_it(name: str, guar
         circuit.z(0)
     circuit.measure(0, 0)
     assert run(FLOW[name], circuit, shots=20).counts == ({"100": 20},)
+
+
+@pytest.mark.parametrize("name", [name for name in FLOW if name != "Stabilizer"])
+def test_parameters_of_a_loop_without_a_turn_have_their_sets(name: str) -> None:
+    circuit, angle = QuantumCircuit(1, 1), Parameter("angle")
+    circuit.x(0)
+    with circuit.for_loop(range(0)):
+        circuit.rx(angle, 0)
+    sets = {"angle": np.array([0.0, 1.0, np.pi])}
+    values = run(FLOW[name], circuit, parameters=sets, observables=((("Z", 1.0),),), shots=50)
+    assert values.expectation_values is not None
+    assert values.expectation_values.tolist() == [[-1.0]] * 3
+    circuit.measure(0, 0)
+    assert run(FLOW[name], circuit, parameters=sets, shots=50).counts == ({"1": 50},) * 3
+    _, bits = run(FLOW[name], circuit, parameters=sets, shots=50, memory=True).registers["c"]
+    assert bits.shape == (3, 50, 1)
