@@ -87,7 +87,7 @@ def test_what_kubectl_prints_tells_how_things_stand(workspace: Workspace, shared
     (row,) = _table(shared.kubectl("get", "qb"))
     assert row.pop("AGE")
     assert row.pop("RUNNING").isdigit()
-    assert row == {"NAME": "aer", "ENGINE": "Aer", "STATE": "Serving", "READY": "1/1", "QUEUE": "0"}
+    assert row == {"NAME": "aer", "ENGINE": "Aer", "STATE": "Serving", "READY": "1/1", "AVAILABLE": "", "QUEUE": "0"}
     assert "hybridjob.qonverge.io/steps" in workspace.kubectl("get", "quantum")
 
 

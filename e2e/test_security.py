@@ -119,6 +119,8 @@ def test_a_program_reaches_its_own_tasks_alone(workspace: Workspace, shared: Wor
 _ALLOWED = [
     "watch hybridjobs.qonverge.io --all-namespaces",
     "patch hybridjobs.qonverge.io --subresource=status --all-namespaces",
+    # For the finalizer of jobs with tasks at a cloud.
+    "patch hybridjobs.qonverge.io --all-namespaces",
     "create jobs.batch --all-namespaces",
     "create secrets --all-namespaces",
     "update leases.coordination.k8s.io/qonverge.{release}.qonverge --namespace=kube-system",
@@ -142,7 +144,7 @@ _REFUSED = [
     "create pods --subresource=exec --all-namespaces",
     "delete pods --all-namespaces",
     "create hybridjobs.qonverge.io --all-namespaces",
-    "patch hybridjobs.qonverge.io --all-namespaces",
+    "update hybridjobs.qonverge.io --all-namespaces",
     "delete quantumbackends.qonverge.io --all-namespaces",
     "create clusterrolebindings.rbac.authorization.k8s.io",
     "create serviceaccounts --subresource=token --all-namespaces",

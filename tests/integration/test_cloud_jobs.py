@@ -98,7 +98,7 @@ def runs(site: Site) -> None:
     # A budget below the vendor's price.
     site.send("poor", budget={"amount": "0.10"})
     message = eventually(lambda: site.lab.status("poor").get("message"), "why not")
-    assert "acme would cost 0.30 USD and the budget has 0.10 USD" in message
+    assert "acme would cost up to 0.30 USD and the budget has 0.10 USD" in message
     assert len(site.service.tasks) == 1
 
 

@@ -137,11 +137,12 @@ class Accounts:
         """
         account = self._accounts.get(caller.account)
         if account is not None:
+            # First: a bill that cannot be read leaves what was charged, and nothing under way.
+            account.under_way -= 1
             prices = account.grant.prices
             time = prices.charge(Amounts(seconds=ran))
             used = charged + time if completed else time
             account.used += corrected(used, vendor_tasks, prices) - charged
-            account.under_way -= 1
 
     def take(self, grants: Mapping[str, Grant] | None, boot: str = "") -> None:
         """Take the operator's grants, which are all that there are; None changes nothing.
