@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from textwrap import dedent
 
-from e2e.workspace import HEADER, Workspace, circuit, layered, program, restarts
+from e2e.workspace import HEADER, Workspace, circuit, eventually, layered, program, restarts
 
 # Ground state of the example's Hamiltonian by exact diagonalisation, and chemical accuracy, in Hartree.
 _EXACT, _CHEMICAL_ACCURACY = -1.857275030202, 1.6e-3
@@ -84,9 +84,13 @@ def test_what_kubectl_prints_tells_how_things_stand(workspace: Workspace, shared
         "NAME": "steps", "STATE": "Running", "BACKEND": f"{shared.namespace}/aer", "PROGRESS": "25%",
         "REASON": "Running", "DURATION": "", "SHOTS": "", "COST": "",
     }  # fmt: skip
-    (row,) = _table(shared.kubectl("get", "qb"))
+
+    def told() -> dict[str, str] | None:
+        (row,) = _table(shared.kubectl("get", "qb"))
+        return row if row.pop("RUNNING").isdigit() else None
+
+    row = eventually(told, "what the backend's pod says of itself")
     assert row.pop("AGE")
-    assert row.pop("RUNNING").isdigit()
     assert row == {"NAME": "aer", "ENGINE": "Aer", "STATE": "Serving", "READY": "1/1", "AVAILABLE": "", "QUEUE": "0"}
     assert "hybridjob.qonverge.io/steps" in workspace.kubectl("get", "quantum")
 
