@@ -258,7 +258,7 @@ def test_what_is_refused(start: Start) -> None:
 
 
 def test_a_lost_reply_leaves_a_job_that_its_metadata_find(start: Start) -> None:
-    """IonQ has no key for retries: who asks again gets another job, and finds the first one."""
+    """IonQ has no idempotency key: a repeated request makes another job, and the list has the first one."""
     lost = {"cloud": "ionq", "kind": "lostReply", "when": "after", "operation": "CreateJob", "calls": [1]}
     cloud = start(faults=[lost])
     with pytest.raises((urllib.error.URLError, ConnectionError)):

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from qonverge_dev_cloud.clock import Clock
+from qonverge_dev_cloud.work import Work
 
 
 class Devices(Protocol):
     """The devices of a cloud, as a worker sees them."""
 
-    def next_due(self) -> Any | None:
-        """Return what has to have ended by now and has no result, the earliest first."""
-
-    def next_end(self) -> float | None:
-        """Return when the next result has to be there."""
+    def unready(self) -> Sequence[Work]:
+        """Return what has no result and was not cancelled."""
 
     def carry_out(self, work: Any, /) -> None:
         """Run it, and keep its result or why it failed."""
@@ -47,8 +46,12 @@ class Worker:
     def settle(self) -> None:
         """Run all that has to have ended by now, and return then."""
         with self._settling:
-            while not self._stopping and (due := self._service.next_due()) is not None:
-                self._service.carry_out(due)
+            while not self._stopping and (first := self._first()) is not None and first.end <= self._clock.now():
+                self._service.carry_out(first)
+
+    def _first(self) -> Work | None:
+        """Return what is the next to end, or should have already."""
+        return min(self._service.unready(), key=lambda work: work.end, default=None)
 
     def _follow(self) -> None:
         while True:
@@ -57,6 +60,8 @@ class Worker:
             if self._stopping:
                 return
             self.settle()
-            end = self._service.next_end()
+            first = self._first()
             # A virtual clock wakes this thread when it moves.
-            self._changed.wait(None if end is None or self._clock.virtual else max(0.0, end - self._clock.now()))
+            self._changed.wait(
+                None if first is None or self._clock.virtual else max(0.0, first.end - self._clock.now())
+            )

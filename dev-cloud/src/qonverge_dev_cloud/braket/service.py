@@ -230,16 +230,8 @@ class BraketService:
 
     # What the devices do
 
-    def next_due(self) -> Task | None:
-        """Return the task that has to have ended by now and has no result, the earliest first."""
-        now = self._clock.now()
-        return min((own for own in self._unready() if own.end <= now), key=lambda own: own.end, default=None)
-
-    def next_end(self) -> float | None:
-        """Return when the next result has to be there."""
-        return min((own.end for own in self._unready()), default=None)
-
-    def _unready(self) -> list[Task]:
+    def unready(self) -> list[Task]:
+        """Return what has no result and was not cancelled."""
         with self._lock:
             return [own for own in self._tasks.values() if not own.ready and own.cancelled is None]
 

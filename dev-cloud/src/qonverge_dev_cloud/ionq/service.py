@@ -291,16 +291,8 @@ class IonqService:
             raise Refused(400, "BadRequestError", f"no noise model {request.noise.model!r}: use {known}")
         return NOISE_MODELS[request.noise.model]
 
-    def next_due(self) -> Job | None:
-        """Return the job that has to have ended by now and has no result, the earliest first."""
-        now = self._clock.now()
-        return min((own for own in self._unready() if own.end <= now), key=lambda own: own.end, default=None)
-
-    def next_end(self) -> float | None:
-        """Return when the next result has to be there."""
-        return min((own.end for own in self._unready()), default=None)
-
-    def _unready(self) -> list[Job]:
+    def unready(self) -> list[Job]:
+        """Return what has no result and was not cancelled."""
         with self._lock:
             return [own for own in self._jobs.values() if not own.ready and own.cancelled is None]
 
