@@ -38,6 +38,15 @@ def cel(*rules: Rule, **extra: Any) -> dict[str, Any]:
     return {"x-kubernetes-validations": [rule.to_schema() for rule in rules], **extra}
 
 
+def same(field: str, of: str = "self", before: str = "oldSelf") -> str:
+    """Return the CEL expression that a field neither changed, appeared nor vanished.
+
+    Of optional values, as ``.?`` gives them, the API server takes the cost of a comparison for unbounded.
+    """
+    old, new = f"{before}.{field}", f"{of}.{field}"
+    return f"has({new}) == has({old}) && (!has({new}) || {new} == {old})"
+
+
 class SpecModel(BaseModel):
     """Base of what a person writes: as on the API server, unknown fields are refused and no value is converted."""
 

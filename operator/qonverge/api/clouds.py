@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from qonverge.api.base import Rule, SpecModel, cel
+from qonverge.api.base import Rule, SpecModel, cel, same
 from qonverge.api.source import CA_FILE, CaBundle, Source
 
 PROVIDER_NAME = r"^[A-Z][A-Za-z0-9]{0,62}$"
@@ -29,8 +29,7 @@ def immutable(*fields: str) -> list[Rule]:
     """Return the rules that a section's fields do not change: its tasks could not be found again elsewhere."""
     return [
         Rule(
-            # Of values with ".?" the API server takes the cost of a comparison for unbounded.
-            f"has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field})",
+            same(field),
             f"{field} is immutable: create a new QuantumBackend instead",
             f".{field}",
         )

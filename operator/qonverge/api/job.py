@@ -20,6 +20,7 @@ from qonverge.api.base import (
     SpecModel,
     StatusModel,
     cel,
+    same,
 )
 from qonverge.api.cloud_tasks import CloudTasks, Submission
 from qonverge.api.money import CostLimit
@@ -65,17 +66,15 @@ def _fixed(why: str, spec: str, before: str, unless: str) -> Rule:
     The API server evaluates it at each write of a status too, where one rule for all fields costs a third of one for
     each.
     """
-    backend, former = f"{spec}.backend", f"{before}.backend"
-    same = {
+    unchanged = {
         "program": f"{spec}.program == {before}.program",
         **{name: f"{spec}.?{name} == {before}.?{name}" for name in ("shots", "precision", "seed")},
-        # Of optional values the API server takes the cost of a comparison for unbounded.
-        "backend": f"(has({backend}) == has({former}) && (!has({backend}) || {backend} == {former}))",
+        "backend": f"({same('backend', spec, before)})",
     }
-    named = "".join(f"!({same[name]}) ? '{name}' : " for name in _FIXED[:-1]) + f"'{_FIXED[-1]}'"
+    named = "".join(f"!({unchanged[name]}) ? '{name}' : " for name in _FIXED[:-1]) + f"'{_FIXED[-1]}'"
     sentence = f"immutable{why}: create a new HybridJob instead"
     return Rule(
-        f"{unless} || ({' && '.join(same[name] for name in _FIXED)})",
+        f"{unless} || ({' && '.join(unchanged[name] for name in _FIXED)})",
         f"{', '.join(_FIXED[:-1])} and {_FIXED[-1]} are {sentence}",
         ".spec" if spec == "self.spec" else None,
         f"({named}) + ' is {sentence}'",

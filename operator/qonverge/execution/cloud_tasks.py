@@ -13,9 +13,7 @@ from qonverge.api import HybridJob
 from qonverge.api.cloud_tasks import FINALIZER, MOST_CLOUD_TASKS, CloudTask, Submission
 from qonverge.execution.transitions import timestamp
 from qonverge.scheduling.model import Backend, Decision, Part
-from qonverge.wire.vendor import VendorTask
-
-_ENDED = frozenset(("Completed", "Failed", "Cancelled"))
+from qonverge.wire.vendor import ENDED_STATES, VendorTask
 
 
 def is_recorded(decision: Decision) -> bool:
@@ -105,7 +103,7 @@ def in_status(tasks: Iterable[VendorTask]) -> list[CloudTask] | None:
 
 def is_settled(tasks: Iterable[VendorTask]) -> bool:
     """Return whether none of the vendor's tasks may still run."""
-    return all(task.state in _ENDED for task in tasks)
+    return all(task.state in ENDED_STATES for task in tasks)
 
 
 def progress(tasks: Sequence[VendorTask], label: str) -> tuple[Literal["Placed", "Running"], str, str]:
@@ -117,9 +115,9 @@ def progress(tasks: Sequence[VendorTask], label: str) -> tuple[Literal["Placed",
     """
     if not tasks:
         return "Placed", "Sent", f"sent to {label}, which has not told of its tasks yet"
-    words = next((task.message for task in tasks if task.message and task.state not in _ENDED), "")
+    words = next((task.message for task in tasks if task.message and task.state not in ENDED_STATES), "")
     said = f": {words}" if words else ""
-    ended = sum(task.state in _ENDED for task in tasks)
+    ended = sum(task.state in ENDED_STATES for task in tasks)
     running = sum(task.state == "Running" for task in tasks)
     if running or ended:
         return "Running", "Running", f"{counted(len(tasks))} on {label}: {running} running, {ended} ended{said}"

@@ -10,12 +10,11 @@ from decimal import Decimal
 import numpy as np
 
 from qonverge import __version__
-from qonverge.accounting.conversion import amounts_of, prices_of
-from qonverge.amounts import Amounts, Money
+from qonverge.accounting.conversion import amounts_of
+from qonverge.amounts import Amounts, Money, Prices
 from qonverge.api import HybridJob
 from qonverge.api.base import ConfigMapKeyRef
 from qonverge.api.job import Circuit, Provenance, Result
-from qonverge.api.pricing import Pricing
 from qonverge.circuits.analysis.measurement_plan import DEFAULT_SHOTS, runs
 from qonverge.circuits.checker.checked_circuit import CheckedCircuit
 from qonverge.circuits.checker.checker import Checker
@@ -164,11 +163,11 @@ def work(job: HybridJob, circuit: CheckedCircuit) -> Work:
     return Work.of(circuit.analysis, shots, terms=sum(len(observable) for observable in observables), bases=groups)
 
 
-def used(pricing: Pricing | None, work: Work, result: TaskResult) -> Amounts:
+def used(prices: Prices, work: Work, result: TaskResult) -> Amounts:
     """Return what a task used, at a backend's prices or as its vendor billed it; a cached result costs nothing."""
     if result.cached:
         return Amounts()
-    tasks, prices = work.sets * work.bases, prices_of(pricing)
+    tasks = work.sets * work.bases
     shots, run = tasks * sum(pub.shots or 0 for pub in result.results), result.run_seconds
     # As in meters of pods, what failed costs its time.
     bill = Amounts(seconds=run) if result.error is not None else Amounts(max(tasks, shots), run, tasks=tasks)

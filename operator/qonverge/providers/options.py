@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from collections.abc import Mapping
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 
 
@@ -10,3 +13,17 @@ class Options(BaseModel):
     """``spec.simulator.options`` of one provider, in camelCase there; what is not known is refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel)
+
+    @classmethod
+    def read(cls, given: Mapping[str, Any] | None) -> Self:
+        """Return the options that a server is set up with.
+
+        Raises:
+            LookupError: they are none; the message names the field.
+        """
+        try:
+            return cls.model_validate(given or {})
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(part) for part in ("options", *first["loc"]))
+            raise LookupError(f"{place}: {first['msg'].removeprefix('Value error, ')}") from None

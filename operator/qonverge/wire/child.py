@@ -59,6 +59,29 @@ def _frame(value: Any) -> list[Buffer]:
     return [header + b"".join(body)] if size <= _AT_ONCE_BYTES else [header, *body]
 
 
+def serve_requests(
+    answer: Callable[[dict[str, Any]], dict[str, Any]], failed: Callable[[Exception], dict[str, Any]]
+) -> None:
+    """Answer one request after the other until standard input ends, in a process whose end is its parent's to decide.
+
+    Args:
+        answer: returns the answer to a request.
+        failed: returns the answer in the place of one that does not travel.
+    """
+    # A signal to the whole group must not cut a running circuit short.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    requests, answers = serve_pipes()
+    end_with_parent()
+    while (request := read_frame(requests)) is not None:
+        done = answer(request)
+        try:
+            write_frame(answers, done)
+        except (TypeError, ValueError, OverflowError, MemoryError) as error:
+            # Nothing of it was written: an answer becomes bytes before the first of them leaves.
+            write_frame(answers, failed(error))
+
+
 def serve_pipes() -> tuple[BinaryIO, BinaryIO]:
     """Return the child's request and answer streams; what libraries print goes to standard error from now on."""
     requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from qonverge.devices import Layout
 from qonverge.documents.excerpt import excerpt
 from qonverge.wire.errors import InvalidTask, WireError
-from qonverge.wire.vendor import DeviceState, SpoolState, VendorTask
+from qonverge.wire.vendor import ENDED_STATES, VendorTask
 
 Observable = tuple[tuple[str, float], ...]
 """A sum of Pauli terms: label (qubit 0 is the last letter) and real coefficient."""
@@ -375,7 +375,7 @@ class TaskResult:
     @property
     def done(self) -> bool:
         """Whether the task has ended."""
-        return self.state in ("Completed", "Failed", "Cancelled")
+        return self.state in ENDED_STATES
 
     @property
     def nbytes(self) -> int:
@@ -418,53 +418,3 @@ class TaskResult:
             tuple(VendorTask.from_dict(task) for task in data.get("vendor_tasks", ())),
             bool(data.get("stopping")),
         )
-
-
-@dataclass(frozen=True, slots=True)
-class BackendInfo:
-    """What a backend server says of itself."""
-
-    engine: str
-    method: str
-    methods: tuple[str, ...]
-    basis_gates: tuple[str, ...]
-    max_qubits: int | None
-    max_shots: int
-    memory_bytes: int | None
-    """Memory for one circuit."""
-    workers: int
-    queued: int
-    running: int
-    queue_limit: int
-    draining: bool
-    calibration: Mapping[str, Any] | None = None
-    """The device that is imitated or driven, as ``devices.noise.noise_from_dict`` reads it; None: any gate anywhere,
-    without error, or it was not asked for."""
-    calibration_digest: str = ""
-    """Its digest; empty where there is none."""
-    kept_results: int = 0
-    """How many results it keeps that are larger than their jobs' status."""
-    unnamed: int = 0
-    """Programs that ask for something and that the operator has not named to this server."""
-    device: DeviceState | None = None
-    """How the device elsewhere is that it stands for; None of a simulator."""
-    spool: SpoolState | None = None
-    """What it has on disk; None where its tasks are in memory only."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the form that travels."""
-        device = None if self.device is None else self.device.to_dict()
-        spool = None if self.spool is None else self.spool.to_dict()
-        return {**{name: getattr(self, name) for name in self.__slots__}, "device": device, "spool": spool}
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Self:
-        """Return what ``to_dict`` gave; fields of a newer server are passed over."""
-        known = {name: data[name] for name in cls.__slots__ if name in data}
-        names = {name: tuple(known[name]) for name in ("methods", "basis_gates")}
-        device, spool = known.get("device"), known.get("spool")
-        told = {
-            "device": None if device is None else DeviceState.from_dict(device),
-            "spool": None if spool is None else SpoolState.from_dict(spool),
-        }
-        return cls(**{**known, **names, **told})

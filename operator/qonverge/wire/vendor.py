@@ -9,6 +9,9 @@ from typing import Any, Self
 
 from qonverge.amounts import Amounts, Money, Prices
 
+ENDED_STATES = frozenset(("Completed", "Failed", "Cancelled"))
+"""Of tasks, here and elsewhere."""
+
 
 @dataclass(frozen=True, slots=True)
 class VendorTask:

@@ -16,7 +16,8 @@ from bench import remote
 from bench.remote import Ends, ends, until
 from qonverge.backend.executors.protocol import Request
 from qonverge.devices.noise import noise_named
-from qonverge.wire.messages import BackendInfo, Pub, Task, TaskResult
+from qonverge.wire.backend_info import BackendInfo
+from qonverge.wire.messages import Pub, Task, TaskResult
 from qonverge.wire.tokens import Caller
 
 

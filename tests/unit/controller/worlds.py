@@ -14,9 +14,9 @@ from qonverge.circuits.analysis.analysis import Analysis
 from qonverge.circuits.checker.checked_circuit import CheckedCircuit
 from qonverge.circuits.checker.checker import Checker
 from qonverge.controller.jobs.submissions import Submissions
+from qonverge.controller.objects.manifests import backend_selector
 from qonverge.controller.placement.forecasts import Forecasts
 from qonverge.controller.placement.rounds import Rounds
-from qonverge.controller.placement.snapshot import backend_selector
 from qonverge.controller.placement.traces import Traces
 from qonverge.controller.pods.task_client import DataPlane
 from qonverge.controller.store.cluster import Cluster
@@ -28,7 +28,8 @@ from qonverge.execution.transitions import timestamp
 from qonverge.forecast.intervals import Interval
 from qonverge.scheduling import Policy
 from qonverge.telemetry import OperatorMetrics
-from qonverge.wire.messages import BackendInfo, PubResult, Task, TaskResult
+from qonverge.wire.backend_info import BackendInfo
+from qonverge.wire.messages import PubResult, Task, TaskResult
 
 NOW = 1_000_000.0
 NO_TASK = cast("asyncio.Task[None]", object())

@@ -67,7 +67,7 @@ def test_a_record_gives_the_same_decision_and_the_same_tasks_again(
     [
         ({"state": "Placed", "attempts": 1}, 1, 0),
         ({"state": "Running", "attempts": 1}, 1, 0),
-        # Of an attempt that was given up.
+        # Of an attempt that was abandoned.
         ({"state": "Running", "attempts": 2}, 0, 1),
         ({"state": "Pending", "attempts": 1}, 0, 1),
         ({"state": "Suspended", "attempts": 1}, 0, 1),

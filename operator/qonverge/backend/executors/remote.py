@@ -14,7 +14,6 @@ from collections.abc import Coroutine, Iterable
 from dataclasses import replace
 
 from cachetools import LRUCache
-from pydantic import ValidationError
 
 from qonverge.backend.config import EngineConfig
 from qonverge.backend.executors.protocol import Description, Execution, Outcome, Request, RunFacts, failing
@@ -59,11 +58,9 @@ class Remote:
             RuntimeError: the options name no server.
         """
         try:
-            options = RemoteOptions.model_validate(config.options or {})
-        except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(str(part) for part in ("options", *first["loc"]))
-            raise RuntimeError(f"{place}: {first['msg'].removeprefix('Value error, ')}") from None
+            options = RemoteOptions.read(config.options)
+        except LookupError as error:
+            raise RuntimeError(str(error.args[0])) from None
         self._link = RemoteLink(options, config.credentials, metrics)
         self._site = RemoteSite(self._link, config, metrics)
         self._following: dict[str, asyncio.Task[None]] = {}

@@ -14,8 +14,8 @@ from qonverge.backend.executors.remote_link import LinkDown, RemoteLink
 from qonverge.devices import InvalidCalibration
 from qonverge.devices.noise import Noise, noise_from_dict
 from qonverge.telemetry import BackendMetrics
+from qonverge.wire.backend_info import BackendInfo
 from qonverge.wire.errors import WireError
-from qonverge.wire.messages import BackendInfo
 from qonverge.wire.vendor import DeviceState
 
 _LOOK_SECONDS = 5.0

@@ -121,7 +121,7 @@ class SpoolFiles:
         try:
             self._path(key, kind).unlink(missing_ok=True)
         except OSError as error:
-            logger.warning("the spool's file %s stays for now: %s", self._path(key, kind), error)
+            logger.warning("the spool's file %s could not be removed: %s", self._path(key, kind), error)
 
     def _path(self, key: str, kind: Kind) -> Path:
         return self._folder / f"{key}.{kind}"

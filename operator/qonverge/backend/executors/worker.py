@@ -5,7 +5,6 @@ The first message is the configuration: a device's calibration is too long for a
 
 from __future__ import annotations
 
-import signal
 import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -18,7 +17,7 @@ from qonverge.backend.engines.protocol import load
 from qonverge.backend.executors.peak_memory import PeakMemory
 from qonverge.backend.task_parts import Block, Costs, Merge, cut, run_blocks
 from qonverge.devices import Layout
-from qonverge.wire.child import end_with_parent, limit_memory, read_frame, serve_pipes, write_frame
+from qonverge.wire.child import limit_memory, serve_requests
 from qonverge.wire.errors import UnknownCircuit, engine_error
 from qonverge.wire.messages import Observable, Pub, PubResult, Task
 
@@ -123,40 +122,37 @@ def _beside_idle(observable: Observable) -> Observable:
 
 def main() -> None:
     """Serve until standard input ends."""
-    # The parent decides when to stop; a signal to the whole group must not cut a running circuit short.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    requests, answers = serve_pipes()
-    end_with_parent()
     worker: Worker | None = None
-    while (request := read_frame(requests)) is not None:
-        if "config" in request:
-            config = EngineConfig.from_dict(request["config"])
-            first = worker is None
-            try:
-                worker = Worker(config)
-                answer = worker.describe()
-            except LookupError as error:
-                answer = {"refused": str(error.args[0])}
-            if first and config.device == "CPU":
-                # The second net below the estimates. A driver maps a GPU's memory into the process, which is none of
-                # its own.
-                limit_memory(config.circuit_bytes)
-        else:
+
+    def answer(request: dict[str, Any]) -> dict[str, Any]:
+        nonlocal worker
+        if "config" not in request:
             assert worker is not None, "the configuration is the first message"
-            answer = _run(worker, request)
+            return _run(worker, request)
+        config, first = EngineConfig.from_dict(request["config"]), worker is None
         try:
-            write_frame(answers, answer)
-        except (TypeError, ValueError, OverflowError, MemoryError) as error:
-            # Nothing of it was written: an answer becomes bytes before the first of them leaves.
-            write_frame(answers, {"error": engine_error(error).to_dict()})
+            worker = Worker(config)
+            said = worker.describe()
+        except LookupError as error:
+            said = {"refused": str(error.args[0])}
+        if first and config.device == "CPU":
+            # The second net below the estimates. A driver maps a GPU's memory into the process, which is none of
+            # its own.
+            limit_memory(config.circuit_bytes)
+        return said
+
+    serve_requests(answer, _failed)
+
+
+def _failed(error: Exception) -> dict[str, Any]:
+    return {"error": engine_error(error).to_dict()}
 
 
 def _run(worker: Worker, request: dict[str, Any]) -> dict[str, Any]:
     try:
         done = worker.run_pubs(Task.trusted(request["task"]), request["blocks"], request["threads"])
     except Exception as error:  # a task that trips a defect must not take the worker, and be repeated on the next
-        return {"error": engine_error(error).to_dict()}
+        return _failed(error)
     return {
         "results": [result.to_dict() for result, _ in done],
         "seconds": [seconds for _, seconds in done],

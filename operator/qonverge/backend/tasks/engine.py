@@ -22,6 +22,7 @@ from qonverge.backend.tasks.registry import Tasks
 from qonverge.backend.tasks.result_cache import ResultCache, key_of, scope
 from qonverge.devices.noise import Noise
 from qonverge.telemetry import BackendMetrics
+from qonverge.wire.backend_info import BackendInfo
 from qonverge.wire.errors import (
     Cancelled,
     Draining,
@@ -33,7 +34,7 @@ from qonverge.wire.errors import (
     WireError,
 )
 from qonverge.wire.grants import Grant, Meters
-from qonverge.wire.messages import BackendInfo, Task, TaskInfo, TaskResult
+from qonverge.wire.messages import Task, TaskInfo, TaskResult
 from qonverge.wire.tokens import OPERATOR_SUBJECT, Caller
 
 _QUEUED_BYTES = 256 * 1024**2

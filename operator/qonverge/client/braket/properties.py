@@ -9,7 +9,7 @@ from braket.device_schema.simulators import GateModelSimulatorDeviceCapabilities
 
 from qonverge.client.braket.gates import NAMES
 from qonverge.client.qiskit.backend import target_of
-from qonverge.wire.messages import BackendInfo
+from qonverge.wire.backend_info import BackendInfo
 
 _OBSERVABLES = ("x", "y", "z", "h", "i", "hermitian")
 _MODIFIERS = (

@@ -29,7 +29,8 @@ from qonverge.client.transport.connect import Runner, connect
 from qonverge.devices import Calibration
 from qonverge.devices.noise import noise_from_dict
 from qonverge.providers.descriptor import STATE_POWER
-from qonverge.wire.messages import MAX_SHOTS, BackendInfo, PubResult, TaskResult
+from qonverge.wire.backend_info import BackendInfo
+from qonverge.wire.messages import MAX_SHOTS, PubResult, TaskResult
 
 # No program can name a register so.
 _LOOSE = "bits of no register"

@@ -9,7 +9,8 @@ from typing import Protocol
 
 from qonverge.client.transport.connection import Connection
 from qonverge.client.transport.embedded import Embedded
-from qonverge.wire.messages import BackendInfo, Task, TaskResult
+from qonverge.wire.backend_info import BackendInfo
+from qonverge.wire.messages import Task, TaskResult
 
 
 class Runner(Protocol):

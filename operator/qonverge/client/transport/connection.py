@@ -19,9 +19,10 @@ from qonverge.client.errors import BackendUnreachable, NotConfigured, TaskFailed
 from qonverge.client.transport.coalesced_requests import one_piece_pool
 from qonverge.client.transport.pod_choice import Pods
 from qonverge.client.transport.tokens import read_token, renewal_seconds
+from qonverge.wire.backend_info import BackendInfo
 from qonverge.wire.codec import Buffer, pack, unpack
 from qonverge.wire.errors import Cancelled, Draining, NotFound, Unauthorized, UnknownCircuit, WireError
-from qonverge.wire.messages import BackendInfo, Task, TaskResult
+from qonverge.wire.messages import Task, TaskResult
 
 _MSGPACK = "application/msgpack"
 # An answer above this is read into memory that is there already, a piece at a time, instead of in pieces to be joined.

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from qonverge.client.errors import NotConfigured, TaskFailed
 from qonverge.machine import available_cpus, available_memory
+from qonverge.wire.backend_info import BackendInfo
 from qonverge.wire.errors import Cancelled, WireError, engine_error
-from qonverge.wire.messages import BackendInfo, Task, TaskResult
+from qonverge.wire.messages import Task, TaskResult
 
 if TYPE_CHECKING:
     from qonverge.backend.config import EngineConfig

@@ -14,7 +14,7 @@ from qonverge.controller.kube.client import Kube, KubeError
 from qonverge.controller.store.state import Calibrated
 from qonverge.devices import InvalidCalibration
 from qonverge.devices.noise import Noise, noise_from_data, noise_from_dict
-from qonverge.wire.messages import BackendInfo
+from qonverge.wire.backend_info import BackendInfo
 
 LOOK_SECONDS = 15.0
 """How often a ConfigMap is read again."""

@@ -19,15 +19,15 @@ from qonverge.controller.kube.refusals import Refusal
 from qonverge.controller.kube.signing_key import SigningKey
 from qonverge.controller.kube.status_writer import StatusWriter
 from qonverge.controller.objects import manifests
+from qonverge.controller.objects.manifests import backend_selector
 from qonverge.controller.objects.pod_troubles import Trouble
-from qonverge.controller.placement.snapshot import backend_selector
 from qonverge.controller.pods.orphans import cancel_orphans
 from qonverge.controller.pods.task_client import DataPlane
 from qonverge.controller.quotas.metering import Metering
 from qonverge.controller.results.kept_results import PodResults
 from qonverge.controller.settings import Settings
 from qonverge.controller.store.cluster import Cluster
-from qonverge.controller.store.devices import infos, pricing_of
+from qonverge.controller.store.devices import pricing_of
 from qonverge.controller.store.pods import BackendPod
 from qonverge.controller.store.resources import Change, key_of
 from qonverge.controller.store.state import Calibrated, State
@@ -184,14 +184,22 @@ class Backends:
                 self._state.calibrations[key] = found
 
     def _named(self, backend: QuantumBackend) -> str | None:
-        """Return the digest of the calibration that the backend's pod names; None while none does."""
-        return next((info.calibration_digest for info in infos(self._state.pods, backend)), None)
+        """Return the digest of the calibration that the pod of a device elsewhere names; None of others."""
+        pod = self._proxy(backend)
+        return None if pod is None or pod.info is None else pod.info.calibration_digest
+
+    def _proxy(self, backend: QuantumBackend) -> BackendPod | None:
+        """Return the pod that stands for a device elsewhere and tells of it; None of others."""
+        if not backend.spec.source.elsewhere:
+            return None
+        pods = self._state.pods.reachable(backend_selector(backend))
+        return next((pod for pod in pods if pod.info is not None), None)
 
     async def _fetched(self, backend: QuantumBackend, known: Calibrated | None, now: float) -> Calibrated | None:
         """Return the calibration of a device elsewhere from its pod; None where it has none."""
-        if not self._named(backend):
+        pod = self._proxy(backend)
+        if pod is None or pod.info is None or not pod.info.calibration_digest:
             return None
-        pod = next(pod for pod in self._state.pods.reachable(backend_selector(backend)) if pod.info is not None)
         try:
             info = await self._data.described(pod.endpoint, manifests.audience(backend))
         except WireError as error:

@@ -15,9 +15,10 @@ from qonverge.controller.backends import calibration
 from qonverge.controller.kube.refusals import Refusal
 from qonverge.controller.objects import manifests
 from qonverge.controller.objects.pod_troubles import Trouble
+from qonverge.controller.store.devices import why_offline
 from qonverge.controller.store.state import Calibrated
 from qonverge.providers.descriptor import STATE_POWER
-from qonverge.wire.messages import BackendInfo
+from qonverge.wire.backend_info import BackendInfo
 from qonverge.wire.vendor import DeviceState
 
 
@@ -179,8 +180,7 @@ def _availability(device: DeviceState | None, infos: Sequence[BackendInfo]) -> V
         return Verdict("Unknown", "NotTold", said)
     if device.online:
         return Verdict("True", "Online", "the device runs tasks")
-    again = "" if device.available_at is None else f"; it runs tasks again at {timestamp(device.available_at)}"
-    return Verdict("False", "Offline", f"{device.reason or 'its vendor gives no reason'}{again}")
+    return Verdict("False", "Offline", why_offline(device))
 
 
 def _device(device: DeviceState) -> DeviceStatus:

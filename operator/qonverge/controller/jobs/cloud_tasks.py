@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 
 from qonverge.api import HybridJob
 from qonverge.api.cloud_tasks import ABANDON_ANNOTATION, FINALIZER, Submission
 from qonverge.circuits import CheckerLost, InvalidProgram
 from qonverge.circuits.checker.checker import Checker
 from qonverge.controller.jobs.actions import Hold, Settle
+from qonverge.controller.jobs.program_source import ProgramMissing, program_of
 from qonverge.controller.jobs.status_events import named
 from qonverge.controller.kube.client import Kube, KubeError
 from qonverge.controller.kube.events import Events
 from qonverge.controller.kube.status_writer import StatusWriter
-from qonverge.controller.placement.snapshot import backend_selector
 from qonverge.controller.pods.task_client import DataPlane
 from qonverge.controller.store.pods import Endpoint
 from qonverge.controller.store.state import State
 from qonverge.controller.store.work_queue import WorkQueue
 from qonverge.execution import cloud_tasks, transitions
 from qonverge.programs import circuit as circuits
-from qonverge.programs import source
 from qonverge.programs.kinds import kind_of
 from qonverge.wire.errors import WireError
 from qonverge.wire.messages import Task
@@ -80,7 +80,7 @@ class CloudTasks:
         uid, now = job.metadata.uid, self._clock()
         left, problems, lost = cloud_tasks.left_over(job), dict[str, str](), dict[str, str]()
         for each in left:
-            if not self._exists(each.backend):
+            if not self._state.has_backend(each.backend):
                 # Nothing can be asked ever again.
                 lost[each.task] = f"the backend {each.backend} is gone, and with it the way to its tasks"
             elif (problem := await self._end(job, each)) is not None:
@@ -154,13 +154,9 @@ class CloudTasks:
         said = next((f": {task.message}" for task in open_ if task.message), "")
         return f"{submission.backend} was asked to cancel {', '.join(task.id for task in open_) or 'them'}{said}"
 
-    def _exists(self, key: str) -> bool:
-        return key in self._state.backends or f"QuantumBackend {key}" in self._state.unread
-
     def _pod(self, key: str) -> Endpoint | str:
         """Return the pod of a backend, or why there is none."""
-        backend = self._state.backends.get(key)
-        pods = [] if backend is None else self._state.pods.reachable(backend_selector(backend))
+        pods = self._state.pods_of(key)
         return pods[0].endpoint if pods else f"no pod of the backend {key} answers"
 
     async def _task(self, job: HybridJob, submission: Submission) -> Task:
@@ -171,14 +167,11 @@ class CloudTasks:
             InvalidProgram: the program is gone or another one.
             KubeError: its ConfigMap could not be read.
         """
-        kind, reference = kind_of(job), kind_of(job).reference(job)
-        program = kind.inline(job)
-        if reference is not None:
-            found = await self._kube.get("ConfigMap", job.metadata.namespace, reference.name)
-            program = None if found is None else source.value(found, reference.key)
-        if program is None:
-            raise InvalidProgram("the program that it was made of is gone: its tasks cannot be looked for")
-        checked = await kind.check(job, program, self._checker)
+        try:
+            program = await program_of(job, partial(self._kube.get, "ConfigMap", job.metadata.namespace))
+        except ProgramMissing:
+            raise InvalidProgram("the program that it was made of is gone: its tasks cannot be looked for") from None
+        checked = await kind_of(job).check(job, program, self._checker)
         assert checked is not None
         parts = [each for each in job.status.submissions or () if each.attempt == submission.attempt]
         part = 0 if submission.hedge else parts.index(submission)

@@ -6,8 +6,10 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
-from qonverge.accounting.conversion import amounts_of, prices_of
+from qonverge.accounting.conversion import amounts_of
 from qonverge.accounting.ledger import Ledger
 from qonverge.amounts import Amounts
 from qonverge.api import HybridJob, HybridJobStatus
@@ -19,6 +21,7 @@ from qonverge.controller.jobs.cloud_tasks import CloudTasks
 from qonverge.controller.jobs.decisions import decide
 from qonverge.controller.jobs.kinds.kind import Tools
 from qonverge.controller.jobs.kinds.registry import job_kind
+from qonverge.controller.jobs.program_source import ProgramMissing, program_of
 from qonverge.controller.jobs.status_events import happened, named
 from qonverge.controller.jobs.submissions import Submissions
 from qonverge.controller.jobs.view import View, uses_backend
@@ -37,6 +40,7 @@ from qonverge.controller.results.stores import ResultStores, ResultUnkept
 from qonverge.controller.settings import Settings
 from qonverge.controller.store.access import withdrawn
 from qonverge.controller.store.cluster import Cluster
+from qonverge.controller.store.devices import prices_in_force
 from qonverge.controller.store.flights import Flight
 from qonverge.controller.store.resources import Finished
 from qonverge.controller.store.state import State
@@ -45,7 +49,6 @@ from qonverge.controller.watching.declarations import Reconciler, Watch, always,
 from qonverge.documents.reports import Report
 from qonverge.execution import cloud_tasks
 from qonverge.execution.transitions import seconds
-from qonverge.programs import source
 from qonverge.programs.kinds import kind_of
 from qonverge.queueing import Turns
 from qonverge.wire.tokens import Caller
@@ -170,9 +173,8 @@ class Jobs:
 
     def _lost(self, job: HybridJob) -> tuple[str, ...]:
         """Return the backends that have tasks of the job and were deleted."""
-        state = self._state
         keys = dict.fromkeys(each.backend for each in cloud_tasks.under_way(job))
-        return tuple(key for key in keys if key not in state.backends and f"QuantumBackend {key}" not in state.unread)
+        return tuple(key for key in keys if not self._state.has_backend(key))
 
     async def _look_after(self, key: str, finished: Finished) -> None:
         """Delete a job that has ended when it is time, and let its status follow its specification until then."""
@@ -244,22 +246,7 @@ class Jobs:
         try:
             if (problem := kind.contradiction(job)) is not None:
                 raise InvalidProgram(problem)
-            program, reference = kind.inline(job), kind.reference(job)
-            if reference is not None:
-                # Thousands at once would take all connections, which status writes of others wait for.
-                async with self._reads.turn(namespace, 1.0):
-                    found = await self._kube.get("ConfigMap", namespace, reference.name)
-                if found is None:
-                    flight.wait_for_source(f"waiting for the ConfigMap {reference.name}")
-                    return
-                program = source.value(found, reference.key)
-                if program is None:
-                    has = source.keys(found)
-                    flight.wait_for_source(
-                        f"waiting for the key {reference.key} of the ConfigMap {reference.name}; it has {has}"
-                    )
-                    return
-            assert program is not None
+            program = await program_of(job, partial(self._config_map, namespace))
             checked = await kind.check(job, program, self._checker)
             if checked is not None:
                 for warning in checked.warnings[:_MOST_WARNINGS]:
@@ -271,10 +258,17 @@ class Jobs:
             flight.accept(program, checked)
         except InvalidProgram as error:
             flight.reject("InvalidProgram", str(error))
+        except ProgramMissing as error:
+            flight.wait_for_source(f"waiting for {error}")
         except (KubeError, CheckerLost) as error:
             flight.wait_for_source(str(error))
         finally:
             self._queue.add(f"HybridJob {key}")
+
+    async def _config_map(self, namespace: str, name: str) -> dict[str, Any] | None:
+        # Thousands at once would take all connections, which status writes of others wait for.
+        async with self._reads.turn(namespace, 1.0):
+            return await self._kube.get("ConfigMap", namespace, name)
 
     def renew_all(self) -> None:
         """Give all programs new tokens: the key that signs them is another."""
@@ -306,9 +300,8 @@ class Jobs:
             if rest := flight.usage.beyond(known):
                 self._ledger.settle(f"{flight.uid}-{flight.generation}-{flight.attempts}-used", namespace, rest, now)
         for sent in flight.sent:
-            backend = self._state.backends.get(sent.backend_key)
             time = Amounts(0, min(now - sent.at, (sent.run_seconds or USUAL).high))
-            used = prices_of(None if backend is None else backend.spec.pricing).bill(time)
+            used = prices_in_force(self._state.pods, self._state.backends.get(sent.backend_key)).bill(time)
             self._ledger.settle(sent.identity, namespace, used, now)
             self._spent(namespace, sent.backend_key, used)
         if flight.sent:

@@ -7,14 +7,12 @@ import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from qonverge.accounting.conversion import prices_of
-from qonverge.amounts import Amounts
+from qonverge.amounts import Amounts, Prices
 from qonverge.api import HybridJob
-from qonverge.api.pricing import Pricing
 from qonverge.controller.placement.forecasts import Forecasts
-from qonverge.controller.placement.snapshot import backend_selector, given_to_pods
+from qonverge.controller.placement.snapshot import given_to_pods
 from qonverge.controller.pods.task_client import BackendLost, DataPlane, PodLost
-from qonverge.controller.store.devices import pricing_of
+from qonverge.controller.store.devices import prices_in_force
 from qonverge.controller.store.flights import Flight, Sent
 from qonverge.controller.store.pods import BackendPod
 from qonverge.controller.store.state import State
@@ -110,8 +108,7 @@ class Submissions:
         names = identities or cloud_tasks.identities(decision, flight.next_identity)
         works, taken = [], set[str]()
         for number, (identity, (placed, shots)) in enumerate(zip(names, cloud_tasks.parts_of(decision), strict=True)):
-            backend = state.backends.get(placed.key)
-            pods = [] if backend is None else state.pods.reachable(backend_selector(backend))
+            pods = state.pods_of(placed.key)
             if not pods:
                 return None
             holder = state.pods.holder(identity)
@@ -153,7 +150,7 @@ class Submissions:
             # Nobody waits any more for what lost the race, or for the other parts of what failed: it took its time.
             now = self._clock()
             for sent in flight.sent:
-                self._count(job, flight, sent, prices_of(self._pricing(sent)).bill(Amounts(seconds=now - sent.at)))
+                self._count(job, flight, sent, self._prices(sent).bill(Amounts(seconds=now - sent.at)))
             flight.end(result)
 
     def _ended(
@@ -183,7 +180,7 @@ class Submissions:
     def _learn(self, job: HybridJob, flight: Flight, sent: Sent, result: TaskResult) -> None:
         """Count what a task used, and learn from it."""
         assert flight.checked is not None
-        used = circuits.used(self._pricing(sent), circuits.work(job, flight.checked), result)
+        used = circuits.used(self._prices(sent), circuits.work(job, flight.checked), result)
         self._count(job, flight, sent, used)
         self._forecasts.observe(job, flight, sent, result)
 
@@ -191,9 +188,8 @@ class Submissions:
         flight.charge(used)
         self._spent(job.metadata.namespace, sent.backend_key, used)
 
-    def _pricing(self, sent: Sent) -> Pricing | None:
-        backend = self._state.backends.get(sent.backend_key)
-        return None if backend is None else pricing_of(self._state.pods, backend)
+    def _prices(self, sent: Sent) -> Prices:
+        return prices_in_force(self._state.pods, self._state.backends.get(sent.backend_key))
 
     async def _one(self, job: HybridJob, flight: Flight, pod: BackendPod, sent: Sent, task: Task) -> TaskResult:
         try:
@@ -238,23 +234,12 @@ class Submissions:
                 return result
             await asyncio.sleep(pause)
             pause = min(_LONGEST_PAUSE, 2 * pause)
-            if (lost := self._lost(sent.backend_key)) is not None:
-                return TaskResult(task.id, "Failed", error=lost)
-            if (found := self._reachable(sent.backend_key)) is not None:
-                sent = flight.relocate(sent, found.endpoint)
-
-    def _lost(self, key: str) -> BackendLost | None:
-        state = self._state
-        if key in state.backends or f"QuantumBackend {key}" in state.unread:
-            return None
-        return BackendLost(
-            f"the backend {key} was deleted while it had the task: what its vendor runs may run on and cost money"
-        )
-
-    def _reachable(self, key: str) -> BackendPod | None:
-        backend = self._state.backends.get(key)
-        pods = [] if backend is None else self._state.pods.reachable(backend_selector(backend))
-        return min(pods, key=lambda pod: pod.uid, default=None)
+            if not self._state.has_backend(sent.backend_key):
+                lost = f"the backend {sent.backend_key} was deleted while it had the task"
+                gone = BackendLost(f"{lost}: what its vendor runs may run on and cost money")
+                return TaskResult(task.id, "Failed", error=gone)
+            if pods := self._state.pods_of(sent.backend_key):
+                sent = flight.relocate(sent, min(pods, key=lambda each: each.uid).endpoint)
 
     async def _cancel(self, sent: Sent) -> None:
         try:

@@ -83,6 +83,11 @@ def backend_labels(backend: QuantumBackend) -> dict[str, str]:
     return {BACKEND_LABEL: backend_name(backend)}
 
 
+def backend_selector(backend: QuantumBackend) -> str:
+    """Return the namespace and label by which the backend's pods are found."""
+    return f"{backend.metadata.namespace}/{backend_name(backend)}"
+
+
 def backend_url(backend: QuantumBackend) -> str:
     """Return where pods of the cluster reach the backend."""
     return f"http://{backend_name(backend)}.{backend.metadata.namespace}.svc:{PORT}"

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from qonverge.accounting.ledger import Ledger
 from qonverge.api import HybridJob
 from qonverge.api.cloud_tasks import Submission
+from qonverge.controller.objects.manifests import backend_selector
 from qonverge.controller.placement.forecasts import Forecasts
-from qonverge.controller.placement.snapshot import USUAL, PodTask, backend_selector, given_to_pods, seen
+from qonverge.controller.placement.snapshot import USUAL, PodTask, given_to_pods, seen
 from qonverge.controller.placement.traces import Traces
 from qonverge.controller.placement.window import WaitingJob, chosen
 from qonverge.controller.store.cluster import Cluster, Priority
@@ -284,7 +285,7 @@ class Rounds:
         """Keep a job where it was to be sent: no other place is looked for, and where no pod serves it waits."""
         there = {backend.key: backend for backend in backends}
         keys = dict.fromkeys(submission.backend for submission in record)
-        away = [key for key in keys if key not in there or not self._reachable(key)]
+        away = [key for key in keys if key not in there or not self._state.pods_of(key)]
         if away:
             why = f"its tasks are on {' and '.join(away)}, and no pod there answers: it goes on with them when one does"
             self._tell(each, Decision(each.key, None, why), (), ())
@@ -292,10 +293,6 @@ class Rounds:
         decision = cloud_tasks.resumed(each.job, record, there)
         self._reserve(each, decision, offers)
         self._tell(each, decision, backends, [Interval(0.0, 0.0, 0.0)] * len(backends))
-
-    def _reachable(self, key: str) -> bool:
-        backend = self._state.backends.get(key)
-        return backend is not None and bool(self._state.pods.reachable(backend_selector(backend)))
 
     def _is_held_back(self, each: _Waiting) -> bool:
         """Tell a job that can't be planned yet why, and return whether it can't."""
@@ -427,8 +424,7 @@ class Rounds:
 
     def _wait(self, seen: Backend, tasks: Mapping[str, Sequence[PodTask]], now: float) -> Interval:
         """Return how long a task waits that is sent to the backend now, seconds."""
-        backend = self._state.backends.get(seen.key)
-        pods = [] if backend is None else self._state.pods.reachable(backend_selector(backend))
+        pods = self._state.pods_of(seen.key)
         given = sorted((task for pod in pods for task in tasks.get(pod.uid, ())), key=lambda task: task.sent)
         return self._forecasts.wait(seen.key, seen.workers, given, now).corrected
 

@@ -9,18 +9,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from qonverge.api import QuantumBackend
-from qonverge.api.conditions import timestamp
-from qonverge.controller.objects import manifests
+from qonverge.controller.objects.manifests import backend_selector
 from qonverge.controller.store.cluster import Cluster
-from qonverge.controller.store.devices import device_of, pricing_of
+from qonverge.controller.store.devices import device_of, pricing_of, why_offline
 from qonverge.controller.store.pods import BackendPod
 from qonverge.controller.store.state import State
 from qonverge.devices.noise import Noise
 from qonverge.execution.placement import abilities, declared, device_errors
 from qonverge.forecast.intervals import Interval
 from qonverge.scheduling import Backend
-from qonverge.wire.messages import BackendInfo
-from qonverge.wire.vendor import DeviceState
+from qonverge.wire.backend_info import BackendInfo
 
 # Work that each worker should have before it, so that it does not wait for the next round.
 _AHEAD_SECONDS = 1.0
@@ -28,11 +26,6 @@ _MOST_AHEAD = 256
 USUAL = Interval(0.01, 0.05, 0.5)
 """Run time that is assumed where none is forecast, seconds."""
 _LATE_SHARE = 0.25
-
-
-def backend_selector(backend: QuantumBackend) -> str:
-    """Return the namespace and label by which the backend's pods are found."""
-    return f"{backend.metadata.namespace}/{manifests.backend_name(backend)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +51,7 @@ def given_to_pods(state: State, now: float) -> dict[str, list[PodTask]]:
         if decision is None or decision.backend is None or flight.checked is None:
             continue
         for placed in [part.backend for part in decision.parts] or [decision.backend]:
-            backend = state.backends.get(placed.key)
-            pods = [] if backend is None else [pod.uid for pod in state.pods.reachable(backend_selector(backend))]
+            pods = [pod.uid for pod in state.pods_of(placed.key)]
             if pods:
                 tasks[min(pods, key=lambda pod: (len(tasks.get(pod, ())), pod))].append(PodTask(now, USUAL))
     return tasks
@@ -109,8 +101,10 @@ def seen(
     ] or [0.0] * len(pods)
     workers = max(1, len(free))
     view, may_offer = declared(backend), cluster.may_offer(metadata.namespace)
-    pricing, offline = pricing_of(state.pods, backend), _offline(device_of(state.pods, backend))
-    not_serving = f"0 of {spec.replicas} pods serve" if not pods else offline
+    pricing, offline = pricing_of(state.pods, backend), why_offline(device_of(state.pods, backend))
+    not_serving = f"its device runs nothing now: {offline}" if offline else ""
+    if not pods:
+        not_serving = f"0 of {spec.replicas} pods serve"
     return replace(
         view,
         admits_all_namespaces=view.admits_all_namespaces and may_offer,
@@ -150,14 +144,6 @@ def _widest(limit: int | None, noise: Noise | None, infos: Sequence[tuple[Backen
     of_device = None if noise is None else noise.num_qubits
     sizes = (limit, of_device, *(info.max_qubits for _, info in infos))
     return min((size for size in sizes if size is not None), default=None)
-
-
-def _offline(device: DeviceState | None) -> str:
-    """Return why a device elsewhere runs nothing now; empty where it does, or that is not known."""
-    if device is None or device.online:
-        return ""
-    again = "" if device.available_at is None else f"; it runs tasks again at {timestamp(device.available_at)}"
-    return f"its device runs nothing now: {device.reason or 'its vendor gives no reason'}{again}"
 
 
 def _fastest(pods: Iterable[BackendPod]) -> float | None:

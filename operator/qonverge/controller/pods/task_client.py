@@ -13,10 +13,11 @@ from cachetools import LRUCache
 
 from qonverge.controller.kube.signing_key import SigningKey
 from qonverge.controller.store.pods import Endpoint
+from qonverge.wire.backend_info import BackendInfo
 from qonverge.wire.codec import pack, unpack
 from qonverge.wire.errors import NotFound, Unauthorized, UnknownCircuit, WireError, WorkerLost
 from qonverge.wire.grants import Grant, Meters
-from qonverge.wire.messages import BackendInfo, Task, TaskInfo, TaskResult
+from qonverge.wire.messages import Task, TaskInfo, TaskResult
 from qonverge.wire.proof import challenge, is_proof
 from qonverge.wire.tokens import OPERATOR_SUBJECT, Signer, instance_audience
 

@@ -17,7 +17,7 @@ from qonverge.accounting.ledger import Ledger
 from qonverge.amounts import Amounts, Limits
 from qonverge.api import HybridJob, QuantumBackend
 from qonverge.controller.objects import manifests
-from qonverge.controller.placement.snapshot import backend_selector
+from qonverge.controller.objects.manifests import backend_selector
 from qonverge.controller.pods.task_client import DataPlane
 from qonverge.controller.quotas.accounts import account_of, open_attempt, program_of
 from qonverge.controller.quotas.exchanges import Exchanges
@@ -310,10 +310,7 @@ class Metering:
         pools, running = dict[str, Pool](), self._programs()
         for namespace in {program.namespace for program in programs}:
             peers = [peer for peer in running if peer.namespace == namespace]
-            backends = [self._state.backends.get(peer.backend) for peer in peers]
-            places = sum(
-                len(self._state.pods.reachable(backend_selector(each))) for each in backends if each is not None
-            )
+            places = sum(len(self._state.pods_of(peer.backend)) for peer in peers)
             left = self._ledger.remaining(namespace, self._clock())
             until = "" if left is None or left.renews_at is None else timestamp(left.renews_at)
             pools[namespace] = self._books.pool([peer.account for peer in peers], places, left or Limits(), until)

@@ -24,7 +24,6 @@ from qonverge.controller.kube.client import Kube, KubeError
 from qonverge.controller.kube.events import Events
 from qonverge.controller.kube.status_writer import StatusWriter
 from qonverge.controller.objects.manifests import audience_of
-from qonverge.controller.placement.snapshot import backend_selector
 from qonverge.controller.pods.task_client import DataPlane, PodLost
 from qonverge.controller.settings import Settings
 from qonverge.controller.store.pods import Endpoint
@@ -108,8 +107,7 @@ class PodResults:
 
     def _endpoints(self, backend: str) -> list[Endpoint]:
         """Return the backend's serving pods, those that keep the fewest results first."""
-        known = self._state.backends.get(backend)
-        pods = [] if known is None else self._state.pods.reachable(backend_selector(known))
+        pods = self._state.pods_of(backend)
         pods.sort(key=lambda pod: 0 if pod.info is None else pod.info.kept_results)
         return [pod.endpoint for pod in pods]
 

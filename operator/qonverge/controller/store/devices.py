@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
+from qonverge.accounting.conversion import prices_of
 from qonverge.amounts import Prices
 from qonverge.api import QuantumBackend
+from qonverge.api.conditions import timestamp
 from qonverge.api.pricing import Pricing
-from qonverge.controller.objects import manifests
+from qonverge.controller.objects.manifests import backend_selector
 from qonverge.controller.store.pods import BackendPods
-from qonverge.wire.messages import BackendInfo
 from qonverge.wire.vendor import DeviceState
-
-
-def infos(pods: BackendPods, backend: QuantumBackend) -> list[BackendInfo]:
-    """Return what the backend's pods that answer say of themselves."""
-    selector = f"{backend.metadata.namespace}/{manifests.backend_name(backend)}"
-    return [pod.info for pod in pods.reachable(selector) if pod.info is not None]
 
 
 def device_of(pods: BackendPods, backend: QuantumBackend) -> DeviceState | None:
     """Return how the device elsewhere is; None of a simulator, and while no pod tells."""
-    return next((info.device for info in infos(pods, backend) if info.device is not None), None)
+    if not backend.spec.source.elsewhere:
+        return None
+    infos = (pod.info for pod in pods.reachable(backend_selector(backend)))
+    return next((info.device for info in infos if info is not None and info.device is not None), None)
 
 
 def pricing_of(pods: BackendPods, backend: QuantumBackend) -> Pricing | None:
@@ -36,6 +34,19 @@ def pricing_of(pods: BackendPods, backend: QuantumBackend) -> Pricing | None:
         return None
     # Not checked again: it is no person's input.
     return Pricing.model_construct(**said.model_dump(exclude={"source"}))
+
+
+def prices_in_force(pods: BackendPods, backend: QuantumBackend | None) -> Prices:
+    """Return the same as amounts know them; nothing costs where none are known, or the backend is gone (None)."""
+    return prices_of(None if backend is None else pricing_of(pods, backend))
+
+
+def why_offline(device: DeviceState | None) -> str:
+    """Return why a device elsewhere runs nothing now, and until when; empty where it does, or that is not known."""
+    if device is None or device.online:
+        return ""
+    again = "" if device.available_at is None else f"; it runs tasks again at {timestamp(device.available_at)}"
+    return f"{device.reason or 'its vendor gives no reason'}{again}"
 
 
 def _pricing(prices: Prices) -> Pricing:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from qonverge.controller.objects.pod_troubles import Trouble
-from qonverge.wire.messages import BackendInfo
+from qonverge.wire.backend_info import BackendInfo
 
 # A poll that met a busy moment says little: what is quick again counts at once, what is slow by and by.
 _SLOWER = 0.3

@@ -9,9 +9,9 @@ from qonverge.api import HybridJob, QuantumBackend, QuantumQuota
 from qonverge.api.noise import Noise
 from qonverge.api.registry import RESOURCES, Resource, owners_of
 from qonverge.controller.objects import pod_troubles
-from qonverge.controller.objects.manifests import BACKEND_LABEL, JOB_LABEL, PORT_NAME
+from qonverge.controller.objects.manifests import BACKEND_LABEL, JOB_LABEL, PORT_NAME, backend_selector
 from qonverge.controller.store.flights import Flight
-from qonverge.controller.store.pods import BackendPods, Endpoint
+from qonverge.controller.store.pods import BackendPod, BackendPods, Endpoint
 from qonverge.controller.store.resources import Change, Finished, Known, ObjectKey, Unread, key_of, read
 from qonverge.devices.noise import Noise as DeviceNoise
 
@@ -74,6 +74,15 @@ class State:
     def quotas(self) -> dict[str, QuantumQuota]:
         """All quotas."""
         return self.objects["QuantumQuota"]
+
+    def has_backend(self, key: str) -> bool:
+        """Return whether there is such a backend, also one that this version cannot read."""
+        return key in self.backends or f"QuantumBackend {key}" in self.unread
+
+    def pods_of(self, key: str) -> list[BackendPod]:
+        """Return the pods of a backend that may be sent something; none of one that is not known."""
+        backend = self.backends.get(key)
+        return [] if backend is None else self.pods.reachable(backend_selector(backend))
 
     def known(self, kind: str, key: str) -> Known | None:
         """Return what is known of an object of a kind that Qonverge defines."""

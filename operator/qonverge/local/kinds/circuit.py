@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 
-from qonverge.accounting.conversion import usage_of
+from qonverge.accounting.conversion import prices_of, usage_of
 from qonverge.amounts import Amounts
 from qonverge.local.kinds.kind import LocalKind, PlacedJob
 from qonverge.programs import circuit as circuits
@@ -31,7 +31,7 @@ class LocalCircuits:
             except asyncio.CancelledError:
                 await engine.cancel(identity)
                 raise
-            used += circuits.used(placed.backend.spec.pricing, circuits.work(job, checked), result)
+            used += circuits.used(prices_of(placed.backend.spec.pricing), circuits.work(job, checked), result)
             usage = usage_of(used)
             if result.error is None:
                 placed.placing.observe(placed.key, job, checked, result, run.now)

@@ -24,8 +24,9 @@ from hypothesis import strategies as st
 from qonverge.client.braket import Device
 from qonverge.client.errors import BackendUnreachable, TaskFailed
 from qonverge.client.transport.embedded import Embedded
+from qonverge.wire.backend_info import BackendInfo
 from qonverge.wire.errors import Cancelled, InvalidTask
-from qonverge.wire.messages import BackendInfo, Task, TaskResult
+from qonverge.wire.messages import Task, TaskResult
 
 A, C = FreeParameter("a"), FreeParameter("c")
 EXACT = Circuit().rx(0, A).cnot(0, 1).expectation(Observable.Z(1))

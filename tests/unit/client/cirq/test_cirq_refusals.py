@@ -11,7 +11,8 @@ import pytest
 import sympy
 
 from qonverge.client.cirq import Sampler
-from qonverge.wire.messages import BackendInfo, Task, TaskResult
+from qonverge.wire.backend_info import BackendInfo
+from qonverge.wire.messages import Task, TaskResult
 
 A, B = cirq.LineQubit.range(2)
 T, U = sympy.symbols("t u")

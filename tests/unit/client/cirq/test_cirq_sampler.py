@@ -16,7 +16,8 @@ from duet.api import run as run_duet
 
 from qonverge.client.cirq import Sampler
 from qonverge.client.transport.embedded import Embedded
-from qonverge.wire.messages import BackendInfo, Task, TaskResult
+from qonverge.wire.backend_info import BackendInfo
+from qonverge.wire.messages import Task, TaskResult
 
 A, B, C, D = cirq.LineQubit.range(4)
 T, U = sympy.symbols("t u")

@@ -7,7 +7,7 @@ import pytest
 from qonverge.client.qiskit.backend import target_of
 from qonverge.devices import Calibration, Gate, Qubit, Rates
 from qonverge.devices.noise import Noise
-from qonverge.wire.messages import BackendInfo
+from qonverge.wire.backend_info import BackendInfo
 
 
 def info(noise: Noise) -> BackendInfo:

@@ -21,7 +21,7 @@ from qonverge.controller.store.cluster import Cluster
 from qonverge.controller.store.state import Calibrated, State
 from qonverge.devices import Rates, snapshots
 from qonverge.devices.noise import Noise
-from qonverge.wire.messages import BackendInfo
+from qonverge.wire.backend_info import BackendInfo
 
 REFERENCE = {"configMapKeyRef": {"name": "figures", "key": "lima.json"}}
 NOW = datetime(2026, 1, 31, tzinfo=UTC).timestamp()

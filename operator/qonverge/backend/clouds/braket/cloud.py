@@ -36,6 +36,7 @@ from qonverge.backend.clouds.protocol import (
     ReplyLost,
     Submission,
 )
+from qonverge.wire.vendor import ENDED_STATES
 
 KEY_TAG = "qonverge.io/key"
 """Tag of each task with its key, so that it can be found by it."""
@@ -49,7 +50,6 @@ _STATES: Mapping[str, CloudState] = {
     "CANCELLING": "Queued",
     "CANCELLED": "Cancelled",
 }
-_ENDED = frozenset(("Completed", "Failed", "Cancelled"))
 # What Braket says where the fault was not the program's.
 _PASSING = re.compile(r"internal|temporar|try again|unavailable|offline|timed? ?out", re.IGNORECASE)
 # Tasks that are older are not looked for.
@@ -184,7 +184,7 @@ class BraketCloud:
         except CloudRefused:
             # As it does of one that has ended.
             task = self._task(identity)
-            if task is not None and _task(task).state not in _ENDED and task["status"] != "CANCELLING":
+            if task is not None and _task(task).state not in ENDED_STATES and task["status"] != "CANCELLING":
                 raise
 
     def link(self, identity: str) -> str:

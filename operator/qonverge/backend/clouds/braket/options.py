@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from qonverge.providers.options import Options
 
@@ -33,20 +32,6 @@ class BraketOptions(Options):
         if self.region is not None and self.device_region not in ("", self.region):
             raise ValueError(f"region is {self.region}, and the device is in {self.device_region}: leave region out")
         return self
-
-    @classmethod
-    def read(cls, given: Mapping[str, Any] | None) -> Self:
-        """Return the options that a configuration has.
-
-        Raises:
-            LookupError: they are none; the message names the field.
-        """
-        try:
-            return cls.model_validate(given or {})
-        except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(map(str, ("options", *first["loc"])))
-            raise LookupError(f"{place}: {first['msg']}") from None
 
     @property
     def device_region(self) -> str:

@@ -26,7 +26,7 @@ class Patience:
     poll_far: float = 120.0
     """The same far from the front of the queue."""
     cancel: float = 600.0
-    """Until a task that should end and does not is given up."""
+    """Until a task that was cancelled and does not end is left as it is."""
     vanished: float = 120.0
     """Until a task that the cloud does not know any more has failed: listings lag."""
 

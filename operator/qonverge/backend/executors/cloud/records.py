@@ -12,10 +12,9 @@ from qonverge.backend.clouds.measurement import Measurement
 from qonverge.backend.clouds.protocol import CloudTask
 from qonverge.backend.executors.protocol import Execution
 from qonverge.wire.messages import Task
-from qonverge.wire.vendor import VendorTask
+from qonverge.wire.vendor import ENDED_STATES, VendorTask
 
 SubmissionState = Literal["Planned", "Finding", "Submitting", "Known", "Ended", "Cancelled"]
-_ENDED = frozenset(("Completed", "Failed", "Cancelled"))
 
 
 @dataclass(slots=True, eq=False)
@@ -50,7 +49,7 @@ class Sent:
     @property
     def ended(self) -> bool:
         """Whether the cloud says that its task has ended."""
-        return self.task is not None and self.task.state in _ENDED
+        return self.task is not None and self.task.state in ENDED_STATES
 
     def next_attempt(self) -> None:
         """Let another task follow one that failed."""

@@ -13,7 +13,7 @@ from typing import Any
 from qonverge.backend.clouds.measurement import Measurement
 from qonverge.backend.clouds.translation import Translation
 from qonverge.backend.config import EngineConfig
-from qonverge.wire.child import end_with_parent, limit_memory, read_frame, serve_pipes, write_frame
+from qonverge.wire.child import limit_memory, serve_requests
 from qonverge.wire.errors import engine_error
 from qonverge.wire.messages import Task
 
@@ -35,38 +35,41 @@ def _answer(translation: Translation, request: dict[str, Any]) -> dict[str, Any]
 
 def main() -> None:
     """Serve until standard input ends."""
-    # The parent decides when to stop.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    requests, answers = serve_pipes()
-    end_with_parent()
     translation: Translation | None = None
-    while (request := read_frame(requests)) is not None:
-        if "config" in request:
-            config, first = EngineConfig.from_dict(request["config"]), translation is None
-            try:
-                translation = Translation(config)
-                if first:
-                    translation.warm_up()
-                answer = translation.describe()
-            except LookupError as error:
-                answer = {"refused": str(error.args[0])}
-            if first:
-                limit_memory(config.circuit_bytes)
-        else:
+
+    def answer(request: dict[str, Any]) -> dict[str, Any]:
+        nonlocal translation
+        if "config" not in request:
             assert translation is not None, "the configuration is the first message"
-            # Nobody handles SIGPROF, so it ends the process.
-            signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)
-            try:
-                answer = _answer(translation, request)
-            except Exception as error:  # a circuit that trips a defect must not take the process
-                answer = {"error": engine_error(error).to_dict()}
-            signal.setitimer(signal.ITIMER_PROF, 0.0)
+            return _bounded(translation, request)
+        config, first = EngineConfig.from_dict(request["config"]), translation is None
         try:
-            write_frame(answers, answer)
-        except (TypeError, ValueError, OverflowError, MemoryError) as error:
-            # Nothing of it was written: an answer becomes bytes before the first of them leaves.
-            write_frame(answers, {"error": engine_error(error).to_dict()})
+            translation = Translation(config)
+            if first:
+                translation.warm_up()
+            said = translation.describe()
+        except LookupError as error:
+            said = {"refused": str(error.args[0])}
+        if first:
+            limit_memory(config.circuit_bytes)
+        return said
+
+    serve_requests(answer, _failed)
+
+
+def _bounded(translation: Translation, request: dict[str, Any]) -> dict[str, Any]:
+    # Nobody handles SIGPROF, so it ends the process.
+    signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)
+    try:
+        return _answer(translation, request)
+    except Exception as error:  # a circuit that trips a defect must not take the process
+        return _failed(error)
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0.0)
+
+
+def _failed(error: Exception) -> dict[str, Any]:
+    return {"error": engine_error(error).to_dict()}
 
 
 if __name__ == "__main__":
