@@ -32,7 +32,7 @@ def test_a_deleted_job_frees_its_worker(served: Lab) -> None:
     served.apply(job("slow", SLOW))
     eventually(lambda: running_tasks(served) == 1, "a running task")
     served.kubectl("delete", "hj", "slow")
-    eventually(lambda: running_tasks(served) == 0, "the end of the task", 20)
+    eventually(lambda: running_tasks(served) == 0, "the end of the task")
     served.apply(*(job(f"next-{n}", SOME_SECONDS, shots=10) for n in range(2)))
     # Both workers are there again.
     eventually(lambda: running_tasks(served) == 2, "two running tasks")
