@@ -124,6 +124,8 @@ class Rates:
     """Calls a second, of all that change nothing."""
     batch: int = 1
     """Tasks that one call of ``Cloud.tasks`` asks about."""
+    cancel: float | None = None
+    """Calls a second, where cancelling has a limit of its own; None: it shares that of ``submit``."""
 
 
 class Cloud(Protocol):

@@ -61,9 +61,9 @@ class BraketCloud:
     """One device of Amazon Braket, with the rights of one account."""
 
     # Half of what an account may call in a region by default (Amazon Braket quotas: CreateQuantumTask 20 a second,
-    # GetQuantumTask 100): others use it too. GetQuantumTask is taken for each task, since SearchQuantumTasks takes ten
+    # GetQuantumTask 100, CancelQuantumTask 2): others use it too. GetQuantumTask is taken for each task, since SearchQuantumTasks takes ten
     # ids in a call, five times a second, and tells neither a task's place in the queue nor why it failed.
-    rates: ClassVar[Rates] = Rates(submit=10, read=50, batch=1)
+    rates: ClassVar[Rates] = Rates(submit=10, read=50, batch=1, cancel=1)
     idempotent: ClassVar[bool] = True
     # SearchQuantumTasks lists a task somewhat after it was created.
     settle_seconds: ClassVar[float] = 60.0

@@ -24,7 +24,7 @@ from qonverge.telemetry import BackendMetrics
 
 _THREADS = 16
 _Answer = TypeVar("_Answer")
-_Kind = Literal["submit", "read"]
+_Kind = Literal["submit", "read", "cancel"]
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +38,10 @@ class Calls:
         self._metrics, self._troubled = metrics, troubled
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="cloud")
         clock = asyncio.get_running_loop().time
-        rates: Mapping[_Kind, float] = {"submit": cloud.rates.submit, "read": cloud.rates.read}
+        rates: dict[_Kind, float] = {"submit": cloud.rates.submit, "read": cloud.rates.read}
+        self._cancelling: _Kind = "submit"
+        if cloud.rates.cancel is not None:
+            self._cancelling, rates["cancel"] = "cancel", cloud.rates.cancel
         self._pacers = {
             kind: Pacer(rate, patience, clock, metrics.cloud_wait_seconds.labels(kind=kind).inc)
             for kind, rate in rates.items()
@@ -47,7 +50,7 @@ class Calls:
 
     @property
     def trouble(self) -> CloudError | None:
-        """Why calls fail now, and so wait; None where they do not."""
+        """Why what is to be sent or read fails now, and so waits; None where it does not."""
         return self._trouble["submit"] or self._trouble["read"]
 
     async def submit(self, prepare: Callable[[], Awaitable[tuple[str, Submission] | None]]) -> str:
@@ -55,8 +58,14 @@ class Calls:
         return await self._once("submit", "submit", self.cloud.submit, prepare) or ""
 
     async def cancel(self, identity: str) -> None:
-        """Ask once for a task to end, before all that wait to be sent."""
-        await self._once("submit", "cancel", self.cloud.cancel, _these(identity), urgent=True)
+        """Ask once for a task to end; where that counts as sending, before all that wait to be sent."""
+        urgent = self._cancelling == "submit"
+        await self._once(self._cancelling, "cancel", self.cloud.cancel, _these(identity), urgent=urgent)
+
+    @property
+    def cancel_backlog(self) -> float:
+        """Seconds until a task is asked to end that joins those which wait for that, by the cloud's limit."""
+        return self._pacers[self._cancelling].backlog
 
     async def look(self) -> Device:
         """Ask once for the device."""

@@ -22,6 +22,11 @@ class Bucket:
         self._refill = (1 - _AT_ONCE) * rate
         self._tokens, self._at = self._most, float("-inf")
 
+    @property
+    def refill(self) -> float:
+        """Calls a second, when those that may come at once have come."""
+        return self._refill
+
     def delay(self, now: float) -> float:
         """Return for how many seconds the next call has to wait."""
         return max(0.0, (1.0 - self._left(now)) / self._refill)
@@ -48,24 +53,37 @@ class Pacer:
         self._failures = 0
         self._until = float("-inf")
         self._changed = asyncio.Event()
+        self._waiting = 0
+
+    @property
+    def backlog(self) -> float:
+        """Seconds that the calls which wait take by the limit alone."""
+        return self._waiting / self._bucket.refill
 
     @contextlib.asynccontextmanager
     async def turn(self, *, urgent: bool = False) -> AsyncIterator[None]:
         """Wait until a call may be made, which is made inside; one that is urgent waits for no other."""
         began = self._clock()
         async with contextlib.AsyncExitStack() as held:
-            if not urgent:
-                await held.enter_async_context(self._lock)
-            while (delay := max(self._until - self._clock(), self._bucket.delay(self._clock()))) > 0:
-                self._changed.clear()
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(delay):
-                        await self._changed.wait()
+            self._waiting += 1
+            try:
+                if not urgent:
+                    await held.enter_async_context(self._lock)
+                await self._turn_comes()
+            finally:
+                self._waiting -= 1
             self._bucket.take(self._clock())
             self._waited(self._clock() - began)
             if not self._failures:
                 await held.aclose()
             yield
+
+    async def _turn_comes(self) -> None:
+        while (delay := max(self._until - self._clock(), self._bucket.delay(self._clock()))) > 0:
+            self._changed.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(delay):
+                    await self._changed.wait()
 
     def failed(self, after: float | None = None) -> None:
         """Let the next call wait longer; ``after`` is what the cloud asks for. Calls that fail together count once."""

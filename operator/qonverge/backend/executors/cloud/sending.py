@@ -160,7 +160,8 @@ class Sender:
     async def _cancel(self, sent: Sent, ended: asyncio.Future[CloudTask]) -> None:
         """Ask for the task to end until the cloud agrees, and wait until it has ended; not for ever."""
         try:
-            async with asyncio.timeout(self._patience.cancel):
+            # Those before it take their time: of hundreds, the last are not to be left alone for that.
+            async with asyncio.timeout(self._patience.cancel + self._calls.cancel_backlog):
                 while not ended.done():
                     try:
                         await self._calls.cancel(sent.id)
