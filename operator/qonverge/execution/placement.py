@@ -78,15 +78,16 @@ def provider_problem(backend: QuantumBackend) -> str | None:
     )
 
 
-def device_errors(source: Source, noise: Noise | None) -> tuple[float | None, float | None]:
+def device_errors(source: Source, noise: Noise | None, *, ideal: bool = False) -> tuple[float | None, float | None]:
     """Return the median errors of two-qubit gates and of measurements of a device; None: not known.
 
     Args:
         source: of the backend.
         noise: what it imitates, or the device elsewhere has, as far as it is known; a simulator that imitates none has
             no errors.
+        ideal: whether the device elsewhere is known to make no errors.
     """
-    if not source.elsewhere and not source.noisy:
+    if ideal or (not source.elsewhere and not source.noisy):
         return 0.0, 0.0
     return (None, None) if noise is None else (noise.median_error(2), noise.median_readout_error)
 

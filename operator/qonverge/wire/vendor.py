@@ -79,6 +79,8 @@ class DeviceState:
     """As the vendor publishes them; None where it does not."""
     round_trip_seconds: float | None = None
     """Time of a request there and its answer, as last measured; None where it is not known."""
+    ideal: bool = False
+    """Whether it is known to make no errors, as a simulator that imitates no device; then it has no calibration."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the form that travels."""

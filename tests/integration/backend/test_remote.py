@@ -112,6 +112,7 @@ def test_what_the_proxy_says_of_itself_is_what_the_other_server_is(both: Ends) -
     assert here.spool is not None
     assert here.device is not None
     assert here.device.online
+    assert here.device.ideal
     assert 0 < (here.device.round_trip_seconds or 0) < 5
     metrics = both.proxy.pool.request("GET", f"{both.proxy.url}/metrics").data.decode()
     assert "qonverge_backend_remote_round_trip_seconds" in metrics
@@ -201,6 +202,8 @@ def test_a_device_is_described_through_the_proxy_and_followed(tmp_path: Path, ki
         found = info(noisy)
         assert (found.calibration_digest, found.max_qubits) == (first.digest, 5)
         assert found.calibration == edge_info(noisy).calibration
+        assert found.device is not None
+        assert not found.device.ideal
         circuit = QuantumCircuit(1, 1)
         circuit.x(0)
         circuit.measure(0, 0)

@@ -152,6 +152,17 @@ async def test_its_queue_and_its_prices_are_in_the_forecast(world: Elsewhere) ->
     assert told.fidelity is None
 
 
+async def test_a_device_that_makes_no_errors_is_compared_by_that(world: Elsewhere) -> None:
+    world.tell(DeviceState(online=True, prices=PRICES, ideal=True))
+    world.job("j", shots=1000, placement={"minFidelity": 0.9})
+    await world.rounds.once()
+    (told,) = world.flight("j").forecast
+    assert told.fidelity is not None
+    assert (told.fidelity.low, told.fidelity.high) == (1.0, 1.0)
+    (seen,) = world.rounds.backends(NOW)
+    assert (seen.two_qubit_error, seen.readout_error) == (0.0, 0.0)
+
+
 def recorded(world: Elsewhere, **fields: Any) -> None:
     status = {"state": "Placed", "attempts": 1, "backend": "lab/acme", "placement": "the best", "submissions": [RECORD]}
     world.job("j", status={**status, **fields})

@@ -109,6 +109,8 @@ class Device:
     """Programs that one task may have."""
     calibration: Noise | None = None
     """Its coupling, gates and errors; None where the cloud does not publish them."""
+    ideal: bool = False
+    """Whether it makes no errors, as a simulator that imitates no device."""
     prices: Prices | None = None
     queue_length: int | None = None
     """Tasks that wait, of everybody."""

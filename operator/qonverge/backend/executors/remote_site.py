@@ -68,7 +68,11 @@ class RemoteSite:
             return Description(device=DeviceState(False, self._reason))
         reason = "the server there is shutting down" if info.draining and not self._reason else self._reason
         state = DeviceState(
-            not reason, reason, queue_length=info.queued + info.running, round_trip_seconds=self._round_trip
+            not reason,
+            reason,
+            queue_length=info.queued + info.running,
+            round_trip_seconds=self._round_trip,
+            ideal=info.calibration is None and (info.device is None or info.device.ideal),
         )
         return Description(
             info.engine, info.methods, info.basis_gates, info.calibration, state, info.memory_bytes, info.spool

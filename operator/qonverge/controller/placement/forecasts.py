@@ -102,8 +102,11 @@ class Forecasts:
             backend = self._state.backends.get(seen.key)
             source = None if backend is None else backend.spec.source
             noise = None if source is None else source.noise
-            known, elsewhere = self._noise(seen.key), source is not None and source.elsewhere
+            elsewhere = source is not None and source.elsewhere
             pricing = None if backend is None else pricing_of(self._state.pods, backend)
+            device = None if backend is None else device_of(self._state.pods, backend)
+            ideal = device is not None and device.ideal
+            known = None if ideal else self._noise(seen.key)
             found.append(
                 BackendOffer(
                     seen.key,
@@ -113,7 +116,7 @@ class Forecasts:
                     pricing,
                     keeps_layouts=source is not None and source.keeps_layouts,
                     recalibrated=elsewhere or (noise is not None and noise.config_map_key_ref is not None),
-                    noise_unknown=known is None and (elsewhere or noise is not None),
+                    noise_unknown=known is None and not ideal and (elsewhere or noise is not None),
                     cost_unknown=seen.unpriced,
                     figures=_figures(source),
                 )

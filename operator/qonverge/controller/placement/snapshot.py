@@ -92,7 +92,8 @@ def seen(
     source = spec.source
     able, calibrated = abilities(source), state.calibrations.get(f"{metadata.namespace}/{metadata.name}")
     noise = None if calibrated is None else calibrated.noise
-    two_qubit, readout = device_errors(source, noise)
+    device = device_of(state.pods, backend)
+    two_qubit, readout = device_errors(source, noise, ideal=device is not None and device.ideal)
     pods = state.pods.reachable(backend_selector(backend))
     infos = [(pod, pod.info) for pod in pods if pod.info is not None]
     given = [len(tasks.get(pod.uid, ())) for pod in pods]
@@ -101,7 +102,7 @@ def seen(
     ] or [0.0] * len(pods)
     workers = max(1, len(free))
     view, may_offer = declared(backend), cluster.may_offer(metadata.namespace)
-    pricing, offline = pricing_of(state.pods, backend), why_offline(device_of(state.pods, backend))
+    pricing, offline = pricing_of(state.pods, backend), why_offline(device)
     not_serving = f"its device runs nothing now: {offline}" if offline else ""
     if not pods:
         not_serving = f"0 of {spec.replicas} pods serve"

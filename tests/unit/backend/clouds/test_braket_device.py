@@ -48,7 +48,7 @@ def test_a_device_that_runs_tasks() -> None:
     ]
     found = device(documents.iqm(), deviceQueueInfo=queues)
     assert (found.online, found.reason, found.available_at) == (True, "", None)
-    assert (found.num_qubits, found.max_shots, found.queue_length) == (3, 20000, 15)
+    assert (found.num_qubits, found.max_shots, found.queue_length, found.ideal) == (3, 20000, 15, False)
     assert found.prices == Prices(task=Decimal("0.30"), shot=Decimal("0.00145"))
     assert found.calibration is not None
 
@@ -57,7 +57,7 @@ def test_a_simulator_costs_by_its_time() -> None:
     found = device(documents.sv1(), SV1, kind="SIMULATOR")
     # At least three seconds of each task are charged.
     assert found.prices == Prices(task=Decimal("0.00375"), second=Decimal("0.00125"))
-    assert (found.num_qubits, found.max_shots, found.calibration) == (34, 100000, None)
+    assert (found.num_qubits, found.max_shots, found.calibration, found.ideal) == (34, 100000, None, True)
 
 
 def test_outside_of_its_windows_a_device_takes_tasks_and_says_when_it_runs_them() -> None:

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import pytest
 import pytest_asyncio
 
 from qonverge.backend.clouds.protocol import Rates, Submission

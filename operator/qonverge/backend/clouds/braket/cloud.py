@@ -60,9 +60,10 @@ _AMAZON = (".amazonaws.com", ".api.aws")
 class BraketCloud:
     """One device of Amazon Braket, with the rights of one account."""
 
-    # Half of what an account may call in a region by default (Amazon Braket quotas: CreateQuantumTask 20 a second,
-    # GetQuantumTask 100, CancelQuantumTask 2): others use it too. GetQuantumTask is taken for each task, since SearchQuantumTasks takes ten
-    # ids in a call, five times a second, and tells neither a task's place in the queue nor why it failed.
+    # Half of what an account may call in a region by default, since others use it too: CreateQuantumTask 20 a second,
+    # GetQuantumTask 100, CancelQuantumTask 2 ("Amazon Braket Quotas" of the developer guide, read on 2026-11-30).
+    # GetQuantumTask is taken for each task, since SearchQuantumTasks takes ten ids in a call, five times a second, and
+    # tells neither a task's place in the queue nor why it failed.
     rates: ClassVar[Rates] = Rates(submit=10, read=50, batch=1, cancel=1)
     idempotent: ClassVar[bool] = True
     # SearchQuantumTasks lists a task somewhat after it was created.

@@ -57,6 +57,8 @@ def described(reply: Mapping[str, Any], options: BraketOptions, now: float) -> D
         num_qubits=(properties.get("paradigm") or {}).get("qubitCount"),
         max_shots=shots[1],
         calibration=_calibration(properties, options),
+        # No on-demand simulator errs unless the program says how, and none of ours does.
+        ideal=reply.get("deviceType") == "SIMULATOR",
         prices=prices(service.get("deviceCost"), reply.get("deviceType", ""), reserved=bool(options.reservation)),
         queue_length=queue_length(reply.get("deviceQueueInfo") or ()),
     )
