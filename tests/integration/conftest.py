@@ -162,7 +162,9 @@ class Lab:
     def start_server(self, pod: str) -> None:
         """Start the process of a pod, at the address that the pod has."""
         port, environment, flags = self._commands[pod]
-        self.pods[pod] = subprocess.Popen([sys.executable, "-m", "qonverge.backend", *flags], env=environment)
+        with (self.folder / f"{pod}.log").open("ab") as log:
+            command = [sys.executable, "-m", "qonverge.backend", *flags]
+            self.pods[pod] = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
         eventually(lambda: _answers(port), f"readiness of {pod}")
 
     def url(self, pod: str) -> str:

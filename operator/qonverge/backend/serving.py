@@ -23,6 +23,9 @@ from qonverge.circuits.checker.checker import Checker
 from qonverge.environment import host_and_port
 from qonverge.wire.tokens import Caller
 
+# Libraries that write whole requests to their logs at DEBUG, tokens and signatures included.
+_TELL_REQUESTS = ("botocore", "httpcore", "urllib3")
+
 
 class _Uvicorn(uvicorn.Server):
     """Leaves signals to the process, which drains first."""
@@ -112,6 +115,8 @@ async def serve(engine: Engine, front: Front, noise: NoiseSource | None) -> None
 def run(serving: Coroutine[None, None, None]) -> None:
     """Run a server's process until ``serving`` ends."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    for library in _TELL_REQUESTS:
+        logging.getLogger(library).setLevel(logging.INFO)
     with contextlib.suppress(ImportError):
         import uvloop
 

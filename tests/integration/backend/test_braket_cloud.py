@@ -128,6 +128,7 @@ def test_a_qpu_that_counts_and_nothing_that_tells_a_secret(kit: Any, cloud: DevC
         waiting = backend.send(kit.task(circuit, "later", shots=500), wait=1)
         assert waiting.status == 202
         told = [found.to_dict(), waiting.body, backend.info(), backend.ask("GET", "/metrics").body]
+    told += [cloud.tasks(), [each.plain() for each in cloud.journal.entries()]]
     text = repr([*told, backend.lines])
     assert "AWS_SECRET_ACCESS_KEY" in text
     assert not [secret for secret in SECRETS.values() if secret in text]

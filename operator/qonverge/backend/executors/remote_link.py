@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import aiohttp
 
+from qonverge.backend.executors.redaction import Redactor
 from qonverge.providers.remote import TOKEN_KEY, RemoteOptions
 from qonverge.telemetry import BackendMetrics
 from qonverge.wire.codec import pack, unpack
@@ -36,6 +37,7 @@ class RemoteLink:
         """``credentials`` is a folder with the token's file, empty for a server that asks for none."""
         self._options = options
         self._credentials = Path(credentials) if credentials else None
+        self._redact = Redactor(credentials)
         self._metrics = metrics
         self._session: aiohttp.ClientSession | None = None
         self._context: tuple[object, ssl.SSLContext] | None = None
@@ -58,11 +60,13 @@ class RemoteLink:
             answer = await self._ask(method, path, value, wait)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             self._metrics.remote_calls.labels(kind=kind, answered="false").inc()
-            raise LinkDown(f"no answer from {self._options.url}: {_words(error)}") from None
+            raise LinkDown(self._redact(f"no answer from {self._options.url}: {_words(error)}")) from None
         self._metrics.remote_calls.labels(kind=kind, answered="true").inc()
         refusal = answer.get("error")
-        if isinstance(refusal, dict) and "state" not in answer:
-            raise WireError.from_dict(refusal)
+        if isinstance(refusal, dict):
+            answer["error"] = refusal = self._redacted(refusal)
+            if "state" not in answer:
+                raise WireError.from_dict(refusal)
         return answer
 
     async def measured(self, path: str) -> tuple[dict[str, Any], float]:
@@ -101,6 +105,14 @@ class RemoteLink:
             if not isinstance(answer, dict):
                 raise ValueError(f"status {response.status} from something that is no backend server")
             return answer
+
+    def _redacted(self, told: Any) -> Any:
+        """Return an error's plain values without credentials."""
+        if isinstance(told, dict):
+            return {key: self._redacted(value) for key, value in told.items()}
+        if isinstance(told, list):
+            return [self._redacted(value) for value in told]
+        return self._redact(told) if isinstance(told, str) else told
 
     def _headers(self) -> dict[str, str]:
         headers = {"content-type": _MSGPACK, "accept": _MSGPACK}

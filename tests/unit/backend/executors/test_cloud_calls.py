@@ -33,7 +33,7 @@ async def made() -> AsyncIterator[Callable[..., Calls]]:
     all_calls: list[Calls] = []
 
     def make(**rates: Any) -> Calls:
-        all_calls.append(Calls(Named(Rates(read=1e3, **rates)), BackendMetrics(), Patience(), lambda: None))  # type: ignore[arg-type]
+        all_calls.append(Calls(Named(Rates(read=1e3, **rates)), BackendMetrics(), Patience(), str, lambda: None))  # type: ignore[arg-type]
         return all_calls[-1]
 
     yield make

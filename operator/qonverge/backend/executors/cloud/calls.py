@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, Literal, TypeVar
 
 from qonverge.backend.clouds.protocol import (
@@ -32,9 +33,16 @@ logger = logging.getLogger(__name__)
 class Calls:
     """A cloud's methods, awaitable. Those that change nothing are repeated until they are answered."""
 
-    def __init__(self, cloud: Cloud, metrics: BackendMetrics, patience: Patience, troubled: Callable[[], None]) -> None:
-        """``troubled`` is called whenever ``trouble`` has changed."""
-        self.cloud = cloud
+    def __init__(
+        self,
+        cloud: Cloud,
+        metrics: BackendMetrics,
+        patience: Patience,
+        redact: Callable[[str], str],
+        troubled: Callable[[], None],
+    ) -> None:
+        """``redact`` takes credentials out of the cloud's words; ``troubled`` is told when ``trouble`` has changed."""
+        self.cloud, self._redact = cloud, redact
         self._metrics, self._troubled = metrics, troubled
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="cloud")
         clock = asyncio.get_running_loop().time
@@ -71,11 +79,12 @@ class Calls:
         """Ask once for the device."""
         device = await self._once("read", "device", self.cloud.device, _these())
         assert device is not None
-        return device
+        return replace(device, reason=self._redact(device.reason))
 
     async def tasks(self, pick: Callable[[], Sequence[str]]) -> Mapping[str, CloudTask]:
         """Ask once how tasks stand; ``pick`` says which when it is its turn."""
-        return await self._once("read", "tasks", self.cloud.tasks, _picked(pick)) or {}
+        told = await self._once("read", "tasks", self.cloud.tasks, _picked(pick)) or {}
+        return {identity: replace(task, message=self._redact(task.message)) for identity, task in told.items()}
 
     async def find(self, pick: Callable[[], Sequence[str]]) -> Mapping[str, str]:
         """Ask once which of some keys are there; ``pick`` says which when it is its turn."""
@@ -121,7 +130,7 @@ class Calls:
             try:
                 answer = await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
             except Exception as error:
-                failure = _told(name, error)
+                failure = self._told(name, error)
                 self._metrics.cloud_calls.labels(call=name, result=failure.code).inc()
                 if isinstance(failure, CloudRefused):
                     # The cloud has answered.
@@ -133,6 +142,14 @@ class Calls:
         self._metrics.cloud_calls.labels(call=name, result="Ok").inc()
         self._worked(kind)
         return answer
+
+    def _told(self, name: str, error: Exception) -> CloudError:
+        if isinstance(error, CloudError):
+            error.args = tuple(self._redact(str(part)) for part in error.args)
+            return error
+        # A defect of the provider. Its message may be anything, a credential too; and nobody knows what was sent.
+        logger.error("the provider's %s failed with %s, which is none of its errors", name, type(error).__name__)
+        return ReplyLost(f"the provider's {name} failed with {type(error).__name__}, a defect of it")
 
     def _worked(self, kind: _Kind) -> None:
         self._pacers[kind].worked()
@@ -157,11 +174,3 @@ def _picked(pick: Callable[[], Sequence[str]]) -> Callable[[], Awaitable[tuple[S
         return (picked,) if picked else None
 
     return given
-
-
-def _told(name: str, error: Exception) -> CloudError:
-    if isinstance(error, CloudError):
-        return error
-    # A defect of the provider. Its message may be anything, a credential too; and nobody knows what was sent.
-    logger.error("the provider's %s failed with %s, which is none of its errors", name, type(error).__name__)
-    return ReplyLost(f"the provider's {name} failed with {type(error).__name__}, a defect of it")

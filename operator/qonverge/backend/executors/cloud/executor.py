@@ -18,6 +18,7 @@ from qonverge.backend.executors.cloud.records import Run, Sent
 from qonverge.backend.executors.cloud.sending import Sender
 from qonverge.backend.executors.cloud.translator import TranslatorProcess
 from qonverge.backend.executors.protocol import Description, Execution, Outcome, Request, failing
+from qonverge.backend.executors.redaction import Redactor
 from qonverge.devices.noise import Noise
 from qonverge.providers.installed import find
 from qonverge.telemetry import BackendMetrics
@@ -79,7 +80,7 @@ class CloudExecutor:
         """Begin; returns when the device was asked for once. Where it has not answered, tasks wait until it has."""
         cloud = await asyncio.to_thread(_load, self._given)
         await self._translator.start()
-        self._calls = Calls(cloud, self._metrics, self._patience, self._tell_all)
+        self._calls = Calls(cloud, self._metrics, self._patience, Redactor(self._given.credentials), self._tell_all)
         self._device = DeviceWatch(self._calls, self._patience, self._device_changed)
         poller, finder = Poller(self._calls, self._patience, self._changed), Finder(self._calls)
         self._sender = Sender(
