@@ -45,7 +45,14 @@ class DeviceWatch:
         device = self.device
         if device is None:
             return DeviceState(False, "the cloud has not been heard yet" if trouble is None else str(trouble))
-        return DeviceState(device.online, device.reason, device.available_at, device.queue_length, device.prices)
+        return DeviceState(
+            device.online,
+            device.reason,
+            device.available_at,
+            device.queue_length,
+            wait_seconds=device.wait_seconds,
+            prices=device.prices,
+        )
 
     def soon(self) -> None:
         """Ask at once: a call failed in a way that the device may explain."""
