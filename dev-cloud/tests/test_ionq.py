@@ -191,6 +191,7 @@ def test_cancelling_listing_and_deleting(start: Start) -> None:
     waiting = ask("GET", "/jobs?status=ready&target=qpu.forte-1")["jobs"]
     assert [own["metadata"]["n"] for own in waiting] == ["4", "2", "0"]
     assert ask("GET", "/jobs?target=simulator")["jobs"] == []
+    assert [own["id"] for own in ask("GET", f"/jobs?ids={ids[0]}&ids={ids[3]}")["jobs"]] == [ids[3], ids[0]]
     cloud.advance(64)
     assert {ask("GET", f"/jobs/{own}")["status"] for own in ids} == {"completed", "canceled"}
     assert refused("PUT", f"/jobs/{ids[0]}/status/cancel") == (409, f"job {ids[0]} is completed")
@@ -253,7 +254,8 @@ def test_what_is_refused(start: Start) -> None:
         status, message = refused("POST", "/jobs", body)
         assert status == 400 and sentence in message, message
     assert refused("GET", "/jobs", key="") == (401, "the request has no API key")
-    assert refused("GET", "/whoami") == (404, "dev-cloud does not do GET /v0.4/whoami")
+    assert refused("GET", "/whoami", key="")[0] == 401
+    assert refused("GET", "/usage") == (404, "dev-cloud does not do GET /v0.4/usage")
     assert ask("GET", "/jobs") == {"jobs": [], "next": None}
 
 

@@ -75,7 +75,8 @@ def provider(folder: Path) -> Iterator[None]:
     info.mkdir(parents=True, exist_ok=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: qonverge-vendor\nVersion: 1\n")
     (info / "entry_points.txt").write_text(
-        f"[{installed.GROUP}]\nKeyed = tests.clouds.provider:KEYED\nTagged = tests.clouds.provider:TAGGED\n"
+        f"[{installed.GROUP}]\nIonqNear = tests.clouds.ionq:NEAR\n"
+        "Keyed = tests.clouds.provider:KEYED\nTagged = tests.clouds.provider:TAGGED\n"
     )
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join([str(folder), str(ROOT), *([before] if before else [])])

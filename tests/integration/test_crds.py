@@ -56,7 +56,7 @@ def test_a_job_that_makes_no_sense_is_refused(plane: ControlPlane, spec: dict[st
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ({"simulator": None}, "source: set exactly one of simulator, braket, remote, plugin"),
+        ({"simulator": None}, "source: set exactly one of simulator, braket, ionq, remote, plugin"),
         ({"simulator": {"engine": "abacus"}}, "should match '^[A-Z][A-Za-z0-9]{0,62}$'"),
         ({"simulator": {"method": "Guess"}}, "the engine Automatic has the methods Automatic, Statevector"),
         ({"simulator": {"device": "TPU"}}, 'Unsupported value: "TPU": supported values: "CPU", "GPU"'),
@@ -75,13 +75,19 @@ def test_a_job_that_makes_no_sense_is_refused(plane: ControlPlane, spec: dict[st
             {"simulator": {"engine": "Aer", "method": "Stabilizer", "noise": {"device": "lima"}}},
             "the method Stabilizer of Aer takes Pauli noise only",
         ),
-        ({"braket": BRAKET}, "source: set exactly one of simulator, braket, remote, plugin"),
+        ({"braket": BRAKET}, "source: set exactly one of simulator, braket, ionq, remote, plugin"),
         ({"simulator": None, "braket": {**BRAKET, "region": "eu-north-1"}}, "region is another one than the device's"),
         (
             {"simulator": None, "braket": {"device": "sv1", "bucket": "results"}},
             "spec.braket.device in body should match",
         ),
         ({"simulator": None, "braket": {"device": DEVICE}}, "spec.braket.bucket: Required value"),
+        (
+            {"simulator": None, "ionq": {"backend": "qpu.forte-1", "noiseModel": "aria-1"}},
+            "noiseModel is for the simulator: a QPU has its own errors",
+        ),
+        ({"simulator": None, "ionq": {"backend": "simulator", "debiasing": False}}, "debiasing is for QPUs"),
+        ({"simulator": None, "ionq": {"backend": "simulator", "costLimit": "1"}}, "costLimit is for QPUs"),
         ({"simulator": None, "plugin": {"provider": "Acme"}, "replicas": 2}, "has one pod: set replicas to 1, or to 0"),
         ({"replicas": -1}, "spec.replicas in body should be greater than or equal to 0"),
         ({"capacity": {"concurrency": 0}}, "spec.capacity.concurrency in body should be greater than or equal to 1"),
@@ -102,6 +108,14 @@ def test_a_backend_that_makes_no_sense_is_refused(plane: ControlPlane, spec: dic
                 "region is immutable": {"braket": {**BRAKET, "region": "us-east-1"}},
                 "from one section to another": {"plugin": {"provider": "Acme"}},
                 "": {"braket": {**BRAKET, "bucket": "others", "credentials": {"name": "aws"}}, "replicas": 0},
+            },
+        ),
+        (
+            {"ionq": {"backend": "qpu.forte-1"}},
+            {
+                "backend is immutable": {"ionq": {"backend": "qpu.forte-2"}},
+                "endpoint is immutable": {"ionq": {"backend": "qpu.forte-1", "endpoint": "http://127.0.0.1:1"}},
+                "": {"ionq": {"backend": "qpu.forte-1", "costLimit": "9", "gateset": "Native"}},
             },
         ),
         (

@@ -47,6 +47,8 @@ class DeviceStatus(StatusModel):
 
     queue_length: int | None = None
     """Tasks that wait for the device, of everybody; absent where the vendor does not tell."""
+    wait_seconds: int | None = None
+    """How long a new task waits for the device, as the vendor tells; absent where it does not."""
     available_at: str | None = None
     """When it runs tasks again (RFC 3339); absent while it does, and where the vendor does not tell."""
 

@@ -5,7 +5,7 @@ Another one is a class here, a field of ``QuantumBackendSpec`` and its name in `
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -22,6 +22,9 @@ _DEVICE = (
     r"device/(qpu|quantum-simulator)/[A-Za-z0-9._-]{1,64}/[A-Za-z0-9._-]{1,64}$"
 )
 _RESERVATION = r"^arn:aws[a-z-]{0,16}:braket:[a-z0-9-]{1,32}:[0-9]{12}:reservation/[A-Za-z0-9-]{1,64}$"
+_QPU_NOISE = "noiseModel is for the simulator: a QPU has its own errors"
+_DEBIASED_SIMULATOR = "debiasing is for QPUs: leave it out with the backend simulator"
+_FREE_SIMULATOR = "costLimit is for QPUs: the simulator costs nothing"
 _OTHER_REGION = "region is another one than the device's, which its ARN names"
 
 
@@ -95,6 +98,49 @@ class Braket(Elsewhere):
     def _same_rule_as_the_server(self) -> Self:
         if self.region is not None and self.device.split(":")[3] not in ("", self.region):
             raise ValueError(_OTHER_REGION)
+        return self
+
+
+class Ionq(Elsewhere):
+    """A device of IonQ's quantum cloud."""
+
+    provider_name = "IonQ"
+    model_config = ConfigDict(
+        json_schema_extra=cel(
+            Rule("!has(self.noiseModel) || self.backend == 'simulator'", _QPU_NOISE, ".noiseModel"),
+            Rule("!has(self.debiasing) || self.backend != 'simulator'", _DEBIASED_SIMULATOR, ".debiasing"),
+            Rule("!has(self.costLimit) || self.backend != 'simulator'", _FREE_SIMULATOR, ".costLimit"),
+            *immutable("backend", "endpoint"),
+        )
+    )
+
+    backend: Annotated[str, Field(pattern=r"^(simulator|qpu\.[a-z0-9.-]{1,63})$", max_length=67)]
+    """IonQ's name of the device: simulator, or a QPU such as qpu.forte-1."""
+    gateset: Literal["QIS", "Native"] = "QIS"
+    """Gates of programs: QIS, which IonQ's compiler optimizes, or Native, those of the hardware, which it leaves as
+    they are."""
+    noise_model: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,63}$", max_length=63)] | None = None
+    """Whose errors the simulator has, such as aria-1. Default: none."""
+    debiasing: bool | None = None
+    """Whether a QPU mitigates errors, with 500 shots or more. Default: as IonQ decides, which charges for it."""
+    session: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,64}$", max_length=64)] | None = None
+    """Id of a session of IonQ, with limits of its own, in which tasks run."""
+    cost_limit: Annotated[str, Field(pattern=r"^[0-9]{1,9}(\.[0-9]{1,6})?$", max_length=16)] | None = None
+    """Most that a task may cost, in US dollars as a decimal number in quotes. IonQ is asked for an estimate before each
+    task is sent. Jobs with a budget are charged so much for each task until it is billed."""
+    endpoint: Annotated[str, Field(pattern=_URL, max_length=2048)] | None = None
+    """URL of the API. Default: https://api.ionq.co/v0.4."""
+
+    @model_validator(mode="after")
+    def _same_rules_as_the_server(self) -> Self:
+        simulated = self.backend == "simulator"
+        for wrong, message in (
+            (self.noise_model is not None and not simulated, _QPU_NOISE),
+            (self.debiasing is not None and simulated, _DEBIASED_SIMULATOR),
+            (self.cost_limit is not None and simulated, _FREE_SIMULATOR),
+        ):
+            if wrong:
+                raise ValueError(message)
         return self
 
 

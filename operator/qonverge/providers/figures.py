@@ -54,3 +54,31 @@ class Figures:
     """Of a circuit's operation."""
     outcome_bytes: int
     """Of an outcome that came."""
+
+
+DEVICE_ELSEWHERE = Figures(
+    # What a task takes besides its shots: it is sent, compiled and written to a queue (an estimate, which the models
+    # correct). What shots and gates take is that of any device.
+    task_seconds=1.0,
+    prepare_seconds=2e-4,
+    circuit_seconds=2.0,
+    circuit_operation_seconds=0.0,
+    run_seconds=0.0,
+    run_operation_seconds=0.0,
+    amplitude_seconds=0.0,
+    threaded_qubits=0,
+    bond_seconds=0.0,
+    bond_cubed_seconds=0.0,
+    bond_shot_seconds=0.0,
+    tableau_seconds=0.0,
+    drawn_bits=0,
+    drawn_outcome_seconds=0.0,
+    shot_seconds=0.0,
+    term_seconds=5e-6,
+    term_outcome_seconds=2e-8,
+    term_number_seconds=0.0,
+    narrow_clifford_qubits=0,
+    operation_bytes=1024,
+    outcome_bytes=400,
+)
+"""A device of a cloud."""

@@ -75,6 +75,8 @@ class DeviceState:
     """When it does again, Unix seconds."""
     queue_length: int | None = None
     """Tasks that wait there, of everybody; None where that is not known."""
+    wait_seconds: float | None = None
+    """How long a new task waits there, as the vendor tells; None where it does not."""
     prices: Prices | None = None
     """As the vendor publishes them; None where it does not."""
     round_trip_seconds: float | None = None

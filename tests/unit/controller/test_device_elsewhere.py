@@ -88,7 +88,7 @@ def test_the_backend_says_whether_its_device_is_there(
 
 
 def test_the_status_has_the_queue_and_the_prices_in_force() -> None:
-    device = replace(OFFLINE, queue_length=17, prices=PRICES)
+    device = replace(OFFLINE, queue_length=17, wait_seconds=90.25, prices=PRICES)
     pods = BackendPods()
     assert pricing_of(pods, backend()) is None
     known = backend(pricing={"source": "Vendor", "currency": "EUR", "perTask": "1", "perShot": "0", "perSecond": "0"})
@@ -99,6 +99,7 @@ def test_the_status_has_the_queue_and_the_prices_in_force() -> None:
     told = status_of(backend(), Seen(infos=[info(device=device)], pricing=pricing), NOW)
     assert told.device is not None
     assert (told.device.queue_length, told.device.available_at) == (17, "2001-09-09T01:46:40Z")
+    assert told.device.wait_seconds == 90
     assert told.pricing is not None
     assert (told.pricing.source, told.pricing.per_task, told.pricing.currency) == ("Vendor", "1", "EUR")
     own = backend().spec.model_copy(update={"pricing": pricing})
@@ -134,6 +135,15 @@ async def test_an_offline_device_gets_no_new_job(world: Elsewhere) -> None:
         "lab/acme is not ready: its device runs nothing now: its next window opens at noon; it runs tasks again at "
         "2001-09-09T01:46:40Z" in decision.reason
     )
+
+
+async def test_a_wait_that_the_vendor_tells_is_the_forecast_whatever_the_queue(world: Elsewhere) -> None:
+    world.tell(DeviceState(online=True, queue_length=2, wait_seconds=9000.0, prices=PRICES))
+    world.job("j", shots=1000)
+    await world.rounds.once()
+    (told,) = world.flight("j").forecast
+    assert told.wait_seconds is not None
+    assert 8000 < told.wait_seconds.mid < 11_000
 
 
 async def test_its_queue_and_its_prices_are_in_the_forecast(world: Elsewhere) -> None:

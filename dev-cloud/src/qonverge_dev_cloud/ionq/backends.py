@@ -13,6 +13,7 @@ from qonverge_dev_cloud.calibration import Calibration
 from qonverge_dev_cloud.calibration import calibration as drawn
 from qonverge_dev_cloud.clock import Clock
 from qonverge_dev_cloud.ionq.catalogue import BACKENDS, Backend
+from qonverge_dev_cloud.ionq.circuits import NATIVE, QIS
 from qonverge_dev_cloud.ionq.errors import Refused
 from qonverge_dev_cloud.ionq.jobs import Job
 from qonverge_dev_cloud.scenario import DeviceScenario, Scenario
@@ -66,6 +67,8 @@ class Backends:
             "average_queue_time": round(1000 * waits),
             "last_updated": moment(now),
             "characterization_id": None if found is None else self._identity(offered.backend, found),
+            "supported_gates": list(QIS),
+            "supported_native_gates": list(NATIVE),
         }
 
     def characterizations(self, name: str) -> dict[str, Any]:

@@ -19,6 +19,8 @@ _PLAIN = {name: name for name in ("x", "y", "z", "h", "s", "si", "t", "ti", "v",
     "cnot": "x",
 }
 _ROTATIONS = ("rx", "ry", "rz", "xx", "yy", "zz")
+QIS = (*_PLAIN, *_ROTATIONS)
+NATIVE = ("gpi", "gpi2", "ms", "zz")
 _PAIRS = ("swap", "xx", "yy", "zz", "ms")
 Index = Annotated[int, Field(ge=0)]
 
@@ -132,7 +134,7 @@ def _qis(gate: Gate, place: int) -> str:
         raise ValueError(f"gate {place} (cnot) has no control")
     if gate.gate in _PLAIN:
         return _PLAIN[gate.gate]
-    known = ", ".join(sorted({*_PLAIN, *_ROTATIONS}))
+    known = ", ".join(sorted(QIS))
     raise ValueError(f"gate {place}: the gate set qis has no {gate.gate!r}: use {known}")
 
 
@@ -152,7 +154,7 @@ def _native(gate: Gate, place: int) -> str:
         # Cirq's client names it a phase.
         _only(gate, place, "phase", "angle")
         return f"zz({_TURN * _number(gate.phase if gate.angle is None else gate.angle, gate, place, 'angle')})"
-    raise ValueError(f"gate {place}: the gate set native has no {gate.gate!r}: use gpi, gpi2, ms, zz")
+    raise ValueError(f"gate {place}: the gate set native has no {gate.gate!r}: use {', '.join(NATIVE)}")
 
 
 def _only(gate: Gate, place: int, *known: str | None) -> None:

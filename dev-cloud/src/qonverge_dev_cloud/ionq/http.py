@@ -51,6 +51,7 @@ class IonqHttp:
         add("GET", "/jobs/{id}/cost", "GetJobCost", read(service.cost, "id"))
         add("GET", "/jobs/{id}/results/probabilities", "GetProbabilities", read(service.probabilities, "id"))
         add("PUT", "/jobs/{id}/status/cancel", "CancelJob", self._cancel)
+        add("GET", "/whoami", "GetWhoami", read(service.whoami))
         add("POST", "/sessions", "CreateSession", self._create_session)
         add("GET", "/sessions", "GetSessions", read(service.sessions))
         add("GET", "/sessions/{id}", "GetSession", read(service.session, "id"))
@@ -106,7 +107,10 @@ class IonqHttp:
         return Done(web.json_response(reply, status=201), effect=True, made=reply["id"])
 
     def _list_jobs(self, request: web.Request, body: bytes) -> Done:
-        return _done(self._service.list_jobs(ListQuery.model_validate(dict(request.query))))
+        asked: dict[str, Any] = dict(request.query)
+        if "ids" in asked:
+            asked["ids"] = request.query.getall("ids")
+        return _done(self._service.list_jobs(ListQuery.model_validate(asked)))
 
     def _estimate(self, request: web.Request, body: bytes) -> Done:
         return _done(self._service.estimate(EstimateQuery.model_validate(dict(request.query))))

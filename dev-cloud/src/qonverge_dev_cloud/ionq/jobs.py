@@ -90,6 +90,7 @@ class CreateSession(_Sent):
 class ListQuery(_Sent):
     """Which jobs are asked for."""
 
+    ids: tuple[str, ...] = ()
     status: str | None = None
     target: str | None = None
     """Backends, with commas between them."""

@@ -32,6 +32,10 @@ class IonqService:
         self._deleted: set[str] = set()
         self._sessions: dict[str, Session] = {}
 
+    def whoami(self) -> dict[str, str]:
+        """Return whose key it is."""
+        return {"key_id": _ACCOUNT, "key_name": _ACCOUNT, "project_id": _ACCOUNT}
+
     # Jobs
 
     def create_job(self, request: CreateJob) -> dict[str, Any]:
@@ -104,6 +108,7 @@ class IonqService:
                 own
                 for own in newest
                 if own.id not in self._deleted
+                and (not asked.ids or own.id in asked.ids)
                 and asked.status in (None, own.status(now))
                 and (asked.target is None or own.backend.name in asked.target.split(","))
                 and asked.session_id in (None, own.request.session_id)

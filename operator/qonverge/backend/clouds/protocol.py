@@ -114,6 +114,8 @@ class Device:
     prices: Prices | None = None
     queue_length: int | None = None
     """Tasks that wait, of everybody."""
+    wait_seconds: float | None = None
+    """How long a new task waits there, where the cloud tells that."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -185,7 +185,8 @@ def _availability(device: DeviceState | None, infos: Sequence[BackendInfo]) -> V
 
 def _device(device: DeviceState) -> DeviceStatus:
     at = None if device.online or device.available_at is None else timestamp(device.available_at)
-    return DeviceStatus(queue_length=device.queue_length, available_at=at)
+    wait = None if device.wait_seconds is None else round(device.wait_seconds)
+    return DeviceStatus(queue_length=device.queue_length, wait_seconds=wait, available_at=at)
 
 
 def _pricing(pricing: Pricing, *, own: bool) -> PricingStatus:

@@ -210,6 +210,9 @@ class Forecasts:
         if figures is not None:
             usual = figures.task_seconds + _USUAL_SHOTS * figures.shot_seconds
         each = Interval(usual / 4, usual, 4 * usual)
+        if device is not None and device.wait_seconds:
+            # The vendor knows its queue better than the number of tasks in it tells.
+            ahead, each = 1, Interval(device.wait_seconds / 2, device.wait_seconds, 2 * device.wait_seconds)
         return self._outlook.wait_seconds(key, Queue(1, waiting=(each,) * ahead), now, shared=True)
 
     def learns_wait(self, key: str, now: float) -> bool:

@@ -5,15 +5,12 @@ from __future__ import annotations
 import json
 import os
 import socket
-import threading
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from decimal import Decimal
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -31,6 +28,7 @@ from qonverge.backend.clouds.protocol import (
     Submission,
 )
 from tests.unit.backend.clouds import braket_documents as documents
+from tests.unit.backend.clouds.answering import Request, Service, answering
 
 DEVICE = "arn:aws:braket:us-east-1::device/qpu/ionq/Forte-1"
 TASK = "arn:aws:braket:us-east-1:123456789012:quantum-task/5ac2"
@@ -38,60 +36,10 @@ KEY = "a" * 64
 SECRETS = ("AKIAFIRSTKEY", "first/secret+value", "first-session-token")
 
 
-@dataclass
-class Request:
-    method: str
-    path: str
-    body: Any
-    authorization: str
-    token: str
-
-
-@dataclass
-class Aws:
-    """What the server answers, and what it was asked."""
-
-    url: str
-    answer: Callable[[Request], tuple[int, Any] | None] = lambda request: (200, {})
-    """Gives the status and the body; None: the connection is closed without an answer."""
-    headers: dict[str, str] = field(default_factory=dict)
-    requests: list[Request] = field(default_factory=list)
-
-
 @pytest.fixture
-def aws() -> Iterator[Aws]:
-    class Handler(BaseHTTPRequestHandler):
-        def answer(self) -> None:
-            data = self.rfile.read(int(self.headers.get("content-length") or 0))
-            body = json.loads(data) if data.startswith(b"{") else data.decode()
-            heads = (self.headers.get("authorization", ""), self.headers.get("x-amz-security-token", ""))
-            request = Request(self.command, unquote(self.path), body, *heads)
-            state.requests.append(request)
-            given = state.answer(request)
-            if given is None:
-                self.connection.shutdown(socket.SHUT_RDWR)
-                return
-            status, answer = given
-            content = answer.encode() if isinstance(answer, str) else json.dumps(answer).encode()
-            self.send_response(status)
-            for name, value in {**state.headers, "content-length": str(len(content))}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(content)
-
-        do_GET = do_POST = do_PUT = answer  # noqa: N815
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    state = Aws(f"http://127.0.0.1:{server.server_port}")
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield state
-    server.shutdown()
-    server.server_close()
-    thread.join()
+def aws() -> Iterator[Service]:
+    with answering() as service:
+        yield service
 
 
 @pytest.fixture
@@ -108,7 +56,7 @@ def write(folder: Path, key: str, secret: str, token: str | None = None) -> None
             (folder / name).write_text(f"{value}\n")
 
 
-def cloud(aws: Aws, secret: Path, **options: Any) -> BraketCloud:
+def cloud(aws: Service, secret: Path, **options: Any) -> BraketCloud:
     given = {"device": DEVICE, "bucket": "results", "endpoint": aws.url, "s3Endpoint": aws.url, **options}
     folder = str(secret) if secret.name else ""
     return BraketCloud(CloudConfig(given, folder), clock=lambda: 1.8e9)
@@ -127,7 +75,7 @@ def fault(call: Callable[[], Any]) -> CloudError:
     return info.value
 
 
-def test_a_task_is_sent_with_all_that_braket_needs(aws: Aws, secret: Path) -> None:
+def test_a_task_is_sent_with_all_that_braket_needs(aws: Service, secret: Path) -> None:
     aws.answer = lambda request: (201, {"quantumTaskArn": TASK})
     reservation = "arn:aws:braket:us-east-1:123456789012:reservation/a"
     submission = Submission("OPENQASM 3.0;\n", 100)
@@ -168,7 +116,7 @@ def test_a_task_is_sent_with_all_that_braket_needs(aws: Aws, secret: Path) -> No
         ("ServiceUnavailable", 503, ReplyLost),
     ],
 )
-def test_what_refusals_mean(code: str, status: int, kind: type[CloudError], aws: Aws, secret: Path) -> None:
+def test_what_refusals_mean(code: str, status: int, kind: type[CloudError], aws: Service, secret: Path) -> None:
     aws.answer = refusal(code, status, "its words")
     found = fault(lambda: cloud(aws, secret).submit(KEY, Submission("", 1)))
     assert isinstance(found, kind)
@@ -177,24 +125,24 @@ def test_what_refusals_mean(code: str, status: int, kind: type[CloudError], aws:
     assert len(aws.requests) == 1
 
 
-def test_a_wait_that_is_asked_for(aws: Aws, secret: Path) -> None:
+def test_a_wait_that_is_asked_for(aws: Service, secret: Path) -> None:
     aws.answer, aws.headers = refusal("ThrottlingException", 429), {"Retry-After": "7"}
     found = fault(lambda: cloud(aws, secret).device())
     assert isinstance(found, CloudBusy)
     assert found.after == 7
 
 
-def test_a_lost_reply_is_told_from_a_request_that_was_not_sent(aws: Aws, secret: Path) -> None:
+def test_a_lost_reply_is_told_from_a_request_that_was_not_sent(aws: Service, secret: Path) -> None:
     aws.answer = lambda request: None
     assert isinstance(fault(lambda: cloud(aws, secret).submit(KEY, Submission("", 1))), ReplyLost)
     assert len(aws.requests) == 1
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        nobody = Aws(f"http://127.0.0.1:{unused.getsockname()[1]}")
+        nobody = Service(f"http://127.0.0.1:{unused.getsockname()[1]}")
         assert isinstance(fault(lambda: cloud(nobody, secret).submit(KEY, Submission("", 1))), CloudUnavailable)
 
 
-def test_credentials_are_read_again_when_they_change(aws: Aws, secret: Path) -> None:
+def test_credentials_are_read_again_when_they_change(aws: Service, secret: Path) -> None:
     aws.answer = lambda request: (201, {"quantumTaskArn": TASK})
     one = cloud(aws, secret)
     one.submit(KEY, Submission("", 1))
@@ -222,7 +170,7 @@ def no_identity(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.Monke
 
 
 def test_without_a_secret_the_pods_identity_is_taken_as_soon_as_there_is_one(
-    aws: Aws, no_identity: pytest.MonkeyPatch
+    aws: Service, no_identity: pytest.MonkeyPatch
 ) -> None:
     reply = {"deviceStatus": "ONLINE", "deviceType": "QPU", "deviceCapabilities": json.dumps(documents.ionq())}
     aws.answer = lambda request: (200, reply)
@@ -244,7 +192,7 @@ _ROLE = """<AssumeRoleWithWebIdentityResponse xmlns="https://sts.amazonaws.com/d
 </AssumeRoleWithWebIdentityResponse>"""
 
 
-def test_a_role_of_the_pods_service_account(aws: Aws, no_identity: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_role_of_the_pods_service_account(aws: Service, no_identity: pytest.MonkeyPatch, tmp_path: Path) -> None:
     aws.answer = lambda request: (200, _ROLE) if request.path == "/" else (201, {"quantumTaskArn": TASK})
     token = tmp_path / "token"
     no_identity.setenv("AWS_ENDPOINT_URL_STS", aws.url)
@@ -260,12 +208,12 @@ def test_a_role_of_the_pods_service_account(aws: Aws, no_identity: pytest.Monkey
     assert sent.token == "role-token"
 
 
-def test_an_answer_that_is_none_of_braket_is_a_lost_reply(aws: Aws, secret: Path) -> None:
+def test_an_answer_that_is_none_of_braket_is_a_lost_reply(aws: Service, secret: Path) -> None:
     aws.answer = lambda request: (200, "<html>Sign in</html>")
     assert isinstance(fault(lambda: cloud(aws, secret).submit(KEY, Submission("", 1))), ReplyLost)
 
 
-def test_no_message_and_no_traceback_has_a_secret(aws: Aws, secret: Path) -> None:
+def test_no_message_and_no_traceback_has_a_secret(aws: Service, secret: Path) -> None:
     """Even of a server that repeats what it was sent."""
     aws.answer = lambda request: (
         400,
@@ -279,7 +227,7 @@ def test_no_message_and_no_traceback_has_a_secret(aws: Aws, secret: Path) -> Non
     assert found.__context__ is None
 
 
-def test_how_tasks_stand(aws: Aws, secret: Path) -> None:
+def test_how_tasks_stand(aws: Service, secret: Path) -> None:
     replies: dict[str, dict[str, Any]] = {
         "created": {"status": "CREATED", "queueInfo": {"queue": "QUANTUM_TASKS_QUEUE", "position": "None"}},
         "queued": {"status": "QUEUED", "queueInfo": {"queue": "QUANTUM_TASKS_QUEUE", "position": ">2000"}},
@@ -316,7 +264,7 @@ def test_how_tasks_stand(aws: Aws, secret: Path) -> None:
     }
 
 
-def test_tasks_are_found_by_their_keys(aws: Aws, secret: Path) -> None:
+def test_tasks_are_found_by_their_keys(aws: Service, secret: Path) -> None:
     pages: dict[str | None, dict[str, Any]] = {
         None: {
             "nextToken": "2",
@@ -333,7 +281,7 @@ def test_tasks_are_found_by_their_keys(aws: Aws, secret: Path) -> None:
     assert created == {"name": "createdAt", "operator": "GTE", "values": ["2026-12-16T08:00:00Z"]}
 
 
-def test_a_result_is_read_from_where_braket_says_that_it_is(aws: Aws, secret: Path) -> None:
+def test_a_result_is_read_from_where_braket_says_that_it_is(aws: Service, secret: Path) -> None:
     def answer(request: Request) -> tuple[int, Any]:
         if request.path.startswith("/quantum-task/"):
             return 200, {"status": "COMPLETED", "outputS3Bucket": "there", "outputS3Directory": "p/5ac2"}
@@ -345,7 +293,7 @@ def test_a_result_is_read_from_where_braket_says_that_it_is(aws: Aws, secret: Pa
     assert isinstance(fault(lambda: cloud(aws, secret).result(TASK)), CredentialsRefused)
 
 
-def test_cancelling(aws: Aws, secret: Path) -> None:
+def test_cancelling(aws: Service, secret: Path) -> None:
     one = cloud(aws, secret)
 
     def cancel(status: int, reply: dict[str, str], state: str) -> None:
@@ -368,7 +316,7 @@ def test_cancelling(aws: Aws, secret: Path) -> None:
     assert isinstance(fault(lambda: cancel(429, slowly, "COMPLETED")), CloudBusy)
 
 
-def test_the_device_as_it_is_described(aws: Aws, secret: Path) -> None:
+def test_the_device_as_it_is_described(aws: Service, secret: Path) -> None:
     reply = {"deviceStatus": "ONLINE", "deviceType": "QPU", "deviceCapabilities": json.dumps(documents.ionq())}
     aws.answer = lambda request: (200, reply)
     found = cloud(aws, secret).device()
@@ -378,7 +326,7 @@ def test_the_device_as_it_is_described(aws: Aws, secret: Path) -> None:
     assert isinstance(fault(lambda: cloud(aws, secret).device()), CloudRefused)
 
 
-def test_where_the_region_comes_from(aws: Aws, secret: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_the_region_comes_from(aws: Service, secret: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")

@@ -12,8 +12,6 @@ from braket.default_simulator import StateVectorSimulator
 from braket.ir.openqasm import Program
 from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister
 from qiskit.circuit import Parameter
-from qiskit.circuit.library import get_standard_gate_name_mapping
-from qiskit.quantum_info import Statevector
 
 from qonverge.backend.clouds.braket.gates import gates_of
 from qonverge.backend.clouds.braket.translator import BraketTranslator
@@ -21,6 +19,7 @@ from qonverge.backend.clouds.protocol import Outcomes, Submission
 from qonverge.backend.config import EngineConfig
 from qonverge.devices import Layout
 from qonverge.wire.errors import InvalidCircuit, InvalidTask
+from tests.unit.backend.clouds.circuits import random_circuit, true_probabilities
 
 DEVICES = {
     "ionq": "arn:aws:braket:us-east-1::device/qpu/ionq/Forte-1",
@@ -29,48 +28,10 @@ DEVICES = {
     "unknown": "arn:aws:braket:us-west-1::device/qpu/newcomer/One",
     "amazon": "arn:aws:braket:::device/quantum-simulator/amazon/sv1",
 }
-GATES = {
-    name: gate
-    for name, gate in get_standard_gate_name_mapping().items()
-    if gate.name not in ("measure", "reset", "delay")
-}
 
 
 def translator(family: str = "amazon") -> BraketTranslator:
     return BraketTranslator(EngineConfig(provider="Braket", options={"device": DEVICES[family], "bucket": "results"}))
-
-
-def random_circuit(rng: np.random.Generator, qubits: int, gates: int) -> QuantumCircuit:
-    """Return a circuit of all kinds of gates, with several registers, of which some bits are measured, in any order."""
-    circuit = QuantumCircuit(QuantumRegister(qubits - 1, "a"), QuantumRegister(1, "z"))
-    names = sorted(name for name, gate in GATES.items() if gate.num_qubits <= qubits)
-    for name in rng.choice(names, gates):
-        gate = GATES[name].base_class(*rng.uniform(-7, 7, len(GATES[name].params)))
-        circuit.append(gate, rng.permutation(qubits)[: gate.num_qubits].tolist())
-    sizes = rng.integers(1, 4, 3).tolist()
-    for index, size in enumerate(sizes):
-        circuit.add_register(ClassicalRegister(size, f"r{index}"))
-    for bit in rng.permutation(sum(sizes))[: rng.integers(1, qubits + 1)]:
-        circuit.measure(int(rng.integers(qubits)), int(bit))
-    if rng.random() < 0.5:  # a bit that is measured again has the second value
-        item = circuit.data[-1]
-        circuit.measure(int(rng.integers(qubits)), item.clbits[0])
-    return circuit
-
-
-def true_probabilities(circuit: QuantumCircuit) -> dict[int, float]:
-    """Return the probability of each value of all classical bits, by Qiskit's own state."""
-    source = {}
-    bare = circuit.copy_empty_like()
-    for item in circuit.data:
-        if item.name == "measure":
-            source[circuit.find_bit(item.clbits[0]).index] = circuit.find_bit(item.qubits[0]).index
-        else:
-            bare.append(item)
-    found: dict[int, float] = defaultdict(float)
-    for index, probability in enumerate(Statevector(bare).probabilities()):
-        found[sum((index >> qubit & 1) << bit for bit, qubit in source.items())] += float(probability)
-    return found
 
 
 def exact_answer(program: str, order: list[int]) -> str:

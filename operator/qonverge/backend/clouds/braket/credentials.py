@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from botocore.credentials import CredentialProvider, CredentialResolver, Credentials, ReadOnlyCredentials
 from botocore.exceptions import PartialCredentialsError
 from botocore.session import Session
+
+from qonverge.backend.clouds.secret import secret_value
 
 METHOD = "qonverge-secret"
 _REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
@@ -17,14 +17,11 @@ class SecretFolder:
 
     def __init__(self, folder: str) -> None:
         """Nothing is read yet."""
-        self._folder = Path(folder)
+        self._folder = folder
 
     def value(self, name: str) -> str | None:
         """Return a key's value without white space around it; None where the Secret has no such key."""
-        try:
-            return (self._folder / name).read_text(encoding="utf-8").strip() or None
-        except (OSError, UnicodeDecodeError):
-            return None
+        return secret_value(self._folder, name)
 
     @property
     def region(self) -> str | None:

@@ -16,21 +16,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit
-from qiskit.transpiler import generate_preset_pass_manager
-from qiskit.transpiler.exceptions import TranspilerError
 
 from qonverge.backend.clouds.braket.gates import NAMES, gates_of
 from qonverge.backend.clouds.braket.options import BraketOptions
+from qonverge.backend.clouds.frequencies import counts_of
+from qonverge.backend.clouds.gate_circuits import GateCircuits
 from qonverge.backend.clouds.protocol import Outcomes, Submission
 from qonverge.backend.config import EngineConfig
-from qonverge.circuits.analysis.canonical import canonical
-from qonverge.circuits.errors import InvalidProgram
 from qonverge.devices import Layout
 from qonverge.wire.errors import InvalidCircuit, InvalidTask
-
-_NOT_GATES = frozenset(("measure", "barrier"))
-# Probabilities are written with six digits or more.
-_PROBABILITY_TOLERANCE = 1e-3
 
 
 class BraketTranslator:
@@ -41,33 +35,17 @@ class BraketTranslator:
         options = BraketOptions.read(config.options)
         self._device = options.device_name
         self._gates = gates_of(options.family)
-        self._passes = generate_preset_pass_manager(
-            # The device's own compiler optimizes; what a program says should reach it as it was written.
-            optimization_level=0,
-            basis_gates=sorted(self._gates),
-            seed_transpiler=0,
-        )
+        self._circuits = GateCircuits(self._device, "Braket", self._gates)
         self.version = f"Braket {self._device}, Qiskit {version('qiskit')}"
         self.basis_gates = tuple(sorted(self._gates))
 
     def prepare(self, circuit: QuantumCircuit, layout: Layout | None = None) -> QuantumCircuit:
         """Return the circuit in gates that the device takes; see ``Translator.prepare``."""
-        if layout is not None:
-            raise InvalidCircuit(
-                f"the circuit has a layout, and Braket's compiler places circuits on {self._device} itself: leave the "
-                "layout out"
-            )
-        try:
-            flat = canonical(circuit)
-        except InvalidProgram as error:
-            raise InvalidCircuit(str(error)) from None
-        self._check(flat)
-        return self._in_basis(flat)
+        return self._circuits.prepare(circuit, layout)
 
     def encode(self, circuit: QuantumCircuit, shots: int) -> Submission:
         """Return the program for a prepared circuit; see ``Translator.encode``."""
-        self._check(circuit)
-        circuit = self._in_basis(circuit)
+        circuit = self._circuits.bound(circuit)
         used = {circuit.find_bit(q).index for item in circuit.data if item.name != "barrier" for q in item.qubits}
         place = {qubit: index for index, qubit in enumerate(sorted(used))}
         gates: list[str] = []
@@ -113,38 +91,10 @@ class BraketTranslator:
         if measurements := document.get("measurements"):
             return Outcomes(_outcomes(_table(measurements, len(columns)), found))
         if probabilities := document.get("measurementProbabilities"):
-            times = _times(probabilities, submission.shots)
+            times = counts_of(probabilities, submission.shots)
             rows = _table([list(map(int, outcome)) for outcome in times], len(columns))
             return Outcomes(_outcomes(rows, found), list(times.values()))
         raise ValueError("the result has neither measurements nor measurementProbabilities")
-
-    def _check(self, circuit: QuantumCircuit) -> None:
-        """Refuse what no program for the device can say."""
-        measured: set[Any] = set()
-        for item in circuit.data:
-            name = item.name
-            if name == "barrier":
-                continue
-            if name != "measure" and (item.clbits or getattr(item.operation, "blocks", ()) or name == "store"):
-                raise InvalidCircuit(f"{self._device} runs no control flow, such as {name}: use a simulator")
-            if name in ("reset", "delay"):
-                raise InvalidCircuit(f"{self._device} takes no {name} in programs: remove it, or use a simulator")
-            if name != "measure" and (again := measured.intersection(item.qubits)):
-                qubit = min(circuit.find_bit(each).index for each in again)
-                raise InvalidCircuit(
-                    f"{self._device} measures at the end only, and {name} follows the measurement of qubit {qubit}: "
-                    "measure last, or use a simulator"
-                )
-            if name == "measure":
-                measured.update(item.qubits)
-
-    def _in_basis(self, circuit: QuantumCircuit) -> QuantumCircuit:
-        if all(item.name in self._gates or item.name in _NOT_GATES for item in circuit.data):
-            return circuit
-        try:
-            return self._passes.run(circuit)
-        except TranspilerError as error:
-            raise InvalidCircuit(f"the circuit cannot be written in the gates of {self._device}: {error}") from None
 
 
 def _statement(name: str, params: Sequence[Any], places: Sequence[int]) -> str:
@@ -170,16 +120,3 @@ def _outcomes(table: NDArray[np.uint8], bits: Sequence[tuple[int, int]]) -> list
     for bit, column in bits:
         wide[:, width - 1 - bit] = table[:, column]
     return [int.from_bytes(row.tobytes(), "big") for row in np.packbits(wide, axis=1)]
-
-
-def _times(probabilities: Mapping[str, float], shots: int) -> dict[str, int]:
-    """Return how often each outcome came; what rounding leaves goes where the largest fractions are."""
-    exact = {outcome: float(probability) * shots for outcome, probability in probabilities.items()}
-    if abs(sum(exact.values()) - shots) > _PROBABILITY_TOLERANCE * shots:
-        raise ValueError(f"the probabilities of the outcomes sum to {sum(exact.values()) / shots}")
-    total = sum(exact.values())
-    exact = {outcome: times * shots / total for outcome, times in exact.items()}
-    times = {outcome: math.floor(value) for outcome, value in exact.items()}
-    for outcome in sorted(exact, key=lambda each: times[each] - exact[each])[: shots - sum(times.values())]:
-        times[outcome] += 1
-    return {outcome: count for outcome, count in times.items() if count}

@@ -46,7 +46,13 @@ class DeviceWatch:
         if device is None:
             return DeviceState(False, "the cloud has not been heard yet" if trouble is None else str(trouble))
         return DeviceState(
-            *(device.online, device.reason, device.available_at, device.queue_length, device.prices), ideal=device.ideal
+            device.online,
+            device.reason,
+            device.available_at,
+            device.queue_length,
+            wait_seconds=device.wait_seconds,
+            prices=device.prices,
+            ideal=device.ideal,
         )
 
     def soon(self) -> None:

@@ -1,0 +1,1 @@
+"""IonQ's quantum cloud, by its REST API v0.4."""

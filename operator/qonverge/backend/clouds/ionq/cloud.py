@@ -1,0 +1,253 @@
+"""IonQ's service: jobs by its REST API v0.4.
+
+IonQ has no idempotency key. Each job carries ours in its metadata, and is found by it.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any, ClassVar
+
+from qonverge.amounts import Money
+from qonverge.backend.clouds.ionq.api import IonqApi, NotThere
+from qonverge.backend.clouds.ionq.device import described
+from qonverge.backend.clouds.ionq.options import SERVICE, IonqOptions
+from qonverge.backend.clouds.protocol import (
+    CloudConfig,
+    CloudRefused,
+    CloudState,
+    CloudTask,
+    CloudUnavailable,
+    Device,
+    Rates,
+    ReplyLost,
+    Submission,
+)
+from qonverge.wire.vendor import ENDED_STATES
+
+KEY_FIELD = "qonverge_key"
+"""Field of each job's metadata with its key."""
+_STATES: Mapping[str, CloudState] = {
+    "submitted": "Queued",
+    "ready": "Queued",
+    "started": "Running",
+    "completed": "Completed",
+    "failed": "Failed",
+    "canceled": "Cancelled",
+}
+# Of failures: those that are not the program's fault.
+_PASSING = frozenset(("InternalError", "QuantumComputerError", "SystemCancel"))
+# Jobs that are older are not looked for.
+_LOOK_BACK = 30 * 86400.0
+_PAGE = 100
+_DOLLARS = "usd"
+
+
+class IonqCloud:
+    """One device of IonQ, with the rights of one API key."""
+
+    # IonQ publishes no limits. A call of ``tasks`` is one request, and one more for each QPU job that has just ended.
+    rates: ClassVar[Rates] = Rates(submit=5, read=10, batch=25)
+    idempotent: ClassVar[bool] = False
+    settle_seconds: ClassVar[float] = 30.0
+
+    def __init__(self, config: CloudConfig, clock: Callable[[], float] = time.time) -> None:
+        """Nothing is sent yet.
+
+        Raises:
+            LookupError: the options are none.
+        """
+        self._options = options = IonqOptions.read(config.options)
+        self._clock = clock
+        self._api = IonqApi(options.endpoint, config.credentials)
+        self._known = _KnownJobs()
+        self._characterization: Mapping[str, Any] | None = None
+
+    def device(self) -> Device:
+        """Return how the device is; see ``Cloud.device``."""
+        options = self._options
+        backend = self._api.get("backend", f"/backends/{options.backend}", "status", "qubits")
+        session = None
+        if options.session is None:
+            # Backends are public: this tells whether the key is good.
+            self._api.get("whoami", "/whoami", "key_id")
+        else:
+            session = self._api.get("session", f"/sessions/{options.session}", "active")
+        identity = backend.get("characterization_id")
+        if identity is None:
+            self._characterization = None
+        elif self._characterization is None or self._characterization.get("id") != identity:
+            path = f"/backends/{options.backend}/characterizations/{identity}"
+            self._characterization = self._api.get("characterization", path, "id")
+        try:
+            return described(backend, self._characterization, session, options)
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise CloudRefused(f"IonQ's description of {options.backend} cannot be read: {error!r}") from None
+
+    def submit(self, key: str, submission: Submission) -> str:
+        """Begin a job and return its id; see ``Cloud.submit``."""
+        options = self._options
+        body: dict[str, Any] = {
+            "type": "ionq.circuit.v1",
+            "backend": options.backend,
+            "name": f"qonverge {key[:12]}",
+            "metadata": {KEY_FIELD: key},
+            "shots": submission.shots,
+            "input": json.loads(submission.program),
+        }
+        if options.noise_model is not None:
+            body["noise"] = {"model": options.noise_model}
+        if options.debiasing is not None:
+            body["settings"] = {"error_mitigation": {"debiasing": options.debiasing}}
+        if options.session is not None:
+            body["session_id"] = options.session
+        if options.limit is not None:
+            self._keep_to(options.limit, body)
+        return str(self._api.post("create job", "/jobs", body, "id")["id"])
+
+    def find(self, keys: Sequence[str]) -> Mapping[str, str]:
+        """Return the ids of jobs of these keys, of the last 30 days; see ``Cloud.find``.
+
+        IonQ lists jobs, the newest first, and has no filter by metadata. So what was listed is remembered, and only
+        what may have come since is asked for.
+        """
+        with self._known.lock:
+            began = self._clock()
+            since = max(self._known.until - 2 * self.settle_seconds, began - _LOOK_BACK)
+            heard: dict[str, tuple[str, float]] = {}
+            query = [("target", self._options.backend), ("limit", str(_PAGE))]
+            page: Mapping[str, Any] = {"next": None}
+            while True:
+                more = [("next", str(page["next"]))] if page["next"] else []
+                page = self._api.get("list jobs", "/jobs", "jobs", "next", query=[*query, *more])
+                oldest = began
+                for job in page["jobs"]:
+                    oldest = _moment(job)
+                    if (key := (job.get("metadata") or {}).get(KEY_FIELD)) is not None:
+                        heard[key] = (str(job["id"]), oldest)
+                if not page["next"] or oldest < since:
+                    break
+            self._known.add(heard, began, began - _LOOK_BACK)
+            return self._known.of(keys)
+
+    def tasks(self, ids: Sequence[str]) -> Mapping[str, CloudTask]:
+        """Return how jobs stand; see ``Cloud.tasks``."""
+        query = [*(("ids", identity) for identity in ids), ("limit", str(len(ids)))]
+        jobs = self._api.get("jobs", "/jobs", "jobs", query=query)["jobs"]
+        wanted = frozenset(ids)
+        return {str(job["id"]): self._task(job) for job in jobs if str(job["id"]) in wanted}
+
+    def result(self, identity: str) -> str:
+        """Return a job's relative frequencies, with its id; see ``Cloud.result``."""
+        found = self._api.get("result", f"/jobs/{identity}/results/probabilities")
+        return json.dumps({"id": identity, "probabilities": found})
+
+    def cancel(self, identity: str) -> None:
+        """Ask for a job to end; see ``Cloud.cancel``."""
+        try:
+            self._api.put("cancel job", f"/jobs/{identity}/status/cancel")
+        except CloudRefused:
+            # As it does of one that has ended.
+            task = self.tasks((identity,)).get(identity)
+            if task is not None and task.state not in ENDED_STATES:
+                raise
+
+    def link(self, identity: str) -> str:
+        """Return the job's page in IonQ's console; empty where the API is none of IonQ's."""
+        return f"https://cloud.ionq.com/jobs/{identity}" if self._options.endpoint == SERVICE else ""
+
+    def _task(self, job: Mapping[str, Any]) -> CloudTask:
+        status, failure = str(job["status"]), job.get("failure") or {}
+        state, wait = _STATES.get(status, "Queued"), job.get("predicted_wait_time_ms")
+        ran = job.get("execution_duration_ms")
+        words = ": ".join(str(failure[name]) for name in ("code", "message") if failure.get(name))
+        return CloudTask(
+            state,
+            words if status in _STATES else f"IonQ says that it is {status}",
+            retryable=state == "Failed" and failure.get("code") in _PASSING,
+            expected_start=self._clock() + wait / 1000 if wait is not None and state == "Queued" else None,
+            billed=self._billed(str(job["id"])) if state in ENDED_STATES else None,
+            run_seconds=ran / 1000 if ran is not None and state in ENDED_STATES else None,
+        )
+
+    def _billed(self, identity: str) -> Money | None:
+        """Return what a job that has ended costs; None: IonQ does not tell, or not yet."""
+        if self._options.simulated:
+            return Money(Decimal(0))
+        try:
+            cost = self._api.get("job cost", f"/jobs/{identity}/cost").get("cost")
+        except NotThere:
+            return None
+        # Some contracts count credits, which are no money.
+        return _dollars(cost["value"]) if cost and str(cost["unit"]).lower() == _DOLLARS else None
+
+    def _keep_to(self, limit: Decimal, body: Mapping[str, Any]) -> None:
+        """Refuse a job that would cost more, by IonQ's estimate, before it is sent.
+
+        Raises:
+            CloudRefused: it would, or the estimate is not in dollars.
+        """
+        gates = body["input"]["circuit"]
+        pairs = sum("targets" in gate or "control" in gate for gate in gates)
+        query = [
+            ("backend", body["backend"]),
+            ("type", body["type"]),
+            ("qubits", str(body["input"]["qubits"])),
+            ("shots", str(body["shots"])),
+            ("1q_gates", str(len(gates) - pairs)),
+            ("2q_gates", str(pairs)),
+            # With fewer shots than it takes IonQ leaves it out: the higher price is no harm.
+            ("error_mitigation", str(self._options.debiasing is not False).lower()),
+        ]
+        try:
+            found = self._api.get("estimate", "/jobs/estimate", query=query)
+        except ReplyLost as error:
+            # The job was not sent.
+            raise CloudUnavailable(str(error)) from None
+        unit = str(found.get("estimated_unit", found.get("cost_unit"))).lower()
+        cost = found.get("estimated_total_cost", found.get("estimated_cost"))
+        estimate = None if cost is None else _dollars(cost)
+        if unit != _DOLLARS or estimate is None:
+            raise CloudRefused(
+                f"IonQ estimates what a job costs in {unit}, and costLimit is in US dollars: leave costLimit out"
+            )
+        if estimate.amount > limit:
+            raise CloudRefused(
+                f"IonQ estimates {estimate} for this task of {body['shots']} shots, {len(gates) - pairs} gates on one "
+                f"qubit and {pairs} on two, and costLimit is {Money(limit)}: give fewer shots, or raise the limit"
+            )
+
+
+class _KnownJobs:
+    """Jobs with keys that were listed."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.until = 0.0
+        """When jobs were last listed: all that there were then are known."""
+        self._ids: dict[str, tuple[str, float]] = {}
+
+    def add(self, heard: Mapping[str, tuple[str, float]], until: float, oldest: float) -> None:
+        """Add ids, with when their jobs were made, and drop those that are older than wanted."""
+        kept = {key: known for key, known in self._ids.items() if known[1] >= oldest}
+        self._ids, self.until = {**kept, **heard}, until
+
+    def of(self, keys: Sequence[str]) -> dict[str, str]:
+        return {key: self._ids[key][0] for key in keys if key in self._ids}
+
+
+def _moment(job: Mapping[str, Any]) -> float:
+    return datetime.fromisoformat(str(job["submitted_at"])).timestamp()
+
+
+def _dollars(value: Any) -> Money | None:
+    try:
+        amount = Decimal(str(value))
+    except InvalidOperation:
+        return None
+    return Money(amount) if amount.is_finite() and amount >= 0 else None
