@@ -1,4 +1,4 @@
-"""The descriptors, and the service as the executor sees it. Two kinds: one takes a key twice, the other has tags."""
+"""The descriptors, and the service as the executor sees it. One kind takes a key twice, one has tags, one neither."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import urllib3
 
 from qonverge.amounts import Money, Prices
 from qonverge.backend.clouds.protocol import (
+    CannotFind,
     CloudBusy,
     CloudConfig,
     CloudRefused,
@@ -50,7 +51,7 @@ def _descriptor(name: str) -> Descriptor:
     )
 
 
-KEYED, TAGGED = _descriptor("Keyed"), _descriptor("Tagged")
+KEYED, TAGGED, UNTRACEABLE = _descriptor("Keyed"), _descriptor("Tagged"), _descriptor("Untraceable")
 
 
 class Tagged:
@@ -117,6 +118,13 @@ class Keyed(Tagged):
     """A service that begins no second task for a key that it knows."""
 
     idempotent: ClassVar[bool] = True
+
+
+class Untraceable(Tagged):
+    """A service that has no call to find a task with."""
+
+    def find(self, keys: Sequence[str]) -> Mapping[str, str]:
+        raise CannotFind(f"look in the console for the tag {keys[0][:8]}")
 
 
 def _task(told: dict[str, Any]) -> CloudTask:

@@ -16,6 +16,7 @@ import urllib3
 from qonverge.providers import installed
 
 ROOT = Path(__file__).resolve().parents[2]
+KINDS = ("Keyed", "Tagged", "Untraceable")
 
 
 @dataclass
@@ -75,8 +76,11 @@ def provider(folder: Path) -> Iterator[None]:
     info.mkdir(parents=True, exist_ok=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: qonverge-vendor\nVersion: 1\n")
     (info / "entry_points.txt").write_text(
-        f"[{installed.GROUP}]\nIonqNear = tests.clouds.ionq:NEAR\n"
-        "Keyed = tests.clouds.provider:KEYED\nTagged = tests.clouds.provider:TAGGED\n"
+        f"[{installed.GROUP}]
+IonqNear = tests.clouds.ionq:NEAR
+"
+        + "".join(f"{each} = tests.clouds.provider:{each.upper()}
+" for each in KINDS)
     )
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join([str(folder), str(ROOT), *([before] if before else [])])

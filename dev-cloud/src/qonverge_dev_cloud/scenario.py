@@ -137,6 +137,23 @@ class IonqScenario(Value):
         return _known(backends, [backend.name for backend in BACKENDS])
 
 
+class IqmScenario(Value):
+    """IQM."""
+
+    computers: dict[str, DeviceScenario] = Field(default_factory=dict)
+    """By the alias of the quantum computer. Of prices, that of a minute counts; IQM publishes none."""
+
+    @field_validator("computers")
+    @classmethod
+    def _named(cls, computers: dict[str, DeviceScenario]) -> dict[str, DeviceScenario]:
+        from qonverge_dev_cloud.iqm.catalogue import COMPUTERS
+
+        for name, own in computers.items():
+            if own.price.per_task is not None or own.price.per_shot is not None:
+                raise ValueError(f"{name} has a price for each minute only: IQM charges for the time that jobs run")
+        return _known(computers, [computer.alias for computer in COMPUTERS])
+
+
 class Scenario(Value):
     """All clouds."""
 
@@ -146,6 +163,7 @@ class Scenario(Value):
     """Time moves only when the control API says so."""
     braket: BraketScenario = BraketScenario()
     ionq: IonqScenario = IonqScenario()
+    iqm: IqmScenario = IqmScenario()
     limits: tuple[Limit, ...] = ()
     faults: tuple[Fault, ...] = ()
 

@@ -22,7 +22,7 @@ from qonverge.forecast.features import Work
 from qonverge.forecast.forecaster import ForecastRequest
 from qonverge.programs.source import Program, decoded, digest
 from qonverge.scheduling import Needs
-from qonverge.wire.errors import WireError
+from qonverge.wire.errors import OutcomeUnknown, WireError
 from qonverge.wire.messages import Pub, Task, TaskResult
 from qonverge.wire.vendor import corrected
 
@@ -169,8 +169,12 @@ def used(prices: Prices, work: Work, result: TaskResult) -> Amounts:
         return Amounts()
     tasks = work.sets * work.bases
     shots, run = tasks * sum(pub.shots or 0 for pub in result.results), result.run_seconds
+    failed = result.error is not None
+    if isinstance(result.error, OutcomeUnknown):
+        # It may have run, and is not to cost less than it does.
+        shots, failed = work.all_shots, False
     # As in meters of pods, what failed costs its time.
-    bill = Amounts(seconds=run) if result.error is not None else Amounts(max(tasks, shots), run, tasks=tasks)
+    bill = Amounts(seconds=run) if failed else Amounts(max(tasks, shots), run, tasks=tasks)
     return corrected(replace(prices.bill(bill), shots=shots), result.vendor_tasks, prices)
 
 

@@ -152,6 +152,12 @@ class EngineFailed(WireError):
     code, status = "EngineFailed", 422
 
 
+class OutcomeUnknown(WireError):
+    """A cloud may have the task, and cannot be asked: it is sent to none again, since it may be paid for already."""
+
+    code, status = "OutcomeUnknown", 409
+
+
 class Cancelled(WireError):
     """The task was cancelled."""
 
@@ -160,7 +166,7 @@ class Cancelled(WireError):
 
 _KINDS: tuple[type[WireError], ...] = (
     *(InvalidTask, InvalidCircuit, CircuitTooLarge, Unauthorized, NotFound, UnknownCircuit),
-    *(TooLarge, TooSlow, QueueFull, Draining, WorkerLost, EngineFailed, Cancelled),
+    *(TooLarge, TooSlow, QueueFull, Draining, WorkerLost, EngineFailed, OutcomeUnknown, Cancelled),
     *(GrantPending, QuotaExceeded, BudgetExceeded, TokenExpired, AccessEnded, ResultTooLarge),
 )
 _BY_CODE: dict[str, type[WireError]] = {kind.code: kind for kind in _KINDS}

@@ -189,6 +189,8 @@ class Task:
     """Whether the bits of every shot are wanted, in order, rather than counts."""
     namespace: str = ""
     """For whom the operator sends it; what other senders say is not believed."""
+    again: bool = False
+    """Whether it may have been sent before: of a cloud that cannot say what it has, it is not asked for twice."""
 
     @property
     def nbytes(self) -> int:
@@ -207,6 +209,7 @@ class Task:
             "seed": self.seed,
             "memory": self.memory,
             "namespace": self.namespace,
+            "again": self.again,
         }
 
     @classmethod
@@ -214,7 +217,9 @@ class Task:
         """Return the task that ``to_dict`` gave; it was checked where it came in."""
         pubs = tuple(Pub.trusted(pub) for pub in data["pubs"])
         circuits = {digest: bytes(qpy) for digest, qpy in data["circuits"].items()}
-        return cls(data["id"], pubs, circuits, data["seed"], data["memory"], data["namespace"])
+        return cls(
+            data["id"], pubs, circuits, data["seed"], data["memory"], data["namespace"], data.get("again", False)
+        )
 
     @classmethod
     def from_dict(cls, data: Any) -> Self:
@@ -246,7 +251,7 @@ class Task:
         namespace = data.get("namespace") or ""
         if not isinstance(namespace, str) or len(namespace) > _LONGEST_NAME:
             raise InvalidTask(f"namespace is {excerpt(namespace)}; leave it out: only the operator names one")
-        return cls(identity, checked, qpy, seed, _flag(data, "memory"), namespace)
+        return cls(identity, checked, qpy, seed, _flag(data, "memory"), namespace, _flag(data, "again"))
 
 
 def _qpy(given: Any) -> bytes:

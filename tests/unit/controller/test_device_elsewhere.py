@@ -20,7 +20,7 @@ from qonverge.controller.kube.client import Kube
 from qonverge.controller.kube.events import Events
 from qonverge.controller.kube.status_writer import StatusWriter
 from qonverge.controller.pods.orphans import is_wanted
-from qonverge.controller.pods.task_client import DataPlane, PodLost
+from qonverge.controller.pods.task_client import DataPlane, PodLost, PodNotReached
 from qonverge.controller.store.devices import pricing_of
 from qonverge.controller.store.pods import BackendPods, Endpoint
 from qonverge.devices import snapshots
@@ -207,11 +207,13 @@ async def test_a_task_whose_pod_is_lost_is_sent_again_under_its_id(
     assert flight.proposal is not None
     assert world.submissions.send("chem/j", job, flight, flight.proposal, [TASK])
     await settled()
-    first = world.pods.answers.pop(TASK)
-    first.set_exception(PodLost("the pod went away"))
-    for _ in range(10):
-        await asyncio.sleep(0)
-    assert list(world.pods.answers) == [TASK]
+    for error, again in ((PodNotReached("it starts"), False), (PodLost("the pod went away"), True)):
+        assert not world.pods.given.pop(TASK).again
+        world.pods.answers.pop(TASK).set_exception(error)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert list(world.pods.answers) == [TASK]
+        assert world.pods.given[TASK].again is again
     assert (flight.attempts, [sent.identity for sent in flight.sent]) == (1, [TASK])
     assert is_wanted(world.state, TaskInfo(TASK, OPERATOR_SUBJECT, "Running"), world.endpoint("acme-0"))
     done = TaskResult(TASK, "Completed", vendor_tasks=(VendorTask("arn:1", "Completed"),))

@@ -143,7 +143,8 @@ class Cloud(Protocol):
 
     rates: ClassVar[Rates]
     idempotent: ClassVar[bool]
-    """Whether ``submit`` with a key that the cloud knows returns the task that it has, and begins none."""
+    """Whether ``submit`` with a key that the cloud knows returns the task that it has, and begins none. Where it does
+    not, ``find`` is asked before anything is sent that may have been sent before."""
     settle_seconds: ClassVar[float]
     """How long after a request was sent ``find`` may not have its task yet, though there is one: for how long requests
     take effect whose reply was lost, and how far listings lag."""
@@ -160,7 +161,11 @@ class Cloud(Protocol):
         """
 
     def find(self, keys: Sequence[str]) -> Mapping[str, str]:
-        """Return the cloud's ids of the tasks that it has of these keys, ended ones too; others are not there."""
+        """Return the cloud's ids of the tasks that it has of these keys, ended ones too; others are not there.
+
+        Raises:
+            CannotFind: the cloud has no way to tell.
+        """
 
     def tasks(self, ids: Sequence[str]) -> Mapping[str, CloudTask]:
         """Return how tasks stand, at most ``rates.batch``; one that is not there is none that the cloud knows."""
@@ -218,6 +223,16 @@ class CloudUnavailable(CloudError):
     """The device is offline or in maintenance, or no connection could be made: nothing had an effect."""
 
     code = "CloudUnavailable"
+
+
+class CannotFind(CloudError):
+    """The cloud has no call that finds a task by its key.
+
+    What may have been sent is not sent again then: it fails with ``OutcomeUnknown``. The message says where a person
+    finds it, such as by its tag in the vendor's console.
+    """
+
+    code = "CannotFind"
 
 
 class ReplyLost(CloudError):

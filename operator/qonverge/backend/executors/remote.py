@@ -17,7 +17,7 @@ from cachetools import LRUCache
 
 from qonverge.backend.config import EngineConfig
 from qonverge.backend.executors.protocol import Description, Execution, Outcome, Request, RunFacts, failing
-from qonverge.backend.executors.remote_link import LinkDown, RemoteLink
+from qonverge.backend.executors.remote_link import LinkDown, NotReached, RemoteLink
 from qonverge.backend.executors.remote_listing import RemoteListing
 from qonverge.backend.executors.remote_site import RemoteSite
 from qonverge.devices.noise import Noise
@@ -155,6 +155,8 @@ class Remote:
                 except (LinkDown, WireError) as error:
                     if not _passes(error, sent=sent):
                         raise
+                    if isinstance(error, NotFound | LinkDown) and not isinstance(error, NotReached):
+                        task = replace(task, again=True)
                     sent = sent and not isinstance(error, NotFound)
                     if isinstance(error, LinkDown):
                         self._site.lost(str(error))

@@ -30,6 +30,10 @@ class LinkDown(Exception):
     """No answer came, or none of a server of the protocol. Whether the request had its effect is not known."""
 
 
+class NotReached(LinkDown):
+    """No connection came about: the request was not sent."""
+
+
 class RemoteLink:
     """A client of one server. No request is repeated in here."""
 
@@ -60,7 +64,8 @@ class RemoteLink:
             answer = await self._ask(method, path, value, wait)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             self._metrics.remote_calls.labels(kind=kind, answered="false").inc()
-            raise LinkDown(self._redact(f"no answer from {self._options.url}: {_words(error)}")) from None
+            kind_of_loss = NotReached if isinstance(error, aiohttp.ClientConnectorError) else LinkDown
+            raise kind_of_loss(self._redact(f"no answer from {self._options.url}: {_words(error)}")) from None
         self._metrics.remote_calls.labels(kind=kind, answered="true").inc()
         refusal = answer.get("error")
         if isinstance(refusal, dict):

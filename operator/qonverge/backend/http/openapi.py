@@ -45,6 +45,7 @@ class TaskRequest(BaseModel):
     id: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$", description="The same id is one task.")
     seed: int | None = Field(None, ge=0, lt=2**32)
     memory: bool = Field(False, description="Whether the bits of every shot are wanted.")
+    again: bool = Field(False, description="Whether it may have been sent before.")
 
 
 class ErrorBody(_Model):

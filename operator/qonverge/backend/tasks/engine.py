@@ -191,6 +191,8 @@ class Engine:
 
     def _resume(self, request: Request) -> None:
         """Take a task that an earlier process of this backend took; what it gives may be older than this engine."""
+        # The earlier process may have sent it on.
+        request = replace(request, task=replace(request.task, again=True))
         record = Record(request, self, self._clock(), request.task.nbytes, self.config)
         self.accounts.resume(request.caller)
         self._tasks.add(record)

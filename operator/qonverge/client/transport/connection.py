@@ -103,13 +103,13 @@ class Connection:
         """
         deadline = self._clock() + self._patience
         delay = 0.05
-        identity, whole = task.id, False
+        identity, whole, again = task.id, False, task.again
         refusals = _Refusals(self._renewal)
         while True:
             if cancelled is not None and cancelled.is_set():
                 raise TaskFailed(Cancelled("the task was cancelled"))
             try:
-                result = self._send(replace(task, id=identity), cancelled, whole=whole)
+                result = self._send(replace(task, id=identity, again=again), cancelled, whole=whole)
                 if result.error is not None:
                     raise result.error
             except UnknownCircuit:
@@ -124,7 +124,7 @@ class Connection:
                 if not error.retryable or self._clock() + delay > deadline:
                     raise TaskFailed.of(error) from None
                 # The server keeps the failed task under its id; a new id is a new attempt.
-                identity = f"{task.id[:200]}.{secrets.token_hex(4)}"
+                identity, again = f"{task.id[:200]}.{secrets.token_hex(4)}", False
                 if isinstance(error, Draining):
                     # The next connection goes to another pod.
                     self._pool.clear()
@@ -133,6 +133,7 @@ class Connection:
                     raise BackendUnreachable(
                         f"the backend at {self._url} has not answered for {self._patience:g} s: {error}"
                     ) from None
+                again = again or not isinstance(error, urllib3.exceptions.NewConnectionError)
                 identity = task.id
             else:
                 return result
@@ -228,7 +229,11 @@ class Connection:
             if cancelled is not None and cancelled.is_set():
                 # The request to cancel went to an earlier attempt's id.
                 self.cancel(task.id)
-            response = self._ask("GET", f"{url}/{task.id}?wait={_POLL_SECONDS}", timeout=_POLL_SECONDS + 30)
+            try:
+                response = self._ask("GET", f"{url}/{task.id}?wait={_POLL_SECONDS}", timeout=_POLL_SECONDS + 30)
+            except urllib3.exceptions.NewConnectionError as error:
+                # The task was sent, though this was not.
+                raise _NoAnswer(str(error)) from None
 
     def _ask(self, method: str, url: str, *, timeout: float, body: bytes | None = None) -> urllib3.BaseHTTPResponse:
         """Return the response, whose content is still to be read."""

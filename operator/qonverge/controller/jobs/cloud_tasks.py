@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from qonverge.api import HybridJob
@@ -160,7 +161,7 @@ class CloudTasks:
         return pods[0].endpoint if pods else f"no pod of the backend {key} answers"
 
     async def _task(self, job: HybridJob, submission: Submission) -> Task:
-        """Return the task as it was sent.
+        """Return the task as it was sent, or may have been.
 
         Raises:
             CheckerLost: the process that reads circuits does not start.
@@ -175,7 +176,7 @@ class CloudTasks:
         assert checked is not None
         parts = [each for each in job.status.submissions or () if each.attempt == submission.attempt]
         part = 0 if submission.hedge else parts.index(submission)
-        return circuits.task(job, checked, submission.task, shots=submission.shots, part=part)
+        return replace(circuits.task(job, checked, submission.task, shots=submission.shots, part=part), again=True)
 
 
 def _told(job: HybridJob, problems: dict[str, str]) -> str:

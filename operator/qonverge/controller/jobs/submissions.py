@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 from qonverge.amounts import Amounts, Prices
 from qonverge.api import HybridJob
 from qonverge.controller.placement.forecasts import Forecasts
 from qonverge.controller.placement.snapshot import given_to_pods
-from qonverge.controller.pods.task_client import BackendLost, DataPlane, PodLost
+from qonverge.controller.pods.task_client import BackendLost, DataPlane, PodLost, PodNotReached
 from qonverge.controller.store.devices import prices_in_force
 from qonverge.controller.store.flights import Flight, Sent
 from qonverge.controller.store.pods import BackendPod
@@ -67,14 +68,22 @@ class Submissions:
         self._stopping: set[asyncio.Task[None]] = set()
 
     def send(
-        self, key: str, job: HybridJob, flight: Flight, decision: Decision, identities: Sequence[str] = ()
+        self,
+        key: str,
+        job: HybridJob,
+        flight: Flight,
+        decision: Decision,
+        identities: Sequence[str] = (),
+        *,
+        again: bool = False,
     ) -> bool:
         """Send the job as its next attempt and return whether that was possible: a pod may be gone since.
 
         ``identities`` are the ids of the tasks where these were recorded in the job's status; such tasks cost money,
-        and are sent again and again to the backend that was recorded until it tells how they ended.
+        and are sent again and again to the backend that was recorded until it tells how they ended; ``again`` says
+        whether they may have been sent before.
         """
-        works = self._works(job, flight, decision, identities)
+        works = self._works(job, flight, decision, identities, again=again)
         if works is None:
             return False
 
@@ -98,7 +107,7 @@ class Submissions:
         return True
 
     def _works(
-        self, job: HybridJob, flight: Flight, decision: Decision, identities: Sequence[str]
+        self, job: HybridJob, flight: Flight, decision: Decision, identities: Sequence[str], *, again: bool
     ) -> list[Work] | None:
         """Return the tasks with the pods that get them."""
         assert flight.checked is not None
@@ -121,7 +130,7 @@ class Submissions:
                 run = Interval(*(shots / total * value for value in (run.low, run.mid, run.high)))
             fidelity = self._forecasts.fidelity(flight, placed.key)
             sent = Sent(identity, pod.endpoint, placed.key, now, run, promise, whole=shots is None, fidelity=fidelity)
-            works.append((pod, sent, task))
+            works.append((pod, sent, replace(task, again=again)))
         return works
 
     def _promise(self, key: str, pod: BackendPod, now: float) -> WaitForecast | None:
@@ -227,6 +236,8 @@ class Submissions:
                     return TaskResult(task.id, "Failed", error=error)
                 if isinstance(error, PodLost):
                     pod.lose()
+                    if not isinstance(error, PodNotReached):
+                        task = replace(task, again=True)
                 logger.info("task %s is sent again: %s", task.id, error)
             else:
                 told(result)

@@ -41,6 +41,10 @@ class PodLost(WorkerLost):
     code = "PodLost"
 
 
+class PodNotReached(PodLost):
+    """No connection to the pod came about, or it has not proven itself: nothing was sent."""
+
+
 class BackendLost(WireError):
     """The backend that has the task was deleted: nobody can ask for it any more."""
 
@@ -76,7 +80,7 @@ class DataPlane:
         ``told`` takes how it stands meanwhile; with it the pod is asked more often.
 
         Raises:
-            PodLost: the pod went away under it.
+            PodLost: the pod went away under it; ``PodNotReached``: before it was sent.
             WireError: the pod refused it.
         """
         known = all((endpoint.pod, digest) in self._known for digest in task.circuits)
@@ -235,7 +239,11 @@ class DataPlane:
             if told is not None:
                 told(result)
             path = f"/v1/tasks/{task.id}?wait={wait}"
-            answer = await self._ask("GET", endpoint, audience, path)
+            try:
+                answer = await self._ask("GET", endpoint, audience, path)
+            except PodNotReached as error:
+                # The task was.
+                raise PodLost(error.message) from None
 
     async def _ask(
         self,
@@ -270,7 +278,10 @@ class DataPlane:
         body: bytes | None,
         seconds: float,
     ) -> dict[str, Any]:
-        headers = await self._headers(endpoint, audience)
+        try:
+            headers = await self._headers(endpoint, audience)
+        except PodLost as error:
+            raise PodNotReached(error.message) from None
         return await self._request(method, endpoint, path, headers, body, seconds=seconds)
 
     async def _headers(self, endpoint: Endpoint, audience: str) -> dict[str, str]:
@@ -318,7 +329,8 @@ class DataPlane:
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             # Another pod may have its address by now.
             self._proven.pop(endpoint, None)
-            raise PodLost(f"the backend pod does not answer: {error or type(error).__name__}") from None
+            lost = PodNotReached if isinstance(error, aiohttp.ClientConnectorError) else PodLost
+            raise lost(f"the backend pod does not answer: {error or type(error).__name__}") from None
 
     def _token(self, signer: Signer, audience: str) -> str:
         now = time.time()

@@ -11,11 +11,11 @@ import pytest
 from aiohttp import web
 
 from qonverge.controller.kube.signing_key import SigningKey
-from qonverge.controller.pods.task_client import DataPlane, PodLost
+from qonverge.controller.pods.task_client import DataPlane, PodLost, PodNotReached
 from qonverge.controller.store.pods import Endpoint
 from qonverge.wire.codec import pack
 from qonverge.wire.errors import Unauthorized
-from qonverge.wire.messages import Pub, Task
+from qonverge.wire.messages import Pub, Task, TaskResult
 from qonverge.wire.proof import prove
 from qonverge.wire.tokens import OPERATOR_SUBJECT, Signer, Verifier, generate_private_key, public_key
 
@@ -26,9 +26,9 @@ TASK = Task("t", (Pub("c", shots=1),), {"c": b"a circuit"})
 class Pod:
     """A server that keeps what it is sent."""
 
-    def __init__(self, identity: Callable[[str], object]) -> None:
-        """``identity`` gives the body that answers a challenge."""
-        self.identity = identity
+    def __init__(self, identity: Callable[[str], object], *, leaves: bool = False) -> None:
+        """``identity`` gives the body that answers a challenge; one that ``leaves`` takes a task and is gone."""
+        self.identity, self.leaves = identity, leaves
         self.asked: list[tuple[str, str]] = []
         """Path and token of each request."""
 
@@ -37,6 +37,11 @@ class Pod:
         self.asked.append((request.path, token))
         if request.path == "/v1/identity":
             return web.Response(body=pack(self.identity(request.query["challenge"])))
+        if self.leaves:
+            await self.site.stop()
+            response = web.Response(body=pack(TaskResult("t", "Queued").to_dict()))
+            response.force_close()
+            return response
         return web.Response(body=pack({"tasks": []}))
 
     @contextlib.asynccontextmanager
@@ -45,7 +50,8 @@ class Pod:
         app.router.add_route("*", "/{path:.*}", self.handle)
         runner = web.AppRunner(app)
         await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        self.site = web.TCPSite(runner, "127.0.0.1", 0)
+        await self.site.start()
         try:
             yield Endpoint("uid-1", "lab/pod", "lab/aer-qb", f"http://127.0.0.1:{runner.addresses[0][1]}")
         finally:
@@ -73,7 +79,7 @@ async def test_a_pod_without_proof_gets_neither_token_nor_circuit(identity: Call
     pod, data = Pod(identity), DataPlane(SigningKey(Signer(PRIVATE)))
     try:
         async with pod.serve() as endpoint:
-            with pytest.raises(PodLost):
+            with pytest.raises(PodNotReached):
                 await data.run(endpoint, "lab/aer", TASK)
             with pytest.raises(PodLost):
                 await data.tasks(endpoint, "lab/aer")
@@ -97,6 +103,19 @@ async def test_a_pod_proves_itself_once_and_again_after_it_was_lost() -> None:
             with pytest.raises(PodLost, match="cannot prove"):
                 await data.tasks(Endpoint(endpoint.pod, endpoint.key, endpoint.backend, taken.url), "lab/aer")
             assert [token for _, token in other.asked] == [""]
+    finally:
+        await data.close()
+
+
+async def test_a_pod_that_may_have_the_task_is_told_from_one_that_got_nothing() -> None:
+    pod, data = Pod(honest, leaves=True), DataPlane(SigningKey(Signer(PRIVATE)))
+    try:
+        async with pod.serve() as endpoint:
+            with pytest.raises(PodLost) as lost:
+                await data.run(endpoint, "lab/aer", TASK)
+            assert not isinstance(lost.value, PodNotReached)
+            with pytest.raises(PodNotReached):
+                await data.run(endpoint, "lab/aer", TASK)
     finally:
         await data.close()
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any, Literal, TypeVar
 
 from qonverge.backend.clouds.protocol import (
+    CannotFind,
     Cloud,
     CloudBusy,
     CloudError,
@@ -132,8 +133,8 @@ class Calls:
             except Exception as error:
                 failure = self._told(name, error)
                 self._metrics.cloud_calls.labels(call=name, result=failure.code).inc()
-                if isinstance(failure, CloudRefused):
-                    # The cloud has answered.
+                if isinstance(failure, CloudRefused | CannotFind):
+                    # The cloud has answered, or was not asked.
                     self._worked(kind)
                 else:
                     pacer.failed(failure.after if isinstance(failure, CloudBusy) else None)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from qonverge.backend.clouds.protocol import CloudError, CloudRefused, CloudTask
+from qonverge.backend.clouds.protocol import CannotFind, CloudError, CloudRefused, CloudTask
 from qonverge.backend.executors.cloud.calls import Calls
 from qonverge.backend.executors.cloud.patience import Patience
 from qonverge.backend.executors.cloud.records import Sent
@@ -139,6 +139,7 @@ class Finder:
         """Return the id of the task with this key, empty where there is none, and when that was asked.
 
         Raises:
+            CannotFind: the cloud has no way to tell.
             EngineFailed: the cloud refuses to say.
         """
         found: _Found = asyncio.get_running_loop().create_future()
@@ -158,6 +159,10 @@ class Finder:
                 for _, found in self._asked:
                     if not found.done():
                         found.set_exception(EngineFailed(f"the cloud does not tell which tasks it has: {error}"))
+            except CannotFind as error:
+                for _, found in self._asked:
+                    if not found.done():
+                        found.set_exception(error)
             except CloudError:
                 # The same again, when the pacer lets it.
                 continue

@@ -14,7 +14,7 @@ from qonverge.backend.executors.protocol import Execution
 from qonverge.wire.messages import Task
 from qonverge.wire.vendor import ENDED_STATES, VendorTask
 
-SubmissionState = Literal["Planned", "Finding", "Submitting", "Known", "Ended", "Cancelled"]
+SubmissionState = Literal["Planned", "Finding", "Submitting", "Known", "Ended", "Cancelled", "Unknown"]
 
 
 @dataclass(slots=True, eq=False)
@@ -84,7 +84,7 @@ class Run:
         found: list[VendorTask] = []
         for each in self.sent:
             found.extend(_vendor_task(identity, task, link) for identity, task in each.former)
-            if each.id:
+            if each.id or each.state == "Unknown":
                 found.append(_vendor_task(each.id, each.task or CloudTask("Queued"), link, each.message))
         if waits and not self.execution.ended and not (self.sent and all(each.id for each in self.sent)):
             found.append(VendorTask("", "Queued", message=waits))
@@ -95,7 +95,7 @@ def _vendor_task(identity: str, task: CloudTask, link: Callable[[str], str], mes
     return VendorTask(
         identity,
         task.state,
-        link(identity),
+        link(identity) if identity else "",
         message or task.message,
         task.queue_position,
         task.expected_start,

@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Callable
 
 from qonverge.backend.clouds.protocol import (
+    CannotFind,
     CloudError,
     CloudRefused,
     CloudTask,
@@ -20,7 +21,7 @@ from qonverge.backend.executors.cloud.patience import Patience
 from qonverge.backend.executors.cloud.polling import Finder, Poller
 from qonverge.backend.executors.cloud.records import Run, Sent
 from qonverge.backend.executors.cloud.translator import TranslatorProcess
-from qonverge.wire.errors import EngineFailed
+from qonverge.wire.errors import EngineFailed, OutcomeUnknown
 
 _ATTEMPTS = 3
 
@@ -52,6 +53,7 @@ class Sender:
 
         Raises:
             EngineFailed: the cloud will not run it, or it failed there; the cloud's words.
+            OutcomeUnknown: it may be there, and the cloud cannot say so.
         """
         while await self._place(sent):
             task = await self._end(sent)
@@ -82,10 +84,17 @@ class Sender:
         stop, cloud = sent.run.stop, self._calls.cloud
         # Until when a task that was sent may not be found yet.
         certain, look = self._certain, not cloud.idempotent
+        may_be_there = sent.run.task.again
         while True:
             if look or stop.is_set():
                 sent.state = "Finding"
-                if identity := await self._locate(sent, certain):
+                try:
+                    identity = await self._locate(sent, certain)
+                except CannotFind as error:
+                    if may_be_there:
+                        raise self._unknown(sent, error) from None
+                    identity = ""
+                if identity:
                     return self._known(sent, identity)
                 look = False
                 if stop.is_set():
@@ -98,6 +107,7 @@ class Sender:
                 raise EngineFailed(f"the cloud refuses the task: {error}") from None
             except ReplyLost:
                 certain, look = self._clock() + cloud.settle_seconds, not cloud.idempotent
+                may_be_there = True
             except CloudUnavailable:
                 self._look_again()
             except CloudError:
@@ -138,6 +148,13 @@ class Sender:
             return await sending
         finally:
             stopping.cancel()
+
+    def _unknown(self, sent: Sent, error: CannotFind) -> OutcomeUnknown:
+        """Say that a task may be at the cloud, which nobody but a person can find out."""
+        sent.state = "Unknown"
+        sent.message = f"the cloud may have it, and it is not sent again, since it may be paid for already: {error}"
+        self._tell(sent.run)
+        return OutcomeUnknown(f"a task was sent, and what became of it is not known: {sent.message}")
 
     def _known(self, sent: Sent, identity: str) -> bool:
         sent.id, sent.state, sent.known_at = identity, "Known", self._clock()

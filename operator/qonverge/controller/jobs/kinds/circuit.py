@@ -28,6 +28,8 @@ class Submit(Action):
     decision: Decision
     identities: tuple[str, ...] = ()
     """Ids of its tasks, where they are recorded in the job's status."""
+    again: bool = False
+    """Whether these were recorded before, and so may have been sent."""
 
 
 class CircuitJobs:
@@ -59,13 +61,13 @@ class CircuitJobs:
     async def perform(self, action: Action, key: str, job: HybridJob, tools: Tools) -> None:
         """Send the circuit."""
         match action:
-            case Submit(decision, identities):
+            case Submit(decision, identities, again):
                 flight, known = tools.state.flights[key], tools.state.jobs.get(key)
                 recorded = [] if known is None else [each.task for each in cloud_tasks.under_way(known)]
                 if not set(identities) <= set(recorded):
                     # It was deleted or changed while that was written.
                     return
-                if tools.submissions.send(key, job, flight, decision, identities):
+                if tools.submissions.send(key, job, flight, decision, identities, again=again):
                     tools.queue.add_at(f"HybridJob {key}", tools.clock() + SEEN_SECONDS)
                 else:
                     tools.replan(key, flight)
@@ -95,7 +97,7 @@ def _submit(view: View, flight: Flight) -> list[Action]:
             return _awaiting(view, flight)
         return unplaced(view, flight)
     if record:
-        return [Submit(decision, tuple(each.task for each in record))]
+        return [Submit(decision, tuple(each.task for each in record), again=True)]
     return _recorded(view, flight, decision) if cloud_tasks.is_recorded(decision) else [Submit(decision)]
 
 
