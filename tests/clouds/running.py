@@ -76,11 +76,8 @@ def provider(folder: Path) -> Iterator[None]:
     info.mkdir(parents=True, exist_ok=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: qonverge-vendor\nVersion: 1\n")
     (info / "entry_points.txt").write_text(
-        f"[{installed.GROUP}]
-IonqNear = tests.clouds.ionq:NEAR
-"
-        + "".join(f"{each} = tests.clouds.provider:{each.upper()}
-" for each in KINDS)
+        f"[{installed.GROUP}]\nIonqNear = tests.clouds.ionq:NEAR\n"
+        + "".join(f"{each} = tests.clouds.provider:{each.upper()}\n" for each in KINDS)
     )
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join([str(folder), str(ROOT), *([before] if before else [])])

@@ -25,6 +25,8 @@ _RESERVATION = r"^arn:aws[a-z-]{0,16}:braket:[a-z0-9-]{1,32}:[0-9]{12}:reservati
 _QPU_NOISE = "noiseModel is for the simulator: a QPU has its own errors"
 _DEBIASED_SIMULATOR = "debiasing is for QPUs: leave it out with the backend simulator"
 _FREE_SIMULATOR = "costLimit is for QPUs: the simulator costs nothing"
+_GOOGLE_ID = r"^[A-Za-z0-9_.:-]+$"
+_ONE_CONFIGURATION = "set deviceConfigName together with one of runName and snapshotId, or none of them"
 _OTHER_REGION = "region is another one than the device's, which its ARN names"
 
 
@@ -141,6 +143,42 @@ class Ionq(Elsewhere):
         ):
             if wrong:
                 raise ValueError(message)
+        return self
+
+
+class Google(Elsewhere):
+    """A processor of Google's Quantum Engine."""
+
+    provider_name = "Google"
+    model_config = ConfigDict(
+        json_schema_extra=cel(
+            Rule(
+                "has(self.deviceConfigName) == (has(self.runName) != has(self.snapshotId))",
+                _ONE_CONFIGURATION,
+                ".deviceConfigName",
+            ),
+            *immutable("project", "processor", "endpoint"),
+        )
+    )
+
+    project: Annotated[str, Field(pattern=_GOOGLE_ID, max_length=64)]
+    """Id of the Google Cloud project."""
+    processor: Annotated[str, Field(pattern=_GOOGLE_ID, max_length=64)]
+    """Id of the processor, such as willow_pink."""
+    device_config_name: Annotated[str, Field(pattern=_GOOGLE_ID, max_length=128)] | None = None
+    """Name of a device configuration, which says what qubits, couplings and gates there are. It needs one of runName
+    and snapshotId. Default: the processor's own."""
+    run_name: Annotated[str, Field(pattern=_GOOGLE_ID, max_length=128)] | None = None
+    """Name of the automation run that the configuration is of."""
+    snapshot_id: Annotated[str, Field(pattern=_GOOGLE_ID, max_length=128)] | None = None
+    """Id of the snapshot that the configuration is of."""
+    endpoint: Annotated[str, Field(pattern=_URL, max_length=2048)] | None = None
+    """URL of the engine's API. Default: https://quantum.googleapis.com."""
+
+    @model_validator(mode="after")
+    def _same_rule_as_the_server(self) -> Self:
+        if (self.device_config_name is not None) != ((self.run_name is None) != (self.snapshot_id is None)):
+            raise ValueError(_ONE_CONFIGURATION)
         return self
 
 

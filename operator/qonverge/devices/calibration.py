@@ -81,6 +81,8 @@ class Calibration:
     """Where the figures come from."""
     dt: float | None = None
     """Seconds of a step of the device's clock, in which programs may give delays; None where it is not known."""
+    labels: tuple[str, ...] = ()
+    """The vendor's own names of the qubits, in order; empty where they are the numbers."""
 
     @cached_property
     def digest(self) -> str:
@@ -195,6 +197,8 @@ class Calibration:
             data["source"] = self.source
         if self.dt is not None:
             data["dt"] = self.dt
+        if self.labels:
+            data["labels"] = list(self.labels)
         data["qubits"] = [
             {key: value for key, name in _QUBIT.items() if (value := getattr(qubit, name)) is not None}
             for qubit in self.qubits
@@ -217,7 +221,8 @@ class Calibration:
         Raises:
             InvalidCalibration: naming the field that is wrong.
         """
-        given = _fields(data, "the calibration", {"format", "name", "measuredAt", "source", "dt", "qubits", "gates"})
+        known = {"format", "name", "measuredAt", "source", "dt", "labels", "qubits", "gates"}
+        given = _fields(data, "the calibration", known)
         if given.get("format") != FORMAT:
             raise InvalidCalibration(f"format is {excerpt(given.get('format'))}: only {FORMAT} is known")
         qubits, gates = given.get("qubits"), given.get("gates")
@@ -232,6 +237,7 @@ class Calibration:
             _time(given.get("measuredAt")),
             str(given.get("source") or ""),
             _number(given, "dt", "the calibration") or None,
+            _labels(given.get("labels"), len(qubits)),
         )
 
     @classmethod
@@ -305,6 +311,16 @@ def _gate(data: Any, index: int, size: int) -> Gate:
     ):
         raise InvalidCalibration(f"{what}.qubits is {excerpt(qubits)}: give different qubits from 0 to {size - 1}")
     return Gate(name, tuple(qubits), _number(given, "error", what, 1), _number(given, "seconds", what))
+
+
+def _labels(data: Any, size: int) -> tuple[str, ...]:
+    if data is None:
+        return ()
+    if not isinstance(data, list) or not all(isinstance(label, str) and label for label in data):
+        raise InvalidCalibration(f"labels is {excerpt(data)}: give a list of texts, one for each qubit")
+    if len(data) != size or len(set(data)) != size:
+        raise InvalidCalibration(f"labels has {len(set(data))} different texts: give one for each of the {size} qubits")
+    return tuple(data)
 
 
 def _time(value: Any) -> float | None:

@@ -1,0 +1,1 @@
+"""Google's Quantum Engine: its processors as a provider."""
