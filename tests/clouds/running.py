@@ -70,12 +70,13 @@ def vendor() -> Iterator[Service]:
 
 @contextlib.contextmanager
 def provider(folder: Path) -> Iterator[None]:
-    """Have the provider found in this process and in those that it starts."""
+    """Have the providers of tests found in this process and in those that it starts."""
     info = folder / "qonverge_vendor-1.dist-info"
     info.mkdir(parents=True, exist_ok=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: qonverge-vendor\nVersion: 1\n")
     (info / "entry_points.txt").write_text(
         f"[{installed.GROUP}]\nKeyed = tests.clouds.provider:KEYED\nTagged = tests.clouds.provider:TAGGED\n"
+        "PromptIBM = tests.clouds.ibm:PROMPT\n"
     )
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join([str(folder), str(ROOT), *([before] if before else [])])
