@@ -76,7 +76,9 @@ class Access:
         self._api = (options.endpoint or api_of(self.instance)).rstrip("/")
         self._iam = (options.iam_endpoint or IAM).rstrip("/")
         # Results may be elsewhere; what is posted is sent once.
-        retries = urllib3.Retry(total=3, connect=0, read=0, status=0, other=0, redirect=3)
+        retries = urllib3.Retry(
+            total=3, connect=0, read=0, status=0, other=0, redirect=3, respect_retry_after_header=False
+        )
         self._pool = urllib3.PoolManager(maxsize=16, retries=retries, timeout=urllib3.Timeout(connect=10, read=60))
         self._lock = threading.Lock()
         self._token = ("", "", 0.0)

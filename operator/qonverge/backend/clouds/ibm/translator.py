@@ -105,15 +105,21 @@ class IBMTranslator:
         ends = circuit.metadata[_ENDS]
         sent, _ = self._sent(circuit)
         there = [_on_device(each, ends, sent.num_qubits) for each in observables]
+        # The SDK takes no observable that is 0: another one goes in its place.
+        nothing = [index for index, terms in enumerate(there) if not any(terms.values())]
+        for index in nothing:
+            there[index] = {"I" * sent.num_qubits: 1.0}
         params = {"pubs": [EstimatorPub.coerce((sent, there, None, precision))], **self._estimator}
         if shots is not None:
             params["options"] = {**params["options"], "default_shots": shots}
-        return Submission(_program("estimator", params), shots or 0)
+        return Submission(_program("estimator", params), shots or 0, {"nothing": nothing})
 
     def decode_estimation(self, submission: Submission, answer: str) -> Estimates:
         """Return the values in an Estimator's result; see ``EstimatingTranslator.decode_estimation``."""
         result = _only(answer)
-        values, errors = (np.asarray(result.data[name], dtype=np.float64).ravel() for name in ("evs", "stds"))
+        values, errors = (np.array(result.data[name], dtype=np.float64).ravel() for name in ("evs", "stds"))
+        for index in submission.reading["nothing"]:
+            values[index] = errors[index] = 0.0
         told = result.metadata.get("shots")
         return Estimates(values.tolist(), errors.tolist(), int(told) if isinstance(told, int | float) else None)
 
@@ -210,4 +216,4 @@ def _on_device(observable: Observable, ends: Sequence[int], width: int) -> dict[
             letters[width - 1 - ends[qubit]] = letter
         text = "".join(letters)
         terms[text] = terms.get(text, 0.0) + weight
-    return terms or {"I" * width: 0.0}
+    return terms
