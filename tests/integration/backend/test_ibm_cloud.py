@@ -171,6 +171,36 @@ def test_nothing_tells_a_secret_and_a_key_that_goes_makes_tasks_wait(kit: Any, c
     assert KEY not in text
 
 
+def test_calls_that_fail_before_and_after_their_effect_make_no_second_job(
+    kit: Any, backend: Any, cloud: DevCloud
+) -> None:
+    circuit = QuantumCircuit(2, 2)
+    circuit.x(1)
+    circuit.measure([0, 1], [0, 1])
+    before = len(cloud.tasks())
+    create = {"cloud": "ibm", "operation": "CreateJob"}
+    cloud.set_faults(
+        Fault(**create, kind="lostReply", when="after", calls=(1,)),
+        Fault(**create, kind="lostReply", when="before", calls=(2,)),
+        Fault(**create, kind="status", status=500, when="after", calls=(3,)),
+        Fault(**create, kind="status", status=503, when="before", calls=(4,)),
+        Fault(cloud="ibm", operation="ListJobs", kind="status", status=429, calls=(1,)),
+        Fault(cloud="ibm", operation="GetJobResults", kind="lostReply", calls=(1,)),
+    )
+    for index in range(3):
+        found = result_of(backend.send(kit.task(circuit, f"fault{index}", shots=20)))
+        assert found.results[0].counts[0] == {"10": 20}
+    made = cloud.tasks()[before:]
+    assert len(made) == len({tuple(each["tags"]) for each in made}) == 3
+    tried = cloud.journal.entries("ibm", "CreateJob")
+    assert {fault for entry in tried for fault in entry.faults} == {
+        "lostReply after",
+        "lostReply before",
+        "status after",
+        "status before",
+    }
+
+
 def test_a_lost_reply_and_a_killed_proxy_make_no_second_job(kit: Any, cloud: DevCloud, tmp_path: Path) -> None:
     circuit = QuantumCircuit(1, 1)
     circuit.x(0)

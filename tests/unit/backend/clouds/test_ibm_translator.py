@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import json
+import zlib
 from typing import Any
 
 import numpy as np
 import pytest
 from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister
-from qiskit.circuit import Clbit
+from qiskit.circuit import Clbit, Parameter
 from qiskit.circuit.random import random_circuit
 from qiskit.primitives import StatevectorEstimator, StatevectorSampler
 from qiskit.quantum_info import SparsePauliOp, Statevector
 from qiskit_ibm_runtime import RuntimeDecoder, RuntimeEncoder
 
 from qonverge.backend.clouds.ibm.translator import IBMTranslator
+from qonverge.backend.clouds.measurement import reduced
 from qonverge.backend.clouds.protocol import EstimatingTranslator, Outcomes, Submission
+from qonverge.backend.clouds.translation import Translation
 from qonverge.backend.config import EngineConfig
-from qonverge.circuits.analysis.canonical import canonical
+from qonverge.circuits.analysis.canonical import canonical, serialise
 from qonverge.devices import Layout
 from qonverge.devices.snapshots import load
-from qonverge.wire.errors import InvalidCircuit
+from qonverge.wire.errors import EngineFailed, InvalidCircuit, InvalidTask
+from qonverge.wire.messages import Observable, Pub, Task
 
 DEVICE = load("manila")
 
@@ -70,8 +74,13 @@ def test_outcomes_have_the_circuit_s_bits(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_observables_are_where_their_qubits_end(seed: int) -> None:
     circuit = random_circuit(4, 4, max_operands=2, seed=seed)
-    observables = ((("XIYZ", 1.0), ("IIII", 0.5)), (("ZIII", 2.0), ("ZIII", -0.5)), (("IIXI", 1.0),), ())
-    observables += ((("IIIX", 1.0), ("IIIX", -1.0)),)
+    observables: list[Observable] = [
+        (("XIYZ", 1.0), ("IIII", 0.5)),
+        (("ZIII", 2.0), ("ZIII", -0.5)),
+        (("IIXI", 1.0),),
+        (),
+    ]
+    observables.append((("IIIX", 1.0), ("IIIX", -1.0)))
     own = translator()
     prepared = own.prepare(canonical(circuit))
     sent = own.encode_estimation(prepared, observables, None, 0.01)
@@ -161,3 +170,64 @@ def test_a_layout_is_kept_and_what_fits_nowhere_is_refused() -> None:
 def test_an_answer_of_another_form_is_none(answer: str) -> None:
     with pytest.raises((ValueError, LookupError, TypeError, AttributeError)):
         translator().decode(Submission("", 1, {"bits": [0]}), answer)
+
+
+def device(submission: Submission) -> bytes:
+    """Return what a device without errors answers, compressed."""
+    sent = json.loads(submission.program, cls=RuntimeDecoder)
+    (pub,) = sent["params"]["pubs"]
+    if sent["program_id"] == "sampler":
+        result = StatevectorSampler(seed=3).run([(pub[0],)], shots=pub[2]).result()
+    else:
+        result = StatevectorEstimator().run([(pub[0], pub[1])]).result()
+    return zlib.compress(json.dumps(result, cls=RuntimeEncoder).encode())
+
+
+def test_a_task_of_counts_values_and_pairs_comes_together_again() -> None:
+    theta = Parameter("theta")
+    plain = QuantumCircuit(2)
+    plain.ry(theta, 0)
+    plain.cx(0, 1)
+    measuring = plain.copy()
+    measuring.add_register(ClassicalRegister(1, "m"))
+    measuring.measure(1, 0)
+    angles = {"theta": np.array([0.4, 1.9, 3.0])}
+    observables = ((("ZI", 1.0),), (("XX", 1.0), ("YY", 0.5)), (("II", 3.0),))
+    pairs = np.array([[2, 1], [0, 2], [2, 0]], dtype=np.int32)
+    circuits = {name: serialise(canonical(each)) for name, each in (("plain", plain), ("measuring", measuring))}
+    task = Task(
+        "t",
+        (
+            Pub("plain", angles, shots=100, observables=observables),
+            Pub("measuring", angles, shots=4000),
+            Pub("plain", angles, precision=0.01, observables=observables, pairs=pairs),
+            # It measures something of its own, and so is measured in bases.
+            Pub("measuring", {"theta": np.array([0.4])}, shots=4000, observables=((("IX", 1.0), ("IZ", 1.0)),)),
+        ),
+        circuits,
+    )
+    config = EngineConfig("IBM", {"backend": "ibm_manila"}, noise=DEVICE, memory_bytes=2 * 1024**3)
+    own = Translation(config)
+    found = own.plan(task, 10_000)
+    assert [each.basis for each in found if each.pub != 3] == ["estimation"] * 3 + [""] * 3 + ["estimation"] * 2
+    assert len({each.name for each in found}) == len(found)
+    sent = [own.encode(*reduced(task, each)) for each in found]
+    readings, answers = [each.reading for each in sent], [device(each) for each in sent]
+    # Another process, as after a restart.
+    values, counts, some, measured = Translation(config).assemble(task, found, readings, answers, 1)
+    states = [Statevector(plain.assign_parameters([angle])) for angle in angles["theta"]]
+    true = np.array(
+        [[state.expectation_value(SparsePauliOp.from_list(each)).real for each in observables] for state in states]
+    )
+    assert values.expectation_values == pytest.approx(true, abs=1e-9)
+    assert values.shots == 100
+    assert some.expectation_values == pytest.approx([true[2, 1], true[0, 2], true[2, 0]], abs=1e-9)
+    for row, angle in enumerate(angles["theta"]):
+        assert counts.counts[row].get("1", 0) / 4000 == pytest.approx(np.sin(angle / 2) ** 2, abs=0.04)
+    # Measuring the other qubit of the pair leaves no X.
+    assert measured.expectation_values == pytest.approx([[np.cos(0.4)]], abs=0.1)
+    wrong = [answers[1], *answers[:-1]]
+    with pytest.raises(EngineFailed, match="cannot be read"):
+        Translation(config).assemble(task, found, readings, wrong, 1)
+    with pytest.raises(InvalidTask, match="takes 50 shots at a time and 100 are asked for"):
+        own.plan(task, 50)
