@@ -50,8 +50,13 @@ def proxy(kit: Any, cloud: DevCloud, folder: Path, device: str, **more: Any) -> 
 
 
 @pytest.fixture(scope="module")
-def backend(kit: Any, cloud: DevCloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    with proxy(kit, cloud, tmp_path_factory.mktemp("secret"), EXACT, mode="Batch") as running:
+def secret(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("secret")
+
+
+@pytest.fixture(scope="module")
+def backend(kit: Any, cloud: DevCloud, secret: Path) -> Iterator[Any]:
+    with proxy(kit, cloud, secret, EXACT, mode="Batch") as running:
         yield running
 
 
@@ -154,18 +159,19 @@ def test_a_circuit_that_the_device_cannot_run_is_refused_before_anything_is_sent
     assert len(cloud.tasks()) == before
 
 
-def test_nothing_tells_a_secret_and_a_key_that_goes_makes_tasks_wait(kit: Any, cloud: DevCloud, tmp_path: Path) -> None:
+def test_nothing_tells_a_secret_and_a_key_that_goes_makes_tasks_wait(kit: Any, backend: Any, secret: Path) -> None:
     circuit = QuantumCircuit(2, 2)
     circuit.h(0)
     circuit.cx(0, 1)
     circuit.measure([0, 1], [1, 0])
-    with proxy(kit, cloud, tmp_path, EXACT) as backend:
-        found = result_of(backend.send(kit.task(circuit, "bell", shots=500)))
-        assert found.calibration
-        (tmp_path / "QISKIT_IBM_TOKEN").unlink()
-        waiting = backend.send(kit.task(circuit, "later", shots=500), wait=1)
-        assert waiting.status == 202
-        told = [found.to_dict(), waiting.body, backend.info(), backend.ask("GET", "/metrics").body]
+    found = result_of(backend.send(kit.task(circuit, "bell", shots=500)))
+    assert found.calibration
+    (secret / "QISKIT_IBM_TOKEN").unlink()
+    waiting = backend.send(kit.task(circuit, "later", shots=500), wait=1)
+    assert waiting.status == 202
+    told = [found.to_dict(), waiting.body, backend.info(), backend.ask("GET", "/metrics").body]
+    (secret / "QISKIT_IBM_TOKEN").write_text(KEY)
+    result_of(backend.send(kit.task(circuit, "later", shots=500)))
     text = repr([*told, backend.lines])
     assert "QISKIT_IBM_TOKEN" in text
     assert KEY not in text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import zlib
 from typing import Any
@@ -194,17 +195,18 @@ def test_a_task_of_counts_values_and_pairs_comes_together_again() -> None:
     angles = {"theta": np.array([0.4, 1.9, 3.0])}
     observables = ((("ZI", 1.0),), (("XX", 1.0), ("YY", 0.5)), (("II", 3.0),))
     pairs = np.array([[2, 1], [0, 2], [2, 0]], dtype=np.int32)
-    circuits = {name: serialise(canonical(each)) for name, each in (("plain", plain), ("measuring", measuring))}
+    sources = [serialise(canonical(each)) for each in (plain, measuring)]
+    first, second = (hashlib.sha256(each).hexdigest() for each in sources)
     task = Task(
         "t",
         (
-            Pub("plain", angles, shots=100, observables=observables),
-            Pub("measuring", angles, shots=4000),
-            Pub("plain", angles, precision=0.01, observables=observables, pairs=pairs),
+            Pub(first, angles, shots=100, observables=observables),
+            Pub(second, angles, shots=4000),
+            Pub(first, angles, precision=0.01, observables=observables, pairs=pairs),
             # It measures something of its own, and so is measured in bases.
-            Pub("measuring", {"theta": np.array([0.4])}, shots=4000, observables=((("IX", 1.0), ("IZ", 1.0)),)),
+            Pub(second, {"theta": np.array([0.4])}, shots=4000, observables=((("IX", 1.0), ("IZ", 1.0)),)),
         ),
-        circuits,
+        dict(zip((first, second), sources, strict=True)),
     )
     config = EngineConfig("IBM", {"backend": "ibm_manila"}, noise=DEVICE, memory_bytes=2 * 1024**3)
     own = Translation(config)
@@ -225,7 +227,7 @@ def test_a_task_of_counts_values_and_pairs_comes_together_again() -> None:
     for row, angle in enumerate(angles["theta"]):
         assert counts.counts[row].get("1", 0) / 4000 == pytest.approx(np.sin(angle / 2) ** 2, abs=0.04)
     # Measuring the other qubit of the pair leaves no X.
-    assert measured.expectation_values == pytest.approx([[np.cos(0.4)]], abs=0.1)
+    assert measured.expectation_values == pytest.approx(np.array([[np.cos(0.4)]]), abs=0.1)
     wrong = [answers[1], *answers[:-1]]
     with pytest.raises(EngineFailed, match="cannot be read"):
         Translation(config).assemble(task, found, readings, wrong, 1)
