@@ -179,6 +179,7 @@ def test_queue_usage_cancelling_and_limits(start: Start) -> None:
     with pytest.raises(RuntimeJobMaxTimeoutError):
         third.result()
     assert [task["cost"] for task in cloud.tasks()] == [10, 0, 4]
+    assert ask("GET", "/instances/usage")["usage_consumed_seconds"] == 14
     assert {each.job_id() for each in service.jobs(job_tags=["mine"])} == {
         each.job_id() for each in (first, second, third)
     }

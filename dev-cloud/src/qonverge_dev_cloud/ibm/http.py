@@ -124,7 +124,7 @@ class IBMHttp:
         return Done(web.json_response(reply | {"expires_in": _TOKEN_SECONDS, "expiration": now + _TOKEN_SECONDS}))
 
     def _usage(self, request: web.Request, body: bytes) -> Done:
-        used = sum(task["cost"] > 0 for task in self._service.tasks())
+        used = self._service.seconds_used()
         reply = {"usage_consumed_seconds": used, "usage_limit_reached": False, "instance_id": INSTANCE}
         return Done(web.json_response(reply))
 

@@ -273,6 +273,12 @@ class IBMService:
         with self._lock:
             job.ready = True
 
+    def seconds_used(self) -> float:
+        """Return for how long devices were busy with jobs."""
+        with self._lock:
+            now = self._clock.now()
+            return round(sum(own.seconds_done(now) for own in self._jobs.values()), 6)
+
     def tasks(self) -> list[dict[str, Any]]:
         """Return what the cloud has of each job, and what it costs, as JSON has it."""
         with self._lock:

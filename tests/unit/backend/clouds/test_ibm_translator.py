@@ -108,7 +108,7 @@ def test_options_of_the_primitives_go_along_and_shots_come_before_a_precision() 
     params = estimation["params"]
     del params["pubs"]
     assert params == {
-        "options": {"resilience": {"zne_mitigation": True}, "default_precision": 0.1, "default_shots": 500},
+        "options": {"resilience": {"zne_mitigation": True}, "default_shots": 500},
         "resilience_level": 2,
         "support_qiskit": True,
         "version": 2,

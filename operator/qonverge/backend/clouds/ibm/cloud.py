@@ -178,7 +178,8 @@ class IBMCloud:
                 raise CloudUnavailable(str(error)) from None
             if not reply.get("id"):
                 raise CloudUnavailable(f"IBM Quantum, a new {options.mode.lower()}: the answer has no id")
-            lasts = reply.get("max_ttl") or options.max_ttl
+            told = reply.get("max_ttl")
+            lasts = told if isinstance(told, int | float) else options.max_ttl
             self._session = str(reply["id"])
             # Its time begins with its first job, so this is no later than its end.
             self._session_until = float("inf") if lasts is None else self._clock() + max(0.0, lasts - _LEAST_LEFT)

@@ -37,6 +37,7 @@ with warnings.catch_warnings():
 
 _RUN_BY_NO_DEVICE = frozenset(("while_loop", "break_loop", "continue_loop", "store"))
 """The configurations of IBM's devices name the other kinds of control flow only."""
+_EXACTNESS = frozenset(("default_shots", "default_precision"))
 _REGISTER = "c"
 _ENDS = "ends"
 
@@ -110,8 +111,9 @@ class IBMTranslator:
         for index in nothing:
             there[index] = {"I" * sent.num_qubits: 1.0}
         params = {"pubs": [EstimatorPub.coerce((sent, there, None, precision))], **self._estimator}
-        if shots is not None:
-            params["options"] = {**params["options"], "default_shots": shots}
+        # How exact values are is for jobs to say, and not for the backend.
+        options = {name: value for name, value in params["options"].items() if name not in _EXACTNESS}
+        params["options"] = options if shots is None else {**options, "default_shots": shots}
         return Submission(_program("estimator", params), shots or 0, {"nothing": nothing})
 
     def decode_estimation(self, submission: Submission, answer: str) -> Estimates:
