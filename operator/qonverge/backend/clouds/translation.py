@@ -90,7 +90,8 @@ class Translation:
         if measurement.basis == ESTIMATION:
             assert isinstance(self._translator, EstimatingTranslator)
             own = [pub.observables[k] for k in wanted(pub, measurement.row)]
-            return self._translator.encode_estimation(bound, own, measurement.shots or None, pub.precision)
+            shots = measurement.shots or None
+            return self._translator.encode_estimation(bound, own, shots, pub.precision if shots is None else None)
         return self._translator.encode(bound, measurement.shots)
 
     def assemble(
