@@ -88,7 +88,7 @@ lock: $(VENV)/.installed ## Lock the versions of all dependencies
 	$(LOCK) --group build -c requirements/dev.txt -o requirements/build.txt
 	$(LOCK) pyproject.toml --extra local --group build -c requirements/dev.txt -o requirements/demo.txt
 	$(LOCK) pyproject.toml --extra operator -c requirements/dev.txt -o requirements/operator.txt
-	$(LOCK) pyproject.toml --extra stim --extra braket-local --extra braket-cloud --extra ionq --extra remote -c requirements/dev.txt \
+	$(LOCK) pyproject.toml --extra stim --extra braket-local --extra braket-cloud --extra google-cloud --extra ibm-cloud --extra ionq --extra remote -c requirements/dev.txt \
 		-o requirements/backend.txt
 	$(LOCK) pyproject.toml --extra client -c requirements/dev.txt -o requirements/program.txt
 

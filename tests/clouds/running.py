@@ -71,12 +71,12 @@ def vendor() -> Iterator[Service]:
 
 @contextlib.contextmanager
 def provider(folder: Path) -> Iterator[None]:
-    """Have the provider found in this process and in those that it starts."""
+    """Have the providers of tests found in this process and in those that it starts."""
     info = folder / "qonverge_vendor-1.dist-info"
     info.mkdir(parents=True, exist_ok=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: qonverge-vendor\nVersion: 1\n")
     (info / "entry_points.txt").write_text(
-        f"[{installed.GROUP}]\nIonqNear = tests.clouds.ionq:NEAR\n"
+        f"[{installed.GROUP}]\nPromptIBM = tests.clouds.ibm:PROMPT\nIonqNear = tests.clouds.ionq:NEAR\n"
         + "".join(f"{each} = tests.clouds.provider:{each.upper()}\n" for each in KINDS)
     )
     before = os.environ.get("PYTHONPATH")

@@ -56,7 +56,7 @@ def test_a_job_that_makes_no_sense_is_refused(plane: ControlPlane, spec: dict[st
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ({"simulator": None}, "source: set exactly one of simulator, braket, ionq, remote, plugin"),
+        ({"simulator": None}, "source: set exactly one of simulator, braket, google, ibm, ionq, remote, plugin"),
         ({"simulator": {"engine": "abacus"}}, "should match '^[A-Z][A-Za-z0-9]{0,62}$'"),
         ({"simulator": {"method": "Guess"}}, "the engine Automatic has the methods Automatic, Statevector"),
         ({"simulator": {"device": "TPU"}}, 'Unsupported value: "TPU": supported values: "CPU", "GPU"'),
@@ -75,7 +75,7 @@ def test_a_job_that_makes_no_sense_is_refused(plane: ControlPlane, spec: dict[st
             {"simulator": {"engine": "Aer", "method": "Stabilizer", "noise": {"device": "lima"}}},
             "the method Stabilizer of Aer takes Pauli noise only",
         ),
-        ({"braket": BRAKET}, "source: set exactly one of simulator, braket, ionq, remote, plugin"),
+        ({"braket": BRAKET}, "source: set exactly one of simulator, braket, google, ibm, ionq, remote, plugin"),
         ({"simulator": None, "braket": {**BRAKET, "region": "eu-north-1"}}, "region is another one than the device's"),
         (
             {"simulator": None, "braket": {"device": "sv1", "bucket": "results"}},

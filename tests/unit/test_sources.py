@@ -63,8 +63,11 @@ def test_the_server_of_a_device_elsewhere_gets_the_options_and_a_folder_not_the_
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ({}, "source: set exactly one of simulator, braket, ionq, remote, plugin"),
-        ({"simulator": {}, "braket": BRAKET}, "source: set exactly one of simulator, braket, ionq, remote, plugin"),
+        ({}, "source: set exactly one of simulator, braket, google, ibm, ionq, remote, plugin"),
+        (
+            {"simulator": {}, "braket": BRAKET},
+            "source: set exactly one of simulator, braket, google, ibm, ionq, remote, plugin",
+        ),
         ({"braket": {"device": DEVICE}}, "Field required"),
         ({"braket": {**BRAKET, "device": "Aria-1"}}, "String should match pattern"),
         (

@@ -14,6 +14,7 @@ from qonverge_dev_cloud.clock import Clock
 from qonverge_dev_cloud.control import Control, Controlled
 from qonverge_dev_cloud.faults import Fault, FaultPlan
 from qonverge_dev_cloud.gateway import Gateway
+from qonverge_dev_cloud.ibm.cloud import IBMCloud
 from qonverge_dev_cloud.ionq.cloud import IonqCloud
 from qonverge_dev_cloud.iqm.cloud import IqmCloud
 from qonverge_dev_cloud.journal import Journal
@@ -21,7 +22,7 @@ from qonverge_dev_cloud.limits import LimitPlan
 from qonverge_dev_cloud.scenario import Scenario
 
 # How many ports are taken.
-PORTS = 5
+PORTS = 6
 
 
 class Cloud(Controlled, Protocol):
@@ -61,8 +62,9 @@ class DevCloud:
         )
 
         ionq = IonqCloud(self.scenario, self.clock, self._gateway(IonqCloud.name))
+        ibm = IBMCloud(self.scenario, self.clock, self._gateway(IBMCloud.name))
         iqm = IqmCloud(self.scenario, self.clock, self._gateway(IqmCloud.name))
-        self._clouds: list[Cloud] = [braket, ionq, iqm]
+        self._clouds: list[Cloud] = [braket, ionq, ibm, iqm]
         self._urls: list[str] = []
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="dev-cloud", daemon=True)

@@ -154,6 +154,23 @@ class IqmScenario(Value):
         return _known(computers, [computer.alias for computer in COMPUTERS])
 
 
+class IBMScenario(Value):
+    """IBM Quantum."""
+
+    backends: dict[str, DeviceScenario] = Field(default_factory=dict)
+    """By the device's name."""
+
+    @field_validator("backends")
+    @classmethod
+    def _named(cls, backends: dict[str, DeviceScenario]) -> dict[str, DeviceScenario]:
+        from qonverge_dev_cloud.ibm.catalogue import NAMES
+
+        for name, own in backends.items():
+            if own.price.per_task is not None or own.price.per_shot is not None:
+                raise ValueError(f"{name} is charged by the time that it is busy: give price.perMinute")
+        return _known(backends, NAMES)
+
+
 class Scenario(Value):
     """All clouds."""
 
@@ -162,6 +179,7 @@ class Scenario(Value):
     virtual_clock: bool = False
     """Time moves only when the control API says so."""
     braket: BraketScenario = BraketScenario()
+    ibm: IBMScenario = IBMScenario()
     ionq: IonqScenario = IonqScenario()
     iqm: IqmScenario = IqmScenario()
     limits: tuple[Limit, ...] = ()

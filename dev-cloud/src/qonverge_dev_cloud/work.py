@@ -106,8 +106,10 @@ class DeviceQueue(Generic[W]):
         before: list[W] = []
         for own in self.work:
             if own.number > work.number and own.start > now and not own.withdrawn:
-                begin, end = self.times(own.created, own.shots, self._free(before))
-                own.start, own.end = max(begin, now), max(begin, now) + (end - begin)
+                # As long as it was: a cloud may have made it shorter.
+                length = own.end - own.start
+                begin, _ = self.times(own.created, own.shots, self._free(before))
+                own.start, own.end = max(begin, now), max(begin, now) + length
             before.append(own)
 
     def waiting(self, now: float) -> list[W]:

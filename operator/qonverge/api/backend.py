@@ -11,7 +11,17 @@ from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 from qonverge.api import quantity
 from qonverge.api.backend_status import QuantumBackendStatus
 from qonverge.api.base import LabelSelector, ObjectMeta, OneOfModel, Rule, SpecModel, cel
-from qonverge.api.clouds import PROVIDER_NAME, Braket, Elsewhere, Google, Ionq, Plugin, Remote, immutable
+from qonverge.api.clouds import (
+    IBM,
+    PROVIDER_NAME,
+    Braket,
+    Elsewhere,
+    Google,
+    Ionq,
+    Plugin,
+    Remote,
+    immutable,
+)
 from qonverge.api.noise import Noise
 from qonverge.api.placement import Duration, Location
 from qonverge.api.pricing import Pricing
@@ -23,7 +33,7 @@ OFFERS_LABEL = "qonverge.io/offers-backends"
 SELECTOR_WITH_FROM = "selector goes with from: Selector, and from: Selector needs one"
 
 ONE_POD = "a backend whose device is elsewhere has one pod: set replicas to 1, or to 0 to stop it"
-_SOURCES = ("simulator", "braket", "google", "ionq", "remote", "plugin")
+_SOURCES = ("simulator", "braket", "google", "ibm", "ionq", "remote", "plugin")
 _OTHER_SOURCE = "what the backend is cannot change from one section to another: create a new QuantumBackend instead"
 
 
@@ -230,6 +240,8 @@ class QuantumBackendSpec(OneOfModel):
     """Source: a device of IonQ's quantum cloud."""
     google: Google | None = None
     """Source: a processor of Google's Quantum Engine."""
+    ibm: IBM | None = None
+    """Source: a device of IBM Quantum."""
     remote: Remote | None = None
     """Source: another server that speaks the task protocol."""
     plugin: Plugin | None = None

@@ -27,6 +27,8 @@ _DEBIASED_SIMULATOR = "debiasing is for QPUs: leave it out with the backend simu
 _FREE_SIMULATOR = "costLimit is for QPUs: the simulator costs nothing"
 _GOOGLE_ID = r"^[A-Za-z0-9_.:-]+$"
 _ONE_CONFIGURATION = "set deviceConfigName together with one of runName and snapshotId, or none of them"
+_CRN = r"^crn:v1:[A-Za-z0-9-]*:[a-z]*:quantum-computing:[a-z0-9-]+:[^:\s]*:[^:\s]*:[^:\s]*:[^:\s]*$"
+_PrimitiveOptions = Annotated[dict[str, Any], Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})]
 _OTHER_REGION = "region is another one than the device's, which its ARN names"
 
 
@@ -180,6 +182,32 @@ class Google(Elsewhere):
         if (self.device_config_name is not None) != ((self.run_name is None) != (self.snapshot_id is None)):
             raise ValueError(_ONE_CONFIGURATION)
         return self
+
+
+class IBM(Elsewhere):
+    """A device of IBM Quantum."""
+
+    provider_name = "IBM"
+    model_config = ConfigDict(json_schema_extra=cel(*immutable("backend", "instance", "endpoint")))
+
+    backend: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=64)]
+    """Name of the device, such as ibm_fez."""
+    instance: Annotated[str, Field(pattern=_CRN, max_length=512)] | None = None
+    """CRN of the service instance, which names its region too. Default: QISKIT_IBM_INSTANCE of the credentials."""
+    mode: Literal["Job", "Batch", "Session"] = "Job"
+    """How jobs run there: Job, each by itself; Batch, grouped; Session, with the device to themselves."""
+    max_ttl: Annotated[int, Field(ge=1, le=28800)] | None = None
+    """Longest time that a batch or session lasts, in seconds. Default: the longest that the instance's plan gives."""
+    max_execution_time: Annotated[int, Field(ge=1, le=10800)] | None = None
+    """Seconds of the device after which IBM ends a job. Default: the limit that IBM works out."""
+    sampler: _PrimitiveOptions | None = None
+    """Options of SamplerV2, which gives counts, by their names in qiskit-ibm-runtime."""
+    estimator: _PrimitiveOptions | None = None
+    """Options of EstimatorV2, which gives expectation values, such as resilience_level."""
+    endpoint: Annotated[str, Field(pattern=_URL, max_length=2048)] | None = None
+    """URL of IBM Quantum's API. Default: that of the instance's region."""
+    iam_endpoint: Annotated[str, Field(pattern=_URL, max_length=2048)] | None = None
+    """URL of IBM Cloud's service for tokens. Default: https://iam.cloud.ibm.com."""
 
 
 class Remote(Elsewhere):

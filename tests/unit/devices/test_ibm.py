@@ -69,7 +69,7 @@ def test_a_published_file_is_read_as_it_is(name: str) -> None:
 
 
 def test_what_the_client_library_gives_is_read_as_it_is() -> None:
-    from qiskit_ibm_runtime.fake_provider import FakePerth  # type: ignore[import-untyped]
+    from qiskit_ibm_runtime.fake_provider import FakePerth
 
     found = FakePerth().properties().to_dict()
     assert not isinstance(found["last_update_date"], str)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import astuple, dataclass, replace
 
-from qonverge.wire.messages import Task
+from qonverge.wire.messages import Pub, Task
+
+ESTIMATION = "estimation"
+"""In the place of a basis: the cloud computes expectation values itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,10 +19,11 @@ class Measurement:
     row: int
     """Which of its parameter sets."""
     basis: str
-    """A letter for each qubit, qubit 0 last; empty: what the circuit itself measures."""
+    """A letter for each qubit, qubit 0 last; empty: what the circuit itself measures; else ``ESTIMATION``."""
     first: int
     """Its first shot, where a device takes fewer shots at a time than are wanted."""
     shots: int
+    """0 of an estimation: as the precision needs."""
     again: int = 0
     """How many before it measure the same: observables that are wanted of other sets have shots of their own."""
 
@@ -29,12 +33,20 @@ class Measurement:
         return "/".join(str(part) for part in astuple(self))
 
 
+def wanted(pub: Pub, row: int) -> list[int]:
+    """Return which observables are wanted of a parameter set."""
+    if pub.pairs is None:
+        return list(range(len(pub.observables)))
+    return sorted({k for index, k in pub.pairs.tolist() if index == row})
+
+
 def reduced(task: Task, measurement: Measurement) -> tuple[Task, Measurement]:
     """Return no more of a task than a measurement needs, and the measurement of that."""
     pub = task.pubs[measurement.pub]
     row = slice(measurement.row, measurement.row + 1)
     parameters = {name: values[row] for name, values in pub.parameters.items()}
-    one = replace(pub, parameters=parameters, observables=(), pairs=None)
+    own = wanted(pub, measurement.row) if measurement.basis == ESTIMATION else ()
+    one = replace(pub, parameters=parameters, observables=tuple(pub.observables[k] for k in own), pairs=None)
     return (
         replace(task, pubs=(one,), circuits={pub.circuit: task.circuits[pub.circuit]}),
         replace(measurement, pub=0, row=0),

@@ -7,6 +7,7 @@ going the same way twice: once with a recorder in place of the device, once with
 from __future__ import annotations
 
 import itertools
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,12 +18,12 @@ from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 from qiskit.circuit import ClassicalRegister
 
-from qonverge.backend.clouds.measurement import Measurement
-from qonverge.backend.clouds.protocol import Outcomes
+from qonverge.backend.clouds.measurement import ESTIMATION, Measurement, wanted
+from qonverge.backend.clouds.protocol import Estimates, Outcomes
 from qonverge.backend.config import EngineConfig
 from qonverge.backend.engines.bits import by_register, shots_of, spelled
 from qonverge.backend.engines.checks import check, is_exact
-from qonverge.backend.engines.estimation import Measure, Sample, by_sampling
+from qonverge.backend.engines.estimation import Measure, Output, Sample, by_sampling
 from qonverge.backend.engines.opening import nothing
 from qonverge.circuits.analysis.analysis import Analysis, analyse
 from qonverge.circuits.analysis.canonical import canonical
@@ -64,7 +65,7 @@ class Opened:
         Only those that the basis names are: of others nobody asks. Without a basis it is as it was, but for
         measurements whose bit a later one writes again.
         """
-        if not basis:
+        if basis in ("", ESTIMATION):
             return replace(self, circuit=_written_once(self.circuit)) if self._is_plain else self
         name = "measured"
         while any(register.name == name for register in (*self.circuit.cregs, *self.circuit.qregs)):
@@ -101,7 +102,12 @@ class Opened:
 
 
 def measurements(
-    task: Task, circuits: Mapping[str, Opened], config: EngineConfig, most_shots: int | None
+    task: Task,
+    circuits: Mapping[str, Opened],
+    config: EngineConfig,
+    most_shots: int | None,
+    *,
+    estimates: bool = False,
 ) -> list[Measurement]:
     """Return what a task's measurements are, in the order in which ``assembled`` takes their outcomes.
 
@@ -110,6 +116,7 @@ def measurements(
         circuits: those of its pubs, by digest.
         config: with the backend's limits.
         most_shots: of one measurement; None: any number.
+        estimates: whether the cloud computes expectation values itself.
 
     Raises:
         CircuitTooLarge, InvalidTask: it does not fit, or asks for what no device gives.
@@ -123,14 +130,26 @@ def measurements(
             raise InvalidTask("a device has no exact values: give shots or precision")
         if not pub.empty:
             check(pub, opened.analysis, config, memory=task.memory)
-            for each in _of_pub(index, pub, opened, config):
-                found.extend(_parts(each, most_shots))
+            if estimates and pub.observables and not opened.analysis.measured_bits:
+                parts = _estimations(index, pub, most_shots)
+            else:
+                parts = (part for each in _of_pub(index, pub, opened, config) for part in _parts(each, most_shots))
+            for part in parts:
+                found.append(part)
                 if len(found) > _MOST:
                     raise InvalidTask(
                         f"the task comes to more than {_MOST} tasks of the cloud, one for each parameter set, measured "
                         f"basis and {most_shots or 'any number of'} shots: send fewer at a time"
                     )
     return found
+
+
+def _estimations(index: int, pub: Pub, most_shots: int | None) -> Iterator[Measurement]:
+    if pub.shots is not None and most_shots is not None and pub.shots > most_shots:
+        raise InvalidTask(f"the device takes {most_shots} shots at a time and {pub.shots} are asked for: ask for less")
+    for row in range(pub.sets):
+        if wanted(pub, row):
+            yield Measurement(index, row, ESTIMATION, 0, pub.shots or 0)
 
 
 def _of_pub(index: int, pub: Pub, opened: Opened, config: EngineConfig) -> Iterator[Measurement]:
@@ -172,11 +191,24 @@ def checked(outcomes: Outcomes, shots: int, bits: int) -> Outcomes:
     return outcomes
 
 
+def checked_estimates(estimates: Estimates, count: int) -> Estimates:
+    """Return what a translator read, if it can be the answer to so many observables.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    if not len(estimates.values) == len(estimates.errors) == count:
+        raise ValueError(f"it has {len(estimates.values)} values and {count} observables were asked for")
+    if not all(map(math.isfinite, (*estimates.values, *estimates.errors))):
+        raise ValueError("it has values that are no numbers")
+    return estimates
+
+
 def assembled(
     task: Task,
     circuits: Mapping[str, Opened],
     config: EngineConfig,
-    answers: Iterable[tuple[Measurement, Outcomes]],
+    answers: Iterable[tuple[Measurement, Outcomes | Estimates]],
     seed: int,
 ) -> tuple[PubResult, ...]:
     """Return a task's results.
@@ -185,18 +217,36 @@ def assembled(
         task: as ``measurements`` took it.
         circuits: as there.
         config: as there.
-        answers: its measurements in order, each with its outcomes.
+        answers: its measurements in order, each with its outcomes or its values.
         seed: for the order of shots that a cloud has counted only: any is as likely as any other.
     """
+    own = list(answers)
+    estimated: dict[int, list[tuple[Measurement, Estimates]]] = {}
+    for measurement, answer in own:
+        if isinstance(answer, Estimates):
+            estimated.setdefault(measurement.pub, []).append((measurement, answer))
+    measured = ((measurement, answer) for measurement, answer in own if isinstance(answer, Outcomes))
     whole = (
         (key[0], _Shots([outcomes for _, outcomes in parts], seed + place))
-        for place, (key, parts) in enumerate(itertools.groupby(answers, lambda one: _whole(one[0])))
+        for place, (key, parts) in enumerate(itertools.groupby(measured, lambda one: _whole(one[0])))
     )
-    by_pub = {pub: [outcomes for _, outcomes in own] for pub, own in itertools.groupby(whole, lambda one: one[0])}
+    by_pub = {pub: [each for _, each in group] for pub, group in itertools.groupby(whole, lambda one: one[0])}
     return tuple(
-        _result(task, pub, circuits[pub.circuit], config, by_pub.get(index, []), seed)
+        _estimated(pub, estimated[index])
+        if index in estimated
+        else _result(task, pub, circuits[pub.circuit], config, by_pub.get(index, []), seed)
         for index, pub in enumerate(task.pubs)
     )
+
+
+def _estimated(pub: Pub, answers: Sequence[tuple[Measurement, Estimates]]) -> PubResult:
+    out = Output(pub)
+    for measurement, answer in answers:
+        row = [measurement.row]
+        for place, k in enumerate(wanted(pub, measurement.row)):
+            out.put(k, row, np.array(answer.values[place : place + 1]), np.array(answer.errors[place : place + 1]))
+    told = [answer.shots for _, answer in answers if answer.shots is not None]
+    return out.result(pub.shots or max(told, default=None), "")
 
 
 def _whole(part: Measurement) -> tuple[int, int, str, int]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from qonverge.amounts import Money, Prices
 from qonverge.devices import Layout
@@ -17,6 +17,8 @@ from qonverge.devices.noise import Noise
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
+
+    from qonverge.wire.messages import Observable
 
 CloudState = Literal["Queued", "Running", "Completed", "Failed", "Cancelled"]
 
@@ -42,6 +44,17 @@ class Outcomes:
     """How often each came; None: each is one shot, in the order in which they were taken."""
 
 
+@dataclass(frozen=True, slots=True)
+class Estimates:
+    """Expectation values that a cloud computed itself, in the order of the observables."""
+
+    values: Sequence[float]
+    errors: Sequence[float]
+    """Standard errors."""
+    shots: int | None = None
+    """Runs of the circuit in each basis; None where the cloud does not tell."""
+
+
 class Translator(Protocol):
     """Turns circuits into a cloud's tasks, and its answers into outcomes. Its class takes the ``EngineConfig``.
 
@@ -51,6 +64,7 @@ class Translator(Protocol):
     version: str
     """Name and version of what translates."""
     basis_gates: tuple[str, ...]
+    """Empty: those of the device's calibration."""
 
     def prepare(self, circuit: QuantumCircuit, layout: Layout | None = None) -> QuantumCircuit:
         """Return the circuit in gates that the device takes, its parameters kept; the result is kept for later tasks.
@@ -69,6 +83,33 @@ class Translator(Protocol):
         """Return what was measured, from what ``Cloud.result`` returned.
 
         The submission has its reading and shots, and no program: that is dropped as soon as the cloud has it.
+
+        Raises:
+            ValueError: the answer is not what the cloud's documentation says.
+        """
+
+
+@runtime_checkable
+class EstimatingTranslator(Translator, Protocol):
+    """A translator for a cloud that estimates expectation values itself, as one that mitigates errors does.
+
+    Circuits with observables that measure nothing of their own go to it unmeasured, one task for each parameter set.
+    """
+
+    def encode_estimation(
+        self, circuit: QuantumCircuit, observables: Sequence[Observable], shots: int | None, precision: float | None
+    ) -> Submission:
+        """Return the task for a circuit that ``prepare`` gave, its parameters bound.
+
+        Args:
+            circuit: prepared.
+            observables: of the qubits of the circuit that was prepared.
+            shots: in each basis; None: as the precision needs.
+            precision: standard error wanted of each value; None with shots.
+        """
+
+    def decode_estimation(self, submission: Submission, answer: str) -> Estimates:
+        """Return the values, one for each observable.
 
         Raises:
             ValueError: the answer is not what the cloud's documentation says.

@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 
 from qiskit import QuantumCircuit
 
-from qonverge.backend.clouds.measurement import Measurement
-from qonverge.backend.clouds.plan import Opened, assembled, checked, measurements
-from qonverge.backend.clouds.protocol import Submission, Translator
+from qonverge.backend.clouds.measurement import ESTIMATION, Measurement, wanted
+from qonverge.backend.clouds.plan import Opened, assembled, checked, checked_estimates, measurements
+from qonverge.backend.clouds.protocol import Estimates, EstimatingTranslator, Outcomes, Submission, Translator
 from qonverge.backend.config import EngineConfig
 from qonverge.backend.engines.opening import opened
 from qonverge.devices import Layout
@@ -73,7 +73,8 @@ class Translation:
             WireError: the device cannot run it.
         """
         circuits = self._circuits(task)
-        found = measurements(task, circuits, self._config, most_shots)
+        estimates = isinstance(self._translator, EstimatingTranslator)
+        found = measurements(task, circuits, self._config, most_shots, estimates=estimates)
         for pub, basis in dict.fromkeys((each.pub, each.basis) for each in found):
             self._prepare(task, pub, basis)
         return found
@@ -83,9 +84,14 @@ class Translation:
         circuit = self._prepare(task, measurement.pub, measurement.basis)
         # A parameter that has no effect is gone from a circuit that was transpiled.
         there = {parameter.name for parameter in circuit.parameters}
-        own = task.pubs[measurement.pub].parameters
-        values = {name: float(given[measurement.row]) for name, given in own.items() if name in there}
+        pub = task.pubs[measurement.pub]
+        values = {name: float(given[measurement.row]) for name, given in pub.parameters.items() if name in there}
         bound = circuit.assign_parameters(values) if values else circuit
+        if measurement.basis == ESTIMATION:
+            assert isinstance(self._translator, EstimatingTranslator)
+            own = [pub.observables[k] for k in wanted(pub, measurement.row)]
+            shots = measurement.shots or None
+            return self._translator.encode_estimation(bound, own, shots, pub.precision if shots is None else None)
         return self._translator.encode(bound, measurement.shots)
 
     def assemble(
@@ -109,15 +115,19 @@ class Translation:
             EngineFailed: an answer is none.
         """
         circuits = self._circuits(task)
-        outcomes = []
+        outcomes: list[tuple[Measurement, Outcomes | Estimates]] = []
         for measurement, reading, answer in zip(found, readings, answers, strict=True):
-            circuit = circuits[task.pubs[measurement.pub].circuit].circuit
+            pub = task.pubs[measurement.pub]
+            sent = Submission("", measurement.shots, reading)
             try:
-                read = self._translator.decode(
-                    Submission("", measurement.shots, reading), zlib.decompress(answer).decode()
-                )
-                bits = circuit.num_clbits + len(measurement.basis)
-                outcomes.append((measurement, checked(read, measurement.shots, bits)))
+                text = zlib.decompress(answer).decode()
+                if measurement.basis == ESTIMATION:
+                    assert isinstance(self._translator, EstimatingTranslator)
+                    values = self._translator.decode_estimation(sent, text)
+                    outcomes.append((measurement, checked_estimates(values, len(wanted(pub, measurement.row)))))
+                    continue
+                bits = circuits[pub.circuit].circuit.num_clbits + len(measurement.basis)
+                outcomes.append((measurement, checked(self._translator.decode(sent, text), measurement.shots, bits)))
             except (ValueError, LookupError, TypeError, AttributeError) as error:
                 raise EngineFailed(
                     f"the cloud's answer cannot be read: {error}: its task has ended and is paid for, so that "

@@ -21,6 +21,7 @@ from qonverge.backend.clouds.braket.gates import NAMES, gates_of
 from qonverge.backend.clouds.braket.options import BraketOptions
 from qonverge.backend.clouds.frequencies import counts_of
 from qonverge.backend.clouds.gate_circuits import GateCircuits
+from qonverge.backend.clouds.measured_bits import outcomes_of
 from qonverge.backend.clouds.protocol import Outcomes, Submission
 from qonverge.backend.config import EngineConfig
 from qonverge.devices import Layout
@@ -89,11 +90,11 @@ class BraketTranslator:
             raise ValueError(f"measuredQubits is {measured}: each measured qubit must be there once, {lost} too")
         found = [(bit, columns[qubit]) for bit, qubit in wanted]
         if measurements := document.get("measurements"):
-            return Outcomes(_outcomes(_table(measurements, len(columns)), found))
+            return Outcomes(outcomes_of(_table(measurements, len(columns)), found))
         if probabilities := document.get("measurementProbabilities"):
             times = counts_of(probabilities, submission.shots)
             rows = _table([list(map(int, outcome)) for outcome in times], len(columns))
-            return Outcomes(_outcomes(rows, found), list(times.values()))
+            return Outcomes(outcomes_of(rows, found), list(times.values()))
         raise ValueError("the result has neither measurements nor measurementProbabilities")
 
 
@@ -111,12 +112,3 @@ def _table(rows: Any, width: int) -> NDArray[np.uint8]:
     if table.ndim != 2 or table.shape[1] != width or table.max() > 1:
         raise ValueError(f"the measurements are no table of 0 and 1 with {width} columns, one for each measured qubit")
     return table
-
-
-def _outcomes(table: NDArray[np.uint8], bits: Sequence[tuple[int, int]]) -> list[int]:
-    """Return each row as a number whose bit k is that of the circuit's classical bit k."""
-    width = -(-(max(bit for bit, _ in bits) + 1) // 8) * 8
-    wide = np.zeros((len(table), width), dtype=np.uint8)
-    for bit, column in bits:
-        wide[:, width - 1 - bit] = table[:, column]
-    return [int.from_bytes(row.tobytes(), "big") for row in np.packbits(wide, axis=1)]

@@ -213,7 +213,8 @@ class CloudExecutor:
             run.execution.request.seed,
         )
         run.execution.begin()
-        run.execution.complete(Outcome(results, run.calibration, vendor_tasks=self._vendor_tasks(run)))
+        facts = run.facts(self._translator.description.version)
+        run.execution.complete(Outcome(results, run.calibration, vendor_tasks=self._vendor_tasks(run), run=facts))
 
     def _vendor_tasks(self, run: Run) -> tuple[VendorTask, ...]:
         waits = self._calls.trouble
@@ -254,8 +255,11 @@ class CloudExecutor:
         if config != self._config:
             self._config = config
             self._translator.configure(config)
-        calibration = None if device.calibration is None else device.calibration.to_dict()
-        self._description = replace(self._translator.description, calibration=calibration)
+        found = self._translator.description
+        if device.calibration is not None:
+            gates = found.basis_gates or device.calibration.basis_gates
+            found = replace(found, calibration=device.calibration.to_dict(), basis_gates=gates)
+        self._description = found
 
 
 def _load(config: EngineConfig) -> Cloud:

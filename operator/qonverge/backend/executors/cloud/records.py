@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from qonverge.backend.clouds.measurement import Measurement
 from qonverge.backend.clouds.protocol import CloudTask
-from qonverge.backend.executors.protocol import Execution
+from qonverge.backend.executors.protocol import Execution, RunFacts
 from qonverge.wire.messages import Task
 from qonverge.wire.vendor import ENDED_STATES, VendorTask
 
@@ -73,6 +73,13 @@ class Run:
     """Digest of the one in force when it was planned."""
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the task has ended: what is at the cloud is to end, and nothing is to be sent."""
+
+    def facts(self, engine: str) -> RunFacts | None:
+        """Return how it ran, as the cloud tells; None: it does not tell how long the device was busy."""
+        told = [each.task.run_seconds for each in self.sent if each.task is not None]
+        if not told or len(told) < len(self.sent) or any(seconds is None for seconds in told):
+            return None
+        return RunFacts(engine, self.execution.request.seed, sum(seconds or 0.0 for seconds in told))
 
     def vendor_tasks(self, link: Callable[[str], str], waits: str = "") -> tuple[VendorTask, ...]:
         """Return how its tasks at the cloud stand.

@@ -1,0 +1,221 @@
+"""Circuits as jobs of IBM's Sampler and Estimator, and the results of those, in the wire format of IBM's SDK.
+
+Circuits are laid out here, by the device's calibration: IBM takes circuits in a device's own gates and places only.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError
+from qiskit import QuantumCircuit
+from qiskit.circuit import CircuitInstruction, ClassicalRegister, Delay, QuantumRegister
+from qiskit.primitives.containers.estimator_pub import EstimatorPub
+from qiskit.primitives.containers.sampler_pub import SamplerPub
+
+from qonverge.backend.clouds.ibm.options import IBMOptions
+from qonverge.backend.clouds.measured_bits import outcomes_of
+from qonverge.backend.clouds.protocol import Estimates, Outcomes, Submission
+from qonverge.backend.config import EngineConfig
+from qonverge.circuits.errors import Unmapped
+from qonverge.circuits.mapping.mapper import Mapper
+from qonverge.devices import Calibration, Layout
+from qonverge.wire.errors import InvalidCircuit, InvalidTask
+from qonverge.wire.messages import Observable
+
+with warnings.catch_warnings():
+    # The primitives on IBM's side are to be followed by ones on the caller's.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    from qiskit_ibm_runtime import RuntimeDecoder, RuntimeEncoder
+    from qiskit_ibm_runtime.options import EstimatorOptions, SamplerOptions
+
+_RUN_BY_NO_DEVICE = frozenset(("while_loop", "break_loop", "continue_loop", "store"))
+"""The configurations of IBM's devices name the other kinds of control flow only."""
+_EXACTNESS = frozenset(("default_shots", "default_precision"))
+_REGISTER = "c"
+_ENDS = "ends"
+
+
+class IBMTranslator:
+    """Writes jobs for one device of IBM Quantum, and reads their results."""
+
+    def __init__(self, config: EngineConfig) -> None:
+        """Take the device from the options, and how it is from its calibration.
+
+        Raises:
+            LookupError: the SDK does not take the options of its primitives.
+        """
+        options = IBMOptions.read(config.options)
+        self._device = options.backend
+        self._sampler = _inputs("sampler", SamplerOptions, options.sampler)
+        self._estimator = _inputs("estimator", EstimatorOptions, options.estimator)
+        # Before the device was heard of there is none, and no task is planned.
+        self._calibration = config.noise if isinstance(config.noise, Calibration) else None
+        self._mapper = None if self._calibration is None else Mapper(self._calibration)
+        self.version = f"IBM {self._device}, qiskit-ibm-runtime {version('qiskit-ibm-runtime')}"
+        self.basis_gates: tuple[str, ...] = ()
+
+    def prepare(self, circuit: QuantumCircuit, layout: Layout | None = None) -> QuantumCircuit:
+        """Return the circuit on the device's qubits; see ``Translator.prepare``."""
+        if self._mapper is None:
+            raise InvalidCircuit(f"the gates and couplings of {self._device} are not known yet: try again later")
+        if foreign := sorted(_RUN_BY_NO_DEVICE.intersection(_names(circuit))):
+            raise InvalidCircuit(
+                f"{self._device} runs no {foreign[0]}: use if, switch and for with a known number of turns, or a "
+                "simulator"
+            )
+        try:
+            mapped = self._mapper.map(circuit, layout)
+        except Unmapped as error:
+            raise InvalidCircuit(f"the circuit does not run on {self._device}: {error}") from None
+        found = mapped.circuit
+        found.metadata = {_ENDS: list(mapped.end)}
+        return found
+
+    def encode(self, circuit: QuantumCircuit, shots: int) -> Submission:
+        """Return the Sampler's job for a prepared circuit; see ``Translator.encode``."""
+        sent, bits = self._sent(circuit)
+        if "measure" not in _names(sent):
+            raise InvalidCircuit(f"the circuit measures nothing: add a measurement, or observables, for {self._device}")
+        params = {"pubs": [SamplerPub.coerce((sent, None, shots))], **self._sampler}
+        return Submission(_program("sampler", params), shots, {"bits": bits})
+
+    def decode(self, submission: Submission, answer: str) -> Outcomes:
+        """Return the outcomes in a Sampler's result; see ``Translator.decode``."""
+        data = _only(answer).data
+        if _REGISTER not in data:
+            raise ValueError(f"it has no register {_REGISTER}: {sorted(data)}")
+        array, bits = data[_REGISTER], submission.reading["bits"]
+        if array.num_bits != len(bits):
+            raise ValueError(f"its register has {array.num_bits} bits and not {len(bits)}")
+        table = np.unpackbits(array.array.reshape(-1, array.array.shape[-1]), axis=1)
+        # The first bit of the register is the last of the table.
+        last = table.shape[1] - 1
+        return Outcomes(outcomes_of(table, [(bit, last - place) for place, bit in enumerate(bits)]))
+
+    def encode_estimation(
+        self, circuit: QuantumCircuit, observables: Sequence[Observable], shots: int | None, precision: float | None
+    ) -> Submission:
+        """Return the Estimator's job for a prepared circuit; see ``EstimatingTranslator.encode_estimation``."""
+        ends = circuit.metadata[_ENDS]
+        sent, _ = self._sent(circuit)
+        there = [_on_device(each, ends, sent.num_qubits) for each in observables]
+        # The SDK takes no observable that is 0: another one goes in its place.
+        nothing = [index for index, terms in enumerate(there) if not any(terms.values())]
+        for index in nothing:
+            there[index] = {"I" * sent.num_qubits: 1.0}
+        params = {"pubs": [EstimatorPub.coerce((sent, there, None, precision))], **self._estimator}
+        # How exact values are is for jobs to say, and not for the backend.
+        options = {name: value for name, value in params["options"].items() if name not in _EXACTNESS}
+        params["options"] = options if shots is None else {**options, "default_shots": shots}
+        return Submission(_program("estimator", params), shots or 0, {"nothing": nothing})
+
+    def decode_estimation(self, submission: Submission, answer: str) -> Estimates:
+        """Return the values in an Estimator's result; see ``EstimatingTranslator.decode_estimation``."""
+        result = _only(answer)
+        values, errors = (np.array(result.data[name], dtype=np.float64).ravel() for name in ("evs", "stds"))
+        for index in submission.reading["nothing"]:
+            values[index] = errors[index] = 0.0
+        told = result.metadata.get("shots")
+        return Estimates(values.tolist(), errors.tolist(), int(told) if isinstance(told, int | float) else None)
+
+    def _sent(self, circuit: QuantumCircuit) -> tuple[QuantumCircuit, list[int]]:
+        """Return a circuit in the form for the wire, and for each bit of its one register which bit of ours it is.
+
+        The primitives give the bits of registers only, whose names and sizes have rules of their own. Conditions are of
+        single bits, so that no register of the program is needed.
+        """
+        used = {bit for item in circuit.data for bit in item.clbits}
+        places = [place for place, bit in enumerate(circuit.clbits) if bit in used]
+        bits = [circuit.clbits[place] for place in places]
+        sent = QuantumCircuit(QuantumRegister(circuit.num_qubits, "q"), bits)
+        if bits:
+            sent.add_register(ClassicalRegister(name=_REGISTER, bits=bits))
+        for item in circuit.data:
+            qubits = [sent.qubits[circuit.find_bit(qubit).index] for qubit in item.qubits]
+            sent.append(CircuitInstruction(self._timed(item.operation), qubits, item.clbits))
+        return sent, places
+
+    def _timed(self, operation: Any) -> Any:
+        """Return an operation with its delays in steps of the device's clock: QPY keeps no other unit."""
+        if blocks := getattr(operation, "blocks", ()):
+            return operation.replace_blocks([self._with_steps(block) for block in blocks])
+        if operation.name != "delay" or operation.unit == "dt":
+            return operation
+        step = None if self._calibration is None else self._calibration.dt
+        if step is None:
+            raise InvalidCircuit(f"the circuit has a delay, and the clock of {self._device} is not known: remove it")
+        return Delay(round(float(operation.duration) / step), "dt")
+
+    def _with_steps(self, block: QuantumCircuit) -> QuantumCircuit:
+        timed = block.copy_empty_like()
+        for item in block.data:
+            timed.append(item.replace(operation=self._timed(item.operation)))
+        return timed
+
+
+def _inputs(which: str, kind: Any, given: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return what goes along with the pubs, made by the SDK's own model of the options."""
+    try:
+        inputs: dict[str, Any] = kind._get_program_inputs(asdict(kind(**(given or {}))))
+    except ValidationError as error:
+        # Each option may also be unset, of which there is an error too.
+        problems = error.errors()
+        first = next((each for each in problems if "UnsetType" not in str(each["loc"])), problems[0])
+        place = ".".join(str(part) for part in ("options", which, *first["loc"]))
+        raise LookupError(f"{place}: {first['msg'].removeprefix('Value error, ')}") from None
+    except (TypeError, ValueError) as error:
+        raise LookupError(f"options.{which}: {error}") from None
+    return inputs
+
+
+def _program(name: str, params: Mapping[str, Any]) -> str:
+    """Return a job's program in the SDK's JSON, without what says where it runs.
+
+    Raises:
+        InvalidTask: a parameter has no number.
+    """
+    try:
+        return json.dumps({"program_id": name, "params": params}, cls=RuntimeEncoder)
+    except (ValueError, OverflowError) as error:
+        raise InvalidTask(f"the circuit cannot be written for IBM Quantum: {error}") from None
+
+
+def _only(answer: str) -> Any:
+    """Return the result of the one pub.
+
+    Raises:
+        ValueError: there is none, or there are several.
+    """
+    result = json.loads(answer, cls=RuntimeDecoder)
+    if len(result) != 1:
+        raise ValueError(f"it has the results of {len(result)} pubs and not of one")
+    return result[0]
+
+
+def _names(circuit: QuantumCircuit) -> Iterable[str]:
+    """Return the names of all operations, those in blocks too."""
+    found = set()
+    for item in circuit.data:
+        found.add(item.operation.name)
+        for block in getattr(item.operation, "blocks", ()):
+            found |= set(_names(block))
+    return found
+
+
+def _on_device(observable: Observable, ends: Sequence[int], width: int) -> dict[str, float]:
+    """Return an observable of the device's qubits: each letter where its qubit ends."""
+    terms: dict[str, float] = {}
+    for label, weight in observable:
+        letters = ["I"] * width
+        for qubit, letter in enumerate(reversed(label)):
+            letters[width - 1 - ends[qubit]] = letter
+        text = "".join(letters)
+        terms[text] = terms.get(text, 0.0) + weight
+    return terms
