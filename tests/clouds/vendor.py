@@ -106,6 +106,7 @@ class Vendor:
                 "id": identity,
                 "key": body["key"],
                 "shots": body["shots"],
+                "tags": body["tags"],
                 "at": time.monotonic(),
                 "failed": None if failing is None else failing["kind"],
                 "cancelled": False,
@@ -130,6 +131,10 @@ class Vendor:
             with self.lock:
                 found = [task for task in self.tasks.values() if task["key"] in body["keys"] and task["at"] <= seen]
             return {task["key"]: task["id"] for task in found}
+        if call == "of_run":
+            with self.lock:
+                run = [task for task in self.tasks.values() if task["tags"].get("qonverge.io/run") == body["run"]]
+            return {"ids": [task["id"] for task in run if self.state(task)["state"] in ("Queued", "Running")]}
         if call == "tasks":
             return {identity: self.state(self.tasks[identity]) for identity in body["ids"] if identity in self.tasks}
         if call == "result":
@@ -163,7 +168,7 @@ class Vendor:
             return {"journal": self.journal, "tasks": tasks, "held": self.held}
 
 
-_CALLS = {"device": "device", "find": "find", "status": "tasks", "control": "control"}
+_CALLS = {"device": "device", "find": "find", "run": "of_run", "status": "tasks", "control": "control"}
 
 
 def _call(path: str) -> str:

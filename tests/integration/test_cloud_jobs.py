@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from qonverge.devices.noise import noise_named
 from tests.clouds.running import Service, provider, vendor
 from tests.integration.conftest import Lab, backend, eventually, job
+from tests.integration.test_tokens import Program, code, program, send
 
 FINALIZER = "qonverge.io/cloud-tasks"
 # What the proxy's translator has.
@@ -52,7 +54,7 @@ def site(lab: Lab, tmp_path: Path) -> Iterator[Site]:
             device={"queue_length": 3, "price": ["0.30", "USD"], "num_qubits": 5, "calibration": calibration.to_dict()},
         )
         section = {"provider": "Tagged", "options": {"endpoint": service.url}}
-        manifest = backend("acme", plugin=section)
+        manifest = backend("acme", plugin=section, capacity={"concurrency": 4})
         del manifest["spec"]["simulator"]
         lab.apply(manifest)
         site = Site(lab, service)
@@ -187,3 +189,53 @@ def test_a_vendor_that_does_not_cancel_is_told_of_and_stops_nothing_for_ever(sit
     eventually(lambda: not lab.get("hj", "stuck"), "the deletion")
     assert any(task["id"] in message for message in eventually(lambda: site.events("CloudTasksAbandoned"), "an event"))
     assert len(site.service.tasks) == 1
+
+
+def test_what_programs_sent_is_begun_once_and_ends_with_them_though_operator_and_proxy_were_killed(site: Site) -> None:
+    lab = site.lab
+    site.service.control(settings={"seconds": 600})
+    programs = {name: Program(lab, name) for name in ("deleted", "held", "ends")}
+    lab.apply(*(program(name) for name in programs))
+    for name, each in programs.items():
+        status, metadata = each.placed(), lab.get("hj", name)["metadata"]
+        assert status["submissions"] == [
+            {"task": f"{metadata['uid']}-0.1", "backend": "default/acme", "attempt": 1, "hedge": False}
+        ]
+        assert metadata["finalizers"] == [FINALIZER]
+    tokens = {name: each.token() for name, each in programs.items()}
+
+    def begin() -> bool:
+        """Send what a program's client sends again after a restart of the proxy; it waits to be told of programs."""
+        return all(send(lab.port("pod-0"), token, f"of-{name}", TURN, 0)[0] == 202 for name, token in tokens.items())
+
+    def released(name: str) -> bool:
+        return not lab.get("hj", name)["metadata"].get("finalizers")
+
+    def restart() -> None:
+        lab.pods["pod-0"].kill()
+        lab.pods["pod-0"].wait()
+        lab.start_server("pod-0")
+
+    eventually(begin, "the programs are let in")
+    eventually(lambda: len(site.service.tasks) == 3, "their tasks")
+    restart()
+    eventually(begin, "the programs are let in again")
+    assert {each["tags"]["qonverge.io/job"] for each in site.service.tasks} == set(programs)
+    # From here on no program sends again: the next proxy and the next operator know what the cluster and the vendor do.
+    lab.stop_operator(signal.SIGKILL)
+    restart()
+    lab.kubectl("delete", "hj", "deleted", "--wait=false")
+    lab.kubectl("patch", "hj", "held", "--type=merge", "-p", '{"spec": {"suspend": true}}')
+    programs["ends"].end()
+    site.start()
+    eventually(lambda: not lab.get("hj", "deleted"), "the deletion")
+    for name in ("held", "ends"):
+        eventually(partial(released, name), f"the release of {name}")
+    assert (lab.status("held")["state"], lab.status("ends")["state"]) == ("Suspended", "Complete")
+    assert [each["state"] for each in site.service.tasks] == ["Cancelled"] * 3
+    assert code(send(lab.port("pod-0"), tokens["held"], "late", TURN)) == "AccessEnded"
+    lab.kubectl("patch", "hj", "held", "--type=merge", "-p", '{"spec": {"suspend": false}}')
+    programs["held"].placed(2)
+    # Its account is another one, of which nothing is over.
+    eventually(lambda: send(lab.port("pod-0"), programs["held"].token(2), "anew", TURN, 0)[0] == 202, "its tasks")
+    assert len(eventually(lambda: found if len(found := site.service.tasks) > 3 else None, "its task")) == 4

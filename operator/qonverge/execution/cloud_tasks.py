@@ -61,9 +61,16 @@ def under_way(job: HybridJob) -> list[Submission]:
     return [each for each in job.status.submissions or () if each.attempt == job.status.attempts]
 
 
+def intended(job: HybridJob) -> list[Submission]:
+    """Return what is recorded of the attempt that comes next, as of a program before its pod is made."""
+    if job.finished or job.spec.suspend or job.status.state == "Suspended":
+        return []
+    return [each for each in job.status.submissions or () if each.attempt == (job.status.attempts or 0) + 1]
+
+
 def left_over(job: HybridJob) -> list[Submission]:
     """Return what is recorded of tasks that nobody wants any more: they are to be cancelled."""
-    wanted = [] if job.metadata.deletion_timestamp else under_way(job)
+    wanted = [] if job.metadata.deletion_timestamp else [*under_way(job), *intended(job)]
     return [each for each in job.status.submissions or () if each not in wanted]
 
 

@@ -153,7 +153,9 @@ def task(job: HybridJob, circuit: CheckedCircuit, identity: str, *, shots: int |
     parameters = {name: np.array([value]) for name, value in _circuit(job).parameters.items()}
     pub = Pub(circuit.digest, parameters, shots, job.spec.precision, circuit.observables, layout=circuit.layout)
     seed = None if job.spec.seed is None else (job.spec.seed + _PART_SEED * part) % 2**32
-    return Task(identity, (pub,), {circuit.digest: circuit.qpy}, seed, namespace=job.metadata.namespace)
+    return Task(
+        identity, (pub,), {circuit.digest: circuit.qpy}, seed, namespace=job.metadata.namespace, job=job.metadata.name
+    )
 
 
 def work(job: HybridJob, circuit: CheckedCircuit) -> Work:

@@ -121,6 +121,7 @@ class Child:
         """Use ``start``."""
         self._process = process
         self._socket = own
+        self._given_up = False
 
     @classmethod
     async def start(
@@ -163,8 +164,8 @@ class Child:
 
     @property
     def alive(self) -> bool:
-        """Whether the process still runs."""
-        return self._process.returncode is None
+        """Whether the process still runs, and is to."""
+        return self._process.returncode is None and not self._given_up
 
     @property
     def pid(self) -> int:
@@ -179,6 +180,9 @@ class Child:
         Raises:
             ChildEnded: when the child ended before it answered.
         """
+        if self._given_up:
+            # It may have answered before it ended, and that answer is still to be read.
+            raise ChildEnded("the process was ended")
         loop = asyncio.get_running_loop()
         frame = _frame(value)
         try:
@@ -190,7 +194,7 @@ class Child:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_END_SECONDS):
                     await self.ended()
-            if self.alive:
+            if self._process.returncode is None:
                 await self.kill()
             status = self._process.returncode
             raise ChildEnded(f"the process ended with exit status {status}", status) from None
@@ -233,6 +237,7 @@ class Child:
 
     def end(self) -> None:
         """End the child at once, without waiting until it has ended."""
+        self._given_up = True
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
 

@@ -191,6 +191,8 @@ class Task:
     """For whom the operator sends it; what other senders say is not believed."""
     again: bool = False
     """Whether it may have been sent before: of a cloud that cannot say what it has, it is not asked for twice."""
+    job: str = ""
+    """Name of the job for which the operator sends it; believed as the namespace is."""
 
     @property
     def nbytes(self) -> int:
@@ -210,6 +212,7 @@ class Task:
             "memory": self.memory,
             "namespace": self.namespace,
             "again": self.again,
+            "job": self.job,
         }
 
     @classmethod
@@ -218,7 +221,14 @@ class Task:
         pubs = tuple(Pub.trusted(pub) for pub in data["pubs"])
         circuits = {digest: bytes(qpy) for digest, qpy in data["circuits"].items()}
         return cls(
-            data["id"], pubs, circuits, data["seed"], data["memory"], data["namespace"], data.get("again", False)
+            data["id"],
+            pubs,
+            circuits,
+            data["seed"],
+            data["memory"],
+            data["namespace"],
+            again=data.get("again", False),
+            job=data.get("job", ""),
         )
 
     @classmethod
@@ -248,10 +258,15 @@ class Task:
         except (AttributeError, TypeError, ValueError, OverflowError) as error:
             raise InvalidTask(f"a pub is malformed: {error}") from None
         qpy = {digest: _qpy(given) for digest, given in circuits.items()}
-        namespace = data.get("namespace") or ""
-        if not isinstance(namespace, str) or len(namespace) > _LONGEST_NAME:
-            raise InvalidTask(f"namespace is {excerpt(namespace)}; leave it out: only the operator names one")
-        return cls(identity, checked, qpy, seed, _flag(data, "memory"), namespace, _flag(data, "again"))
+        namespace, job = _name(data, "namespace"), _name(data, "job")
+        return cls(identity, checked, qpy, seed, _flag(data, "memory"), namespace, _flag(data, "again"), job)
+
+
+def _name(data: dict[str, Any], field: str) -> str:
+    given = data.get(field) or ""
+    if not isinstance(given, str) or len(given) > _LONGEST_NAME:
+        raise InvalidTask(f"{field} is {excerpt(given)}; leave it out: only the operator names one")
+    return given
 
 
 def _qpy(given: Any) -> bytes:

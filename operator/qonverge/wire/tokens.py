@@ -43,6 +43,11 @@ def instance_audience(backend: str, instance: str) -> str:
     return f"{backend}#{instance}" if instance else backend
 
 
+def run_of(account: str, attempt: int) -> str:
+    """Return what an attempt at a job's program is called wherever its tasks are; it begins with the job's uid."""
+    return f"{account}.{attempt}"
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Who sends a request, as a token says."""
@@ -53,6 +58,11 @@ class Caller:
     """Under which is counted what a program uses, which is nothing before the operator names it; empty: not counted."""
     attempt: int = 0
     """Which attempt at a job's program it is."""
+
+    @property
+    def run(self) -> str:
+        """The attempt at a job's program, apart from all others; empty for whoever is none."""
+        return run_of(self.account, self.attempt) if self.account else ""
 
 
 class Signer:

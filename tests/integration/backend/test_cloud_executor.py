@@ -19,12 +19,16 @@ import pytest_asyncio
 from qiskit import QuantumCircuit
 
 from qonverge.backend.config import EngineConfig
+from qonverge.backend.executors.cloud import translator
 from qonverge.backend.executors.cloud.executor import CloudExecutor
 from qonverge.backend.executors.cloud.patience import Patience
 from qonverge.backend.tasks.engine import Engine
+from qonverge.backend.tasks.records import Record
 from qonverge.devices.noise import noise_named
 from qonverge.wire.errors import EngineFailed, InvalidCircuit
 from qonverge.wire.messages import Pub, Task, TaskResult
+from qonverge.wire.tokens import Caller
+from qonverge.wire.vendor import VendorTask
 from tests.clouds.running import Service, provider, vendor
 from tests.clouds.sweep import check, sweep
 
@@ -134,11 +138,21 @@ async def test_each_exists_once_whatever_fails(kit: Any, site: Site) -> None:
         ("error-after", "internal error", True),
     ],
 )
-async def test_what_passes_is_waited_out_and_said(kit: Any, site: Site, kind: str, words: str, online: bool) -> None:
+async def test_what_passes_is_waited_out_and_said(
+    kit: Any, site: Site, monkeypatch: pytest.MonkeyPatch, kind: str, words: str, online: bool
+) -> None:
     site.service.fault("submit", kind, 1_000_000)
+    # A call that had its effect is found soon, and what was said of it is gone.
+    heard: list[VendorTask] = []
+    note = Record.note
+
+    def hearing(record: Record, tasks: tuple[VendorTask, ...]) -> None:
+        heard.extend(tasks)
+        note(record, tasks)
+
+    monkeypatch.setattr(Record, "note", hearing)
     site.engine.submit(sweep(kit, f"waits-{kind}"))
-    await site.until(lambda: words in site.said(f"waits-{kind}"))
-    await site.until(lambda: site.stands(f"waits-{kind}").vendor_tasks[-1].state == "Queued")
+    await site.until(lambda: any(words in each.message and each.state == "Queued" for each in heard))
     await site.until(lambda: site.engine.info().device.online is online)  # type: ignore[union-attr]
     site.service.control(mend=True)
     check(await site.ended(f"waits-{kind}"))
@@ -360,3 +374,25 @@ async def test_credentials_that_are_refused_are_waited_for_and_never_shown(
             assert engine.ready
             shown = [str(result.to_dict()), str(engine.info().to_dict()), engine.metrics.exposition().decode()]
             assert not any(SECRET in text for text in (*shown, caplog.text))
+
+
+async def test_one_tenant_s_heavy_circuits_do_not_keep_another_waiting(
+    kit: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(translator, "SHORT_SECONDS", 0.5)
+    busy = tmp_path / "busy"
+    busy.touch()
+    heavy = QuantumCircuit(1, 1)
+    heavy.id(0)
+    heavy.measure(0, 0)
+    with vendor() as service:
+        async with proxy(service, options={"endpoint": service.url, "busy": str(busy)}) as engine:
+            site = Site(service, engine)
+            for index in range(3):
+                engine.submit(kit.task(heavy, f"heavy-{index}", shots=5), Caller("chem/j"))
+            engine.submit(sweep(kit, "light"), Caller("bio/j"))
+            check(await site.ended("light"))
+            assert all(site.stands(f"heavy-{index}").state == "Queued" for index in range(3))
+            busy.unlink()
+            for index in range(3):
+                assert (await site.ended(f"heavy-{index}")).results[0].counts == ({"0": 5},)

@@ -26,6 +26,7 @@ from qonverge.controller.store.pods import BackendPods, Endpoint
 from qonverge.devices import snapshots
 from qonverge.execution.transitions import timestamp
 from qonverge.forecast.intervals import Interval
+from qonverge.queueing import Backoff
 from qonverge.wire.errors import InvalidTask
 from qonverge.wire.messages import Task, TaskInfo, TaskResult
 from qonverge.wire.tokens import OPERATOR_SUBJECT
@@ -200,7 +201,7 @@ async def test_who_follows_sends_the_recorded_task_there_whatever_placement_woul
 async def test_a_task_whose_pod_is_lost_is_sent_again_under_its_id(
     world: Elsewhere, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("qonverge.controller.jobs.submissions._FIRST_PAUSE", 0.0)
+    monkeypatch.setattr("qonverge.controller.jobs.submissions._BACKOFF", Backoff(0.0, 0.0))
     recorded(world)
     await world.rounds.once()
     job, flight = world.state.jobs["chem/j"], world.flight("j")
@@ -227,7 +228,7 @@ async def test_a_task_whose_pod_is_lost_is_sent_again_under_its_id(
 async def test_a_task_ends_without_a_result_where_it_is_refused_or_its_backend_deleted(
     world: Elsewhere, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("qonverge.controller.jobs.submissions._FIRST_PAUSE", 0.0)
+    monkeypatch.setattr("qonverge.controller.jobs.submissions._BACKOFF", Backoff(0.0, 0.0))
     for error, code in ((InvalidTask("no such gate"), "InvalidTask"), (PodLost("gone"), "BackendLost")):
         recorded(world)
         await world.rounds.once()

@@ -82,6 +82,26 @@ def test_what_is_gone_on_with_and_what_is_cancelled(given: dict[str, Any], wante
     assert cloud_tasks.needs_settling(found) == bool(left)
 
 
+@pytest.mark.parametrize(
+    ("given", "left"),
+    [
+        ({"state": "Pending"}, []),
+        ({"state": "Placed", "attempts": 1}, []),
+        # A pod was lost, and the next attempt is about to begin.
+        ({"state": "Running", "attempts": 1, "submissions": [record(), record(2)]}, []),
+        ({"state": "Running", "attempts": 2, "submissions": [record(), record(2)]}, [1]),
+        ({"state": "Pending", "attempts": 1, "submissions": [record(), record(2)]}, [1]),
+        ({"state": "Failed"}, [1]),
+        ({"state": "Suspended"}, [1]),
+        ({"state": "Pending", "spec": {"suspend": True}}, [1]),
+        ({"state": "Pending", "metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}}, [1]),
+    ],
+)
+def test_an_attempt_that_is_about_to_begin_is_wanted(given: dict[str, Any], left: list[int]) -> None:
+    found = job(**{"submissions": [record()], **given})
+    assert [each.attempt for each in cloud_tasks.left_over(found)] == left
+
+
 def test_a_suspended_job_without_tasks_is_let_go() -> None:
     assert cloud_tasks.needs_settling(job(state="Suspended", metadata={"finalizers": [FINALIZER]}))
     assert not cloud_tasks.needs_settling(job(state="Suspended"))

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     from qonverge.wire.messages import Observable
 
+NAMESPACE_TAG = "qonverge.io/namespace"
+JOB_TAG = "qonverge.io/job"
+RUN_TAG = "qonverge.io/run"
 CloudState = Literal["Queued", "Running", "Completed", "Failed", "Cancelled"]
 
 
@@ -32,6 +35,9 @@ class Submission:
     shots: int
     reading: Mapping[str, Any] = field(default_factory=dict)
     """What ``Translator.decode`` needs; plain values, as JSON carries them."""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """For whom it runs: tags or labels of the cloud's task, as far as the cloud has any. They name the job, for whoever
+    divides a bill, and with ``RUN_TAG`` the attempt at it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +225,18 @@ class Cloud(Protocol):
 
     def link(self, identity: str) -> str:
         """Return where a person sees the task in the vendor's console; empty where there is no such page."""
+
+
+@runtime_checkable
+class TaggingCloud(Cloud, Protocol):
+    """A cloud that lists tasks by a tag.
+
+    What programs send stands nowhere in the cluster. After a restart it is found by its tags, and ended with the
+    program; a cloud without them leaves running what an earlier process sent.
+    """
+
+    def of_run(self, run: str) -> Sequence[str]:
+        """Return the cloud's ids of the tasks that have not ended and whose ``RUN_TAG`` is this."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import zlib
-from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, TypeVar
 
+from cachetools import LRUCache
 from qiskit import QuantumCircuit
 
 from qonverge.backend.clouds.measurement import ESTIMATION, Measurement, wanted
@@ -21,7 +21,8 @@ from qonverge.providers.installed import find
 from qonverge.wire.errors import EngineFailed, WireError
 from qonverge.wire.messages import PubResult, Task
 
-_KEPT = 512
+# Of QPY, whose circuits take about ten times as much; they are shared by all who send circuits.
+_KEPT_BYTES = 4 * 1024**2
 _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
 
@@ -45,8 +46,10 @@ class Translation:
         except ModuleNotFoundError as error:
             raise LookupError(f"the provider {config.provider} needs the package {error.name}: install it") from None
         self._config = config
-        self._opened: OrderedDict[str, Opened] = OrderedDict()
-        self._prepared: OrderedDict[tuple[str, str, Layout | None], QuantumCircuit] = OrderedDict()
+        self._opened: LRUCache[str, tuple[Opened, int]] = LRUCache(_KEPT_BYTES, _size)
+        self._prepared: LRUCache[tuple[str, str, Layout | None], tuple[QuantumCircuit, int]] = LRUCache(
+            _KEPT_BYTES, _size
+        )
 
     def warm_up(self) -> None:
         """Let the translator load what it loads at its first circuit: Qiskit's transpiler takes a second for that."""
@@ -139,25 +142,29 @@ class Translation:
         return {digest: self._open(digest, data) for digest, data in task.circuits.items()}
 
     def _open(self, digest: str, data: bytes) -> Opened:
-        found = self._opened.get(digest)
-        if found is None:
-            found = Opened.of(opened(digest, data))
-        return _kept(self._opened, digest, found)
+        return _kept(self._opened, digest, len(data), lambda: Opened.of(opened(digest, data)))
 
     def _prepare(self, task: Task, index: int, basis: str) -> QuantumCircuit:
         pub = task.pubs[index]
-        key = (pub.circuit, basis, pub.layout)
-        found = self._prepared.get(key)
-        if found is None:
-            measured = self._open(pub.circuit, task.circuits[pub.circuit]).measured_in(basis)
+        data = task.circuits[pub.circuit]
+
+        def prepared() -> QuantumCircuit:
+            measured = self._open(pub.circuit, data).measured_in(basis)
             measured.refuse(self._descriptor.lacks, self._descriptor.name)
-            found = self._translator.prepare(measured.circuit, pub.layout)
-        return _kept(self._prepared, key, found)
+            return self._translator.prepare(measured.circuit, pub.layout)
+
+        return _kept(self._prepared, (pub.circuit, basis, pub.layout), len(data), prepared)
 
 
-def _kept(cache: OrderedDict[_Key, _Value], key: _Key, value: _Value) -> _Value:
-    cache[key] = value
-    cache.move_to_end(key)
-    if len(cache) > _KEPT:
-        cache.popitem(last=False)
-    return value
+def _size(kept: tuple[Any, int]) -> int:
+    return kept[1]
+
+
+def _kept(cache: LRUCache[_Key, tuple[_Value, int]], key: _Key, size: int, make: Callable[[], _Value]) -> _Value:
+    """Return what is kept under a key, or what is made now and kept if it is not too large for that."""
+    if (known := cache.get(key)) is not None:
+        return known[0]
+    made = make()
+    if size <= cache.maxsize:
+        cache[key] = (made, size)
+    return made

@@ -19,6 +19,7 @@ from qonverge.telemetry import BackendMetrics
 from qonverge.wire.child import ChildEnded
 from qonverge.wire.errors import WireError, WorkerLost
 from qonverge.wire.messages import PubResult
+from qonverge.wire.vendor import VendorTask
 
 _IN_VAIN_SECONDS = 1.0
 
@@ -99,6 +100,10 @@ class WorkerPool:
 
     def delivered(self, request: Request) -> None:
         """Nothing is kept here of a task that has ended."""
+
+    async def end_run(self, run: str) -> tuple[VendorTask, ...]:
+        """Nothing goes on elsewhere."""
+        return ()
 
     async def recalibrate(self, noise: Noise) -> None:
         """Try a calibration on a worker of its own, and let the others imitate it from their next task on."""

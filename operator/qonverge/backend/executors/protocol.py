@@ -216,6 +216,18 @@ class Executor(Protocol):
     def delivered(self, request: Request) -> None:
         """The caller has said that it has the task's end, and will not ask for it again."""
 
+    async def end_run(self, run: str) -> tuple[VendorTask, ...]:
+        """End what this process and earlier ones began elsewhere for an attempt at a job's program.
+
+        Its tasks that are known here are cancelled before, and no more of them come.
+
+        Args:
+            run: see ``Caller.run``.
+
+        Returns:
+            What may still go on there. Where there is none, nothing does; else this is asked for again.
+        """
+
     async def recalibrate(self, noise: Noise) -> None:
         """Imitate another calibration from the next task on.
 

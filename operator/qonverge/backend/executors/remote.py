@@ -1,6 +1,6 @@
 """Tasks that another server of the task protocol runs: the executor of backends at a site, at the edge, elsewhere.
 
-A task has its key as its id there, so it may be sent again whenever its fate is not known: the other server takes it
+A task has its key in its id there, so it may be sent again whenever its fate is not known: the other server takes it
 once. While the link is cut tasks wait and say why; nothing is on disk here, since a caller that sends a task again
 after a restart has the same key.
 """
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import Coroutine, Iterable
 from dataclasses import replace
 
@@ -22,6 +21,7 @@ from qonverge.backend.executors.remote_listing import RemoteListing
 from qonverge.backend.executors.remote_site import RemoteSite
 from qonverge.devices.noise import Noise
 from qonverge.providers.remote import RemoteOptions
+from qonverge.queueing import Backoff
 from qonverge.telemetry import BackendMetrics
 from qonverge.wire.errors import (
     Cancelled,
@@ -38,7 +38,7 @@ _POLL_SECONDS = 20.0
 # Requests that wait at the other server at the same time; of more tasks it is asked for the list.
 _MOST_POLLS = 64
 _MOST_SENDS = 16
-_LONGEST_DELAY = 15.0
+_BACKOFF = Backoff(0.1, 15.0)
 # For an answer to a caller who cancels; it goes on afterwards.
 _CANCEL_SECONDS = 5.0
 # How often a task that may be under way is looked for before it is believed not to be there.
@@ -105,13 +105,13 @@ class Remote:
 
     def submit(self, execution: Execution) -> None:
         """Send a task, or find the one that was sent before."""
-        key = execution.request.key
+        key = _identity(execution.request)
         following = self._following[key] = asyncio.create_task(self._follow(execution, key))
         following.add_done_callback(lambda _: self._following.pop(key, None))
 
     async def cancel(self, execution: Execution) -> None:
         """Cancel a task there; where the link is cut, as soon as it is back."""
-        key = execution.request.key
+        key = _identity(execution.request)
         following = self._following.get(key)
         if following is not None:
             following.cancel()
@@ -126,7 +126,17 @@ class Remote:
 
     def delivered(self, request: Request) -> None:
         """Let the other server drop an end that the caller has."""
-        self._site.acknowledge(request.key)
+        self._site.acknowledge(_identity(request))
+
+    async def end_run(self, run: str) -> tuple[VendorTask, ...]:
+        """Cancel what is there of an attempt at a program, whoever sent it; see ``Executor.end_run``."""
+        try:
+            left = [identity for identity in await self._listing.states() if identity.startswith(f"{run}.")]
+            for identity in left:
+                await self._link.ask("cancel", "DELETE", f"/v1/tasks/{identity}")
+        except (LinkDown, WireError) as error:
+            return (VendorTask("", "Queued", message=str(error)),)
+        return tuple(VendorTask(identity, "Running", message="it was asked to end") for identity in left)
 
     async def recalibrate(self, noise: Noise) -> None:
         """Refuse: the other server has its own calibration."""
@@ -146,8 +156,8 @@ class Remote:
         """Bring a task to its end."""
         with failing(execution):
             request = execution.request
-            # What this side says of namespaces the other one does not believe.
-            task = replace(request.task, id=key, namespace="")
+            # What this side says of namespaces and jobs the other one does not believe.
+            task = replace(request.task, id=key, namespace="", job="")
             state, sent, tries, polls = "Queued", False, 0, 0
             while not execution.ended:
                 try:
@@ -161,7 +171,7 @@ class Remote:
                     if isinstance(error, LinkDown):
                         self._site.lost(str(error))
                     execution.note((VendorTask(key, state, message=str(error)),))
-                    await asyncio.sleep(_delay(tries))
+                    await asyncio.sleep(_BACKOFF.wait(tries + 1))
                     await self._site.up.wait()
                     tries += 1
                     continue
@@ -169,7 +179,7 @@ class Remote:
                 if not sent:
                     # It was handed back, and begins anew when that server does.
                     execution.note((VendorTask(key, "Queued", message=str(result.error)),))
-                    await asyncio.sleep(_delay(tries))
+                    await asyncio.sleep(_BACKOFF.wait(tries + 1))
                     tries += 1
                     continue
                 tries, polls, state = 0, polls + 1, result.state
@@ -213,7 +223,7 @@ class Remote:
                 if not _passes(error, sent=True):
                     logger.warning("task %s is not cancelled at the other site: %s", execution.request.task.id, error)
                     break
-            await asyncio.sleep(_delay(tries))
+            await asyncio.sleep(_BACKOFF.wait(tries + 1))
             tries += 1
         execution.release()
 
@@ -224,16 +234,17 @@ class Remote:
         return task
 
 
+def _identity(request: Request) -> str:
+    """Return a task's id there: its key, behind what tells an attempt at a program from all others."""
+    run = request.caller.run
+    return f"{run}.{request.key}" if run else request.key
+
+
 def _passes(error: LinkDown | WireError, *, sent: bool) -> bool:
     """Return whether what went wrong is waited out: it had no effect, or what has its effect is found again."""
     if isinstance(error, NotFound):
         return sent
     return isinstance(error, LinkDown | Unauthorized) or error.retryable
-
-
-def _delay(tries: int) -> float:
-    """Return the seconds before another try, with jitter."""
-    return random.uniform(0.5, 1.0) * min(_LONGEST_DELAY, 0.1 * 2.0 ** min(tries, 10))  # noqa: S311 - no secret
 
 
 def _read(answer: dict[str, object]) -> TaskResult:

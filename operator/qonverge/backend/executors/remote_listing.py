@@ -36,6 +36,18 @@ class RemoteListing:
             if self._waiting.get(key) == (state, coming):
                 del self._waiting[key]
 
+    async def states(self) -> dict[str, str]:
+        """Return the states of the tasks that have not ended, by their ids.
+
+        Raises:
+            LinkDown, WireError: the list did not come.
+        """
+        answer = await self._link.ask("poll", "GET", "/v1/tasks")
+        try:
+            return {str(task["id"]): str(task["state"]) for task in answer["tasks"]}
+        except (KeyError, TypeError) as error:
+            raise LinkDown(f"the other server's list of tasks is none of the protocol: {error}") from None
+
     async def close(self) -> None:
         """Ask no more."""
         if self._asking is not None:
@@ -49,10 +61,7 @@ class RemoteListing:
             # Only what was there before the request is judged by its answer.
             waiting = dict(self._waiting)
             try:
-                answer = await self._link.ask("poll", "GET", "/v1/tasks")
-                states = {str(task["id"]): str(task["state"]) for task in answer["tasks"]}
-            except (KeyError, TypeError) as error:
-                self._fail(waiting, LinkDown(f"the other server's list of tasks is none of the protocol: {error}"))
+                states = await self.states()
             except (LinkDown, WireError) as error:
                 self._fail(waiting, error)
             else:

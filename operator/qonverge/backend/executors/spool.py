@@ -161,6 +161,10 @@ class Spool:
             self._drop(request.key)
         self._inner.delivered(request)
 
+    async def end_run(self, run: str) -> tuple[VendorTask, ...]:
+        """End what goes on elsewhere; what is on disk is known here, and was cancelled."""
+        return await self._inner.end_run(run)
+
     async def recalibrate(self, noise: Noise) -> None:
         """Imitate another calibration from the next task on."""
         await self._inner.recalibrate(noise)

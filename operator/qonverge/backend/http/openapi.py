@@ -176,6 +176,12 @@ class MetersAnswer(_Model):
     meters: dict[str, MeterAnswer]
 
 
+class RunAnswer(_Model):
+    """An attempt at a program that is to have no tasks any more."""
+
+    vendor_tasks: list[dict[str, Any]] = Field(description="What may still go on elsewhere; none: nothing does.")
+
+
 class KeptAnswer(_Model):
     """Results of jobs, by the job's uid."""
 
@@ -226,6 +232,10 @@ OPERATIONS = (
     Operation(
         *("meters", "POST", "/v1/meters", "Grant what jobs may use, and say what they used: the operator's"),
         *(MetersAnswer, MetersRequest),
+    ),
+    Operation(
+        *("end_run", "DELETE", "/v1/runs/{identity}", "End all tasks of an attempt at a program: the operator's"),
+        RunAnswer,
     ),
     Operation("kept", "GET", "/v1/results", "List the results that are kept: the operator's", KeptAnswer),
     Operation("keep", "PUT", "/v1/results/{identity}", "Keep a result: the operator's", KeptAnswer, keeps=True),

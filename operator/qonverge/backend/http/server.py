@@ -106,6 +106,7 @@ class Server:
             "keep": self._keep,
             "fetch": self._fetch,
             "forget": self._forget,
+            "end_run": self._end_run,
             "identity": self._prove,
             "healthz": self._healthz,
             "readyz": self._readyz,
@@ -210,6 +211,11 @@ class Server:
             raise InvalidTask(f"the grants cannot be read: {error}") from None
         meters = await self._engine.exchange(read, str(given.get("boot", "")))
         return answer(request, meters.to_dict())
+
+    async def _end_run(self, request: Request) -> Response:
+        self._only_operator(request, "attempts at programs")
+        left = await self._engine.end_run(request.path_params["identity"])
+        return answer(request, {"vendor_tasks": [task.to_dict() for task in left]})
 
     async def _list_kept(self, request: Request) -> Response:
         self._only_operator(request, "kept results")

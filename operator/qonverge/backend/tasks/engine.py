@@ -36,6 +36,7 @@ from qonverge.wire.errors import (
 from qonverge.wire.grants import Grant, Meters
 from qonverge.wire.messages import Task, TaskInfo, TaskResult
 from qonverge.wire.tokens import OPERATOR_SUBJECT, Caller
+from qonverge.wire.vendor import VendorTask
 
 _QUEUED_BYTES = 256 * 1024**2
 _CIRCUITS_BYTES = 128 * 1024**2
@@ -253,13 +254,27 @@ class Engine:
         ``grants`` are all that there are; None changes nothing, and so do those for another start than ``boot``.
         """
         self.accounts.take(grants, boot)
+        await self._end_refused()
+        return self.accounts.tell()
+
+    async def end_run(self, run: str) -> tuple[VendorTask, ...]:
+        """End an attempt at a program: its tasks here, and those that earlier processes began elsewhere.
+
+        Returns:
+            What may still go on elsewhere; none: nothing does, and no more comes.
+        """
+        self.accounts.end_run(run)
+        await self._end_refused()
+        return await self._executor.end_run(run)
+
+    async def _end_refused(self) -> None:
+        """End the tasks of those who may do nothing here any more."""
         over = [
             (record, error)
             for record in self._tasks.under_way()
             if (error := self.accounts.refusal(record.request.caller)) is not None
         ]
         await asyncio.gather(*(self._cancel(record, error) for record, error in over))
-        return self.accounts.tell()
 
     async def drain(self, grace: float) -> None:
         """Take nothing more, hand back what waits, and let what runs end, or hand it back after ``grace`` seconds.

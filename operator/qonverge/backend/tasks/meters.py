@@ -64,6 +64,8 @@ class Accounts:
         self._accounts: dict[str, _Account] = {}
         # Closed accounts of which there is nothing more to tell, with the time until which their tokens may live.
         self._ended: dict[str, float] = {}
+        # Attempts that the operator has ended one by one, likewise.
+        self._runs: dict[str, float] = {}
 
     @property
     def unnamed(self) -> int:
@@ -73,6 +75,8 @@ class Accounts:
     def refusal(self, caller: Caller) -> AccessEnded | None:
         """Return why the caller may do nothing here any more; None where it may, or may soon."""
         account = self._accounts.get(caller.account)
+        if caller.run in self._runs:
+            return AccessEnded(f"attempt {caller.attempt} of {caller.subject} is over: the operator has ended it")
         if caller.account in self._ended or (account is not None and account.closed_at is not None):
             return AccessEnded(
                 f"{caller.subject} may use this backend no more: the job has ended, was suspended or deleted, or the "
@@ -162,6 +166,12 @@ class Accounts:
                 continue
             if account.named or now >= account.asked_at + _UNNAMED_SECONDS:
                 account.close(now)
+
+    def end_run(self, run: str) -> None:
+        """Let an attempt do nothing here any more, for as long as its tokens live; ``run`` is its callers'."""
+        now = self._clock()
+        self._runs = {name: until for name, until in self._runs.items() if now <= until}
+        self._runs[run] = now + PROGRAM_TOKEN_SECONDS
 
     def tell(self) -> Meters:
         """Return what was used, and forget what is told for long enough."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import secrets
 import socket
 import threading
 import time
@@ -103,14 +102,18 @@ class Connection:
         """
         deadline = self._clock() + self._patience
         delay = 0.05
-        identity, whole, again = task.id, False, task.again
+        failures, whole, again = 0, False, task.again
         refusals = _Refusals(self._renewal)
         while True:
             if cancelled is not None and cancelled.is_set():
                 raise TaskFailed(Cancelled("the task was cancelled"))
+            # What was refused, or not answered, is the same task: one that costs money is begun once. What failed is
+            # kept by the server under its id, so that another attempt has another, and a second call the same.
+            identity = f"{task.id[:200]}.{failures}" if failures else task.id
             try:
                 result = self._send(replace(task, id=identity, again=again), cancelled, whole=whole)
                 if result.error is not None:
+                    failures, again = failures + 1, False
                     raise result.error
             except UnknownCircuit:
                 if whole:
@@ -123,8 +126,6 @@ class Connection:
             except WireError as error:
                 if not error.retryable or self._clock() + delay > deadline:
                     raise TaskFailed.of(error) from None
-                # The server keeps the failed task under its id; a new id is a new attempt.
-                identity, again = f"{task.id[:200]}.{secrets.token_hex(4)}", False
                 if isinstance(error, Draining):
                     # The next connection goes to another pod.
                     self._pool.clear()
@@ -134,7 +135,6 @@ class Connection:
                         f"the backend at {self._url} has not answered for {self._patience:g} s: {error}"
                     ) from None
                 again = again or not isinstance(error, urllib3.exceptions.NewConnectionError)
-                identity = task.id
             else:
                 return result
             self._sleep(delay)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -26,10 +26,12 @@ from qonverge.programs import circuit as circuits
 from qonverge.programs.kinds import kind_of
 from qonverge.wire.errors import WireError
 from qonverge.wire.messages import Task
+from qonverge.wire.vendor import VendorTask
 
 GIVE_UP_SECONDS = 3600.0
 """After this a job is let go although its tasks could not be ended: its deletion never waits for ever."""
 _AGAIN_SECONDS = 5.0
+_MOST_SHOWN = 20
 
 
 class CloudTasks:
@@ -142,6 +144,8 @@ class CloudTasks:
         if isinstance(where, str):
             return where
         try:
+            if kind_of(job).calls_backends:
+                return _asked(submission, await self._data.end_run(where, submission.backend, submission.task))
             result = await self._data.settle(where, submission.backend, submission.task)
             if result is None:
                 # A pod that was started since knows nothing: it has to find what was begun before it can end it.
@@ -152,8 +156,7 @@ class CloudTasks:
         if result.done and not result.stopping and cloud_tasks.is_settled(result.vendor_tasks):
             return None
         open_ = [task for task in result.vendor_tasks if not cloud_tasks.is_settled([task])]
-        said = next((f": {task.message}" for task in open_ if task.message), "")
-        return f"{submission.backend} was asked to cancel {', '.join(task.id for task in open_) or 'them'}{said}"
+        return _asked(submission, open_) or f"{submission.backend} was asked to cancel them"
 
     def _pod(self, key: str) -> Endpoint | str:
         """Return the pod of a backend, or why there is none."""
@@ -179,6 +182,16 @@ class CloudTasks:
         return replace(circuits.task(job, checked, submission.task, shots=submission.shots, part=part), again=True)
 
 
+def _asked(submission: Submission, tasks: Sequence[VendorTask]) -> str | None:
+    """Return what was asked for of tasks that have not ended; None where there is none."""
+    if not tasks:
+        return None
+    known = [task.id for task in tasks if task.id]
+    shown = ", ".join(known[:_MOST_SHOWN]) + (f" and {len(known) - _MOST_SHOWN} more" if known[_MOST_SHOWN:] else "")
+    said = next((f": {task.message}" for task in tasks if task.message), "")
+    return f"{submission.backend} was asked to cancel {shown or 'them'}{said}"
+
+
 def _told(job: HybridJob, problems: dict[str, str]) -> str:
     """Return what may still run, and the way out."""
     known = [task.id for task in job.status.cloud_tasks or () if task.state in ("Queued", "Running")]
@@ -186,5 +199,5 @@ def _told(job: HybridJob, problems: dict[str, str]) -> str:
     whys = "; ".join(dict.fromkeys(problems.values()))
     metadata = job.metadata
     way_out = f"kubectl annotate hybridjob {metadata.name} -n {metadata.namespace} {ABANDON_ANNOTATION}=true"
-    what = f"{cloud_tasks.counted(len(problems))} on devices elsewhere may still run"
-    return f"{what}: {whys}{vendor}; to wait no longer: {way_out}"
+    what = "what its program sent to" if kind_of(job).calls_backends else f"{cloud_tasks.counted(len(problems))} on"
+    return f"{what} devices elsewhere may still run: {whys}{vendor}; to wait no longer: {way_out}"

@@ -149,6 +149,8 @@ class Jobs:
         if job is None or job.metadata.deletion_timestamp:
             self._stop(key)
             if job is not None and FINALIZER in job.metadata.finalizers:
+                # Its program would run on for as long as its deletion waits.
+                await job_kind(job).remove(job, self._tools)
                 await self._cloud_tasks.settle(job)
             if (finished := state.finished.get(key)) is not None:
                 await self._look_after(key, finished)

@@ -22,6 +22,7 @@ from qonverge.execution import cloud_tasks
 from qonverge.forecast.forecaster import WaitForecast
 from qonverge.forecast.intervals import Interval
 from qonverge.programs import circuit as circuits
+from qonverge.queueing import Backoff
 from qonverge.scheduling import Decision
 from qonverge.wire.errors import WireError, WorkerLost
 from qonverge.wire.messages import Task, TaskResult
@@ -29,8 +30,7 @@ from qonverge.wire.messages import Task, TaskResult
 logger = logging.getLogger(__name__)
 
 Work = tuple[BackendPod, Sent, Task]
-_FIRST_PAUSE = 0.5
-_LONGEST_PAUSE = 15.0
+_BACKOFF = Backoff(0.5, 15.0)
 
 
 class Submissions:
@@ -227,7 +227,7 @@ class Submissions:
             if flight.note(sent.identity, result.vendor_tasks):
                 self._queue.add(f"HybridJob {key}")
 
-        pause = _FIRST_PAUSE
+        failures = 0
         while True:
             try:
                 result = await self._data.run(sent.endpoint, sent.backend_key, task, told=told)
@@ -243,8 +243,8 @@ class Submissions:
                 told(result)
                 self._learn(job, flight, sent, result)
                 return result
-            await asyncio.sleep(pause)
-            pause = min(_LONGEST_PAUSE, 2 * pause)
+            failures += 1
+            await asyncio.sleep(_BACKOFF.wait(failures))
             if not self._state.has_backend(sent.backend_key):
                 lost = f"the backend {sent.backend_key} was deleted while it had the task"
                 gone = BackendLost(f"{lost}: what its vendor runs may run on and cost money")

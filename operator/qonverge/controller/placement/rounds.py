@@ -270,9 +270,11 @@ class Rounds:
             self._reserve(each, decision, offers)
             self._tell(each, decision, backends, [Interval(0.0, 0.0, 0.0)] * len(backends))
 
-    @staticmethod
-    def _recorded(flight: Flight, job: HybridJob) -> list[Submission]:
+    def _recorded(self, flight: Flight, job: HybridJob) -> list[Submission]:
         """Return what is recorded of the attempt that comes next: it was begun, or was about to be."""
+        if kind_of(job).calls_backends:
+            # Without its backend nothing of it can be there.
+            return [each for each in cloud_tasks.intended(job) if self._state.has_backend(each.backend)]
         return [each for each in cloud_tasks.under_way(job) if each.attempt == flight.attempts + 1]
 
     def _go_on(

@@ -20,6 +20,7 @@ from qonverge.wire.grants import Grant, Meters
 from qonverge.wire.messages import Task, TaskInfo, TaskResult
 from qonverge.wire.proof import challenge, is_proof
 from qonverge.wire.tokens import OPERATOR_SUBJECT, Signer, instance_audience
+from qonverge.wire.vendor import VendorTask
 
 _MSGPACK = "application/msgpack"
 _POLL_SECONDS = 20
@@ -126,6 +127,15 @@ class DataPlane:
             return TaskResult.from_dict(_checked_task(answer))
         except NotFound:
             return None
+
+    async def end_run(self, endpoint: Endpoint, audience: str, run: str) -> tuple[VendorTask, ...]:
+        """End all tasks of an attempt at a program, and return what may still go on elsewhere.
+
+        Raises:
+            WireError: the pod does not answer, or refuses.
+        """
+        answer = _checked(await self._ask("DELETE", endpoint, audience, f"/v1/runs/{run}"))
+        return tuple(VendorTask.from_dict(task) for task in answer["vendor_tasks"])
 
     async def info(self, endpoint: Endpoint, audience: str) -> BackendInfo:
         """Return what the pod says of itself, of a calibration only its digest.

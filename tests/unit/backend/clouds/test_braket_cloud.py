@@ -17,6 +17,7 @@ import pytest
 from qonverge.amounts import Money
 from qonverge.backend.clouds.braket.cloud import KEY_TAG, BraketCloud
 from qonverge.backend.clouds.protocol import (
+    RUN_TAG,
     CloudBusy,
     CloudConfig,
     CloudError,
@@ -26,6 +27,7 @@ from qonverge.backend.clouds.protocol import (
     CredentialsRefused,
     ReplyLost,
     Submission,
+    TaggingCloud,
 )
 from tests.unit.backend.clouds import braket_documents as documents
 from tests.unit.backend.clouds.answering import Request, Service, answering
@@ -78,7 +80,7 @@ def fault(call: Callable[[], Any]) -> CloudError:
 def test_a_task_is_sent_with_all_that_braket_needs(aws: Service, secret: Path) -> None:
     aws.answer = lambda request: (201, {"quantumTaskArn": TASK})
     reservation = "arn:aws:braket:us-east-1:123456789012:reservation/a"
-    submission = Submission("OPENQASM 3.0;\n", 100)
+    submission = Submission("OPENQASM 3.0;\n", 100, tags={RUN_TAG: "uid-0.1"})
     assert cloud(aws, secret, reservation=reservation, prefix="here").submit(KEY, submission) == TASK
     (request,) = aws.requests
     assert (request.method, request.path) == ("POST", "/quantum-task")
@@ -91,7 +93,7 @@ def test_a_task_is_sent_with_all_that_braket_needs(aws: Service, secret: Path) -
         "shots": 100,
         "outputS3Bucket": "results",
         "outputS3KeyPrefix": "here",
-        "tags": {KEY_TAG: KEY},
+        "tags": {KEY_TAG: KEY, RUN_TAG: "uid-0.1"},
         "associations": [{"arn": reservation, "type": "RESERVATION_TIME_WINDOW_ARN"}],
     }
     assert "/us-east-1/braket/" in request.authorization
@@ -279,6 +281,17 @@ def test_tasks_are_found_by_their_keys(aws: Service, secret: Path) -> None:
     device, created = aws.requests[0].body["filters"]
     assert device == {"name": "deviceArn", "operator": "EQUAL", "values": [DEVICE]}
     assert created == {"name": "createdAt", "operator": "GTE", "values": ["2026-12-16T08:00:00Z"]}
+
+
+def test_what_is_left_of_an_attempt_is_found_by_its_tag(aws: Service, secret: Path) -> None:
+    own, other = {RUN_TAG: "uid-0.1", KEY_TAG: KEY}, {RUN_TAG: "uid-0.11"}
+    told = [("one", own, "QUEUED"), ("two", own, "COMPLETED"), ("three", other, "QUEUED"), ("four", own, "RUNNING")]
+    tasks = [{"quantumTaskArn": arn, "tags": tags, "status": status} for arn, tags, status in told]
+    pages = {None: {"nextToken": "2", "quantumTasks": tasks[:2]}, "2": {"quantumTasks": tasks[2:]}}
+    aws.answer = lambda request: (200, pages[request.body.get("nextToken")])
+    tagging = cloud(aws, secret)
+    assert isinstance(tagging, TaggingCloud)
+    assert tagging.of_run("uid-0.1") == ["one", "four"]
 
 
 def test_a_result_is_read_from_where_braket_says_that_it_is(aws: Service, secret: Path) -> None:

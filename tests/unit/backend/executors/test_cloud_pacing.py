@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from qonverge.backend.clouds.protocol import CloudTask
 from qonverge.backend.executors.cloud.pacing import Bucket, Pacer
 from qonverge.backend.executors.cloud.patience import Patience
-from qonverge.backend.executors.cloud.translator import inherited
+from qonverge.backend.executors.cloud.translating_lane import inherited
 
 PATIENCE = Patience()
 

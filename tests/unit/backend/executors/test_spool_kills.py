@@ -54,6 +54,9 @@ class Inner:
 
     def delivered(self, request: Request) -> None: ...
 
+    async def end_run(self, run: str) -> tuple[VendorTask, ...]:
+        return ()
+
     async def recalibrate(self, noise: Noise) -> None: ...
 
     async def close(self) -> None: ...

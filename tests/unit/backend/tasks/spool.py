@@ -18,6 +18,7 @@ from qonverge.wire.codec import pack, unpack
 from qonverge.wire.errors import WireError
 from qonverge.wire.messages import PubResult, Task
 from qonverge.wire.tokens import Caller
+from qonverge.wire.vendor import VendorTask
 
 
 class Spool:
@@ -102,6 +103,9 @@ class Spool:
     def delivered(self, request: Request) -> None:
         for kind in ("task", "end"):
             self._path(request.key, kind).unlink(missing_ok=True)
+
+    async def end_run(self, run: str) -> tuple[VendorTask, ...]:
+        return ()
 
     async def recalibrate(self, noise: Noise) -> None:
         raise RuntimeError(f"the site has a calibration of its own, and does not imitate {noise.name}")

@@ -155,6 +155,18 @@ def test_an_account_that_no_list_names_is_refused_after_a_while() -> None:
     assert pod.accounts.unnamed == 0
 
 
+def test_an_attempt_that_the_operator_ended_is_refused_whatever_its_account_is() -> None:
+    pod, over, next_one = Pod(), Caller("chem/j", "uid-1", attempt=1), Caller("chem/j", "uid-1", attempt=2)
+    pod.accounts.end_run(over.run)
+    pod.take({"uid-1": Grant(attempt=1)})
+    for now in (0.0, PROGRAM_TOKEN_SECONDS):
+        pod.now = now
+        with pytest.raises(AccessEnded, match="attempt 1 of chem/j is over"):
+            pod.use(1, over)
+    pod.take({"uid-1": Grant(attempt=2)})
+    pod.use(1, next_one)
+
+
 def test_of_an_account_one_attempt_is_let_in() -> None:
     pod, former, next_one = Pod(), Caller("chem/j", "uid-1", attempt=1), Caller("chem/j", "uid-1", attempt=3)
     pod.take({"uid-1": Grant()})

@@ -12,6 +12,7 @@ from qonverge.client.transport.connection import Connection
 from qonverge.wire.codec import pack, unpack
 from qonverge.wire.errors import (
     Draining,
+    GrantPending,
     InvalidCircuit,
     QueueFull,
     TokenExpired,
@@ -106,13 +107,34 @@ def test_passing_trouble_is_waited_out(peer: Any, trouble: Any) -> None:
     assert time.naps == sorted(time.naps)
 
 
-def test_a_failed_attempt_is_sent_under_another_id(peer: Any) -> None:
-    peer.answer = scripted(refused(WorkerLost("gone")))
+def failed(error: WireError) -> Any:
+    return lambda request: (200, MSGPACK, pack(TaskResult(unpack(request.body)["id"], "Failed", error=error).to_dict()))
+
+
+def ids(peer: Any) -> list[str]:
+    return [unpack(request.body)["id"] for request in peer.received if request.method == "POST"]
+
+
+def test_another_attempt_has_another_id_and_the_same_one_in_a_second_call(peer: Any) -> None:
+    peer.answer = lambda request: failed(WorkerLost("gone"))(request) if len(peer.received) == 1 else done(request)
     connection(peer.url, Time()).run(TASK)
-    first, second = (unpack(request.body) for request in peer.received)
-    assert first["id"] == "job-1"
-    assert second["id"] != first["id"]
-    assert not second["again"]
+    assert ids(peer) == ["job-1", "job-1.1"]
+    peer.received.clear()
+    connection(peer.url, Time()).run(TASK)
+    assert ids(peer) == ["job-1", "job-1.1"]
+
+
+def test_what_may_be_under_way_is_sent_again_under_its_own_id(peer: Any) -> None:
+    """As by a proxy that was replaced and that the operator has still to tell of the program."""
+    first = [failed(WorkerLost("gone")), refused(GrantPending("not yet")), None, refused(QueueFull("full"))]
+
+    def answer(request: Any) -> Any:
+        said = first.pop(0) if first else done
+        return said(request) if callable(said) else said
+
+    peer.answer = answer
+    assert connection(peer.url, Time()).run(TASK).state == "Completed"
+    assert ids(peer) == ["job-1", *["job-1.1"] * 4]
 
 
 def test_patience_ends(peer: Any) -> None:

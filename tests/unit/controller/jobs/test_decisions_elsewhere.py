@@ -21,12 +21,13 @@ from qonverge.controller.jobs.actions import (
 )
 from qonverge.controller.jobs.decisions import decide
 from qonverge.controller.jobs.kinds.circuit import Submit
+from qonverge.controller.jobs.kinds.pod_actions import Launch
 from qonverge.controller.pods.task_client import BackendLost
 from qonverge.controller.store.flights import AwaitingPlacement, Flight
 from qonverge.scheduling import Backend, Decision
 from qonverge.wire.errors import WorkerLost
 from qonverge.wire.vendor import VendorTask
-from tests.unit.controller.jobs.test_decisions import CREATED, ended, flight, job, under_way, view, written
+from tests.unit.controller.jobs.test_decisions import CREATED, ended, flight, job, source, under_way, view, written
 
 ACME = Backend("acme", "default", admits_all_namespaces=False, recorded=True)
 TASK = "12345678-uid-1-1"
@@ -150,3 +151,19 @@ def test_after_a_failure_that_may_pass_the_next_attempt_is_recorded_beside_it() 
 def test_what_is_left_of_an_attempt_that_is_over_is_ended(state: str) -> None:
     status = {"state": state, "attempts": 2, "backend": "acme", "observedGeneration": 1, "submissions": [RECORD]}
     assert decide(view(held(status), flight()))[-1] == Settle()
+
+
+def test_of_a_program_the_finalizer_then_the_intent_then_its_pod() -> None:
+    proposal = AwaitingPlacement(proposal=Decision("default/j", ACME, "the only one"))
+    assert decide(view(job(python=True), source(phase=proposal)))[:1] == [Hold()]
+    intent, again = decide(view(held(python=True), source(phase=proposal)))
+    assert isinstance(intent, SetStatus)
+    assert again == Requeue(CREATED + 0.5)
+    told = intent.status
+    record = {**RECORD, "task": "12345678-uid-0.1"}
+    assert [each.to_dict() for each in told.submissions or ()] == [record]
+    assert (told.attempts, told.state) == (None, "Pending")
+    (launch,) = decide(view(held(told.to_dict(), python=True), source(phase=proposal)))
+    assert isinstance(launch, Launch)
+    assert (launch.status.state, launch.status.attempts) == ("Placed", 1)
+    assert launch.status.submissions == told.submissions

@@ -264,3 +264,26 @@ async def test_of_equal_backends_the_one_that_has_the_circuit_is_taken() -> None
         assert decision is not None
         assert decision.backend is not None
         assert decision.backend.key == f"lab/{warm}"
+
+
+async def test_a_program_begins_where_it_was_about_to_and_elsewhere_only_if_that_is_gone() -> None:
+    world = World()
+    for name in ("a", "b"):
+        world.backend(name)
+    record = [{"task": "uid-j-0.1", "backend": "lab/b", "attempt": 1}]
+    python = {"python": {"source": "pass"}}
+    world.job("j", status={"submissions": record, "placement": "the best"}, program=python)
+    await world.rounds.once()
+    planned = world.flight("j").proposal
+    assert planned is not None
+    assert (planned.backend and planned.backend.key, planned.reason) == ("lab/b", "the best")
+    world.take_away("b-0")
+    world.flight("j").discard_proposal()
+    await world.rounds.once()
+    assert "no pod there answers" in reason(world, "j")
+    del world.state.backends["lab/b"]
+    await world.rounds.once()
+    again = world.flight("j").proposal
+    assert again is not None
+    assert again.backend is not None
+    assert again.backend.key == "lab/a"

@@ -11,7 +11,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -26,6 +26,7 @@ from qonverge.backend.clouds.braket.device import described, number
 from qonverge.backend.clouds.braket.errors import RAISED, NotThere, cloud_error
 from qonverge.backend.clouds.braket.options import BraketOptions
 from qonverge.backend.clouds.protocol import (
+    RUN_TAG,
     CloudConfig,
     CloudError,
     CloudRefused,
@@ -132,7 +133,7 @@ class BraketCloud:
             "outputS3Bucket": options.bucket,
             "outputS3KeyPrefix": options.prefix,
             "action": json.dumps({"braketSchemaHeader": _PROGRAM, "source": submission.program}),
-            "tags": {KEY_TAG: key},
+            "tags": {KEY_TAG: key, **submission.tags},
         }
         if options.reservation:
             request["associations"] = [{"arn": options.reservation, "type": "RESERVATION_TIME_WINDOW_ARN"}]
@@ -141,22 +142,37 @@ class BraketCloud:
 
     def find(self, keys: Sequence[str]) -> Mapping[str, str]:
         """Return the ARNs of tasks of these keys, of the last 30 days; see ``Cloud.find``."""
+        wanted, found = frozenset(keys), dict[str, str]()
+        for task in self._search():
+            if (key := _tag(task, KEY_TAG)) in wanted:
+                found[key] = task["quantumTaskArn"]
+                if len(found) == len(wanted):
+                    break
+        return found
+
+    def of_run(self, run: str) -> Sequence[str]:
+        """Return the ARNs of an attempt's tasks, of the last 30 days; see ``TaggingCloud.of_run``."""
+        return [
+            task["quantumTaskArn"]
+            for task in self._search()
+            if _tag(task, RUN_TAG) == run and _STATES.get(str(task["status"]), "Queued") not in ENDED_STATES
+        ]
+
+    def _search(self) -> Iterator[Mapping[str, Any]]:
+        """Yield the device's tasks of the last 30 days, as Braket lists them."""
         since = datetime.fromtimestamp(self._clock(), UTC) - _LOOK_BACK
         filters = [
             {"name": "deviceArn", "operator": "EQUAL", "values": [self._options.device]},
             {"name": "createdAt", "operator": "GTE", "values": [since.strftime("%Y-%m-%dT%H:%M:%SZ")]},
         ]
-        wanted, found, more = frozenset(keys), dict[str, str](), dict[str, str]()
-        while len(found) < len(wanted):
+        more = dict[str, str]()
+        while True:
             search = self._braket.search_quantum_tasks
             reply = self._call("SearchQuantumTasks", search, "quantumTasks", filters=filters, maxResults=100, **more)
-            for task in reply["quantumTasks"]:
-                if (key := (task.get("tags") or {}).get(KEY_TAG)) in wanted:
-                    found[key] = task["quantumTaskArn"]
+            yield from reply["quantumTasks"]
             if "nextToken" not in reply:
-                break
+                return
             more = {"nextToken": reply["nextToken"]}
-        return found
 
     def tasks(self, ids: Sequence[str]) -> Mapping[str, CloudTask]:
         """Return how tasks stand; see ``Cloud.tasks``."""
@@ -228,6 +244,10 @@ class BraketCloud:
             frozen = self._credentials and self._credentials.get_frozen_credentials()
             return tuple(value for value in frozen or () if value)
         return ()
+
+
+def _tag(task: Mapping[str, Any], name: str) -> str:
+    return str((task.get("tags") or {}).get(name, ""))
 
 
 def _task(reply: Mapping[str, Any]) -> CloudTask:

@@ -19,6 +19,7 @@ from qonverge.backend.clouds.protocol import (
     Device,
     ReplyLost,
     Submission,
+    TaggingCloud,
 )
 from qonverge.backend.executors.cloud.pacing import Pacer
 from qonverge.backend.executors.cloud.patience import Patience
@@ -91,19 +92,36 @@ class Calls:
         """Ask once which of some keys are there; ``pick`` says which when it is its turn."""
         return await self._once("read", "find", self.cloud.find, _picked(pick)) or {}
 
+    async def of_run(self, run: str) -> Sequence[str]:
+        """Ask until it is told which tasks of an attempt at a program have not ended; of a cloud that tells, none else.
+
+        Raises:
+            CloudRefused: it will not tell.
+        """
+        cloud = self.cloud
+        if not isinstance(cloud, TaggingCloud):
+            return ()
+        return await self._answered(f"what is left of {run}", "of_run", cloud.of_run, run) or ()
+
     async def result(self, identity: str) -> str:
         """Return the answer of a task, asked for until there is one.
 
         Raises:
             CloudRefused: there is none.
         """
+        return await self._answered(f"the result of {identity}", "result", self.cloud.result, identity) or ""
+
+    async def _answered(
+        self, what: str, name: str, function: Callable[[str], _Answer], argument: str
+    ) -> _Answer | None:
+        """Call until there is an answer; only ``CloudRefused`` is one of the errors."""
         while True:
             try:
-                return await self._once("read", "result", self.cloud.result, _these(identity)) or ""
+                return await self._once("read", name, function, _these(argument))
             except CloudRefused:
                 raise
             except CloudError as error:
-                logger.info("the result of %s is asked for again: %s", identity, error)
+                logger.info("%s is asked for again: %s", what, error)
 
     def reopened(self) -> None:
         """Take that the device is there again, or that nothing waits: what is sent next needs not wait longer."""

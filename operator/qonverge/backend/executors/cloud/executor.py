@@ -8,21 +8,22 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from importlib import import_module
 
-from qonverge.backend.clouds.protocol import Cloud, CloudConfig, Device
+from qonverge.backend.clouds.protocol import RUN_TAG, Cloud, CloudConfig, Device
 from qonverge.backend.config import EngineConfig
 from qonverge.backend.executors.cloud.calls import Calls
 from qonverge.backend.executors.cloud.device import DeviceWatch
+from qonverge.backend.executors.cloud.leftovers import Leftovers
 from qonverge.backend.executors.cloud.patience import Patience
 from qonverge.backend.executors.cloud.polling import Finder, Poller
 from qonverge.backend.executors.cloud.records import Run, Sent
 from qonverge.backend.executors.cloud.sending import Sender
-from qonverge.backend.executors.cloud.translator import TranslatorProcess
+from qonverge.backend.executors.cloud.translator import Translators
 from qonverge.backend.executors.protocol import Description, Execution, Outcome, Request, failing
 from qonverge.backend.executors.redaction import Redactor
 from qonverge.devices.noise import Noise
 from qonverge.providers.installed import find
 from qonverge.telemetry import BackendMetrics
-from qonverge.wire.vendor import VendorTask
+from qonverge.wire.vendor import ENDED_STATES, VendorTask
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ class CloudExecutor:
         """Start nothing yet."""
         self._given = self._config = config
         self._metrics, self._patience = metrics, patience or Patience()
-        self._translator = TranslatorProcess(config)
+        self._translator = Translators(config)
         self._runs: dict[Execution, Run] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._slots = asyncio.Semaphore(config.concurrency)
@@ -83,9 +84,12 @@ class CloudExecutor:
         self._calls = Calls(cloud, self._metrics, self._patience, Redactor(self._given.credentials), self._tell_all)
         self._device = DeviceWatch(self._calls, self._patience, self._device_changed)
         poller, finder = Poller(self._calls, self._patience, self._changed), Finder(self._calls)
+        # What an earlier process sent was on its way before this one began.
+        certain = asyncio.get_running_loop().time() + cloud.settle_seconds
         self._sender = Sender(
-            self._calls, poller, finder, self._translator, self._patience, self._tell, self._device.soon
+            self._calls, poller, finder, self._translator, self._patience, certain, self._tell, self._device.soon
         )
+        self._leftovers = Leftovers(self._calls, certain)
         for loop in (self._device.serve(), poller.serve(), finder.serve()):
             self._keep(asyncio.create_task(loop))
         self._started.set()
@@ -93,8 +97,7 @@ class CloudExecutor:
 
     def submit(self, execution: Execution) -> None:
         """Take a task."""
-        request = execution.request
-        run = self._runs[execution] = Run(execution, request.task, request.key)
+        run = self._runs[execution] = Run.of(execution)
         self._keep(asyncio.create_task(self._execute(run)))
 
     async def cancel(self, execution: Execution) -> None:
@@ -111,6 +114,19 @@ class CloudExecutor:
     def delivered(self, request: Request) -> None:
         """Nothing is kept here of a task that has ended."""
 
+    async def end_run(self, run: str) -> tuple[VendorTask, ...]:
+        """Cancel what the cloud has of an attempt at a program, whoever sent it; see ``Executor.end_run``."""
+        if not self._started.is_set():
+            return (VendorTask("", "Queued", message="the pod begins"),)
+        own = [each for each in self._runs.values() if each.tags.get(RUN_TAG) == run]
+        known = {sent.id for each in own for sent in each.sent}
+        left = await self._leftovers.end(run, known)
+        for each in own:
+            if each.execution in self._runs:
+                open_ = [task for task in self._vendor_tasks(each) if task.state not in ENDED_STATES]
+                left = (*left, *(open_ or [VendorTask("", "Queued", message="it is looked for")]))
+        return left
+
     async def recalibrate(self, noise: Noise) -> None:
         """Refuse: a device is as it is.
 
@@ -125,6 +141,7 @@ class CloudExecutor:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._started.is_set():
+            await self._leftovers.close()
             self._calls.close()
         await self._translator.close()
 
@@ -163,7 +180,7 @@ class CloudExecutor:
         assert device is not None
         first = await self._slot(run)
         try:
-            found = await self._translator.plan(run.task, device.max_shots)
+            found = await self._translator.plan(run.tenant, run.task, device.max_shots)
         except BaseException:
             self._give_back(first)
             raise
@@ -206,6 +223,7 @@ class CloudExecutor:
     async def _conclude(self, run: Run) -> None:
         """Make the answers the task's results."""
         results = await self._translator.assemble(
+            run.tenant,
             run.task,
             [each.measurement for each in run.sent],
             [each.reading or {} for each in run.sent],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from qonverge.backend.clouds.protocol import CloudTask
+from qonverge.queueing import Backoff
 
 _NEAR = 3
 _SECONDS_A_PLACE = 5.0
@@ -32,8 +33,7 @@ class Patience:
 
     def backoff(self, failures: int, jitter: float) -> float:
         """Return how long to wait after so many failures in a row; ``jitter`` is a random number from 0 to 1."""
-        longest = min(self.most_backoff, self.first_backoff * 2.0 ** min(failures - 1, 30))
-        return longest * (0.5 + jitter / 2)
+        return Backoff(self.first_backoff, self.most_backoff).wait(failures, jitter)
 
     def poll(self, task: CloudTask | None, age: float, now: float, jitter: float) -> float:
         """Return how long to wait before a task is asked about again.

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from qonverge.backend.clouds.measurement import Measurement
-from qonverge.backend.clouds.protocol import CloudTask
-from qonverge.backend.executors.protocol import Execution, RunFacts
+from qonverge.backend.clouds.protocol import JOB_TAG, NAMESPACE_TAG, RUN_TAG, CloudTask
+from qonverge.backend.executors.protocol import Execution, Request, RunFacts
 from qonverge.wire.messages import Task
+from qonverge.wire.tokens import OPERATOR_SUBJECT
 from qonverge.wire.vendor import ENDED_STATES, VendorTask
 
 SubmissionState = Literal["Planned", "Finding", "Submitting", "Known", "Ended", "Cancelled", "Unknown"]
@@ -59,6 +60,18 @@ class Sent:
         self.state, self.id, self.task, self.message, self.reading = "Planned", "", None, "", None
 
 
+def tags_of(request: Request) -> dict[str, str]:
+    """Return for whom a task runs; nothing where a token says neither job nor program."""
+    caller, task = request.caller, request.task
+    if caller.run:
+        namespace, _, job = caller.subject.partition("/")
+        return {NAMESPACE_TAG: namespace, JOB_TAG: job, RUN_TAG: caller.run}
+    if caller.subject == OPERATOR_SUBJECT and task.job:
+        # The id of a circuit's task says which attempt at which job it is.
+        return {NAMESPACE_TAG: task.namespace, JOB_TAG: task.job, RUN_TAG: task.id}
+    return {}
+
+
 @dataclass(slots=True, eq=False)
 class Run:
     """A task of ours that is executed."""
@@ -68,11 +81,23 @@ class Run:
     """Whole: the registry drops what a task asked when it has ended, and a task that was cancelled has still to be
     found at the cloud."""
     key: str
+    tags: Mapping[str, str]
+    """For whom it runs, see ``Submission.tags``."""
+    tenant: str
+    """Whose turn it takes where tenants take turns: a namespace, or whom a token names."""
     sent: list[Sent] = field(default_factory=list)
     calibration: str = ""
     """Digest of the one in force when it was planned."""
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the task has ended: what is at the cloud is to end, and nothing is to be sent."""
+
+    @classmethod
+    def of(cls, execution: Execution) -> Run:
+        """Return the task that an execution is about."""
+        request = execution.request
+        tags = tags_of(request)
+        tenant = tags.get(NAMESPACE_TAG, request.caller.subject)
+        return cls(execution, request.task, request.key, tags, tenant)
 
     def facts(self, engine: str) -> RunFacts | None:
         """Return how it ran, as the cloud tells; None: it does not tell how long the device was busy."""

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 
 from qonverge.backend.clouds.protocol import (
     CannotFind,
@@ -20,7 +21,7 @@ from qonverge.backend.executors.cloud.calls import Calls
 from qonverge.backend.executors.cloud.patience import Patience
 from qonverge.backend.executors.cloud.polling import Finder, Poller
 from qonverge.backend.executors.cloud.records import Run, Sent
-from qonverge.backend.executors.cloud.translator import TranslatorProcess
+from qonverge.backend.executors.cloud.translator import Translators
 from qonverge.wire.errors import EngineFailed, OutcomeUnknown
 
 _ATTEMPTS = 3
@@ -36,17 +37,28 @@ class Sender:
         calls: Calls,
         poller: Poller,
         finder: Finder,
-        translator: TranslatorProcess,
+        translator: Translators,
         patience: Patience,
+        certain: float,
         tell: Callable[[Run], None],
         look_again: Callable[[], None],
     ) -> None:
-        """``tell`` reports how a task's parts stand, ``look_again`` has the device looked at."""
+        """Take what it works with.
+
+        Args:
+            calls: of the cloud.
+            poller: asks how tasks stand.
+            finder: finds them by their keys.
+            translator: makes programs of circuits.
+            patience: how long things are waited for.
+            certain: when the cloud's listings have all that an earlier process sent, on the event loop's clock.
+            tell: reports how a task's parts stand.
+            look_again: has the device looked at.
+        """
         self._calls, self._poller, self._finder, self._translator = calls, poller, finder, translator
         self._patience, self._tell, self._look_again = patience, tell, look_again
         self._clock = asyncio.get_running_loop().time
-        # What an earlier process sent was on its way before this one began.
-        self._certain = self._clock() + calls.cloud.settle_seconds
+        self._certain = certain
 
     async def follow(self, sent: Sent) -> None:
         """Return when the cloud's task has ended and its answer is here, or the task was stopped and so is it.
@@ -66,7 +78,8 @@ class Sender:
                     raise EngineFailed(f"the cloud does not give the result of its task {sent.id}: {error}") from None
                 if sent.reading is None:
                     # An earlier process sent it.
-                    sent.reading = (await self._translator.encode(sent.run.task, sent.measurement)).reading
+                    run = sent.run
+                    sent.reading = (await self._translator.encode(run.tenant, run.task, sent.measurement)).reading
                 sent.answer = await asyncio.to_thread(zlib.compress, answer.encode(), 1)
                 sent.state = "Ended"
                 return
@@ -133,9 +146,9 @@ class Sender:
             nonlocal begun
             if run.stop.is_set():
                 return None
-            submission = await self._translator.encode(run.task, sent.measurement)
+            submission = await self._translator.encode(run.tenant, run.task, sent.measurement)
             begun, sent.state, sent.reading = True, "Submitting", submission.reading
-            return sent.key, submission
+            return sent.key, replace(submission, tags=run.tags)
 
         sending = asyncio.ensure_future(self._calls.submit(translated))
         stopping = asyncio.ensure_future(run.stop.wait())

@@ -6,19 +6,20 @@ credentials. The first message is the configuration.
 
 from __future__ import annotations
 
+import contextlib
 import signal
 from dataclasses import astuple
+from importlib import import_module
 from typing import Any
 
 from qonverge.backend.clouds.measurement import Measurement
 from qonverge.backend.clouds.translation import Translation
 from qonverge.backend.config import EngineConfig
+from qonverge.backend.executors.cloud.transpiler_plugins import load_only_imported_plugins
+from qonverge.providers.installed import find
 from qonverge.wire.child import limit_memory, serve_requests
 from qonverge.wire.errors import engine_error
 from qonverge.wire.messages import Task
-
-CPU_SECONDS = 120.0
-"""Of one request."""
 
 
 def _answer(translation: Translation, request: dict[str, Any]) -> dict[str, Any]:
@@ -43,6 +44,8 @@ def main() -> None:
             assert translation is not None, "the configuration is the first message"
             return _bounded(translation, request)
         config, first = EngineConfig.from_dict(request["config"]), translation is None
+        if first:
+            _choose_plugins(config)
         try:
             translation = Translation(config)
             if first:
@@ -57,9 +60,16 @@ def main() -> None:
     serve_requests(answer, _failed)
 
 
+def _choose_plugins(config: EngineConfig) -> None:
+    # What is wrong with the provider is said when its translator is made.
+    with contextlib.suppress(ModuleNotFoundError, LookupError):
+        import_module(find(config.provider).implementation.partition(":")[0])
+    load_only_imported_plugins()
+
+
 def _bounded(translation: Translation, request: dict[str, Any]) -> dict[str, Any]:
     # Nobody handles SIGPROF, so it ends the process.
-    signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)
+    signal.setitimer(signal.ITIMER_PROF, request["cpu_seconds"])
     try:
         return _answer(translation, request)
     except Exception as error:  # a circuit that trips a defect must not take the process

@@ -9,18 +9,22 @@ from qonverge import __version__
 from qonverge.accounting.conversion import usage_of
 from qonverge.amounts import Amounts
 from qonverge.api import HybridJob
+from qonverge.api.cloud_tasks import FINALIZER, Submission
 from qonverge.api.job import Provenance
-from qonverge.controller.jobs.actions import Action, Requeue, SetStatus, Stop, Warn
+from qonverge.controller.jobs.actions import Action, Hold, Requeue, SetStatus, Stop, Warn
 from qonverge.controller.jobs.kinds import pod_start
 from qonverge.controller.jobs.kinds.pod_actions import Abandon, Finish, Launch, ReadEvents, Renew
 from qonverge.controller.jobs.status_events import same_but_for_numbers
 from qonverge.controller.jobs.view import View
 from qonverge.controller.jobs.waiting import NEWS_SECONDS, say_waiting, unplaced
 from qonverge.controller.objects import pod_troubles
+from qonverge.controller.quotas.accounts import account_of
 from qonverge.controller.store.flights import Flight
-from qonverge.execution import transitions
+from qonverge.execution import cloud_tasks, transitions
 from qonverge.programs.python import left_reason
 from qonverge.programs.source import digest
+from qonverge.scheduling import Decision
+from qonverge.wire.tokens import run_of
 
 _LOST_BATCH_SECONDS = 20.0
 _OOM_EXIT_CODE = 137
@@ -41,10 +45,26 @@ def launch(view: View, flight: Flight, attempt: int) -> list[Action]:
             return [SetStatus(view.fail("StartDeadlineExceeded", message)), Stop(program=True)]
         if view.now < refusal.again_at:
             return [*say_waiting(view, "ApplyFailed", refusal.message), Requeue(refusal.again_at)]
+    if cloud_tasks.is_recorded(decision) and (recording := _recording(view, decision, attempt)):
+        return recording
     label = decision.backend.label_for(view.job.metadata.namespace)
     fields = {"backend": label, "placement": decision.reason, "attempts": attempt, "placed_at": view.stamp}
     fields["forecast"] = list(flight.forecast) or None
     return [Launch(decision, attempt, view.move("Placed", "Placed", decision.reason, **fields))]
+
+
+def _recording(view: View, decision: Decision, attempt: int) -> list[Action]:
+    """Record where an attempt's tasks will be before it begins, if that is not done: whoever ends it knows of them."""
+    job = view.job
+    if FINALIZER not in job.metadata.finalizers:
+        return [Hold(), Requeue(view.now)]
+    assert decision.backend is not None
+    task = run_of(account_of(job), attempt)
+    record, known = Submission(task=task, backend=decision.backend.key, attempt=attempt), job.status.submissions or ()
+    if record in known:
+        return []
+    told = {"submissions": [*known, record], "placement": decision.reason}
+    return [SetStatus(job.status.model_copy(update=told)), Requeue(view.now)]
 
 
 def attend(view: View, flight: Flight) -> list[Action]:
