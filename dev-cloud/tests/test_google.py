@@ -131,12 +131,20 @@ def test_a_job_waits_runs_and_is_cancelled(engine: Any) -> None:
     assert own.list_programs(has_labels={"kind": "other"}) == []
     assert own.get_program("one").get_circuit() == circuit
     first, second = (
-        program.run_sweep(processor_id="willow_pink", job_id=name, repetitions=100, labels={"name": name})
+        program.run_sweep(
+            processor_id="willow_pink",
+            run_name="current",
+            device_config_name="default",
+            job_id=name,
+            repetitions=100,
+            labels={"name": name},
+        )
         for name in ("first", "second")
     )
-    assert (first.execution_status(), second.get_processor().processor_id) == ("READY", "willow_pink")
+    assert first.execution_status() == "READY"
     cloud.advance(61)
     assert first.execution_status() == "RUNNING"
+    assert first.get_processor().processor_id == "willow_pink"
     second.cancel()
     assert second.refresh().execution_status() == "CANCELLED"
     cloud.advance(10)
@@ -158,6 +166,7 @@ def test_a_job_waits_runs_and_is_cancelled(engine: Any) -> None:
 def test_what_the_processor_does_not_take_fails_and_says_why(engine: Any) -> None:
     own, _ = engine(google={"processors": {"rainbow": {"failing": {"calls": [1], "reason": "It warmed up."}}}})
     sampler = own.get_sampler("rainbow")
+    device = virtual_engine_factory.create_device_from_processor_id("rainbow")
     circuit = flips(cirq.GridQubit(4, 1)) + cirq.measure(cirq.GridQubit(4, 1), key="m")
     with pytest.raises(RuntimeError, match=r"SYSTEM_ERROR: It warmed up\."):
         sampler.run(circuit)
@@ -165,7 +174,7 @@ def test_what_the_processor_does_not_take_fails_and_says_why(engine: Any) -> Non
         (circuit + cirq.X(cirq.GridQubit(99, 99)), "INVALID_PROGRAM: Qubit not on device"),
         (flips(cirq.GridQubit(4, 1)), "INVALID_PROGRAM: Code must measure"),
         (
-            flips(*cirq.GridQubit.rect(3, 4, 4, 1)) + cirq.measure(cirq.GridQubit(4, 1), key="m"),
+            flips(*sorted(device.metadata.qubit_set)[:12]) + cirq.measure(cirq.GridQubit(4, 1), key="m"),
             "INVALID_PROGRAM: 12 qubits: dev-cloud simulates up to 11 with errors",
         ),
         (circuit + cirq.Circuit(cirq.Z(cirq.GridQubit(4, 1)) ** sympy.Symbol("a")), "INVALID_PROGRAM"),
@@ -225,7 +234,7 @@ def test_what_is_refused_and_that_names_are_taken_once(start: Start) -> None:
     program = {"name": "projects/lab/programs/one", "code": {"@type": "type.googleapis.com/google.protobuf.Empty"}}
     assert ask("POST", "projects/lab/programs", program)["name"] == program["name"]
     assert refused("POST", "projects/lab/programs", program)[:2] == (409, "ALREADY_EXISTS")
-    assert ask("POST", "projects/lab/programs/one/jobs", job())["executionStatus"]["state"] == "READY"
+    assert ask("POST", "projects/lab/programs/one/jobs", job())["name"] == job()["name"]
     assert refused("POST", "projects/lab/programs/one/jobs", job())[:2] == (409, "ALREADY_EXISTS")
     while (told := ask("GET", job()["name"])["executionStatus"])["state"] in ("READY", "RUNNING"):
         pass
@@ -233,6 +242,8 @@ def test_what_is_refused_and_that_names_are_taken_once(start: Start) -> None:
     assert "google.protobuf.Empty where a cirq.google.api.v2.Program" in told["failure"]["errorMessage"]
     assert refused("GET", f"{job()['name']}/result")[:2] == (404, "NOT_FOUND")
     assert refused("POST", f"{job()['name']}:cancel", {})[:2] == (400, "FAILED_PRECONDITION")
+    unknown = {"processor": "projects/lab/processors/weber", "deviceConfigSelector": {"configAlias": "none"}}
+    other = {"schedulingConfig": {"processorSelector": unknown}}
     elsewhere = {"schedulingConfig": {"processorSelector": {"processor": "projects/lab/processors/none"}}}
     for call, answer in (
         (("GET", "projects/lab/programs/two"), (404, "NOT_FOUND", "program projects/lab/programs/two does not exist")),
@@ -243,6 +254,10 @@ def test_what_is_refused_and_that_names_are_taken_once(start: Start) -> None:
                 "NOT_FOUND",
                 "processor 'projects/lab/processors/none' does not exist: use willow_pink, weber, rainbow",
             ),
+        ),
+        (
+            ("POST", "projects/lab/programs/one/jobs", other),
+            (400, "INVALID_ARGUMENT", "weber has no configuration none of the run "),
         ),
         (
             ("GET", "projects/lab/programs/one/jobs?filter=age+%3E+3"),

@@ -174,6 +174,21 @@ class Processors:
         )
 
 
+def check_configuration(processor: str, asked: Any) -> None:
+    """Refuse a ``DeviceConfigSelector`` of another configuration than the one that there is.
+
+    Raises:
+        Refused: it is of another.
+    """
+    revision = f"snapshot {asked.snapshot_id}" if asked.snapshot_id else f"run {asked.run_name}"
+    known = (f"run {RUN}", f"snapshot {SNAPSHOT}")
+    # Without one the processor's own is meant.
+    if (asked.config_alias or asked.snapshot_id or asked.run_name) and (
+        asked.config_alias != CONFIGURATION or revision not in known
+    ):
+        raise Refused("INVALID_ARGUMENT", f"{processor} has no configuration {asked.config_alias} of the {revision}")
+
+
 def packed(message: Message) -> Any:
     """Return a message packed as ``Any``."""
     found = any_pb2.Any()

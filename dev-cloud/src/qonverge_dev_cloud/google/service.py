@@ -15,7 +15,7 @@ from qonverge_dev_cloud.google import simulation
 from qonverge_dev_cloud.google.errors import Refused
 from qonverge_dev_cloud.google.filters import matching
 from qonverge_dev_cloud.google.jobs import Job, Stored, moment
-from qonverge_dev_cloud.google.processors import Processors
+from qonverge_dev_cloud.google.processors import Processors, check_configuration
 from qonverge_dev_cloud.scenario import Scenario
 from qonverge_dev_cloud.work import ENDED
 
@@ -107,6 +107,7 @@ class GoogleService:
             selector = sent.scheduling_config.processor_selector
             named = selector.processor or next(iter(selector.processor_names), "")
             offered, now = self._processors.find(named), self._clock.now()
+            check_configuration(offered.name, selector.device_config_selector)
             if offered.scenario.retired:
                 raise Refused("FAILED_PRECONDITION", f"{offered.name} is inactive")
             number = len(offered.queue.work) + 1
