@@ -141,15 +141,16 @@ def test_a_job_waits_runs_and_is_cancelled(engine: Any) -> None:
         )
         for name in ("first", "second")
     )
-    assert first.execution_status() == "READY"
+    assert first.status() == "READY"
     cloud.advance(61)
-    assert first.execution_status() == "RUNNING"
+    assert first.status() == "RUNNING"
     assert first.get_processor().processor_id == "willow_pink"
     second.cancel()
-    assert second.refresh().execution_status() == "CANCELLED"
+    assert second.status() == "CANCELLED"
     cloud.advance(10)
     assert first.results()[0].histogram(key="m") == {1: 100}
-    assert first.get_repetitions_and_sweeps()[0] == 100
+    again = cirq_google.EngineJob("lab", "one", "first", own.context)
+    assert again.get_repetitions_and_sweeps()[0] == [100]
     states = {quantum.ExecutionStatus.State.SUCCESS}
     assert [each.job_id for each in own.list_jobs(execution_states=states)] == ["first"]
     assert [each.job_id for each in program.list_jobs(has_labels={"name": "second"})] == ["second"]
