@@ -150,7 +150,7 @@ def test_a_job_waits_runs_and_is_cancelled(engine: Any) -> None:
     cloud.advance(10)
     assert first.results()[0].histogram(key="m") == {1: 100}
     again = cirq_google.EngineJob("lab", "one", "first", own.context)
-    assert again.get_repetitions_and_sweeps()[0] == [100]
+    assert again.get_repetitions_and_sweeps()[0] == 100
     states = {quantum.ExecutionStatus.State.SUCCESS}
     assert [each.job_id for each in own.list_jobs(execution_states=states)] == ["first"]
     assert [each.job_id for each in program.list_jobs(has_labels={"name": "second"})] == ["second"]
