@@ -6,7 +6,7 @@ import json
 import os
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import cirq
@@ -18,9 +18,9 @@ from cirq_google.cloud import quantum
 from cirq_google.engine import virtual_engine_factory
 from cirq_google.engine.asyncio_executor import AsyncioExecutor
 
-from conftest import Start
 from qonverge_dev_cloud.cloud import DevCloud
 
+Start = Callable[..., DevCloud]
 QUBITS = cirq.GridQubit.rect(1, 2, 6, 6)
 SILENT = {"google": {"processors": {"willow_pink": {"noise": False}}}}
 
