@@ -11,6 +11,7 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from qonverge.cli.main import cli
+from qonverge_dev_cloud.cloud import PORTS
 
 COMMAND = [str(Path(sys.executable).parent / "qonverge"), "dev-cloud"]
 
@@ -34,9 +35,9 @@ def test_a_port_that_is_taken_and_a_bad_scenario_are_said_in_a_sentence(tmp_path
         other.bind(("127.0.0.1", 0))
         other.listen()
         taken = other.getsockname()[1]
-        for port in range(taken - 5, taken + 1):
+        for port in range(taken - PORTS + 1, taken + 1):
             done = CliRunner().invoke(cli, ["dev-cloud", "--port", str(port)])
-            sentence = f"error: ports {port} to {port + 4}: address already in use: use another --port\n"
+            sentence = f"error: ports {port} to {port + PORTS - 1}: address already in use: use another --port\n"
             assert (done.exit_code, done.output) == (1, sentence)
     scenario = tmp_path / "scenario.yaml"
     scenario.write_text("seed: none\n")

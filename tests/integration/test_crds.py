@@ -88,6 +88,10 @@ def test_a_job_that_makes_no_sense_is_refused(plane: ControlPlane, spec: dict[st
         ),
         ({"simulator": None, "ionq": {"backend": "simulator", "debiasing": False}}, "debiasing is for QPUs"),
         ({"simulator": None, "ionq": {"backend": "simulator", "costLimit": "1"}}, "costLimit is for QPUs"),
+        (
+            {"simulator": None, "google": {"project": "lab", "processor": "one", "snapshotId": "s"}},
+            "set deviceConfigName together with one of runName and snapshotId",
+        ),
         ({"simulator": None, "plugin": {"provider": "Acme"}, "replicas": 2}, "has one pod: set replicas to 1, or to 0"),
         ({"replicas": -1}, "spec.replicas in body should be greater than or equal to 0"),
         ({"capacity": {"concurrency": 0}}, "spec.capacity.concurrency in body should be greater than or equal to 1"),

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from qonverge.api import QuantumBackend
 from qonverge.api.source import Source
+from qonverge.backend.clouds.google.options import GoogleOptions
 from qonverge.backend.options import EngineOptions
 from qonverge.execution.placement import provider_problem
 from qonverge.providers.descriptor import Descriptor
@@ -45,6 +46,16 @@ def test_a_device_of_braket_is_a_source_whose_fields_are_the_provider_s_options(
     )
 
 
+def test_a_processor_of_google_is_a_source_whose_fields_are_the_provider_s_options() -> None:
+    section = {"project": "lab", "processor": "willow_pink", "deviceConfigName": "default", "runName": "current"}
+    source = backend(google={**section, "credentials": {"name": "google"}}).spec.source
+    assert source == Source(provider="Google", elsewhere=True, options=section, credentials="google")
+    assert GoogleOptions.read(source.options).model_dump(by_alias=True, exclude_none=True) == {
+        **section,
+        "endpoint": "https://quantum.googleapis.com",
+    }
+
+
 def test_a_plugin_is_a_source_with_its_own_options() -> None:
     source = backend(plugin={"provider": "Acme", "options": {"machine": 3}}).spec.source
     assert source == Source(provider="Acme", elsewhere=True, options={"machine": 3}, options_path="plugin.options")
@@ -76,6 +87,8 @@ def test_the_server_of_a_device_elsewhere_gets_the_options_and_a_folder_not_the_
         ),
         ({"braket": {**BRAKET, "endpoint": "file:///etc/passwd"}}, "String should match pattern"),
         ({"braket": {**BRAKET, "credentials": {}}}, "Field required"),
+        ({"google": {"project": "lab", "processor": "a/b"}}, "String should match pattern"),
+        ({"google": {"project": "lab", "processor": "one", "runName": "r"}}, "set deviceConfigName together with one"),
         (
             {"braket": BRAKET, "replicas": 2},
             "a backend whose device is elsewhere has one pod: set replicas to 1, or to",

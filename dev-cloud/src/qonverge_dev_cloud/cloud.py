@@ -14,6 +14,7 @@ from qonverge_dev_cloud.clock import Clock
 from qonverge_dev_cloud.control import Control, Controlled
 from qonverge_dev_cloud.faults import Fault, FaultPlan
 from qonverge_dev_cloud.gateway import Gateway
+from qonverge_dev_cloud.google.cloud import GoogleCloud
 from qonverge_dev_cloud.ibm.cloud import IBMCloud
 from qonverge_dev_cloud.ionq.cloud import IonqCloud
 from qonverge_dev_cloud.iqm.cloud import IqmCloud
@@ -22,7 +23,7 @@ from qonverge_dev_cloud.limits import LimitPlan
 from qonverge_dev_cloud.scenario import Scenario
 
 # How many ports are taken.
-PORTS = 6
+PORTS = 8
 
 
 class Cloud(Controlled, Protocol):
@@ -56,7 +57,7 @@ class DevCloud:
         self._limits = LimitPlan(self.scenario.limits)
         self._host = host
         ports = [port and port + index for index in range(PORTS)]
-        self._control_port, storage_port, *self._cloud_ports = ports
+        self._control_port, storage_port, rpc_port, *self._cloud_ports = ports
         braket = BraketCloud(
             self.scenario, self.clock, self._gateway(BraketCloud.name), host=host, storage_port=storage_port
         )
@@ -64,7 +65,10 @@ class DevCloud:
         ionq = IonqCloud(self.scenario, self.clock, self._gateway(IonqCloud.name))
         ibm = IBMCloud(self.scenario, self.clock, self._gateway(IBMCloud.name))
         iqm = IqmCloud(self.scenario, self.clock, self._gateway(IqmCloud.name))
-        self._clouds: list[Cloud] = [braket, ionq, ibm, iqm]
+        self._google = GoogleCloud(
+            self.scenario, self.clock, self._gateway(GoogleCloud.name), host=host, rpc_port=rpc_port
+        )
+        self._clouds: list[Cloud] = [braket, ionq, ibm, iqm, self._google]
         self._urls: list[str] = []
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="dev-cloud", daemon=True)
@@ -97,6 +101,7 @@ class DevCloud:
                 self._serve(cloud.application(), port)
                 for cloud, port in zip(self._clouds, self._cloud_ports, strict=True)
             ]
+            self._google.connect(self._urls[self._clouds.index(self._google)])
         except OSError:
             self.stop()
             raise

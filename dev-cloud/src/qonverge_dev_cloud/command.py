@@ -16,7 +16,7 @@ import click
 @click.command()
 @click.argument("scenario", required=False, type=click.Path(dir_okay=False, path_type=Path), metavar="[SCENARIO]")
 @click.option(
-    "--port", type=click.IntRange(0, 65531), default=4510, show_default=True, help="First of five ports; 0: any."
+    "--port", type=click.IntRange(0, 65528), default=4510, show_default=True, help="First of eight ports; 0: any."
 )
 def dev_cloud(scenario: Path | None, port: int) -> None:
     """Start quantum clouds on this machine for programs of their own SDKs, offline and deterministic.

@@ -171,6 +171,23 @@ class IBMScenario(Value):
         return _known(backends, NAMES)
 
 
+class GoogleScenario(Value):
+    """Google's Quantum Engine."""
+
+    processors: dict[str, DeviceScenario] = Field(default_factory=dict)
+    """By the processor's id. None has a price: Google publishes none."""
+
+    @field_validator("processors")
+    @classmethod
+    def _named(cls, processors: dict[str, DeviceScenario]) -> dict[str, DeviceScenario]:
+        from qonverge_dev_cloud.google.catalogue import PROCESSORS
+
+        for name, own in processors.items():
+            if own.price != Price():
+                raise ValueError(f"{name} has no price: Google publishes none")
+        return _known(processors, PROCESSORS)
+
+
 class Scenario(Value):
     """All clouds."""
 
@@ -182,6 +199,7 @@ class Scenario(Value):
     ibm: IBMScenario = IBMScenario()
     ionq: IonqScenario = IonqScenario()
     iqm: IqmScenario = IqmScenario()
+    google: GoogleScenario = GoogleScenario()
     limits: tuple[Limit, ...] = ()
     faults: tuple[Fault, ...] = ()
 

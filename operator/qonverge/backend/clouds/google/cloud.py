@@ -43,7 +43,7 @@ _DIGITS = 40
 class GoogleCloud:
     """One processor, for one project."""
 
-    # Google publishes no limits of the engine: these are of Qonverge's own choice. A task is two calls to send.
+    # Google publishes no limits of the engine: these are Qonverge's own choice. To send a job takes two calls.
     rates: ClassVar[Rates] = Rates(submit=5, read=10, batch=1)
     # Programs and jobs have ids of the caller's choice, and each is taken once.
     idempotent: ClassVar[bool] = True
