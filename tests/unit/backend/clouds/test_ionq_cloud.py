@@ -24,6 +24,7 @@ from qonverge.backend.clouds.protocol import (
     CloudUnavailable,
     CredentialsRefused,
     Device,
+    NoCredentials,
     ReplyLost,
     Submission,
 )
@@ -154,7 +155,7 @@ def test_the_key_is_read_again_when_it_changes(ionq: Service, secret: Path, monk
     assert "characters that no key of IonQ has" in str(fault(lambda: one.submit(KEY, SUBMISSION)))
     (secret / "IONQ_API_KEY").unlink()
     found = fault(lambda: one.submit(KEY, SUBMISSION))
-    assert isinstance(found, CredentialsRefused)
+    assert isinstance(found, NoCredentials)
     assert str(found) == "IonQ: the Secret has no key IONQ_API_KEY"
     given = {"backend": "simulator", "endpoint": f"{ionq.url}/v0.4"}
     monkeypatch.delenv("IONQ_API_KEY", raising=False)
