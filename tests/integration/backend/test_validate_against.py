@@ -91,7 +91,7 @@ def test_what_a_device_would_refuse_of_jobs(folder: Folder, cloud: DevCloud) -> 
     status, lines, problems = folder.validate(*jobs, "--against", against)
     assert status == 1
     assert lines[6:] == [
-        "quantumbackend/forte-1: its device runs tasks, 36 qubits, 10000 shots at a time",
+        "quantumbackend/forte-1: its device runs tasks, 36 qubits",
         "hybridjob/bell: forte-1 takes it",
         "hybridjob/program: not checked: its circuits are known only when it runs",
     ]
