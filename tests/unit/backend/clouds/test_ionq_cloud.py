@@ -224,6 +224,7 @@ def test_the_device(ionq: Service, secret: Path) -> None:
     answers["/backends/simulator"] = {"status": "available", "qubits": 29, "average_queue_time": 0}
     simulator = cloud(ionq, secret, "simulator").device()
     assert (simulator.prices, simulator.max_shots, simulator.wait_seconds) == (Prices(), 1_000_000, 0.0)
+    assert (simulator.ideal, cloud(ionq, secret, "simulator", noiseModel="aria-1").device().ideal) == (True, False)
     # Backends are public, and a key that is not good is found all the same.
     ionq.answer = lambda request: (401, {}) if request.path.endswith("whoami") else by_path(answers)(request)
     assert isinstance(fault(cloud(ionq, secret).device), CredentialsRefused)

@@ -40,6 +40,7 @@ def described(
         num_qubits=int(backend["qubits"]),
         max_shots=options.most_shots if options.splits else None,
         calibration=_calibration(characterization, options),
+        ideal=options.exact,
         prices=_prices(options),
         wait_seconds=None if wait is None else max(0.0, float(wait) / 1000),
     )
