@@ -59,5 +59,14 @@ def prices_of(pricing: Pricing | None) -> Prices:
     return Prices(task, shot, second, pricing.currency)
 
 
+def pricing_from(prices: Prices) -> Pricing:
+    """Return prices that a vendor publishes in the form of a specification."""
+    per_task, per_shot, per_second = (f"{price:f}" for price in (prices.task, prices.shot, prices.second))
+    # Not checked again: it is no person's input, and all may be 0.
+    return Pricing.model_construct(
+        currency=prices.currency, per_task=per_task, per_shot=per_shot, per_second=per_second
+    )
+
+
 def _text(amount: Decimal) -> str:
     return f"{amount.normalize():f}"

@@ -35,12 +35,19 @@ class Cluster:
         Raises:
             NoAnswer: the API server does not answer, or has no such job.
         """
+        return await self._object("HybridJob", "hybridjobs", name, namespace)
+
+    async def backend(self, name: str, namespace: str | None) -> dict[str, Any]:
+        """Return a QuantumBackend, as ``job`` does a HybridJob."""
+        return await self._object("QuantumBackend", "quantumbackends", name, namespace)
+
+    async def _object(self, kind: str, plural: str, name: str, namespace: str | None) -> dict[str, Any]:
         from kubernetes.aio import client
 
         namespace = namespace or self.namespace
-        with _told(f"there is no HybridJob {name} in the namespace {namespace}"):
+        with _told(f"there is no {kind} {name} in the namespace {namespace}"):
             found = await client.CustomObjectsApi(self._api).get_namespaced_custom_object(
-                *_GROUP_VERSION, namespace, "hybridjobs", name
+                *_GROUP_VERSION, namespace, plural, name
             )
         assert isinstance(found, dict)
         return found

@@ -76,19 +76,42 @@ def run(files: tuple[str, ...], output: str | None, plot: Path | None, quiet: bo
 
 
 @cli.command()
-@click.argument("files", nargs=-1, required=True, metavar="FILE...")
-def validate(files: tuple[str, ...]) -> None:
-    """Check manifests, and the circuits in them, without running anything."""
+@click.argument("files", nargs=-1, metavar="FILE...")
+@click.option(
+    "--against",
+    metavar="BACKEND",
+    help="Check too what this backend would refuse: a file with its manifest, its name in one of FILE, or its name, or "
+    "NAMESPACE/NAME, in the cluster.",
+)
+@click.option(
+    "--credentials",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="Folder with the backend's credentials, a file for each key of its Secret. Default: the environment.",
+)
+def validate(files: tuple[str, ...], against: str | None, credentials: Path | None) -> None:
+    """Check manifests, and the circuits in them, without running anything.
+
+    Exit status: 0, 1 when the backend of --against would refuse something or its device runs nothing, 2 when a manifest
+    cannot be used.
+    """
+    if not files and against is None:
+        raise click.UsageError("give a FILE, or --against BACKEND")
     _silence_libraries()
+    from qonverge.cli.cluster import NoAnswer
     from qonverge.cli.validate import validate_files
     from qonverge.local.manifests import ManifestError
 
     try:
-        lines = validate_files(files)
+        report = validate_files(files, against, "" if credentials is None else str(credentials))
     except ManifestError as error:
         _refuse(error.problems)
-    for line in lines:
+    except NoAnswer as error:
+        _refuse([str(error)])
+    for line in report.lines:
         click.echo(line)
+    for problem in report.refusals:
+        click.echo(f"error: {problem}", err=True)
+    sys.exit(FAILED if report.refusals else COMPLETED)
 
 
 @cli.command()

@@ -13,13 +13,14 @@ from qonverge.api.placement import Candidate, ForecastInterval, Placement, secon
 from qonverge.api.source import Source
 from qonverge.devices.layout import Misfit
 from qonverge.devices.noise import Noise
-from qonverge.execution.transitions import seconds
+from qonverge.execution.transitions import seconds, timestamp
 from qonverge.forecast.intervals import Interval, JobForecasts
 from qonverge.providers.descriptor import Descriptor
 from qonverge.providers.figures import Figures
 from qonverge.providers.installed import find, usual_figures
 from qonverge.scheduling.model import Backend, Decision, Job, Needs, Split, Terms, Weights
 from qonverge.scheduling.terms import meant
+from qonverge.wire.vendor import DeviceState
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,14 @@ def device_errors(source: Source, noise: Noise | None, *, ideal: bool = False) -
     if ideal or (not source.elsewhere and not source.noisy):
         return 0.0, 0.0
     return (None, None) if noise is None else (noise.median_error(2), noise.median_readout_error)
+
+
+def why_offline(device: DeviceState | None) -> str:
+    """Return why a device elsewhere runs nothing now, and until when; empty where it does, or that is not known."""
+    if device is None or device.online:
+        return ""
+    again = "" if device.available_at is None else f"; it runs tasks again at {timestamp(device.available_at)}"
+    return f"{device.reason or 'its vendor gives no reason'}{again}"
 
 
 def declared(backend: QuantumBackend) -> Backend:

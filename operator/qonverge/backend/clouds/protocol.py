@@ -267,6 +267,12 @@ class CredentialsRefused(CloudError):
     code = "CredentialsRefused"
 
 
+class NoCredentials(CredentialsRefused):
+    """There are none to send."""
+
+    code = "NoCredentials"
+
+
 class CloudBusy(CloudError):
     """Too many calls, or too many tasks: nothing had an effect, and it may be asked again later."""
 

@@ -15,8 +15,8 @@ from qonverge.controller.backends import calibration
 from qonverge.controller.kube.refusals import Refusal
 from qonverge.controller.objects import manifests
 from qonverge.controller.objects.pod_troubles import Trouble
-from qonverge.controller.store.devices import why_offline
 from qonverge.controller.store.state import Calibrated
+from qonverge.execution.placement import why_offline
 from qonverge.providers.descriptor import STATE_POWER
 from qonverge.wire.backend_info import BackendInfo
 from qonverge.wire.vendor import DeviceState

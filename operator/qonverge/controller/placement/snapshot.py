@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from qonverge.api import QuantumBackend
 from qonverge.controller.objects.manifests import backend_selector
 from qonverge.controller.store.cluster import Cluster
-from qonverge.controller.store.devices import device_of, pricing_of, why_offline
+from qonverge.controller.store.devices import device_of, pricing_of
 from qonverge.controller.store.pods import BackendPod
 from qonverge.controller.store.state import State
 from qonverge.devices.noise import Noise
-from qonverge.execution.placement import abilities, declared, device_errors
+from qonverge.execution.placement import abilities, declared, device_errors, why_offline
 from qonverge.forecast.intervals import Interval
 from qonverge.scheduling import Backend
 from qonverge.wire.backend_info import BackendInfo

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from qonverge.accounting.conversion import prices_of
+from qonverge.accounting.conversion import prices_of, pricing_from
 from qonverge.amounts import Prices
 from qonverge.api import QuantumBackend
-from qonverge.api.conditions import timestamp
 from qonverge.api.pricing import Pricing
 from qonverge.controller.objects.manifests import backend_selector
 from qonverge.controller.store.pods import BackendPods
@@ -29,7 +28,7 @@ def pricing_of(pods: BackendPods, backend: QuantumBackend) -> Pricing | None:
         return backend.spec.pricing
     device, said = device_of(pods, backend), backend.status.pricing
     if device is not None and device.prices is not None:
-        return _pricing(device.prices)
+        return pricing_from(device.prices)
     if said is None or said.source != "Vendor":
         return None
     # Not checked again: it is no person's input.
@@ -39,18 +38,3 @@ def pricing_of(pods: BackendPods, backend: QuantumBackend) -> Pricing | None:
 def prices_in_force(pods: BackendPods, backend: QuantumBackend | None) -> Prices:
     """Return the same as amounts know them; nothing costs where none are known, or the backend is gone (None)."""
     return prices_of(None if backend is None else pricing_of(pods, backend))
-
-
-def why_offline(device: DeviceState | None) -> str:
-    """Return why a device elsewhere runs nothing now, and until when; empty where it does, or that is not known."""
-    if device is None or device.online:
-        return ""
-    again = "" if device.available_at is None else f"; it runs tasks again at {timestamp(device.available_at)}"
-    return f"{device.reason or 'its vendor gives no reason'}{again}"
-
-
-def _pricing(prices: Prices) -> Pricing:
-    per_task, per_shot, per_second = (f"{price:f}" for price in (prices.task, prices.shot, prices.second))
-    return Pricing.model_construct(
-        currency=prices.currency, per_task=per_task, per_shot=per_shot, per_second=per_second
-    )

@@ -25,6 +25,7 @@ from qonverge.backend.clouds.protocol import (
     CloudTask,
     CloudUnavailable,
     CredentialsRefused,
+    NoCredentials,
     ReplyLost,
     Submission,
     TaggingCloud,
@@ -178,7 +179,7 @@ def test_without_a_secret_the_pods_identity_is_taken_as_soon_as_there_is_one(
     aws.answer = lambda request: (200, reply)
     one = cloud(aws, Path())
     found = fault(one.device)
-    assert isinstance(found, CredentialsRefused)
+    assert isinstance(found, NoCredentials)
     assert "Unable to locate credentials" in str(found)
     assert aws.requests == []
     no_identity.setenv("AWS_ACCESS_KEY_ID", "AKIAOFTHEPOD")

@@ -24,6 +24,7 @@ from qonverge.backend.clouds.protocol import (
     CloudUnavailable,
     CredentialsRefused,
     Device,
+    NoCredentials,
     ReplyLost,
     Submission,
 )
@@ -154,7 +155,7 @@ def test_the_key_is_read_again_when_it_changes(ionq: Service, secret: Path, monk
     assert "characters that no key of IonQ has" in str(fault(lambda: one.submit(KEY, SUBMISSION)))
     (secret / "IONQ_API_KEY").unlink()
     found = fault(lambda: one.submit(KEY, SUBMISSION))
-    assert isinstance(found, CredentialsRefused)
+    assert isinstance(found, NoCredentials)
     assert str(found) == "IonQ: the Secret has no key IONQ_API_KEY"
     given = {"backend": "simulator", "endpoint": f"{ionq.url}/v0.4"}
     monkeypatch.delenv("IONQ_API_KEY", raising=False)
@@ -198,7 +199,8 @@ def test_the_device(ionq: Service, secret: Path) -> None:
     assert device == Device(
         online=True,
         num_qubits=2,
-        max_shots=10_000,
+        # With the limit on cost a task is not split: it would be several times that.
+        max_shots=None,
         calibration=device.calibration,
         prices=Prices(task=Decimal("30.5")),
         wait_seconds=90.0,
@@ -218,10 +220,11 @@ def test_the_device(ionq: Service, secret: Path) -> None:
     answers["/backends/qpu.forte-1"] = {**BACKEND, "characterization_id": None}
     # Without a limit no price is known.
     plain = cloud(ionq, secret).device()
-    assert (plain.prices, plain.calibration) == (None, None)
+    assert (plain.prices, plain.calibration, plain.max_shots) == (None, None, 10_000)
     answers["/backends/simulator"] = {"status": "available", "qubits": 29, "average_queue_time": 0}
     simulator = cloud(ionq, secret, "simulator").device()
     assert (simulator.prices, simulator.max_shots, simulator.wait_seconds) == (Prices(), 1_000_000, 0.0)
+    assert (simulator.ideal, cloud(ionq, secret, "simulator", noiseModel="aria-1").device().ideal) == (True, False)
     # Backends are public, and a key that is not good is found all the same.
     ionq.answer = lambda request: (401, {}) if request.path.endswith("whoami") else by_path(answers)(request)
     assert isinstance(fault(cloud(ionq, secret).device), CredentialsRefused)

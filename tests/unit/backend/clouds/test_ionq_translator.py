@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -102,7 +103,7 @@ def test_outcomes_of_random_circuits(gateset: str) -> None:
     one, shots = translator(**SETS[gateset]), 1_000_000
     for _ in range(12):
         circuit = random_circuit(rng, int(rng.integers(3, 5)), 12)
-        submission = one.encode(one.prepare(circuit), shots)
+        submission = replace(one.encode(one.prepare(circuit), 1000), shots=shots)
         program = json.loads(submission.program)
         assert program["gateset"] == ("qis" if gateset == "qis" else "native")
         assert gateset == "qis" or {gate["gate"] for gate in program["circuit"]} <= {"gpi", "gpi2", gateset}
@@ -172,7 +173,8 @@ def test_parameters_are_bound_after_a_circuit_was_prepared() -> None:
         one = translator(**options)
         prepared = one.prepare(circuit)
         for value in (0.0, 0.7, np.pi / 2, np.pi, -3 * np.pi / 2):
-            submission = one.encode(prepared.assign_parameters({"angle": value}), 1_000_000)
+            submission = one.encode(prepared.assign_parameters({"angle": value}), 1000)
+            submission = replace(submission, shots=1_000_000)
             found = outcomes(one.decode(submission, answer(submission.program)), 1_000_000)
             true = true_probabilities(circuit.assign_parameters({"angle": value}))
             assert max(abs(found.get(key, 0.0) - true.get(key, 0.0)) for key in {*found, *true}) < 1e-5
@@ -230,6 +232,8 @@ def test_what_the_device_cannot_run_is_refused() -> None:
         one.prepare(circuit, Layout((0,)))
     with pytest.raises(InvalidTask, match="debiasing takes 500 shots or more, and this is 499"):
         one.encode(one.prepare(circuit), 499)
+    with pytest.raises(InvalidTask, match="takes 10000 shots at a time, and this is 10001"):
+        one.encode(one.prepare(circuit), 10_001)
     circuit.x(0)
     with pytest.raises(InvalidCircuit, match="x follows the measurement of qubit 0"):
         one.prepare(circuit)

@@ -27,6 +27,7 @@ from qonverge.backend.clouds.protocol import (
     CloudRefused,
     CloudUnavailable,
     CredentialsRefused,
+    NoCredentials,
     ReplyLost,
 )
 
@@ -67,7 +68,7 @@ _NO_RIGHT = frozenset(
 _NOT_SENT = (EndpointConnectionError, ConnectTimeoutError, ProxyConnectionError, SSLError)
 _NO_REPLY = (HTTPClientError, IncompleteReadError, ResponseParserError)
 # A file that a workload identity names and that is not there is no credential either.
-_NO_CREDENTIALS = (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError, OSError)
+_NO_CREDENTIALS = (PartialCredentialsError, CredentialRetrievalError, OSError)
 RAISED = (BotoCoreError, ClientError, ResponseParserError, OSError)
 """What calls of botocore raise."""
 _FAILED = frozenset(("InternalServiceException", "RequestTimeout", "RequestTimeoutException"))
@@ -99,6 +100,8 @@ def cloud_error(error: Exception, doing: str, secrets: Iterable[str] = ()) -> Cl
         return CloudUnavailable(told(error))
     if isinstance(error, _NO_REPLY):
         return ReplyLost(told(error))
+    if isinstance(error, NoCredentialsError):
+        return NoCredentials(told(error))
     if isinstance(error, _NO_CREDENTIALS):
         return CredentialsRefused(told(error))
     # The others find something before anything is sent: in what the call is given, or in how the client is set up.

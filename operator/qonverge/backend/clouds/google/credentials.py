@@ -15,7 +15,7 @@ from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, Tra
 from google.auth.transport.urllib3 import Request
 from google.oauth2 import service_account
 
-from qonverge.backend.clouds.protocol import CloudUnavailable, CredentialsRefused
+from qonverge.backend.clouds.protocol import CloudUnavailable, CredentialsRefused, NoCredentials
 
 KEY = "GOOGLE_APPLICATION_CREDENTIALS"
 """Key of the Secret. Its value is the file itself that Google's libraries read where this variable says."""
@@ -55,7 +55,7 @@ class AccessTokens:
             except TransportError:
                 why: Exception = CloudUnavailable("Google's service of access tokens does not answer")
             except DefaultCredentialsError:
-                why = CredentialsRefused(
+                why = NoCredentials(
                     f"the pod has no identity at Google: name a Secret with the key {KEY}, or give the pods a "
                     "ServiceAccount with workload identity"
                 )
@@ -72,7 +72,7 @@ class AccessTokens:
         try:
             text = self._file.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError):
-            raise CredentialsRefused(f"the Secret has no key {KEY}") from None
+            raise NoCredentials(f"the Secret has no key {KEY}") from None
         if self._credentials is None or text != self._text:
             self._credentials, self._text = _service_account(text), text
         return self._credentials

@@ -25,6 +25,7 @@ from qonverge.backend.clouds.protocol import (
     CloudRefused,
     CloudUnavailable,
     CredentialsRefused,
+    NoCredentials,
     ReplyLost,
 )
 
@@ -108,7 +109,7 @@ class Access:
         """
         key = self._credentials.value("QISKIT_IBM_TOKEN")
         if not key:
-            raise CredentialsRefused("IBM Quantum: the credentials have no QISKIT_IBM_TOKEN: put the API key there")
+            raise NoCredentials("IBM Quantum: the credentials have no QISKIT_IBM_TOKEN: put the API key there")
         token = self._bearer(key)
         headers = {"Authorization": f"Bearer {token}", "Service-CRN": self.instance, "Accept": "application/json"}
         if body:

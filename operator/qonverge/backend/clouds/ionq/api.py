@@ -24,6 +24,7 @@ from qonverge.backend.clouds.protocol import (
     CloudRefused,
     CloudUnavailable,
     CredentialsRefused,
+    NoCredentials,
     ReplyLost,
 )
 from qonverge.backend.clouds.secret import secret_value
@@ -111,7 +112,7 @@ class IonqApi:
         found = secret_value(self._credentials, KEY) if self._credentials else os.environ.get(KEY, "").strip()
         if not found:
             where = "the Secret has no key" if self._credentials else "no Secret is named, and there is no variable"
-            raise CredentialsRefused(f"IonQ: {where} {KEY}")
+            raise NoCredentials(f"IonQ: {where} {KEY}")
         if not (found.isascii() and found.isprintable()):
             raise CredentialsRefused(f"IonQ: {KEY} has characters that no key of IonQ has")
         return found

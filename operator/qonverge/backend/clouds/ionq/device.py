@@ -17,9 +17,6 @@ from qonverge.devices.ionq import from_characterization
 
 logger = logging.getLogger(__name__)
 
-# As IonQ's own client has it; the schema of jobs has the simulator's.
-_MOST_QPU_SHOTS, _MOST_SIMULATED_SHOTS = 10_000, 1_000_000
-
 
 def described(
     backend: Mapping[str, Any],
@@ -41,8 +38,9 @@ def described(
         online=not reason,
         reason=reason,
         num_qubits=int(backend["qubits"]),
-        max_shots=_MOST_SIMULATED_SHOTS if options.simulated else _MOST_QPU_SHOTS,
+        max_shots=options.most_shots if options.splits else None,
         calibration=_calibration(characterization, options),
+        ideal=options.exact,
         prices=_prices(options),
         wait_seconds=None if wait is None else max(0.0, float(wait) / 1000),
     )

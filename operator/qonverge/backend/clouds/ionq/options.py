@@ -61,6 +61,16 @@ class IonqOptions(Options):
         return self.backend == "simulator"
 
     @property
+    def most_shots(self) -> int:
+        """Shots that one job may have: as IonQ's own client has it, and its schema of jobs for the simulator."""
+        return 1_000_000 if self.simulated else 10_000
+
+    @property
+    def splits(self) -> bool:
+        """Whether more shots than that become several jobs. Budgets count on one that is within the limit on cost."""
+        return self.cost_limit is None
+
+    @property
     def exact(self) -> bool:
         """Whether results are exact probabilities and not those of shots."""
         return self.simulated and self.noise_model in (None, "ideal")

@@ -50,6 +50,11 @@ class IonqTranslator:
                 f"debiasing takes {LEAST_DEBIASED_SHOTS} shots or more, and this is {shots}: give more, or use a "
                 "backend without debiasing"
             )
+        if shots > options.most_shots:
+            raise InvalidTask(
+                f"{self._name} takes {options.most_shots} shots at a time, and this is {shots}: give fewer, since with "
+                "costLimit a task is not split"
+            )
         circuit = self._circuits.bound(circuit)
         used = {circuit.find_bit(q).index for item in circuit.data if item.name != "barrier" for q in item.qubits}
         place = {qubit: index for index, qubit in enumerate(sorted(used))}

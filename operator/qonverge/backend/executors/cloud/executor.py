@@ -79,7 +79,7 @@ class CloudExecutor:
 
     async def start(self) -> None:
         """Begin; returns when the device was asked for once. Where it has not answered, tasks wait until it has."""
-        cloud = await asyncio.to_thread(_load, self._given)
+        cloud = await asyncio.to_thread(load_cloud, self._given)
         await self._translator.start()
         self._calls = Calls(cloud, self._metrics, self._patience, Redactor(self._given.credentials), self._tell_all)
         self._device = DeviceWatch(self._calls, self._patience, self._device_changed)
@@ -268,8 +268,7 @@ class CloudExecutor:
 
     def _take(self, device: Device) -> None:
         """Let tasks from now on be for the device as it is."""
-        limits = [limit for limit in (self._given.max_qubits, device.num_qubits) if limit is not None]
-        config = replace(self._given, noise=device.calibration, max_qubits=min(limits, default=None))
+        config = fitted(self._given, device)
         if config != self._config:
             self._config = config
             self._translator.configure(config)
@@ -280,7 +279,13 @@ class CloudExecutor:
         self._description = found
 
 
-def _load(config: EngineConfig) -> Cloud:
+def fitted(config: EngineConfig, device: Device) -> EngineConfig:
+    """Return the configuration with what a device allows."""
+    limits = [limit for limit in (config.max_qubits, device.num_qubits) if limit is not None]
+    return replace(config, noise=device.calibration, max_qubits=min(limits, default=None))
+
+
+def load_cloud(config: EngineConfig) -> Cloud:
     """Return the cloud that the configuration names.
 
     Raises:
