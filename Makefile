@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := .venv-demo
+IQM := .venv-iqm
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types imports programs test-unit compatibility test-integration test-e2e cluster-up cluster-down docs \
+.PHONY: help demo test lint types imports programs test-unit compatibility iqm-client test-integration test-e2e cluster-up cluster-down docs \
 	generate lock snapshots bench clean
 
 help: ## List the targets
@@ -25,6 +26,11 @@ $(DEMO)/.installed: requirements/demo.txt pyproject.toml
 
 $(VENV)/.installed: requirements/dev.txt pyproject.toml dev-cloud/pyproject.toml
 	$(call install,$(VENV),requirements/dev.txt,-e . -e dev-cloud)
+
+$(IQM)/.installed: requirements/iqm-client.txt
+	$(PYTHON) -m venv $(IQM)
+	$(IQM)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	touch $@
 
 demo: $(DEMO)/.installed ## Install what is needed and run two examples without a cluster
 	$(DEMO)/bin/qonverge run examples/bell.yaml examples/vqe-h2.yaml
@@ -55,6 +61,9 @@ test-unit: $(VENV)/.installed ## Run the unit tests, under a minute
 
 compatibility: $(VENV)/.installed ## Try what other SDKs expect, and write docs/compatibility.md
 	$(BIN)/pytest tests/compatibility --write-page
+
+iqm-client: $(VENV)/.installed $(IQM)/.installed ## Run unchanged programs of IQM's own client against dev-cloud
+	$(BIN)/pytest dev-cloud/tests/test_iqm_client.py
 
 test-integration: programs ## Run the tests against a real API server
 	$(BIN)/pytest tests/integration
@@ -91,9 +100,10 @@ lock: $(VENV)/.installed ## Lock the versions of all dependencies
 	$(LOCK) pyproject.toml --extra stim --extra braket-local --extra braket-cloud --extra google-cloud --extra ibm-cloud --extra ionq --extra remote -c requirements/dev.txt \
 		-o requirements/backend.txt
 	$(LOCK) pyproject.toml --extra client -c requirements/dev.txt -o requirements/program.txt
+	$(LOCK) --group iqm-client -o requirements/iqm-client.txt
 
 bench: programs ## Measure, and write a table and JSON to bench/results
 	$(BIN)/python -m bench
 
 clean: ## Remove what the targets made
-	rm -rf $(VENV) $(DEMO) site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) $(DEMO) $(IQM) site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

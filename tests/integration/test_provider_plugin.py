@@ -11,9 +11,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from qonverge.providers import installed as providers
+from qonverge_dev_cloud.cloud import DevCloud
+from qonverge_dev_cloud.scenario import Scenario
 from tests.integration.conftest import Lab, eventually
 
 PLUGIN = Path(__file__).parents[2] / "examples" / "provider-plugin"
+WITHOUT = ", ".join(providers.installed())
 
 
 @pytest.fixture(scope="module")
@@ -48,9 +52,27 @@ def test_it_runs_without_a_cluster(installed: Path) -> None:
     # Where it is not installed the job says so.
     done = subprocess.run([*command, *files], capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert (
-        "no engine is called Dense; installed: Aer, Automatic, Braket, BraketLocal, IonQ, Remote, Stim" in done.stdout
-    )
+    assert f"no engine is called Dense; installed: {WITHOUT}" in done.stdout
+
+
+def test_a_cloud_of_somebody_elses_runs_without_a_cluster(installed: Path, tmp_path: Path) -> None:
+    """As docs/write-a-provider.md has it, but for where IQM is."""
+    garnet = {"noise": False, "run": {"seconds": 0.5}}
+    with DevCloud(Scenario.model_validate({"iqm": {"computers": {"garnet": garnet}}})) as cloud:
+        backend = yaml.safe_load((PLUGIN / "iqm.yaml").read_text())
+        backend["spec"]["plugin"]["options"]["server"] = cloud.environment["IQM_SERVER_URL"]
+        (tmp_path / "iqm.yaml").write_text(yaml.safe_dump(backend))
+        command = [str(Path(sys.executable).parent / "qonverge"), "run", "-o", "json", str(tmp_path / "iqm.yaml")]
+        environment = {**beside(installed), "IQM_TOKEN": cloud.environment["IQM_TOKEN"]}
+        bell = str(PLUGIN.parent / "bell.yaml")
+        done = subprocess.run([*command, bell], env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        status = json.loads(done.stdout)["status"]
+        assert set(status["result"]["counts"]) == {"00", "11"}
+        assert status["provenance"]["engine"].startswith("IQM garnet")
+        # What the device's own time costs.
+        assert status["usage"]["cost"] == "0.15 EUR"
+        assert len(cloud.tasks()) == 1
 
 
 def test_it_serves_a_cluster(lab: Lab, installed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,8 +97,7 @@ def test_a_cluster_says_what_is_not_installed(lab: Lab) -> None:
         conditions = {each["type"]: each for each in lab.get("qb", "dense")["status"].get("conditions", [])}
         return conditions["Stalled"]["message"] if "Stalled" in conditions else None
 
-    installed = "Aer, Automatic, Braket, BraketLocal, IonQ, Remote, Stim"
-    sentence = f"no engine is called Dense; installed: {installed}: install the package"
+    sentence = f"no engine is called Dense; installed: {WITHOUT}: install the package"
     assert sentence in eventually(said, "the backend's condition")
     assert not lab.get("deployment", "dense-qb")
     assert sentence in eventually(lambda: lab.status("bell-on-dense").get("message"), "the job's message")

@@ -9,6 +9,7 @@ import os
 import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from qonverge.backend.executors.cloud.patience import Patience
 from qonverge.backend.tasks.engine import Engine
 from qonverge.backend.tasks.records import Record
 from qonverge.devices.noise import noise_named
-from qonverge.wire.errors import EngineFailed, InvalidCircuit
+from qonverge.wire.errors import EngineFailed, InvalidCircuit, OutcomeUnknown
 from qonverge.wire.messages import Pub, Task, TaskResult
 from qonverge.wire.tokens import Caller
 from qonverge.wire.vendor import VendorTask
@@ -336,6 +337,33 @@ async def test_room_at_the_cloud(kit: Any) -> None:
             service.control(settings={"seconds": 0.0})
             check(await site.ended("first"))
             await site.released()
+
+
+async def test_what_may_have_been_sent_is_not_sent_again_where_nothing_finds_it(kit: Any) -> None:
+    with vendor() as service:
+        async with proxy(service, "Untraceable") as engine:
+            site = Site(service, engine)
+            # What had no effect is the same as with any cloud, and so is what stops before it was sent.
+            service.fault("submit", "busy")
+            engine.submit(sweep(kit, "busy"))
+            check(await site.ended("busy"))
+            for kind in ("drop-before", "drop-after", "error-after"):
+                service.fault("submit", kind, skip=1)
+                engine.submit(sweep(kit, kind))
+                error = (await site.ended(kind)).error
+                assert isinstance(error, OutcomeUnknown)
+                assert "look in the console for the tag" in error.message
+                await site.released()
+                (told,) = [task for task in site.stands(kind).vendor_tasks if not task.id]
+                # It may run: who deletes the job waits for it, or says that it is not to be waited for.
+                assert told.state == "Queued"
+                assert "not sent again" in told.message
+            assert len({task["key"] for task in service.tasks}) == len(service.tasks)
+            # An earlier process may have sent it.
+            service.reset()
+            engine.submit(replace(sweep(kit, "resent"), again=True))
+            assert isinstance((await site.ended("resent")).error, OutcomeUnknown)
+            assert not service.tasks
 
 
 async def test_what_an_earlier_process_sent_is_cancelled_by_the_next(kit: Any, served: Site) -> None:
