@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from qonverge.providers.options import Options
 
-# The on-demand simulators that take 0 shots ("Compare Amazon Braket simulators" of the developer guide).
+# The on-demand simulators, which take 0 shots ("Submitting quantum tasks to simulators" of the developer guide).
 _EXACT = tuple(f":device/quantum-simulator/amazon/{name}" for name in ("sv1", "dm1"))
 
 
