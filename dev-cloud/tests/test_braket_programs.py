@@ -284,3 +284,34 @@ def test_a_task_is_found_by_its_arn_from_another_session(start: Start) -> None:
     found = AwsQuantumTask(arn=arn, aws_session=session, **QUICK)
     assert sum(found.result().measurement_counts.values()) == 10
     assert json.loads(found.metadata()["deviceParameters"]) is not None
+
+
+def test_a_reservation_has_the_device_for_its_tasks(start: Start) -> None:
+    window = {"device": "Garnet", "start": 100, "end": 160}
+    cloud = start(
+        virtualClock=True,
+        braket={"devices": {"Garnet": {"run": {"seconds": 20}}}, "reservations": {"mine": window}},
+    )
+    arn = "arn:aws:braket:eu-north-1:123456789012:reservation/mine"
+    device, circuit = AwsDevice(GARNET), Circuit().h(0)
+    for _ in range(5):
+        device.run(circuit, shots=10)
+    reserved = [device.run(circuit, shots=10, reservation_arn=arn) for _ in range(3)]
+    with pytest.raises(Exception, match="would not end before the reservation mine does"):
+        device.run(circuit, shots=10, reservation_arn=arn)
+    for wrong in (f"{arn}s", arn.replace("eu-north-1", "us-west-1")):
+        with pytest.raises(Exception, match="there is no reservation"):
+            device.run(circuit, shots=10, reservation_arn=wrong)
+    assert (reserved[0].state(), reserved[0].queue_position().queue_position) == ("QUEUED", None)
+    assert reserved[0].metadata()["associations"][0]["arn"] == arn
+    # Those of the reservation run within it, one after the other, and the others before and behind it.
+    assert [(each["start"], each["end"]) for each in cloud.tasks()] == [
+        *((0, 20), (20, 40), (40, 60), (60, 80), (80, 100)),
+        *((100, 120), (120, 140), (140, 160)),
+    ]
+    device.run(circuit, shots=10)
+    cloud.advance(200)
+    assert cloud.tasks()[-1]["start"] == 160
+    assert {task.state() for task in reserved} == {"COMPLETED"}
+    usual = pytest.approx(0.3 + 10 * 0.00145)
+    assert [each["cost"] for each in cloud.tasks()] == [*[usual] * 5, 0.0, 0.0, 0.0, usual]

@@ -8,7 +8,7 @@ import pytest
 
 from qonverge_dev_cloud.faults import Fault, FaultPlan
 from qonverge_dev_cloud.limits import Limit, LimitPlan
-from qonverge_dev_cloud.scenario import ScenarioError, load
+from qonverge_dev_cloud.scenario import Scenario, ScenarioError, load
 
 WHOLE = """
 seed: 7
@@ -124,3 +124,10 @@ def test_drawn_faults_are_the_same_for_a_seed_and_come_as_often_as_said() -> Non
     assert drawn(1) == drawn(1) != drawn(2)
     # Five standard deviations of 2,000 draws.
     assert abs(sum(drawn(1)) - 500) < 5 * (2000 * 0.25 * 0.75) ** 0.5
+
+
+def test_a_reservation_is_of_a_qpu() -> None:
+    window = {"start": 0, "end": 1}
+    for device in ("SV1", "Nothing"):
+        with pytest.raises(ValueError, match=f"mine is of '{device}': use one of Ankaa-3, Forte-1, Garnet"):
+            Scenario.model_validate({"braket": {"reservations": {"mine": {"device": device, **window}}}})

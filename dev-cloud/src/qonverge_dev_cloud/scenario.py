@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -106,11 +106,22 @@ def _known(devices: dict[str, DeviceScenario], names: Iterable[str]) -> dict[str
     return devices
 
 
+class Reservation(Window):
+    """When a QPU runs nothing but the tasks that name the reservation."""
+
+    device: str
+    """The device's name."""
+
+
 class BraketScenario(Value):
     """Amazon Braket."""
 
     devices: dict[str, DeviceScenario] = Field(default_factory=dict)
     """By the device's name. Those that are not named behave as with nothing set."""
+    reservations: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,64}$")], Reservation] = Field(
+        default_factory=dict
+    )
+    """By the last part of the reservation's ARN."""
 
     @field_validator("devices")
     @classmethod
@@ -118,6 +129,17 @@ class BraketScenario(Value):
         from qonverge_dev_cloud.braket.catalogue import DEVICES
 
         return _known(devices, [device.name for device in DEVICES])
+
+    @field_validator("reservations")
+    @classmethod
+    def _of_qpus(cls, reservations: dict[str, Reservation]) -> dict[str, Reservation]:
+        from qonverge_dev_cloud.braket.catalogue import DEVICES
+
+        qpus = [device.name for device in DEVICES if device.kind == "QPU"]
+        for name, own in reservations.items():
+            if own.device not in qpus:
+                raise ValueError(f"{name} is of {own.device!r}: use one of {', '.join(sorted(qpus))}")
+        return reservations
 
 
 class IonqScenario(Value):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
@@ -29,6 +29,8 @@ class Work:
     """Why it fails, or failed."""
     ready: bool = False
     """Whether its result, or its failure, is known."""
+    reservation: str = ""
+    """Name of that in which it runs, apart from the device's queue; empty: in none."""
 
     @property
     def withdrawn(self) -> bool:
@@ -77,34 +79,55 @@ W = TypeVar("W", bound=Work)
 class DeviceQueue(Generic[W]):
     """When the tasks of a device run. A QPU runs one at a time, a simulator all at once."""
 
-    def __init__(self, scenario: DeviceScenario, *, start: float, parallel: bool) -> None:
-        """Args: how the device behaves, when the clouds started, and whether it runs tasks at once."""
+    def __init__(
+        self,
+        scenario: DeviceScenario,
+        *,
+        start: float,
+        parallel: bool,
+        reserved: Mapping[str, tuple[float, float]] | None = None,
+    ) -> None:
+        """Take how the device behaves.
+
+        Args:
+            scenario: of the device.
+            start: when the clouds started.
+            parallel: whether it runs tasks at once.
+            reserved: its reservations by name, each from when to when.
+        """
         self._scenario, self._parallel = scenario, parallel
         self._windows = [(start + own.start, start + own.end) for own in scenario.maintenance]
+        self._reserved = dict(reserved or {})
         self.work: list[W] = []
 
     def times(self, created: float, shots: int, free: float) -> tuple[float, float]:
         """Return start and end of a task on a device that is free from then on."""
-        run = self._scenario.run
         start = max(created + self._scenario.queue.seconds, created if self._parallel else free)
-        length = run.seconds + shots * run.per_shot
-        for begin, end in self._windows:
-            # What would not end before a maintenance begins runs after it.
+        length = self._length(shots)
+        for begin, end in sorted([*self._windows, *self._reserved.values()]):
+            # What would not end before a maintenance or a reservation begins runs after it.
             if start < end and start + length > begin:
                 start = end
         return start, start + length
 
     def next_times(self, created: float, shots: int) -> tuple[float, float]:
         """Return start and end of a task that is created now."""
-        return self.times(created, shots, self._free(self.work))
+        return self.times(created, shots, self._free(own for own in self.work if not own.reservation))
+
+    def reserved_times(self, created: float, shots: int, reservation: str) -> tuple[float, float] | None:
+        """Return start and end of a task that is created now in a reservation; None where it does not end within."""
+        begin, end = self._reserved[reservation]
+        start = max(created, begin, self._free(own for own in self.work if own.reservation == reservation))
+        ends = start + self._length(shots)
+        return (start, ends) if ends <= end else None
 
     def cancel(self, work: W, now: float) -> None:
         """Cancel a task that has not ended; those behind it move up."""
         work.cancelled = now
-        if not work.withdrawn:
+        if not work.withdrawn or work.reservation:
             return
         before: list[W] = []
-        for own in self.work:
+        for own in (own for own in self.work if not own.reservation):
             if own.number > work.number and own.start > now and not own.withdrawn:
                 # As long as it was: a cloud may have made it shorter.
                 length = own.end - own.start
@@ -113,10 +136,9 @@ class DeviceQueue(Generic[W]):
             before.append(own)
 
     def waiting(self, now: float) -> list[W]:
-        """Return the tasks in the queue, the next one first."""
-        return sorted(
-            (own for own in self.work if own.phase(now) == "Waiting"), key=lambda own: (own.start, own.number)
-        )
+        """Return the tasks in the queue, the next one first; those of reservations are in none."""
+        queued = (own for own in self.work if own.phase(now) == "Waiting" and not own.reservation)
+        return sorted(queued, key=lambda own: (own.start, own.number))
 
     def ahead(self, created: float, now: float) -> int:
         """Return the tasks of others that are still before one that was created then."""
@@ -137,6 +159,9 @@ class DeviceQueue(Generic[W]):
     def closed(self, now: float) -> tuple[float, float] | None:
         """Return the maintenance that goes on."""
         return next((own for own in self._windows if own[0] <= now < own[1]), None)
+
+    def _length(self, shots: int) -> float:
+        return self._scenario.run.seconds + shots * self._scenario.run.per_shot
 
     @staticmethod
     def _free(work: Iterable[Work]) -> float:

@@ -58,7 +58,7 @@ def abilities(source: Source) -> Abilities:
     if source.elsewhere and method == "Automatic":
         # Nothing of how states are represented bounds what a device takes.
         method = "Device"
-    return Abilities(descriptor, method, descriptor.features(method, noisy=source.noisy))
+    return Abilities(descriptor, method, descriptor.features(method, noisy=source.noisy, options=source.options))
 
 
 def provider_problem(backend: QuantumBackend) -> str | None:

@@ -42,7 +42,7 @@ class Descriptor:
     automatic_method_with_noise: str | None = None
     """The same where a device is imitated, if it is another one."""
     lacks: frozenset[str] = frozenset()
-    """Of ``FEATURES``: what it refuses."""
+    """Of ``FEATURES``: what it refuses; with some options it may refuse more, see ``Options.lacks``."""
     lacks_with_noise: frozenset[str] = frozenset()
     """What it refuses besides where a device is imitated."""
     devices: tuple[Device, ...] = ("CPU",)
@@ -87,10 +87,12 @@ class Descriptor:
             return given
         return (self.automatic_method_with_noise if noisy else None) or self.automatic_method
 
-    def features(self, method: str, *, noisy: bool) -> frozenset[str]:
+    def features(self, method: str, *, noisy: bool, options: Mapping[str, Any] | None = None) -> frozenset[str]:
         """Return what circuits may ask for: others are not sent to it."""
         clifford = frozenset(("NonClifford",)) if method == "Stabilizer" else frozenset()
-        return FEATURES - self.lacks - (self.lacks_with_noise if noisy else frozenset()) - clifford
+        model = self._model
+        optional = frozenset() if model is None else model.lacks(options or {})
+        return FEATURES - self.lacks - (self.lacks_with_noise if noisy else frozenset()) - clifford - optional
 
     def copies(self, method: str) -> int:
         """Return how many states of full size it holds at a time."""

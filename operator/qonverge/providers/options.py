@@ -15,6 +15,16 @@ class Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel)
 
     @classmethod
+    def lacks(cls, given: Mapping[str, Any]) -> frozenset[str]:
+        """Return what a device that is set up so lacks besides what its provider does, of ``descriptor.FEATURES``.
+
+        Args:
+            given: the options, which nobody may have checked yet.
+        """
+        del given
+        return frozenset()
+
+    @classmethod
     def read(cls, given: Mapping[str, Any] | None) -> Self:
         """Return the options that a server is set up with.
 

@@ -93,6 +93,23 @@ def test_expectation_values_of_a_sweep(kit: Any, backend: Any) -> None:
     assert (found.standard_errors < 0.06).all()
 
 
+def test_exact_values_of_a_simulator(kit: Any, backend: Any, cloud: DevCloud) -> None:
+    theta = Parameter("theta")
+    circuit = QuantumCircuit(3)
+    circuit.ry(theta, 2)
+    circuit.cx(2, 0)
+    angles = np.array([0.3, 2.0])
+    observables = ((("IIZ", 2.0), ("III", 1.0)), (("XIX", 1.0), ("ZIZ", 0.5)), (("YIY", 1.0), ("IZI", 4.0)))
+    before = len(cloud.tasks())
+    task = kit.task(circuit, "exact", parameters={"theta": angles}, observables=observables, shots=None)
+    found = result_of(backend.send(task)).results[0]
+    true = np.stack([2 * np.cos(angles) + 1, np.sin(angles) + 0.5, 4 - np.sin(angles)], axis=1)
+    assert found.expectation_values == pytest.approx(true, abs=1e-9)
+    assert found.standard_errors is not None
+    assert not found.standard_errors.any()
+    assert [each["shots"] for each in cloud.tasks()[before:]] == [0, 0]
+
+
 def test_what_the_server_says_of_the_device(backend: Any) -> None:
     info = backend.info()
     assert info["engine"].startswith("Braket sv1, Qiskit ")

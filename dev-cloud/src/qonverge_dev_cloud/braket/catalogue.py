@@ -1,4 +1,9 @@
-"""The devices: size, couplings, gates, prices and typical errors, as the vendors publish them."""
+"""The devices: size, couplings, gates, prices and typical errors, as the vendors publish them.
+
+Prices are those of Amazon's page "Amazon Braket pricing" (aws.amazon.com/braket/pricing), of which copies were read on
+2026-11-30: 0.30 a task of any QPU; a shot 0.00145 on Garnet, 0.08 on Forte, 0.0009 on Ankaa. That page has the price of
+a minute of SV1 too, which was not checked again.
+"""
 
 from __future__ import annotations
 

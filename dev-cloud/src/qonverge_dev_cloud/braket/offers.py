@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -13,6 +14,7 @@ from qonverge_dev_cloud.braket.capabilities import capabilities
 from qonverge_dev_cloud.braket.catalogue import DEVICES, Device
 from qonverge_dev_cloud.braket.prices import Tariff
 from qonverge_dev_cloud.braket.search import page
+from qonverge_dev_cloud.braket.storage import ACCOUNT
 from qonverge_dev_cloud.braket.tasks import Task
 from qonverge_dev_cloud.calibration import Calibration
 from qonverge_dev_cloud.calibration import calibration as drawn
@@ -40,7 +42,16 @@ class Offers:
         self._offered: dict[str, Offered] = {}
         for device in DEVICES:
             own = scenario.braket.devices.get(device.name, DeviceScenario())
-            queue: DeviceQueue[Task] = DeviceQueue(own, start=clock.start, parallel=device.kind == "SIMULATOR")
+            queue: DeviceQueue[Task] = DeviceQueue(
+                own,
+                start=clock.start,
+                parallel=device.kind == "SIMULATOR",
+                reserved={
+                    name: (clock.start + window.start, clock.start + window.end)
+                    for name, window in scenario.braket.reservations.items()
+                    if window.device == device.name
+                },
+            )
             self._offered[device.arn] = Offered(device, own, queue, Tariff.of(device, own.price))
         self._documents: dict[tuple[str, int], str] = {}
 
@@ -117,6 +128,21 @@ class Offers:
         if offered.device.kind == "SIMULATOR":
             return None
         return drawn(offered.device, offered.scenario.drift, self._scenario.seed, time - self._clock.start)
+
+    def reservation(self, offered: Offered, region: str, associations: Sequence[Mapping[str, str]]) -> str:
+        """Return the name of the reservation in which a task is to run; empty for none.
+
+        Raises:
+            Refused: the account has none of this device by the ARN.
+        """
+        if not associations:
+            return ""
+        arn = associations[0]["arn"]
+        head, _, name = arn.rpartition("/")
+        own = self._scenario.braket.reservations.get(name)
+        if head != f"arn:aws:braket:{region}:{ACCOUNT}:reservation" or own is None or own.device != offered.device.name:
+            raise Refused("ValidationException", f"there is no reservation {arn} of {offered.device.name}")
+        return name
 
     def find(self, arn: str, region: str, code: str) -> Offered:
         """Return a device by its ARN.

@@ -71,6 +71,7 @@ class BraketService:
             return Reply({"quantumTaskArn": known.arn}, task=known.arn)
         offered = self._offers.find(request["deviceArn"], call.region, "ValidationException")
         program = self._program(offered, request)
+        reservation = self._offers.reservation(offered, call.region, request.get("associations", ()))
         if not self._storage.has_bucket(request["outputS3Bucket"]):
             raise Refused("ValidationException", f"the bucket {request['outputS3Bucket']} does not exist")
         with self._lock:
@@ -81,7 +82,7 @@ class BraketService:
             if offered.queue.closed(now):
                 raise Refused("DeviceOfflineException", f"{offered.device.name} is offline for maintenance")
             number = len(offered.queue.work) + 1
-            start, end = offered.queue.next_times(now, request["shots"])
+            start, end = _times(offered, now, request["shots"], reservation)
             name = uuid.uuid5(_NAMESPACE, f"{self._scenario.seed}/{offered.device.arn}/{number}")
             arn = f"arn:aws:braket:{call.region}:{ACCOUNT}:quantum-task/{name}"
             failing = offered.scenario.failing
@@ -99,6 +100,7 @@ class BraketService:
                 end=end,
                 tags=dict(request.get("tags", {})),
                 failure=failing.reason if failing is not None and failed else None,
+                reservation=reservation,
             )
             offered.queue.work.append(task)
             self._tasks[arn] = self._tokens[call.region, token] = task
@@ -118,7 +120,7 @@ class BraketService:
         device, shots = offered.device, request["shots"]
         if offered.scenario.retired:
             raise Refused("DeviceRetiredException", f"{device.name} is retired")
-        for name in ("associations", "jobToken", "experimentalCapabilities"):
+        for name in ("jobToken", "experimentalCapabilities"):
             if request.get(name):
                 raise Refused("ValidationException", f"dev-cloud takes no {name}")
         if not device.min_shots <= shots <= device.max_shots:
@@ -147,6 +149,8 @@ class BraketService:
                 values["failureReason"] = task.failure
             if status == "COMPLETED":
                 values["numSuccessfulShots"] = task.shots
+            if associations := task.request.get("associations"):
+                values["associations"] = associations
             values["actionMetadata"] = {"actionType": "braket.ir.openqasm.program", "executableCount": 1}
             if "QueueInfo" in call.members.get("additionalAttributeNames", ()):
                 values["queueInfo"] = self._queue_info(task, status, now)
@@ -154,6 +158,8 @@ class BraketService:
 
     def _queue_info(self, task: Task, status: str, now: float) -> dict[str, str]:
         info = {"queue": "QUANTUM_TASKS_QUEUE", "queuePriority": "Normal"}
+        if status == "QUEUED" and task.reservation:
+            return info | {"position": "None", "message": "A task of a reservation is in no queue."}
         if status == "QUEUED":
             return info | {"position": str(self._offers.of(task).queue.position(task, now))}
         return info | {
@@ -271,8 +277,17 @@ class BraketService:
             ]
 
     def _cost(self, task: Task, now: float) -> float:
-        """Return what it cost by now. What was cancelled in the queue and what failed costs nothing."""
-        if task.withdrawn or now < task.start or task.status(now) == "FAILED":
+        """Return what it cost by now. What was cancelled in the queue, failed or ran in a reservation costs nothing."""
+        if task.reservation or task.withdrawn or now < task.start or task.status(now) == "FAILED":
             return 0.0
         tariff = self._offers.of(task).tariff
         return tariff.cost(task.shots_done(now), task.seconds_done(now))
+
+
+def _times(offered: Offered, now: float, shots: int, reservation: str) -> tuple[float, float]:
+    if not reservation:
+        return offered.queue.next_times(now, shots)
+    times = offered.queue.reserved_times(now, shots, reservation)
+    if times is None:
+        raise Refused("ValidationException", f"the task would not end before the reservation {reservation} does")
+    return times

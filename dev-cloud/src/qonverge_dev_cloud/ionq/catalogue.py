@@ -1,4 +1,10 @@
-"""The backends: size, rates and typical errors, as IonQ publishes them."""
+"""The backends: size, rates and typical errors, as IonQ publishes them.
+
+The form of the price, the larger of a least price and gates times shots, is that of "Job Cost and Usage" in IonQ's
+documentation (docs.ionq.com/guides/job-cost-and-usage, read on 2026-11-30), which says that rates depend on the
+contract. Aria's least price and its rates, rounded, are in calculators of others; for the rest, Forte's among them, no
+published source was found. ``GET /jobs/estimate`` of the real service tells an account's own.
+"""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ class Measurement:
     first: int
     """Its first shot, where a device takes fewer shots at a time than are wanted."""
     shots: int
-    """0 of an estimation: as the precision needs."""
+    """0 of an estimation: as the precision needs, or exact values."""
     again: int = 0
     """How many before it measure the same: observables that are wanted of other sets have shots of their own."""
 

@@ -108,6 +108,7 @@ def measurements(
     most_shots: int | None,
     *,
     estimates: bool = False,
+    exact: bool = False,
 ) -> list[Measurement]:
     """Return what a task's measurements are, in the order in which ``assembled`` takes their outcomes.
 
@@ -117,6 +118,7 @@ def measurements(
         config: with the backend's limits.
         most_shots: of one measurement; None: any number.
         estimates: whether the cloud computes expectation values itself.
+        exact: whether the device gives exact values.
 
     Raises:
         CircuitTooLarge, InvalidTask: it does not fit, or asks for what no device gives.
@@ -126,11 +128,11 @@ def measurements(
         opened = circuits[pub.circuit]
         if pub.statevector:
             raise InvalidTask("a device has no amplitudes to give: ask for counts or expectation values")
-        if is_exact(pub) and not pub.empty:
+        if is_exact(pub) and not pub.empty and not exact:
             raise InvalidTask("a device has no exact values: give shots or precision")
         if not pub.empty:
             check(pub, opened.analysis, config, memory=task.memory)
-            if estimates and pub.observables and not opened.analysis.measured_bits:
+            if (estimates or is_exact(pub)) and pub.observables and not opened.analysis.measured_bits:
                 parts = _estimations(index, pub, most_shots)
             else:
                 parts = (part for each in _of_pub(index, pub, opened, config) for part in _parts(each, most_shots))

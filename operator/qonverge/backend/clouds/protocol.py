@@ -122,6 +122,21 @@ class EstimatingTranslator(Translator, Protocol):
         """
 
 
+class ExactTranslator(Translator, Protocol):
+    """The translator of a device that gives exact expectation values, see ``Options.lacks``."""
+
+    def encode_exact(self, circuit: QuantumCircuit, observables: Sequence[Observable]) -> Submission:
+        """Return the task, of 0 shots, for a circuit that ``prepare`` gave, its parameters bound.
+
+        Args:
+            circuit: prepared. It measures nothing.
+            observables: of the qubits of the circuit that was prepared.
+        """
+
+    def decode_exact(self, submission: Submission, answer: str) -> Estimates:
+        """Return the values, one for each observable, with errors of 0; see ``decode``."""
+
+
 @dataclass(frozen=True, slots=True)
 class CloudTask:
     """What a cloud says of a task."""

@@ -6,15 +6,23 @@ import contextlib
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from cachetools import LRUCache
 from qiskit import QuantumCircuit
 
 from qonverge.backend.clouds.measurement import ESTIMATION, Measurement, wanted
 from qonverge.backend.clouds.plan import Opened, assembled, checked, checked_estimates, measurements
-from qonverge.backend.clouds.protocol import Estimates, EstimatingTranslator, Outcomes, Submission, Translator
+from qonverge.backend.clouds.protocol import (
+    Estimates,
+    EstimatingTranslator,
+    ExactTranslator,
+    Outcomes,
+    Submission,
+    Translator,
+)
 from qonverge.backend.config import EngineConfig
+from qonverge.backend.engines.checks import is_exact
 from qonverge.backend.engines.opening import opened
 from qonverge.devices import Layout
 from qonverge.providers.installed import find
@@ -45,7 +53,8 @@ class Translation:
             self._translator: Translator = getattr(import_module(module), name)(config)
         except ModuleNotFoundError as error:
             raise LookupError(f"the provider {config.provider} needs the package {error.name}: install it") from None
-        self._config = config
+        features = self._descriptor.features("Automatic", noisy=False, options=config.options)
+        self._config, self._exact = config, "Exact" in features
         self._opened: LRUCache[str, tuple[Opened, int]] = LRUCache(_KEPT_BYTES, _size)
         self._prepared: LRUCache[tuple[str, str, Layout | None], tuple[QuantumCircuit, int]] = LRUCache(
             _KEPT_BYTES, _size
@@ -77,7 +86,7 @@ class Translation:
         """
         circuits = self._circuits(task)
         estimates = isinstance(self._translator, EstimatingTranslator)
-        found = measurements(task, circuits, self._config, most_shots, estimates=estimates)
+        found = measurements(task, circuits, self._config, most_shots, estimates=estimates, exact=self._exact)
         for pub, basis in dict.fromkeys((each.pub, each.basis) for each in found):
             self._prepare(task, pub, basis)
         return found
@@ -91,8 +100,10 @@ class Translation:
         values = {name: float(given[measurement.row]) for name, given in pub.parameters.items() if name in there}
         bound = circuit.assign_parameters(values) if values else circuit
         if measurement.basis == ESTIMATION:
-            assert isinstance(self._translator, EstimatingTranslator)
             own = [pub.observables[k] for k in wanted(pub, measurement.row)]
+            if is_exact(pub):
+                return cast("ExactTranslator", self._translator).encode_exact(bound, own)
+            assert isinstance(self._translator, EstimatingTranslator)
             shots = measurement.shots or None
             return self._translator.encode_estimation(bound, own, shots, pub.precision if shots is None else None)
         return self._translator.encode(bound, measurement.shots)
@@ -125,8 +136,11 @@ class Translation:
             try:
                 text = zlib.decompress(answer).decode()
                 if measurement.basis == ESTIMATION:
-                    assert isinstance(self._translator, EstimatingTranslator)
-                    values = self._translator.decode_estimation(sent, text)
+                    if is_exact(pub):
+                        values = cast("ExactTranslator", self._translator).decode_exact(sent, text)
+                    else:
+                        assert isinstance(self._translator, EstimatingTranslator)
+                        values = self._translator.decode_estimation(sent, text)
                     outcomes.append((measurement, checked_estimates(values, len(wanted(pub, measurement.row)))))
                     continue
                 bits = circuits[pub.circuit].circuit.num_clbits + len(measurement.basis)

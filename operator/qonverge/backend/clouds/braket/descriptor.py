@@ -13,7 +13,7 @@ BRAKET = Descriptor(
     cloud=f"{_PACKAGE}.cloud:BraketCloud",
     methods=("Automatic",),
     # Some devices take measurements on the way as an experimental capability; no program is sent that needs one.
-    lacks=frozenset(("ControlFlow", "MidCircuit", "Exact")),
+    lacks=frozenset(("ControlFlow", "MidCircuit")),
     imitates=False,
     takes_long=True,
     costs_money=True,

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
 from qonverge.providers.options import Options
+
+# The on-demand simulators, which take 0 shots ("Submitting quantum tasks to simulators" of the developer guide).
+_EXACT = tuple(f":device/quantum-simulator/amazon/{name}" for name in ("sv1", "dm1"))
 
 
 class BraketOptions(Options):
@@ -26,6 +30,11 @@ class BraketOptions(Options):
     """URL of Braket's API; None: the region's own."""
     s3_endpoint: str | None = None
     """URL of S3's API; None: the region's own."""
+
+    @classmethod
+    def lacks(cls, given: Mapping[str, Any]) -> frozenset[str]:
+        """Return what the device lacks: QPUs have no exact values."""
+        return frozenset() if str(given.get("device", "")).endswith(_EXACT) else frozenset(("Exact",))
 
     @model_validator(mode="after")
     def _one_region(self) -> Self:

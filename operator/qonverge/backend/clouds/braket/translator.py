@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -22,10 +22,14 @@ from qonverge.backend.clouds.braket.options import BraketOptions
 from qonverge.backend.clouds.frequencies import counts_of
 from qonverge.backend.clouds.gate_circuits import GateCircuits
 from qonverge.backend.clouds.measured_bits import outcomes_of
-from qonverge.backend.clouds.protocol import Outcomes, Submission
+from qonverge.backend.clouds.protocol import Estimates, Outcomes, Submission
 from qonverge.backend.config import EngineConfig
 from qonverge.devices import Layout
 from qonverge.wire.errors import InvalidCircuit, InvalidTask
+from qonverge.wire.messages import Observable
+
+# Of a value that a simulator computes in double precision, or in single.
+_ROUNDING = 1e-5
 
 
 class BraketTranslator:
@@ -46,9 +50,57 @@ class BraketTranslator:
 
     def encode(self, circuit: QuantumCircuit, shots: int) -> Submission:
         """Return the program for a prepared circuit; see ``Translator.encode``."""
+        body, place, bits = self._body(circuit, ())
+        if not bits:
+            raise InvalidCircuit(f"the circuit measures nothing: add a measurement, or observables, for {self._device}")
+        lines = [
+            "OPENQASM 3.0;",
+            f"bit[{len(place)}] b;",
+            *body,
+            *(f"b[{each}] = measure q[{each}];" for each in place.values()),
+        ]
+        return Submission("\n".join(lines) + "\n", shots, {"bits": [[bit, qubit] for bit, qubit in bits.items()]})
+
+    def encode_exact(self, circuit: QuantumCircuit, observables: Sequence[Observable]) -> Submission:
+        """Return the program for exact values; see ``ExactTranslator.encode_exact``."""
+        labels = sorted({label for observable in observables for label, _ in observable})
+        factors = [_factors(label) for label in labels]
+        body, place, _ = self._body(circuit, {qubit for each in factors for _, qubit in each})
+        asked = [["".join(letter for letter, _ in each), [place[qubit] for _, qubit in each]] for each in factors]
+        results = (" @ ".join(f"{letter}(q[{q}])" for letter, q in zip(*each, strict=True)) for each in asked)
+        lines = ["OPENQASM 3.0;", *body, *(f"#pragma braket result expectation {each}" for each in results)]
+        terms = [[[labels.index(label), weight] for label, weight in each] for each in observables]
+        return Submission("\n".join(lines) + "\n", 0, {"asked": asked, "terms": terms})
+
+    def decode_exact(self, submission: Submission, answer: str) -> Estimates:
+        """Return the values in a ``results.json``; see ``ExactTranslator.decode_exact``.
+
+        Each has its observable beside it, which must be the one that was asked for at that place.
+        """
+        document, asked = json.loads(answer), submission.reading["asked"]
+        found = document.get("resultTypes") or []
+        said = [[each["type"]["type"], list(each["type"]["observable"]), each["type"]["targets"]] for each in found]
+        if said != [["expectation", list(letters), targets] for letters, targets in asked]:
+            raise ValueError(f"its resultTypes are {said} and {asked} were asked for")
+        own = [float(each["value"]) for each in found]
+        if wrong := [value for value in own if not abs(value) <= 1 + _ROUNDING]:
+            raise ValueError(f"it has the value {wrong[0]} for a Pauli string, which is none from -1 to 1")
+        values = [sum(weight * own[index] for index, weight in each) for each in submission.reading["terms"]]
+        return Estimates(values, [0.0] * len(values))
+
+    def _body(self, circuit: QuantumCircuit, also: Iterable[int]) -> tuple[list[str], dict[int, int], dict[int, int]]:
+        """Return a program without its head and measurements.
+
+        Args:
+            circuit: which.
+            also: qubits that it has to have beside those that are used.
+
+        Returns:
+            The lines, the place of each qubit in the register, and the place that is measured into each bit.
+        """
         circuit = self._circuits.bound(circuit)
         used = {circuit.find_bit(q).index for item in circuit.data if item.name != "barrier" for q in item.qubits}
-        place = {qubit: index for index, qubit in enumerate(sorted(used))}
+        place = {qubit: index for index, qubit in enumerate(sorted(used.union(also)))}
         gates: list[str] = []
         bits: dict[int, int] = {}
         untouched = dict.fromkeys(place.values())
@@ -60,19 +112,10 @@ class BraketTranslator:
                 gates.append(_statement(NAMES[item.name], item.params, places))
                 for each in places:
                     untouched.pop(each, None)
-        if not bits:
-            raise InvalidCircuit(f"the circuit measures nothing: add a measurement, or observables, for {self._device}")
         idle = "i" if "id" in self._gates else "rz(0.0)"
-        lines = [
-            "OPENQASM 3.0;",
-            f"bit[{len(place)}] b;",
-            f"qubit[{len(place)}] q;",
-            *gates,
-            # Simulators count the qubits of gates only.
-            *(f"{idle} q[{each}];" for each in untouched),
-            *(f"b[{each}] = measure q[{each}];" for each in place.values()),
-        ]
-        return Submission("\n".join(lines) + "\n", shots, {"bits": [[bit, qubit] for bit, qubit in bits.items()]})
+        # Simulators count the qubits of gates only.
+        lines = [f"qubit[{len(place)}] q;", *gates, *(f"{idle} q[{each}];" for each in untouched)]
+        return lines, place, bits
 
     def decode(self, submission: Submission, answer: str) -> Outcomes:
         """Return the outcomes in a ``results.json`` of gate model tasks; see ``Translator.decode``.
@@ -96,6 +139,12 @@ class BraketTranslator:
             rows = _table([list(map(int, outcome)) for outcome in times], len(columns))
             return Outcomes(outcomes_of(rows, found), list(times.values()))
         raise ValueError("the result has neither measurements nor measurementProbabilities")
+
+
+def _factors(label: str) -> list[tuple[str, int]]:
+    """Return the letters of a Pauli string by their qubits; that of I alone has one, since it takes a qubit to ask."""
+    own = [(letter.lower(), qubit) for qubit, letter in enumerate(reversed(label)) if letter != "I"]
+    return own or [("i", 0)]
 
 
 def _statement(name: str, params: Sequence[Any], places: Sequence[int]) -> str:
