@@ -91,6 +91,7 @@ lock: $(VENV)/.installed ## Lock the versions of all dependencies
 	$(LOCK) pyproject.toml --extra stim --extra braket-local --extra braket-cloud --extra google-cloud --extra ibm-cloud --extra ionq --extra remote -c requirements/dev.txt \
 		-o requirements/backend.txt
 	$(LOCK) pyproject.toml --extra client -c requirements/dev.txt -o requirements/program.txt
+	$(LOCK) dev-cloud/pyproject.toml -c requirements/dev.txt -o dev-cloud/requirements.txt
 
 bench: programs ## Measure, and write a table and JSON to bench/results
 	$(BIN)/python -m bench
