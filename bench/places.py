@@ -19,7 +19,7 @@ When = Literal["before", "after"]
 GARNET = "arn:aws:braket:eu-north-1::device/qpu/iqm/Garnet"
 _BRAKET = "braket"
 # A call is caught within this, or is not made now.
-_CATCH_SECONDS = 5.0
+_CATCH_SECONDS = 10.0
 _SLOW_SECONDS = 3.0
 
 
@@ -110,7 +110,7 @@ class BraketPlace:
         there = cloud.environment
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             (credentials / name).write_text(there[name])
-        self.flags = ("--credentials", str(credentials))
+        self.flags: tuple[str, ...] = ("--credentials", str(credentials))
         self.section = {
             "braket": {
                 "device": device,

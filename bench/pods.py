@@ -55,8 +55,12 @@ def run(jobs: int = 20, spare: int = 3) -> Figures:
     workspace = Workspace(access, f"bench-{uuid.uuid4().hex[:5]}")
     workspace.create()
     try:
-        CloudPod(workspace).backend("garnet")
-        return asyncio.run(_measure(workspace, jobs, spare))
+        cloud = CloudPod(workspace)
+        cloud.backend("garnet")
+        found = asyncio.run(_measure(workspace, jobs, spare))
+        if (ran := len(cloud.tasks())) != spare + jobs:
+            raise RuntimeError(f"the cloud ran {ran} tasks for {spare + jobs} jobs")
+        return found
     finally:
         workspace.delete()
 

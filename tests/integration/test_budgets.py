@@ -65,8 +65,8 @@ def test_a_hundred_tasks_of_five_programs_and_jobs_beside_them_keep_to_one_quota
     lab: Lab, cloud: DevCloud, tmp_path: Path
 ) -> None:
     places = [BraketPlace(cloud, tmp_path, device, name) for name, device in _DEVICES.items()]
-    for each in places:
-        manifest = backend(each.name, capacity={"concurrency": 50}, **each.section)
+    for place in places:
+        manifest = backend(place.name, capacity={"concurrency": 50}, **place.section)
         del manifest["spec"]["simulator"]
         lab.apply(manifest)
     quota = {"limits": {"cost": {"amount": str(_QUOTA)}}, "period": "8760h"}
@@ -74,8 +74,8 @@ def test_a_hundred_tasks_of_five_programs_and_jobs_beside_them_keep_to_one_quota
     lab.apply({"apiVersion": "qonverge.io/v1alpha1", "kind": "QuantumQuota", "metadata": metadata, "spec": quota})
     lab.start_operator()
     lab.ready()
-    for each in places:
-        lab.serve(each.name, f"{each.name}-0", *each.flags)
+    for place in places:
+        lab.serve(place.name, f"{place.name}-0", *place.flags)
 
     def priced(name: str) -> bool:
         status = lab.get("qb", name)["status"]
@@ -106,15 +106,15 @@ def test_a_hundred_tasks_of_five_programs_and_jobs_beside_them_keep_to_one_quota
         assert sorted(code for _, code in told) == ["BudgetExceeded"] * 9 + ["Completed"] * 3
         ends = [one for name in others for one in send(pool, name, 22)]
         spread = zip(names, [*_DEVICES] * 10, strict=True)
-        lab.apply(*(job(name, shots=_JOB_SHOTS, backend={"name": place}) for name, place in spread))
+        lab.apply(*(job(name, shots=_JOB_SHOTS, backend={"name": there}) for name, there in spread))
         told += [(name, end.result()) for name, end in ends]
     assert {code for _, code in told} <= {"Completed", "BudgetExceeded", "QuotaExceeded"}
     spent = {
-        name: price(place, shots[name]) * sum(who == name and code == "Completed" for who, code in told)
-        for name, place in at.items()
+        name: price(there, shots[name]) * sum(who == name and code == "Completed" for who, code in told)
+        for name, there in at.items()
     }
-    for each in programs:
-        each.end()
+    for one in programs:
+        one.end()
 
     def all_spent() -> dict[str, Any] | None:
         """Return the statuses once the programs have ended and the quota has no room for another job."""
@@ -127,7 +127,7 @@ def test_a_hundred_tasks_of_five_programs_and_jobs_beside_them_keep_to_one_quota
 
     statuses = eventually(all_spent, "the end of what the quota lets through", 120)
     # What the cloud bills is what each says, and no more than each may spend, and all together.
-    tasks = [task for each in places for task in each.tasks()]
+    tasks = [task for place in places for task in place.tasks()]
     billed = {name: sum((_of(t.cost) for t in tasks if t.shots == shots[name]), Decimal(0)) for name in at}
     assert billed == spent == {name: amount(statuses[name].get("usage")) for name in at}
     assert all(billed[name] <= budgets[name] for name in at)
@@ -136,11 +136,12 @@ def test_a_hundred_tasks_of_five_programs_and_jobs_beside_them_keep_to_one_quota
     for name in complete:
         assert amount(statuses[name]["usage"]) == sum(costs[each["id"]] for each in statuses[name]["cloudTasks"])
     assert 0 < len(complete) < len(names)
-    assert _QUOTA - price("ankaa", _JOB_SHOTS) < sum(costs.values()) <= _QUOTA
+    total = sum(costs.values(), Decimal(0))
+    assert _QUOTA - price("ankaa", _JOB_SHOTS) < total <= _QUOTA
     used = eventually(
         lambda: (s := lab.get("qq", "money")["status"])["runningJobs"] == 0 and s["used"], "the quota's status"
     )
-    assert used["costs"] == [{"amount": f"{sum(costs.values()).normalize():f}", "currency": "USD"}]
+    assert used["costs"] == [{"amount": f"{total.normalize():f}", "currency": "USD"}]
 
 
 def _of(cost: float) -> Decimal:
