@@ -101,6 +101,7 @@ lock: $(VENV)/.installed ## Lock the versions of all dependencies
 		-o requirements/backend.txt
 	$(LOCK) pyproject.toml --extra client -c requirements/dev.txt -o requirements/program.txt
 	$(LOCK) --group iqm-client -o requirements/iqm-client.txt
+	$(LOCK) dev-cloud/pyproject.toml -c requirements/dev.txt -o dev-cloud/requirements.txt
 
 bench: programs ## Measure, and write a table and JSON to bench/results
 	$(BIN)/python -m bench

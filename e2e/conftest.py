@@ -46,7 +46,7 @@ def cluster() -> Iterator[ClusterAccess]:
     # A process of its own starts the programs, so that none is a child of the tests.
     execute([sys.executable, "-m", "e2e.cluster", "up"], directory=ROOT)
     images = own.images.project(ROOT)
-    yield ClusterAccess(own.kubeconfig, images, audit_log=own.plan.layout.audit_log)
+    yield ClusterAccess(own.kubeconfig, images, audit_log=own.plan.layout.audit_log, own=own)
     if not ran:
         own.down()
 

@@ -30,6 +30,18 @@ def test_it_says_how_to_find_it_and_ends_on_interrupt() -> None:
     assert "NOTAREALKEY" in exported["AWS_ACCESS_KEY_ID"]
 
 
+def test_it_listens_where_it_is_told_without_qonverge() -> None:
+    command = [sys.executable, "-m", "qonverge_dev_cloud", "--port", "0", "--host", "127.0.0.2"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline() == "ready; Ctrl-C ends it\n"
+        process.terminate()
+        out, _ = process.communicate(timeout=30)
+    addresses = [line.partition("=")[2] for line in out.splitlines() if "http://" in line]
+    assert addresses
+    assert all(each.startswith("http://127.0.0.2:") for each in addresses)
+
+
 def test_a_port_that_is_taken_and_a_bad_scenario_are_said_in_a_sentence(tmp_path: Path) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))

@@ -10,9 +10,12 @@ from typing import Any
 
 from e2e.cluster import release
 from e2e.cluster.build import Programs
-from e2e.cluster.images import ImageReference
+from e2e.cluster.cluster import Cluster
+from e2e.cluster.images import DEV_CLOUD, ImageReference
 from e2e.cluster.node_files import RELEASE_NAMESPACE
 from e2e.cluster.processes import execute
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,12 @@ class ClusterAccess:
     audit_log: Path | None = None
     #: Namespace of the release.
     namespace: str = RELEASE_NAMESPACE
+    #: The cluster, where it is this machine's own.
+    own: Cluster | None = None
+
+    def dev_cloud(self) -> str:
+        """Return the name of dev-cloud's image, which pods can have; on others' clusters somebody has pushed it."""
+        return self.images.image(DEV_CLOUD) if self.own is None else release.provide_dev_cloud(self.own, ROOT)
 
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         """Run kubectl and return what it prints.

@@ -25,6 +25,7 @@ from e2e.cluster.transfer import Store
 REGISTRY = "localhost"
 REPOSITORY = "qonverge"
 TARGETS = ("operator", "backend", "program")
+DEV_CLOUD = "dev-cloud"
 _SUITE = "bookworm"
 _PACKAGES = ("ca-certificates", "python3", "python3-venv")
 _LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/info/*", "/usr/share/locale/*")
@@ -106,6 +107,17 @@ class Images:
                     self._buildah("bud", "--layers", *options, "--target", target, "--tag", image, root)
         return reference
 
+    def dev_cloud(self, root: Path) -> str:
+        """Build the image of dev-cloud, which is for tests only, from its own folder; return its name."""
+        base, folder = self._base(), root / DEV_CLOUD
+        image = f"{REGISTRY}/{REPOSITORY}-{DEV_CLOUD}:{_digest(folder, _files(folder), base)}"
+        with self._opened(), tempfile.TemporaryDirectory() as temporary:
+            if not self._exists(image):
+                print(f"building {image}", file=sys.stderr, flush=True)
+                options = ["--build-arg", f"BASE_IMAGE={base}", *self._pip_volumes(Path(temporary))]
+                self._buildah("bud", "--layers", *options, "--tag", image, folder)
+        return image
+
     def send(self, images: Sequence[str], present: Set[str], stream: IO[bytes]) -> None:
         """Write an archive of the images to ``stream``, without the layers whose digests are ``present`` there."""
         with self._opened():
@@ -165,8 +177,12 @@ class Images:
 
 def source_digest(root: Path, base: str) -> str:
     """Return a digest of all that the project's images are made of."""
+    return _digest(root, _sources(root), base)
+
+
+def _digest(root: Path, files: Iterable[Path], base: str) -> str:
     digest = hashlib.sha256(base.encode())
-    for path in _sources(root):
+    for path in files:
         digest.update(f"\0{path.relative_to(root)}\0{path.stat().st_mode & 0o111:o}\0".encode())
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()[:12]
@@ -176,10 +192,14 @@ def _sources(root: Path) -> Iterable[Path]:
     for name in _INPUTS:
         path = root / name
         if path.is_dir():
-            files = (file for file in path.rglob("*") if file.is_file())
-            yield from sorted(file for file in files if "__pycache__" not in file.parts)
+            yield from _files(path)
         elif path.exists():
             yield path
+
+
+def _files(folder: Path) -> list[Path]:
+    files = (file for file in folder.rglob("*") if file.is_file())
+    return sorted(file for file in files if "__pycache__" not in file.parts)
 
 
 def _debian(tar: Path) -> list[str]:

@@ -35,6 +35,17 @@ def install_project(cluster: Cluster, root: Path) -> ImageReference | None:
     return reference
 
 
+def provide_dev_cloud(cluster: Cluster, root: Path) -> str:
+    """Build dev-cloud's image, which tests only use, give it to the cluster's node and return its name.
+
+    Raises:
+        CommandFailed: it cannot be built.
+    """
+    image = cluster.images.dev_cloud(root)
+    import_images(cluster.plan, cluster.images, [image])
+    return image
+
+
 def install(programs: Programs, kubeconfig: Path, chart: Path, images: ImageReference) -> None:
     """Install the chart, or bring the release that is there up to date, and return when it is ready.
 

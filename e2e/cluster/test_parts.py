@@ -215,6 +215,9 @@ def test_the_tag_of_images_follows_their_sources(tmp_path: Path) -> None:
     (tmp_path / "bench.py").write_text("not copied")
     assert source_digest(tmp_path, "base") == first
     assert source_digest(tmp_path, "other base") != first
+    (tmp_path / "dev-cloud").mkdir()
+    (tmp_path / "dev-cloud" / "module.py").write_text("in no image of the project")
+    assert source_digest(tmp_path, "base") == first
     code.write_text("2")
     assert source_digest(tmp_path, "base") != first
 

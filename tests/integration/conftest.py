@@ -209,16 +209,23 @@ def _answers(port: int) -> bool:
         return False
 
 
-@pytest.fixture(scope="module")
-def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    """An API server with the CRDs and the operator's namespace."""
-    require("integration")
-    with ControlPlane(tmp_path_factory.mktemp("plane")) as plane:
+@contextlib.contextmanager
+def running_plane(folder: Path) -> Iterator[ControlPlane]:
+    """Run an API server with the CRDs and the operator's namespace until the end of the block."""
+    with ControlPlane(folder) as plane:
         plane.kubectl("apply", "--server-side", "-f", str(ROOT / "crds"))
         plane.kubectl("wait", "--for=condition=Established", "crd", "--all", f"--timeout={LIMIT:g}s")
         plane.kubectl("create", "namespace", NAMESPACE)
         # The controller manager makes it where one runs.
         plane.kubectl("create", "serviceaccount", "default")
+        yield plane
+
+
+@pytest.fixture(scope="module")
+def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """An API server with the CRDs and the operator's namespace."""
+    require("integration")
+    with running_plane(tmp_path_factory.mktemp("plane")) as plane:
         yield plane
 
 

@@ -18,7 +18,8 @@ import click
 @click.option(
     "--port", type=click.IntRange(0, 65528), default=4510, show_default=True, help="First of eight ports; 0: any."
 )
-def dev_cloud(scenario: Path | None, port: int) -> None:
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address of this machine at which they listen.")
+def dev_cloud(scenario: Path | None, port: int, host: str) -> None:
     """Start quantum clouds on this machine for programs of their own SDKs, offline and deterministic.
 
     SCENARIO is a YAML file. The environment that programs need is printed first; Ctrl-C ends it.
@@ -34,7 +35,7 @@ def dev_cloud(scenario: Path | None, port: int) -> None:
         sys.exit(2)
     # It warns of constructs that some devices lack, for each task.
     logging.getLogger("braket.default_simulator").setLevel(logging.ERROR)
-    cloud = DevCloud(own, port=port)
+    cloud = DevCloud(own, host=host, port=port)
     try:
         cloud.start()
     except OSError as error:
