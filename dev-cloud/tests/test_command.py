@@ -48,7 +48,7 @@ def test_a_port_that_is_taken_and_a_bad_scenario_are_said_in_a_sentence(tmp_path
         taken = other.getsockname()[1]
         for port in range(taken - 5, taken + 1):
             done = CliRunner().invoke(cli, ["dev-cloud", "--port", str(port)])
-            sentence = f"error: ports {port} to {port + 4}: address already in use: use another --port\n"
+            sentence = f"error: ports {port} to {port + 5}: address already in use: use another --port\n"
             assert (done.exit_code, done.output) == (1, sentence)
     scenario = tmp_path / "scenario.yaml"
     scenario.write_text("seed: none\n")

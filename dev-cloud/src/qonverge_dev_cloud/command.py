@@ -16,7 +16,7 @@ import click
 @click.command()
 @click.argument("scenario", required=False, type=click.Path(dir_okay=False, path_type=Path), metavar="[SCENARIO]")
 @click.option(
-    "--port", type=click.IntRange(0, 65531), default=4510, show_default=True, help="First of five ports; 0: any."
+    "--port", type=click.IntRange(0, 65530), default=4510, show_default=True, help="First of six ports; 0: any."
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address of this machine at which they listen.")
 def dev_cloud(scenario: Path | None, port: int, host: str) -> None:
