@@ -147,12 +147,18 @@ class BraketPlace:
 
     @contextlib.contextmanager
     def catch(self, call: Call, when: When) -> Iterator[Callable[[], bool]]:
-        """See ``Place``: the call is slow, which is seen by its effect, if it has one."""
+        """See ``Place``: the call is slow, and nobody sees whether it came, so that it never counts as caught."""
         before = self._seen()
+
+        def wait() -> bool:
+            # What changed may be the effect of another call.
+            _until(lambda: self._seen() != before)
+            return False
+
         slow = Fault(operation=self._OPERATIONS[call], kind="slow", when=when, seconds=_SLOW_SECONDS, calls=(1,))
         self._cloud.set_faults(*self._storm, slow)
         try:
-            yield lambda: _until(lambda: self._seen() != before)
+            yield wait
         finally:
             self._cloud.set_faults(*self._storm)
 
