@@ -49,7 +49,8 @@ def test_it_runs_without_a_cluster(installed: Path) -> None:
     done = subprocess.run([*command, *files], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert (
-        "no engine is called Dense; installed: Aer, Automatic, Braket, BraketLocal, IonQ, Remote, Stim" in done.stdout
+        "no engine is called Dense; installed: Aer, Automatic, Braket, BraketLocal, Google, IBM, IonQ, Remote, Stim"
+        in done.stdout
     )
 
 
@@ -75,7 +76,7 @@ def test_a_cluster_says_what_is_not_installed(lab: Lab) -> None:
         conditions = {each["type"]: each for each in lab.get("qb", "dense")["status"].get("conditions", [])}
         return conditions["Stalled"]["message"] if "Stalled" in conditions else None
 
-    installed = "Aer, Automatic, Braket, BraketLocal, IonQ, Remote, Stim"
+    installed = "Aer, Automatic, Braket, BraketLocal, Google, IBM, IonQ, Remote, Stim"
     sentence = f"no engine is called Dense; installed: {installed}: install the package"
     assert sentence in eventually(said, "the backend's condition")
     assert not lab.get("deployment", "dense-qb")
