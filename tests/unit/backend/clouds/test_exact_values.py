@@ -21,7 +21,8 @@ from qonverge.backend.config import EngineConfig
 from qonverge.execution.placement import abilities
 from qonverge.wire.errors import InvalidTask
 from qonverge.wire.messages import PubResult, Task
-from tests.unit.backend.clouds.test_braket_translator import DEVICES, random_circuit, translator
+from tests.unit.backend.clouds.circuits import random_circuit
+from tests.unit.backend.clouds.test_braket_translator import DEVICES, translator
 from tests.unit.backend.clouds.test_plan import task_of
 
 
