@@ -23,8 +23,8 @@ from qonverge.backend.clouds.protocol import Submission
 from qonverge.backend.config import EngineConfig
 from qonverge.devices import Layout
 from qonverge.wire.errors import InvalidCircuit, InvalidTask
+from tests.unit.backend.clouds.circuits import random_circuit, true_probabilities
 from tests.unit.backend.clouds.google_documents import calibration
-from tests.unit.backend.clouds.test_braket_translator import random_circuit, true_probabilities
 
 
 def translator(processor: str) -> GoogleTranslator:
