@@ -16,7 +16,7 @@ from qonverge.api import HybridJob, QuantumBackend
 from qonverge.backend.clouds.protocol import CloudError, CloudRefused, CredentialsRefused, Device, NoCredentials
 from qonverge.backend.executors.choice import executor_of
 from qonverge.backend.executors.cloud.executor import fitted, load_cloud
-from qonverge.backend.executors.cloud.translator import TranslatorProcess
+from qonverge.backend.executors.cloud.translator import Translators
 from qonverge.backend.options import EngineOptions
 from qonverge.circuits.checker.checked_circuit import CheckedCircuit
 from qonverge.circuits.checker.checker import Checker
@@ -73,7 +73,7 @@ class Against:
         """Whether its specification is one that a pod can serve, as far as is known."""
         self._heard = False
         self._most_shots: int | None = None
-        self._translator: TranslatorProcess | None = None
+        self._translator: Translators | None = None
 
     async def device(self) -> Findings:
         """Return what is found of the backend itself; what jobs may ask for is known afterwards."""
@@ -125,9 +125,9 @@ class Against:
         task = circuits.task(job, checked, "validate")
         try:
             if self._translator is None:
-                self._translator = TranslatorProcess(self._config)
+                self._translator = Translators(self._config)
                 await self._translator.start()
-            await self._translator.plan(task, self._most_shots)
+            await self._translator.plan("", task, self._most_shots)
         except WireError as error:
             return error.message
         except RuntimeError as error:
