@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from aiohttp import web
-
 from qonverge_dev_cloud.braket.http import BraketHttp
 from qonverge_dev_cloud.braket.service import BraketService
 from qonverge_dev_cloud.braket.storage import KEY_ID, SECRET, Storage
 from qonverge_dev_cloud.clock import Clock
 from qonverge_dev_cloud.gateway import Gateway
 from qonverge_dev_cloud.scenario import Scenario
+from qonverge_dev_cloud.served import ServedCloud
 from qonverge_dev_cloud.worker import Worker
 
 BUCKET = "amazon-braket-dev-cloud"
 
 
-class BraketCloud:
+class BraketCloud(ServedCloud):
     """Amazon Braket on loopback."""
 
     name = "braket"
@@ -25,13 +22,8 @@ class BraketCloud:
     def __init__(self, scenario: Scenario, clock: Clock, gateway: Gateway, *, host: str, storage_port: int) -> None:
         self._storage = Storage(host, storage_port)
         service = BraketService(scenario, clock, self._storage)
-        self._worker = Worker(service, clock, self.name)
-        self._service = service
-        self._http = BraketHttp(service, self._worker, gateway)
-
-    def application(self) -> web.Application:
-        """Return the API, to be served on a port."""
-        return self._http.application()
+        worker = Worker(service, clock, self.name)
+        super().__init__(service, worker, BraketHttp(service, worker, gateway))
 
     def start(self) -> None:
         """Start what is beside the API.
@@ -41,21 +33,12 @@ class BraketCloud:
         """
         self._storage.start()
         self._storage.make_bucket(BUCKET)
-        self._worker.start()
+        super().start()
 
     def stop(self) -> None:
         """End what ``start`` started."""
-        self._worker.stop()
+        super().stop()
         self._storage.stop()
-
-    def settle(self) -> None:
-        """Run what has to have ended by now."""
-        self._worker.settle()
-        self._worker.wake()
-
-    def tasks(self) -> list[dict[str, Any]]:
-        """Return all tasks, for the control API."""
-        return self._service.tasks()
 
     def environment(self, url: str) -> dict[str, str]:
         """Return the variables that make programs of the AWS SDK use it.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 import jwt
@@ -15,9 +15,9 @@ from qonverge_dev_cloud.gateway import Done, Gateway
 from qonverge_dev_cloud.ibm.errors import Refused
 from qonverge_dev_cloud.ibm.jobs import CreateJob, CreateSession, ListQuery
 from qonverge_dev_cloud.ibm.service import NAMESPACE, IBMService
+from qonverge_dev_cloud.rest import Act, RestApi, read
 from qonverge_dev_cloud.worker import Worker
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 BASE = "/experimental/api/v1"
 """The SDK takes an address that has this word for the API itself, and makes none of its own of it."""
 INSTANCE = "crn:v1:bluemix:public:quantum-computing:us-east:a/dev-cloud:00000000-0000-4000-8000-000000000000::"
@@ -37,31 +37,29 @@ class _Accepting(BaseModel):
     accepting_jobs: bool
 
 
-class IBMHttp:
+class IBMHttp(RestApi[Refused]):
     """Answers requests as IBM Quantum's API and IBM Cloud's IAM do."""
 
+    refused = Refused
+
     def __init__(self, service: IBMService, worker: Worker, gateway: Gateway) -> None:
-        self._service, self._worker, self._gateway = service, worker, gateway
+        super().__init__(worker, gateway)
+        self._service = service
 
-    def application(self) -> web.Application:
-        """Return the application, to be served on a port."""
+    def _route(self, router: web.UrlDispatcher) -> None:
         service, backends = self._service, self._service.backends
-        application = web.Application(client_max_size=64 << 20)
 
-        def add(method: str, path: str, operation: str, act: Callable[[web.Request, bytes], Done]) -> None:
-            application.router.add_route(method, f"{BASE}{path}", self._handler(operation, act))
+        def add(method: str, path: str, operation: str, act: Act) -> None:
+            router.add_route(method, f"{BASE}{path}", self._handler(operation, act))
 
-        def read(method: Callable[..., Any], *names: str) -> Callable[[web.Request, bytes], Done]:
-            return lambda request, _: Done(web.json_response(method(*(request.match_info[name] for name in names))))
-
-        def change(method: Callable[[str], bool]) -> Callable[[web.Request, bytes], Done]:
+        def change(method: Callable[[str], bool]) -> Act:
             def act(request: web.Request, body: bytes) -> Done:
                 identity = request.match_info["id"]
                 return Done(web.Response(status=204), effect=method(identity), made=identity)
 
             return act
 
-        application.router.add_post("/identity/token", self._handler("GetToken", self._token, open_to_all=True))
+        router.add_post("/identity/token", self._handler("GetToken", self._token, secret=True))
         add("GET", "/backends", "ListBackends", read(backends.all))
         add("GET", "/backends/{name}/status", "GetBackendStatus", read(backends.status, "name"))
         add("GET", "/backends/{name}/configuration", "GetBackendConfiguration", read(backends.configuration, "name"))
@@ -80,40 +78,26 @@ class IBMHttp:
         add("GET", "/sessions/{id}", "GetSession", read(service.session, "id"))
         add("PATCH", "/sessions/{id}", "UpdateSession", self._update_session)
         add("DELETE", "/sessions/{id}/close", "CloseSession", change(lambda one: service.close(one, cancel=True)))
-        application.router.add_route("*", "/{path:.*}", _unknown)
-        return application
 
-    def _handler(
-        self, operation: str, act: Callable[[web.Request, bytes], Done], *, open_to_all: bool = False
-    ) -> Handler:
-        async def handle(request: web.Request) -> web.StreamResponse:
-            body = await request.read()
-            values: dict[str, Any] = dict(request.match_info) | {
-                name: request.query.getall(name) if name == "tags" else value for name, value in request.query.items()
-            }
-            if body and not open_to_all:
-                values["body"] = body.decode(errors="replace")
+    def _admit(self, request: web.Request) -> None:
+        if not request.headers.get("Authorization", "").startswith("Bearer "):
+            raise Refused(401, "the request has no token", 1210)
 
-            def carry_out() -> Done:
-                try:
-                    if not open_to_all and not request.headers.get("Authorization", "").startswith("Bearer "):
-                        raise Refused(401, "the request has no token", 1210)
-                    done = act(request, body)
-                except ValidationError as error:
-                    words = "; ".join(f"{'.'.join(map(str, own['loc']))}: {own['msg']}" for own in error.errors())
-                    return Done(_error(Refused(400, words, 1207)))
-                except Refused as error:
-                    return Done(_error(error))
-                if done.effect:
-                    self._worker.wake()
-                return done
+    def _invalid(self, error: ValidationError) -> Refused:
+        words = "; ".join(f"{'.'.join(map(str, own['loc']))}: {own['msg']}" for own in error.errors())
+        return Refused(400, words, 1207)
 
-            def fault(status: int) -> web.Response:
-                return _error(Refused(status, "the scenario says so"))
+    def _failing(self, status: int, message: str) -> Refused:
+        return Refused(status, message)
 
-            return await self._gateway.call(request, operation, values, carry_out, fault)
+    def _error(self, error: Refused) -> web.Response:
+        trace = uuid.uuid5(NAMESPACE, error.message).hex
+        one = {"code": error.code, "message": error.message, "solution": "", "more_info": ""}
+        return web.json_response({"errors": [one], "trace": trace}, status=error.status)
 
-        return handle
+    def _values(self, request: web.Request) -> dict[str, Any]:
+        tags = {"tags": request.query.getall("tags")} if "tags" in request.query else {}
+        return super()._values(request) | tags
 
     def _token(self, request: web.Request, body: bytes) -> Done:
         if b"apikey=" not in body:
@@ -162,13 +146,3 @@ class IBMHttp:
             raise Refused(400, "a session that is closed is not opened again", 1217)
         effect = self._service.close(request.match_info["id"], cancel=False)
         return Done(web.Response(status=204), effect=effect)
-
-
-async def _unknown(request: web.Request) -> web.StreamResponse:
-    return _error(Refused(404, f"dev-cloud does not do {request.method} {request.path}"))
-
-
-def _error(error: Refused) -> web.Response:
-    trace = uuid.uuid5(NAMESPACE, error.message).hex
-    one = {"code": error.code, "message": error.message, "solution": "", "more_info": ""}
-    return web.json_response({"errors": [one], "trace": trace}, status=error.status)

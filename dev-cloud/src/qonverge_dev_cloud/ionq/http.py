@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp import web
@@ -13,9 +12,9 @@ from qonverge_dev_cloud.ionq.circuits import plain
 from qonverge_dev_cloud.ionq.errors import Refused
 from qonverge_dev_cloud.ionq.jobs import CreateJob, CreateSession, EstimateQuery, ListQuery
 from qonverge_dev_cloud.ionq.service import IonqService
+from qonverge_dev_cloud.rest import Act, RestApi, read
 from qonverge_dev_cloud.worker import Worker
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _CREATE_JOB, _CREATE_SESSION = TypeAdapter(CreateJob), TypeAdapter(CreateSession)
 _ERRORS = {
     400: "BadRequestError",
@@ -26,22 +25,20 @@ _ERRORS = {
 }
 
 
-class IonqHttp:
+class IonqHttp(RestApi[Refused]):
     """Answers requests as IonQ's API does."""
 
+    refused = Refused
+
     def __init__(self, service: IonqService, worker: Worker, gateway: Gateway) -> None:
-        self._service, self._worker, self._gateway = service, worker, gateway
+        super().__init__(worker, gateway)
+        self._service = service
 
-    def application(self) -> web.Application:
-        """Return the application, to be served on a port."""
+    def _route(self, router: web.UrlDispatcher) -> None:
         service, backends = self._service, self._service.backends
-        application = web.Application(client_max_size=64 << 20)
 
-        def add(method: str, path: str, operation: str, act: Callable[[web.Request, bytes], Done]) -> None:
-            application.router.add_route(method, f"/v0.4{path}", self._handler(operation, act))
-
-        def read(method: Callable[..., Any], *names: str) -> Callable[[web.Request, bytes], Done]:
-            return lambda request, _: _done(method(*(request.match_info[name] for name in names)))
+        def add(method: str, path: str, operation: str, act: Act) -> None:
+            router.add_route(method, f"/v0.4{path}", self._handler(operation, act))
 
         add("POST", "/jobs", "CreateJob", self._create_job)
         add("GET", "/jobs", "GetJobs", self._list_jobs)
@@ -70,37 +67,22 @@ class IonqHttp:
             "GetCharacterization",
             read(backends.characterization, "name", "id"),
         )
-        application.router.add_route("*", "/{path:.*}", _unknown)
-        return application
 
-    def _handler(self, operation: str, act: Callable[[web.Request, bytes], Done]) -> Handler:
-        async def handle(request: web.Request) -> web.StreamResponse:
-            body = await request.read()
-            values: dict[str, Any] = dict(request.match_info) | dict(request.query)
-            if body:
-                values["body"] = body.decode(errors="replace")
+    def _admit(self, request: web.Request) -> None:
+        # Backends are public.
+        if not request.path.startswith("/v0.4/backends") and not _key(request):
+            raise Refused(401, "UnauthorizedError", "the request has no API key")
 
-            def carry_out() -> Done:
-                try:
-                    # Backends are public.
-                    if not request.path.startswith("/v0.4/backends") and not _key(request):
-                        raise Refused(401, "UnauthorizedError", "the request has no API key")
-                    done = act(request, body)
-                except ValidationError as error:
-                    problems = "; ".join(plain(own) for own in error.errors())
-                    return Done(_error(Refused(400, "BadRequestError", problems)))
-                except Refused as error:
-                    return Done(_error(error))
-                if done.effect:
-                    self._worker.wake()
-                return done
+    def _invalid(self, error: ValidationError) -> Refused:
+        return Refused(400, "BadRequestError", "; ".join(plain(own) for own in error.errors()))
 
-            def fault(status: int) -> web.Response:
-                return _error(Refused(status, _ERRORS.get(status, "InternalServerError"), "the scenario says so"))
+    def _failing(self, status: int, message: str) -> Refused:
+        return Refused(status, _ERRORS.get(status, "InternalServerError"), message)
 
-            return await self._gateway.call(request, operation, values, carry_out, fault)
-
-        return handle
+    def _error(self, error: Refused) -> web.Response:
+        return web.json_response(
+            {"statusCode": error.status, "error": error.error, "message": error.message}, status=error.status
+        )
 
     def _create_job(self, request: web.Request, body: bytes) -> Done:
         reply = self._service.create_job(_CREATE_JOB.validate_json(body))
@@ -110,10 +92,10 @@ class IonqHttp:
         asked: dict[str, Any] = dict(request.query)
         if "ids" in asked:
             asked["ids"] = request.query.getall("ids")
-        return _done(self._service.list_jobs(ListQuery.model_validate(asked)))
+        return Done(web.json_response(self._service.list_jobs(ListQuery.model_validate(asked))))
 
     def _estimate(self, request: web.Request, body: bytes) -> Done:
-        return _done(self._service.estimate(EstimateQuery.model_validate(dict(request.query))))
+        return Done(web.json_response(self._service.estimate(EstimateQuery.model_validate(dict(request.query)))))
 
     def _delete(self, request: web.Request, body: bytes) -> Done:
         return Done(web.json_response(self._service.delete(request.match_info["id"])), effect=True)
@@ -131,20 +113,6 @@ class IonqHttp:
         return Done(web.json_response(reply), effect=effect, made=reply["id"])
 
 
-async def _unknown(request: web.Request) -> web.StreamResponse:
-    return _error(Refused(404, "NotFoundError", f"dev-cloud does not do {request.method} {request.path}"))
-
-
 def _key(request: web.Request) -> str:
     scheme, _, key = request.headers.get("Authorization", "").partition(" ")
     return key if scheme == "apiKey" else ""
-
-
-def _done(values: Any) -> Done:
-    return Done(web.json_response(values))
-
-
-def _error(error: Refused) -> web.Response:
-    return web.json_response(
-        {"statusCode": error.status, "error": error.error, "message": error.message}, status=error.status
-    )

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Awaitable, Callable
-from typing import Any
 
 from aiohttp import web
 from pydantic import ValidationError
@@ -13,9 +11,9 @@ from qonverge_dev_cloud.gateway import Done, Gateway
 from qonverge_dev_cloud.iqm.circuits import plain
 from qonverge_dev_cloud.iqm.errors import Refused
 from qonverge_dev_cloud.iqm.service import IqmService
+from qonverge_dev_cloud.rest import Act, RestApi, read
 from qonverge_dev_cloud.worker import Worker
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _CODES = {
     400: "invalid_input",
     401: "unauthorized",
@@ -25,22 +23,20 @@ _CODES = {
 }
 
 
-class IqmHttp:
+class IqmHttp(RestApi[Refused]):
     """Answers requests as IQM Server does."""
 
+    refused = Refused
+
     def __init__(self, service: IqmService, worker: Worker, gateway: Gateway) -> None:
-        self._service, self._worker, self._gateway = service, worker, gateway
+        super().__init__(worker, gateway)
+        self._service = service
 
-    def application(self) -> web.Application:
-        """Return the application, to be served on a port."""
+    def _route(self, router: web.UrlDispatcher) -> None:
         service, computers = self._service, self._service.computers
-        application = web.Application(client_max_size=64 << 20)
 
-        def add(method: str, path: str, operation: str, act: Callable[[web.Request, bytes], Done]) -> None:
-            application.router.add_route(method, f"/api/v1{path}", self._handler(operation, act))
-
-        def read(method: Callable[..., Any], *names: str) -> Callable[[web.Request, bytes], Done]:
-            return lambda request, _: Done(web.json_response(method(*(request.match_info[name] for name in names))))
+        def add(method: str, path: str, operation: str, act: Act) -> None:
+            router.add_route(method, f"/api/v1{path}", self._handler(operation, act))
 
         # Before the submission of a job, whose path has the same form.
         add("POST", "/jobs/{id}/cancel", "CancelJob", self._cancel)
@@ -63,36 +59,21 @@ class IqmHttp:
             ("/dynamic-quantum-architecture", "GetDynamicQuantumArchitecture", computers.gates),
         ):
             add("GET", f"/calibration-sets/{{qc}}/{{set}}{path}", operation, read(own, "qc", "set"))
-        application.router.add_route("*", "/{path:.*}", _unknown)
-        return application
 
-    def _handler(self, operation: str, act: Callable[[web.Request, bytes], Done]) -> Handler:
-        async def handle(request: web.Request) -> web.StreamResponse:
-            body = await request.read()
-            values: dict[str, Any] = dict(request.match_info) | dict(request.query)
-            if body:
-                values["body"] = body.decode(errors="replace")
+    def _admit(self, request: web.Request) -> None:
+        if not _token(request):
+            raise Refused(401, "unauthorized", "the request has no token")
 
-            def carry_out() -> Done:
-                try:
-                    if not _token(request):
-                        raise Refused(401, "unauthorized", "the request has no token")
-                    done = act(request, body)
-                except ValidationError as error:
-                    problems = "; ".join(plain(own) for own in error.errors())
-                    return Done(_error(Refused(400, "invalid_job_payload", problems)))
-                except Refused as error:
-                    return Done(_error(error))
-                if done.effect:
-                    self._worker.wake()
-                return done
+    def _invalid(self, error: ValidationError) -> Refused:
+        return Refused(400, "invalid_job_payload", "; ".join(plain(own) for own in error.errors()))
 
-            def fault(status: int) -> web.Response:
-                return _error(Refused(status, _CODES.get(status, "internal_error"), "the scenario says so"))
+    def _failing(self, status: int, message: str) -> Refused:
+        return Refused(status, _CODES.get(status, "internal_error"), message)
 
-            return await self._gateway.call(request, operation, values, carry_out, fault)
-
-        return handle
+    def _error(self, error: Refused) -> web.Response:
+        return web.json_response(
+            {"error_code": error.code, "message": error.message, "request_id": str(uuid.uuid4())}, status=error.status
+        )
 
     def _submit(self, request: web.Request, body: bytes) -> Done:
         names = request.match_info
@@ -112,16 +93,6 @@ class IqmHttp:
         return Done(web.Response(status=204), effect=True)
 
 
-async def _unknown(request: web.Request) -> web.StreamResponse:
-    return _error(Refused(404, "not_found", f"dev-cloud does not do {request.method} {request.path}"))
-
-
 def _token(request: web.Request) -> str:
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     return token if scheme == "Bearer" else ""
-
-
-def _error(error: Refused) -> web.Response:
-    return web.json_response(
-        {"error_code": error.code, "message": error.message, "request_id": str(uuid.uuid4())}, status=error.status
-    )
