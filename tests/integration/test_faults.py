@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import threading
 import time
 import urllib.request
@@ -10,10 +11,12 @@ from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from qonverge.controller.kube.lease import LABEL
 from qonverge.controller.watching.watches import WATCHED
 from tests.integration.conftest import SLOW, SOME_SECONDS, Lab, backend, eventually, job
 from tests.integration.faulty_proxy import faulty_proxy
@@ -148,6 +151,27 @@ def test_an_api_server_that_goes_away(served: Lab, fault: str) -> None:
     assert (ended["state"], ended["attempts"]) == ("Complete", 1)
     served.apply(job("after"))
     assert served.ended("after", 90)["state"] == "Complete"
+
+
+def test_an_operator_that_renews_its_lease_late_looks_at_what_came_meanwhile(lab: Lab) -> None:
+    """As where its node or the API server is too busy. It must not act then, and nobody else did."""
+    lab.start_operator(QONVERGE_LEASE_SECONDS="2")
+    lab.apply(job("before"))
+    eventually(lambda: "message" in lab.status("before"), "a look at the first job")
+    assert lab.operator is not None
+
+    def lapsed() -> bool:
+        (lease,) = (each for each in lab.list("lease", "kube-system") if LABEL in each["metadata"].get("labels", {}))
+        return (datetime.now(UTC) - datetime.fromisoformat(lease["spec"]["renewTime"])).total_seconds() > 2
+
+    lab.operator.send_signal(signal.SIGSTOP)
+    try:
+        lab.apply(job("meanwhile"))
+        eventually(lapsed, "the end of the lease")
+    finally:
+        lab.operator.send_signal(signal.SIGCONT)
+    eventually(lambda: "message" in lab.status("meanwhile"), "a look at the second job")
+    lab.stop_operator()
 
 
 @pytest.mark.parametrize(("code", "reason"), [(410, "Expired"), (500, "InternalError")])

@@ -245,7 +245,7 @@ class Operator:
     def _problem(self) -> str | None:
         if not self._election.answered_within(10.0):
             return "the API server does not answer"
-        return self._election.problem or self._watches.problem
+        return self._election.problem or self._watches.problem or self._queue.problem
 
 
 async def _run_until(stop: asyncio.Event, tasks: list[asyncio.Task[None]]) -> None:

@@ -65,6 +65,8 @@ class Election:
         self._seen: dict[str, tuple[str, float]] = {}
         self._held: Lease | None = None
         self._held_at: float | None = None
+        # How often this replica began to act.
+        self._terms = 0
         self._answered: float | None = None
         self.problem: str | None = None
         """Why this replica has the Lease and may not act, or cannot know whether it may."""
@@ -85,9 +87,12 @@ class Election:
     ) -> None:
         """Try to get and keep the Lease until cancelled.
 
-        ``on_refusal`` is called with the Lease and a sentence when another operator looks after the same namespaces.
+        Args:
+            on_change: is called with whether this replica leads when that has changed. Of a lapse it is told also where
+                a renewal that was late has ended it by then: what came meanwhile was left to another leader.
+            on_refusal: is called with the Lease and a sentence when another operator looks after the same namespaces.
         """
-        leading, refused = False, None
+        told, refused = 0, None
         while True:
             try:
                 async with asyncio.timeout(self._seconds / 2):
@@ -98,15 +103,20 @@ class Election:
                 logger.warning("the lease could not be renewed: %s", str(error) or "the API server is too slow")
                 if isinstance(error, KubeError) and error.status in (401, 403, 404):
                     self.problem, self._answered = str(error), self._clock()
-            if leading != self.leading:
-                leading = self.leading
-                on_change(leading)
+            term = self._terms if self.leading else 0
+            if told and term > told:
+                logger.warning("the lease was renewed so late that another replica might have taken it meanwhile")
+            if told and told != term:
+                on_change(False)
+            if term and told != term:
+                on_change(True)
+            told = term
             if refused != self.problem:
                 refused = self.problem
                 if refused is not None and self._held is not None:
                     logger.warning("%s", refused)
                     await on_refusal(self._held, refused)
-            await asyncio.sleep(self._seconds * (_RENEW if leading else _LOOK))
+            await asyncio.sleep(self._seconds * (_RENEW if term else _LOOK))
 
     async def release(self) -> None:
         """Give the Lease back, so that another replica takes it at once, and another operator soon."""
@@ -137,6 +147,8 @@ class Election:
             if standing != Standing.WANTED:
                 own = await self._write(own, standing)
         begun = own is not None and standing == Standing.HELD
+        if begun and not self.leading:
+            self._terms += 1
         self._held, self._held_at = own, now if begun else None
         self.leader = self._address if begun else None
 

@@ -14,6 +14,8 @@ from qonverge.queueing import FairQueue
 
 _FIRST_DELAY = 0.05
 _LONGEST_DELAY = 30.0
+STALLED_SECONDS = 60.0
+"""Where keys wait and for so long no worker takes one, all that may take one wait for something that does not come."""
 # Of a worker for a look: what a status write takes.
 _USUAL_SECONDS = 0.005
 
@@ -38,10 +40,26 @@ class WorkQueue:
         self._due: dict[str, float] = {}
         self._later: list[tuple[float, str]] = []
         self._wake = asyncio.Event()
+        # When a key was last taken, or the first of those that wait began to.
+        self._moved = clock()
 
     def __len__(self) -> int:
         """Return how many keys wait for a worker."""
         return len(self._ready)
+
+    @property
+    def problem(self) -> str | None:
+        """Why what waits is not looked at; None while workers take keys, or none waits."""
+        now = self._clock()
+        if not self._ready or now - self._moved < STALLED_SECONDS:
+            return None
+        longest = min(self._working, key=self._working.__getitem__, default=None)
+        busy = (
+            "none looks at anything"
+            if longest is None
+            else f"{longest} has been looked at for {now - self._working[longest]:.0f} s"
+        )
+        return f"for {now - self._moved:.0f} s no worker has taken any of {len(self)} objects that wait: {busy}"
 
     def add(self, key: str, *, urgent: bool = False) -> None:
         """Ask for a look at the key, now or after the look that is under way.
@@ -51,6 +69,8 @@ class WorkQueue:
         if key in self._working:
             self._again[key] = urgent or self._again.get(key, False)
         else:
+            if not self._ready:
+                self._moved = self._clock()
             self._ready.put(_namespace(key), key, cost=_USUAL_SECONDS, urgent=urgent)
             self._rouse()
 
@@ -73,7 +93,7 @@ class WorkQueue:
                 if idle.done() and not idle.cancelled():
                     self._rouse()
                 raise
-        self._working[taken[1]] = self._clock()
+        self._working[taken[1]] = self._moved = self._clock()
         return taken[1]
 
     def done(self, key: str, *, failed: bool = False) -> None:

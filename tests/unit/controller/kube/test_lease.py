@@ -66,7 +66,7 @@ class Replicas:
         self.leases, self.now = leases, 1000.0
         self.all: list[Election] = []
 
-    def add(self, operator: str, identity: str, *watches: str) -> Election:
+    def add(self, operator: str, identity: str, *watches: str, seconds: int = SECONDS) -> Election:
         election = Election(
             self.leases,
             namespace="kube-system",
@@ -74,7 +74,7 @@ class Replicas:
             identity=identity,
             watches=watches,
             address=f"http://{identity}",
-            seconds=SECONDS,
+            seconds=seconds,
             clock=lambda: self.now,
         )
         self.all.append(election)
@@ -187,6 +187,51 @@ def test_a_replica_goes_before_another_operator_whether_the_leader_ends_or_dies(
         assert acts(other)
 
     asyncio.run(play())
+
+
+class Slow(Leases):
+    """Takes so many seconds of the replicas' clock for the next list."""
+
+    replicas: Replicas
+    seconds = 0.0
+
+    def list(
+        self, kind: str, namespace: str | None, labels: str = "", *, fields: str = "", metadata_only: bool = False
+    ) -> AsyncIterator[dict[str, Any]]:
+        self.replicas.now, self.seconds = self.replicas.now + self.seconds, 0.0
+        return super().list(kind, namespace, labels)
+
+
+@pytest.mark.parametrize("when", ["between renewals", "during a renewal"])
+async def test_a_lapse_is_told_also_where_the_next_renewal_ends_it(when: str) -> None:
+    """What came meanwhile was left undone: only who is told that it leads anew looks at everything again."""
+    leases = Slow(random.Random(0))
+    leases.replicas = replicas = Replicas(leases)
+    told = list[bool]()
+
+    async def refused(lease: dict[str, Any], message: str) -> None:
+        raise AssertionError(message)
+
+    async def until(count: int) -> None:
+        async with asyncio.timeout(60):
+            while len(told) < count:
+                await asyncio.sleep(0.01)
+
+    election = replicas.add("x", "x-0", seconds=1)
+    campaign = asyncio.create_task(election.campaign(told.append, refused))
+    try:
+        await until(1)
+        if when == "between renewals":
+            replicas.now += 0.9
+            assert not election.leading
+        else:
+            replicas.now, leases.seconds = replicas.now + 0.5, 0.4
+            assert election.leading
+        await until(3)
+        assert told == [True, False, True]
+        assert election.leading
+    finally:
+        campaign.cancel()
 
 
 def test_of_two_that_want_to_begin_the_first_by_name_does_and_only_when_the_other_has_read_it() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from qonverge.controller.store.work_queue import WorkQueue
+from qonverge.controller.store.work_queue import STALLED_SECONDS, WorkQueue
 
 
 class Clock:
@@ -21,6 +21,10 @@ async def taken(queue: WorkQueue) -> str | None:
         return await asyncio.wait_for(queue.get(), 0.01)
     except TimeoutError:
         return None
+
+
+def problem(queue: WorkQueue) -> str | None:
+    return queue.problem
 
 
 async def test_a_key_that_waits_is_there_once() -> None:
@@ -80,6 +84,37 @@ async def test_a_namespace_whose_keys_take_long_falls_back_and_leaves_workers_to
         assert await taken(queue) == f"HybridJob quick/{number}"
         queue.done(f"HybridJob quick/{number}")
     assert await taken(queue) == "HybridJob slow/2"
+
+
+async def test_keys_that_wait_while_no_worker_takes_one_are_a_problem() -> None:
+    clock = Clock()
+    queue = WorkQueue(clock, most=2)
+    clock.now += STALLED_SECONDS
+    for number in range(4):
+        queue.add(f"HybridJob a/{number}")
+    assert await taken(queue) == "HybridJob a/0"
+    clock.now += 20.0
+    assert await taken(queue) == "HybridJob a/1"
+    # One namespace has no more workers than these, and keeps both.
+    clock.now += STALLED_SECONDS - 1.0
+    assert problem(queue) is None
+    clock.now += 1.0
+    assert problem(queue) == (
+        "for 60 s no worker has taken any of 2 objects that wait: HybridJob a/0 has been looked at for 80 s"
+    )
+    queue.done("HybridJob a/0")
+    assert await taken(queue) == "HybridJob a/2"
+    assert problem(queue) is None
+    clock.now += STALLED_SECONDS
+    assert problem(queue) is not None
+    queue.done("HybridJob a/1")
+    assert await taken(queue) == "HybridJob a/3"
+    # A look that takes long keeps nobody waiting.
+    clock.now += STALLED_SECONDS
+    assert problem(queue) is None
+    # Nor has what comes now waited.
+    queue.add("HybridJob a/4")
+    assert problem(queue) is None
 
 
 async def test_what_becomes_urgent_while_it_is_looked_at_is_urgent_afterwards() -> None:
