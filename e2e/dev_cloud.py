@@ -11,8 +11,8 @@ from e2e.workspace import Workspace
 from qonverge_dev_cloud.braket.cloud import BUCKET
 
 _NAME = "dev-cloud"
-#: The ports that dev-cloud takes from its first one on.
-_CONTROL, _STORAGE, _BRAKET = 4510, 4511, 4512
+#: Of the ports that dev-cloud takes from its first one on; 4512 is that of gRPC.
+_CONTROL, _STORAGE, _BRAKET = 4510, 4511, 4513
 #: Whoever signs is let in.
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "E2ENOTAREALKEY000001", "AWS_SECRET_ACCESS_KEY": "e2e-not-a-real-secret"}
 GARNET = "arn:aws:braket:eu-north-1::device/qpu/iqm/Garnet"
