@@ -48,8 +48,8 @@ class Amounts:
     """Money by currency: each currency once, in the order of their codes, none of 0. What is given in another form is
     brought into this one. No sum mixes two currencies, and none is lost."""
     tasks: int = 0
-    """As providers count them: one for each parameter set and measured basis of a circuit. They are part of the cost,
-    and no limit is on them."""
+    """As providers count them: one for each parameter set and measured basis of a circuit, and more where the device
+    takes fewer shots at once. They are part of the cost, and no limit is on them."""
     jobs: int = 0
     """Jobs that are placed or running."""
 

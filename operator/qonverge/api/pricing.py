@@ -22,7 +22,8 @@ class Pricing(SpecModel):
     currency: Currency = "USD"
     """Currency of the amounts, by its ISO 4217 code."""
     per_task: Amount | None = None
-    """For each task that the provider is sent: one for each parameter set and measured basis of a circuit."""
+    """For each task that the provider is sent: one for each parameter set and measured basis of a circuit, and more
+    where the device takes fewer shots at once."""
     per_shot: Amount | None = None
     """For each shot."""
     per_second: Amount | None = None

@@ -12,6 +12,7 @@ from cachetools import LRUCache
 
 from qonverge.api.pricing import Pricing
 from qonverge.circuits.analysis.analysis import STRUCTURE, Analysis
+from qonverge.circuits.analysis.measurement_plan import tasks_for
 from qonverge.circuits.checker.checked_circuit import CheckedCircuit
 from qonverge.circuits.error_response.profile import CircuitProfile
 from qonverge.devices import Calibration, Layout
@@ -72,6 +73,8 @@ class BackendOffer:
     """Whether it has noise that nobody has read yet."""
     cost_unknown: bool = False
     """Whether its tasks are paid for and nobody knows the price."""
+    max_shots: int | None = None
+    """Shots that its device takes at once: more become several tasks there. None: any number."""
     figures: Figures = field(default_factory=usual_figures)
     """Of its engine."""
 
@@ -139,7 +142,7 @@ class Outlook:
         return JobForecasts(
             fidelity=Intervals.of([self.fidelity(asked, offer) for offer in offers]),
             run_seconds=Intervals.of(runs),
-            cost=Intervals.of([_price(asked, offer, run) for offer, run in zip(offers, runs, strict=True)]),
+            cost=Intervals.of([price(asked, offer, run) for offer, run in zip(offers, runs, strict=True)]),
         )
 
     def fidelity(self, asked: ForecastRequest | None, offer: BackendOffer) -> Interval:
@@ -330,14 +333,22 @@ def _likely_method(analysis: Analysis, offer: BackendOffer) -> str:
     return "Statevector" if fits else "MatrixProductState"
 
 
-def _price(asked: ForecastRequest | None, offer: BackendOffer, run: Interval) -> Interval:
+def price(asked: ForecastRequest | None, offer: BackendOffer, run: Interval) -> Interval:
+    """Return what a job, or a part of its shots, costs on a backend, in that backend's currency.
+
+    Args:
+        asked: with the shots of the part.
+        offer: the backend.
+        run: how long it runs there.
+    """
     if offer.pricing is None and not offer.cost_unknown:
         return Interval(0.0, 0.0, 0.0)
     if offer.pricing is None or asked is None:
         return _UNKNOWN
     work = asked.work
-    tasks = work.sets * work.bases
-    found = cost(offer.pricing, tasks=tasks, shots=max(1, work.shots) * tasks, run_seconds=run)
+    circuits = work.sets * work.bases
+    tasks = circuits * tasks_for(work.shots, offer.max_shots)
+    found = cost(offer.pricing, tasks=tasks, shots=max(1, work.shots) * circuits, run_seconds=run)
     return Interval(float(found.low), float(found.mid), float(found.high))
 
 

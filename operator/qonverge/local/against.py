@@ -102,7 +102,7 @@ class Against:
             found.unchecked.append("its budget: what tasks cost is not known without the device")
             job = job.model_copy(update={"spec": job.spec.model_copy(update={"budget": None})})
         key = f"{metadata.namespace}/{metadata.name}"
-        placing = Placing({key: self._backend}, lambda _: self._config, self._checker)
+        placing = Placing({key: self._backend}, lambda _: self._config, self._checker, most_shots=self._most_shots)
         decision = (await placing.place(job, checked, {}, self._clock())).decision
         if decision.backend is None:
             remedy = f"; {decision.remedy}" if decision.remedy else ""
@@ -173,6 +173,7 @@ class Against:
             self._config = executor.config
             self._set(capacity=self._backend.spec.capacity.model_copy(update={"max_shots": self._config.max_shots}))
             if (state := executor.description.device) is not None:
+                self._most_shots = state.max_shots
                 self._tell(state, found)
         finally:
             await executor.close()

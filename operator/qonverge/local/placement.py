@@ -36,10 +36,23 @@ class Placing:
     """Places jobs on the backends of some manifests."""
 
     def __init__(
-        self, backends: Mapping[str, QuantumBackend], config: Callable[[QuantumBackend], EngineConfig], checker: Checker
+        self,
+        backends: Mapping[str, QuantumBackend],
+        config: Callable[[QuantumBackend], EngineConfig],
+        checker: Checker,
+        *,
+        most_shots: int | None = None,
     ) -> None:
-        """``config`` tells how the backend's engine would be set up; ``checker`` maps circuits to devices."""
+        """Know the backends.
+
+        Args:
+            backends: by namespace and name.
+            config: tells how a backend's engine would be set up.
+            checker: maps circuits to devices.
+            most_shots: that their devices take at once; None: any number.
+        """
         self._backends = backends
+        self._most_shots = most_shots
         self._config = config
         self._outlook = Outlook(ExactForecasts(checker))
 
@@ -124,6 +137,7 @@ class Placing:
             keeps_layouts=config.keep_layouts,
             noise_unknown=backend.spec.source.elsewhere and config.noise is None,
             cost_unknown=_unpriced(backend),
+            max_shots=self._most_shots,
             figures=able.figures,
         )
 

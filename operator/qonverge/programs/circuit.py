@@ -15,7 +15,7 @@ from qonverge.amounts import Amounts, Money, Prices
 from qonverge.api import HybridJob
 from qonverge.api.base import ConfigMapKeyRef
 from qonverge.api.job import Circuit, Provenance, Result
-from qonverge.circuits.analysis.measurement_plan import DEFAULT_SHOTS, runs
+from qonverge.circuits.analysis.measurement_plan import DEFAULT_SHOTS, runs, tasks_for
 from qonverge.circuits.checker.checked_circuit import CheckedCircuit
 from qonverge.circuits.checker.checker import Checker
 from qonverge.forecast.features import Work
@@ -165,18 +165,21 @@ def work(job: HybridJob, circuit: CheckedCircuit) -> Work:
     return Work.of(circuit.analysis, shots, terms=sum(len(observable) for observable in observables), bases=groups)
 
 
-def used(prices: Prices, work: Work, result: TaskResult) -> Amounts:
-    """Return what a task used, at a backend's prices or as its vendor billed it; a cached result costs nothing."""
+def used(prices: Prices, work: Work, result: TaskResult, most_shots: int | None = None) -> Amounts:
+    """Return what a task used, at a backend's prices or as its vendor billed it; a cached result costs nothing.
+
+    ``most_shots``: that the device takes at once; None: any number.
+    """
     if result.cached:
         return Amounts()
-    tasks = work.sets * work.bases
-    shots, run = tasks * sum(pub.shots or 0 for pub in result.results), result.run_seconds
-    failed = result.error is not None
+    circuits, each = work.sets * work.bases, sum(pub.shots or 0 for pub in result.results)
+    failed, run = result.error is not None, result.run_seconds
     if isinstance(result.error, OutcomeUnknown):
         # It may have run, and is not to cost less than it does.
-        shots, failed = work.all_shots, False
+        each, failed = work.shots, False
+    shots, tasks = circuits * each, circuits * tasks_for(each, most_shots)
     # As in meters of pods, what failed costs its time.
-    bill = Amounts(seconds=run) if failed else Amounts(max(tasks, shots), run, tasks=tasks)
+    bill = Amounts(seconds=run) if failed else Amounts(max(circuits, shots), run, tasks=tasks)
     return corrected(replace(prices.bill(bill), shots=shots), result.vendor_tasks, prices)
 
 

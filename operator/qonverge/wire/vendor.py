@@ -83,6 +83,8 @@ class DeviceState:
     """Time of a request there and its answer, as last measured; None where it is not known."""
     ideal: bool = False
     """Whether it is known to make no errors, as a simulator that imitates no device; then it has no calibration."""
+    max_shots: int | None = None
+    """Shots that it takes at once: more become several tasks there. None: any number, or that is not known."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the form that travels."""

@@ -10,6 +10,7 @@ import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import pytest
 import pytest_asyncio
 from qiskit import QuantumCircuit
 
+from qonverge.amounts import Limits, Money, Prices
 from qonverge.backend.config import EngineConfig
 from qonverge.backend.executors.cloud import translator
 from qonverge.backend.executors.cloud.executor import CloudExecutor
@@ -26,7 +28,8 @@ from qonverge.backend.executors.cloud.patience import Patience
 from qonverge.backend.tasks.engine import Engine
 from qonverge.backend.tasks.records import Record
 from qonverge.devices.noise import noise_named
-from qonverge.wire.errors import EngineFailed, InvalidCircuit, OutcomeUnknown
+from qonverge.wire.errors import BudgetExceeded, EngineFailed, InvalidCircuit, OutcomeUnknown
+from qonverge.wire.grants import Grant
 from qonverge.wire.messages import Pub, Task, TaskResult
 from qonverge.wire.tokens import Caller
 from qonverge.wire.vendor import VendorTask
@@ -100,6 +103,32 @@ async def served(request: pytest.FixtureRequest) -> AsyncIterator[Site]:
 def site(served: Site) -> Iterator[Site]:
     yield served
     served.service.reset()
+
+
+async def test_a_program_pays_for_each_part_of_the_shots_that_the_device_takes_at_once(kit: Any, site: Site) -> None:
+    def charge(budget: str) -> None:
+        left = Limits(cost=Money(Decimal(budget), "USD"))
+        grant = Grant(left, left, Prices(task=Decimal("0.3")), cost_is_budget=True)
+        boot = site.engine.accounts.tell().boot
+        site.engine.accounts.take({"uid-paid": grant}, boot)
+        site.engine.submit(kit.task(_one(), "paid", shots=25_000), Caller("chem/paid", "uid-paid"))
+
+    site.service.control(device={"max_shots": 10_000})
+    await site.until(lambda: (state := site.engine.info().device) is not None and state.max_shots == 10_000)
+    with pytest.raises(BudgetExceeded, match=r"the task costs 0\.9 USD and 0\.8 USD are left of the job's budget"):
+        charge("0.8")
+    charge("0.9")
+    result = await site.ended("paid")
+    assert len(result.vendor_tasks) == 3
+    assert site.engine.accounts.tell().by_account["uid-paid"].used.cost_in("USD") == Decimal("0.9")
+
+
+async def test_what_a_task_costs_is_told_while_the_device_does_not_answer(site: Site) -> None:
+    site.service.control(device={"price": ["0.30", "USD"], "max_shots": 9_000})
+    await site.until(lambda: (state := site.engine.info().device) is not None and state.max_shots == 9_000)
+    site.service.fault("device", "refused", 1000)
+    state = await site.until(lambda: found if (found := site.engine.info().device) and not found.online else None)
+    assert (state.prices, state.max_shots) == (Prices(task=Decimal("0.30")), 9_000)
 
 
 async def test_results_and_what_is_told_of_them(kit: Any, site: Site) -> None:

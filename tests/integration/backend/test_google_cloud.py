@@ -12,6 +12,10 @@ import pytest
 from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister
 from qiskit.circuit import Parameter
 
+from qonverge.backend.clouds.google.cloud import GoogleCloud
+from qonverge.backend.clouds.google.program import written
+from qonverge.backend.clouds.protocol import JOB_TAG, NAMESPACE_TAG, RUN_TAG, CloudConfig, Submission
+from qonverge.devices import Calibration
 from qonverge.wire.messages import Task, TaskResult
 from qonverge_dev_cloud.cloud import DevCloud
 from qonverge_dev_cloud.scenario import Scenario
@@ -21,7 +25,8 @@ KEY = "GOOGLE_APPLICATION_CREDENTIALS"
 
 @pytest.fixture(scope="module")
 def cloud() -> Iterator[DevCloud]:
-    with DevCloud(Scenario.model_validate({"google": {"processors": {"weber": {"noise": False}}}})) as running:
+    processors = {"weber": {"noise": False}, "rainbow": {"queue": {"seconds": 600}}}
+    with DevCloud(Scenario.model_validate({"google": {"processors": processors}})) as running:
         yield running
 
 
@@ -65,6 +70,25 @@ def test_a_task_that_is_sent_again_after_the_proxy_was_killed_is_the_one_that_is
     assert found.results[0].counts[0] == {"1": 200}
     assert found.calibration
     assert [each["id"] for each in cloud.tasks()] == [each.id for each in found.vendor_tasks]
+
+
+def test_what_an_attempt_has_there_is_found_and_ended(cloud: DevCloud, secret: Path) -> None:
+    endpoint = cloud.environment["QONVERGE_GOOGLE_ENDPOINT"]
+    given = {"project": "busy", "processor": "rainbow", "endpoint": endpoint}
+    there = GoogleCloud(CloudConfig(given, str(secret)))
+    device = there.device().calibration
+    assert isinstance(device, Calibration)
+    circuit = QuantumCircuit(1, 1)
+    circuit.rx(np.pi, 0)
+    circuit.measure(0, 0)
+    program, _ = written(circuit, device.labels, "cz")
+    own, other = (
+        there.submit(64 * run[-1], Submission(program, 100, tags={NAMESPACE_TAG: "chem", JOB_TAG: "vqe", RUN_TAG: run}))
+        for run in ("uid-0.1", "uid-0.12")
+    )
+    assert there.of_run("uid-0.1") == [own]
+    there.cancel(own)
+    assert (there.of_run("uid-0.1"), there.of_run("uid-0.12")) == ([], [other])
 
 
 def result_of(answer: Any) -> TaskResult:

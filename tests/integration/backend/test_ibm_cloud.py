@@ -13,7 +13,10 @@ import pytest
 from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister
 from qiskit.circuit import Clbit, Parameter
 from qiskit.quantum_info import SparsePauliOp, Statevector
+from qiskit_ibm_runtime import RuntimeEncoder
 
+from qonverge.backend.clouds.ibm.cloud import IBMCloud
+from qonverge.backend.clouds.protocol import JOB_TAG, NAMESPACE_TAG, RUN_TAG, CloudConfig, Submission
 from qonverge.wire.messages import TaskResult
 from qonverge_dev_cloud.cloud import DevCloud
 from qonverge_dev_cloud.faults import Fault
@@ -205,6 +208,28 @@ def test_calls_that_fail_before_and_after_their_effect_make_no_second_job(
         "status after",
         "status before",
     }
+
+
+def test_what_an_attempt_has_there_is_found_and_ended(tmp_path: Path) -> None:
+    (tmp_path / "QISKIT_IBM_TOKEN").write_text(KEY)
+    circuit = QuantumCircuit(1, 1)
+    circuit.x(0)
+    circuit.measure(0, 0)
+    sampled = {"pubs": [(circuit, None, 100)], "version": 2, "options": {}, "support_qiskit": True}
+    program = json.dumps({"program_id": "sampler", "params": sampled}, cls=RuntimeEncoder)
+    with DevCloud(Scenario.model_validate({"ibm": {"backends": {NOISY: {"queue": {"seconds": 600}}}}})) as busy:
+        at = busy.environment
+        place = {"endpoint": at["QISKIT_IBM_URL"], "iamEndpoint": at["IAM_URL"], "instance": at["QISKIT_IBM_INSTANCE"]}
+        there = IBMCloud(CloudConfig({"backend": NOISY, **place}, str(tmp_path)))
+        own, other = (
+            there.submit(
+                64 * run[-1], Submission(program, 100, tags={NAMESPACE_TAG: "chem", JOB_TAG: "vqe", RUN_TAG: run})
+            )
+            for run in ("uid-0.1", "uid-0.12")
+        )
+        assert there.of_run("uid-0.1") == [own]
+        there.cancel(own)
+        assert (there.of_run("uid-0.1"), there.of_run("uid-0.12")) == ([], [other])
 
 
 def test_a_lost_reply_and_a_killed_proxy_make_no_second_job(kit: Any, cloud: DevCloud, tmp_path: Path) -> None:

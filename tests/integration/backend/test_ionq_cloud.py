@@ -16,7 +16,8 @@ import pytest
 from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister
 from qiskit.circuit import Parameter
 
-from qonverge.backend.clouds.ionq.cloud import KEY_FIELD
+from qonverge.backend.clouds.ionq.cloud import KEY_FIELD, IonqCloud
+from qonverge.backend.clouds.protocol import JOB_TAG, NAMESPACE_TAG, RUN_TAG, CloudConfig, Submission
 from qonverge.backend.config import EngineConfig
 from qonverge.backend.executors.cloud.executor import CloudExecutor
 from qonverge.backend.executors.cloud.patience import Patience
@@ -107,6 +108,21 @@ def test_values_and_what_is_told(kit: Any, cloud: DevCloud, secret: Path) -> Non
     assert told[1]["engine"].startswith(f"IonQ {FORTE}, Qiskit ")
     assert len(sent(cloud, FORTE)) - before == 7
     assert SECRET not in repr(told)
+
+
+def test_what_an_attempt_has_there_is_found_and_ended(secret: Path) -> None:
+    program = json.dumps({"qubits": 1, "gateset": "qis", "circuit": [{"gate": "x", "target": 0}]})
+    with DevCloud(Scenario.model_validate({"ionq": {"backends": {ARIA: {"queue": {"seconds": 600}}}}})) as busy:
+        there = IonqCloud(CloudConfig(options(busy, ARIA), str(secret)))
+        own, other = (
+            there.submit(
+                64 * run[-1], Submission(program, 100, tags={NAMESPACE_TAG: "chem", JOB_TAG: "vqe", RUN_TAG: run})
+            )
+            for run in ("uid-0.1", "uid-0.12")
+        )
+        assert there.of_run("uid-0.1") == [own]
+        there.cancel(own)
+        assert (there.of_run("uid-0.1"), there.of_run("uid-0.12")) == ([], [other])
 
 
 def test_a_proxy_that_is_killed_sends_nothing_twice(kit: Any, cloud: DevCloud, secret: Path) -> None:

@@ -27,8 +27,9 @@ from qonverge.devices import snapshots
 from qonverge.execution.transitions import timestamp
 from qonverge.forecast.intervals import Interval
 from qonverge.queueing import Backoff
+from qonverge.scheduling.model import Decision, Part
 from qonverge.wire.errors import InvalidTask
-from qonverge.wire.messages import Task, TaskInfo, TaskResult
+from qonverge.wire.messages import PubResult, Task, TaskInfo, TaskResult
 from qonverge.wire.tokens import OPERATOR_SUBJECT
 from qonverge.wire.vendor import DeviceState, VendorTask
 from tests.unit.controller.worlds import NOW, World, info, settled
@@ -161,6 +162,40 @@ async def test_its_queue_and_its_prices_are_in_the_forecast(world: Elsewhere) ->
     (seen,) = world.rounds.backends(NOW)
     assert (seen.method, seen.memory_bytes, seen.two_qubit_error, seen.recorded) == ("Device", None, None, True)
     assert told.fidelity is None
+
+
+@pytest.mark.parametrize(("budget", "placed"), [("9.10", False), ("9.70", True)])
+async def test_each_part_of_the_shots_that_a_device_takes_at_once_has_its_fee(
+    world: Elsewhere, budget: str, placed: bool
+) -> None:
+    """25,000 shots cost 8.75 and three fees of 0.30; with one fee it would be 9.05."""
+    world.tell(DeviceState(online=True, prices=PRICES, max_shots=10_000))
+    world.job("j", shots=25_000, budget={"amount": budget, "currency": "EUR"})
+    await world.rounds.once()
+    decision = world.flight("j").proposal
+    assert decision is not None
+    assert (decision.backend is not None) is placed
+    assert placed or "acme would cost up to 9.65 EUR and the budget has 9.10 EUR" in decision.reason
+    if placed:
+        assert world.submissions.send("chem/j", world.state.jobs["chem/j"], world.flight("j"), decision, [TASK])
+        await settled()
+        ended = TaskResult(TASK, "Completed", (PubResult(counts=({"00": 25_000},), shots=25_000),))
+        world.pods.answers[TASK].set_result(ended)
+        await settled()
+        assert world.flight("j").usage.cost_in("EUR") == Decimal("9.65")
+
+
+async def test_each_part_of_a_job_that_is_split_is_reserved_with_its_fees(world: Elsewhere) -> None:
+    """12,500 shots are two tasks on each device, and 25,000 would be three on one."""
+    world.tell(DeviceState(online=True, prices=PRICES, max_shots=10_000))
+    job = world.job("j", shots=25_000)
+    (acme,) = seen = world.rounds.backends(NOW)
+    offers = world.forecasts.offers(seen)
+    row = world.forecasts.row(job, world.flight("j"), offers)
+    halves = tuple(Part(acme, 12_500, "Split") for _ in range(2))
+    for parts, cost in (((), "9.65"), (halves, "9.95"), ((Part(acme, 25_000, "Hedge"),) * 2, "19.3")):
+        most = world.forecasts.most(job, world.flight("j"), Decision("chem/j", acme, "", parts=parts), row, offers)
+        assert most.cost_in("EUR") == Decimal(cost)
 
 
 async def test_a_device_that_makes_no_errors_is_compared_by_that(world: Elsewhere) -> None:

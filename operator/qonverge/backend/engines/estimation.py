@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qiskit.quantum_info import PauliList
 
+from qonverge.circuits.analysis.measurement_plan import blocks
 from qonverge.circuits.analysis.observables import worst_spread
 from qonverge.wire.errors import InvalidTask
 from qonverge.wire.messages import Observable, Pub, PubResult
@@ -37,14 +38,7 @@ class Output:
         if self._pairs is None:
             yield list(range(self._values.shape[1])), list(range(self._sets))
             return
-        wanted: dict[int, set[int]] = {}
-        for index, k in self._pairs.tolist():
-            wanted.setdefault(k, set()).add(index)
-        together: dict[tuple[int, ...], list[int]] = {}
-        for k, indices in wanted.items():
-            together.setdefault(tuple(sorted(indices)), []).append(k)
-        for sets, observables in together.items():
-            yield observables, list(sets)
+        yield from blocks(self._pairs.tolist())
 
     def put(self, observable: int, sets: list[int], values: NDArray[np.float64], errors: NDArray[np.float64]) -> None:
         """Take an observable's values and standard errors, one for each of the sets."""

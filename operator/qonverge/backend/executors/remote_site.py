@@ -73,6 +73,7 @@ class RemoteSite:
             queue_length=info.queued + info.running,
             round_trip_seconds=self._round_trip,
             ideal=info.calibration is None and (info.device is None or info.device.ideal),
+            max_shots=None if info.device is None else info.device.max_shots,
         )
         return Description(
             info.engine, info.methods, info.basis_gates, info.calibration, state, info.memory_bytes, info.spool

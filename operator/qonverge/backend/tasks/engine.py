@@ -166,7 +166,7 @@ class Engine:
         whole = replace(task, circuits={digest: self._circuits.get(digest) or b"" for digest in needed})
         request = Request(whole, secrets.randbits(32) if seed is None else seed, caller)
         record = Record(request, self, self._clock(), size, self.config)
-        record.charged = self.accounts.charge(caller, task)
+        record.charged = self.accounts.charge(caller, task, self._shots_at_once)
         self._tasks.add(record)
         refused: QueueFull | None = None
         with failing(record):
@@ -180,6 +180,11 @@ class Engine:
             self._tasks.withdraw(record)
             self.accounts.ended(caller, record.charged, ran=0.0, completed=False)
             raise refused
+
+    @property
+    def _shots_at_once(self) -> int | None:
+        device = self._executor.description.device
+        return None if device is None else device.max_shots
 
     def _hand_over(self, record: Record) -> QueueFull | None:
         """Let the executor take a task; return why it has no room for it."""

@@ -8,13 +8,12 @@ tokens live.
 from __future__ import annotations
 
 import secrets
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from qonverge.amounts import Amounts, Limits, Prices
-from qonverge.circuits.analysis.measurement_plan import runs
+from qonverge.circuits.analysis.measurement_plan import blocks, runs, tasks_for
 from qonverge.wire.errors import AccessEnded, BudgetExceeded, GrantPending, QuotaExceeded, WireError
 from qonverge.wire.grants import Grant, Meter, Meters
 from qonverge.wire.messages import Observable, Pub, Task
@@ -86,8 +85,8 @@ class Accounts:
             return AccessEnded(f"attempt {caller.attempt} of {caller.subject} is over: another one takes its place")
         return None
 
-    def charge(self, caller: Caller, task: Task) -> Amounts:
-        """Count a task that is about to wait, and return what was counted.
+    def charge(self, caller: Caller, task: Task, most_shots: int | None = None) -> Amounts:
+        """Count a task that is about to wait, and return what was counted; ``most_shots`` as in ``asked``.
 
         Raises:
             AccessEnded: the account is closed.
@@ -101,7 +100,7 @@ class Accounts:
             raise refusal
         account = self._accounts.setdefault(caller.account, _Account(self._clock()))
         grant, used = account.grant, account.used
-        needed = grant.prices.charge(sum((asked(pub) for pub in task.pubs), Amounts()))
+        needed = grant.prices.charge(sum((asked(pub, most_shots) for pub in task.pubs), Amounts()))
         if amount := _lacking(grant.most, used, needed, grant.prices):
             raise _refusal(amount, grant, used, needed)
         pending = ""
@@ -188,27 +187,28 @@ class Accounts:
         return Meters(self._boot, told)
 
 
-def asked(pub: Pub) -> Amounts:
-    """Return what a pub uses, but for its time: known before it runs."""
+def asked(pub: Pub, most_shots: int | None = None) -> Amounts:
+    """Return what a pub uses, but for its time: known before it runs.
+
+    ``most_shots``: that the device takes at once; None: any number.
+    """
     if pub.empty:
         return Amounts()
     if pub.statevector:
         return Amounts(tasks=pub.sets)
     if pub.pairs is None or (pub.shots is None and pub.precision is None):
-        return _asked(pub, pub.observables, pub.sets)
-    wanted: dict[int, set[int]] = {}
-    for parameters, observable in pub.pairs.tolist():
-        wanted.setdefault(parameters, set()).add(observable)
-    # Most often all sets want the same.
-    alike = Counter(frozenset(observables) for observables in wanted.values())
+        return _asked(pub, pub.observables, pub.sets, most_shots)
     known = range(len(pub.observables))
-    each = (_asked(pub, [pub.observables[k] for k in sorted(some) if k in known], sets) for some, sets in alike.items())
+    each = (
+        _asked(pub, [pub.observables[k] for k in wanted if k in known], len(sets), most_shots)
+        for wanted, sets in blocks(pub.pairs.tolist())
+    )
     return sum(each, Amounts())
 
 
-def _asked(pub: Pub, observables: Sequence[Observable], sets: int) -> Amounts:
+def _asked(pub: Pub, observables: Sequence[Observable], sets: int, most_shots: int | None) -> Amounts:
     groups, shots = runs(observables, pub.shots, pub.precision)
-    return Amounts(sets * groups * shots, tasks=sets * groups)
+    return Amounts(sets * groups * shots, tasks=sets * groups * tasks_for(shots, most_shots))
 
 
 def _lacking(limits: Limits, used: Amounts, needed: Amounts, prices: Prices) -> str | None:

@@ -73,6 +73,7 @@ class Connection:
         self._pods = Pods()
         self._places: dict[str, str] = {}
         self._known: set[tuple[str, str]] = set()
+        self._attempts: dict[str, _Attempt] = {}
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Connection:
@@ -94,26 +95,24 @@ class Connection:
         """Send a task and return its result; the event, when set, ends the task wherever it stands.
 
         A backend that restarts, drains or loses a worker is tried again with the same task for a while, and so is one
-        that refuses a token that is renewed.
+        that refuses a token that is renewed. Another call for a task that had no end yet, as after an interrupt, goes
+        on with it.
 
         Raises:
             TaskFailed: the backend refused the task or failed on it.
             BackendUnreachable: it did not answer for too long.
         """
         deadline = self._clock() + self._patience
-        delay = 0.05
-        failures, whole, again = 0, False, task.again
+        delay, whole = 0.05, False
+        attempt = self._attempts.setdefault(task.id, _Attempt(again=task.again))
         refusals = _Refusals(self._renewal)
         while True:
             if cancelled is not None and cancelled.is_set():
                 raise TaskFailed(Cancelled("the task was cancelled"))
-            # What was refused, or not answered, is the same task: one that costs money is begun once. What failed is
-            # kept by the server under its id, so that another attempt has another, and a second call the same.
-            identity = f"{task.id[:200]}.{failures}" if failures else task.id
             try:
-                result = self._send(replace(task, id=identity, again=again), cancelled, whole=whole)
+                result = self._send(task, attempt, cancelled, whole=whole)
                 if result.error is not None:
-                    failures, again = failures + 1, False
+                    attempt.fail()
                     raise result.error
             except UnknownCircuit:
                 if whole:
@@ -125,6 +124,7 @@ class Connection:
                 refusals.bear(error, self._clock(), delay)
             except WireError as error:
                 if not error.retryable or self._clock() + delay > deadline:
+                    self._attempts.pop(task.id, None)
                     raise TaskFailed.of(error) from None
                 if isinstance(error, Draining):
                     # The next connection goes to another pod.
@@ -134,8 +134,8 @@ class Connection:
                     raise BackendUnreachable(
                         f"the backend at {self._url} has not answered for {self._patience:g} s: {error}"
                     ) from None
-                again = again or not isinstance(error, urllib3.exceptions.NewConnectionError)
             else:
+                self._attempts.pop(task.id, None)
                 return result
             self._sleep(delay)
             delay = min(2.0, delay * 2)
@@ -167,22 +167,23 @@ class Connection:
             raise TaskFailed(WireError.from_dict(answer["error"]))
         return BackendInfo.from_dict(answer)
 
-    def _send(self, task: Task, cancelled: threading.Event | None, *, whole: bool) -> TaskResult:
-        """Send a task to the pod with the least to do, with the circuits that it lacks, or ``whole``."""
+    def _send(self, task: Task, attempt: _Attempt, cancelled: threading.Event | None, *, whole: bool) -> TaskResult:
+        """Send an attempt at a task to the pod with the least to do, with the circuits that it lacks, or ``whole``."""
         if self._pods.stale(self._clock()):
             self._pods.see(self._look())
         place = self._pods.take() or self._url
         missing = {d: qpy for d, qpy in task.circuits.items() if whole or (place, d) not in self._known}
-        queue_seconds, lost = 0.0, False
-        self._places[task.id] = place
+        queue_seconds, lost, identity = 0.0, False, attempt.identity(task)
+        self._places[identity] = place
         try:
-            result = self._once(place, replace(task, circuits=missing), cancelled)
+            own = replace(task, id=identity, again=attempt.again, circuits=missing)
+            result = self._once(place, own, attempt, cancelled)
             queue_seconds, lost = result.queue_seconds, isinstance(result.error, Draining)
         except (urllib3.exceptions.HTTPError, Draining):
             lost = True
             raise
         finally:
-            del self._places[task.id]
+            del self._places[identity]
             self._pods.done(place, queue_seconds=queue_seconds, lost=lost)
         self._known.update((place, digest) for digest in task.circuits)
         return result
@@ -204,10 +205,16 @@ class Connection:
             if "error" not in answer and not answer["draining"]:
                 yield place, answer["workers"], answer["queued"] + answer["running"]
 
-    def _once(self, place: str, task: Task, cancelled: threading.Event | None) -> TaskResult:
+    def _once(self, place: str, task: Task, attempt: _Attempt, cancelled: threading.Event | None) -> TaskResult:
         url = f"{place}/v1/tasks"
         body = pack(task.to_dict())
-        response = self._ask("POST", f"{url}?wait={_POLL_SECONDS}", timeout=_POLL_SECONDS + 30, body=body)
+        # From here on it may be there, however this ends, but where it was refused.
+        attempt.again = True
+        try:
+            response = self._ask("POST", f"{url}?wait={_POLL_SECONDS}", timeout=_POLL_SECONDS + 30, body=body)
+        except urllib3.exceptions.NewConnectionError:
+            attempt.again = task.again
+            raise
         accepted = False
         while True:
             answer = _read(response)
@@ -218,6 +225,7 @@ class Connection:
                 )
                 if accepted and isinstance(error, NotFound):
                     raise _NoAnswer("the server that had the task was replaced") from None
+                attempt.again = task.again or accepted
                 raise error
             try:
                 result = TaskResult.from_dict(answer)
@@ -229,11 +237,7 @@ class Connection:
             if cancelled is not None and cancelled.is_set():
                 # The request to cancel went to an earlier attempt's id.
                 self.cancel(task.id)
-            try:
-                response = self._ask("GET", f"{url}/{task.id}?wait={_POLL_SECONDS}", timeout=_POLL_SECONDS + 30)
-            except urllib3.exceptions.NewConnectionError as error:
-                # The task was sent, though this was not.
-                raise _NoAnswer(str(error)) from None
+            response = self._ask("GET", f"{url}/{task.id}?wait={_POLL_SECONDS}", timeout=_POLL_SECONDS + 30)
 
     def _ask(self, method: str, url: str, *, timeout: float, body: bytes | None = None) -> urllib3.BaseHTTPResponse:
         """Return the response, whose content is still to be read."""
@@ -246,6 +250,28 @@ class Connection:
         if token := self._token():
             headers["authorization"] = f"Bearer {token}"
         return headers
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """The attempt at a task that is under way.
+
+    What was refused, or not answered, is the same attempt: one that costs money is begun once. What failed is kept by
+    the server under its id, so that another attempt has another.
+    """
+
+    again: bool
+    """Whether a server may have it already."""
+    failures: int = 0
+    """Of those before it."""
+
+    def identity(self, task: Task) -> str:
+        """Return its id: the task's own, and of later attempts others, the same in every process."""
+        return f"{task.id[:200]}.{self.failures}" if self.failures else task.id
+
+    def fail(self) -> None:
+        """Let another one follow, which no server has."""
+        self.failures, self.again = self.failures + 1, False
 
 
 @dataclass(slots=True)

@@ -13,7 +13,7 @@ from qonverge.api import HybridJob
 from qonverge.controller.placement.forecasts import Forecasts
 from qonverge.controller.placement.snapshot import given_to_pods
 from qonverge.controller.pods.task_client import BackendLost, DataPlane, PodLost, PodNotReached
-from qonverge.controller.store.devices import prices_in_force
+from qonverge.controller.store.devices import device_of, prices_in_force
 from qonverge.controller.store.flights import Flight, Sent
 from qonverge.controller.store.pods import BackendPod
 from qonverge.controller.store.state import State
@@ -189,7 +189,10 @@ class Submissions:
     def _learn(self, job: HybridJob, flight: Flight, sent: Sent, result: TaskResult) -> None:
         """Count what a task used, and learn from it."""
         assert flight.checked is not None
-        used = circuits.used(self._prices(sent), circuits.work(job, flight.checked), result)
+        backend = self._state.backends.get(sent.backend_key)
+        device = None if backend is None else device_of(self._state.pods, backend)
+        most_shots = None if device is None else device.max_shots
+        used = circuits.used(self._prices(sent), circuits.work(job, flight.checked), result, most_shots)
         self._count(job, flight, sent, used)
         self._forecasts.observe(job, flight, sent, result)
 

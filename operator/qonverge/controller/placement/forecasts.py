@@ -6,7 +6,7 @@ import json
 import logging
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
@@ -25,7 +25,7 @@ from qonverge.devices.layout import Misfit
 from qonverge.devices.noise import Noise
 from qonverge.execution.placement import abilities
 from qonverge.forecast.exact import ExactForecasts
-from qonverge.forecast.forecaster import BackendOffer, ForecastRequest, Outcome, Outlook, WaitForecast
+from qonverge.forecast.forecaster import BackendOffer, ForecastRequest, Outcome, Outlook, WaitForecast, price
 from qonverge.forecast.intervals import Interval, Intervals, JobForecasts
 from qonverge.forecast.queue import Queue, Running
 from qonverge.programs import circuit as circuits
@@ -118,6 +118,7 @@ class Forecasts:
                     recalibrated=elsewhere or (noise is not None and noise.config_map_key_ref is not None),
                     noise_unknown=known is None and not ideal and (elsewhere or noise is not None),
                     cost_unknown=seen.unpriced,
+                    max_shots=None if device is None else device.max_shots,
                     figures=_figures(source),
                 )
             )
@@ -237,14 +238,18 @@ class Forecasts:
         parts = [(part.backend, part.shots) for part in decision.parts] or [(decision.backend, 0)]
         total = max(1, sum(shots for _, shots in parts))
         hedged = any(part.kind == "Hedge" for part in decision.parts)
-        spent, costs = 0.0, list[Money]()
+        spent, costs, asked = 0.0, list[Money](), self.asked(job, flight)
         for backend, shots in parts:
+            column = columns[backend.key]
             share = shots / total if shots and not hedged else 1.0
-            run, price = row.run_seconds[columns[backend.key]], row.cost[columns[backend.key]]
+            run, cost = row.run_seconds[column], row.cost[column]
             spent += share * (USUAL.high if math.isnan(run.high) else run.high)
-            if not math.isnan(price.high):
-                costs.append(Money(Decimal(repr(share * price.high)), backend.currency))
-        asked = self.asked(job, flight)
+            if share < 1.0 and asked is not None:
+                # Each part has its own fees.
+                part = replace(asked, work=replace(asked.work, shots=shots))
+                cost = price(part, offers[column], Interval(share * run.low, share * run.mid, share * run.high))
+            if not math.isnan(cost.high):
+                costs.append(Money(Decimal(repr(cost.high)), backend.currency))
         shots = 0 if asked is None else asked.work.all_shots
         return Amounts(shots * (len(parts) if hedged else 1), spent, tuple(costs))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import socket
 import threading
 import traceback
@@ -20,6 +21,9 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from qonverge.backend.clouds.google.cloud import GoogleCloud
 from qonverge.backend.clouds.protocol import (
+    JOB_TAG,
+    NAMESPACE_TAG,
+    RUN_TAG,
     CloudBusy,
     CloudConfig,
     CloudError,
@@ -29,6 +33,7 @@ from qonverge.backend.clouds.protocol import (
     CredentialsRefused,
     ReplyLost,
     Submission,
+    TaggingCloud,
 )
 from tests.unit.backend.clouds.google_documents import documents
 
@@ -356,6 +361,37 @@ def test_how_jobs_stand(engine: Engine, secret: Path) -> None:
         "broken": CloudTask("Failed", "SYSTEM_ERROR: broken", retryable=True),
         "resting": CloudTask("Queued", "Google says that it is RESTING"),
     }
+
+
+def test_what_an_attempt_sent_is_labelled_and_found(engine: Engine, secret: Path) -> None:
+    one, uid = cloud(engine, secret), "6f1c3a52-1d0e-4d3b-9a77-0c5f6c1c0b11"
+    for name in ("a.b", "n" * 200):
+        one.submit(KEY, Submission("{}", 1, tags={NAMESPACE_TAG: "chem", JOB_TAG: name, RUN_TAG: f"{uid}.1"}))
+        labels = engine.requests[-1].body["labels"]
+        # What Google allows in a label.
+        assert all(re.fullmatch("[a-z][a-z0-9_-]{0,62}", each) for each in labels)
+        assert all(re.fullmatch("[a-z0-9_-]{1,63}", each) for each in labels.values())
+    assert labels["qonverge-run"] == f"{uid}_1"
+    assert labels["qonverge-namespace"] == "chem"
+
+    def job(name: str, state: str, run: str = f"{uid}_1") -> dict[str, Any]:
+        return {"name": name, "executionStatus": {"state": state}, "labels": {"qonverge-run": run}}
+
+    pages = {
+        "": {"jobs": [job("one", "READY"), job("two", "SUCCESS")], "nextPageToken": "p"},
+        "p": {"jobs": [job("three", "RUNNING"), job("four", "READY", f"{uid}_11"), job("five", "CANCELLING")]},
+    }
+
+    def answer(request: Request) -> tuple[int, Any]:
+        assert request.path == "projects/lab/programs/-/jobs"
+        assert request.query["filter"] == [f"labels.qonverge-run:{uid}_1"]
+        return 200, pages[request.query.get("pageToken", [""])[0]]
+
+    engine.answer = answer
+    assert isinstance(one, TaggingCloud)
+    assert one.of_run(f"{uid}.1") == ["one", "three", "five"]
+    engine.answer = lambda request: (200, {})
+    assert one.of_run(f"{uid}.1") == []
 
 
 def test_jobs_are_found_by_their_keys_and_results_read(engine: Engine, secret: Path) -> None:

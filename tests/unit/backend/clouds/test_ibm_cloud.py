@@ -18,6 +18,9 @@ import pytest
 from qonverge.backend.clouds.ibm.cloud import IBMCloud
 from qonverge.backend.clouds.ibm.options import api_of
 from qonverge.backend.clouds.protocol import (
+    JOB_TAG,
+    NAMESPACE_TAG,
+    RUN_TAG,
     CloudBusy,
     CloudConfig,
     CloudError,
@@ -27,6 +30,7 @@ from qonverge.backend.clouds.protocol import (
     CredentialsRefused,
     ReplyLost,
     Submission,
+    TaggingCloud,
 )
 
 CRN = "crn:v1:bluemix:public:quantum-computing:eu-de:a/b:c::"
@@ -252,6 +256,35 @@ def test_no_failure_shows_a_secret(ibm: IBM, secret: Path) -> None:
     assert not [each for each in SECRETS if each in text]
     ibm.token = lambda: (400, {"errorMessage": "first-api-key is wrong"})
     assert "first-api-key" not in str(fault(lambda: cloud(ibm, secret).device()))
+
+
+def test_what_an_attempt_sent_is_tagged_and_found(ibm: IBM, secret: Path) -> None:
+    """In pages of any size, whatever a service makes of the filters."""
+    uid, jobs = "6f1c3a52-1d0e-4d3b-9a77-0c5f6c1c0b11", list[dict[str, Any]]()
+    one = cloud(ibm, secret)
+    ibm.answer = lambda request: (200, {"id": f"j{len(ibm.requests)}"})
+    for run, job in ((f"{uid}.1", "vqe"), (f"{uid}.1", "vqe"), (f"{uid}.11", "n" * 200), (f"{uid}.1", "vqe")):
+        tags = {NAMESPACE_TAG: "chem", JOB_TAG: job, RUN_TAG: run}
+        name = one.submit(KEY, Submission(PROGRAM, 100, tags=tags))
+        jobs.append({"id": name, "state": {"status": "Queued"}, "tags": ibm.requests[-1].body["tags"]})
+    assert jobs[0]["tags"] == ["qonverge", KEY, "namespace-chem", "job-vqe", f"run-{uid}.1"]
+    assert max(len(tag) for job in jobs for tag in job["tags"]) == 64
+    jobs[1]["state"] = {"status": "Completed"}
+    ibm.requests.clear()
+
+    def answer(request: Request) -> tuple[int, Any]:
+        assert (request.path, request.query["pending"]) == ("/api/v1/jobs", ["true"])
+        assert request.query["tags"] == [f"run-{uid}.1"]
+        first = int(request.query["offset"][0])
+        return 200, {"jobs": [job for job in jobs if request.query["tags"][0] in job["tags"]][first : first + 2]}
+
+    ibm.answer = answer
+    assert isinstance(one, TaggingCloud)
+    assert one.of_run(f"{uid}.1") == ["j1", "j4"]
+    ibm.answer = lambda request: (200, {"jobs": [jobs[2]]})
+    assert one.of_run(f"{uid}.1") == []
+    ibm.answer = lambda request: (200, {})
+    assert isinstance(fault(lambda: one.of_run(uid)), ReplyLost)
 
 
 def test_jobs_are_found_by_their_keys(ibm: IBM, secret: Path) -> None:

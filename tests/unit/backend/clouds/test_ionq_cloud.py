@@ -6,6 +6,7 @@ import json
 import socket
 import traceback
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ import pytest
 from qonverge.amounts import Money, Prices
 from qonverge.backend.clouds.ionq.cloud import KEY_FIELD, IonqCloud
 from qonverge.backend.clouds.protocol import (
+    JOB_TAG,
+    NAMESPACE_TAG,
+    RUN_TAG,
     CloudBusy,
     CloudConfig,
     CloudError,
@@ -27,6 +31,7 @@ from qonverge.backend.clouds.protocol import (
     NoCredentials,
     ReplyLost,
     Submission,
+    TaggingCloud,
 )
 from qonverge.devices import Calibration
 from tests.unit.backend.clouds.answering import Request, Service, answering
@@ -350,6 +355,34 @@ def test_jobs_are_found_by_their_keys(ionq: Service, secret: Path) -> None:
     assert len(ionq.requests) == 6
     ionq.answer = lambda request: (429, {})
     assert isinstance(fault(lambda: one.find([KEY])), CloudBusy)
+
+
+def test_what_an_attempt_sent_is_told_by_its_metadata(ionq: Service, secret: Path) -> None:
+    """In pages of the lists of jobs in each state, which a job may be in two of while it moves on."""
+    one = cloud(ionq, secret)
+    ionq.answer = lambda request: (201, {"id": "one"})
+    tags = {NAMESPACE_TAG: "chem", JOB_TAG: "vqe", RUN_TAG: "uid-0.1"}
+    one.submit(KEY, replace(SUBMISSION, tags=tags))
+    own = ionq.requests[-1].body["metadata"]
+    assert own == {KEY_FIELD: KEY, "qonverge_namespace": "chem", "qonverge_job": "vqe", "qonverge_run": "uid-0.1"}
+    other = {**own, "qonverge_run": "uid-0.11"}
+    lists = {
+        "submitted": [("one", "submitted", own), ("two", "submitted", other), ("three", "submitted", own)],
+        "ready": [("four", "ready", None), ("three", "ready", own)],
+        # One that has ended since, and a service that passes over the filter.
+        "started": [("five", "started", own), ("six", "completed", own)],
+    }
+
+    def answer(request: Request) -> tuple[int, Any]:
+        asked = parse_qs(urlsplit(request.path).query)
+        assert asked["target"] == ["qpu.forte-1"]
+        jobs = [{"id": name, "status": status, "metadata": data} for name, status, data in lists[asked["status"][0]]]
+        first = int(asked.get("next", ["0"])[0])
+        return 200, {"jobs": jobs[first : first + 2], "next": str(first + 2) if first + 2 < len(jobs) else None}
+
+    ionq.answer = answer
+    assert isinstance(one, TaggingCloud)
+    assert one.of_run("uid-0.1") == ["one", "three", "five"]
 
 
 def test_a_result_has_the_id_that_shots_are_drawn_by(ionq: Service, secret: Path) -> None:

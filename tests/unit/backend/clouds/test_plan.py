@@ -22,6 +22,7 @@ from qiskit.quantum_info import SparsePauliOp, Statevector
 from qonverge.backend.clouds.measurement import Measurement, reduced
 from qonverge.backend.clouds.translation import Translation
 from qonverge.backend.config import EngineConfig
+from qonverge.backend.tasks.meters import asked
 from qonverge.wire.errors import CircuitTooLarge, EngineFailed, InvalidCircuit, InvalidTask
 from qonverge.wire.messages import Observable, Pub, PubResult, Task
 from tests.clouds.running import provider
@@ -195,6 +196,32 @@ def test_pairs_are_measured_where_they_are_wanted_and_come_in_their_order() -> N
     (result,) = run(task)
     want = values(circuit, parameters)[pairs[:, 0], pairs[:, 1]]
     assert result.expectation_values == pytest.approx(want, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    "pub",
+    [
+        {"shots": 25_000},
+        {"shots": 20_000},
+        {"shots": None},
+        {"shots": 25_000, "observables": observables({"ZZI": 1.0}, {"XXI": 1.0, "IZZ": 0.5})},
+        {"shots": None, "precision": 0.008, "observables": observables({"ZZI": 1.0}, {"XXI": 1.0})},
+        # The first is wanted of two sets and the second of one: they are measured apart, though one basis has both.
+        {
+            "shots": 25_000,
+            "observables": observables({"ZZI": 1.0}, {"IZZ": 1.0}),
+            "pairs": np.array([[0, 0], [1, 0], [1, 1]], np.int32),
+        },
+    ],
+)
+def test_what_is_charged_is_what_the_cloud_is_sent(pub: dict[str, Any]) -> None:
+    circuit, parameters = swept()
+    if "observables" not in pub:
+        circuit.measure_all()
+    task = task_of(circuit, parameters=parameters, **pub)
+    found = translation().plan(task, 10_000)
+    charged = asked(task.pubs[0], 10_000)
+    assert (charged.tasks, charged.shots) == (len(found), sum(each.shots for each in found))
 
 
 def test_shots_follow_from_a_precision() -> None:

@@ -137,6 +137,61 @@ def test_what_may_be_under_way_is_sent_again_under_its_own_id(peer: Any) -> None
     assert ids(peer) == ["job-1", *["job-1.1"] * 4]
 
 
+RUNNING = (202, MSGPACK, pack(TaskResult("job-1.1", "Running").to_dict()))
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [None, refused(TokenExpired("old")), (404, MSGPACK, pack({"error": {"code": "NotFound", "message": "no task"}}))],
+    ids=["no answer", "another token", "another server"],
+)
+def test_an_attempt_that_was_taken_goes_on_under_its_id_and_says_so(peer: Any, lost: Any) -> None:
+    """The server may have been replaced by one that knows nothing of it, and whose cloud cannot say what it has."""
+    answers = [failed(WorkerLost("gone")), RUNNING, lost]
+
+    def answer(request: Any) -> Any:
+        said = answers.pop(0) if answers else done
+        return said(request) if callable(said) else said
+
+    peer.answer = answer
+    assert connection(peer.url, Time(), renewal=30).run(TASK).state == "Completed"
+    assert ids(peer) == ["job-1", "job-1.1", "job-1.1"]
+    sent = [unpack(request.body)["again"] for request in peer.received if request.method == "POST"]
+    assert sent == [False, False, True]
+
+
+@pytest.mark.parametrize("interrupted", [True, False], ids=["interrupted", "out of patience"])
+def test_a_second_call_goes_on_with_the_attempt_under_way(peer: Any, interrupted: bool) -> None:
+    """Not with the first one, which a server that was replaced would begin anew beside it."""
+    time, answers = Time(), [failed(WorkerLost("gone")), RUNNING]
+
+    def answer(request: Any) -> Any:
+        said = answers.pop(0) if answers else None
+        return said(request) if callable(said) else said
+
+    peer.answer = answer
+    client = connection(peer.url, time, patience=1)
+    if interrupted:
+        sleep = time.sleep
+
+        def interrupt(seconds: float) -> None:
+            sleep(seconds)
+            if not answers:
+                raise KeyboardInterrupt
+
+        client = Connection(peer.url, clock=time.clock, sleep=interrupt)
+    with pytest.raises(KeyboardInterrupt if interrupted else BackendUnreachable):
+        client.run(TASK)
+    peer.answer = done
+    peer.received.clear()
+    assert client.run(TASK).id == "job-1.1"
+    assert [(unpack(own.body)["id"], unpack(own.body)["again"]) for own in peer.received] == [("job-1.1", True)]
+    # It has ended: another call is another task.
+    peer.received.clear()
+    client.run(TASK)
+    assert ids(peer) == ["job-1"]
+
+
 def test_patience_ends(peer: Any) -> None:
     time = Time()
     peer.answer = lambda _: refused(WorkerLost("the worker is gone"))

@@ -133,11 +133,12 @@ class BraketTranslator:
             raise ValueError(f"measuredQubits is {measured}: each measured qubit must be there once, {lost} too")
         found = [(bit, columns[qubit]) for bit, qubit in wanted]
         if measurements := document.get("measurements"):
-            return Outcomes(outcomes_of(_table(measurements, len(columns)), found))
+            table = _table(measurements, len(columns))
+            return Outcomes(outcomes_of([(bit, table[:, column]) for bit, column in found]))
         if probabilities := document.get("measurementProbabilities"):
             times = counts_of(probabilities, submission.shots)
-            rows = _table([list(map(int, outcome)) for outcome in times], len(columns))
-            return Outcomes(outcomes_of(rows, found), list(times.values()))
+            table = _table([list(map(int, outcome)) for outcome in times], len(columns))
+            return Outcomes(outcomes_of([(bit, table[:, column]) for bit, column in found]), list(times.values()))
         raise ValueError("the result has neither measurements nor measurementProbabilities")
 
 

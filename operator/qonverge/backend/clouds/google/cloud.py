@@ -13,6 +13,7 @@ from qonverge.backend.clouds.google.api import AlreadyThere, Api, NotThere
 from qonverge.backend.clouds.google.device import described, moment
 from qonverge.backend.clouds.google.options import GoogleOptions
 from qonverge.backend.clouds.protocol import (
+    RUN_TAG,
     CloudConfig,
     CloudRefused,
     CloudState,
@@ -22,6 +23,7 @@ from qonverge.backend.clouds.protocol import (
     Rates,
     Submission,
 )
+from qonverge.backend.clouds.tags import bounded, short_name
 from qonverge.wire.vendor import ENDED_STATES
 
 _STATES: Mapping[str, CloudState] = {
@@ -38,6 +40,7 @@ _PASSING = frozenset(("SYSTEM_ERROR",))
 _RUN_CONTEXT = "type.googleapis.com/cirq.google.api.v2.RunContext"
 # 160 bits of the key. With all of it an id would have more than the 63 characters that Google's rules for ids allow.
 _DIGITS = 40
+_LABEL_LENGTH = 63
 
 
 class GoogleCloud:
@@ -96,6 +99,8 @@ class GoogleCloud:
         context = {"@type": _RUN_CONTEXT, "parameterSweeps": [{"repetitions": submission.shots}]}
         with suppress(AlreadyThere):
             asked = {"name": job, "schedulingConfig": {"processorSelector": selector}, "runContext": context}
+            if submission.tags:
+                asked["labels"] = {_label(name): _value(value) for name, value in submission.tags.items()}
             self._api.post("CreateQuantumJob", f"{program}/jobs", json.dumps(asked))
         return job
 
@@ -103,6 +108,21 @@ class GoogleCloud:
         """Return the jobs of these keys; see ``Cloud.find``."""
         names = {key: self._names(key)[1] for key in keys}
         return {key: job for key, job in names.items() if self._job(job) is not None}
+
+    def of_run(self, run: str) -> Sequence[str]:
+        """Return the names of an attempt's jobs; see ``TaggingCloud.of_run``."""
+        label, value, found = _label(RUN_TAG), _value(run), list[str]()
+        asked = {"filter": f"labels.{label}:{value}"}
+        while True:
+            page = self._api.get("ListQuantumJobs", f"projects/{self._options.project}/programs/-/jobs", **asked)
+            found += [
+                str(job["name"])
+                for job in page.get("jobs") or []
+                if (job.get("labels") or {}).get(label) == value and _task(job).state not in ENDED_STATES
+            ]
+            if not page.get("nextPageToken"):
+                return found
+            asked["pageToken"] = str(page["nextPageToken"])
 
     def tasks(self, ids: Sequence[str]) -> Mapping[str, CloudTask]:
         """Return how jobs stand; see ``Cloud.tasks``."""
@@ -146,6 +166,15 @@ class GoogleCloud:
         identity = f"qonverge-{key[:_DIGITS]}"
         program = f"projects/{self._options.project}/programs/{identity}"
         return program, f"{program}/jobs/{identity}"
+
+
+def _label(tag: str) -> str:
+    return f"qonverge-{short_name(tag)}"
+
+
+def _value(text: str) -> str:
+    """Return the value of a label: of what Kubernetes' names have, Google allows no dots there."""
+    return bounded(text.replace(".", "_"), _LABEL_LENGTH)
 
 
 def _state(job: Mapping[str, Any]) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -19,6 +18,7 @@ from qiskit import QuantumCircuit
 
 from qonverge.backend.clouds.google.options import GoogleOptions
 from qonverge.backend.clouds.google.program import KEY, written
+from qonverge.backend.clouds.measured_bits import outcomes_of
 from qonverge.backend.clouds.protocol import Outcomes, Submission
 from qonverge.backend.config import EngineConfig
 from qonverge.circuits.analysis.canonical import canonical
@@ -85,7 +85,7 @@ class GoogleTranslator:
         wanted = submission.reading["bits"]
         if lost := sorted({label for _, label in wanted} - columns.keys()):
             raise ValueError(f"it has no outcomes of the qubits {', '.join(lost)}")
-        return Outcomes(_outcomes([(bit, _bits(columns[label], submission.shots)) for bit, label in wanted]))
+        return Outcomes(outcomes_of([(bit, _bits(columns[label], submission.shots)) for bit, label in wanted]))
 
     def _check(self, circuit: QuantumCircuit) -> None:
         """Refuse what programs cannot say."""
@@ -113,12 +113,3 @@ def _bits(text: str, shots: int) -> NDArray[np.uint8]:
     if len(data) != -(-shots // 8):
         raise ValueError(f"a qubit has {len(data)} bytes of outcomes, and {shots} shots take {-(-shots // 8)}")
     return bits[:shots]
-
-
-def _outcomes(columns: Sequence[tuple[int, NDArray[np.uint8]]]) -> list[int]:
-    """Return each shot as a number whose bit k is that of the circuit's classical bit k."""
-    width = -(-(max(bit for bit, _ in columns) + 1) // 8) * 8
-    wide = np.zeros((len(columns[0][1]), width), dtype=np.uint8)
-    for bit, values in columns:
-        wide[:, width - 1 - bit] = values
-    return [int.from_bytes(row.tobytes(), "big") for row in np.packbits(wide, axis=1)]

@@ -18,6 +18,7 @@ from qonverge.backend.clouds.ibm.access import Access, NotThere
 from qonverge.backend.clouds.ibm.device import described
 from qonverge.backend.clouds.ibm.options import IBMOptions
 from qonverge.backend.clouds.protocol import (
+    RUN_TAG,
     CloudBusy,
     CloudConfig,
     CloudRefused,
@@ -29,10 +30,14 @@ from qonverge.backend.clouds.protocol import (
     ReplyLost,
     Submission,
 )
+from qonverge.backend.clouds.tags import bounded, short_name
 from qonverge.wire.vendor import ENDED_STATES
 
 TAG = "qonverge"
-"""Tag of all jobs; the other one is the key."""
+"""Tag of all jobs. The second one is the key, and the others say for whom a job runs, such as ``run-5f0c.1``."""
+# IBM publishes no limit for tags: none is longer than the key, and they have letters of Kubernetes' names only.
+_TAG_LENGTH = 64
+_PAGE = 200
 _STATES: Mapping[str, CloudState] = {
     "queued": "Queued",
     "initializing": "Queued",
@@ -85,7 +90,10 @@ class IBMCloud:
     def submit(self, key: str, submission: Submission) -> str:
         """Begin a job and return its id; see ``Cloud.submit``."""
         options = self._options
-        head: dict[str, Any] = {"backend": options.backend, "tags": [TAG, key]}
+        head: dict[str, Any] = {
+            "backend": options.backend,
+            "tags": [TAG, key, *(_tag(name, value) for name, value in submission.tags.items())],
+        }
         if options.max_execution_time is not None:
             head["cost"] = options.max_execution_time
         session = "" if options.mode == "Job" else self._in_session()
@@ -107,14 +115,35 @@ class IBMCloud:
         """Return the ids of the jobs of these keys; see ``Cloud.find``."""
         found: dict[str, str] = {}
         for key in keys:
-            reply = self._access.read_json("the jobs", "/jobs", tags=key, limit="2", sort="ASC", exclude_params="true")
-            jobs = reply.get("jobs")
-            if not isinstance(jobs, Sequence):
-                raise ReplyLost("IBM Quantum, the jobs: the answer has no jobs")
-            for job in jobs:
+            for job in self._jobs(key, limit="2"):
+                # A service that passes over the filter must not give another task's job.
                 if key in (job.get("tags") or ()):
                     found.setdefault(key, str(job["id"]))
         return found
+
+    def of_run(self, run: str) -> Sequence[str]:
+        """Return the ids of an attempt's jobs; see ``TaggingCloud.of_run``.
+
+        Where jobs end while pages are read, the others move up, and the next call finds those that were passed over.
+        """
+        tag, listed, found = _tag(RUN_TAG, run), set[str](), list[str]()
+        while True:
+            page = self._jobs(tag, pending="true", limit=str(_PAGE), offset=str(len(listed)))
+            new = {str(job["id"]): job for job in page if str(job["id"]) not in listed}
+            if not new:
+                return found
+            listed |= new.keys()
+            for identity, job in new.items():
+                if tag in (job.get("tags") or ()) and _task(job, {}).state not in ENDED_STATES:
+                    found.append(identity)
+
+    def _jobs(self, tag: str, **query: str) -> Sequence[Mapping[str, Any]]:
+        """Return a page of the jobs with a tag, the oldest first."""
+        reply = self._access.read_json("the jobs", "/jobs", tags=tag, sort="ASC", exclude_params="true", **query)
+        jobs = reply.get("jobs")
+        if not isinstance(jobs, Sequence):
+            raise ReplyLost("IBM Quantum, the jobs: the answer has no jobs")
+        return jobs
 
     def tasks(self, ids: Sequence[str]) -> Mapping[str, CloudTask]:
         """Return how jobs stand; see ``Cloud.tasks``."""
@@ -196,6 +225,10 @@ class IBMCloud:
             if ended and self._session == session:
                 self._session = ""
         return ended
+
+
+def _tag(name: str, value: str) -> str:
+    return bounded(f"{short_name(name)}-{value}", _TAG_LENGTH)
 
 
 def _task(job: Mapping[str, Any], metrics: Mapping[str, Any]) -> CloudTask:

@@ -97,7 +97,7 @@ class IBMTranslator:
         table = np.unpackbits(array.array.reshape(-1, array.array.shape[-1]), axis=1)
         # The first bit of the register is the last of the table.
         last = table.shape[1] - 1
-        return Outcomes(outcomes_of(table, [(bit, last - place) for place, bit in enumerate(bits)]))
+        return Outcomes(outcomes_of([(bit, table[:, last - place]) for place, bit in enumerate(bits)]))
 
     def encode_estimation(
         self, circuit: QuantumCircuit, observables: Sequence[Observable], shots: int | None, precision: float | None

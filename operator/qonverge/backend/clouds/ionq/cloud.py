@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, ClassVar
@@ -18,6 +18,7 @@ from qonverge.backend.clouds.ionq.api import IonqApi, NotThere
 from qonverge.backend.clouds.ionq.device import described
 from qonverge.backend.clouds.ionq.options import SERVICE, IonqOptions
 from qonverge.backend.clouds.protocol import (
+    RUN_TAG,
     CloudConfig,
     CloudRefused,
     CloudState,
@@ -28,6 +29,7 @@ from qonverge.backend.clouds.protocol import (
     ReplyLost,
     Submission,
 )
+from qonverge.backend.clouds.tags import bounded, short_name
 from qonverge.wire.vendor import ENDED_STATES
 
 KEY_FIELD = "qonverge_key"
@@ -45,6 +47,10 @@ _PASSING = frozenset(("InternalError", "QuantumComputerError", "SystemCancel"))
 # Jobs that are older are not looked for.
 _LOOK_BACK = 30 * 86400.0
 _PAGE = 100
+# Of a field of metadata.
+_MOST = 400
+# In the order in which jobs come into them.
+_OPEN = tuple(status for status, state in _STATES.items() if state not in ENDED_STATES)
 _DOLLARS = "usd"
 
 
@@ -96,7 +102,10 @@ class IonqCloud:
             "type": "ionq.circuit.v1",
             "backend": options.backend,
             "name": f"qonverge {key[:12]}",
-            "metadata": {KEY_FIELD: key},
+            "metadata": {
+                KEY_FIELD: key,
+                **{_field(name): bounded(value, _MOST) for name, value in submission.tags.items()},
+            },
             "shots": submission.shots,
             "input": json.loads(submission.program),
         }
@@ -120,20 +129,33 @@ class IonqCloud:
             began = self._clock()
             since = max(self._known.until - 2 * self.settle_seconds, began - _LOOK_BACK)
             heard: dict[str, tuple[str, float]] = {}
-            query = [("target", self._options.backend), ("limit", str(_PAGE))]
-            page: Mapping[str, Any] = {"next": None}
-            while True:
-                more = [("next", str(page["next"]))] if page["next"] else []
-                page = self._api.get("list jobs", "/jobs", "jobs", "next", query=[*query, *more])
-                oldest = began
-                for job in page["jobs"]:
-                    oldest = _moment(job)
-                    if (key := (job.get("metadata") or {}).get(KEY_FIELD)) is not None:
-                        heard[key] = (str(job["id"]), oldest)
-                if not page["next"] or oldest < since:
+            for job in self._listed():
+                made = _moment(job)
+                if made < since:
                     break
+                if (key := _metadata(job).get(KEY_FIELD)) is not None:
+                    heard[key] = (str(job["id"]), made)
             self._known.add(heard, began, began - _LOOK_BACK)
             return self._known.of(keys)
+
+    def of_run(self, run: str) -> Sequence[str]:
+        """Return the ids of an attempt's jobs; see ``TaggingCloud.of_run``."""
+        wanted, found = bounded(run, _MOST), dict[str, None]()
+        for status in _OPEN:
+            for job in self._listed(status=status):
+                if _metadata(job).get(_field(RUN_TAG)) == wanted and job["status"] in _OPEN:
+                    found[str(job["id"])] = None
+        return list(found)
+
+    def _listed(self, **query: str) -> Iterator[Mapping[str, Any]]:
+        """Yield the device's jobs, the newest first."""
+        asked = {"target": self._options.backend, "limit": str(_PAGE), **query}
+        while True:
+            page = self._api.get("list jobs", "/jobs", "jobs", "next", query=list(asked.items()))
+            yield from page["jobs"]
+            if not page["next"]:
+                return
+            asked["next"] = str(page["next"])
 
     def tasks(self, ids: Sequence[str]) -> Mapping[str, CloudTask]:
         """Return how jobs stand; see ``Cloud.tasks``."""
@@ -239,6 +261,14 @@ class _KnownJobs:
 
     def of(self, keys: Sequence[str]) -> dict[str, str]:
         return {key: self._ids[key][0] for key in keys if key in self._ids}
+
+
+def _field(tag: str) -> str:
+    return f"qonverge_{short_name(tag)}"
+
+
+def _metadata(job: Mapping[str, Any]) -> Mapping[str, Any]:
+    return job.get("metadata") or {}
 
 
 def _moment(job: Mapping[str, Any]) -> float:

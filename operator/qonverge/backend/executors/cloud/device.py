@@ -41,7 +41,7 @@ class DeviceWatch:
             # It may be looked at, and gets no tasks.
             trouble = self._calls.trouble
         if trouble is not None and not (isinstance(trouble, CloudBusy | ReplyLost) and 0 < self._failures < _FEW):
-            return DeviceState(False, str(trouble))
+            return self._unreachable(str(trouble))
         device = self.device
         if device is None:
             return DeviceState(False, "the cloud has not been heard yet" if trouble is None else str(trouble))
@@ -53,7 +53,15 @@ class DeviceWatch:
             wait_seconds=device.wait_seconds,
             prices=device.prices,
             ideal=device.ideal,
+            max_shots=device.max_shots,
         )
+
+    def _unreachable(self, reason: str) -> DeviceState:
+        """Return that no task runs now; what a task costs holds meanwhile, since some may be under way."""
+        known = self.device
+        if known is None:
+            return DeviceState(False, reason)
+        return DeviceState(False, reason, prices=known.prices, ideal=known.ideal, max_shots=known.max_shots)
 
     def soon(self) -> None:
         """Ask at once: a call failed in a way that the device may explain."""
