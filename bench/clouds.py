@@ -64,7 +64,8 @@ class Figures:
 def circuit_of(index: int, qubits: int = 8) -> QuantumCircuit:
     """Return one of many different circuits of 100 gates."""
     generator = np.random.default_rng(index)
-    circuit = QuantumCircuit(qubits, qubits)
+    # The name is in the QPY: without one of its own, a circuit is another one each time.
+    circuit = QuantumCircuit(qubits, qubits, name=f"circuit {index}")
     for _ in range(50):
         one, other = generator.choice(qubits, 2, replace=False)
         circuit.u(*generator.uniform(-3, 3, 3), one)

@@ -9,8 +9,6 @@ from qiskit import QuantumCircuit
 from qiskit.transpiler import generate_preset_pass_manager
 from qiskit.transpiler.exceptions import TranspilerError
 
-from qonverge.circuits.analysis.canonical import canonical
-from qonverge.circuits.errors import InvalidProgram
 from qonverge.devices import Layout
 from qonverge.wire.errors import InvalidCircuit
 
@@ -41,11 +39,7 @@ class GateCircuits:
                 f"the circuit has a layout, and {self._vendor}'s compiler places circuits on {self._device} itself: "
                 "leave the layout out"
             )
-        try:
-            flat = canonical(circuit)
-        except InvalidProgram as error:
-            raise InvalidCircuit(str(error)) from None
-        return self.bound(flat)
+        return self.bound(circuit)
 
     def bound(self, circuit: QuantumCircuit) -> QuantumCircuit:
         """Return a flat circuit in the device's gates, such as one whose parameters were bound since ``prepare``.

@@ -75,8 +75,9 @@ class Translator(Protocol):
     def prepare(self, circuit: QuantumCircuit, layout: Layout | None = None) -> QuantumCircuit:
         """Return the circuit in gates that the device takes, its parameters kept; the result is kept for later tasks.
 
-        Its measurements are those to make, of observables too, and each writes a bit of its own. It has no more than
-        the descriptor allows: where that lacks MidCircuit and ControlFlow, it measures at its end only.
+        It has gates of Qiskit's library only: those that programs define stand for their definitions already. Its
+        measurements are those to make, of observables too, and each writes a bit of its own. It has no more than the
+        descriptor allows: where that lacks MidCircuit and ControlFlow, it measures at its end only.
 
         Raises:
             WireError: the device cannot run it.

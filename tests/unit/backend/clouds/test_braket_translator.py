@@ -16,10 +16,12 @@ from qiskit.circuit import Parameter
 from qonverge.backend.clouds.braket.gates import gates_of
 from qonverge.backend.clouds.braket.translator import BraketTranslator
 from qonverge.backend.clouds.protocol import Outcomes, Submission
+from qonverge.backend.clouds.translation import Translation
 from qonverge.backend.config import EngineConfig
 from qonverge.devices import Layout
 from qonverge.wire.errors import InvalidCircuit, InvalidTask
 from tests.unit.backend.clouds.circuits import random_circuit, true_probabilities
+from tests.unit.backend.clouds.test_plan import task_of
 
 DEVICES = {
     "ionq": "arn:aws:braket:us-east-1::device/qpu/ionq/Forte-1",
@@ -119,6 +121,20 @@ def test_a_program_reads_as_people_expect() -> None:
     ]
     assert submission.reading == {"bits": [[0, 2], [2, 1]]}
     assert submission.shots == 100
+
+
+def test_a_gate_that_the_program_defines_stands_for_its_definition_and_not_for_its_name() -> None:
+    inside = QuantumCircuit(1, name="h")
+    inside.x(0)
+    circuit = QuantumCircuit(1, 1)
+    circuit.append(inside.to_gate(), [0])
+    circuit.measure(0, 0)
+    for family, device in DEVICES.items():
+        options = {"device": device, "bucket": "results"}
+        made, task = Translation(EngineConfig(provider="Braket", options=options)), task_of(circuit)
+        (measurement,) = made.plan(task, None)
+        sent = made.encode(task, measurement)
+        assert counts(translator(family).decode(sent, exact_answer(sent.program, [0]))) == {1: sent.shots}
 
 
 def test_parameters_stay_open_until_they_are_bound() -> None:

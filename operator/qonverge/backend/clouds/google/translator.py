@@ -21,8 +21,7 @@ from qonverge.backend.clouds.google.program import KEY, written
 from qonverge.backend.clouds.measured_bits import outcomes_of
 from qonverge.backend.clouds.protocol import Outcomes, Submission
 from qonverge.backend.config import EngineConfig
-from qonverge.circuits.analysis.canonical import canonical
-from qonverge.circuits.errors import InvalidProgram, Unmapped
+from qonverge.circuits.errors import Unmapped
 from qonverge.circuits.mapping.mapper import Mapper
 from qonverge.devices import Calibration, Layout
 from qonverge.devices.google import NATIVE_PAIR_GATES
@@ -48,10 +47,9 @@ class GoogleTranslator:
         if self._mapper is None:
             raise InvalidCircuit(f"Google tells no qubits of {self._processor}, so that circuits have no place there")
         try:
-            flat = canonical(circuit)
-            self._check(flat)
-            return self._mapper.map(flat, layout).circuit
-        except (InvalidProgram, Unmapped) as error:
+            self._check(circuit)
+            return self._mapper.map(circuit, layout).circuit
+        except Unmapped as error:
             raise InvalidCircuit(str(error)) from None
 
     def encode(self, circuit: QuantumCircuit, shots: int) -> Submission:
