@@ -171,7 +171,7 @@ class Images:
 
     def _buildah(self, command: str, *arguments: str | Path) -> str:
         build = ["--isolation", "chroot", "--network", "host"] if command == "bud" else []
-        words = [*("nice", "-n", "10", "buildah"), *self._store.options, command, *build, *arguments]
+        words = ["buildah", *self._store.options, command, *build, *arguments]
         return execute(words, environment={"CONTAINERS_CONF": str(self._configuration)})
 
 
