@@ -13,27 +13,36 @@ from typing import Any
 
 import pytest
 
-from bench.places import DevCloudSite, Known
+from bench.places import DevCloudSite, Known, Place
 from qonverge_dev_cloud.cloud import DevCloud
 from qonverge_dev_cloud.scenario import Scenario
+from tests.clouds.running import provider
 from tests.integration.conftest import BELL, Lab, backend, eventually, job
 from tests.integration.test_tokens import Program, ask, program
 
-Money = dict[str, Decimal]
+Sums = dict[str, Decimal]
 """Amounts by currency: none is added to one of another."""
 
 # At dev-cloud: Braket tells its prices, 0.30 USD for each task (no specification says so). IonQ bills a least price for
-# a task, and no more than costLimit is sent. IBM bills 1.60 USD a second, and the site's own pricing says so.
-_SHOT, _LIMIT, _SECOND = Decimal("0.02"), Decimal("12.5"), Decimal("1.6")
+# a task, and no more than costLimit is sent. IBM bills by the second, and the site's own pricing says how much.
+_SHOT, _LIMIT, _SECOND = Decimal("0.02"), Decimal("12.5"), Decimal("0.1")
 _RUN_SECONDS = Decimal("0.1")
 _QUOTA, _JOB_SHOTS = Decimal(150), 200
 _BUDGETS = {
     "program-0": Decimal(7),
     "program-1": Decimal(26),
-    "program-2": Decimal("0.8"),
+    "program-2": Decimal("0.05"),
     "program-3": Decimal(15),
     "program-4": Decimal(39),
 }
+# Their lists of jobs do not lag, and are not waited for.
+_QUICK = {"ionq": "IonqNear", "ibm": "PromptIBM"}
+
+
+def section(place: Place) -> dict[str, Any]:
+    """Return the section of the place's backend, with the vendor's quick provider where it has one."""
+    quick = _QUICK.get(place.name)
+    return place.section if quick is None else {"plugin": {"provider": quick, "options": place.section[place.name]}}
 
 
 def price(place: str, shots: int) -> Decimal:
@@ -63,45 +72,45 @@ def spend_one_by_one(port: int, token: str, shots: int, name: str) -> list[str]:
     return ends[1:]
 
 
-def together(amounts: Iterable[tuple[str, Decimal]]) -> Money:
+def together(amounts: Iterable[tuple[str, Decimal]]) -> Sums:
     """Return sums by currency; what costs nothing is in none."""
-    sums = Money()
+    sums = Sums()
     for currency, amount in amounts:
         if amount:
             sums[currency] = sums.get(currency, Decimal(0)) + amount
     return sums
 
 
-def told(usage: dict[str, Any] | None) -> Money:
+def told(usage: dict[str, Any] | None) -> Sums:
     """Return what a status says in ``usage`` or ``used``."""
     return together((each["currency"], Decimal(each["amount"])) for each in (usage or {}).get("costs", []))
 
 
-def billed(tasks: Iterable[Known]) -> Money:
+def billed(tasks: Iterable[Known]) -> Sums:
     """Return what the clouds bill."""
     return together((task.cost.currency, task.cost.amount) for task in tasks)
 
 
 @pytest.fixture
-def cloud() -> Iterator[DevCloud]:
+def site(tmp_path: Path) -> Iterator[DevCloudSite]:
     quiet = {"noise": False}
+    timed = {**quiet, "run": {"seconds": float(_RUN_SECONDS)}, "price": {"perMinute": float(60 * _SECOND)}}
     clouds = {
         "braket": {"devices": {"Garnet": {**quiet, "price": {"perShot": float(_SHOT)}}}},
         "ionq": {"backends": {"qpu.aria-1": quiet}},
-        "ibm": {"backends": {"ibm_fez": {**quiet, "run": {"seconds": float(_RUN_SECONDS)}}}},
+        "ibm": {"backends": {"ibm_fez": timed}},
     }
-    with DevCloud(Scenario.model_validate(clouds)) as cloud:
-        yield cloud
+    with DevCloud(Scenario.model_validate(clouds)) as cloud, provider(tmp_path / "site"):
+        yield DevCloudSite(cloud, tmp_path)
 
 
 def test_tasks_of_five_programs_and_jobs_beside_them_keep_to_one_quota_and_their_budgets_at_three_vendors(
-    lab: Lab, cloud: DevCloud, tmp_path: Path
+    lab: Lab, site: DevCloudSite
 ) -> None:
-    site = DevCloudSite(cloud, tmp_path)
     places = [site.braket(), site.ionq(costLimit=str(_LIMIT)), site.ibm()]
-    own = {"ibm": {"pricing": {"currency": "USD", "perSecond": str(_SECOND)}}}
+    pricing = {"ibm": {"pricing": {"currency": "USD", "perSecond": str(_SECOND)}}}
     for place in places:
-        manifest = backend(place.name, capacity={"concurrency": 50}, **place.section, **own.get(place.name, {}))
+        manifest = backend(place.name, capacity={"concurrency": 50}, **section(place), **pricing.get(place.name, {}))
         del manifest["spec"]["simulator"]
         lab.apply(manifest)
     quota = {"limits": {"cost": {"amount": str(_QUOTA)}}, "period": "8760h"}
@@ -134,16 +143,18 @@ def test_tasks_of_five_programs_and_jobs_beside_them_keep_to_one_quota_and_their
         return [pool.submit(spend, port, tokens[name], shots[name], f"{name}-{number}") for number in range(count)]
 
     with ThreadPoolExecutor(100) as pool:
-        port = lab.port(f"{at['program-2']}-0")
+        port = lab.port("ibm-0")
         timed = pool.submit(spend_one_by_one, port, tokens["program-2"], shots["program-2"], "program-2")
-        sent = send(pool, "program-0", 12)
-        ends = {"program-0": [one.result() for one in sent], "program-2": timed.result()}
-        # 2.30 each: the fourth would go beyond 7. And of 0.16 each five are all.
+        sent = {name: send(pool, name, 12) for name in ("program-0", "program-1")}
+        ends = {name: [one.result() for one in of] for name, of in sent.items()} | {"program-2": timed.result()}
+        # 2.30 each: the fourth would go beyond 7. 12.5 are set aside for each: the third would go beyond 26.
         assert sorted(ends["program-0"]) == ["BudgetExceeded"] * 9 + ["Completed"] * 3
+        assert sorted(ends["program-1"]) == ["BudgetExceeded"] * 10 + ["Completed"] * 2
+        # 0.01 each.
         assert ends["program-2"] == ["Completed"] * 5 + ["BudgetExceeded"]
-        others = {name: send(pool, name, 22) for name in programs if name not in ends}
+        sent = {name: send(pool, name, 22) for name in ("program-3", "program-4")}
         lab.apply(*(job(name, shots=_JOB_SHOTS, backend={"name": there}) for name, there in jobs.items()))
-        ends |= {name: [one.result() for one in sent] for name, sent in others.items()}
+        ends |= {name: [one.result() for one in of] for name, of in sent.items()}
     assert {end for of in ends.values() for end in of} <= {"Completed", "BudgetExceeded", "QuotaExceeded"}
     spent = {
         name: together([("USD", price(at[name], shots[name]) * of.count("Completed"))]) for name, of in ends.items()
@@ -179,7 +190,7 @@ def test_tasks_of_five_programs_and_jobs_beside_them_keep_to_one_quota_and_their
     assert 0 < len(complete) < len(jobs)
     assert all(billed(place.tasks()) for place in places)
 
-    def counted() -> Money | None:
+    def counted() -> Sums | None:
         """Return what all the clouds bill, once the quota's status says it too: a job at IBM may have found room."""
         status, total = lab.get("qq", "money")["status"], billed(task for place in places for task in place.tasks())
         return total if status["runningJobs"] == 0 and told(status["used"]) == total else None
