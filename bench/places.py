@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
@@ -53,6 +53,16 @@ _ENDS = {
     "cancelled": "Cancelled",
     "canceled": "Cancelled",
 }
+_STORM: tuple[Mapping[str, Any], ...] = (
+    {"kind": "status", "when": "before", "status": 429},
+    {"kind": "status", "when": "before", "status": 500},
+    {"kind": "status", "when": "after", "status": 500},
+    {"kind": "lostReply", "when": "before"},
+    {"kind": "lostReply", "when": "after"},
+)
+# More than a cloud gets between two changes of the faults.
+_STORM_CALLS = 10_000
+_SEED = 7
 _NOTHING = Money(Decimal(0))
 # A call is caught within this, or is not made now.
 _CATCH_SECONDS = 10.0
@@ -112,7 +122,7 @@ class VendorPlace:
 
     def storm(self, rate: float) -> None:
         """See ``Place``."""
-        self._service.control(random=7, rate=rate)
+        self._service.control(random=_SEED, rate=rate)
 
     def tasks(self) -> list[Known]:
         """See ``Place``."""
@@ -150,19 +160,10 @@ class DevCloudPlace:
         self.flags: tuple[str, ...] = ("--credentials", str(secret))
         self.calls = tuple(_OPERATIONS[cloud])
         self._site, self._device = site, device
-        self._storm: tuple[Fault, ...] = ()
 
     def storm(self, rate: float) -> None:
         """See ``Place``."""
-        kinds: tuple[dict[str, Any], ...] = (
-            {"kind": "status", "when": "before", "status": 429},
-            {"kind": "status", "when": "before", "status": 500},
-            {"kind": "status", "when": "after", "status": 500},
-            {"kind": "lostReply", "when": "before"},
-            {"kind": "lostReply", "when": "after"},
-        )
-        self._storm = tuple(Fault(cloud=self.name, probability=rate / len(kinds), **kind) for kind in kinds if rate)
-        self._site.set_faults(self.name, *self._storm)
+        self._site.storm(self.name, rate)
 
     def tasks(self) -> list[Known]:
         """See ``Place``."""
@@ -201,28 +202,39 @@ class DevCloudPlace:
             seconds=_SLOW_SECONDS,
             calls=(1,),
         )
-        self._site.set_faults(self.name, *self._storm, slow)
+        self._site.set_faults(slow)
         try:
             yield wait
         finally:
-            self._site.set_faults(self.name, *self._storm)
+            self._site.set_faults()
 
     def _seen(self) -> Counter[bool]:
         return Counter(each.state == "Cancelled" for each in self.tasks())
 
 
 class DevCloudSite:
-    """The clouds of a dev-cloud, and devices there as places, which set faults each for its own cloud."""
+    """The clouds of a dev-cloud with their faults, and devices there as places."""
 
     def __init__(self, cloud: DevCloud, folder: Path) -> None:
         """Args: the clouds, and where the folders are to be that Secrets would be mounted as."""
         self.cloud, self._folder = cloud, folder
-        self._faults: dict[str, tuple[Fault, ...]] = {}
+        self._rates: dict[str, float] = {}
+        self._random = random.Random(_SEED)
 
-    def set_faults(self, cloud: str, *faults: Fault) -> None:
-        """Set other faults of one cloud."""
-        self._faults[cloud] = faults
-        self.cloud.set_faults(*chain.from_iterable(self._faults.values()))
+    def storm(self, cloud: str, rate: float) -> None:
+        """Let this part of all calls of a cloud fail, before or after their effect."""
+        self._rates[cloud] = rate
+        self.set_faults()
+
+    def set_faults(self, *more: Fault) -> None:
+        """Set these faults and those of the storms, whose calls are drawn anew: they are counted from 1 again."""
+        storms = (self._drawn(cloud, kind, rate) for cloud, rate in self._rates.items() for kind in _STORM)
+        self.cloud.set_faults(*more, *(fault for fault in storms if fault.calls))
+
+    def _drawn(self, cloud: str, kind: Mapping[str, Any], rate: float) -> Fault:
+        part = rate / len(_STORM)
+        calls = tuple(call for call in range(1, _STORM_CALLS + 1) if self._random.random() < part)
+        return Fault(cloud=cloud, calls=calls, **kind)
 
     def braket(self) -> DevCloudPlace:
         """Return Garnet at Amazon Braket."""
