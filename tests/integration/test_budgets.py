@@ -64,12 +64,12 @@ def spend(port: int, token: str, shots: int, identity: str) -> str:
         time.sleep(0.1)
 
 
-def spend_one_by_one(port: int, token: str, shots: int, name: str) -> list[str]:
+def spend_one_by_one(port: int, token: str, shots: int, name: str, count: int) -> list[str]:
     """Send tasks until one is refused: what a device costs by the second is known when a task has ended."""
-    ends = ["Completed"]
-    while ends[-1] == "Completed":
+    ends: list[str] = []
+    while len(ends) < count and ends[-1:] in ([], ["Completed"]):
         ends.append(spend(port, token, shots, f"{name}-{len(ends)}"))
-    return ends[1:]
+    return ends
 
 
 def together(amounts: Iterable[tuple[str, Decimal]]) -> Sums:
@@ -144,7 +144,7 @@ def test_tasks_of_five_programs_and_jobs_beside_them_keep_to_one_quota_and_their
 
     with ThreadPoolExecutor(100) as pool:
         port = lab.port("ibm-0")
-        timed = pool.submit(spend_one_by_one, port, tokens["program-2"], shots["program-2"], "program-2")
+        timed = pool.submit(spend_one_by_one, port, tokens["program-2"], shots["program-2"], "program-2", 12)
         sent = {name: send(pool, name, 12) for name in ("program-0", "program-1")}
         ends = {name: [one.result() for one in of] for name, of in sent.items()} | {"program-2": timed.result()}
         # 2.30 each: the fourth would go beyond 7. 12.5 are set aside for each: the third would go beyond 26.
