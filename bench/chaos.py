@@ -1,11 +1,10 @@
 """Tasks at clouds that fail, while the operator and the proxies are killed: ``python -m bench.chaos [--tasks 1000]``.
 
-The API server, the operator and a proxy for each cloud are real processes. Amazon Braket is dev-cloud; of the two
-vendors of the tests one takes a key twice and the other has tags only. A part of all calls fails, before or after its
-effect. The
-operator and the proxies are killed at moments of chance and while a cloud holds a call of theirs. Each job asks for a
-number of shots of its own, by which its tasks are known at the cloud: so what the clouds have is compared with what the
-jobs say without asking Qonverge for anything.
+The API server, the operator and a proxy for each cloud are real processes. Amazon Braket, IonQ, IBM Quantum and
+Google's engine are dev-cloud; of the two vendors of the tests one takes a key twice and the other has tags only. A part
+of all calls fails, before or after its effect. The operator and the proxies are killed at moments of chance and while a
+cloud holds a call of theirs. Each job asks for a number of shots of its own, by which its tasks are known at the cloud:
+so what the clouds have is compared with what the jobs say without asking Qonverge for anything.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.places import BraketPlace, Call, Known, Place, VendorPlace, When
+from bench.places import Call, DevCloudSite, Known, Place, VendorPlace, When
 from qonverge_dev_cloud.cloud import DevCloud
 from qonverge_dev_cloud.scenario import Scenario
 from tests.clouds.running import provider, vendor
@@ -248,20 +247,22 @@ def _is_right(status: Mapping[str, Any], tasks: Sequence[Known], shots: int) -> 
     return len(said) == 1 and said[0] in ran and status["result"]["counts"] == {"11": shots}
 
 
-def kills_of(places: Sequence[str], count: int, seed: int) -> list[Kill]:
+def kills_of(places: Sequence[Place], count: int, seed: int) -> list[Kill]:
     """Return kills by chance: a quarter of the operator, a quarter of proxies, the rest of proxies in a call."""
     chance, found = random.Random(seed), list[Kill]()
-    calls: tuple[Call, ...] = ("submit", "find", "status", "result", "cancel")
     for number in range(count):
         place = chance.choice(places)
-        call = chance.choice([each for each in calls if place != "braket" or each != "result"])
+        call, rare = (
+            chance.choice([each for each in place.calls if each in among])
+            for among in (place.calls, ("find", "cancel"))
+        )
         when: When = chance.choice(("before", "after"))
         found.append(
             (
                 Kill(operator=True),
-                Kill(place=place, operator=chance.random() < 0.5),
-                Kill(place=place, call=call, when=when),
-                Kill(place=place, call=chance.choice(("find", "cancel")), when=when, operator=chance.random() < 0.3),
+                Kill(place=place.name, operator=chance.random() < 0.5),
+                Kill(place=place.name, call=call, when=when),
+                Kill(place=place.name, call=rare, when=when, operator=chance.random() < 0.3),
             )[number % 4]
         )
     return found
@@ -270,13 +271,25 @@ def kills_of(places: Sequence[str], count: int, seed: int) -> list[Kill]:
 @contextlib.contextmanager
 def all_places(folder: Path, seconds: float) -> Iterator[list[Place]]:
     """Run all clouds, whose tasks take so long."""
-    garnet = {"queue": {"seconds": seconds}, "run": {"seconds": 0.01}, "noise": False}
-    scenario = Scenario.model_validate({"braket": {"devices": {"Garnet": garnet}}})
-    secret = folder / "secret"
-    secret.mkdir()
-    with provider(folder / "site"), vendor() as keyed, vendor() as tagged, DevCloud(scenario) as cloud:
+    device = {"queue": {"seconds": seconds}, "run": {"seconds": 0.01}, "noise": False}
+    clouds = {
+        "braket": {"devices": {"Garnet": device}},
+        "ionq": {"backends": {"qpu.aria-1": device}},
+        "ibm": {"backends": {"ibm_fez": device}},
+        "google": {"processors": {"rainbow": device}},
+    }
+    with (
+        provider(folder / "site"),
+        vendor() as keyed,
+        vendor() as tagged,
+        DevCloud(Scenario.model_validate(clouds)) as cloud,
+    ):
+        site = DevCloudSite(cloud, folder)
         yield [
-            BraketPlace(cloud, secret),
+            site.braket(),
+            site.ionq(),
+            site.ibm(),
+            site.google(),
             VendorPlace("Keyed", keyed, seconds),
             VendorPlace("Tagged", tagged, seconds),
         ]
@@ -297,7 +310,7 @@ def main() -> None:
             try:
                 drill = Drill(lab, places, options.tasks, options.seed)
                 drill.start()
-                kills = kills_of([place.name for place in places], options.kills, options.seed)
+                kills = kills_of(places, options.kills, options.seed)
                 report = drill.run(kills, options.rate)
             finally:
                 lab.close()

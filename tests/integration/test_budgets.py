@@ -3,35 +3,52 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from decimal import Decimal
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bench.places import BraketPlace
+from bench.places import DevCloudSite, Known, Place
 from qonverge_dev_cloud.cloud import DevCloud
 from qonverge_dev_cloud.scenario import Scenario
+from tests.clouds.running import provider
 from tests.integration.conftest import BELL, Lab, backend, eventually, job
 from tests.integration.test_tokens import Program, ask, program
 
-_DEVICES = {
-    "garnet": "arn:aws:braket:eu-north-1::device/qpu/iqm/Garnet",
-    "forte": "arn:aws:braket:us-east-1::device/qpu/ionq/Forte-1",
-    "ankaa": "arn:aws:braket:us-west-1::device/qpu/rigetti/Ankaa-3",
+Sums = dict[str, Decimal]
+"""Amounts by currency: none is added to one of another."""
+
+# At dev-cloud: Braket tells its prices, 0.30 USD for each task (no specification says so). IonQ bills a least price for
+# a task, and no more than costLimit is sent. IBM bills by the second, and the site's own pricing says how much.
+_SHOT, _LIMIT, _SECOND = Decimal("0.02"), Decimal("12.5"), Decimal("0.1")
+_RUN_SECONDS = Decimal("0.1")
+_QUOTA, _JOB_SHOTS = Decimal(150), 200
+_BUDGETS = {
+    "program-0": Decimal(7),
+    "program-1": Decimal(26),
+    "program-2": Decimal("0.05"),
+    "program-3": Decimal(15),
+    "program-4": Decimal(39),
 }
-# What a shot costs at the cloud, beside 0.30 USD for each task. No specification says so.
-_PER_SHOT = {"garnet": Decimal("0.00145"), "forte": Decimal("0.01"), "ankaa": Decimal("0.0009")}
-_PER_TASK = Decimal("0.3")
-_QUOTA, _BUDGET, _SMALL = Decimal(20), Decimal(3), Decimal("1.5")
-_JOB_SHOTS = 200
+# Their lists of jobs do not lag, and are not waited for.
+_QUICK = {"ionq": "IonqNear", "ibm": "PromptIBM"}
+
+
+def section(place: Place) -> dict[str, Any]:
+    """Return the section of the place's backend, with the vendor's quick provider where it has one."""
+    quick = _QUICK.get(place.name)
+    return place.section if quick is None else {"plugin": {"provider": quick, "options": place.section[place.name]}}
 
 
 def price(place: str, shots: int) -> Decimal:
-    return _PER_TASK + shots * _PER_SHOT[place]
+    """Return what the vendor bills for a task."""
+    prices = {"braket": Decimal("0.3") + shots * _SHOT, "ionq": Decimal("12.4166"), "ibm": _SECOND * _RUN_SECONDS}
+    return prices[place]
 
 
 def spend(port: int, token: str, shots: int, identity: str) -> str:
@@ -47,26 +64,53 @@ def spend(port: int, token: str, shots: int, identity: str) -> str:
         time.sleep(0.1)
 
 
-def amount(usage: dict[str, Any] | None) -> Decimal:
-    costs = (usage or {}).get("costs", [])
-    assert {each["currency"] for each in costs} <= {"USD"}
-    return sum((Decimal(each["amount"]) for each in costs), Decimal(0))
+def spend_one_by_one(port: int, token: str, shots: int, name: str, count: int) -> list[str]:
+    """Send tasks until one is refused: what a device costs by the second is known when a task has ended."""
+    ends: list[str] = []
+    while len(ends) < count and ends[-1:] in ([], ["Completed"]):
+        ends.append(spend(port, token, shots, f"{name}-{len(ends)}"))
+    return ends
+
+
+def together(amounts: Iterable[tuple[str, Decimal]]) -> Sums:
+    """Return sums by currency; what costs nothing is in none."""
+    sums = Sums()
+    for currency, amount in amounts:
+        if amount:
+            sums[currency] = sums.get(currency, Decimal(0)) + amount
+    return sums
+
+
+def told(usage: dict[str, Any] | None) -> Sums:
+    """Return what a status says in ``usage`` or ``used``."""
+    return together((each["currency"], Decimal(each["amount"])) for each in (usage or {}).get("costs", []))
+
+
+def billed(tasks: Iterable[Known]) -> Sums:
+    """Return what the clouds bill."""
+    return together((task.cost.currency, task.cost.amount) for task in tasks)
 
 
 @pytest.fixture
-def cloud() -> Iterator[DevCloud]:
-    forte = {"price": {"perShot": float(_PER_SHOT["forte"])}, "noise": False}
-    devices = {"Garnet": {"noise": False}, "Ankaa-3": {"noise": False}, "Forte-1": forte}
-    with DevCloud(Scenario.model_validate({"braket": {"devices": devices}})) as cloud:
-        yield cloud
+def site(tmp_path: Path) -> Iterator[DevCloudSite]:
+    quiet = {"noise": False}
+    timed = {**quiet, "run": {"seconds": float(_RUN_SECONDS)}, "price": {"perMinute": float(60 * _SECOND)}}
+    clouds = {
+        "braket": {"devices": {"Garnet": {**quiet, "price": {"perShot": float(_SHOT)}}}},
+        "ionq": {"backends": {"qpu.aria-1": quiet}},
+        "ibm": {"backends": {"ibm_fez": timed}},
+    }
+    with DevCloud(Scenario.model_validate(clouds)) as cloud, provider(tmp_path / "site"):
+        yield DevCloudSite(cloud, tmp_path)
 
 
-def test_a_hundred_tasks_of_five_programs_and_jobs_beside_them_keep_to_one_quota_and_their_budgets(
-    lab: Lab, cloud: DevCloud, tmp_path: Path
+def test_tasks_of_five_programs_and_jobs_beside_them_keep_to_one_quota_and_their_budgets_at_three_vendors(
+    lab: Lab, site: DevCloudSite
 ) -> None:
-    places = [BraketPlace(cloud, tmp_path, device, name) for name, device in _DEVICES.items()]
+    places = [site.braket(), site.ionq(costLimit=str(_LIMIT)), site.ibm()]
+    pricing = {"ibm": {"pricing": {"currency": "USD", "perSecond": str(_SECOND)}}}
     for place in places:
-        manifest = backend(place.name, capacity={"concurrency": 50}, **place.section)
+        manifest = backend(place.name, capacity={"concurrency": 50}, **section(place), **pricing.get(place.name, {}))
         del manifest["spec"]["simulator"]
         lab.apply(manifest)
     quota = {"limits": {"cost": {"amount": str(_QUOTA)}}, "period": "8760h"}
@@ -77,72 +121,80 @@ def test_a_hundred_tasks_of_five_programs_and_jobs_beside_them_keep_to_one_quota
     for place in places:
         lab.serve(place.name, f"{place.name}-0", *place.flags)
 
-    def priced(name: str) -> bool:
+    def priced(name: str) -> str | None:
         status = lab.get("qb", name)["status"]
-        return bool(status.get("capabilities")) and status.get("pricing", {}).get("source") == "Vendor"
+        source: str | None = status.get("pricing", {}).get("source") if status.get("capabilities") else None
+        return source
 
-    for name in _DEVICES:
-        eventually(partial(priced, name), f"what {name} can do and costs")
-    programs = [Program(lab, f"program-{number}") for number in range(5)]
-    at = {each.name: list(_DEVICES)[number % 3] for number, each in enumerate(programs)}
+    sources = {place.name: eventually(partial(priced, place.name), f"what {place.name} can do") for place in places}
+    assert sources == {"braket": "Vendor", "ionq": "Vendor", "ibm": "Spec"}
+    programs = {name: Program(lab, name) for name in _BUDGETS}
+    at = dict(zip(programs, cycle(sources), strict=False))
     # By which the cloud's tasks are told apart.
-    shots = {each.name: 100 + number for number, each in enumerate(programs)}
-    budgets = {each.name: _SMALL if number == 0 else _BUDGET for number, each in enumerate(programs)}
+    shots = {name: 100 + number for number, name in enumerate(programs)}
     lab.apply(
-        *(program(name, backend={"name": place}, budget={"amount": str(budgets[name])}) for name, place in at.items())
+        *(program(name, backend={"name": at[name]}, budget={"amount": str(most)}) for name, most in _BUDGETS.items())
     )
-    tokens = {each.name: (each.placed(), each.token())[1] for each in programs}
-    names = [f"job-{number}" for number in range(30)]
+    tokens = {name: (each.placed(), each.token())[1] for name, each in programs.items()}
+    jobs = {f"job-{number}": place for number, place in zip(range(30), cycle(sources), strict=False)}
 
-    def send(pool: ThreadPoolExecutor, name: str, count: int) -> list[tuple[str, Future[str]]]:
+    def send(pool: ThreadPoolExecutor, name: str, count: int) -> list[Future[str]]:
         port = lab.port(f"{at[name]}-0")
-        ids = (f"{name}-{number}" for number in range(count))
-        return [(name, pool.submit(spend, port, tokens[name], shots[name], identity)) for identity in ids]
+        return [pool.submit(spend, port, tokens[name], shots[name], f"{name}-{number}") for number in range(count)]
 
-    first, *others = at
     with ThreadPoolExecutor(100) as pool:
-        told = [(name, end.result()) for name, end in send(pool, first, 12)]
-        # 0.445 each: the fourth would go beyond 1.50.
-        assert sorted(code for _, code in told) == ["BudgetExceeded"] * 9 + ["Completed"] * 3
-        ends = [one for name in others for one in send(pool, name, 22)]
-        spread = zip(names, [*_DEVICES] * 10, strict=True)
-        lab.apply(*(job(name, shots=_JOB_SHOTS, backend={"name": there}) for name, there in spread))
-        told += [(name, end.result()) for name, end in ends]
-    assert {code for _, code in told} <= {"Completed", "BudgetExceeded", "QuotaExceeded"}
+        port = lab.port("ibm-0")
+        timed = pool.submit(spend_one_by_one, port, tokens["program-2"], shots["program-2"], "program-2", 12)
+        sent = {name: send(pool, name, 12) for name in ("program-0", "program-1")}
+        ends = {name: [one.result() for one in of] for name, of in sent.items()} | {"program-2": timed.result()}
+        # 2.30 each: the fourth would go beyond 7. 12.5 are set aside for each: the third would go beyond 26.
+        assert sorted(ends["program-0"]) == ["BudgetExceeded"] * 9 + ["Completed"] * 3
+        assert sorted(ends["program-1"]) == ["BudgetExceeded"] * 10 + ["Completed"] * 2
+        # 0.01 each.
+        assert ends["program-2"] == ["Completed"] * 5 + ["BudgetExceeded"]
+        sent = {name: send(pool, name, 22) for name in ("program-3", "program-4")}
+        lab.apply(*(job(name, shots=_JOB_SHOTS, backend={"name": there}) for name, there in jobs.items()))
+        ends |= {name: [one.result() for one in of] for name, of in sent.items()}
+    assert {end for of in ends.values() for end in of} <= {"Completed", "BudgetExceeded", "QuotaExceeded"}
     spent = {
-        name: price(there, shots[name]) * sum(who == name and code == "Completed" for who, code in told)
-        for name, there in at.items()
+        name: together([("USD", price(at[name], shots[name]) * of.count("Completed"))]) for name, of in ends.items()
     }
-    for one in programs:
-        one.end()
+    for each in programs.values():
+        each.end()
 
     def all_spent() -> dict[str, Any] | None:
-        """Return the statuses once the programs have ended and the quota has no room for another job."""
+        """Return the statuses once the programs have ended and the quota has no room for a job that waits."""
         time.sleep(0.5)
         statuses = {each["metadata"]["name"]: each["status"] for each in lab.list("hj")}
-        assert {statuses[name]["state"] for name in names} <= {"Pending", "Placed", "Running", "Complete"}
-        total = sum((amount(status.get("usage")) for status in statuses.values()), Decimal(0))
-        ended = all(statuses[name]["state"] == "Complete" for name in at)
-        return statuses if ended and total > _QUOTA - price("ankaa", _JOB_SHOTS) else None
+        states = {name: statuses[name]["state"] for name in jobs}
+        assert set(states.values()) <= {"Pending", "Placed", "Running", "Complete"}
+        left = _QUOTA - sum((told(each.get("usage")).get("USD", Decimal(0)) for each in statuses.values()), Decimal(0))
+        ended = {"Placed", "Running"}.isdisjoint(states.values()) and all(
+            statuses[name]["state"] == "Complete" for name in programs
+        )
+        # What a job at IBM sets aside is forecast; the others' prices are known.
+        aside = {"braket": price("braket", _JOB_SHOTS), "ionq": _LIMIT}
+        wait = [aside[jobs[name]] for name, state in states.items() if state == "Pending" and jobs[name] in aside]
+        return statuses if ended and wait and left < min(wait) else None
 
     statuses = eventually(all_spent, "the end of what the quota lets through", 120)
-    # What the cloud bills is what each says, and no more than each may spend, and all together.
-    tasks = [task for place in places for task in place.tasks()]
-    billed = {name: sum((_of(t.cost) for t in tasks if t.shots == shots[name]), Decimal(0)) for name in at}
-    assert billed == spent == {name: amount(statuses[name].get("usage")) for name in at}
-    assert all(billed[name] <= budgets[name] for name in at)
-    costs = {task.id: _of(task.cost) for task in tasks}
-    complete = [name for name in names if statuses[name]["state"] == "Complete"]
+    # What the clouds bill is what each says, and no more than each may spend, and all together.
+    tasks = {task.id: task for place in places for task in place.tasks()}
+    bills = {name: billed(task for task in tasks.values() if task.shots == of) for name, of in shots.items()}
+    assert bills == spent == {name: told(statuses[name].get("usage")) for name in programs}
+    assert all(of.get("USD", Decimal(0)) <= _BUDGETS[name] for name, of in bills.items())
+    complete = [name for name in jobs if statuses[name]["state"] == "Complete"]
     for name in complete:
-        assert amount(statuses[name]["usage"]) == sum(costs[each["id"]] for each in statuses[name]["cloudTasks"])
-    assert 0 < len(complete) < len(names)
-    total = sum(costs.values(), Decimal(0))
-    assert _QUOTA - price("ankaa", _JOB_SHOTS) < total <= _QUOTA
-    used = eventually(
-        lambda: (s := lab.get("qq", "money")["status"])["runningJobs"] == 0 and s["used"], "the quota's status"
-    )
-    assert used["costs"] == [{"amount": f"{total.normalize():f}", "currency": "USD"}]
+        there = billed(tasks[each["id"]] for each in statuses[name]["cloudTasks"])
+        assert there == told(statuses[name]["usage"]) == {"USD": price(jobs[name], _JOB_SHOTS)}
+    assert 0 < len(complete) < len(jobs)
+    assert all(billed(place.tasks()) for place in places)
 
+    def counted() -> Sums | None:
+        """Return what all the clouds bill, once the quota's status says it too: a job at IBM may have found room."""
+        status, total = lab.get("qq", "money")["status"], billed(task for place in places for task in place.tasks())
+        return total if status["runningJobs"] == 0 and told(status["used"]) == total else None
 
-def _of(cost: float) -> Decimal:
-    return Decimal(str(cost))
+    (total,) = eventually(counted, "the quota's status").items()
+    assert total[0] == "USD"
+    assert _QUOTA - _LIMIT < total[1] <= _QUOTA
