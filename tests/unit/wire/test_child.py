@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import select
+import signal
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,11 @@ async def test_after_a_call_that_broke_off_a_child_answers_no_other() -> None:
     child = await Child.start("tests.unit.wire.echo", environment={"PYTHONPATH": paths})
     try:
         assert await child.exchange({"number": 0}) == {"number": 0}
+        # It answers only when the call waits for that: else the call might be over.
+        os.kill(child.pid, signal.SIGSTOP)
         broken = asyncio.create_task(child.exchange({"number": 1}))
         await asyncio.sleep(0)
+        os.kill(child.pid, signal.SIGCONT)
         # The event loop stands still until the answer is there, so that nobody learns meanwhile that the child ends.
         assert select.select([child._socket], [], [], 60)[0]
         broken.cancel()
