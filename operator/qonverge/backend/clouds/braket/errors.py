@@ -30,6 +30,7 @@ from qonverge.backend.clouds.protocol import (
     NoCredentials,
     ReplyLost,
 )
+from qonverge.backend.clouds.secret import scrubbed
 
 _BUSY = frozenset(
     (
@@ -72,7 +73,6 @@ _NO_CREDENTIALS = (PartialCredentialsError, CredentialRetrievalError, OSError)
 RAISED = (BotoCoreError, ClientError, ResponseParserError, OSError)
 """What calls of botocore raise."""
 _FAILED = frozenset(("InternalServiceException", "RequestTimeout", "RequestTimeoutException"))
-_MOST = 1000
 
 
 class NotThere(CloudRefused):
@@ -89,10 +89,7 @@ def cloud_error(error: Exception, doing: str, secrets: Iterable[str] = ()) -> Cl
     """
 
     def told(text: object) -> str:
-        words = f"{doing}: {text}"
-        for secret in secrets:
-            words = words.replace(secret, "***") if secret else words
-        return words[:_MOST]
+        return scrubbed(f"{doing}: {text}", secrets)
 
     if isinstance(error, ClientError):
         return _of_reply(error, told)

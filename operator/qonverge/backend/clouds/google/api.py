@@ -22,9 +22,9 @@ from qonverge.backend.clouds.protocol import (
     CredentialsRefused,
     ReplyLost,
 )
+from qonverge.backend.clouds.secret import scrubbed
 
 _VERSION = "v1alpha1"
-_MOST = 1000
 # No connection came about, so that nothing was sent.
 _NOT_SENT = (
     urllib3.exceptions.NewConnectionError,
@@ -110,7 +110,7 @@ def _told(doing: str, status: int, data: bytes, headers: Mapping[str, str], toke
     error = error if isinstance(error, dict) else {}
     code = str(error.get("status") or f"HTTP {status}")
     words = ": ".join(str(word) for word in (code, error.get("message")) if word)
-    said = f"Google, {doing}: {words}".replace(token, "***")[:_MOST]
+    said = scrubbed(f"Google, {doing}: {words}", (token,))
     if status == 429 or code == "ABORTED":
         after = headers.get("retry-after", "")
         return CloudBusy(said, float(after) if after.isdigit() else None)

@@ -7,12 +7,10 @@ urllib3 takes 13 MiB in the server, where the client of qiskit-ibm-runtime takes
 from __future__ import annotations
 
 import json
-import os
 import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -28,34 +26,17 @@ from qonverge.backend.clouds.protocol import (
     NoCredentials,
     ReplyLost,
 )
+from qonverge.backend.clouds.secret import credential, scrubbed
 
 _GRANT = "urn:ibm:params:oauth:grant-type:apikey"
 # Tokens last an hour; one that is about to end might have ended when it arrives.
 _MARGIN = 300.0
 _FULL = re.compile(r"limit|quota|too many|maximum number", re.IGNORECASE)
-_MOST = 1000
 _NOT_SENT = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError, urllib3.exceptions.SSLError)
 
 
 class NotThere(CloudRefused):
     """IBM knows no such device, job or session."""
-
-
-class Credentials:
-    """The API key and the instance: of a mounted Secret, read whenever they are needed, or of the environment."""
-
-    def __init__(self, folder: str) -> None:
-        """Nothing is read yet."""
-        self._folder = Path(folder) if folder else None
-
-    def value(self, name: str) -> str:
-        """Return a value without white space around it; empty where there is none."""
-        if self._folder is None:
-            return os.environ.get(name, "").strip()
-        try:
-            return (self._folder / name).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError):
-            return ""
 
 
 class Access:
@@ -67,8 +48,8 @@ class Access:
         Raises:
             LookupError: no instance is known.
         """
-        self._credentials, self._clock = Credentials(folder), clock
-        self.instance = options.instance or self._credentials.value("QISKIT_IBM_INSTANCE")
+        self._credentials, self._clock = folder, clock
+        self.instance = options.instance or credential(folder, "QISKIT_IBM_INSTANCE")
         if self.instance.count(":") < 6:
             raise LookupError(
                 f"the instance for {options.backend} is not known: say its CRN in instance, or as QISKIT_IBM_INSTANCE "
@@ -107,7 +88,7 @@ class Access:
         Raises:
             CloudError: by what the failure means; ``NotThere`` where there is no such thing.
         """
-        key = self._credentials.value("QISKIT_IBM_TOKEN")
+        key = credential(self._credentials, "QISKIT_IBM_TOKEN")
         if not key:
             raise NoCredentials("IBM Quantum: the credentials have no QISKIT_IBM_TOKEN: put the API key there")
         token = self._bearer(key)
@@ -172,13 +153,6 @@ class Access:
             found = kind(scrubbed(f"IBM Quantum, {doing}: {why}", secrets))
         # Outside of the handler, so that no traceback shows the request.
         raise found
-
-
-def scrubbed(text: str, secrets: Iterable[str]) -> str:
-    """Return a message without what nobody may see."""
-    for secret in secrets:
-        text = text.replace(secret, "***") if secret else text
-    return text[:_MOST]
 
 
 def _object(doing: str, text: str) -> Mapping[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -27,7 +26,7 @@ from qonverge.backend.clouds.protocol import (
     NoCredentials,
     ReplyLost,
 )
-from qonverge.backend.clouds.secret import secret_value
+from qonverge.backend.clouds.secret import credential, scrubbed
 
 KEY = "IONQ_API_KEY"
 """Key of the Secret, and the variable that IonQ's clients read."""
@@ -35,7 +34,6 @@ _CONNECTIONS = 16
 _TIMEOUT = urllib3.Timeout(connect=10, read=30)
 # No connection came about, so that nothing was sent.
 _NOT_SENT = (NewConnectionError, ConnectTimeoutError, ProxyError, SSLError)
-_MOST = 1000
 
 
 class NotThere(CloudRefused):
@@ -105,11 +103,11 @@ class IonqApi:
         except HTTPError as error:
             found = ReplyLost(f"no reply: {error}")
         # Outside of the handlers, so that no traceback shows the request.
-        found.args = (f"IonQ, {doing}: {found}".replace(key, "***")[:_MOST],)
+        found.args = (scrubbed(f"IonQ, {doing}: {found}", (key,)),)
         raise found
 
     def _key(self) -> str:
-        found = secret_value(self._credentials, KEY) if self._credentials else os.environ.get(KEY, "").strip()
+        found = credential(self._credentials, KEY)
         if not found:
             where = "the Secret has no key" if self._credentials else "no Secret is named, and there is no variable"
             raise NoCredentials(f"IonQ: {where} {KEY}")
