@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -13,6 +13,8 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from qonverge_dev_cloud.faults import Fault, Selection
 from qonverge_dev_cloud.limits import Limit
 from qonverge_dev_cloud.values import Value
+
+_Device = TypeVar("_Device", bound="DeviceScenario")
 
 
 class ScenarioError(ValueError):
@@ -100,7 +102,7 @@ class DeviceScenario(Value):
         return ordered
 
 
-def _known(devices: dict[str, DeviceScenario], names: Iterable[str]) -> dict[str, DeviceScenario]:
+def _known(devices: dict[str, _Device], names: Iterable[str]) -> dict[str, _Device]:
     if unknown := sorted(set(devices) - set(names)):
         raise ValueError(f"no device is called {unknown[0]!r}: use {', '.join(sorted(names))}")
     return devices
@@ -113,10 +115,23 @@ class Reservation(Window):
     """The device's name."""
 
 
+class FailingExecutables(Failing):
+    """Executables of program sets that fail, counted over all sets of a device in the order of their creation."""
+
+    retryable: bool = True
+    """Whether Braket says that another try may succeed."""
+
+
+class BraketDevice(DeviceScenario):
+    """How a device of Braket behaves."""
+
+    failing_executables: FailingExecutables | None = None
+
+
 class BraketScenario(Value):
     """Amazon Braket."""
 
-    devices: dict[str, DeviceScenario] = Field(default_factory=dict)
+    devices: dict[str, BraketDevice] = Field(default_factory=dict)
     """By the device's name. Those that are not named behave as with nothing set."""
     reservations: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,64}$")], Reservation] = Field(
         default_factory=dict
@@ -125,7 +140,7 @@ class BraketScenario(Value):
 
     @field_validator("devices")
     @classmethod
-    def _named(cls, devices: dict[str, DeviceScenario]) -> dict[str, DeviceScenario]:
+    def _named(cls, devices: dict[str, BraketDevice]) -> dict[str, BraketDevice]:
         from qonverge_dev_cloud.braket.catalogue import DEVICES
 
         return _known(devices, [device.name for device in DEVICES])

@@ -153,25 +153,34 @@ class _Noisy(DensityMatrixSimulator):  # type: ignore[misc]
         return simulation
 
 
-def check(chip: Chip, program: Qasm, shots: int, *, noisy: bool) -> None:
+def check(chip: Chip, program: Qasm, shots: int, *, noisy: bool, results: bool = True) -> None:
     """Say whether a device takes a program, and this machine runs it with errors or without.
+
+    Args:
+        chip: the device.
+        program: with values for all its inputs.
+        shots: 0 for exact values.
+        noisy: whether it runs with errors.
+        results: whether it may ask for result types.
 
     Raises:
         BadProgram: it does not.
     """
-    width, _, results = _examined(chip, program)
+    width, _, asked = _examined(chip, program)
     if isinstance(width, str):
         raise BadProgram(width)
+    if asked and not results:
+        raise BadProgram(f"a program of a set has no result types, and it asks for {asked[0]}")
     if width == 0:
         raise BadProgram("the program acts on no qubit")
     if width > chip.width:
         raise BadProgram(f"the program acts on {width} qubits; {chip.name} has {chip.width}")
-    if shots == 0 and not results:
+    if shots == 0 and not asked:
         raise BadProgram("without shots a result type is needed")
-    forbidden = sorted(set(results) & {"StateVector", "Amplitude", "DensityMatrix"})
+    forbidden = sorted(set(asked) & {"StateVector", "Amplitude", "DensityMatrix"})
     if forbidden and (chip.kind == "QPU" or shots):
         raise BadProgram(f"result type {forbidden[0]} needs a simulator and no shots")
-    if chip.kind == "QPU" and "AdjointGradient" in results:
+    if chip.kind == "QPU" and "AdjointGradient" in asked:
         raise BadProgram(f"{chip.name} does not have the result type AdjointGradient")
     # Here, not there: a device takes more.
     widest = WIDEST_NOISY if noisy else WIDEST_EXACT

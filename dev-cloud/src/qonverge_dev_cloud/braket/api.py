@@ -17,9 +17,10 @@ from botocore.validate import ParamValidator
 class Refused(Exception):
     """A call is answered with an error of the API."""
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: str, message: str, details: Mapping[str, Any] | None = None) -> None:
+        """``details``: further members of the error."""
         super().__init__(message)
-        self.code, self.message = code, message
+        self.code, self.message, self.details = code, message, details or {}
 
 
 class ServiceApi:

@@ -82,7 +82,14 @@ def _service(device: Device, tariff: Tariff, updated: float) -> dict[str, Any]:
 
 def _actions(device: Device, results: list[dict[str, Any]]) -> dict[str, Any]:
     verbatim = device.kind == "QPU"
+    sets: dict[str, Any] = {
+        "actionType": "braket.ir.openqasm.program_set",
+        "version": ["1"],
+        "maximumExecutables": device.most_executables,
+        "maximumTotalShots": device.most_set_shots,
+    }
     return {
+        **({sets["actionType"]: sets} if device.most_executables else {}),
         "braket.ir.openqasm.program": {
             "actionType": "braket.ir.openqasm.program",
             "version": ["1"],
@@ -102,7 +109,7 @@ def _actions(device: Device, results: list[dict[str, Any]]) -> dict[str, Any]:
             "requiresAllQubitsMeasurement": False,
             "requiresContiguousQubitIndices": False,
             "supportsPartialVerbatimBox": verbatim,
-        }
+        },
     }
 
 

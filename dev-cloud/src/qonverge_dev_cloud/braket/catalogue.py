@@ -2,7 +2,9 @@
 
 Prices are those of Amazon's page "Amazon Braket pricing" (aws.amazon.com/braket/pricing), of which copies were read on
 2026-11-30: 0.30 a task of any QPU; a shot 0.00145 on Garnet, 0.08 on Forte, 0.0009 on Ankaa. That page has the price of
-a minute of SV1 too, which was not checked again.
+a minute of SV1 too, which was not checked again. All QPUs take program sets of up to 100 executables ("Running multiple
+programs" of the developer guide, and the announcement of program sets, read on the same day); how many shots one may
+have is not published, and as many as Braket's local simulators take are assumed.
 """
 
 from __future__ import annotations
@@ -28,6 +30,10 @@ class Device(Chip):
     per_minute: float = 0.0
     returns_probabilities: bool = False
     """Whether results hold relative frequencies in place of shots, as IonQ's do."""
+    most_executables: int = 0
+    """In a program set; 0 where it takes none."""
+    most_set_shots: int = 0
+    """Of all executables of a program set together."""
 
     @property
     def two_qubit_gate(self) -> str:
@@ -76,6 +82,8 @@ GARNET = Device(
     qubits=tuple(range(1, 21)),
     width=20,
     max_shots=20_000,
+    most_executables=100,
+    most_set_shots=200_000,
     per_task=0.3,
     per_shot=0.00145,
     edges=_grid(_GARNET_ROWS, (1, 0, 0, 0, 1)),
@@ -93,6 +101,8 @@ FORTE = Device(
     qubits=tuple(range(36)),
     width=36,
     max_shots=5_000,
+    most_executables=100,
+    most_set_shots=200_000,
     per_task=0.3,
     per_shot=0.08,
     edges=tuple(combinations(range(36), 2)),
@@ -112,6 +122,8 @@ ANKAA = Device(
     qubits=_ANKAA,
     width=len(_ANKAA),
     max_shots=50_000,
+    most_executables=100,
+    most_set_shots=200_000,
     per_task=0.3,
     per_shot=0.0009,
     edges=tuple(

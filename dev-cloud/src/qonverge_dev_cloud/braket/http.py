@@ -69,7 +69,7 @@ class BraketHttp:
 
 
 def _error(error: Refused, status: int) -> web.Response:
-    response = web.json_response({"message": error.message}, status=status)
+    response = web.json_response({"message": error.message, **error.details}, status=status)
     response.headers["x-amzn-ErrorType"] = error.code
     response.headers["x-amzn-RequestId"] = str(uuid.uuid4())
     return response

@@ -19,7 +19,7 @@ from qonverge_dev_cloud.braket.tasks import Task
 from qonverge_dev_cloud.calibration import Calibration
 from qonverge_dev_cloud.calibration import calibration as drawn
 from qonverge_dev_cloud.clock import Clock
-from qonverge_dev_cloud.scenario import DeviceScenario, Scenario
+from qonverge_dev_cloud.scenario import BraketDevice, Scenario
 from qonverge_dev_cloud.work import DeviceQueue
 
 
@@ -28,7 +28,7 @@ class Offered:
     """A device, how it behaves, what waits for it, and what that costs."""
 
     device: Device
-    scenario: DeviceScenario
+    scenario: BraketDevice
     queue: DeviceQueue[Task]
     tariff: Tariff
 
@@ -41,7 +41,7 @@ class Offers:
         self._scenario, self._clock, self._lock = scenario, clock, lock
         self._offered: dict[str, Offered] = {}
         for device in DEVICES:
-            own = scenario.braket.devices.get(device.name, DeviceScenario())
+            own = scenario.braket.devices.get(device.name, BraketDevice())
             queue: DeviceQueue[Task] = DeviceQueue(
                 own,
                 start=clock.start,

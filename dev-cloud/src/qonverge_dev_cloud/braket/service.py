@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import json
+import itertools
 import threading
 import uuid
 from collections.abc import Callable
 from typing import Any
 
-from braket.ir.openqasm import Program
-
 from qonverge_dev_cloud import simulation
 from qonverge_dev_cloud.braket import results
+from qonverge_dev_cloud.braket.actions import Action, checked
 from qonverge_dev_cloud.braket.api import Refused
 from qonverge_dev_cloud.braket.calls import Call, Reply
 from qonverge_dev_cloud.braket.offers import Offered, Offers, moment
 from qonverge_dev_cloud.braket.search import matches, page
 from qonverge_dev_cloud.braket.storage import ACCOUNT, Storage
 from qonverge_dev_cloud.braket.tasks import Task
+from qonverge_dev_cloud.calibration import Calibration
 from qonverge_dev_cloud.clock import Clock
 from qonverge_dev_cloud.scenario import Scenario
+from qonverge_dev_cloud.simulation import Qasm
 from qonverge_dev_cloud.work import ENDED
 
 _NAMESPACE = uuid.UUID("5b1c8f3e-5d0c-4f5e-9a55-1f0a7f3a3b10")
@@ -70,7 +71,7 @@ class BraketService:
         if known is not None:
             return Reply({"quantumTaskArn": known.arn}, task=known.arn)
         offered = self._offers.find(request["deviceArn"], call.region, "ValidationException")
-        program = self._program(offered, request)
+        action = self._action(offered, request)
         reservation = self._offers.reservation(offered, call.region, request.get("associations", ()))
         if not self._storage.has_bucket(request["outputS3Bucket"]):
             raise Refused("ValidationException", f"the bucket {request['outputS3Bucket']} does not exist")
@@ -94,14 +95,17 @@ class BraketService:
                 number=number,
                 shots=request["shots"],
                 request=request,
-                program=program,
+                action=action,
                 created=now,
                 start=start,
                 end=end,
                 tags=dict(request.get("tags", {})),
-                failure=failing.reason if failing is not None and failed else None,
+                failure=failing.reason if failing is not None and failed and not action.is_set else None,
                 reservation=reservation,
             )
+            if action.is_set:
+                whole = failing.reason if failing is not None and failed else None
+                task.failures, task.failures_pass = self._failures(offered, action.count, whole)
             offered.queue.work.append(task)
             self._tasks[arn] = self._tokens[call.region, token] = task
         return Reply({"quantumTaskArn": arn}, effect=True, task=arn)
@@ -116,29 +120,26 @@ class BraketService:
             )
         return found
 
-    def _program(self, offered: Offered, request: dict[str, Any]) -> simulation.Qasm:
-        device, shots = offered.device, request["shots"]
+    def _failures(self, offered: Offered, count: int, whole: str | None) -> tuple[dict[int, str], bool]:
+        """Return which executables of a new program set fail and why, and whether another try may succeed."""
+        if whole is not None:
+            return dict.fromkeys(range(count), whole), True
+        failing, name = offered.scenario.failing_executables, offered.device.name
+        if failing is None:
+            return {}, True
+        before = sum(own.action.count for own in offered.queue.work if own.action.is_set)
+        draw = f"{self._scenario.seed}/executables/{name}"
+        chosen = [index for index in range(count) if failing.selects(before + index + 1, draw)]
+        return dict.fromkeys(chosen, failing.reason), failing.retryable
+
+    def _action(self, offered: Offered, request: dict[str, Any]) -> Action:
+        device = offered.device
         if offered.scenario.retired:
             raise Refused("DeviceRetiredException", f"{device.name} is retired")
         for name in ("jobToken", "experimentalCapabilities"):
             if request.get(name):
                 raise Refused("ValidationException", f"dev-cloud takes no {name}")
-        if not device.min_shots <= shots <= device.max_shots:
-            raise Refused(
-                "ValidationException",
-                f"{shots} shots: {device.name} takes {device.min_shots} to {device.max_shots}",
-            )
-        try:
-            json.loads(request.get("deviceParameters", "{}"))
-            action = Program.parse_raw(request["action"])
-        except ValueError as error:
-            raise Refused("ValidationException", f"action or deviceParameters cannot be read: {error}") from None
-        program = simulation.Qasm(action.source, tuple(sorted((action.inputs or {}).items())))
-        try:
-            simulation.check(device, program, shots, noisy=device.kind == "QPU" and offered.scenario.noise)
-        except simulation.BadProgram as error:
-            raise Refused("ValidationException", str(error)) from None
-        return program
+        return checked(device, request, noisy=device.kind == "QPU" and offered.scenario.noise)
 
     def _get_task(self, call: Call) -> Reply:
         with self._lock:
@@ -148,10 +149,12 @@ class BraketService:
             if status == "FAILED":
                 values["failureReason"] = task.failure
             if status == "COMPLETED":
-                values["numSuccessfulShots"] = task.shots
+                values["numSuccessfulShots"] = task.successful_shots
             if associations := task.request.get("associations"):
                 values["associations"] = associations
-            values["actionMetadata"] = {"actionType": "braket.ir.openqasm.program", "executableCount": 1}
+            values["actionMetadata"] = {"actionType": task.action.type, "executableCount": task.action.count}
+            if task.action.is_set:
+                values["actionMetadata"]["programCount"] = len(task.action.programs)
             if "QueueInfo" in call.members.get("additionalAttributeNames", ()):
                 values["queueInfo"] = self._queue_info(task, status, now)
         return Reply(values)
@@ -247,14 +250,29 @@ class BraketService:
             offered = self._offers.of(task)
             found = self._offers.calibration(offered, task.start) if offered.scenario.noise else None
             try:
-                seed = uuid.uuid5(_NAMESPACE, f"{self._scenario.seed}/{task.arn}").int
-                outcome = simulation.run(offered.device, task.program, task.shots, calibration=found, seed=seed)
-                body = results.document(task, outcome, frequencies=offered.device.returns_probabilities)
-                self._storage.put(task.request["outputS3Bucket"], f"{task.directory}/results.json", body)
+                outcomes = [
+                    self._outcome(task, offered, index, program, found)
+                    for index, program in enumerate(itertools.chain.from_iterable(task.action.executables))
+                ]
+                for name, body in results.files(task, outcomes, frequencies=offered.device.returns_probabilities):
+                    self._storage.put(task.request["outputS3Bucket"], f"{task.directory}/{name}", body)
+                if len(task.failures) == task.action.count:
+                    # The results say of each executable why.
+                    task.failure = f"all {task.action.count} executables failed: {task.failures[0]}"
             except Exception as error:
                 task.failure = f"{type(error).__name__}: {error}"
         with self._lock:
             task.ready = True
+
+    def _outcome(
+        self, task: Task, offered: Offered, index: int, program: Qasm, calibration: Calibration | None
+    ) -> dict[str, Any] | None:
+        """Return what an executable of a task measured; None: it fails."""
+        if index in task.failures:
+            return None
+        name = f"{self._scenario.seed}/{task.arn}" + (f"/{index}" if task.action.is_set else "")
+        shots, seed = task.shots // task.action.count, uuid.uuid5(_NAMESPACE, name).int
+        return simulation.run(offered.device, program, shots, calibration=calibration, seed=seed)
 
     def tasks(self) -> list[dict[str, Any]]:
         """Return what the cloud has of each task, and what it costs, as JSON has it."""
@@ -281,7 +299,7 @@ class BraketService:
         if task.reservation or task.withdrawn or now < task.start or task.status(now) == "FAILED":
             return 0.0
         tariff = self._offers.of(task).tariff
-        return tariff.cost(task.shots_done(now), task.seconds_done(now))
+        return tariff.cost(min(task.shots_done(now), task.successful_shots), task.seconds_done(now))
 
 
 def _times(offered: Offered, now: float, shots: int, reservation: str) -> tuple[float, float]:
