@@ -37,6 +37,20 @@ class Money:
 
 
 @dataclass(frozen=True, slots=True)
+class TaskLimits:
+    """What one task of a device may have."""
+
+    shots: int | None = None
+    """Of one program; None: any number."""
+    programs: int = 1
+    """Programs that it may have, as many shots each; a task of several costs the price of one task once."""
+    total_shots: int | None = None
+    """Of several programs together, at most; None: any number."""
+    least_total_shots: int = 1
+    """Of several programs together, at least."""
+
+
+@dataclass(frozen=True, slots=True)
 class Amounts:
     """What is used, reserved or asked for. Differences may be negative."""
 
@@ -48,8 +62,8 @@ class Amounts:
     """Money by currency: each currency once, in the order of their codes, none of 0. What is given in another form is
     brought into this one. No sum mixes two currencies, and none is lost."""
     tasks: int = 0
-    """As providers count them: one for each parameter set and measured basis of a circuit, and more where the device
-    takes fewer shots at once. They are part of the cost, and no limit is on them."""
+    """As providers count them: one for each parameter set and measured basis of a circuit, more where the device takes
+    fewer shots at once, and fewer where a task may have several. They are part of the cost, and no limit is on them."""
     jobs: int = 0
     """Jobs that are placed or running."""
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from cachetools import LRUCache
 
+from qonverge.amounts import TaskLimits
 from qonverge.api.pricing import Pricing
 from qonverge.circuits.analysis.analysis import STRUCTURE, Analysis
 from qonverge.circuits.analysis.measurement_plan import tasks_for
@@ -73,8 +74,8 @@ class BackendOffer:
     """Whether it has noise that nobody has read yet."""
     cost_unknown: bool = False
     """Whether its tasks are paid for and nobody knows the price."""
-    max_shots: int | None = None
-    """Shots that its device takes at once: more become several tasks there. None: any number."""
+    task_limits: TaskLimits = field(default_factory=TaskLimits)
+    """What one task of its device may have: more becomes several."""
     figures: Figures = field(default_factory=usual_figures)
     """Of its engine."""
 
@@ -347,7 +348,7 @@ def price(asked: ForecastRequest | None, offer: BackendOffer, run: Interval) -> 
         return _UNKNOWN
     work = asked.work
     circuits = work.sets * work.bases
-    tasks = circuits * tasks_for(work.shots, offer.max_shots)
+    tasks = tasks_for([(circuits, work.shots)], offer.task_limits)
     found = cost(offer.pricing, tasks=tasks, shots=max(1, work.shots) * circuits, run_seconds=run)
     return Interval(float(found.low), float(found.mid), float(found.high))
 

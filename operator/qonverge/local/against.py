@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from qonverge.accounting.conversion import pricing_from
+from qonverge.amounts import TaskLimits
 from qonverge.api import HybridJob, QuantumBackend
 from qonverge.backend.clouds.protocol import CloudError, CloudRefused, CredentialsRefused, Device, NoCredentials
 from qonverge.backend.executors.choice import executor_of
@@ -72,7 +73,7 @@ class Against:
         self.usable = True
         """Whether its specification is one that a pod can serve, as far as is known."""
         self._heard = False
-        self._most_shots: int | None = None
+        self._limits = TaskLimits()
         self._translator: Translators | None = None
 
     async def device(self) -> Findings:
@@ -102,7 +103,7 @@ class Against:
             found.unchecked.append("its budget: what tasks cost is not known without the device")
             job = job.model_copy(update={"spec": job.spec.model_copy(update={"budget": None})})
         key = f"{metadata.namespace}/{metadata.name}"
-        placing = Placing({key: self._backend}, lambda _: self._config, self._checker, most_shots=self._most_shots)
+        placing = Placing({key: self._backend}, lambda _: self._config, self._checker, limits=self._limits)
         decision = (await placing.place(job, checked, {}, self._clock())).decision
         if decision.backend is None:
             remedy = f"; {decision.remedy}" if decision.remedy else ""
@@ -127,7 +128,7 @@ class Against:
             if self._translator is None:
                 self._translator = Translators(self._config)
                 await self._translator.start()
-            await self._translator.plan("", task, self._most_shots)
+            await self._translator.plan("", task, self._limits.shots)
         except WireError as error:
             return error.message
         except RuntimeError as error:
@@ -150,7 +151,7 @@ class Against:
             self._take(device, found)
 
     def _take(self, device: Device, found: Findings) -> None:
-        self._config, self._most_shots, self._heard = fitted(self._config, device), device.max_shots, True
+        self._config, self._limits, self._heard = fitted(self._config, device), device.limits, True
         pricing = None if device.prices is None else pricing_from(device.prices)
         if self._backend.spec.pricing is None and pricing is not None:
             self._set(pricing=pricing)
@@ -173,7 +174,7 @@ class Against:
             self._config = executor.config
             self._set(capacity=self._backend.spec.capacity.model_copy(update={"max_shots": self._config.max_shots}))
             if (state := executor.description.device) is not None:
-                self._most_shots = state.max_shots
+                self._limits = state.limits
                 self._tell(state, found)
         finally:
             await executor.close()
@@ -187,7 +188,7 @@ class Against:
         if not state.online:
             found.problems.append(f"its device runs nothing now: {why_offline(state)}")
             return
-        width, shots = self._config.widest, self._most_shots
+        width, shots = self._config.widest, self._limits.shots
         facts = ["its device runs tasks"]
         facts += [] if width is None else [f"{width} qubits"]
         facts += [] if shots is None else [f"{shots} shots at a time"]

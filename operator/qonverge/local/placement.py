@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from qonverge.amounts import Amounts
+from qonverge.amounts import Amounts, TaskLimits
 from qonverge.api import HybridJob, QuantumBackend
 from qonverge.api.placement import Candidate
 from qonverge.backend.config import EngineConfig
@@ -41,7 +41,7 @@ class Placing:
         config: Callable[[QuantumBackend], EngineConfig],
         checker: Checker,
         *,
-        most_shots: int | None = None,
+        limits: TaskLimits | None = None,
     ) -> None:
         """Know the backends.
 
@@ -49,10 +49,10 @@ class Placing:
             backends: by namespace and name.
             config: tells how a backend's engine would be set up.
             checker: maps circuits to devices.
-            most_shots: that their devices take at once; None: any number.
+            limits: of one task of their devices; None: a simulator has none.
         """
         self._backends = backends
-        self._most_shots = most_shots
+        self._limits = limits or TaskLimits()
         self._config = config
         self._outlook = Outlook(ExactForecasts(checker))
 
@@ -137,7 +137,7 @@ class Placing:
             keeps_layouts=config.keep_layouts,
             noise_unknown=backend.spec.source.elsewhere and config.noise is None,
             cost_unknown=_unpriced(backend),
-            max_shots=self._most_shots,
+            task_limits=self._limits,
             figures=able.figures,
         )
 

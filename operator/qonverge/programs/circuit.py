@@ -11,7 +11,7 @@ import numpy as np
 
 from qonverge import __version__
 from qonverge.accounting.conversion import amounts_of
-from qonverge.amounts import Amounts, Money, Prices
+from qonverge.amounts import Amounts, Money, Prices, TaskLimits
 from qonverge.api import HybridJob
 from qonverge.api.base import ConfigMapKeyRef
 from qonverge.api.job import Circuit, Provenance, Result
@@ -24,7 +24,7 @@ from qonverge.programs.source import Program, decoded, digest
 from qonverge.scheduling import Needs
 from qonverge.wire.errors import OutcomeUnknown, WireError
 from qonverge.wire.messages import Pub, Task, TaskResult
-from qonverge.wire.vendor import corrected
+from qonverge.wire.vendor import charged_tasks, corrected
 
 _PART_SEED = 15_485_863
 # Reasons of failure, by the wire's codes; others keep their code.
@@ -165,10 +165,10 @@ def work(job: HybridJob, circuit: CheckedCircuit) -> Work:
     return Work.of(circuit.analysis, shots, terms=sum(len(observable) for observable in observables), bases=groups)
 
 
-def used(prices: Prices, work: Work, result: TaskResult, most_shots: int | None = None) -> Amounts:
+def used(prices: Prices, work: Work, result: TaskResult, limits: TaskLimits) -> Amounts:
     """Return what a task used, at a backend's prices or as its vendor billed it; a cached result costs nothing.
 
-    ``most_shots``: that the device takes at once; None: any number.
+    ``limits``: of one task of the device; a simulator's tasks are not divided.
     """
     if result.cached:
         return Amounts()
@@ -177,7 +177,7 @@ def used(prices: Prices, work: Work, result: TaskResult, most_shots: int | None 
     if isinstance(result.error, OutcomeUnknown):
         # It may have run, and is not to cost less than it does.
         each, failed = work.shots, False
-    shots, tasks = circuits * each, circuits * tasks_for(each, most_shots)
+    shots, tasks = circuits * each, charged_tasks(tasks_for([(circuits, each)], limits), result.vendor_tasks)
     # As in meters of pods, what failed costs its time.
     bill = Amounts(seconds=run) if failed else Amounts(max(circuits, shots), run, tasks=tasks)
     return corrected(replace(prices.bill(bill), shots=shots), result.vendor_tasks, prices)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Self
 
-from qonverge.amounts import Amounts, Money, Prices
+from qonverge.amounts import Amounts, Money, Prices, TaskLimits
 
 ENDED_STATES = frozenset(("Completed", "Failed", "Cancelled"))
 """Of tasks, here and elsewhere."""
@@ -44,6 +44,11 @@ class VendorTask:
         known = {name: data[name] for name in cls.__slots__ if name in data}
         billed = known.get("billed")
         return cls(**{**known, "billed": None if billed is None else Money(Decimal(billed[0]), billed[1])})
+
+
+def charged_tasks(planned: int, tasks: Sequence[VendorTask]) -> int:
+    """Return how many of a vendor's tasks are paid for: more than planned where one gave a part of its results only."""
+    return max(planned, sum(task.state == "Completed" for task in tasks))
 
 
 def corrected(used: Amounts, tasks: Sequence[VendorTask], prices: Prices) -> Amounts:
@@ -85,6 +90,17 @@ class DeviceState:
     """Whether it is known to make no errors, as a simulator that imitates no device; then it has no calibration."""
     max_shots: int | None = None
     """Shots that it takes at once: more become several tasks there. None: any number, or that is not known."""
+    max_programs: int = 1
+    """Programs, such as measurements of one parameter set in one basis, that one task there may have."""
+    max_total_shots: int | None = None
+    """Shots of a task of several programs, of all of them; None: any number."""
+    min_total_shots: int = 1
+    """The fewest of those."""
+
+    @property
+    def limits(self) -> TaskLimits:
+        """What one task there may have."""
+        return TaskLimits(self.max_shots, self.max_programs, self.max_total_shots, self.min_total_shots)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the form that travels."""

@@ -12,7 +12,7 @@ from qiskit.circuit import Parameter
 from qiskit.primitives import StatevectorEstimator, StatevectorSampler
 from qiskit.primitives.containers.bindings_array import BindingsArray
 
-from qonverge.amounts import Amounts
+from qonverge.amounts import Amounts, TaskLimits
 from qonverge.client import EstimatorV2, SamplerV2
 from qonverge.client.transport.connection import Connection
 from qonverge.client.transport.embedded import Embedded
@@ -149,7 +149,7 @@ def test_nothing_uses_nothing() -> None:
 
     observables = ((("Z", 1.0),),)
     nothing = np.zeros((0, 2), dtype=np.int32)
-    assert asked(Pub("d", {"w": np.zeros(0)}, 10)) == Amounts()
-    assert asked(Pub("d", {"w": np.zeros(5)}, 10, None, observables, nothing)) == Amounts()
-    assert asked(Pub("d", {"w": np.zeros(5)}, None, None, observables, nothing)) == Amounts()
-    assert asked(Pub("d", pairs=nothing)) == Amounts()
+    assert asked([Pub("d", {"w": np.zeros(0)}, 10)], TaskLimits()) == Amounts()
+    assert asked([Pub("d", {"w": np.zeros(5)}, 10, None, observables, nothing)], TaskLimits()) == Amounts()
+    assert asked([Pub("d", {"w": np.zeros(5)}, None, None, observables, nothing)], TaskLimits()) == Amounts()
+    assert asked([Pub("d", pairs=nothing)], TaskLimits()) == Amounts()

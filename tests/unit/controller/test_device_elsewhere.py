@@ -164,25 +164,54 @@ async def test_its_queue_and_its_prices_are_in_the_forecast(world: Elsewhere) ->
     assert told.fidelity is None
 
 
-@pytest.mark.parametrize(("budget", "placed"), [("9.10", False), ("9.70", True)])
+_SETS = {"max_programs": 100, "max_total_shots": 200_000}
+
+
+@pytest.mark.parametrize(
+    ("limits", "budget", "cost", "placed"),
+    [
+        ({}, "9.10", "9.65", False),
+        ({}, "9.70", "9.65", True),
+        # The two parts of 10,000 shots share a task.
+        (_SETS, "9.30", "9.35", False),
+        (_SETS, "9.40", "9.35", True),
+    ],
+)
 async def test_each_part_of_the_shots_that_a_device_takes_at_once_has_its_fee(
-    world: Elsewhere, budget: str, placed: bool
+    world: Elsewhere, limits: dict[str, Any], budget: str, cost: str, placed: bool
 ) -> None:
-    """25,000 shots cost 8.75 and three fees of 0.30; with one fee it would be 9.05."""
-    world.tell(DeviceState(online=True, prices=PRICES, max_shots=10_000))
+    """25,000 shots cost 8.75 and three fees of 0.30, or two; with one fee it would be 9.05."""
+    world.tell(DeviceState(online=True, prices=PRICES, max_shots=10_000, **limits))
     world.job("j", shots=25_000, budget={"amount": budget, "currency": "EUR"})
     await world.rounds.once()
     decision = world.flight("j").proposal
     assert decision is not None
     assert (decision.backend is not None) is placed
-    assert placed or "acme would cost up to 9.65 EUR and the budget has 9.10 EUR" in decision.reason
+    assert placed or f"acme would cost up to {cost} EUR and the budget has {budget} EUR" in decision.reason
     if placed:
         assert world.submissions.send("chem/j", world.state.jobs["chem/j"], world.flight("j"), decision, [TASK])
         await settled()
         ended = TaskResult(TASK, "Completed", (PubResult(counts=({"00": 25_000},), shots=25_000),))
         world.pods.answers[TASK].set_result(ended)
         await settled()
-        assert world.flight("j").usage.cost_in("EUR") == Decimal("9.65")
+        assert world.flight("j").usage.cost_in("EUR") == Decimal(cost)
+
+
+async def test_a_task_that_answered_a_part_and_the_one_for_the_rest_both_have_their_fee(world: Elsewhere) -> None:
+    world.tell(DeviceState(online=True, prices=PRICES, max_shots=10_000, max_programs=100))
+    world.job("j", shots=20_000)
+    await world.rounds.once()
+    decision = world.flight("j").proposal
+    assert decision is not None
+    assert world.submissions.send("chem/j", world.state.jobs["chem/j"], world.flight("j"), decision, [TASK])
+    await settled()
+    states = ("Completed", "Failed", "Completed")
+    there = tuple(VendorTask(str(number), state) for number, state in enumerate(states))
+    counts = (PubResult(counts=({"00": 20_000},), shots=20_000),)
+    world.pods.answers[TASK].set_result(TaskResult(TASK, "Completed", counts, vendor_tasks=there))
+    await settled()
+    # 20,000 shots and two fees: what failed costs nothing.
+    assert world.flight("j").usage.cost_in("EUR") == 20_000 * PRICES.shot + 2 * PRICES.task
 
 
 async def test_each_part_of_a_job_that_is_split_is_reserved_with_its_fees(world: Elsewhere) -> None:

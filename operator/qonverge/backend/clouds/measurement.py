@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass, replace
+from itertools import islice
 
+from qonverge.amounts import TaskLimits
+from qonverge.circuits.analysis.measurement_plan import together
 from qonverge.wire.messages import Pub, Task
 
 ESTIMATION = "estimation"
@@ -31,6 +35,24 @@ class Measurement:
     def name(self) -> str:
         """What tells it from the task's others. It says all that is measured, and so never means two things."""
         return "/".join(str(part) for part in astuple(self))
+
+
+def in_tasks(measurements: Sequence[Measurement], limits: TaskLimits) -> list[list[Measurement]]:
+    """Return the measurements of each task of a cloud.
+
+    Those with as many shots share tasks, in their order, as far as one task may have several programs. It follows from
+    the measurements and the limits alone: what a task has decides its key.
+    """
+    alike: dict[int, list[Measurement]] = {}
+    for each in measurements:
+        # What a cloud estimates itself goes alone, as exact values do.
+        alike.setdefault(0 if each.basis == ESTIMATION else each.shots, []).append(each)
+    found: list[list[Measurement]] = []
+    for shots, own in alike.items():
+        left = iter(own)
+        for tasks, size in together(len(own), shots, limits):
+            found += [list(islice(left, size)) for _ in range(tasks)]
+    return found
 
 
 def wanted(pub: Pub, row: int) -> list[int]:

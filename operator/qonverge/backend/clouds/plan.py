@@ -27,7 +27,7 @@ from qonverge.backend.engines.estimation import Measure, Output, Sample, by_samp
 from qonverge.backend.engines.opening import nothing
 from qonverge.circuits.analysis.analysis import Analysis, analyse
 from qonverge.circuits.analysis.canonical import canonical
-from qonverge.circuits.analysis.measurement_plan import DEFAULT_SHOTS, tasks_for
+from qonverge.circuits.analysis.measurement_plan import DEFAULT_SHOTS, cut
 from qonverge.circuits.errors import InvalidProgram
 from qonverge.wire.errors import InvalidCircuit, InvalidTask
 from qonverge.wire.messages import Pub, PubResult, Task
@@ -174,10 +174,10 @@ def _of_pub(index: int, pub: Pub, opened: Opened, config: EngineConfig) -> Itera
 
 
 def _parts(whole: Measurement, most_shots: int | None) -> Iterator[Measurement]:
-    at_once = most_shots or whole.shots
-    for number in range(tasks_for(whole.shots, most_shots)):
-        first = number * at_once
-        yield replace(whole, first=first, shots=min(at_once, whole.shots - first))
+    first = 0
+    for shots in cut(whole.shots, most_shots):
+        yield replace(whole, first=first, shots=shots)
+        first += shots
 
 
 def checked(outcomes: Outcomes, shots: int, bits: int) -> Outcomes:

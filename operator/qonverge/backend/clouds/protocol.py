@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
-from qonverge.amounts import Money, Prices
+from qonverge.amounts import Money, Prices, TaskLimits
 from qonverge.devices import Layout
 from qonverge.devices.noise import Noise
 
@@ -169,7 +169,11 @@ class Device:
     num_qubits: int | None = None
     max_shots: int | None = None
     max_programs: int = 1
-    """Programs that one task may have."""
+    """Programs that one task may have; more than one only of a ``ProgramSetCloud``."""
+    max_total_shots: int | None = None
+    """Shots of a task of several programs, of all of them."""
+    min_total_shots: int = 1
+    """The fewest of those."""
     calibration: Noise | None = None
     """Its coupling, gates and errors; None where the cloud does not publish them."""
     ideal: bool = False
@@ -179,6 +183,11 @@ class Device:
     """Tasks that wait, of everybody."""
     wait_seconds: float | None = None
     """How long a new task waits there, where the cloud tells that."""
+
+    @property
+    def limits(self) -> TaskLimits:
+        """What one task may have."""
+        return TaskLimits(self.max_shots, self.max_programs, self.max_total_shots, self.min_total_shots)
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +262,30 @@ class TaggingCloud(Cloud, Protocol):
 
     def of_run(self, run: str) -> Sequence[str]:
         """Return the cloud's ids of the tasks that have not ended and whose ``RUN_TAG`` is this."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramFailure:
+    """Why a program of a task of several has no answer, though others may have theirs."""
+
+    message: str
+    """The cloud's own words."""
+    retryable: bool = False
+    """Whether another try may succeed, as after a fault of the device."""
+
+
+@runtime_checkable
+class ProgramSetCloud(Cloud, Protocol):
+    """A cloud with devices of which one task may have several programs, see ``Device.max_programs``."""
+
+    def submit_set(self, key: str, submissions: Sequence[Submission]) -> str:
+        """Begin a task of several programs, at least two, and return the cloud's id of it; see ``submit``.
+
+        All have as many shots and the same tags.
+        """
+
+    def results(self, identity: str) -> Sequence[str | ProgramFailure]:
+        """Return the answer of each program of such a task that is complete, in their order; see ``result``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,13 +67,17 @@ class RemoteSite:
         if info is None:
             return Description(device=DeviceState(False, self._reason))
         reason = "the server there is shutting down" if info.draining and not self._reason else self._reason
+        device = info.device or DeviceState(True)
         state = DeviceState(
             not reason,
             reason,
             queue_length=info.queued + info.running,
             round_trip_seconds=self._round_trip,
             ideal=info.calibration is None and (info.device is None or info.device.ideal),
-            max_shots=None if info.device is None else info.device.max_shots,
+            max_shots=device.max_shots,
+            max_programs=device.max_programs,
+            max_total_shots=device.max_total_shots,
+            min_total_shots=device.min_total_shots,
         )
         return Description(
             info.engine, info.methods, info.basis_gates, info.calibration, state, info.memory_bytes, info.spool

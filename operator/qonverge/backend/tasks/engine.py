@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
+from qonverge.amounts import TaskLimits
 from qonverge.backend.config import EngineConfig
 from qonverge.backend.executors.choice import executor_of
 from qonverge.backend.executors.protocol import Executor, Outcome, Request, RunFacts, failing
@@ -166,7 +167,7 @@ class Engine:
         whole = replace(task, circuits={digest: self._circuits.get(digest) or b"" for digest in needed})
         request = Request(whole, secrets.randbits(32) if seed is None else seed, caller)
         record = Record(request, self, self._clock(), size, self.config)
-        record.charged = self.accounts.charge(caller, task, self._shots_at_once)
+        record.charged = self.accounts.charge(caller, task, self._task_limits)
         self._tasks.add(record)
         refused: QueueFull | None = None
         with failing(record):
@@ -182,9 +183,9 @@ class Engine:
             raise refused
 
     @property
-    def _shots_at_once(self) -> int | None:
+    def _task_limits(self) -> TaskLimits:
         device = self._executor.description.device
-        return None if device is None else device.max_shots
+        return TaskLimits() if device is None else device.limits
 
     def _hand_over(self, record: Record) -> QueueFull | None:
         """Let the executor take a task; return why it has no room for it."""

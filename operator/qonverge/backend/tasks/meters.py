@@ -8,17 +8,17 @@ tokens live.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
-from qonverge.amounts import Amounts, Limits, Prices
+from qonverge.amounts import Amounts, Limits, Prices, TaskLimits
 from qonverge.circuits.analysis.measurement_plan import blocks, runs, tasks_for
 from qonverge.wire.errors import AccessEnded, BudgetExceeded, GrantPending, QuotaExceeded, WireError
 from qonverge.wire.grants import Grant, Meter, Meters
-from qonverge.wire.messages import Observable, Pub, Task
+from qonverge.wire.messages import Pub, Task
 from qonverge.wire.tokens import PROGRAM_TOKEN_SECONDS, Caller
-from qonverge.wire.vendor import VendorTask, corrected
+from qonverge.wire.vendor import VendorTask, charged_tasks, corrected
 
 # Who waits for a grant asks again well within this.
 _WANTED_SECONDS = 5.0
@@ -85,8 +85,8 @@ class Accounts:
             return AccessEnded(f"attempt {caller.attempt} of {caller.subject} is over: another one takes its place")
         return None
 
-    def charge(self, caller: Caller, task: Task, most_shots: int | None = None) -> Amounts:
-        """Count a task that is about to wait, and return what was counted; ``most_shots`` as in ``asked``.
+    def charge(self, caller: Caller, task: Task, limits: TaskLimits) -> Amounts:
+        """Count a task that is about to wait, and return what was counted; ``limits`` as in ``asked``.
 
         Raises:
             AccessEnded: the account is closed.
@@ -100,7 +100,7 @@ class Accounts:
             raise refusal
         account = self._accounts.setdefault(caller.account, _Account(self._clock()))
         grant, used = account.grant, account.used
-        needed = grant.prices.charge(sum((asked(pub, most_shots) for pub in task.pubs), Amounts()))
+        needed = grant.prices.charge(asked(task.pubs, limits))
         if amount := _lacking(grant.most, used, needed, grant.prices):
             raise _refusal(amount, grant, used, needed)
         pending = ""
@@ -143,7 +143,9 @@ class Accounts:
             # First: a bill that cannot be read leaves what was charged, and nothing under way.
             account.under_way -= 1
             prices = account.grant.prices
-            time = prices.charge(Amounts(seconds=ran))
+            # One that was charged by an earlier start of the server stays as it is.
+            more = charged_tasks(charged.tasks, vendor_tasks) - charged.tasks if charged.tasks and completed else 0
+            time = prices.charge(Amounts(seconds=ran, tasks=more))
             used = charged + time if completed else time
             account.used += corrected(used, vendor_tasks, prices) - charged
 
@@ -187,28 +189,31 @@ class Accounts:
         return Meters(self._boot, told)
 
 
-def asked(pub: Pub, most_shots: int | None = None) -> Amounts:
-    """Return what a pub uses, but for its time: known before it runs.
+def asked(pubs: Sequence[Pub], limits: TaskLimits) -> Amounts:
+    """Return what a task's pubs use, but for its time: known before it runs.
 
-    ``most_shots``: that the device takes at once; None: any number.
+    ``limits``: of one task of the device; a simulator's tasks are not divided.
     """
-    if pub.empty:
-        return Amounts()
+    measured = [part for pub in pubs if not pub.empty for part in _measured(pub)]
+    return Amounts(sum(count * shots for count, shots in measured), tasks=tasks_for(measured, limits))
+
+
+def _measured(pub: Pub) -> Iterator[tuple[int, int]]:
+    """Yield (measurements, shots of each)."""
     if pub.statevector:
-        return Amounts(tasks=pub.sets)
+        yield pub.sets, 0
+        return
     if pub.pairs is None or (pub.shots is None and pub.precision is None):
-        return _asked(pub, pub.observables, pub.sets, most_shots)
-    known = range(len(pub.observables))
-    each = (
-        _asked(pub, [pub.observables[k] for k in wanted if k in known], len(sets), most_shots)
-        for wanted, sets in blocks(pub.pairs.tolist())
-    )
-    return sum(each, Amounts())
-
-
-def _asked(pub: Pub, observables: Sequence[Observable], sets: int, most_shots: int | None) -> Amounts:
-    groups, shots = runs(observables, pub.shots, pub.precision)
-    return Amounts(sets * groups * shots, tasks=sets * groups * tasks_for(shots, most_shots))
+        parts = [(pub.observables, pub.sets)]
+    else:
+        known = range(len(pub.observables))
+        parts = [
+            (tuple(pub.observables[k] for k in wanted if k in known), len(sets))
+            for wanted, sets in blocks(pub.pairs.tolist())
+        ]
+    for observables, sets in parts:
+        groups, shots = runs(observables, pub.shots, pub.precision)
+        yield sets * groups, shots
 
 
 def _lacking(limits: Limits, used: Amounts, needed: Amounts, prices: Prices) -> str | None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
+from qonverge.amounts import TaskLimits
 from qonverge.circuits.analysis.observables import Observable, bases, worst_spread
 
 DEFAULT_SHOTS = 1024
@@ -45,9 +47,49 @@ def blocks(pairs: Sequence[tuple[int, int]]) -> list[tuple[list[int], list[int]]
     return [(observables, list(sets)) for sets, observables in together.items()]
 
 
-def tasks_for(shots: int, most: int | None) -> int:
-    """Return how many tasks a device is sent for these shots of a circuit in one basis; 1 where values are exact.
+def cut(shots: int, most: int | None) -> list[int]:
+    """Return the shots of each part of a measurement where a device takes ``most`` at once; [0] of exact values."""
+    if most is None or shots <= most:
+        return [shots]
+    whole, rest = divmod(shots, most)
+    return [most] * whole + ([rest] if rest else [])
 
-    ``most``: shots that the device takes at once; None: any number.
+
+def together(programs: int, shots: int, limits: TaskLimits) -> list[tuple[int, int]]:
+    """Return how programs that have as many shots each become tasks, in their order: (tasks, programs in each).
+
+    Args:
+        programs: how many.
+        shots: of each, as ``cut`` gives them; 0, of exact values and estimations, go alone.
+        limits: of the device.
     """
-    return 1 if most is None else max(1, -(-shots // most))
+    most = limits.programs if shots else 1
+    if shots and limits.total_shots is not None:
+        most = min(most, limits.total_shots // shots)
+    whole, rest = divmod(programs, max(1, most))
+    # A set that is too small is sent program by program.
+    enough = [
+        (tasks, size) if size * shots >= limits.least_total_shots else (tasks * size, 1)
+        for tasks, size in ((whole, max(1, most)), (1, rest))
+    ]
+    return [(tasks, size) for tasks, size in enough if tasks * size]
+
+
+def tasks_for(measured: Iterable[tuple[int, int]], limits: TaskLimits) -> int:
+    """Return how many tasks a device is sent for what is measured.
+
+    Args:
+        measured: (measurements, shots of each), a measurement being a circuit in one basis with one parameter set; 0
+            shots where values are exact.
+        limits: of the device.
+    """
+    alike: Counter[int] = Counter()
+    for count, shots in measured:
+        most = limits.shots
+        if most is None or shots <= most:
+            alike[shots] += count
+        else:
+            whole, rest = divmod(shots, most)
+            alike[most] += count * whole
+            alike[rest] += count if rest else 0
+    return sum(tasks for shots, count in alike.items() for tasks, _ in together(count, shots, limits))

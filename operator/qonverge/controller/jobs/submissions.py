@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
-from qonverge.amounts import Amounts, Prices
+from qonverge.amounts import Amounts, Prices, TaskLimits
 from qonverge.api import HybridJob
 from qonverge.controller.placement.forecasts import Forecasts
 from qonverge.controller.placement.snapshot import given_to_pods
@@ -191,8 +191,8 @@ class Submissions:
         assert flight.checked is not None
         backend = self._state.backends.get(sent.backend_key)
         device = None if backend is None else device_of(self._state.pods, backend)
-        most_shots = None if device is None else device.max_shots
-        used = circuits.used(self._prices(sent), circuits.work(job, flight.checked), result, most_shots)
+        limits = TaskLimits() if device is None else device.limits
+        used = circuits.used(self._prices(sent), circuits.work(job, flight.checked), result, limits)
         self._count(job, flight, sent, used)
         self._forecasts.observe(job, flight, sent, result)
 

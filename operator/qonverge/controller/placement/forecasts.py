@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
-from qonverge.amounts import Amounts, Money
+from qonverge.amounts import Amounts, Money, TaskLimits
 from qonverge.api import HybridJob, QuantumBackend
 from qonverge.api.placement import seconds_of
 from qonverge.api.source import Source
@@ -118,7 +118,7 @@ class Forecasts:
                     recalibrated=elsewhere or (noise is not None and noise.config_map_key_ref is not None),
                     noise_unknown=known is None and not ideal and (elsewhere or noise is not None),
                     cost_unknown=seen.unpriced,
-                    max_shots=None if device is None else device.max_shots,
+                    task_limits=TaskLimits() if device is None else device.limits,
                     figures=_figures(source),
                 )
             )

@@ -6,7 +6,7 @@ import asyncio
 import secrets
 
 from qonverge.accounting.conversion import prices_of, usage_of
-from qonverge.amounts import Amounts
+from qonverge.amounts import Amounts, TaskLimits
 from qonverge.local.kinds.kind import LocalKind, PlacedJob
 from qonverge.programs import circuit as circuits
 from qonverge.wire.errors import WireError
@@ -31,7 +31,8 @@ class LocalCircuits:
             except asyncio.CancelledError:
                 await engine.cancel(identity)
                 raise
-            used += circuits.used(prices_of(placed.backend.spec.pricing), circuits.work(job, checked), result)
+            prices, work = prices_of(placed.backend.spec.pricing), circuits.work(job, checked)
+            used += circuits.used(prices, work, result, TaskLimits())
             usage = usage_of(used)
             if result.error is None:
                 placed.placing.observe(placed.key, job, checked, result, run.now)

@@ -13,6 +13,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from braket.ir.openqasm import ProgramSet
+from braket.task_result import (
+    ProgramResult,
+    ProgramSetExecutableFailure,
+    ProgramSetExecutableResult,
+    ProgramSetTaskResult,
+)
 
 from qonverge.amounts import Money
 from qonverge.backend.clouds.braket.cloud import KEY_TAG, BraketCloud
@@ -26,6 +33,8 @@ from qonverge.backend.clouds.protocol import (
     CloudUnavailable,
     CredentialsRefused,
     NoCredentials,
+    ProgramFailure,
+    ProgramSetCloud,
     ReplyLost,
     Submission,
     TaggingCloud,
@@ -305,6 +314,108 @@ def test_a_result_is_read_from_where_braket_says_that_it_is(aws: Service, secret
     assert cloud(aws, secret).result(TASK) == "{}"
     aws.answer = lambda request: answer(request) if "quantum-task" in request.path else (403, "")
     assert isinstance(fault(lambda: cloud(aws, secret).result(TASK)), CredentialsRefused)
+
+
+def test_programs_that_are_sent_together_share_the_shots(aws: Service, secret: Path) -> None:
+    aws.answer = lambda request: (201, {"quantumTaskArn": TASK})
+    one = cloud(aws, secret)
+    assert isinstance(one, ProgramSetCloud)
+    programs = [Submission(f"OPENQASM 3.0; // {number}\n", 100, tags={RUN_TAG: "uid-0.1"}) for number in range(3)]
+    assert one.submit_set(KEY, programs) == TASK
+    (request,) = aws.requests
+    sent = ProgramSet.parse_raw(request.body["action"])
+    assert [each.source for each in sent.programs] == [each.program for each in programs]
+    # Braket divides them among the executables.
+    assert (sent.num_executables, request.body["shots"], request.body["clientToken"]) == (3, 300, KEY)
+    assert request.body["tags"] == {KEY_TAG: KEY, RUN_TAG: "uid-0.1"}
+    with pytest.raises(CloudRefused, match=r"as many shots each, and these have \[10, 100\]"):
+        one.submit_set(KEY, [*programs, Submission("OPENQASM 3.0;", 10)])
+
+
+def test_a_set_is_refused_with_the_words_about_its_program(aws: Service, secret: Path) -> None:
+    failures = [{"programIndex": index, "inputsIndex": 0, "errors": ["too deep", "too wide"]} for index in (1, 2)]
+    body = {"__type": "ValidationException", "message": "2 of 3 fail", "programSetValidationFailures": failures}
+    aws.answer = lambda request: (400, body)
+    error = fault(lambda: cloud(aws, secret).submit_set(KEY, [Submission("OPENQASM 3.0;", 10)] * 3))
+    assert isinstance(error, CloudRefused)
+    assert str(error).endswith("ValidationException: 2 of 3 fail: program 1: too deep; too wide")
+
+
+def executable(outcome: str) -> dict[str, Any]:
+    header = {"name": "braket.task_result.program_set_executable_result", "version": "1"}
+    document = {
+        "braketSchemaHeader": header,
+        "inputsIndex": 0,
+        "measurements": [list(map(int, outcome))],
+        "measuredQubits": [0, 1],
+    }
+    ProgramSetExecutableResult.parse_obj(document)
+    return document
+
+
+def failure(*, retryable: bool) -> dict[str, Any]:
+    header = {"name": "braket.task_result.program_set_executable_failure", "version": "1"}
+    metadata = {"failureReason": "the fridge is warm", "retryable": retryable, "category": "DEVICE"}
+    document = {"braketSchemaHeader": header, "inputsIndex": 0, "failureMetadata": metadata}
+    ProgramSetExecutableFailure.parse_obj(document)
+    return document
+
+
+def set_documents(executables: list[dict[str, Any]], *, inline: bool) -> dict[str, Any]:
+    """Return the documents of a set by their names, checked by the models of amazon-braket-schemas."""
+    program = {"braketSchemaHeader": {"name": "braket.ir.openqasm.program", "version": "1"}, "source": "OPENQASM 3.0;"}
+    header = {"name": "braket.task_result.program_result", "version": "1"}
+    found: dict[str, Any] = {}
+    results: list[Any] = []
+    for place, each in enumerate(executables):
+        given = {"braketSchemaHeader": header, "additionalMetadata": {}}
+        if inline:
+            results.append({**given, "source": program, "executableResults": [each]})
+            ProgramResult.parse_obj(results[-1])
+            continue
+        folder = f"programs/{place}"
+        own = {**given, "source": "program.json", "executableResults": ["executables/0.json"]}
+        ProgramResult.parse_obj(own)
+        found[f"{folder}/results.json"], found[f"{folder}/executables/0.json"] = own, each
+        results.append(f"{folder}/results.json")
+    metadata = {
+        "braketSchemaHeader": {"name": "braket.task_result.program_set_task_metadata", "version": "1"},
+        "id": TASK,
+        "deviceId": DEVICE,
+        "requestedShots": len(executables),
+        "successfulShots": len(executables),
+        "programMetadata": [{"executables": [{}]}] * len(executables),
+        "totalFailedExecutables": 0,
+    }
+    whole = {
+        "braketSchemaHeader": {"name": "braket.task_result.program_set_task_result", "version": "1"},
+        "programResults": results,
+        "taskMetadata": metadata if inline else "metadata.json",
+        **({} if inline else {"s3Location": ["there", "p/5ac2"]}),
+    }
+    ProgramSetTaskResult.parse_obj(whole)
+    return {**found, "results.json": whole}
+
+
+@pytest.mark.parametrize("inline", [True, False])
+def test_each_program_of_a_set_has_its_own_result(aws: Service, secret: Path, inline: bool) -> None:
+    told = [executable("01"), failure(retryable=True), executable("10"), failure(retryable=False)]
+    documents_of_set = set_documents(told, inline=inline)
+
+    def answer(request: Request) -> tuple[int, Any]:
+        if request.path.startswith("/quantum-task/"):
+            return 200, {"status": "COMPLETED", "outputS3Bucket": "there", "outputS3Directory": "p/5ac2"}
+        name = urlsplit(request.path).path.removeprefix("/there/p/5ac2/")
+        return (200, documents_of_set[name]) if name in documents_of_set else (404, "")
+
+    aws.answer = answer
+    first, second, third, fourth = cloud(aws, secret).results(TASK)
+    assert isinstance(first, str) and json.loads(first) == told[0]
+    assert isinstance(third, str) and json.loads(third) == told[2]
+    assert second == ProgramFailure("the fridge is warm", retryable=True)
+    assert fourth == ProgramFailure("the fridge is warm", retryable=False)
+    documents_of_set["results.json"] = {"programResults": [{"executableResults": []}]}
+    assert isinstance(fault(lambda: cloud(aws, secret).results(TASK)), CloudRefused)
 
 
 def test_cancelling(aws: Service, secret: Path) -> None:

@@ -6,8 +6,9 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from braket.device_schema.iqm import IqmDeviceCapabilities
 
-from qonverge.amounts import Prices
+from qonverge.amounts import Prices, TaskLimits
 from qonverge.backend.clouds.braket.device import described
 from qonverge.backend.clouds.braket.options import BraketOptions
 from qonverge.backend.clouds.braket.windows import next_opening
@@ -51,6 +52,19 @@ def test_a_device_that_runs_tasks() -> None:
     assert (found.num_qubits, found.max_shots, found.queue_length, found.ideal) == (3, 20000, 15, False)
     assert found.prices == Prices(task=Decimal("0.30"), shot=Decimal("0.00145"))
     assert found.calibration is not None
+
+
+def test_a_device_that_takes_program_sets() -> None:
+    document = documents.iqm()
+    assert device(document).limits == TaskLimits(20_000)
+    name = "braket.ir.openqasm.program_set"
+    own = {"actionType": name, "version": ["1"], "maximumExecutables": 100, "maximumTotalShots": 200_000}
+    document["action"][name] = own
+    IqmDeviceCapabilities.parse_obj(document)
+    assert device(document).limits == TaskLimits(20_000, 100, 200_000)
+    own["minimumTotalShots"] = 500
+    IqmDeviceCapabilities.parse_obj(document)
+    assert device(document).limits == TaskLimits(20_000, 100, 200_000, 500)
 
 
 def test_a_simulator_costs_by_its_time() -> None:

@@ -8,6 +8,7 @@ import json
 import zlib
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,12 @@ from qiskit import QuantumCircuit, qpy
 from qiskit.circuit import ClassicalRegister, Clbit, Parameter, QuantumRegister
 from qiskit.quantum_info import SparsePauliOp, Statevector
 
-from qonverge.backend.clouds.measurement import Measurement, reduced
+from qonverge.amounts import TaskLimits
+from qonverge.backend.clouds.measurement import ESTIMATION, Measurement, in_tasks, reduced
 from qonverge.backend.clouds.translation import Translation
 from qonverge.backend.config import EngineConfig
 from qonverge.backend.tasks.meters import asked
+from qonverge.circuits.analysis.measurement_plan import tasks_for
 from qonverge.wire.errors import CircuitTooLarge, EngineFailed, InvalidCircuit, InvalidTask
 from qonverge.wire.messages import Observable, Pub, PubResult, Task
 from tests.clouds.running import provider
@@ -220,8 +223,67 @@ def test_what_is_charged_is_what_the_cloud_is_sent(pub: dict[str, Any]) -> None:
         circuit.measure_all()
     task = task_of(circuit, parameters=parameters, **pub)
     found = translation().plan(task, 10_000)
-    charged = asked(task.pubs[0], 10_000)
-    assert (charged.tasks, charged.shots) == (len(found), sum(each.shots for each in found))
+    shots = sum(each.shots for each in found)
+    charged = asked(task.pubs, TaskLimits(10_000))
+    assert (charged.tasks, charged.shots) == (len(found), shots)
+    sets = TaskLimits(10_000, 3, 25_000)
+    charged = asked(task.pubs, sets)
+    assert (charged.tasks, charged.shots) == (len(in_tasks(found, sets)), shots)
+
+
+def measured(*shots: int, basis: str = "") -> list[Measurement]:
+    return [Measurement(0, row, basis, 0, each) for row, each in enumerate(shots)]
+
+
+@given(
+    st.lists(st.integers(1, 60), max_size=30),
+    st.builds(TaskLimits, st.none(), st.integers(1, 7), st.none() | st.integers(1, 90), st.integers(1, 40)),
+)
+def test_tasks_of_several_measurements_keep_the_limits_and_are_counted(shots: list[int], limits: TaskLimits) -> None:
+    found = measured(*shots)
+    tasks = in_tasks(found, limits)
+    assert sorted((each for task in tasks for each in task), key=lambda each: each.row) == found
+    for task in tasks:
+        assert len({each.shots for each in task}) == 1
+        assert [each.row for each in task] == sorted(each.row for each in task)
+        total = sum(each.shots for each in task)
+        assert len(task) == 1 or (
+            len(task) <= limits.programs
+            and total <= (limits.total_shots or total)
+            and total >= limits.least_total_shots
+        )
+    assert tasks_for([(1, each) for each in shots], limits) == len(tasks)
+
+
+def test_as_many_measurements_share_a_task_as_it_may_have() -> None:
+    def rows(*shots: int, basis: str = "", **limits: int) -> list[list[int]]:
+        return [[each.row for each in task] for task in in_tasks(measured(*shots, basis=basis), TaskLimits(**limits))]
+
+    assert rows(5, 5, 5) == [[0], [1], [2]]
+    assert rows(5, 5, 5, programs=2) == [[0, 1], [2]]
+    # Those with other shots go in tasks of their own.
+    assert rows(5, 9, 5, 9, 5, programs=3) == [[0, 2, 4], [1, 3]]
+    assert rows(5, 5, 5, 5, programs=4, total_shots=14) == [[0, 1], [2, 3]]
+    assert rows(15, 15, programs=4, total_shots=14) == [[0], [1]]
+    # Two programs are enough, and one that is left is no set.
+    assert rows(5, 5, 5, programs=2, least_total_shots=10) == [[0, 1], [2]]
+    assert rows(5, 5, programs=2, least_total_shots=11) == [[0], [1]]
+    # What the cloud computes itself, and exact values, go alone.
+    assert rows(0, 0, programs=2) == rows(5, 5, basis=ESTIMATION, programs=2) == [[0], [1]]
+
+
+def test_pubs_share_tasks_and_are_charged_so() -> None:
+    circuit, parameters = swept()
+    circuit.measure_all()
+    one = task_of(circuit, parameters=parameters, shots=100)
+    other = replace(one.pubs[0], shots=25_000)
+    task = replace(one, pubs=(*one.pubs, other, *one.pubs))
+    sets, found = TaskLimits(10_000, 100, 200_000), translation().plan(task, 10_000)
+    charged = asked(task.pubs, sets)
+    rows = one.pubs[0].sets
+    # All of 100 shots in one task; of the others the parts of 10,000 shots, 20 in a task, and those of 5,000.
+    assert charged.tasks == len(in_tasks(found, sets)) == 1 + -(-2 * rows // 20) + 1
+    assert charged.shots == rows * 25_200
 
 
 def test_shots_follow_from_a_precision() -> None:

@@ -41,8 +41,8 @@ async def made() -> AsyncIterator[Callable[..., Calls]]:
         each.close()
 
 
-async def submission() -> tuple[str, Submission]:
-    return "key", Submission("", 1)
+async def submission() -> tuple[str, list[Submission]]:
+    return "key", [Submission("", 1)]
 
 
 @contextmanager

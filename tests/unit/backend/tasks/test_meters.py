@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from qonverge.amounts import Amounts, Limits, Money, Prices
+from qonverge.amounts import Amounts, Limits, Money, Prices, TaskLimits
 from qonverge.backend.tasks.meters import Accounts, asked
 from qonverge.wire.errors import AccessEnded, BudgetExceeded, GrantPending, QuotaExceeded
 from qonverge.wire.grants import Grant, Meters
@@ -43,7 +43,7 @@ _CALLER = Caller("chem/j", "uid-1", attempt=2)
     ],
 )
 def test_what_a_pub_is_charged_is_known_before_it_runs(pub: Pub, charged: Amounts) -> None:
-    assert asked(pub) == charged
+    assert asked([pub], TaskLimits()) == charged
 
 
 class Pod:
@@ -61,7 +61,7 @@ class Pod:
         return self.accounts.tell()
 
     def use(self, shots: int, caller: Caller = _CALLER, **ended: Any) -> None:
-        charged = self.accounts.charge(caller, Task("t", (Pub("c", shots=shots),)))
+        charged = self.accounts.charge(caller, Task("t", (Pub("c", shots=shots),)), TaskLimits())
         self.accounts.ended(caller, charged, **{"ran": 0.5, "completed": True, **ended})
 
 
@@ -229,6 +229,15 @@ def test_what_a_vendor_billed_takes_the_place_of_the_prices(
     assert (used.shots, used.seconds) == (10 if completed else 0, 0.5)
 
 
+def test_a_task_that_answered_a_part_is_paid_for_beside_the_one_for_the_rest() -> None:
+    pod = Pod()
+    pod.take({"uid-1": Grant(prices=Prices(task=Decimal(3), shot=Decimal(1)))})
+    states = ("Completed", "Failed", "Completed")
+    pod.use(10, vendor_tasks=[VendorTask(str(number), state) for number, state in enumerate(states)])
+    used = pod.tell().by_account["uid-1"].used
+    assert (used.costs, used.shots) == ((Money(Decimal(16)),), 10)
+
+
 def test_without_prices_a_bill_counts_in_its_currency() -> None:
     pod = Pod()
     pod.take({"uid-1": Grant()})
@@ -249,7 +258,7 @@ def test_prices_that_change_hold_from_then_on() -> None:
 def test_what_is_under_way_while_its_account_is_closed_costs_its_time() -> None:
     pod = Pod()
     pod.take({"uid-1": Grant(prices=Prices(second=Decimal(2)))})
-    charged = pod.accounts.charge(_CALLER, Task("t", (Pub("c", shots=1),)))
+    charged = pod.accounts.charge(_CALLER, Task("t", (Pub("c", shots=1),)), TaskLimits())
     pod.take({})
     pod.accounts.ended(_CALLER, charged, ran=1.5, completed=True)
     assert pod.tell().by_account["uid-1"].used.cost_in("USD") == 3

@@ -15,7 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from qonverge.accounting.conversion import usage_of
-from qonverge.amounts import Amounts, Money
+from qonverge.amounts import Amounts, Money, TaskLimits
 from qonverge.api import HybridJob, QuantumBackend, QuantumQuota
 from qonverge.backend.tasks.meters import Accounts
 from qonverge.controller.pods.task_client import PodLost
@@ -111,7 +111,7 @@ class Desk:
 
     def use(self, job: HybridJob, pod: str, sent: Task, seconds: float = 0.0, *, attempt: int = 1) -> Amounts:
         caller = Caller("chem/j", account_of(job), attempt)
-        charged = self.pods.of(pod).charge(caller, sent)
+        charged = self.pods.of(pod).charge(caller, sent, TaskLimits())
         self.pods.of(pod).ended(caller, charged, ran=seconds, completed=True)
         return charged
 
@@ -218,7 +218,7 @@ def test_what_programs_spend_is_counted_once_and_not_while_it_may_be_given_back(
         desk.use(job, "a-0", task(100))
         await desk.poll()
         assert counted() == {"shots": "100.0", "cost": "1.0"}
-        charged = desk.pods.of("a-0").charge(caller, task(50))
+        charged = desk.pods.of("a-0").charge(caller, task(50), TaskLimits())
         await desk.poll()
         assert counted()["shots"] == "100.0"
         desk.pods.of("a-0").ended(caller, charged, ran=1.0, completed=False)

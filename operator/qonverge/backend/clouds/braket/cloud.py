@@ -25,6 +25,7 @@ from qonverge.backend.clouds.braket.credentials import SecretFolder, session_wit
 from qonverge.backend.clouds.braket.device import described, number
 from qonverge.backend.clouds.braket.errors import RAISED, NotThere, cloud_error
 from qonverge.backend.clouds.braket.options import BraketOptions
+from qonverge.backend.clouds.braket.program_sets import read_set
 from qonverge.backend.clouds.protocol import (
     RUN_TAG,
     CloudConfig,
@@ -33,6 +34,7 @@ from qonverge.backend.clouds.protocol import (
     CloudState,
     CloudTask,
     Device,
+    ProgramFailure,
     Rates,
     ReplyLost,
     Submission,
@@ -42,6 +44,7 @@ from qonverge.wire.vendor import ENDED_STATES
 KEY_TAG = "qonverge.io/key"
 """Tag of each task with its key, so that it can be found by it."""
 _PROGRAM = {"name": "braket.ir.openqasm.program", "version": "1"}
+_PROGRAM_SET = {"name": "braket.ir.openqasm.program_set", "version": "1"}
 _STATES: Mapping[str, CloudState] = {
     "CREATED": "Queued",
     "QUEUED": "Queued",
@@ -125,15 +128,30 @@ class BraketCloud:
 
     def submit(self, key: str, submission: Submission) -> str:
         """Begin a task and return its ARN; see ``Cloud.submit``."""
+        return self._create(key, submission.shots, submission.tags, _program(submission))
+
+    def submit_set(self, key: str, submissions: Sequence[Submission]) -> str:
+        """Begin a task of several programs and return its ARN; see ``ProgramSetCloud.submit_set``.
+
+        Source: ``braket.ir.openqasm.program_set``, version 1, of amazon-braket-schemas. The shots of a task are those
+        of all its programs, and are divided equally.
+        """
+        shots = {each.shots for each in submissions}
+        if len(shots) != 1:
+            raise CloudRefused(f"the programs of a set have as many shots each, and these have {sorted(shots)}")
+        action = {"braketSchemaHeader": _PROGRAM_SET, "programs": [_program(each) for each in submissions]}
+        return self._create(key, shots.pop() * len(submissions), submissions[0].tags, action)
+
+    def _create(self, key: str, shots: int, tags: Mapping[str, str], action: Mapping[str, Any]) -> str:
         options = self._options
         request: dict[str, Any] = {
             "clientToken": key,
             "deviceArn": options.device,
-            "shots": submission.shots,
+            "shots": shots,
             "outputS3Bucket": options.bucket,
             "outputS3KeyPrefix": options.prefix,
-            "action": json.dumps({"braketSchemaHeader": _PROGRAM, "source": submission.program}),
-            "tags": {KEY_TAG: key, **submission.tags},
+            "action": json.dumps(action),
+            "tags": {KEY_TAG: key, **tags},
         }
         if options.reservation:
             request["associations"] = [{"arn": options.reservation, "type": "RESERVATION_TIME_WINDOW_ARN"}]
@@ -185,10 +203,25 @@ class BraketCloud:
 
     def result(self, identity: str) -> str:
         """Return the ``results.json`` of a task; see ``Cloud.result``."""
+        return self._object(self._folder(identity), "results.json")
+
+    def results(self, identity: str) -> Sequence[str | ProgramFailure]:
+        """Return the result of each program of a set; see ``ProgramSetCloud.results``."""
+        bucket, folder = found = self._folder(identity)
+        try:
+            return read_set(lambda name: self._object(found, name))
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise CloudRefused(f"the results in s3://{bucket}/{folder} cannot be read: {error!r}") from None
+
+    def _folder(self, identity: str) -> tuple[str, str]:
+        """Return the bucket and the folder in which a task's results are."""
         task = self._task(identity)
         if task is None:
             raise CloudRefused(f"Braket knows no task {identity}")
-        bucket, key = task["outputS3Bucket"], f"{task['outputS3Directory']}/results.json"
+        return task["outputS3Bucket"], task["outputS3Directory"]
+
+    def _object(self, folder: tuple[str, str], name: str) -> str:
+        bucket, key = folder[0], f"{folder[1]}/{name}"
         doing = f"the result s3://{bucket}/{key}"
         reply = self._call(doing, self._s3.get_object, Bucket=bucket, Key=key)
         text: bytes = self._call(doing, reply["Body"].read)
@@ -244,6 +277,10 @@ class BraketCloud:
             frozen = self._credentials and self._credentials.get_frozen_credentials()
             return tuple(value for value in frozen or () if value)
         return ()
+
+
+def _program(submission: Submission) -> dict[str, Any]:
+    return {"braketSchemaHeader": _PROGRAM, "source": submission.program}
 
 
 def _tag(task: Mapping[str, Any], name: str) -> str:

@@ -24,6 +24,7 @@ from qonverge.devices.braket import from_capabilities
 logger = logging.getLogger(__name__)
 
 _ACTION = "braket.ir.openqasm.program"
+_SETS = "braket.ir.openqasm.program_set"
 _QUEUE = "QUANTUM_TASKS_QUEUE"
 # Amazon's price list has it, the same for all QPUs; the properties of a device have the price of a shot only.
 TASK_FEE = Decimal("0.30")
@@ -50,12 +51,16 @@ def described(reply: Mapping[str, Any], options: BraketOptions, now: float) -> D
     if misfit := _misfit(properties, options):
         offline, reason, available_at = True, misfit, None
     shots = (options.reservation and service.get("reservationShotsRange")) or service.get("shotsRange") or (1, None)
+    sets = (properties.get("action") or {}).get(_SETS) or {}
     return Device(
         online=not offline,
         reason=reason,
         available_at=available_at,
         num_qubits=(properties.get("paradigm") or {}).get("qubitCount"),
         max_shots=shots[1],
+        max_programs=max(1, sets.get("maximumExecutables") or 1),
+        max_total_shots=sets.get("maximumTotalShots"),
+        min_total_shots=sets.get("minimumTotalShots") or 1,
         calibration=_calibration(properties, options),
         # No on-demand simulator errs unless the program says how, and none of ours does.
         ideal=reply.get("deviceType") == "SIMULATOR",

@@ -110,6 +110,9 @@ def _of_reply(error: ClientError, told: Any) -> CloudError:
     code, words = str(reply.get("Error", {}).get("Code", "")), str(reply.get("Error", {}).get("Message", ""))
     metadata = reply.get("ResponseMetadata", {})
     status = int(metadata.get("HTTPStatusCode", 0))
+    if failures := reply.get("programSetValidationFailures"):
+        # Of a program set. The first says what it is about, and often the others are alike.
+        words = f"{words}: program {failures[0].get('programIndex')}: {'; '.join(failures[0].get('errors') or ())}"
     said = told(f"{code}: {words}" if words else code)
     if code in _BUSY or status == 429:
         return CloudBusy(said, _after(metadata.get("HTTPHeaders", {})))

@@ -17,6 +17,8 @@ from qonverge.backend.clouds.protocol import (
     CloudRefused,
     CloudTask,
     Device,
+    ProgramFailure,
+    ProgramSetCloud,
     ReplyLost,
     Submission,
     TaggingCloud,
@@ -63,9 +65,20 @@ class Calls:
         """Why what is to be sent or read fails now, and so waits; None where it does not."""
         return self._trouble["submit"] or self._trouble["read"]
 
-    async def submit(self, prepare: Callable[[], Awaitable[tuple[str, Submission] | None]]) -> str:
+    async def submit(self, prepare: Callable[[], Awaitable[tuple[str, Sequence[Submission]] | None]]) -> str:
         """Send once what ``prepare`` gives when it is its turn; None: nothing, and the id is empty."""
-        return await self._once("submit", "submit", self.cloud.submit, prepare) or ""
+        return await self._once("submit", "submit", self._send, prepare) or ""
+
+    def _send(self, key: str, submissions: Sequence[Submission]) -> str:
+        if len(submissions) == 1:
+            return self.cloud.submit(key, submissions[0])
+        return self._set_cloud.submit_set(key, submissions)
+
+    @property
+    def _set_cloud(self) -> ProgramSetCloud:
+        if not isinstance(self.cloud, ProgramSetCloud):
+            raise CloudRefused("the provider says that a task may have several programs, and cannot send such a task")
+        return self.cloud
 
     async def cancel(self, identity: str) -> None:
         """Ask once for a task to end; where that counts as sending, before all that wait to be sent."""
@@ -110,6 +123,21 @@ class Calls:
             CloudRefused: there is none.
         """
         return await self._answered(f"the result of {identity}", "result", self.cloud.result, identity) or ""
+
+    async def results(self, identity: str) -> Sequence[str | ProgramFailure]:
+        """Return the answers of a task of several programs, asked for until there are some.
+
+        Raises:
+            CloudRefused: there are none.
+        """
+        found = await self._answered(f"the results of {identity}", "result", self._set_results, identity) or ()
+        return [
+            replace(each, message=self._redact(each.message)) if isinstance(each, ProgramFailure) else each
+            for each in found
+        ]
+
+    def _set_results(self, identity: str) -> Sequence[str | ProgramFailure]:
+        return self._set_cloud.results(identity)
 
     async def _answered(
         self, what: str, name: str, function: Callable[[str], _Answer], argument: str

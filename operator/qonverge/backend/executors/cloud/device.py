@@ -54,6 +54,9 @@ class DeviceWatch:
             prices=device.prices,
             ideal=device.ideal,
             max_shots=device.max_shots,
+            max_programs=device.max_programs,
+            max_total_shots=device.max_total_shots,
+            min_total_shots=device.min_total_shots,
         )
 
     def _unreachable(self, reason: str) -> DeviceState:
@@ -61,7 +64,16 @@ class DeviceWatch:
         known = self.device
         if known is None:
             return DeviceState(False, reason)
-        return DeviceState(False, reason, prices=known.prices, ideal=known.ideal, max_shots=known.max_shots)
+        return DeviceState(
+            False,
+            reason,
+            prices=known.prices,
+            ideal=known.ideal,
+            max_shots=known.max_shots,
+            max_programs=known.max_programs,
+            max_total_shots=known.max_total_shots,
+            min_total_shots=known.min_total_shots,
+        )
 
     def soon(self) -> None:
         """Ask at once: a call failed in a way that the device may explain."""

@@ -169,7 +169,7 @@ class CloudExecutor:
         run.execution.release()
 
     async def _begin(self, run: Run, following: list[asyncio.Task[None]]) -> None:
-        """Plan a task, and begin with each of its measurements when there is room.
+        """Plan a task, and begin with each of the cloud's tasks that it becomes when there is room.
 
         One that is cancelled before is planned all the same: an earlier process may have sent it.
         """
@@ -185,13 +185,14 @@ class CloudExecutor:
             self._give_back(first)
             raise
         run.calibration = "" if self._config.noise is None else self._config.noise.digest
-        run.sent = [Sent(run, measurement) for measurement in found]
-        for each in run.sent:
-            held = first if each is run.sent[0] else await self._slot(run)
+        run.plan(found, device.limits)
+        planned = tuple(run.sent)
+        for each in planned:
+            held = first if each is planned[0] else await self._slot(run)
             task = asyncio.create_task(self._follow(each, held))
             self._keep(task)
             following.append(task)
-        if not run.sent:
+        if not planned:
             self._give_back(first)
 
     async def _slot(self, run: Run) -> bool:
@@ -211,23 +212,29 @@ class CloudExecutor:
             self._slots.release()
 
     async def _follow(self, sent: Sent, held: bool) -> None:
-        """See one measurement through; where it fails, so does the task, and the others end."""
+        """See one task of the cloud through; where it fails, so does ours, and the others end."""
+        run, rest = sent.run, list[Sent]()
         try:
-            with failing(sent.run.execution):
-                await self._sender.follow(sent)
+            with failing(run.execution):
+                rest = await self._sender.follow(sent)
         finally:
             self._give_back(held)
-        if sent.run.execution.ended:
-            sent.run.stop.set()
+        if run.execution.ended:
+            run.stop.set()
+
+        async def follow(each: Sent) -> None:
+            await self._follow(each, await self._slot(run))
+
+        await asyncio.gather(*map(follow, rest))
 
     async def _conclude(self, run: Run) -> None:
         """Make the answers the task's results."""
         results = await self._translator.assemble(
             run.tenant,
             run.task,
-            [each.measurement for each in run.sent],
-            [each.reading or {} for each in run.sent],
-            [each.answer for each in run.sent],
+            [part.measurement for part in run.parts],
+            [part.reading or {} for part in run.parts],
+            [part.answer for part in run.parts],
             run.execution.request.seed,
         )
         run.execution.begin()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from qonverge.backend.clouds.measurement import Measurement
+from qonverge.amounts import TaskLimits
+from qonverge.backend.clouds.measurement import Measurement, in_tasks
 from qonverge.backend.clouds.protocol import JOB_TAG, NAMESPACE_TAG, RUN_TAG, CloudTask
 from qonverge.backend.executors.protocol import Execution, Request, RunFacts
 from qonverge.wire.messages import Task
@@ -19,11 +20,23 @@ SubmissionState = Literal["Planned", "Finding", "Submitting", "Known", "Ended", 
 
 
 @dataclass(slots=True, eq=False)
+class Part:
+    """A measurement of a task, and its answer."""
+
+    measurement: Measurement
+    reading: Mapping[str, Any] | None = None
+    """How its answer is read; None before it was translated in this process."""
+    answer: bytes = b""
+    """Compressed; empty before it is here."""
+
+
+@dataclass(slots=True, eq=False)
 class Sent:
-    """A measurement on its way to a cloud and back."""
+    """Measurements on their way to a cloud and back in one task of it."""
 
     run: Run
-    measurement: Measurement
+    parts: Sequence[Part]
+    """In their order; several where a task of the cloud may have several."""
     state: SubmissionState = "Planned"
     attempt: int = 0
     """A task that failed by no fault of its own is followed by another one, with another key."""
@@ -34,17 +47,14 @@ class Sent:
     """As the cloud last said."""
     message: str = ""
     """What is to be said of it besides the cloud's words."""
-    reading: Mapping[str, Any] | None = None
-    """How its answer is read; None before it was translated in this process."""
-    answer: bytes = b""
-    """Compressed."""
     former: list[tuple[str, CloudTask]] = field(default_factory=list)
     """Those of earlier attempts, by the cloud's ids."""
 
     @property
     def key(self) -> str:
-        """64 characters: the same for the same measurement of the same task at the same attempt, in every process."""
-        text = f"{self.run.key}\0{self.measurement.name}\0{self.attempt}"
+        """64 characters: the same for the same measurements of the same task at the same attempt, in every process."""
+        names = "\0".join(part.measurement.name for part in self.parts)
+        text = f"{self.run.key}\0{names}\0{self.attempt}"
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property
@@ -57,7 +67,7 @@ class Sent:
         if self.task is not None:
             self.former.append((self.id, self.task))
         self.attempt += 1
-        self.state, self.id, self.task, self.message, self.reading = "Planned", "", None, "", None
+        self.state, self.id, self.task, self.message = "Planned", "", None, ""
 
 
 def tags_of(request: Request) -> dict[str, str]:
@@ -85,6 +95,10 @@ class Run:
     """For whom it runs, see ``Submission.tags``."""
     tenant: str
     """Whose turn it takes where tenants take turns: a namespace, or whom a token names."""
+    parts: list[Part] = field(default_factory=list)
+    """Its measurements, in the order of the plan."""
+    limits: TaskLimits = field(default_factory=TaskLimits)
+    """Of the cloud's tasks, when it was planned."""
     sent: list[Sent] = field(default_factory=list)
     calibration: str = ""
     """Digest of the one in force when it was planned."""
@@ -98,6 +112,21 @@ class Run:
         tags = tags_of(request)
         tenant = tags.get(NAMESPACE_TAG, request.caller.subject)
         return cls(execution, request.task, request.key, tags, tenant)
+
+    def plan(self, found: Sequence[Measurement], limits: TaskLimits) -> None:
+        """Take the measurements that it is, and what one task of the cloud may have."""
+        self.parts, self.limits = [Part(each) for each in found], limits
+        self.sent = self._in_tasks(self.parts, 0)
+
+    def again(self, sent: Sent) -> list[Sent]:
+        """Return the cloud's tasks for what one that is complete did not answer."""
+        more = self._in_tasks([part for part in sent.parts if not part.answer], sent.attempt + 1)
+        self.sent += more
+        return more
+
+    def _in_tasks(self, parts: Sequence[Part], attempt: int) -> list[Sent]:
+        own = {part.measurement: part for part in parts}
+        return [Sent(self, [own[each] for each in task], attempt=attempt) for task in in_tasks(list(own), self.limits)]
 
     def facts(self, engine: str) -> RunFacts | None:
         """Return how it ran, as the cloud tells; None: it does not tell how long the device was busy."""

@@ -1,11 +1,11 @@
-"""One measurement at a cloud, from its key to its answer: sent once, whatever is lost on the way."""
+"""Measurements at a cloud, from their key to their answers: sent once, whatever is lost on the way."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from qonverge.backend.clouds.protocol import (
@@ -14,13 +14,14 @@ from qonverge.backend.clouds.protocol import (
     CloudRefused,
     CloudTask,
     CloudUnavailable,
+    ProgramFailure,
     ReplyLost,
     Submission,
 )
 from qonverge.backend.executors.cloud.calls import Calls
 from qonverge.backend.executors.cloud.patience import Patience
 from qonverge.backend.executors.cloud.polling import Finder, Poller
-from qonverge.backend.executors.cloud.records import Run, Sent
+from qonverge.backend.executors.cloud.records import Part, Run, Sent
 from qonverge.backend.executors.cloud.translator import Translators
 from qonverge.wire.errors import EngineFailed, OutcomeUnknown
 
@@ -60,8 +61,10 @@ class Sender:
         self._clock = asyncio.get_running_loop().time
         self._certain = certain
 
-    async def follow(self, sent: Sent) -> None:
-        """Return when the cloud's task has ended and its answer is here, or the task was stopped and so is it.
+    async def follow(self, sent: Sent) -> list[Sent]:
+        """Return when the cloud's task has ended and its answers are here, or the task was stopped and so is it.
+
+        What has no answer of a task that has several is returned, as further tasks of the cloud.
 
         Raises:
             EngineFailed: the cloud will not run it, or it failed there; the cloud's words.
@@ -70,19 +73,15 @@ class Sender:
         while await self._place(sent):
             task = await self._end(sent)
             if sent.run.stop.is_set():
-                return
+                return []
             if task.state == "Completed":
-                try:
-                    answer = await self._calls.result(sent.id)
-                except CloudRefused as error:
-                    raise EngineFailed(f"the cloud does not give the result of its task {sent.id}: {error}") from None
-                if sent.reading is None:
-                    # An earlier process sent it.
-                    run = sent.run
-                    sent.reading = (await self._translator.encode(run.tenant, run.task, sent.measurement)).reading
-                sent.answer = await asyncio.to_thread(zlib.compress, answer.encode(), 1)
+                failures = await self._collect(sent)
                 sent.state = "Ended"
-                return
+                if not failures:
+                    return []
+                self._refuse_again(sent, failures)
+                logger.info("task %s answered a part, and the rest is measured again", sent.id)
+                return sent.run.again(sent)
             sent.state = "Ended"
             if task.state == "Failed" and task.retryable and sent.attempt + 1 < _ATTEMPTS:
                 logger.info("task %s failed at the cloud and gets another: %s", sent.id, task.message)
@@ -91,6 +90,44 @@ class Sender:
             tries = f", as did {sent.attempt} before it" if sent.attempt else ""
             what = "failed" if task.state == "Failed" else "was cancelled there"
             raise EngineFailed(f"the cloud's task {sent.id} {what}{tries}: {task.message or 'it says no more'}")
+        return []
+
+    async def _collect(self, sent: Sent) -> list[ProgramFailure]:
+        """Keep what a task that is complete has measured; return why parts have no answer."""
+        try:
+            if len(sent.parts) == 1:
+                found: Sequence[str | ProgramFailure] = [await self._calls.result(sent.id)]
+            else:
+                found = await self._calls.results(sent.id)
+        except CloudRefused as error:
+            raise EngineFailed(f"the cloud does not give the result of its task {sent.id}: {error}") from None
+        if len(found) != len(sent.parts):
+            raise EngineFailed(
+                f"the cloud's task {sent.id} has {len(found)} answers and {len(sent.parts)} were asked for: it is paid "
+                "for, and they are in the vendor's console"
+            )
+        for part, answer in zip(sent.parts, found, strict=True):
+            if isinstance(answer, ProgramFailure):
+                continue
+            if part.reading is None:
+                # An earlier process sent it.
+                part.reading = (await self._encoded(sent.run, part)).reading
+            part.answer = await asyncio.to_thread(zlib.compress, answer.encode(), 1)
+        return [each for each in found if isinstance(each, ProgramFailure)]
+
+    def _refuse_again(self, sent: Sent, failures: Sequence[ProgramFailure]) -> None:
+        """Raise that some programs of a task failed for good; what the others measured is paid for and lost."""
+        lasting = next((each for each in failures if not each.retryable), None)
+        if lasting is None and sent.attempt + 1 < _ATTEMPTS:
+            return
+        tries = f", as some did {sent.attempt} times before" if sent.attempt else ""
+        raise EngineFailed(
+            f"{len(failures)} of the {len(sent.parts)} programs of the cloud's task {sent.id} failed{tries}: "
+            f"{(lasting or failures[0]).message or 'it says no more'}"
+        )
+
+    async def _encoded(self, run: Run, part: Part) -> Submission:
+        return await self._translator.encode(run.tenant, run.task, part.measurement)
 
     async def _place(self, sent: Sent) -> bool:
         """Make sure that the cloud has the task exactly once; return False where it has none and is to get none."""
@@ -141,14 +178,18 @@ class Sender:
         """Send the task and return the cloud's id of it; empty where it was stopped before it was sent."""
         run, begun = sent.run, False
 
-        async def translated() -> tuple[str, Submission] | None:
+        async def translated() -> tuple[str, Sequence[Submission]] | None:
             # In its turn only: so no more texts are held than are being sent.
             nonlocal begun
             if run.stop.is_set():
                 return None
-            submission = await self._translator.encode(run.tenant, run.task, sent.measurement)
-            begun, sent.state, sent.reading = True, "Submitting", submission.reading
-            return sent.key, replace(submission, tags=run.tags)
+            submissions = []
+            for part in sent.parts:
+                submission = await self._encoded(run, part)
+                part.reading = submission.reading
+                submissions.append(replace(submission, tags=run.tags))
+            begun, sent.state = True, "Submitting"
+            return sent.key, submissions
 
         sending = asyncio.ensure_future(self._calls.submit(translated))
         stopping = asyncio.ensure_future(run.stop.wait())
