@@ -227,6 +227,27 @@ async def test_each_part_of_a_job_that_is_split_is_reserved_with_its_fees(world:
         assert most.cost_in("EUR") == Decimal(cost)
 
 
+@pytest.mark.parametrize(
+    ("budget", "parts"),
+    # 25,000 shots cost 8.75. On one device they are three tasks of 0.30, and two on each of two devices.
+    [("9.94", []), ("9.95", [12_501, 12_499])],
+)
+async def test_a_job_is_split_over_devices_where_the_budget_has_the_fees_of_all_its_parts(
+    world: Elsewhere, budget: str, parts: list[int]
+) -> None:
+    device = DeviceState(online=True, prices=PRICES, max_shots=10_000, ideal=True)
+    world.backend("bell", simulator=None, plugin=SECTION)
+    for name in ("acme-0", "bell-0"):
+        world.pod(name).info = info(4, None, device=device)
+    world.job("j", shots=25_000, budget={"amount": budget, "currency": "EUR"}, placement={"split": {"minShots": 100}})
+    await world.rounds.once()
+    decision = world.flight("j").proposal
+    assert decision is not None
+    assert decision.backend is not None
+    assert [part.shots for part in decision.parts] == parts
+    assert decision.reason.endswith(", up to 9.95 EUR together") is bool(parts)
+
+
 async def test_a_device_that_makes_no_errors_is_compared_by_that(world: Elsewhere) -> None:
     world.tell(DeviceState(online=True, prices=PRICES, ideal=True))
     world.job("j", shots=1000, placement={"minFidelity": 0.9})
