@@ -11,7 +11,7 @@ import pytest
 
 from qonverge.amounts import Prices
 from qonverge.api import HybridJob, QuantumBackend
-from qonverge.api.cloud_tasks import ABANDON_ANNOTATION, FINALIZER
+from qonverge.api.cloud_tasks import ABANDON_ANNOTATION, FINALIZER, Submission
 from qonverge.circuits.checker.checker import Checker
 from qonverge.controller.backends import calibration
 from qonverge.controller.backends.status import Seen, status_of
@@ -416,6 +416,22 @@ async def test_a_job_is_let_go_when_the_pod_says_that_all_has_ended(
     assert statuses.held == ([False] if released else [])
     assert [reason for reason, _ in events] == ([] if released else ["CloudTasksRemain"])
     assert [status.reason for status in statuses.written] == ([] if released else ["CloudTasksRemain"])
+
+
+async def test_a_pod_that_is_silent_keeps_a_worker_for_one_call(world: Elsewhere) -> None:
+    pod = Asked(PodLost("no answer"), CANCELLED, CANCELLED)
+    made, statuses = settler(world, pod, cast("Events", Told([])))
+    job = deleted(world)
+    parts = [Submission.model_validate({**RECORD, "task": f"{TASK}.{number}"}) for number in (1, 2)]
+    job = job.model_copy(update={"status": job.status.model_copy(update={"submissions": parts})})
+    for _ in range(2):
+        await made.settle(job)
+        # Neither the other part nor the next reconcile asks it.
+        assert (len(pod.answers), statuses.held) == (2, [])
+    assert "no pod of the backend lab/acme answers" in statuses.written[-1].message
+    world.pod("acme-0").answer(info(), 0.1)
+    await made.settle(job)
+    assert (pod.answers, statuses.held) == ([], [False])
 
 
 class Told:
