@@ -22,9 +22,9 @@ from qiskit.circuit.library import efficient_su2
 from bench.backend import Travelling, layered_circuit
 from qonverge.backend.config import EngineConfig
 from qonverge.backend.engines.choice import choose
-from qonverge.backend.engines.estimation import commuting_groups
 from qonverge.backend.executors.worker import Worker
 from qonverge.circuits.analysis.analysis import analyse
+from qonverge.circuits.analysis.observables import grouped
 from qonverge.forecast.features import Work
 from qonverge.wire.messages import Observable, Pub, Task
 
@@ -177,13 +177,12 @@ def timed(worker: Worker, sample: Sample, identity: str, seed: int) -> Timed:
     pub = Pub(travelling.digest, parameters, sample.shots or None, None, sample.observables)
     task = Task(identity, (pub,), {travelling.digest: travelling.qpy})
     analysis = analyse(sample.circuit)
-    groups = commuting_groups(sample.observables) if sample.shots else []
     work = Work.of(
         analysis,
         sample.shots,
         sets=pub.sets,
         terms=sum(len(terms) for terms in sample.observables),
-        bases=max(1, len(groups)),
+        bases=len(grouped(sample.observables)) if sample.shots and sample.observables else 1,
     )
     before = _reset_peak()
     start = time.perf_counter()

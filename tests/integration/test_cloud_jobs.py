@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from bench.chaos import Drill, Kill
+from bench.places import VendorPlace
 from qonverge.devices.noise import noise_named
 from tests.clouds.running import Service, provider, vendor
 from tests.integration.conftest import Lab, backend, eventually, job
@@ -239,3 +241,25 @@ def test_what_programs_sent_is_begun_once_and_ends_with_them_though_operator_and
     # Its account is another one, of which nothing is over.
     eventually(lambda: send(lab.port("pod-0"), programs["held"].token(2), "anew", TURN, 0)[0] == 202, "its tasks")
     assert len(eventually(lambda: found if len(found := site.service.tasks) > 3 else None, "its task")) == 4
+
+
+def test_of_thirty_tasks_at_clouds_that_fail_none_is_lost_or_there_twice_whatever_is_killed(
+    lab: Lab, tmp_path: Path
+) -> None:
+    """``bench.chaos`` in small: one vendor takes a key twice, the other has tags only; a tenth of all calls fails."""
+    with provider(tmp_path / "site"), vendor() as keyed, vendor() as tagged:
+        places = [VendorPlace("Keyed", keyed, 1.0), VendorPlace("Tagged", tagged, 1.0)]
+        drill = Drill(lab, places, 30, seed=1)
+        drill.start()
+        kills = [
+            Kill(place="tagged", call="submit", when="after"),
+            Kill(operator=True),
+            Kill(place="keyed", call="submit", when="after", operator=True),
+        ]
+        report = drill.run(kills, rate=0.1)
+    assert (report.lost, report.duplicates, report.running) == ([], [], [])
+    assert report.completed + report.deleted == 30
+    assert report.completed > report.deleted
+    assert sum(report.kills.values()) == len(kills)
+    failed = [fault for of in report.faults.values() for fault in of if not fault.startswith("hold")]
+    assert failed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
@@ -67,10 +68,12 @@ class Fault(Selection):
 
 
 class FaultPlan:
-    """The faults of a run, and how many calls each has seen. Not safe for threads: callers hold a lock."""
+    """The faults of a run, and how many calls each has seen. Safe for threads."""
 
     def __init__(self, faults: Sequence[Fault], seed: int) -> None:
         self._seed = seed
+        # Calls come on the loop of the clouds, and other faults from programs and tests.
+        self._lock = threading.Lock()
         self.replace(faults)
 
     @property
@@ -80,15 +83,17 @@ class FaultPlan:
 
     def replace(self, faults: Sequence[Fault]) -> None:
         """Set others, which count calls from here on."""
-        self._faults = tuple(faults)
-        self._seen = [0] * len(self._faults)
+        with self._lock:
+            self._faults = tuple(faults)
+            self._seen = [0] * len(self._faults)
 
     def of(self, cloud: str, operation: str) -> tuple[Fault, ...]:
         """Count a call, and return what goes wrong with it."""
         found = []
-        for index, fault in enumerate(self._faults):
-            if fault.cloud in ("*", cloud) and fault.operation in ("*", operation):
-                self._seen[index] += 1
-                if fault.selects(self._seen[index], f"{self._seed}/fault/{index}"):
-                    found.append(fault)
+        with self._lock:
+            for index, fault in enumerate(self._faults):
+                if fault.cloud in ("*", cloud) and fault.operation in ("*", operation):
+                    self._seen[index] += 1
+                    if fault.selects(self._seen[index], f"{self._seed}/fault/{index}"):
+                        found.append(fault)
         return tuple(found)

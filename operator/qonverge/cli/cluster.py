@@ -128,7 +128,7 @@ def _told(missing: str | None) -> Iterator[None]:
             raise NoAnswer(missing) from None
         raise NoAnswer(_refusal(error.status, str(error.body or error.reason))) from None
     except (OSError, aiohttp.ClientError) as error:
-        raise NoAnswer(f"the API server does not answer: {error or type(error).__name__}") from None
+        raise NoAnswer(f"the API server does not answer: {str(error) or type(error).__name__}") from None
 
 
 def _refusal(status: int | None, words: str) -> str:

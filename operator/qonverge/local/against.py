@@ -14,6 +14,7 @@ from typing import Any
 from qonverge.accounting.conversion import pricing_from
 from qonverge.amounts import TaskLimits
 from qonverge.api import HybridJob, QuantumBackend
+from qonverge.api.pricing import Pricing
 from qonverge.backend.clouds.protocol import CloudError, CloudRefused, CredentialsRefused, Device, NoCredentials
 from qonverge.backend.executors.choice import executor_of
 from qonverge.backend.executors.cloud.executor import fitted, load_cloud
@@ -32,6 +33,7 @@ from qonverge.wire.errors import WireError
 from qonverge.wire.vendor import DeviceState
 
 _ANSWER_SECONDS = 20.0
+_GIVE_CREDENTIALS = "give --credentials FOLDER, with a file for each key"
 
 
 @dataclass(slots=True)
@@ -86,6 +88,8 @@ class Against:
             found.unchecked.append("the device: its certificates (caBundle) are in the cluster")
         elif find(source.provider).cloud:
             await self._ask_cloud(found)
+            if not self._heard and not found.problems:
+                self._take_status(found)
         elif find(source.provider).executor:
             await self._ask_executor(found)
         return found
@@ -139,10 +143,16 @@ class Against:
         try:
             cloud = await asyncio.to_thread(load_cloud, self._config)
             device = await asyncio.to_thread(cloud.device)
-        except (RuntimeError, CloudRefused) as error:
+        except RuntimeError as error:
+            if self._backend.spec.source.credentials and not self._config.credentials:
+                # What is missing may be in the Secret.
+                found.unchecked.append(f"the device: {error}: {_GIVE_CREDENTIALS}")
+            else:
+                found.problems.append(str(error))
+        except CloudRefused as error:
             found.problems.append(str(error))
         except NoCredentials as error:
-            found.unchecked.append(f"the device: {error}: give --credentials FOLDER, with a file for each key")
+            found.unchecked.append(f"the device: {error}: {_GIVE_CREDENTIALS}")
         except CredentialsRefused as error:
             found.problems.append(f"the credentials are not good, or lack a right: {error}")
         except CloudError as error:
@@ -156,6 +166,21 @@ class Against:
         if self._backend.spec.pricing is None and pricing is not None:
             self._set(pricing=pricing)
         self._tell(DeviceState(device.online, device.reason, device.available_at, device.queue_length), found)
+
+    def _take_status(self, found: Findings) -> None:
+        """Take what the operator last said of the device, where it is a backend of a cluster."""
+        status, limits = self._backend.status, [self._config.max_qubits]
+        if status.capabilities is not None:
+            limits.append(status.capabilities.max_qubits)
+            known = [limit for limit in limits if limit is not None]
+            self._config = replace(self._config, max_qubits=min(known, default=None))
+        if self._backend.spec.pricing is None and status.pricing is not None:
+            # Not checked again: it is no person's input.
+            self._set(pricing=Pricing.model_construct(**status.pricing.model_dump(exclude={"source"})))
+        for each in status.conditions:
+            if each.type == "Available" and each.status in ("True", "False"):
+                said = f"the cluster says of its device: {each.message}"
+                (found.known if each.status == "True" else found.problems).append(said)
 
     async def _ask_executor(self, found: Findings) -> None:
         executor = executor_of(self._config, BackendMetrics())

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Self
 
-from qonverge.amounts import Money, Quota
+from qonverge.amounts import Money, Quota, TaskLimits
 from qonverge.api.base import LabelSelector
 from qonverge.devices.layout import Misfit
 from qonverge.scheduling.estimates import Estimates
@@ -177,6 +177,10 @@ class Backend:
     """Why its calibration can't be trusted; then nothing is sent to it."""
     currency: str = "USD"
     """Currency of its forecast costs."""
+    task_price: float = 0.0
+    """Price of each task of its device, in that currency: each submission of a job has its own."""
+    task_limits: TaskLimits = field(default_factory=TaskLimits)
+    """What one task of its device may have: more becomes several."""
     recorded: bool = False
     """Whether a job's status says that a task is to be sent there before it is sent: what costs money is sent once."""
     unpriced: bool = False

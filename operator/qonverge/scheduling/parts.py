@@ -6,9 +6,11 @@ import math
 
 import numpy as np
 
+from qonverge.scheduling.fees import fees, in_limits
 from qonverge.scheduling.model import Split
 from qonverge.scheduling.order import slots
 from qonverge.scheduling.progress import Piece, Round
+from qonverge.scheduling.terms import MONEY_TOLERANCE
 
 _WORTH_SPLITTING = 0.95
 """A further backend must bring the end this much nearer."""
@@ -24,7 +26,19 @@ def pieces(this: Round, job: int, backend: int) -> tuple[Piece, ...]:
     best = {backend: shots}
     for spread in _spreads(this, job, backend, shots, wanted.split):
         best = spread
-    return tuple(piece for b, count in best.items() for piece in _in_limits(this, job, b, count, shots))
+    return _submissions(this, job, best)
+
+
+def cost_most(this: Round, job: int, piece: Piece) -> float:
+    """Return the upper bound of what a submission costs: its share of shots and time, and the fees of its own tasks.
+
+    It is in its backend's currency, and NaN where it is not known.
+    """
+    needs, backend = this.snapshot.jobs[job].needs, this.snapshot.backends[piece.backend]
+    whole = float(this.table.cost_most[job, piece.backend])
+    if needs is None or piece.shots == needs.shots:
+        return whole
+    return (whole - fees(needs, backend, needs.shots)) * piece.fraction + fees(needs, backend, piece.shots)
 
 
 def _spreads(this: Round, job: int, backend: int, shots: int, split: Split) -> list[dict[int, int]]:
@@ -38,10 +52,10 @@ def _spreads(this: Round, job: int, backend: int, shots: int, split: Split) -> l
     start = {b: lanes[b].start(float(run[b]), width) for b in _equals(this, job, backend)}
     others = sorted((b for b in start if b != backend), key=lambda b: (start[b], float(run[b]), b))
     end = start[backend] + float(run[backend])
-    chosen = [backend]
+    used = [backend]
     found = []
     for other in others:
-        chosen.append(other)
+        chosen = [*used, other]
         rates = [1 / max(float(run[b]), 1e-9) for b in chosen]
         new = (1 + sum(start[b] * rate for b, rate in zip(chosen, rates, strict=True))) / sum(rates)
         counts = _whole([(new - start[b]) * rate for b, rate in zip(chosen, rates, strict=True)], shots)
@@ -49,9 +63,24 @@ def _spreads(this: Round, job: int, backend: int, shots: int, split: Split) -> l
         allowed = all(_divisible(count, limit, split) for count, limit in zip(counts, limits, strict=True))
         if new > end * _WORTH_SPLITTING or not allowed:
             break
-        end = new
-        found.append(dict(zip(chosen, counts, strict=True)))
+        spread = dict(zip(chosen, counts, strict=True))
+        # Another one may have smaller fees.
+        if _is_paid(this, job, spread):
+            used, end = chosen, new
+            found.append(spread)
     return found
+
+
+def _is_paid(this: Round, job: int, spread: dict[int, int]) -> bool:
+    """Return whether the budget and the quota have what all the submissions cost together.
+
+    The backends have one currency. What is in another one is no limit of theirs: they fit, so that they cost nothing.
+    """
+    wanted = this.snapshot.jobs[job]
+    quota = this.snapshot.quotas.get(wanted.namespace)
+    limits = [wanted.budget, None if quota is None else quota.cost]
+    total = sum(cost_most(this, job, piece) for piece in _submissions(this, job, spread))
+    return not any(limit is not None and total > float(limit.amount) + MONEY_TOLERANCE for limit in limits)
 
 
 def _equals(this: Round, job: int, backend: int) -> list[int]:
@@ -60,9 +89,7 @@ def _equals(this: Round, job: int, backend: int) -> list[int]:
         return [backend]
     near = np.abs(fidelity - fidelity[backend]) <= this.policy.split_tolerance
     same_money = np.array([b.currency == this.snapshot.backends[backend].currency for b in this.snapshot.backends])
-    budget = this.snapshot.jobs[job].budget
-    over_budget = this.table.cost_most[job] > (math.inf if budget is None else float(budget.amount))
-    return np.flatnonzero(near & same_money & ~over_budget & this.table.fits[job]).tolist()
+    return np.flatnonzero(near & same_money & this.table.fits[job]).tolist()
 
 
 def _whole(shares: list[float], shots: int) -> list[int]:
@@ -72,21 +99,20 @@ def _whole(shares: list[float], shots: int) -> list[int]:
 
 
 def _divisible(shots: int, limit: int | None, split: Split) -> bool:
-    parts = 1 if limit is None else max(1, math.ceil(shots / limit))
-    return shots >= parts * split.min_shots
+    return shots >= len(in_limits(shots, limit)) * split.min_shots
 
 
-def _in_limits(this: Round, job: int, backend: int, count: int, shots: int) -> list[Piece]:
-    """Return a backend's part as submissions that each keep its limit of shots, one behind the other."""
-    limit = this.snapshot.backends[backend].max_shots
-    parts = 1 if limit is None else max(1, math.ceil(count / limit))
-    ahead = this.lanes[backend].copy()
+def _submissions(this: Round, job: int, spread: dict[int, int]) -> tuple[Piece, ...]:
+    """Return the parts of backends as submissions that each keep its limit of shots, one behind the other."""
+    wanted = this.snapshot.jobs[job]
+    total = sum(spread.values())
     found = []
-    for number in range(parts):
-        part = count // parts + (number < count % parts)
-        run = float(this.table.run[job, backend]) * part / shots
-        found.append(Piece(backend, part, part / shots, ahead.put(run, slots(this.snapshot.jobs[job])), run))
-    return found
+    for backend, count in spread.items():
+        ahead = this.lanes[backend].copy()
+        for part in in_limits(count, this.snapshot.backends[backend].max_shots):
+            run = float(this.table.run[job, backend]) * part / total
+            found.append(Piece(backend, part, part / total, ahead.put(run, slots(wanted)), run))
+    return tuple(found)
 
 
 def hedge(this: Round, job: int) -> Piece | None:

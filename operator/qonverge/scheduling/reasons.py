@@ -10,6 +10,7 @@ import numpy as np
 
 from qonverge.api.backend import OFFERS_LABEL
 from qonverge.scheduling.model import Backend, Candidate, Decision, Job, Part, Preemption
+from qonverge.scheduling.parts import cost_most
 from qonverge.scheduling.progress import Placement, Round
 from qonverge.scheduling.terms import Verdict
 from qonverge.scheduling.texts import Rejections, duration, numbers
@@ -91,7 +92,10 @@ def _parts_text(this: Round, job: Job, placement: Placement) -> str:
     if placement.pieces[-1].kind == "Hedge":
         return f"; also sent to {names[-1]}, since the deadline is in danger"
     counts = [f"{piece.shots} shots on {name}" for piece, name in zip(placement.pieces, names, strict=True)]
-    return f"; split: {', '.join(counts)}"
+    # They have one currency.
+    together = sum(cost_most(this, placement.job, piece) for piece in placement.pieces)
+    paid = f", up to {together:.2f} {this.snapshot.backends[placement.pieces[0].backend].currency} together"
+    return f"; split: {', '.join(counts)}{paid if together > 0 else ''}"
 
 
 def _stays(this: Round, index: int, job: Job, fitting: int, rejected: int) -> Decision:

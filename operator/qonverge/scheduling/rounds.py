@@ -17,7 +17,7 @@ from qonverge.scheduling.lanes import Lanes
 from qonverge.scheduling.model import Plan, Policy, Snapshot
 from qonverge.scheduling.objective import Problem, objective
 from qonverge.scheduling.order import Group, line_up, slots
-from qonverge.scheduling.parts import hedge, pieces
+from qonverge.scheduling.parts import cost_most, hedge, pieces
 from qonverge.scheduling.preempt import displace
 from qonverge.scheduling.progress import Piece, Placement, Round
 from qonverge.scheduling.reasons import decisions
@@ -218,11 +218,11 @@ def _take(this: Round, allowances: Allowances, job: int, submissions: Sequence[P
     if namespace not in allowances:
         return True
     shots = sum(math.ceil(piece.fraction * needs.charged_shots) for piece in submissions) if needs else 0
-    run, price = this.table.run_most[job], this.table.cost_most[job]
-    if needs is None:
-        # What a program uses is metered while it runs.
-        price = np.nan_to_num(price)
+    run = this.table.run_most[job]
     seconds = sum(float(run[piece.backend]) * piece.fraction for piece in submissions) * slots(this.snapshot.jobs[job])
     backends = this.snapshot.backends
-    costs = [(float(price[piece.backend]) * piece.fraction, backends[piece.backend].currency) for piece in submissions]
+    costs = [(cost_most(this, job, piece), backends[piece.backend].currency) for piece in submissions]
+    if needs is None:
+        # What a program uses is metered while it runs.
+        costs = [(0.0 if math.isnan(cost) else cost, currency) for cost, currency in costs]
     return allowances.take(namespace, shots, seconds, costs, jobs=jobs)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from qonverge.forecast.intervals import Floats
 from qonverge.providers.descriptor import STATE_POWER
+from qonverge.scheduling.fees import of_submissions
 from qonverge.scheduling.lanes import Lanes
 from qonverge.scheduling.model import Backend, Job, Policy, Snapshot
 
@@ -95,12 +96,14 @@ def judge(snapshot: Snapshot, lanes: Sequence[Lanes], policy: Policy) -> Table:
     unknown = np.full(shape, np.nan)
     fidelity = unknown if estimates is None else estimates.fidelity
     forecast = unknown if estimates is None else estimates.run_seconds
-    cost = unknown if estimates is None else estimates.cost
+    cost = unknown if estimates is None else of_submissions(jobs, backends, estimates.cost)
     run_known = ~np.isnan(forecast)
     run = np.where(run_known, forecast, policy.usual_seconds)
     # A bound that is not known is the value itself.
     run_most = run if estimates is None else np.fmax(run, estimates.run_seconds_high)
-    cost_most = cost if estimates is None else np.where(np.isnan(cost), cost, np.fmax(cost, estimates.cost_high))
+    cost_most = cost
+    if estimates is not None:
+        cost_most = np.where(np.isnan(cost), cost, np.fmax(cost, of_submissions(jobs, backends, estimates.cost_high)))
     wait = _waits(jobs, lanes)
     verdicts = _by_group(jobs, _reach_key, lambda job: _reach(job, backends), len(backends))
     judged = _Judged(verdicts)

@@ -11,7 +11,7 @@ import pytest
 
 from qonverge.amounts import Prices
 from qonverge.api import HybridJob, QuantumBackend
-from qonverge.api.cloud_tasks import ABANDON_ANNOTATION, FINALIZER
+from qonverge.api.cloud_tasks import ABANDON_ANNOTATION, FINALIZER, Submission
 from qonverge.circuits.checker.checker import Checker
 from qonverge.controller.backends import calibration
 from qonverge.controller.backends.status import Seen, status_of
@@ -227,6 +227,27 @@ async def test_each_part_of_a_job_that_is_split_is_reserved_with_its_fees(world:
         assert most.cost_in("EUR") == Decimal(cost)
 
 
+@pytest.mark.parametrize(
+    ("budget", "parts"),
+    # 25,000 shots cost 8.75. On one device they are three tasks of 0.30, and two on each of two devices.
+    [("9.94", []), ("9.95", [12_501, 12_499])],
+)
+async def test_a_job_is_split_over_devices_where_the_budget_has_the_fees_of_all_its_parts(
+    world: Elsewhere, budget: str, parts: list[int]
+) -> None:
+    device = DeviceState(online=True, prices=PRICES, max_shots=10_000, ideal=True)
+    world.backend("bell", simulator=None, plugin=SECTION)
+    for name in ("acme-0", "bell-0"):
+        world.pod(name).info = info(4, None, device=device)
+    world.job("j", shots=25_000, budget={"amount": budget, "currency": "EUR"}, placement={"split": {"minShots": 100}})
+    await world.rounds.once()
+    decision = world.flight("j").proposal
+    assert decision is not None
+    assert decision.backend is not None
+    assert [part.shots for part in decision.parts] == parts
+    assert decision.reason.endswith(", up to 9.95 EUR together") is bool(parts)
+
+
 async def test_a_device_that_makes_no_errors_is_compared_by_that(world: Elsewhere) -> None:
     world.tell(DeviceState(online=True, prices=PRICES, ideal=True))
     world.job("j", shots=1000, placement={"minFidelity": 0.9})
@@ -395,6 +416,22 @@ async def test_a_job_is_let_go_when_the_pod_says_that_all_has_ended(
     assert statuses.held == ([False] if released else [])
     assert [reason for reason, _ in events] == ([] if released else ["CloudTasksRemain"])
     assert [status.reason for status in statuses.written] == ([] if released else ["CloudTasksRemain"])
+
+
+async def test_a_pod_that_is_silent_keeps_a_worker_for_one_call(world: Elsewhere) -> None:
+    pod = Asked(PodLost("no answer"), CANCELLED, CANCELLED)
+    made, statuses = settler(world, pod, cast("Events", Told([])))
+    job = deleted(world)
+    parts = [Submission.model_validate({**RECORD, "task": f"{TASK}.{number}"}) for number in (1, 2)]
+    job = job.model_copy(update={"status": job.status.model_copy(update={"submissions": parts})})
+    for _ in range(2):
+        await made.settle(job)
+        # Neither the other part nor the next reconcile asks it.
+        assert (len(pod.answers), statuses.held) == (2, [])
+    assert "no pod of the backend lab/acme answers" in statuses.written[-1].message
+    world.pod("acme-0").answer(info(), 0.1)
+    await made.settle(job)
+    assert (pod.answers, statuses.held) == ([], [False])
 
 
 class Told:

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from qonverge.amounts import Money
+from qonverge.amounts import Money, TaskLimits
 from qonverge.scheduling import Active, Policy, Quota, Share, Shares, plan
 from qonverge.scheduling.model import Plan, Split, Terms, Weights
 from tests.unit.scheduling.worlds import NEEDS, backend, job, snapshot
@@ -105,6 +105,51 @@ def test_more_shots_than_a_backend_takes_at_once_are_split_on_it() -> None:
     (decision,) = plan(snapshot([replace(wide, split=Split(500))], [one])).decisions
     assert [part.shots for part in decision.parts] == [834, 833, 833]
     assert plan(snapshot([replace(wide, split=Split(900))], [one])).decisions[0].impossible
+
+
+@pytest.mark.parametrize(
+    ("limit", "most", "parts"),
+    [
+        # 8 and a fee of 1 in one piece, two fees in two, three in three.
+        ("budget", "8.99", None),
+        ("budget", "9.99", {}),
+        ("budget", "10", {"one": 4500, "two": 4500}),
+        ("budget", "11", {"one": 3000, "two": 3000, "three": 3000}),
+        ("quota", "9.99", {}),
+        ("quota", "10", {"one": 4500, "two": 4500}),
+    ],
+)
+def test_the_fees_of_all_parts_together_are_within_what_may_be_spent(
+    limit: str, most: str, parts: dict[str, int] | None
+) -> None:
+    money = Money(Decimal(most))
+    wide = job("a", needs=replace(NEEDS, shots=9000), split=Split(1000), budget=money if limit == "budget" else None)
+    backends = [backend(name, task_price=1.0) for name in ("one", "two", "three")]
+    quotas = {"chem": Quota(cost=money)} if limit == "quota" else {}
+    (decision,) = plan(snapshot([wide], backends, run=100, cost=9.0, quotas=quotas)).decisions
+    assert (decision.backend is None) == (parts is None)
+    assert {part.backend.name: part.shots for part in decision.parts} == (parts or {})
+    if parts:
+        assert decision.reason.endswith(f", up to {8 + len(parts):.2f} USD together")
+
+
+def test_a_part_with_a_fee_too_many_is_left_out_for_one_without() -> None:
+    wide = job("a", needs=replace(NEEDS, shots=9000), split=Split(1000), budget=Money(Decimal(9)))
+    backends = [backend("one", task_price=1.0), backend("two", task_price=1.0), backend("three")]
+    (decision,) = plan(snapshot([wide], backends, run=100, cost=[[9, 9, 8]])).decisions
+    # It starts where it is cheapest.
+    assert {part.backend.name: part.shots for part in decision.parts} == {"three": 4500, "one": 4500}
+
+
+def test_the_parts_that_a_backend_s_limit_of_shots_makes_have_their_fees() -> None:
+    """In one task of two programs both bases would fit, in three parts they are three tasks."""
+    needs = replace(NEEDS, shots=2500, all_shots=5000)
+    one = backend("one", max_shots=1000, dispatch_depth=None, task_price=1.0, task_limits=TaskLimits(programs=100))
+    for budget, parts in (("10.99", []), ("11", [834, 833, 833])):
+        wide = job("a", needs=needs, split=Split(500), budget=Money(Decimal(budget)))
+        (decision,) = plan(snapshot([wide], [one], cost=9.0)).decisions
+        assert [part.shots for part in decision.parts] == parts
+        assert parts or decision.reason == "lab/one would cost up to 11.00 USD and the budget has 10.99 USD"
 
 
 def test_a_deadline_in_danger_is_hedged_within_the_budget() -> None:

@@ -56,6 +56,7 @@ backends = st.builds(
     free_seconds=st.lists(seconds, max_size=3).map(tuple),
     dispatch_depth=maybe | st.integers(0, 2),
     calibration_stale_reason=st.sampled_from(["", "", "", "it is 30 h old"]),
+    task_price=st.sampled_from([0.0, 0.0, 0.4]),
 )
 needs = st.builds(
     Needs,
@@ -141,6 +142,17 @@ def submissions(made: Plan) -> list[tuple[str, Part]]:
     return found
 
 
+def total_cost(seen: Snapshot, row: int, parts: list[Part]) -> float:
+    """What the parts of a job cost together: their shares of what is no price of a task, and one price for each."""
+    assert seen.estimates is not None
+    columns = {backend.key: number for number, backend in enumerate(seen.backends)}
+    shots, total = sum(part.shots for part in parts), 0.0
+    for part in parts:
+        price = part.backend.task_price
+        total += price + (seen.estimates.cost_high[row, columns[part.backend.key]] - price) * part.shots / shots
+    return total
+
+
 @thorough
 @given(snapshots(), policies)
 def test_no_hard_term_is_broken(seen: Snapshot, policy: Policy) -> None:
@@ -196,6 +208,8 @@ def test_no_hard_term_is_broken(seen: Snapshot, policy: Policy) -> None:
             assert job.split is not None
             assert sum(part.shots for part in parts) == job.needs.shots
             assert min(part.shots for part in parts) >= job.split.min_shots
+            # Each part has one task at the device, and each task its price.
+            assert job.budget is None or total_cost(seen, rows[decision.job], parts) <= float(job.budget.amount) + 1e-6
         if any(part.kind == "Hedge" for part in decision.parts):
             assert job.hedge
             assert job.deadline is not None

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from qiskit.quantum_info import PauliList
 
-from qonverge.circuits.analysis.measurement_plan import blocks
-from qonverge.circuits.analysis.observables import worst_spread
+from qonverge.circuits.analysis.measurement_plan import blocks, shots_for
+from qonverge.circuits.analysis.observables import grouped
 from qonverge.wire.errors import InvalidTask
-from qonverge.wire.messages import Observable, Pub, PubResult
+from qonverge.wire.messages import Pub, PubResult
 
 # As many as Agresti and Coull add to a proportion (The American Statistician 52, 119, 1998).
 _PRIOR_SHOTS = 4
@@ -105,8 +103,10 @@ def by_sampling(pub: Pub, most_shots: int, measure: Measure) -> tuple[Output, in
     out, shots = Output(pub), pub.shots
     for observables, sets in out.blocks():
         wanted = [pub.observables[k] for k in observables]
-        groups = commuting_groups(wanted)
+        groups = grouped(wanted)
         shots = pub.shots or shots_for(pub.precision or 0.0, wanted, groups)
+        if shots is None:
+            raise InvalidTask(f"a precision of {pub.precision} cannot be reached for observables of this size")
         if shots > most_shots:
             raise InvalidTask(
                 f"a precision of {pub.precision} needs {shots} shots of each group of observables and this backend "
@@ -116,9 +116,9 @@ def by_sampling(pub: Pub, most_shots: int, measure: Measure) -> tuple[Output, in
         variances = np.zeros_like(values)
         for row, observable in enumerate(wanted):
             values[row] += sum(weight for label, weight in observable if set(label) == {"I"})
-        for index, (basis, labels) in enumerate(groups):
-            members = frozenset(labels)
-            for column, sample in enumerate(measure(basis, sets, shots, index)):
+        for index, group in enumerate(groups):
+            members = frozenset(group.labels)
+            for column, sample in enumerate(measure(group.basis, sets, shots, index)):
                 for row, observable in enumerate(wanted):
                     terms = [(label, weight) for label, weight in observable if label in members]
                     if terms:
@@ -133,31 +133,6 @@ def by_sampling(pub: Pub, most_shots: int, measure: Measure) -> tuple[Output, in
 def subset(pub: Pub, sets: Sequence[int]) -> dict[str, NDArray[np.float64]]:
     """Return the parameters' values in these sets only."""
     return {name: values[list(sets)] for name, values in pub.parameters.items()}
-
-
-def commuting_groups(observables: Sequence[Observable]) -> list[tuple[str, list[str]]]:
-    """Return groups of labels that one measurement covers, each with its basis: a letter for each qubit.
-
-    Qubit-wise commuting labels are grouped greedily, as in Qiskit's ``PauliList.group_qubit_wise_commuting``.
-    """
-    labels = sorted({label for observable in observables for label, _ in observable if set(label) != {"I"}})
-    if not labels:
-        return []
-    groups = []
-    for group in PauliList(labels).group_qubit_wise_commuting():
-        members = group.to_labels()
-        basis = "".join(next((c for c in column if c != "I"), "I") for column in zip(*members, strict=True))
-        groups.append((basis, members))
-    return groups
-
-
-def shots_for(precision: float, observables: Sequence[Observable], groups: list[tuple[str, list[str]]]) -> int:
-    """Return the shots of each group that keep every standard error within the precision in the worst case."""
-    worst = worst_spread(observables, [labels for _, labels in groups])
-    if not math.isfinite(worst / max(precision**2, 1e-300)):
-        raise InvalidTask(f"a precision of {precision} cannot be reached for observables of this size")
-    # One more, since the variance is estimated from the sample itself, about its own mean.
-    return max(2, math.ceil(worst / max(precision**2, 1e-300)) + 1)
 
 
 def signs_of(label: str, outcomes: Sequence[int]) -> NDArray[np.float64]:

@@ -25,7 +25,7 @@ def opened(digest: str, data: bytes) -> QuantumCircuit:
     try:
         (circuit,) = qpy.load(io.BytesIO(data))
     except Exception as error:  # hostile or damaged QPY raises errors of every kind
-        raise InvalidCircuit(f"the QPY cannot be read: {error or type(error).__name__}") from None
+        raise InvalidCircuit(f"the QPY cannot be read: {str(error) or type(error).__name__}") from None
     return circuit
 
 

@@ -7,16 +7,16 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from qonverge.amounts import TaskLimits
-from qonverge.circuits.analysis.observables import Observable, bases, worst_spread
+from qonverge.circuits.analysis.observables import Group, Observable, grouped, worst_spread
 
 DEFAULT_SHOTS = 1024
-_MOST_SHOTS = 1e9
+_MOST_SHOTS = 10**9
 
 
 def runs(observables: Sequence[Observable], shots: int | None, precision: float | None) -> tuple[int, int]:
     """Return (measured bases, shots of each), for one parameter set; 0 shots where values are exact.
 
-    An engine that takes more trouble may measure in fewer bases.
+    Of identities alone nothing is measured.
 
     Args:
         observables: none where bits are wanted.
@@ -27,10 +27,21 @@ def runs(observables: Sequence[Observable], shots: int | None, precision: float 
         return 1, shots or DEFAULT_SHOTS
     if shots is None and precision is None:
         return 1, 0
-    groups = bases(observables)
-    if precision is not None:
-        shots = math.ceil(min(_MOST_SHOTS, worst_spread(observables, groups) / precision**2)) + 1
-    return max(1, len(groups)), shots or DEFAULT_SHOTS
+    groups = grouped(observables)
+    if shots is None and precision is not None:
+        needed = shots_for(precision, observables, groups)
+        shots = _MOST_SHOTS if needed is None else min(_MOST_SHOTS, needed)
+    return len(groups), shots or DEFAULT_SHOTS
+
+
+def shots_for(precision: float, observables: Sequence[Observable], groups: Sequence[Group]) -> int | None:
+    """Return the shots of each group that keep every standard error within the precision in the worst case.
+
+    None: no number of them does.
+    """
+    needed = worst_spread(observables, groups) / max(precision**2, 1e-300)
+    # One more, since the variance is estimated from the sample itself, about its own mean.
+    return max(2, math.ceil(needed) + 1) if math.isfinite(needed) else None
 
 
 def blocks(pairs: Sequence[tuple[int, int]]) -> list[tuple[list[int], list[int]]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from qonverge.circuits.errors import InvalidProgram
 from qonverge.documents.excerpt import excerpt
@@ -12,6 +13,7 @@ Observable = tuple[tuple[str, float], ...]
 """A sum of Pauli terms: label (qubit 0 is the last letter) and real coefficient."""
 
 
+_X_PART, _Z_PART = str.maketrans("IXYZ", "0110"), str.maketrans("IXYZ", "0011")
 _UNQUOTED = ', as YAML reads a bare Y: write "Y" in quotes'
 
 
@@ -70,32 +72,51 @@ def places_of(label: str) -> list[int]:
     return [place for place, letter in enumerate(reversed(label)) if letter != "I"]
 
 
-def bases(observables: Iterable[Observable]) -> list[list[str]]:
-    """Return groups of Pauli labels, each of which one measurement covers: the letters of none contradict another's.
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Pauli labels that one measurement covers: where two of them act on a qubit they have the same letter."""
 
-    Greedy, the heaviest labels first, so an engine that takes more trouble may need fewer.
+    basis: str
+    """A letter for each qubit, qubit 0 last; I: no label acts on it."""
+    labels: tuple[str, ...]
+
+
+def grouped(observables: Iterable[Observable]) -> list[Group]:
+    """Return the groups in which observables are measured; identities take no measurement and are in none.
+
+    This is the only grouping: what is charged before a task runs and what a device is sent count the same groups. First
+    fit, the labels that act on most qubits first.
     """
     labels = {label for observable in observables for label, _ in observable if set(label) != {"I"}}
-    groups: list[tuple[list[str], list[str]]] = []
+    members: list[list[str]] = []
+    masks: list[tuple[int, int]] = []
     for label in sorted(labels, key=lambda label: (label.count("I"), label)):
-        for basis, members in groups:
-            if all("I" in (own, other) or own == other for own, other in zip(label, basis, strict=True)):
-                basis[:] = [other if own == "I" else own for own, other in zip(label, basis, strict=True)]
-                members.append(label)
+        # A bit for each qubit, as in the symplectic form of Pauli operators.
+        x, z = int(label.translate(_X_PART), 2), int(label.translate(_Z_PART), 2)
+        for index, (own_x, own_z) in enumerate(masks):
+            both = (x | z) & (own_x | own_z)
+            if not both & ((x ^ own_x) | (z ^ own_z)):
+                masks[index] = (x | own_x, z | own_z)
+                members[index].append(label)
                 break
         else:
-            groups.append((list(label), [label]))
-    return [members for _, members in groups]
+            masks.append((x, z))
+            members.append([label])
+    return [Group(_basis(own), tuple(own)) for own in members]
 
 
-def worst_spread(observables: Iterable[Observable], groups: Sequence[Sequence[str]]) -> float:
+def _basis(labels: Sequence[str]) -> str:
+    return "".join(next((letter for letter in column if letter != "I"), "I") for column in zip(*labels, strict=True))
+
+
+def worst_spread(observables: Iterable[Observable], groups: Sequence[Group]) -> float:
     """Return a bound on the variance of one shot of each group, for the observable for which it is greatest.
 
     A group's share of an observable lies within the sum of its coefficients' sizes, which bounds its deviation.
     """
-    worst = 0.0
+    worst, members = 0.0, [frozenset(group.labels) for group in groups]
     for observable in observables:
-        sizes = (sum(abs(weight) for label, weight in observable if label in group) for group in groups)
+        sizes = (sum(abs(weight) for label, weight in observable if label in group) for group in members)
         # Unlike a power, a product that leaves the range of floats is infinite and no exception.
         worst = max(worst, sum(size * size for size in sizes))
     return worst

@@ -17,8 +17,7 @@ from qonverge.controller.jobs.status_events import named
 from qonverge.controller.kube.client import Kube, KubeError
 from qonverge.controller.kube.events import Events
 from qonverge.controller.kube.status_writer import StatusWriter
-from qonverge.controller.pods.task_client import DataPlane
-from qonverge.controller.store.pods import Endpoint
+from qonverge.controller.pods.task_client import DataPlane, PodLost
 from qonverge.controller.store.state import State
 from qonverge.controller.store.work_queue import WorkQueue
 from qonverge.execution import cloud_tasks, transitions
@@ -140,9 +139,10 @@ class CloudTasks:
 
     async def _end(self, job: HybridJob, submission: Submission) -> str | None:
         """End a task and return why it may still run; None where it has ended."""
-        where = self._pod(submission.backend)
-        if isinstance(where, str):
-            return where
+        pod = next(iter(self._state.pods_of(submission.backend)), None)
+        if pod is None:
+            return f"no pod of the backend {submission.backend} answers"
+        where = pod.endpoint
         try:
             if kind_of(job).calls_backends:
                 return _asked(submission, await self._data.end_run(where, submission.backend, submission.task))
@@ -152,16 +152,14 @@ class CloudTasks:
                 await self._data.start(where, submission.backend, await self._task(job, submission))
                 return f"the pod of {submission.backend} looks for what an earlier one began"
         except (WireError, InvalidProgram, CheckerLost, KubeError) as error:
+            if isinstance(error, PodLost):
+                # Until a poll hears of it again no worker waits for it, neither for this job nor for another.
+                pod.lose()
             return f"{submission.backend}: {error}"
         if result.done and not result.stopping and cloud_tasks.is_settled(result.vendor_tasks):
             return None
         open_ = [task for task in result.vendor_tasks if not cloud_tasks.is_settled([task])]
         return _asked(submission, open_) or f"{submission.backend} was asked to cancel them"
-
-    def _pod(self, key: str) -> Endpoint | str:
-        """Return the pod of a backend, or why there is none."""
-        pods = self._state.pods_of(key)
-        return pods[0].endpoint if pods else f"no pod of the backend {key} answers"
 
     async def _task(self, job: HybridJob, submission: Submission) -> Task:
         """Return the task as it was sent, or may have been.

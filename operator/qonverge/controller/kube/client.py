@@ -163,7 +163,7 @@ class Kube:
                     raise KubeError(response.status, _message(answer))
                 return answer
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise KubeError(0, f"the API server does not answer: {error or type(error).__name__}") from None
+            raise KubeError(0, f"the API server does not answer: {str(error) or type(error).__name__}") from None
 
 
 def _message(answer: bytes) -> str:

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from qonverge.amounts import TaskLimits
 from qonverge.api import QuantumBackend
 from qonverge.controller.objects.manifests import backend_selector
 from qonverge.controller.store.cluster import Cluster
@@ -124,6 +125,8 @@ def seen(
         free_seconds=tuple(free) if device_wait is None else (),
         queue_seconds=device_wait,
         currency=pricing.currency if pricing is not None else view.currency,
+        task_price=0.0 if pricing is None else float(pricing.per_task or 0),
+        task_limits=TaskLimits() if device is None else device.limits,
         unpriced=able.costs_money and pricing is None,
         # What waits in a queue of its own is not held back for better news.
         dispatch_depth=None if able.descriptor.takes_long else _MOST_AHEAD,

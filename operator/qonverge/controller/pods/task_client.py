@@ -120,10 +120,11 @@ class DataPlane:
         """End a task and return how it stands then; None where the pod does not know it.
 
         Raises:
-            WireError: the pod does not answer, or refuses.
+            PodLost: the pod does not answer soon.
+            WireError: it refuses.
         """
         try:
-            answer = await self._ask("DELETE", endpoint, audience, f"/v1/tasks/{identity}")
+            answer = await self._ask("DELETE", endpoint, audience, f"/v1/tasks/{identity}", seconds=_SOON_SECONDS)
             return TaskResult.from_dict(_checked_task(answer))
         except NotFound:
             return None
@@ -132,9 +133,10 @@ class DataPlane:
         """End all tasks of an attempt at a program, and return what may still go on elsewhere.
 
         Raises:
-            WireError: the pod does not answer, or refuses.
+            PodLost: the pod does not answer soon.
+            WireError: it refuses.
         """
-        answer = _checked(await self._ask("DELETE", endpoint, audience, f"/v1/runs/{run}"))
+        answer = _checked(await self._ask("DELETE", endpoint, audience, f"/v1/runs/{run}", seconds=_SOON_SECONDS))
         return tuple(VendorTask.from_dict(task) for task in answer["vendor_tasks"])
 
     async def info(self, endpoint: Endpoint, audience: str) -> BackendInfo:
@@ -229,7 +231,7 @@ class DataPlane:
                     yield piece
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             self._proven.pop(endpoint, None)
-            raise PodLost(f"the backend pod does not answer: {error or type(error).__name__}") from None
+            raise PodLost(f"the backend pod does not answer: {str(error) or type(error).__name__}") from None
 
     async def _run(
         self, endpoint: Endpoint, audience: str, task: Task, told: Callable[[TaskResult], None] | None
@@ -340,7 +342,7 @@ class DataPlane:
             # Another pod may have its address by now.
             self._proven.pop(endpoint, None)
             lost = PodNotReached if isinstance(error, aiohttp.ClientConnectorError) else PodLost
-            raise lost(f"the backend pod does not answer: {error or type(error).__name__}") from None
+            raise lost(f"the backend pod does not answer: {str(error) or type(error).__name__}") from None
 
     def _token(self, signer: Signer, audience: str) -> str:
         now = time.time()

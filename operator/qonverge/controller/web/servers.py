@@ -119,7 +119,7 @@ class _PassingOn:
             ) as answer:
                 return web.Response(status=answer.status, body=await answer.read(), content_type=answer.content_type)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            return _try_again(f"the replica that leads does not answer ({error or type(error).__name__})")
+            return _try_again(f"the replica that leads does not answer ({str(error) or type(error).__name__})")
 
 
 def _try_again(why: str) -> web.Response:

@@ -387,7 +387,7 @@ def test_a_measurement_is_named_by_what_it_measures() -> None:
     circuit, parameters = swept()
     task = task_of(circuit, parameters=parameters, observables=observables(*WANTED), shots=1_000)
     names = [each.name for each in translation().plan(task, 600)]
-    assert names[:2] == ["0/0/XIY/0/600/0", "0/0/XIY/600/400/0"]
+    assert names[:2] == ["0/0/ZYX/0/600/0", "0/0/ZYX/600/400/0"]
     assert names == [each.name for each in translation().plan(task, 600)]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
@@ -11,6 +12,7 @@ import pytest
 from aiohttp import web
 
 from qonverge.controller.kube.signing_key import SigningKey
+from qonverge.controller.pods import task_client
 from qonverge.controller.pods.task_client import DataPlane, PodLost, PodNotReached
 from qonverge.controller.store.pods import Endpoint
 from qonverge.wire.codec import pack
@@ -175,3 +177,26 @@ async def test_a_refused_token_is_looked_into_and_sent_anew(refusals: int) -> No
         await data.close()
     assert PodLost.retryable
     assert [path for path, _ in pod.asked] == ["/v1/identity", "/v1/tasks"] * 2
+
+
+async def test_a_pod_that_hangs_is_not_waited_for_where_a_job_is_to_be_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(task_client, "_SOON_SECONDS", 0.5)
+    never = asyncio.Event()
+
+    class Hangs(Pod):
+        async def handle(self, request: web.Request) -> web.Response:
+            if request.method == "DELETE":
+                await never.wait()
+            return await super().handle(request)
+
+    data = DataPlane(SigningKey(Signer(PRIVATE)))
+    try:
+        async with Hangs(honest).serve() as endpoint:
+            # Any other limit would outlast the test's.
+            async with asyncio.timeout(15):
+                for ending in (data.settle, data.end_run):
+                    with pytest.raises(PodLost, match=r"does not answer: \w*Timeout"):
+                        await ending(endpoint, "lab/aer", "t")
+            never.set()
+    finally:
+        await data.close()

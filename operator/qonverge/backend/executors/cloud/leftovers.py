@@ -10,8 +10,8 @@ from qonverge.backend.clouds.protocol import CloudError, CloudRefused, TaggingCl
 from qonverge.backend.executors.cloud.calls import Calls
 from qonverge.wire.vendor import VendorTask
 
-# Whoever asks waits for so long, and asks again.
-_ANSWER_SECONDS = 10.0
+# Whoever asks waits for so long, and asks again: one of the operator's workers is busy with nothing else meanwhile.
+_ANSWER_SECONDS = 2.0
 
 logger = logging.getLogger(__name__)
 

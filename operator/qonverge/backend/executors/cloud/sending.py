@@ -200,6 +200,11 @@ class Sender:
                 return ""
             # What is being sent is not left alone: its id is needed to cancel it.
             return await sending
+        except asyncio.CancelledError:
+            # The proxy closes. Whoever follows finds by its key what is being sent.
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
+            raise
         finally:
             stopping.cancel()
 
