@@ -85,10 +85,11 @@ generate: $(VENV)/.installed ## Generate the CustomResourceDefinitions, their re
 	$(BIN)/python -m qonverge.api.rights charts/qonverge/templates/_rights.tpl
 	$(BIN)/python -m qonverge.api.reference docs/reference.md
 
-snapshots: $(VENV)/.installed ## Make the snapshots of real devices again from what qiskit-ibm-runtime publishes
+snapshots: $(VENV)/.installed ## Make the snapshots of real devices again from what qiskit-ibm-runtime and cirq-google publish
 	folder=$$(mktemp -d) && $(BIN)/pip download --quiet --no-deps --dest $$folder qiskit-ibm-runtime==0.51.0 \
 		&& $(BIN)/python -m zipfile -e $$folder/*.whl $$folder && $(BIN)/python -m qonverge.devices.ibm $$folder \
 		operator/qonverge/devices/snapshots --source "qiskit-ibm-runtime 0.51.0, fake_provider (Apache-2.0)"; rm -rf $$folder
+	$(BIN)/python -m qonverge_dev_cloud.google.snapshots operator/qonverge/devices/snapshots
 
 LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --quiet

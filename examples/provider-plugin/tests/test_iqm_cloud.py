@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ from qonverge.providers.installed import find
 from qonverge.wire.codec import pack, unpack
 from qonverge.wire.errors import OutcomeUnknown
 from qonverge.wire.messages import Pub, Task, TaskResult
-from qonverge.wire.tokens import Caller
+from qonverge.wire.tokens import LOCAL_SUBJECT, Caller
 from qonverge_dev_cloud.cloud import DevCloud
 from qonverge_dev_cloud.faults import Fault
 from qonverge_dev_cloud.scenario import Scenario
@@ -185,7 +186,7 @@ def test_a_token_is_read_for_every_call(secret: Path, monkeypatch: pytest.Monkey
 ANGLES = np.array([0.0, np.pi, np.pi / 2])
 
 
-def sweep(identity: str, *, again: bool = False) -> Task:
+def sweep(identity: str, **sent: Any) -> Task:
     """Return a task of three jobs whose results anybody can tell."""
     turn = Parameter("turn")
     circuit = QuantumCircuit(3, 2)
@@ -193,14 +194,14 @@ def sweep(identity: str, *, again: bool = False) -> Task:
     circuit.cx(2, 0)
     circuit.x(1)
     circuit.measure([0, 1], [1, 0])
-    return task_of(identity, circuit, {"turn": ANGLES}, again=again)
+    return task_of(identity, circuit, {"turn": ANGLES}, **sent)
 
 
-def task_of(identity: str, circuit: QuantumCircuit, parameters: Any, *, again: bool) -> Task:
+def task_of(identity: str, circuit: QuantumCircuit, parameters: Any, **sent: Any) -> Task:
     buffer = io.BytesIO()
     qpy.dump(canonical(circuit), buffer)
     digest = hashlib.sha256(buffer.getvalue()).hexdigest()
-    return Task(identity, (Pub(digest, parameters, 200),), {digest: buffer.getvalue()}, 1, again=again)
+    return Task(identity, (Pub(digest, parameters, 200),), {digest: buffer.getvalue()}, 1, **sent)
 
 
 def check(result: TaskResult) -> None:
@@ -227,7 +228,7 @@ async def proxy(cloud: DevCloud, secret: Path) -> AsyncIterator[Engine]:
 
 async def ended(engine: Engine, task: Task) -> TaskResult:
     # As a server without tokens has it.
-    engine.submit(task, Caller("local"))
+    engine.submit(task, Caller(LOCAL_SUBJECT))
     async with asyncio.timeout(60):
         return await engine.wait(task.id, float("inf"))
 
@@ -237,14 +238,19 @@ def submitted(cloud: DevCloud) -> list[str]:
 
 
 async def test_tasks_are_right_and_never_sent_twice(secret: Path) -> None:
-    with clouds(run={"seconds": 0.05}, failing={"calls": [7], "reason": "the cryostat is warm"}) as cloud:
-        with server(cloud, secret) as send:
-            send(sweep("killed"))
-            until(lambda: len(cloud.tasks()) == 3)
+    with clouds(run={"seconds": 0.05}, failing={"calls": [10], "reason": "the cryostat is warm"}) as cloud:
+        with server(cloud, secret) as client:
+            for name in ("killed", "followed"):
+                client.send(sweep(name))
+            until(lambda: len(cloud.tasks()) == 6)
+            until(lambda: len(client.known("followed")) == 3)
+            known = client.known("followed")
         async with proxy(cloud, secret) as engine:
             # What a proxy sent that was killed is not sent again, and its caller says that it may have been.
             assert_unknown(cloud, await ended(engine, sweep("killed", again=True)), named=1)
-            assert len(cloud.journal.entries("iqm", "SubmitJob")) == 3
+            # With the ids that the killed one told of, it is gone on with.
+            check(await ended(engine, sweep("followed", again=True, known=known)))
+            assert len(cloud.journal.entries("iqm", "SubmitJob")) == 6
             # What had no effect is waited out.
             cloud.set_faults(Fault(operation="SubmitJob", kind="status", status=429, calls=(1, 2)))
             result = await ended(engine, sweep("plain"))
@@ -272,9 +278,27 @@ def assert_unknown(cloud: DevCloud, result: TaskResult, named: int) -> None:
     assert len(found) == named
 
 
+@dataclass
+class Client:
+    """Calls a backend's process."""
+
+    url: str
+    pool: urllib3.PoolManager
+
+    def send(self, task: Task) -> None:
+        headers = {"content-type": "application/msgpack", "accept": "application/msgpack"}
+        answer = self.pool.request("POST", f"{self.url}/v1/tasks", body=pack(task.to_dict()), headers=headers)
+        assert answer.status < 300, unpack(answer.data)
+
+    def known(self, identity: str) -> dict[str, str]:
+        """Return the ids of IQM's jobs that a task became, by their keys."""
+        told = self.pool.request("GET", f"{self.url}/v1/tasks/{identity}").json()
+        return {task["key"]: task["id"] for task in told["vendor_tasks"] if task["id"]}
+
+
 @contextlib.contextmanager
-def server(cloud: DevCloud, secret: Path) -> Iterator[Any]:
-    """Run a backend's process, give what sends it a task, and kill it."""
+def server(cloud: DevCloud, secret: Path) -> Iterator[Client]:
+    """Run a backend's process, give what calls it, and kill it."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -289,14 +313,9 @@ def server(cloud: DevCloud, secret: Path) -> Iterator[Any]:
             return bool(pool.request("GET", f"{url}/readyz").status == 200)
         return False
 
-    def send(task: Task) -> None:
-        headers = {"content-type": "application/msgpack", "accept": "application/msgpack"}
-        answer = pool.request("POST", f"{url}/v1/tasks", body=pack(task.to_dict()), headers=headers)
-        assert answer.status < 300, unpack(answer.data)
-
     try:
         until(ready)
-        yield send
+        yield Client(url, pool)
     finally:
         children = psutil.Process(process.pid).children()
         process.kill()

@@ -35,6 +35,8 @@ class CloudTask(StatusModel):
 
     id: str
     """The vendor's own id."""
+    key: str | None = None
+    """Under which it was sent. By key and id it is gone on with after its pod was replaced."""
     state: str
     """Queued, Running, Completed, Failed or Cancelled."""
     link: str | None = None

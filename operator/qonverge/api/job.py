@@ -313,6 +313,8 @@ class Provenance(StatusModel):
     """Seed that the engine used."""
     calibration: str | None = None
     """SHA-256 of the calibration that a noisy backend imitated; absent where it is ideal."""
+    virtual_device: str | None = None
+    """Of a device elsewhere that `qonverge run` imitated since it had no access to it: which published calibration."""
     layout: list[int] | None = None
     """For each qubit of the circuit the qubit of the imitated device on which it began; absent without a device, and
     where all qubits are coupled and alike."""

@@ -91,11 +91,22 @@ def resumed(job: HybridJob, record: Sequence[Submission], backends: Mapping[str,
     return Decision(key, first, job.status.placement or f"it was sent to {first.label_for(key)}", parts=parts)
 
 
-def in_status(tasks: Iterable[VendorTask]) -> list[CloudTask] | None:
-    """Return vendors' tasks as the status shows them, the first of very many; None where there are none."""
+def ids_of(tasks: Iterable[VendorTask | CloudTask]) -> dict[str, str]:
+    """Return the vendors' ids of tasks by their keys, as far as they are known; see ``Task.known``."""
+    return {task.key: task.id for task in tasks if task.key and task.id}
+
+
+def in_status(tasks: Iterable[VendorTask], before: Iterable[CloudTask] = ()) -> list[CloudTask] | None:
+    """Return vendors' tasks as the status shows them, the first of very many; None where there are none.
+
+    Args:
+        tasks: as they are told.
+        before: those that the status has. A pod that was started since tells of them only when it has heard of them.
+    """
     shown = [
         CloudTask(
             id=task.id,
+            key=task.key or None,
             state=task.state,
             link=task.link or None,
             message=task.message or None,
@@ -105,6 +116,8 @@ def in_status(tasks: Iterable[VendorTask]) -> list[CloudTask] | None:
         )
         for task in tasks
     ]
+    told = {task.key for task in shown}
+    shown += [task for task in before if task.key and task.id and task.key not in told]
     return shown[:MOST_CLOUD_TASKS] or None
 
 

@@ -15,6 +15,7 @@ from qonverge.execution.placement import abilities, declared, device_errors, sho
 from qonverge.forecast.exact import ExactForecasts
 from qonverge.forecast.forecaster import BackendOffer, Outcome, Outlook
 from qonverge.forecast.intervals import Interval
+from qonverge.local.virtual import VirtualDevice
 from qonverge.programs import circuit as circuits
 from qonverge.programs.kinds import kind_of
 from qonverge.scheduling import Backend, Decision, Estimates, Snapshot, plan
@@ -42,6 +43,7 @@ class Placing:
         checker: Checker,
         *,
         limits: TaskLimits | None = None,
+        virtual: Mapping[str, VirtualDevice] | None = None,
     ) -> None:
         """Know the backends.
 
@@ -50,9 +52,10 @@ class Placing:
             config: tells how a backend's engine would be set up.
             checker: maps circuits to devices.
             limits: of one task of their devices; None: a simulator has none.
+            virtual: by key, those of the backends that stand for devices to which there is no access.
         """
         self._backends = backends
-        self._limits = limits or TaskLimits()
+        self._limits, self._virtual = limits or TaskLimits(), virtual or {}
         self._config = config
         self._outlook = Outlook(ExactForecasts(checker))
 
@@ -83,6 +86,9 @@ class Placing:
         wanted = replace(waiting(job, now, needs, Amounts(), misfits=misfits), split=None, hedge=False)
         decision = plan(Snapshot((wanted,), seen, now, estimates)).decisions[0]
         memories = [None if asked is None else self._outlook.memory_bytes(asked, offer) for offer in offers]
+        if decision.backend is not None and (stands := self._virtual.get(decision.backend.key)) is not None:
+            reason = f"{decision.reason}; {decision.backend.name} is a virtual device, with the figures of "
+            decision = replace(decision, reason=f"{reason}{stands.calibration}")
         return Placed(decision, shown(wanted, decision, row, seen, [Interval(0.0, 0.0, 0.0)] * len(seen), memories))
 
     def observe(self, key: str, job: HybridJob, checked: CheckedCircuit, result: TaskResult, now: float) -> None:
@@ -114,8 +120,10 @@ class Placing:
         config, source = self._config(backend), backend.spec.source
         memory = abilities(source).memory(config.circuit_bytes)
         two_qubit, readout = device_errors(source, config.noise)
+        own, stands = declared(backend), self._virtual.get(key)
         return replace(
-            declared(backend),
+            own,
+            features=own.features if stands is None else stands.features,
             load=load,
             max_qubits=config.widest,
             memory_bytes=memory,

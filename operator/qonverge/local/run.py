@@ -28,6 +28,8 @@ class Run:
         """``clock`` gives Unix seconds."""
         self.job = job.model_copy(update={"status": HybridJobStatus()})
         self.tail = Tail()
+        self.virtual = ""
+        """The figures by which a virtual device was made on which it runs; empty where it runs on none."""
         self._observer = observer
         self._clock = clock
 
@@ -53,6 +55,9 @@ class Run:
     def complete(self, **fields: Any) -> None:
         """End the job well."""
         message = f"completed on {self.job.status.backend}"
+        if self.virtual:
+            message += f", a virtual device with the figures of {self.virtual}"
+            fields["provenance"] = fields["provenance"].model_copy(update={"virtual_device": self.virtual})
         self._set(transitions.complete(self.job.status, now=self.now, generation=0, message=message, **fields))
 
     def fail(self, reason: str, message: str, **fields: Any) -> None:

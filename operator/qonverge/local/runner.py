@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 
@@ -15,10 +16,12 @@ from qonverge.circuits import InvalidProgram
 from qonverge.circuits.checker.checked_circuit import CheckedCircuit
 from qonverge.circuits.checker.checker import Checker
 from qonverge.execution import transitions
+from qonverge.execution.placement import why_offline
 from qonverge.local.kinds.kind import LocalKind, PlacedJob
 from qonverge.local.manifests import Manifests
 from qonverge.local.placement import Placed, Placing
 from qonverge.local.run import Observer, Run
+from qonverge.local.virtual import virtual_device, without_access
 from qonverge.machine import available_cpus, available_memory
 from qonverge.programs.kinds import kind_of, parts
 from qonverge.programs.source import Program
@@ -43,8 +46,17 @@ class LocalRunner:
         clock: Callable[[], float] = time.time,
         *,
         verbose: bool = False,
+        environment: Mapping[str, str] = os.environ,
     ) -> None:
-        """``clock`` gives Unix seconds; with ``verbose`` engines print on standard error."""
+        """Start nothing yet.
+
+        Args:
+            manifests: with the jobs and their backends.
+            observer: is told what happens.
+            clock: gives Unix seconds.
+            verbose: whether engines print on standard error.
+            environment: variables, of which some give access to devices elsewhere.
+        """
         self._verbose = verbose
         self._manifests = manifests
         self._observer = observer
@@ -53,10 +65,13 @@ class LocalRunner:
             f"{backend.metadata.namespace}/{backend.metadata.name}": backend
             for backend in manifests.backends or [DEFAULT_BACKEND]
         }
+        found = {key: virtual_device(backend, environment) for key, backend in self._backends.items()}
+        self._virtual = {key: each for key, each in found.items() if each is not None}
+        self._backends |= {key: each.backend for key, each in self._virtual.items()}
         self._configs: dict[str, EngineConfig] = {}
         self._engines: dict[str, Engine] = {}
         self._checker = Checker()
-        self._placing = Placing(self._backends, self._config, self._checker)
+        self._placing = Placing(self._backends, self._config, self._checker, virtual=self._virtual)
         self._cleanup = contextlib.AsyncExitStack()
 
     @contextlib.asynccontextmanager
@@ -93,6 +108,11 @@ class LocalRunner:
         key = await self._place(run, checked)
         if key is None:
             return
+        if (virtual := self._virtual.get(key)) is not None:
+            run.virtual = virtual.calibration
+            name = self._backends[key].metadata.name
+            why = f"{name} is a virtual device, since {virtual.why}: nothing is sent to its vendor"
+            self._observer.on_warning(job, why)
         engine = await self._engine(key)
         kind = _KINDS[job.spec.program.chosen]
         await kind.run(PlacedJob(run, program, checked, key, self._backends[key], engine, self._checker, self._placing))
@@ -152,16 +172,19 @@ class LocalRunner:
         if key not in self._engines:
             engine = Engine(self._config(self._backends[key]))
             self._cleanup.push_async_callback(engine.close)
-            elsewhere = self._backends[key].spec.source.elsewhere
+            source = self._backends[key].spec.source
+            elsewhere, without = source.elsewhere, without_access(source)
             try:
                 # In a cluster a device elsewhere is waited for without end; here somebody looks on.
                 async with asyncio.timeout(_ELSEWHERE_SECONDS if elsewhere else None):
                     await engine.start()
             except RuntimeError as error:
-                raise EngineFailed(str(error)) from None
+                raise EngineFailed(f"{error}{without}") from None
             except TimeoutError:
                 device = engine.info().device
                 reason = f": {device.reason}" if device is not None else ""
                 raise EngineFailed(f"no task could begin within {_ELSEWHERE_SECONDS:g} s{reason}") from None
+            if without and (why := why_offline(engine.info().device)):
+                raise EngineFailed(f"its device runs nothing now: {why}{without}")
             self._engines[key] = engine
         return self._engines[key]

@@ -22,6 +22,16 @@ _LEAST_BYTES = 64 * 1024**2
 
 
 @dataclass(frozen=True, slots=True)
+class Virtual:
+    """When the embedded mode imitates a device elsewhere by what is published of it: it has no access to it."""
+
+    option: str
+    """The provider's option that names the device, as snapshots do."""
+    access: str
+    """Environment variable that gives access. Whoever sets it, or an ``endpoint``, means the device itself."""
+
+
+@dataclass(frozen=True, slots=True)
 class Descriptor:
     """A provider: what it can do, and where its code is.
 
@@ -70,6 +80,8 @@ class Descriptor:
     executor: str = ""
     """``module:class`` of the ``qonverge.backend.executors.protocol.Executor`` of its tasks, made of an
     ``EngineConfig`` and ``BackendMetrics``; empty: worker processes execute them, or the ``cloud``."""
+    virtual: Virtual | None = None
+    """When it is imitated without a cluster; None: never."""
     figures: Figures | None = None
     """What its tasks take, before they were timed; None: as Aer's."""
     options: type[Options] | str | None = None

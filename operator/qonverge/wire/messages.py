@@ -193,11 +193,14 @@ class Task:
     """Whether it may have been sent before: of a cloud that cannot say what it has, it is not asked for twice."""
     job: str = ""
     """Name of the job for which the operator sends it; believed as the namespace is."""
+    known: Mapping[str, str] = field(default_factory=dict)
+    """The vendor's ids of what it became elsewhere before, by the keys of ``VendorTask.key``: what an earlier process
+    of the server began is gone on with, also where the vendor has no list of tasks. Believed of the operator only."""
 
     @property
     def nbytes(self) -> int:
         """About how many bytes the pubs take; circuits are kept apart, since tasks share them."""
-        return 512 + sum(pub.nbytes for pub in self.pubs)
+        return 512 + 256 * len(self.known) + sum(pub.nbytes for pub in self.pubs)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the form that travels."""
@@ -213,6 +216,7 @@ class Task:
             "namespace": self.namespace,
             "again": self.again,
             "job": self.job,
+            "known": dict(self.known),
         }
 
     @classmethod
@@ -229,6 +233,7 @@ class Task:
             data["namespace"],
             again=data.get("again", False),
             job=data.get("job", ""),
+            known=data.get("known", {}),
         )
 
     @classmethod
@@ -259,13 +264,23 @@ class Task:
             raise InvalidTask(f"a pub is malformed: {error}") from None
         qpy = {digest: _qpy(given) for digest, given in circuits.items()}
         namespace, job = _name(data, "namespace"), _name(data, "job")
-        return cls(identity, checked, qpy, seed, _flag(data, "memory"), namespace, _flag(data, "again"), job)
+        flags = {name: _flag(data, name) for name in ("memory", "again")}
+        return cls(identity, checked, qpy, seed, namespace=namespace, job=job, known=_known(data), **flags)
 
 
 def _name(data: dict[str, Any], field: str) -> str:
     given = data.get(field) or ""
     if not isinstance(given, str) or len(given) > _LONGEST_NAME:
         raise InvalidTask(f"{field} is {excerpt(given)}; leave it out: only the operator names one")
+    return given
+
+
+def _known(data: dict[str, Any]) -> dict[str, str]:
+    given = data.get("known") or {}
+    if not isinstance(given, dict) or not all(
+        isinstance(text, str) and len(text) <= _LONGEST_NAME for pair in given.items() for text in pair
+    ):
+        raise InvalidTask(f"known is {excerpt(given)}; leave it out: only the operator knows ids of a vendor")
     return given
 
 

@@ -14,6 +14,8 @@ from qonverge.wire.errors import TokenExpired, Unauthorized
 from qonverge.wire.proof import backend_key
 
 OPERATOR_SUBJECT = "system:operator"
+LOCAL_SUBJECT = "local"
+"""Everybody, at a server without tokens, which is for one machine."""
 ISSUER = "qonverge.io"
 PROGRAM_TOKEN_SECONDS = 600.0
 """Life of a program's token at most. It is renewed at half of it: a kubelet shows the new one within two minutes."""

@@ -32,6 +32,8 @@ class VendorTask:
     """What it cost; None where the vendor does not tell, or not yet."""
     run_seconds: float | None = None
     """How long the device was busy with it."""
+    key: str = ""
+    """Under which it was sent, see ``Task.known``; empty where it has none."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the form that travels."""

@@ -31,7 +31,7 @@ from qonverge.devices.noise import noise_named
 from qonverge.wire.errors import BudgetExceeded, EngineFailed, InvalidCircuit, OutcomeUnknown
 from qonverge.wire.grants import Grant
 from qonverge.wire.messages import Pub, Task, TaskResult
-from qonverge.wire.tokens import Caller
+from qonverge.wire.tokens import OPERATOR_SUBJECT, Caller
 from qonverge.wire.vendor import VendorTask
 from tests.clouds.running import Service, provider, vendor
 from tests.clouds.sweep import check, sweep
@@ -393,6 +393,42 @@ async def test_what_may_have_been_sent_is_not_sent_again_where_nothing_finds_it(
             engine.submit(replace(sweep(kit, "resent"), again=True))
             assert isinstance((await site.ended("resent")).error, OutcomeUnknown)
             assert not service.tasks
+
+
+async def test_what_an_earlier_process_sent_is_gone_on_with_where_its_ids_are_known(kit: Any) -> None:
+    """Of a vendor that lists nothing: by the ids that the operator has from an earlier answer, and sends along."""
+    spy = Caller("chem/spy")
+    callers = {"kept": Caller(OPERATOR_SUBJECT), "cancelled": Caller(OPERATOR_SUBJECT), "stolen": spy}
+
+    async def ids(engine: Engine, name: str) -> dict[str, str]:
+        told = await engine.wait(name, 0, callers[name].subject)
+        return {task.key: task.id for task in told.vendor_tasks if task.id}
+
+    with vendor() as service:
+        service.control(settings={"seconds": 60})
+        known = dict[str, dict[str, str]]()
+        async with proxy(service, "Untraceable") as first:
+            for name, caller in callers.items():
+                first.submit(sweep(kit, name), caller)
+                async with asyncio.timeout(60):
+                    while len(known.setdefault(name, {})) < 3:
+                        known[name] = await ids(first, name)
+                        await asyncio.sleep(0.01)
+        assert known["kept"].items() <= {(task["key"], task["id"]) for task in service.tasks}
+        async with proxy(service, "Untraceable") as second:
+            site = Site(service, second)
+            # A program names tasks of others as its own.
+            known["stolen"] = dict(zip(known["stolen"], known["kept"].values(), strict=True))
+            for name, caller in callers.items():
+                second.submit(replace(sweep(kit, name), again=True, known=known[name]), caller)
+            await second.cancel("cancelled")
+            assert isinstance((await second.wait("stolen", 60, spy.subject)).error, OutcomeUnknown)
+            await site.until(lambda: Counter(task["state"] for task in service.tasks)["Cancelled"] == 3)
+            service.control(settings={"seconds": 0.0})
+            check(await site.ended("kept"))
+            assert await ids(second, "kept") == known["kept"]
+            await site.released()
+        assert len(service.tasks) == 9
 
 
 async def test_what_an_earlier_process_sent_is_cancelled_by_the_next(kit: Any, served: Site) -> None:

@@ -310,6 +310,29 @@ async def test_a_task_whose_pod_is_lost_is_sent_again_under_its_id(
     assert not world.assigned
 
 
+async def test_the_vendor_s_ids_that_are_known_go_along_when_a_task_is_sent_again(
+    world: Elsewhere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qonverge.controller.jobs.submissions._BACKOFF", Backoff(0.0, 0.0))
+    # The first is of the status, as an operator before this one wrote it.
+    recorded(world, cloudTasks=[{"id": "one", "state": "Running", "key": "k1"}, {"id": "odd", "state": "Running"}])
+    await world.rounds.once()
+    job, flight = world.state.jobs["chem/j"], world.flight("j")
+    assert flight.proposal is not None
+    assert world.submissions.send("chem/j", job, flight, flight.proposal, [TASK], again=True)
+    await settled()
+    assert world.pods.given.pop(TASK).known == {"k1": "one"}
+    told = world.pods.told[TASK]
+    assert told is not None
+    told(TaskResult(TASK, "Running", vendor_tasks=(VendorTask("two", "Queued", key="k2"),)))
+    world.pods.answers.pop(TASK).set_exception(PodLost("the pod went away"))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert world.pods.given[TASK].known == {"k1": "one", "k2": "two"}
+    world.pods.answers[TASK].set_result(TaskResult(TASK, "Completed"))
+    await settled()
+
+
 async def test_a_task_ends_without_a_result_where_it_is_refused_or_its_backend_deleted(
     world: Elsewhere, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -61,13 +61,14 @@ class Pods(DataPlane):
 
     def __init__(self) -> None:
         self.given: dict[str, Task] = {}
+        self.told: dict[str, Callable[[TaskResult], None] | None] = {}
         self.answers: dict[str, asyncio.Future[TaskResult]] = {}
         self.cancelled: list[tuple[str, str]] = []
 
     async def run(
         self, endpoint: Endpoint, audience: str, task: Task, *, told: Callable[[TaskResult], None] | None = None
     ) -> TaskResult:
-        self.given[task.id] = task
+        self.given[task.id], self.told[task.id] = task, told
         self.answers[task.id] = asyncio.get_running_loop().create_future()
         return await self.answers[task.id]
 

@@ -10,8 +10,9 @@ from cirq_google.engine import virtual_engine_factory
 from qiskit import QuantumCircuit
 
 from qonverge.circuits.mapping.mapper import Mapper
-from qonverge.devices import Calibration, InvalidCalibration
+from qonverge.devices import Calibration, InvalidCalibration, snapshots
 from qonverge.devices.google import from_specification
+from qonverge_dev_cloud.google.snapshots import published
 from tests.unit.backend.clouds.google_documents import calibration, documents
 
 PROCESSORS = ("willow_pink", "weber", "rainbow")
@@ -45,6 +46,19 @@ def test_figures_are_those_that_cirq_s_noise_has(processor: str) -> None:
         assert pulse is not None
         identity = cirq.devices.noise_utils.OpIdentifier(cirq.PhasedXZGate, qubit)
         assert pulse.error == pytest.approx(noise.gate_pauli_errors[identity] * 2 / 3, rel=1e-4)
+
+
+@pytest.mark.parametrize("processor", PROCESSORS)
+def test_the_snapshot_is_what_is_published(processor: str) -> None:
+    """Where this fails after an update of cirq-google: ``make snapshots``."""
+    snapshot = snapshots.load(processor)
+    assert snapshot == published(processor)
+    assert snapshot.source.startswith("cirq-google ")
+    found = calibration(processor)
+    assert (snapshot.labels, snapshot.gates, snapshot.measured_at) == (found.labels, found.gates, found.measured_at)
+    # Of the older processors the specification has 4 ms, and cirq-google's own noise this.
+    seconds = virtual_engine_factory.load_device_noise_properties(processor).gate_times_ns[cirq.MeasurementGate] * 1e-9
+    assert [qubit.readout_seconds for qubit in snapshot.qubits] == pytest.approx([seconds] * snapshot.num_qubits)
 
 
 def test_errors_of_pairs_and_of_readout() -> None:

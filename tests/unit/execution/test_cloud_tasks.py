@@ -9,7 +9,7 @@ import pytest
 
 from qonverge.amounts import Money
 from qonverge.api import HybridJob
-from qonverge.api.cloud_tasks import FINALIZER, Submission
+from qonverge.api.cloud_tasks import FINALIZER, CloudTask, Submission
 from qonverge.execution import cloud_tasks
 from qonverge.scheduling.model import Backend, Decision, Part
 from qonverge.wire.vendor import VendorTask
@@ -150,7 +150,23 @@ def test_vendors_tasks_in_the_status_are_few() -> None:
     ]
     assert len(cloud_tasks.in_status([task] * 1000) or ()) == 100
     assert cloud_tasks.in_status([]) is None
+    many = [CloudTask(id=str(number), state="Queued", key=str(number)) for number in range(200)]
+    assert len(cloud_tasks.in_status([task], many) or ()) == 100
     assert not cloud_tasks.is_settled([task, VendorTask("b", "Running")])
+
+
+def test_what_was_known_of_vendors_tasks_stays_in_the_status_while_a_new_pod_has_not_heard_of_them() -> None:
+    before = cloud_tasks.in_status([VendorTask("a", "Running", key="1"), VendorTask("b", "Queued", key="2")])
+    assert before is not None
+    assert cloud_tasks.ids_of(before) == {"1": "a", "2": "b"}
+    assert cloud_tasks.in_status([], before) == before
+    waits = [VendorTask("", "Queued", message="the pod begins"), VendorTask("a", "Completed", key="1")]
+    found = cloud_tasks.in_status(waits, before)
+    assert found is not None
+    assert [(each.id, each.state) for each in found] == [("", "Queued"), ("a", "Completed"), ("b", "Queued")]
+    # What has no id or no key is told anew, or not any more.
+    assert cloud_tasks.in_status(waits, [CloudTask(id="", state="Queued", message="the pod begins")]) == found[:2]
+    assert cloud_tasks.ids_of(waits) == {"1": "a"}
 
 
 def test_a_record_survives_the_api_server_s_form() -> None:

@@ -36,6 +36,19 @@ def _device(processor: str) -> Any:
     return cirq_google.GridDevice.from_proto(specification(processor))
 
 
+def legacy(processor: str) -> bool:
+    """Whether cirq-google takes default times of gates for a processor, and not those of its specification."""
+    return processor in virtual_engine_factory.ZPHASE_DATA
+
+
+def published_metrics(processor: str) -> Any:
+    """Return the published ``MetricsSnapshot``, with the time at which it was measured."""
+    calibration = virtual_engine_factory.load_median_device_calibration(processor)
+    snapshot = calibration.to_proto()
+    snapshot.timestamp_ms = calibration.timestamp
+    return snapshot
+
+
 @lru_cache(maxsize=32)
 def metrics(processor: str, drift: Drift | None, seed: int, epoch: int, measured: float) -> Any:
     """Return the ``MetricsSnapshot`` in force: the published one, and later ones as the scenario has them differ.
@@ -47,7 +60,7 @@ def metrics(processor: str, drift: Drift | None, seed: int, epoch: int, measured
         epoch: which calibration since the start, from 0.
         measured: when, Unix seconds.
     """
-    snapshot = virtual_engine_factory.load_median_device_calibration(processor).to_proto()
+    snapshot = published_metrics(processor)
     snapshot.timestamp_ms = round(1000 * measured)
     for metric in snapshot.metrics if drift is not None and epoch else ():
         # Angles by which a gate is off are not rates.
@@ -62,7 +75,7 @@ def metrics(processor: str, drift: Drift | None, seed: int, epoch: int, measured
 @lru_cache(maxsize=8)
 def _noise(processor: str, snapshot: bytes) -> Any:
     found = v2.metrics_pb2.MetricsSnapshot.FromString(snapshot)
-    old = processor in virtual_engine_factory.ZPHASE_DATA
+    old = legacy(processor)
     properties = calibration_to_noise_properties.noise_properties_from_calibration(
         calibration=cirq_google.Calibration(found),
         gate_times_ns="legacy" if old else virtual_engine_factory.extract_gate_times_ns_from_device(_device(processor)),

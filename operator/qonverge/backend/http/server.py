@@ -42,7 +42,7 @@ from qonverge.wire.errors import (
 from qonverge.wire.grants import Grant
 from qonverge.wire.messages import Task, TaskResult
 from qonverge.wire.proof import MOST_CHALLENGE, prove
-from qonverge.wire.tokens import OPERATOR_SUBJECT, Caller
+from qonverge.wire.tokens import LOCAL_SUBJECT, OPERATOR_SUBJECT, Caller
 
 MAX_BODY = 64 * 1024**2
 MAX_HEAD = 8 * 1024**2
@@ -55,7 +55,7 @@ _BUDGET_SECONDS = 60.0
 _PAUSE_SECONDS = 20.0
 _SLOWEST_BYTES = 256 * 1024
 _LONGEST_WAIT = 60.0
-_LOCAL = Caller("local")
+_LOCAL = Caller(LOCAL_SUBJECT)
 
 Handler = Callable[[Request], Awaitable[Response]]
 

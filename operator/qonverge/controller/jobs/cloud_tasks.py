@@ -177,7 +177,8 @@ class CloudTasks:
         assert checked is not None
         parts = [each for each in job.status.submissions or () if each.attempt == submission.attempt]
         part = 0 if submission.hedge else parts.index(submission)
-        return replace(circuits.task(job, checked, submission.task, shots=submission.shots, part=part), again=True)
+        task = circuits.task(job, checked, submission.task, shots=submission.shots, part=part)
+        return replace(task, again=True, known=cloud_tasks.ids_of(job.status.cloud_tasks or ()))
 
 
 def _asked(submission: Submission, tasks: Sequence[VendorTask]) -> str | None:

@@ -130,7 +130,8 @@ class Submissions:
                 run = Interval(*(shots / total * value for value in (run.low, run.mid, run.high)))
             fidelity = self._forecasts.fidelity(flight, placed.key)
             sent = Sent(identity, pod.endpoint, placed.key, now, run, promise, whole=shots is None, fidelity=fidelity)
-            works.append((pod, sent, replace(task, again=again)))
+            known = cloud_tasks.ids_of(job.status.cloud_tasks or ()) if again else {}
+            works.append((pod, sent, replace(task, again=again, known=known)))
         return works
 
     def _promise(self, key: str, pod: BackendPod, now: float) -> WaitForecast | None:
@@ -227,13 +228,16 @@ class Submissions:
         """Send a task that costs money until its backend tells how it ended: by its id it is begun once."""
 
         def told(result: TaskResult) -> None:
+            nonlocal known
+            known |= cloud_tasks.ids_of(result.vendor_tasks)
             if flight.note(sent.identity, result.vendor_tasks):
                 self._queue.add(f"HybridJob {key}")
 
-        failures = 0
+        failures, known = 0, dict(task.known)
         while True:
             try:
-                result = await self._data.run(sent.endpoint, sent.backend_key, task, told=told)
+                whole = replace(task, known=dict(known))
+                result = await self._data.run(sent.endpoint, sent.backend_key, whole, told=told)
             except WireError as error:
                 if not error.retryable:
                     return TaskResult(task.id, "Failed", error=error)

@@ -1,4 +1,7 @@
-"""Snapshots of real devices, as published with qiskit-ibm-runtime 0.51.0 (Apache License 2.0); ``make snapshots``."""
+"""Snapshots of real devices, as published with qiskit-ibm-runtime 0.51.0 and cirq-google 1.7.0; ``make snapshots``.
+
+Both are under the Apache License 2.0. Each snapshot names its source.
+"""
 
 from __future__ import annotations
 

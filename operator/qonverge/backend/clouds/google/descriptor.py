@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qonverge.providers.descriptor import Descriptor
+from qonverge.providers.descriptor import Descriptor, Virtual
 from qonverge.providers.figures import DEVICE_ELSEWHERE
 
 _PACKAGE = "qonverge.backend.clouds.google"
@@ -16,6 +16,7 @@ GOOGLE = Descriptor(
     imitates=False,
     takes_long=True,
     costs_money=True,
+    virtual=Virtual(option="processor", access="GOOGLE_APPLICATION_CREDENTIALS"),
     figures=DEVICE_ELSEWHERE,
     options=f"{_PACKAGE}.options:GoogleOptions",
 )

@@ -13,7 +13,7 @@ from qonverge.backend.clouds.measurement import Measurement, in_tasks
 from qonverge.backend.clouds.protocol import JOB_TAG, NAMESPACE_TAG, RUN_TAG, CloudTask
 from qonverge.backend.executors.protocol import Execution, Request, RunFacts
 from qonverge.wire.messages import Task
-from qonverge.wire.tokens import OPERATOR_SUBJECT
+from qonverge.wire.tokens import LOCAL_SUBJECT, OPERATOR_SUBJECT
 from qonverge.wire.vendor import ENDED_STATES, VendorTask
 
 SubmissionState = Literal["Planned", "Finding", "Submitting", "Known", "Ended", "Cancelled", "Unknown"]
@@ -47,8 +47,8 @@ class Sent:
     """As the cloud last said."""
     message: str = ""
     """What is to be said of it besides the cloud's words."""
-    former: list[tuple[str, CloudTask]] = field(default_factory=list)
-    """Those of earlier attempts, by the cloud's ids."""
+    former: list[tuple[str, str, CloudTask]] = field(default_factory=list)
+    """Those of earlier attempts: key, the cloud's id, and how it ended."""
 
     @property
     def key(self) -> str:
@@ -65,7 +65,7 @@ class Sent:
     def next_attempt(self) -> None:
         """Let another task follow one that failed."""
         if self.task is not None:
-            self.former.append((self.id, self.task))
+            self.former.append((self.key, self.id, self.task))
         self.attempt += 1
         self.state, self.id, self.task, self.message = "Planned", "", None, ""
 
@@ -95,6 +95,8 @@ class Run:
     """For whom it runs, see ``Submission.tags``."""
     tenant: str
     """Whose turn it takes where tenants take turns: a namespace, or whom a token names."""
+    known: Mapping[str, str] = field(default_factory=dict)
+    """The cloud's ids of what an earlier process began for it, by their keys."""
     parts: list[Part] = field(default_factory=list)
     """Its measurements, in the order of the plan."""
     limits: TaskLimits = field(default_factory=TaskLimits)
@@ -111,7 +113,10 @@ class Run:
         request = execution.request
         tags = tags_of(request)
         tenant = tags.get(NAMESPACE_TAG, request.caller.subject)
-        return cls(execution, request.task, request.key, tags, tenant)
+        # A program could name tasks that are not its own.
+        believed = request.caller.subject in (OPERATOR_SUBJECT, LOCAL_SUBJECT)
+        known = request.task.known if believed else {}
+        return cls(execution, request.task, request.key, tags, tenant, known)
 
     def plan(self, found: Sequence[Measurement], limits: TaskLimits) -> None:
         """Take the measurements that it is, and what one task of the cloud may have."""
@@ -144,15 +149,15 @@ class Run:
         """
         found: list[VendorTask] = []
         for each in self.sent:
-            found.extend(_vendor_task(identity, task, link) for identity, task in each.former)
+            found.extend(_vendor_task(key, identity, task, link) for key, identity, task in each.former)
             if each.id or each.state == "Unknown":
-                found.append(_vendor_task(each.id, each.task or CloudTask("Queued"), link, each.message))
+                found.append(_vendor_task(each.key, each.id, each.task or CloudTask("Queued"), link, each.message))
         if waits and not self.execution.ended and not (self.sent and all(each.id for each in self.sent)):
             found.append(VendorTask("", "Queued", message=waits))
         return tuple(found)
 
 
-def _vendor_task(identity: str, task: CloudTask, link: Callable[[str], str], message: str = "") -> VendorTask:
+def _vendor_task(key: str, identity: str, task: CloudTask, link: Callable[[str], str], message: str = "") -> VendorTask:
     return VendorTask(
         identity,
         task.state,
@@ -162,4 +167,5 @@ def _vendor_task(identity: str, task: CloudTask, link: Callable[[str], str], mes
         task.expected_start,
         task.billed,
         task.run_seconds,
+        key,
     )

@@ -132,6 +132,8 @@ class Sender:
     async def _place(self, sent: Sent) -> bool:
         """Make sure that the cloud has the task exactly once; return False where it has none and is to get none."""
         stop, cloud = sent.run.stop, self._calls.cloud
+        if identity := sent.run.known.get(sent.key, ""):
+            return self._known(sent, identity)
         # Until when a task that was sent may not be found yet.
         certain, look = self._certain, not cloud.idempotent
         may_be_there = sent.run.task.again

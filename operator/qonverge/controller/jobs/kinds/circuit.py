@@ -138,7 +138,7 @@ def _elsewhere(view: View, flight: Flight) -> list[Action]:
     status, tasks = view.job.status, flight.all_vendor_tasks
     label = status.backend or ""
     state, reason, message = cloud_tasks.progress(tasks, label)
-    shown = cloud_tasks.in_status(tasks)
+    shown = cloud_tasks.in_status(tasks, status.cloud_tasks or ())
     told = (status.state, status.reason, status.message, status.observed_generation)
     if (told, status.cloud_tasks) == ((state, reason, message, view.job.metadata.generation), shown):
         return []
