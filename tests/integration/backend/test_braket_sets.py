@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -34,8 +34,8 @@ FEE, SHOT = Decimal("0.30"), Decimal("0.08")
 
 
 @contextlib.contextmanager
-def cloud(**device: Any) -> Any:
-    scenario = {"braket": {"devices": {"Forte-1": {"noise": False, **device}}}}
+def cloud(*, virtual_clock: bool = False, **device: Any) -> Any:
+    scenario = {"virtualClock": virtual_clock, "braket": {"devices": {"Forte-1": {"noise": False, **device}}}}
     with DevCloud(Scenario.model_validate(scenario)) as running:
         yield running
 
@@ -125,6 +125,29 @@ async def test_only_what_failed_is_measured_again(kit: Any, tmp_path: Path) -> N
         async with proxy(there, tmp_path) as engine:
             check(await result(engine, sweep(kit, "two")))
             assert len(there.tasks()) == 4
+
+
+@pytest.mark.asyncio
+async def test_what_was_measured_again_is_cancelled_by_the_next_process(kit: Any, tmp_path: Path) -> None:
+    def states() -> list[str]:
+        return [task["status"] for task in there.tasks()]
+
+    with cloud(virtual_clock=True, failingExecutables={"calls": [2]}, queue={"seconds": 1}) as there:
+        async with proxy(there, tmp_path) as engine:
+            engine.submit(sweep(kit, "one"))
+            await until(lambda: states() == ["QUEUED"])
+            there.advance(1)
+            await until(lambda: states() == ["COMPLETED", "QUEUED"])
+        async with proxy(there, tmp_path) as engine:
+            engine.submit(sweep(kit, "one"))
+            await engine.cancel("one")
+            await until(lambda: states() == ["COMPLETED", "CANCELLED"])
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(120):
+        while not condition():
+            await asyncio.sleep(0.02)
 
 
 @pytest.mark.asyncio
