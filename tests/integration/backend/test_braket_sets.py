@@ -34,8 +34,8 @@ FEE, SHOT = Decimal("0.30"), Decimal("0.08")
 
 
 @contextlib.contextmanager
-def cloud(*, virtual_clock: bool = False, **device: Any) -> Any:
-    scenario = {"virtualClock": virtual_clock, "braket": {"devices": {"Forte-1": {"noise": False, **device}}}}
+def cloud(**device: Any) -> Any:
+    scenario = {"braket": {"devices": {"Forte-1": {"noise": False, **device}}}}
     with DevCloud(Scenario.model_validate(scenario)) as running:
         yield running
 
@@ -132,11 +132,11 @@ async def test_what_was_measured_again_is_cancelled_by_the_next_process(kit: Any
     def states() -> list[str]:
         return [task["status"] for task in there.tasks()]
 
-    with cloud(virtual_clock=True, failingExecutables={"calls": [2]}, queue={"seconds": 1}) as there:
+    with cloud(failingExecutables={"calls": [2]}, queue={"seconds": 3600}) as there:
         async with proxy(there, tmp_path) as engine:
             engine.submit(sweep(kit, "one"))
             await until(lambda: states() == ["QUEUED"])
-            there.advance(1)
+            there.advance(3600)
             await until(lambda: states() == ["COMPLETED", "QUEUED"])
         async with proxy(there, tmp_path) as engine:
             engine.submit(sweep(kit, "one"))
