@@ -16,6 +16,8 @@ from qonverge.devices import Layout
 from qonverge.devices.noise import Noise
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from qiskit import QuantumCircuit
 
     from qonverge.wire.messages import Observable
@@ -138,6 +140,23 @@ class ExactTranslator(Translator, Protocol):
         """Return the values, one for each observable, with errors of 0; see ``decode``."""
 
 
+@runtime_checkable
+class StateTranslator(Translator, Protocol):
+    """A translator for devices of which some give final states."""
+
+    gives_states: bool
+    """Whether the device does, see ``Device.states``."""
+
+    def encode_state(self, circuit: QuantumCircuit) -> Submission:
+        """Return the task, of 0 shots, for a circuit that ``prepare`` gave, its parameters bound; it measures nothing.
+
+        The phase of the state is that of the circuit's gates and of its ``global_phase``.
+        """
+
+    def decode_state(self, submission: Submission, answer: str) -> NDArray[np.complex128]:
+        """Return the amplitudes, shape (2^n,): bit k of an index is that of the circuit's qubit k; see ``decode``."""
+
+
 @dataclass(frozen=True, slots=True)
 class CloudTask:
     """What a cloud says of a task."""
@@ -178,6 +197,10 @@ class Device:
     """Its coupling, gates and errors; None where the cloud does not publish them."""
     ideal: bool = False
     """Whether it makes no errors, as a simulator that imitates no device."""
+    exact: bool = False
+    """Whether it gives expectation values without statistical error."""
+    states: bool = False
+    """Whether it gives final states."""
     prices: Prices | None = None
     queue_length: int | None = None
     """Tasks that wait, of everybody."""

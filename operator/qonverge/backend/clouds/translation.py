@@ -11,13 +11,14 @@ from typing import Any, TypeVar, cast
 from cachetools import LRUCache
 from qiskit import QuantumCircuit
 
-from qonverge.backend.clouds.measurement import ESTIMATION, Measurement, wanted
-from qonverge.backend.clouds.plan import Opened, assembled, checked, checked_estimates, measurements
+from qonverge.backend.clouds.measurement import ESTIMATION, STATE, Measurement, wanted
+from qonverge.backend.clouds.plan import Opened, State, assembled, checked, checked_estimates, checked_state, measurements
 from qonverge.backend.clouds.protocol import (
     Estimates,
     EstimatingTranslator,
     ExactTranslator,
     Outcomes,
+    StateTranslator,
     Submission,
     Translator,
 )
@@ -86,7 +87,10 @@ class Translation:
         """
         circuits = self._circuits(task)
         estimates = isinstance(self._translator, EstimatingTranslator)
-        found = measurements(task, circuits, self._config, most_shots, estimates=estimates, exact=self._exact)
+        states = isinstance(self._translator, StateTranslator) and self._translator.gives_states
+        found = measurements(
+            task, circuits, self._config, most_shots, estimates=estimates, exact=self._exact, states=states
+        )
         for pub, basis in dict.fromkeys((each.pub, each.basis) for each in found):
             self._prepare(task, pub, basis)
         return found
@@ -99,6 +103,8 @@ class Translation:
         pub = task.pubs[measurement.pub]
         values = {name: float(given[measurement.row]) for name, given in pub.parameters.items() if name in there}
         bound = circuit.assign_parameters(values) if values else circuit
+        if measurement.basis == STATE:
+            return cast("StateTranslator", self._translator).encode_state(bound)
         if measurement.basis == ESTIMATION:
             own = [pub.observables[k] for k in wanted(pub, measurement.row)]
             if is_exact(pub):
@@ -129,12 +135,16 @@ class Translation:
             EngineFailed: an answer is none.
         """
         circuits = self._circuits(task)
-        outcomes: list[tuple[Measurement, Outcomes | Estimates]] = []
+        outcomes: list[tuple[Measurement, Outcomes | Estimates | State]] = []
         for measurement, reading, answer in zip(found, readings, answers, strict=True):
             pub = task.pubs[measurement.pub]
             sent = Submission("", measurement.shots, reading)
             try:
                 text = zlib.decompress(answer).decode()
+                if measurement.basis == STATE:
+                    state = cast("StateTranslator", self._translator).decode_state(sent, text)
+                    outcomes.append((measurement, checked_state(state, circuits[pub.circuit].circuit.num_qubits)))
+                    continue
                 if measurement.basis == ESTIMATION:
                     if is_exact(pub):
                         values = cast("ExactTranslator", self._translator).decode_exact(sent, text)

@@ -26,8 +26,8 @@ from tests.unit.backend.clouds.test_braket_translator import DEVICES, translator
 from tests.unit.backend.clouds.test_plan import task_of
 
 
-def translation(family: str = "amazon") -> Translation:
-    options = {"device": DEVICES[family], "bucket": "results"}
+def translation(family: str = "amazon", device: str = "") -> Translation:
+    options = {"device": device or DEVICES[family], "bucket": "results"}
     return Translation(EngineConfig(provider="Braket", memory_bytes=2 * 1024**3, options=options))
 
 

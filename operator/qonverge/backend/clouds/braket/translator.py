@@ -40,6 +40,7 @@ class BraketTranslator:
         options = BraketOptions.read(config.options)
         self._device = options.device_name
         self._gates = gates_of(options.family)
+        self.gives_states = options.gives_states
         self._circuits = GateCircuits(self._device, "Braket", self._gates)
         self.version = f"Braket {self._device}, Qiskit {version('qiskit')}"
         self.basis_gates = tuple(sorted(self._gates))
@@ -87,6 +88,28 @@ class BraketTranslator:
             raise ValueError(f"it has the value {wrong[0]} for a Pauli string, which is none from -1 to 1")
         values = [sum(weight * own[index] for index, weight in each) for each in submission.reading["terms"]]
         return Estimates(values, [0.0] * len(values))
+
+    def encode_state(self, circuit: QuantumCircuit) -> Submission:
+        """Return the program for the final state; see ``StateTranslator.encode_state``."""
+        body, _, _ = self._body(circuit, range(circuit.num_qubits))
+        phase = float(circuit.global_phase)
+        lines = ["OPENQASM 3.0;", *body, f"gphase({phase!r});", "#pragma braket result state_vector"]
+        return Submission("\n".join(lines) + "\n", 0)
+
+    def decode_state(self, submission: Submission, answer: str) -> NDArray[np.complex128]:
+        """Return the amplitudes in a ``results.json``; see ``StateTranslator.decode_state``.
+
+        Braket's first qubit has the most significant bit of an index.
+        """
+        (found,) = json.loads(answer)["resultTypes"]
+        if found["type"]["type"] != "statevector":
+            raise ValueError(f"its resultTypes is {found['type']} and the state was asked for")
+        parts = np.asarray(found["value"], dtype=np.float64)
+        qubits = len(parts).bit_length() - 1
+        if parts.shape != (1 << qubits, 2):
+            raise ValueError(f"it has amplitudes of shape {parts.shape}: a state has 2^n of two numbers each")
+        amplitudes = parts[:, 0] + 1j * parts[:, 1]
+        return amplitudes.reshape((2,) * qubits).transpose().ravel()
 
     def _body(self, circuit: QuantumCircuit, also: Iterable[int]) -> tuple[list[str], dict[int, int], dict[int, int]]:
         """Return a program without its head and measurements.
