@@ -40,6 +40,8 @@ class Submission:
     tags: Mapping[str, str] = field(default_factory=dict)
     """For whom it runs: tags or labels of the cloud's task, as far as the cloud has any. They name the job, for whoever
     divides a bill, and with ``RUN_TAG`` the attempt at it."""
+    inputs: Mapping[str, float] = field(default_factory=dict)
+    """Values of the program's inputs; only of a ``ParametricTranslator``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,17 @@ class Translator(Protocol):
         Raises:
             ValueError: the answer is not what the cloud's documentation says.
         """
+
+
+@runtime_checkable
+class ParametricTranslator(Translator, Protocol):
+    """A translator for a cloud whose programs have inputs: a sweep is translated once.
+
+    The circuits that ``encode`` and its like get have a parameter for each input, which is the program's by the same
+    name. Their values are put into ``Submission.inputs`` afterwards.
+    """
+
+    parametric: ClassVar[Literal[True]]
 
 
 @runtime_checkable
@@ -304,7 +317,7 @@ class ProgramSetCloud(Cloud, Protocol):
     def submit_set(self, key: str, submissions: Sequence[Submission]) -> str:
         """Begin a task of several programs, at least two, and return the cloud's id of it; see ``submit``.
 
-        All have as many shots and the same tags.
+        All have as many shots and the same tags. Programs that differ in their inputs alone stand side by side.
         """
 
     def results(self, identity: str) -> Sequence[str | ProgramFailure]:

@@ -5,19 +5,30 @@ from __future__ import annotations
 import contextlib
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from importlib import import_module
-from typing import Any, TypeVar, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
 from cachetools import LRUCache
 from qiskit import QuantumCircuit
 
 from qonverge.backend.clouds.measurement import ESTIMATION, STATE, Measurement, wanted
-from qonverge.backend.clouds.plan import Opened, State, assembled, checked, checked_estimates, checked_state, measurements
+from qonverge.backend.clouds.plan import (
+    Opened,
+    State,
+    assembled,
+    checked,
+    checked_estimates,
+    checked_state,
+    measurements,
+)
+from qonverge.backend.clouds.program_inputs import Inputs, values_of, with_inputs
 from qonverge.backend.clouds.protocol import (
     Estimates,
     EstimatingTranslator,
     ExactTranslator,
     Outcomes,
+    ParametricTranslator,
     StateTranslator,
     Submission,
     Translator,
@@ -28,10 +39,11 @@ from qonverge.backend.engines.opening import opened
 from qonverge.devices import Layout
 from qonverge.providers.installed import find
 from qonverge.wire.errors import EngineFailed, WireError
-from qonverge.wire.messages import PubResult, Task
+from qonverge.wire.messages import Observable, Pub, PubResult, Task
 
 # Of QPY, whose circuits take about ten times as much; they are shared by all who send circuits.
 _KEPT_BYTES = 4 * 1024**2
+_ProgramKey: TypeAlias = "tuple[str, str, Layout | None, int, tuple[Observable, ...]]"
 _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
 
@@ -57,6 +69,7 @@ class Translation:
         features = self._descriptor.features("Automatic", noisy=False, options=config.options)
         self._config, self._exact = config, "Exact" in features
         self._opened: LRUCache[str, tuple[Opened, int]] = LRUCache(_KEPT_BYTES, _size)
+        self._programs: LRUCache[_ProgramKey, tuple[tuple[Submission, Inputs], int]] = LRUCache(_KEPT_BYTES, _size)
         self._prepared: LRUCache[tuple[str, str, Layout | None], tuple[QuantumCircuit, int]] = LRUCache(
             _KEPT_BYTES, _size
         )
@@ -97,22 +110,44 @@ class Translation:
 
     def encode(self, task: Task, measurement: Measurement) -> Submission:
         """Return the cloud's task for a measurement."""
+        pub = task.pubs[measurement.pub]
+        values = {name: float(given[measurement.row]) for name, given in pub.parameters.items()}
+        own = tuple(pub.observables[k] for k in wanted(pub, measurement.row)) if measurement.basis == ESTIMATION else ()
+        if isinstance(self._translator, ParametricTranslator):
+            submission, inputs = self._written(task, measurement, own)
+            return replace(submission, inputs=values_of(inputs, values))
         circuit = self._prepare(task, measurement.pub, measurement.basis)
         # A parameter that has no effect is gone from a circuit that was transpiled.
         there = {parameter.name for parameter in circuit.parameters}
+        values = {name: value for name, value in values.items() if name in there}
+        return self._encoded(pub, measurement, circuit.assign_parameters(values) if values else circuit, own)
+
+    def _written(
+        self, task: Task, measurement: Measurement, observables: tuple[Observable, ...]
+    ) -> tuple[Submission, Inputs]:
+        """Return the task for all values of the circuit's parameters, and how its inputs follow from them."""
         pub = task.pubs[measurement.pub]
-        values = {name: float(given[measurement.row]) for name, given in pub.parameters.items() if name in there}
-        bound = circuit.assign_parameters(values) if values else circuit
+        key = (pub.circuit, measurement.basis, pub.layout, measurement.shots, observables)
+
+        def written() -> tuple[Submission, Inputs]:
+            circuit, inputs = with_inputs(self._prepare(task, measurement.pub, measurement.basis))
+            return self._encoded(pub, measurement, circuit, observables), inputs
+
+        return _kept(self._programs, key, len(task.circuits[pub.circuit]), written)
+
+    def _encoded(
+        self, pub: Pub, measurement: Measurement, circuit: QuantumCircuit, observables: Sequence[Observable]
+    ) -> Submission:
         if measurement.basis == STATE:
-            return cast("StateTranslator", self._translator).encode_state(bound)
+            return cast("StateTranslator", self._translator).encode_state(circuit)
         if measurement.basis == ESTIMATION:
-            own = [pub.observables[k] for k in wanted(pub, measurement.row)]
             if is_exact(pub):
-                return cast("ExactTranslator", self._translator).encode_exact(bound, own)
+                return cast("ExactTranslator", self._translator).encode_exact(circuit, observables)
             assert isinstance(self._translator, EstimatingTranslator)
             shots = measurement.shots or None
-            return self._translator.encode_estimation(bound, own, shots, pub.precision if shots is None else None)
-        return self._translator.encode(bound, measurement.shots)
+            precision = pub.precision if shots is None else None
+            return self._translator.encode_estimation(circuit, observables, shots, precision)
+        return self._translator.encode(circuit, measurement.shots)
 
     def assemble(
         self,

@@ -85,4 +85,5 @@ def _result_types(info: BackendInfo) -> list[dict[str, Any]]:
 
 
 def _pragma(result_type: str) -> str:
-    return "braket_result_type" + "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in result_type)
+    words = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in result_type)
+    return f"braket_result_type{words}"

@@ -15,6 +15,7 @@ from qiskit.circuit.library import GlobalPhaseGate
 from qiskit.quantum_info import Statevector
 
 from qonverge.backend.clouds.measurement import reduced
+from qonverge.backend.clouds.protocol import Submission
 from qonverge.wire.errors import EngineFailed, InvalidTask
 from qonverge.wire.messages import Task
 from tests.unit.backend.clouds.circuits import random_circuit
@@ -23,9 +24,10 @@ from tests.unit.backend.clouds.test_exact_values import translation
 from tests.unit.backend.clouds.test_plan import task_of
 
 
-def answer(program: str) -> str:
+def answer(submission: Submission) -> str:
     """Return what a simulator says of a program, complex numbers as pairs, as results have them."""
-    (found,) = StateVectorSimulator().run(Program(source=program), shots=0).resultTypes
+    program = Program(source=submission.program, inputs=dict(submission.inputs))
+    (found,) = StateVectorSimulator().run(program, shots=0).resultTypes
     value = [[number.real, number.imag] for number in found.value]
     return json.dumps({"resultTypes": [{"type": found.type.dict(), "value": value}]})
 
@@ -35,7 +37,7 @@ def states(task: Task) -> np.ndarray:
     found = made.plan(task, 100)
     sent = [made.encode(*reduced(task, each)) for each in found]
     assert {each.shots for each in sent} == {0}
-    answers = [zlib.compress(answer(each.program).encode()) for each in sent]
+    answers = [zlib.compress(answer(each).encode()) for each in sent]
     (result,) = translation().assemble(task, found, [each.reading for each in sent], answers, 0)
     assert result.statevectors is not None
     return result.statevectors
