@@ -139,7 +139,7 @@ def created() -> int:
         (
             {"action": action("OPENQASM 3.0; qubit q; h q;\n#pragma braket result state_vector")},
             "ValidationException",
-            "result type StateVector needs a simulator and no shots",
+            "Garnet does not have the result type StateVector",
         ),
         ({"jobToken": "job"}, "ValidationException", "dev-cloud takes no jobToken"),
     ],

@@ -10,11 +10,13 @@ from typing import Any
 import boto3
 import numpy as np
 import pytest
+from botocore.exceptions import ClientError
 from braket.aws import AwsDevice, AwsQuantumTask, AwsSession
 from braket.circuits import Circuit, FreeParameter, Observable
 from braket.device_schema import DeviceCapabilities
 from braket.devices import LocalSimulator
 from braket.emulation.local_emulator import LocalEmulator
+from braket.ir.openqasm import Program
 from braket.task_result import GateModelTaskResult
 
 from qonverge_dev_cloud.cloud import DevCloud
@@ -65,6 +67,20 @@ def test_values_from_shots_are_near_the_exact_ones(start: Start) -> None:
     assert np.allclose(found[0], exact[0], atol=5 / shots**0.5)
     assert np.allclose(found[1], exact[1], atol=10 / shots**0.5)
     assert np.allclose(found[2], exact[2], atol=5 * 0.5 / shots**0.5)
+
+
+@pytest.mark.parametrize(
+    ("asked", "shots", "words"),
+    [
+        ("state_vector", 10, "10 shots: SV1 takes 0 to 0 with the result type StateVector"),
+        ("sample z(q)", 0, "0 shots: SV1 takes 1 to 100000 with the result type Sample"),
+    ],
+)
+def test_result_types_have_the_shots_that_the_properties_say(start: Start, asked: str, shots: int, words: str) -> None:
+    start()
+    program = Program(source=f"OPENQASM 3.0; qubit q; h q;\n#pragma braket result {asked}")
+    with pytest.raises(ClientError, match=words):
+        AwsDevice(SV1).run(program, shots=shots)
 
 
 def test_a_device_describes_itself_in_the_schemas_of_braket(start: Start) -> None:

@@ -110,6 +110,7 @@ class Vendor:
                 "at": time.monotonic(),
                 "failed": None if failing is None else failing["kind"],
                 "cancelled": False,
+                "over": False,
                 "answer": answer,
             }
             return {"id": identity}
@@ -117,8 +118,9 @@ class Vendor:
     def state(self, task: dict[str, Any]) -> dict[str, Any]:
         if task["cancelled"]:
             return {"state": "Cancelled"}
-        if time.monotonic() - task["at"] < self.settings["seconds"]:
+        if not task["over"] and time.monotonic() - task["at"] < self.settings["seconds"]:
             return {"state": "Queued", "queue_position": 1}
+        task["over"] = True
         if task["failed"]:
             return {"state": "Failed", "message": "the fridge is warm", "retryable": task["failed"] == "retryable"}
         return {"state": "Completed", "billed": self.settings["billed"], "run_seconds": 0.5}

@@ -7,6 +7,7 @@ of the device's gates on as many qubits. Qubits are misread after the simulation
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from statistics import fmean
@@ -153,7 +154,7 @@ class _Noisy(DensityMatrixSimulator):  # type: ignore[misc]
         return simulation
 
 
-def check(chip: Chip, program: Qasm, shots: int, *, noisy: bool, results: bool = True) -> None:
+def check(chip: Chip, program: Qasm, shots: int, *, noisy: bool, results: Mapping[str, tuple[int, int]] | None) -> None:
     """Say whether a device takes a program, and this machine runs it with errors or without.
 
     Args:
@@ -161,7 +162,8 @@ def check(chip: Chip, program: Qasm, shots: int, *, noisy: bool, results: bool =
         program: with values for all its inputs.
         shots: 0 for exact values.
         noisy: whether it runs with errors.
-        results: whether it may ask for result types.
+        results: the result types that it may ask for, and the fewest and the most shots that each takes; None: it is of
+            a program set, which has none.
 
     Raises:
         BadProgram: it does not.
@@ -169,7 +171,7 @@ def check(chip: Chip, program: Qasm, shots: int, *, noisy: bool, results: bool =
     width, _, asked = _examined(chip, program)
     if isinstance(width, str):
         raise BadProgram(width)
-    if asked and not results:
+    if asked and results is None:
         raise BadProgram(f"a program of a set has no result types, and it asks for {asked[0]}")
     if width == 0:
         raise BadProgram("the program acts on no qubit")
@@ -177,11 +179,12 @@ def check(chip: Chip, program: Qasm, shots: int, *, noisy: bool, results: bool =
         raise BadProgram(f"the program acts on {width} qubits; {chip.name} has {chip.width}")
     if shots == 0 and not asked:
         raise BadProgram("without shots a result type is needed")
-    forbidden = sorted(set(asked) & {"StateVector", "Amplitude", "DensityMatrix"})
-    if forbidden and (chip.kind == "QPU" or shots):
-        raise BadProgram(f"result type {forbidden[0]} needs a simulator and no shots")
-    if chip.kind == "QPU" and "AdjointGradient" in asked:
-        raise BadProgram(f"{chip.name} does not have the result type AdjointGradient")
+    for name in asked:
+        if results is None or name not in results:
+            raise BadProgram(f"{chip.name} does not have the result type {name}")
+        least, most = results[name]
+        if not least <= shots <= most:
+            raise BadProgram(f"{shots} shots: {chip.name} takes {least} to {most} with the result type {name}")
     # Here, not there: a device takes more.
     widest = WIDEST_NOISY if noisy else WIDEST_EXACT
     if width > widest:

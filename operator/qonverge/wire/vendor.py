@@ -90,6 +90,10 @@ class DeviceState:
     """Time of a request there and its answer, as last measured; None where it is not known."""
     ideal: bool = False
     """Whether it is known to make no errors, as a simulator that imitates no device; then it has no calibration."""
+    exact: bool = False
+    """Whether it gives expectation values without statistical error."""
+    states: bool = False
+    """Whether it gives final states."""
     max_shots: int | None = None
     """Shots that it takes at once: more become several tasks there. None: any number, or that is not known."""
     max_programs: int = 1

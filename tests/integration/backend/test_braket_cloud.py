@@ -10,9 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from braket.device_schema import DeviceActionType
+from braket.ir.openqasm import Program
 from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister
 from qiskit.circuit import Parameter
 
+from qonverge.client.braket import Device
+from qonverge.client.errors import TaskFailed
+from qonverge.client.transport.connect import connect
 from qonverge.wire.messages import TaskResult
 from qonverge_dev_cloud.cloud import DevCloud
 from qonverge_dev_cloud.scenario import Scenario
@@ -110,6 +115,63 @@ def test_exact_values_of_a_simulator(kit: Any, backend: Any, cloud: DevCloud) ->
     assert [each["shots"] for each in cloud.tasks()[before:]] == [0, 0]
 
 
+TURNED = "OPENQASM 3.0; qubit[2] q; ry(0.7) q[0]; rx(1.1) q[1]; cnot q[0], q[1];"
+OF_SHOTS = ("probability q[1], q[0]", "expectation y(q[1]) @ z(q[0])", "variance x(q[0])")
+
+
+def turned() -> np.ndarray:
+    """Return the state of that program, the first qubit in the most significant bit."""
+    ry = np.array([np.cos(0.35), np.sin(0.35)])
+    rx = np.array([np.cos(0.55), -1j * np.sin(0.55)])
+    one, other = np.kron(ry, rx).reshape(2, 2)
+    return np.concatenate([one, other[::-1]])
+
+
+def true_values() -> list[Any]:
+    """Return those of ``OF_SHOTS``."""
+    x, y, z = np.array([[0, 1], [1, 0]]), np.array([[0, -1j], [1j, 0]]), np.diag([1, -1])
+    state = turned()
+    swapped = np.abs(state.reshape(2, 2).T.ravel()) ** 2
+    mean = (state.conj() @ np.kron(x, np.eye(2)) @ state).real
+    return [swapped, (state.conj() @ np.kron(z, y) @ state).real, 1 - mean**2]
+
+
+def asking(*types: str) -> Program:
+    return Program(source="\n".join([TURNED, *(f"#pragma braket result {each}" for each in types)]))
+
+
+def test_result_types_of_a_simulator(backend: Any) -> None:
+    device, state = Device(connect(backend.url, backend.token())), turned()
+    known = {each.name for each in device.properties.action[DeviceActionType.OPENQASM].supportedResultTypes}
+    assert known >= {"StateVector", "DensityMatrix", "Amplitude", "Sample"}
+    of_state = ("state_vector", 'amplitude "01", "10"', "density_matrix q[1]")
+    vector, amplitude, matrix, *values = device.run(asking(*of_state, *OF_SHOTS), shots=0).result().values
+    assert vector == pytest.approx(state, abs=1e-9)
+    assert [amplitude["01"], amplitude["10"]] == pytest.approx([state[1], state[2]], abs=1e-9)
+    halves = state.reshape(2, 2)
+    assert matrix == pytest.approx(halves.T @ halves.conj(), abs=1e-9)
+    for found, true in zip(values, true_values(), strict=True):
+        assert found == pytest.approx(true, abs=1e-9)
+
+
+def of_a_qpu(device: Device) -> None:
+    """Check what a QPU that errs has: values of shots, and no exact ones."""
+    action = device.properties.action[DeviceActionType.OPENQASM]
+    least = {each.name: each.minShots for each in action.supportedResultTypes}
+    assert least == {"Sample": 1, "Expectation": 1, "Variance": 1, "Probability": 1}
+    assert device.properties.service.shotsRange[0] == 1
+    # Observables of one circuit share their bases, as Braket has it.
+    true = true_values()
+    probability, *_ = device.run(asking(OF_SHOTS[0]), shots=5000).result().values
+    assert probability == pytest.approx(true[0], abs=0.06)
+    mean, sample = device.run(asking(OF_SHOTS[1], "sample y(q[1]) @ z(q[0])"), shots=5000).result().values
+    assert (mean, np.mean(sample), len(sample)) == (pytest.approx(true[1], abs=0.08), pytest.approx(mean), 5000)
+    assert device.run(asking(OF_SHOTS[2]), shots=5000).result().values == [pytest.approx(true[2], abs=0.08)]
+    for exact, words in ((OF_SHOTS[1], "no exact values"), ("state_vector", "no amplitudes")):
+        with pytest.raises(TaskFailed, match=words):
+            device.run(asking(exact), shots=0).result()
+
+
 def test_what_the_server_says_of_the_device(backend: Any) -> None:
     info = backend.info()
     assert info["engine"].startswith("Braket sv1, Qiskit ")
@@ -141,6 +203,7 @@ def test_a_qpu_that_counts_and_nothing_that_tells_a_secret(kit: Any, cloud: DevC
         counts = found.results[0].counts[0]
         assert counts["00"] + counts["11"] > 450
         assert found.calibration
+        of_a_qpu(Device(connect(backend.url, backend.token())))
         (tmp_path / "AWS_SECRET_ACCESS_KEY").unlink()
         waiting = backend.send(kit.task(circuit, "later", shots=500), wait=1)
         assert waiting.status == 202

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import json
+from collections.abc import AsyncIterator, Callable
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -88,10 +89,10 @@ async def test_measurements_share_a_task_which_is_the_same_after_a_restart(kit: 
             async with asyncio.timeout(120):
                 check(await engine.wait("two", float("inf")))
             assert engine.accounts.tell().by_account["uid"].used.cost_in("USD") == FEE + 600 * SHOT
-            await values(kit, engine)
+            await values(kit, engine, there)
 
 
-async def values(kit: Any, engine: Engine) -> None:
+async def values(kit: Any, engine: Engine, there: DevCloud) -> None:
     """Check bases and parameter sets against the state's own values."""
     theta = Parameter("theta")
     circuit = QuantumCircuit(2)
@@ -101,8 +102,12 @@ async def values(kit: Any, engine: Engine) -> None:
     observables = ((("IZ", 1.0),), (("XX", 1.0), ("ZZ", 0.5)), (("YY", 1.0),))
     task = kit.task(circuit, "values", parameters={"theta": angles}, observables=observables, shots=2000)
     answer = await result(engine, task)
-    # Two sets, each in three bases.
+    # Three bases, each a program, and two sets, which are its inputs.
     assert len(answer.vendor_tasks) == 1
+    *_, sent = [each for each in there.journal.entries() if each.operation == "CreateQuantumTask"]
+    programs = json.loads(sent.request["action"])["programs"]
+    assert [each["inputs"] for each in programs] == [{"p0": angles.tolist()}] * 3
+    assert len({each["source"] for each in programs}) == 3
     found = answer.results[0]
     assert found.expectation_values is not None
     assert found.standard_errors is not None
@@ -125,6 +130,29 @@ async def test_only_what_failed_is_measured_again(kit: Any, tmp_path: Path) -> N
         async with proxy(there, tmp_path) as engine:
             check(await result(engine, sweep(kit, "two")))
             assert len(there.tasks()) == 4
+
+
+@pytest.mark.asyncio
+async def test_what_was_measured_again_is_cancelled_by_the_next_process(kit: Any, tmp_path: Path) -> None:
+    def states() -> list[str]:
+        return [task["status"] for task in there.tasks()]
+
+    with cloud(failingExecutables={"calls": [2]}, queue={"seconds": 3600}) as there:
+        async with proxy(there, tmp_path) as engine:
+            engine.submit(sweep(kit, "one"))
+            await until(lambda: states() == ["QUEUED"])
+            there.advance(3600)
+            await until(lambda: states() == ["COMPLETED", "QUEUED"])
+        async with proxy(there, tmp_path) as engine:
+            engine.submit(sweep(kit, "one"))
+            await engine.cancel("one")
+            await until(lambda: states() == ["COMPLETED", "CANCELLED"])
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(120):
+        while not condition():
+            await asyncio.sleep(0.02)
 
 
 @pytest.mark.asyncio

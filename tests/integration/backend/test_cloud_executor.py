@@ -445,6 +445,29 @@ async def test_what_an_earlier_process_sent_is_cancelled_by_the_next(kit: Any, s
     served.service.reset()
 
 
+async def test_the_retry_that_an_earlier_process_sent_is_cancelled_by_the_next(kit: Any, served: Site) -> None:
+    served.service.fault("run", "retryable", 2)
+    served.service.control(settings={"seconds": 0.0})
+    # What comes after the first tries waits in the cloud's queue.
+    served.service.fault("submit", "hold-before", 2, skip=3)
+    served.engine.submit(sweep(kit, "retried"))
+    await served.until(lambda: served.service.control()["held"] == ["submit"] * 2)
+    served.service.control(settings={"seconds": 60}, release=True)
+    await served.until(lambda: len(served.service.tasks) == 5)
+    async with proxy(served.service, served.engine.config.provider) as successor:
+        successor.submit(sweep(kit, "retried"))
+        await successor.cancel("retried")
+        site = Site(served.service, successor)
+        await site.released()
+        assert Counter(task["state"] for task in served.service.tasks) == {"Completed": 1, "Failed": 2, "Cancelled": 2}
+        # Who asked for the end hears of all of them.
+        told = {task.id: task.state for task in site.stands("retried").vendor_tasks}
+        assert told == {task["id"]: task["state"] for task in served.service.tasks}
+    await served.engine.cancel("retried")
+    await served.released()
+    served.service.reset()
+
+
 async def test_credentials_that_are_refused_are_waited_for_and_never_shown(
     kit: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -10,6 +10,7 @@ from braket.ir.openqasm import Program, ProgramSet
 
 from qonverge_dev_cloud import simulation
 from qonverge_dev_cloud.braket.api import Refused
+from qonverge_dev_cloud.braket.capabilities import result_types
 from qonverge_dev_cloud.braket.catalogue import Device
 from qonverge_dev_cloud.simulation import Qasm
 
@@ -64,7 +65,8 @@ def checked(device: Device, request: dict[str, Any], *, noisy: bool) -> Action:
         )
     program = Qasm(found.source, tuple(sorted((found.inputs or {}).items())))
     try:
-        simulation.check(device, program, shots, noisy=noisy)
+        results = {each["name"]: (each["minShots"], each["maxShots"]) for each in result_types(device)}
+        simulation.check(device, program, shots, noisy=noisy, results=results)
     except simulation.BadProgram as error:
         raise Refused("ValidationException", str(error)) from None
     return Action(PROGRAM, (found,), ((program,),))
@@ -92,7 +94,7 @@ def _set(device: Device, programs: ProgramSet, shots: int, *, noisy: bool) -> Ac
     for index, own in enumerate(executables):
         for place, executable in enumerate(own):
             try:
-                simulation.check(device, executable, shots // count, noisy=noisy, results=False)
+                simulation.check(device, executable, shots // count, noisy=noisy, results=None)
             except simulation.BadProgram as error:
                 failures.append({"programIndex": index, "inputsIndex": place, "errors": [str(error)]})
     if failures:

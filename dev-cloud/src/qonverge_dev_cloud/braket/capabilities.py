@@ -46,10 +46,10 @@ def capabilities(device: Device, tariff: Tariff, calibration: Calibration | None
         "deviceParameters": _PARAMETERS[device.provider].schema(),
     }
     if calibration is None:
-        plain["action"] = _actions(device, [*_sampled(0, device.max_shots), *_exact()])
+        plain["action"] = _actions(device)
         plain["paradigm"] = {"qubitCount": device.width}
         return GateModelSimulatorDeviceCapabilities.parse_obj(plain)
-    plain["action"] = _actions(device, _sampled(device.min_shots, device.max_shots))
+    plain["action"] = _actions(device)
     plain["paradigm"] = {
         "qubitCount": len(device.qubits),
         "nativeGateSet": list(device.native),
@@ -80,7 +80,14 @@ def _service(device: Device, tariff: Tariff, updated: float) -> dict[str, Any]:
     }
 
 
-def _actions(device: Device, results: list[dict[str, Any]]) -> dict[str, Any]:
+def result_types(device: Device) -> list[dict[str, Any]]:
+    """Return the result types that programs may ask for, each with the shots that it takes."""
+    sampled = _sampled(device.min_shots, device.max_shots)
+    return sampled if device.kind == "QPU" else [*sampled, *_exact()]
+
+
+def _actions(device: Device) -> dict[str, Any]:
+    results = result_types(device)
     verbatim = device.kind == "QPU"
     sets: dict[str, Any] = {
         "actionType": "braket.ir.openqasm.program_set",

@@ -12,6 +12,8 @@ from qonverge.wire.messages import Pub, Task
 
 ESTIMATION = "estimation"
 """In the place of a basis: the cloud computes expectation values itself."""
+STATE = "state"
+"""In the place of a basis: the cloud gives the final state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +25,12 @@ class Measurement:
     row: int
     """Which of its parameter sets."""
     basis: str
-    """A letter for each qubit, qubit 0 last; empty: what the circuit itself measures; else ``ESTIMATION``."""
+    """A letter for each qubit, qubit 0 last; empty: what the circuit itself measures; else ``ESTIMATION`` or
+    ``STATE``."""
     first: int
     """Its first shot, where a device takes fewer shots at a time than are wanted."""
     shots: int
-    """0 of an estimation: as the precision needs, or exact values."""
+    """0 of an estimation: as the precision needs, or exact values; and of a state."""
     again: int = 0
     """How many before it measure the same: observables that are wanted of other sets have shots of their own."""
 

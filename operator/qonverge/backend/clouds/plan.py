@@ -11,14 +11,14 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 from qiskit.circuit import ClassicalRegister
 
-from qonverge.backend.clouds.measurement import ESTIMATION, Measurement, wanted
+from qonverge.backend.clouds.measurement import ESTIMATION, STATE, Measurement, wanted
 from qonverge.backend.clouds.protocol import Estimates, Outcomes
 from qonverge.backend.config import EngineConfig
 from qonverge.backend.engines.bits import by_register, shots_of, spelled
@@ -32,7 +32,11 @@ from qonverge.circuits.errors import InvalidProgram
 from qonverge.wire.errors import InvalidCircuit, InvalidTask
 from qonverge.wire.messages import Pub, PubResult, Task
 
+State: TypeAlias = "NDArray[np.complex128]"
+"""Amplitudes, shape (2^n,), qubit 0 in the least significant bit of an index."""
 _MOST = 10_000
+# Of the sum of a state's probabilities, computed in double precision, or in single.
+_ROUNDING = 1e-5
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,11 @@ class Opened:
         Only those that the basis names are: of others nobody asks. Without a basis it is as it was, but for
         measurements whose bit a later one writes again.
         """
+        if basis == STATE:
+            # That of a circuit that was opened says which parameters nothing uses.
+            circuit = self.circuit.copy()
+            circuit.global_phase = 0
+            return replace(self, circuit=circuit)
         if basis in ("", ESTIMATION):
             return replace(self, circuit=_written_once(self.circuit)) if self._is_plain else self
         name = "measured"
@@ -109,6 +118,7 @@ def measurements(
     *,
     estimates: bool = False,
     exact: bool = False,
+    states: bool = False,
 ) -> list[Measurement]:
     """Return what a task's measurements are, in the order in which ``assembled`` takes their outcomes.
 
@@ -119,6 +129,7 @@ def measurements(
         most_shots: of one measurement; None: any number.
         estimates: whether the cloud computes expectation values itself.
         exact: whether the device gives exact values.
+        states: whether it gives final states.
 
     Raises:
         CircuitTooLarge, InvalidTask: it does not fit, or asks for what no device gives.
@@ -126,13 +137,16 @@ def measurements(
     found: list[Measurement] = []
     for index, pub in enumerate(task.pubs):
         opened = circuits[pub.circuit]
-        if pub.statevector:
-            raise InvalidTask("a device has no amplitudes to give: ask for counts or expectation values")
+        if pub.statevector and not states:
+            raise InvalidTask("the device has no amplitudes to give: ask for counts or expectation values")
         if is_exact(pub) and not pub.empty and not exact:
             raise InvalidTask("a device has no exact values: give shots or precision")
         if not pub.empty:
             check(pub, opened.analysis, config, memory=task.memory)
-            if (estimates or is_exact(pub)) and pub.observables and not opened.analysis.measured_bits:
+            parts: Iterable[Measurement]
+            if pub.statevector:
+                parts = (Measurement(index, row, STATE, 0, 0) for row in range(pub.sets))
+            elif (estimates or is_exact(pub)) and pub.observables and not opened.analysis.measured_bits:
                 parts = _estimations(index, pub, most_shots)
             else:
                 parts = (part for each in _of_pub(index, pub, opened, config) for part in _parts(each, most_shots))
@@ -207,11 +221,25 @@ def checked_estimates(estimates: Estimates, count: int) -> Estimates:
     return estimates
 
 
+def checked_state(state: State, num_qubits: int) -> State:
+    """Return what a translator read, if it can be a state of so many qubits.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    if state.shape != (2**num_qubits,):
+        raise ValueError(f"it has amplitudes of shape {state.shape}, and {2**num_qubits} were asked for")
+    total = float(np.sum(np.abs(state) ** 2))
+    if not abs(total - 1) <= _ROUNDING:
+        raise ValueError(f"its amplitudes are of no state: the probabilities sum to {total}")
+    return state
+
+
 def assembled(
     task: Task,
     circuits: Mapping[str, Opened],
     config: EngineConfig,
-    answers: Iterable[tuple[Measurement, Outcomes | Estimates]],
+    answers: Iterable[tuple[Measurement, Outcomes | Estimates | State]],
     seed: int,
 ) -> tuple[PubResult, ...]:
     """Return a task's results.
@@ -225,9 +253,12 @@ def assembled(
     """
     own = list(answers)
     estimated: dict[int, list[tuple[Measurement, Estimates]]] = {}
+    states: dict[int, list[State]] = {}
     for measurement, answer in own:
         if isinstance(answer, Estimates):
             estimated.setdefault(measurement.pub, []).append((measurement, answer))
+        elif isinstance(answer, np.ndarray):
+            states.setdefault(measurement.pub, []).append(answer)
     measured = ((measurement, answer) for measurement, answer in own if isinstance(answer, Outcomes))
     whole = (
         (key[0], _Shots([outcomes for _, outcomes in parts], seed + place))
@@ -235,7 +266,9 @@ def assembled(
     )
     by_pub = {pub: [each for _, each in group] for pub, group in itertools.groupby(whole, lambda one: one[0])}
     return tuple(
-        _estimated(pub, estimated[index])
+        PubResult(statevectors=np.stack(states[index]))
+        if index in states
+        else _estimated(pub, estimated[index])
         if index in estimated
         else _result(task, pub, circuits[pub.circuit], config, by_pub.get(index, []), seed)
         for index, pub in enumerate(task.pubs)

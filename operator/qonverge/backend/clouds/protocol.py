@@ -16,6 +16,8 @@ from qonverge.devices import Layout
 from qonverge.devices.noise import Noise
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from qiskit import QuantumCircuit
 
     from qonverge.wire.messages import Observable
@@ -38,6 +40,8 @@ class Submission:
     tags: Mapping[str, str] = field(default_factory=dict)
     """For whom it runs: tags or labels of the cloud's task, as far as the cloud has any. They name the job, for whoever
     divides a bill, and with ``RUN_TAG`` the attempt at it."""
+    inputs: Mapping[str, float] = field(default_factory=dict)
+    """Values of the program's inputs; only of a ``ParametricTranslator``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,17 @@ class Translator(Protocol):
 
 
 @runtime_checkable
+class ParametricTranslator(Translator, Protocol):
+    """A translator for a cloud whose programs have inputs: a sweep is translated once.
+
+    The circuits that ``encode`` and its like get have a parameter for each input, which is the program's by the same
+    name. Their values are put into ``Submission.inputs`` afterwards.
+    """
+
+    parametric: ClassVar[Literal[True]]
+
+
+@runtime_checkable
 class EstimatingTranslator(Translator, Protocol):
     """A translator for a cloud that estimates expectation values itself, as one that mitigates errors does.
 
@@ -136,6 +151,23 @@ class ExactTranslator(Translator, Protocol):
 
     def decode_exact(self, submission: Submission, answer: str) -> Estimates:
         """Return the values, one for each observable, with errors of 0; see ``decode``."""
+
+
+@runtime_checkable
+class StateTranslator(Translator, Protocol):
+    """A translator for devices of which some give final states."""
+
+    gives_states: bool
+    """Whether the device does, see ``Device.states``."""
+
+    def encode_state(self, circuit: QuantumCircuit) -> Submission:
+        """Return the task, of 0 shots, for a circuit that ``prepare`` gave, its parameters bound; it measures nothing.
+
+        The phase of the state is that of the circuit's gates and of its ``global_phase``.
+        """
+
+    def decode_state(self, submission: Submission, answer: str) -> NDArray[np.complex128]:
+        """Return the amplitudes, shape (2^n,): bit k of an index is that of the circuit's qubit k; see ``decode``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +210,10 @@ class Device:
     """Its coupling, gates and errors; None where the cloud does not publish them."""
     ideal: bool = False
     """Whether it makes no errors, as a simulator that imitates no device."""
+    exact: bool = False
+    """Whether it gives expectation values without statistical error."""
+    states: bool = False
+    """Whether it gives final states."""
     prices: Prices | None = None
     queue_length: int | None = None
     """Tasks that wait, of everybody."""
@@ -281,7 +317,7 @@ class ProgramSetCloud(Cloud, Protocol):
     def submit_set(self, key: str, submissions: Sequence[Submission]) -> str:
         """Begin a task of several programs, at least two, and return the cloud's id of it; see ``submit``.
 
-        All have as many shots and the same tags.
+        All have as many shots and the same tags. Programs that differ in their inputs alone stand side by side.
         """
 
     def results(self, identity: str) -> Sequence[str | ProgramFailure]:

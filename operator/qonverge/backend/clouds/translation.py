@@ -5,19 +5,31 @@ from __future__ import annotations
 import contextlib
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from importlib import import_module
-from typing import Any, TypeVar, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
 from cachetools import LRUCache
 from qiskit import QuantumCircuit
 
-from qonverge.backend.clouds.measurement import ESTIMATION, Measurement, wanted
-from qonverge.backend.clouds.plan import Opened, assembled, checked, checked_estimates, measurements
+from qonverge.backend.clouds.measurement import ESTIMATION, STATE, Measurement, wanted
+from qonverge.backend.clouds.plan import (
+    Opened,
+    State,
+    assembled,
+    checked,
+    checked_estimates,
+    checked_state,
+    measurements,
+)
+from qonverge.backend.clouds.program_inputs import Inputs, values_of, with_inputs
 from qonverge.backend.clouds.protocol import (
     Estimates,
     EstimatingTranslator,
     ExactTranslator,
     Outcomes,
+    ParametricTranslator,
+    StateTranslator,
     Submission,
     Translator,
 )
@@ -27,10 +39,11 @@ from qonverge.backend.engines.opening import opened
 from qonverge.devices import Layout
 from qonverge.providers.installed import find
 from qonverge.wire.errors import EngineFailed, WireError
-from qonverge.wire.messages import PubResult, Task
+from qonverge.wire.messages import Observable, Pub, PubResult, Task
 
 # Of QPY, whose circuits take about ten times as much; they are shared by all who send circuits.
 _KEPT_BYTES = 4 * 1024**2
+_ProgramKey: TypeAlias = "tuple[str, str, Layout | None, int, tuple[Observable, ...]]"
 _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
 
@@ -56,6 +69,7 @@ class Translation:
         features = self._descriptor.features("Automatic", noisy=False, options=config.options)
         self._config, self._exact = config, "Exact" in features
         self._opened: LRUCache[str, tuple[Opened, int]] = LRUCache(_KEPT_BYTES, _size)
+        self._programs: LRUCache[_ProgramKey, tuple[tuple[Submission, Inputs], int]] = LRUCache(_KEPT_BYTES, _size)
         self._prepared: LRUCache[tuple[str, str, Layout | None], tuple[QuantumCircuit, int]] = LRUCache(
             _KEPT_BYTES, _size
         )
@@ -86,27 +100,54 @@ class Translation:
         """
         circuits = self._circuits(task)
         estimates = isinstance(self._translator, EstimatingTranslator)
-        found = measurements(task, circuits, self._config, most_shots, estimates=estimates, exact=self._exact)
+        states = isinstance(self._translator, StateTranslator) and self._translator.gives_states
+        found = measurements(
+            task, circuits, self._config, most_shots, estimates=estimates, exact=self._exact, states=states
+        )
         for pub, basis in dict.fromkeys((each.pub, each.basis) for each in found):
             self._prepare(task, pub, basis)
         return found
 
     def encode(self, task: Task, measurement: Measurement) -> Submission:
         """Return the cloud's task for a measurement."""
+        pub = task.pubs[measurement.pub]
+        values = {name: float(given[measurement.row]) for name, given in pub.parameters.items()}
+        own = tuple(pub.observables[k] for k in wanted(pub, measurement.row)) if measurement.basis == ESTIMATION else ()
+        if isinstance(self._translator, ParametricTranslator):
+            submission, inputs = self._written(task, measurement, own)
+            return replace(submission, inputs=values_of(inputs, values))
         circuit = self._prepare(task, measurement.pub, measurement.basis)
         # A parameter that has no effect is gone from a circuit that was transpiled.
         there = {parameter.name for parameter in circuit.parameters}
+        values = {name: value for name, value in values.items() if name in there}
+        return self._encoded(pub, measurement, circuit.assign_parameters(values) if values else circuit, own)
+
+    def _written(
+        self, task: Task, measurement: Measurement, observables: tuple[Observable, ...]
+    ) -> tuple[Submission, Inputs]:
+        """Return the task for all values of the circuit's parameters, and how its inputs follow from them."""
         pub = task.pubs[measurement.pub]
-        values = {name: float(given[measurement.row]) for name, given in pub.parameters.items() if name in there}
-        bound = circuit.assign_parameters(values) if values else circuit
+        key = (pub.circuit, measurement.basis, pub.layout, measurement.shots, observables)
+
+        def written() -> tuple[Submission, Inputs]:
+            circuit, inputs = with_inputs(self._prepare(task, measurement.pub, measurement.basis))
+            return self._encoded(pub, measurement, circuit, observables), inputs
+
+        return _kept(self._programs, key, len(task.circuits[pub.circuit]), written)
+
+    def _encoded(
+        self, pub: Pub, measurement: Measurement, circuit: QuantumCircuit, observables: Sequence[Observable]
+    ) -> Submission:
+        if measurement.basis == STATE:
+            return cast("StateTranslator", self._translator).encode_state(circuit)
         if measurement.basis == ESTIMATION:
-            own = [pub.observables[k] for k in wanted(pub, measurement.row)]
             if is_exact(pub):
-                return cast("ExactTranslator", self._translator).encode_exact(bound, own)
+                return cast("ExactTranslator", self._translator).encode_exact(circuit, observables)
             assert isinstance(self._translator, EstimatingTranslator)
             shots = measurement.shots or None
-            return self._translator.encode_estimation(bound, own, shots, pub.precision if shots is None else None)
-        return self._translator.encode(bound, measurement.shots)
+            precision = pub.precision if shots is None else None
+            return self._translator.encode_estimation(circuit, observables, shots, precision)
+        return self._translator.encode(circuit, measurement.shots)
 
     def assemble(
         self,
@@ -129,12 +170,16 @@ class Translation:
             EngineFailed: an answer is none.
         """
         circuits = self._circuits(task)
-        outcomes: list[tuple[Measurement, Outcomes | Estimates]] = []
+        outcomes: list[tuple[Measurement, Outcomes | Estimates | State]] = []
         for measurement, reading, answer in zip(found, readings, answers, strict=True):
             pub = task.pubs[measurement.pub]
             sent = Submission("", measurement.shots, reading)
             try:
                 text = zlib.decompress(answer).decode()
+                if measurement.basis == STATE:
+                    state = cast("StateTranslator", self._translator).decode_state(sent, text)
+                    outcomes.append((measurement, checked_state(state, circuits[pub.circuit].circuit.num_qubits)))
+                    continue
                 if measurement.basis == ESTIMATION:
                     if is_exact(pub):
                         values = cast("ExactTranslator", self._translator).decode_exact(sent, text)

@@ -67,13 +67,15 @@ class RemoteSite:
         if info is None:
             return Description(device=DeviceState(False, self._reason))
         reason = "the server there is shutting down" if info.draining and not self._reason else self._reason
-        device = info.device or DeviceState(True)
+        device = info.device or DeviceState(True, exact=True, states=True)
         state = DeviceState(
             not reason,
             reason,
             queue_length=info.queued + info.running,
             round_trip_seconds=self._round_trip,
             ideal=info.calibration is None and (info.device is None or info.device.ideal),
+            exact=device.exact,
+            states=device.states,
             max_shots=device.max_shots,
             max_programs=device.max_programs,
             max_total_shots=device.max_total_shots,

@@ -18,15 +18,8 @@ _MODIFIERS = (
     {"name": "pow", "exponent_types": ["int", "float"]},
     {"name": "inv"},
 )
-_PRAGMAS = (
-    "braket_unitary_matrix",
-    *(
-        f"braket_result_type_{name}"
-        for name in ("state_vector", "density_matrix", "sample", "expectation", "variance", "probability", "amplitude")
-    ),
-)
+_OF_STATES = ("StateVector", "DensityMatrix", "Amplitude")
 _FORBIDDEN = (
-    "braket_result_type_adjoint_gradient",
     *(
         f"braket_noise_{name}"
         for name in (
@@ -40,6 +33,9 @@ _FORBIDDEN = (
 def capabilities(info: BackendInfo) -> GateModelSimulatorDeviceCapabilities:
     """Return what the backend takes; where nothing bounds the number of qubits, the largest number stands for it."""
     qubits = target_of(info).num_qubits
+    results = _result_types(info)
+    given = [_pragma(each["name"]) for each in results]
+    lacking = [name for name in map(_pragma, (*_OF_STATES, "AdjointGradient")) if name not in given]
     program = "braket.ir.openqasm.program"
     return GateModelSimulatorDeviceCapabilities.parse_obj(
         {
@@ -47,7 +43,7 @@ def capabilities(info: BackendInfo) -> GateModelSimulatorDeviceCapabilities:
                 "executionWindows": [
                     {"executionDay": "Everyday", "windowStartHour": "00:00", "windowEndHour": "23:59:59"}
                 ],
-                "shotsRange": [0, info.max_shots],
+                "shotsRange": [min(each["minShots"] for each in results), info.max_shots],
                 "deviceDocumentation": {"summary": f"{info.engine}, {info.method}"},
             },
             "action": {
@@ -56,9 +52,9 @@ def capabilities(info: BackendInfo) -> GateModelSimulatorDeviceCapabilities:
                     "version": ["1"],
                     "supportedOperations": [name.lower() for name in NAMES],
                     "supportedModifiers": list(_MODIFIERS),
-                    "supportedPragmas": list(_PRAGMAS),
-                    "forbiddenPragmas": list(_FORBIDDEN),
-                    "supportedResultTypes": _result_types(info.max_shots),
+                    "supportedPragmas": ["braket_unitary_matrix", *given],
+                    "forbiddenPragmas": [*lacking, *_FORBIDDEN],
+                    "supportedResultTypes": results,
                     "supportPhysicalQubits": False,
                     "supportsPartialVerbatimBox": False,
                     "requiresContiguousQubitIndices": False,
@@ -73,12 +69,21 @@ def capabilities(info: BackendInfo) -> GateModelSimulatorDeviceCapabilities:
     )
 
 
-def _result_types(most: int) -> list[dict[str, Any]]:
+def _result_types(info: BackendInfo) -> list[dict[str, Any]]:
+    """Return the result types and how many shots each may have; 0 are exact values."""
+    device, most = info.device, info.max_shots
+    exact, states = (True, True) if device is None else (device.exact, device.states)
     measured = {"observables": list(_OBSERVABLES), "maxShots": most}
     return [
         {"name": "Sample", "minShots": 1, **measured},
-        {"name": "Expectation", "minShots": 0, **measured},
-        {"name": "Variance", "minShots": 0, **measured},
-        {"name": "Probability", "minShots": 0, "maxShots": most},
-        *({"name": name, "minShots": 0, "maxShots": 0} for name in ("StateVector", "DensityMatrix", "Amplitude")),
+        {"name": "Expectation", "minShots": 0 if exact else 1, **measured},
+        {"name": "Variance", "minShots": 0 if exact else 1, **measured},
+        # Exact ones are made of the final state.
+        {"name": "Probability", "minShots": 0 if states else 1, "maxShots": most},
+        *({"name": name, "minShots": 0, "maxShots": 0} for name in _OF_STATES if states),
     ]
+
+
+def _pragma(result_type: str) -> str:
+    words = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in result_type)
+    return f"braket_result_type{words}"

@@ -332,6 +332,22 @@ def test_programs_that_are_sent_together_share_the_shots(aws: Service, secret: P
         one.submit_set(KEY, [*programs, Submission("OPENQASM 3.0;", 10)])
 
 
+def test_programs_that_differ_in_inputs_alone_are_one(aws: Service, secret: Path) -> None:
+    aws.answer = lambda request: (201, {"quantumTaskArn": TASK})
+    one, other = "OPENQASM 3.0; input float p0;\n", "OPENQASM 3.0; input float p0; x q;\n"
+    given: list[tuple[str, dict[str, float]]] = [(one, {"p0": 0.1}), (one, {"p0": 0.2}), (other, {"p0": 0.3})]
+    # What has no inputs cannot be said to run twice.
+    given += [("OPENQASM 3.0;", {})] * 2
+    own = cloud(aws, secret)
+    own.submit_set(KEY, [Submission(program, 10, inputs=inputs) for program, inputs in given])
+    own.submit(KEY, Submission(one, 10, inputs={"p0": 0.5}))
+    whole, alone = (json.loads(request.body["action"]) for request in aws.requests)
+    assert ProgramSet.parse_obj(whole).num_executables_per_program == [2, 1, 1, 1]
+    assert [each.get("inputs") for each in whole["programs"]] == [{"p0": [0.1, 0.2]}, {"p0": [0.3]}, None, None]
+    assert aws.requests[0].body["shots"] == 50
+    assert (alone["source"], alone["inputs"]) == (one, {"p0": 0.5})
+
+
 def test_a_set_is_refused_with_the_words_about_its_program(aws: Service, secret: Path) -> None:
     failures = [{"programIndex": index, "inputsIndex": 0, "errors": ["too deep", "too wide"]} for index in (1, 2)]
     body = {"__type": "ValidationException", "message": "2 of 3 fail", "programSetValidationFailures": failures}
@@ -341,11 +357,11 @@ def test_a_set_is_refused_with_the_words_about_its_program(aws: Service, secret:
     assert str(error).endswith("ValidationException: 2 of 3 fail: program 1: too deep; too wide")
 
 
-def executable(outcome: str) -> dict[str, Any]:
+def executable(outcome: str, index: int = 0) -> dict[str, Any]:
     header = {"name": "braket.task_result.program_set_executable_result", "version": "1"}
     document = {
         "braketSchemaHeader": header,
-        "inputsIndex": 0,
+        "inputsIndex": index,
         "measurements": [list(map(int, outcome))],
         "measuredQubits": [0, 1],
     }
@@ -414,8 +430,13 @@ def test_each_program_of_a_set_has_its_own_result(aws: Service, secret: Path, in
     assert isinstance(third, str) and json.loads(third) == told[2]
     assert second == ProgramFailure("the fridge is warm", retryable=True)
     assert fourth == ProgramFailure("the fridge is warm", retryable=False)
-    documents_of_set["results.json"] = {"programResults": [{"executableResults": []}]}
-    assert isinstance(fault(lambda: cloud(aws, secret).results(TASK)), CloudRefused)
+    # Of one program with three sets of inputs.
+    swept = [executable("01"), executable("11", 1), executable("10", 2)]
+    documents_of_set["results.json"] = {"programResults": [{"executableResults": swept}]}
+    assert [json.loads(str(each)) for each in cloud(aws, secret).results(TASK)] == swept
+    for wrong in ([], swept[::-1], [swept[0], swept[2]]):
+        documents_of_set["results.json"] = {"programResults": [{"executableResults": wrong}]}
+        assert isinstance(fault(lambda: cloud(aws, secret).results(TASK)), CloudRefused)
 
 
 def test_cancelling(aws: Service, secret: Path) -> None:

@@ -16,6 +16,7 @@ from qiskit.quantum_info import SparsePauliOp, Statevector
 from qonverge.api.clouds import Braket
 from qonverge.backend.clouds.braket.translator import BraketTranslator
 from qonverge.backend.clouds.measurement import reduced
+from qonverge.backend.clouds.protocol import Submission
 from qonverge.backend.clouds.translation import Translation
 from qonverge.backend.config import EngineConfig
 from qonverge.execution.placement import abilities
@@ -26,14 +27,15 @@ from tests.unit.backend.clouds.test_braket_translator import DEVICES, translator
 from tests.unit.backend.clouds.test_plan import task_of
 
 
-def translation(family: str = "amazon") -> Translation:
-    options = {"device": DEVICES[family], "bucket": "results"}
+def translation(family: str = "amazon", device: str = "") -> Translation:
+    options = {"device": device or DEVICES[family], "bucket": "results"}
     return Translation(EngineConfig(provider="Braket", memory_bytes=2 * 1024**3, options=options))
 
 
-def answer(program: str) -> str:
+def answer(submission: Submission) -> str:
     """Return what a simulator says of a program with 0 shots."""
-    said: str = StateVectorSimulator().run(Program(source=program), shots=0).json()
+    program = Program(source=submission.program, inputs=dict(submission.inputs))
+    said: str = StateVectorSimulator().run(program, shots=0).json()
     return said
 
 
@@ -43,7 +45,7 @@ def run(task: Task) -> tuple[PubResult, int]:
     found = made.plan(task, 100)
     sent = [made.encode(*reduced(task, each)) for each in found]
     assert {each.shots for each in sent} <= {0}
-    answers = [zlib.compress(answer(each.program).encode()) for each in sent]
+    answers = [zlib.compress(answer(each).encode()) for each in sent]
     # Another process, as after a restart.
     (result,) = translation().assemble(task, found, [each.reading for each in sent], answers, 0)
     return result, len(found)
@@ -58,7 +60,7 @@ def test_random_circuits_have_the_values_of_their_states() -> None:
         submission = own.encode_exact(own.prepare(circuit), [((label, 0.5),) for label in labels])
         state = Statevector(circuit.remove_final_measurements(inplace=False) or circuit)
         true = [state.expectation_value(SparsePauliOp(label)).real / 2 for label in labels]
-        found = own.decode_exact(submission, answer(submission.program))
+        found = own.decode_exact(submission, answer(submission))
         assert found.values == pytest.approx(true, abs=1e-9)
         assert found.errors == [0.0] * len(labels)
 

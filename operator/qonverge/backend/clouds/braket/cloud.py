@@ -7,6 +7,7 @@ amazon-braket-schemas are read as plain JSON.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -139,7 +140,7 @@ class BraketCloud:
         shots = {each.shots for each in submissions}
         if len(shots) != 1:
             raise CloudRefused(f"the programs of a set have as many shots each, and these have {sorted(shots)}")
-        action = {"braketSchemaHeader": _PROGRAM_SET, "programs": [_program(each) for each in submissions]}
+        action = {"braketSchemaHeader": _PROGRAM_SET, "programs": list(_programs(submissions))}
         return self._create(key, shots.pop() * len(submissions), submissions[0].tags, action)
 
     def _create(self, key: str, shots: int, tags: Mapping[str, str], action: Mapping[str, Any]) -> str:
@@ -206,7 +207,7 @@ class BraketCloud:
         return self._object(self._folder(identity), "results.json")
 
     def results(self, identity: str) -> Sequence[str | ProgramFailure]:
-        """Return the result of each program of a set; see ``ProgramSetCloud.results``."""
+        """Return the result of each program of a set with each of its inputs; see ``ProgramSetCloud.results``."""
         bucket, folder = found = self._folder(identity)
         try:
             return read_set(lambda name: self._object(found, name))
@@ -280,7 +281,19 @@ class BraketCloud:
 
 
 def _program(submission: Submission) -> dict[str, Any]:
-    return {"braketSchemaHeader": _PROGRAM, "source": submission.program}
+    own = {"braketSchemaHeader": _PROGRAM, "source": submission.program}
+    return {**own, "inputs": dict(submission.inputs)} if submission.inputs else own
+
+
+def _programs(submissions: Sequence[Submission]) -> Iterator[dict[str, Any]]:
+    """Yield the programs of a set: one for those beside each other that differ in their inputs alone."""
+    for (_, has_inputs), alike in itertools.groupby(submissions, lambda each: (each.program, bool(each.inputs))):
+        own = list(alike)
+        if has_inputs:
+            inputs = {name: [each.inputs[name] for each in own] for name in own[0].inputs}
+            yield {**_program(own[0]), "inputs": inputs}
+        else:
+            yield from map(_program, own)
 
 
 def _tag(task: Mapping[str, Any], name: str) -> str:

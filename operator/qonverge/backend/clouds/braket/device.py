@@ -51,7 +51,10 @@ def described(reply: Mapping[str, Any], options: BraketOptions, now: float) -> D
     if misfit := _misfit(properties, options):
         offline, reason, available_at = True, misfit, None
     shots = (options.reservation and service.get("reservationShotsRange")) or service.get("shotsRange") or (1, None)
-    sets = (properties.get("action") or {}).get(_SETS) or {}
+    actions = properties.get("action") or {}
+    sets = actions.get(_SETS) or {}
+    results = (actions.get(_ACTION) or {}).get("supportedResultTypes") or ()
+    exact = {each.get("name") for each in results if each.get("minShots") == 0}
     return Device(
         online=not offline,
         reason=reason,
@@ -64,6 +67,8 @@ def described(reply: Mapping[str, Any], options: BraketOptions, now: float) -> D
         calibration=_calibration(properties, options),
         # No on-demand simulator errs unless the program says how, and none of ours does.
         ideal=reply.get("deviceType") == "SIMULATOR",
+        exact="Expectation" in exact and options.exact,
+        states="StateVector" in exact and options.gives_states,
         prices=prices(service.get("deviceCost"), reply.get("deviceType", ""), reserved=bool(options.reservation)),
         queue_length=queue_length(reply.get("deviceQueueInfo") or ()),
     )

@@ -36,6 +36,16 @@ class BraketOptions(Options):
         """Return what the device lacks: QPUs have no exact values."""
         return frozenset() if str(given.get("device", "")).endswith(_EXACT) else frozenset(("Exact",))
 
+    @property
+    def exact(self) -> bool:
+        """Whether the device gives exact values."""
+        return self.device.endswith(_EXACT)
+
+    @property
+    def gives_states(self) -> bool:
+        """Whether the device gives state vectors: of the on-demand simulators SV1 does, and DM1 has none."""
+        return self.device.endswith(_EXACT[0])
+
     @model_validator(mode="after")
     def _one_region(self) -> Self:
         if self.region is not None and self.device_region not in ("", self.region):

@@ -16,7 +16,7 @@ _FAILURE = "braket.task_result.program_set_executable_failure"
 
 
 def read_set(read: Callable[[str], str]) -> Sequence[str | ProgramFailure]:
-    """Return the result of each program, of sets whose programs have one executable each.
+    """Return the result of each executable: programs in their order, and each with its inputs in theirs.
 
     Args:
         read: gives a document by its name, relative to the task's folder.
@@ -25,18 +25,24 @@ def read_set(read: Callable[[str], str]) -> Sequence[str | ProgramFailure]:
         ValueError, LookupError, TypeError, AttributeError: it is not as the schema says.
     """
     whole = json.loads(read("results.json"))
-    return [_program(read, own) for own in whole["programResults"]]
+    return [result for own in whole["programResults"] for result in _program(read, own)]
 
 
-def _program(read: Callable[[str], str], found: Any) -> str | ProgramFailure:
+def _program(read: Callable[[str], str], found: Any) -> list[str | ProgramFailure]:
     folder = ""
     if isinstance(found, str):
         folder, found = found.rpartition("/")[0], json.loads(read(found))
-    (executable,) = found["executableResults"]
-    text = read(f"{folder}/{executable}".lstrip("/")) if isinstance(executable, str) else json.dumps(executable)
-    document = json.loads(text) if isinstance(executable, str) else executable
-    if document["inputsIndex"] != 0:
-        raise ValueError(f"a program without inputs has the inputsIndex {document['inputsIndex']}")
+    results = [_executable(read, folder, index, own) for index, own in enumerate(found["executableResults"])]
+    if not results:
+        raise ValueError("a program has no executableResults")
+    return results
+
+
+def _executable(read: Callable[[str], str], folder: str, index: int, found: Any) -> str | ProgramFailure:
+    text = read(f"{folder}/{found}".lstrip("/")) if isinstance(found, str) else json.dumps(found)
+    document = json.loads(text) if isinstance(found, str) else found
+    if document["inputsIndex"] != index:
+        raise ValueError(f"the executable at place {index} of a program has the inputsIndex {document['inputsIndex']}")
     if document["braketSchemaHeader"]["name"] == _FAILURE:
         failure = document["failureMetadata"]
         return ProgramFailure(str(failure["failureReason"]), bool(failure["retryable"]))

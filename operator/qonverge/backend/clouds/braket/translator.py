@@ -11,11 +11,12 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit
+from qiskit.circuit import Parameter
 
 from qonverge.backend.clouds.braket.gates import NAMES, gates_of
 from qonverge.backend.clouds.braket.options import BraketOptions
@@ -35,11 +36,14 @@ _ROUNDING = 1e-5
 class BraketTranslator:
     """Writes programs for one device of Amazon Braket, and reads its results."""
 
+    parametric: ClassVar[Literal[True]] = True
+
     def __init__(self, config: EngineConfig) -> None:
         """Take the device from the options."""
         options = BraketOptions.read(config.options)
         self._device = options.device_name
         self._gates = gates_of(options.family)
+        self.gives_states = options.gives_states
         self._circuits = GateCircuits(self._device, "Braket", self._gates)
         self.version = f"Braket {self._device}, Qiskit {version('qiskit')}"
         self.basis_gates = tuple(sorted(self._gates))
@@ -54,12 +58,12 @@ class BraketTranslator:
         if not bits:
             raise InvalidCircuit(f"the circuit measures nothing: add a measurement, or observables, for {self._device}")
         lines = [
-            "OPENQASM 3.0;",
+            *_head(circuit),
             f"bit[{len(place)}] b;",
             *body,
             *(f"b[{each}] = measure q[{each}];" for each in place.values()),
         ]
-        return Submission("\n".join(lines) + "\n", shots, {"bits": [[bit, qubit] for bit, qubit in bits.items()]})
+        return _submission(lines, shots, {"bits": [[bit, qubit] for bit, qubit in bits.items()]})
 
     def encode_exact(self, circuit: QuantumCircuit, observables: Sequence[Observable]) -> Submission:
         """Return the program for exact values; see ``ExactTranslator.encode_exact``."""
@@ -68,9 +72,9 @@ class BraketTranslator:
         body, place, _ = self._body(circuit, {qubit for each in factors for _, qubit in each})
         asked = [["".join(letter for letter, _ in each), [place[qubit] for _, qubit in each]] for each in factors]
         results = (" @ ".join(f"{letter}(q[{q}])" for letter, q in zip(*each, strict=True)) for each in asked)
-        lines = ["OPENQASM 3.0;", *body, *(f"#pragma braket result expectation {each}" for each in results)]
+        lines = [*_head(circuit), *body, *(f"#pragma braket result expectation {each}" for each in results)]
         terms = [[[labels.index(label), weight] for label, weight in each] for each in observables]
-        return Submission("\n".join(lines) + "\n", 0, {"asked": asked, "terms": terms})
+        return _submission(lines, 0, {"asked": asked, "terms": terms})
 
     def decode_exact(self, submission: Submission, answer: str) -> Estimates:
         """Return the values in a ``results.json``; see ``ExactTranslator.decode_exact``.
@@ -87,6 +91,27 @@ class BraketTranslator:
             raise ValueError(f"it has the value {wrong[0]} for a Pauli string, which is none from -1 to 1")
         values = [sum(weight * own[index] for index, weight in each) for each in submission.reading["terms"]]
         return Estimates(values, [0.0] * len(values))
+
+    def encode_state(self, circuit: QuantumCircuit) -> Submission:
+        """Return the program for the final state; see ``StateTranslator.encode_state``."""
+        body, _, _ = self._body(circuit, range(circuit.num_qubits))
+        phase = _angle("gphase", circuit.global_phase)
+        return _submission([*_head(circuit), *body, f"gphase({phase});", "#pragma braket result state_vector"], 0, {})
+
+    def decode_state(self, submission: Submission, answer: str) -> NDArray[np.complex128]:
+        """Return the amplitudes in a ``results.json``; see ``StateTranslator.decode_state``.
+
+        Braket's first qubit has the most significant bit of an index.
+        """
+        (found,) = json.loads(answer)["resultTypes"]
+        if found["type"]["type"] != "statevector":
+            raise ValueError(f"its resultTypes is {found['type']} and the state was asked for")
+        parts = np.asarray(found["value"], dtype=np.float64)
+        qubits = len(parts).bit_length() - 1
+        if parts.shape != (1 << qubits, 2):
+            raise ValueError(f"it has amplitudes of shape {parts.shape}: a state has 2^n of two numbers each")
+        amplitudes = parts[:, 0] + 1j * parts[:, 1]
+        return amplitudes.reshape((2,) * qubits).transpose().ravel()
 
     def _body(self, circuit: QuantumCircuit, also: Iterable[int]) -> tuple[list[str], dict[int, int], dict[int, int]]:
         """Return a program without its head and measurements.
@@ -148,11 +173,26 @@ def _factors(label: str) -> list[tuple[str, int]]:
     return own or [("i", 0)]
 
 
+def _head(circuit: QuantumCircuit) -> list[str]:
+    return ["OPENQASM 3.0;", *(f"input float {parameter.name};" for parameter in circuit.parameters)]
+
+
+def _submission(lines: Sequence[str], shots: int, reading: Mapping[str, Any]) -> Submission:
+    return Submission("\n".join(lines) + "\n", shots, reading)
+
+
+def _angle(name: str, given: Any) -> str:
+    if isinstance(given, Parameter):
+        return str(given.name)
+    angle = float(given)
+    if not math.isfinite(angle):
+        raise InvalidTask(f"the angle of a gate {name} is {angle}: give finite parameters")
+    return repr(angle)
+
+
 def _statement(name: str, params: Sequence[Any], places: Sequence[int]) -> str:
-    angles = list(map(float, params))
-    if not all(map(math.isfinite, angles)):
-        raise InvalidTask(f"the angle of a gate {name} is {angles}: give finite parameters")
-    given = f"({', '.join(map(repr, angles))})" if angles else ""
+    angles = [_angle(name, given) for given in params]
+    given = f"({', '.join(angles)})" if angles else ""
     return f"{name}{given} {', '.join(f'q[{place}]' for place in places)};"
 
 

@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from qonverge.backend.clouds.protocol import CloudBusy, CloudError, CredentialsRefused, Device, ReplyLost
 from qonverge.backend.executors.cloud.calls import Calls
@@ -45,35 +46,19 @@ class DeviceWatch:
         device = self.device
         if device is None:
             return DeviceState(False, "the cloud has not been heard yet" if trouble is None else str(trouble))
-        return DeviceState(
-            device.online,
-            device.reason,
-            device.available_at,
-            device.queue_length,
+        return replace(
+            _lasting(device),
+            online=device.online,
+            reason=device.reason,
+            available_at=device.available_at,
+            queue_length=device.queue_length,
             wait_seconds=device.wait_seconds,
-            prices=device.prices,
-            ideal=device.ideal,
-            max_shots=device.max_shots,
-            max_programs=device.max_programs,
-            max_total_shots=device.max_total_shots,
-            min_total_shots=device.min_total_shots,
         )
 
     def _unreachable(self, reason: str) -> DeviceState:
         """Return that no task runs now; what a task costs holds meanwhile, since some may be under way."""
-        known = self.device
-        if known is None:
-            return DeviceState(False, reason)
-        return DeviceState(
-            False,
-            reason,
-            prices=known.prices,
-            ideal=known.ideal,
-            max_shots=known.max_shots,
-            max_programs=known.max_programs,
-            max_total_shots=known.max_total_shots,
-            min_total_shots=known.min_total_shots,
-        )
+        known = DeviceState(False) if self.device is None else _lasting(self.device)
+        return replace(known, reason=reason)
 
     def soon(self) -> None:
         """Ask at once: a call failed in a way that the device may explain."""
@@ -107,3 +92,18 @@ class DeviceWatch:
         # Where a window opens, all wait for it: not all of them at the same moment.
         opens = device.available_at - time.time() + jitter
         return min(usual, opens) if opens > 0 else min(usual, self._patience.poll_near)
+
+
+def _lasting(device: Device) -> DeviceState:
+    """Return what holds of a device though it is not reached."""
+    return DeviceState(
+        False,
+        prices=device.prices,
+        ideal=device.ideal,
+        exact=device.exact,
+        states=device.states,
+        max_shots=device.max_shots,
+        max_programs=device.max_programs,
+        max_total_shots=device.max_total_shots,
+        min_total_shots=device.min_total_shots,
+    )

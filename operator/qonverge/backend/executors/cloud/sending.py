@@ -72,9 +72,8 @@ class Sender:
         """
         while await self._place(sent):
             task = await self._end(sent)
-            if sent.run.stop.is_set():
-                return []
-            if task.state == "Completed":
+            stopped = sent.run.stop.is_set()
+            if task.state == "Completed" and not (stopped and len(sent.parts) == 1):
                 failures = await self._collect(sent)
                 sent.state = "Ended"
                 if not failures:
@@ -82,11 +81,14 @@ class Sender:
                 self._refuse_again(sent, failures)
                 logger.info("task %s answered a part, and the rest is measured again", sent.id)
                 return sent.run.again(sent)
-            sent.state = "Ended"
             if task.state == "Failed" and task.retryable and sent.attempt + 1 < _ATTEMPTS:
+                # Where ours was stopped, an earlier process may have sent the next one: it is looked for.
                 logger.info("task %s failed at the cloud and gets another: %s", sent.id, task.message)
                 sent.next_attempt()
                 continue
+            if stopped:
+                return []
+            sent.state = "Ended"
             tries = f", as did {sent.attempt} before it" if sent.attempt else ""
             what = "failed" if task.state == "Failed" else "was cancelled there"
             raise EngineFailed(f"the cloud's task {sent.id} {what}{tries}: {task.message or 'it says no more'}")

@@ -29,7 +29,12 @@ def _answer(translation: Translation, request: dict[str, Any]) -> dict[str, Any]
         return {"measurements": [astuple(each) for each in translation.plan(task, request["most_shots"])]}
     if request["do"] == "encode":
         submission = translation.encode(task, found[0])
-        return {"program": submission.program, "shots": submission.shots, "reading": dict(submission.reading)}
+        return {
+            "program": submission.program,
+            "shots": submission.shots,
+            "inputs": dict(submission.inputs),
+            "reading": dict(submission.reading),
+        }
     results = translation.assemble(task, found, request["readings"], request["answers"], request["seed"])
     return {"results": [result.to_dict() for result in results]}
 

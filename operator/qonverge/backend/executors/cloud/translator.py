@@ -66,7 +66,7 @@ class Translators:
         """See ``Translation.encode``."""
         small, own = reduced(task, measurement)
         reply = await self._ask(tenant, "encode", small, (own,))
-        return Submission(reply["program"], reply["shots"], reply["reading"])
+        return Submission(reply["program"], reply["shots"], reply["reading"], inputs=reply["inputs"])
 
     async def assemble(
         self,
