@@ -143,16 +143,16 @@ def test_what_a_device_takes_and_why_it_runs_nothing(site: Site, vendor: str) ->
         assert problem.startswith(f"error: hybridjob/{words}")
     assert len(site.cloud.tasks()) == before
 
-    def problem(name: str) -> str:
+    def only_problem(name: str) -> str:
         status, lines, problems = site.validate(name, secret=vendor)
         assert (status, lines, len(problems)) == (1, [], 1)
         return problems[0]
 
-    assert f"quantumbackend/away: its device runs nothing now: {WHY_AWAY[vendor]}" in problem("away")
-    assert f"{AWAY_DEVICE[vendor].rsplit('/', 1)[-1]}x" in problem("none")
+    assert f"quantumbackend/away: its device runs nothing now: {WHY_AWAY[vendor]}" in only_problem("away")
+    assert f"{AWAY_DEVICE[vendor].rsplit('/', 1)[-1]}x" in only_problem("none")
     site.cloud.set_faults(Fault(kind="status", status=403))
     try:
-        assert f"quantumbackend/{vendor}: the credentials are not good, or lack a right: " in problem(vendor)
+        assert f"quantumbackend/{vendor}: the credentials are not good, or lack a right: " in only_problem(vendor)
     finally:
         site.cloud.set_faults()
 

@@ -227,13 +227,13 @@ class Submissions:
     ) -> TaskResult:
         """Send a task that costs money until its backend tells how it ended: by its id it is begun once."""
 
+        failures, known = 0, dict(task.known)
+
         def told(result: TaskResult) -> None:
-            nonlocal known
-            known |= cloud_tasks.ids_of(result.vendor_tasks)
+            known.update(cloud_tasks.ids_of(result.vendor_tasks))
             if flight.note(sent.identity, result.vendor_tasks):
                 self._queue.add(f"HybridJob {key}")
 
-        failures, known = 0, dict(task.known)
         while True:
             try:
                 whole = replace(task, known=dict(known))
