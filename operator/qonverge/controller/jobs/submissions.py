@@ -226,7 +226,6 @@ class Submissions:
         self, key: str, job: HybridJob, flight: Flight, pod: BackendPod, sent: Sent, task: Task
     ) -> TaskResult:
         """Send a task that costs money until its backend tells how it ended: by its id it is begun once."""
-
         failures, known = 0, dict(task.known)
 
         def told(result: TaskResult) -> None:
