@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.places import Call, DevCloudSite, Known, Place, VendorPlace, When
+from e2e.cluster.errors import CommandFailed
 from qonverge_dev_cloud.cloud import DevCloud
 from qonverge_dev_cloud.scenario import Scenario
 from tests.clouds.running import provider, vendor
@@ -179,7 +180,8 @@ class Drill:
 
     def _suspend(self, name: str, value: bool) -> None:
         patch = json.dumps({"spec": {"suspend": value}})
-        with contextlib.suppress(Exception):
+        # It may have been deleted meanwhile.
+        with contextlib.suppress(CommandFailed):
             self._lab.kubectl("patch", "hj", name, "--type=merge", "-p", patch)
 
     def _settle(self) -> None:

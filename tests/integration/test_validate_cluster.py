@@ -139,8 +139,8 @@ def test_what_a_device_takes_and_why_it_runs_nothing(site: Site, vendor: str) ->
     ]
     many = f"many: {vendor} takes 5000 shots and the job asks for 5001; "
     expected = [*REFUSED[vendor], many, f"wide: {vendor} takes "]
-    for problem, words in zip(problems, expected, strict=True):
-        assert problem.startswith(f"error: hybridjob/{words}")
+    for said, words in zip(problems, expected, strict=True):
+        assert said.startswith(f"error: hybridjob/{words}")
     assert len(site.cloud.tasks()) == before
 
     def only_problem(name: str) -> str:

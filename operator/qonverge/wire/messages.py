@@ -23,6 +23,7 @@ MAX_SHOTS = 100_000_000
 _LONGEST_NAME = 63
 # Longer circuits travel as arrays do, behind the head of a message, which has a limit.
 _INLINE_QPY = 4096
+_LETTERS = frozenset("IXYZ")
 _IDENTITY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
 
 
@@ -130,7 +131,7 @@ class Pub:
             parameters,
             shots,
             precision,
-            tuple(_observable(item) for item in data.get("observables") or ()),
+            _observables(data.get("observables")),
             None if pairs is None else _pairs(pairs),
             statevector,
             None if data.get("layout") is None else Layout.from_dict(data["layout"]),
@@ -173,7 +174,18 @@ def _observable(terms: Any) -> Observable:
         raise InvalidTask("an observable is a list of [label, coefficient] pairs") from None
     if any(not math.isfinite(coefficient) for _, coefficient in observable):
         raise InvalidTask("an observable has a coefficient that is NaN or infinite")
+    for label, _ in observable:
+        if not label or set(label) - _LETTERS:
+            raise InvalidTask(f"an observable has the label {excerpt(label)}; give letters I, X, Y and Z, one a qubit")
     return observable
+
+
+def _observables(given: Any) -> tuple[Observable, ...]:
+    observables = tuple(_observable(item) for item in given or ())
+    widths = sorted({len(label) for observable in observables for label, _ in observable})
+    if len(widths) > 1:
+        raise InvalidTask(f"the observables of a pub are about {widths[0]} qubits and about {widths[1]}: give one width")
+    return observables
 
 
 @dataclass(frozen=True, slots=True)

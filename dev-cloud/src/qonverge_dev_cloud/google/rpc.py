@@ -120,11 +120,13 @@ class RpcHandler(grpc.GenericRpcHandler):  # type: ignore[misc] # grpc has no ty
                 for request in asked:
                     threads.append(threading.Thread(target=follow, args=(request,), daemon=True))
                     threads[-1].start()
-            except Exception:  # the caller has gone, in one of gRPC's ways to say so
+            except grpc.RpcError:
+                # The caller has gone.
                 context.cancel()
-            for thread in threads:
-                thread.join()
-            answers.put(None)
+            finally:
+                for thread in threads:
+                    thread.join()
+                answers.put(None)
 
         threading.Thread(target=read, daemon=True).start()
         while (answer := answers.get()) is not None:

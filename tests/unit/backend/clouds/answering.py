@@ -10,16 +10,31 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote, urlsplit
 
 
 @dataclass
 class Request:
     method: str
-    path: str
+    target: str
+    """As it was sent: path and query."""
     body: Any
     authorization: str
     token: str
+
+    @property
+    def path(self) -> str:
+        """The target, without the escapes of URLs."""
+        return unquote(self.target)
+
+    @property
+    def place(self) -> str:
+        """The path alone, without a query."""
+        return unquote(urlsplit(self.target).path)
+
+    @property
+    def query(self) -> dict[str, list[str]]:
+        return parse_qs(urlsplit(self.target).query)
 
 
 @dataclass
@@ -40,7 +55,7 @@ def answering() -> Iterator[Service]:
             data = self.rfile.read(int(self.headers.get("content-length") or 0))
             body = json.loads(data) if data.startswith(b"{") else data.decode()
             heads = (self.headers.get("authorization", ""), self.headers.get("x-amz-security-token", ""))
-            request = Request(self.command, unquote(self.path), body, *heads)
+            request = Request(self.command, self.path, body, *heads)
             state.requests.append(request)
             given = state.answer(request)
             if given is None:

@@ -6,14 +6,10 @@ import base64
 import json
 import re
 import socket
-import threading
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -35,6 +31,7 @@ from qonverge.backend.clouds.protocol import (
     Submission,
     TaggingCloud,
 )
+from tests.unit.backend.clouds.answering import Request, Service, answering
 from tests.unit.backend.clouds.google_documents import documents
 
 KEY = "a" * 64
@@ -45,69 +42,15 @@ PROCESSOR = "projects/lab/processors/willow_pink"
 NOW = 1.8e9
 
 
-@dataclass
-class Request:
-    method: str
-    path: str
-    query: dict[str, list[str]]
-    body: Any
-    authorization: str
-
-
-@dataclass
-class Engine:
-    """What the server answers, and what it was asked."""
-
-    url: str
-    answer: Callable[[Request], tuple[int, Any] | None] = lambda request: (200, {})
-    """Gives the status and the body; None: the connection is closed without an answer."""
-    headers: dict[str, str] = field(default_factory=dict)
-    requests: list[Request] = field(default_factory=list)
-
-    @property
-    def paths(self) -> list[str]:
-        return [f"{request.method} {request.path}" for request in self.requests]
-
-
 @pytest.fixture
-def engine() -> Iterator[Engine]:
-    class Handler(BaseHTTPRequestHandler):
-        def answer(self) -> None:
-            data = self.rfile.read(int(self.headers.get("content-length") or 0))
-            split = urlsplit(self.path)
-            request = Request(
-                self.command,
-                unquote(split.path).removeprefix("/v1alpha1/"),
-                parse_qs(split.query),
-                json.loads(data) if data else None,
-                self.headers.get("authorization", ""),
-            )
-            state.requests.append(request)
-            given = state.answer(request)
-            if given is None:
-                self.connection.shutdown(socket.SHUT_RDWR)
-                return
-            status, answer = given
-            content = answer.encode() if isinstance(answer, str) else json.dumps(answer).encode()
-            self.send_response(status)
-            for name, value in {**state.headers, "content-length": str(len(content))}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(content)
+def engine() -> Iterator[Service]:
+    with answering() as service:
+        yield service
 
-        do_GET = do_POST = answer  # noqa: N815
 
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    state = Engine(f"http://127.0.0.1:{server.server_port}")
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield state
-    server.shutdown()
-    server.server_close()
-    thread.join()
+def name_of(request: Request) -> str:
+    """The resource that is asked for, by its name."""
+    return request.place.removeprefix("/v1alpha1/")
 
 
 def service_account(name: str) -> dict[str, str]:
@@ -134,7 +77,7 @@ def secret(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def cloud(engine: Engine, secret: Path | None, **options: Any) -> GoogleCloud:
+def cloud(engine: Service, secret: Path | None, **options: Any) -> GoogleCloud:
     given = {"project": "lab", "processor": "willow_pink", "endpoint": engine.url, **options}
     return GoogleCloud(CloudConfig(given, "" if secret is None else str(secret)), clock=lambda: NOW)
 
@@ -155,11 +98,14 @@ def claims(authorization: str) -> dict[str, Any]:
     return told
 
 
-def test_a_job_is_sent_with_its_program_and_ids_of_the_key(engine: Engine, secret: Path) -> None:
+def test_a_job_is_sent_with_its_program_and_ids_of_the_key(engine: Service, secret: Path) -> None:
     submission = Submission('{"@type":"type.googleapis.com/cirq.google.api.v2.Program","circuit":{}}', 100)
     assert cloud(engine, secret).submit(KEY, submission) == JOB
     program, job = engine.requests
-    assert engine.paths == ["POST projects/lab/programs", f"POST {PROGRAM}/jobs"]
+    assert [f"{each.method} {name_of(each)}" for each in engine.requests] == [
+        "POST projects/lab/programs",
+        f"POST {PROGRAM}/jobs",
+    ]
     assert program.body == {"name": PROGRAM, "code": json.loads(submission.program)}
     assert job.body == {
         "name": JOB,
@@ -183,7 +129,7 @@ def test_a_job_is_sent_with_its_program_and_ids_of_the_key(engine: Engine, secre
     ],
 )
 def test_a_device_configuration(
-    engine: Engine, secret: Path, options: dict[str, str], selector: dict[str, str]
+    engine: Service, secret: Path, options: dict[str, str], selector: dict[str, str]
 ) -> None:
     one = cloud(engine, secret, deviceConfigName="default", **options)
     one.submit(KEY, Submission("{}", 1))
@@ -199,14 +145,16 @@ def test_a_device_configuration(
             "characterization": metrics,
         },
     }
-    engine.answer = lambda request: (200, replies[request.path])
+    engine.answer = lambda request: (200, replies[name_of(request)])
     assert one.device().num_qubits == 23
 
 
-def test_a_key_that_google_has_is_the_job_that_it_has(engine: Engine, secret: Path) -> None:
+def test_a_key_that_google_has_is_the_job_that_it_has(engine: Service, secret: Path) -> None:
     """Whichever of the two replies was lost."""
     one = cloud(engine, secret)
-    engine.answer = lambda request: refusal(409, "ALREADY_EXISTS") if request.path.endswith("programs") else (200, {})
+    engine.answer = lambda request: (
+        refusal(409, "ALREADY_EXISTS") if name_of(request).endswith("programs") else (200, {})
+    )
     assert one.submit(KEY, Submission("{}", 1)) == JOB
     engine.answer = lambda request: refusal(409, "ALREADY_EXISTS")
     assert one.submit(KEY, Submission("{}", 1)) == JOB
@@ -228,7 +176,7 @@ def test_a_key_that_google_has_is_the_job_that_it_has(engine: Engine, secret: Pa
         (504, "DEADLINE_EXCEEDED", ReplyLost),
     ],
 )
-def test_what_refusals_mean(status: int, code: str, kind: type[CloudError], engine: Engine, secret: Path) -> None:
+def test_what_refusals_mean(status: int, code: str, kind: type[CloudError], engine: Service, secret: Path) -> None:
     engine.answer = lambda request: refusal(status, code)
     found = fault(lambda: cloud(engine, secret).submit(KEY, Submission("{}", 1)))
     assert isinstance(found, kind)
@@ -237,14 +185,14 @@ def test_what_refusals_mean(status: int, code: str, kind: type[CloudError], engi
     assert len(engine.requests) == 1
 
 
-def test_a_wait_that_is_asked_for(engine: Engine, secret: Path) -> None:
+def test_a_wait_that_is_asked_for(engine: Service, secret: Path) -> None:
     engine.answer, engine.headers = lambda request: refusal(429, "RESOURCE_EXHAUSTED"), {"Retry-After": "7"}
     found = fault(lambda: cloud(engine, secret).submit(KEY, Submission("{}", 1)))
     assert isinstance(found, CloudBusy)
     assert found.after == 7
 
 
-def test_a_lost_reply_is_told_from_a_request_that_was_not_sent(engine: Engine, secret: Path) -> None:
+def test_a_lost_reply_is_told_from_a_request_that_was_not_sent(engine: Service, secret: Path) -> None:
     engine.answer = lambda request: None
     assert isinstance(fault(lambda: cloud(engine, secret).submit(KEY, Submission("{}", 1))), ReplyLost)
     engine.answer = lambda request: (200, "<html>Sign in</html>")
@@ -252,12 +200,12 @@ def test_a_lost_reply_is_told_from_a_request_that_was_not_sent(engine: Engine, s
     assert len(engine.requests) == 2
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        nobody = Engine(f"http://127.0.0.1:{unused.getsockname()[1]}")
+        nobody = Service(f"http://127.0.0.1:{unused.getsockname()[1]}")
         found = fault(lambda: cloud(nobody, secret).submit(KEY, Submission("{}", 1)))
     assert isinstance(found, CloudUnavailable)
 
 
-def test_credentials_are_read_again_when_they_change(engine: Engine, secret: Path) -> None:
+def test_credentials_are_read_again_when_they_change(engine: Service, secret: Path) -> None:
     one, file = cloud(engine, secret), secret / "GOOGLE_APPLICATION_CREDENTIALS"
     one.tasks([JOB])
     file.write_text(json.dumps(SECOND))
@@ -275,7 +223,7 @@ def test_credentials_are_read_again_when_they_change(engine: Engine, secret: Pat
 
 
 def test_without_a_secret_the_pods_identity_is_taken_as_soon_as_there_is_one(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    engine: Service, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("NO_GCE_CHECK", "true")
     monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path))
@@ -308,7 +256,7 @@ def test_without_a_secret_the_pods_identity_is_taken_as_soon_as_there_is_one(
     one._api._tokens._request = exchange  # type: ignore[assignment]
     engine.answer = lambda request: (
         (200, {"access_token": "an-access-token", "expires_in": 3600, "token_type": "Bearer"})
-        if request.path == "token"
+        if name_of(request) == "token"
         else (200, {})
     )
     one.tasks([JOB])
@@ -316,7 +264,7 @@ def test_without_a_secret_the_pods_identity_is_taken_as_soon_as_there_is_one(
     assert engine.requests[-1].authorization == "Bearer an-access-token"
 
 
-def test_no_message_and_no_traceback_has_a_secret(engine: Engine, secret: Path) -> None:
+def test_no_message_and_no_traceback_has_a_secret(engine: Service, secret: Path) -> None:
     """Even of a server that repeats what it was sent."""
     engine.answer = lambda request: refusal(400, "INVALID_ARGUMENT", request.authorization)
     one = cloud(engine, secret)
@@ -329,7 +277,7 @@ def test_no_message_and_no_traceback_has_a_secret(engine: Engine, secret: Path) 
     assert found.__context__ is None
 
 
-def test_how_jobs_stand(engine: Engine, secret: Path) -> None:
+def test_how_jobs_stand(engine: Service, secret: Path) -> None:
     timing = {"startedTime": "2027-01-15T08:00:00.123456789Z", "completedTime": "2027-01-15T08:00:02Z"}
     replies: dict[str, dict[str, Any]] = {
         "new": {},
@@ -344,7 +292,7 @@ def test_how_jobs_stand(engine: Engine, secret: Path) -> None:
     }
 
     def answer(request: Request) -> tuple[int, Any]:
-        name = request.path.rsplit("/", 1)[1]
+        name = name_of(request).rsplit("/", 1)[1]
         return (200, {"executionStatus": replies[name]}) if name in replies else refusal(404, "NOT_FOUND")
 
     engine.answer = answer
@@ -363,7 +311,7 @@ def test_how_jobs_stand(engine: Engine, secret: Path) -> None:
     }
 
 
-def test_what_an_attempt_sent_is_labelled_and_found(engine: Engine, secret: Path) -> None:
+def test_what_an_attempt_sent_is_labelled_and_found(engine: Service, secret: Path) -> None:
     one, uid = cloud(engine, secret), "6f1c3a52-1d0e-4d3b-9a77-0c5f6c1c0b11"
     for name in ("a.b", "n" * 200):
         one.submit(KEY, Submission("{}", 1, tags={NAMESPACE_TAG: "chem", JOB_TAG: name, RUN_TAG: f"{uid}.1"}))
@@ -383,7 +331,7 @@ def test_what_an_attempt_sent_is_labelled_and_found(engine: Engine, secret: Path
     }
 
     def answer(request: Request) -> tuple[int, Any]:
-        assert request.path == "projects/lab/programs/-/jobs"
+        assert name_of(request) == "projects/lab/programs/-/jobs"
         assert request.query["filter"] == [f"labels.qonverge-run:{uid}_1"]
         return 200, pages[request.query.get("pageToken", [""])[0]]
 
@@ -394,11 +342,11 @@ def test_what_an_attempt_sent_is_labelled_and_found(engine: Engine, secret: Path
     assert one.of_run(f"{uid}.1") == []
 
 
-def test_jobs_are_found_by_their_keys_and_results_read(engine: Engine, secret: Path) -> None:
+def test_jobs_are_found_by_their_keys_and_results_read(engine: Service, secret: Path) -> None:
     def answer(request: Request) -> tuple[int, Any]:
-        if request.path == f"{JOB}/result":
+        if name_of(request) == f"{JOB}/result":
             return 200, {"result": {"sweepResults": []}}
-        return (200, {"name": JOB}) if request.path == JOB else refusal(404, "NOT_FOUND")
+        return (200, {"name": JOB}) if name_of(request) == JOB else refusal(404, "NOT_FOUND")
 
     engine.answer = answer
     one = cloud(engine, secret)
@@ -409,13 +357,13 @@ def test_jobs_are_found_by_their_keys_and_results_read(engine: Engine, secret: P
     assert real.link(JOB) == f"https://console.cloud.google.com/quantum/programs/{ID}/jobs/{ID}?project=lab"
 
 
-def test_cancelling(engine: Engine, secret: Path) -> None:
+def test_cancelling(engine: Service, secret: Path) -> None:
     one = cloud(engine, secret)
 
     def cancel(status: int, reply: Any, state: str) -> None:
         def answer(request: Request) -> tuple[int, Any]:
             if request.method == "POST":
-                assert request.path == f"{JOB}:cancel"
+                assert name_of(request) == f"{JOB}:cancel"
                 return status, reply
             return 200, {"executionStatus": {"state": state}}
 
@@ -441,7 +389,7 @@ def slot(kind: str, start: float, end: float, project: str = "other") -> dict[st
     return {"timeSlotType": kind, "startTime": text(start), "endTime": text(end), **more}
 
 
-def test_the_processor_as_it_is_described(engine: Engine, secret: Path) -> None:
+def test_the_processor_as_it_is_described(engine: Service, secret: Path) -> None:
     specification, metrics = documents("willow_pink")
     processor: dict[str, Any] = {
         "health": "OK",
@@ -452,12 +400,12 @@ def test_the_processor_as_it_is_described(engine: Engine, secret: Path) -> None:
     calibration: tuple[int, Any] = (200, {"data": metrics})
 
     def answer(request: Request) -> tuple[int, Any]:
-        if request.path == PROCESSOR:
+        if name_of(request) == PROCESSOR:
             return 200, processor
-        if request.path == f"{PROCESSOR}/timeSlots":
+        if name_of(request) == f"{PROCESSOR}/timeSlots":
             assert request.query == {"filter": ["end_time > 1800000000"]}
             return (200, {"timeSlots": slots}) if isinstance(slots, list) else slots
-        assert request.path == f"{PROCESSOR}/calibrations/current"
+        assert name_of(request) == f"{PROCESSOR}/calibrations/current"
         return calibration
 
     engine.answer = answer
