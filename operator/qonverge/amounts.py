@@ -231,3 +231,13 @@ def _less_money(one: Money | None, other: Money | None) -> Money | None:
     if one.currency != other.currency:
         return Money(Decimal(0), min(one.currency, other.currency))
     return min(one, other, key=lambda money: money.amount)
+
+
+def format_bytes(size: int) -> str:
+    """Return the size in the largest binary unit that keeps it at 1 or more, such as ``2 GiB``."""
+    units = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+    index = max(0, min(len(units) - 1, (size.bit_length() - 1) // 10))
+    scaled = size / (1 << (10 * index)) if size.bit_length() < 1000 else float("inf")
+    if scaled >= 1e6:
+        return f"2^{size.bit_length() - 1} B"
+    return f"{scaled:.3g} {units[index]}" if scaled < 1000 else f"{scaled:.0f} {units[index]}"

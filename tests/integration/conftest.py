@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import socket
@@ -11,7 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ import pytest
 from e2e.cluster import ControlPlane, standin
 from e2e.layers import require
 from qonverge.controller.kube.lease import LABEL
+from tests.integration.kube_client import KubeClient
 
 ROOT = Path(__file__).parents[2]
 NAMESPACE = "qonverge-system"
@@ -48,12 +48,17 @@ def eventually(condition: Callable[[], Any], what: str, limit: float = LIMIT) ->
         time.sleep(0.05)
 
 
+# What owns others goes first.
+_MADE = ("hj", "qb", "qq", "events", "job", "deployment", "replicaset", "service", "pod", "configmap")
+
+
 class Lab:
     """A control plane with the CRDs, and what was started in it."""
 
     def __init__(self, plane: ControlPlane, folder: Path) -> None:
         self.plane = plane
         self.folder = folder
+        self.api = KubeClient(plane.kubeconfig)
         self.operator: subprocess.Popen[bytes] | None = None
         self.health = free_port()
         self._results = free_port()
@@ -68,16 +73,18 @@ class Lab:
         return self.plane.kubectl(*arguments, stdin=stdin)
 
     def apply(self, *objects: dict[str, Any]) -> None:
-        self.kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)}))
+        for obj in objects:
+            self.api.apply(obj, "default")
 
     def get(self, kind: str, name: str, namespace: str = "default") -> dict[str, Any]:
-        text = self.kubectl("get", kind, name, "-n", namespace, "-o", "json", "--ignore-not-found")
-        value: dict[str, Any] = json.loads(text) if text.strip() else {}
-        return value
+        return self.api.get(kind, name, namespace)
 
     def list(self, kind: str, namespace: str = "default") -> list[dict[str, Any]]:
-        items: list[dict[str, Any]] = json.loads(self.kubectl("get", kind, "-n", namespace, "-o", "json"))["items"]
-        return items
+        return self.api.list(kind, namespace)
+
+    def patch(self, kind: str, name: str, change: Mapping[str, Any], subresource: str = "") -> None:
+        """Merge a change into an object of the namespace ``default``."""
+        self.api.patch(kind, name, "default", change, subresource)
 
     def status(self, name: str) -> dict[str, Any]:
         status: dict[str, Any] = self.get("hj", name).get("status", {})
@@ -178,20 +185,24 @@ class Lab:
             "podIPs": [{"ip": "127.0.0.1"}],
             "conditions": [{"type": "Ready", "status": "True" if ready else "False"}],
         }
-        patch = json.dumps({"status": status})
-        self.kubectl("patch", "pod", pod, "--subresource=status", "--type=merge", "-p", patch)
+        self.patch("pod", pod, {"status": status}, "status")
 
     def deployment_status(self, name: str, **fields: Any) -> None:
         """Do what the controller manager does: say how far the Deployment is with its present specification."""
         generation = self.get("deployment", name)["metadata"]["generation"]
-        patch = json.dumps({"status": {"observedGeneration": generation, **fields}})
-        self.kubectl("patch", "deployment", name, "--subresource=status", "--type=merge", "-p", patch)
+        self.patch("deployment", name, {"status": {"observedGeneration": generation, **fields}}, "status")
 
     def kill_pod(self, pod: str) -> None:
         process = self.pods.pop(pod)
         process.kill()
         process.wait()
-        self.kubectl("delete", "pod", pod, "--force", "--grace-period=0")
+        self.api.delete("pod", pod, "default")
+
+    def clear(self) -> None:
+        """Delete what tests and the operator made."""
+        for kind in _MADE:
+            self.api.delete_all(kind, "default")
+        self.api.delete_all("lease", "kube-system", LABEL)
 
     def close(self) -> None:
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -237,19 +248,19 @@ def lab(plane: ControlPlane, tmp_path: Path) -> Iterator[Lab]:
         yield lab
     finally:
         lab.close()
-        lab.delete_all("apis/qonverge.io/v1alpha1/namespaces/default/hybridjobs")
-        lab.delete_all("apis/qonverge.io/v1alpha1/namespaces/default/quantumbackends")
-        lab.delete_all("apis/qonverge.io/v1alpha1/namespaces/default/quantumquotas")
-        lab.delete_all("api/v1/namespaces/default/events")
-        for kind in ("job", "deployment", "replicaset", "service", "pod", "configmap"):
-            lab.kubectl("delete", kind, "--all", "-n", "default", "--force", "--grace-period=0")
-        lab.kubectl("delete", "lease", "--selector", LABEL, "-n", "kube-system")
+        lab.clear()
 
 
 @pytest.fixture
-def served(lab: Lab) -> Lab:
+def size() -> dict[str, Any]:
+    """What is given of the backend of ``served``; a module may have another."""
+    return {}
+
+
+@pytest.fixture
+def served(lab: Lab, size: dict[str, Any]) -> Lab:
     """A lab with a running operator and one serving backend, aer."""
-    lab.apply(backend("aer"))
+    lab.apply(backend("aer", **size))
     lab.start_operator()
     lab.ready()
     lab.serve("aer")
@@ -271,9 +282,17 @@ SLOW = layered(24, 40)
 SOME_SECONDS = layered(23, 12)
 
 
+def _sized(concurrency: int, memory: str) -> dict[str, Any]:
+    return {"capacity": {"concurrency": concurrency}, "template": {"resources": {"limits": {"memory": memory}}}}
+
+
+TWO_WORKERS = _sized(2, "2Gi")
+"""What a backend needs for two workers and a spare one; each costs a second of CPU to start."""
+
+
 def backend(name: str, **spec: Any) -> dict[str, Any]:
-    limits = {"memory": "2Gi"}
-    base = {"simulator": {}, "capacity": {"concurrency": 2}, "template": {"resources": {"limits": limits}}}
+    """Return a QuantumBackend with one worker."""
+    base = {"simulator": {}, **_sized(1, "1000Mi")}
     return {
         "apiVersion": "qonverge.io/v1alpha1",
         "kind": "QuantumBackend",

@@ -11,7 +11,7 @@ import pytest
 from bench.driver import Driver, at_once, connected
 from bench.fairness import large, small
 from qonverge.api.backend import OFFERS_LABEL
-from tests.integration.conftest import Lab, backend, eventually
+from tests.integration.conftest import TWO_WORKERS, Lab, backend, eventually
 
 # Enough for some seconds of work, most of which is checking.
 MANY = 150
@@ -25,7 +25,7 @@ def crowded(lab: Lab) -> Iterator[tuple[str, str]]:
     for name in names:
         lab.kubectl("create", "namespace", name)
     lab.kubectl("label", "namespace", "default", f"{OFFERS_LABEL}=true")
-    lab.apply(backend("aer", access={"namespaces": {"from": "All"}}))
+    lab.apply(backend("aer", access={"namespaces": {"from": "All"}}, **TWO_WORKERS))
     lab.start_operator()
     lab.ready()
     lab.serve("aer")
@@ -35,7 +35,7 @@ def crowded(lab: Lab) -> Iterator[tuple[str, str]]:
     finally:
         lab.kubectl("label", "namespace", "default", f"{OFFERS_LABEL}-")
         for name in names:
-            lab.delete_all(f"apis/qonverge.io/v1alpha1/namespaces/{name}/hybridjobs")
+            lab.api.delete_all("hj", name)
             lab.kubectl("delete", "namespace", name, "--wait=false")
 
 

@@ -18,8 +18,14 @@ import pytest
 
 from qonverge.controller.kube.lease import LABEL
 from qonverge.controller.watching.watches import WATCHED
-from tests.integration.conftest import SLOW, SOME_SECONDS, Lab, backend, eventually, job
+from tests.integration.conftest import SLOW, SOME_SECONDS, TWO_WORKERS, Lab, backend, eventually, job
 from tests.integration.faulty_proxy import faulty_proxy
+
+
+@pytest.fixture
+def size() -> dict[str, Any]:
+    """Places are taken over by others."""
+    return TWO_WORKERS
 
 
 def running_tasks(lab: Lab) -> int:

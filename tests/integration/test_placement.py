@@ -123,7 +123,7 @@ def test_namespaces_are_admitted_by_their_labels_as_these_change(served: Lab) ->
         eventually(lambda: visited()["state"] == "Complete", "the end of the job")
     finally:
         served.kubectl("label", "namespace", "default", f"{OFFERS_LABEL}-")
-        served.delete_all("apis/qonverge.io/v1alpha1/namespaces/chem/hybridjobs")
+        served.api.delete_all("hj", "chem")
         served.kubectl("delete", "namespace", "chem", "--wait=false")
 
 

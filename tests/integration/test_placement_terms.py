@@ -228,7 +228,7 @@ def test_namespaces_share_by_their_weights(lab: Lab) -> None:
     access = {"namespaces": {"from": "All"}}
     lab.apply(backend("one", capacity={"concurrency": 1}, access=access))
     lab.kubectl("label", "namespace", "default", f"{OFFERS_LABEL}=true")
-    namespaces, folder = ("light", "heavy"), "apis/qonverge.io/v1alpha1/namespaces"
+    namespaces = ("light", "heavy")
     for name, weight in zip(namespaces, (1, 3), strict=True):
         lab.kubectl("create", "namespace", name)
         share = {**quota(), "metadata": {"name": "share", "namespace": name}, "spec": {"weight": weight}}
@@ -249,7 +249,7 @@ def test_namespaces_share_by_their_weights(lab: Lab) -> None:
     finally:
         lab.kubectl("label", "namespace", "default", f"{OFFERS_LABEL}-")
         for name in namespaces:
-            lab.delete_all(f"{folder}/{name}/hybridjobs")
+            lab.api.delete_all("hj", name)
             lab.kubectl("delete", "namespace", name, "--wait=false")
 
 

@@ -165,7 +165,7 @@ def test_every_kind_says_how_far_it_is_after_every_change(lab: Lab) -> None:
     lab.start_operator()
     lab.ready()
     other_states(lab)
-    lab.delete_all("apis/qonverge.io/v1alpha1/namespaces/default/hybridjobs")
+    lab.api.delete_all("hj", "default")
     lab.apply(backend("aer", template={"labels": {"team": "not a value"}}))
     refused = soon(lab, "qb", "aer", "Failed", "a valid label must be")
     assert refused["status"]["conditions"][0]["reason"] == "ApplyFailed"

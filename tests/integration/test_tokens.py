@@ -21,7 +21,7 @@ import pytest
 from qonverge.api.backend import OFFERS_LABEL
 from qonverge.client.transport.connection import Connection
 from qonverge.wire.tokens import generate_private_key
-from tests.integration.conftest import BELL, NAMESPACE, SLOW, Lab, backend, eventually, job
+from tests.integration.conftest import BELL, NAMESPACE, SLOW, TWO_WORKERS, Lab, backend, eventually, job
 
 
 def program(name: str, namespace: str = "default", **spec: Any) -> dict[str, Any]:
@@ -95,6 +95,12 @@ def code(answer: tuple[int, dict[str, Any]]) -> str:
 
 def refused(port: int, token: str) -> bool:
     return code(send(port, token, "late")) == "AccessEnded"
+
+
+@pytest.fixture
+def size() -> dict[str, Any]:
+    """A program's task runs beside another's."""
+    return TWO_WORKERS
 
 
 def test_a_token_ends_with_its_job(served: Lab) -> None:

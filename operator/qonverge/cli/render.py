@@ -10,9 +10,10 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from qonverge.amounts import format_bytes
 from qonverge.api import HybridJob
 from qonverge.api.placement import Candidate, ForecastInterval
-from qonverge.scheduling.texts import duration, format_bytes
+from qonverge.scheduling.texts import duration
 
 BAR_WIDTH = 40
 # Narrower, a table of forecasts would lose its words.

@@ -15,7 +15,6 @@ from qonverge.scheduling.model import (
     Snapshot,
 )
 from qonverge.scheduling.rounds import plan
-from qonverge.scheduling.texts import format_bytes
 
 __all__ = [
     "Active",
@@ -30,6 +29,5 @@ __all__ = [
     "Share",
     "Shares",
     "Snapshot",
-    "format_bytes",
     "plan",
 ]

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from qonverge.amounts import Amounts, Quota
+from qonverge.amounts import Amounts, Quota, format_bytes
 from qonverge.api.backend import OFFERS_LABEL
 from qonverge.providers.descriptor import STATE_POWER
 from qonverge.scheduling.model import Backend, Candidate, Job, Needs
@@ -378,13 +378,3 @@ def _listed(names: frozenset[Any]) -> str:
 
 def _spelled(features: frozenset[str]) -> str:
     return ", ".join(_FEATURES.get(name, name) for name in sorted(features))
-
-
-def format_bytes(size: int) -> str:
-    """Return the size in the largest binary unit that keeps it at 1 or more, such as ``2 GiB``."""
-    units = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
-    index = max(0, min(len(units) - 1, (size.bit_length() - 1) // 10))
-    scaled = size / (1 << (10 * index)) if size.bit_length() < 1000 else float("inf")
-    if scaled >= 1e6:
-        return f"2^{size.bit_length() - 1} B"
-    return f"{scaled:.3g} {units[index]}" if scaled < 1000 else f"{scaled:.0f} {units[index]}"

@@ -7,8 +7,9 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qonverge.amounts import format_bytes
 from qonverge.api.base import LabelSelector
-from qonverge.scheduling import Backend, Decision, Job, Needs, Snapshot, format_bytes, plan
+from qonverge.scheduling import Backend, Decision, Job, Needs, Snapshot, plan
 
 AER = Backend("aer", "lab", admits_all_namespaces=True, memory_bytes=2**31)
 JOB = Job("chem/bell", "chem", created=1.0, needs=Needs(2, 1024, True, 64))

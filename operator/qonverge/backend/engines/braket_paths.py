@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 from qiskit.circuit import CircuitInstruction, Clbit, Qubit
 
+from qonverge.amounts import format_bytes
 from qonverge.backend.engines.braket_gates import Outcome, operations_of
 from qonverge.backend.engines.conditions import value_of
-from qonverge.scheduling import format_bytes
 from qonverge.wire.errors import CircuitTooLarge, InvalidCircuit
 
 # A loop's steps are laid out before they run.

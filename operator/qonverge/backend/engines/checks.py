@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from qiskit import QuantumCircuit
 
+from qonverge.amounts import format_bytes
 from qonverge.backend.config import EngineConfig
 from qonverge.circuits.analysis.analysis import Analysis
 from qonverge.circuits.analysis.canonical import canonical
 from qonverge.circuits.analysis.measurement_plan import DEFAULT_SHOTS
 from qonverge.circuits.errors import InvalidProgram
 from qonverge.devices.noise import Noise
-from qonverge.scheduling import format_bytes
 from qonverge.wire.errors import CircuitTooLarge, InvalidCircuit, InvalidTask
 from qonverge.wire.messages import Pub
 

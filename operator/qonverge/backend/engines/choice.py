@@ -6,9 +6,9 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from qonverge.amounts import format_bytes
 from qonverge.backend.engines.descriptors import AER_FIGURES
 from qonverge.circuits.analysis.analysis import Analysis
-from qonverge.scheduling import format_bytes
 from qonverge.wire.errors import CircuitTooLarge, InvalidCircuit
 
 NARROW_CLIFFORD = AER_FIGURES.narrow_clifford_qubits

@@ -11,6 +11,7 @@ import stim
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 
+from qonverge.amounts import format_bytes
 from qonverge.backend.config import EngineConfig
 from qonverge.backend.engines.bits import by_register, counts_of, spelled
 from qonverge.backend.engines.channels import eigenvalue
@@ -26,7 +27,6 @@ from qonverge.circuits.analysis.analysis import Analysis, analyse
 from qonverge.circuits.analysis.delays import has_free_delays
 from qonverge.circuits.analysis.measurement_plan import DEFAULT_SHOTS
 from qonverge.devices import Layout
-from qonverge.scheduling import format_bytes
 from qonverge.wire.errors import CircuitTooLarge, InvalidCircuit, InvalidTask
 from qonverge.wire.messages import Observable, Pub, PubResult
 
