@@ -136,6 +136,16 @@ class Circuit(OneOfModel):
         return None if given is None else Layout(tuple(given.qubits), given.routing == "Allowed")
 
 
+class Near(SpecModel):
+    """Where a program's pod runs: at a site, or near its backend."""
+
+    site: Annotated[str, Field(min_length=1, max_length=63)] | None = None
+    """A site, such as that of the program's data: nodes with the label `qonverge.io/site` of this value. Default:
+    nodes with the labels of the backend's `location`."""
+    nodes: Literal["Required", "Preferred"] = "Preferred"
+    """Whether other nodes are taken where these have no room."""
+
+
 class Python(OneOfModel):
     """A Python program: the classical half of a hybrid job, which calls the backend through `qonverge.client`."""
 
@@ -153,6 +163,8 @@ class Python(OneOfModel):
     Without a cluster the program runs in the current Python environment."""
     resources: ResourceRequirements = ResourceRequirements()
     """CPU and memory of the program's pod. Without a cluster they do not apply."""
+    near: Near | None = None
+    """On which nodes the program's pod runs. Default: any. Without a cluster it does not apply."""
 
 
 class Program(OneOfModel):

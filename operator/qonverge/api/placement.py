@@ -24,6 +24,9 @@ def seconds_of(duration: str) -> float:
     return sum(float(number) * _UNITS[unit] for number, unit in re.findall(r"([0-9.]+)(ms|s|m|h)", duration))
 
 
+NodeRule = Literal["Required", "Preferred", "Any"]
+
+
 class Location(SpecModel):
     """Where a backend is."""
 
@@ -33,6 +36,10 @@ class Location(SpecModel):
     """The place, such as a laboratory or a factory. Jobs that name it as their data's site are drawn to it."""
     region: Annotated[str, Field(min_length=1, max_length=63)] | None = None
     """The region of law or of a cloud, such as eu-central-1. Jobs may be held to regions."""
+    nodes: NodeRule | None = None
+    """What that means for the backend's pods. Required: they run on nodes with the labels `qonverge.io/tier`,
+    `qonverge.io/site` and `topology.kubernetes.io/region` of these values; a node without the first is OnPrem.
+    Preferred: there where there is room. Any: anywhere. Default: Required, and Any for a device elsewhere."""
 
 
 class Weights(SpecModel):

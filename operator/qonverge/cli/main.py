@@ -219,19 +219,39 @@ def cost(
 @cli.command()
 @click.argument("file", metavar="FILE")
 @click.option("--aging", type=float, help="Aging bound to decide with, seconds. Default: the recorded one.")
-def replay(file: str, aging: float | None) -> None:
+@click.option("--compare", is_flag=True, help="Print what another policy changes in fidelity, wait and cost.")
+@click.option(
+    *("--policy", "policy"),
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="The other policy, YAML or JSON; what it does not name is as recorded.",
+)
+@click.option("-o", "--output", type=click.Choice(["json"]), help="Print a comparison as JSON.")
+def replay(file: str, *, aging: float | None, compare: bool, policy: Path | None, output: str | None) -> None:
     """Run the scheduler over recorded rounds, and tell where it decides otherwise; FILE is - for standard input.
 
     The operator serves its last rounds at /trace, beside its metrics. Exit status: 0 when nothing differs, 1 when
-    something does, 2 when the file cannot be used.
+    something does, 2 when a file cannot be used. With --compare, 0 whatever differs.
     """
-    from qonverge.cli.replay import replay_file
+    from qonverge.cli.replay import compare_file, replay_file
+    from qonverge.scheduling.policies import PolicyError
+    from qonverge.scheduling.schedulers import SchedulerError
     from qonverge.scheduling.trace import TraceError
 
+    if not compare and (policy is not None or output is not None):
+        _refuse([f"{'--policy' if policy is not None else '--output'} goes with --compare"])
+    path = None if file == "-" else Path(file)
     try:
-        same = replay_file(None if file == "-" else Path(file), aging=aging)
-    except (TraceError, OSError, UnicodeDecodeError) as error:
-        _refuse([f"{file}: {getattr(error, 'strerror', None) or error}"])
+        if compare:
+            compare_file(path, policy=policy, aging=aging, output=output)
+            return
+        same = replay_file(path, aging=aging)
+    except PolicyError as error:
+        _refuse([f"{policy}: {error}"])
+    except OSError as error:
+        _refuse([f"{error.filename or file}: {error.strerror or error}"])
+    except (TraceError, SchedulerError, UnicodeDecodeError, ValueError) as error:
+        _refuse([f"{file}: {error}"])
     sys.exit(COMPLETED if same else FAILED)
 
 

@@ -13,6 +13,7 @@ from rich.text import Text
 from qonverge.amounts import format_bytes
 from qonverge.api import HybridJob
 from qonverge.api.placement import Candidate, ForecastInterval
+from qonverge.scheduling.comparison import Change, Comparison, Group
 from qonverge.scheduling.texts import duration
 
 BAR_WIDTH = 40
@@ -201,3 +202,41 @@ def _cost(candidate: Candidate) -> str:
         return "free"
     spread = "" if cost.low == cost.high else f" ({cost.low:.4g} to {cost.high:.4g})"
     return f"{cost.mid:.4g}{spread} {candidate.currency}"
+
+
+def comparison_tables(found: Comparison) -> list[RenderableType]:
+    """Return what a second policy changes, as tables: round by round, and with what follows from its decisions."""
+    counted = f"{_counted(found.rounds, 'round')}, {_counted(found.decisions, 'decision')}, {found.differing} differ"
+    return [
+        Text(counted),
+        Text("each round by itself", style="bold"),
+        _comparison(found.by_round),
+        Text("simulated, with what follows from each decision", style="bold"),
+        _comparison(found.simulated),
+    ]
+
+
+def _comparison(groups: Sequence[Group]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    columns = ("JOBS", "COUNT", "ELSEWHERE", "ONLY BEFORE/AFTER", "WAIT", "FIDELITY", "COST")
+    table.add_row(*(Text(name, style="dim") for name in columns))
+    for group in groups:
+        costs = "\n".join(f"{_changed(change, '.4g')} {currency}" for currency, change in group.costs.items())
+        table.add_row(
+            group.name,
+            str(group.jobs),
+            str(group.elsewhere),
+            f"{group.only_before}/{group.only_after}",
+            "" if group.wait is None else _changed(group.wait, ".3g") + " s",
+            "" if group.fidelity is None else _changed(group.fidelity, ".4g"),
+            costs,
+        )
+    return table
+
+
+def _changed(change: Change, form: str) -> str:
+    """Return both means, and the interval of their difference."""
+    told = f"{change.before:{form}} -> {change.after:{form}}"
+    if change.low is None or change.high is None:
+        return told
+    return f"{told} ({change.low:+.2g} to {change.high:+.2g})"

@@ -23,6 +23,7 @@ from qonverge.controller.kube.lease import Election
 from qonverge.controller.kube.status_writer import StatusWriter
 from qonverge.controller.placement.forecasts import Forecasts
 from qonverge.controller.placement.rounds import Rounds
+from qonverge.controller.placement.shadow import Shadow
 from qonverge.controller.placement.traces import Traces
 from qonverge.controller.pods.task_client import DataPlane
 from qonverge.controller.quotas.metering import Metering
@@ -40,7 +41,6 @@ from qonverge.controller.web import servers
 from qonverge.controller.web.report_verifier import ReportVerifier
 from qonverge.controller.web.result_route import result_app
 from qonverge.machine import available_cpus, available_memory
-from qonverge.scheduling import Policy
 from qonverge.telemetry import OperatorMetrics
 
 logger = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ class Operator:
         self._state = State()
         self._queue = WorkQueue(time.time, WORKERS - WORKERS_FOR_OTHERS)
         self._cluster = Cluster()
-        self._policy = Policy(aging_seconds=settings.aging_seconds)
+        self._policy = settings.policy
         self._traces = Traces(self._policy)
         self._metrics = OperatorMetrics(
             queue_length=lambda: len(self._queue), in_flight=lambda: len(self._state.flights)
@@ -99,6 +99,7 @@ class Operator:
             withdraw=submissions.withdraw,
             holders=data.holders,
             clock=time.time,
+            shadow=None if self._settings.shadow is None else Shadow(self._settings.shadow, self._metrics),
         )
         quotas = Quotas(state=self._state, statuses=statuses, ledger=ledger, queue=self._queue, clock=time.time)
         metering = Metering(

@@ -11,7 +11,10 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from qonverge.circuits.checker.lanes import DEFAULT, Limits
 from qonverge.controller.pod_resources import PROGRAM, Defaults
+from qonverge.documents import strict_json
 from qonverge.environment import Address, EnvironmentSettings
+from qonverge.scheduling import Policy
+from qonverge.scheduling.policies import policy_of
 from qonverge.wire.tokens import PROGRAM_TOKEN_SECONDS
 
 AGING_SECONDS = 3600.0
@@ -26,6 +29,12 @@ def _names(given: Any) -> Any:
 
 def _resources(given: Any) -> Any:
     return Defaults.parse(given) if isinstance(given, str) else given
+
+
+def _policy(given: Any) -> Any:
+    fields = strict_json.loads(given) if isinstance(given, str) else given
+    policy_of(fields, Policy())
+    return fields
 
 
 def _two_numbers(given: Any) -> Any:
@@ -79,6 +88,10 @@ class Settings(EnvironmentSettings):
     """Another replica takes over from one that has been silent for so long."""
     aging_seconds: Annotated[float, Field(ge=0)] = AGING_SECONDS
     """A job that has waited longer goes before all that came later."""
+    scheduling_policy: Annotated[dict[str, Any], BeforeValidator(_policy)] = Field(default_factory=dict)
+    """What else the administrator decides about rounds, as a JSON object; what it does not name has its default."""
+    shadow_policy: Annotated[dict[str, Any], BeforeValidator(_policy)] = Field(default_factory=dict)
+    """A policy that decides beside the one in force, without effect; what it does not name is as in that."""
     result_listen: Address = "0.0.0.0:8082"
     result_path: str = "/api/v1/namespaces/default/services/qonverge:results/proxy"
     """Where the API server leads to that port, for those who fetch kept results."""
@@ -104,6 +117,16 @@ class Settings(EnvironmentSettings):
     def check_limits(self) -> Limits:
         """What reading one program, or mapping it to a device, may take."""
         return Limits(self.check_cpu_seconds, self.check_memory_mib * _MIB, self.check_wall_seconds)
+
+    @property
+    def policy(self) -> Policy:
+        """The policy in force."""
+        return policy_of(self.scheduling_policy, Policy(aging_seconds=self.aging_seconds))
+
+    @property
+    def shadow(self) -> Policy | None:
+        """The policy that decides beside it, if there is one."""
+        return policy_of(self.shadow_policy, self.policy) if self.shadow_policy else None
 
     @property
     def report_address(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Literal, Self
 
 from qonverge.amounts import Money, Quota, TaskLimits
@@ -47,6 +47,11 @@ class Weights:
     fidelity: float = 1.0
     time: float = 1.0
     cost: float = 1.0
+
+    @property
+    def equal(self) -> bool:
+        """Whether all count the same, as where nothing is said."""
+        return self.fidelity == self.time == self.cost
 
     @classmethod
     def preset(cls, name: Preset) -> Self:
@@ -274,6 +279,9 @@ class Snapshot:
     active: tuple[Active, ...] = ()
 
 
+_POSITIVE = frozenset({"patience_seconds", "tranche", "usual_seconds"})
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """What the cluster's administrator decides about rounds."""
@@ -299,6 +307,19 @@ class Policy:
     """Work is displaced only for a job that would wait longer than this."""
     usual_seconds: float = 1.0
     """Run time that is assumed where none is forecast."""
+    weights: Weights | None = None
+    """Weights of jobs whose own are equal, as they are where a job says nothing; None: they stay equal."""
+    scheduler: str = "Joint"
+    """What decides, see ``schedulers``."""
+
+    def __post_init__(self) -> None:
+        """Refuse what no round could be made with."""
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if isinstance(value, float) and not (value > 0 if item.name in _POSITIVE else value >= 0):
+                raise ValueError(
+                    f"{item.name} is {value:g}; {'more than 0' if item.name in _POSITIVE else '0 or more'}"
+                )
 
 
 @dataclass(frozen=True, slots=True)

@@ -226,3 +226,35 @@ def _take(this: Round, allowances: Allowances, job: int, submissions: Sequence[P
         # What a program uses is metered while it runs.
         costs = [(0.0 if math.isnan(cost) else cost, currency) for cost, currency in costs]
     return allowances.take(namespace, shots, seconds, costs, jobs=jobs)
+
+
+def check(snapshot: Snapshot, policy: Policy, made: Plan) -> str:
+    """Return what is wrong with a plan that another scheduler made, empty where nothing is.
+
+    It decides for every job in the snapshot's order, sends to backends of the snapshot, breaks no hard term, and sends
+    no more than a backend's room or what quotas have left.
+    """
+    if [decision.job for decision in made.decisions] != [job.key for job in snapshot.jobs]:
+        return "did not decide for every job in the snapshot's order"
+    this = _begin(snapshot, policy)
+    columns = {backend.key: column for column, backend in enumerate(snapshot.backends)}
+    allowances = Allowances(snapshot.quotas)
+    for index, decision in enumerate(made.decisions):
+        if decision.backend is None:
+            continue
+        job = snapshot.jobs[index]
+        shots = job.needs.shots if job.needs else 0
+        places = [(part.backend, part.shots) for part in decision.parts] or [(decision.backend, shots)]
+        found = []
+        for backend, count in places:
+            column = columns.get(backend.key)
+            if column is None or not this.table.fits[index, column]:
+                return f"sent {job.key} to {backend.key}, which breaks a hard term"
+            if not this.capacity[column].take(slots(job)):
+                return f"sent {job.key} to {backend.key} beyond what it takes"
+            found.append(
+                Piece(column, count, count / shots if shots else 1.0, 0.0, float(this.table.run[index, column]))
+            )
+        if not _take(this, allowances, index, found):
+            return f"sent {job.key} beyond the quota of its namespace"
+    return ""

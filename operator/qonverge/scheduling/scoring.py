@@ -18,7 +18,7 @@ _LEAST_FIDELITY = 1e-9
 
 def second_weights(snapshot: Snapshot, policy: Policy) -> Floats:
     """Return what a second of each job's completion time counts, in whole losses of fidelity."""
-    return _weights(snapshot).time / policy.patience_seconds
+    return _weights(snapshot, policy).time / policy.patience_seconds
 
 
 def static_costs(snapshot: Snapshot, table: Table, policy: Policy) -> Floats:
@@ -27,7 +27,7 @@ def static_costs(snapshot: Snapshot, table: Table, policy: Policy) -> Floats:
     The loss of fidelity is relative to the best backend that fits; cost is relative to the budget, or else to the
     most expensive one that fits. What is not known never counts as better than what is.
     """
-    fits, weights = table.fits, _weights(snapshot)
+    fits, weights = table.fits, _weights(snapshot, policy)
     total = weights.fidelity[:, None] * _lost_fidelity(snapshot, table)
     total += weights.cost[:, None] * _relative_cost(snapshot, table)
     total += _soft_terms(snapshot, policy) + second_weights(snapshot, policy)[:, None] * _latencies(snapshot.backends)
@@ -90,8 +90,10 @@ class _Weights:
     cost: Floats
 
 
-def _weights(snapshot: Snapshot) -> _Weights:
-    raw = np.array([(w.fidelity, w.time, w.cost) for w in (job.terms.weights for job in snapshot.jobs)])
+def _weights(snapshot: Snapshot, policy: Policy) -> _Weights:
+    own = [job.terms.weights for job in snapshot.jobs]
+    chosen = [policy.weights if policy.weights is not None and w.equal else w for w in own]
+    raw = np.array([(w.fidelity, w.time, w.cost) for w in chosen])
     raw = raw.reshape(-1, 3)
     total = raw.sum(axis=1, keepdims=True)
     return _Weights(*np.where(total > 0, raw / np.where(total > 0, total, 1.0), 1 / 3).T)

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from qonverge.amounts import Quota
 from qonverge.scheduling.estimates import Estimates
 from qonverge.scheduling.model import Active, Backend, Decision, Job, Plan, Policy, Preemption, Shares, Snapshot
-from qonverge.scheduling.rounds import plan
+from qonverge.scheduling.schedulers import decide
 
 VERSION = 1
 _SAME_SECONDS = 1e-6
@@ -160,12 +160,16 @@ def read(line: str) -> Recorded:
     return Recorded(snapshot, parsed.policy, parsed.outcomes, parsed.preemptions)
 
 
-def replay(lines: Iterable[str], policy: Policy | None = None) -> Iterator[Replay]:
-    """Decide recorded rounds again; with a policy, as if it had been in force.
+def read_all(lines: Iterable[str]) -> Iterator[Recorded]:
+    """Return the rounds of a trace; empty lines are passed over.
 
     Raises:
         TraceError: a line can't be read; the message has its number.
     """
+    return (recorded for _, recorded in _numbered(lines))
+
+
+def _numbered(lines: Iterable[str]) -> Iterator[tuple[int, Recorded]]:
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
@@ -173,7 +177,18 @@ def replay(lines: Iterable[str], policy: Policy | None = None) -> Iterator[Repla
             recorded = read(line)
         except TraceError as error:
             raise TraceError(f"line {number}: {error}") from error
-        made = plan(recorded.snapshot, policy or recorded.policy)
+        yield number, recorded
+
+
+def replay(lines: Iterable[str], policy: Policy | None = None) -> Iterator[Replay]:
+    """Decide recorded rounds again; with a policy, as if it had been in force.
+
+    Raises:
+        TraceError: a line can't be read; the message has its number.
+        SchedulerError: the policy's scheduler is not installed, or failed.
+    """
+    for number, recorded in _numbered(lines):
+        made = decide(recorded.snapshot, policy or recorded.policy)
         yield Replay(number, recorded, made, differences(recorded, made))
 
 

@@ -52,6 +52,34 @@ class OperatorMetrics:
         )
         self._spenders: set[tuple[str, str]] = set()
 
+        self.shadow_rounds = Counter(
+            "qonverge_operator_shadow_rounds",
+            "Rounds beside which the shadow policy was to decide, by what came of it.",
+            ["result"],
+            registry=self._registry,
+        )
+        self.shadow_jobs = Counter(
+            "qonverge_operator_shadow_jobs",
+            "Jobs that a policy sent in a compared round, by whether both send them to the same backends.",
+            ["same"],
+            registry=self._registry,
+        )
+        self.shadow_figures = Counter(
+            "qonverge_operator_shadow_figures",
+            "Sum of what is forecast of jobs that both policies send, by figure and policy.",
+            ["figure", "policy"],
+            registry=self._registry,
+        )
+        self.shadow_figure_jobs = Counter(
+            "qonverge_operator_shadow_figure_jobs",
+            "Jobs in these sums.",
+            ["figure"],
+            registry=self._registry,
+        )
+        self.shadow_seconds = Histogram(
+            "qonverge_operator_shadow_seconds", "Time of a decision of the shadow policy.", registry=self._registry
+        )
+
     def spend(self, namespace: str, backend: str, used: Amounts) -> None:
         """Count what a namespace used of a backend; beyond so many pairs of them further ones count as one."""
         pair = (namespace, backend)

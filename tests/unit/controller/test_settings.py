@@ -8,6 +8,7 @@ import pytest
 
 from qonverge.circuits.checker.lanes import DEFAULT, Limits
 from qonverge.controller.settings import Settings
+from qonverge.scheduling import Policy
 
 
 def test_limits_of_checks_are_the_documented_ones_unless_the_environment_says_others() -> None:
@@ -22,6 +23,18 @@ def test_limits_of_checks_are_the_documented_ones_unless_the_environment_says_ot
     settings = Settings.from_environment(given)
     assert settings.check_limits == Limits(5.5, 300 * 1024**2, 90.0)
     assert settings.check_processes == (3, 1)
+
+
+def test_a_shadow_policy_is_as_the_one_in_force_where_it_says_nothing() -> None:
+    given = {"QONVERGE_AGING_SECONDS": "60", "QONVERGE_SCHEDULING_POLICY": '{"tranche": 2}'}
+    settings = Settings.from_environment(given | {"QONVERGE_SHADOW_POLICY": '{"patienceSeconds": 300}'})
+    assert settings.policy == Policy(aging_seconds=60.0, tranche=2.0)
+    assert settings.shadow == Policy(aging_seconds=60.0, tranche=2.0, patience_seconds=300.0)
+    assert Settings.from_environment(given | {"QONVERGE_SHADOW_POLICY": "{}"}).shadow is None
+    with pytest.raises(ValueError, match=r"QONVERGE_SHADOW_POLICY is .*: patience is not a field of a policy"):
+        Settings.from_environment({"QONVERGE_SHADOW_POLICY": '{"patience": 300}'})
+    with pytest.raises(ValueError, match="QONVERGE_SHADOW_POLICY is"):
+        Settings.from_environment({"QONVERGE_SHADOW_POLICY": "{"})
 
 
 @pytest.mark.parametrize("processes", ["0,1", "2", "1,2,3"])

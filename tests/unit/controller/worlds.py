@@ -85,7 +85,7 @@ class Pods(DataPlane):
 class World:
     """An operator's middle: state, rounds and submissions, without what talks to the API server."""
 
-    def __init__(self) -> None:
+    def __init__(self, policy: Policy | None = None) -> None:
         self.now = NOW
         self.state = State()
         self.cluster = Cluster()
@@ -114,7 +114,7 @@ class World:
             ledger=self.ledger,
             forecasts=self.forecasts,
             traces=self.traces,
-            policy=Policy(),
+            policy=policy or Policy(),
             withdraw=self.submissions.withdraw,
             holders=lambda: self.holders,
             clock=lambda: self.now,

@@ -10,7 +10,8 @@ import pytest
 
 from qonverge.forecast.intervals import JobForecasts
 from qonverge.scheduling import Estimates, Job, Plan, Policy, Share, Shares, Snapshot, plan
-from tests.unit.scheduling.worlds import NEEDS, Task, World, backend, job, row
+from qonverge.scheduling.simulation import Simulation, Task
+from tests.unit.scheduling.worlds import NEEDS, backend, job, row
 
 BACKENDS = tuple(
     backend(name, workers=workers, dispatch_depth=depth)
@@ -20,7 +21,7 @@ SPEED = np.array([1.0, 0.7, 1.5, 2.0])
 FIDELITY = np.array([0.88, 0.90, 0.93, 0.86])
 
 
-def world(length: dict[str, float], policy: Policy, shares: Shares | None = None, noise: float = 0.2) -> World:
+def world(length: dict[str, float], policy: Policy, shares: Shares | None = None, noise: float = 0.2) -> Simulation:
     """A job's true time is its namespace's length, drawn anew; the forecast knows it but for some noise."""
     random = np.random.default_rng(3)
     true: dict[str, float] = {}
@@ -30,7 +31,7 @@ def world(length: dict[str, float], policy: Policy, shares: Shares | None = None
         guess = true[one.key] * float(np.exp(random.normal(0, noise)))
         return row(FIDELITY, guess * SPEED, np.zeros(4))
 
-    return World(
+    return Simulation(
         BACKENDS, forecast, lambda one, target: true[one.key] * float(SPEED[target]), policy, shares or Shares()
     )
 

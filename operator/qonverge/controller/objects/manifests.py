@@ -9,9 +9,11 @@ from typing import Any
 
 from qonverge.api import HybridJob, QuantumBackend
 from qonverge.api.backend import ResourceRequirements
+from qonverge.api.job import Near
 from qonverge.api.registry import MANAGED_LABELS
 from qonverge.api.source import CA_FILE, CaBundle
 from qonverge.backend.settings import ServerSettings
+from qonverge.controller.objects.node_placement import backend_affinity, program_affinity
 from qonverge.controller.pod_resources import BACKEND, PROXY
 from qonverge.controller.settings import Settings
 from qonverge.execution.result_room import room_for_result
@@ -178,6 +180,8 @@ def deployment(backend: QuantumBackend, settings: Settings, public_key: bytes) -
         pod["serviceAccountName"] = template.service_account_name
     if template.node_selector:
         pod["nodeSelector"] = template.node_selector
+    if (affinity := backend_affinity(backend)) is not None:
+        pod["affinity"] = affinity
     if template.tolerations:
         pod["tolerations"] = [t.model_dump(by_alias=True, exclude_none=True) for t in template.tolerations]
     return {
@@ -280,6 +284,8 @@ class ProgramContainer:
     """As the job gives them; the rest is filled with defaults."""
     volumes: Mapping[str, dict[str, Any]]
     """Volumes that it reads, by where they are mounted."""
+    near: Near | None = None
+    """On which nodes its pod runs; None: any."""
 
 
 def program_job(
@@ -328,6 +334,8 @@ def program_job(
             {"name": "tmp", "emptyDir": {}},
         ],
     }
+    if (affinity := program_affinity(container.near, backend)) is not None:
+        pod["affinity"] = affinity
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",

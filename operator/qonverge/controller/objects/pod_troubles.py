@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from qonverge.controller.objects.node_placement import asked_of_nodes, explained
+
 # A container says so while all goes as it should.
 _USUAL = ("ContainerCreating", "PodInitializing")
 # The kubelet goes to and fro between the two while it tries again.
@@ -25,10 +27,20 @@ class Trouble:
         return ": ".join(part for part in (self.reason, self.message) if part)
 
 
+# Beside what Kubernetes writes into a pod's status.
+_ASKED_OF_NODES = "askedOfNodes"
+
+
+def with_nodes_asked(pod: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a pod's status, with the labels that its specification requires of nodes."""
+    return {**(pod.get("status") or {}), _ASKED_OF_NODES: asked_of_nodes(pod.get("spec") or {})}
+
+
 def of_pod(status: Mapping[str, Any]) -> Trouble | None:
     """Return what a pod's status says of why it does not run or serve; None where it says nothing.
 
-    The last words of a container that ended say more than that it is started again.
+    The status is as ``with_nodes_asked`` gives it. The last words of a container that ended say more than that it is
+    started again.
     """
     for container in _containers(status):
         state, last = container.get("state") or {}, container.get("lastState") or {}
@@ -42,7 +54,8 @@ def of_pod(status: Mapping[str, Any]) -> Trouble | None:
             return Trouble(_SAME.get(reason, reason), str(waiting.get("message") or ""))
     for condition in status.get("conditions") or []:
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
-            return Trouble(str(condition.get("reason") or ""), str(condition.get("message") or ""))
+            message = explained(str(condition.get("message") or ""), status.get(_ASKED_OF_NODES, ""))
+            return Trouble(str(condition.get("reason") or ""), message)
     if status.get("phase") == "Failed" and status.get("reason"):
         return Trouble(str(status["reason"]), str(status.get("message") or ""))
     return None

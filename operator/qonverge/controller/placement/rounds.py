@@ -13,6 +13,7 @@ from qonverge.api import HybridJob
 from qonverge.api.cloud_tasks import Submission
 from qonverge.controller.objects.manifests import backend_selector
 from qonverge.controller.placement.forecasts import Forecasts
+from qonverge.controller.placement.shadow import Shadow
 from qonverge.controller.placement.snapshot import USUAL, PodTask, given_to_pods, seen
 from qonverge.controller.placement.traces import Traces
 from qonverge.controller.placement.window import WaitingJob, chosen
@@ -28,6 +29,7 @@ from qonverge.forecast.forecaster import BackendOffer
 from qonverge.forecast.intervals import Interval, JobForecasts
 from qonverge.programs.kinds import kind_of
 from qonverge.scheduling import Active, Backend, Decision, Estimates, Job, Plan, Policy, Shares, Snapshot, plan
+from qonverge.scheduling.schedulers import OWN, SchedulerError, decide
 
 logger = logging.getLogger(__name__)
 
@@ -77,6 +79,7 @@ class Rounds:
         withdraw: Callable[[str, Flight], None],
         holders: Callable[[], dict[str, set[str]]],
         clock: Callable[[], float],
+        shadow: Shadow | None = None,
     ) -> None:
         """Plan what ``state`` has.
 
@@ -91,7 +94,9 @@ class Rounds:
             withdraw: takes a job's tasks back from their pods.
             holders: tells the pods that have each circuit, by its digest.
             clock: Unix seconds.
+            shadow: decides rounds again without effect.
         """
+        self.shadow = shadow
         self._state = state
         self._queue = queue
         self._cluster = cluster
@@ -162,16 +167,25 @@ class Rounds:
         real = [each for each in waiting if not each.suspended and not self._is_held_back(each)]
         if real:
             snapshot = self._snapshot(real, backends, now)
-            inline = len(real) * len(backends) <= _INLINE_PAIRS
-            made = plan(snapshot, self._policy) if inline else await asyncio.to_thread(plan, snapshot, self._policy)
+            inline = len(real) * len(backends) <= _INLINE_PAIRS and self._policy.scheduler == OWN
+            made = self._decide(snapshot) if inline else await asyncio.to_thread(self._decide, snapshot)
             self._traces.keep(snapshot, made)
             self._carry_out(real, made, backends, offers)
+            if self.shadow is not None:
+                self.shadow.offer(snapshot, self._policy, made)
         suspended = [each for each in waiting if each.suspended]
         waits = [self._wait(backend, tasks, now) for backend in backends] if suspended else []
         for each in filter(self._is_waiting, suspended):
             alone = self._snapshot([each], backends, now)
             memories = self._forecasts.memories(each.job, each.flight, offers)
-            self._tell(each, plan(alone, self._policy).decisions[0], backends, waits, memories)
+            self._tell(each, self._decide(alone).decisions[0], backends, waits, memories)
+
+    def _decide(self, snapshot: Snapshot) -> Plan:
+        try:
+            return decide(snapshot, self._policy)
+        except SchedulerError as error:
+            logger.error("%s; this round is decided by %s", error, OWN)
+            return plan(snapshot, self._policy)
 
     def _window(self, backends: Sequence[Backend], now: float) -> list[str]:
         """Return the jobs that this round looks at, and let the others say that they wait behind them."""

@@ -201,7 +201,7 @@ class State:
         elif BACKEND_LABEL in labels:
             backend = f"{namespace}/{labels[BACKEND_LABEL]}"
             endpoint = _endpoint(obj, backend)
-            trouble = pod_troubles.of_pod(obj.get("status", {})) if endpoint is None else None
+            trouble = pod_troubles.of_pod(pod_troubles.with_nodes_asked(obj)) if endpoint is None else None
             self.pods.observe(metadata["uid"], key, endpoint, None if trouble is None else (backend, trouble))
             self._admit()
         elif JOB_LABEL in labels and (name := labels.get("batch.kubernetes.io/job-name")):
@@ -213,7 +213,7 @@ class State:
                 "uid": metadata["uid"],
                 "deleted": going,
                 "memoryLimit": limits.get("memory"),
-                **obj.get("status", {}),
+                **pod_troubles.with_nodes_asked(obj),
             }
         owner = self.batch_jobs.get(batch or "", {}).get("owner")
         return None if owner is None else ObjectKey("HybridJob", str(owner))

@@ -32,6 +32,7 @@ class PythonJobs(PodProgram):
             ("python3", "-m", "qonverge.client.program.run", f"{_FOLDER}/{_FILE}", *python.args),
             python.resources,
             {_FOLDER: text},
+            python.near,
         )
         own = [] if python.source is None else [manifests.program_config_map(job, attempt, {_FILE: python.source})]
         batch = manifests.program_job(job, container, backend, settings, attempt=attempt)

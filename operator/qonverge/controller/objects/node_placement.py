@@ -1,0 +1,83 @@
+"""On which nodes pods may be, from where backends are. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from qonverge.api import QuantumBackend
+from qonverge.api.job import Near
+from qonverge.api.placement import Location, NodeRule
+
+TIER_LABEL = "qonverge.io/tier"
+"""Label of nodes that are not OnPrem: ``Cloud`` or ``Edge``. One without it counts as OnPrem, as a backend does."""
+SITE_LABEL = "qonverge.io/site"
+REGION_LABEL = "topology.kubernetes.io/region"
+_REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+_PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
+# The scheduler's words for a pod's node affinity that no node meets.
+_UNMET = "node affinity"
+
+
+def backend_affinity(backend: QuantumBackend) -> dict[str, Any] | None:
+    """Return the affinity of a backend's pods; None where any node will do.
+
+    A device elsewhere is where its location says, and its proxy need not be.
+    """
+    location = backend.spec.location
+    rule = location.nodes or ("Any" if backend.spec.source.elsewhere else "Required")
+    return _affinity(_terms(location), rule)
+
+
+def program_affinity(near: Near | None, backend: QuantumBackend) -> dict[str, Any] | None:
+    """Return the affinity of a program's pod: to the site that it names, or to where its backend is."""
+    if near is None:
+        return None
+    terms = _terms(backend.spec.location) if near.site is None else [_is_in(SITE_LABEL, near.site)]
+    return _affinity(terms, near.nodes)
+
+
+def asked_of_nodes(pod: Mapping[str, Any]) -> str:
+    """Return the labels that a pod's specification requires of nodes; empty where it requires none."""
+    required = ((pod.get("affinity") or {}).get("nodeAffinity") or {}).get(_REQUIRED) or {}
+    terms = [term for each in required.get("nodeSelectorTerms") or [] for term in each.get("matchExpressions") or []]
+    return ", ".join(_told(term) for term in terms)
+
+
+def explained(message: str, asked: str) -> str:
+    """Return the scheduler's message, with the labels that no node has where it is about them."""
+    if not asked or _UNMET not in message:
+        return message
+    return f"no node that would take the pod has the labels {asked}, by where it is to be: {message}"
+
+
+def _terms(location: Location) -> list[dict[str, Any]]:
+    terms: list[dict[str, Any]] = []
+    if location.tier == "OnPrem":
+        terms.append({"key": TIER_LABEL, "operator": "NotIn", "values": ["Cloud", "Edge"]})
+    else:
+        terms.append(_is_in(TIER_LABEL, location.tier))
+    if location.site is not None:
+        terms.append(_is_in(SITE_LABEL, location.site))
+    if location.region is not None:
+        terms.append(_is_in(REGION_LABEL, location.region))
+    return terms
+
+
+def _is_in(label: str, value: str) -> dict[str, Any]:
+    return {"key": label, "operator": "In", "values": [value]}
+
+
+def _affinity(terms: list[dict[str, Any]], rule: NodeRule) -> dict[str, Any] | None:
+    if rule == "Required":
+        return {"nodeAffinity": {_REQUIRED: {"nodeSelectorTerms": [{"matchExpressions": terms}]}}}
+    if rule == "Preferred":
+        # Each by itself: a node in the region is better than one that is neither there nor at the site.
+        preferences = [{"weight": 100 // len(terms), "preference": {"matchExpressions": [term]}} for term in terms]
+        return {"nodeAffinity": {_PREFERRED: preferences}}
+    return None
+
+
+def _told(term: Mapping[str, Any]) -> str:
+    values = "|".join(term.get("values") or [])
+    return f"{term['key']}={values}" if term["operator"] == "In" else f"{term['key']}!={values}"
