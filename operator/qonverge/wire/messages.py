@@ -184,7 +184,9 @@ def _observables(given: Any) -> tuple[Observable, ...]:
     observables = tuple(_observable(item) for item in given or ())
     widths = sorted({len(label) for observable in observables for label, _ in observable})
     if len(widths) > 1:
-        raise InvalidTask(f"the observables of a pub are about {widths[0]} qubits and about {widths[1]}: give one width")
+        raise InvalidTask(
+            f"the observables of a pub are about {widths[0]} qubits and about {widths[1]}: give one width"
+        )
     return observables
 
 

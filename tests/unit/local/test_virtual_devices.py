@@ -91,9 +91,10 @@ def test_only_a_vendor_s_device_needs_an_account() -> None:
     assert "credentials are read from the environment" in without_access(
         backend(ionq={"backend": "simulator"}).spec.source
     )
-    for spec in (
+    others: tuple[dict[str, Any], ...] = (
         {"simulator": {}},
         {"remote": {"url": "http://localhost:1"}},
         {"plugin": {"provider": "NotInstalled"}},
-    ):
+    )
+    for spec in others:
         assert without_access(backend(**spec).spec.source) == ""
