@@ -47,7 +47,7 @@ class TaskLimits:
     total_shots: int | None = None
     """Of several programs together, at most; None: any number."""
     least_total_shots: int = 1
-    """Of several programs together, at least."""
+    """Of several programs together, at least; 0: those share a task too whose shots the device chooses."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,7 +101,7 @@ class DeviceState:
     max_total_shots: int | None = None
     """Shots of a task of several programs, of all of them; None: any number."""
     min_total_shots: int = 1
-    """The fewest of those."""
+    """The fewest of those; 0: those share a task too whose shots the device chooses."""
 
     @property
     def limits(self) -> TaskLimits:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -130,14 +131,50 @@ def test_values_of_a_sweep_are_those_of_the_estimator(kit: Any, backend: Any, cl
     assert (abs(values.expectation_values - true) < 5 * 0.005).all()
     assert values.standard_errors == pytest.approx(np.full((2, 3), 0.005))
     made = cloud.tasks()[before:]
-    assert [each["program"] for each in made] == ["estimator"] * 2
-    # One batch for all of them.
-    assert len({each["session"] for each in made}) == 1
-    assert made[0]["session"]
+    # All sets with all observables are one job.
+    assert [each["program"] for each in made] == ["estimator"]
     pairs = np.array([[1, 2], [0, 0]], dtype=np.int32)
     some = kit.task(circuit, "pairs", parameters={"theta": angles}, observables=terms, precision=0.005, pairs=pairs)
     chosen = result_of(backend.send(some)).results[0]
     assert chosen.expectation_values == pytest.approx([true[1, 2], true[0, 0]], abs=5 * 0.005)
+    both = cloud.tasks()[before:]
+    # One batch for both of them.
+    assert len(both) == 2
+    assert both[0]["session"] == both[1]["session"] != ""
+    assert [each.id for each in (*found.vendor_tasks, *result_of(backend.send(some)).vendor_tasks)] == [
+        each["id"] for each in both
+    ]
+
+
+def test_a_sweep_and_other_circuits_are_one_job_as_far_as_one_takes_them(
+    kit: Any, backend: Any, cloud: DevCloud
+) -> None:
+    theta = Parameter("theta")
+    turned = QuantumCircuit(2, 2)
+    turned.ry(theta, 0)
+    turned.cx(0, 1)
+    turned.measure([0, 1], [1, 0])
+    fixed = QuantumCircuit(1, 2)
+    fixed.x(0)
+    fixed.measure(0, 1)
+    angles = np.linspace(0, np.pi, 299)
+    many = kit.task(turned, "many", parameters={"theta": angles}, shots=100)
+    one = kit.task(fixed, "fixed", shots=100)
+    again = replace(many.pubs[0], parameters={"theta": angles[:2]})
+    task = replace(many, pubs=(*many.pubs, *one.pubs, again), circuits={**many.circuits, **one.circuits})
+    before = len(cloud.tasks())
+    found = result_of(backend.send(task))
+    sweep, single, last = found.results
+    # ibm_fez takes 300 parameter sets in a job.
+    assert [each["shots"] for each in cloud.tasks()[before:]] == [30_000, 200]
+    assert [each["id"] for each in cloud.tasks()[before:]] == [each.id for each in found.vendor_tasks]
+    assert single.counts == ({"10": 100},)
+    for counts, angle in zip((*sweep.counts, *last.counts), (*angles, *angles[:2]), strict=True):
+        ones = counts.get("11", 0)
+        assert ones + counts.get("00", 0) == 100
+        # Of 301 draws one in 10^7 is further off.
+        chance = np.sin(angle / 2) ** 2
+        assert abs(ones - 100 * chance) <= 6.5 * np.sqrt(100 * chance * (1 - chance)) + 1e-6
 
 
 def test_what_the_server_says_of_the_device(backend: Any) -> None:
@@ -237,6 +274,7 @@ def test_a_lost_reply_and_a_killed_proxy_make_no_second_job(kit: Any, cloud: Dev
     circuit.x(0)
     circuit.measure(0, 0)
     task = kit.task(circuit, "once", shots=200)
+    task = replace(task, pubs=task.pubs * 3)
 
     def sent() -> list[Any]:
         return [each for each in cloud.tasks() if each["device"] == NOISY]
@@ -249,7 +287,7 @@ def test_a_lost_reply_and_a_killed_proxy_make_no_second_job(kit: Any, cloud: Dev
         backend.process.wait()
     with proxy(kit, cloud, tmp_path, NOISY) as backend:
         found = result_of(backend.send(task))
-    assert found.results[0].counts[0]["1"] > 150
+    assert [pub.counts[0]["1"] > 150 for pub in found.results] == [True] * 3
     (job,) = sent()
     assert [each.id for each in found.vendor_tasks] == [job["id"]]
     assert job["tags"][0] == "qonverge"

@@ -1,10 +1,12 @@
-"""What one task of a cloud measures. Without Qiskit: the server has measurements too."""
+"""What the tasks of a cloud measure. Without Qiskit: the server has measurements too."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, replace
 from itertools import islice
+
+import numpy as np
 
 from qonverge.amounts import TaskLimits
 from qonverge.circuits.analysis.measurement_plan import together
@@ -46,33 +48,56 @@ def in_tasks(measurements: Sequence[Measurement], limits: TaskLimits) -> list[li
     Those with as many shots share tasks, in their order, as far as one task may have several programs. It follows from
     the measurements and the limits alone: what a task has decides its key.
     """
-    alike: dict[int, list[Measurement]] = {}
+    alike: dict[tuple[bool, int], list[Measurement]] = {}
     for each in measurements:
-        # What a cloud estimates itself goes alone, as exact values do.
-        alike.setdefault(0 if each.basis == ESTIMATION else each.shots, []).append(each)
+        # What a cloud estimates itself is another kind of task than what it measures.
+        alike.setdefault((each.basis == ESTIMATION, each.shots), []).append(each)
     found: list[list[Measurement]] = []
-    for shots, own in alike.items():
+    for (_, shots), own in alike.items():
         left = iter(own)
         for tasks, size in together(len(own), shots, limits):
             found += [list(islice(left, size)) for _ in range(tasks)]
     return found
 
 
-def wanted(pub: Pub, row: int) -> list[int]:
-    """Return which observables are wanted of a parameter set."""
+def wanted(pub: Pub) -> list[list[int]]:
+    """Return which observables are wanted of each parameter set."""
     if pub.pairs is None:
-        return list(range(len(pub.observables)))
-    return sorted({k for index, k in pub.pairs.tolist() if index == row})
+        return [list(range(len(pub.observables)))] * pub.sets
+    found: list[set[int]] = [set() for _ in range(pub.sets)]
+    for row, k in pub.pairs.tolist():
+        found[row].add(k)
+    return [sorted(own) for own in found]
 
 
-def reduced(task: Task, measurement: Measurement) -> tuple[Task, Measurement]:
-    """Return no more of a task than a measurement needs, and the measurement of that."""
-    pub = task.pubs[measurement.pub]
-    row = slice(measurement.row, measurement.row + 1)
-    parameters = {name: values[row] for name, values in pub.parameters.items()}
-    own = wanted(pub, measurement.row) if measurement.basis == ESTIMATION else ()
-    one = replace(pub, parameters=parameters, observables=tuple(pub.observables[k] for k in own), pairs=None)
+def reduced(task: Task, measurements: Sequence[Measurement]) -> tuple[Task, list[Measurement]]:
+    """Return no more of a task than some measurements need, and the measurements of that."""
+    rows: dict[int, list[int]] = {}
+    for each in measurements:
+        rows.setdefault(each.pub, []).append(each.row)
+    estimated = {each.pub for each in measurements if each.basis == ESTIMATION}
+    kept = {pub: sorted(set(own)) for pub, own in rows.items()}
+    pubs = tuple(_with_rows(task.pubs[pub], own, estimated=pub in estimated) for pub, own in kept.items())
+    places = {pub: place for place, pub in enumerate(kept)}
+    there = {(pub, row): place for pub, own in kept.items() for place, row in enumerate(own)}
+    circuits = {pub.circuit: task.circuits[pub.circuit] for pub in pubs}
     return (
-        replace(task, pubs=(one,), circuits={pub.circuit: task.circuits[pub.circuit]}),
-        replace(measurement, pub=0, row=0),
+        replace(task, pubs=pubs, circuits=circuits),
+        [replace(each, pub=places[each.pub], row=there[each.pub, each.row]) for each in measurements],
+    )
+
+
+def _with_rows(pub: Pub, rows: Sequence[int], *, estimated: bool) -> Pub:
+    parameters = {name: values[list(rows)] for name, values in pub.parameters.items()}
+    if not estimated:
+        return replace(pub, parameters=parameters, observables=(), pairs=None)
+    of_all = wanted(pub)
+    own = [of_all[row] for row in rows]
+    needed = {k: place for place, k in enumerate(sorted({k for each in own for k in each}))}
+    pairs = [(row, needed[k]) for row, each in enumerate(own) for k in each]
+    return replace(
+        pub,
+        parameters=parameters,
+        observables=tuple(pub.observables[k] for k in needed),
+        pairs=None if pub.pairs is None else np.array(pairs, dtype=np.int32),
     )

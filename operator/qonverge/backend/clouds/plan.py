@@ -163,8 +163,8 @@ def measurements(
 def _estimations(index: int, pub: Pub, most_shots: int | None) -> Iterator[Measurement]:
     if pub.shots is not None and most_shots is not None and pub.shots > most_shots:
         raise InvalidTask(f"the device takes {most_shots} shots at a time and {pub.shots} are asked for: ask for less")
-    for row in range(pub.sets):
-        if wanted(pub, row):
+    for row, own in enumerate(wanted(pub)):
+        if own:
             yield Measurement(index, row, ESTIMATION, 0, pub.shots or 0)
 
 
@@ -276,10 +276,10 @@ def assembled(
 
 
 def _estimated(pub: Pub, answers: Sequence[tuple[Measurement, Estimates]]) -> PubResult:
-    out = Output(pub)
+    out, of_all = Output(pub), wanted(pub)
     for measurement, answer in answers:
         row = [measurement.row]
-        for place, k in enumerate(wanted(pub, measurement.row)):
+        for place, k in enumerate(of_all[measurement.row]):
             out.put(k, row, np.array(answer.values[place : place + 1]), np.array(answer.errors[place : place + 1]))
     told = [answer.shots for _, answer in answers if answer.shots is not None]
     return out.result(pub.shots or max(told, default=None), "")

@@ -65,8 +65,29 @@ class Estimates:
     """Runs of the circuit in each basis; None where the cloud does not tell."""
 
 
-class Translator(Protocol):
-    """Turns circuits into a cloud's tasks, and its answers into outcomes. Its class takes the ``EngineConfig``.
+@dataclass(frozen=True, slots=True)
+class PreparedPub:
+    """A circuit that was prepared, parameter sets, and what is wanted of each, see ``wire.messages.Pub``."""
+
+    circuit: QuantumCircuit
+    """Its parameters are free."""
+    parameters: Mapping[str, NDArray[np.float64]]
+    """Values of each of its parameters, one for each set; of a circuit without parameters there is one set."""
+    shots: int | None
+    """Of each set, of observables in each basis; None: as the precision needs."""
+    observables: Sequence[Observable] = ()
+    """Of the qubits of the circuit that was prepared; none where the circuit measures what is wanted."""
+    precision: float | None = None
+    """Standard error wanted of each value; None with shots."""
+
+    @property
+    def sets(self) -> int:
+        """How many parameter sets there are."""
+        return next((len(values) for values in self.parameters.values()), 1)
+
+
+class Preparer(Protocol):
+    """What all translators have. Their classes take the ``EngineConfig``.
 
     The same circuit must become the same program in every process: after a restart tasks are told by what they are.
     """
@@ -86,6 +107,10 @@ class Translator(Protocol):
         Raises:
             WireError: the device cannot run it.
         """
+
+
+class Translator(Preparer, Protocol):
+    """Turns circuits into a cloud's tasks, and its answers into outcomes."""
 
     def encode(self, circuit: QuantumCircuit, shots: int) -> Submission:
         """Return the task for a prepared circuit whose parameters are bound."""
@@ -112,26 +137,18 @@ class ParametricTranslator(Translator, Protocol):
 
 
 @runtime_checkable
-class EstimatingTranslator(Translator, Protocol):
-    """A translator for a cloud that estimates expectation values itself, as one that mitigates errors does.
+class PubTranslator(Preparer, Protocol):
+    """A translator for a cloud that takes primitive unified blocs (PUBs), and estimates expectation values itself.
 
-    Circuits with observables that measure nothing of their own go to it unmeasured, one task for each parameter set.
+    Circuits with observables that measure nothing of their own go to it unmeasured. One task of the cloud has as many
+    parameter sets as ``Device.max_programs`` says, of one circuit or of several.
     """
 
-    def encode_estimation(
-        self, circuit: QuantumCircuit, observables: Sequence[Observable], shots: int | None, precision: float | None
-    ) -> Submission:
-        """Return the task for a circuit that ``prepare`` gave, its parameters bound.
+    def encode_pubs(self, pubs: Sequence[PreparedPub]) -> Submission:
+        """Return the task for some pubs: all with as many shots, and all with observables or all without."""
 
-        Args:
-            circuit: prepared.
-            observables: of the qubits of the circuit that was prepared.
-            shots: in each basis; None: as the precision needs.
-            precision: standard error wanted of each value; None with shots.
-        """
-
-    def decode_estimation(self, submission: Submission, answer: str) -> Estimates:
-        """Return the values, one for each observable.
+    def decode_pubs(self, submission: Submission, answer: str) -> Sequence[Outcomes | Estimates]:
+        """Return what each parameter set of each pub gave, in their order; see ``Translator.decode``.
 
         Raises:
             ValueError: the answer is not what the cloud's documentation says.
@@ -201,11 +218,12 @@ class Device:
     num_qubits: int | None = None
     max_shots: int | None = None
     max_programs: int = 1
-    """Programs that one task may have; more than one only of a ``ProgramSetCloud``."""
+    """Programs that one task may have; more than one only of a ``ProgramSetCloud`` or with a ``PubTranslator``, whose
+    programs are parameter sets."""
     max_total_shots: int | None = None
     """Shots of a task of several programs, of all of them."""
     min_total_shots: int = 1
-    """The fewest of those."""
+    """The fewest of those; 0: those share a task too whose shots the device chooses."""
     calibration: Noise | None = None
     """Its coupling, gates and errors; None where the cloud does not publish them."""
     ideal: bool = False

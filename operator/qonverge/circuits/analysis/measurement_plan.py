@@ -71,10 +71,10 @@ def together(programs: int, shots: int, limits: TaskLimits) -> list[tuple[int, i
 
     Args:
         programs: how many.
-        shots: of each, as ``cut`` gives them; 0, of exact values and estimations, go alone.
+        shots: of each, as ``cut`` gives them; 0: exact values, which go alone, or as the device chooses.
         limits: of the device.
     """
-    most = limits.programs if shots else 1
+    most = limits.programs if shots or not limits.least_total_shots else 1
     if shots and limits.total_shots is not None:
         most = min(most, limits.total_shots // shots)
     whole, rest = divmod(programs, max(1, most))

@@ -133,7 +133,7 @@ def test_a_gate_that_the_program_defines_stands_for_its_definition_and_not_for_i
         options = {"device": device, "bucket": "results"}
         made, task = Translation(EngineConfig(provider="Braket", options=options)), task_of(circuit)
         (measurement,) = made.plan(task, None)
-        sent = made.encode(task, measurement)
+        sent = made.encode(task, [measurement])
         assert counts(translator(family).decode(sent, exact_answer(sent.program, [0]))) == {1: sent.shots}
 
 

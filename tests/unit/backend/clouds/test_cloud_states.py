@@ -35,7 +35,7 @@ def answer(submission: Submission) -> str:
 def states(task: Task) -> np.ndarray:
     made = translation()
     found = made.plan(task, 100)
-    sent = [made.encode(*reduced(task, each)) for each in found]
+    sent = [made.encode(*reduced(task, [each])) for each in found]
     assert {each.shots for each in sent} == {0}
     answers = [zlib.compress(answer(each).encode()) for each in sent]
     (result,) = translation().assemble(task, found, [each.reading for each in sent], answers, 0)
@@ -69,7 +69,7 @@ def test_each_parameter_set_has_its_state_and_its_phase() -> None:
 def test_a_state_of_something_else_is_not_taken() -> None:
     made, task = translation(), task_of(QuantumCircuit(2), shots=None, statevector=True)
     found = made.plan(task, 100)
-    reading = made.encode(*reduced(task, found[0])).reading
+    reading = made.encode(*reduced(task, found[:1])).reading
     kind = {"type": "statevector"}
     for given, value, words in (
         ({"type": "amplitude"}, [[1, 0], [0, 0], [0, 0], [0, 0]], "the state was asked for"),

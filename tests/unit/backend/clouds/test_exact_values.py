@@ -43,7 +43,7 @@ def run(task: Task) -> tuple[PubResult, int]:
     """Return the result of a task of one pub, and how many tasks of the cloud it took."""
     made = translation()
     found = made.plan(task, 100)
-    sent = [made.encode(*reduced(task, each)) for each in found]
+    sent = [made.encode(*reduced(task, [each])) for each in found]
     assert {each.shots for each in sent} <= {0}
     answers = [zlib.compress(answer(each).encode()) for each in sent]
     # Another process, as after a restart.

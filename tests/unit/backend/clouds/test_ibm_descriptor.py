@@ -7,6 +7,7 @@ import sys
 import pytest
 from pydantic import ValidationError
 
+from qonverge.amounts import TaskLimits
 from qonverge.api.clouds import IBM
 from qonverge.backend.clouds.ibm.device import described
 from qonverge.backend.clouds.ibm.options import IBMOptions
@@ -94,3 +95,9 @@ def test_a_device_without_properties_takes_nothing() -> None:
     device = described("ibm_fez", {"state": True, "status": "active"}, CONFIGURATION, {})
     assert not device.online
     assert device.reason.startswith("IBM tells no properties of ibm_fez")
+
+
+@pytest.mark.parametrize(("published", "sets"), [({"max_experiments": 300}, 300), ({}, 1000)])
+def test_a_job_has_no_more_than_ibm_lets_one_have(published: dict[str, int], sets: int) -> None:
+    device = described("ibm_fez", {"state": True}, {**CONFIGURATION, **published}, PROPERTIES)
+    assert device.limits == TaskLimits(100_000, sets, 10_000_000, 0)

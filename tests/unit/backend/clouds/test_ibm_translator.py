@@ -10,15 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister
-from qiskit.circuit import Clbit, Parameter
+from qiskit.circuit import Clbit, Parameter, ParameterVector
 from qiskit.circuit.random import random_circuit
 from qiskit.primitives import StatevectorEstimator, StatevectorSampler
 from qiskit.quantum_info import SparsePauliOp, Statevector
 from qiskit_ibm_runtime import RuntimeDecoder, RuntimeEncoder
 
+from qonverge.amounts import TaskLimits
 from qonverge.backend.clouds.ibm.translator import IBMTranslator
-from qonverge.backend.clouds.measurement import reduced
-from qonverge.backend.clouds.protocol import EstimatingTranslator, Outcomes, Submission
+from qonverge.backend.clouds.measurement import in_tasks, reduced
+from qonverge.backend.clouds.protocol import Estimates, Outcomes, PreparedPub, PubTranslator, Submission
 from qonverge.backend.clouds.translation import Translation
 from qonverge.backend.config import EngineConfig
 from qonverge.circuits.analysis.canonical import canonical, serialise
@@ -34,6 +35,10 @@ def translator(**options: Any) -> IBMTranslator:
     return IBMTranslator(EngineConfig("IBM", {"backend": "ibm_manila", **options}, noise=DEVICE))
 
 
+def sampled(own: IBMTranslator, circuit: QuantumCircuit, shots: int) -> Submission:
+    return own.encode_pubs([PreparedPub(circuit, {}, shots)])
+
+
 def pub_of(submission: Submission) -> Any:
     params = json.loads(submission.program, cls=RuntimeDecoder)["params"]
     (pub,) = params["pubs"]
@@ -43,11 +48,13 @@ def pub_of(submission: Submission) -> Any:
 def run(circuit: QuantumCircuit, shots: int) -> Outcomes:
     """Send a circuit, run what is sent, and read the answer."""
     own = translator()
-    sent = own.encode(own.prepare(canonical(circuit)), shots)
+    sent = sampled(own, own.prepare(canonical(circuit)), shots)
     received, values, count = pub_of(sent)
     assert (len(values), count) == (0, shots)
     answer = StatevectorSampler(seed=5).run([(received,)], shots=count).result()
-    return own.decode(Submission("", shots, sent.reading), json.dumps(answer, cls=RuntimeEncoder))
+    (found,) = own.decode_pubs(Submission("", shots, sent.reading), json.dumps(answer, cls=RuntimeEncoder))
+    assert isinstance(found, Outcomes)
+    return found
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -84,12 +91,13 @@ def test_observables_are_where_their_qubits_end(seed: int) -> None:
     observables.append((("IIIX", 1.0), ("IIIX", -1.0)))
     own = translator()
     prepared = own.prepare(canonical(circuit))
-    sent = own.encode_estimation(prepared, observables, None, 0.01)
+    sent = own.encode_pubs([PreparedPub(prepared, {}, None, observables, 0.01)])
     received, there, _, precision = pub_of(sent)
     assert precision == 0.01
     exact = StatevectorEstimator().run([(received, there)]).result()
     answer = json.dumps(exact, cls=RuntimeEncoder)
-    found = own.decode_estimation(Submission("", 0, sent.reading), answer)
+    (found,) = own.decode_pubs(Submission("", 0, sent.reading), answer)
+    assert isinstance(found, Estimates)
     state = Statevector(circuit)
     true = [state.expectation_value(SparsePauliOp.from_list(each)).real if each else 0.0 for each in observables]
     assert found.values == pytest.approx(true, abs=1e-9)
@@ -103,7 +111,7 @@ def test_options_of_the_primitives_go_along_and_shots_come_before_a_precision() 
     )
     circuit = QuantumCircuit(1, 1)
     circuit.h(0)
-    estimation = json.loads(own.encode_estimation(own.prepare(circuit), [(("X", 1.0),)], 500, None).program)
+    estimation = json.loads(own.encode_pubs([PreparedPub(own.prepare(circuit), {}, 500, [(("X", 1.0),)])]).program)
     assert estimation["program_id"] == "estimator"
     params = estimation["params"]
     del params["pubs"]
@@ -114,9 +122,9 @@ def test_options_of_the_primitives_go_along_and_shots_come_before_a_precision() 
         "version": 2,
     }
     circuit.measure(0, 0)
-    sampled = json.loads(own.encode(own.prepare(circuit), 7).program)
-    assert sampled["params"]["options"] == {"dynamical_decoupling": {"enable": True}}
-    assert isinstance(own, EstimatingTranslator)
+    sent = json.loads(sampled(own, own.prepare(circuit), 7).program)
+    assert sent["params"]["options"] == {"dynamical_decoupling": {"enable": True}}
+    assert isinstance(own, PubTranslator)
 
 
 @pytest.mark.parametrize(
@@ -140,7 +148,7 @@ def test_delays_are_steps_of_the_device_s_clock() -> None:
         circuit.delay(200, 0, "ns")
     circuit.measure(0, 0)
     own = translator()
-    received = pub_of(own.encode(own.prepare(canonical(circuit)), 1))[0]
+    received = pub_of(sampled(own, own.prepare(canonical(circuit)), 1))[0]
     (delay,) = [item.operation for item in received.data if item.name == "delay"]
     (block,) = [item.operation.blocks[0] for item in received.data if item.name == "if_else"]
     assert DEVICE.dt is not None
@@ -154,7 +162,7 @@ def test_a_layout_is_kept_and_what_fits_nowhere_is_refused() -> None:
     circuit.h(0)
     circuit.cx(0, 1)
     circuit.measure([0, 1], [0, 1])
-    received = pub_of(own.encode(own.prepare(circuit, Layout((4, 3), routing=False)), 1))[0]
+    received = pub_of(sampled(own, own.prepare(circuit, Layout((4, 3), routing=False)), 1))[0]
     measured = {received.find_bit(item.qubits[0]).index for item in received.data if item.name == "measure"}
     assert measured == {3, 4}
     with pytest.raises(InvalidCircuit, match="has 6 qubits and manila has 5"):
@@ -164,23 +172,23 @@ def test_a_layout_is_kept_and_what_fits_nowhere_is_refused() -> None:
     silent = QuantumCircuit(1, 1)
     silent.h(0)
     with pytest.raises(InvalidCircuit, match="measures nothing"):
-        own.encode(own.prepare(silent), 1)
+        sampled(own, own.prepare(silent), 1)
 
 
 @pytest.mark.parametrize("answer", ["[]", "nonsense", '{"a": 1}'])
 def test_an_answer_of_another_form_is_none(answer: str) -> None:
     with pytest.raises((ValueError, LookupError, TypeError, AttributeError)):
-        translator().decode(Submission("", 1, {"bits": [0]}), answer)
+        translator().decode_pubs(Submission("", 1, {"pubs": [{"sets": 1, "bits": [0]}]}), answer)
 
 
 def device(submission: Submission) -> bytes:
     """Return what a device without errors answers, compressed."""
     sent = json.loads(submission.program, cls=RuntimeDecoder)
-    (pub,) = sent["params"]["pubs"]
+    pubs = [tuple(pub) for pub in sent["params"]["pubs"]]
     if sent["program_id"] == "sampler":
-        result = StatevectorSampler(seed=3).run([(pub[0],)], shots=pub[2]).result()
+        result = StatevectorSampler(seed=3).run(pubs).result()
     else:
-        result = StatevectorEstimator().run([(pub[0], pub[1])]).result()
+        result = StatevectorEstimator().run([pub[:3] for pub in pubs]).result()
     return zlib.compress(json.dumps(result, cls=RuntimeEncoder).encode())
 
 
@@ -211,12 +219,22 @@ def test_a_task_of_counts_values_and_pairs_comes_together_again() -> None:
     config = EngineConfig("IBM", {"backend": "ibm_manila"}, noise=DEVICE, memory_bytes=2 * 1024**3)
     own = Translation(config)
     found = own.plan(task, 10_000)
+    device_limits = TaskLimits(10_000, 300, 10_000_000, 0)
+    tasks = in_tasks(found, device_limits)
     assert [each.basis for each in found if each.pub != 3] == ["estimation"] * 3 + [""] * 3 + ["estimation"] * 2
     assert len({each.name for each in found}) == len(found)
-    sent = [own.encode(*reduced(task, each)) for each in found]
+    # Values at 100 shots, two kinds of measurement at 4,000, and values at a precision.
+    assert [len(each) for each in tasks] == [3, 4 + 1, 2]
+    sent = [own.encode(*reduced(task, each)) for each in tasks]
+    shapes = [
+        [np.shape(pub[-2]) for pub in json.loads(each.program, cls=RuntimeDecoder)["params"]["pubs"]] for each in sent
+    ]
+    # A circuit's parameter sets are an array of one PUB, but for sets of which other observables are wanted.
+    assert shapes == [[(3, 1, 1)], [(3, 1), (1, 1), (1, 1)], [(1, 1, 1), (1, 1, 1)]]
     readings, answers = [each.reading for each in sent], [device(each) for each in sent]
+    places = [[found.index(each) for each in own] for own in tasks]
     # Another process, as after a restart.
-    values, counts, some, measured = Translation(config).assemble(task, found, readings, answers, 1)
+    values, counts, some, measured = Translation(config).assemble(task, found, readings, answers, 1, places)
     states = [Statevector(plain.assign_parameters([angle])) for angle in angles["theta"]]
     true = np.array(
         [[state.expectation_value(SparsePauliOp.from_list(each)).real for each in observables] for state in states]
@@ -230,6 +248,45 @@ def test_a_task_of_counts_values_and_pairs_comes_together_again() -> None:
     assert measured.expectation_values == pytest.approx(np.array([[np.cos(0.4)]]), abs=0.1)
     wrong = [answers[1], *answers[:-1]]
     with pytest.raises(EngineFailed, match="cannot be read"):
-        Translation(config).assemble(task, found, readings, wrong, 1)
+        Translation(config).assemble(task, found, readings, wrong, 1, places)
     with pytest.raises(InvalidTask, match="takes 50 shots at a time and 100 are asked for"):
         own.plan(task, 50)
+
+
+def test_values_are_those_of_the_parameters_of_their_names() -> None:
+    # Eleven and more tell the order of a vector from that of its names.
+    angles, factor = ParameterVector("v", 12), Parameter("a")
+    circuit = QuantumCircuit(2)
+    for index, angle in enumerate(angles):
+        circuit.rx(angle * factor, index % 2)
+        circuit.ry(0.3 * index, index % 2)
+    circuit.cx(0, 1)
+    draw = np.random.default_rng(5)
+    values = {each.name: draw.uniform(-3, 3, 3) for each in (*angles, factor)}
+    source = serialise(canonical(circuit))
+    digest = hashlib.sha256(source).hexdigest()
+    observables = ((("ZI", 1.0),), (("XY", 1.0),))
+    task = Task("t", (Pub(digest, values, shots=100, observables=observables),), {digest: source})
+    config = EngineConfig("IBM", {"backend": "ibm_manila"}, noise=DEVICE, memory_bytes=2 * 1024**3)
+    own = Translation(config)
+    found = own.plan(task, None)
+    # As after half of a task has failed: some of its rows only.
+    for rows in ([0, 1, 2], [0, 2], [1]):
+        some = [found[row] for row in rows]
+        sent = own.encode(*reduced(task, some))
+        (result,) = own.assemble(task, some, [sent.reading], [device(sent)], 0, [range(len(rows))])
+        assert result.expectation_values is not None
+        for row in rows:
+            bound = circuit.assign_parameters({name: float(each[row]) for name, each in values.items()})
+            true = [Statevector(bound).expectation_value(SparsePauliOp.from_list(each)).real for each in observables]
+            assert result.expectation_values[row] == pytest.approx(true, abs=1e-9)
+
+
+def test_a_parameter_without_a_number_is_refused_before_anything_is_sent() -> None:
+    theta = Parameter("theta")
+    circuit = QuantumCircuit(1, 1)
+    circuit.rx(theta, 0)
+    circuit.measure(0, 0)
+    own = translator()
+    with pytest.raises(InvalidTask, match="is no number"):
+        own.encode_pubs([PreparedPub(own.prepare(circuit), {"theta": np.array([1.0, np.nan])}, 10)])

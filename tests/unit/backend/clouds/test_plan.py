@@ -73,7 +73,7 @@ def run(task: Task, *, most: int | None = None, counted: bool = True, **config: 
     readings, answers = [], []
     for each in found:
         assert most is None or each.shots <= most
-        submission = made.encode(*reduced(task, each))
+        submission = made.encode(*reduced(task, [each]))
         readings.append(submission.reading)
         answers.append(zlib.compress(exactly(submission.program, each.shots, counted=counted).encode()))
     # Another process, as after a restart.
@@ -268,8 +268,12 @@ def test_as_many_measurements_share_a_task_as_it_may_have() -> None:
     # Two programs are enough, and one that is left is no set.
     assert rows(5, 5, 5, programs=2, least_total_shots=10) == [[0, 1], [2]]
     assert rows(5, 5, programs=2, least_total_shots=11) == [[0], [1]]
-    # What the cloud computes itself, and exact values, go alone.
-    assert rows(0, 0, programs=2) == rows(5, 5, basis=ESTIMATION, programs=2) == [[0], [1]]
+    # Exact values go alone; those of which the cloud chooses the shots do where it says so.
+    assert rows(0, 0, programs=2) == rows(0, 0, basis=ESTIMATION, programs=2) == [[0], [1]]
+    assert rows(0, 0, 0, basis=ESTIMATION, programs=2, least_total_shots=0) == [[0, 1], [2]]
+    assert rows(5, 5, basis=ESTIMATION, programs=2) == [[0, 1]]
+    both = [*measured(5, 5), *measured(5, 5, basis=ESTIMATION)]
+    assert in_tasks(both, TaskLimits(programs=4)) == [both[:2], both[2:]]
 
 
 def test_pubs_share_tasks_and_are_charged_so() -> None:
@@ -403,6 +407,6 @@ def test_a_measurement_is_named_by_what_it_measures() -> None:
 def test_an_answer_that_is_none_is_refused(answer: str, words: str) -> None:
     made, task = translation(), task_of(_plain())
     found: list[Measurement] = made.plan(task, None)
-    reading = made.encode(*reduced(task, found[0])).reading
+    reading = made.encode(*reduced(task, found[:1])).reading
     with pytest.raises(EngineFailed, match=words):
         made.assemble(task, found, [reading], [zlib.compress(answer.encode())], 0)

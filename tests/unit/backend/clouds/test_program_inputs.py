@@ -45,7 +45,7 @@ def test_a_sweep_is_written_once_and_means_the_same(family: str) -> None:
     for _ in range(4):
         circuit = random_sweep(rng)
         task = task_of(circuit, parameters=values, shots=10)
-        sent = [made.encode(*reduced(task, each)) for each in made.plan(task, None)]
+        sent = [made.encode(*reduced(task, [each])) for each in made.plan(task, None)]
         assert all(each.program is sent[0].program for each in sent)
         assert sent[0].inputs != sent[1].inputs
         for row, each in enumerate(sent):
@@ -66,6 +66,6 @@ def test_an_angle_without_a_value_is_refused_with_what_was_given() -> None:
     circuit.measure(0, 0)
     task, made = task_of(circuit, parameters={"a": np.array([1.0, 0.0])}), translation()
     first, second = made.plan(task, None)
-    assert made.encode(*reduced(task, first)).inputs == {"p0": 1.0}
+    assert made.encode(*reduced(task, [first])).inputs == {"p0": 1.0}
     with pytest.raises(InvalidTask, match=r"the angle 1/a of a gate has no real, finite value with a = 0\.0"):
-        made.encode(*reduced(task, second))
+        made.encode(*reduced(task, [second]))

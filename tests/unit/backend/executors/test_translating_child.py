@@ -67,4 +67,4 @@ def test_what_is_kept_of_circuits_is_bounded_by_their_size(monkeypatch: pytest.M
     for given, times in ((first, 1), (first, 1), (second, 2), (first, 3), (large, 4), (first, 4)):
         (measurement,) = translating.plan(given, None)
         assert len(prepared) == times
-    assert json.loads(translating.encode(large, measurement).program)[-1][0] == "measure"
+    assert json.loads(translating.encode(large, [measurement]).program)[-1][0] == "measure"

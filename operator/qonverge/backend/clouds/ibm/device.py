@@ -16,6 +16,10 @@ from qonverge.devices.ibm import from_properties
 
 logger = logging.getLogger(__name__)
 
+# IBM publishes none for jobs, where the configuration has none: so are results and requests of a size that fits here.
+_MOST_SETS = 1000
+# Shots times parameter sets of a job of the Sampler ("Job limits" of IBM's guides, read on 2026-11-30).
+_MOST_EXECUTIONS = 10_000_000
 # Angles of these must lie within [0, pi/2], which parameters need not.
 _FRACTIONAL = frozenset(("rx", "rzz"))
 
@@ -42,12 +46,19 @@ def described(
         reason = f"{name} is {word or 'offline'}" + (f": {more}" if more else "")
     if calibration is None:
         online, reason = False, f"IBM tells no properties of {name} that can be read, and circuits are laid out by them"
-    shots, length = configuration.get("max_shots"), status.get("length_queue")
+    shots, programs, length = (
+        given.get(name)
+        for given, name in ((configuration, "max_shots"), (configuration, "max_experiments"), (status, "length_queue"))
+    )
     return Device(
         online=online,
         reason=reason,
         num_qubits=int(configuration["n_qubits"]),
         max_shots=None if shots is None else int(shots),
+        max_programs=_MOST_SETS if programs is None else max(1, min(_MOST_SETS, int(programs))),
+        max_total_shots=_MOST_EXECUTIONS,
+        # The Estimator may choose its shots.
+        min_total_shots=0,
         calibration=calibration,
         queue_length=None if length is None else max(0, int(length)),
     )

@@ -13,6 +13,7 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import ValidationError
 from qiskit import QuantumCircuit
 from qiskit.circuit import CircuitInstruction, ClassicalRegister, Delay, QuantumRegister
@@ -21,7 +22,7 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from qonverge.backend.clouds.ibm.options import IBMOptions
 from qonverge.backend.clouds.measured_bits import outcomes_of
-from qonverge.backend.clouds.protocol import Estimates, Outcomes, Submission
+from qonverge.backend.clouds.protocol import Estimates, Outcomes, PreparedPub, Submission
 from qonverge.backend.config import EngineConfig
 from qonverge.circuits.errors import Unmapped
 from qonverge.circuits.mapping.mapper import Mapper
@@ -78,52 +79,52 @@ class IBMTranslator:
         found.metadata = {_ENDS: list(mapped.end)}
         return found
 
-    def encode(self, circuit: QuantumCircuit, shots: int) -> Submission:
-        """Return the Sampler's job for a prepared circuit; see ``Translator.encode``."""
-        sent, bits = self._sent(circuit)
-        if "measure" not in _names(sent):
-            raise InvalidCircuit(f"the circuit measures nothing: add a measurement, or observables, for {self._device}")
-        params = {"pubs": [SamplerPub.coerce((sent, None, shots))], **self._sampler}
-        return Submission(_program("sampler", params), shots, {"bits": bits})
+    def encode_pubs(self, pubs: Sequence[PreparedPub]) -> Submission:
+        """Return the job for some PUBs; see ``PubTranslator.encode_pubs``."""
+        if pubs[0].observables:
+            return self._estimation(pubs)
+        sent, readings = [], []
+        for pub in pubs:
+            circuit, bits = self._sent(pub.circuit)
+            if "measure" not in _names(circuit):
+                raise InvalidCircuit(
+                    f"the circuit measures nothing: add a measurement, or observables, for {self._device}"
+                )
+            sent.append(SamplerPub.coerce((circuit, _values(circuit, pub), pub.shots)))
+            readings.append({"sets": pub.sets, "bits": bits})
+        return Submission(_program("sampler", {"pubs": sent, **self._sampler}), pubs[0].shots or 0, {"pubs": readings})
 
-    def decode(self, submission: Submission, answer: str) -> Outcomes:
-        """Return the outcomes in a Sampler's result; see ``Translator.decode``."""
-        data = _only(answer).data
-        if _REGISTER not in data:
-            raise ValueError(f"it has no register {_REGISTER}: {sorted(data)}")
-        array, bits = data[_REGISTER], submission.reading["bits"]
-        if array.num_bits != len(bits):
-            raise ValueError(f"its register has {array.num_bits} bits and not {len(bits)}")
-        table = np.unpackbits(array.array.reshape(-1, array.array.shape[-1]), axis=1)
-        # The first bit of the register is the last of the table.
-        last = table.shape[1] - 1
-        return Outcomes(outcomes_of([(bit, table[:, last - place]) for place, bit in enumerate(bits)]))
-
-    def encode_estimation(
-        self, circuit: QuantumCircuit, observables: Sequence[Observable], shots: int | None, precision: float | None
-    ) -> Submission:
-        """Return the Estimator's job for a prepared circuit; see ``EstimatingTranslator.encode_estimation``."""
-        ends = circuit.metadata[_ENDS]
-        sent, _ = self._sent(circuit)
-        there = [_on_device(each, ends, sent.num_qubits) for each in observables]
-        # The SDK takes no observable that is 0: another one goes in its place.
-        nothing = [index for index, terms in enumerate(there) if not any(terms.values())]
-        for index in nothing:
-            there[index] = {"I" * sent.num_qubits: 1.0}
-        params = {"pubs": [EstimatorPub.coerce((sent, there, None, precision))], **self._estimator}
+    def _estimation(self, pubs: Sequence[PreparedPub]) -> Submission:
+        sent, readings = [], []
+        for pub in pubs:
+            ends = pub.circuit.metadata[_ENDS]
+            circuit, _ = self._sent(pub.circuit)
+            there = [_on_device(each, ends, circuit.num_qubits) for each in pub.observables]
+            # The SDK takes no observable that is 0: another one goes in its place.
+            nothing = [index for index, terms in enumerate(there) if not any(terms.values())]
+            for index in nothing:
+                there[index] = {"I" * circuit.num_qubits: 1.0}
+            values = _values(circuit, pub)
+            # All observables of each set.
+            shaped = None if values is None else values[:, np.newaxis, :]
+            sent.append(EstimatorPub.coerce((circuit, there, shaped, pub.precision)))
+            readings.append({"sets": pub.sets, "observables": len(there), "nothing": nothing})
+        params = {"pubs": sent, **self._estimator}
         # How exact values are is for jobs to say, and not for the backend.
         options = {name: value for name, value in params["options"].items() if name not in _EXACTNESS}
+        shots = pubs[0].shots
         params["options"] = options if shots is None else {**options, "default_shots": shots}
-        return Submission(_program("estimator", params), shots or 0, {"nothing": nothing})
+        return Submission(_program("estimator", params), shots or 0, {"pubs": readings})
 
-    def decode_estimation(self, submission: Submission, answer: str) -> Estimates:
-        """Return the values in an Estimator's result; see ``EstimatingTranslator.decode_estimation``."""
-        result = _only(answer)
-        values, errors = (np.array(result.data[name], dtype=np.float64).ravel() for name in ("evs", "stds"))
-        for index in submission.reading["nothing"]:
-            values[index] = errors[index] = 0.0
-        told = result.metadata.get("shots")
-        return Estimates(values.tolist(), errors.tolist(), int(told) if isinstance(told, int | float) else None)
+    def decode_pubs(self, submission: Submission, answer: str) -> Sequence[Outcomes | Estimates]:
+        """Return what is in a job's result; see ``PubTranslator.decode_pubs``."""
+        result, readings = json.loads(answer, cls=RuntimeDecoder), submission.reading["pubs"]
+        if len(result) != len(readings):
+            raise ValueError(f"it has the results of {len(result)} PUBs and {len(readings)} were sent")
+        found: list[Outcomes | Estimates] = []
+        for own, reading in zip(result, readings, strict=True):
+            found += _outcomes(own, reading) if "bits" in reading else _estimates(own, reading)
+        return found
 
     def _sent(self, circuit: QuantumCircuit) -> tuple[QuantumCircuit, list[int]]:
         """Return a circuit in the form for the wire, and for each bit of its one register which bit of ours it is.
@@ -187,16 +188,53 @@ def _program(name: str, params: Mapping[str, Any]) -> str:
         raise InvalidTask(f"the circuit cannot be written for IBM Quantum: {error}") from None
 
 
-def _only(answer: str) -> Any:
-    """Return the result of the one pub.
+def _values(circuit: QuantumCircuit, pub: PreparedPub) -> NDArray[np.float64] | None:
+    """Return the values of a circuit's parameters in their order, shape (sets, parameters); None without parameters.
 
     Raises:
-        ValueError: there is none, or there are several.
+        InvalidTask: a parameter has no number.
     """
-    result = json.loads(answer, cls=RuntimeDecoder)
-    if len(result) != 1:
-        raise ValueError(f"it has the results of {len(result)} pubs and not of one")
-    return result[0]
+    if not circuit.parameters:
+        return None
+    values = np.stack([pub.parameters[parameter.name] for parameter in circuit.parameters], axis=-1)
+    if not np.isfinite(values).all():
+        raise InvalidTask("a parameter has a value that is no number: give finite parameters")
+    return values
+
+
+def _outcomes(result: Any, reading: Mapping[str, Any]) -> list[Outcomes | Estimates]:
+    """Return the outcomes of each parameter set in a Sampler's result."""
+    if _REGISTER not in result.data:
+        raise ValueError(f"it has no register {_REGISTER}: {sorted(result.data)}")
+    array, bits, sets = result.data[_REGISTER], reading["bits"], reading["sets"]
+    if array.num_bits != len(bits):
+        raise ValueError(f"its register has {array.num_bits} bits and not {len(bits)}")
+    if array.size != sets:
+        raise ValueError(f"it has {array.size} parameter sets and {sets} were sent")
+    found: list[Outcomes | Estimates] = []
+    for shots in array.array.reshape(sets, *array.array.shape[-2:]):
+        table = np.unpackbits(shots, axis=1)
+        # The first bit of the register is the last of the table.
+        last = table.shape[1] - 1
+        found.append(Outcomes(outcomes_of([(bit, table[:, last - place]) for place, bit in enumerate(bits)])))
+    return found
+
+
+def _estimates(result: Any, reading: Mapping[str, Any]) -> list[Outcomes | Estimates]:
+    """Return the values of each parameter set in an Estimator's result."""
+    shape = reading["sets"], reading["observables"]
+    values, errors = (np.array(result.data[name], dtype=np.float64) for name in ("evs", "stds"))
+    for one in (values, errors):
+        # Without parameters there is no axis for them.
+        if one.shape not in (shape, shape[1:] if shape[0] == 1 else shape):
+            raise ValueError(f"it has values of the shape {one.shape} and not {shape}")
+    told = result.metadata.get("shots")
+    shots = int(told) if isinstance(told, int | float) else None
+    found: list[Outcomes | Estimates] = []
+    for own, spread in zip(values.reshape(shape), errors.reshape(shape), strict=True):
+        own[reading["nothing"]] = spread[reading["nothing"]] = 0.0
+        found.append(Estimates(own.tolist(), spread.tolist(), shots))
+    return found
 
 
 def _names(circuit: QuantumCircuit) -> Iterable[str]:

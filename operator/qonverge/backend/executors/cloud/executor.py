@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from importlib import import_module
 
-from qonverge.backend.clouds.protocol import RUN_TAG, Cloud, CloudConfig, Device
+from qonverge.backend.clouds.protocol import RUN_TAG, Cloud, CloudConfig, Device, ProgramSetCloud
 from qonverge.backend.config import EngineConfig
 from qonverge.backend.executors.cloud.calls import Calls
 from qonverge.backend.executors.cloud.device import DeviceWatch
@@ -185,7 +185,8 @@ class CloudExecutor:
             self._give_back(first)
             raise
         run.calibration = "" if self._config.noise is None else self._config.noise.digest
-        run.plan(found, device.limits)
+        # What takes no sets of programs has one program for all that a task of it measures.
+        run.plan(found, device.limits, alone=isinstance(self._calls.cloud, ProgramSetCloud))
         planned = tuple(run.sent)
         for each in planned:
             held = first if each is planned[0] else await self._slot(run)
@@ -229,13 +230,16 @@ class CloudExecutor:
 
     async def _conclude(self, run: Run) -> None:
         """Make the answers the task's results."""
+        parts = run.answered
+        place = {each: index for index, each in enumerate(run.measurements)}
         results = await self._translator.assemble(
             run.tenant,
             run.task,
-            [part.measurement for part in run.parts],
-            [part.reading or {} for part in run.parts],
-            [part.answer for part in run.parts],
+            run.measurements,
+            [part.reading or {} for part in parts],
+            [part.answer for part in parts],
             run.execution.request.seed,
+            [[place[each] for each in part.measurements] for part in parts],
         )
         run.execution.begin()
         facts = run.facts(self._translator.description.version)

@@ -21,9 +21,9 @@ SubmissionState = Literal["Planned", "Finding", "Submitting", "Known", "Ended", 
 
 @dataclass(slots=True, eq=False)
 class Part:
-    """A measurement of a task, and its answer."""
+    """Measurements of a task that one program of the cloud makes, and its answer."""
 
-    measurement: Measurement
+    measurements: Sequence[Measurement]
     reading: Mapping[str, Any] | None = None
     """How its answer is read; None before it was translated in this process."""
     answer: bytes = b""
@@ -53,7 +53,7 @@ class Sent:
     @property
     def key(self) -> str:
         """64 characters: the same for the same measurements of the same task at the same attempt, in every process."""
-        names = "\0".join(part.measurement.name for part in self.parts)
+        names = "\0".join(each.name for part in self.parts for each in part.measurements)
         text = f"{self.run.key}\0{names}\0{self.attempt}"
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -97,8 +97,10 @@ class Run:
     """Whose turn it takes where tenants take turns: a namespace, or whom a token names."""
     known: Mapping[str, str] = field(default_factory=dict)
     """The cloud's ids of what an earlier process began for it, by their keys."""
-    parts: list[Part] = field(default_factory=list)
-    """Its measurements, in the order of the plan."""
+    measurements: Sequence[Measurement] = ()
+    """In the order of the plan."""
+    alone: bool = True
+    """Whether each measurement is a program of its own, also where a task of the cloud has several."""
     limits: TaskLimits = field(default_factory=TaskLimits)
     """Of the cloud's tasks, when it was planned."""
     sent: list[Sent] = field(default_factory=list)
@@ -118,20 +120,28 @@ class Run:
         known = request.task.known if believed else {}
         return cls(execution, request.task, request.key, tags, tenant, known)
 
-    def plan(self, found: Sequence[Measurement], limits: TaskLimits) -> None:
-        """Take the measurements that it is, and what one task of the cloud may have."""
-        self.parts, self.limits = [Part(each) for each in found], limits
-        self.sent = self._in_tasks(self.parts, 0)
+    def plan(self, found: Sequence[Measurement], limits: TaskLimits, *, alone: bool = True) -> None:
+        """Take the measurements that it is, what one task of the cloud may have, and ``alone``."""
+        self.measurements, self.limits, self.alone = found, limits, alone
+        self.sent = self._in_tasks(found, 0)
 
     def again(self, sent: Sent) -> list[Sent]:
         """Return the cloud's tasks for what one that is complete did not answer."""
-        more = self._in_tasks([part for part in sent.parts if not part.answer], sent.attempt + 1)
+        left = [each for part in sent.parts if not part.answer for each in part.measurements]
+        more = self._in_tasks(left, sent.attempt + 1)
         self.sent += more
         return more
 
-    def _in_tasks(self, parts: Sequence[Part], attempt: int) -> list[Sent]:
-        own = {part.measurement: part for part in parts}
-        return [Sent(self, [own[each] for each in task], attempt=attempt) for task in in_tasks(list(own), self.limits)]
+    @property
+    def answered(self) -> list[Part]:
+        """All that has an answer: all measurements, once the task is complete."""
+        return [part for each in self.sent for part in each.parts if part.answer]
+
+    def _in_tasks(self, own: Sequence[Measurement], attempt: int) -> list[Sent]:
+        return [
+            Sent(self, [Part([each]) for each in task] if self.alone else [Part(task)], attempt=attempt)
+            for task in in_tasks(own, self.limits)
+        ]
 
     def facts(self, engine: str) -> RunFacts | None:
         """Return how it ran, as the cloud tells; None: it does not tell how long the device was busy."""

@@ -129,7 +129,7 @@ class Sender:
         )
 
     async def _encoded(self, run: Run, part: Part) -> Submission:
-        return await self._translator.encode(run.tenant, run.task, part.measurement)
+        return await self._translator.encode(run.tenant, run.task, part.measurements)
 
     async def _place(self, sent: Sent) -> bool:
         """Make sure that the cloud has the task exactly once; return False where it has none and is to get none."""

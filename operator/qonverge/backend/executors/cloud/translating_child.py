@@ -28,14 +28,15 @@ def _answer(translation: Translation, request: dict[str, Any]) -> dict[str, Any]
     if request["do"] == "plan":
         return {"measurements": [astuple(each) for each in translation.plan(task, request["most_shots"])]}
     if request["do"] == "encode":
-        submission = translation.encode(task, found[0])
+        submission = translation.encode(task, found)
         return {
             "program": submission.program,
             "shots": submission.shots,
             "inputs": dict(submission.inputs),
             "reading": dict(submission.reading),
         }
-    results = translation.assemble(task, found, request["readings"], request["answers"], request["seed"])
+    own = {name: request[name] for name in ("readings", "answers", "seed", "places")}
+    results = translation.assemble(task, found, **own)
     return {"results": [result.to_dict() for result in results]}
 
 

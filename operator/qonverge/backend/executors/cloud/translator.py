@@ -62,10 +62,10 @@ class Translators:
         reply = await self._ask(tenant, "plan", task, most_shots=most_shots)
         return [Measurement(*values) for values in reply["measurements"]]
 
-    async def encode(self, tenant: str, task: Task, measurement: Measurement) -> Submission:
+    async def encode(self, tenant: str, task: Task, measurements: Sequence[Measurement]) -> Submission:
         """See ``Translation.encode``."""
-        small, own = reduced(task, measurement)
-        reply = await self._ask(tenant, "encode", small, (own,))
+        small, own = reduced(task, measurements)
+        reply = await self._ask(tenant, "encode", small, own)
         return Submission(reply["program"], reply["shots"], reply["reading"], inputs=reply["inputs"])
 
     async def assemble(
@@ -76,9 +76,11 @@ class Translators:
         readings: Sequence[Mapping[str, Any]],
         answers: Sequence[bytes],
         seed: int,
+        places: Sequence[Sequence[int]],
     ) -> tuple[PubResult, ...]:
         """See ``Translation.assemble``."""
-        reply = await self._ask(tenant, "assemble", task, found, readings=readings, answers=answers, seed=seed)
+        more = {"readings": readings, "answers": answers, "seed": seed, "places": places}
+        reply = await self._ask(tenant, "assemble", task, found, **more)
         return tuple(PubResult.from_dict(result) for result in reply["results"])
 
     async def close(self) -> None:
