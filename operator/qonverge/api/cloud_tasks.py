@@ -47,6 +47,10 @@ class CloudTask(StatusModel):
     """Its place in the device's queue."""
     expected_start: str | None = None
     """When it is expected to start (RFC 3339)."""
+    expected_seconds: float | None = None
+    """For how long the device will be busy with it, as the vendor estimated when it took it."""
+    seconds: float | None = None
+    """For how long the device was busy with it, as the vendor tells."""
     cost: str | None = None
     """What the vendor billed for it, with the currency."""
 

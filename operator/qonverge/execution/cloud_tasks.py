@@ -112,6 +112,8 @@ def in_status(tasks: Iterable[VendorTask], before: Iterable[CloudTask] = ()) -> 
             message=task.message or None,
             queue_position=task.queue_position,
             expected_start=None if task.expected_start is None else timestamp(task.expected_start),
+            expected_seconds=task.expected_seconds,
+            seconds=task.run_seconds,
             cost=None if task.billed is None else str(task.billed),
         )
         for task in tasks
@@ -145,7 +147,10 @@ def progress(tasks: Sequence[VendorTask], label: str) -> tuple[Literal["Placed",
     starts = [task.expected_start for task in tasks if task.expected_start is not None]
     place = f", at place {min(places)} of its queue" if places else ""
     start = f", expected to start at {timestamp(min(starts))}" if starts else ""
-    return "Placed", "QueuedElsewhere", f"{counted(len(tasks))} queued on {label}{place}{start}{said}"
+    times = [task.expected_seconds for task in tasks]
+    known = [seconds for seconds in times if seconds is not None]
+    run = f", expected to take {sum(known):.3g} s of it" if len(known) == len(times) else ""
+    return "Placed", "QueuedElsewhere", f"{counted(len(tasks))} queued on {label}{place}{start}{run}{said}"
 
 
 def counted(tasks: int) -> str:

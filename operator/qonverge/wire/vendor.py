@@ -34,6 +34,8 @@ class VendorTask:
     """How long the device was busy with it."""
     key: str = ""
     """Under which it was sent, see ``Task.known``; empty where it has none."""
+    expected_seconds: float | None = None
+    """How long it will be busy with it, by the vendor's own estimate."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the form that travels."""

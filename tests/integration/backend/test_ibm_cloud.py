@@ -86,6 +86,8 @@ def test_bits_of_several_registers_and_of_none_are_where_the_circuit_writes_them
     assert sum(counts.values()) == 400
     assert abs(counts["001 00"] - 200) < 5 * 10
     assert [each.run_seconds for each in found.vendor_tasks] == [pytest.approx(0.004)]
+    # Before it ran IBM estimated as much.
+    assert [each.expected_seconds for each in found.vendor_tasks] == [pytest.approx(0.004)]
     # What is paid is the time of the device, and not that of the way there.
     assert found.run_seconds == pytest.approx(0.004)
     loose = result_of(backend.send(kit.task(other, "loose", shots=30)))

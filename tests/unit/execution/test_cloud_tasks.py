@@ -122,6 +122,14 @@ def test_a_suspended_job_without_tasks_is_let_go() -> None:
             ),
         ),
         (
+            [VendorTask("a", "Queued", expected_seconds=4.25), VendorTask("b", "Queued", expected_seconds=2.0)],
+            ("Placed", "QueuedElsewhere", "2 tasks queued on acme, expected to take 6.25 s of it"),
+        ),
+        (
+            [VendorTask("a", "Queued", expected_seconds=4.25), VendorTask("b", "Queued")],
+            ("Placed", "QueuedElsewhere", "2 tasks queued on acme"),
+        ),
+        (
             [VendorTask("a", "Queued", message="the device is offline")],
             ("Placed", "QueuedElsewhere", "1 task queued on acme: the device is offline"),
         ),
@@ -136,7 +144,8 @@ def test_progress(tasks: list[VendorTask], said: tuple[str, str, str]) -> None:
 
 
 def test_vendors_tasks_in_the_status_are_few() -> None:
-    task = VendorTask("a", "Completed", link="https://x", billed=Money(Decimal("0.25"), "EUR"), expected_start=0.0)
+    bill = Money(Decimal("0.25"), "EUR")
+    task = VendorTask("a", "Completed", "https://x", "", None, 0.0, bill, run_seconds=3.5, expected_seconds=4.25)
     found = cloud_tasks.in_status([task])
     assert found is not None
     assert [each.to_dict() for each in found] == [
@@ -145,6 +154,8 @@ def test_vendors_tasks_in_the_status_are_few() -> None:
             "state": "Completed",
             "link": "https://x",
             "expectedStart": "1970-01-01T00:00:00Z",
+            "expectedSeconds": 4.25,
+            "seconds": 3.5,
             "cost": "0.25 EUR",
         }
     ]

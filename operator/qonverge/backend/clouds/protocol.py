@@ -204,6 +204,8 @@ class CloudTask:
     """What it cost; None where the cloud does not tell, or not yet."""
     run_seconds: float | None = None
     """How long the device was busy with it."""
+    expected_seconds: float | None = None
+    """How long it will be busy with it, by the cloud's own estimate."""
 
 
 @dataclass(frozen=True, slots=True)

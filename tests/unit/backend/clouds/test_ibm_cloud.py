@@ -302,6 +302,10 @@ def test_jobs_are_found_by_their_keys(ibm: IBM, secret: Path) -> None:
     [
         ({"state": {"status": "Running"}}, CloudTask("Running")),
         (
+            {"state": {"status": "Queued"}, "usage": {"quantum_seconds": 0}, "estimated_running_time_seconds": 4.25},
+            CloudTask("Queued", expected_seconds=4.25),
+        ),
+        (
             {"state": {"status": "Completed"}, "usage": {"quantum_seconds": 2.5}},
             CloudTask("Completed", run_seconds=2.5),
         ),

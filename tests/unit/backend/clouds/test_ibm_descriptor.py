@@ -3,15 +3,18 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from pydantic import ValidationError
 
 from qonverge.amounts import TaskLimits
 from qonverge.api.clouds import IBM
+from qonverge.backend.clouds.ibm.descriptor import IBM as IBM_DESCRIPTOR
 from qonverge.backend.clouds.ibm.device import described
 from qonverge.backend.clouds.ibm.options import IBMOptions
 from qonverge.devices import Calibration
+from qonverge.forecast.features import Work, seconds, table
 from qonverge.providers.installed import find
 
 CRN = "crn:v1:bluemix:public:quantum-computing:us-east:a/b:c::"
@@ -101,3 +104,14 @@ def test_a_device_without_properties_takes_nothing() -> None:
 def test_a_job_has_no_more_than_ibm_lets_one_have(published: dict[str, int], sets: int) -> None:
     device = described("ibm_fez", {"state": True}, {**CONFIGURATION, **published}, PROPERTIES)
     assert device.limits == TaskLimits(100_000, sets, 10_000_000, 0)
+
+
+def test_a_sweep_is_expected_to_take_the_time_of_one_job() -> None:
+    # IBM's own example: 4,096 shots of a pair take about 4 s of the device.
+    pair = Work(2, 5, 1, 3, 1, 2, 4096)
+    assert IBM_DESCRIPTOR.figures is not None
+    one, many = seconds("Device", table([pair, replace(pair, sets=100)]), IBM_DESCRIPTOR.figures).sum(axis=1)
+    assert 3 < one < 4.5
+    # Shots take as long as they do, and what a job takes besides comes once.
+    assert many == pytest.approx(100 * one, abs=99 * 2.1)
+    assert many < 100 * one - 99 * 1.9

@@ -241,7 +241,7 @@ def _task(job: Mapping[str, Any], metrics: Mapping[str, Any]) -> CloudTask:
         words = f"IBM says that it is {status}"
     if state == "Cancelled" and code == _TOO_LONG:
         state, words = "Failed", words or "it ran for longer than it may"
-    busy = (job.get("usage") or {}).get("quantum_seconds")
+    busy, expected = (job.get("usage") or {}).get("quantum_seconds"), job.get("estimated_running_time_seconds")
     return CloudTask(
         state=state,
         message=f"{code}: {words}" if code and words else words,
@@ -249,6 +249,7 @@ def _task(job: Mapping[str, Any], metrics: Mapping[str, Any]) -> CloudTask:
         queue_position=_whole(metrics.get("position_in_queue")) if state == "Queued" else None,
         expected_start=_moment(metrics.get("estimated_start_time")) if state == "Queued" else None,
         run_seconds=float(busy) if state in ENDED_STATES and isinstance(busy, int | float) else None,
+        expected_seconds=float(expected) if isinstance(expected, int | float) else None,
     )
 
 

@@ -178,4 +178,5 @@ def _vendor_task(key: str, identity: str, task: CloudTask, link: Callable[[str],
         task.billed,
         task.run_seconds,
         key,
+        task.expected_seconds,
     )
