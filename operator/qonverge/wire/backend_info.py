@@ -39,6 +39,8 @@ class BackendInfo:
     """How the device elsewhere is that it stands for; None of a simulator."""
     spool: SpoolState | None = None
     """What it has on disk; None where its tasks are in memory only."""
+    boot: str = ""
+    """Another one with every start of the server."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the form that travels."""

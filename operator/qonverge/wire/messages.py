@@ -210,6 +210,9 @@ class Task:
     known: Mapping[str, str] = field(default_factory=dict)
     """The vendor's ids of what it became elsewhere before, by the keys of ``VendorTask.key``: what an earlier process
     of the server began is gone on with, also where the vendor has no list of tasks. Believed of the operator only."""
+    boot: str = ""
+    """The operator's: what ``BackendInfo.boot`` was before anybody could send it, so that no server before that one had
+    it. Empty: that is not known."""
 
     @property
     def nbytes(self) -> int:
@@ -231,6 +234,7 @@ class Task:
             "again": self.again,
             "job": self.job,
             "known": dict(self.known),
+            "boot": self.boot,
         }
 
     @classmethod
@@ -248,6 +252,7 @@ class Task:
             again=data.get("again", False),
             job=data.get("job", ""),
             known=data.get("known", {}),
+            boot=data.get("boot", ""),
         )
 
     @classmethod
@@ -277,9 +282,9 @@ class Task:
         except (AttributeError, TypeError, ValueError, OverflowError) as error:
             raise InvalidTask(f"a pub is malformed: {error}") from None
         qpy = {digest: _qpy(given) for digest, given in circuits.items()}
-        namespace, job = _name(data, "namespace"), _name(data, "job")
-        flags = {name: _flag(data, name) for name in ("memory", "again")}
-        return cls(identity, checked, qpy, seed, namespace=namespace, job=job, known=_known(data), **flags)
+        namespace, job, boot = (_name(data, name) for name in ("namespace", "job", "boot"))
+        memory, again = _flag(data, "memory"), _flag(data, "again")
+        return cls(identity, checked, qpy, seed, memory, namespace, again, job, _known(data), boot)
 
 
 def _name(data: dict[str, Any], field: str) -> str:

@@ -16,6 +16,7 @@ from qonverge.circuits.checker.checker import Checker
 from qonverge.controller.backends import calibration
 from qonverge.controller.backends.status import Seen, status_of
 from qonverge.controller.jobs.cloud_tasks import CloudTasks
+from qonverge.controller.jobs.submissions import boots
 from qonverge.controller.kube.client import Kube
 from qonverge.controller.kube.events import Events
 from qonverge.controller.kube.status_writer import StatusWriter
@@ -27,7 +28,7 @@ from qonverge.devices import snapshots
 from qonverge.execution.transitions import timestamp
 from qonverge.forecast.intervals import Interval
 from qonverge.queueing import Backoff
-from qonverge.scheduling.model import Decision, Part
+from qonverge.scheduling.model import Backend, Decision, Part
 from qonverge.wire.errors import InvalidTask
 from qonverge.wire.messages import PubResult, Task, TaskInfo, TaskResult
 from qonverge.wire.tokens import OPERATOR_SUBJECT
@@ -283,6 +284,18 @@ async def test_who_follows_sends_the_recorded_task_there_whatever_placement_woul
     assert decision.reason.startswith("its tasks are on lab/acme, and no pod there answers")
 
 
+async def test_the_servers_that_a_task_may_be_recorded_for(world: Elsewhere) -> None:
+    device = DeviceState(online=True, prices=PRICES)
+    world.tell(device, boot="b1")
+    acme = Backend("acme", "lab", admits_all_namespaces=False, recorded=True)
+    assert boots(world.state, Decision("chem/j", acme, "")) == {world.pod("acme-0").uid: "b1"}
+    assert boots(world.state, Decision("chem/j", replace(acme, recorded=False), "")) == {}
+    # Nothing is to be sent.
+    assert boots(world.state, Decision("chem/j", None, "all are too expensive")) == {}
+    world.pod("acme-0").info = None
+    assert boots(world.state, Decision("chem/j", acme, "")) == {}
+
+
 async def test_a_task_whose_pod_is_lost_is_sent_again_under_its_id(
     world: Elsewhere, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -291,10 +304,13 @@ async def test_a_task_whose_pod_is_lost_is_sent_again_under_its_id(
     await world.rounds.once()
     job, flight = world.state.jobs["chem/j"], world.flight("j")
     assert flight.proposal is not None
-    assert world.submissions.send("chem/j", job, flight, flight.proposal, [TASK])
+    boots = {world.pod("acme-0").uid: "b1", "another": "b2"}
+    assert world.submissions.send("chem/j", job, flight, flight.proposal, [TASK], boots=boots)
     await settled()
     for error, again in ((PodNotReached("it starts"), False), (PodLost("the pod went away"), True)):
-        assert not world.pods.given.pop(TASK).again
+        given = world.pods.given.pop(TASK)
+        # Another server of the pod sees that it is not the one which was there first.
+        assert (given.again, given.boot) == (False, "b1")
         world.pods.answers.pop(TASK).set_exception(error)
         for _ in range(10):
             await asyncio.sleep(0)

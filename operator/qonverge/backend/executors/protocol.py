@@ -29,6 +29,8 @@ class Request:
     """For what is drawn; the task's own, the backend's, or one that was drawn for it."""
     caller: Caller
     """Who sent it, and who alone may see it."""
+    first_here: bool = False
+    """Whether it is certain that no earlier process of this server had it."""
 
     @property
     def key(self) -> str:

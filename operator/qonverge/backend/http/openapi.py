@@ -137,6 +137,7 @@ class BackendAnswer(_Model):
     unnamed: int = Field(description="Programs that ask for something and that the operator has not named here.")
     device: dict[str, Any] | None = Field(description="How the device elsewhere is that it stands for.")
     spool: dict[str, int] | None = Field(description="Tasks and results on disk, and their limits; null without.")
+    boot: str = Field(description="Changes when the server begins anew.")
 
 
 class GrantRequest(BaseModel):

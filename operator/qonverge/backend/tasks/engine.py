@@ -110,6 +110,7 @@ class Engine:
             unnamed=self.accounts.unnamed,
             device=described.device,
             spool=described.spool,
+            boot=self.accounts.boot,
         )
 
     async def recalibrate(self, noise: Noise) -> None:
@@ -165,7 +166,8 @@ class Engine:
         seed = task.seed if task.seed is not None else self.config.seed
         # The record keeps the QPY that it needs, so that the store may forget it meanwhile.
         whole = replace(task, circuits={digest: self._circuits.get(digest) or b"" for digest in needed})
-        request = Request(whole, secrets.randbits(32) if seed is None else seed, caller)
+        first_here = caller.subject == OPERATOR_SUBJECT and task.boot == self.accounts.boot
+        request = Request(whole, secrets.randbits(32) if seed is None else seed, caller, first_here)
         record = Record(request, self, self._clock(), size, self.config)
         record.charged = self.accounts.charge(caller, task, self._task_limits)
         self._tasks.add(record)

@@ -59,7 +59,8 @@ class Accounts:
     def __init__(self, clock: Callable[[], float]) -> None:
         """``clock`` gives seconds, only differences count."""
         self._clock = clock
-        self._boot = secrets.token_hex(8)
+        self.boot = secrets.token_hex(8)
+        """Another one with every start of the server."""
         self._accounts: dict[str, _Account] = {}
         # Closed accounts of which there is nothing more to tell, with the time until which their tokens may live.
         self._ended: dict[str, float] = {}
@@ -155,7 +156,7 @@ class Accounts:
         Grants count from a start of the server. Those that were made out for another one than ``boot`` names change
         nothing either: they would let through again what was used before this start.
         """
-        if grants is None or boot != self._boot:
+        if grants is None or boot != self.boot:
             return
         now = self._clock()
         for name, grant in grants.items():
@@ -186,7 +187,7 @@ class Accounts:
             self._ended[name] = now + PROGRAM_TOKEN_SECONDS
         for name in [name for name, until in self._ended.items() if now > until]:
             del self._ended[name]
-        return Meters(self._boot, told)
+        return Meters(self.boot, told)
 
 
 def asked(pubs: Sequence[Pub], limits: TaskLimits) -> Amounts:

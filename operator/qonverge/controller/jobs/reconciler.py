@@ -23,7 +23,7 @@ from qonverge.controller.jobs.kinds.kind import Tools
 from qonverge.controller.jobs.kinds.registry import job_kind
 from qonverge.controller.jobs.program_source import ProgramMissing, program_of
 from qonverge.controller.jobs.status_events import happened, named
-from qonverge.controller.jobs.submissions import Submissions
+from qonverge.controller.jobs.submissions import Submissions, boots
 from qonverge.controller.jobs.view import View, uses_backend
 from qonverge.controller.kube.client import Kube, KubeError
 from qonverge.controller.kube.events import Events
@@ -156,14 +156,16 @@ class Jobs:
                 await self._look_after(key, finished)
             return
         batch_key = f"{job.metadata.namespace}/{manifests.program_name(job, job.status.attempts or 1)}"
+        flight = state.flights.get(key)
         view = View(
             job,
-            state.flights.get(key),
+            flight,
             now,
             state.batch_jobs.get(batch_key),
             state.program_pods.get(batch_key),
             self._lost(job),
             withdrawn(job, manifests.audience_of(job), state, self._cluster) if uses_backend(job) else None,
+            {} if flight is None or flight.proposal is None else boots(state, flight.proposal),
         )
         try:
             for action in decide(view):

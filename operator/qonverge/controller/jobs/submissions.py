@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from types import MappingProxyType
 
 from qonverge.amounts import Amounts, Prices, TaskLimits
 from qonverge.api import HybridJob
@@ -76,14 +77,15 @@ class Submissions:
         identities: Sequence[str] = (),
         *,
         again: bool = False,
+        boots: Mapping[str, str] = MappingProxyType({}),
     ) -> bool:
         """Send the job as its next attempt and return whether that was possible: a pod may be gone since.
 
         ``identities`` are the ids of the tasks where these were recorded in the job's status; such tasks cost money,
         and are sent again and again to the backend that was recorded until it tells how they ended; ``again`` says
-        whether they may have been sent before.
+        whether they may have been sent before, and ``boots`` which servers were there before they were recorded.
         """
-        works = self._works(job, flight, decision, identities, again=again)
+        works = self._works(job, flight, decision, identities, again=again, boots=boots)
         if works is None:
             return False
 
@@ -107,7 +109,14 @@ class Submissions:
         return True
 
     def _works(
-        self, job: HybridJob, flight: Flight, decision: Decision, identities: Sequence[str], *, again: bool
+        self,
+        job: HybridJob,
+        flight: Flight,
+        decision: Decision,
+        identities: Sequence[str],
+        *,
+        again: bool,
+        boots: Mapping[str, str],
     ) -> list[Work] | None:
         """Return the tasks with the pods that get them."""
         assert flight.checked is not None
@@ -131,7 +140,8 @@ class Submissions:
             fidelity = self._forecasts.fidelity(flight, placed.key)
             sent = Sent(identity, pod.endpoint, placed.key, now, run, promise, whole=shots is None, fidelity=fidelity)
             known = cloud_tasks.ids_of(job.status.cloud_tasks or ()) if again else {}
-            works.append((pod, sent, replace(task, again=again, known=known)))
+            boot = boots.get(pod.uid, "")
+            works.append((pod, sent, replace(task, again=again, known=known, boot=boot)))
         return works
 
     def _promise(self, key: str, pod: BackendPod, now: float) -> WaitForecast | None:
@@ -263,6 +273,15 @@ class Submissions:
             await self._data.cancel(sent.endpoint, sent.backend_key, sent.identity)
         except WireError as error:
             logger.info("task %s could not be cancelled: %s", sent.identity, error)
+
+
+def boots(state: State, decision: Decision) -> dict[str, str]:
+    """Return the present starts of the servers that get what is recorded first, by their pods' uids."""
+    if decision.backend is None or not cloud_tasks.is_recorded(decision):
+        return {}
+    backends = {placed.key for placed, _ in cloud_tasks.parts_of(decision)}
+    pods = [pod for key in backends for pod in state.pods_of(key)]
+    return {pod.uid: pod.info.boot for pod in pods if pod.info is not None}
 
 
 async def _all(tasks: Sequence[asyncio.Task[TaskResult]]) -> TaskResult:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from qonverge.api import HybridJob, HybridJobStatus
@@ -28,6 +28,8 @@ class View:
     """Backends that are recorded to have tasks of the job, and that were deleted."""
     withdrawn: tuple[str, str] | None = None
     """(reason, message) where the backend that the program calls serves it no more."""
+    boots: Mapping[str, str] = field(default_factory=dict)
+    """The present starts of the pods' servers where the job is to be sent, by the pods' uids."""
 
     @property
     def stamp(self) -> str:

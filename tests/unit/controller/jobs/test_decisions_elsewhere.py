@@ -54,23 +54,24 @@ def running(**fields: Any) -> Flight:
 
 def test_the_finalizer_then_the_intent_then_the_task() -> None:
     assert decide(view(job(), proposed()))[:1] == [Hold()]
-    status, submit = decide(view(held(), proposed()))
+    status, submit = decide(view(held(), proposed(), boots={"acme-0": "b1"}))
     assert isinstance(status, SetStatus)
     told = status.status
     assert (told.state, told.backend, told.attempts, told.placement) == ("Placed", "acme", 1, "the only one")
     assert [each.to_dict() for each in told.submissions or ()] == [RECORD]
     assert {each.type: each.status for each in told.conditions}["Placed"] == "True"
     assert isinstance(submit, Submit)
-    assert (submit.identities, submit.again) == ((TASK,), False)
+    # The server that was there before the record was.
+    assert (submit.identities, submit.again, submit.boots) == ((TASK,), False, {"acme-0": "b1"})
 
 
 def test_who_follows_goes_on_with_the_record_and_with_nothing_else() -> None:
     assert decide(view(placed())) == [CheckProgram()]
     assert decide(view(placed(), flight())) == [RequestPlacement()]
-    (submit,) = decide(view(placed(), proposed()))
+    (submit,) = decide(view(placed(), proposed(), boots={"acme-0": "b2"}))
     assert isinstance(submit, Submit)
-    # It may have been sent when it was recorded.
-    assert (submit.identities, submit.again) == ((TASK,), True)
+    # It may have been sent when it was recorded, to whatever server was there then.
+    assert (submit.identities, submit.again, submit.boots) == ((TASK,), True, {})
     # Its ids are the recorded ones, also where the specification has another generation by now.
     later = placed().model_copy(update={"metadata": placed().metadata.model_copy(update={"generation": 5})})
     (submit,) = decide(view(later, replace(proposed(), generation=5)))

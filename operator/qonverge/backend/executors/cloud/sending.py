@@ -138,6 +138,9 @@ class Sender:
             return self._known(sent, identity)
         # Until when a task that was sent may not be found yet.
         certain, look = self._certain, not cloud.idempotent
+        if sent.run.execution.request.first_here:
+            # There is nothing that an earlier process sent.
+            certain = float("-inf")
         may_be_there = sent.run.task.again
         while True:
             if look or stop.is_set():

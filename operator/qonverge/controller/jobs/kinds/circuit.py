@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from qonverge.accounting.conversion import usage_of
@@ -30,6 +31,8 @@ class Submit(Action):
     """Ids of its tasks, where they are recorded in the job's status."""
     again: bool = False
     """Whether these were recorded before, and so may have been sent."""
+    boots: Mapping[str, str] = field(default_factory=dict)
+    """The servers, by their pods, that were there before these were recorded: no earlier ones had them."""
 
 
 class CircuitJobs:
@@ -61,13 +64,13 @@ class CircuitJobs:
     async def perform(self, action: Action, key: str, job: HybridJob, tools: Tools) -> None:
         """Send the circuit."""
         match action:
-            case Submit(decision, identities, again):
+            case Submit(decision, identities, again, boots):
                 flight, known = tools.state.flights[key], tools.state.jobs.get(key)
                 recorded = [] if known is None else [each.task for each in cloud_tasks.under_way(known)]
                 if not set(identities) <= set(recorded):
                     # It was deleted or changed while that was written.
                     return
-                if tools.submissions.send(key, job, flight, decision, identities, again=again):
+                if tools.submissions.send(key, job, flight, decision, identities, again=again, boots=boots):
                     tools.queue.add_at(f"HybridJob {key}", tools.clock() + SEEN_SECONDS)
                 else:
                     tools.replan(key, flight)
@@ -129,7 +132,7 @@ def _recorded(view: View, flight: Flight, decision: Decision) -> list[Action]:
     state, reason, message = cloud_tasks.progress((), label)
     return [
         SetStatus(view.move(state, reason, message, **fields)),
-        Submit(decision, tuple(each.task for each in record)),
+        Submit(decision, tuple(each.task for each in record), boots=view.boots),
     ]
 
 
