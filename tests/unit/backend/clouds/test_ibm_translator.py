@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
+import sys
 import zlib
 from typing import Any
 
 import numpy as np
 import pytest
-from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister
+from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister, qpy
 from qiskit.circuit import Clbit, Parameter, ParameterVector
 from qiskit.circuit.random import random_circuit
-from qiskit.primitives import StatevectorEstimator, StatevectorSampler
+from qiskit.primitives import DataBin, PrimitiveResult, PubResult, StatevectorEstimator, StatevectorSampler
 from qiskit.quantum_info import SparsePauliOp, Statevector
 from qiskit_ibm_runtime import RuntimeDecoder, RuntimeEncoder
+from qiskit_ibm_runtime.json import SERVICE_MAX_SUPPORTED_QPY_VERSION
 
 from qonverge.amounts import TaskLimits
+from qonverge.backend.clouds.ibm.primitive_options import inputs, of_sdk
 from qonverge.backend.clouds.ibm.translator import IBMTranslator
+from qonverge.backend.clouds.ibm.wire_format import QPY_VERSION, pub_results
 from qonverge.backend.clouds.measurement import in_tasks, reduced
 from qonverge.backend.clouds.protocol import Estimates, Outcomes, PreparedPub, PubTranslator, Submission
 from qonverge.backend.clouds.translation import Translation
@@ -128,17 +133,43 @@ def test_options_of_the_primitives_go_along_and_shots_come_before_a_precision() 
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("which", "options", "words"),
     [
-        ({"sampler": {"nope": 1}}, "options.sampler.nope: Unexpected keyword argument"),
-        ({"estimator": {"resilience_level": 7}}, "options.estimator.resilience_level: "),
-        ({"estimator": {"twirling": {"strategy": "all-of-them"}}}, "options.estimator.twirling.TwirlingOptions"),
+        ("sampler", {"nope": 1}, "options.sampler.nope: Unexpected keyword argument"),
+        ("estimator", {"resilience_level": 7}, "options.estimator.resilience_level: "),
+        ("estimator", {"twirling": {"strategy": "all-of-them"}}, "options.estimator.twirling.TwirlingOptions"),
     ],
 )
-def test_options_are_those_of_the_sdk(options: dict[str, Any], words: str) -> None:
-    with pytest.raises(LookupError) as info:
-        translator(**options)
-    assert str(info.value.args[0]).startswith(words)
+def test_options_are_those_of_the_sdk(which: str, options: dict[str, Any], words: str) -> None:
+    assert of_sdk(which, options)["refused"].startswith(words)
+    # Nothing is asked of it where there are none.
+    assert of_sdk(which, {})["inputs"] == inputs(which, None) == inputs(which, {})
+
+
+def test_wrong_options_are_told_by_the_process_that_checks_them() -> None:
+    with pytest.raises(LookupError, match=r"^options\.sampler\.nope: Unexpected keyword argument"):
+        translator(sampler={"nope": 1})
+
+
+def test_results_have_what_metadata_say_of_them() -> None:
+    own = {"extrapolator": np.array(["exponential"]), "spans": {1, 2}, "at": 1 + 2j}
+    text = json.dumps(
+        PrimitiveResult([PubResult(DataBin(evs=np.array(0.5), stds=np.array(0.1)), own)]), cls=RuntimeEncoder
+    )
+    text = text.replace('"spans"', '"zne": {"__type__": "ndarray", "__value__": "exponential"}, "spans"')
+    ((fields, metadata),) = pub_results(text)
+    assert (fields["evs"], fields["stds"]) == (0.5, 0.1)
+    assert (metadata["extrapolator"].tolist(), metadata["zne"], metadata["spans"]) == (
+        ["exponential"],
+        "exponential",
+        [1, 2],
+    )
+    assert min(SERVICE_MAX_SUPPORTED_QPY_VERSION, qpy.common.QPY_VERSION) == QPY_VERSION
+
+
+def test_the_sdk_is_not_loaded() -> None:
+    code = "import sys, qonverge.backend.clouds.ibm.translator; print({'qiskit_ibm_runtime'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
 
 
 def test_delays_are_steps_of_the_device_s_clock() -> None:

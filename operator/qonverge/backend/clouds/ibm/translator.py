@@ -5,22 +5,21 @@ Circuits are laid out here, by the device's calibration: IBM takes circuits in a
 
 from __future__ import annotations
 
-import json
-import warnings
+import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 from qiskit import QuantumCircuit
 from qiskit.circuit import CircuitInstruction, ClassicalRegister, Delay, QuantumRegister
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from qonverge.backend.clouds.ibm.options import IBMOptions
+from qonverge.backend.clouds.ibm.primitive_options import inputs
+from qonverge.backend.clouds.ibm.wire_format import pub_results, written
 from qonverge.backend.clouds.measured_bits import outcomes_of
 from qonverge.backend.clouds.protocol import Estimates, Outcomes, PreparedPub, Submission
 from qonverge.backend.config import EngineConfig
@@ -29,12 +28,6 @@ from qonverge.circuits.mapping.mapper import Mapper
 from qonverge.devices import Calibration, Layout
 from qonverge.wire.errors import InvalidCircuit, InvalidTask
 from qonverge.wire.messages import Observable
-
-with warnings.catch_warnings():
-    # The primitives on IBM's side are to be followed by ones on the caller's.
-    warnings.simplefilter("ignore", DeprecationWarning)
-    from qiskit_ibm_runtime import RuntimeDecoder, RuntimeEncoder
-    from qiskit_ibm_runtime.options import EstimatorOptions, SamplerOptions
 
 _RUN_BY_NO_DEVICE = frozenset(("while_loop", "break_loop", "continue_loop", "store"))
 """The configurations of IBM's devices name the other kinds of control flow only."""
@@ -54,8 +47,8 @@ class IBMTranslator:
         """
         options = IBMOptions.read(config.options)
         self._device = options.backend
-        self._sampler = _inputs("sampler", SamplerOptions, options.sampler)
-        self._estimator = _inputs("estimator", EstimatorOptions, options.estimator)
+        self._sampler = inputs("sampler", options.sampler)
+        self._estimator = inputs("estimator", options.estimator)
         # Before the device was heard of there is none, and no task is planned.
         self._calibration = config.noise if isinstance(config.noise, Calibration) else None
         self._mapper = None if self._calibration is None else Mapper(self._calibration)
@@ -83,14 +76,16 @@ class IBMTranslator:
         """Return the job for some PUBs; see ``PubTranslator.encode_pubs``."""
         if pubs[0].observables:
             return self._estimation(pubs)
-        sent, readings = [], []
+        sent: list[Any] = []
+        readings = []
         for pub in pubs:
             circuit, bits = self._sent(pub.circuit)
             if "measure" not in _names(circuit):
                 raise InvalidCircuit(
                     f"the circuit measures nothing: add a measurement, or observables, for {self._device}"
                 )
-            sent.append(SamplerPub.coerce((circuit, _values(circuit, pub), pub.shots)))
+            own = SamplerPub.coerce((circuit, _values(circuit, pub), pub.shots))
+            sent.append((circuit, own.parameter_values.as_array(circuit.parameters), own.shots))
             readings.append({"sets": pub.sets, "bits": bits})
         return Submission(_program("sampler", {"pubs": sent, **self._sampler}), pubs[0].shots or 0, {"pubs": readings})
 
@@ -107,7 +102,9 @@ class IBMTranslator:
             values = _values(circuit, pub)
             # All observables of each set.
             shaped = None if values is None else values[:, np.newaxis, :]
-            sent.append(EstimatorPub.coerce((circuit, there, shaped, pub.precision)))
+            own = EstimatorPub.coerce((circuit, there, shaped, pub.precision))
+            values = own.parameter_values.as_array(circuit.parameters)
+            sent.append((circuit, own.observables.tolist(), values, own.precision))
             readings.append({"sets": pub.sets, "observables": len(there), "nothing": nothing})
         params = {"pubs": sent, **self._estimator}
         # How exact values are is for jobs to say, and not for the backend.
@@ -118,12 +115,12 @@ class IBMTranslator:
 
     def decode_pubs(self, submission: Submission, answer: str) -> Sequence[Outcomes | Estimates]:
         """Return what is in a job's result; see ``PubTranslator.decode_pubs``."""
-        result, readings = json.loads(answer, cls=RuntimeDecoder), submission.reading["pubs"]
+        result, readings = pub_results(answer), submission.reading["pubs"]
         if len(result) != len(readings):
             raise ValueError(f"it has the results of {len(result)} PUBs and {len(readings)} were sent")
         found: list[Outcomes | Estimates] = []
         for own, reading in zip(result, readings, strict=True):
-            found += _outcomes(own, reading) if "bits" in reading else _estimates(own, reading)
+            found += (_outcomes if "bits" in reading else _estimates)(*own, reading)
         return found
 
     def _sent(self, circuit: QuantumCircuit) -> tuple[QuantumCircuit, list[int]]:
@@ -161,21 +158,6 @@ class IBMTranslator:
         return timed
 
 
-def _inputs(which: str, kind: Any, given: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return what goes along with the pubs, made by the SDK's own model of the options."""
-    try:
-        inputs: dict[str, Any] = kind._get_program_inputs(asdict(kind(**(given or {}))))
-    except ValidationError as error:
-        # Each option may also be unset, of which there is an error too.
-        problems = error.errors()
-        first = next((each for each in problems if "UnsetType" not in str(each["loc"])), problems[0])
-        place = ".".join(str(part) for part in ("options", which, *first["loc"]))
-        raise LookupError(f"{place}: {first['msg'].removeprefix('Value error, ')}") from None
-    except (TypeError, ValueError) as error:
-        raise LookupError(f"options.{which}: {error}") from None
-    return inputs
-
-
 def _program(name: str, params: Mapping[str, Any]) -> str:
     """Return a job's program in the SDK's JSON, without what says where it runs.
 
@@ -183,7 +165,7 @@ def _program(name: str, params: Mapping[str, Any]) -> str:
         InvalidTask: a parameter has no number.
     """
     try:
-        return json.dumps({"program_id": name, "params": params}, cls=RuntimeEncoder)
+        return written({"program_id": name, "params": params})
     except (ValueError, OverflowError) as error:
         raise InvalidTask(f"the circuit cannot be written for IBM Quantum: {error}") from None
 
@@ -202,17 +184,19 @@ def _values(circuit: QuantumCircuit, pub: PreparedPub) -> NDArray[np.float64] | 
     return values
 
 
-def _outcomes(result: Any, reading: Mapping[str, Any]) -> list[Outcomes | Estimates]:
+def _outcomes(fields: Mapping[str, Any], _: Any, reading: Mapping[str, Any]) -> list[Outcomes | Estimates]:
     """Return the outcomes of each parameter set in a Sampler's result."""
-    if _REGISTER not in result.data:
-        raise ValueError(f"it has no register {_REGISTER}: {sorted(result.data)}")
-    array, bits, sets = result.data[_REGISTER], reading["bits"], reading["sets"]
-    if array.num_bits != len(bits):
-        raise ValueError(f"its register has {array.num_bits} bits and not {len(bits)}")
-    if array.size != sets:
-        raise ValueError(f"it has {array.size} parameter sets and {sets} were sent")
+    if _REGISTER not in fields:
+        raise ValueError(f"it has no register {_REGISTER}: {sorted(fields)}")
+    own, bits, sets = fields[_REGISTER], reading["bits"], reading["sets"]
+    # Shape (parameter sets ..., shots, bytes), the last byte with the first bits.
+    array, num_bits = own["array"], own["num_bits"]
+    if num_bits != len(bits) or array.shape[-1] != -(-num_bits // 8) or array.dtype != np.uint8:
+        raise ValueError(f"its register has {num_bits} bits in {array.shape[-1]} bytes, and {len(bits)} were asked for")
+    if math.prod(array.shape[:-2]) != sets:
+        raise ValueError(f"it has {math.prod(array.shape[:-2])} parameter sets and {sets} were sent")
     found: list[Outcomes | Estimates] = []
-    for shots in array.array.reshape(sets, *array.array.shape[-2:]):
+    for shots in array.reshape(sets, *array.shape[-2:]):
         table = np.unpackbits(shots, axis=1)
         # The first bit of the register is the last of the table.
         last = table.shape[1] - 1
@@ -220,15 +204,17 @@ def _outcomes(result: Any, reading: Mapping[str, Any]) -> list[Outcomes | Estima
     return found
 
 
-def _estimates(result: Any, reading: Mapping[str, Any]) -> list[Outcomes | Estimates]:
+def _estimates(
+    fields: Mapping[str, Any], metadata: Mapping[str, Any], reading: Mapping[str, Any]
+) -> list[Outcomes | Estimates]:
     """Return the values of each parameter set in an Estimator's result."""
     shape = reading["sets"], reading["observables"]
-    values, errors = (np.array(result.data[name], dtype=np.float64) for name in ("evs", "stds"))
+    values, errors = (np.array(fields[name], dtype=np.float64) for name in ("evs", "stds"))
     for one in (values, errors):
         # Without parameters there is no axis for them.
         if one.shape not in (shape, shape[1:] if shape[0] == 1 else shape):
             raise ValueError(f"it has values of the shape {one.shape} and not {shape}")
-    told = result.metadata.get("shots")
+    told = metadata.get("shots")
     shots = int(told) if isinstance(told, int | float) else None
     found: list[Outcomes | Estimates] = []
     for own, spread in zip(values.reshape(shape), errors.reshape(shape), strict=True):
