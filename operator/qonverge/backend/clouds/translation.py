@@ -12,16 +12,9 @@ from typing import Any, TypeAlias, TypeVar, cast
 from cachetools import LRUCache
 from qiskit import QuantumCircuit
 
+from qonverge.backend.clouds.answers import State, checked, checked_estimates, checked_state
 from qonverge.backend.clouds.measurement import ESTIMATION, STATE, Measurement, wanted
-from qonverge.backend.clouds.plan import (
-    Opened,
-    State,
-    assembled,
-    checked,
-    checked_estimates,
-    checked_state,
-    measurements,
-)
+from qonverge.backend.clouds.plan import Opened, assembled, measurements
 from qonverge.backend.clouds.program_inputs import Inputs, values_of, with_inputs
 from qonverge.backend.clouds.protocol import (
     Estimates,
