@@ -40,8 +40,9 @@ _DIGITS = 5
 def from_capabilities(properties: Mapping[str, Any], name: str) -> Calibration | None:
     """Return the calibration of a device; None of simulators and others that publish none.
 
-    A qubit's number is its place among the device's own, which may begin at 1 or have gaps. A coupling without a
-    figure is out of order (an error of 1) where others have one.
+    A qubit's number is the device's own, as programs for it have it. Those may begin at 1 or have gaps: a qubit that is
+    not there has no gates, and so counts as one that does not work. A coupling without a figure is out of order (an
+    error of 1) where others have one.
 
     Args:
         properties: the JSON of ``deviceCapabilities``.
@@ -56,16 +57,16 @@ def from_capabilities(properties: Mapping[str, Any], name: str) -> Calibration |
         return None
     try:
         labels = _labels(paradigm, standard)
-        if not 0 < len(labels) <= MAX_QUBITS:
-            raise ValueError(f"{len(labels)} qubits")
-        figures = _Figures(standard, provider)
-        index = {label: place for place, label in enumerate(labels)}
+        width = 1 + max(map(int, labels), default=-1)
+        if not 0 < width <= MAX_QUBITS:
+            raise ValueError(f"qubits up to the number {width - 1}")
+        figures, there = _Figures(standard, provider), frozenset(labels)
         native = [str(gate).lower() for gate in paradigm["nativeGateSet"]]
-        gates = [*_single(native, labels, figures), *_double(native, _pairs(paradigm, labels), index, figures)]
+        gates = [*_single(native, labels, figures), *_double(native, _pairs(paradigm, labels), figures)]
         measured_at = _time(standard.get("updatedAt") or (properties.get("service") or {}).get("updatedAt"))
         return Calibration(
             name,
-            tuple(figures.qubit(label) for label in labels),
+            tuple(figures.qubit(str(n)) if str(n) in there else Qubit() for n in range(width)),
             tuple(sorted(gates, key=lambda gate: (gate.name, gate.qubits))),
             measured_at,
             SOURCE,
@@ -136,7 +137,7 @@ def _is_from(item: Mapping[str, Any], control: str) -> bool:
 
 
 def _labels(paradigm: Mapping[str, Any], standard: Mapping[str, Any]) -> list[str]:
-    """Return the device's own names of its qubits, in the order of their numbers."""
+    """Return the device's own numbers of its qubits, in their order."""
     graph = (paradigm.get("connectivity") or {}).get("connectivityGraph") or {}
     known = {str(label) for label in (*graph, *itertools.chain.from_iterable(graph.values()))}
     known |= {str(label) for label in standard.get("oneQubitProperties") or ()}
@@ -157,20 +158,18 @@ def _pairs(paradigm: Mapping[str, Any], labels: Sequence[str]) -> set[tuple[str,
 def _single(native: Iterable[str], labels: Sequence[str], figures: _Figures) -> list[Gate]:
     names = dict.fromkeys(_SINGLE[gate] for gate in native if gate in _SINGLE)
     return [
-        Gate(name, (place,), 0.0, 0.0)
+        Gate(name, (int(label),), 0.0, 0.0)
         if name in _FRAME
-        else Gate(name, (place,), figures.single(label), figures.single_seconds)
+        else Gate(name, (int(label),), figures.single(label), figures.single_seconds)
         for name in names
-        for place, label in enumerate(labels)
+        for label in labels
     ]
 
 
-def _double(
-    native: Iterable[str], pairs: Iterable[tuple[str, str]], index: Mapping[str, int], figures: _Figures
-) -> list[Gate]:
+def _double(native: Iterable[str], pairs: Iterable[tuple[str, str]], figures: _Figures) -> list[Gate]:
     names = {_DOUBLE[gate]: gate for gate in native if gate in _DOUBLE}
     return [
-        Gate(name, (index[pair[0]], index[pair[1]]), figures.double(pair, gate), figures.double_seconds)
+        Gate(name, (int(pair[0]), int(pair[1])), figures.double(pair, gate), figures.double_seconds)
         for pair in pairs
         for name, gate in names.items()
     ]

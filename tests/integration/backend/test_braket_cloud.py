@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from braket.circuits import Circuit
 from braket.device_schema import DeviceActionType
 from braket.ir.openqasm import Program
 from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister
@@ -154,6 +155,22 @@ def test_result_types_of_a_simulator(backend: Any) -> None:
         assert found == pytest.approx(true, abs=1e-9)
 
 
+def runs_as_written(device: Device, cloud: DevCloud) -> None:
+    """Check that a verbatim box reaches the device as it is, and what does not fit is refused before."""
+    # Half a turn about an axis between X and Y flips; two quarter turns about the same axis do too.
+    box = Circuit().gpi(4, 0.3).gpi2(9, 1.1).gpi2(9, 1.1).zz(4, 9, 0.8)
+    result = device.run(Circuit().add_verbatim_box(box).measure([9, 4]), shots=500).result()
+    assert result.measured_qubits == [9, 4]
+    assert result.measurement_counts["11"] > 450
+    *_, sent = [each for each in cloud.journal.entries() if each.operation == "CreateQuantumTask"]
+    source = json.loads(sent.request["action"])["source"]
+    written = ["gpi(0.3) $4;", "gpi2(1.1) $9;", "gpi2(1.1) $9;", "zz(0.8) $4, $9;"]
+    assert source.split("#pragma braket verbatim\nbox {\n")[1].split("\n}")[0].split("\n") == written
+    for wrong, words in ((Circuit().h(4), "no native gate h"), (Circuit().gpi(40, 0.1), "no qubit 40")):
+        with pytest.raises(TaskFailed, match=words):
+            device.run(Circuit().add_verbatim_box(wrong), shots=10).result()
+
+
 def of_a_qpu(device: Device) -> None:
     """Check what a QPU that errs has: values of shots, and no exact ones."""
     action = device.properties.action[DeviceActionType.OPENQASM]
@@ -203,7 +220,9 @@ def test_a_qpu_that_counts_and_nothing_that_tells_a_secret(kit: Any, cloud: DevC
         counts = found.results[0].counts[0]
         assert counts["00"] + counts["11"] > 450
         assert found.calibration
-        of_a_qpu(Device(connect(backend.url, backend.token())))
+        device = Device(connect(backend.url, backend.token()))
+        of_a_qpu(device)
+        runs_as_written(device, cloud)
         (tmp_path / "AWS_SECRET_ACCESS_KEY").unlink()
         waiting = backend.send(kit.task(circuit, "later", shots=500), wait=1)
         assert waiting.status == 202

@@ -19,15 +19,17 @@ def calibration(document: dict[str, object], name: str = "One") -> Calibration:
 
 def test_figures_of_each_qubit_and_pair() -> None:
     found = calibration(documents.iqm())
-    assert found.num_qubits == 3
+    # Its qubits are 1 to 3, and that number 0 is not there.
+    assert found.num_qubits == 4
+    assert found.parts == ((1, 2), (3,))
     assert found.basis_gates == ("cz", "r")
-    first = found.qubit(0)
+    first = found.qubit(1)
     assert (first.t1, first.t2) == (4e-5, 9e-6)
     assert (first.read_1_as_0, first.read_0_as_1) == (0.02, 0.02)
     assert [gate.error for gate in found.gates if gate.name == "r"] == [0.001, 0.002, 0.003]
-    both = [found.gate("cz", pair) for pair in ((0, 1), (1, 0))]
+    both = [found.gate("cz", pair) for pair in ((1, 2), (2, 1))]
     assert [gate and gate.error for gate in both] == [0.01, 0.01]
-    unmeasured = found.gate("cz", (1, 2))
+    unmeasured = found.gate("cz", (2, 3))
     assert unmeasured is not None
     assert not unmeasured.works
     assert found.measured_at == datetime(2026, 6, 16, 19, 28, 2, tzinfo=UTC).timestamp()
@@ -71,7 +73,7 @@ def test_a_gate_with_a_direction_is_out_of_order_in_the_other_one() -> None:
     (figure,) = document["standardized"]["twoQubitProperties"]["1-2"]["twoQubitGateFidelity"]
     figure |= {"gateName": "CNOT", "direction": {"control": 1, "target": 2}}
     found = calibration(document)
-    assert found.couplings == ((0, 1),)
+    assert found.couplings == ((1, 2),)
 
 
 def test_what_publishes_nothing_has_no_calibration() -> None:

@@ -47,7 +47,7 @@ class GateCircuits:
         Raises:
             InvalidCircuit: the device cannot run it.
         """
-        self._check(circuit)
+        self.check(circuit)
         if all(item.name in self._gates or item.name in _NOT_GATES for item in circuit.data):
             return circuit
         try:
@@ -55,8 +55,12 @@ class GateCircuits:
         except TranspilerError as error:
             raise InvalidCircuit(f"the circuit cannot be written in the gates of {self._device}: {error}") from None
 
-    def _check(self, circuit: QuantumCircuit) -> None:
-        """Refuse what no program of gates for the device can say."""
+    def check(self, circuit: QuantumCircuit) -> None:
+        """Refuse what no program of gates for the device can say.
+
+        Raises:
+            InvalidCircuit: the circuit has such a thing.
+        """
         measured: set[Any] = set()
         for item in circuit.data:
             name = item.name

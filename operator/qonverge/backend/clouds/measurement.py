@@ -14,6 +14,9 @@ from qonverge.wire.messages import Pub, Task
 
 ESTIMATION = "estimation"
 """In the place of a basis: the cloud computes expectation values itself."""
+OWN = "qonverge.own"
+"""In the metadata of a circuit that is measured in a basis: how many operations are its own. Those after them turn the
+basis and measure."""
 STATE = "state"
 """In the place of a basis: the cloud gives the final state."""
 

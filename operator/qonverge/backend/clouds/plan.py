@@ -7,18 +7,18 @@ going the same way twice: once with a recorder in place of the device, once with
 from __future__ import annotations
 
 import itertools
-import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 from qiskit.circuit import ClassicalRegister
 
-from qonverge.backend.clouds.measurement import ESTIMATION, STATE, Measurement, wanted
+from qonverge.backend.clouds.answers import State
+from qonverge.backend.clouds.measurement import ESTIMATION, OWN, STATE, Measurement, wanted
 from qonverge.backend.clouds.protocol import Estimates, Outcomes
 from qonverge.backend.config import EngineConfig
 from qonverge.backend.engines.bits import by_register, shots_of, spelled
@@ -32,11 +32,7 @@ from qonverge.circuits.errors import InvalidProgram
 from qonverge.wire.errors import InvalidCircuit, InvalidTask
 from qonverge.wire.messages import Pub, PubResult, Task
 
-State: TypeAlias = "NDArray[np.complex128]"
-"""Amplitudes, shape (2^n,), qubit 0 in the least significant bit of an index."""
 _MOST = 10_000
-# Of the sum of a state's probabilities, computed in double precision, or in single.
-_ROUNDING = 1e-5
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +57,8 @@ class Opened:
             raise InvalidCircuit(str(error)) from None
         if not plain.num_qubits:
             raise InvalidCircuit("the circuit has no qubits, and a device runs none without")
+        # What a caller wrote there is nothing to go by.
+        plain.metadata = {}
         return cls(plain, analyse(plain))
 
     def measured_in(self, basis: str) -> Opened:
@@ -81,6 +79,7 @@ class Opened:
             name += "_"
         circuit, fresh = self.circuit.copy(), ClassicalRegister(len(basis), name)
         circuit.add_register(fresh)
+        circuit.metadata = {OWN: len(circuit.data)}
         for place, letter in enumerate(reversed(basis)):
             if letter == "I":
                 continue
@@ -192,47 +191,6 @@ def _parts(whole: Measurement, most_shots: int | None) -> Iterator[Measurement]:
     for shots in cut(whole.shots, most_shots):
         yield replace(whole, first=first, shots=shots)
         first += shots
-
-
-def checked(outcomes: Outcomes, shots: int, bits: int) -> Outcomes:
-    """Return what a translator read, if it can be the answer to so many shots of so many bits.
-
-    Raises:
-        ValueError: it cannot.
-    """
-    total = len(outcomes.values) if outcomes.times is None else sum(outcomes.times)
-    if total != shots or (outcomes.times is not None and len(outcomes.times) != len(outcomes.values)):
-        raise ValueError(f"it has {total} shots and {shots} were asked for")
-    if any(value < 0 or value >> bits for value in outcomes.values):
-        raise ValueError(f"it has outcomes of more than the {bits} bits that the circuit has")
-    return outcomes
-
-
-def checked_estimates(estimates: Estimates, count: int) -> Estimates:
-    """Return what a translator read, if it can be the answer to so many observables.
-
-    Raises:
-        ValueError: it cannot.
-    """
-    if not len(estimates.values) == len(estimates.errors) == count:
-        raise ValueError(f"it has {len(estimates.values)} values and {count} observables were asked for")
-    if not all(map(math.isfinite, (*estimates.values, *estimates.errors))):
-        raise ValueError("it has values that are no numbers")
-    return estimates
-
-
-def checked_state(state: State, num_qubits: int) -> State:
-    """Return what a translator read, if it can be a state of so many qubits.
-
-    Raises:
-        ValueError: it cannot.
-    """
-    if state.shape != (2**num_qubits,):
-        raise ValueError(f"it has amplitudes of shape {state.shape}, and {2**num_qubits} were asked for")
-    total = float(np.sum(np.abs(state) ** 2))
-    if not abs(total - 1) <= _ROUNDING:
-        raise ValueError(f"its amplitudes are of no state: the probabilities sum to {total}")
-    return state
 
 
 def assembled(

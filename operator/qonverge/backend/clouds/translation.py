@@ -15,16 +15,9 @@ from cachetools import LRUCache
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 
+from qonverge.backend.clouds.answers import State, checked, checked_estimates, checked_state
 from qonverge.backend.clouds.measurement import ESTIMATION, STATE, Measurement, wanted
-from qonverge.backend.clouds.plan import (
-    Opened,
-    State,
-    assembled,
-    checked,
-    checked_estimates,
-    checked_state,
-    measurements,
-)
+from qonverge.backend.clouds.plan import Opened, assembled, measurements
 from qonverge.backend.clouds.program_inputs import Inputs, values_of, with_inputs
 from qonverge.backend.clouds.protocol import (
     Estimates,

@@ -9,7 +9,7 @@ from typing import Any
 
 from braket.circuits import Circuit, Gate, Instruction, Noise
 from braket.circuits.compiler_directive import CompilerDirective
-from braket.circuits.compiler_directives import Barrier
+from braket.circuits.compiler_directives import Barrier, StartVerbatimBox
 from braket.circuits.measure import Measure
 from braket.circuits.result_type import ObservableResultType
 from qiskit import QuantumCircuit
@@ -18,6 +18,7 @@ from qonverge.client.braket.gates import translate
 from qonverge.client.braket.openqasm import Reset
 from qonverge.client.braket.symbols import Inputs, Symbols
 from qonverge.client.transport.circuits import CircuitCache
+from qonverge.devices import Layout
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +31,13 @@ class Converted:
     """Braket's qubits, ascending: the first is Qiskit's qubit 0."""
     measured: tuple[int, ...]
     """Braket's qubit of each bit."""
+    verbatim: bool = False
+    """Whether Braket's qubits are a device's own, as in a verbatim box."""
+
+    @property
+    def layout(self) -> Layout | None:
+        """Where it lies on a device; None: where it lies best."""
+        return Layout(self.qubits, routing=False) if self.verbatim else None
 
     @cached_property
     def travelling(self) -> tuple[str, bytes]:
@@ -57,7 +65,8 @@ def convert(circuit: Circuit, *, sampled: bool, values: Inputs | None = None) ->
     for instruction in (*circuit.instructions, *(circuit.basis_rotation_instructions if sampled else ())):
         _append(converted, instruction, places, symbols)
     converted.measure([places[qubit] for qubit in measured], range(len(measured)))
-    return Converted(converted, symbols, qubits, measured)
+    verbatim = any(isinstance(each.operator, StartVerbatimBox) for each in circuit.instructions)
+    return Converted(converted, symbols, qubits, measured, verbatim)
 
 
 def _append(circuit: QuantumCircuit, instruction: Instruction, places: dict[int, int], symbols: Symbols) -> None:

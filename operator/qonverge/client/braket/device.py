@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import repeat
 from typing import Any
@@ -45,12 +45,13 @@ class _Group:
     def pubs(self) -> list[Pub]:
         digest, _ = self.prepared.converted.travelling
         parameters = self.prepared.converted.symbols.values(self.inputs)
+        pub = Pub(digest, parameters, layout=self.prepared.converted.layout)
         if self.shots:
-            return [Pub(digest, parameters, shots=self.shots)]
+            return [replace(pub, shots=self.shots)]
         questions = self.prepared.questions
         return [
-            *([Pub(digest, parameters, observables=questions.observables)] if questions.observables else ()),
-            *([Pub(digest, parameters, statevector=True)] if questions.state else ()),
+            *([replace(pub, observables=questions.observables)] if questions.observables else ()),
+            *([replace(pub, statevector=True)] if questions.state else ()),
         ]
 
     def answered(self, answers: Sequence[messages.PubResult]) -> Answered:

@@ -30,6 +30,7 @@ from qiskit.circuit.library import (
     HGate,
     MCPhaseGate,
     PhaseGate,
+    RGate,
     RXGate,
     RXXGate,
     RYGate,
@@ -166,7 +167,7 @@ def _steps(gate: BraketGate, angles: Sequence[Number]) -> list[Step]:
             flips = [Step(XGate(), (place,)) for place, bit in enumerate(name[-2:]) if bit == "0"]
             return [*flips, Step(CPhaseGate(angle), pair), *flips]
         case "GPi", angle:
-            return [Step(XGate(), (0,)), Step(RZGate(2 * angle), (0,))]
+            return [_rotation(math.pi, angle), _phase(math.pi / 2)]
         case "GPi2", axis:
             return [_rotation(math.pi / 2, axis)]
         case "PRx", angle, axis:
@@ -180,7 +181,7 @@ def _steps(gate: BraketGate, angles: Sequence[Number]) -> list[Step]:
 
 def _rotation(angle: Number, axis: Number) -> Step:
     """Return the rotation about an axis of the XY plane."""
-    return Step(UGate(angle, axis - math.pi / 2, math.pi / 2 - axis), (0,))
+    return Step(RGate(angle, axis), (0,))
 
 
 def _phase(angle: Number) -> Step:

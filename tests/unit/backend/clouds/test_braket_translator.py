@@ -178,8 +178,8 @@ def test_what_a_device_cannot_do_is_refused_by_name() -> None:
     with circuit.if_test((0, 1)):
         circuit.x(1)
     assert "no control flow, such as if_else" in refused(circuit)
-    with pytest.raises(InvalidCircuit, match="places circuits on Forte-1 itself"):
-        translator("ionq").prepare(QuantumCircuit(1), Layout.trivial(1))
+    with pytest.raises(InvalidCircuit, match="no control flow, such as if_else"):
+        translator("ionq").prepare(circuit, Layout.trivial(2))
 
 
 SUBMISSION = Submission("", 100, {"bits": [[0, 1], [1, 0]]})

@@ -12,11 +12,14 @@ from hypothesis import strategies as st
 from qiskit import QuantumCircuit, qasm3
 from qiskit.circuit import Parameter
 from qiskit.circuit.classical import expr
+from qiskit.circuit.library import CZGate, RGate, RZZGate
 from qiskit.quantum_info import Operator, Statevector
 
 from qonverge.circuits import InvalidProgram
+from qonverge.circuits.analysis.canonical import deserialise
 from qonverge.circuits.checker.checked_circuit import check
 from qonverge.circuits.qasm.parse import parse_openqasm
+from qonverge.devices import Layout
 from tests.unit.circuits.qasm.qasm3_outcomes import HEADER, counts, outcome
 
 INTEGERS = st.integers(-40, 40)
@@ -253,6 +256,10 @@ WARNED = [
     ("x q[1:0];", "line 3, column 25: the range is empty: its step leads away from its end"),
     ("pragma vendor hint\n", "line 3, column 23: the pragma 'vendor hint' is ignored"),
     (
+        "\n#pragma braket result probability\n",
+        "line 4, column 1: the pragma 'braket result probability' is ignored: give observables instead",
+    ),
+    (
         "let a = q[0]; { let a = q[1]; x a; }",
         "line 3, column 39: this 'a' is another one than that outside of the block, and ends with the block",
     ),
@@ -263,6 +270,25 @@ WARNED = [
 def test_what_misleads_is_said(text: str, warning: str) -> None:
     checked = check(f"{HEADER}qubit[2] q; bit[2] c; {text} c = measure q;", {}, [])
     assert checked.warnings == (warning,)
+
+
+def test_a_verbatim_box_has_native_gates_and_qubits_of_the_device() -> None:
+    box = "#pragma braket verbatim\nbox { prx(0.4, 0.2) $2; gpi(0.3) $2; gpi2(0.1) $4; cz $2, $4; zz(0.5) $2, $4; }"
+    done = check(f"OPENQASM 3.0; bit[2] c; {box} c[0] = measure $2; c[1] = measure $4;", {}, [])
+    assert (done.warnings, done.layout) == ((), Layout((2, 4), routing=False))
+    expected = QuantumCircuit(2)
+    for gate, qubits in (
+        (RGate(0.4, 0.2), [0]),
+        (RGate(np.pi, 0.3), [0]),
+        (RGate(np.pi / 2, 0.1), [1]),
+        (CZGate(), [0, 1]),
+        (RZZGate(0.5), [0, 1]),
+    ):
+        expected.append(gate, qubits)
+    found = deserialise(done.qpy).remove_final_measurements(inplace=False)
+    assert abs(np.vdot(Statevector(found), Statevector(expected))) == pytest.approx(1)
+    with pytest.raises(InvalidProgram, match="a verbatim box with declared qubits"):
+        check("OPENQASM 3.0; qubit q; bit c;\n#pragma braket verbatim\nbox { prx(1, 0) q; } c = measure q;", {}, [])
 
 
 def test_what_does_not_mislead_is_not() -> None:

@@ -27,6 +27,14 @@ COMMON = _ALL.difference(*_LACKING.values())
 """Qiskit's names of the gates that every device of today has; any circuit can be written with them."""
 
 
+NATIVE: Mapping[str, tuple[str, ...]] = {
+    "iqm": ("r", "cz"),
+    "ionq": ("r", "rzz"),
+    "rigetti": ("rx", "rz", "iswap"),
+}
+"""Qiskit's names of the gates that verbatim boxes may have, by who made the device; others take none of ours."""
+
+
 def gates_of(family: str) -> frozenset[str]:
     """Return Qiskit's names of the gates that programs for such a device may have."""
     return _ALL - _LACKING[family] if family in _LACKING else COMMON

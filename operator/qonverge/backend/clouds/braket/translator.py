@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
 
+from qonverge.backend.clouds.braket import verbatim
 from qonverge.backend.clouds.braket.gates import NAMES, gates_of
 from qonverge.backend.clouds.braket.options import BraketOptions
 from qonverge.backend.clouds.frequencies import counts_of
@@ -44,16 +45,22 @@ class BraketTranslator:
         self._device = options.device_name
         self._gates = gates_of(options.family)
         self.gives_states = options.gives_states
+        self._family, self._noise = options.family, config.noise
         self._circuits = GateCircuits(self._device, "Braket", self._gates)
         self.version = f"Braket {self._device}, Qiskit {version('qiskit')}"
         self.basis_gates = tuple(sorted(self._gates))
 
     def prepare(self, circuit: QuantumCircuit, layout: Layout | None = None) -> QuantumCircuit:
-        """Return the circuit in gates that the device takes; see ``Translator.prepare``."""
-        return self._circuits.prepare(circuit, layout)
+        """Return the circuit in gates that the device takes, with a layout as it is; see ``Translator.prepare``."""
+        if layout is not None:
+            self._circuits.check(circuit)
+            return verbatim.prepare(circuit, layout, self._device, self._family, self._noise)
+        return self._circuits.bound(circuit)
 
     def encode(self, circuit: QuantumCircuit, shots: int) -> Submission:
         """Return the program for a prepared circuit; see ``Translator.encode``."""
+        if (qubits := (circuit.metadata or {}).get(verbatim.QUBITS)) is not None:
+            return self._encode_verbatim(circuit, qubits, shots)
         body, place, bits = self._body(circuit, ())
         if not bits:
             raise InvalidCircuit(f"the circuit measures nothing: add a measurement, or observables, for {self._device}")
@@ -62,6 +69,30 @@ class BraketTranslator:
             f"bit[{len(place)}] b;",
             *body,
             *(f"b[{each}] = measure q[{each}];" for each in place.values()),
+        ]
+        return _submission(lines, shots, {"bits": [[bit, qubit] for bit, qubit in bits.items()]})
+
+    def _encode_verbatim(self, circuit: QuantumCircuit, qubits: Sequence[int], shots: int) -> Submission:
+        places = {bit: qubits[index] for index, bit in enumerate(circuit.qubits)}
+        box, bits, used = list[str](), dict[int, int](), dict[int, None]()
+        for item in circuit.data:
+            own = [places[qubit] for qubit in item.qubits]
+            if item.name == "measure":
+                bits[circuit.find_bit(item.clbits[0]).index] = own[0]
+            elif item.name == "barrier":
+                continue
+            else:
+                angles = [_angle(item.name, given) for given in item.params]
+                gate = verbatim.statement(self._family, item.name, angles, item.params)
+                box.append(f"{gate} {', '.join(f'${each}' for each in own)};")
+            used.update(dict.fromkeys(own))
+        if not bits:
+            raise InvalidCircuit(f"the circuit measures nothing: add a measurement, or observables, for {self._device}")
+        lines = [
+            *_head(circuit),
+            f"bit[{len(used)}] b;",
+            *(["#pragma braket verbatim", "box {", *box, "}"] if box else []),
+            *(f"b[{index}] = measure ${each};" for index, each in enumerate(sorted(used))),
         ]
         return _submission(lines, shots, {"bits": [[bit, qubit] for bit, qubit in bits.items()]})
 

@@ -54,6 +54,18 @@ _STANDARD: Mapping[str, tuple[Callable[..., Gate], int, int]] = {
     "u2": (library.U2Gate, 2, 1),
     "u3": (library.U3Gate, 3, 1),
 }
+# Native gates of devices, as Amazon Braket's verbatim boxes name them; the specification's phases do not matter, since
+# no modifier may be on them there.
+_NATIVE: Mapping[str, tuple[Callable[..., Gate], int, int]] = {
+    "rx": (library.RXGate, 1, 1),
+    "rz": (library.RZGate, 1, 1),
+    "cz": (library.CZGate, 0, 2),
+    "prx": (library.RGate, 2, 1),
+    "gpi": (lambda axis: library.RGate(math.pi, axis), 1, 1),
+    "gpi2": (lambda axis: library.RGate(math.pi / 2, axis), 1, 1),
+    "zz": (library.RZZGate, 1, 2),
+    "iswap": (library.iSwapGate, 0, 2),
+}
 # Gates of one angle of which that of a sum is the product of those of the parts.
 _ADDITIVE = ("p", "phase", "u1", "rx", "ry", "rz", "cp", "cphase", "crx", "cry", "crz")
 _MAX_CONTROLS = 64
@@ -81,6 +93,12 @@ class Gates:
         """Define the gates of the standard header."""
         for name, (build, angles, qubits) in _STANDARD.items():
             self._program.define(name, GateName(node, angles, qubits, build, _PHASES.get(name)))
+
+    def name_native(self, node: ast.Pragma) -> None:
+        """Define the native gates of devices, as far as their names are free."""
+        for name, (build, angles, qubits) in _NATIVE.items():
+            if self._program.scope.find(name) is None:
+                self._program.define(name, GateName(node, angles, qubits, build))
 
     def define(self, node: ast.QuantumGateDefinition, carry_out: Callable[[Sequence[ast.Statement]], None]) -> None:
         """Define a gate; its body is tried at once, so that mistakes show where they are."""

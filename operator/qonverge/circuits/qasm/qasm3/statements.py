@@ -31,6 +31,7 @@ class Statements:
         """Nothing is read yet."""
         self._program = program
         self._included = False
+        self._verbatim = False
         self._values = Expressions(program)
         self._assignments = Assignments(program, self._values)
         self._gates = Gates(program, self._values)
@@ -107,7 +108,13 @@ class Statements:
         self._gates.include_standard(node)
 
     def _pragma(self, node: ast.Pragma) -> None:
-        self._program.warn(node, f"the pragma {node.command.strip()!r} is ignored")
+        command = " ".join(node.command.split())
+        if command == "braket verbatim":
+            self._verbatim = True
+            self._gates.name_native(node)
+            return
+        advice = ": give observables instead" if command.startswith("braket result") else ""
+        self._program.warn(node, f"the pragma {command!r} is ignored{advice}")
 
     def _declare_qubits(self, node: ast.QubitDeclaration) -> None:
         size = None
@@ -208,6 +215,9 @@ class Statements:
     def _box(self, node: ast.Box) -> None:
         if node.duration is not None:
             raise Fault("a box of a given duration is not supported", "a box without it")
+        if self._verbatim and self._program.virtual:
+            raise Fault("a verbatim box with declared qubits", "qubits of the device, such as $0")
+        self._verbatim = False
         with self._program.inside():
             self.carry_out(node.body)
 
