@@ -14,7 +14,8 @@ from qonverge.controller.placement.forecasts import Forecasts
 from qonverge.controller.placement.snapshot import given_to_pods
 from qonverge.controller.pods.task_client import BackendLost, DataPlane, PodLost, PodNotReached
 from qonverge.controller.store.devices import device_of, prices_in_force
-from qonverge.controller.store.flights import Flight, Sent
+from qonverge.controller.store.flights import Flight
+from qonverge.controller.store.phases import Sent
 from qonverge.controller.store.pods import BackendPod
 from qonverge.controller.store.state import State
 from qonverge.controller.store.work_queue import WorkQueue

@@ -19,7 +19,8 @@ from qonverge.circuits.checker.checker import Checker
 from qonverge.controller.kube.client import Kube
 from qonverge.controller.placement.snapshot import USUAL, PodTask
 from qonverge.controller.store.devices import device_of, pricing_of
-from qonverge.controller.store.flights import Flight, Sent
+from qonverge.controller.store.flights import Flight
+from qonverge.controller.store.phases import Sent
 from qonverge.controller.store.state import State
 from qonverge.devices.layout import Misfit
 from qonverge.devices.noise import Noise
