@@ -1,4 +1,4 @@
-"""What is known of a job's program, and the phases of the work for it. Values only: ``flights`` has what leads where."""
+"""What is known of a job's program, and the phases of the work for it: values, whose steps are in ``flights``."""
 
 from __future__ import annotations
 
