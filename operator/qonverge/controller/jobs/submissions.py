@@ -20,8 +20,8 @@ from qonverge.controller.store.pods import BackendPod
 from qonverge.controller.store.state import State
 from qonverge.controller.store.work_queue import WorkQueue
 from qonverge.execution import cloud_tasks
-from qonverge.forecast.forecaster import WaitForecast
 from qonverge.forecast.intervals import Interval
+from qonverge.forecast.requests import WaitForecast
 from qonverge.programs import circuit as circuits
 from qonverge.queueing import Backoff
 from qonverge.scheduling import Decision

@@ -25,10 +25,12 @@ from qonverge.controller.store.state import State
 from qonverge.devices.layout import Misfit
 from qonverge.devices.noise import Noise
 from qonverge.execution.placement import abilities
+from qonverge.forecast.cost import price
 from qonverge.forecast.exact import ExactForecasts
-from qonverge.forecast.forecaster import BackendOffer, ForecastRequest, Outcome, Outlook, WaitForecast, price
+from qonverge.forecast.forecaster import Outlook
 from qonverge.forecast.intervals import Interval, Intervals, JobForecasts
 from qonverge.forecast.queue import Queue, Running
+from qonverge.forecast.requests import BackendOffer, ForecastRequest, Outcome, WaitForecast
 from qonverge.programs import circuit as circuits
 from qonverge.programs.kinds import kind_of
 from qonverge.providers.figures import Figures

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from qonverge.circuits.checker.checked_circuit import CheckedCircuit
 from qonverge.controller.store.pods import Endpoint
-from qonverge.forecast.forecaster import WaitForecast
 from qonverge.forecast.intervals import Interval
+from qonverge.forecast.requests import WaitForecast
 from qonverge.programs.source import Program
 from qonverge.scheduling.model import Decision
 from qonverge.wire.messages import TaskResult
