@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 from qonverge.accounting.conversion import prices_of
 from qonverge.amounts import Amounts
 from qonverge.api.pricing import Pricing
+from qonverge.circuits.analysis.measurement_plan import tasks_for
 from qonverge.forecast.intervals import Floats, Interval, Intervals
+from qonverge.forecast.requests import BackendOffer, ForecastRequest
+
+_UNKNOWN = Interval(math.nan, math.nan, math.nan)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +55,22 @@ def costs(pricing: Pricing, *, tasks: Floats, shots: Floats, run_seconds: Interv
     fixed = tasks * float(pricing.per_task or 0) + shots * float(pricing.per_shot or 0)
     rate = float(pricing.per_second or 0)
     return Intervals(fixed + rate * run_seconds.low, fixed + rate * run_seconds.mid, fixed + rate * run_seconds.high)
+
+
+def price(asked: ForecastRequest | None, offer: BackendOffer, run: Interval) -> Interval:
+    """Return what a job, or a part of its shots, costs on a backend, in that backend's currency.
+
+    Args:
+        asked: with the shots of the part.
+        offer: the backend.
+        run: how long it runs there.
+    """
+    if offer.pricing is None and not offer.cost_unknown:
+        return Interval(0.0, 0.0, 0.0)
+    if offer.pricing is None or asked is None:
+        return _UNKNOWN
+    work = asked.work
+    circuits = work.sets * work.bases
+    tasks = tasks_for([(circuits, work.shots)], offer.task_limits)
+    found = cost(offer.pricing, tasks=tasks, shots=max(1, work.shots) * circuits, run_seconds=run)
+    return Interval(float(found.low), float(found.mid), float(found.high))

@@ -5,24 +5,19 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
 from cachetools import LRUCache
 
-from qonverge.amounts import TaskLimits
-from qonverge.api.pricing import Pricing
 from qonverge.circuits.analysis.analysis import STRUCTURE, Analysis
-from qonverge.circuits.analysis.measurement_plan import tasks_for
-from qonverge.circuits.checker.checked_circuit import CheckedCircuit
 from qonverge.circuits.error_response.profile import CircuitProfile
 from qonverge.devices import Calibration, Layout
 from qonverge.devices.layout import Misfit, misfit, too_large
 from qonverge.devices.noise import Noise
-from qonverge.forecast.cost import cost
+from qonverge.forecast.cost import price
 from qonverge.forecast.errors import DoesNotFit
 from qonverge.forecast.exact import ExactForecasts
-from qonverge.forecast.features import Work
 from qonverge.forecast.fidelity import Forecaster
 from qonverge.forecast.intervals import Interval, Intervals, JobForecasts
 from qonverge.forecast.learning import State
@@ -30,9 +25,9 @@ from qonverge.forecast.learning_fidelity import FidelityModel
 from qonverge.forecast.learning_models import MemoryModel, RunTimeModel
 from qonverge.forecast.observed import observed
 from qonverge.forecast.queue import Queue, QueueModel, expected_wait
+from qonverge.forecast.requests import BackendOffer, ForecastRequest, Outcome, WaitForecast
 from qonverge.forecast.store import Key, dump, load
 from qonverge.providers.figures import Figures
-from qonverge.providers.installed import usual_figures
 
 _MOST_METHODS = 10_000
 _MOST_FAST = 20_000
@@ -40,87 +35,6 @@ _MOST_FAST = 20_000
 _TRUE = ("Simulated", "Stabilizer")
 _NOISELESS = Interval(1.0, 1.0, 1.0)
 _UNKNOWN = Interval(math.nan, math.nan, math.nan)
-
-
-@dataclass(frozen=True, slots=True)
-class ForecastRequest:
-    """A circuit, and how often and for what it is run."""
-
-    circuit: CheckedCircuit
-    parameters: Mapping[str, float]
-    """Values of its free parameters."""
-    work: Work
-
-
-@dataclass(frozen=True, slots=True)
-class BackendOffer:
-    """A backend, as forecasts need it."""
-
-    key: str
-    """Namespace and name."""
-    method: str = "Automatic"
-    """Simulation method, as in the API."""
-    memory_bytes: int | None = None
-    """Memory for one circuit."""
-    noise: Noise | None = None
-    """Of the device that is driven or simulated; None: results are exact, or ``noise_unknown``."""
-    pricing: Pricing | None = None
-    """None: it costs nothing, or ``cost_unknown``."""
-    keeps_layouts: bool = False
-    """Whether qubit i of a circuit without a layout lies on the device's qubit i, rather than where it lies best."""
-    recalibrated: bool = False
-    """Whether its noise may change."""
-    noise_unknown: bool = False
-    """Whether it has noise that nobody has read yet."""
-    cost_unknown: bool = False
-    """Whether its tasks are paid for and nobody knows the price."""
-    task_limits: TaskLimits = field(default_factory=TaskLimits)
-    """What one task of its device may have: more becomes several."""
-    figures: Figures = field(default_factory=usual_figures)
-    """Of its engine."""
-
-
-@dataclass(frozen=True, slots=True)
-class WaitForecast:
-    """What was said of a task's wait when it was sent."""
-
-    expected: Interval
-    """As the queue looked."""
-    corrected: Interval
-    """As experience corrected it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a task went, for the models."""
-
-    key: str
-    """The backend's."""
-    asked: ForecastRequest
-    method: str
-    """The one that the engine used."""
-    run_seconds: float
-    queue_seconds: float
-    promised_run: Interval | None
-    """What was said of its run time."""
-    promise: WaitForecast | None
-    """What was said of its wait; None where nothing is to be learned from it."""
-    sent: float
-    """When, Unix seconds."""
-    counts: Mapping[str, int] = field(default_factory=dict)
-    """Of all classical bits, as in the result."""
-    noise: Noise | None = None
-    """The one under which it ran; None where it had none, or that is not known any more."""
-    promised_fidelity: Interval | None = None
-    """What was said of its fidelity."""
-    peak_bytes: int | None = None
-    """Memory that it took in its worker; None where that was not measured."""
-    keeps_layouts: bool = False
-    """See ``BackendOffer``."""
-    shared_queue: bool = False
-    """Whether others send tasks to the device that are not seen."""
-    figures: Figures = field(default_factory=usual_figures)
-    """Of its engine."""
 
 
 class Outlook:
@@ -332,25 +246,6 @@ def _likely_method(analysis: Analysis, offer: BackendOffer) -> str:
         return "Stabilizer"
     fits = offer.memory_bytes is None or analysis.statevector_bytes <= offer.memory_bytes
     return "Statevector" if fits else "MatrixProductState"
-
-
-def price(asked: ForecastRequest | None, offer: BackendOffer, run: Interval) -> Interval:
-    """Return what a job, or a part of its shots, costs on a backend, in that backend's currency.
-
-    Args:
-        asked: with the shots of the part.
-        offer: the backend.
-        run: how long it runs there.
-    """
-    if offer.pricing is None and not offer.cost_unknown:
-        return Interval(0.0, 0.0, 0.0)
-    if offer.pricing is None or asked is None:
-        return _UNKNOWN
-    work = asked.work
-    circuits = work.sets * work.bases
-    tasks = tasks_for([(circuits, work.shots)], offer.task_limits)
-    found = cost(offer.pricing, tasks=tasks, shots=max(1, work.shots) * circuits, run_seconds=run)
-    return Interval(float(found.low), float(found.mid), float(found.high))
 
 
 def _or_zero(value: float) -> float:

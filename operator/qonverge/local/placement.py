@@ -13,8 +13,9 @@ from qonverge.circuits.checker.checked_circuit import CheckedCircuit
 from qonverge.circuits.checker.checker import Checker
 from qonverge.execution.placement import abilities, declared, device_errors, shown, waiting
 from qonverge.forecast.exact import ExactForecasts
-from qonverge.forecast.forecaster import BackendOffer, Outcome, Outlook
+from qonverge.forecast.forecaster import Outlook
 from qonverge.forecast.intervals import Interval
+from qonverge.forecast.requests import BackendOffer, Outcome
 from qonverge.local.virtual import VirtualDevice
 from qonverge.programs import circuit as circuits
 from qonverge.programs.kinds import kind_of

@@ -19,7 +19,7 @@ from qonverge.circuits.analysis.measurement_plan import DEFAULT_SHOTS, runs, tas
 from qonverge.circuits.checker.checked_circuit import CheckedCircuit
 from qonverge.circuits.checker.checker import Checker
 from qonverge.forecast.features import Work
-from qonverge.forecast.forecaster import ForecastRequest
+from qonverge.forecast.requests import ForecastRequest
 from qonverge.programs.source import Program, decoded, digest
 from qonverge.scheduling import Needs
 from qonverge.wire.errors import OutcomeUnknown, WireError

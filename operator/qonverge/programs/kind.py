@@ -10,7 +10,7 @@ from qonverge.api import HybridJob
 from qonverge.api.base import ConfigMapKeyRef
 from qonverge.circuits.checker.checked_circuit import CheckedCircuit
 from qonverge.circuits.checker.checker import Checker
-from qonverge.forecast.forecaster import ForecastRequest
+from qonverge.forecast.requests import ForecastRequest
 from qonverge.programs.source import Program
 from qonverge.scheduling import Needs
 

@@ -20,7 +20,8 @@ from qonverge.controller.placement.rounds import Rounds
 from qonverge.controller.placement.traces import Traces
 from qonverge.controller.pods.task_client import DataPlane
 from qonverge.controller.store.cluster import Cluster
-from qonverge.controller.store.flights import AwaitingPlacement, Checked, Flight, Running
+from qonverge.controller.store.flights import Flight
+from qonverge.controller.store.phases import AwaitingPlacement, Checked, Running
 from qonverge.controller.store.pods import BackendPod, Endpoint
 from qonverge.controller.store.state import State
 from qonverge.controller.store.work_queue import WorkQueue

@@ -12,8 +12,9 @@ from qonverge.backend.engines.descriptors import AER, AER_FIGURES, AUTOMATIC, BR
 from qonverge.circuits.checker.checked_circuit import CheckedCircuit, check
 from qonverge.forecast.exact import ExactForecasts
 from qonverge.forecast.features import Work, peak_bytes, seconds, table
-from qonverge.forecast.forecaster import BackendOffer, ForecastRequest, Outcome, Outlook
+from qonverge.forecast.forecaster import Outlook
 from qonverge.forecast.intervals import Floats
+from qonverge.forecast.requests import BackendOffer, ForecastRequest, Outcome
 from qonverge.programs.circuit import method_of
 from qonverge.providers.figures import Figures
 from qonverge.providers.installed import usual_figures

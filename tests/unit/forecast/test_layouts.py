@@ -29,8 +29,9 @@ from qonverge.forecast.errors import DoesNotFit
 from qonverge.forecast.exact import ExactForecasts
 from qonverge.forecast.features import Work
 from qonverge.forecast.fidelity import EXACT, Forecaster, interval
-from qonverge.forecast.forecaster import BackendOffer, ForecastRequest, Outlook
+from qonverge.forecast.forecaster import Outlook
 from qonverge.forecast.intervals import Interval
+from qonverge.forecast.requests import BackendOffer, ForecastRequest
 
 CIRCUITS = ("ghz-5", "w-state-3", "phase-estimation-4", "quantum-volume-3", "vqe-linear-4", "ising-4", "hidden-shift-4")
 

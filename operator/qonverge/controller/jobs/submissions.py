@@ -15,13 +15,14 @@ from qonverge.controller.placement.forecasts import Forecasts
 from qonverge.controller.placement.snapshot import given_to_pods
 from qonverge.controller.pods.task_client import BackendLost, DataPlane, PodLost, PodNotReached
 from qonverge.controller.store.devices import device_of, prices_in_force
-from qonverge.controller.store.flights import Flight, Sent
+from qonverge.controller.store.flights import Flight
+from qonverge.controller.store.phases import Sent
 from qonverge.controller.store.pods import BackendPod
 from qonverge.controller.store.state import State
 from qonverge.controller.store.work_queue import WorkQueue
 from qonverge.execution import cloud_tasks
-from qonverge.forecast.forecaster import WaitForecast
 from qonverge.forecast.intervals import Interval
+from qonverge.forecast.requests import WaitForecast
 from qonverge.programs import circuit as circuits
 from qonverge.queueing import Backoff
 from qonverge.scheduling import Decision

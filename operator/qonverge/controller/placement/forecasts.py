@@ -19,15 +19,18 @@ from qonverge.circuits.checker.checker import Checker
 from qonverge.controller.kube.client import Kube
 from qonverge.controller.placement.snapshot import USUAL, PodTask
 from qonverge.controller.store.devices import device_of, pricing_of
-from qonverge.controller.store.flights import Flight, Sent
+from qonverge.controller.store.flights import Flight
+from qonverge.controller.store.phases import Sent
 from qonverge.controller.store.state import State
 from qonverge.devices.layout import Misfit
 from qonverge.devices.noise import Noise
 from qonverge.execution.placement import abilities
+from qonverge.forecast.cost import price
 from qonverge.forecast.exact import ExactForecasts
-from qonverge.forecast.forecaster import BackendOffer, ForecastRequest, Outcome, Outlook, WaitForecast, price
+from qonverge.forecast.forecaster import Outlook
 from qonverge.forecast.intervals import Interval, Intervals, JobForecasts
 from qonverge.forecast.queue import Queue, Running
+from qonverge.forecast.requests import BackendOffer, ForecastRequest, Outcome, WaitForecast
 from qonverge.programs import circuit as circuits
 from qonverge.programs.kinds import kind_of
 from qonverge.providers.figures import Figures

@@ -25,8 +25,8 @@ from qonverge.controller.store.work_queue import WorkQueue
 from qonverge.controller.watching.declarations import Handler
 from qonverge.execution import cloud_tasks, placement
 from qonverge.execution.transitions import deadlines, seconds
-from qonverge.forecast.forecaster import BackendOffer
 from qonverge.forecast.intervals import Interval, JobForecasts
+from qonverge.forecast.requests import BackendOffer
 from qonverge.programs.kinds import kind_of
 from qonverge.scheduling import Active, Backend, Decision, Estimates, Job, Plan, Policy, Shares, Snapshot, plan
 from qonverge.scheduling.schedulers import OWN, SchedulerError, decide

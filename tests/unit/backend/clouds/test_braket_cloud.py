@@ -244,7 +244,7 @@ def test_how_tasks_stand(aws: Service, secret: Path) -> None:
         "created": {"status": "CREATED", "queueInfo": {"queue": "QUANTUM_TASKS_QUEUE", "position": "None"}},
         "queued": {"status": "QUEUED", "queueInfo": {"queue": "QUANTUM_TASKS_QUEUE", "position": ">2000"}},
         "running": {"status": "RUNNING", "queueInfo": {"queue": "QUANTUM_TASKS_QUEUE", "position": "1"}},
-        "completed": {"status": "COMPLETED"},
+        "completed": {"status": "COMPLETED", "outputS3Bucket": "there", "outputS3Directory": "p/5ac2"},
         "refused": {"status": "FAILED", "failureReason": "unsupported gate"},
         "broken": {"status": "FAILED", "failureReason": "Internal error of the device"},
         "new": {"status": "RESTING"},
@@ -314,6 +314,18 @@ def test_a_result_is_read_from_where_braket_says_that_it_is(aws: Service, secret
     assert cloud(aws, secret).result(TASK) == "{}"
     aws.answer = lambda request: answer(request) if "quantum-task" in request.path else (403, "")
     assert isinstance(fault(lambda: cloud(aws, secret).result(TASK)), CredentialsRefused)
+
+
+def test_where_a_result_is_was_told_by_the_poll_that_found_it(aws: Service, secret: Path) -> None:
+    told = {"status": "COMPLETED", "outputS3Bucket": "there", "outputS3Directory": "p/5ac2"}
+    aws.answer = lambda request: (200, told if "quantum-task" in request.path else "{}")
+    one = cloud(aws, secret)
+    one.tasks([TASK])
+    for asked in (0, 1):
+        aws.requests.clear()
+        assert one.result(TASK) == "{}"
+        # Read again, as after a reply that was lost, its place is asked for.
+        assert sum("quantum-task" in request.path for request in aws.requests) == asked
 
 
 def test_programs_that_are_sent_together_share_the_shots(aws: Service, secret: Path) -> None:

@@ -16,7 +16,8 @@ from qonverge.controller.jobs.decisions import decide
 from qonverge.controller.jobs.kinds.circuit import Submit
 from qonverge.controller.jobs.kinds.pod_actions import Finish, Launch
 from qonverge.controller.jobs.view import View
-from qonverge.controller.store.flights import AwaitingPlacement, Checked, Ended, Flight, Running
+from qonverge.controller.store.flights import Flight
+from qonverge.controller.store.phases import AwaitingPlacement, Checked, Ended, Running
 from qonverge.execution.placement import waiting
 from qonverge.execution.transitions import timestamp
 from qonverge.programs.kinds import kind_of

@@ -23,7 +23,8 @@ from qonverge.controller.jobs.decisions import decide
 from qonverge.controller.jobs.kinds.circuit import Submit
 from qonverge.controller.jobs.kinds.pod_actions import Launch
 from qonverge.controller.pods.task_client import BackendLost
-from qonverge.controller.store.flights import AwaitingPlacement, Flight
+from qonverge.controller.store.flights import Flight
+from qonverge.controller.store.phases import AwaitingPlacement
 from qonverge.scheduling import Backend, Decision
 from qonverge.wire.errors import WorkerLost
 from qonverge.wire.vendor import VendorTask

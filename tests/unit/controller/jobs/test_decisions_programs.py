@@ -12,7 +12,7 @@ from qonverge.api import HybridJob
 from qonverge.controller.jobs.actions import CheckProgram, Continue, RequestPlacement, Requeue, SetStatus, Stop
 from qonverge.controller.jobs.decisions import decide
 from qonverge.controller.jobs.kinds.pod_actions import Abandon, Finish, Renew
-from qonverge.controller.store.flights import SourceMissing
+from qonverge.controller.store.phases import SourceMissing
 from qonverge.execution.transitions import timestamp
 from tests.unit.controller.jobs.test_decisions import CREATED, batch, job, pod, program, source, view, written
 

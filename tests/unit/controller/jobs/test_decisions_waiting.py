@@ -11,7 +11,8 @@ from qonverge.api.placement import Candidate, ForecastInterval
 from qonverge.controller.jobs.actions import CheckProgram, RequestPlacement, Requeue, SetStatus, Stop, Warn
 from qonverge.controller.jobs.decisions import decide
 from qonverge.controller.jobs.kinds.circuit import Submit
-from qonverge.controller.store.flights import AwaitingPlacement, Flight, Invalid, SourceMissing
+from qonverge.controller.store.flights import Flight
+from qonverge.controller.store.phases import AwaitingPlacement, Invalid, SourceMissing
 from qonverge.execution.transitions import timestamp
 from qonverge.scheduling import Decision
 from qonverge.wire.errors import WorkerLost

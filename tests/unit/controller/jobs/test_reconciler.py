@@ -23,7 +23,7 @@ from qonverge.controller.quotas.reconciler import Quotas
 from qonverge.controller.results.kept_results import PodResults
 from qonverge.controller.results.stores import InStatus, ResultStores
 from qonverge.controller.settings import Settings
-from qonverge.controller.store.flights import Checking
+from qonverge.controller.store.phases import Checking
 from qonverge.controller.watching.dispatcher import Dispatcher
 from qonverge.documents.reports import Report
 from qonverge.execution.transitions import timestamp

@@ -13,7 +13,7 @@ from qonverge.circuits.checker.checked_circuit import check
 from qonverge.circuits.checker.checker import Checker
 from qonverge.controller.kube.client import Kube
 from qonverge.controller.placement.forecasts import Forecasts
-from qonverge.controller.store.flights import Checked, Sent
+from qonverge.controller.store.phases import Checked, Sent
 from qonverge.controller.store.state import Calibrated, State
 from qonverge.devices.rates import Rates
 from qonverge.wire.messages import PubResult, TaskResult

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from qonverge.api.backend import OFFERS_LABEL
 from qonverge.controller.placement.snapshot import PodTask, free_seconds, given_to_pods, seen
-from qonverge.controller.store.flights import Sent
+from qonverge.controller.store.phases import Sent
 from qonverge.forecast.intervals import Interval
 from qonverge.scheduling import Backend, Decision
 from tests.unit.controller.worlds import NO_TASK, NOW, World, info

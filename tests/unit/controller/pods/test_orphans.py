@@ -9,7 +9,8 @@ import pytest
 
 from qonverge.api import HybridJob
 from qonverge.controller.pods.orphans import is_wanted
-from qonverge.controller.store.flights import Flight, Running, Sent
+from qonverge.controller.store.flights import Flight
+from qonverge.controller.store.phases import Running, Sent
 from qonverge.controller.store.pods import Endpoint
 from qonverge.controller.store.state import State
 from qonverge.scheduling import Decision

@@ -17,7 +17,8 @@ from qonverge import controller
 from qonverge.amounts import Amounts
 from qonverge.controller.kube.client import KubeError
 from qonverge.controller.kube.refusals import Refusal
-from qonverge.controller.store.flights import Flight, ImpossibleStep, Sent
+from qonverge.controller.store.flights import Flight, ImpossibleStep
+from qonverge.controller.store.phases import Sent
 from qonverge.controller.store.pods import Endpoint
 from qonverge.scheduling import Backend, Decision
 from qonverge.wire.errors import WorkerLost

@@ -59,6 +59,8 @@ _STATES: Mapping[str, CloudState] = {
 _PASSING = re.compile(r"internal|temporar|try again|unavailable|offline|timed? ?out", re.IGNORECASE)
 # Tasks that are older are not looked for.
 _LOOK_BACK = timedelta(days=30)
+# Of tasks whose results nobody reads, such as those that ended before they were cancelled, some are kept.
+_MOST_FOLDERS = 10_000
 _AMAZON = (".amazonaws.com", ".api.aws")
 
 
@@ -96,6 +98,8 @@ class BraketCloud:
         self._connect()
         host = urlsplit(self._braket.meta.endpoint_url).hostname or ""
         self._console = f"https://{self._region}.console.aws.amazon.com" if host.endswith(_AMAZON) else ""
+        # Where the results are of tasks that a poll found complete, until they are read.
+        self._folders: dict[str, tuple[str, str]] = {}
 
     def _connect(self) -> None:
         """Make the clients, with the credentials that there are: without a Secret, none may be there yet."""
@@ -200,6 +204,8 @@ class BraketCloud:
             reply = self._task(arn, "QueueInfo")
             if reply is not None:
                 found[arn] = _task(reply)
+                if found[arn].state == "Completed" and len(self._folders) < _MOST_FOLDERS:
+                    self._folders[arn] = _folder(reply)
         return found
 
     def result(self, identity: str) -> str:
@@ -215,11 +221,13 @@ class BraketCloud:
             raise CloudRefused(f"the results in s3://{bucket}/{folder} cannot be read: {error!r}") from None
 
     def _folder(self, identity: str) -> tuple[str, str]:
-        """Return the bucket and the folder in which a task's results are."""
+        """Return the bucket and the folder in which a task's results are: Braket is asked where no poll told."""
+        if (known := self._folders.pop(identity, None)) is not None:
+            return known
         task = self._task(identity)
         if task is None:
             raise CloudRefused(f"Braket knows no task {identity}")
-        return task["outputS3Bucket"], task["outputS3Directory"]
+        return _folder(task)
 
     def _object(self, folder: tuple[str, str], name: str) -> str:
         bucket, key = folder[0], f"{folder[1]}/{name}"
@@ -294,6 +302,10 @@ def _programs(submissions: Sequence[Submission]) -> Iterator[dict[str, Any]]:
             yield {**_program(own[0]), "inputs": inputs}
         else:
             yield from map(_program, own)
+
+
+def _folder(task: Mapping[str, Any]) -> tuple[str, str]:
+    return str(task["outputS3Bucket"]), str(task["outputS3Directory"])
 
 
 def _tag(task: Mapping[str, Any], name: str) -> str:
