@@ -51,7 +51,8 @@ class Elsewhere(World):
         self.tell(device)
 
     def tell(self, device: DeviceState | None, **fields: Any) -> None:
-        self.pod("acme-0").info = info(4, None, device=device, **fields)
+        pod = self.pod("acme-0")
+        pod.info, pod.told_at = info(4, None, device=device, **fields), self.now
 
 
 @pytest.fixture
