@@ -15,7 +15,7 @@ from typing import Any
 from e2e.layers import require_prometheus
 from tests.integration.conftest import eventually, free_port
 
-INTERVAL = "250ms"
+INTERVAL = "1s"
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import re
 import signal
 import urllib.request
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,35 +18,34 @@ import yaml
 from bench.remote import Process, edge_server
 from qonverge.devices.noise import noise_named
 from tests.clouds.running import Service, provider, vendor
-from tests.integration.conftest import BELL, HEADER, ROOT, Lab, backend, eventually, free_port, job
+from tests.integration.conftest import BELL, ROOT, Lab, backend, eventually, free_port, job
 from tests.integration.prometheus_server import PrometheusServer, Target, running
 from tests.integration.test_cloud_jobs import TURN
 
 CHART = ROOT / "charts" / "qonverge"
-_TOO_WIDE = HEADER + "qubit[6] q; bit[6] c; h q; c = measure q;"
-_VARIABLES = {"$__rate_interval": "1m", "$backend": ".*", "$namespace": ".*"}
+_VARIABLES = {"$__rate_interval": "1h", "$backend": ".*", "$namespace": ".*"}
 _STALE_SECONDS = 12
 
 
 class Watched:
     """A lab with a device at a vendor, acme, and an edge server behind a proxy, edge, which Prometheus scrapes."""
 
-    def __init__(self, lab: Lab, edge: Process, prometheus: PrometheusServer) -> None:
-        self.lab, self.edge, self.prometheus = lab, edge, prometheus
+    def __init__(self, lab: Lab, service: Service, prometheus: PrometheusServer) -> None:
+        self.lab, self._service, self.prometheus = lab, service, prometheus
         self._jobs = 0
 
-    def run(self, name: str) -> None:
+    def run(self, name: str, ends: str = "Complete") -> None:
         """Run a job on a backend."""
         self._jobs += 1
         job_name, text = f"{name}-{self._jobs}", TURN if name == "acme" else BELL
         self.lab.apply(job(job_name, text, backend={"name": name}, shots=100))
-        assert self.lab.ended(job_name)["state"] == "Complete"
+        ended = self.lab.ended(job_name)
+        assert ended["state"] == ends, ended
 
     def fail(self) -> None:
-        """Have a task fail at the edge server."""
-        body = {"pubs": [{"openqasm": _TOO_WIDE, "shots": 1}]}
-        answer = self.edge.ask("POST", "/v1/tasks?wait=60", body)
-        assert answer["error"], answer
+        """Have the vendor refuse a job's task."""
+        self._service.fault("submit", "refused")
+        self.run("acme", "Failed")
 
     def figures(self) -> dict[str, dict[str, Any]]:
         """Return the figures of acme's device in the last recorded round, after another one."""
@@ -56,13 +56,14 @@ class Watched:
         found: dict[str, dict[str, Any]] = acme["figures"]
         return found
 
-    def empty(self, queries: list[str]) -> list[str]:
-        """Return the queries without a number in their answer."""
-        return [query for query in queries if not _numbers(self.prometheus.query(query))]
+    def figures_by(self, source: str) -> dict[str, dict[str, Any]] | None:
+        """Return the same, where the wait is by this source."""
+        told = self.figures()
+        return told if told["wait_seconds"]["source"] == source else None
 
-
-def _numbers(series: list[dict[str, Any]]) -> list[float]:
-    return [value for each in series if math.isfinite(value := float(each["value"][1]))]
+    def has_data(self, query: str) -> bool:
+        """Return whether there is a number in the query's answer."""
+        return any(math.isfinite(float(each["value"][1])) for each in self.prometheus.query(query))
 
 
 @pytest.fixture
@@ -96,12 +97,12 @@ def watched(lab: Lab, service: Service, edge: Process, tmp_path: Path) -> Iterat
     limits = {"shots": 1_000_000, "cost": {"amount": "100", "currency": "USD"}}
     quota = {"apiVersion": "qonverge.io/v1alpha1", "kind": "QuantumQuota", "spec": {"limits": limits}}
     lab.apply(acme, box, {**quota, "metadata": {"name": "all", "namespace": "default"}}, job("held", suspend=True))
-    where = {
-        "PROMETHEUS_URL": f"http://127.0.0.1:{(port := free_port())}",
-        "PROMETHEUS_SECONDS": "0.5",
-        "STALE_SECONDS": str(_STALE_SECONDS),
-    }
-    lab.start_operator(**{f"QONVERGE_{name}": value for name, value in where.items()})
+    port = free_port()
+    lab.start_operator(
+        QONVERGE_PROMETHEUS_URL=f"http://127.0.0.1:{port}",
+        QONVERGE_PROMETHEUS_SECONDS="0.5",
+        QONVERGE_STALE_SECONDS=str(_STALE_SECONDS),
+    )
     lab.ready()
     lab.serve("acme", "acme-0")
     lab.serve("edge", "edge-0")
@@ -111,7 +112,7 @@ def watched(lab: Lab, service: Service, edge: Process, tmp_path: Path) -> Iterat
         Target(f"127.0.0.1:{edge.port}", _labels("box", "box-0")),
     ]
     with running(tmp_path / "prometheus", targets, port) as prometheus:
-        yield Watched(lab, edge, prometheus)
+        yield Watched(lab, service, prometheus)
 
 
 def _labels(name: str, pod: str) -> dict[str, str]:
@@ -124,15 +125,18 @@ def test_every_query_has_data_and_decisions_use_prometheus_while_it_is_there(wat
     for name in ("acme", "edge"):
         watched.run(name)
     watched.fail()
-    first = ['qonverge_operator_job_wait_seconds_count{backend="default/edge"}', "qonverge_backend_task_errors_total"]
-    eventually(lambda: not watched.empty(first), "the first values")
+    for first in (
+        'qonverge_operator_job_wait_seconds_count{backend="default/edge"}',
+        "qonverge_backend_task_errors_total",
+    ):
+        eventually(partial(watched.has_data, first), f"the first value of {first}")
     for name in ("acme", "edge"):
         watched.run(name)
     watched.fail()
     queries = [*_of_dashboards(), *_of_alerts()]
     assert len(queries) > 60
     for query in queries:
-        eventually(lambda query=query: not watched.empty([query]), f"data of {query}")
+        eventually(partial(watched.has_data, query), f"data of {query}")
     # The two kinds of series name a backend alike.
     joined = "qonverge_operator_backend_ready_pods * on (backend) group_right () qonverge_backend_queue_limit"
     assert {each["metric"]["pod"] for each in watched.prometheus.query(joined)} == {"acme-0", "edge-0"}
@@ -146,10 +150,7 @@ def _sources(watched: Watched) -> None:
             watched.prometheus.stop()
         elif watched.prometheus.stopped:
             watched.prometheus.start()
-        found = eventually(
-            lambda source=source: told if (told := watched.figures())["wait_seconds"]["source"] == source else None,
-            f"figures by {source}",
-        )
+        found = eventually(partial(watched.figures_by, source), f"figures by {source}")
         assert {name: each["value"] for name, each in found.items()} == {
             "online": 1.0,
             "queue_length": 3.0,
