@@ -453,7 +453,7 @@ async def test_a_pod_that_is_silent_keeps_a_worker_for_one_call(world: Elsewhere
         # Neither the other part nor the next reconcile asks it.
         assert (len(pod.answers), statuses.held) == (2, [])
     assert "no pod of the backend lab/acme answers" in statuses.written[-1].message
-    world.pod("acme-0").answer(info(), 0.1)
+    world.pod("acme-0").answer(info(), 0.1, NOW)
     await made.settle(job)
     assert (pod.answers, statuses.held) == ([], [False])
 
