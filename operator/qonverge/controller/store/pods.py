@@ -176,7 +176,12 @@ class BackendPods:
 
     def reachable(self, selector: str) -> list[BackendPod]:
         """Return those of a backend, by its namespace and label, that serve and may be sent something."""
-        return [pod for pod in self.serving() if not pod.silent and pod.endpoint.backend == selector]
+        # Asked of every backend in turn, so that each step counts.
+        return [
+            pod
+            for pod in self._by_key.values()
+            if pod.admitted and not pod.silent and pod.ready is not None and pod.ready.backend == selector
+        ]
 
     def trouble(self, key: str) -> tuple[str, Trouble] | None:
         """Return namespace and label of a pod's backend, and why the pod is not ready; None where nothing is told."""
