@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import pytest
 
-from e2e.cluster.requirements import missing_requirements
+from e2e.cluster.requirements import install_monitoring, missing_requirements
 
 
 def leave_out(reason: str) -> NoReturn:
@@ -22,3 +22,9 @@ def require(layer: str, environment: Mapping[str, str] = os.environ) -> None:
     """Leave the test out where this machine cannot run the layer, ``integration`` or ``e2e``."""
     if missing := missing_requirements(layer, environment):
         leave_out(f"the {layer} tests need {'; '.join(missing)}")
+
+
+def require_prometheus() -> None:
+    """Have the commands prometheus and promtool, or leave the test out."""
+    if missing := install_monitoring():
+        leave_out(f"tests of metrics need {'; '.join(missing)}")

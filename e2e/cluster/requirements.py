@@ -29,6 +29,10 @@ _PACKAGES: Mapping[str, str] = {
     "containers-storage": "containers-storage",
     "mmdebstrap": "mmdebstrap",
 }
+#: Commands that tests of metrics, alerts and dashboards need.
+_MONITORING: Mapping[str, str] = {"prometheus": "prometheus", "promtool": "prometheus"}
+#: Services that start with their package's installation, and that are not used.
+_SERVICES: Mapping[str, str] = {"containerd": "containerd.service", "prometheus": "prometheus.service"}
 _CNI_PACKAGE = "containernetworking-plugins"
 _CNI_FOLDERS = (Path("/usr/lib/cni"), Path("/usr/libexec/cni"), Path("/opt/cni/bin"))
 _CNI_PLUGINS = ("ptp", "host-local", "loopback")
@@ -93,14 +97,28 @@ def available_controllers() -> list[str]:
 
 
 def install_packages() -> None:
-    """Install what is missing, and leave no service of it running that did not run before."""
-    packages = missing_packages()
+    """Install what a cluster still needs, and leave no service of it running that did not run before."""
+    _install(missing_packages())
+
+
+def install_monitoring() -> list[str]:
+    """Install Prometheus where that can be done; return what keeps it from being here, empty where it is."""
+    if _missing_monitoring() and os.geteuid() == 0 and shutil.which("apt-get") is not None:
+        _install(_missing_monitoring())
+    return [f"the commands of Debian's package {package}: install it" for package in _missing_monitoring()]
+
+
+def _missing_monitoring() -> list[str]:
+    return sorted({package for command, package in _MONITORING.items() if shutil.which(command) is None})
+
+
+def _install(packages: Sequence[str]) -> None:
     if not packages:
         return
     print(f"installing {' '.join(packages)}", file=sys.stderr, flush=True)
     with_systemd = Path("/run/systemd/system").is_dir()
-    # A package's services start with its installation. The cluster runs a containerd of its own.
-    masked = ["containerd.service"] if with_systemd and "containerd" in packages else []
+    # The cluster runs a containerd of its own, and each test a Prometheus.
+    masked = [_SERVICES[package] for package in packages if with_systemd and package in _SERVICES]
     apt = ["apt-get", "-o", "DPkg::Lock::Timeout=300", "--yes"]
     quiet = {"DEBIAN_FRONTEND": "noninteractive"}
     if masked:

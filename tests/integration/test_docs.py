@@ -242,16 +242,3 @@ def test_every_error_with_which_a_job_can_end_is_among_its_reasons() -> None:
     kinds: list[type[WireError]] = [WireError, *WireError.__subclasses__()]
     reasons = {failure_reason(kind("")) for kind in kinds if kind.__module__.startswith("qonverge.")}
     assert [reason for reason in sorted(reasons) if f"`{reason}`" not in section] == []
-
-
-def test_every_metric_is_explained() -> None:
-    page = (ROOT / "docs/operations.md").read_text()
-    folders = (ROOT / "operator/qonverge/controller", ROOT / "operator/qonverge/telemetry")
-    metrics = {
-        name
-        for folder in folders
-        for source in folder.rglob("*.py")
-        for name in re.findall(r'"(qonverge_(?:backend|operator)_\w+)"', source.read_text())
-    }
-    assert len(metrics) > 7
-    assert [name for name in sorted(metrics) if f"`{name}" not in page] == []

@@ -1,21 +1,27 @@
-"""All metrics are made in one package and stand in the operator's guide."""
+"""All metrics are made in one package, from one table, which is a page of the documentation too."""
 
 from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 import qonverge
 from qonverge.amounts import Amounts, Money
-from qonverge.telemetry import BackendMetrics, OperatorMetrics
+from qonverge.telemetry import BackendMetrics, JobEnd, OperatorMetrics, Reading, reference
+from qonverge.telemetry.backend import OTHER
+from qonverge.telemetry.definitions import BACKEND, MOST_REASONS, OPERATOR, Metric
 from qonverge.telemetry.operator import MOST_SPENDERS, OTHERS
 
 PACKAGE = Path(qonverge.__file__).parent
-GUIDE = Path(__file__).parents[2] / "docs" / "operations.md"
+PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
+_UNITS = {"bytes", "ratio", "seconds"}
+_NOT_BASE = {"milliseconds", "ms", "minutes", "hours", "percent", "kb", "mib", "age"}
 
 
 def _imports(text: str) -> set[str]:
@@ -29,6 +35,47 @@ def _imports(text: str) -> set[str]:
     return found
 
 
+def _operator() -> OperatorMetrics:
+    """Return metrics of which each has a value."""
+    metrics = OperatorMetrics()
+    metrics.read_at_scrape(lambda: _one_each(OPERATOR))
+    metrics.reconcile_seconds.labels("HybridJob").observe(0.1)
+    metrics.reconciled("HybridJob", 1e9, failed=False)
+    metrics.planned(0.1, [("online", "Pod")])
+    metrics.answered("Prometheus", up=True)
+    metrics.spend("chem", "lab/a", Amounts(5, costs=(Money(Decimal(2), "EUR"),)))
+    metrics.ended(JobEnd("lab/a", "Complete", "Completed", 3.0, 4.0))
+    metrics.compare("lab/a", "run", (1.0, 2.0, 3.0), 2.5)
+    metrics.shadow_rounds.labels("Compared").inc()
+    metrics.shadow_jobs.labels("true").inc()
+    metrics.shadow_figures.labels("fidelity", "Shadow").inc()
+    metrics.shadow_figure_jobs.labels("fidelity").inc()
+    return metrics
+
+
+def _backend() -> BackendMetrics:
+    metrics = BackendMetrics()
+    metrics.read_at_scrape(lambda: _one_each(BACKEND))
+    metrics.tasks.labels("Completed").inc()
+    metrics.failed("CircuitTooLarge")
+    metrics.cloud_calls.labels("submit", "Ok").inc()
+    metrics.cloud_wait_seconds.labels("submit").inc(0.5)
+    metrics.cloud_billed.labels("USD").inc(1.5)
+    metrics.spool_tasks.labels("true").set(1)
+    metrics.remote_calls.labels("poll", "true").inc()
+    return metrics
+
+
+def _one_each(metrics: tuple[Metric, ...]) -> Iterator[Reading]:
+    """Yield a reading of each metric that is read at a scrape."""
+    from qonverge.telemetry import backend, operator
+
+    yield from (Reading(each, 1.0, each.labels) for each in metrics if each in (*backend.READ, *operator.READ))
+
+
+FAMILIES = pytest.mark.parametrize(("table", "made"), [(BACKEND, _backend), (OPERATOR, _operator)])
+
+
 def test_only_this_package_makes_metrics() -> None:
     makers = {
         path.relative_to(PACKAGE).parts[0]
@@ -38,37 +85,90 @@ def test_only_this_package_makes_metrics() -> None:
     assert makers == {"telemetry"}
 
 
-@pytest.mark.parametrize("family", ["backend", "operator"])
-def test_the_guide_names_every_metric_with_its_kind_and_labels(family: str) -> None:
-    operator = OperatorMetrics(queue_length=lambda: 3, in_flight=lambda: 2)
-    operator.reconciles.labels("HybridJob", "done").inc()
-    operator.reconcile_seconds.labels("HybridJob").observe(0.1)
-    operator.spend("chem", "lab/a", Amounts(5, costs=(Money(Decimal(2), "EUR"),)))
-    operator.shadow_rounds.labels("Compared").inc()
-    operator.shadow_jobs.labels("true").inc()
-    operator.shadow_figures.labels("fidelity", "Shadow").inc()
-    operator.shadow_figure_jobs.labels("fidelity").inc()
-    backend = BackendMetrics()
-    backend.tasks.labels("Completed").inc()
-    backend.cloud_calls.labels("submit", "Ok").inc()
-    backend.cloud_wait_seconds.labels("submit").inc(0.5)
-    backend.cloud_billed.labels("USD").inc(1.5)
-    backend.spool_tasks.labels("true").set(1)
-    backend.remote_calls.labels("poll", "true").inc()
-    families: dict[str, BackendMetrics | OperatorMetrics] = {"backend": backend, "operator": operator}
-    text = families[family].exposition().decode()
-    made = dict(re.findall(r"^# TYPE (\S+) (\w+)$", text, re.MULTILINE))
-    # Of counters and histograms the client library also writes when they were made.
-    made = {name: kind for name, kind in made.items() if not name.endswith("_created")}
-    rows = re.findall(rf"^\| `(qonverge_{family}_\w+)(?:{{(.*)}})?` \| (\w+) \|", GUIDE.read_text(), re.MULTILINE)
-    assert {name: kind for name, _, kind in rows} == made
-    for name, labels, _ in rows:
-        named = re.search(rf"^{name}(?:_count)?{{(.*)}}", text, re.MULTILINE)
-        assert (re.findall(r"(\w+)=", named[1]) if named else []) == [each for each in labels.split(", ") if each]
+@FAMILIES
+def test_what_is_exposed_is_the_table(table: tuple[Metric, ...], made: type[BackendMetrics]) -> None:
+    """With names, types, helps, and labels in their order; of the process only what its collector has."""
+    exposed: dict[str, tuple[str, str, tuple[str, ...]]] = {}
+    for family in text_string_to_metric_families(made().exposition().decode()):
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        labels = tuple(label for label in family.samples[0].labels if label != "le") if family.samples else ()
+        exposed[name] = (family.type, family.documentation, labels)
+    ours = {name: said for name, said in exposed.items() if not name.startswith("process_")}
+    assert {name: (kind, text, set(labels)) for name, (kind, text, labels) in ours.items()} == {
+        each.name: (each.type, each.help, set(each.labels)) for each in table
+    }
+    assert "process_cpu_seconds_total" in exposed
+
+
+def test_names_follow_prometheus_conventions() -> None:
+    names = [each.name for each in (*BACKEND, *OPERATOR)]
+    assert len(set(names)) == len(names)
+    for each in (*BACKEND, *OPERATOR):
+        assert re.fullmatch(r"qonverge_(backend|operator)(_[a-z]+)+", each.name), each.name
+        assert each.name.endswith("_total") == (each.type == "counter"), each.name
+        assert not _NOT_BASE & set(each.name.split("_")), each.name
+        assert not {"job", "name", "task", "pod", "id"} & set(each.labels), each.name
+        assert bool(each.buckets) == (each.type == "histogram"), each.name
+        assert each.unit in _UNITS or each.unit == "", each.name
+        assert each.help.endswith("."), each.name
+
+
+def test_the_page_is_generated() -> None:
+    assert PAGE.read_text() == reference.render(), "run make generate"
+
+
+def test_reasons_of_errors_are_so_many_only() -> None:
+    metrics = BackendMetrics()
+    for number in range(MOST_REASONS + 5):
+        metrics.failed(f"Code{number}")
+    metrics.failed("Code0")
+    lines = [
+        line for line in metrics.exposition().decode().splitlines() if line.startswith("qonverge_backend_task_err")
+    ]
+    assert len(lines) == MOST_REASONS + 1
+    assert f'qonverge_backend_task_errors_total{{reason="{OTHER}"}} 5.0' in lines
+    assert 'qonverge_backend_task_errors_total{reason="Code0"} 2.0' in lines
+
+
+def _series(metrics: OperatorMetrics, backend: str) -> list[str]:
+    return [line for line in metrics.exposition().decode().splitlines() if f'backend="{backend}"' in line]
+
+
+def test_a_backend_has_so_many_series_and_none_once_it_is_gone() -> None:
+    """But for what was spent there, which a restart alone begins anew."""
+    metrics = OperatorMetrics()
+    for number in range(3 * MOST_REASONS):
+        for state in ("Complete", "Failed"):
+            metrics.ended(JobEnd("lab/a", state, f"Reason{number}", 1.0, float(number)))
+    for within in (1.5, 9.0):
+        for figure in ("run", "wait"):
+            metrics.compare("lab/a", figure, (1.0, 2.0, 3.0), within)
+    metrics.spend("chem", "lab/a", Amounts(5))
+    metrics.ended(JobEnd("lab/b", "Complete", "Completed"))
+    of_read = sum(each.per == "backend" for each in OPERATOR if each.type == "gauge")
+    assert len(_series(metrics, "lab/a")) == reference.series(OPERATOR, "backend") - of_read + 1
+    metrics.forget("lab/a")
+    assert len(_series(metrics, "lab/a")) == 1
+    assert len(_series(metrics, "lab/b")) == 1
+    metrics.ended(JobEnd("lab/a", "Complete", "Reason99"))
+    assert 'reason="Reason99"' in _series(metrics, "lab/a")[1]
+
+
+def test_an_outcome_is_compared_with_its_forecast() -> None:
+    metrics = OperatorMetrics()
+    metrics.compare("lab/a", "run", (1.0, 2.0, 3.0), 2.0)
+    metrics.compare("lab/a", "run", (1.0, 2.0, 3.0), 8.0)
+    metrics.compare("lab/a", "wait", (0.0, 0.0, 0.0), 1.0)
+    text = "\n".join(_series(metrics, "lab/a"))
+    for within, figure, count in (("true", "run", 1), ("false", "run", 1), ("false", "wait", 1)):
+        assert f'forecasts_total{{backend="lab/a",figure="{figure}",within="{within}"}} {count}.0' in text
+    assert 'forecast_ratio_bucket{backend="lab/a",figure="run",le="1.25"} 1.0' in text
+    assert 'forecast_ratio_sum{backend="lab/a",figure="run"} 5.0' in text
+    assert 'forecast_ratio_count{backend="lab/a",figure="wait"}' not in text, "nothing is a part of 0"
 
 
 def test_money_is_counted_by_currency_and_so_many_spenders_only() -> None:
-    metrics = OperatorMetrics(queue_length=lambda: 0, in_flight=lambda: 0)
+    metrics = OperatorMetrics()
     some = Amounts(5, costs=(Money(Decimal("2.5"), "EUR"), Money(Decimal(1))))
     for number in range(MOST_SPENDERS + 2):
         metrics.spend(f"n{number}", "lab/a", some)
@@ -80,10 +180,14 @@ def test_money_is_counted_by_currency_and_so_many_spenders_only() -> None:
     assert f'qonverge_operator_shots_total{{backend="{OTHERS}",namespace="{OTHERS}"}} 10.0' in text
 
 
-def test_gauges_are_read_at_each_scrape() -> None:
-    waiting = [1, 2]
-    metrics = OperatorMetrics(queue_length=lambda: len(waiting), in_flight=lambda: 7)
-    assert b"qonverge_operator_queue_length 2.0" in metrics.exposition()
-    waiting.append(3)
-    assert b"qonverge_operator_queue_length 3.0" in metrics.exposition()
-    assert b"qonverge_operator_jobs_in_flight 7.0" in metrics.exposition()
+def test_gauges_are_read_at_each_scrape_and_what_is_not_known_has_no_series() -> None:
+    from qonverge.telemetry.definitions import DEVICE_WAIT, QUEUE_LENGTH
+
+    known = [Reading(QUEUE_LENGTH, 2.0)]
+    metrics = BackendMetrics()
+    metrics.read_at_scrape(lambda: known)
+    text = metrics.exposition().decode()
+    assert "qonverge_backend_queue_length 2.0" in text
+    assert not re.search(rf"^{DEVICE_WAIT.name}", text, re.MULTILINE)
+    known.append(Reading(DEVICE_WAIT, 7.0))
+    assert f"{DEVICE_WAIT.name} 7.0" in metrics.exposition().decode()

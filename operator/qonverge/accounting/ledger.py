@@ -102,6 +102,10 @@ class Ledger:
         renews_at = min(self._end(quota, now) for quota in quotas)
         return Quota(left.shots, left.seconds, left.cost, left.jobs, renews_at)
 
+    def in_use(self, quota: QuantumQuota, now: float) -> Amounts:
+        """Return what counts against a quota now: what was used in its period, and what is set aside."""
+        return self._account(quota, now).used + self._all_reserved(quota.metadata.namespace)
+
     def status(self, quota: QuantumQuota, now: float) -> QuantumQuotaStatus:
         """Return the quota's status."""
         account, before, namespace = self._account(quota, now), quota.status, quota.metadata.namespace
@@ -157,5 +161,4 @@ class Ledger:
         return sum(self._reserved.get(namespace, {}).values(), Amounts())
 
     def _remaining(self, quota: QuantumQuota, now: float) -> Limits:
-        reserved = self._all_reserved(quota.metadata.namespace)
-        return limits_of(quota.spec.limits) - self._account(quota, now).used - reserved
+        return limits_of(quota.spec.limits) - self.in_use(quota, now)

@@ -19,11 +19,13 @@ from qonverge.controller.kube.lease import Election
 from qonverge.controller.kube.signing_key import SigningKey
 from qonverge.controller.placement.forecasts import Forecasts
 from qonverge.controller.placement.rounds import Rounds
+from qonverge.controller.pods.prometheus import Prometheus, PrometheusError
 from qonverge.controller.quotas.metering import Metering
 from qonverge.controller.settings import Settings
 from qonverge.controller.store.cluster import REFRESH_SECONDS, Cluster
 from qonverge.controller.store.state import State
 from qonverge.controller.store.work_queue import WorkQueue
+from qonverge.telemetry import OperatorMetrics
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +61,7 @@ class Background:
         key: SigningKey,
         checker: Checker,
         events: Events,
+        metrics: OperatorMetrics,
         settings: Settings,
     ) -> None:
         """Stand by.
@@ -79,6 +82,7 @@ class Background:
             key: signs tokens.
             checker: is warmed up by a replica that takes over.
             events: takes what people should see.
+            metrics: say whether a Prometheus server answers.
             settings: the operator's.
         """
         self._state = state
@@ -96,6 +100,7 @@ class Background:
         self._key = key
         self._checker = checker
         self._events = events
+        self._metrics = metrics
         self._settings = settings
         # Whether this replica knows what its predecessor left on the pods.
         self._taken_over = False
@@ -114,6 +119,7 @@ class Background:
             asyncio.create_task(self._keep_up(), name="cluster"),
             asyncio.create_task(self._keep_key(), name="signing key"),
             asyncio.create_task(self._push(), name="accounts"),
+            *([asyncio.create_task(self._scrape(), name="figures")] if self._settings.prometheus_url else []),
         ]
 
     async def _lead(self) -> None:
@@ -157,6 +163,24 @@ class Background:
                 await self._take_over()
                 self._taken_over = True
                 self._look_at_all()
+
+    async def _scrape(self) -> None:
+        """Take figures of devices from a Prometheus server; while it is away they grow old, and pods' words count."""
+        problem: str | None = None
+        async with Prometheus.of(self._settings) as prometheus:
+            while True:
+                try:
+                    if self._state.pods.scrape(await prometheus.figures()):
+                        self._rounds.ask()
+                    if problem is not None:
+                        logger.info("Prometheus answers again")
+                    problem = None
+                except PrometheusError as error:
+                    if str(error) != problem:
+                        logger.warning("Prometheus: %s; figures of devices are taken from their pods", error)
+                    problem = str(error)
+                self._metrics.answered("Prometheus", up=problem is None)
+                await asyncio.sleep(self._settings.prometheus_seconds)
 
     async def _take_over(self) -> None:
         """Take what the leader before this one learned; without it forecasts begin anew."""

@@ -32,12 +32,16 @@ from qonverge.controller.results.kept_results import PodResults
 from qonverge.controller.results.stores import InStatus, ResultStores
 from qonverge.controller.settings import Settings
 from qonverge.controller.store.cluster import Cluster
+from qonverge.controller.store.pods import BackendPods
+from qonverge.controller.store.resources import Change
 from qonverge.controller.store.state import State
 from qonverge.controller.store.work_queue import WorkQueue
+from qonverge.controller.watching.declarations import Handler
 from qonverge.controller.watching.dispatcher import Dispatcher
 from qonverge.controller.watching.watches import Watches
 from qonverge.controller.watching.workers import WORKERS, WORKERS_FOR_OTHERS, Workers
 from qonverge.controller.web import servers
+from qonverge.controller.web.readings import OperatorReadings
 from qonverge.controller.web.report_verifier import ReportVerifier
 from qonverge.controller.web.result_route import result_app
 from qonverge.machine import available_cpus, available_memory
@@ -52,14 +56,12 @@ class Operator:
     def __init__(self, settings: Settings) -> None:
         """Use ``run``."""
         self._settings = settings
-        self._state = State()
+        self._state = State(pods=BackendPods(settings.stale_seconds))
         self._queue = WorkQueue(time.time, WORKERS - WORKERS_FOR_OTHERS)
         self._cluster = Cluster()
         self._policy = settings.policy
         self._traces = Traces(self._policy)
-        self._metrics = OperatorMetrics(
-            queue_length=lambda: len(self._queue), in_flight=lambda: len(self._state.flights)
-        )
+        self._metrics = OperatorMetrics()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until ``stop`` is set or a signal asks to stop."""
@@ -86,7 +88,7 @@ class Operator:
             queue=self._queue,
             clock=time.time,
             changed=less_to_do,
-            spent=self._metrics.spend,
+            metrics=self._metrics,
         )
         rounds = Rounds(
             state=self._state,
@@ -98,6 +100,7 @@ class Operator:
             policy=self._policy,
             withdraw=submissions.withdraw,
             holders=data.holders,
+            metrics=self._metrics,
             clock=time.time,
             shadow=None if self._settings.shadow is None else Shadow(self._settings.shadow, self._metrics),
         )
@@ -135,7 +138,7 @@ class Operator:
             ledger=ledger,
             quotas=quotas,
             metering=metering,
-            spent=self._metrics.spend,
+            metrics=self._metrics,
             results=ResultStores([InStatus(), results]),
             key=key,
             checker=checker,
@@ -158,7 +161,7 @@ class Operator:
             clock=time.time,
         )
         dispatcher.register(backends.declared(), quotas.declared(), jobs.declared())
-        dispatcher.handle((*metering.handlers(), *rounds.handlers()))
+        dispatcher.handle((*metering.handlers(), *rounds.handlers(), Handler("QuantumBackend", self._forget_series)))
         self._watches = Watches(kube, self._state, self._settings, dispatcher.observe)
         settings = self._settings
         self._election = Election(
@@ -170,6 +173,17 @@ class Operator:
             address=settings.report_address,
             seconds=settings.lease_seconds,
             clock=time.monotonic,
+        )
+        self._metrics.read_at_scrape(
+            OperatorReadings(
+                state=self._state,
+                ledger=ledger,
+                forecasts=forecasts,
+                rounds=rounds,
+                waiting=lambda: len(self._queue),
+                leading=lambda: self._election.leading,
+                clock=time.time,
+            )
         )
         listening = [
             await servers.listen(
@@ -199,6 +213,7 @@ class Operator:
             key=key,
             checker=checker,
             events=events,
+            metrics=self._metrics,
             settings=settings,
         )
         workers = Workers(
@@ -242,6 +257,10 @@ class Operator:
         short, long = self._settings.check_processes or fitting(available_cpus(), available_memory(), SHORT, limits)
         logger.info("programs are read by up to %d processes for short ones and %d for long ones", short, long)
         return Checker(limits, short_processes=short, long_processes=long)
+
+    def _forget_series(self, change: Change) -> None:
+        if change.after is None:
+            self._metrics.forget(change.key)
 
     def _problem(self) -> str | None:
         if not self._election.answered_within(10.0):

@@ -6,8 +6,9 @@ import logging
 import socket
 import uuid
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
 from qonverge.circuits.checker.lanes import DEFAULT, Limits
 from qonverge.controller.pod_resources import PROGRAM, Defaults
@@ -15,6 +16,7 @@ from qonverge.documents import strict_json
 from qonverge.environment import Address, EnvironmentSettings
 from qonverge.scheduling import Policy
 from qonverge.scheduling.policies import policy_of
+from qonverge.telemetry.figures import STALE_SECONDS
 from qonverge.wire.tokens import PROGRAM_TOKEN_SECONDS
 
 AGING_SECONDS = 3600.0
@@ -44,6 +46,19 @@ def _two_numbers(given: Any) -> Any:
     if not (short.isdecimal() and long.isdecimal() and int(short) and int(long)):
         raise ValueError("give two numbers from 1 up, such as 2,1")
     return int(short), int(long)
+
+
+def _http_url(given: str) -> str:
+    url = urlsplit(given)
+    if given and (url.scheme not in ("http", "https") or not url.hostname or url.username or url.query or url.fragment):
+        raise ValueError("give a URL such as https://prometheus.monitoring.svc:9090, without user and query")
+    return given
+
+
+def _for_tls(given: str, info: ValidationInfo) -> str:
+    if given and not str(info.data.get("prometheus_url", "https:")).startswith("https:"):
+        raise ValueError("QONVERGE_PROMETHEUS_URL is to begin with https: then; a token is not sent in the clear")
+    return given
 
 
 def _log_level(given: str) -> str:
@@ -111,6 +126,18 @@ class Settings(EnvironmentSettings):
     check_processes: Annotated[tuple[int, int] | None, BeforeValidator(_two_numbers)] = None
     """Processes for short and for long checks, such as "2,1"; None: as many as the CPUs and the memory of the
     operator's container allow."""
+    prometheus_url: Annotated[str, AfterValidator(_http_url)] = ""
+    """A Prometheus server that scrapes backends' pods and has figures of devices; empty: only the pods tell them."""
+    prometheus_ca_file: Annotated[str, AfterValidator(_for_tls)] = ""
+    """Certificates in PEM, of which one signed that server's; the system's where empty."""
+    prometheus_token_file: Annotated[str, AfterValidator(_for_tls)] = ""
+    """File with a bearer token for it."""
+    prometheus_seconds: Positive = 5.0
+    """How often it is asked."""
+    stale_seconds: Positive = STALE_SECONDS
+    """Figures of devices that are older are not used, wherever they come from."""
+    scrape_annotations: bool = False
+    """Whether backends' pods get the annotations by which many Prometheus servers find what to scrape."""
     log_level: Annotated[str, AfterValidator(_log_level)] = "INFO"
 
     @property

@@ -11,6 +11,7 @@ from qonverge.amounts import Money, Quota, TaskLimits
 from qonverge.api.base import LabelSelector
 from qonverge.devices.layout import Misfit
 from qonverge.scheduling.estimates import Estimates
+from qonverge.telemetry.figures import Figure
 
 Tier = Literal["Cloud", "OnPrem", "Edge"]
 Preset = Literal["Fidelity", "Time", "Cost", "Balanced"]
@@ -194,6 +195,10 @@ class Backend:
     """Median error of gates on two qubits that work; None: not known."""
     readout_error: float | None = None
     """Median error of measurements; None: not known."""
+    figures: Mapping[str, Figure] = field(default_factory=dict)
+    """What was measured of its device and is in the fields above, with its time and source; for the record."""
+    stale_figures: tuple[str, ...] = ()
+    """What was measured of it so long ago that it is not in them."""
 
     @property
     def key(self) -> str:

@@ -1,6 +1,7 @@
 """Names of all metrics, in one place, and the objects that count them."""
 
 from qonverge.telemetry.backend import BackendMetrics
-from qonverge.telemetry.operator import OperatorMetrics
+from qonverge.telemetry.exposition import Reading
+from qonverge.telemetry.operator import JobEnd, OperatorMetrics
 
-__all__ = ["BackendMetrics", "OperatorMetrics"]
+__all__ = ["BackendMetrics", "JobEnd", "OperatorMetrics", "Reading"]

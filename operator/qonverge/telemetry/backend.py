@@ -1,72 +1,63 @@
-"""Metrics of a backend server. Names and units follow Prometheus' conventions."""
+"""Metrics of a backend server."""
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from collections.abc import Callable, Iterable
 
-_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900)
+from qonverge.telemetry import definitions as names
+from qonverge.telemetry.exposition import Bounded, Exposition, Reading
+
+OTHER = "Other"
+"""The reason of errors whose codes have no series of their own."""
+_STATES = ("Completed", "Failed", "Cancelled")
+READ = (
+    names.QUEUE_LENGTH,
+    names.QUEUE_LIMIT,
+    names.TASKS_RUNNING,
+    names.UTILIZATION,
+    names.CALIBRATION_TIMESTAMP,
+    names.TWO_QUBIT_ERROR,
+    names.READOUT_ERROR,
+    names.DEVICE_ONLINE,
+    names.DEVICE_QUEUE_LENGTH,
+    names.DEVICE_WAIT,
+    names.DEVICE_ROUND_TRIP,
+)
+"""What is asked for at each scrape."""
 
 
 class BackendMetrics:
     """What a backend server counts."""
 
     def __init__(self) -> None:
-        """Use a registry of its own, so that several engines can live in one process."""
-        self._registry = CollectorRegistry()
-        self.tasks = Counter(
-            "qonverge_backend_tasks", "Tasks that ended, by state.", ["state"], registry=self._registry
-        )
-        self.queue_seconds = Histogram(
-            "qonverge_backend_queue_seconds", "Time that tasks waited.", buckets=_SECONDS, registry=self._registry
-        )
-        self.run_seconds = Histogram(
-            "qonverge_backend_run_seconds", "Time that tasks ran.", buckets=_SECONDS, registry=self._registry
-        )
-        self.queued = Gauge("qonverge_backend_queue_length", "Tasks that wait.", registry=self._registry)
-        self.running = Gauge("qonverge_backend_tasks_running", "Tasks that run.", registry=self._registry)
-        self.workers = Gauge("qonverge_backend_workers", "Worker processes.", registry=self._registry)
-        self.restarts = Counter(
-            "qonverge_backend_worker_restarts", "Worker processes that were replaced.", registry=self._registry
-        )
-        self.kept_bytes = Gauge(
-            "qonverge_backend_kept_result_bytes", "Results that are kept to be fetched.", registry=self._registry
-        )
-        self.cloud_calls = Counter(
-            "qonverge_backend_cloud_calls",
-            "Calls of the cloud, by what was asked and how that ended.",
-            ["call", "result"],
-            registry=self._registry,
-        )
-        self.cloud_wait_seconds = Counter(
-            "qonverge_backend_cloud_call_wait_seconds",
-            "Time that calls of the cloud waited for its limits or after failures.",
-            ["kind"],
-            registry=self._registry,
-        )
-        self.cloud_billed = Counter(
-            "qonverge_backend_cloud_billed",
-            "What the cloud billed for tasks that ended.",
-            ["currency"],
-            registry=self._registry,
-        )
+        """Count from nothing."""
+        self._exposition = made = Exposition()
+        self.tasks = made.counter(names.TASKS)
+        for state in _STATES:
+            # What is counted from 0 has a rate from its first one on.
+            self.tasks.labels(state)
+        self._errors = made.counter(names.TASK_ERRORS)
+        self._reasons = Bounded(names.MOST_REASONS)
+        self.queue_seconds = made.histogram(names.QUEUE_SECONDS)
+        self.run_seconds = made.histogram(names.RUN_SECONDS)
+        self.workers = made.gauge(names.WORKERS)
+        self.restarts = made.counter(names.WORKER_RESTARTS)
+        self.kept_bytes = made.gauge(names.KEPT_RESULT_BYTES)
+        self.cloud_calls = made.counter(names.CLOUD_CALLS)
+        self.cloud_wait_seconds = made.counter(names.CLOUD_CALL_WAIT)
+        self.cloud_billed = made.counter(names.CLOUD_BILLED)
+        self.spool_tasks = made.gauge(names.SPOOL_TASKS)
+        self.spool_bytes = made.gauge(names.SPOOL_BYTES)
+        self.remote_calls = made.counter(names.REMOTE_CALLS)
 
-        self.spool_tasks = Gauge(
-            *("qonverge_backend_spool_tasks", "Tasks on disk, by whether they have ended.", ["ended"]),
-            registry=self._registry,
-        )
-        self.spool_bytes = Gauge("qonverge_backend_spool_bytes", "Bytes of tasks on disk.", registry=self._registry)
-        self.remote_calls = Counter(
-            "qonverge_backend_remote_calls",
-            "Requests to another site, by kind and by whether an answer came.",
-            ["kind", "answered"],
-            registry=self._registry,
-        )
-        self.remote_round_trip = Gauge(
-            "qonverge_backend_remote_round_trip_seconds",
-            "Time of a request to another site and its answer, as last measured.",
-            registry=self._registry,
-        )
+    def read_at_scrape(self, readings: Callable[[], Iterable[Reading]]) -> None:
+        """Ask for the values of ``READ`` at each scrape."""
+        self._exposition.read(READ, readings)
+
+    def failed(self, reason: str) -> None:
+        """Count a task that failed, by the code of its error."""
+        self._errors.labels(*self._reasons.of((reason,), (OTHER,))).inc()
 
     def exposition(self) -> bytes:
         """Return the metrics in Prometheus' text format."""
-        return generate_latest(self._registry)
+        return self._exposition.text()

@@ -1,98 +1,144 @@
-"""Metrics of the operator. Names and units follow Prometheus' conventions."""
+"""Metrics of the operator."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.metrics import MetricWrapperBase
 
 from qonverge.amounts import Amounts
+from qonverge.telemetry import definitions as names
+from qonverge.telemetry.exposition import Bounded, Exposition, Reading
 
 MOST_SPENDERS = 2000
 """Pairs of namespace and backend that have series of their own."""
 OTHERS = "(others)"
 """Namespace and backend of those that come after them: no object has this name."""
+OTHER = "Other"
+"""The reason of jobs whose reasons have no series of their own."""
+READ = (
+    names.LEADER,
+    names.OBJECTS_WAITING,
+    names.JOBS_IN_FLIGHT,
+    names.JOBS,
+    names.NAMESPACE_USAGE,
+    names.NAMESPACE_WEIGHT,
+    names.QUOTA_USED,
+    names.QUOTA_LIMIT,
+    names.WANTED_PODS,
+    names.READY_PODS,
+    names.BACKEND_UTILIZATION,
+    names.QUEUE_FORECAST,
+    names.BACKEND_ROUND_TRIP,
+    names.BACKEND_ONLINE,
+    names.BACKEND_CALIBRATION,
+    names.CALIBRATION_STALE,
+    names.BACKEND_TWO_QUBIT_ERROR,
+    names.BACKEND_READOUT_ERROR,
+)
+"""What is asked for at each scrape."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobEnd:
+    """How a job ended."""
+
+    backend: str
+    """The backend's key; empty of a job that none was found for."""
+    state: str
+    reason: str
+    wait_seconds: float | None = None
+    """From its creation or resumption to the start of its last attempt; None where it never began."""
+    run_seconds: float | None = None
+    """Of the last attempt."""
 
 
 class OperatorMetrics:
     """What the operator counts."""
 
-    def __init__(self, *, queue_length: Callable[[], float], in_flight: Callable[[], float]) -> None:
-        """Use a registry of its own, so that several operators can live in one process.
+    def __init__(self) -> None:
+        """Count from nothing."""
+        self._exposition = made = Exposition()
+        self._reconciles = made.counter(names.RECONCILES)
+        self.reconcile_seconds = made.histogram(names.RECONCILE_SECONDS_METRIC)
+        self._last_reconcile = made.gauge(names.LAST_RECONCILE)
+        self._round_seconds = made.histogram(names.ROUND_SECONDS)
+        self._source_up = made.gauge(names.SOURCE_UP)
+        self._figures = made.counter(names.FIGURES)
+        self._shots = made.counter(names.SHOTS)
+        self._cost = made.counter(names.COST)
+        self._spenders = Bounded(MOST_SPENDERS)
+        self._ended = made.counter(names.JOBS_ENDED)
+        self._reasons: dict[str, Bounded] = {}
+        self._wait = made.histogram(names.JOB_WAIT)
+        self._run = made.histogram(names.JOB_RUN)
+        self._ratios = made.histogram(names.FORECAST_RATIO)
+        self._forecasts = made.counter(names.FORECASTS)
+        self.shadow_rounds = made.counter(names.SHADOW_ROUNDS)
+        self.shadow_jobs = made.counter(names.SHADOW_JOBS)
+        self.shadow_figures = made.counter(names.SHADOW_FIGURES)
+        self.shadow_figure_jobs = made.counter(names.SHADOW_FIGURE_JOBS)
+        self.shadow_seconds = made.histogram(names.SHADOW_SECONDS)
 
-        Args:
-            queue_length: returns how many objects wait to be reconciled, read at each scrape.
-            in_flight: returns how many jobs are worked on, read at each scrape.
-        """
-        self._registry = CollectorRegistry()
-        self.reconciles = Counter(
-            "qonverge_operator_reconciles", "Reconciles of objects.", ["kind", "outcome"], registry=self._registry
-        )
-        self.reconcile_seconds = Histogram(
-            "qonverge_operator_reconcile_seconds", "Time of a reconcile.", ["kind"], registry=self._registry
-        )
-        waiting = Gauge(
-            "qonverge_operator_queue_length", "Objects that wait to be reconciled.", registry=self._registry
-        )
-        waiting.set_function(queue_length)
-        flights = Gauge("qonverge_operator_jobs_in_flight", "Jobs that are worked on.", registry=self._registry)
-        flights.set_function(in_flight)
+    def read_at_scrape(self, readings: Callable[[], Iterable[Reading]]) -> None:
+        """Ask for the values of ``READ`` at each scrape."""
+        self._exposition.read(READ, readings)
 
-        self._shots = Counter(
-            "qonverge_operator_shots",
-            "Shots that ended on a backend.",
-            ["namespace", "backend"],
-            registry=self._registry,
-        )
-        self._cost = Counter(
-            "qonverge_operator_cost",
-            "Money that was spent on a backend, in units of the currency.",
-            ["namespace", "backend", "currency"],
-            registry=self._registry,
-        )
-        self._spenders: set[tuple[str, str]] = set()
+    def reconciled(self, kind: str, now: float, *, failed: bool) -> None:
+        """Count a reconcile of an object; ``now`` in Unix seconds."""
+        self._reconciles.labels(kind, "failed" if failed else "done").inc()
+        if not failed:
+            self._last_reconcile.labels(kind).set(now)
 
-        self.shadow_rounds = Counter(
-            "qonverge_operator_shadow_rounds",
-            "Rounds beside which the shadow policy was to decide, by what came of it.",
-            ["result"],
-            registry=self._registry,
-        )
-        self.shadow_jobs = Counter(
-            "qonverge_operator_shadow_jobs",
-            "Jobs that a policy sent in a compared round, by whether both send them to the same backends.",
-            ["same"],
-            registry=self._registry,
-        )
-        self.shadow_figures = Counter(
-            "qonverge_operator_shadow_figures",
-            "Sum of what is forecast of jobs that both policies send, by figure and policy.",
-            ["figure", "policy"],
-            registry=self._registry,
-        )
-        self.shadow_figure_jobs = Counter(
-            "qonverge_operator_shadow_figure_jobs",
-            "Jobs in these sums.",
-            ["figure"],
-            registry=self._registry,
-        )
-        self.shadow_seconds = Histogram(
-            "qonverge_operator_shadow_seconds", "Time of a decision of the shadow policy.", registry=self._registry
-        )
+    def planned(self, seconds: float, figures: Iterable[tuple[str, str]]) -> None:
+        """Count a round of placement that took so long, and the figures in it, each with its source."""
+        self._round_seconds.observe(seconds)
+        for figure, source in figures:
+            self._figures.labels(figure, source).inc()
+
+    def answered(self, source: str, *, up: bool) -> None:
+        """Record whether a source of figures answered."""
+        self._source_up.labels(source).set(up)
 
     def spend(self, namespace: str, backend: str, used: Amounts) -> None:
         """Count what a namespace used of a backend; beyond so many pairs of them further ones count as one."""
-        pair = (namespace, backend)
-        if pair not in self._spenders:
-            if len(self._spenders) >= MOST_SPENDERS:
-                pair = (OTHERS, OTHERS)
-            else:
-                self._spenders.add(pair)
+        pair = self._spenders.of((namespace, backend), (OTHERS, OTHERS))
         if used.shots:
             self._shots.labels(*pair).inc(used.shots)
         for money in used.costs:
             self._cost.labels(*pair, money.currency).inc(float(money.amount))
 
+    def ended(self, job: JobEnd) -> None:
+        """Count a job that ended."""
+        reasons = self._reasons.setdefault(job.backend, Bounded(names.MOST_REASONS))
+        self._ended.labels(job.backend, *reasons.of((job.state, job.reason), (job.state, OTHER))).inc()
+        if job.wait_seconds is not None:
+            self._wait.labels(job.backend).observe(job.wait_seconds)
+        if job.run_seconds is not None:
+            self._run.labels(job.backend).observe(job.run_seconds)
+
+    def compare(self, backend: str, figure: str, forecast: tuple[float, float, float], observed: float) -> None:
+        """Count how an outcome compares with its forecast.
+
+        Args:
+            backend: the backend's key.
+            figure: run or wait.
+            forecast: the least, the median and the most that was told, seconds.
+            observed: seconds.
+        """
+        low, mid, high = forecast
+        if mid > 0:
+            self._ratios.labels(backend, figure).observe(observed / mid)
+        self._forecasts.labels(backend, figure, str(low <= observed <= high).lower()).inc()
+
+    def forget(self, backend: str) -> None:
+        """Drop the series of a backend that is gone; what was spent there stays counted."""
+        self._reasons.pop(backend, None)
+        family: MetricWrapperBase
+        for family in (self._ended, self._wait, self._run, self._ratios, self._forecasts):
+            family.remove_by_labels({"backend": backend})
+
     def exposition(self) -> bytes:
         """Return the metrics in Prometheus' text format."""
-        return generate_latest(self._registry)
+        return self._exposition.text()

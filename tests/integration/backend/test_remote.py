@@ -115,7 +115,7 @@ def test_what_the_proxy_says_of_itself_is_what_the_other_server_is(both: Ends) -
     assert here.device.ideal
     assert 0 < (here.device.round_trip_seconds or 0) < 5
     metrics = both.proxy.pool.request("GET", f"{both.proxy.url}/metrics").data.decode()
-    assert "qonverge_backend_remote_round_trip_seconds" in metrics
+    assert "qonverge_backend_device_round_trip_seconds" in metrics
     assert 'qonverge_backend_remote_calls_total{answered="true",kind="look"}' in metrics
 
 

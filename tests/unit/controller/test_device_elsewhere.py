@@ -52,7 +52,8 @@ class Elsewhere(World):
         self.tell(device)
 
     def tell(self, device: DeviceState | None, **fields: Any) -> None:
-        self.pod("acme-0").info = info(4, None, device=device, **fields)
+        pod = self.pod("acme-0")
+        pod.info, pod.told_at = info(4, None, device=device, **fields), self.now
 
 
 @pytest.fixture
@@ -468,7 +469,7 @@ async def test_a_pod_that_is_silent_keeps_a_worker_for_one_call(world: Elsewhere
         # Neither the other part nor the next reconcile asks it.
         assert (len(pod.answers), statuses.held) == (2, [])
     assert "no pod of the backend lab/acme answers" in statuses.written[-1].message
-    world.pod("acme-0").answer(info(), 0.1)
+    world.pod("acme-0").answer(info(), 0.1, NOW)
     await made.settle(job)
     assert (pod.answers, statuses.held) == ([], [False])
 

@@ -96,7 +96,7 @@ class World:
         self.forecasts = Forecasts(self.state, Checker(), lambda: self.now)
         self.changes = 0
         self.holders: dict[str, set[str]] = {}
-        self.metrics = OperatorMetrics(queue_length=lambda: 0, in_flight=lambda: 0)
+        self.metrics = OperatorMetrics()
         self.submissions = Submissions(
             state=self.state,
             data=self.pods,
@@ -104,7 +104,7 @@ class World:
             queue=self.queue,
             clock=lambda: self.now,
             changed=self._changed,
-            spent=self.metrics.spend,
+            metrics=self.metrics,
         )
         self.cluster.labels = {"lab": {OFFERS_LABEL: "true"}}
         self.traces = Traces(Policy())
@@ -118,6 +118,7 @@ class World:
             policy=policy or Policy(),
             withdraw=self.submissions.withdraw,
             holders=lambda: self.holders,
+            metrics=self.metrics,
             clock=lambda: self.now,
         )
 

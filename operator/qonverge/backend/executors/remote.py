@@ -62,7 +62,7 @@ class Remote:
         except LookupError as error:
             raise RuntimeError(str(error.args[0])) from None
         self._link = RemoteLink(options, config.credentials, metrics)
-        self._site = RemoteSite(self._link, config, metrics)
+        self._site = RemoteSite(self._link, config)
         self._following: dict[str, asyncio.Task[None]] = {}
         self._background: set[asyncio.Task[None]] = set()
         self._listing = RemoteListing(self._link)

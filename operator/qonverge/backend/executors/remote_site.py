@@ -13,7 +13,6 @@ from qonverge.backend.executors.protocol import Description
 from qonverge.backend.executors.remote_link import LinkDown, RemoteLink
 from qonverge.devices import InvalidCalibration
 from qonverge.devices.noise import Noise, noise_from_dict
-from qonverge.telemetry import BackendMetrics
 from qonverge.wire.backend_info import BackendInfo
 from qonverge.wire.errors import WireError
 from qonverge.wire.vendor import DeviceState
@@ -29,14 +28,13 @@ logger = logging.getLogger(__name__)
 class RemoteSite:
     """Looks at the other server again and again, and tells it which ends were delivered."""
 
-    def __init__(self, link: RemoteLink, config: EngineConfig, metrics: BackendMetrics) -> None:
+    def __init__(self, link: RemoteLink, config: EngineConfig) -> None:
         """Ask nothing yet."""
         self.up = asyncio.Event()
         """Set while the link is there, as far as is known."""
         self._link = link
         self._own = config
         self._config = config
-        self._metrics = metrics
         self._info: BackendInfo | None = None
         self._round_trip: float | None = None
         self._reason = "it has not answered yet"
@@ -154,7 +152,6 @@ class RemoteSite:
         if self._round_trip is None or not self._round_trip / _ALIKE < took < self._round_trip * _ALIKE:
             self._round_trip = took
         self._info, self._reason = whole, ""
-        self._metrics.remote_round_trip.set(took)
         self.up.set()
 
     async def _tell_again(self) -> None:

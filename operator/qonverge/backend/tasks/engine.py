@@ -18,6 +18,7 @@ from qonverge.backend.executors.choice import executor_of
 from qonverge.backend.executors.protocol import Executor, Outcome, Request, RunFacts, failing
 from qonverge.backend.tasks.circuit_store import CircuitStore
 from qonverge.backend.tasks.meters import Accounts
+from qonverge.backend.tasks.readings import readings
 from qonverge.backend.tasks.records import Record
 from qonverge.backend.tasks.registry import Tasks
 from qonverge.backend.tasks.result_cache import ResultCache, key_of, scope
@@ -65,8 +66,7 @@ class Engine:
         self.accounts = Accounts(clock)
         self._clock = clock
         self._tasks = Tasks()
-        self.metrics.queued.set_function(lambda: self._tasks.queued)
-        self.metrics.running.set_function(lambda: self._tasks.running)
+        self.metrics.read_at_scrape(lambda: readings(self.info(), self.config.noise))
         self._cache = ResultCache(config.result_cache_bytes)
         self._identity: tuple[EngineConfig, str] | None = None
         self._circuits = CircuitStore(_CIRCUITS_BYTES)
@@ -353,6 +353,8 @@ class Engine:
             self.accounts.ended(caller, record.charged, ran=ran, completed=completed, vendor_tasks=elsewhere)
         with _logged(record, "counting it"):
             self.metrics.tasks.labels(state=state).inc()
+            if state == "Failed" and error is not None:
+                self.metrics.failed(error.code)
             if ran_at_all:
                 self.metrics.run_seconds.observe(run.run_seconds)
         with _logged(record, "caching its result"):

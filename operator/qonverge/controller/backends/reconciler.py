@@ -259,7 +259,7 @@ class Backends:
                 return
             if not pod.admitted:
                 return
-            if pod.answer(info, took):
+            if pod.answer(info, took, self._clock()):
                 changed.add(key)
             if leading and key in self._state.backends:
                 try:

@@ -19,6 +19,7 @@ from qonverge.circuits.checker.checker import Checker
 from qonverge.controller.jobs import actions, program_reports
 from qonverge.controller.jobs.cloud_tasks import CloudTasks
 from qonverge.controller.jobs.decisions import decide
+from qonverge.controller.jobs.ends import job_end
 from qonverge.controller.jobs.kinds.kind import Tools
 from qonverge.controller.jobs.kinds.registry import job_kind
 from qonverge.controller.jobs.program_source import ProgramMissing, program_of
@@ -51,6 +52,7 @@ from qonverge.execution import cloud_tasks
 from qonverge.execution.transitions import seconds
 from qonverge.programs.kinds import kind_of
 from qonverge.queueing import Turns
+from qonverge.telemetry import OperatorMetrics
 from qonverge.wire.tokens import Caller
 
 logger = logging.getLogger(__name__)
@@ -79,7 +81,7 @@ class Jobs:
         ledger: Ledger,
         quotas: Quotas,
         metering: Metering,
-        spent: Callable[[str, str, Amounts], None],
+        metrics: OperatorMetrics,
         results: ResultStores,
         key: SigningKey,
         checker: Checker,
@@ -87,9 +89,9 @@ class Jobs:
         settings: Settings,
         clock: Callable[[], float],
     ) -> None:
-        """``clock`` gives Unix seconds; ``spent`` counts what a namespace used of a backend."""
+        """``clock`` gives Unix seconds; ``metrics`` count jobs that end, and what a namespace used of a backend."""
         self._state = state
-        self._spent = spent
+        self._metrics = metrics
         self._cluster = cluster
         self._kube = kube
         self._statuses = statuses
@@ -238,6 +240,8 @@ class Jobs:
             self._quotas.changed(metadata.namespace)
         if await self._statuses.write(job, status) is None:
             return
+        if status.completed_at is not None and job.status.completed_at is None:
+            self._metrics.ended(job_end(job, status))
         if key in self._state.finished:
             self._queue.add(f"HybridJob {key}")
         if (told := happened(job.status, status)) is not None:
@@ -307,7 +311,7 @@ class Jobs:
             time = Amounts(0, min(now - sent.at, (sent.run_seconds or USUAL).high))
             used = prices_in_force(self._state.pods, self._state.backends.get(sent.backend_key)).bill(time)
             self._ledger.settle(sent.identity, namespace, used, now)
-            self._spent(namespace, sent.backend_key, used)
+            self._metrics.spend(namespace, sent.backend_key, used)
         if flight.sent:
             self._quotas.changed(namespace)
         self._ledger.release(flight.uid, namespace)

@@ -26,6 +26,7 @@ from qonverge.forecast.requests import WaitForecast
 from qonverge.programs import circuit as circuits
 from qonverge.queueing import Backoff
 from qonverge.scheduling import Decision
+from qonverge.telemetry import OperatorMetrics
 from qonverge.wire.errors import WireError, WorkerLost
 from qonverge.wire.messages import Task, TaskResult
 
@@ -47,7 +48,7 @@ class Submissions:
         queue: WorkQueue,
         clock: Callable[[], float],
         changed: Callable[[], None],
-        spent: Callable[[str, str, Amounts], None],
+        metrics: OperatorMetrics,
     ) -> None:
         """Know no task.
 
@@ -58,7 +59,7 @@ class Submissions:
             queue: takes the jobs that are to be looked at.
             clock: Unix seconds.
             changed: is called when a pod has less to do.
-            spent: counts what a namespace used of a backend.
+            metrics: count what a namespace used of a backend, and how forecasts compare with what came.
         """
         self._state = state
         self._data = data
@@ -66,7 +67,7 @@ class Submissions:
         self._queue = queue
         self._clock = clock
         self._changed = changed
-        self._spent = spent
+        self._metrics = metrics
         self._stopping: set[asyncio.Task[None]] = set()
 
     def send(
@@ -207,10 +208,17 @@ class Submissions:
         used = circuits.used(self._prices(sent), circuits.work(job, flight.checked), result, limits)
         self._count(job, flight, sent, used)
         self._forecasts.observe(job, flight, sent, result)
+        if result.error is not None or result.cached:
+            return
+        if (run := sent.run_seconds) is not None:
+            self._metrics.compare(sent.backend_key, "run", (run.low, run.mid, run.high), result.run_seconds)
+        if sent.promised is not None:
+            wait = sent.promised.corrected
+            self._metrics.compare(sent.backend_key, "wait", (wait.low, wait.mid, wait.high), result.queue_seconds)
 
     def _count(self, job: HybridJob, flight: Flight, sent: Sent, used: Amounts) -> None:
         flight.charge(used)
-        self._spent(job.metadata.namespace, sent.backend_key, used)
+        self._metrics.spend(job.metadata.namespace, sent.backend_key, used)
 
     def _prices(self, sent: Sent) -> Prices:
         return prices_in_force(self._state.pods, self._state.backends.get(sent.backend_key))

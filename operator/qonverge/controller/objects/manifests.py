@@ -30,6 +30,7 @@ _KEY = "key"
 _TERMINATION_LOG = "/dev/termination-log"
 
 _GPU = "nvidia.com/gpu"
+_SCRAPED = {"prometheus.io/scrape": "true", "prometheus.io/port": str(PORT), "prometheus.io/path": "/metrics"}
 _NOISE_FOLDER = "/run/qonverge/noise"
 _NOISE_FILE = "calibration.json"
 _CREDENTIALS_FOLDER = "/run/qonverge/credentials"
@@ -102,8 +103,12 @@ def audience(backend: QuantumBackend) -> str:
 
 def audience_of(job: HybridJob) -> str:
     """Return the audience of tokens for the backend that the job's status names: the backend's key."""
-    label = job.status.backend or ""
-    return label if "/" in label else f"{job.metadata.namespace}/{label}"
+    return key_of_backend(job.metadata.namespace, job.status.backend or "")
+
+
+def key_of_backend(namespace: str, label: str) -> str:
+    """Return the key of a backend from its name as jobs of a namespace write it."""
+    return label if "/" in label else f"{namespace}/{label}"
 
 
 def backend_secret(backend: QuantumBackend, key: str) -> dict[str, Any]:
@@ -176,6 +181,7 @@ def deployment(backend: QuantumBackend, settings: Settings, public_key: bytes) -
         folder, _, name = CA_FILE.rpartition("/")
         container["volumeMounts"].append({"name": "authorities", "mountPath": folder, "readOnly": True})
         pod["volumes"].append({"name": "authorities", **_key_as_file(source.authorities, name)})
+    annotations = {**(_SCRAPED if settings.scrape_annotations else {}), **template.annotations}
     if template.service_account_name:
         pod["serviceAccountName"] = template.service_account_name
     if template.node_selector:
@@ -198,7 +204,7 @@ def deployment(backend: QuantumBackend, settings: Settings, public_key: bytes) -
             # Two proxies of a device at once could both find that it has no such task, and both send it.
             **({"strategy": {"type": "Recreate"}} if source.elsewhere else {}),
             "selector": {"matchLabels": backend_labels(backend)},
-            "template": {"metadata": {"labels": labels, "annotations": template.annotations}, "spec": pod},
+            "template": {"metadata": {"labels": labels, "annotations": annotations}, "spec": pod},
         },
     }
 

@@ -18,7 +18,7 @@ from qonverge.circuits.checker.checked_circuit import CheckedCircuit
 from qonverge.circuits.checker.checker import Checker
 from qonverge.controller.kube.client import Kube
 from qonverge.controller.placement.snapshot import USUAL, PodTask
-from qonverge.controller.store.devices import device_of, pricing_of
+from qonverge.controller.store.devices import device_of, measured, pricing_of
 from qonverge.controller.store.flights import Flight
 from qonverge.controller.store.phases import Sent
 from qonverge.controller.store.state import State
@@ -208,7 +208,8 @@ class Forecasts:
         backend = self._state.backends.get(key)
         if backend is None or not backend.spec.source.elsewhere:
             return None
-        device, figures = device_of(self._state.pods, backend), abilities(backend.spec.source).descriptor.figures
+        device = measured(self._state.pods, backend, now).device
+        figures = abilities(backend.spec.source).descriptor.figures
         ahead = 0 if device is None else min(device.queue_length or 0, _MOST_AHEAD)
         usual = _USUAL_SECONDS
         if figures is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from qonverge.accounting.ledger import Ledger
@@ -30,6 +30,7 @@ from qonverge.forecast.requests import BackendOffer
 from qonverge.programs.kinds import kind_of
 from qonverge.scheduling import Active, Backend, Decision, Estimates, Job, Plan, Policy, Shares, Snapshot, plan
 from qonverge.scheduling.schedulers import OWN, SchedulerError, decide
+from qonverge.telemetry import OperatorMetrics
 
 logger = logging.getLogger(__name__)
 
@@ -78,6 +79,7 @@ class Rounds:
         policy: Policy,
         withdraw: Callable[[str, Flight], None],
         holders: Callable[[], dict[str, set[str]]],
+        metrics: OperatorMetrics,
         clock: Callable[[], float],
         shadow: Shadow | None = None,
     ) -> None:
@@ -93,6 +95,7 @@ class Rounds:
             policy: what the administrator decides.
             withdraw: takes a job's tasks back from their pods.
             holders: tells the pods that have each circuit, by its digest.
+            metrics: count the figures that rounds use.
             clock: Unix seconds.
             shadow: decides rounds again without effect.
         """
@@ -106,6 +109,7 @@ class Rounds:
         self._policy = policy
         self._withdraw = withdraw
         self._holders = holders
+        self._metrics = metrics
         self._clock = clock
         self._wake = asyncio.Event()
         # What made room sits the next round out, so that it does not come before those for whom it did.
@@ -170,6 +174,7 @@ class Rounds:
             inline = len(real) * len(backends) <= _INLINE_PAIRS and self._policy.scheduler == OWN
             made = self._decide(snapshot) if inline else await asyncio.to_thread(self._decide, snapshot)
             self._traces.keep(snapshot, made)
+            self._metrics.planned(self._clock() - now, _used_figures(backends))
             self._carry_out(real, made, backends, offers)
             if self.shadow is not None:
                 self.shadow.offer(snapshot, self._policy, made)
@@ -438,11 +443,26 @@ class Rounds:
         if each.suspended or before is None or (before.reason, before.backend) != (decision.reason, decision.backend):
             self._queue.add(f"HybridJob {each.key}", urgent=decision.backend is not None)
 
+    def waits(self, now: float) -> list[tuple[Backend, Interval | None]]:
+        """Return the backends as a round sees them, and how long a task sent there now waits, seconds.
+
+        None of a backend that does not serve. ``now`` in Unix seconds.
+        """
+        tasks = given_to_pods(self._state, now)
+        return [(each, self._wait(each, tasks, now) if each.serving else None) for each in self.backends(now)]
+
     def _wait(self, seen: Backend, tasks: Mapping[str, Sequence[PodTask]], now: float) -> Interval:
         """Return how long a task waits that is sent to the backend now, seconds."""
         pods = self._state.pods_of(seen.key)
         given = sorted((task for pod in pods for task in tasks.get(pod.uid, ())), key=lambda task: task.sent)
         return self._forecasts.wait(seen.key, seen.workers, given, now).corrected
+
+
+def _used_figures(backends: Sequence[Backend]) -> Iterator[tuple[str, str]]:
+    """Yield the figures of devices in a round, each with its source."""
+    for backend in backends:
+        yield from ((name, figure.source) for name, figure in backend.figures.items())
+        yield from ((name, "Stale") for name in backend.stale_figures)
 
 
 def _waits(flight: Flight, job: HybridJob) -> bool:

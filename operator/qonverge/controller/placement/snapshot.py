@@ -12,7 +12,7 @@ from qonverge.amounts import TaskLimits
 from qonverge.api import QuantumBackend
 from qonverge.controller.objects.manifests import backend_selector
 from qonverge.controller.store.cluster import Cluster
-from qonverge.controller.store.devices import device_of, pricing_of
+from qonverge.controller.store.devices import measured, measured_by, pricing_of
 from qonverge.controller.store.pods import BackendPod
 from qonverge.controller.store.state import State
 from qonverge.devices.noise import Noise
@@ -93,7 +93,8 @@ def seen(
     source = spec.source
     able, calibrated = abilities(source), state.calibrations.get(f"{metadata.namespace}/{metadata.name}")
     noise = None if calibrated is None else calibrated.noise
-    device = device_of(state.pods, backend)
+    known = measured(state.pods, backend, now)
+    device = known.device
     two_qubit, readout = device_errors(source, noise, ideal=device is not None and device.ideal)
     pods = state.pods.reachable(backend_selector(backend))
     infos = [(pod, pod.info) for pod in pods if pod.info is not None]
@@ -119,7 +120,7 @@ def seen(
         max_shots=min([spec.capacity.max_shots, *(info.max_shots for _, info in infos if source.elsewhere)]),
         memory_bytes=None if source.elsewhere else able.memory(_most(info.memory_bytes for _, info in infos)),
         admitted_namespaces=cluster.admitted(backend),
-        latency_seconds=_fastest(pods),
+        latency_seconds=_fastest(pods, now, state.pods.stale_seconds),
         workers=workers,
         # A device elsewhere has others' tasks too: what it was given from here says little.
         free_seconds=tuple(free) if device_wait is None else (),
@@ -134,6 +135,8 @@ def seen(
         calibration_stale_reason=stale,
         two_qubit_error=two_qubit,
         readout_error=readout,
+        figures=known.figures,
+        stale_figures=known.stale,
     )
 
 
@@ -150,11 +153,12 @@ def _widest(limit: int | None, noise: Noise | None, infos: Sequence[tuple[Backen
     return min((size for size in sizes if size is not None), default=None)
 
 
-def _fastest(pods: Iterable[BackendPod]) -> float | None:
+def _fastest(pods: Iterable[BackendPod], now: float, stale_seconds: float) -> float | None:
     """Return the shortest round trip to a pod that was measured of late, and on to where it sends tasks; seconds."""
-    return min((pod.latency + _beyond(pod) for pod in pods if pod.latency is not None), default=None)
+    trips = (pod.latency + _beyond(pod, now, stale_seconds) for pod in pods if pod.latency is not None)
+    return min(trips, default=None)
 
 
-def _beyond(pod: BackendPod) -> float:
-    device = None if pod.info is None else pod.info.device
+def _beyond(pod: BackendPod, now: float, stale_seconds: float) -> float:
+    device = measured_by(pod, now, stale_seconds).device
     return 0.0 if device is None or device.round_trip_seconds is None else device.round_trip_seconds

@@ -2,17 +2,85 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
 from qonverge.accounting.conversion import prices_of, pricing_from
 from qonverge.amounts import Prices
 from qonverge.api import QuantumBackend
 from qonverge.api.pricing import Pricing
 from qonverge.controller.objects.manifests import backend_selector
-from qonverge.controller.store.pods import BackendPods
+from qonverge.controller.store.pods import BackendPod, BackendPods
+from qonverge.telemetry import definitions as names
+from qonverge.telemetry.figures import Figure, fresh
 from qonverge.wire.vendor import DeviceState
+
+FIGURES = {
+    "online": names.DEVICE_ONLINE,
+    "queue_length": names.DEVICE_QUEUE_LENGTH,
+    "wait_seconds": names.DEVICE_WAIT,
+    "round_trip_seconds": names.DEVICE_ROUND_TRIP,
+}
+"""Figures of devices that decisions use and a Prometheus server may tell, by their field of ``DeviceState``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A device elsewhere, with figures that are new enough."""
+
+    device: DeviceState | None = None
+    """None: no pod tells of it."""
+    figures: Mapping[str, Figure] = field(default_factory=dict)
+    """Where those of ``FIGURES`` that it has come from."""
+    stale: tuple[str, ...] = ()
+    """Those that are known and too old: the device has None for them."""
+
+
+def measured_by(pod: BackendPod, now: float, stale_seconds: float) -> Measured:
+    """Return the device for which a pod stands; ``now`` in Unix seconds.
+
+    A figure that a Prometheus server has goes before what the pod said, while it is new enough. Whether the device is
+    online is what was last known: one that was not is not believed to be.
+    """
+    told = None if pod.info is None else pod.info.device
+    if told is None:
+        return Measured()
+    figures, stale, values = dict[str, Figure](), list[str](), dict[str, float | None]()
+    for name in FIGURES:
+        value, scraped = getattr(told, name), pod.scraped.get(name)
+        direct = None if value is None or pod.told_at is None else Figure(float(value), pod.told_at, "Pod")
+        found = fresh((scraped, direct), now, stale_seconds)
+        values[name] = None if found is None else found.value
+        if found is not None:
+            figures[name] = found
+        elif scraped is not None or direct is not None:
+            stale.append(name)
+    length, online = values["queue_length"], values["online"]
+    device = replace(
+        told,
+        online=told.online if online is None else bool(online),
+        queue_length=None if length is None else round(length),
+        wait_seconds=values["wait_seconds"],
+        round_trip_seconds=values["round_trip_seconds"],
+    )
+    if device.online and not told.online:
+        device = replace(device, reason="", available_at=None)
+    return Measured(device, figures, tuple(stale))
+
+
+def measured(pods: BackendPods, backend: QuantumBackend, now: float) -> Measured:
+    """Return the device elsewhere as ``measured_by`` its pod; nothing of a simulator, and while no pod tells."""
+    if not backend.spec.source.elsewhere:
+        return Measured()
+    found = (measured_by(pod, now, pods.stale_seconds) for pod in pods.reachable(backend_selector(backend)))
+    return next((each for each in found if each.device is not None), Measured())
 
 
 def device_of(pods: BackendPods, backend: QuantumBackend) -> DeviceState | None:
-    """Return how the device elsewhere is; None of a simulator, and while no pod tells."""
+    """Return how the device elsewhere is by its pod's word, for what does not change from minute to minute.
+
+    None of a simulator, and while no pod tells.
+    """
     if not backend.spec.source.elsewhere:
         return None
     infos = (pod.info for pod in pods.reachable(backend_selector(backend)))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from qonverge.controller.objects.pod_troubles import Trouble
+from qonverge.telemetry.figures import STALE_SECONDS, Figure
 from qonverge.wire.backend_info import BackendInfo
 
 # A poll that met a busy moment says little: what is quick again counts at once, what is slow by and by.
@@ -42,6 +43,10 @@ class BackendPod:
     """Whether it did not answer: nothing is sent there until it does."""
     info: BackendInfo | None = None
     """What it last said of itself."""
+    told_at: float | None = None
+    """When it did, Unix seconds."""
+    scraped: Mapping[str, Figure] = field(default_factory=dict)
+    """What a Prometheus server has of its device, by the names of ``store.devices.FIGURES``."""
     latency: float | None = None
     """Round trip to it, seconds: the least of the last polls."""
     assigned: int = 0
@@ -65,6 +70,7 @@ class BackendPod:
         self.trouble = trouble
         if ready is None:
             self.ready, self.admitted, self.silent, self.info, self.latency = None, False, False, None, None
+            self.told_at, self.scraped = None, {}
         elif not self.admitted:
             # It was admitted to one backend; another label makes it no pod of another.
             self.ready = ready
@@ -83,13 +89,20 @@ class BackendPod:
         """Record that it did not answer."""
         self.silent = self.admitted
 
-    def answer(self, info: BackendInfo, took: float) -> bool:
-        """Record what it said of itself after ``took`` seconds, and return whether that is news."""
+    def answer(self, info: BackendInfo, took: float, at: float) -> bool:
+        """Record what it said of itself at a time, Unix seconds, after ``took`` seconds, and whether that is news."""
         before = took if self.latency is None else self.latency
         self.latency = min(took, before + _SLOWER * (took - before))
         news = self.silent or self.info != info
-        self.silent, self.info = False, info
+        self.silent, self.info, self.told_at = False, info, at
         return news
+
+    def scrape(self, figures: Mapping[str, Figure]) -> bool:
+        """Take what a Prometheus server has of its device, and return whether a value is another one."""
+        before, self.scraped = self.scraped, figures
+        return {name: each.value for name, each in before.items()} != {
+            name: each.value for name, each in figures.items()
+        }
 
     def assign(self) -> None:
         """Count a task that is sent there."""
@@ -106,6 +119,8 @@ class BackendPod:
 class BackendPods:
     """All of them. One that is removed takes all that is known of it along."""
 
+    stale_seconds: float = STALE_SECONDS
+    """How old a figure of a device may be that is used."""
     _by_key: dict[str, BackendPod] = field(default_factory=dict)
     _by_uid: dict[str, BackendPod] = field(default_factory=dict)
     _holders: dict[str, BackendPod] = field(default_factory=dict)
@@ -148,13 +163,25 @@ class BackendPods:
         """Return those that serve, whether they answer or not."""
         return [pod for pod in self._by_key.values() if pod.admitted]
 
+    def scrape(self, figures: Mapping[str, Mapping[str, Figure]]) -> bool:
+        """Take what a Prometheus server has of devices, by the pods' keys; return whether a value is another one."""
+        news = False
+        for pod in self.serving():
+            news = pod.scrape(figures.get(pod.key, {})) or news
+        return news
+
     def uids(self) -> frozenset[str]:
         """Return the uids of those that serve."""
         return frozenset(pod.uid for pod in self._by_key.values() if pod.admitted)
 
     def reachable(self, selector: str) -> list[BackendPod]:
         """Return those of a backend, by its namespace and label, that serve and may be sent something."""
-        return [pod for pod in self.serving() if not pod.silent and pod.endpoint.backend == selector]
+        # Asked of every backend in turn, so that each step counts.
+        return [
+            pod
+            for pod in self._by_key.values()
+            if pod.admitted and not pod.silent and pod.ready is not None and pod.ready.backend == selector
+        ]
 
     def trouble(self, key: str) -> tuple[str, Trouble] | None:
         """Return namespace and label of a pod's backend, and why the pod is not ready; None where nothing is told."""

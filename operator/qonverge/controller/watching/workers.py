@@ -65,7 +65,7 @@ class Workers:
                 kind, _, key = item.partition(" ")
                 with self._metrics.reconcile_seconds.labels(kind).time():
                     failed = not await self._reconcile(item, kind, key)
-                self._metrics.reconciles.labels(kind, "failed" if failed else "done").inc()
+                self._metrics.reconciled(kind, time.time(), failed=failed)
             self._queue.done(item, failed=failed)
 
     async def _reconcile(self, item: str, kind: str, key: str) -> bool:

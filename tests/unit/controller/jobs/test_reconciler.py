@@ -121,7 +121,7 @@ class Desk:
             quotas=quotas,
             results=ResultStores([InStatus(), self.results]),
             metering=metering,
-            spent=world.metrics.spend,
+            metrics=world.metrics,
             key=SigningKey(Signer(generate_private_key())),
             checker=Checker(),
             events=self.events,

@@ -18,7 +18,7 @@ from tests.unit.scheduling.worlds import backend, job, snapshot
 
 @pytest.fixture
 def metrics() -> OperatorMetrics:
-    return OperatorMetrics(queue_length=lambda: 0, in_flight=lambda: 0)
+    return OperatorMetrics()
 
 
 def told(metrics: OperatorMetrics) -> dict[str, float]:

@@ -19,7 +19,7 @@ def serving() -> BackendPods:
     pods = BackendPods()
     pod = pods.observe("one", "lab/pod", endpoint("one"))
     pods.admit(lambda _: True)
-    pod.answer(info(), 0.1)
+    pod.answer(info(), 0.1, 5.0)
     pod.assign()
     pods.hold(pod, ["t"])
     return pods
@@ -71,17 +71,17 @@ def test_a_silent_pod_serves_and_gets_nothing_until_it_answers() -> None:
     (pod,) = pods.serving()
     pod.lose()
     assert (pods.serving(), pods.reachable("lab/a"), pod.answers) == ([pod], [], False)
-    assert pod.answer(info(), 0.1), "that it answers again is news"
+    assert pod.answer(info(), 0.1, 5.0), "that it answers again is news"
     assert pods.reachable("lab/a") == [pod]
-    assert not pod.answer(info(), 0.1)
-    assert pod.answer(info(workers=2), 0.1)
+    assert not pod.answer(info(), 0.1, 5.0)
+    assert pod.answer(info(workers=2), 0.1, 5.0)
 
 
 def test_latency_falls_at_once_and_rises_by_and_by() -> None:
     (pod,) = serving().serving()
-    pod.answer(info(), 0.02)
+    pod.answer(info(), 0.02, 5.0)
     assert pod.latency == 0.02
-    pod.answer(info(), 1.02)
+    pod.answer(info(), 1.02, 5.0)
     assert pod.latency == pytest.approx(0.32)
 
 
