@@ -71,10 +71,11 @@ class Autoscaler:
         need = max(self._needs(demand, now), key=lambda need: need.workers)
         needed = pods_for(need.workers, demand.workers_per_pod)
         kept = self._kept.record(now, needed)
-        if now - self._begun < policy.stable_window:
-            kept = max(kept, self._before)
         driver, why, wanted = need.driver, need.why, needed
-        if kept > needed:
+        if now - self._begun < policy.stable_window and self._before > kept:
+            driver, wanted = "Stabilized", self._before
+            why = f"{wanted} stay until {policy.stable_window:g} s of load were seen"
+        elif kept > needed:
             driver, wanted = "Stabilized", kept
             why = f"{kept} were needed in the last {policy.scale_down_after:g} s, {needed} now"
         elif not needed:
@@ -172,7 +173,9 @@ class Autoscaler:
             at_most(held + 1, "NodesFull", f"nodes hold {held} and one more waits for room")
         at_most(policy.max_replicas, "TooManyReplicas", f"maxReplicas is {policy.max_replicas}")
         if policy.affordable_replicas is not None:
-            at_most(policy.affordable_replicas, "BudgetLimit", f"maxCostPerHour pays for {policy.affordable_replicas}")
+            at_most(
+                policy.affordable_replicas, "BudgetLimit", f"the hourly budget pays for {policy.affordable_replicas}"
+            )
         return replicas, bound, limit
 
 

@@ -109,7 +109,7 @@ def test_a_long_task_is_no_surge() -> None:
     ("policy", "given", "replicas", "bound", "says"),
     [
         (replace(WIDE, max_replicas=4), {}, 4, "TooManyReplicas", "20 are wanted, maxReplicas is 4"),
-        (replace(WIDE, affordable_replicas=3), {}, 3, "BudgetLimit", "maxCostPerHour pays for 3"),
+        (replace(WIDE, affordable_replicas=3), {}, 3, "BudgetLimit", "the hourly budget pays for 3"),
         (replace(WIDE, max_scale_up_rate=2.0), {}, 2, "ScaleUpLimit", "at most 2 times the 1 ready ones"),
         (WIDE, {"replicas": 9, "unschedulable": 2}, 8, "NodesFull", "nodes hold 7 and one more waits for room"),
         (replace(WIDE, affordable_replicas=0), {}, 0, "BudgetLimit", "pays for 0"),
@@ -129,9 +129,10 @@ def test_the_rate_up_never_takes_pods_that_start() -> None:
 def test_a_restart_takes_nothing_until_the_window_is_full() -> None:
     scaler = Autoscaler(WIDE, 0.0, replicas=6)
     six = replace(ONE, replicas=6, ready=6)
-    decisions = [scaler.scale(replace(six, running=[1.0]), float(second)).replicas for second in range(1, 70)]
-    assert set(decisions[:59]) == {6}
-    assert decisions[-1] == 3
+    decisions = [scaler.scale(replace(six, running=[1.0]), float(second)) for second in range(1, 70)]
+    assert {decision.replicas for decision in decisions[:59]} == {6}
+    assert decisions[0].message == "6 replicas: 6 stay until 60 s of load were seen"
+    assert decisions[-1].replicas == 3
 
 
 def test_what_recurs_each_hour_is_there_before_it_comes() -> None:
