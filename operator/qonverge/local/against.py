@@ -7,15 +7,24 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from typing import Any
 
 from qonverge.accounting.conversion import pricing_from
-from qonverge.amounts import TaskLimits
+from qonverge.amounts import Money, TaskLimits
 from qonverge.api import HybridJob, QuantumBackend
 from qonverge.api.pricing import Pricing
-from qonverge.backend.clouds.protocol import CloudError, CloudRefused, CredentialsRefused, Device, NoCredentials
+from qonverge.backend.clouds.protocol import (
+    Cloud,
+    CloudError,
+    CloudRefused,
+    CredentialsRefused,
+    Device,
+    NoCredentials,
+    RehearsingCloud,
+)
 from qonverge.backend.executors.choice import executor_of
 from qonverge.backend.executors.cloud.executor import fitted, load_cloud
 from qonverge.backend.executors.cloud.translator import Translators
@@ -33,6 +42,8 @@ from qonverge.wire.errors import WireError
 from qonverge.wire.vendor import DeviceState
 
 _ANSWER_SECONDS = 20.0
+# Of one job's tasks at a cloud: each takes a few requests.
+_MOST_REHEARSED = 10
 _GIVE_CREDENTIALS = "give --credentials FOLDER, with a file for each key"
 
 
@@ -77,6 +88,8 @@ class Against:
         self._heard = False
         self._limits = TaskLimits()
         self._translator: Translators | None = None
+        self._cloud: Cloud | None = None
+        """Once it has told of the device."""
 
     async def device(self) -> Findings:
         """Return what is found of the backend itself; what jobs may ask for is known afterwards."""
@@ -114,10 +127,11 @@ class Against:
             found.problems.append(f"{decision.reason}{remedy}")
         elif checked is None:
             found.unchecked.append("its circuits are known only when it runs")
-        elif cloud and (refusal := await self._refusal(job, checked)) is not None:
-            found.problems.append(refusal)
         else:
-            found.known.append(f"{metadata.name} takes it{', as far as is known without its device' * unheard}")
+            price = await self._rehearsed(job, checked, found) if cloud else ""
+            if not found.problems:
+                unknown = ", as far as is known without its device" * unheard
+                found.known.append(f"{metadata.name} takes it{price}{unknown}")
         return found
 
     async def close(self) -> None:
@@ -125,19 +139,35 @@ class Against:
         if self._translator is not None:
             await self._translator.close()
 
-    async def _refusal(self, job: HybridJob, checked: CheckedCircuit) -> str | None:
-        """Return why the device has no program for a circuit; None: it has."""
+    async def _rehearsed(self, job: HybridJob, checked: CheckedCircuit, found: Findings) -> str:
+        """Find why a circuit would not run, by what translates it and by a cloud that rehearses.
+
+        Returns:
+            What the vendor would bill, in words; empty where it does not tell.
+        """
         task = circuits.task(job, checked, "validate")
         try:
             if self._translator is None:
                 self._translator = Translators(self._config)
                 await self._translator.start()
-            await self._translator.plan("", task, self._limits.shots)
+            planned = await self._translator.plan("", task, self._limits.shots)
+            if not isinstance(self._cloud, RehearsingCloud):
+                return ""
+            costs = list[Money | None]()
+            for each in planned[:_MOST_REHEARSED]:
+                submission = await self._translator.encode("", task, each)
+                costs.append(await asyncio.to_thread(self._cloud.rehearse, submission))
         except WireError as error:
-            return error.message
-        except RuntimeError as error:
-            return str(error)
-        return None
+            found.problems.append(error.message)
+        except (RuntimeError, CloudRefused) as error:
+            found.problems.append(str(error))
+        except CloudError as error:
+            found.unchecked.append(f"whether the vendor takes it: {error}")
+        else:
+            if (more := len(planned) - len(costs)) > 0:
+                found.unchecked.append(f"the other {more} of its {len(planned)} tasks at the vendor")
+            return _price(costs, len(planned))
+        return ""
 
     async def _ask_cloud(self, found: Findings) -> None:
         try:
@@ -158,6 +188,7 @@ class Against:
         except CloudError as error:
             found.unchecked.append(f"the device: {error}")
         else:
+            self._cloud = cloud
             self._take(device, found)
 
     def _take(self, device: Device, found: Findings) -> None:
@@ -219,3 +250,12 @@ class Against:
         facts += [] if shots is None else [f"{shots} shots at a time"]
         facts += [] if state.queue_length is None else [f"{state.queue_length} tasks wait"]
         found.known.append(", ".join(facts))
+
+
+def _price(costs: Sequence[Money | None], tasks: int) -> str:
+    """Return what a vendor would bill for all tasks of a job, in words; empty where it does not tell of all."""
+    told = [cost for cost in costs if cost is not None]
+    if len(told) < tasks or len({cost.currency for cost in told}) != 1:
+        return ""
+    total = Money(sum((cost.amount for cost in told), Decimal(0)), told[0].currency)
+    return f", and its vendor would bill about {total}" if total.amount else ""

@@ -320,6 +320,20 @@ class TaggingCloud(Cloud, Protocol):
         """Return the cloud's ids of the tasks that have not ended and whose ``RUN_TAG`` is this."""
 
 
+@runtime_checkable
+class RehearsingCloud(Cloud, Protocol):
+    """A cloud that checks a task as if it were sent, and runs nothing."""
+
+    def rehearse(self, submission: Submission) -> Money | None:
+        """Return what a task would cost; None: the cloud does not tell.
+
+        It costs nothing, and leaves nothing that ``find`` or ``TaggingCloud.of_run`` returns.
+
+        Raises:
+            CloudRefused: why the cloud would not run it.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class ProgramFailure:
     """Why a program of a task of several has no answer, though others may have theirs."""

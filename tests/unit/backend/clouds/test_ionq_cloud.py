@@ -29,6 +29,7 @@ from qonverge.backend.clouds.protocol import (
     CredentialsRefused,
     Device,
     NoCredentials,
+    RehearsingCloud,
     ReplyLost,
     Submission,
     TaggingCloud,
@@ -450,6 +451,40 @@ def test_nothing_is_sent_that_would_cost_more_than_the_limit(form: Answers, ionq
     found = fault(lambda: cloud(ionq, secret, costLimit="30").submit(KEY, SUBMISSION))
     assert isinstance(found, CloudUnavailable)
     assert [request.method for request in ionq.requests].count("POST") == 1
+
+
+def test_a_rehearsal_is_checked_and_priced_and_leaves_no_job(ionq: Service, secret: Path) -> None:
+    answers: Answers = {
+        "/jobs": {"id": "dry", "jobs": [_job("dry", "completed")]},
+        "/jobs/dry/cost": {"estimated_cost": {"unit": "usd", "value": 25.79}, "cost": {"unit": "usd", "value": 0}},
+        "/jobs/dry": {"id": "dry", "status": "deleted"},
+        "/jobs/estimate": {"cost_unit": "usd", "estimated_cost": 25.79},
+    }
+    ionq.answer = by_path(answers)
+    one = cloud(ionq, secret, session="s", debiasing=True)
+    assert isinstance(one, RehearsingCloud)
+    assert one.rehearse(SUBMISSION) == Money(Decimal("25.79"))
+    assert [request.method for request in ionq.requests] == ["POST", "GET", "GET", "DELETE"]
+    # Nothing by which it could be taken for the task itself, nor a job of the session.
+    assert ionq.requests[0].body == {
+        "type": "ionq.circuit.v1",
+        "backend": "qpu.forte-1",
+        "name": "qonverge validate",
+        "dry_run": True,
+        "shots": 1000,
+        "input": PROGRAM,
+        "settings": {"error_mitigation": {"debiasing": True}},
+    }
+    answers["/jobs"]["jobs"] = [_job("dry", "failed", failure={"code": "TooManyGates", "message": "9 of 8"})]
+    found = fault(lambda: one.rehearse(SUBMISSION))
+    assert isinstance(found, CloudRefused)
+    assert str(found) == "IonQ would not run it: TooManyGates: 9 of 8"
+    assert ionq.requests[-1].method == "DELETE"
+    sent = len(ionq.requests)
+    assert "costLimit is 25.00 USD" in str(fault(lambda: cloud(ionq, secret, costLimit="25").rehearse(SUBMISSION)))
+    # The simulator would run it.
+    assert cloud(ionq, secret, "simulator").rehearse(SUBMISSION) == Money(Decimal(0))
+    assert [request.method for request in ionq.requests[sent:]] == ["GET"]
 
 
 def test_links_are_those_of_the_console_of_ionq_alone(ionq: Service, secret: Path) -> None:

@@ -75,6 +75,10 @@ class IonqApi:
         """Change something."""
         self._send(doing, "PUT", path, ())
 
+    def delete(self, doing: str, path: str) -> None:
+        """Remove something."""
+        self._send(doing, "DELETE", path, ())
+
     def _send(self, doing: str, method: str, path: str, needed: Sequence[str], body: bytes | None = None) -> Any:
         key = self._key()
         try:

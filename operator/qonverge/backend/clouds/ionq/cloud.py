@@ -5,6 +5,7 @@ IonQ has no idempotency key. Each job carries ours in its metadata, and is found
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import time
@@ -20,6 +21,7 @@ from qonverge.backend.clouds.ionq.options import SERVICE, IonqOptions
 from qonverge.backend.clouds.protocol import (
     RUN_TAG,
     CloudConfig,
+    CloudError,
     CloudRefused,
     CloudState,
     CloudTask,
@@ -97,15 +99,36 @@ class IonqCloud:
 
     def submit(self, key: str, submission: Submission) -> str:
         """Begin a job and return its id; see ``Cloud.submit``."""
+        options, tags = self._options, {_field(name): bounded(value, _MOST) for name, value in submission.tags.items()}
+        body = self._job_of(submission) | {"name": f"qonverge {key[:12]}", "metadata": {KEY_FIELD: key, **tags}}
+        if options.session is not None:
+            body["session_id"] = options.session
+        return self._create(body)
+
+    def rehearse(self, submission: Submission) -> Money | None:
+        """Have IonQ check and price a job that it does not run; see ``RehearsingCloud.rehearse``.
+
+        Source: ``dry_run`` of ``POST /jobs`` and ``GET /jobs/{id}/cost`` of API v0.4.
+        """
+        if self._options.simulated:
+            # The simulator takes no notice of dry_run: it would run the job, which is free.
+            return Money(Decimal(0))
+        identity = self._create(self._job_of(submission) | {"name": "qonverge validate", "dry_run": True})
+        try:
+            (job,) = self._api.get("job", "/jobs", "jobs", query=[("ids", identity), ("limit", "1")])["jobs"] or [{}]
+            if failure := job.get("failure"):
+                raise CloudRefused(f"IonQ would not run it: {_words(failure)}")
+            return self._cost(identity, "estimated_cost")
+        finally:
+            # It is of no use to anybody, and lists are read page by page.
+            with contextlib.suppress(CloudError):
+                self._api.delete("delete job", f"/jobs/{identity}")
+
+    def _job_of(self, submission: Submission) -> dict[str, Any]:
         options = self._options
         body: dict[str, Any] = {
             "type": "ionq.circuit.v1",
             "backend": options.backend,
-            "name": f"qonverge {key[:12]}",
-            "metadata": {
-                KEY_FIELD: key,
-                **{_field(name): bounded(value, _MOST) for name, value in submission.tags.items()},
-            },
             "shots": submission.shots,
             "input": json.loads(submission.program),
         }
@@ -113,10 +136,11 @@ class IonqCloud:
             body["noise"] = {"model": options.noise_model}
         if options.debiasing is not None:
             body["settings"] = {"error_mitigation": {"debiasing": options.debiasing}}
-        if options.session is not None:
-            body["session_id"] = options.session
-        if options.limit is not None:
-            self._keep_to(options.limit, body)
+        return body
+
+    def _create(self, body: Mapping[str, Any]) -> str:
+        if self._options.limit is not None:
+            self._keep_to(self._options.limit, body)
         return str(self._api.post("create job", "/jobs", body, "id")["id"])
 
     def find(self, keys: Sequence[str]) -> Mapping[str, str]:
@@ -187,7 +211,7 @@ class IonqCloud:
         status, failure = str(job["status"]), job.get("failure") or {}
         state, wait = _STATES.get(status, "Queued"), job.get("predicted_wait_time_ms")
         ran = job.get("execution_duration_ms")
-        words = ": ".join(str(failure[name]) for name in ("code", "message") if failure.get(name))
+        words = _words(failure)
         return CloudTask(
             state,
             words if status in _STATES else f"IonQ says that it is {status}",
@@ -199,10 +223,11 @@ class IonqCloud:
 
     def _billed(self, identity: str) -> Money | None:
         """Return what a job that has ended costs; None: IonQ does not tell, or not yet."""
-        if self._options.simulated:
-            return Money(Decimal(0))
+        return Money(Decimal(0)) if self._options.simulated else self._cost(identity, "cost")
+
+    def _cost(self, identity: str, which: str) -> Money | None:
         try:
-            cost = self._api.get("job cost", f"/jobs/{identity}/cost").get("cost")
+            cost = self._api.get("job cost", f"/jobs/{identity}/cost").get(which)
         except NotThere:
             return None
         # Some contracts count credits, which are no money.
@@ -261,6 +286,10 @@ class _KnownJobs:
 
     def of(self, keys: Sequence[str]) -> dict[str, str]:
         return {key: self._ids[key][0] for key in keys if key in self._ids}
+
+
+def _words(failure: Mapping[str, Any]) -> str:
+    return ": ".join(str(failure[name]) for name in ("code", "message") if failure.get(name))
 
 
 def _field(tag: str) -> str:
