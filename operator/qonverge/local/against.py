@@ -155,7 +155,7 @@ class Against:
                 return ""
             costs = list[Money | None]()
             for each in planned[:_MOST_REHEARSED]:
-                submission = await self._translator.encode("", task, each)
+                submission = await self._translator.encode("", task, [each])
                 costs.append(await asyncio.to_thread(self._cloud.rehearse, submission))
         except WireError as error:
             found.problems.append(error.message)

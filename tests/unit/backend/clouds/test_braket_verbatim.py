@@ -99,7 +99,7 @@ def test_bases_of_observables_are_turned_by_native_gates(family: str) -> None:
     observables = tuple(((label, 1.0),) for label in labels)
     task, made = task_of(circuit, observables=observables, shots=500_000, layout=LAYOUT), translation(family)
     found = made.plan(task, None)
-    sent = [made.encode(*reduced(task, each)) for each in found]
+    sent = [made.encode(*reduced(task, [each])) for each in found]
     assert {line.split("(")[0].split(" ")[0] for each in sent for line in gates(each)} <= ALLOWED[family]
     answers = [zlib.compress(answer(each).encode()) for each in sent]
     (result,) = made.assemble(task, found, [each.reading for each in sent], answers, 0)
@@ -114,7 +114,7 @@ def test_a_sweep_keeps_its_inputs() -> None:
     circuit.append(RGate(2 * a, 0.5), [0])
     circuit.measure(0, 0)
     task, made = task_of(circuit, parameters={"a": np.array([0.1, 0.4])}, layout=Layout((5,))), translation("iqm")
-    first, second = [made.encode(*reduced(task, each)) for each in made.plan(task, None)]
+    first, second = [made.encode(*reduced(task, [each])) for each in made.plan(task, None)]
     assert gates(first) == ["prx(p0, 0.5) $5;"]
     assert (first.inputs, second.inputs) == ({"p0": 0.2}, {"p0": 0.8})
 
@@ -129,7 +129,7 @@ b[0] = measure $7; b[1] = measure $3;"""
     made = translation("iqm")
     task = Task("t", (Pub(done.digest, shots=10, layout=done.layout),), {done.digest: done.qpy})
     (found,) = made.plan(task, None)
-    sent = made.encode(*reduced(task, found))
+    sent = made.encode(*reduced(task, [found]))
     assert gates(sent) == ["prx(0.3, 0.2) $3;", "cz $3, $7;", "prx(0.1, 1.5) $7;"]
     assert sorted(sent.reading["bits"]) == [[0, 7], [1, 3]]
 

@@ -136,11 +136,9 @@ class Sender:
         stop, cloud = sent.run.stop, self._calls.cloud
         if identity := sent.run.known.get(sent.key, ""):
             return self._known(sent, identity)
-        # Until when a task that was sent may not be found yet.
-        certain, look = self._certain, not cloud.idempotent
-        if sent.run.execution.request.first_here:
-            # There is nothing that an earlier process sent.
-            certain = float("-inf")
+        # Until when a task that was sent may not be found yet. Of one that came here first no earlier process sent any.
+        first, look = sent.run.execution.request.first_here, not cloud.idempotent
+        certain = float("-inf") if first else self._certain
         may_be_there = sent.run.task.again
         while True:
             if look or stop.is_set():
