@@ -14,12 +14,12 @@ from click.testing import CliRunner
 from kubernetes.aio.config import kube_config
 
 from bench.places import DevCloudPlace, DevCloudSite
-from e2e.cluster.errors import CommandFailed
 from qonverge.cli.main import cli
 from qonverge_dev_cloud.cloud import DevCloud
 from qonverge_dev_cloud.faults import Fault
 from qonverge_dev_cloud.scenario import Scenario
 from tests.integration.conftest import HEADER, Lab, backend, job
+from tests.integration.kube_client import Refused
 
 AWAY = {"maintenance": [{"start": 0, "end": 1e6}]}
 # A second device of each vendor, which is away.
@@ -212,5 +212,5 @@ def test_what_the_cluster_refuses(site: Site) -> None:
     assert status == 1
     assert "the region of sv1 is not known: its ARN names none, so say it in region" in problems[0]
     # A device in another region than its ARN's is not even stored.
-    with pytest.raises(CommandFailed, match="region is another one than the device's, which its ARN names"):
+    with pytest.raises(Refused, match="region is another one than the device's, which its ARN names"):
         site.backend("region", site.section("braket", region="us-west-1"))
