@@ -437,7 +437,8 @@ def test_each_program_of_a_set_has_its_own_result(aws: Service, secret: Path, in
         return (200, documents_of_set[name]) if name in documents_of_set else (404, "")
 
     aws.answer = answer
-    first, second, third, fourth = cloud(aws, secret).results(TASK)
+    own = cloud(aws, secret)
+    first, second, third, fourth = own.results(TASK)
     assert isinstance(first, str) and json.loads(first) == told[0]
     assert isinstance(third, str) and json.loads(third) == told[2]
     assert second == ProgramFailure("the fridge is warm", retryable=True)
@@ -445,10 +446,10 @@ def test_each_program_of_a_set_has_its_own_result(aws: Service, secret: Path, in
     # Of one program with three sets of inputs.
     swept = [executable("01"), executable("11", 1), executable("10", 2)]
     documents_of_set["results.json"] = {"programResults": [{"executableResults": swept}]}
-    assert [json.loads(str(each)) for each in cloud(aws, secret).results(TASK)] == swept
+    assert [json.loads(str(each)) for each in own.results(TASK)] == swept
     for wrong in ([], swept[::-1], [swept[0], swept[2]]):
         documents_of_set["results.json"] = {"programResults": [{"executableResults": wrong}]}
-        assert isinstance(fault(lambda: cloud(aws, secret).results(TASK)), CloudRefused)
+        assert isinstance(fault(lambda: own.results(TASK)), CloudRefused)
 
 
 def test_cancelling(aws: Service, secret: Path) -> None:
