@@ -40,6 +40,13 @@ def test_what_came_once_is_not_expected_again() -> None:
         assert found is None or found.workers <= 1.0
 
 
+def test_of_two_periods_the_smaller_is_expected() -> None:
+    forecaster = fed(5 * HOUR, lambda minute: 20 if minute == 240 else 10 * (minute % 60 == 0))
+    found = forecaster.expect(5 * HOUR)
+    assert found is not None
+    assert found.workers == 10.0
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_noise_is_not_taken_for_a_period(seed: int) -> None:
     counts = np.random.default_rng(seed).poisson(3.0, 600).tolist()

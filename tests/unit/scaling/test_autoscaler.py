@@ -35,6 +35,11 @@ def test_work_between_counts_against_the_time_that_new_pods_have() -> None:
     assert decision.message == "10 replicas: 50 tasks wait with 100 s of work, and 9.5 workers start all in 15 s"
 
 
+def test_what_runs_keeps_its_worker_from_what_waits() -> None:
+    # The worker is taken for all of 15 s, so that 40 s of work are left for pods that do 10 s each.
+    assert first(waiting=[2.0] * 20, running=[1000.0]).replicas == 1 + 4
+
+
 def test_pods_that_start_longer_than_the_aim_still_count() -> None:
     # What starts after 60 s has half of the aim then: 7.5 s.
     assert first(waiting=[2.0] * 100, start_seconds=60.0).replicas == 1 + 18
@@ -63,6 +68,14 @@ def test_the_last_replica_goes_after_its_time() -> None:
     assert ends[-1] == 0
 
 
+def test_a_task_begins_the_time_of_the_last_replica_again() -> None:
+    scaler = Autoscaler(WIDE, 0.0)
+    for second in range(1, 900):
+        decision = scaler.scale(replace(ONE, running=[1.0] if second in (1, 290, 580) else []), float(second))
+        assert decision.replicas == 1 or second >= 580 + WIDE.scale_to_zero_after
+    assert decision.replicas == 0
+
+
 def test_the_last_replica_stays_where_one_is_asked_for() -> None:
     scaler = Autoscaler(replace(WIDE, min_replicas=1), 0.0)
     decisions = [scaler.scale(ONE, float(second)) for second in range(1, 1000)]
@@ -89,6 +102,13 @@ def test_load_is_averaged_so_that_a_gap_takes_nothing() -> None:
     for second in range(1, 60):
         scaler.scale(replace(four, running=[5.0] * 4), float(second))
     assert scaler.scale(four, 62.0).replicas == 4
+
+
+def test_what_comes_counts_where_workers_cannot_keep_up() -> None:
+    scaler = Autoscaler(replace(WIDE, panic_threshold=1e9), 0.0)
+    for second in range(1, 62):
+        decision = scaler.scale(replace(ONE, arrived=[0.5] * 10, running=[0.5]), float(second))
+    assert decision.message == "5 replicas: what came in the last 60 s keeps 5.0 workers busy"
 
 
 def test_a_surge_of_short_tasks_is_seen_before_it_waits_long() -> None:
