@@ -207,6 +207,7 @@ _NO_REASONS = set(
         All AsGiven Automatic BraketLocal ControlFlow DensityMatrix Exact Hedge MidCircuit NonClifford Stabilizer
         Statevector Stim
         Held Waiting Wanted
+        Prometheus Stale Compared Shadow Skipped Any Cloud Edge In NotIn OnPrem Preferred Required
         ContainerCreating ErrImagePull FailedMount PodInitializing
         """,
     )

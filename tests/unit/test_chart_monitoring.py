@@ -15,7 +15,7 @@ from e2e.layers import require_prometheus
 from qonverge.controller.objects.manifests import BACKEND_LABEL, PORT_NAME
 from qonverge.controller.settings import Settings
 from qonverge.telemetry.definitions import BACKEND, OPERATOR
-from tests.unit.test_chart import helm, one, render, template
+from tests.unit.test_chart import CHART, helm, one, render, template
 
 __all__ = ["helm"]
 
@@ -24,6 +24,7 @@ ALL = tuple(
     for name in ("serviceMonitor", "podMonitor", "rules", "dashboards")
     for part in ("--set", f"telemetry.{name}.enabled=true")
 )
+GUIDE = CHART.parents[1] / "docs" / "monitoring.md"
 TESTS = Path(__file__).with_name("alerts.yaml")
 _OURS = re.compile(r"qonverge_(?:backend|operator)_[a-z_]+")
 
@@ -42,6 +43,31 @@ def test_every_alert_fires_when_it_is_to_and_not_before(helm: Path, tmp_path: Pa
     ]
     alerts = {rule["alert"] for group in spec["groups"] for rule in group["rules"]}
     assert {name for name, fires in cases if fires} == {name for name, fires in cases if not fires} == alerts
+
+
+def test_the_guide_has_a_configuration_that_prometheus_takes(tmp_path: Path) -> None:
+    require_prometheus()
+    (text,) = re.findall(r"^```yml\n(.*?)^```$", GUIDE.read_text(), re.DOTALL | re.MULTILINE)
+    config = yaml.safe_load(text)
+    for job in config["scrape_configs"]:
+        # Debian's Prometheus is built without it.
+        assert job.pop("kubernetes_sd_configs")
+        job["static_configs"] = [{"targets": ["127.0.0.1:1"]}]
+    (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(config))
+    command = ["promtool", "check", "config", "--lint=all", "--lint-fatal", "prometheus.yml"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_guide_explains_every_alert_and_shows_every_dashboard(helm: Path) -> None:
+    objects, guide = render(helm, *ALL), GUIDE.read_text()
+    (group,) = one(objects, "PrometheusRule")["spec"]["groups"]
+    assert [f"`{rule['alert']}`" for rule in group["rules"]] == re.findall(
+        r"^\| (`Qonverge\w+`) \|", guide, re.MULTILINE
+    )
+    pictures = re.findall(r"\(dashboard-(\w+)\.png\)", guide)
+    assert sorted(pictures) == sorted(path.stem for path in (CHART / "dashboards").glob("*.json"))
+    assert all((GUIDE.parent / f"dashboard-{name}.png").is_file() for name in pictures)
 
 
 def test_alerts_and_dashboards_name_metrics_that_there_are(helm: Path) -> None:

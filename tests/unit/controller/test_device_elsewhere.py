@@ -494,3 +494,25 @@ async def test_what_cannot_be_ended_keeps_no_job_for_ever(world: Elsewhere, way:
     ((reason, message),) = events
     assert reason == "CloudTasksAbandoned"
     assert "1 task on devices elsewhere may still run" in message
+
+
+async def test_a_wait_that_was_learned_does_not_keep_jobs_from_an_idle_site_for_ever() -> None:
+    """Only a job that is sent there shows that the wait is over."""
+    world = World()
+    world.backend("edge", simulator=None, remote={"url": "https://edge.example"})
+    pod, waits = world.pod("edge-0"), []
+    for name, waited in (("first", 40.0), ("second", 0.0), ("third", 0.0)):
+        pod.answer(info(1, device=DeviceState(online=True, queue_length=0, ideal=True)), 0.01, world.now)
+        waits.append(world.forecasts.device_wait(world.state.backends["lab/edge"], world.now))
+        world.job(name)
+        await world.round()
+        (sent,) = world.flight(name).sent
+        world.now += 60
+        results = (PubResult(counts=({"00": 1000},), shots=1000, method="statevector"),)
+        done = TaskResult(
+            sent.identity, "Completed", results, engine="Aer", seed=1, queue_seconds=waited, run_seconds=1.0
+        )
+        world.pods.answers[sent.identity].set_result(done)
+        await settled()
+    first, second, third = waits
+    assert (first or 0.0) < 1 < (third or 0.0) < (second or 0.0)

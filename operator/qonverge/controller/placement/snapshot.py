@@ -129,9 +129,10 @@ def seen(
         task_price=0.0 if pricing is None else float(pricing.per_task or 0),
         task_limits=TaskLimits() if device is None else device.limits,
         unpriced=able.costs_money and pricing is None,
-        # What waits in a queue of its own is not held back for better news.
+        # What waits in a queue of its own is not held back for better news. A wait that was learned from others' tasks
+        # would keep all jobs back, since without one that is sent nothing teaches that it is shorter by now.
         dispatch_depth=None if able.descriptor.takes_long else _MOST_AHEAD,
-        ahead_seconds=math.inf if able.descriptor.takes_long else _AHEAD_SECONDS,
+        ahead_seconds=math.inf if able.descriptor.takes_long or device_wait is not None else _AHEAD_SECONDS,
         calibration_stale_reason=stale,
         two_qubit_error=two_qubit,
         readout_error=readout,
