@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import urllib.request
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -32,6 +33,11 @@ def measured(lab: Lab) -> dict[str, float]:
     return {site: float(seconds) for site, seconds in found}
 
 
+def state(port: int, token: str, identity: str) -> str | None:
+    """Send a task, and return how it stands; None while the operator has not granted it."""
+    return send(port, token, identity)[1].get("state")
+
+
 def run(lab: Lab, name: str, turns: int = TURNS) -> str:
     """Run a program whose loop has so many turns, and return the backend that it had."""
     lab.apply(program(name))
@@ -39,7 +45,7 @@ def run(lab: Lab, name: str, turns: int = TURNS) -> str:
     place = str(started.placed()["backend"])
     port, token = lab.port(place), started.token()
     for turn in range(turns):
-        done = eventually(lambda n=turn: send(port, token, f"{name}-{n}")[1].get("state"), "the operator's grant")
+        done = eventually(partial(state, port, token, f"{name}-{turn}"), "the operator's grant")
         assert done == "Completed"
     started.end()
     assert lab.ended(name)["state"] == "Complete"
