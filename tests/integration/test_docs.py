@@ -207,6 +207,8 @@ _NO_REASONS = set(
         All AsGiven Automatic BraketLocal ControlFlow DensityMatrix Exact Hedge MidCircuit NonClifford Stabilizer
         Statevector Stim
         Held Waiting Wanted
+        Any Cloud Edge OnPrem In NotIn Preferred Required
+        Compared InForce Shadow Skipped
         ContainerCreating ErrImagePull FailedMount PodInitializing
         """,
     )
