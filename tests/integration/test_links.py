@@ -26,11 +26,11 @@ def links() -> Iterator[dict[str, SlowLink]]:
 
 
 def measured(lab: Lab) -> dict[str, float]:
-    """Return the round trips that the operator shows, by site."""
+    """Return the round trips that the operator shows, by backend."""
     with urllib.request.urlopen(f"http://127.0.0.1:{lab.health}/metrics", timeout=5) as answer:
         text = answer.read().decode()
-    found = re.findall(r'^qonverge_operator_link_round_trip_seconds{site="(\w+)"} (\S+)$', text, re.MULTILINE)
-    return {site: float(seconds) for site, seconds in found}
+    found = re.findall(r'^qonverge_operator_backend_round_trip_seconds{backend="default/(\w+)"} (\S+)$', text, re.M)
+    return {name: float(seconds) for name, seconds in found}
 
 
 def state(port: int, token: str, identity: str) -> str | None:

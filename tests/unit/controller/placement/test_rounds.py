@@ -10,7 +10,6 @@ from qonverge.amounts import Amounts
 from qonverge.api import QuantumQuota
 from qonverge.controller.kube.client import Kube
 from qonverge.controller.kube.status_writer import StatusWriter
-from qonverge.controller.placement.snapshot import round_trips
 from qonverge.controller.quotas.reconciler import Quotas
 from qonverge.controller.store.cluster import Priority
 from qonverge.controller.store.flights import Flight
@@ -310,4 +309,3 @@ async def test_a_program_whose_loop_is_known_shows_what_the_network_takes_and_go
     assert proposal.backend is not None
     assert proposal.backend.name == "near", "though it ran on the far one last"
     assert {candidate.network_seconds for candidate in world.flight("other").forecast} == {None}
-    assert round_trips(world.state) == {"far": 0.05, "near": 0.002}
