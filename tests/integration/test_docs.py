@@ -208,7 +208,7 @@ _NO_REASONS = set(
         Statevector Stim
         Held Waiting Wanted
         Any Cloud Edge OnPrem In NotIn Preferred Required
-        Compared InForce Shadow Skipped
+        Compared InForce Shadow Skipped Prometheus Stale
         ContainerCreating ErrImagePull FailedMount PodInitializing
         """,
     )
