@@ -148,13 +148,18 @@ class Lab:
     def ready(self) -> None:
         eventually(lambda: self.readiness()[0] == 200, "readiness of the operator")
 
-    def serve(self, backend: str, pod: str = "pod-0", *flags: str) -> None:
-        """Do what a kubelet does for a pod of the backend's Deployment: start its server, report it ready."""
+    def serve(
+        self, backend: str, pod: str = "pod-0", *flags: str, behind: Callable[[int], int] = lambda port: port
+    ) -> None:
+        """Do what a kubelet does for a pod of the backend's Deployment: start its server, report it ready.
+
+        ``behind`` returns the port at which others reach the server, for its own.
+        """
         name, port = f"{backend}-qb", free_port()
         deployment = eventually(lambda: self.get("deployment", name), f"the Deployment {name}")
         # The API server adds uids.
         self.apply(standin.replica_set(deployment, f"{name}-{pod}"))
-        self.apply(standin.pod(deployment, self.get("replicaset", f"{name}-{pod}"), pod, port))
+        self.apply(standin.pod(deployment, self.get("replicaset", f"{name}-{pod}"), pod, behind(port)))
         uid = self.get("pod", pod)["metadata"]["uid"]
         given = standin.environment(deployment, uid, lambda secret: self.get("secret", secret))
         self._commands[pod] = (port, {**os.environ, **given, "QONVERGE_LISTEN": f"127.0.0.1:{port}"}, flags)

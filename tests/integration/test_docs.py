@@ -207,7 +207,8 @@ _NO_REASONS = set(
         All AsGiven Automatic BraketLocal ControlFlow DensityMatrix Exact Hedge MidCircuit NonClifford Stabilizer
         Statevector Stim
         Held Waiting Wanted
-        Prometheus Stale Compared Shadow Skipped Any Cloud Edge In NotIn OnPrem Preferred Required
+        Any Cloud Edge OnPrem In NotIn Preferred Required
+        Compared InForce Shadow Skipped Prometheus Stale
         ContainerCreating ErrImagePull FailedMount PodInitializing
         """,
     )

@@ -129,6 +129,9 @@ class Candidate(StatusModel):
     """Time that it runs."""
     memory_bytes: ForecastInterval | None = None
     """Memory that it takes on a simulator, bytes; of suspended jobs only."""
+    network_seconds: float | None = None
+    """Time that a Python program is expected to wait for the ways there and back, all its tasks together: how often it
+    waited when it ran before, times the round trip as it is measured."""
     cost: ForecastInterval | None = None
     """What it costs, in currency."""
     currency: str | None = None

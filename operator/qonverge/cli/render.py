@@ -146,7 +146,13 @@ def forecast_table(
     table = Table.grid(padding=(0, 2))
     # Of small circuits it is the same few MiB everywhere.
     large = any((candidate.memory_bytes or _NOTHING).mid >= _WORTH_SAYING for candidate in forecast)
-    columns = ("BACKEND", "FIDELITY", "WAIT", "RUN", *(("MEMORY",) if large else ()), "COST")
+    loops = any(candidate.network_seconds is not None for candidate in forecast)
+    columns = (
+        *("BACKEND", "FIDELITY", "WAIT", "RUN"),
+        *(("NETWORK",) if loops else ()),
+        *(("MEMORY",) if large else ()),
+        "COST",
+    )
     table.add_row("", *(Text(name, style="dim") for name in columns))
     fitting = [candidate for candidate in forecast if candidate.rejected is None]
     best = chosen or (fitting[0].backend if fitting else None)
@@ -158,6 +164,7 @@ def forecast_table(
             _fidelity(candidate.fidelity),
             _seconds(candidate.wait_seconds),
             _seconds(candidate.run_seconds),
+            *((_network(candidate.network_seconds),) if loops else ()),
             *((_memory(candidate.memory_bytes),) if large else ()),
             _cost(candidate),
         )
@@ -169,6 +176,10 @@ def forecast_table(
         if candidate.rejected is not None
     ]
     return parts
+
+
+def _network(seconds: float | None) -> str:
+    return "unknown" if seconds is None else duration(float(f"{seconds:.2g}"))
 
 
 def _memory(interval: ForecastInterval | None) -> str:

@@ -15,6 +15,7 @@ from qonverge.devices.layout import Misfit
 from qonverge.devices.noise import Noise
 from qonverge.execution.transitions import seconds, timestamp
 from qonverge.forecast.intervals import Interval, JobForecasts
+from qonverge.forecast.loops import Loop
 from qonverge.providers.descriptor import Descriptor
 from qonverge.providers.figures import Figures
 from qonverge.providers.installed import find, usual_figures
@@ -135,6 +136,7 @@ def waiting(
     may_preempt: bool = True,
     warm: frozenset[str] = frozenset(),
     misfits: Mapping[str, Misfit] | None = None,
+    loop: Loop | None = None,
 ) -> Job:
     """Return the job as placement sees it.
 
@@ -147,6 +149,7 @@ def waiting(
         may_preempt: whether that class lets it displace others.
         warm: backends that have its circuit, by key.
         misfits: why its circuit can't be run on backends, by key.
+        loop: what is known of its program's tasks.
     """
     spec, reference = job.spec, job.spec.backend
     placement = spec.placement or Placement()
@@ -168,6 +171,9 @@ def waiting(
         warm=warm,
         data_site=placement.data_site,
         misfits=misfits or {},
+        # To hand it over is one.
+        round_trips=1.0 if loop is None else 1.0 + loop.waits,
+        settled=None if loop is None else loop.backend,
     )
 
 
@@ -220,6 +226,7 @@ def shown(
             wait_seconds=ForecastInterval(low=wait.low, mid=wait.mid, high=wait.high) if reason is None else None,
             run_seconds=_interval(forecasts.run_seconds[column]),
             memory_bytes=None if memory is None else _interval(memory),
+            network_seconds=_network(job, backend),
             cost=cost,
             currency=None if cost is None else backend.currency,
             rejected=reason,
@@ -229,6 +236,13 @@ def shown(
         else:
             fitting.append((rank.get(backend.key, len(rank)), wait.mid, label, candidate))
     return [candidate for *_, candidate in sorted(fitting, key=lambda each: each[:3])] + rejected
+
+
+def _network(job: Job, backend: Backend) -> float | None:
+    """Return how long a program whose tasks are known is on the way; None where that, or the way, is not known."""
+    if job.settled is None or backend.latency_seconds is None:
+        return None
+    return float(f"{job.round_trips * backend.latency_seconds:.3g}")
 
 
 def _interval(known: Interval) -> ForecastInterval | None:

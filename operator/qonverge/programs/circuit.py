@@ -111,6 +111,9 @@ class CircuitKind:
         """Return what the job asks for, as forecasts see it; None while its circuit is not checked."""
         return None if checked is None else ForecastRequest(checked, _circuit(job).parameters, work(job, checked))
 
+    def loop(self, job: HybridJob) -> None:
+        """Return None: its tasks are sent for it."""
+
     def promised(self, job: HybridJob) -> Amounts:
         """Return what the job used, and what its next task may by its forecast."""
         status = job.status

@@ -63,6 +63,9 @@ class ProgramKind(Protocol):
     def forecast_request(self, job: HybridJob, checked: CheckedCircuit | None) -> ForecastRequest | None:
         """Return what is to be forecast of it, None where nothing can be."""
 
+    def loop(self, job: HybridJob) -> str | None:
+        """Return what tells the program from others whose number of tasks may be another; None: it calls no backend."""
+
     def promised(self, job: HybridJob) -> Amounts:
         """Return what a job that is placed used and may use before it is heard of again, as far as its status tells."""
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+
 from qonverge.accounting.conversion import amounts_of
 from qonverge.amounts import Amounts
 from qonverge.api import HybridJob
@@ -59,6 +62,14 @@ class PythonKind:
     def forecast_request(self, job: HybridJob, checked: CheckedCircuit | None) -> ForecastRequest | None:
         """Return None: nothing can be forecast."""
         return None
+
+    def loop(self, job: HybridJob) -> str | None:
+        """Return the digest of the namespace and of what is run; a ConfigMap stands for its text."""
+        python = specification(job)
+        reference = python.config_map_key_ref
+        source = python.source if reference is None else [reference.name, reference.key]
+        told = json.dumps([job.metadata.namespace, source, python.args, python.image])
+        return hashlib.sha256(told.encode()).hexdigest()[:16]
 
     def promised(self, job: HybridJob) -> Amounts:
         """Return what the job used: what it may use more is granted part by part."""

@@ -127,6 +127,10 @@ class Job:
     """Keys of the backends that have its circuit."""
     data_site: str | None = None
     """Site of its data."""
+    round_trips: float = 1.0
+    """How often it waits for the way to its backend and back."""
+    settled: str | None = None
+    """Key of the backend that the same program ran on last: it stays there unless another one is clearly nearer."""
     misfits: Mapping[str, Misfit] = field(default_factory=dict)
     """Why its circuit can't be run on backends' devices, by their keys; the others take it."""
 
@@ -304,6 +308,8 @@ class Policy:
     """a site other than the data's,"""
     warm_circuit: float = 0.02
     """a backend that does not have the circuit yet."""
+    nearer: float = 0.2
+    """A program leaves the backend that it ran on last for a way that is shorter by more than this part of it."""
     lateness: float = 4.0
     """What a missed deadline counts, in whole losses of fidelity."""
     split_tolerance: float = 0.01

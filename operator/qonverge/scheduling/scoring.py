@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,7 +29,9 @@ def static_costs(snapshot: Snapshot, table: Table, policy: Policy) -> Floats:
     fits, weights = table.fits, _weights(snapshot, policy)
     total = weights.fidelity[:, None] * _lost_fidelity(snapshot, table)
     total += weights.cost[:, None] * _relative_cost(snapshot, table)
-    total += _soft_terms(snapshot, policy) + second_weights(snapshot, policy)[:, None] * _latencies(snapshot.backends)
+    total += _soft_terms(snapshot, policy) + second_weights(snapshot, policy)[:, None] * network_seconds(
+        snapshot, policy
+    )
     return np.where(fits, total, np.inf)
 
 
@@ -75,10 +76,22 @@ def _relative_cost(snapshot: Snapshot, table: Table) -> Floats:
     return np.where(np.isnan(cost), known, cost / np.where(scale > 0, scale, 1.0))
 
 
-def _latencies(backends: Sequence[Backend]) -> Floats:
-    """Return round trips, seconds; one that was not measured is taken to be as long as the longest that was."""
+def network_seconds(snapshot: Snapshot, policy: Policy) -> Floats:
+    """Return how long each job waits for the ways to each backend and back, shape (jobs, backends), seconds.
+
+    A round trip that was not measured is taken to be as long as the longest that was. That of the backend on which the
+    same program ran last counts as shorter by the policy's ``nearer``, so that it does not go to and fro between two
+    that are about as far.
+    """
+    backends = snapshot.backends
     known = [b.latency_seconds for b in backends if b.latency_seconds is not None]
-    return np.array([max(known, default=0.0) if b.latency_seconds is None else b.latency_seconds for b in backends])
+    latency = np.array([max(known, default=0.0) if b.latency_seconds is None else b.latency_seconds for b in backends])
+    total: Floats = np.array([job.round_trips for job in snapshot.jobs])[:, None] * latency
+    columns = {backend.key: column for column, backend in enumerate(backends)}
+    for row, job in enumerate(snapshot.jobs):
+        if job.settled in columns:
+            total[row, columns[job.settled]] *= 1 - policy.nearer
+    return total
 
 
 @dataclass(frozen=True, slots=True)

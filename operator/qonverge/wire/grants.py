@@ -69,6 +69,8 @@ class Meter:
     """What is granted; nothing to a job that the operator named no more."""
     under_way: int = 0
     """Its tasks that wait or run."""
+    waits: int | None = None
+    """How often it sent a task while none of it was under way; None: a server of a former version does not tell."""
     priced: bool = True
     """False of what a server of a former version tells, which does not know what tasks cost."""
 
@@ -88,6 +90,7 @@ class Meter:
             "currency": None if self.now.cost is None else self.now.cost.currency,
             "costs": [[str(money.amount), money.currency] for money in self.used.costs],
             "under_way": self.under_way,
+            "waits": self.waits,
         }
 
     @classmethod
@@ -97,7 +100,9 @@ class Meter:
         priced = "costs" in data
         costs = tuple(Money(Decimal(amount), str(currency)) for amount, currency in data.get("costs", ()))
         now = _limits(data["now"], str(data.get("currency") or ""))
-        return cls(replace(_amounts(data["used"]), costs=costs), wanted, now, int(data["under_way"]), priced)
+        return cls(
+            replace(_amounts(data["used"]), costs=costs), wanted, now, int(data["under_way"]), data.get("waits"), priced
+        )
 
 
 @dataclass(frozen=True, slots=True)

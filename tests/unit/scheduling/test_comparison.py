@@ -104,17 +104,24 @@ def test_a_job_that_many_rounds_see_counts_once() -> None:
 
 
 def test_what_follows_from_decisions_shows_in_the_simulation_and_not_in_single_rounds() -> None:
-    """Shortest first sends the long job last: one round sees the order of what it sends, not what comes behind it."""
-    backends = [replace(GOOD, ahead_seconds=0.0)]
-    first = snapshot([job("long", created=0.0)], backends, run=100.0)
-    later = snapshot([job(f"s{n}", created=1.0) for n in range(3)], backends, run=1.0, now=1.0)
-    busy = replace(later, backends=(replace(backends[0], free_seconds=(99.0,), load=1.0),))
-    found = compare([read(line(first)), read(line(busy))], Policy())
-    assert found.differing == 0
-    wait = one(found.simulated).wait
-    assert wait is not None
-    # The long job runs from 0 to 100, then the others one after the other; they came at 1.
-    assert wait.before == wait.after == pytest.approx((0 + 99 + 100 + 101) / 4)
+    """Only fidelity counts: each round by itself finds the best device free, since the other policy kept it so."""
+    lines: list[str] = []
+    lived = Simulation(
+        (GOOD, CHEAP), lambda _job: row([0.9, 0.8], [4.0, 4.0], [0.0, 0.0]), lambda _job, _target: 4.0, Policy()
+    )
+    in_force = Policy(weights=Weights(0.0, 1.0, 0.0))
+    lived.policy = in_force
+    lived.on_round = lambda seen, made: lines.append(record(seen, in_force, made))
+    lived.run([job(f"j{n}", created=2.5 * n) for n in range(20)], lambda _task: (), math.inf)
+    found = compare([read(each) for each in lines], Policy(weights=Weights(1.0, 0.0, 0.0)))
+    alone, follows = one(found.by_round).wait, one(found.simulated).wait
+    assert alone is not None
+    assert follows is not None
+    # Both policies are simulated on the same ground, and the one in force does there what it did.
+    assert follows.before == pytest.approx(sum(t.start - t.job.created for t in lived.done) / 20)
+    # Job n waits for those before it: it comes at 2.5 n and starts at 4 n.
+    assert follows.after == pytest.approx(1.5 * sum(range(20)) / 20)
+    assert alone.after < follows.after / 3
 
 
 def test_what_the_backends_had_at_the_beginning_is_there_in_the_simulation() -> None:

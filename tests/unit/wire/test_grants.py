@@ -33,10 +33,10 @@ def test_a_grant_travels_as_numbers_in_the_currency_of_its_prices() -> None:
 def test_a_meter_travels_as_tasks_shots_seconds_and_costs() -> None:
     costs = (Money(Decimal("0.5"), "EUR"), Money(Decimal(2)))
     now = Limits(200, cost=Money(Decimal(3), "EUR"))
-    meter = Meter(Amounts(100, 2.5, costs, tasks=3), Amounts(7, tasks=1), now, 4)
-    form = {"used": [3, 100, 2.5], "wanted": [1, 7, 0.0], "now": [200, None, "3"], "under_way": 4}
+    meter = Meter(Amounts(100, 2.5, costs, tasks=3), Amounts(7, tasks=1), now, 4, waits=9)
+    form = {"used": [3, 100, 2.5], "wanted": [1, 7, 0.0], "now": [200, None, "3"], "under_way": 4, "waits": 9}
     form |= {"costs": [["0.5", "EUR"], ["2", "USD"]], "currency": "EUR"}
-    idle = {"used": [0, 0, 0.0], "wanted": None, "now": [None, None, None], "under_way": 0}
+    idle = {"used": [0, 0, 0.0], "wanted": None, "now": [None, None, None], "under_way": 0, "waits": None}
     idle |= {"costs": [], "currency": None}
     meters = Meters("b", {"busy": meter, "idle": Meter()})
     assert meters.to_dict() == {"boot": "b", "meters": {"busy": form, "idle": idle}}

@@ -41,6 +41,8 @@ class _Account:
     wanted: Amounts | None = None
     wanted_until: float = 0.0
     under_way: int = 0
+    waits: int = 0
+    """Times that a task came while none of the account was under way."""
     closed_at: float | None = None
     """When the operator named it no more."""
 
@@ -113,6 +115,7 @@ class Accounts:
             account.wanted, account.wanted_until = needed, self._clock() + _WANTED_SECONDS
             raise GrantPending(pending)
         account.used, account.wanted = used + needed, None
+        account.waits += account.under_way == 0
         account.under_way += 1
         return needed
 
@@ -179,7 +182,13 @@ class Accounts:
         """Return what was used, and forget what is told for long enough."""
         now = self._clock()
         told = {
-            name: Meter(own.used, own.wanted if own.wanted_until > now else None, own.grant.now, own.under_way)
+            name: Meter(
+                own.used,
+                own.wanted if own.wanted_until > now else None,
+                own.grant.now,
+                own.under_way,
+                own.waits,
+            )
             for name, own in self._accounts.items()
         }
         for name in [name for name, own in self._accounts.items() if not own.is_told(now)]:

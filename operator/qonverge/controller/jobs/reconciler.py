@@ -122,6 +122,7 @@ class Jobs:
             queue=queue,
             submissions=submissions,
             metering=metering,
+            learn_loop=forecasts.learn_loop,
             key=key,
             events=events,
             settings=settings,

@@ -29,6 +29,7 @@ from qonverge.forecast.cost import price
 from qonverge.forecast.exact import ExactForecasts
 from qonverge.forecast.forecaster import Outlook
 from qonverge.forecast.intervals import Interval, Intervals, JobForecasts
+from qonverge.forecast.loops import Loop, Loops
 from qonverge.forecast.queue import Queue, Running
 from qonverge.forecast.requests import BackendOffer, ForecastRequest, Outcome, WaitForecast
 from qonverge.programs import circuit as circuits
@@ -74,11 +75,12 @@ class Forecasts:
         self._state = state
         self._clock = clock
         self._outlook = Outlook(ExactForecasts(mapper))
+        self._loops = Loops()
         self._rows: dict[str, _Row] = {}
         self._shares = Shares(half_life=_HALF_LIFE)
         self._shares_at = clock()
         self._waited: dict[str, float] = {}
-        self._saved = ""
+        self._saved = ("", "")
         self._charged = False
 
     def _noise(self, key: str) -> Noise | None:
@@ -292,6 +294,17 @@ class Forecasts:
         asked = self.asked(job, flight)
         return [None if asked is None else self._outlook.memory_bytes(asked, offer) for offer in offers]
 
+    def loop(self, job: HybridJob) -> Loop | None:
+        """Return how often the job's program waits for its backend; None where that is not known."""
+        program = kind_of(job).loop(job)
+        return None if program is None else self._loops.find(program)
+
+    def learn_loop(self, job: HybridJob, waits: int, backend: str) -> None:
+        """Take how often the job's program, which completed, waited for a backend."""
+        program = kind_of(job).loop(job)
+        if program is not None:
+            self._loops.learn(program, waits, backend)
+
     def charge(self, namespace: str, seconds: float) -> None:
         """Count what a namespace used towards its share."""
         self._shares, self._charged = self._decayed().charged(namespace, seconds), True
@@ -314,13 +327,14 @@ class Forecasts:
             KubeError: it could not be written.
         """
         usage = {name: round(share.usage, 3) for name, share in self._decayed().by_namespace.items()}
-        models = self._outlook.dump()
-        if models == self._saved and not self._charged:
+        learned = self._outlook.dump(), self._loops.dump()
+        if learned == self._saved and not self._charged:
             return
-        data = {"models": models, "shares": json.dumps({"at": self._clock(), "usage": usage})}
+        models, programs = learned
+        data = {"models": models, "programs": programs, "shares": json.dumps({"at": self._clock(), "usage": usage})}
         metadata = {"name": CONFIG_MAP, "namespace": namespace}
         await kube.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data})
-        self._saved, self._charged = models, False
+        self._saved, self._charged = learned, False
 
     async def load(self, kube: Kube, namespace: str) -> None:
         """Take what was learned before; what is damaged is left out, and said.
@@ -333,6 +347,10 @@ class Forecasts:
         if "models" in data:
             for complaint in self._outlook.load(data["models"]):
                 logger.warning("%s", complaint)
+        try:
+            self._loops.load(data.get("programs") or "{}")
+        except ValueError as error:
+            logger.warning("%s", error)
         try:
             shares = json.loads(data.get("shares") or "{}")
             usage = {str(name): Share(1.0, _usage(used)) for name, used in shares.get("usage", {}).items()}

@@ -264,6 +264,7 @@ class Rounds:
             may_preempt=priority.may_preempt,
             warm=frozenset() if flight.checked is None else frozenset(warm.get(flight.checked.digest, ())),
             misfits=self._forecasts.misfits(job, flight, offers),
+            loop=self._forecasts.loop(job),
         )
         return _Waiting(key, flight, job, seen_job, self._forecasts.row(job, flight, offers))
 

@@ -101,6 +101,8 @@ class Metering:
         self._closing: dict[str, _Closing] = {}
         # What ``spent`` has of each account, by the start of the pod's server that told of it.
         self._reported: dict[str, dict[str, Amounts]] = {}
+        # How often each account waited, by the start of the pod's server that told of it.
+        self._waits: dict[str, dict[str, int]] = {}
         self._exchanges = Exchanges()
         # Pods that have programs which they were not told of.
         self._unnamed: set[str] = set()
@@ -123,6 +125,11 @@ class Metering:
         if _key(job) not in self._running:
             return amounts_of(job.status.usage)
         return self._books.used(account_of(job))
+
+    def waits(self, job: HybridJob) -> int | None:
+        """Return how often the job's program waited for tasks, as far as pods have told; None where none has."""
+        told = self._waits.get(account_of(job))
+        return None if told is None else sum(told.values())
 
     def handlers(self) -> tuple[Handler, ...]:
         """Return what this watches."""
@@ -338,6 +345,8 @@ class Metering:
                 self._charge(program.namespace, more.seconds if known else 0.0)
                 self._changed(program.namespace)
             meter = meters.by_account.get(account)
+            if meter is not None and meter.waits is not None:
+                self._waits.setdefault(account, {})[meters.boot] = meter.waits
             if meter is not None and not (known and meter.under_way):
                 # What is under way may be given back.
                 self._report(program, meters.boot, meter.at(program.prices).used, count=known)
@@ -379,6 +388,7 @@ class Metering:
         self._ledger.release(account, namespace)
         self._books.forget(account)
         self._reported.pop(account, None)
+        self._waits.pop(account, None)
         del self._closing[account]
 
 

@@ -95,6 +95,19 @@ def test_only_what_has_a_result_uses_shots() -> None:
     assert pod.tell().by_account["uid-1"].used == Amounts(10, 1.0, tasks=1)
 
 
+def test_tasks_that_are_under_way_together_are_one_wait() -> None:
+    pod = Pod()
+    pod.take({"uid-1": Grant()})
+    for _ in range(3):
+        pod.use(10)
+    task = Task("t", (Pub("c", shots=1),))
+    charged = [pod.accounts.charge(_CALLER, task, TaskLimits()) for _ in range(5)]
+    for each in charged:
+        pod.accounts.ended(_CALLER, each, ran=0.1, completed=True)
+    pod.use(10)
+    assert pod.tell().by_account["uid-1"].waits == 5
+
+
 def test_a_caller_without_an_account_is_not_counted() -> None:
     pod = Pod()
     pod.use(10, Caller("chem/j"))

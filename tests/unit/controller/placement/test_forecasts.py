@@ -16,6 +16,7 @@ from qonverge.controller.placement.forecasts import Forecasts
 from qonverge.controller.store.phases import Checked, Sent
 from qonverge.controller.store.state import Calibrated, State
 from qonverge.devices.rates import Rates
+from qonverge.forecast.loops import Loop
 from qonverge.wire.messages import PubResult, TaskResult
 from tests.unit.controller.worlds import NOW, World
 
@@ -90,6 +91,21 @@ async def test_damage_is_survived(models: str, shares: str) -> None:
     fresh.forget("uid-j")
     assert run_seconds(world, fresh) == before
     assert fresh.shares(lambda _: 1.0, ["chem"]).of("chem").usage == 0
+
+
+async def test_what_programs_do_is_known_to_a_successor_and_damage_of_it_is_survived() -> None:
+    world, shelf = World(), Shelf()
+    program = world.job("p", program={"python": {"source": "pass"}})
+    world.forecasts.learn_loop(program, 12, "lab/a")
+    await world.forecasts.save(shelf, "system")
+    later = Forecasts(world.state, Checker(), lambda: NOW)
+    await later.load(shelf, "system")
+    assert later.loop(program) == Loop(12.0, "lab/a")
+    again = world.job("again", program={"python": {"source": "pass"}})
+    other = world.job("other", program={"python": {"source": "print()"}})
+    assert (later.loop(again), later.loop(other)) == (Loop(12.0, "lab/a"), None)
+    await later.load(Shelf({"programs": "{"}), "system")
+    assert later.loop(program) == Loop(12.0, "lab/a")
 
 
 async def test_a_time_that_is_still_to_come_does_not_freeze_shares() -> None:

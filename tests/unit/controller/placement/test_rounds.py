@@ -287,3 +287,25 @@ async def test_a_program_begins_where_it_was_about_to_and_elsewhere_only_if_that
     assert again is not None
     assert again.backend is not None
     assert again.backend.key == "lab/a"
+
+
+async def test_a_program_whose_loop_is_known_shows_what_the_network_takes_and_goes_to_the_near_backend() -> None:
+    program = {"python": {"source": "pass"}}
+    world = World()
+    for name, seconds in (("far", 0.05), ("near", 0.002)):
+        world.backend(name, location={"site": name})
+        for pod in world.state.pods_of(f"lab/{name}"):
+            pod.latency = seconds
+    first = world.job("j", program=program)
+    await world.round()
+    world.forecasts.learn_loop(first, 199, "lab/far")
+    world.job("k", program=program)
+    world.job("other", program={"python": {"source": "pass", "args": ["--iterations", "9"]}})
+    await world.round()
+    told = {candidate.backend: candidate.network_seconds for candidate in world.flight("k").forecast}
+    assert told == {"lab/near": 0.4, "lab/far": 10.0}
+    proposal = world.flight("k").proposal
+    assert proposal is not None
+    assert proposal.backend is not None
+    assert proposal.backend.name == "near", "though it ran on the far one last"
+    assert {candidate.network_seconds for candidate in world.flight("other").forecast} == {None}

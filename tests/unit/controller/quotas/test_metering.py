@@ -523,3 +523,15 @@ async def test_a_namespace_that_is_no_more_admitted_loses_its_access() -> None:
     await desk.metering.push()
     with pytest.raises(AccessEnded):
         desk.use(job, "a-0", task(1))
+
+
+async def test_how_often_a_program_waited_is_known_over_all_pods() -> None:
+    desk = Desk()
+    job = await desk.program()
+    assert desk.metering.waits(job) is None or desk.metering.waits(job) == 0
+    for number in range(7):
+        desk.use(job, f"a-{number % 2}", task(1))
+    await desk.poll()
+    assert desk.metering.waits(job) == 7
+    await desk.poll()
+    assert desk.metering.waits(job) == 7, "pods tell sums"

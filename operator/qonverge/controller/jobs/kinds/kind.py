@@ -29,6 +29,8 @@ class Tools:
     queue: WorkQueue
     submissions: Submissions
     metering: Metering
+    learn_loop: Callable[[HybridJob, int, str], None]
+    """Takes how often a program that completed waited for a backend, by its key."""
     key: SigningKey
     events: Events
     settings: Settings

@@ -124,6 +124,10 @@ class PodProgram(ABC):
             except KubeError as error:
                 log = f"(the log could not be read: {error})"
         usage = usage_of(await tools.metering.close(key))
+        waits = tools.metering.waits(job)
+        # Another attempt would have done some of it again.
+        if status.state == "Complete" and status.attempts == 1 and waits is not None:
+            tools.learn_loop(job, waits, manifests.audience_of(job))
         known = {"log": (log or "").rstrip("\n") or None, "usage": usage}
         await tools.write(key, job, status.model_copy(update=known))
         tools.stop(key)

@@ -1,0 +1,81 @@
+"""Sites behind links of different length: what is measured decides where a program's loop goes, and no label does."""
+
+from __future__ import annotations
+
+import re
+import urllib.request
+from collections.abc import Iterator
+from functools import partial
+
+import pytest
+
+from tests.integration.conftest import Lab, backend, eventually, job, layered
+from tests.integration.slow_link import SlowLink
+from tests.integration.test_tokens import Program, program, send
+
+TURNS = 40
+FAR, NEAR = 0.2, 0.0
+
+
+@pytest.fixture
+def links() -> Iterator[dict[str, SlowLink]]:
+    found = {"works": SlowLink(NEAR), "centre": SlowLink(FAR)}
+    yield found
+    for link in found.values():
+        link.close()
+
+
+def measured(lab: Lab) -> dict[str, float]:
+    """Return the round trips that the operator shows, by backend."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{lab.health}/metrics", timeout=5) as answer:
+        text = answer.read().decode()
+    found = re.findall(r'^qonverge_operator_backend_round_trip_seconds{backend="default/(\w+)"} (\S+)$', text, re.M)
+    return {name: float(seconds) for name, seconds in found}
+
+
+def state(port: int, token: str, identity: str) -> str | None:
+    """Send a task, and return how it stands; None while the operator has not granted it."""
+    return send(port, token, identity)[1].get("state")
+
+
+def run(lab: Lab, name: str, turns: int = TURNS) -> str:
+    """Run a program whose loop has so many turns, and return the backend that it had."""
+    lab.apply(program(name))
+    started = Program(lab, name)
+    place = str(started.placed()["backend"])
+    port, token = lab.port(place), started.token()
+    for turn in range(turns):
+        done = eventually(partial(state, port, token, f"{name}-{turn}"), "the operator's grant")
+        assert done == "Completed"
+    started.end()
+    assert lab.ended(name)["state"] == "Complete"
+    return place
+
+
+def test_the_measured_link_decides_where_loops_go_and_moves_them_there_and_back(
+    lab: Lab, links: dict[str, SlowLink]
+) -> None:
+    lab.apply(
+        backend("works", location={"tier": "Edge", "site": "works"}, capacity={"concurrency": 1, "maxQubits": 8}),
+        backend("centre", location={"tier": "Cloud", "site": "centre"}),
+    )
+    lab.start_operator()
+    lab.ready()
+    for name, link in links.items():
+        lab.serve(name, name, behind=link)
+    eventually(lambda: measured(lab).keys() == links.keys(), "a measured link to each site")
+    run(lab, "first")
+    assert run(lab, "second") == "works"
+    told = {each["backend"]: each["networkSeconds"] for each in lab.status("second")["forecast"]}
+    # There and back on the long link, once for each turn and to hand the program over.
+    assert told["centre"] >= (TURNS + 1) * 2 * FAR
+    assert told["works"] < told["centre"] / 2
+    # A circuit waits for the way once, and goes where it fits.
+    lab.apply(job("large", layered(10, 1)))
+    assert lab.ended("large")["backend"] == "centre"
+    links["works"].seconds, links["centre"].seconds = FAR, NEAR
+    eventually(lambda: measured(lab)["works"] > 2 * measured(lab)["centre"], "the changed links, as they are measured")
+    assert run(lab, "third") == "centre"
+    links["works"].seconds, links["centre"].seconds = NEAR, FAR
+    eventually(lambda: measured(lab)["centre"] > 2 * measured(lab)["works"], "the links, as they were")
+    assert run(lab, "fourth") == "works"
