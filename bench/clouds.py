@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -32,7 +32,7 @@ from qiskit import QuantumCircuit, qpy
 from bench.memory import footprint
 from qonverge.wire.codec import pack, unpack
 from qonverge.wire.messages import Pub, Task, TaskResult
-from tests.clouds.running import Service, provider, vendor
+from tests.clouds.running import provider, vendor
 
 _KINDS = ("Keyed", "Tagged")
 _MIB = 1024**2
@@ -108,11 +108,11 @@ class Server:
 
 
 @contextmanager
-def serving(kind: str, service: Service) -> Iterator[Server]:
-    """Run a backend until the end of the block."""
+def serving(kind: str, given: Mapping[str, Any], *more: str) -> Iterator[Server]:
+    """Run a backend of a provider with these options until the end of the block."""
     with tempfile.TemporaryDirectory() as folder, provider(Path(folder)):
         port = 20_000 + os.getpid() % 20_000
-        options = ("--engine", kind, "--options", json.dumps({"endpoint": service.url}), "--concurrency", "1000")
+        options = ("--engine", kind, "--options", json.dumps(given), "--concurrency", "1000", *more)
         limits = ("--memory-limit", str(1024 * _MIB), "--listen", f"127.0.0.1:{port}")
         process = subprocess.Popen([sys.executable, "-m", "qonverge.backend", *options, *limits])
         try:
@@ -146,7 +146,7 @@ def own_seconds(journal: list[dict[str, Any]], began: float, ended: float) -> fl
 
 def run(kind: str, tasks: int = 100, outstanding: int = 1000, watch: float = 30.0) -> Figures:
     """Measure one kind of cloud."""
-    with vendor() as service, serving(kind, service) as server:
+    with vendor() as service, serving(kind, {"endpoint": service.url}) as server:
         spans = []
         before_all = 0.0
         # The first few load what is loaded late; then each circuit comes twice.
