@@ -83,7 +83,7 @@ class Tagged:
         body = {"key": key, "keyed": self.idempotent, **told}
         return str(self._ask("POST", "/tasks", body)["id"])
 
-    def find(self, keys: Sequence[str]) -> Mapping[str, str]:
+    def find(self, keys: Sequence[str], since: float = 0.0) -> Mapping[str, str]:
         found: dict[str, str] = self._ask("POST", "/find", {"keys": list(keys)})
         return found
 
@@ -129,7 +129,7 @@ class Keyed(Tagged):
 class Untraceable(Tagged):
     """A service that has no call to find a task with."""
 
-    def find(self, keys: Sequence[str]) -> Mapping[str, str]:
+    def find(self, keys: Sequence[str], since: float = 0.0) -> Mapping[str, str]:
         raise CannotFind(f"look in the console for the tag {keys[0][:8]}")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from decimal import Decimal
 
 import numpy as np
@@ -156,8 +157,15 @@ def task(job: HybridJob, circuit: CheckedCircuit, identity: str, *, shots: int |
     parameters = {name: np.array([value]) for name, value in _circuit(job).parameters.items()}
     pub = Pub(circuit.digest, parameters, shots, job.spec.precision, circuit.observables, layout=circuit.layout)
     seed = None if job.spec.seed is None else (job.spec.seed + _PART_SEED * part) % 2**32
+    metadata, created = job.metadata, job.metadata.creation_timestamp
     return Task(
-        identity, (pub,), {circuit.digest: circuit.qpy}, seed, namespace=job.metadata.namespace, job=job.metadata.name
+        identity,
+        (pub,),
+        {circuit.digest: circuit.qpy},
+        seed,
+        namespace=metadata.namespace,
+        job=metadata.name,
+        since=0.0 if created is None else datetime.fromisoformat(created).timestamp(),
     )
 
 

@@ -213,6 +213,8 @@ class Task:
     boot: str = ""
     """The operator's: what ``BackendInfo.boot`` was before anybody could send it, so that no server before that one had
     it. Empty: that is not known."""
+    since: float = 0.0
+    """Unix seconds before which it was not sent: so far back a vendor's list is read; 0: not known."""
 
     @property
     def nbytes(self) -> int:
@@ -235,6 +237,7 @@ class Task:
             "job": self.job,
             "known": dict(self.known),
             "boot": self.boot,
+            "since": self.since,
         }
 
     @classmethod
@@ -253,6 +256,7 @@ class Task:
             job=data.get("job", ""),
             known=data.get("known", {}),
             boot=data.get("boot", ""),
+            since=data.get("since", 0.0),
         )
 
     @classmethod
@@ -284,7 +288,8 @@ class Task:
         qpy = {digest: _qpy(given) for digest, given in circuits.items()}
         namespace, job, boot = (_name(data, name) for name in ("namespace", "job", "boot"))
         memory, again = _flag(data, "memory"), _flag(data, "again")
-        return cls(identity, checked, qpy, seed, memory, namespace, again, job, _known(data), boot)
+        known, since = _known(data), _since(data)
+        return cls(identity, checked, qpy, seed, memory, namespace, again, job, known, boot, since)
 
 
 def _name(data: dict[str, Any], field: str) -> str:
@@ -301,6 +306,13 @@ def _known(data: dict[str, Any]) -> dict[str, str]:
     ):
         raise InvalidTask(f"known is {excerpt(given)}; leave it out: only the operator knows ids of a vendor")
     return given
+
+
+def _since(data: dict[str, Any]) -> float:
+    given = data.get("since") or 0.0
+    if isinstance(given, bool) or not isinstance(given, int | float) or not 0 <= given < math.inf:
+        raise InvalidTask(f"since is {excerpt(given)}; give Unix seconds, or leave it out")
+    return float(given)
 
 
 def _qpy(given: Any) -> bytes:

@@ -118,7 +118,7 @@ class IqmCloud:
             raise ReplyLost("IQM's reply to a new job has no id")
         return str(reply["id"])
 
-    def find(self, keys: Sequence[str]) -> Mapping[str, str]:
+    def find(self, keys: Sequence[str], since: float = 0.0) -> Mapping[str, str]:
         """Raise: the API has no call that lists jobs; see ``Cloud.find``."""
         tags = ", ".join(map(_tag, keys))
         raise CannotFind(

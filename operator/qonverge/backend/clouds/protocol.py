@@ -288,8 +288,13 @@ class Cloud(Protocol):
             submission: what to run.
         """
 
-    def find(self, keys: Sequence[str]) -> Mapping[str, str]:
+    def find(self, keys: Sequence[str], since: float = 0.0) -> Mapping[str, str]:
         """Return the cloud's ids of the tasks that it has of these keys, ended ones too; others are not there.
+
+        Args:
+            keys: of ``submit``.
+            since: Unix seconds before which none of them was sent, for clouds that are to be asked for all tasks, page
+                by page. It is the time of another clock: leave a margin. 0: not known.
 
         Raises:
             CannotFind: the cloud has no way to tell.

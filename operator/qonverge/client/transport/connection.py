@@ -104,7 +104,7 @@ class Connection:
         """
         deadline = self._clock() + self._patience
         delay, whole = 0.05, False
-        attempt = self._attempts.setdefault(task.id, _Attempt(again=task.again))
+        attempt = self._attempts.setdefault(task.id, _Attempt(task.again, since=0.0 if task.again else time.time()))
         refusals = _Refusals(self._renewal)
         while True:
             if cancelled is not None and cancelled.is_set():
@@ -176,7 +176,7 @@ class Connection:
         queue_seconds, lost, identity = 0.0, False, attempt.identity(task)
         self._places[identity] = place
         try:
-            own = replace(task, id=identity, again=attempt.again, circuits=missing)
+            own = replace(task, id=identity, again=attempt.again, since=attempt.since, circuits=missing)
             result = self._once(place, own, attempt, cancelled)
             queue_seconds, lost = result.queue_seconds, isinstance(result.error, Draining)
         except (urllib3.exceptions.HTTPError, Draining):
@@ -262,6 +262,8 @@ class _Attempt:
 
     again: bool
     """Whether a server may have it already."""
+    since: float
+    """Unix seconds before which no server had it; 0: not known."""
     failures: int = 0
     """Of those before it."""
 

@@ -358,6 +358,34 @@ def test_jobs_are_found_by_their_keys(ionq: Service, secret: Path) -> None:
     assert isinstance(fault(lambda: one.find([KEY])), CloudBusy)
 
 
+def test_no_more_is_listed_than_what_may_have_been_sent(ionq: Service, secret: Path) -> None:
+    """A job a day, one on each page, and a key that was sent four days ago at the earliest, by a clock a day late."""
+    names = {age: f"2027-01-{15 - age:02}" for age in range(14)}
+    asked: list[int] = []
+
+    def answer(request: Request) -> tuple[int, Any]:
+        age = int(parse_qs(urlsplit(request.target).query).get("next", ["0"])[0])
+        asked.append(age)
+        job = {"id": names[age], "submitted_at": f"{names[age]}T07:30:00Z", "metadata": {KEY_FIELD: f"key-{age}"}}
+        return 200, {"jobs": [job], "next": str(age + 1) if age + 1 in names else None}
+
+    def listed(one: IonqCloud, *keys: str, days: float) -> tuple[list[str], list[int]]:
+        asked.clear()
+        found = one.find(keys, NOW - days * 86400 if days else 0.0)
+        return sorted(found), list(asked)
+
+    ionq.answer = answer
+    one = cloud(ionq, secret)
+    assert listed(one, "key-5", "key-9", days=4.5) == (["key-5"], [0, 1, 2, 3, 4, 5, 6])
+    # What was listed is known, and only the last minute may lack something.
+    assert listed(one, "key-3", days=4.5) == (["key-3"], [0])
+    assert listed(one, "key-5", days=0.5) == (["key-5"], [0])
+    # Older ones are listed when they may have what is asked for, and then once.
+    assert listed(one, "key-9", days=8.5) == (["key-9"], list(range(11)))
+    assert listed(one, "key-13", days=0) == (["key-13"], list(range(14)))
+    assert listed(one, "key-13", "none", days=0) == (["key-13"], [0])
+
+
 def test_what_an_attempt_sent_is_told_by_its_metadata(ionq: Service, secret: Path) -> None:
     """In pages of the lists of jobs in each state, which a job may be in two of while it moves on."""
     one = cloud(ionq, secret)

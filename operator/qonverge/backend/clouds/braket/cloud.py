@@ -163,7 +163,7 @@ class BraketCloud:
         reply = self._call("CreateQuantumTask", self._braket.create_quantum_task, "quantumTaskArn", **request)
         return str(reply["quantumTaskArn"])
 
-    def find(self, keys: Sequence[str]) -> Mapping[str, str]:
+    def find(self, keys: Sequence[str], since: float = 0.0) -> Mapping[str, str]:
         """Return the ARNs of tasks of these keys, of the last 30 days; see ``Cloud.find``."""
         wanted, found = frozenset(keys), dict[str, str]()
         for task in self._search():

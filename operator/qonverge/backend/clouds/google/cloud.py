@@ -104,7 +104,7 @@ class GoogleCloud:
             self._api.post("CreateQuantumJob", f"{program}/jobs", json.dumps(asked))
         return job
 
-    def find(self, keys: Sequence[str]) -> Mapping[str, str]:
+    def find(self, keys: Sequence[str], since: float = 0.0) -> Mapping[str, str]:
         """Return the jobs of these keys; see ``Cloud.find``."""
         names = {key: self._names(key)[1] for key in keys}
         return {key: job for key, job in names.items() if self._job(job) is not None}

@@ -111,7 +111,7 @@ class IBMCloud:
             raise ReplyLost("IBM Quantum, a new job: the answer has no id")
         return str(reply["id"])
 
-    def find(self, keys: Sequence[str]) -> Mapping[str, str]:
+    def find(self, keys: Sequence[str], since: float = 0.0) -> Mapping[str, str]:
         """Return the ids of the jobs of these keys; see ``Cloud.find``."""
         found: dict[str, str] = {}
         for key in keys:

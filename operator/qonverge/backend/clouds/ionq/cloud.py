@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -48,6 +49,8 @@ _STATES: Mapping[str, CloudState] = {
 _PASSING = frozenset(("InternalError", "QuantumComputerError", "SystemCancel"))
 # Jobs that are older are not looked for.
 _LOOK_BACK = 30 * 86400.0
+# Between the clocks of those who say since when a job may be there, and IonQ's.
+_MARGIN = 86400.0
 _PAGE = 100
 # Of a field of metadata.
 _MOST = 400
@@ -143,23 +146,25 @@ class IonqCloud:
             self._keep_to(self._options.limit, body)
         return str(self._api.post("create job", "/jobs", body, "id")["id"])
 
-    def find(self, keys: Sequence[str]) -> Mapping[str, str]:
+    def find(self, keys: Sequence[str], since: float = 0.0) -> Mapping[str, str]:
         """Return the ids of jobs of these keys, of the last 30 days; see ``Cloud.find``.
 
-        IonQ lists jobs, the newest first, and has no filter by metadata. So what was listed is remembered, and only
-        what may have come since is asked for.
+        IonQ lists jobs, the newest first, and has no filter by metadata or time. So no more is listed than may have
+        them, what was listed is remembered, and only what may have come since is asked for.
         """
         with self._known.lock:
             began = self._clock()
-            since = max(self._known.until - 2 * self.settle_seconds, began - _LOOK_BACK)
+            oldest = max(since - _MARGIN, began - _LOOK_BACK)
+            complete = self._known.since <= oldest
+            first = max(self._known.until - 2 * self.settle_seconds, oldest) if complete else oldest
             heard: dict[str, tuple[str, float]] = {}
             for job in self._listed():
                 made = _moment(job)
-                if made < since:
+                if made < first:
                     break
                 if (key := _metadata(job).get(KEY_FIELD)) is not None:
                     heard[key] = (str(job["id"]), made)
-            self._known.add(heard, began, began - _LOOK_BACK)
+            self._known.add(heard, min(oldest, self._known.since), began, began - _LOOK_BACK)
             return self._known.of(keys)
 
     def of_run(self, run: str) -> Sequence[str]:
@@ -275,14 +280,14 @@ class _KnownJobs:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.until = 0.0
-        """When jobs were last listed: all that there were then are known."""
+        self.since, self.until = math.inf, 0.0
+        """All jobs are known that were made between: ``until`` is when jobs were last listed."""
         self._ids: dict[str, tuple[str, float]] = {}
 
-    def add(self, heard: Mapping[str, tuple[str, float]], until: float, oldest: float) -> None:
+    def add(self, heard: Mapping[str, tuple[str, float]], since: float, until: float, oldest: float) -> None:
         """Add ids, with when their jobs were made, and drop those that are older than wanted."""
         kept = {key: known for key, known in self._ids.items() if known[1] >= oldest}
-        self._ids, self.until = {**kept, **heard}, until
+        self._ids, self.since, self.until = {**kept, **heard}, since, until
 
     def of(self, keys: Sequence[str]) -> dict[str, str]:
         return {key: self._ids[key][0] for key in keys if key in self._ids}

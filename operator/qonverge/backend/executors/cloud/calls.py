@@ -101,9 +101,14 @@ class Calls:
         told = await self._once("read", "tasks", self.cloud.tasks, _picked(pick)) or {}
         return {identity: replace(task, message=self._redact(task.message)) for identity, task in told.items()}
 
-    async def find(self, pick: Callable[[], Sequence[str]]) -> Mapping[str, str]:
-        """Ask once which of some keys are there; ``pick`` says which when it is its turn."""
-        return await self._once("read", "find", self.cloud.find, _picked(pick)) or {}
+    async def find(self, pick: Callable[[], tuple[Sequence[str], float]]) -> Mapping[str, str]:
+        """Ask once which of some keys are there; ``pick`` says which, and since when, when it is its turn."""
+
+        async def given() -> tuple[Sequence[str], float] | None:
+            keys, since = pick()
+            return (keys, since) if keys else None
+
+        return await self._once("read", "find", self.cloud.find, given) or {}
 
     async def of_run(self, run: str) -> Sequence[str]:
         """Ask until it is told which tasks of an attempt at a program have not ended; of a cloud that tells, none else.

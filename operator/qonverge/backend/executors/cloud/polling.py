@@ -19,7 +19,7 @@ from qonverge.backend.executors.cloud.records import Sent
 from qonverge.wire.errors import EngineFailed
 
 _Found: TypeAlias = "asyncio.Future[tuple[str, float]]"
-_Wanted: TypeAlias = tuple[str, _Found]
+_Wanted: TypeAlias = tuple[str, float, _Found]
 
 
 @dataclass(slots=True)
@@ -135,15 +135,19 @@ class Finder:
         self._began = 0.0
         self._more = asyncio.Event()
 
-    async def find(self, key: str) -> tuple[str, float]:
+    async def find(self, key: str, since: float) -> tuple[str, float]:
         """Return the id of the task with this key, empty where there is none, and when that was asked.
+
+        Args:
+            key: of the task.
+            since: Unix seconds before which it was not sent; 0: not known.
 
         Raises:
             CannotFind: the cloud has no way to tell.
             EngineFailed: the cloud refuses to say.
         """
         found: _Found = asyncio.get_running_loop().create_future()
-        self._waiting.append((key, found))
+        self._waiting.append((key, since, found))
         self._more.set()
         return await found
 
@@ -156,28 +160,28 @@ class Finder:
             try:
                 told = await self._calls.find(self._pick)
             except CloudRefused as error:
-                for _, found in self._asked:
+                for _, _, found in self._asked:
                     if not found.done():
                         found.set_exception(EngineFailed(f"the cloud does not tell which tasks it has: {error}"))
             except CannotFind as error:
-                for _, found in self._asked:
+                for _, _, found in self._asked:
                     if not found.done():
                         found.set_exception(error)
             except CloudError:
                 # The same again, when the pacer lets it.
                 continue
             else:
-                for key, found in self._asked:
+                for key, _, found in self._asked:
                     if not found.done():
                         found.set_result((told.get(key, ""), self._began))
             self._asked = []
 
-    def _pick(self) -> Sequence[str]:
+    def _pick(self) -> tuple[Sequence[str], float]:
         most = max(1, self._calls.cloud.rates.batch)
         while self._waiting and len(self._asked) < most:
             self._asked.append(self._waiting.popleft())
         self._began = self._clock()
-        return [key for key, _ in self._asked]
+        return [key for key, _, _ in self._asked], min((since for _, since, _ in self._asked), default=0.0)
 
 
 async def within(event: asyncio.Event, seconds: float | None) -> bool:

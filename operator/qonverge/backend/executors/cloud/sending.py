@@ -173,7 +173,7 @@ class Sender:
         """Return the cloud's id of the task, empty where it surely has none: its listing may lag until ``certain``."""
         wait = self._patience.first_backoff
         while True:
-            identity, asked = await self._finder.find(sent.key)
+            identity, asked = await self._finder.find(sent.key, sent.run.task.since)
             if identity or asked >= certain:
                 return identity
             await asyncio.sleep(max(0.0, min(wait, certain - self._clock())))
