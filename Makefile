@@ -35,8 +35,10 @@ $(IQM)/.installed: requirements/iqm-client.txt
 demo: $(DEMO)/.installed ## Install what is needed and run two examples without a cluster
 	$(DEMO)/bin/qonverge run examples/bell.yaml examples/vqe-h2.yaml
 
-# The cluster's tests mostly wait for pods, so three processes keep two CPUs busy.
-test: lint types imports docs programs ## Run every check; ends with the test runner's summary
+# The type checker has one CPU; the other checks go beside it. The cluster's tests mostly wait for pods, so three
+# processes keep two CPUs busy.
+test: $(VENV)/.installed ## Run every check; ends with the test runner's summary
+	@$(MAKE) --no-print-directory --jobs=2 lint types imports docs programs
 	$(BIN)/pytest -n 3 --no-loadscope-reorder tests dev-cloud/tests e2e
 
 lint: $(VENV)/.installed ## Check style

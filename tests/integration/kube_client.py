@@ -25,6 +25,26 @@ class Refused(Exception):
         self.status = status
 
 
+def connected(kubeconfig: Path) -> tuple[str, urllib3.PoolManager]:
+    """Return the API server's address, and connections with the rights of the kubeconfig's user."""
+    config = yaml.safe_load(kubeconfig.read_text())
+    cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
+    given = {
+        "ca": cluster["certificate-authority-data"],
+        "cert": user["client-certificate-data"],
+        "key": user["client-key-data"],
+    }
+    files = {}
+    for name, data in given.items():
+        path = kubeconfig.parent / f"client-{name}.pem"
+        path.write_bytes(base64.b64decode(data))
+        files[name] = str(path)
+    pool = urllib3.PoolManager(
+        retries=False, maxsize=8, ca_certs=files["ca"], cert_file=files["cert"], key_file=files["key"]
+    )
+    return cluster["server"], pool
+
+
 @dataclass(frozen=True)
 class Resource:
     """A kind of object as the API server names it."""
@@ -45,22 +65,7 @@ class KubeClient:
     """An administrator's connection. Kinds are named as kubectl takes them: ``hj``, ``job``, ``deployments``."""
 
     def __init__(self, kubeconfig: Path) -> None:
-        config = yaml.safe_load(kubeconfig.read_text())
-        cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
-        self._url = cluster["server"]
-        given = {
-            "ca": cluster["certificate-authority-data"],
-            "cert": user["client-certificate-data"],
-            "key": user["client-key-data"],
-        }
-        files = {}
-        for name, data in given.items():
-            path = kubeconfig.parent / f"client-{name}.pem"
-            path.write_bytes(base64.b64decode(data))
-            files[name] = str(path)
-        self._pool = urllib3.PoolManager(
-            retries=False, maxsize=8, ca_certs=files["ca"], cert_file=files["cert"], key_file=files["key"]
-        )
+        self._url, self._pool = connected(kubeconfig)
 
     def get(self, kind: str, name: str, namespace: str) -> dict[str, Any]:
         """Return an object, empty where there is none."""

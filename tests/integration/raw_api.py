@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from pathlib import Path
 from typing import Any
 
-import urllib3
-import yaml
+from tests.integration.kube_client import connected
 
 _PLURALS = {
     "HybridJob": "apis/qonverge.io/v1alpha1/namespaces/default/hybridjobs",
@@ -23,16 +21,7 @@ class RawApi:
     """A connection with an administrator's rights."""
 
     def __init__(self, kubeconfig: Path) -> None:
-        config = yaml.safe_load(kubeconfig.read_text())
-        cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
-        self._url = cluster["server"]
-        folder = kubeconfig.parent
-        files = {}
-        for name, given in {"ca": cluster.get("certificate-authority-data"), **_credentials(user)}.items():
-            path = folder / f"raw-{name}.pem"
-            path.write_bytes(base64.b64decode(given))
-            files[name] = str(path)
-        self._pool = urllib3.PoolManager(ca_certs=files["ca"], cert_file=files["cert"], key_file=files["key"])
+        self._url, self._pool = connected(kubeconfig)
 
     def refusal(self, obj: dict[str, Any], text: str) -> str:
         """Return why the server would not create an object that is sent as this text; nothing where it would."""
@@ -43,7 +32,3 @@ class RawApi:
             headers={"content-type": "application/json"},
         )
         return "" if answer.status in (200, 201) else str(json.loads(answer.data).get("message", answer.status))
-
-
-def _credentials(user: dict[str, str]) -> dict[str, str]:
-    return {"cert": user["client-certificate-data"], "key": user["client-key-data"]}

@@ -190,7 +190,7 @@ class _Polisher:
         known = self._costs[backend].get(key := tuple(sequence))
         if known is None:
             works = self._works[backend]
-            known = sequence_cost(self._problem.lanes[backend], (works[job] for job in key), self._problem.lateness)
+            known = sequence_cost(self._problem.lanes[backend], [works[job] for job in key], self._problem.lateness)
             self._costs[backend][key] = known
         return known
 

@@ -127,3 +127,24 @@ def test_a_gap_before_a_reservation_is_filled() -> None:
     assert lanes.put(20.0) == 0.0
     assert lanes.put(10.0) == 20.0
     assert lanes.put(1.0) == 40.0
+
+
+@pytest.mark.parametrize("most_slots", [1, 2])
+@pytest.mark.parametrize("gaps", [[], [(0.0, 3.0), (1.0, 4.5)]])
+def test_a_sequence_costs_what_its_works_do_as_they_are_put_on_the_lanes(
+    most_slots: int, gaps: list[tuple[float, float]]
+) -> None:
+    random = np.random.default_rng(1)
+    for _ in range(50):
+        lanes = Lanes(random.uniform(0, 9, int(random.integers(2, 5))).tolist(), gaps)
+        works = [
+            (float(static), float(run), int(random.integers(1, most_slots + 1)), float(weight), float(due))
+            for static, run, weight, due in random.uniform(0, 9, (int(random.integers(9)), 4))
+        ]
+        expected, own = 0.0, lanes.copy()
+        for static, run, slots, weight, due in works:
+            end = own.put(run, slots) + run
+            expected += static + weight * end
+            expected += 100.0 if end > due else 0.0
+        assert sequence_cost(lanes, works, 100.0) == expected
+        assert lanes.start(0.1) == Lanes(lanes.times, gaps).start(0.1), "the lanes stay as they are"
