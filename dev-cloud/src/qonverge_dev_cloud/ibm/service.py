@@ -182,7 +182,7 @@ class IBMService:
             "program": {"id": request.program_id},
             "created": moment(job.created),
             "usage": {"quantum_seconds": busy, "seconds": busy},
-            "estimated_running_time_seconds": job.end - job.start,
+            "estimated_running_time_seconds": round(job.end - job.start, 6),
             "cost": request.cost,
             "session_id": request.session_id,
             "tags": job.tags,
