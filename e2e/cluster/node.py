@@ -123,8 +123,8 @@ def _write(path: Path, content: str) -> None:
 
 
 def import_images(plan: Plan, images: Images, names: Iterable[str]) -> None:
-    """Give the node those images that it does not have; layers that it has are not copied again."""
-    present = containerd_client(plan, "images", "list", "--quiet").split()
+    """Give the node those images that it does not have whole; layers that it has are not copied again."""
+    present = containerd_client(plan, "images", "check", "--quiet").split()
     missing = [name for name in names if name not in present]
     if not missing:
         return

@@ -168,6 +168,7 @@ class MeterAnswer(_Model):
     now: tuple[int | None, float | None, str | None] = Field(description="What is granted.")
     currency: str | None = Field(description="Of the cost that is granted; null where there is no limit of cost.")
     under_way: int = Field(description="Its tasks that wait or run.")
+    waits: int | None = Field(description="How often it sent a task while none of it was under way.")
 
 
 class MetersAnswer(_Model):
