@@ -32,6 +32,17 @@ def test_a_task_arrives_as_it_was_sent() -> None:
     assert arrived.pubs[0].sets == 2
 
 
+def test_what_the_operator_says_of_a_task_arrives() -> None:
+    """The longest names of Kubernetes, a key as the cloud's executor makes it, and ids as long as vendors' are."""
+    arn = "arn:aws:braket:eu-north-1:123456789012:quantum-task/0f5fb7e1-8a2c-4c1d-9f0e-6c2f1d2b3a4c"
+    name = f"projects/{'p' * 30}/programs/qonverge-{'a' * 40}/jobs/qonverge-{'a' * 40}"
+    known = {"a" * 64: arn, "b" * 64: name}
+    task = Task("t", (Pub("d"),), namespace="n" * 63, again=True, job="j" * 253, known=known, boot="c" * 16, since=1.5)
+    arrived = Task.from_dict(unpack(pack(task.to_dict())))
+    assert (arrived.namespace, arrived.job, arrived.known) == (task.namespace, task.job, known)
+    assert (arrived.again, arrived.boot, arrived.since) == (True, task.boot, 1.5)
+
+
 def test_a_result_arrives_as_it_was_sent() -> None:
     bits = np.arange(6, dtype=np.uint8).reshape(1, 3, 2)
     result = TaskResult(

@@ -20,7 +20,10 @@ Observable = tuple[tuple[str, float], ...]
 """A sum of Pauli terms: label (qubit 0 is the last letter) and real coefficient."""
 
 MAX_SHOTS = 100_000_000
-_LONGEST_NAME = 63
+# Of Kubernetes' objects.
+_LONGEST_NAME = 253
+# Of what a vendor has: Braket's are ARNs, and Google's are paths.
+_LONGEST_ID = 1024
 # Longer circuits travel as arrays do, behind the head of a message, which has a limit.
 _INLINE_QPY = 4096
 _LETTERS = frozenset("IXYZ")
@@ -302,7 +305,7 @@ def _name(data: dict[str, Any], field: str) -> str:
 def _known(data: dict[str, Any]) -> dict[str, str]:
     given = data.get("known") or {}
     if not isinstance(given, dict) or not all(
-        isinstance(text, str) and len(text) <= _LONGEST_NAME for pair in given.items() for text in pair
+        isinstance(text, str) and len(text) <= _LONGEST_ID for pair in given.items() for text in pair
     ):
         raise InvalidTask(f"known is {excerpt(given)}; leave it out: only the operator knows ids of a vendor")
     return given
