@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import msgpack
 import numpy as np
 import pytest
 
+from qonverge.amounts import TaskLimits
 from qonverge.wire import PubResult, Task, TaskResult, WireError
 from qonverge.wire.codec import pack, unpack
 from qonverge.wire.errors import InvalidTask, TokenExpired, Unauthorized, UnknownCircuit
@@ -30,6 +32,18 @@ def test_a_task_arrives_as_it_was_sent() -> None:
     arrived = Task.from_dict(unpack(pack(task.to_dict())))
     assert pack(arrived.to_dict()) == pack(task.to_dict())
     assert arrived.pubs[0].sets == 2
+
+
+def test_what_the_operator_says_of_a_task_arrives() -> None:
+    """The longest names of Kubernetes, a key as the cloud's executor makes it, and ids as long as vendors' are."""
+    arn = "arn:aws:braket:eu-north-1:123456789012:quantum-task/0f5fb7e1-8a2c-4c1d-9f0e-6c2f1d2b3a4c"
+    name = f"projects/{'p' * 30}/programs/qonverge-{'a' * 40}/jobs/qonverge-{'a' * 40}"
+    known = {"a" * 64: arn, "b" * 64: name}
+    task = Task("t", (Pub("d"),), namespace="n" * 63, again=True, job="j" * 253, known=known, boot="c" * 16, since=1.5)
+    task = replace(task, limits=TaskLimits(None, 100, 40_000, 0))
+    arrived = Task.from_dict(unpack(pack(task.to_dict())))
+    assert (arrived.namespace, arrived.job, arrived.known) == (task.namespace, task.job, known)
+    assert (arrived.again, arrived.boot, arrived.since, arrived.limits) == (True, task.boot, 1.5, task.limits)
 
 
 def test_a_result_arrives_as_it_was_sent() -> None:
@@ -70,6 +84,11 @@ GOOD: dict[str, Any] = {"circuit": "d"}
         ({"id": "t", "pubs": [GOOD], "seed": -1}, "seed is -1"),
         ({"id": "t", "pubs": [GOOD], "seed": True}, "seed is True"),
         ({"id": "t", "pubs": [GOOD], "circuits": {"d": "text"}}, "digests to QPY bytes"),
+        ({"id": "t", "pubs": [GOOD], "known": {"k": 7}}, "known is"),
+        ({"id": "t", "pubs": [GOOD], "limits": [None, 1]}, "limits is"),
+        ({"id": "t", "pubs": [GOOD], "limits": [0, 1, None, 1]}, "has 0 for shots"),
+        ({"id": "t", "pubs": [GOOD], "limits": [None, None, None, 1]}, "has None for programs"),
+        ({"id": "t", "pubs": [GOOD], "limits": [None, 1, True, 1]}, "has True for total shots"),
     ],
 )
 def test_bad_tasks_are_refused(task: Any, message: str) -> None:

@@ -15,6 +15,19 @@ ABANDON_ANNOTATION = "qonverge.io/abandon-cloud-tasks"
 MOST_CLOUD_TASKS = 100
 
 
+class SentLimits(StatusModel):
+    """What one task of a device could have when the job was sent to it."""
+
+    shots: int | None = None
+    """Shots of one program; absent: any number."""
+    programs: int = 1
+    """Programs that one task could have."""
+    total_shots: int | None = None
+    """Shots of several programs together, at most; absent: any number."""
+    least_total_shots: int = 1
+    """Shots of several programs together, at least."""
+
+
 class Submission(StatusModel):
     """A task that was to be sent, for whoever goes on with the job: the same task is never begun twice."""
 
@@ -28,6 +41,8 @@ class Submission(StatusModel):
     """Shots of this part, where the job is split; absent: all."""
     hedge: bool = False
     """Whether the job is hedged: the same task is on another backend too."""
+    limits: SentLimits | None = None
+    """How the device's own tasks were made of it: they are told by that, also after the device changed its limits."""
 
 
 class CloudTask(StatusModel):

@@ -7,10 +7,12 @@ job, this operator or its successor, sends the same task to the same backend, wh
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Literal
 
+from qonverge.amounts import TaskLimits
 from qonverge.api import HybridJob
-from qonverge.api.cloud_tasks import FINALIZER, MOST_CLOUD_TASKS, CloudTask, Submission
+from qonverge.api.cloud_tasks import FINALIZER, MOST_CLOUD_TASKS, CloudTask, SentLimits, Submission
 from qonverge.execution.transitions import timestamp
 from qonverge.scheduling.model import Backend, Decision, Part
 from qonverge.wire.vendor import ENDED_STATES, VendorTask
@@ -49,9 +51,21 @@ def submissions(decision: Decision, whole: str, attempt: int) -> list[Submission
     hedge = is_hedged(decision)
     pairs = zip(identities(decision, whole), parts_of(decision), strict=True)
     return [
-        Submission(task=identity, backend=backend.key, attempt=attempt, shots=shots, hedge=hedge)
+        Submission(
+            task=identity,
+            backend=backend.key,
+            attempt=attempt,
+            shots=shots,
+            hedge=hedge,
+            limits=SentLimits(**asdict(backend.task_limits)),
+        )
         for identity, (backend, shots) in pairs
     ]
+
+
+def limits_of(submission: Submission) -> TaskLimits | None:
+    """Return what one task of the device could have when it was recorded; None: an operator before did not say."""
+    return None if submission.limits is None else TaskLimits(**submission.limits.model_dump())
 
 
 def under_way(job: HybridJob) -> list[Submission]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from qonverge.amounts import TaskLimits
 from qonverge.devices import Layout
 from qonverge.documents.excerpt import excerpt
 from qonverge.wire.errors import InvalidTask, WireError
@@ -20,10 +21,15 @@ Observable = tuple[tuple[str, float], ...]
 """A sum of Pauli terms: label (qubit 0 is the last letter) and real coefficient."""
 
 MAX_SHOTS = 100_000_000
-_LONGEST_NAME = 63
+# Of Kubernetes' objects.
+_LONGEST_NAME = 253
+# Of what a vendor has: Braket's are ARNs, and Google's are paths.
+_LONGEST_ID = 1024
 # Longer circuits travel as arrays do, behind the head of a message, which has a limit.
 _INLINE_QPY = 4096
 _LETTERS = frozenset("IXYZ")
+# Of TaskLimits, in its order: the least that each may be, and whether there may be none.
+_LIMITS = {"shots": (1, True), "programs": (1, False), "total shots": (1, True), "least total shots": (0, False)}
 _IDENTITY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
 
 
@@ -215,6 +221,9 @@ class Task:
     it. Empty: that is not known."""
     since: float = 0.0
     """Unix seconds before which it was not sent: so far back a vendor's list is read; 0: not known."""
+    limits: TaskLimits | None = None
+    """What one task of the device may have, as it was when this one was first sent: a vendor's tasks are made by that,
+    and so are the same ones after the device changed it. None: as it is now."""
 
     @property
     def nbytes(self) -> int:
@@ -238,6 +247,7 @@ class Task:
             "known": dict(self.known),
             "boot": self.boot,
             "since": self.since,
+            "limits": None if self.limits is None else list(astuple(self.limits)),
         }
 
     @classmethod
@@ -257,6 +267,7 @@ class Task:
             known=data.get("known", {}),
             boot=data.get("boot", ""),
             since=data.get("since", 0.0),
+            limits=_limits(data),
         )
 
     @classmethod
@@ -289,7 +300,7 @@ class Task:
         namespace, job, boot = (_name(data, name) for name in ("namespace", "job", "boot"))
         memory, again = _flag(data, "memory"), _flag(data, "again")
         known, since = _known(data), _since(data)
-        return cls(identity, checked, qpy, seed, memory, namespace, again, job, known, boot, since)
+        return cls(identity, checked, qpy, seed, memory, namespace, again, job, known, boot, since, _limits(data))
 
 
 def _name(data: dict[str, Any], field: str) -> str:
@@ -302,7 +313,7 @@ def _name(data: dict[str, Any], field: str) -> str:
 def _known(data: dict[str, Any]) -> dict[str, str]:
     given = data.get("known") or {}
     if not isinstance(given, dict) or not all(
-        isinstance(text, str) and len(text) <= _LONGEST_NAME for pair in given.items() for text in pair
+        isinstance(text, str) and len(text) <= _LONGEST_ID for pair in given.items() for text in pair
     ):
         raise InvalidTask(f"known is {excerpt(given)}; leave it out: only the operator knows ids of a vendor")
     return given
@@ -313,6 +324,18 @@ def _since(data: dict[str, Any]) -> float:
     if isinstance(given, bool) or not isinstance(given, int | float) or not 0 <= given < math.inf:
         raise InvalidTask(f"since is {excerpt(given)}; give Unix seconds, or leave it out")
     return float(given)
+
+
+def _limits(data: dict[str, Any]) -> TaskLimits | None:
+    given = data.get("limits")
+    if given is None:
+        return None
+    if not isinstance(given, list) or len(given) != len(_LIMITS):
+        raise InvalidTask(f"limits is {excerpt(given)}; give {', '.join(_LIMITS)}, or leave it out")
+    for value, (name, (least, optional)) in zip(given, _LIMITS.items(), strict=True):
+        if not (optional if value is None else type(value) is int and value >= least):
+            raise InvalidTask(f"limits has {excerpt(value)} for {name}; give whole numbers from {least} on")
+    return TaskLimits(*given)
 
 
 def _qpy(given: Any) -> bytes:

@@ -431,6 +431,30 @@ async def test_what_an_earlier_process_sent_is_gone_on_with_where_its_ids_are_kn
         assert len(service.tasks) == 9
 
 
+@pytest.mark.parametrize("kind", ["Keyed", "Tagged"])
+async def test_a_task_that_was_recorded_is_the_same_after_the_device_took_fewer_shots_at_once(
+    kit: Any, kind: str
+) -> None:
+    with vendor() as service:
+        service.control(device={"max_shots": 10_000})
+        async with proxy(service, kind) as first:
+            device = first.info().device
+            assert device is not None
+            task = replace(kit.task(_one(), "recorded", shots=15_000), limits=device.limits)
+            first.submit(task, Caller(OPERATOR_SUBJECT))
+            async with asyncio.timeout(60):
+                await first.wait("recorded", float("inf"))
+        sent = [each["shots"] for each in service.tasks]
+        assert sorted(sent) == [5_000, 10_000]
+        service.control(device={"max_shots": 6_000})
+        async with proxy(service, kind) as second:
+            second.submit(replace(task, again=True), Caller(OPERATOR_SUBJECT))
+            async with asyncio.timeout(60):
+                result = await second.wait("recorded", float("inf"))
+            assert result.results[0].counts == ({"1": 15_000},)
+        assert [each["shots"] for each in service.tasks] == sent
+
+
 async def test_what_an_earlier_process_sent_is_cancelled_by_the_next(kit: Any, served: Site) -> None:
     served.service.control(settings={"seconds": 60})
     served.engine.submit(sweep(kit, "inherited"))

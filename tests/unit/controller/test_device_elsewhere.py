@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from qonverge.amounts import Prices
+from qonverge.amounts import Prices, TaskLimits
 from qonverge.api import HybridJob, QuantumBackend
 from qonverge.api.cloud_tasks import ABANDON_ANNOTATION, FINALIZER, Submission
 from qonverge.circuits.checker.checker import Checker
@@ -39,7 +39,8 @@ SECTION: dict[str, Any] = {"provider": "Acme"}
 PRICES = Prices(Decimal("0.3"), Decimal("0.00035"), Decimal(0), "EUR")
 OFFLINE = DeviceState(online=False, reason="its next window opens at noon", available_at=1e9)
 TASK = "uid-j-1-1"
-RECORD = {"task": TASK, "backend": "lab/acme", "attempt": 1}
+RECORD = {"task": TASK, "backend": "lab/acme", "attempt": 1, "limits": {"shots": 10_000, "programs": 100}}
+SENT = Submission.model_validate(RECORD)
 
 
 class Elsewhere(World):
@@ -191,7 +192,7 @@ async def test_each_part_of_the_shots_that_a_device_takes_at_once_has_its_fee(
     assert (decision.backend is not None) is placed
     assert placed or f"acme would cost up to {cost} EUR and the budget has {budget} EUR" in decision.reason
     if placed:
-        assert world.submissions.send("chem/j", world.state.jobs["chem/j"], world.flight("j"), decision, [TASK])
+        assert world.submissions.send("chem/j", world.state.jobs["chem/j"], world.flight("j"), decision, [SENT])
         await settled()
         ended = TaskResult(TASK, "Completed", (PubResult(counts=({"00": 25_000},), shots=25_000),))
         world.pods.answers[TASK].set_result(ended)
@@ -205,7 +206,7 @@ async def test_a_task_that_answered_a_part_and_the_one_for_the_rest_both_have_th
     await world.rounds.once()
     decision = world.flight("j").proposal
     assert decision is not None
-    assert world.submissions.send("chem/j", world.state.jobs["chem/j"], world.flight("j"), decision, [TASK])
+    assert world.submissions.send("chem/j", world.state.jobs["chem/j"], world.flight("j"), decision, [SENT])
     await settled()
     states = ("Completed", "Failed", "Completed")
     there = tuple(VendorTask(str(number), state) for number, state in enumerate(states))
@@ -306,7 +307,7 @@ async def test_a_task_whose_pod_is_lost_is_sent_again_under_its_id(
     job, flight = world.state.jobs["chem/j"], world.flight("j")
     assert flight.proposal is not None
     boots = {world.pod("acme-0").uid: "b1", "another": "b2"}
-    assert world.submissions.send("chem/j", job, flight, flight.proposal, [TASK], boots=boots)
+    assert world.submissions.send("chem/j", job, flight, flight.proposal, [SENT], boots=boots)
     await settled()
     for error, again in ((PodNotReached("it starts"), False), (PodLost("the pod went away"), True)):
         given = world.pods.given.pop(TASK)
@@ -336,9 +337,12 @@ async def test_the_vendor_s_ids_that_are_known_go_along_when_a_task_is_sent_agai
     await world.rounds.once()
     job, flight = world.state.jobs["chem/j"], world.flight("j")
     assert flight.proposal is not None
-    assert world.submissions.send("chem/j", job, flight, flight.proposal, [TASK], again=True)
+    assert world.submissions.send("chem/j", job, flight, flight.proposal, [SENT], again=True)
     await settled()
-    assert world.pods.given.pop(TASK).known == {"k1": "one"}
+    given = world.pods.given.pop(TASK)
+    assert given.known == {"k1": "one"}
+    # As they were recorded, whatever the device takes by now.
+    assert given.limits == TaskLimits(10_000, 100)
     told = world.pods.told[TASK]
     assert told is not None
     told(TaskResult(TASK, "Running", vendor_tasks=(VendorTask("two", "Queued", key="k2"),)))
@@ -359,7 +363,7 @@ async def test_a_task_ends_without_a_result_where_it_is_refused_or_its_backend_d
         await world.rounds.once()
         job, flight = world.state.jobs["chem/j"], world.flight("j")
         assert flight.proposal is not None
-        assert world.submissions.send("chem/j", job, flight, flight.proposal, [TASK])
+        assert world.submissions.send("chem/j", job, flight, flight.proposal, [SENT])
         await settled()
         if code == "BackendLost":
             del world.state.backends["lab/acme"]
@@ -376,7 +380,7 @@ async def test_what_is_recorded_is_displaced_by_nobody(world: Elsewhere) -> None
     await world.rounds.once()
     job, flight = world.state.jobs["chem/j"], world.flight("j")
     assert flight.proposal is not None
-    assert world.submissions.send("chem/j", job, flight, flight.proposal, [TASK])
+    assert world.submissions.send("chem/j", job, flight, flight.proposal, [SENT])
     await settled()
     world.foresee("j", Interval(1, 1, 1))
     (active,) = world.rounds._active(NOW)

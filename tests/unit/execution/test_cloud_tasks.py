@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from qonverge.amounts import Money
+from qonverge.amounts import Money, TaskLimits
 from qonverge.api import HybridJob
 from qonverge.api.cloud_tasks import FINALIZER, CloudTask, Submission
 from qonverge.execution import cloud_tasks
 from qonverge.scheduling.model import Backend, Decision, Part
 from qonverge.wire.vendor import VendorTask
 
-ACME = Backend("acme", "lab", True, recorded=True)
+ACME = Backend("acme", "lab", True, recorded=True, task_limits=TaskLimits(10_000, 100, 40_000))
 OTHER = Backend("other", "lab", True, recorded=True)
 AER = Backend("aer", "lab", True)
 
@@ -58,6 +58,9 @@ def test_a_record_gives_the_same_decision_and_the_same_tasks_again(
     again = cloud_tasks.resumed(told, read, {"lab/acme": ACME, "lab/other": OTHER})
     assert (again.backend, again.reason) == (ACME, "the best")
     assert cloud_tasks.parts_of(again) == cloud_tasks.parts_of(decision)
+    # Each device's tasks are made by what it took then.
+    backends = [backend for backend, _ in cloud_tasks.parts_of(decision)]
+    assert [cloud_tasks.limits_of(each) for each in read] == [each.task_limits for each in backends]
     assert cloud_tasks.is_hedged(again) == cloud_tasks.is_hedged(decision)
     assert [part.backend for part in again.parts] == [part.backend for part in parts]
 

@@ -36,7 +36,8 @@ class Submission:
     """In the cloud's own language."""
     shots: int
     reading: Mapping[str, Any] = field(default_factory=dict)
-    """What ``Translator.decode`` needs; plain values, as JSON carries them."""
+    """What ``Translator.decode`` needs; plain values, as JSON carries them. It follows from the circuit and the options
+    alone: after a restart it is made again, perhaps by another calibration than the task was."""
     tags: Mapping[str, str] = field(default_factory=dict)
     """For whom it runs: tags or labels of the cloud's task, as far as the cloud has any. They name the job, for whoever
     divides a bill, and with ``RUN_TAG`` the attempt at it."""

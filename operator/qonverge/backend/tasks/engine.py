@@ -169,7 +169,7 @@ class Engine:
         first_here = caller.subject == OPERATOR_SUBJECT and task.boot == self.accounts.boot
         request = Request(whole, secrets.randbits(32) if seed is None else seed, caller, first_here)
         record = Record(request, self, self._clock(), size, self.config)
-        record.charged = self.accounts.charge(caller, task, self._task_limits)
+        record.charged = self.accounts.charge(caller, task, self._limits_of(task))
         self._tasks.add(record)
         refused: QueueFull | None = None
         with failing(record):
@@ -184,10 +184,9 @@ class Engine:
             self.accounts.ended(caller, record.charged, ran=0.0, completed=False)
             raise refused
 
-    @property
-    def _task_limits(self) -> TaskLimits:
+    def _limits_of(self, task: Task) -> TaskLimits:
         device = self._executor.description.device
-        return TaskLimits() if device is None else device.limits
+        return TaskLimits() if device is None else task.limits or device.limits
 
     def _hand_over(self, record: Record) -> QueueFull | None:
         """Let the executor take a task; return why it has no room for it."""

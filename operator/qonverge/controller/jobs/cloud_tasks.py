@@ -178,7 +178,8 @@ class CloudTasks:
         parts = [each for each in job.status.submissions or () if each.attempt == submission.attempt]
         part = 0 if submission.hedge else parts.index(submission)
         task = circuits.task(job, checked, submission.task, shots=submission.shots, part=part)
-        return replace(task, again=True, known=cloud_tasks.ids_of(job.status.cloud_tasks or ()))
+        known, limits = cloud_tasks.ids_of(job.status.cloud_tasks or ()), cloud_tasks.limits_of(submission)
+        return replace(task, again=True, known=known, limits=limits)
 
 
 def _asked(submission: Submission, tasks: Sequence[VendorTask]) -> str | None:

@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 from qonverge.amounts import Amounts, Prices, TaskLimits
 from qonverge.api import HybridJob
+from qonverge.api.cloud_tasks import Submission
 from qonverge.controller.placement.forecasts import Forecasts
 from qonverge.controller.placement.snapshot import given_to_pods
 from qonverge.controller.pods.task_client import BackendLost, DataPlane, PodLost, PodNotReached
@@ -76,18 +77,18 @@ class Submissions:
         job: HybridJob,
         flight: Flight,
         decision: Decision,
-        identities: Sequence[str] = (),
+        record: Sequence[Submission] = (),
         *,
         again: bool = False,
         boots: Mapping[str, str] = MappingProxyType({}),
     ) -> bool:
         """Send the job as its next attempt and return whether that was possible: a pod may be gone since.
 
-        ``identities`` are the ids of the tasks where these were recorded in the job's status; such tasks cost money,
-        and are sent again and again to the backend that was recorded until it tells how they ended; ``again`` says
-        whether they may have been sent before, and ``boots`` which servers were there before they were recorded.
+        ``record`` is that of the tasks where there is one in the job's status; such tasks cost money, and are sent
+        again and again to the backend that was recorded until it tells how they ended; ``again`` says whether they may
+        have been sent before, and ``boots`` which servers were there before they were recorded.
         """
-        works = self._works(job, flight, decision, identities, again=again, boots=boots)
+        works = self._works(job, flight, decision, record, again=again, boots=boots)
         if works is None:
             return False
 
@@ -96,9 +97,7 @@ class Submissions:
             for pod, sent, task in works:
                 pod.assign()
                 way = (
-                    self._once(key, job, flight, pod, sent, task)
-                    if identities
-                    else self._one(job, flight, pod, sent, task)
+                    self._once(key, job, flight, pod, sent, task) if record else self._one(job, flight, pod, sent, task)
                 )
                 one = asyncio.create_task(way)
                 one.add_done_callback(partial(self._gone, flight, pod, sent))
@@ -115,7 +114,7 @@ class Submissions:
         job: HybridJob,
         flight: Flight,
         decision: Decision,
-        identities: Sequence[str],
+        record: Sequence[Submission],
         *,
         again: bool,
         boots: Mapping[str, str],
@@ -125,7 +124,7 @@ class Submissions:
         assert decision.backend is not None
         state, now = self._state, self._clock()
         hedged, total = cloud_tasks.is_hedged(decision), sum(part.shots for part in decision.parts)
-        names = identities or cloud_tasks.identities(decision, flight.next_identity)
+        names = [each.task for each in record] or cloud_tasks.identities(decision, flight.next_identity)
         works, taken = [], set[str]()
         for number, (identity, (placed, shots)) in enumerate(zip(names, cloud_tasks.parts_of(decision), strict=True)):
             pods = state.pods_of(placed.key)
@@ -142,8 +141,9 @@ class Submissions:
             fidelity = self._forecasts.fidelity(flight, placed.key)
             sent = Sent(identity, pod.endpoint, placed.key, now, run, promise, whole=shots is None, fidelity=fidelity)
             known = cloud_tasks.ids_of(job.status.cloud_tasks or ()) if again else {}
-            boot = boots.get(pod.uid, "")
-            works.append((pod, sent, replace(task, again=again, known=known, boot=boot)))
+            limits = cloud_tasks.limits_of(record[number]) if record else None
+            sending = replace(task, again=again, known=known, boot=boots.get(pod.uid, ""), limits=limits)
+            works.append((pod, sent, sending))
         return works
 
     def _promise(self, key: str, pod: BackendPod, now: float) -> WaitForecast | None:

@@ -17,7 +17,7 @@ from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister
 from qiskit.circuit import Parameter
 from qiskit.quantum_info import Operator
 
-from qonverge.backend.clouds.google.program import written
+from qonverge.backend.clouds.google.program import KEY, written
 from qonverge.backend.clouds.google.translator import GoogleTranslator
 from qonverge.backend.clouds.protocol import Submission
 from qonverge.backend.config import EngineConfig
@@ -44,7 +44,7 @@ def read(program: str) -> cirq.Circuit:
 def answer(circuit: cirq.Circuit, shots: Any) -> str:
     """Return a result with these shots of the measured qubits, in the order of the measurement."""
     records = np.asarray(shots, dtype=np.uint8)[:, np.newaxis, :]
-    result = cirq.ResultDict(params=cirq.ParamResolver({}), records={"m": records})
+    result = cirq.ResultDict(params=cirq.ParamResolver({}), records={KEY: records})
     message = v2.results_to_proto([[result]], v2.find_measurements(circuit))
     packed = any_pb2.Any()
     packed.Pack(message)
@@ -144,11 +144,10 @@ def test_registers_bits_and_a_layout() -> None:
     circuit.x(2)
     circuit.measure([2, 0, 1], [10, 1, 4])
     submission = made.encode(made.prepare(circuit, Layout(places)), 3)
-    assert sorted(submission.reading["bits"]) == [[1, "6_6"], [4, "6_7"], [10, "7_7"]]
+    assert submission.reading["bits"] == [[1, 0], [4, 1], [10, 2]]
     program = read(submission.program)
-    order = [qubit.row * 100 + qubit.col for qubit in v2.find_measurements(program)[0].qubits]
-    shots = [[{606: 1, 607: 0, 707: 1}[label] for label in order]] * 3
-    told = made.decode(submission, answer(program, shots))
+    assert [f"{each.row}_{each.col}" for each in v2.find_measurements(program)[0].qubits] == ["6_6", "6_7", "7_7"]
+    told = made.decode(submission, answer(program, [[1, 0, 1]] * 3))
     assert list(told.values) == [1 << 10 | 1 << 1] * 3
     assert probabilities(made, submission)[1 << 10 | 1 << 1] == pytest.approx(1.0, abs=1e-6)
 
@@ -160,10 +159,8 @@ def test_each_shot_has_its_own_bit_of_the_bytes() -> None:
     circuit.measure([0, 1], [0, 1])
     submission = made.encode(made.prepare(circuit), 21)
     program = read(submission.program)
-    names = [f"{q.row}_{q.col}" for q in v2.find_measurements(program)[0].qubits]
-    bit_of = {label: bit for bit, label in submission.reading["bits"]}
     shots = np.random.default_rng(1).integers(0, 2, (21, 2))
-    expected = [sum(int(v) << bit_of[name] for v, name in zip(row, names, strict=True)) for row in shots]
+    expected = [int(first) | int(second) << 1 for first, second in shots]
     told = made.decode(submission, answer(program, shots))
     assert list(told.values) == expected
 
@@ -251,8 +248,27 @@ def test_outcomes_that_are_too_few_or_of_other_qubits() -> None:
         ({"results": "//8="}, "2 bytes of outcomes"),
         ({"results": "%%"}, "no base64"),
         ({"results": "_w=="}, "no base64"),
-        ({"qubit": {"id": "0_0"}}, "no outcomes of the qubits"),
     ):
         own["qubitMeasurementResults"] = [{**column, **change}]
         with pytest.raises(ValueError, match=words):
             made.decode(submission, json.dumps(told))
+    own["qubitMeasurementResults"] = [column, column]
+    with pytest.raises(ValueError, match="outcomes of 2 qubits and 1 were measured"):
+        made.decode(submission, json.dumps(told))
+
+
+def test_an_answer_is_read_by_who_would_put_the_circuit_elsewhere() -> None:
+    """As a process does that was started since, and has a newer calibration."""
+    circuit = QuantumCircuit(3, 5)
+    circuit.x([0, 2])
+    circuit.cx(0, 1)
+    circuit.cx(0, 1)
+    # Two bits of one qubit, and bits in another order than their qubits.
+    circuit.measure([2, 1, 0, 2], [1, 2, 0, 4])
+    made, other = translator("willow_pink"), translator("weber")
+    sent, again = (one.encode(one.prepare(circuit), 4) for one in (made, other))
+    program = read(sent.program)
+    assert set(v2.find_measurements(program)[0].qubits) != set(v2.find_measurements(read(again.program))[0].qubits)
+    measured = cirq.Simulator(seed=1).run(program, repetitions=4).measurements[KEY]
+    told = other.decode(Submission("", 4, again.reading), answer(program, measured))
+    assert list(told.values) == [0b10011] * 4

@@ -32,7 +32,8 @@ from tests.unit.controller.jobs.test_decisions import CREATED, ended, flight, jo
 
 ACME = Backend("acme", "default", admits_all_namespaces=False, recorded=True)
 TASK = "12345678-uid-1-1"
-RECORD = {"task": TASK, "backend": "default/acme", "attempt": 1, "hedge": False}
+LIMITS = {"programs": 1, "leastTotalShots": 1}
+RECORD = {"task": TASK, "backend": "default/acme", "attempt": 1, "hedge": False, "limits": LIMITS}
 
 
 def held(status: dict[str, Any] | None = None, **spec: Any) -> HybridJob:
@@ -63,7 +64,8 @@ def test_the_finalizer_then_the_intent_then_the_task() -> None:
     assert {each.type: each.status for each in told.conditions}["Placed"] == "True"
     assert isinstance(submit, Submit)
     # The server that was there before the record was.
-    assert (submit.identities, submit.again, submit.boots) == ((TASK,), False, {"acme-0": "b1"})
+    assert [each.task for each in submit.record] == [TASK]
+    assert (submit.again, submit.boots) == (False, {"acme-0": "b1"})
 
 
 def test_who_follows_goes_on_with_the_record_and_with_nothing_else() -> None:
@@ -72,12 +74,12 @@ def test_who_follows_goes_on_with_the_record_and_with_nothing_else() -> None:
     (submit,) = decide(view(placed(), proposed(), boots={"acme-0": "b2"}))
     assert isinstance(submit, Submit)
     # It may have been sent when it was recorded, to whatever server was there then.
-    assert (submit.identities, submit.again, submit.boots) == ((TASK,), True, {})
+    assert ([each.task for each in submit.record], submit.again, submit.boots) == ([TASK], True, {})
     # Its ids are the recorded ones, also where the specification has another generation by now.
     later = placed().model_copy(update={"metadata": placed().metadata.model_copy(update={"generation": 5})})
     (submit,) = decide(view(later, replace(proposed(), generation=5)))
     assert isinstance(submit, Submit)
-    assert submit.identities == (TASK,)
+    assert [each.task for each in submit.record] == [TASK]
 
 
 def test_while_its_pod_does_not_answer_the_job_waits_for_it() -> None:
@@ -162,7 +164,7 @@ def test_of_a_program_the_finalizer_then_the_intent_then_its_pod() -> None:
     assert isinstance(intent, SetStatus)
     assert again == Requeue(CREATED + 0.5)
     told = intent.status
-    record = {**RECORD, "task": "12345678-uid-0.1"}
+    record = {"task": "12345678-uid-0.1", "backend": "default/acme", "attempt": 1, "hedge": False}
     assert [each.to_dict() for each in told.submissions or ()] == [record]
     assert (told.attempts, told.state) == (None, "Pending")
     (launch,) = decide(view(held(told.to_dict(), python=True), source(phase=proposal)))

@@ -18,8 +18,8 @@ from qiskit.synthesis import OneQubitEulerDecomposer
 
 from qonverge.wire.errors import InvalidTask
 
-KEY = "m"
-"""Of the one measurement that a program has."""
+KEY = "bits"
+"""Of the one measurement that a program has. Its qubits are in the order of the bits that they are measured into."""
 _TYPE = "type.googleapis.com/cirq.google.api.v2.Program"
 _NANOSECONDS = 1e9
 _ANGLES = OneQubitEulerDecomposer("U3")
@@ -122,7 +122,7 @@ class Writer:
         self._free.update(dict.fromkeys(qubits, moment + 1))
 
 
-def written(circuit: QuantumCircuit, labels: Sequence[str], native: str) -> tuple[str, list[tuple[int, str]]]:
+def written(circuit: QuantumCircuit, labels: Sequence[str], native: str) -> tuple[str, list[tuple[int, int]]]:
     """Return the program of a circuit in rx, rz, cz, delays (in s), barriers and measurements at its end.
 
     Args:
@@ -131,7 +131,9 @@ def written(circuit: QuantumCircuit, labels: Sequence[str], native: str) -> tupl
         native: ``cz`` or ``sqrt_iswap``.
 
     Returns:
-        The program, and for each classical bit that is written its number and the qubit that is measured into it.
+        The program, and for each classical bit that is written its number and the place in the measurement of the qubit
+        that is measured into it. Places follow from the bits alone, wherever the circuit lies: another process reads
+        the answer, which may know another calibration by then and so would put the circuit elsewhere.
     """
     writer, bits = Writer(labels, native), list[tuple[int, int]]()
     for item in circuit.data:
@@ -143,8 +145,8 @@ def written(circuit: QuantumCircuit, labels: Sequence[str], native: str) -> tupl
         if not all(map(math.isfinite, params)):
             raise InvalidTask(f"the angle of a gate {item.name} is {params}: give finite parameters")
         writer.add(item.name, params, qubits)
-    text = writer.text(list(dict.fromkeys(qubit for _, qubit in bits)))
-    return text, [(bit, labels[qubit]) for bit, qubit in bits]
+    measured = list(dict.fromkeys(qubit for _, qubit in sorted(bits)))
+    return writer.text(measured), [(bit, measured.index(qubit)) for bit, qubit in sorted(bits)]
 
 
 def _half(exponent: float) -> float:

@@ -69,7 +69,8 @@ class GoogleTranslator:
     def decode(self, submission: Submission, answer: str) -> Outcomes:
         """Return the outcomes in a ``QuantumResult``; see ``Translator.decode``.
 
-        Source: ``result.proto`` of ``cirq.google.api.v2``, in JSON.
+        Source: ``result.proto`` of ``cirq.google.api.v2``, in JSON. Qubits are in the order of the measurement, as Cirq
+        takes them too.
         """
         result = json.loads(answer)["result"]
         (sweep,) = result["sweepResults"]
@@ -79,11 +80,11 @@ class GoogleTranslator:
         (measured,) = parameterized["measurementResults"]
         if measured.get("key") != KEY or measured.get("instances", 1) not in (0, 1):
             raise ValueError(f"it has {measured.get('instances')} measurements of the key {measured.get('key')}")
-        columns = {each["qubit"]["id"]: each.get("results", "") for each in measured["qubitMeasurementResults"]}
+        columns = [_bits(each.get("results", ""), submission.shots) for each in measured["qubitMeasurementResults"]]
         wanted = submission.reading["bits"]
-        if lost := sorted({label for _, label in wanted} - columns.keys()):
-            raise ValueError(f"it has no outcomes of the qubits {', '.join(lost)}")
-        return Outcomes(outcomes_of([(bit, _bits(columns[label], submission.shots)) for bit, label in wanted]))
+        if len(columns) != (asked := 1 + max(place for _, place in wanted)):
+            raise ValueError(f"it has outcomes of {len(columns)} qubits and {asked} were measured")
+        return Outcomes(outcomes_of([(bit, columns[place]) for bit, place in wanted]))
 
     def _check(self, circuit: QuantumCircuit) -> None:
         """Refuse what programs cannot say."""

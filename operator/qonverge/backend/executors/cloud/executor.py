@@ -178,15 +178,17 @@ class CloudExecutor:
         await self._device.known.wait()
         device = self._device.device
         assert device is not None
+        # By other limits it would become other tasks of the cloud, also where an earlier process has sent some.
+        limits = run.task.limits or device.limits
         first = await self._slot(run)
         try:
-            found = await self._translator.plan(run.tenant, run.task, device.max_shots)
+            found = await self._translator.plan(run.tenant, run.task, limits.shots)
         except BaseException:
             self._give_back(first)
             raise
         run.calibration = "" if self._config.noise is None else self._config.noise.digest
         # What takes no sets of programs has one program for all that a task of it measures.
-        run.plan(found, device.limits, alone=isinstance(self._calls.cloud, ProgramSetCloud))
+        run.plan(found, limits, alone=isinstance(self._calls.cloud, ProgramSetCloud))
         planned = tuple(run.sent)
         for each in planned:
             held = first if each is planned[0] else await self._slot(run)

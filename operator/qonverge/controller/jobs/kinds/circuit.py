@@ -8,7 +8,7 @@ from typing import Any
 
 from qonverge.accounting.conversion import usage_of
 from qonverge.api import HybridJob
-from qonverge.api.cloud_tasks import FINALIZER
+from qonverge.api.cloud_tasks import FINALIZER, Submission
 from qonverge.controller.jobs.actions import Action, Hold, RequestPlacement, Requeue, SetStatus, Stop, Warn
 from qonverge.controller.jobs.kinds.kind import JobKind, Tools
 from qonverge.controller.jobs.status_events import same_but_for_numbers
@@ -27,8 +27,8 @@ class Submit(Action):
     """Send the circuit to the backend, as the next attempt."""
 
     decision: Decision
-    identities: tuple[str, ...] = ()
-    """Ids of its tasks, where they are recorded in the job's status."""
+    record: tuple[Submission, ...] = ()
+    """Of its tasks, where they are recorded in the job's status."""
     again: bool = False
     """Whether these were recorded before, and so may have been sent."""
     boots: Mapping[str, str] = field(default_factory=dict)
@@ -64,13 +64,13 @@ class CircuitJobs:
     async def perform(self, action: Action, key: str, job: HybridJob, tools: Tools) -> None:
         """Send the circuit."""
         match action:
-            case Submit(decision, identities, again, boots):
+            case Submit(decision, record, again, boots):
                 flight, known = tools.state.flights[key], tools.state.jobs.get(key)
                 recorded = [] if known is None else [each.task for each in cloud_tasks.under_way(known)]
-                if not set(identities) <= set(recorded):
+                if not {each.task for each in record} <= set(recorded):
                     # It was deleted or changed while that was written.
                     return
-                if tools.submissions.send(key, job, flight, decision, identities, again=again, boots=boots):
+                if tools.submissions.send(key, job, flight, decision, record, again=again, boots=boots):
                     tools.queue.add_at(f"HybridJob {key}", tools.clock() + SEEN_SECONDS)
                 else:
                     tools.replan(key, flight)
@@ -100,7 +100,7 @@ def _submit(view: View, flight: Flight) -> list[Action]:
             return _awaiting(view, flight)
         return unplaced(view, flight)
     if record:
-        return [Submit(decision, tuple(each.task for each in record), again=True)]
+        return [Submit(decision, tuple(record), again=True)]
     return _recorded(view, flight, decision) if cloud_tasks.is_recorded(decision) else [Submit(decision)]
 
 
@@ -132,7 +132,7 @@ def _recorded(view: View, flight: Flight, decision: Decision) -> list[Action]:
     state, reason, message = cloud_tasks.progress((), label)
     return [
         SetStatus(view.move(state, reason, message, **fields)),
-        Submit(decision, tuple(each.task for each in record), boots=view.boots),
+        Submit(decision, tuple(record), boots=view.boots),
     ]
 
 
