@@ -261,6 +261,7 @@ class _Shots:
             if part.times is None:
                 totals.update(part.values)
             else:
+                # A value may come several times, as where bits were measured that nobody asked for.
                 for value, times in zip(part.values, part.times, strict=True):
                     totals[value] += times
         return totals
@@ -274,7 +275,7 @@ class _Shots:
         if part.times is None:
             data = b"".join(value.to_bytes(width, "big") for value in part.values)
             return np.frombuffer(data, dtype=np.uint8).reshape(len(part.values), width)
-        return shots_of({value: n for value, n in zip(part.values, part.times, strict=True) if n}, width, seed % 2**32)
+        return shots_of(_Shots([part], seed).counts, width, seed % 2**32)
 
 
 def _result(

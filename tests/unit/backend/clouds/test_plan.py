@@ -22,6 +22,8 @@ from qiskit.quantum_info import SparsePauliOp, Statevector
 
 from qonverge.amounts import TaskLimits
 from qonverge.backend.clouds.measurement import ESTIMATION, Measurement, in_tasks, reduced
+from qonverge.backend.clouds.plan import Opened, assembled
+from qonverge.backend.clouds.protocol import Outcomes
 from qonverge.backend.clouds.translation import Translation
 from qonverge.backend.config import EngineConfig
 from qonverge.backend.tasks.meters import asked
@@ -148,6 +150,19 @@ def test_bits_shot_by_shot_have_the_same_counts(circuit: QuantumCircuit, counted
         texts.append("".join(parts))
     (want,) = run(task_of(circuit, shots=2_000), counted=counted, most=1_500)
     assert Counter(texts) == {text.replace(" ", ""): n for text, n in want.counts[0].items()}
+
+
+def test_a_value_may_come_several_times_in_an_answer() -> None:
+    """As where a cloud tells how often all qubits came out, and the circuit asks for some of them."""
+    circuit = QuantumCircuit(2, 2)
+    circuit.measure([0, 1], [0, 1])
+    task = task_of(circuit, memory=True, shots=12)
+    opened = {pub.circuit: Opened.of(circuit) for pub in task.pubs}
+    answer = (Measurement(0, 0, "", 0, 12), Outcomes([1, 2, 1], [3, 4, 5]))
+    (found,) = assembled(task, opened, EngineConfig(memory_bytes=2 * 1024**3), [answer], 7)
+    assert Counter(found.registers["c"][1].ravel().tolist()) == {1: 8, 2: 4}
+    (found,) = assembled(replace(task, memory=False), opened, EngineConfig(memory_bytes=2 * 1024**3), [answer], 7)
+    assert found.counts == ({"01": 8, "10": 4},)
 
 
 def observables(*labels: dict[str, float]) -> tuple[Observable, ...]:
