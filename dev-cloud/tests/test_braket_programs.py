@@ -48,6 +48,26 @@ def test_exact_values_are_those_of_the_local_simulator(start: Start) -> None:
     assert ours[3] == pytest.approx(theirs[3])
 
 
+def test_gates_with_controls_have_their_effect_on_four_qubits_and_more(start: Start) -> None:
+    """Braket's own simulator passes over some of what they do to superpositions."""
+    source = """OPENQASM 3.0;
+    bit[5] b;
+    qubit[5] q;
+    h q[3];
+    ctrl @ x q[3], q[1];
+    ctrl @ x q[1], q[3];
+    x q[3];
+    ctrl(2) @ pow(0.5) @ x q[3], q[3 - 1], q[0];
+    negctrl @ x q[2], q[4];
+    h q[1];
+    ctrl(2) @ negctrl @ x q[3], q[4], q[1], q[2];
+    b = measure q;"""
+    start()
+    result = AwsDevice(SV1).run(Program(source=source), shots=20, **QUICK).result()
+    # The superposition moves from 3 to 1, and h ends it there; 2 is turned last, since 3 and 4 are 1 and 1 is 0.
+    assert result.measurement_counts == {"00111": 20}
+
+
 def test_measured_bits_come_in_the_order_in_which_they_were_measured(start: Start) -> None:
     start(braket={"devices": {"Garnet": {"noise": False}, "Forte-1": {"noise": False}, "Ankaa-3": {"noise": False}}})
     circuit = Circuit().x(0).i(1).x(2).i(3).measure([3, 2, 0])

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from braket.default_simulator import StateVectorSimulator
 from braket.default_simulator.density_matrix_simulator import DensityMatrixSimulator
+from braket.default_simulator.gate_operations import BRAKET_GATES
 from braket.default_simulator.openqasm.program_context import ProgramContext
 from braket.default_simulator.simulator import BaseLocalSimulator
 from braket.ir.openqasm import Program
@@ -26,6 +27,7 @@ from qonverge_dev_cloud.chips import Chip
 
 # What this machine simulates within seconds, whatever the device takes.
 WIDEST_NOISY, WIDEST_EXACT = 11, 24
+_MOST_CONTROLLED = 8
 
 
 class BadProgram(ValueError):
@@ -84,9 +86,27 @@ class _Context(ProgramContext):  # type: ignore[misc] # Braket's simulator has n
         target = tuple(target)
         if self._verbatim:
             self._check_native(gate_name, target, ctrl_modifiers, power)
-        super().add_gate_instruction(gate_name, target, params, ctrl_modifiers, power)
+        if ctrl_modifiers:
+            self._add_controlled(gate_name, target, params, ctrl_modifiers, power)
+        else:
+            super().add_gate_instruction(gate_name, target, params, ctrl_modifiers, power)
         if self._errors is not None:
             self._err(self._errors, target)
+
+    def _add_controlled(self, gate: str, target: tuple[int, ...], params: Any, controls: list[int], power: int) -> None:
+        """Append a gate with ``ctrl`` or ``negctrl`` as one matrix, the controls first.
+
+        Braket's simulator loses what such a gate does to some states of four qubits or more: it writes into a copy.
+        """
+        if len(target) > _MOST_CONTROLLED:
+            raise BadProgram(
+                f"dev-cloud runs gates on up to {_MOST_CONTROLLED} qubits with their controls, not {len(target)}"
+            )
+        own = BRAKET_GATES[gate](target, *params, power=power).matrix
+        matrix = np.eye(len(own) << len(controls), dtype=complex)
+        first = len(own) * int("".join(map(str, controls)), 2)
+        matrix[first : first + len(own), first : first + len(own)] = own
+        super().add_custom_unitary(matrix, target)
 
     def _check_native(self, gate: str, target: tuple[int, ...], controls: list[int], power: int) -> None:
         chip = self._chip
