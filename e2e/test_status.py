@@ -70,5 +70,8 @@ def test_the_edit_role_scales_a_backend_and_what_it_deletes_is_made_again(worksp
     # New pods that do not start leave the former ones serving, and both is said.
     patch = json.dumps({"spec": {"template": {"nodeSelector": {"no": "where"}}}})
     workspace.kubectl(edit, "patch", "quantumbackend/small", "--type=merge", "--patch", patch)
-    says = "1 of 1 pods serve, some with the former specification: Unschedulable: 0/1 nodes are available"
+    says = (
+        "1 of 1 pods serve, some with the former specification: Unschedulable: no node that would take the pod has the "
+    )
+    says += "labels no=where, qonverge.io/tier!=Cloud|Edge: 0/1 nodes are available"
     _says(workspace, "quantumbackend", "small", says, "InProgress")

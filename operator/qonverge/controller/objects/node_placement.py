@@ -15,7 +15,7 @@ SITE_LABEL = "qonverge.io/site"
 REGION_LABEL = "topology.kubernetes.io/region"
 _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 _PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
-# The scheduler's words for a pod's node affinity that no node meets.
+# The scheduler's words for a pod's node affinity, or its selector, that no node meets.
 _UNMET = "node affinity"
 
 
@@ -41,14 +41,15 @@ def asked_of_nodes(pod: Mapping[str, Any]) -> str:
     """Return the labels that a pod's specification requires of nodes; empty where it requires none."""
     required = ((pod.get("affinity") or {}).get("nodeAffinity") or {}).get(_REQUIRED) or {}
     terms = [term for each in required.get("nodeSelectorTerms") or [] for term in each.get("matchExpressions") or []]
-    return ", ".join(_told(term) for term in terms)
+    selected = [f"{label}={value}" for label, value in (pod.get("nodeSelector") or {}).items()]
+    return ", ".join([*selected, *map(_told, terms)])
 
 
 def explained(message: str, asked: str) -> str:
     """Return the scheduler's message, with the labels that no node has where it is about them."""
     if not asked or _UNMET not in message:
         return message
-    return f"no node that would take the pod has the labels {asked}, by where it is to be: {message}"
+    return f"no node that would take the pod has the labels {asked}: {message}"
 
 
 def _terms(location: Location) -> list[dict[str, Any]]:

@@ -111,9 +111,9 @@ def test_a_pod_for_which_there_is_no_such_node_says_which_labels_are_missing() -
     pod = {"spec": pod_of(backend({"simulator": {}}, **AT_LAB)), "status": {"conditions": [waiting]}}
     trouble = pod_troubles.of_pod(pod_troubles.with_nodes_asked(pod))
     labels = f"qonverge.io/tier=Edge, qonverge.io/site=lab, {REGION}=eu"
-    assert str(trouble) == (
-        f"Unschedulable: no node that would take the pod has the labels {labels}, by where it is to be: {unmet}"
-    )
+    assert str(trouble) == (f"Unschedulable: no node that would take the pod has the labels {labels}: {unmet}")
+    chosen = pod_troubles.of_pod(pod_troubles.with_nodes_asked({**pod, "spec": {"nodeSelector": {"disk": "fast"}}}))
+    assert str(chosen) == f"Unschedulable: no node that would take the pod has the labels disk=fast: {unmet}"
     full = {**waiting, "message": "0/3 nodes are available: 3 Insufficient memory."}
     other = pod_troubles.of_pod(pod_troubles.with_nodes_asked({**pod, "status": {"conditions": [full]}}))
     assert str(other) == "Unschedulable: 0/3 nodes are available: 3 Insufficient memory."
