@@ -93,7 +93,10 @@ class Translation:
         }
 
     def plan(self, task: Task, most_shots: int | None) -> list[Measurement]:
-        """Return what a task becomes; all its circuits can be translated.
+        """Return what a task becomes; all its circuits can be translated, unless it may have been sent before.
+
+        Such a one is to be found, and ended where nobody wants it, also if the device has changed so that it does not
+        run there any more. What of it was not sent fails then, when it is translated.
 
         Raises:
             WireError: the device cannot run it.
@@ -104,8 +107,9 @@ class Translation:
         found = measurements(
             task, circuits, self._config, most_shots, estimates=estimates, exact=self._exact, states=states
         )
-        for pub, basis in dict.fromkeys((each.pub, each.basis) for each in found):
-            self._prepare(task, pub, basis)
+        if not task.again:
+            for pub, basis in dict.fromkeys((each.pub, each.basis) for each in found):
+                self._prepare(task, pub, basis)
         return found
 
     def encode(self, task: Task, own: Sequence[Measurement]) -> Submission:

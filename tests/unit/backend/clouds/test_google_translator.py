@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 from collections import defaultdict
+from dataclasses import replace
 from typing import Any
 
 import cirq
@@ -13,16 +16,19 @@ import pytest
 from cirq_google.api import v2
 from cirq_google.engine import virtual_engine_factory
 from google.protobuf import any_pb2, json_format
-from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister
+from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister, qpy
 from qiskit.circuit import Parameter
 from qiskit.quantum_info import Operator
 
 from qonverge.backend.clouds.google.program import KEY, written
 from qonverge.backend.clouds.google.translator import GoogleTranslator
+from qonverge.backend.clouds.measurement import Measurement
 from qonverge.backend.clouds.protocol import Submission
+from qonverge.backend.clouds.translation import Translation
 from qonverge.backend.config import EngineConfig
 from qonverge.devices import Layout
 from qonverge.wire.errors import InvalidCircuit, InvalidTask
+from qonverge.wire.messages import Pub, Task
 from tests.unit.backend.clouds.circuits import random_circuit, true_probabilities
 from tests.unit.backend.clouds.google_documents import calibration
 
@@ -272,3 +278,22 @@ def test_an_answer_is_read_by_who_would_put_the_circuit_elsewhere() -> None:
     measured = cirq.Simulator(seed=1).run(program, repetitions=4).measurements[KEY]
     told = other.decode(Submission("", 4, again.reading), answer(program, measured))
     assert list(told.values) == [0b10011] * 4
+
+
+def test_what_may_have_been_sent_is_planned_also_where_the_device_does_not_run_it_any_more() -> None:
+    """Its keys follow from the plan, by which it is found at the cloud, and cancelled there."""
+    circuit = QuantumCircuit(2, 2)
+    circuit.cx(0, 1)
+    circuit.measure([0, 1], [0, 1])
+    buffer = io.BytesIO()
+    qpy.dump(circuit, buffer)
+    digest = hashlib.sha256(buffer.getvalue()).hexdigest()
+    # Qubits that are not coupled now.
+    pub = Pub(digest, shots=100, layout=Layout((0, 50), routing=False))
+    task = Task("t", (pub,), {digest: buffer.getvalue()})
+    options = {"project": "p", "processor": "willow_pink"}
+    device = calibration("willow_pink")
+    made = Translation(EngineConfig("Google", options, memory_bytes=1024**3, noise=device))
+    with pytest.raises(InvalidCircuit):
+        made.plan(task, None)
+    assert made.plan(replace(task, again=True), None) == [Measurement(0, 0, "", 0, 100)]
