@@ -89,7 +89,7 @@ class KubeClient:
         path = f"{resource.path(obj['metadata'].get('namespace', namespace))}/{obj['metadata']['name']}"
         query = "?fieldManager=tests&force=true&fieldValidation=Strict"
         metadata = {name: value for name, value in obj["metadata"].items() if name != "managedFields"}
-        self._ask("PATCH", path + query, {**obj, "metadata": metadata}, "application/apply-patch+yaml")
+        self._ask("PATCH", path + query, _given({**obj, "metadata": metadata}), "application/apply-patch+yaml")
 
     def patch(self, kind: str, name: str, namespace: str, change: Mapping[str, Any], subresource: str = "") -> None:
         """Merge a change into an object."""
@@ -143,3 +143,10 @@ _AT_ONCE = "?gracePeriodSeconds=0&propagationPolicy=Background"
 def _named(obj: Mapping[str, Any], resource: Resource) -> dict[str, Any]:
     """Return an object of a list with its kind, as kubectl shows it."""
     return {"apiVersion": resource.version, "kind": resource.kind, **obj}
+
+
+def _given(value: Any) -> Any:
+    """Return what is applied: null stands for a field that is not there, as in what is created."""
+    if isinstance(value, dict):
+        return {name: _given(each) for name, each in value.items() if each is not None}
+    return [_given(each) for each in value] if isinstance(value, list) else value
