@@ -252,8 +252,8 @@ class QuantumBackendSpec(OneOfModel):
     plugin: Plugin | None = None
     """Source: a device elsewhere whose provider is an installed package."""
     replicas: Annotated[int, Field(ge=0, le=1000)] = 1
-    """Pods to run. `kubectl scale` changes it. A device elsewhere has one pod at most. With scaling.mode Auto it is 1, or
-    0 to stop the backend."""
+    """Pods to run. `kubectl scale` changes it. A device elsewhere has one pod at most. With scaling.mode Auto it is 1,
+    or 0 to stop the backend."""
     scaling: Scaling | None = None
     """How many pods there are follows what there is to do. Default: as many as replicas says."""
     capacity: Capacity = Capacity()

@@ -30,6 +30,8 @@ from qonverge.controller.quotas.metering import Metering
 from qonverge.controller.quotas.reconciler import Quotas
 from qonverge.controller.results.kept_results import PodResults
 from qonverge.controller.results.stores import InStatus, ResultStores
+from qonverge.controller.scaling.autoscaling import Autoscaling
+from qonverge.controller.scaling.idle_pods import IdlePods
 from qonverge.controller.settings import Settings
 from qonverge.controller.store.cluster import Cluster
 from qonverge.controller.store.pods import BackendPods
@@ -90,6 +92,7 @@ class Operator:
             changed=less_to_do,
             metrics=self._metrics,
         )
+        autoscaling = Autoscaling(state=self._state, queue=self._queue, remover=IdlePods(self._state), clock=time.time)
         rounds = Rounds(
             state=self._state,
             queue=self._queue,
@@ -102,6 +105,7 @@ class Operator:
             holders=data.holders,
             metrics=self._metrics,
             clock=time.time,
+            activate=autoscaling.wanted.set,
             shadow=None if self._settings.shadow is None else Shadow(self._settings.shadow, self._metrics),
         )
         quotas = Quotas(state=self._state, statuses=statuses, ledger=ledger, queue=self._queue, clock=time.time)
@@ -210,6 +214,7 @@ class Operator:
             rounds=rounds,
             forecasts=forecasts,
             metering=metering,
+            autoscaling=autoscaling,
             key=key,
             checker=checker,
             events=events,

@@ -126,8 +126,10 @@ def backend_secret(backend: QuantumBackend, key: str) -> dict[str, Any]:
     }
 
 
-def deployment(backend: QuantumBackend, settings: Settings, public_key: bytes) -> dict[str, Any]:
-    """Return the Deployment that serves a backend."""
+def deployment(
+    backend: QuantumBackend, settings: Settings, public_key: bytes, replicas: int | None = None
+) -> dict[str, Any]:
+    """Return the Deployment that serves a backend, with so many pods; None: as many as its specification says."""
     spec, template = backend.spec, backend.spec.template
     source = spec.source
     told = ServerSettings.of(
@@ -200,7 +202,7 @@ def deployment(backend: QuantumBackend, settings: Settings, public_key: bytes) -
             "ownerReferences": _owner(backend),
         },
         "spec": {
-            "replicas": spec.replicas,
+            "replicas": spec.replicas if replicas is None else replicas,
             # Two proxies of a device at once could both find that it has no such task, and both send it.
             **({"strategy": {"type": "Recreate"}} if source.elsewhere else {}),
             "selector": {"matchLabels": backend_labels(backend)},

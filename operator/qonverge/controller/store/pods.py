@@ -53,6 +53,12 @@ class BackendPod:
     """Tasks that this operator has under way on it."""
     trouble: tuple[str, Trouble] | None = None
     """Namespace and label of its backend, and why it is not ready, as far as it is told."""
+    backend: str = ""
+    """Namespace and label of its backend."""
+    created: float = 0.0
+    """When it was made, Unix seconds."""
+    started_in: float | None = None
+    """Seconds from then until it was first ready; None while it is not, or where that is not told."""
 
     @property
     def endpoint(self) -> Endpoint:
@@ -74,6 +80,12 @@ class BackendPod:
         elif not self.admitted:
             # It was admitted to one backend; another label makes it no pod of another.
             self.ready = ready
+
+    def belong(self, backend: str, ready_at: float | None) -> None:
+        """Record namespace and label of its backend, and since when it is ready, Unix seconds."""
+        self.backend = backend
+        if self.started_in is None and ready_at is not None:
+            self.started_in = max(0.0, ready_at - self.created)
 
     def admit(self) -> None:
         """Let it serve.
@@ -127,13 +139,32 @@ class BackendPods:
     """The pods on which tasks of jobs were found, by the task's id."""
 
     def observe(
-        self, uid: str, key: str, ready: Endpoint | None = None, trouble: tuple[str, Trouble] | None = None
+        self,
+        uid: str,
+        key: str,
+        ready: Endpoint | None = None,
+        trouble: tuple[str, Trouble] | None = None,
+        *,
+        backend: str = "",
+        created: float = 0.0,
+        ready_at: float | None = None,
     ) -> BackendPod:
-        """Take what was seen of a pod: a new one of a name takes the place of the former one."""
+        """Take what was seen of a pod: a new one of a name takes the place of the former one.
+
+        Args:
+            uid: the pod's.
+            key: its namespace and name.
+            ready: where it could serve, while it is ready.
+            trouble: namespace and label of its backend, and why it is not ready.
+            backend: namespace and label of its backend.
+            created: when it was made, Unix seconds.
+            ready_at: since when it is ready, Unix seconds.
+        """
         pod = self._by_key.get(key)
         if pod is None or pod.uid != uid:
             self.remove(key)
-            pod = self._by_key[key] = self._by_uid[uid] = BackendPod(uid, key)
+            pod = self._by_key[key] = self._by_uid[uid] = BackendPod(uid, key, created=created)
+        pod.belong(backend, ready_at)
         pod.show(ready, trouble)
         return pod
 
@@ -182,6 +213,10 @@ class BackendPods:
             for pod in self._by_key.values()
             if pod.admitted and not pod.silent and pod.ready is not None and pod.ready.backend == selector
         ]
+
+    def of(self, selector: str) -> list[BackendPod]:
+        """Return all of a backend, by its namespace and label, whether they serve or not."""
+        return [pod for pod in self._by_key.values() if pod.backend == selector]
 
     def trouble(self, key: str) -> tuple[str, Trouble] | None:
         """Return namespace and label of a pod's backend, and why the pod is not ready; None where nothing is told."""
