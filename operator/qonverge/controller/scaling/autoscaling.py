@@ -140,7 +140,7 @@ class Autoscaling:
             # A task that came and ended between two decisions is seen by the worker that it kept busy only.
             arrived=[run for attempt, run in work.tasks.items() if attempt not in known.tasks],
             replicas=before,
-            ready=min(before, len(state.pods.reachable(selector))),
+            ready=min(before, len(state.pods_of(key))),
             workers_per_pod=workers_of(state, backend),
             start_seconds=state.start_seconds.get(key, START_SECONDS),
             unschedulable=troubles.count(UNSCHEDULABLE),
