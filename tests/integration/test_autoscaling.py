@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.integration.conftest import Lab, backend, eventually, job, layered
 from tests.integration.deployment_controller import DeploymentController
 
-HALF_A_SECOND = layered(19, 20)
+SOME_TENTHS = layered(18, 20)
 
 
 def condition(lab: Lab, name: str, kind: str) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def test_a_burst_at_zero_starts_pods_more_work_more_of_them_and_idleness_ends_al
         assert lab.ended("first")["state"] == "Complete"
         assert replicas(lab, "elastic") == 1
 
-        lab.apply(*(job(f"j{number}", HALF_A_SECOND) for number in range(10)))
+        lab.apply(*(job(f"j{number}", SOME_TENTHS) for number in range(10)))
         eventually(lambda: replicas(lab, "elastic") == 2, "a second pod")
         limited = eventually(lambda: condition(lab, "elastic", "ScalingLimited"), "what bounds it")
         assert limited["reason"] in ("DesiredWithinRange", "TooManyReplicas")

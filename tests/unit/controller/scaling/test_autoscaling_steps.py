@@ -184,7 +184,9 @@ def test_a_policy_has_what_is_given_and_defaults_for_the_rest() -> None:
 
 def conditions(world: World, seen: Seen) -> dict[str, tuple[str, str, str]]:
     status = status_of(world.state.backends["lab/a"], seen, world.now)
-    told = {each.type: (each.status, each.reason, each.message) for each in status.conditions}
+    told: dict[str, tuple[str, str, str]] = {
+        each.type: (each.status, each.reason, each.message) for each in status.conditions
+    }
     del told["Offered"]
     return told
 
