@@ -135,6 +135,8 @@ class BackendPods:
     """How old a figure of a device may be that is used."""
     _by_key: dict[str, BackendPod] = field(default_factory=dict)
     _by_uid: dict[str, BackendPod] = field(default_factory=dict)
+    _by_backend: dict[str, dict[str, BackendPod]] = field(default_factory=dict)
+    """By namespace and label of their backend, and uid."""
     _holders: dict[str, BackendPod] = field(default_factory=dict)
     """The pods on which tasks of jobs were found, by the task's id."""
 
@@ -164,6 +166,8 @@ class BackendPods:
         if pod is None or pod.uid != uid:
             self.remove(key)
             pod = self._by_key[key] = self._by_uid[uid] = BackendPod(uid, key, created=created)
+        self._by_backend.get(pod.backend, {}).pop(uid, None)
+        self._by_backend.setdefault(backend, {})[uid] = pod
         pod.belong(backend, ready_at)
         pod.show(ready, trouble)
         return pod
@@ -173,6 +177,9 @@ class BackendPods:
         pod = self._by_key.pop(key, None)
         if pod is not None:
             del self._by_uid[pod.uid]
+            self._by_backend[pod.backend].pop(pod.uid, None)
+            if not self._by_backend[pod.backend]:
+                del self._by_backend[pod.backend]
             self.hold(pod, ())
             # Whoever still waits for its answer sees that it serves no more.
             pod.show(None, None)
@@ -216,7 +223,7 @@ class BackendPods:
 
     def of(self, selector: str) -> list[BackendPod]:
         """Return all of a backend, by its namespace and label, whether they serve or not."""
-        return [pod for pod in self._by_key.values() if pod.backend == selector]
+        return list(self._by_backend.get(selector, {}).values())
 
     def trouble(self, key: str) -> tuple[str, Trouble] | None:
         """Return namespace and label of a pod's backend, and why the pod is not ready; None where nothing is told."""
