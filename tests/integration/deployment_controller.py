@@ -22,6 +22,7 @@ class DeploymentController:
         self._thread = threading.Thread(target=self._run, name=self._name)
         self._starting: dict[str, threading.Thread] = {}
         self._made = 0
+        self._told: tuple[object, ...] = ()
         self.error: BaseException | None = None
         """What ended the thread before its time."""
 
@@ -39,7 +40,7 @@ class DeploymentController:
 
     def _run(self) -> None:
         try:
-            while not self._stop.wait(0.05):
+            while not self._stop.wait(0.2):
                 deployment = self._lab.get("deployment", self._name)
                 if deployment:
                     self._follow(deployment)
@@ -64,8 +65,10 @@ class DeploymentController:
             name = pod["metadata"]["name"]
             self._starting[name].join()
             lab.kill_pod(name)
-        ready = sum(_is_ready(pod) for pod in there)
-        lab.deployment_status(self._name, replicas=len(there), updatedReplicas=len(there), readyReplicas=ready)
+        exist, ready = len(there), sum(_is_ready(pod) for pod in there)
+        if (told := (deployment["metadata"]["generation"], exist, ready)) != self._told:
+            self._told = told
+            lab.deployment_status(self._name, replicas=exist, updatedReplicas=exist, readyReplicas=ready)
 
 
 def _owner(pod: Mapping[str, Any]) -> str:

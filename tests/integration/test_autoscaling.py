@@ -36,6 +36,20 @@ def figure(lab: Lab, name: str, of: str) -> float | None:
     return None
 
 
+def _is_left_to_others(lab: Lab) -> None:
+    """A backend that is scaled from outside tells what waits for it and keeps its number."""
+    lab.apply(backend("outside", scaling={"mode": "External"}, replicas=0))
+    lab.apply(job("waits", backend={"name": "outside"}))
+    eventually(lambda: lab.status("waits").get("reason") == "Queued", "a job that waits for a pod")
+    assert figure(lab, "backend_waiting_tasks", "outside") == 1
+    work = figure(lab, "backend_work_seconds", "outside")
+    assert work is not None
+    assert work > 0
+    assert (replicas(lab, "outside"), condition(lab, "outside", "ScalingActive")) == (0, {})
+    lab.kubectl("scale", "qb", "outside", "--replicas=4")
+    eventually(lambda: replicas(lab, "outside") == 4, "four replicas")
+
+
 def test_a_burst_at_zero_starts_pods_more_work_more_of_them_and_idleness_ends_all(lab: Lab) -> None:
     scaling = {
         "minReplicas": 0,
@@ -49,6 +63,7 @@ def test_a_burst_at_zero_starts_pods_more_work_more_of_them_and_idleness_ends_al
     lab.apply(backend("elastic", scaling=scaling, replicas=0))
     lab.start_operator()
     lab.ready()
+    _is_left_to_others(lab)
     with DeploymentController(lab, "elastic"):
         eventually(lambda: condition(lab, "elastic", "ScalingActive").get("reason") == "ScalingDisabled", "a stop")
         lab.kubectl("scale", "qb", "elastic", "--replicas=1")
@@ -57,11 +72,12 @@ def test_a_burst_at_zero_starts_pods_more_work_more_of_them_and_idleness_ends_al
         assert (ready["status"], ready["reason"], replicas(lab, "elastic")) == ("True", "ScaledToZero", 0)
         assert figure(lab, "backend_wanted_pods", "elastic") == 0
 
-        lab.apply(job("first"))
+        elastic: dict[str, Any] = {"backend": {"name": "elastic"}}
+        lab.apply(job("first", **elastic))
         assert lab.ended("first")["state"] == "Complete"
         assert replicas(lab, "elastic") == 1
 
-        lab.apply(*(job(f"j{number}", SOME_TENTHS) for number in range(10)))
+        lab.apply(*(job(f"j{number}", SOME_TENTHS, **elastic) for number in range(10)))
         eventually(lambda: replicas(lab, "elastic") == 2, "a second pod")
         limited = eventually(lambda: condition(lab, "elastic", "ScalingLimited"), "what bounds it")
         assert limited["reason"] in ("DesiredWithinRange", "TooManyReplicas")
@@ -72,19 +88,3 @@ def test_a_burst_at_zero_starts_pods_more_work_more_of_them_and_idleness_ends_al
         eventually(lambda: replicas(lab, "elastic") == 0, "an end of all pods")
         eventually(lambda: not lab.list("pod"), "no pods")
         eventually(lambda: condition(lab, "elastic", "Ready")["reason"] == "ScaledToZero", "the word for it")
-
-
-def test_one_that_is_scaled_from_outside_tells_what_waits_and_keeps_its_number(lab: Lab) -> None:
-    lab.apply(backend("outside", scaling={"mode": "External"}, replicas=0))
-    lab.start_operator()
-    lab.ready()
-    lab.apply(job("waits"))
-    eventually(lambda: lab.status("waits").get("reason") == "Queued", "a job that waits for a pod")
-    assert figure(lab, "backend_waiting_tasks", "outside") == 1
-    work = figure(lab, "backend_work_seconds", "outside")
-    assert work is not None
-    assert work > 0
-    assert replicas(lab, "outside") == 0
-    assert condition(lab, "outside", "ScalingActive") == {}
-    lab.kubectl("scale", "qb", "outside", "--replicas=4")
-    eventually(lambda: replicas(lab, "outside") == 4, "four replicas")

@@ -158,7 +158,13 @@ def deployment(
         # Why a server did not start is its last line, which the backend's status repeats.
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "livenessProbe": {"httpGet": {"path": "/healthz", "port": PORT_NAME}, "periodSeconds": 10, "timeoutSeconds": 5},
-        "readinessProbe": {"httpGet": {"path": "/readyz", "port": PORT_NAME}, "periodSeconds": 2, "timeoutSeconds": 5},
+        # Jobs may wait for the pod, so that it is asked often; one that does not answer is given up after some seconds.
+        "readinessProbe": {
+            "httpGet": {"path": "/readyz", "port": PORT_NAME},
+            "periodSeconds": 1,
+            "timeoutSeconds": 5,
+            "failureThreshold": 6,
+        },
         "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108 - the only writable place of the pod
     }
     pod: dict[str, Any] = {
