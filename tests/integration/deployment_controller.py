@@ -65,10 +65,22 @@ class DeploymentController:
             name = pod["metadata"]["name"]
             self._starting[name].join()
             lab.kill_pod(name)
+        self._tell_of_replica_set(replica_set, wanted)
         exist, ready = len(there), sum(_is_ready(pod) for pod in there)
         if (told := (deployment["metadata"]["generation"], exist, ready)) != self._told:
             self._told = told
             lab.deployment_status(self._name, replicas=exist, updatedReplicas=exist, readyReplicas=ready)
+
+    def _tell_of_replica_set(self, name: str, replicas: int) -> None:
+        """Say how many pods the ReplicaSet has, and that its controller knows."""
+        lab, found = self._lab, self._lab.get("replicaset", name)
+        if found["spec"]["replicas"] != replicas:
+            lab.patch("replicaset", name, {"spec": {"replicas": replicas}})
+            found = lab.get("replicaset", name)
+        generation = found["metadata"]["generation"]
+        if found.get("status", {}).get("observedGeneration") != generation:
+            status = {"observedGeneration": generation, "replicas": replicas}
+            lab.patch("replicaset", name, {"status": status}, "status")
 
 
 def _owner(pod: Mapping[str, Any]) -> str:
