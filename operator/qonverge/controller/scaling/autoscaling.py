@@ -22,6 +22,8 @@ from qonverge.scaling import Autoscaler, Decision, Demand, Policy
 logger = logging.getLogger(__name__)
 
 _PANIC_SHARE = 0.1
+# Where the number stays, what bounds it and what decided are written this often at most.
+_BOUND_SECONDS = 5.0
 _NEWS_SECONDS = 30.0
 # What one pod took to start counts half beside all before it.
 _NEW = 0.5
@@ -153,14 +155,16 @@ class Autoscaling:
             self._record(key, known, decision, replicas, why)
 
     def _record(self, key: str, known: _Scaled, decision: Decision, replicas: int, why: str) -> None:
-        """Keep what was decided, and have it carried out and written, where it is another number or bound.
+        """Keep what was decided, and have it carried out and written, where it is another number.
 
-        What decides changes more often than the number: that is worth a write now and then.
+        What bounds and what decides change more often than the number: that is worth a write now and then.
         """
         before = self._state.scaled.get(key)
-        if before is not None and self._state.replicas.get(key) == replicas:
-            number = (before.replicas, before.bound) == (decision.replicas, decision.bound)
-            if number and (before.driver == decision.driver or self._last < known.recorded_at + _NEWS_SECONDS):
+        if before is not None and (before.replicas, self._state.replicas.get(key)) == (decision.replicas, replicas):
+            if (before.bound, before.driver) == (decision.bound, decision.driver):
+                return
+            rest = _NEWS_SECONDS if before.bound == decision.bound else _BOUND_SECONDS
+            if self._last < known.recorded_at + rest:
                 return
         known.recorded_at = self._last
         message = f"{decision.message}; {why}" if why else decision.message

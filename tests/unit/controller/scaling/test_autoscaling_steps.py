@@ -98,6 +98,27 @@ async def test_nothing_is_written_while_the_number_stays() -> None:
     assert loop.written() == []
 
 
+async def test_what_bounds_the_number_is_written_soon_and_not_at_each_change() -> None:
+    loop = Loop()
+    loop.backend("a", pods=1, scaling={"maxReplicas": 1})
+    loop.observe_deployment("a", 1)
+    await loop.steps(10)
+    loop.written()
+    loop.pod("a-0").answer(info(running=1, queued=5000), 0.1, loop.now)
+    await loop.steps(1)
+    assert loop.state.scaled["lab/a"].bound == "TooManyReplicas"
+    assert loop.written() == ["QuantumBackend lab/a"]
+    loop.pod("a-0").answer(info(), 0.1, loop.now)
+    await loop.steps(3)
+    loop.pod("a-0").answer(info(running=1, queued=5000), 0.1, loop.now)
+    await loop.steps(20)
+    assert loop.written() == []
+    loop.pod("a-0").answer(info(), 0.1, loop.now)
+    await loop.steps(40)
+    assert loop.state.scaled["lab/a"].bound == "DesiredWithinRange"
+    assert loop.written() == ["QuantumBackend lab/a"]
+
+
 async def test_after_a_restart_pods_stay_until_the_window_was_seen() -> None:
     loop = Loop()
     loop.backend("a", pods=4, scaling={"maxReplicas": 9, "stableWindow": "30s"})
