@@ -265,7 +265,8 @@ class Backends:
                 changed.add(key)
             if leading and key in self._state.backends:
                 try:
-                    await self._metering.meet(endpoint, self._state.backends[key], unnamed=info.unnamed > 0)
+                    if pod.admits_programs:
+                        await self._metering.meet(endpoint, self._state.backends[key], unnamed=info.unnamed > 0)
                 except WireError as error:
                     logger.info("pod %s does not tell what programs use: %s", endpoint.url, error)
                 try:

@@ -14,6 +14,7 @@ from qonverge.api.registry import MANAGED_LABELS
 from qonverge.api.source import CA_FILE, CaBundle
 from qonverge.backend.settings import ServerSettings
 from qonverge.controller.objects.node_placement import backend_affinity, program_affinity
+from qonverge.controller.objects.pod_order import CONTAINER
 from qonverge.controller.pod_resources import BACKEND, PROXY
 from qonverge.controller.settings import Settings
 from qonverge.execution.result_room import room_for_result
@@ -148,7 +149,7 @@ def deployment(
     environment.append({"name": own_key, "valueFrom": {"secretKeyRef": key}})
     labels = {**template.labels, **backend_labels(backend), **MANAGED_LABELS}
     container: dict[str, Any] = {
-        "name": "backend",
+        "name": CONTAINER,
         "image": settings.backend_image,
         "imagePullPolicy": settings.pull_policy,
         "env": environment,

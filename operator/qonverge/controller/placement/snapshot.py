@@ -128,7 +128,7 @@ def seen(
     known = measured(state.pods, backend, now)
     device = known.device
     two_qubit, readout = device_errors(source, noise, ideal=device is not None and device.ideal)
-    pods = state.pods.reachable(backend_selector(backend))
+    pods = state.pods.accepting(backend_selector(backend))
     infos = [(pod, pod.info) for pod in pods if pod.info is not None]
     given = [len(tasks.get(pod.uid, ())) for pod in pods]
     free = [

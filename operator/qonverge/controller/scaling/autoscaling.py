@@ -57,12 +57,24 @@ class Remover(Protocol):
     """Makes a backend's pods fewer without ending a task."""
 
     async def remove(self, key: str, wanted: int) -> tuple[int, str]:
-        """Return how many pods the backend's Deployment may have now, and why more than wanted, else nothing.
+        """Return how many pods the backend's Deployment may have now, and why not what is wanted, else nothing.
 
         Args:
             key: the backend's.
             wanted: pods that should be left; it may be more than there are.
         """
+        ...
+
+    async def take_back(self, key: str) -> None:
+        """Let all pods of a backend get tasks again, of which others decide now how many there are."""
+        ...
+
+    def stand_by(self) -> None:
+        """Forget what is under way: another replica scales."""
+        ...
+
+    async def close(self) -> None:
+        """End what is under way."""
         ...
 
 
@@ -105,6 +117,11 @@ class Autoscaling:
         """Forget everything: another replica scales."""
         for known in (self._scaled, self._timed, self._state.replicas, self._state.scaled, self._state.start_seconds):
             known.clear()
+        self._remover.stand_by()
+
+    async def close(self) -> None:
+        """End what is under way."""
+        await self._remover.close()
 
     async def step(self) -> None:
         """Decide once for every backend."""
@@ -115,6 +132,8 @@ class Autoscaling:
         scaled = {key: backend for key in work if (backend := state.backends[key]).spec.automatic}
         _keep(scaled, self._scaled, state.replicas, state.scaled)
         _keep(work, self._timed, state.start_seconds)
+        for key in state.backends.keys() - scaled.keys():
+            await self._remover.take_back(key)
         for key, backend in scaled.items():
             try:
                 await self._scale(key, backend, work[key], now)

@@ -11,6 +11,7 @@ from qonverge.api.noise import Noise
 from qonverge.api.registry import RESOURCES, Resource, owners_of
 from qonverge.controller.objects import pod_troubles
 from qonverge.controller.objects.manifests import BACKEND_LABEL, JOB_LABEL, PORT_NAME, backend_selector
+from qonverge.controller.objects.pod_order import Shown
 from qonverge.controller.store.flights import Flight
 from qonverge.controller.store.pods import BackendPod, BackendPods, Endpoint
 from qonverge.controller.store.resources import Change, Finished, Known, ObjectKey, Unread, key_of, read
@@ -34,6 +35,19 @@ class Calibrated:
     """Under which digest the pod of a device elsewhere told it."""
 
 
+@dataclass(frozen=True, slots=True)
+class ReplicaSet:
+    """A ReplicaSet of a backend."""
+
+    uid: str
+    deployment: str
+    """The uid of the Deployment that controls it."""
+    replicas: int = 1
+    """Pods that it should have."""
+    observed: bool = True
+    """Whether its controller has acted on that."""
+
+
 @dataclass(slots=True)
 class State:
     """Caches by key ``namespace/name``."""
@@ -51,8 +65,8 @@ class State:
     """What Qonverge defines and owns other objects, by the kind and key of these."""
     deployments: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Status, uid, generation and wanted pods of backends' Deployments, by key."""
-    replica_sets: dict[str, tuple[str, str]] = field(default_factory=dict)
-    """ReplicaSets of backends by key: uid, and that of the Deployment which controls it."""
+    replica_sets: dict[str, ReplicaSet] = field(default_factory=dict)
+    """ReplicaSets of backends by key."""
     pods: BackendPods = field(default_factory=BackendPods)
     calibrations: dict[str, Calibrated] = field(default_factory=dict)
     """What is known of backends' noise, by the backend's key."""
@@ -88,7 +102,12 @@ class State:
         return key in self.backends or f"QuantumBackend {key}" in self.unread
 
     def pods_of(self, key: str) -> list[BackendPod]:
-        """Return the pods of a backend that may be sent something; none of one that is not known."""
+        """Return the pods of a backend that may be given new work; none of one that is not known."""
+        backend = self.backends.get(key)
+        return [] if backend is None else self.pods.accepting(backend_selector(backend))
+
+    def reachable_of(self, key: str) -> list[BackendPod]:
+        """Return the pods of a backend that may be asked for what they have, also those that drain."""
         backend = self.backends.get(key)
         return [] if backend is None else self.pods.reachable(backend_selector(backend))
 
@@ -200,12 +219,18 @@ class State:
         metadata = obj["metadata"]
         self.replica_sets.pop(key, None)
         if not deleted:
-            self.replica_sets[key] = metadata["uid"], _controller(metadata, "Deployment")
+            status, spec = obj.get("status") or {}, obj.get("spec") or {}
+            self.replica_sets[key] = ReplicaSet(
+                metadata["uid"],
+                _controller(metadata, "Deployment"),
+                replicas=spec.get("replicas", 1),
+                observed=status.get("observedGeneration", 0) >= metadata.get("generation", 0),
+            )
             self._admit()
 
     def _admit(self) -> None:
         """Let the pods serve that backends' own Deployments control."""
-        deployments = dict(self.replica_sets.values())
+        deployments = {each.uid: each.deployment for each in self.replica_sets.values()}
 
         def is_own(endpoint: Endpoint) -> bool:
             own = self.deployments.get(endpoint.backend)
@@ -234,6 +259,7 @@ class State:
                 backend=backend,
                 created=seconds(stamp) if (stamp := metadata.get("creationTimestamp")) else 0.0,
                 ready_at=_ready_since(obj),
+                shown=Shown.of(obj, _controller(metadata, "ReplicaSet")),
             )
             self._admit()
         elif JOB_LABEL in labels and (name := labels.get("batch.kubernetes.io/job-name")):
