@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 import random
 from collections import defaultdict, deque
 from collections.abc import Mapping
@@ -67,7 +66,7 @@ class Cluster(DataPlane, Kube, PodResults):
         self.generations = {"Deployment": 1, "ReplicaSet": 1}
         self.observed = {"Deployment": 1, "ReplicaSet": 1}
         self.late: dict[str, deque[tuple[float, dict[str, Any], bool]]] = defaultdict(deque)
-        self.cached: deque[tuple[float, dict[str, Server]]] = deque()
+        self.cached: deque[tuple[float, dict[str, tuple[bool, int]]]] = deque()
         self.killed: list[str] = []
         self.removed = self.lost = self.begun = 0
         self.lag, self.cache_lag, self.fails = 2.0, 0.5, 0.05
@@ -171,7 +170,7 @@ class Cluster(DataPlane, Kube, PodResults):
 
     def _control(self) -> None:
         """Let the controllers act: each looks at what its caches have, which is old."""
-        self.cached.append((self.now, copy.deepcopy(self.servers)))
+        self.cached.append((self.now, {name: (each.ready, int(each.cost or 0)) for name, each in self.servers.items()}))
         while len(self.cached) > 1 and self.cached[1][0] <= self.now - self.draw.uniform(0, self.cache_lag):
             self.cached.popleft()
         if self.observed["Deployment"] < self.generations["Deployment"] and self.draw.random() < 0.5:
@@ -189,16 +188,16 @@ class Cluster(DataPlane, Kube, PodResults):
                     self.observed["ReplicaSet"] = self.generations["ReplicaSet"]
                     self._show_sizes()
 
-    def _scale(self, seen: Mapping[str, Server]) -> None:
+    def _scale(self, seen: Mapping[str, tuple[bool, int]]) -> None:
         for _ in range(self.of_set - len(seen)):
             self.names += 1
             starts = self.now + self.draw.uniform(0.5, 3.0)
             server = Server(f"p{self.names}", self.now, starts + _START_SECONDS, starts_at=starts)
             self.servers[server.name] = server
             self._show(server)
-        order = sorted(seen.values(), key=lambda each: (each.ready, int(each.cost or 0), self.draw.random()))
-        for each in order[: max(0, len(seen) - self.of_set)]:
-            server = self.servers.pop(each.name)
+        order = sorted(seen, key=lambda name: (seen[name], self.draw.random()))
+        for name in order[: max(0, len(seen) - self.of_set)]:
+            server = self.servers.pop(name)
             self.removed += 1
             if server.tasks:
                 self.killed.append(server.name)

@@ -19,14 +19,18 @@ ZERO: dict[str, Any] = {"minReplicas": 0, "maxReplicas": 10, "scaleToZeroAfter":
 
 
 class IdlePods:
-    """Lets a backend get smaller once none of its pods has a task."""
+    """Lets a backend get smaller once none of its pods has a task or keeps a result."""
 
     def __init__(self, state: State) -> None:
         self.state = state
 
     async def remove(self, key: str, wanted: int) -> tuple[int, str]:
         there = self.state.replicas_of(self.state.backends[key])
-        busy = [pod.key for pod in self.state.pods_of(key) if pod.info is not None and pod.info.running]
+        busy = [
+            pod.key
+            for pod in self.state.pods_of(key)
+            if pod.info is not None and pod.info.running + pod.info.kept_results
+        ]
         return (there, f"{', '.join(busy)} may be needed still") if busy and wanted < there else (wanted, "")
 
     async def take_back(self, key: str) -> None:
