@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
@@ -11,7 +12,7 @@ from typing import Any
 
 from qonverge.controller.kube.client import Kube, KubeError
 from qonverge.controller.objects.manifests import backend_selector
-from qonverge.controller.objects.pod_order import Shown, marked
+from qonverge.controller.objects.pod_order import GOES_FIRST, Shown, marked
 from qonverge.controller.placement.snapshot import free_seconds, given_to_pods
 from qonverge.controller.pods.task_client import DataPlane
 from qonverge.controller.results.kept_results import PodResults
@@ -61,6 +62,8 @@ class Removal:
         self._problems: dict[str, str] = {}
         # Pods, by uid, whose mark was taken off, which the watch may show later or, where the answer was lost, never.
         self._unmarked: set[str] = set()
+        # Until when others may see a mark that a pod was given, by uid, Unix seconds: for ever until it is taken off.
+        self._mark_until: dict[str, float] = {}
         # What was shown of each pod, by uid, and until when, Unix seconds; the last until now.
         self._shown: dict[str, list[tuple[float, Shown]]] = {}
 
@@ -184,6 +187,8 @@ class Removal:
             kept.append((now, last[0][1]))
         self._shown[pod.uid] = [*(each for each in kept if each[1] != pod.shown), (now, pod.shown)]
         before = tuple(shown for _, shown in self._shown[pod.uid][:-1])
+        if self._mark_until.get(pod.uid, 0.0) > now:
+            before = (replace(pod.shown, cost=GOES_FIRST), *before)
         if pod.uid in self._unmarked:
             return replace(pod.shown, cost=0), (pod.shown, *before)
         return pod.shown, before
@@ -229,7 +234,8 @@ class Removal:
         """Give a pod tasks again, once it is not among those any more that are taken first."""
         # It may have some before it answers.
         pod.drain(None)
-        if pod.shown is not None and pod.shown.marked:
+        # The mark may not be shown yet.
+        if self._mark_until.get(pod.uid) == math.inf or (pod.shown is not None and pod.shown.marked):
             await self._mark(pod, goes=False)
         if pod.admitted:
             info = await self._data.drain(pod.endpoint, backend, on=False)
@@ -240,14 +246,18 @@ class Removal:
 
     async def _mark(self, pod: BackendPod, *, goes: bool) -> None:
         namespace, name = pod.key.split("/", 1)
-        if not goes:
+        if goes:
+            self._mark_until[pod.uid] = math.inf
+        else:
             self._unmarked.add(pod.uid)
         await self._kube.apply(marked(name, namespace, pod.uid, goes=goes))
         if goes:
             self._unmarked.discard(pod.uid)
+        else:
+            self._mark_until[pod.uid] = self._clock() + _LAG_SECONDS
 
     def _forget_gone(self) -> None:
-        known: tuple[dict[str, Any], ...] = (self._problems, self._shown)
+        known: tuple[dict[str, Any], ...] = (self._problems, self._shown, self._mark_until)
         for each in known:
             for uid in [uid for uid in each if self._state.pods.find(uid) is None]:
                 del each[uid]
