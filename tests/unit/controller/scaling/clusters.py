@@ -7,7 +7,7 @@ import random
 from collections import defaultdict, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from qonverge.api import QuantumBackend
 from qonverge.api.conditions import timestamp
@@ -52,7 +52,7 @@ class Server:
         return info(1, running=running, draining=self.draining, kept_results=self.kept, boot=boot)
 
 
-class Cluster(DataPlane, Kube, PodResults):
+class Cluster:
     """The API server, the controllers and the servers, each at the boundary where ``Removal`` meets it."""
 
     def __init__(self, seed: int, replicas: int) -> None:
@@ -70,7 +70,13 @@ class Cluster(DataPlane, Kube, PodResults):
         self.killed: list[str] = []
         self.removed = self.lost = self.begun = 0
         self.lag, self.cache_lag, self.fails = 2.0, 0.5, 0.05
-        self.removal = Removal(state=self.state, data=self, kube=self, results=self, clock=lambda: self.now)
+        self.removal = Removal(
+            state=self.state,
+            data=cast("DataPlane", self),
+            kube=cast("Kube", self),
+            results=cast("PodResults", self),
+            clock=lambda: self.now,
+        )
         self._show_sizes()
 
     # What Removal asks for.
@@ -214,7 +220,7 @@ class Cluster(DataPlane, Kube, PodResults):
         ):
             owned = {"kind": owner[0], "name": owner[1], "uid": owner[2], "controller": True}
             uid = f"uid-{kind.lower()}"
-            metadata = {**common, "name": name, "uid": uid, "ownerReferences": [owned]}
+            metadata: dict[str, Any] = {**common, "name": name, "uid": uid, "ownerReferences": [owned]}
             metadata["generation"] = self.generations[kind]
             status = {"observedGeneration": self.observed[kind]}
             self._tell(kind, {"metadata": metadata, "spec": {"replicas": replicas}, "status": status})
