@@ -120,7 +120,7 @@ async def test_a_busy_pod_ends_its_task_before_it_goes_and_the_loop_moves_on(
     with serving("old") as old, serving("new") as new:
         old.signer = new.signer = signer
         for server, circuit, identity in ((old, endless, "endless"), (new, longer(), "long")):
-            assert server.send(kit.task(circuit, identity, shots=5_000), wait=0).status == 202
+            assert server.send(kit.task(circuit, identity, shots=1_000), wait=0).status == 202
         program.start()
         try:
             ended, allowed, deadline = False, 2, time.monotonic() + 150
