@@ -155,17 +155,29 @@ class Lab:
 
         ``behind`` returns the port at which others reach the server, for its own.
         """
-        name, port = f"{backend}-qb", free_port()
+        name = f"{backend}-qb"
         deployment = eventually(lambda: self.get("deployment", name), f"the Deployment {name}")
-        # The API server adds uids.
         self.apply(standin.replica_set(deployment, f"{name}-{pod}"))
-        self.apply(standin.pod(deployment, self.get("replicaset", f"{name}-{pod}"), pod, behind(port)))
+        self.start_pod(deployment, f"{name}-{pod}", pod, *flags, behind=behind)
+        self.deployment_status(name, replicas=1, updatedReplicas=1, readyReplicas=1)
+
+    def start_pod(
+        self,
+        deployment: dict[str, Any],
+        replica_set: str,
+        pod: str,
+        *flags: str,
+        behind: Callable[[int], int] = lambda port: port,
+    ) -> None:
+        """Make a pod of a Deployment's ReplicaSet, start its server and report it ready."""
+        port = free_port()
+        # The API server adds uids.
+        self.apply(standin.pod(deployment, self.get("replicaset", replica_set), pod, behind(port)))
         uid = self.get("pod", pod)["metadata"]["uid"]
         given = standin.environment(deployment, uid, lambda secret: self.get("secret", secret))
         self._commands[pod] = (port, {**os.environ, **given, "QONVERGE_LISTEN": f"127.0.0.1:{port}"}, flags)
         self.start_server(pod)
         self.set_ready(pod, True)
-        self.deployment_status(name, replicas=1, updatedReplicas=1, readyReplicas=1)
 
     def port(self, pod: str) -> int:
         """Return where a pod serves."""
@@ -188,7 +200,13 @@ class Lab:
             "phase": "Running",
             "podIP": "127.0.0.1",
             "podIPs": [{"ip": "127.0.0.1"}],
-            "conditions": [{"type": "Ready", "status": "True" if ready else "False"}],
+            "conditions": [
+                {
+                    "type": "Ready",
+                    "status": "True" if ready else "False",
+                    "lastTransitionTime": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+                }
+            ],
         }
         self.patch("pod", pod, {"status": status}, "status")
 

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from e2e.cluster import ControlPlane
 from e2e.cluster.errors import CommandFailed
+from qonverge.api import QuantumBackend
 from tests.integration.conftest import backend, job
 from tests.integration.raw_api import RawApi
 
@@ -18,6 +20,20 @@ PYTHON = {"python": {"source": "print()"}}
 KEY = {"name": "programs", "key": "a.qasm"}
 DEVICE = "arn:aws:braket:us-east-1::device/qpu/ionq/Aria-1"
 BRAKET = {"device": DEVICE, "bucket": "results"}
+BUDGET = {"perReplicaHour": "0.00", "maxPerHour": "1"}
+SCALING: list[tuple[dict[str, Any], str]] = [
+    ({"scaling": {}}, "maxReplicas goes with mode: Auto, and Auto needs it"),
+    ({"scaling": {"mode": "External", "maxReplicas": 2}}, "maxReplicas goes with mode: Auto"),
+    ({"scaling": {"mode": "External", "minReplicas": 0}}, "mode: External takes nothing else"),
+    ({"scaling": {"minReplicas": 3, "maxReplicas": 2}}, "minReplicas is at most maxReplicas"),
+    ({"scaling": {"maxReplicas": 2, "scaleToZeroAfter": "1m"}}, "scaleToZeroAfter goes with minReplicas: 0"),
+    ({"scaling": {"maxReplicas": 2, "targetQueueTime": "0s"}}, "targetQueueTime is longer than 0s"),
+    ({"scaling": {"maxReplicas": 2, "stableWindow": "5s"}}, "stableWindow is between 10s and 1h"),
+    ({"scaling": {"maxReplicas": 2, "stableWindow": "1h1ms"}}, "stableWindow is between 10s and 1h"),
+    ({"scaling": {"maxReplicas": 2, "budget": BUDGET}}, "budget.perReplicaHour is more than 0"),
+    ({"scaling": {"maxReplicas": 2}, "replicas": 2}, "set replicas to 1, or to 0 to stop it"),
+    ({"simulator": None, "plugin": {"provider": "Acme"}, "scaling": {"maxReplicas": 2}}, "scaling is for simulators"),
+]
 
 
 def refusal(plane: ControlPlane, obj: Mapping[str, Any]) -> str:
@@ -94,12 +110,31 @@ def test_a_job_that_makes_no_sense_is_refused(plane: ControlPlane, spec: dict[st
         ),
         ({"simulator": None, "plugin": {"provider": "Acme"}, "replicas": 2}, "has one pod: set replicas to 1, or to 0"),
         ({"replicas": -1}, "spec.replicas in body should be greater than or equal to 0"),
+        *SCALING,
         ({"capacity": {"concurrency": 0}}, "spec.capacity.concurrency in body should be greater than or equal to 1"),
         ({"access": {"namespaces": {"from": "Some"}}}, 'Unsupported value: "Some"'),
     ],
 )
 def test_a_backend_that_makes_no_sense_is_refused(plane: ControlPlane, spec: dict[str, Any], message: str) -> None:
     assert message in refusal(plane, backend("b", **spec))
+
+
+@pytest.mark.parametrize(("spec", "message"), SCALING)
+def test_the_model_refuses_the_same_scaling(spec: dict[str, Any], message: str) -> None:
+    given = {name: value for name, value in backend("b", **spec)["spec"].items() if value is not None}
+    with pytest.raises(ValidationError, match=message):
+        QuantumBackend.model_validate({"metadata": {"name": "b"}, "spec": given})
+
+
+@pytest.mark.parametrize("most", ["0.5", "1.2", "3.0", "99"])
+def test_scaling_that_makes_sense_is_taken(plane: ControlPlane, most: str) -> None:
+    budget = {"perReplicaHour": "0.4", "maxPerHour": most, "currency": "EUR"}
+    scaling = {"minReplicas": 0, "maxReplicas": 9, "scaleToZeroAfter": "90s", "maxScaleUpRate": 2.5, "budget": budget}
+    obj = backend("b", scaling=scaling)
+    plane.kubectl("apply", "--dry-run=server", "--server-side", "-f", "-", stdin=json.dumps(obj))
+    found = QuantumBackend.model_validate({"metadata": {"name": "b"}, "spec": obj["spec"]}).spec.scaling
+    assert found is not None
+    assert found.affordable_replicas == {"0.5": 1, "1.2": 3, "3.0": 7, "99": 247}[most]
 
 
 @pytest.mark.parametrize(

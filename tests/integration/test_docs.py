@@ -203,7 +203,7 @@ _NO_REASONS = set(
         Never Background Memory RuntimeDefault FallbackToLogsOnError ProgressDeadlineExceeded
         List Accept Always Authorization BearerToken IfNotPresent None
         AwaitingPlacement Ended Interrupted Launched
-        Split Spec Vendor Recreate Device
+        Auto Split Spec Vendor Recreate Device
         All AsGiven Automatic BraketLocal ControlFlow DensityMatrix Exact Hedge MidCircuit NonClifford Stabilizer
         Statevector Stim
         Held Waiting Wanted

@@ -73,7 +73,7 @@ def test_the_operator_may_do_exactly_what_it_needs(helm: Path, watched: tuple[st
         ("", "services"): f"{watches} create patch",
         ("", "configmaps"): "get create patch",
         ("", "secrets"): "create patch",
-        ("", "pods"): watches,
+        ("", "pods"): f"{watches} patch",
         ("", "pods/log"): "get",
         ("", "events"): "list create",
     }

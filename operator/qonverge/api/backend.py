@@ -25,6 +25,7 @@ from qonverge.api.clouds import (
 from qonverge.api.noise import Noise
 from qonverge.api.placement import Duration, Location
 from qonverge.api.pricing import Pricing
+from qonverge.api.scaling import Scaling
 from qonverge.api.source import Source
 from qonverge.providers.installed import own
 
@@ -33,6 +34,8 @@ OFFERS_LABEL = "qonverge.io/offers-backends"
 SELECTOR_WITH_FROM = "selector goes with from: Selector, and from: Selector needs one"
 
 ONE_POD = "a backend whose device is elsewhere has one pod: set replicas to 1, or to 0 to stop it"
+NOT_SCALED = "scaling is for simulators: a backend whose device is elsewhere has one pod"
+AUTOMATIC = "with scaling.mode Auto the operator decides how many pods there are: set replicas to 1, or to 0 to stop it"
 _SOURCES = ("simulator", "braket", "google", "ibm", "ionq", "remote", "plugin")
 _OTHER_SOURCE = "what the backend is cannot change from one section to another: create a new QuantumBackend instead"
 
@@ -226,6 +229,8 @@ class QuantumBackendSpec(OneOfModel):
         json_schema_extra=cel(
             Rule(" && ".join(f"has(self.{name}) == has(oldSelf.{name})" for name in _SOURCES), _OTHER_SOURCE),
             Rule("self.replicas <= 1 || has(self.simulator)", ONE_POD, ".replicas"),
+            Rule("!has(self.scaling) || has(self.simulator)", NOT_SCALED, ".scaling"),
+            Rule("self.replicas <= 1 || !has(self.scaling) || self.scaling.mode != 'Auto'", AUTOMATIC, ".replicas"),
         )
     )
 
@@ -247,7 +252,10 @@ class QuantumBackendSpec(OneOfModel):
     plugin: Plugin | None = None
     """Source: a device elsewhere whose provider is an installed package."""
     replicas: Annotated[int, Field(ge=0, le=1000)] = 1
-    """Pods to run. `kubectl scale` changes it. A device elsewhere has one pod at most."""
+    """Pods to run. `kubectl scale` changes it. A device elsewhere has one pod at most. With scaling.mode Auto it is 1,
+    or 0 to stop the backend."""
+    scaling: Scaling | None = None
+    """How many pods there are follows what there is to do. Default: as many as replicas says."""
     capacity: Capacity = Capacity()
     """Limits of each pod."""
     location: Location = Location()
@@ -275,7 +283,21 @@ class QuantumBackendSpec(OneOfModel):
     def _same_rule_as_the_server(self) -> Self:
         if self.replicas > 1 and self.source.elsewhere:
             raise ValueError(ONE_POD)
+        if self.scaling is not None and self.source.elsewhere:
+            raise ValueError(NOT_SCALED)
+        if self.replicas > 1 and self.scaling is not None and self.scaling.mode == "Auto":
+            raise ValueError(AUTOMATIC)
         return self
+
+    @property
+    def automatic(self) -> bool:
+        """Whether the operator decides how many pods there are; with ``replicas`` 0 the backend is stopped."""
+        return self.scaling is not None and self.scaling.mode == "Auto" and self.replicas > 0
+
+    @property
+    def activatable(self) -> bool:
+        """Whether a job that waits has pods started where there are none."""
+        return self.automatic or (self.scaling is not None and self.scaling.mode == "External")
 
 
 class QuantumBackend(SpecModel):

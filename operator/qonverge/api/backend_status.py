@@ -61,7 +61,8 @@ class QuantumBackendStatus(StatusModel):
     conditions: Annotated[list[Condition], Field(json_schema_extra=CONDITIONS_SCHEMA)] = []
     """Ready: at least one pod serves. Reconciling, Stalled: as kstatus reads them. Offered, where access admits
     other namespaces: whether its own may offer backends. Calibrated, where there is noise: the calibration is good and
-    every pod has it. Available, of a device elsewhere: whether it runs tasks now."""
+    every pod has it. Available, of a device elsewhere: whether it runs tasks now. ScalingActive, with
+    scaling.mode Auto: how many pods there should be, and why. ScalingLimited: whether more or fewer were wanted."""
     engine: str | None = None
     """Simulation engine, or provider of the device elsewhere."""
     replicas: int = 0

@@ -181,7 +181,8 @@ KUBERNETES: Mapping[str, Kind] = {
         # Who may list some may read all.
         Kind(kind="Secret", plural="secrets", verbs=("create", "patch")),
         Kind(kind="ConfigMap", plural="configmaps", verbs=("get", "create", "patch")),
-        Kind(kind="Pod", plural="pods", verbs=_WATCHED, subresources={"log": ("get",)}),
+        # Patched are annotations of backends' pods only.
+        Kind(kind="Pod", plural="pods", verbs=(*_WATCHED, "patch"), subresources={"log": ("get",)}),
         Kind(kind="Event", plural="events", verbs=("list", "create")),
         Kind(kind="Namespace", plural="namespaces", namespaced=False, verbs=("list",)),
         Kind(

@@ -103,7 +103,7 @@ async def serve(engine: Engine, front: Front, noise: NoiseSource | None) -> None
         await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
         if following is not None:
             following.cancel()
-    await engine.drain(front.grace)
+    await engine.shut_down(front.grace)
     # Results that were handed back in this moment leave with the answers that wait for them.
     await asyncio.sleep(0.1)
     server.should_exit = True

@@ -21,6 +21,7 @@ from qonverge.controller.placement.forecasts import Forecasts
 from qonverge.controller.placement.rounds import Rounds
 from qonverge.controller.pods.prometheus import Prometheus, PrometheusError
 from qonverge.controller.quotas.metering import Metering
+from qonverge.controller.scaling.autoscaling import Autoscaling
 from qonverge.controller.settings import Settings
 from qonverge.controller.store.cluster import REFRESH_SECONDS, Cluster
 from qonverge.controller.store.state import State
@@ -36,6 +37,9 @@ _POLL_REST = 4.0
 _KEY_SECONDS = 5.0
 # Pods are told of programs together: what is new within this time, or longer where that takes long.
 _PUSH_SECONDS = 0.2
+# Backends are scaled this often, and sooner where a job waits for one without pods.
+_SCALE_SECONDS = 1.0
+_LEAST_SCALE_SECONDS = 0.1
 # What jobs refer to and nobody knows is looked for this often at most.
 _LEAST_REFRESH_SECONDS = 1.0
 
@@ -58,6 +62,7 @@ class Background:
         rounds: Rounds,
         forecasts: Forecasts,
         metering: Metering,
+        autoscaling: Autoscaling,
         key: SigningKey,
         checker: Checker,
         events: Events,
@@ -79,6 +84,7 @@ class Background:
             rounds: place jobs again when something changed.
             forecasts: what they learned is loaded and saved.
             metering: tells pods of programs.
+            autoscaling: decides how many pods backends have.
             key: signs tokens.
             checker: is warmed up by a replica that takes over.
             events: takes what people should see.
@@ -97,6 +103,7 @@ class Background:
         self._rounds = rounds
         self._forecasts = forecasts
         self._metering = metering
+        self._autoscaling = autoscaling
         self._key = key
         self._checker = checker
         self._events = events
@@ -119,6 +126,7 @@ class Background:
             asyncio.create_task(self._keep_up(), name="cluster"),
             asyncio.create_task(self._keep_key(), name="signing key"),
             asyncio.create_task(self._push(), name="accounts"),
+            asyncio.create_task(self._scale(), name="scaling"),
             *([asyncio.create_task(self._scrape(), name="figures")] if self._settings.prometheus_url else []),
         ]
 
@@ -240,6 +248,19 @@ class Background:
                 self._metering.urgent.clear()
             took = loop.time() - began
             await asyncio.sleep(min(_LIMITED_POLL_SECONDS, max(_PUSH_SECONDS, _POLL_REST * took)))
+
+    async def _scale(self) -> None:
+        """Let the number of backends' pods follow what there is to do."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_SCALE_SECONDS):
+                    await self._autoscaling.wanted.wait()
+            self._autoscaling.wanted.clear()
+            if self.acting:
+                await self._autoscaling.step()
+            else:
+                self._autoscaling.stand_by()
+            await asyncio.sleep(_LEAST_SCALE_SECONDS)
 
 
 async def _warm(checker: Checker) -> None:

@@ -30,6 +30,8 @@ from qonverge.controller.quotas.metering import Metering
 from qonverge.controller.quotas.reconciler import Quotas
 from qonverge.controller.results.kept_results import PodResults
 from qonverge.controller.results.stores import InStatus, ResultStores
+from qonverge.controller.scaling.autoscaling import Autoscaling
+from qonverge.controller.scaling.removal import Removal
 from qonverge.controller.settings import Settings
 from qonverge.controller.store.cluster import Cluster
 from qonverge.controller.store.pods import BackendPods
@@ -90,6 +92,21 @@ class Operator:
             changed=less_to_do,
             metrics=self._metrics,
         )
+        results = PodResults(
+            state=self._state,
+            data=data,
+            kube=kube,
+            statuses=statuses,
+            events=events,
+            settings=self._settings,
+            clock=time.time,
+        )
+        autoscaling = Autoscaling(
+            state=self._state,
+            queue=self._queue,
+            remover=Removal(state=self._state, data=data, kube=kube, results=results, clock=time.time),
+            clock=time.time,
+        )
         rounds = Rounds(
             state=self._state,
             queue=self._queue,
@@ -102,6 +119,7 @@ class Operator:
             holders=data.holders,
             metrics=self._metrics,
             clock=time.time,
+            activate=autoscaling.wanted.set,
             shadow=None if self._settings.shadow is None else Shadow(self._settings.shadow, self._metrics),
         )
         quotas = Quotas(state=self._state, statuses=statuses, ledger=ledger, queue=self._queue, clock=time.time)
@@ -114,15 +132,6 @@ class Operator:
             charge=forecasts.charge,
             changed=quotas.changed,
             spent=self._metrics.spend,
-            clock=time.time,
-        )
-        results = PodResults(
-            state=self._state,
-            data=data,
-            kube=kube,
-            statuses=statuses,
-            events=events,
-            settings=self._settings,
             clock=time.time,
         )
         jobs = Jobs(
@@ -210,6 +219,7 @@ class Operator:
             rounds=rounds,
             forecasts=forecasts,
             metering=metering,
+            autoscaling=autoscaling,
             key=key,
             checker=checker,
             events=events,
@@ -248,7 +258,7 @@ class Operator:
             await _end(watching)
             for server in listening:
                 await server.cleanup()
-            await checker.close()
+            await asyncio.gather(checker.close(), autoscaling.close())
             await data.close()
             await kube.close()
 

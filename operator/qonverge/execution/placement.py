@@ -115,7 +115,7 @@ def declared(backend: QuantumBackend) -> Backend:
         method=able.method,
         features=able.features,
         state_copies=able.descriptor.copies(able.method),
-        serving=spec.replicas > 0 and problem is None,
+        serving=(spec.replicas > 0 or spec.activatable) and problem is None,
         not_serving_reason=problem or "spec.replicas is 0",
         max_shots=spec.capacity.max_shots,
         tier=location.tier,

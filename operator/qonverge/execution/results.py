@@ -49,6 +49,15 @@ def kept(job: HybridJob, status: HybridJobStatus, reference: KeptResult, *, why:
     )
 
 
+def moved(job: HybridJob, pod: str) -> HybridJobStatus:
+    """Return the status of a job whose result another pod keeps now, in the same backend and under the same path."""
+    result = job.status.result
+    assert result is not None
+    assert result.kept is not None
+    kept = result.kept.model_copy(update={"pod": pod})
+    return job.status.model_copy(update={"result": result.model_copy(update={"kept": kept})})
+
+
 def lost(job: HybridJob, why: str, now: float) -> HybridJobStatus:
     """Return the status of a job whose result is kept no more; it stays complete, since it did run."""
     status, metadata = job.status, job.metadata

@@ -81,7 +81,10 @@ class Autoscaler:
         elif not needed:
             driver, why = "Idle", "nothing runs, waits or is expected"
             idle = 0.0 if self._idle_since is None else now - self._idle_since
-            if demand.replicas and not policy.min_replicas and idle < policy.scale_to_zero_after:
+            if demand.programs:
+                count = demand.programs
+                wanted, why = 1, f"{count} program{' has' if count == 1 else 's have'} begun and may send tasks"
+            elif demand.replicas and not policy.min_replicas and idle < policy.scale_to_zero_after:
                 wanted = 1
                 why += f"; the last replica goes after {policy.scale_to_zero_after:g} s, {idle:.0f} s have passed"
         replicas, bound, limit = self._bounded(wanted, demand)
@@ -99,7 +102,7 @@ class Autoscaler:
         self._coming = self._arrivals.record(now, sum(min(task, stable) for task in demand.arrived)) / stable
         self._surging = self._surge.record(now, sum(min(task, panic) for task in demand.arrived)) / panic
         self._forecaster.record(now, demand.arrived)
-        if demand.running or demand.waiting or demand.arrived:
+        if demand.running or demand.waiting or demand.arrived or demand.programs:
             self._idle_since = None
         elif self._idle_since is None:
             self._idle_since = now
@@ -173,9 +176,7 @@ class Autoscaler:
             at_most(held + 1, "NodesFull", f"nodes hold {held} and one more waits for room")
         at_most(policy.max_replicas, "TooManyReplicas", f"maxReplicas is {policy.max_replicas}")
         if policy.affordable_replicas is not None:
-            at_most(
-                policy.affordable_replicas, "BudgetLimit", f"the hourly budget pays for {policy.affordable_replicas}"
-            )
+            at_most(policy.affordable_replicas, "BudgetLimit", f"{policy.budget} pays for {policy.affordable_replicas}")
         return replicas, bound, limit
 
 

@@ -32,6 +32,8 @@ class Policy:
     """A decision leaves at least the ready replicas divided by this, and may always take one."""
     affordable_replicas: int | None = None
     """Replicas that the hourly budget pays for; None: there is no budget."""
+    budget: str = "the hourly budget"
+    """How messages call that budget."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_replicas <= self.max_replicas:
@@ -61,6 +63,8 @@ class Demand:
     """How long a pod takes from being asked for until it serves."""
     unschedulable: int = 0
     """Pods that no node can hold now."""
+    programs: int = 0
+    """Programs that may send tasks at any moment: while there are some, the last pod stays."""
 
 
 Bound = Literal[

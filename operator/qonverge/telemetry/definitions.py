@@ -245,6 +245,20 @@ COST = _operator(
 
 WANTED_PODS = _operator("backend_wanted_pods", "gauge", "Pods that the backend is to have.", "backend", per="backend")
 READY_PODS = _operator("backend_ready_pods", "gauge", "Pods that serve and answer.", "backend", per="backend")
+WAITING_TASKS = _operator(
+    "backend_waiting_tasks",
+    "gauge",
+    "Tasks that wait for a worker of a backend with spec.scaling, in its pods and for them.",
+    "backend",
+    per="backend",
+)
+WORK = _operator(
+    "backend_work_seconds",
+    "gauge",
+    "Forecast run time that is left of the tasks that wait for a backend with spec.scaling or run there.",
+    "backend",
+    per="backend",
+)
 BACKEND_UTILIZATION = _operator(
     "backend_utilization_ratio",
     "gauge",
@@ -342,6 +356,8 @@ OPERATOR = (
     COST,
     WANTED_PODS,
     READY_PODS,
+    WAITING_TASKS,
+    WORK,
     BACKEND_UTILIZATION,
     QUEUE_FORECAST,
     BACKEND_ROUND_TRIP,

@@ -28,6 +28,8 @@ READ = (
     names.QUOTA_LIMIT,
     names.WANTED_PODS,
     names.READY_PODS,
+    names.WAITING_TASKS,
+    names.WORK,
     names.BACKEND_UTILIZATION,
     names.QUEUE_FORECAST,
     names.BACKEND_ROUND_TRIP,

@@ -117,7 +117,7 @@ class QueueFull(WireError):
 
 
 class Draining(WireError):
-    """The server is shutting down and hands the task back."""
+    """The server takes no new tasks: it is shutting down, and hands this one back, or may be removed."""
 
     code, status, retryable = "Draining", 503, True
 

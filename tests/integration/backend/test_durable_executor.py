@@ -64,7 +64,7 @@ async def test_a_restarted_server_goes_on_with_what_ran_and_waited(
         assert (before.info().running, before.info().queued, before.info().workers) == (1, 1, 1)
         # Draining ends nothing, and does not wait for what goes on elsewhere.
         async with asyncio.timeout(10):
-            await before.drain(10_000)
+            await before.shut_down(10_000)
         assert [task.state for task in before.unfinished()] == ["Running", "Queued"]
         with pytest.raises(Draining):
             before.submit(kit.task(bell, "late"), ALICE)

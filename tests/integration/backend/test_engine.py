@@ -249,7 +249,7 @@ async def test_drain_lets_the_running_end_and_hands_the_rest_back(kit: Any, bell
         made.submit(kit.task(endless, "endless"), Caller("a"))
         await until_running(made, "endless")
         made.submit(kit.task(bell, "waits"), Caller("a"))
-        draining = asyncio.create_task(made.drain(1.0))
+        draining = asyncio.create_task(made.shut_down(1.0))
         await asyncio.sleep(0)
         with pytest.raises(Draining):
             made.submit(kit.task(bell, "late"), Caller("a"))
@@ -273,7 +273,7 @@ async def test_drain_ends_as_soon_as_nothing_runs(kit: Any, bell: QuantumCircuit
         made.submit(kit.task(bell, "waits"), Caller("a"))
         await made.cancel("waits", "a")
         async with asyncio.timeout(60):
-            await made.drain(10_000)
+            await made.shut_down(10_000)
 
 
 async def test_what_waits_is_handed_back_at_once_when_draining(kit: Any, bell: QuantumCircuit, endless: Any) -> None:
@@ -281,7 +281,7 @@ async def test_what_waits_is_handed_back_at_once_when_draining(kit: Any, bell: Q
         made.submit(kit.task(endless, "endless"), Caller("a"))
         await until_running(made, "endless")
         made.submit(kit.task(bell, "waits"), Caller("a"))
-        draining = asyncio.create_task(made.drain(10_000))
+        draining = asyncio.create_task(made.shut_down(10_000))
         async with asyncio.timeout(60):
             # Another backend could run it meanwhile.
             assert isinstance((await made.wait("waits", float("inf"), "a")).error, Draining)

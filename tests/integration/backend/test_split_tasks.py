@@ -189,7 +189,7 @@ async def test_drain_lets_all_parts_end(kit: Any) -> None:
         async with asyncio.timeout(60):
             while (await made.wait("t", 0)).state != "Running":
                 await asyncio.sleep(0.001)
-            await made.drain(60)
+            await made.shut_down(60)
         assert (await made.wait("t", 0)).state == "Completed"
 
 

@@ -54,6 +54,25 @@ def test_a_backend_that_serves_tells_all_and_one_that_does_not_tells_that() -> N
     }
 
 
+async def test_one_that_scales_tells_its_decided_pods_what_waits_and_when_a_pod_will_serve() -> None:
+    world = World()
+    world.backend("a", pods=0, scaling={"minReplicas": 0, "maxReplicas": 3})
+    world.state.replicas["lab/a"] = 0
+    for number in range(2):
+        world.job(f"j{number}")
+    await world.round()
+    found = {name[0]: value for name, value in readings(world).items() if name[1:] == ("lab/a",)}
+    assert 0 < found.pop("backend_work_seconds") < 1
+    assert found == {
+        "backend_wanted_pods": 0.0,
+        "backend_ready_pods": 0.0,
+        "backend_waiting_tasks": 2.0,
+        "backend_queue_forecast_seconds": 10.0,
+        "backend_two_qubit_error_ratio": 0.0,
+        "backend_readout_error_ratio": 0.0,
+    }
+
+
 async def test_work_that_was_sent_is_in_the_forecast_wait() -> None:
     world = World()
     world.backend("a")

@@ -108,6 +108,7 @@ class World:
         )
         self.cluster.labels = {"lab": {OFFERS_LABEL: "true"}}
         self.traces = Traces(Policy())
+        self.activations = 0
         self.rounds = Rounds(
             state=self.state,
             queue=self.queue,
@@ -120,7 +121,11 @@ class World:
             holders=lambda: self.holders,
             metrics=self.metrics,
             clock=lambda: self.now,
+            activate=self._activate,
         )
+
+    def _activate(self) -> None:
+        self.activations += 1
 
     def _changed(self) -> None:
         self.changes += 1
@@ -138,7 +143,7 @@ class World:
 
     def serve(self, endpoint: Endpoint) -> None:
         """Let a pod serve."""
-        self.state.pods.observe(endpoint.pod, endpoint.key, endpoint).admit()
+        self.state.pods.observe(endpoint.pod, endpoint.key, endpoint, backend=endpoint.backend).admit()
 
     def pod(self, uid: str) -> BackendPod:
         """Return a pod that there is."""

@@ -64,7 +64,11 @@ class RemoteSite:
         info = self._info
         if info is None:
             return Description(device=DeviceState(False, self._reason))
-        reason = "the server there is shutting down" if info.draining and not self._reason else self._reason
+        reason = (
+            "the server there takes no new tasks: it is shutting down, or may be removed"
+            if info.draining and not self._reason
+            else self._reason
+        )
         device = info.device or DeviceState(True, exact=True, states=True)
         state = DeviceState(
             not reason,

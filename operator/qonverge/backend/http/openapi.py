@@ -140,6 +140,12 @@ class BackendAnswer(_Model):
     boot: str = Field(description="Changes when the server begins anew.")
 
 
+class DrainRequest(BaseModel):
+    """Whether the server takes new tasks."""
+
+    on: bool = Field(description="True: it takes none, and does those that it has.")
+
+
 class GrantRequest(BaseModel):
     """What a job may have used of this server since that began: [shots, seconds, cost], each null without limit."""
 
@@ -232,6 +238,11 @@ OPERATIONS = (
     ),
     Operation("backend", "GET", "/v1/backend", "Say what the backend is, and how busy", BackendAnswer, shortens=True),
     Operation(
+        *("drain", "PUT", "/v1/drain", "Take no new tasks, or take them again: the operator's"),
+        *(BackendAnswer, DrainRequest),
+        shortens=True,
+    ),
+    Operation(
         *("meters", "POST", "/v1/meters", "Grant what jobs may use, and say what they used: the operator's"),
         *(MetersAnswer, MetersRequest),
     ),
@@ -304,6 +315,8 @@ def _described(operation: Operation) -> dict[str, Any]:
             {"name": name, "in": "query", "required": True, "description": text, "schema": {"type": "string"}}
             for name, text in texts.items()
         ]
+        flag, text = {"type": "boolean", "default": True}, "Whether it may take the place of others."
+        parameters.append({"name": "displaces", "in": "query", "description": text, "schema": flag})
         found["requestBody"] = {"required": True, "content": {"application/octet-stream": {}}}
     if parameters:
         found["parameters"] = parameters

@@ -101,6 +101,7 @@ class Server:
             "delete": self._delete,
             "delivered": self._delivered,
             "backend": self._backend,
+            "drain": self._drain,
             "meters": self._meters,
             "kept": self._list_kept,
             "keep": self._keep,
@@ -190,6 +191,22 @@ class Server:
 
     async def _backend(self, request: Request) -> Response:
         self._subject(request)
+        return self._told(request)
+
+    async def _drain(self, request: Request) -> Response:
+        self._only_operator(request, "drains")
+        body = await _body(request)
+        try:
+            given = unpack(body, most_head=MAX_HEAD) if speaks_msgpack(request) else json.loads(bytes(body) or b"{}")
+        except ValueError as error:
+            raise InvalidTask(f"the body cannot be read: {error}") from None
+        on = given.get("on") if isinstance(given, dict) else None
+        if not isinstance(on, bool):
+            raise InvalidTask('the body is {"on": true} or {"on": false}')
+        self._engine.set_draining(on)
+        return self._told(request)
+
+    def _told(self, request: Request) -> Response:
         info = replace(self._engine.info(), kept_results=len(self._kept))
         if request.query_params.get("without") == "calibration":
             # A device's figures are some 100 KB, too much for who asks every few seconds.
@@ -227,7 +244,8 @@ class Server:
         namespace, seconds = request.query_params.get("namespace", ""), _seconds(request, "seconds")
         announced = _announced(request)
         async with self._bodies.hold(MAX_BODY if announced is None else announced, _BUDGET_SECONDS):
-            self._kept.put(request.path_params["identity"], namespace, bytes(await _body(request)), seconds)
+            data, displaces = bytes(await _body(request)), request.query_params.get("displaces") != "false"
+            self._kept.put(request.path_params["identity"], namespace, data, seconds, displaces=displaces)
         return await self._list_kept(request)
 
     async def _fetch(self, request: Request) -> Response:
@@ -251,11 +269,12 @@ class Server:
         return Response("ok\n")
 
     async def _readyz(self, _: Request) -> Response:
-        info = self._engine.info()
-        if info.draining:
+        if self._engine.closing:
             return Response("draining\n", 503)
+        # One that takes no new tasks for a while serves those that it has, and clients of them have to reach it.
         if self._engine.ready:
             return Response("ok\n")
+        info = self._engine.info()
         return Response(f"{info.device.reason if info.device else 'no worker can take a task'}\n", 503)
 
     async def _metrics(self, _: Request) -> Response:

@@ -70,12 +70,18 @@ class Engine:
         self._cache = ResultCache(config.result_cache_bytes)
         self._identity: tuple[EngineConfig, str] | None = None
         self._circuits = CircuitStore(_CIRCUITS_BYTES)
+        self._closing = False
         self._draining = False
 
     @property
     def config(self) -> EngineConfig:
         """What the engine is; a calibration may change."""
         return self._executor.config
+
+    @property
+    def closing(self) -> bool:
+        """Whether it shuts down."""
+        return self._closing
 
     @property
     def ready(self) -> bool:
@@ -104,7 +110,7 @@ class Engine:
             queued=self._tasks.queued,
             running=self._tasks.running,
             queue_limit=self.config.queue_limit,
-            draining=self._draining,
+            draining=self._closing or self._draining,
             calibration=described.calibration,
             calibration_digest=_calibration(self.config),
             unnamed=self.accounts.unnamed,
@@ -130,7 +136,7 @@ class Engine:
 
         Raises:
             AccessEnded: the caller's account is closed.
-            Draining: the engine is shutting down.
+            Draining: the engine takes no new tasks.
             GrantPending: the caller's account has used what it was granted, or is not named yet.
             NotFound: somebody else's task has this id.
             QueueFull: too many tasks wait, or those that do hold too much.
@@ -142,8 +148,7 @@ class Engine:
             if caller.subject not in (known.subject, OPERATOR_SUBJECT):
                 raise NotFound(f"the task id {task.id} is taken: choose another")
             return
-        if self._draining:
-            raise Draining("the backend is shutting down: send the task to another")
+        self._refuse_new(caller)
         queued, queued_bytes = self._tasks.queued, self._tasks.queued_bytes
         if queued >= self.config.queue_limit:
             raise QueueFull(f"{queued} tasks wait already, the limit: try again later or on another backend")
@@ -183,6 +188,12 @@ class Engine:
             self._tasks.withdraw(record)
             self.accounts.ended(caller, record.charged, ran=0.0, completed=False)
             raise refused
+
+    def _refuse_new(self, caller: Caller) -> None:
+        if self._closing:
+            raise Draining("the backend is shutting down: send the task to another")
+        if self._draining and caller.subject != OPERATOR_SUBJECT:
+            raise Draining("this server of the backend takes no new tasks, since it may be removed: send it to another")
 
     def _limits_of(self, task: Task) -> TaskLimits:
         device = self._executor.description.device
@@ -283,12 +294,19 @@ class Engine:
         ]
         await asyncio.gather(*(self._cancel(record, error) for record, error in over))
 
-    async def drain(self, grace: float) -> None:
+    def set_draining(self, on: bool) -> None:
+        """Take no new tasks of programs from now on, or take them again; what it has is done and given out as ever.
+
+        The operator asks for it and sends none meanwhile, but some that it sent before may still be on their way.
+        """
+        self._draining = on
+
+    async def shut_down(self, grace: float) -> None:
         """Take nothing more, hand back what waits, and let what runs end, or hand it back after ``grace`` seconds.
 
         What outlives this process stays as it is: the next one goes on with it.
         """
-        self._draining = True
+        self._closing = True
         if self._executor.durable:
             return
         for record in self._tasks.all():
@@ -301,7 +319,7 @@ class Engine:
 
     async def close(self) -> None:
         """End what runs in this process."""
-        self._draining = True
+        self._closing = True
         await self._executor.close()
 
     def began(self, record: Record) -> None:

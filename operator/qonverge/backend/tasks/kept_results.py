@@ -56,19 +56,23 @@ class KeptResults:
         self._expire()
         return len(self._results)
 
-    def put(self, identity: str, namespace: str, data: bytes, seconds: float) -> None:
+    def put(self, identity: str, namespace: str, data: bytes, seconds: float, *, displaces: bool = True) -> None:
         """Keep a result for so many seconds, in the place of a former one with this id.
 
         Raises:
-            ResultTooLarge: it is above the share of one namespace.
+            ResultTooLarge: it is above the share of one namespace, or there is no room and it ``displaces`` no other.
         """
         result = _Result(namespace, data, self._clock() + seconds)
         if result.size > self._share:
             raise ResultTooLarge(
                 f"the result takes {len(data)} bytes compressed, and this server keeps {self._share} for a namespace"
             )
-        self._results.pop(identity, None)
         self._expire()
+        former = self._results.get(identity)
+        more = result.size - (0 if former is None else former.size)
+        if not displaces and (self._held(namespace) + more > self._share or self.nbytes + more > self._limit):
+            raise ResultTooLarge(f"the result takes {len(data)} bytes compressed, and others take the room for it")
+        self._results.pop(identity, None)
         while self._held(namespace) + result.size > self._share:
             self._push_out(namespace)
         while self.nbytes + result.size > self._limit:

@@ -159,8 +159,14 @@ class Connection:
             TaskFailed: it refuses to, for example because of the token.
             BackendUnreachable: it does not answer.
         """
+        told = self._told_by(self._url)
+        # Of several pods one may be about to go.
+        others = (place for place, *_ in self._look() if place != self._url) if told.draining else iter(())
+        return next((self._told_by(place) for place in others), told)
+
+    def _told_by(self, place: str) -> BackendInfo:
         try:
-            answer = _read(self._ask("GET", f"{self._url}/v1/backend", timeout=10))
+            answer = _read(self._ask("GET", f"{place}/v1/backend", timeout=10))
         except urllib3.exceptions.HTTPError as error:
             raise BackendUnreachable(f"the backend at {self._url} does not answer: {error}") from None
         if isinstance(answer.get("error"), dict):

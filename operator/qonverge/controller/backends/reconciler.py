@@ -128,7 +128,7 @@ class Backends:
         """Apply the backend's objects that are not as they should be; what is refused is tried again later."""
         state, now, signer = self._state, self._clock(), self._key.signer
         secret = manifests.backend_secret(backend, signer.backend_key(key))
-        deployment = manifests.deployment(backend, self._settings, signer.public_key)
+        deployment = manifests.deployment(backend, self._settings, signer.public_key, state.replicas_of(backend))
         service = manifests.service(backend)
         digest = hashlib.sha256(json.dumps([secret, deployment, service], sort_keys=True).encode()).hexdigest()
         of, refusal = self._refusals.get(key, (digest, None))
@@ -219,6 +219,8 @@ class Backends:
             provider_problem=problem,
             may_offer=self._cluster.may_offer(backend.metadata.namespace),
             pricing=pricing_of(self._state.pods, backend),
+            replicas=self._state.replicas_of(backend),
+            scaled=self._state.scaled.get(key),
         )
         status = status_of(backend, seen, self._clock())
         if status == backend.status:
@@ -263,7 +265,8 @@ class Backends:
                 changed.add(key)
             if leading and key in self._state.backends:
                 try:
-                    await self._metering.meet(endpoint, self._state.backends[key], unnamed=info.unnamed > 0)
+                    if pod.admits_programs:
+                        await self._metering.meet(endpoint, self._state.backends[key], unnamed=info.unnamed > 0)
                 except WireError as error:
                     logger.info("pod %s does not tell what programs use: %s", endpoint.url, error)
                 try:

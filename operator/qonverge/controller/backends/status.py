@@ -18,6 +18,7 @@ from qonverge.controller.objects.pod_troubles import Trouble
 from qonverge.controller.store.state import Calibrated
 from qonverge.execution.placement import why_offline
 from qonverge.providers.descriptor import STATE_POWER
+from qonverge.scaling import Decision
 from qonverge.wire.backend_info import BackendInfo
 from qonverge.wire.vendor import DeviceState
 
@@ -42,6 +43,10 @@ class Seen:
     """Whether its namespace may offer backends to others."""
     pricing: Pricing | None = None
     """Prices in force; None where none are known."""
+    replicas: int | None = None
+    """Pods that it should have; None: as many as its specification says."""
+    scaled: Decision | None = None
+    """Why, where it scales automatically and that was decided."""
 
 
 def status_of(backend: QuantumBackend, seen: Seen, now: float) -> QuantumBackendStatus:
@@ -53,7 +58,7 @@ def status_of(backend: QuantumBackend, seen: Seen, now: float) -> QuantumBackend
         now: Unix seconds.
     """
     before, generation, infos = backend.status, backend.metadata.generation, seen.infos
-    pods = _Pods.of(backend.spec.replicas, seen.deployment)
+    pods = _Pods.of(backend.spec.replicas if seen.replicas is None else seen.replicas, seen.deployment)
     ready, progress = _serving(backend, pods, seen)
     others = {}
     if seen.calibrated is not None:
@@ -61,6 +66,8 @@ def status_of(backend: QuantumBackend, seen: Seen, now: float) -> QuantumBackend
     device = next((info.device for info in infos if info.device is not None), None)
     if backend.spec.source.elsewhere:
         others["Available"] = _availability(device, infos)
+    if backend.spec.scaling is not None and backend.spec.scaling.mode == "Auto":
+        others |= _scaling(backend, seen.scaled)
     if backend.is_offered:
         others["Offered"] = _offer(backend, seen.may_offer)
     capabilities = before.capabilities
@@ -146,7 +153,8 @@ def _serving(backend: QuantumBackend, pods: _Pods, seen: Seen) -> tuple[Verdict,
         word = "Stalled" if lasts else "Stopping" if not pods.wanted else "RollingOut" if pods.ready else "Starting"
         # What a pod says is more to the point than what its Deployment makes of it.
         why = "; ".join(str(part) for part in (seen.trouble, pods.stalled) if part)
-    serve = f"{pods.ready} of {pods.wanted} pods serve" if pods.wanted or pods.ready else "spec.replicas is 0"
+    none = "no job needs a pod, and one that does starts one" if backend.spec.activatable else "spec.replicas is 0"
+    serve = f"{pods.ready} of {pods.wanted} pods serve" if pods.wanted or pods.ready else none
     if word and pods.ready and pods.wanted and (pods.exist > pods.updated or not pods.observed):
         serve += ", some with the former specification"
     message = f"{serve}: {why}" if why else serve
@@ -156,8 +164,24 @@ def _serving(backend: QuantumBackend, pods: _Pods, seen: Seen) -> tuple[Verdict,
         ready = Verdict("False", word or "Starting", message)
     else:
         # As it was asked for: that no pod serves is not for want of anything.
-        ready = Verdict("True", "Stopped", message)
+        ready = Verdict("True", "ScaledToZero" if backend.spec.activatable else "Stopped", message)
     return ready, Progress("Stalled" if lasts else "Reconciling", word, message) if word else None
+
+
+def _scaling(backend: QuantumBackend, decision: Decision | None) -> dict[str, Verdict]:
+    """Return whether the operator decides about a backend's pods and why as it did, and what bounds their number."""
+    if not backend.spec.replicas:
+        return {"ScalingActive": Verdict("False", "ScalingDisabled", "spec.replicas is 0")}
+    if decision is None:
+        # What an operator before this one decided holds until this one does.
+        before = [each for each in backend.status.conditions if each.type in ("ScalingActive", "ScalingLimited")]
+        told = {each.type: Verdict(each.status, each.reason, each.message) for each in before}
+        return told or {"ScalingActive": Verdict("Unknown", "NotDecided", "nothing was decided yet")}
+    if not decision.limited:
+        limit = Verdict("False", decision.bound, "there are as many as are wanted")
+    else:
+        limit = Verdict("True", decision.bound, decision.message)
+    return {"ScalingActive": Verdict("True", decision.driver, decision.message), "ScalingLimited": limit}
 
 
 def _offer(backend: QuantumBackend, may_offer: bool) -> Verdict:

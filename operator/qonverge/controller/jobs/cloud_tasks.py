@@ -139,7 +139,7 @@ class CloudTasks:
 
     async def _end(self, job: HybridJob, submission: Submission) -> str | None:
         """End a task and return why it may still run; None where it has ended."""
-        pod = next(iter(self._state.pods_of(submission.backend)), None)
+        pod = next(iter(self._state.reachable_of(submission.backend)), None)
         if pod is None:
             return f"no pod of the backend {submission.backend} answers"
         where = pod.endpoint

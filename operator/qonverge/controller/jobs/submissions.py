@@ -127,11 +127,12 @@ class Submissions:
         names = [each.task for each in record] or cloud_tasks.identities(decision, flight.next_identity)
         works, taken = [], set[str]()
         for number, (identity, (placed, shots)) in enumerate(zip(names, cloud_tasks.parts_of(decision), strict=True)):
-            pods = state.pods_of(placed.key)
+            holder = state.pods.holder(identity)
+            # What is to go does what it has.
+            pods = [pod for pod in state.reachable_of(placed.key) if pod is holder] or state.pods_of(placed.key)
             if not pods:
                 return None
-            holder = state.pods.holder(identity)
-            pod = min(pods, key=lambda each: (each is not holder, each.uid in taken, each.assigned, each.uid))
+            pod = min(pods, key=lambda each: (each.uid in taken, each.assigned, each.uid))
             taken.add(pod.uid)
             # All shots again have the same seed again.
             task = circuits.task(job, flight.checked, identity, shots=shots, part=0 if hedged else number)

@@ -14,6 +14,7 @@ from qonverge.api.registry import MANAGED_LABELS
 from qonverge.api.source import CA_FILE, CaBundle
 from qonverge.backend.settings import ServerSettings
 from qonverge.controller.objects.node_placement import backend_affinity, program_affinity
+from qonverge.controller.objects.pod_order import CONTAINER
 from qonverge.controller.pod_resources import BACKEND, PROXY
 from qonverge.controller.settings import Settings
 from qonverge.execution.result_room import room_for_result
@@ -126,8 +127,10 @@ def backend_secret(backend: QuantumBackend, key: str) -> dict[str, Any]:
     }
 
 
-def deployment(backend: QuantumBackend, settings: Settings, public_key: bytes) -> dict[str, Any]:
-    """Return the Deployment that serves a backend."""
+def deployment(
+    backend: QuantumBackend, settings: Settings, public_key: bytes, replicas: int | None = None
+) -> dict[str, Any]:
+    """Return the Deployment that serves a backend, with so many pods; None: as many as its specification says."""
     spec, template = backend.spec, backend.spec.template
     source = spec.source
     told = ServerSettings.of(
@@ -146,7 +149,7 @@ def deployment(backend: QuantumBackend, settings: Settings, public_key: bytes) -
     environment.append({"name": own_key, "valueFrom": {"secretKeyRef": key}})
     labels = {**template.labels, **backend_labels(backend), **MANAGED_LABELS}
     container: dict[str, Any] = {
-        "name": "backend",
+        "name": CONTAINER,
         "image": settings.backend_image,
         "imagePullPolicy": settings.pull_policy,
         "env": environment,
@@ -156,7 +159,13 @@ def deployment(backend: QuantumBackend, settings: Settings, public_key: bytes) -
         # Why a server did not start is its last line, which the backend's status repeats.
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "livenessProbe": {"httpGet": {"path": "/healthz", "port": PORT_NAME}, "periodSeconds": 10, "timeoutSeconds": 5},
-        "readinessProbe": {"httpGet": {"path": "/readyz", "port": PORT_NAME}, "periodSeconds": 2, "timeoutSeconds": 5},
+        # Jobs may wait for the pod, so that it is asked often; one that does not answer is given up after some seconds.
+        "readinessProbe": {
+            "httpGet": {"path": "/readyz", "port": PORT_NAME},
+            "periodSeconds": 1,
+            "timeoutSeconds": 5,
+            "failureThreshold": 6,
+        },
         "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108 - the only writable place of the pod
     }
     pod: dict[str, Any] = {
@@ -200,7 +209,7 @@ def deployment(backend: QuantumBackend, settings: Settings, public_key: bytes) -
             "ownerReferences": _owner(backend),
         },
         "spec": {
-            "replicas": spec.replicas,
+            "replicas": spec.replicas if replicas is None else replicas,
             # Two proxies of a device at once could both find that it has no such task, and both send it.
             **({"strategy": {"type": "Recreate"}} if source.elsewhere else {}),
             "selector": {"matchLabels": backend_labels(backend)},

@@ -10,6 +10,8 @@ from qonverge.controller.objects.node_placement import asked_of_nodes, explained
 
 # A container says so while all goes as it should.
 _USUAL = ("ContainerCreating", "PodInitializing")
+UNSCHEDULABLE = "Unschedulable"
+"""The scheduler's word for a pod that no node can hold now."""
 # The kubelet goes to and fro between the two while it tries again.
 _SAME = {"ErrImagePull": "ImagePullBackOff"}
 

@@ -81,6 +81,7 @@ class Rounds:
         holders: Callable[[], dict[str, set[str]]],
         metrics: OperatorMetrics,
         clock: Callable[[], float],
+        activate: Callable[[], None],
         shadow: Shadow | None = None,
     ) -> None:
         """Plan what ``state`` has.
@@ -97,6 +98,7 @@ class Rounds:
             holders: tells the pods that have each circuit, by its digest.
             metrics: count the figures that rounds use.
             clock: Unix seconds.
+            activate: is called where a job waits for a backend of which no pod serves.
             shadow: decides rounds again without effect.
         """
         self.shadow = shadow
@@ -111,6 +113,7 @@ class Rounds:
         self._holders = holders
         self._metrics = metrics
         self._clock = clock
+        self._activate = activate
         self._wake = asyncio.Event()
         # What made room sits the next round out, so that it does not come before those for whom it did.
         self._yielding: set[str] = set()
@@ -417,6 +420,8 @@ class Rounds:
                 for wait in [waits.get(b.key, min(b.free_seconds, default=b.queue_seconds or 0.0))]
             ]
             self._tell(each, decision, backends, behind)
+            if decision.planned is not None and not self._state.pods_of(decision.planned.key):
+                self._activate()
         for preemption in made.preemptions:
             flight = self._state.flights.get(preemption.job)
             # It may have gone elsewhere while the round was planned.
@@ -455,6 +460,9 @@ class Rounds:
     def _wait(self, seen: Backend, tasks: Mapping[str, Sequence[PodTask]], now: float) -> Interval:
         """Return how long a task waits that is sent to the backend now, seconds."""
         pods = self._state.pods_of(seen.key)
+        if seen.serving and not pods:
+            start = min(seen.free_seconds)
+            return Interval(start, start, start)
         given = sorted((task for pod in pods for task in tasks.get(pod.uid, ())), key=lambda task: task.sent)
         return self._forecasts.wait(seen.key, seen.workers, given, now).corrected
 

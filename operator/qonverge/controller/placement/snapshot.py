@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from qonverge.amounts import TaskLimits
 from qonverge.api import QuantumBackend
 from qonverge.controller.objects.manifests import backend_selector
+from qonverge.controller.objects.pod_troubles import UNSCHEDULABLE
 from qonverge.controller.store.cluster import Cluster
 from qonverge.controller.store.devices import measured, measured_by, pricing_of
 from qonverge.controller.store.pods import BackendPod
@@ -27,6 +28,9 @@ _MOST_AHEAD = 256
 USUAL = Interval(0.01, 0.05, 0.5)
 """Run time that is assumed where none is forecast, seconds."""
 _LATE_SHARE = 0.25
+START_SECONDS = 10.0
+"""How long a pod is taken to need from being made until it serves, where none was seen to start, seconds."""
+_LEAST_START = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +64,41 @@ def given_to_pods(state: State, now: float) -> dict[str, list[PodTask]]:
 
 def free_seconds(workers: int, tasks: Sequence[PodTask], now: float) -> list[float]:
     """Return the seconds until each worker of a pod has done what the pod was given, in the order in which it came."""
-    free = [0.0] * workers
+    return _timetable(workers, tasks, now)[1]
+
+
+def work_left(workers: int, tasks: Sequence[PodTask], now: float) -> tuple[list[float], list[float]]:
+    """Return the seconds that each task still takes that runs on a pod, and those that each takes that waits there."""
+    times = _timetable(workers, tasks, now)[0]
+    running = [end - now for start, end in times if start <= now]
+    return running, [end - start for start, end in times if start > now]
+
+
+def _timetable(workers: int, tasks: Sequence[PodTask], now: float) -> tuple[list[tuple[float, float]], list[float]]:
+    """Return when each task starts and ends, Unix seconds, and the seconds until each worker is free."""
+    free, times = [0.0] * workers, []
     for task in tasks:
         start = max(heapq.heappop(free), task.sent)
         # Of a task that takes longer than forecast some part is still to come.
         least = now + task.run.mid * _LATE_SHARE if start <= now else start
-        heapq.heappush(free, max(start + task.run.mid, least))
-    return sorted(max(0.0, time - now) for time in free)
+        end = max(start + task.run.mid, least)
+        heapq.heappush(free, end)
+        times.append((start, end))
+    return times, sorted(max(0.0, time - now) for time in free)
+
+
+def seconds_to_start(state: State, backend: QuantumBackend, now: float) -> float:
+    """Return the seconds until a pod of a backend without any that serves is forecast to serve.
+
+    Those that were made are on their way; what takes longer than such pods did takes the longer the longer it has.
+    """
+    key = f"{backend.metadata.namespace}/{backend.metadata.name}"
+    usual = state.start_seconds.get(key, START_SECONDS)
+    starting = [pod.created for pod in state.pods.of(backend_selector(backend)) if not pod.admitted]
+    if not starting:
+        return usual
+    elapsed = now - min(starting)
+    return max(usual - elapsed, _LATE_SHARE * elapsed, _LEAST_START)
 
 
 def seen(
@@ -96,18 +128,20 @@ def seen(
     known = measured(state.pods, backend, now)
     device = known.device
     two_qubit, readout = device_errors(source, noise, ideal=device is not None and device.ideal)
-    pods = state.pods.reachable(backend_selector(backend))
+    pods = state.pods.accepting(backend_selector(backend))
     infos = [(pod, pod.info) for pod in pods if pod.info is not None]
     given = [len(tasks.get(pod.uid, ())) for pod in pods]
     free = [
         time for pod, info in infos for time in free_seconds(max(1, info.workers), tasks.get(pod.uid, ()), now)
     ] or [0.0] * len(pods)
-    workers = max(1, len(free))
     view, may_offer = declared(backend), cluster.may_offer(metadata.namespace)
     pricing, offline = pricing_of(state.pods, backend), why_offline(device)
     not_serving = f"its device runs nothing now: {offline}" if offline else ""
-    if not pods:
-        not_serving = f"0 of {spec.replicas} pods serve"
+    ahead = math.inf if able.descriptor.takes_long or device_wait is not None else _AHEAD_SECONDS
+    if not pods and (not_serving := _why_none(state, backend)) == "":
+        # A job that is held for it has a pod started, and goes there once that serves.
+        free, ahead = [seconds_to_start(state, backend, now)] * (spec.capacity.concurrency or 1), 0.0
+    workers = max(1, len(free))
     return replace(
         view,
         admits_all_namespaces=view.admits_all_namespaces and may_offer,
@@ -132,13 +166,22 @@ def seen(
         # What waits in a queue of its own is not held back for better news. A wait that was learned from others' tasks
         # would keep all jobs back, since without one that is sent nothing teaches that it is shorter by now.
         dispatch_depth=None if able.descriptor.takes_long else _MOST_AHEAD,
-        ahead_seconds=math.inf if able.descriptor.takes_long or device_wait is not None else _AHEAD_SECONDS,
+        ahead_seconds=ahead,
         calibration_stale_reason=stale,
         two_qubit_error=two_qubit,
         readout_error=readout,
         figures=known.figures,
         stale_figures=known.stale,
     )
+
+
+def _why_none(state: State, backend: QuantumBackend) -> str:
+    """Return why no pod of a backend serves; empty where a job that waits for it has one started."""
+    trouble = state.pods.trouble_of(backend_selector(backend))
+    if backend.spec.activatable and (trouble is None or trouble.reason == UNSCHEDULABLE):
+        return ""
+    none = f"0 of {state.replicas_of(backend)} pods serve"
+    return none if trouble is None or not backend.spec.activatable else f"{none}: {trouble}"
 
 
 def _most(sizes: Iterable[int | None]) -> int | None:

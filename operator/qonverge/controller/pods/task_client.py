@@ -149,6 +149,16 @@ class DataPlane:
         answer = await self._ask("GET", endpoint, audience, path, seconds=_SOON_SECONDS)
         return BackendInfo.from_dict(answer)
 
+    async def drain(self, endpoint: Endpoint, audience: str, *, on: bool) -> BackendInfo:
+        """Let the pod take no new tasks, or take them again, and return what it says of itself then.
+
+        Raises:
+            WireError: the pod does not answer soon, or refuses.
+        """
+        path, body = "/v1/drain?without=calibration", pack({"on": on})
+        answer = _checked(await self._ask("PUT", endpoint, audience, path, body, _SOON_SECONDS))
+        return BackendInfo.from_dict(answer)
+
     async def described(self, endpoint: Endpoint, audience: str) -> BackendInfo:
         """Return all that the pod says of itself, with its calibration.
 
@@ -186,14 +196,22 @@ class DataPlane:
         return Meters.from_dict(answer)
 
     async def keep(
-        self, endpoint: Endpoint, audience: str, identity: str, data: bytes, *, namespace: str, seconds: float
+        self,
+        endpoint: Endpoint,
+        audience: str,
+        identity: str,
+        data: bytes,
+        *,
+        namespace: str,
+        seconds: float,
+        displaces: bool = True,
     ) -> None:
-        """Let the pod keep a result for so many seconds.
+        """Let the pod keep a result for so many seconds, in the place of others where it has no room.
 
         Raises:
             WireError: the pod does not answer, or refuses.
         """
-        query = urlencode({"namespace": namespace, "seconds": seconds})
+        query = urlencode({"namespace": namespace, "seconds": seconds, "displaces": str(displaces).lower()})
         path = f"/v1/results/{identity}?{query}"
         _checked(await self._ask("PUT", endpoint, audience, path, data, _KEEP_SECONDS))
 

@@ -219,7 +219,8 @@ class Metering:
             except WireError as error:
                 logger.info("pod %s is told of its programs by the next poll: %s", endpoint.url, error)
 
-        await asyncio.gather(*(meet(pod.endpoint) for pod in self._state.pods.reachable(backend_selector(backend))))
+        pods = self._state.pods.reachable(backend_selector(backend))
+        await asyncio.gather(*(meet(pod.endpoint) for pod in pods if pod.admits_programs))
 
     def _add(self, key: str, job: HybridJob, backend: str, attempt: int) -> None:
         # What its status tells of is gone with pods, or was used by attempts before this operator.
@@ -317,7 +318,7 @@ class Metering:
         pools, running = dict[str, Pool](), self._programs()
         for namespace in {program.namespace for program in programs}:
             peers = [peer for peer in running if peer.namespace == namespace]
-            places = sum(len(self._state.pods_of(peer.backend)) for peer in peers)
+            places = sum(len(self._state.reachable_of(peer.backend)) for peer in peers)
             left = self._ledger.remaining(namespace, self._clock())
             until = "" if left is None or left.renews_at is None else timestamp(left.renews_at)
             pools[namespace] = self._books.pool([peer.account for peer in peers], places, left or Limits(), until)

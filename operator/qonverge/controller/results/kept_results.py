@@ -36,6 +36,8 @@ from qonverge.wire.errors import NotFound, QueueFull, ResultTooLarge, WireError
 logger = logging.getLogger(__name__)
 
 _MOST_FETCHES = 8
+# Each is in memory as a whole.
+_MOST_MOVES = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,9 @@ class PodResults:
         self._settings = settings
         self._clock = clock
         self._fetches = Counter[str]()
+        # Results that are under way from one pod to another: no job names their new place yet.
+        self._moving: set[str] = set()
+        self._moves = asyncio.Semaphore(_MOST_MOVES)
 
     async def put(self, job: HybridJob, status: HybridJobStatus, document: bytes, why: str) -> HybridJobStatus:
         """Put a result on a pod of the job's backend, and return the status that names it.
@@ -106,9 +111,9 @@ class PodResults:
         raise kind(f"{backend} cannot keep it: {error.message}")
 
     def _endpoints(self, backend: str) -> list[Endpoint]:
-        """Return the backend's serving pods, those that keep the fewest results first."""
-        pods = self._state.pods_of(backend)
-        pods.sort(key=lambda pod: 0 if pod.info is None else pod.info.kept_results)
+        """Return the backend's serving pods, those that stay first, and of these those that keep the fewest results."""
+        pods = self._state.reachable_of(backend)
+        pods.sort(key=lambda pod: (pod.draining, 0 if pod.info is None else pod.info.kept_results))
         return [pod.endpoint for pod in pods]
 
     def find(self, key: str, secret: str) -> tuple[str, KeptResult]:
@@ -168,8 +173,57 @@ class PodResults:
             await self._lose(wanted[uid], uid, dropped.get(uid, restarted))
         jobs = {job.metadata.uid for job in self._state.jobs.values()}
         jobs |= {each.uid for _, each in self._kept() if _pod_of(each.kept) == endpoint.key}
-        for uid in there - jobs:
+        for uid in there - jobs - self._moving:
             await self._data.forget(endpoint, backend, uid)
+
+    def kept_on(self, pod: str) -> int:
+        """Return how many jobs have their result on a pod, by the pod's namespace and name."""
+        return sum(_pod_of(each.kept) == pod for _, each in self._kept())
+
+    async def move_away(self, endpoint: Endpoint, backend: str) -> None:
+        """Move what a pod keeps to pods of the backend that stay, and drop what no job names any more.
+
+        Raises:
+            KubeError: a job's new place could not be written; its result stays where it was too.
+            WireError: a pod does not answer or has no room, or none stays.
+        """
+        await self.meet(endpoint, backend, keeps=1)
+        for key, finished in self._kept():
+            kept = finished.kept
+            if kept is not None and _pod_of(kept) == endpoint.key:
+                self._moving.add(finished.uid)
+                try:
+                    await self._move(key, finished.uid, kept, endpoint)
+                finally:
+                    self._moving.discard(finished.uid)
+
+    async def _move(self, key: str, uid: str, kept: KeptResult, endpoint: Endpoint) -> None:
+        backend, (namespace, name) = kept.backend, key.split("/", 1)
+        left = seconds(kept.expires_at) - self._clock()
+        there = [pod.endpoint for pod in self._state.pods_of(backend) if pod.uid != endpoint.pod]
+        if left <= 0:
+            # The next sweep says so.
+            return
+        if not there:
+            raise PodLost(f"{backend} has no other pod that stays")
+        async with self._moves:
+            data = b"".join([piece async for piece in self._data.fetched(endpoint, backend, uid)])
+            error: WireError | None = None
+            for place in there:
+                try:
+                    await self._data.keep(place, backend, uid, data, namespace=namespace, seconds=left, displaces=False)
+                    break
+                except WireError as refusal:
+                    error = refusal
+            else:
+                assert error is not None
+                raise error
+        obj = await self._kube.get("HybridJob", namespace, name)
+        if obj is None or obj["metadata"]["uid"] != uid:
+            return
+        job = HybridJob.model_validate(obj)
+        if job.status.result is not None and job.status.result.kept == kept:
+            await self._statuses.write(job, results.moved(job, place.key.split("/", 1)[1]))
 
     async def sweep(self) -> None:
         """Say of results that their time is over, or their pod gone."""

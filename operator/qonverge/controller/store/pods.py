@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from qonverge.controller.objects.pod_order import Shown
 from qonverge.controller.objects.pod_troubles import Trouble
 from qonverge.telemetry.figures import STALE_SECONDS, Figure
 from qonverge.wire.backend_info import BackendInfo
@@ -53,6 +54,20 @@ class BackendPod:
     """Tasks that this operator has under way on it."""
     trouble: tuple[str, Trouble] | None = None
     """Namespace and label of its backend, and why it is not ready, as far as it is told."""
+    backend: str = ""
+    """Namespace and label of its backend."""
+    created: float = 0.0
+    """When it was made, Unix seconds."""
+    started_in: float | None = None
+    """Seconds from then until it was first ready; None while it is not, or where that is not told."""
+    shown: Shown | None = None
+    """What the API server shows of it beyond that."""
+    leaving: bool = False
+    """Whether the operator wants it to go, so that it gets nothing new."""
+    drained: BackendInfo | None = None
+    """What it last said of itself once it took no new tasks; None where it did not say that it takes none."""
+    served: str = ""
+    """The start of its server that served last, by its container; empty where none did."""
 
     @property
     def endpoint(self) -> Endpoint:
@@ -65,15 +80,59 @@ class BackendPod:
         """Whether it said something of itself and answered since."""
         return self.info is not None and not self.silent
 
-    def show(self, ready: Endpoint | None, trouble: tuple[str, Trouble] | None) -> None:
-        """Record where the pod could serve, or why it does not."""
-        self.trouble = trouble
+    @property
+    def draining(self) -> bool:
+        """Whether it gets no new tasks: the operator wants it to go, or one before it did."""
+        return self.leaving or (self.info is not None and self.info.draining)
+
+    @property
+    def may_run_tasks(self) -> bool:
+        """Whether its server may have tasks that nobody can ask for: it served, and is not ready any more."""
+        process = "" if self.shown is None else self.shown.process
+        return self.ready is None and bool(process) and process == self.served
+
+    @property
+    def admits_programs(self) -> bool:
+        """Whether programs may be named to its server, without which it runs none of their tasks.
+
+        To one that is to go they are named only once it has said that it takes no new tasks: the watch may show late
+        that it is ready, or began anew.
+        """
+        return not self.leaving or self.drained is not None
+
+    def leave(self) -> None:
+        """Let it get no new tasks."""
+        self.leaving = True
+
+    def drain(self, info: BackendInfo | None) -> None:
+        """Record what it said of itself when it was asked to take no new tasks; None: it may take some."""
+        self.drained = info if info is not None and info.draining and self.ready is not None else None
+
+    def stay(self, info: BackendInfo | None) -> None:
+        """Let it get tasks again; ``info`` is what it says of itself since, where it serves."""
+        self.leaving, self.drained = False, None
+        self.info = info or self.info
+
+    def show(self, ready: Endpoint | None, trouble: tuple[str, Trouble] | None, shown: Shown | None = None) -> None:
+        """Record where the pod could serve, or why it does not, and what else the API server shows of it."""
+        self.trouble, self.shown = trouble, shown
         if ready is None:
             self.ready, self.admitted, self.silent, self.info, self.latency = None, False, False, None, None
-            self.told_at, self.scraped = None, {}
+            self.told_at, self.scraped, self.drained = None, {}, None
         elif not self.admitted:
             # It was admitted to one backend; another label makes it no pod of another.
             self.ready = ready
+        else:
+            self._serve()
+
+    def _serve(self) -> None:
+        self.served = "" if self.shown is None else self.shown.process
+
+    def belong(self, backend: str, ready_at: float | None) -> None:
+        """Record namespace and label of its backend, and since when it is ready, Unix seconds."""
+        self.backend = backend
+        if self.started_in is None and ready_at is not None:
+            self.started_in = max(0.0, ready_at - self.created)
 
     def admit(self) -> None:
         """Let it serve.
@@ -84,6 +143,7 @@ class BackendPod:
         if self.ready is None:
             raise LookupError(f"pod {self.key} is not ready")
         self.admitted = True
+        self._serve()
 
     def lose(self) -> None:
         """Record that it did not answer."""
@@ -95,6 +155,9 @@ class BackendPod:
         self.latency = min(took, before + _SLOWER * (took - before))
         news = self.silent or self.info != info
         self.silent, self.info, self.told_at = False, info, at
+        if self.drained is not None and not (info.draining and info.boot == self.drained.boot):
+            # It began anew, and takes tasks.
+            self.drained = None
         return news
 
     def scrape(self, figures: Mapping[str, Figure]) -> bool:
@@ -123,18 +186,43 @@ class BackendPods:
     """How old a figure of a device may be that is used."""
     _by_key: dict[str, BackendPod] = field(default_factory=dict)
     _by_uid: dict[str, BackendPod] = field(default_factory=dict)
+    _by_backend: dict[str, dict[str, BackendPod]] = field(default_factory=dict)
+    """By namespace and label of their backend, and uid."""
     _holders: dict[str, BackendPod] = field(default_factory=dict)
     """The pods on which tasks of jobs were found, by the task's id."""
 
     def observe(
-        self, uid: str, key: str, ready: Endpoint | None = None, trouble: tuple[str, Trouble] | None = None
+        self,
+        uid: str,
+        key: str,
+        ready: Endpoint | None = None,
+        trouble: tuple[str, Trouble] | None = None,
+        *,
+        backend: str = "",
+        created: float = 0.0,
+        ready_at: float | None = None,
+        shown: Shown | None = None,
     ) -> BackendPod:
-        """Take what was seen of a pod: a new one of a name takes the place of the former one."""
+        """Take what was seen of a pod: a new one of a name takes the place of the former one.
+
+        Args:
+            uid: the pod's.
+            key: its namespace and name.
+            ready: where it could serve, while it is ready.
+            trouble: namespace and label of its backend, and why it is not ready.
+            backend: namespace and label of its backend.
+            created: when it was made, Unix seconds.
+            ready_at: since when it is ready, Unix seconds.
+            shown: what else the API server shows of it.
+        """
         pod = self._by_key.get(key)
         if pod is None or pod.uid != uid:
             self.remove(key)
-            pod = self._by_key[key] = self._by_uid[uid] = BackendPod(uid, key)
-        pod.show(ready, trouble)
+            pod = self._by_key[key] = self._by_uid[uid] = BackendPod(uid, key, created=created)
+        self._by_backend.get(pod.backend, {}).pop(uid, None)
+        self._by_backend.setdefault(backend, {})[uid] = pod
+        pod.belong(backend, ready_at)
+        pod.show(ready, trouble, shown)
         return pod
 
     def remove(self, key: str) -> None:
@@ -142,6 +230,9 @@ class BackendPods:
         pod = self._by_key.pop(key, None)
         if pod is not None:
             del self._by_uid[pod.uid]
+            self._by_backend[pod.backend].pop(pod.uid, None)
+            if not self._by_backend[pod.backend]:
+                del self._by_backend[pod.backend]
             self.hold(pod, ())
             # Whoever still waits for its answer sees that it serves no more.
             pod.show(None, None)
@@ -175,13 +266,21 @@ class BackendPods:
         return frozenset(pod.uid for pod in self._by_key.values() if pod.admitted)
 
     def reachable(self, selector: str) -> list[BackendPod]:
-        """Return those of a backend, by its namespace and label, that serve and may be sent something."""
+        """Return those of a backend, by its namespace and label, that serve and may be asked, also while they drain."""
         # Asked of every backend in turn, so that each step counts.
         return [
             pod
             for pod in self._by_key.values()
             if pod.admitted and not pod.silent and pod.ready is not None and pod.ready.backend == selector
         ]
+
+    def accepting(self, selector: str) -> list[BackendPod]:
+        """Return those of a backend that may be given new work: the reachable ones without those that drain."""
+        return [pod for pod in self.reachable(selector) if not pod.draining]
+
+    def of(self, selector: str) -> list[BackendPod]:
+        """Return all of a backend, by its namespace and label, whether they serve or not."""
+        return list(self._by_backend.get(selector, {}).values())
 
     def trouble(self, key: str) -> tuple[str, Trouble] | None:
         """Return namespace and label of a pod's backend, and why the pod is not ready; None where nothing is told."""

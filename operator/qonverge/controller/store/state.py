@@ -6,14 +6,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from qonverge.api import HybridJob, QuantumBackend, QuantumQuota
+from qonverge.api.conditions import seconds
 from qonverge.api.noise import Noise
 from qonverge.api.registry import RESOURCES, Resource, owners_of
 from qonverge.controller.objects import pod_troubles
 from qonverge.controller.objects.manifests import BACKEND_LABEL, JOB_LABEL, PORT_NAME, backend_selector
+from qonverge.controller.objects.pod_order import Shown
 from qonverge.controller.store.flights import Flight
 from qonverge.controller.store.pods import BackendPod, BackendPods, Endpoint
 from qonverge.controller.store.resources import Change, Finished, Known, ObjectKey, Unread, key_of, read
 from qonverge.devices.noise import Noise as DeviceNoise
+from qonverge.scaling import Decision
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,19 @@ class Calibrated:
     """Under which digest the pod of a device elsewhere told it."""
 
 
+@dataclass(frozen=True, slots=True)
+class ReplicaSet:
+    """A ReplicaSet of a backend."""
+
+    uid: str
+    deployment: str
+    """The uid of the Deployment that controls it."""
+    replicas: int = 1
+    """Pods that it should have."""
+    observed: bool = True
+    """Whether its controller has acted on that."""
+
+
 @dataclass(slots=True)
 class State:
     """Caches by key ``namespace/name``."""
@@ -48,9 +64,9 @@ class State:
     owners: dict[str, dict[str, ObjectKey]] = field(default_factory=dict)
     """What Qonverge defines and owns other objects, by the kind and key of these."""
     deployments: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Status, uid and generation of backends' Deployments, by key."""
-    replica_sets: dict[str, tuple[str, str]] = field(default_factory=dict)
-    """ReplicaSets of backends by key: uid, and that of the Deployment which controls it."""
+    """Status, uid, generation and wanted pods of backends' Deployments, by key."""
+    replica_sets: dict[str, ReplicaSet] = field(default_factory=dict)
+    """ReplicaSets of backends by key."""
     pods: BackendPods = field(default_factory=BackendPods)
     calibrations: dict[str, Calibrated] = field(default_factory=dict)
     """What is known of backends' noise, by the backend's key."""
@@ -59,6 +75,12 @@ class State:
     program_pods: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Pods of programs by the key of their batch Job."""
     flights: dict[str, Flight] = field(default_factory=dict)
+    replicas: dict[str, int] = field(default_factory=dict)
+    """Pods that backends which scale automatically should have, by the backend's key; of others there is no entry."""
+    scaled: dict[str, Decision] = field(default_factory=dict)
+    """Why, as it was when their number or what bounds it last changed."""
+    start_seconds: dict[str, float] = field(default_factory=dict)
+    """How long pods of backends take from being made until they serve, where that was seen."""
 
     @property
     def jobs(self) -> dict[str, HybridJob]:
@@ -80,9 +102,29 @@ class State:
         return key in self.backends or f"QuantumBackend {key}" in self.unread
 
     def pods_of(self, key: str) -> list[BackendPod]:
-        """Return the pods of a backend that may be sent something; none of one that is not known."""
+        """Return the pods of a backend that may be given new work; none of one that is not known."""
+        backend = self.backends.get(key)
+        return [] if backend is None else self.pods.accepting(backend_selector(backend))
+
+    def reachable_of(self, key: str) -> list[BackendPod]:
+        """Return the pods of a backend that may be asked for what they have, also those that drain."""
         backend = self.backends.get(key)
         return [] if backend is None else self.pods.reachable(backend_selector(backend))
+
+    def replicas_of(self, backend: QuantumBackend) -> int:
+        """Return how many pods a backend should have.
+
+        Of one that scales automatically it is what was last decided, and before that what its Deployment has, as after
+        a restart. A new one begins with a pod: that shows what the backend can do, and that pods of it start.
+        """
+        spec, metadata = backend.spec, backend.metadata
+        if not spec.automatic or spec.scaling is None:
+            return spec.replicas
+        decided = self.replicas.get(f"{metadata.namespace}/{metadata.name}")
+        if decided is not None:
+            return decided
+        deployment = self.deployments.get(backend_selector(backend))
+        return max(1, spec.scaling.min_replicas or 0) if deployment is None else int(deployment["replicas"])
 
     def known(self, kind: str, key: str) -> Known | None:
         """Return what is known of an object of a kind that Qonverge defines."""
@@ -168,6 +210,7 @@ class State:
             self.deployments[key] = {
                 "uid": metadata["uid"],
                 "generation": metadata.get("generation"),
+                "replicas": obj.get("spec", {}).get("replicas", 1),
                 "status": obj.get("status", {}),
             }
             self._admit()
@@ -176,12 +219,18 @@ class State:
         metadata = obj["metadata"]
         self.replica_sets.pop(key, None)
         if not deleted:
-            self.replica_sets[key] = metadata["uid"], _controller(metadata, "Deployment")
+            status, spec = obj.get("status") or {}, obj.get("spec") or {}
+            self.replica_sets[key] = ReplicaSet(
+                metadata["uid"],
+                _controller(metadata, "Deployment"),
+                replicas=spec.get("replicas", 1),
+                observed=status.get("observedGeneration", 0) >= metadata.get("generation", 0),
+            )
             self._admit()
 
     def _admit(self) -> None:
         """Let the pods serve that backends' own Deployments control."""
-        deployments = dict(self.replica_sets.values())
+        deployments = {each.uid: each.deployment for each in self.replica_sets.values()}
 
         def is_own(endpoint: Endpoint) -> bool:
             own = self.deployments.get(endpoint.backend)
@@ -202,7 +251,16 @@ class State:
             backend = f"{namespace}/{labels[BACKEND_LABEL]}"
             endpoint = _endpoint(obj, backend)
             trouble = pod_troubles.of_pod(pod_troubles.with_nodes_asked(obj)) if endpoint is None else None
-            self.pods.observe(metadata["uid"], key, endpoint, None if trouble is None else (backend, trouble))
+            self.pods.observe(
+                metadata["uid"],
+                key,
+                endpoint,
+                None if trouble is None else (backend, trouble),
+                backend=backend,
+                created=seconds(stamp) if (stamp := metadata.get("creationTimestamp")) else 0.0,
+                ready_at=_ready_since(obj),
+                shown=Shown.of(obj, _controller(metadata, "ReplicaSet")),
+            )
             self._admit()
         elif JOB_LABEL in labels and (name := labels.get("batch.kubernetes.io/job-name")):
             batch = f"{namespace}/{name}"
@@ -243,6 +301,14 @@ def _controller(metadata: dict[str, Any], kind: str) -> str:
 
 def _is_pod(batch: str, pod: dict[str, Any], key: str) -> bool:
     return f"{batch.split('/', 1)[0]}/{pod['name']}" == key
+
+
+def _ready_since(obj: dict[str, Any]) -> float | None:
+    """Return since when a pod is ready, Unix seconds; None where it is not, or that is not told."""
+    for condition in obj.get("status", {}).get("conditions") or []:
+        if condition["type"] == "Ready" and condition["status"] == "True" and condition.get("lastTransitionTime"):
+            return seconds(condition["lastTransitionTime"])
+    return None
 
 
 def _endpoint(obj: dict[str, Any], backend: str) -> Endpoint | None:

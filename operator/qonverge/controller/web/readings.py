@@ -11,6 +11,7 @@ from qonverge.amounts import Amounts, Limits
 from qonverge.api import QuantumBackend, QuantumQuota
 from qonverge.controller.placement.forecasts import Forecasts
 from qonverge.controller.placement.rounds import Rounds
+from qonverge.controller.scaling.work import work_of
 from qonverge.controller.store.devices import measured
 from qonverge.controller.store.state import State
 from qonverge.forecast.intervals import Interval
@@ -70,6 +71,9 @@ class OperatorReadings:
             yield from quota_readings(quota, self._ledger.in_use(quota, now))
         for seen, wait in self._rounds.waits(now):
             yield from self._backend(self._state.backends[seen.key], seen, wait, now)
+        for key, work in work_of(self._state, now).items():
+            yield Reading(names.WAITING_TASKS, len(work.waiting), (key,))
+            yield Reading(names.WORK, work.seconds, (key,))
 
     def _jobs(self) -> Iterator[Reading]:
         known = Counter((job.metadata.namespace, job.status.state) for job in self._state.jobs.values())
@@ -94,7 +98,7 @@ class OperatorReadings:
     def _backend(self, backend: QuantumBackend, seen: Backend, wait: Interval | None, now: float) -> Iterator[Reading]:
         labels = (seen.key,)
         pods = self._state.pods_of(seen.key)
-        yield Reading(names.WANTED_PODS, backend.spec.replicas, labels)
+        yield Reading(names.WANTED_PODS, self._state.replicas_of(backend), labels)
         yield Reading(names.READY_PODS, len(pods), labels)
         infos = [pod.info for pod in pods if pod.info is not None]
         workers = sum(info.workers for info in infos)

@@ -93,3 +93,16 @@ def test_limits_hold_whatever_comes() -> None:
 def test_room_follows_from_memory() -> None:
     assert room(2 * 1024**3) == 128 * 1024**2
     assert room(1024**4) == 1024**3
+
+
+def test_what_displaces_nothing_is_refused_where_there_is_no_room() -> None:
+    kept = KeptResults(100 * KB, Clock())
+    kept.put("a", "chem", bytes(30 * KB), 60.0)
+    with pytest.raises(ResultTooLarge, match="others take the room for it"):
+        kept.put("b", "chem", bytes(30 * KB), 60.0, displaces=False)
+    kept.put("a", "chem", bytes(40 * KB), 60.0, displaces=False)
+    assert (len(kept.fetch("a")), kept.listed()) == (40 * KB, (["a"], {}))
+    kept.put("b", "bio", bytes(45 * KB), 60.0, displaces=False)
+    with pytest.raises(ResultTooLarge, match="others take the room for it"):
+        kept.put("c", "other", bytes(30 * KB), 60.0, displaces=False)
+    assert kept.listed() == (["a", "b"], {})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
@@ -75,3 +76,64 @@ async def test_only_the_path_in_the_status_leads_to_a_result(monkeypatch: pytest
     for key, guess in (("chem/j", ""), ("chem/j", secret[:-1]), ("chem/other", secret), ("bio/j", secret)):
         with pytest.raises(NotFound, match="no kept result"):
             desk.results.find(key, guess)
+
+
+async def test_what_a_pod_keeps_moves_to_one_that_stays_under_the_same_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    desk, status, given = await ended(monkeypatch, None)
+    world, pods, kept = desk.world, desk.world.pods, status["result"]["kept"]
+    there = {"a-0": {"uid-j": given[0], "of-nobody": b"x"}, "a-1": {"uid-other": b"y"}}
+    refuses = [True]
+
+    async def keep(endpoint: Endpoint, audience: str, identity: str, data: bytes, **more: Any) -> None:
+        assert (more["displaces"], more["namespace"], more["seconds"] > 0) == (False, "chem", True)
+        if refuses.pop() if refuses else False:
+            raise ResultTooLarge("others take the room")
+        there[endpoint.pod][identity] = data
+
+    async def listed(endpoint: Endpoint, audience: str) -> tuple[set[str], dict[str, str]]:
+        return set(there[endpoint.pod]), {}
+
+    async def fetched(endpoint: Endpoint, audience: str, identity: str) -> AsyncGenerator[bytes]:
+        yield there[endpoint.pod][identity][:10]
+        yield there[endpoint.pod][identity][10:]
+
+    async def forget(endpoint: Endpoint, audience: str, identity: str) -> None:
+        del there[endpoint.pod][identity]
+
+    metadata = {"name": "j", "namespace": "chem", "uid": "uid-j", "generation": 1, "resourceVersion": "50"}
+    shared = {
+        "apiVersion": "qonverge.io/v1alpha1",
+        "kind": "HybridJob",
+        "spec": {"program": {"circuit": {"openqasm": "x"}}},
+    }
+
+    async def get(kind: str, namespace: str, name: str) -> dict[str, Any]:
+        return {**shared, "metadata": metadata, "status": status}
+
+    async def patch_status(
+        kind: str, namespace: str, name: str, changed: dict[str, Any], resource_version: str
+    ) -> dict[str, Any]:
+        assert resource_version == "50"
+        desk.server.written.append(changed)
+        return {**shared, "metadata": {**metadata, "resourceVersion": "51"}, "status": changed}
+
+    monkeypatch.setattr(desk.server, "get", get)
+    monkeypatch.setattr(desk.server, "patch_status", patch_status)
+    for name, method in (("keep", keep), ("kept", listed), ("fetched", fetched), ("forget", forget)):
+        monkeypatch.setattr(pods, name, method)
+    old = world.pod("a-0")
+    old.leave()
+    with pytest.raises(PodLost, match="no other pod that stays"):
+        await desk.results.move_away(old.endpoint, "lab/a")
+    world.serve(Endpoint("a-1", "lab/a-1", old.endpoint.backend, "http://a-1"))
+    with pytest.raises(ResultTooLarge, match="others take the room"):
+        await desk.results.move_away(old.endpoint, "lab/a")
+    assert (set(there["a-0"]), desk.results.kept_on("lab/a-0")) == ({"uid-j"}, 1)
+    await desk.results.move_away(old.endpoint, "lab/a")
+    assert there["a-1"]["uid-j"] == given[0]
+    assert desk.server.written[-1]["result"]["kept"] == {"pod": "a-1"} | {k: kept[k] for k in kept if k != "pod"}
+    assert (desk.results.kept_on("lab/a-0"), desk.results.kept_on("lab/a-1")) == (0, 1)
+    uid, found = desk.results.find("chem/j", kept["path"].partition("key=")[2])
+    assert (uid, found.pod) == ("uid-j", "a-1")
+    await desk.results.meet(old.endpoint, "lab/a", keeps=1)
+    assert there["a-0"] == {}, "the poll after it drops what nobody names there any more"

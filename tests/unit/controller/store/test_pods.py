@@ -97,3 +97,20 @@ def test_no_more_tasks_are_released_than_were_assigned() -> None:
     pod.release()
     with pytest.raises(ValueError, match="lab/pod has no task to release"):
         pod.release()
+
+
+def test_pods_of_a_backend_are_all_that_bear_its_label() -> None:
+    pods = BackendPods()
+    pods.observe("one", "lab/pod", backend="lab/a", created=100.0)
+    pods.observe("two", "lab/other", backend="lab/b")
+    (one,) = pods.of("lab/a")
+    assert (one.uid, one.created, one.started_in) == ("one", 100.0, None)
+    pods.observe("one", "lab/pod", endpoint("one"), backend="lab/a", created=100.0, ready_at=107.0)
+    # That it was not ready in between is no later start.
+    pods.observe("one", "lab/pod", endpoint("one"), backend="lab/a", created=100.0, ready_at=160.0)
+    assert one.started_in == 7.0
+    pods.observe("one", "lab/pod", backend="lab/b", created=100.0)
+    assert (pods.of("lab/a"), {pod.uid for pod in pods.of("lab/b")}) == ([], {"one", "two"})
+    pods.remove("lab/pod")
+    pods.remove("lab/other")
+    assert pods.of("lab/b") == []

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from qonverge.api import QuantumBackend
 from qonverge.controller.objects.manifests import BACKEND_LABEL, PORT_NAME
 from qonverge.controller.store.state import State
 
@@ -99,3 +100,38 @@ def test_a_pod_that_is_not_ready_or_gone_is_no_endpoint_any_more() -> None:
     assert state.pods.serving()
     state.observe("Pod", pod(), True)
     assert not state.pods.serving()
+
+
+def test_when_a_pod_was_made_and_became_ready_is_read_from_it() -> None:
+    state = State()
+    made = pod(creationTimestamp="2026-01-02T03:04:05Z")
+    made["status"]["conditions"][0]["lastTransitionTime"] = "2026-01-02T03:04:09Z"
+    state.observe("Pod", made, False)
+    (found,) = state.pods.of("lab/aer-qb")
+    assert (found.created, found.started_in) == (1767323045.0, 4.0)
+
+
+@pytest.mark.parametrize(
+    ("spec", "deployed", "decided", "replicas"),
+    [
+        ({"replicas": 3}, 7, None, 3),
+        ({"scaling": {"mode": "External"}, "replicas": 3}, 7, None, 3),
+        ({"scaling": {"maxReplicas": 9}}, 7, 5, 5),
+        ({"scaling": {"maxReplicas": 9}}, 7, None, 7),
+        ({"scaling": {"maxReplicas": 9, "minReplicas": 2}}, None, None, 2),
+        ({"scaling": {"maxReplicas": 9, "minReplicas": 0}}, None, None, 1),
+        ({"scaling": {"maxReplicas": 9}, "replicas": 0}, 7, None, 0),
+    ],
+)
+def test_how_many_pods_a_backend_should_have(
+    spec: dict[str, Any], deployed: int | None, decided: int | None, replicas: int
+) -> None:
+    state = State()
+    backend = QuantumBackend.model_validate(
+        {"metadata": {"name": "aer", "namespace": "lab", "uid": "u"}, "spec": {"simulator": {}, **spec}}
+    )
+    if deployed is not None:
+        state.observe("Deployment", deployment() | {"spec": {"replicas": deployed}}, False)
+    if decided is not None:
+        state.replicas["lab/aer"] = decided
+    assert state.replicas_of(backend) == replicas

@@ -1,0 +1,102 @@
+"""What backends have to do, from what the operator knows. Pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+from qonverge.api import HybridJob, QuantumBackend
+from qonverge.controller.objects.manifests import backend_selector
+from qonverge.controller.placement.snapshot import USUAL, given_to_pods, work_left
+from qonverge.controller.store.flights import Flight
+from qonverge.controller.store.phases import Launched
+from qonverge.controller.store.pods import BackendPod
+from qonverge.controller.store.state import State
+from qonverge.programs.kinds import kind_of
+
+
+@dataclass(slots=True)
+class Work:
+    """What one backend has to do. Times are forecast seconds."""
+
+    waiting: list[float] = field(default_factory=list)
+    """Of each task that waits for a worker, in the cluster or in a pod, how long it will run."""
+    running: list[float] = field(default_factory=list)
+    """Of each task that runs, how long it still will."""
+    tasks: dict[str, float] = field(default_factory=dict)
+    """How long the operator's own run in all, by their job and attempt."""
+    programs: int = 0
+    """Programs that may send tasks at any moment."""
+
+    def add(self, attempt: str, seconds: float) -> None:
+        """Count a task of the operator's own among those that came."""
+        self.tasks[attempt] = self.tasks.get(attempt, 0.0) + seconds
+
+    @property
+    def seconds(self) -> float:
+        """All of it."""
+        return sum(self.waiting) + sum(self.running)
+
+
+def work_of(state: State, now: float) -> dict[str, Work]:
+    """Return what each backend with ``spec.scaling`` has to do, by its key; ``now`` in Unix seconds."""
+    found = defaultdict[str, Work](Work)
+    for key, flight in state.flights.items():
+        job = state.jobs.get(key)
+        if job is None:
+            continue
+        _add_held(found, flight, job)
+        if (used := _used_by_program(flight, job)) is not None:
+            found[used].programs += 1
+        for sent in flight.sent:
+            found[sent.backend_key].add(f"{flight.uid}-{flight.attempts}", (sent.run_seconds or USUAL).mid)
+    given = given_to_pods(state, now)
+    scaling = {key: backend for key, backend in state.backends.items() if backend.spec.scaling is not None}
+    for key, backend in scaling.items():
+        work, usual = found[key], workers_of(state, backend)
+        for pod in state.pods.of(backend_selector(backend)):
+            workers = pod.info.workers if pod.info is not None else usual
+            running, waiting = work_left(workers, given.get(pod.uid, ()), now)
+            of_programs = _of_programs(pod)
+            beside = min(of_programs, max(0, workers - len(running)))
+            work.running += [*running, *[USUAL.mid] * beside]
+            work.waiting += [*waiting, *[USUAL.mid] * (of_programs - beside)]
+    return {key: found[key] for key in scaling}
+
+
+def workers_of(state: State, backend: QuantumBackend) -> int:
+    """Return how many tasks a pod of a backend runs at once, as its pods tell; before one does, as far as it is set."""
+    told = [pod.info.workers for pod in state.pods.of(backend_selector(backend)) if pod.info is not None]
+    return max(1, min(told, default=backend.spec.capacity.concurrency or 1))
+
+
+def _add_held(found: dict[str, Work], flight: Flight, job: HybridJob) -> None:
+    """Add the tasks of a job that a round holds back for backends, until there is a worker."""
+    decision = flight.proposal
+    # Of a suspended job only a forecast was made; what is sent now is among what pods were given.
+    if decision is None or decision.planned is None or job.spec.suspend:
+        return
+    forecast = {each.backend: each.run_seconds for each in decision.candidates}
+    for backend in [part.backend for part in decision.parts] or [decision.planned]:
+        seconds = forecast.get(backend.key)
+        # Of a program it is known what its pod takes, and not what it sends.
+        run = USUAL.mid if seconds is None or kind_of(job).calls_backends else seconds
+        found[backend.key].waiting.append(run)
+        found[backend.key].add(f"{flight.uid}-{flight.attempts + 1}", run)
+
+
+def _used_by_program(flight: Flight, job: HybridJob) -> str | None:
+    """Return the key of the backend that a program which has begun sends its tasks to; None of other jobs."""
+    if isinstance(flight.phase, Launched):
+        backend = flight.phase.decision.backend
+        return None if backend is None else backend.key
+    label = job.status.backend
+    if label is None or not kind_of(job).calls_backends or job.status.state not in ("Placed", "Running"):
+        return None
+    # An operator before this one started it.
+    return label if "/" in label else f"{job.metadata.namespace}/{label}"
+
+
+def _of_programs(pod: BackendPod) -> int:
+    """Return the tasks that a pod has from others than this operator, as it last told."""
+    return 0 if pod.info is None else max(0, pod.info.queued + pod.info.running - pod.assigned)

@@ -1,0 +1,90 @@
+"""Backends that scale, with the operator, a real API server and real servers as pods."""
+
+from __future__ import annotations
+
+import urllib.request
+from typing import Any
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.integration.conftest import Lab, backend, eventually, job, layered
+from tests.integration.deployment_controller import DeploymentController
+
+SOME_TENTHS = layered(18, 20)
+
+
+def condition(lab: Lab, name: str, kind: str) -> dict[str, Any]:
+    """Return a condition of a backend; empty where it has none of this kind."""
+    found = lab.get("qb", name).get("status", {}).get("conditions") or []
+    return next((each for each in found if each["type"] == kind), {})
+
+
+def replicas(lab: Lab, name: str) -> int | None:
+    """Return how many pods the backend's Deployment has; None where it is not there yet."""
+    found = lab.get("deployment", f"{name}-qb")
+    return found["spec"]["replicas"] if found else None
+
+
+def figure(lab: Lab, name: str, of: str) -> float | None:
+    """Return a figure of a backend from the operator's metrics; None where it is not there."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{lab.health}/metrics", timeout=30) as answer:
+        text = answer.read().decode()
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            if sample.name == f"qonverge_operator_{name}" and sample.labels.get("backend") == f"default/{of}":
+                return float(sample.value)
+    return None
+
+
+def _is_left_to_others(lab: Lab) -> None:
+    """A backend that is scaled from outside tells what waits for it and keeps its number."""
+    lab.apply(backend("outside", scaling={"mode": "External"}, replicas=0))
+    lab.apply(job("waits", backend={"name": "outside"}))
+    eventually(lambda: lab.status("waits").get("reason") == "Queued", "a job that waits for a pod")
+    assert figure(lab, "backend_waiting_tasks", "outside") == 1
+    work = figure(lab, "backend_work_seconds", "outside")
+    assert work is not None
+    assert work > 0
+    assert (replicas(lab, "outside"), condition(lab, "outside", "ScalingActive")) == (0, {})
+    lab.kubectl("scale", "qb", "outside", "--replicas=4")
+    eventually(lambda: replicas(lab, "outside") == 4, "four replicas")
+
+
+def test_a_burst_at_zero_starts_pods_more_work_more_of_them_and_idleness_ends_all(lab: Lab) -> None:
+    scaling = {
+        "minReplicas": 0,
+        "maxReplicas": 2,
+        "targetQueueTime": "2s",
+        "stableWindow": "10s",
+        "scaleDownAfter": "1s",
+        "scaleToZeroAfter": "2s",
+    }
+    # One that was stopped begins at zero.
+    lab.apply(backend("elastic", scaling=scaling, replicas=0))
+    lab.start_operator()
+    lab.ready()
+    _is_left_to_others(lab)
+    with DeploymentController(lab, "elastic"):
+        eventually(lambda: condition(lab, "elastic", "ScalingActive").get("reason") == "ScalingDisabled", "a stop")
+        lab.kubectl("scale", "qb", "elastic", "--replicas=1")
+        eventually(lambda: condition(lab, "elastic", "ScalingActive").get("reason") == "Idle", "a decision")
+        ready = eventually(lambda: condition(lab, "elastic", "Ready"), "a state")
+        assert (ready["status"], ready["reason"], replicas(lab, "elastic")) == ("True", "ScaledToZero", 0)
+        assert figure(lab, "backend_wanted_pods", "elastic") == 0
+
+        elastic: dict[str, Any] = {"backend": {"name": "elastic"}}
+        lab.apply(job("first", **elastic))
+        assert lab.ended("first")["state"] == "Complete"
+        assert replicas(lab, "elastic") == 1
+
+        lab.apply(*(job(f"j{number}", SOME_TENTHS, **elastic) for number in range(10)))
+        eventually(lambda: replicas(lab, "elastic") == 2, "a second pod")
+        limited = eventually(lambda: condition(lab, "elastic", "ScalingLimited"), "what bounds it")
+        assert limited["reason"] in ("DesiredWithinRange", "TooManyReplicas")
+        for number in range(10):
+            assert lab.ended(f"j{number}")["state"] == "Complete"
+        assert {lab.status(f"j{number}")["attempts"] for number in range(10)} == {1}
+
+        eventually(lambda: replicas(lab, "elastic") == 0, "an end of all pods")
+        eventually(lambda: not lab.list("pod"), "no pods")
+        eventually(lambda: condition(lab, "elastic", "Ready")["reason"] == "ScaledToZero", "the word for it")
