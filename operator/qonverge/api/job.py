@@ -347,6 +347,8 @@ class HybridJobStatus(StatusModel):
     """Why it is in this state, in a sentence."""
     conditions: Annotated[list[Condition], Field(json_schema_extra=CONDITIONS_SCHEMA)] = []
     """Placed, Running, Complete, Failed, Suspended; Ready, Reconciling and Stalled as kstatus reads them."""
+    trace_id: str | None = None
+    """OpenTelemetry's id of the job's trace, 32 hexadecimal digits, where its spans are recorded."""
     backend: str | None = None
     """Backend that runs the job, with its namespace in front where that is not the job's own."""
     placement: str | None = None
