@@ -56,6 +56,8 @@ _RFC_3339 = (
 )
 _A_TIME = "give a time with its zone, such as 2026-01-31T12:00:00Z"
 
+TRACEPARENT_ANNOTATION = "qonverge.io/traceparent"
+"""Of a job: the span of whoever made it, as the W3C recommendation Trace Context has it."""
 # What a job asks for, which nobody may change under it.
 _FIXED = ("program", "shots", "precision", "seed", "backend")
 

@@ -128,9 +128,13 @@ class OtlpSink:
         # Ends what waits for another try.
         self._exporter.shutdown()
 
+    def flush(self) -> None:
+        """Send what is left, and return when it has arrived or was given up."""
+        self._processor.force_flush()
+
     def _flush_at_close(self) -> None:
         self._closing.wait()
-        self._processor.force_flush()
+        self.flush()
         self._flushed.set()
 
 

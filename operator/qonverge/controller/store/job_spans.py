@@ -11,13 +11,12 @@ from urllib.parse import urlsplit
 
 from qonverge.api import HybridJob, HybridJobStatus
 from qonverge.api.conditions import seconds
+from qonverge.api.job import TRACEPARENT_ANNOTATION
 from qonverge.controller.store.phases import Sent
 from qonverge.scheduling.model import Decision
 from qonverge.tracing.spans import Event, Span, SpanContext, SpanScope, SpanSink, trace_id_of
 from qonverge.wire.messages import TaskResult
 
-ANNOTATION = "qonverge.io/traceparent"
-"""Of a job: the span of whoever made it."""
 _MOST_EVENTS = 32
 _NUMBER = re.compile(r"[0-9]+")
 _BEGUN = ("Placed", "Running")
@@ -122,7 +121,7 @@ def spans_of(job: HybridJob, sink: SpanSink | None) -> JobSpans | None:
     if sink is None:
         return None
     metadata, told = job.metadata, job.status.trace_id
-    parent = SpanContext.parse(metadata.annotations.get(ANNOTATION, ""))
+    parent = SpanContext.parse(metadata.annotations.get(TRACEPARENT_ANNOTATION, ""))
     if told is not None and parent is not None and parent.trace_id != told:
         # The annotation came when the trace had begun.
         parent = None
