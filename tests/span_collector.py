@@ -12,6 +12,24 @@ from typing import Any
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
+from qonverge.tracing.spans import Span
+
+
+class Kept:
+    """A sink that keeps what it gets."""
+
+    def __init__(self) -> None:
+        self.spans: list[Span] = []
+
+    def add(self, span: Span) -> None:
+        self.spans.append(span)
+
+    def samples(self, trace_id: str) -> bool:
+        return True
+
+    def close(self) -> None:
+        """Nothing is left."""
+
 
 @dataclass(frozen=True)
 class Received:

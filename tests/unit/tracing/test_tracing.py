@@ -10,26 +10,10 @@ import pytest
 
 from qonverge.tracing.otlp import OtlpSink
 from qonverge.tracing.setup import span_sink
-from qonverge.tracing.spans import Span, SpanContext, SpanScope, spanning, trace_id_of
-from tests.span_collector import collecting
+from qonverge.tracing.spans import SpanContext, SpanScope, spanning, trace_id_of
+from tests.span_collector import Kept, collecting
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
-
-
-class Kept:
-    """A sink that keeps what it gets."""
-
-    def __init__(self) -> None:
-        self.spans: list[Span] = []
-
-    def add(self, span: Span) -> None:
-        self.spans.append(span)
-
-    def samples(self, trace_id: str) -> bool:
-        return True
-
-    def close(self) -> None:
-        """Nothing is left."""
 
 
 @pytest.mark.parametrize(

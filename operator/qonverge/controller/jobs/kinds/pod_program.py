@@ -37,7 +37,14 @@ class PodProgram(ABC):
 
     @abstractmethod
     def objects(
-        self, job: HybridJob, backend: QuantumBackend, settings: Settings, *, attempt: int, token: str, traceparent: str
+        self,
+        job: HybridJob,
+        backend: QuantumBackend,
+        settings: Settings,
+        *,
+        attempt: int,
+        token: str,
+        traceparent: str = "",
     ) -> list[dict[str, Any]]:
         """Return the objects of an attempt, in the order in which to apply them: the batch Job is the last.
 

@@ -19,7 +19,14 @@ class PythonJobs(PodProgram):
     """Jobs whose program is a text in Python."""
 
     def objects(
-        self, job: HybridJob, backend: QuantumBackend, settings: Settings, *, attempt: int, token: str, traceparent: str
+        self,
+        job: HybridJob,
+        backend: QuantumBackend,
+        settings: Settings,
+        *,
+        attempt: int,
+        token: str,
+        traceparent: str = "",
     ) -> list[dict[str, Any]]:
         """Return the token's Secret, the ConfigMap with the text where the job has it, and the batch Job."""
         python, reference = specification(job), specification(job).config_map_key_ref
