@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +55,13 @@ class Site:
                 if (span.name, span.service) == (name, service) and attributes.items() <= span.attributes.items()
             ]
 
-        (span,) = eventually(found, f"the span {name} of {service}")
+        spans: list[Received] = eventually(found, f"the span {name} of {service}")
+        (span,) = spans
         return span
+
+
+def capable(lab: Lab, name: str) -> bool:
+    return bool(lab.get("qb", name)["status"].get("capabilities"))
 
 
 @pytest.fixture
@@ -72,7 +78,7 @@ def site(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
         lab.serve("aer")
         lab.serve("acme", "pod-1")
         for name in ("aer", "acme"):
-            eventually(lambda name=name: lab.get("qb", name)["status"].get("capabilities"), name)
+            eventually(partial(capable, lab, name), name)
         yield site
 
 
