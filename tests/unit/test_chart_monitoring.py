@@ -167,9 +167,9 @@ def test_prometheus_and_its_secret_reach_the_operator(helm: Path) -> None:
 
 
 def test_a_collector_and_its_headers_reach_the_operator(helm: Path) -> None:
-    values = "endpoint=http://collector:4318,headersSecret.name=otlp,sampleRatio=0.25"
+    values = "endpoint=http://collector:4318,headersSecret.name=otlp"
     sets = ",".join(f"telemetry.tracing.{each}" for each in values.split(","))
-    settings, pod = _settings(render(helm, "--set", sets))
+    settings, pod = _settings(render(helm, "--set", sets, "--set-json", "telemetry.tracing.sampleRatio=0.25"))
     assert settings.otlp_endpoint == "http://collector:4318"
     given = {each["name"]: each for each in pod["containers"][0]["env"]}
     reference = {"name": "otlp", "key": "headers"}
