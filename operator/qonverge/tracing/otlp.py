@@ -104,6 +104,13 @@ class OtlpSink:
 
     def add(self, span: Span) -> None:
         """Take a span; where too many wait, the oldest are dropped."""
+        try:
+            self._add(span)
+        except Exception:
+            # What it is about goes on.
+            logger.exception("a span %s is not recorded", span.name)
+
+    def _add(self, span: Span) -> None:
         parent = None if span.parent is None else trace.NonRecordingSpan(_sdk_context(span.parent))
         self._ids.prepare(span.context)
         made = self._tracer.start_span(
