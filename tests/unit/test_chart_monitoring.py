@@ -166,6 +166,21 @@ def test_prometheus_and_its_secret_reach_the_operator(helm: Path) -> None:
     assert "prometheus" not in {each["name"] for each in pod["volumes"]}
 
 
+def test_a_collector_and_its_headers_reach_the_operator(helm: Path) -> None:
+    values = "endpoint=http://collector:4318,headersSecret.name=otlp"
+    sets = ",".join(f"telemetry.tracing.{each}" for each in values.split(","))
+    settings, pod = _settings(render(helm, "--set", sets, "--set-json", "telemetry.tracing.sampleRatio=0.25"))
+    assert settings.otlp_endpoint == "http://collector:4318"
+    given = {each["name"]: each for each in pod["containers"][0]["env"]}
+    reference = {"name": "otlp", "key": "headers"}
+    assert given["OTEL_EXPORTER_OTLP_HEADERS"]["valueFrom"] == {"secretKeyRef": reference}
+    assert given["OTEL_TRACES_SAMPLER_ARG"]["value"] == "0.25"
+    plain, pod = _settings(render(helm))
+    assert not plain.exports_spans
+    assert not [each for each in pod["containers"][0]["env"] if each["name"].startswith("OTEL")]
+    assert template(helm, "--set", "telemetry.tracing.sampleRatio=2").returncode != 0
+
+
 def test_a_url_with_a_password_is_refused(helm: Path) -> None:
     assert template(helm, "--set", "telemetry.prometheus.url=https://me:secret@prometheus").returncode != 0
     with pytest.raises(ValueError, match=r"QONVERGE_PROMETHEUS_URL is .*give a URL such as"):

@@ -56,6 +56,8 @@ _RFC_3339 = (
 )
 _A_TIME = "give a time with its zone, such as 2026-01-31T12:00:00Z"
 
+TRACEPARENT_ANNOTATION = "qonverge.io/traceparent"
+"""Of a job: the span of whoever made it, as the W3C recommendation Trace Context has it."""
 # What a job asks for, which nobody may change under it.
 _FIXED = ("program", "shots", "precision", "seed", "backend")
 
@@ -347,6 +349,8 @@ class HybridJobStatus(StatusModel):
     """Why it is in this state, in a sentence."""
     conditions: Annotated[list[Condition], Field(json_schema_extra=CONDITIONS_SCHEMA)] = []
     """Placed, Running, Complete, Failed, Suspended; Ready, Reconciling and Stalled as kstatus reads them."""
+    trace_id: str | None = None
+    """OpenTelemetry's id of the job's trace, 32 hexadecimal digits, where its spans are recorded."""
     backend: str | None = None
     """Backend that runs the job, with its namespace in front where that is not the job's own."""
     placement: str | None = None

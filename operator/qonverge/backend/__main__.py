@@ -14,6 +14,7 @@ from qonverge.backend.settings import ServerSettings
 from qonverge.backend.tasks.engine import Engine
 from qonverge.devices import InvalidCalibration
 from qonverge.machine import available_cpus, available_memory
+from qonverge.tracing.setup import recorded, span_sink
 from qonverge.wire.tokens import Verifier
 
 
@@ -40,7 +41,10 @@ async def _serve(settings: ServerSettings) -> None:
     except ValueError as error:
         raise RuntimeError(f"--public-key holds no public key in PEM: {error}") from None
     identity = Identity(settings.instance, settings.key)
-    await serve(Engine(config), Front(settings.listen, verify, identity, grace=settings.grace), noise)
+    about = {"k8s.pod.uid": settings.instance, "qonverge.backend": settings.audience}
+    front = Front(settings.listen, verify, identity, grace=settings.grace)
+    with recorded(span_sink("qonverge-backend", about)) as spans:
+        await serve(Engine(config, spans=spans), front, noise)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -23,7 +23,7 @@ def explain(name: str, namespace: str | None, *, output: str | None) -> None:
     job = HybridJob.model_validate(obj)
     status = job.status
     if output is not None:
-        wanted = ("state", "reason", "message", "backend", "placement", "forecast", "usage")
+        wanted = ("state", "reason", "message", "backend", "placement", "forecast", "usage", "traceId")
         print(json.dumps({key: value for key, value in status.to_dict().items() if key in wanted}, indent=2))
         return
     from rich.text import Text
@@ -37,6 +37,8 @@ def explain(name: str, namespace: str | None, *, output: str | None) -> None:
         used = usage_of(amounts_of(status.usage))
         cost = f", {used.cost}" if used.costs else ""
         console.print(Text(f"used: {status.usage.shots} shots, {status.usage.seconds:.3g} s{cost}"))
+    if status.trace_id is not None:
+        console.print(Text(f"trace: {status.trace_id}"))
 
 
 async def _get(name: str, namespace: str | None) -> dict[str, Any]:

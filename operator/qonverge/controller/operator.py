@@ -48,6 +48,7 @@ from qonverge.controller.web.report_verifier import ReportVerifier
 from qonverge.controller.web.result_route import result_app
 from qonverge.machine import available_cpus, available_memory
 from qonverge.telemetry import OperatorMetrics
+from qonverge.tracing.setup import recorded, span_sink
 
 logger = logging.getLogger(__name__)
 
@@ -64,9 +65,14 @@ class Operator:
         self._policy = settings.policy
         self._traces = Traces(self._policy)
         self._metrics = OperatorMetrics()
+        self._spans = span_sink("qonverge-operator", {"k8s.namespace.name": settings.namespace})
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until ``stop`` is set or a signal asks to stop."""
+        with recorded(self._spans):
+            await self._run(stop)
+
+    async def _run(self, stop: asyncio.Event) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         kube = await Kube.connect()
@@ -154,6 +160,7 @@ class Operator:
             events=events,
             settings=self._settings,
             clock=time.time,
+            spans=self._spans,
         )
         backends = Backends(
             state=self._state,

@@ -17,6 +17,7 @@ from qonverge.environment import Address, EnvironmentSettings
 from qonverge.scheduling import Policy
 from qonverge.scheduling.policies import policy_of
 from qonverge.telemetry.figures import STALE_SECONDS
+from qonverge.tracing import setup as tracing
 from qonverge.wire.tokens import PROGRAM_TOKEN_SECONDS
 
 AGING_SECONDS = 3600.0
@@ -136,9 +137,22 @@ class Settings(EnvironmentSettings):
     """How often it is asked."""
     stale_seconds: Positive = STALE_SECONDS
     """Figures of devices that are older are not used, wherever they come from."""
+    otlp_endpoint: Annotated[str, AfterValidator(_http_url)] = Field(default="", validation_alias=tracing.ENDPOINT)
+    """An OpenTelemetry collector, to which operator, backends' pods and programs send spans; empty: nobody does."""
+    otlp_traces_endpoint: Annotated[str, AfterValidator(_http_url)] = Field(
+        default="", validation_alias=tracing.TRACES_ENDPOINT
+    )
+    """The same with its path, in place of that."""
+    otlp_headers: str = Field(default="", validation_alias=tracing.HEADERS, repr=False)
+    """Headers that it asks for, such as "Authorization=Bearer%20TOKEN"; separated by commas."""
     scrape_annotations: bool = False
     """Whether backends' pods get the annotations by which many Prometheus servers find what to scrape."""
     log_level: Annotated[str, AfterValidator(_log_level)] = "INFO"
+
+    @property
+    def exports_spans(self) -> bool:
+        """Whether pods are told to send spans."""
+        return bool(self.otlp_endpoint or self.otlp_traces_endpoint)
 
     @property
     def check_limits(self) -> Limits:

@@ -224,6 +224,8 @@ class Task:
     limits: TaskLimits | None = None
     """What one task of the device may have, as it was when this one was first sent: a vendor's tasks are made by that,
     and so are the same ones after the device changed it. None: as it is now."""
+    traceparent: str = ""
+    """The span that it belongs to, as the W3C recommendation Trace Context has it; empty or unreadable: none."""
 
     @property
     def nbytes(self) -> int:
@@ -248,6 +250,7 @@ class Task:
             "boot": self.boot,
             "since": self.since,
             "limits": None if self.limits is None else list(astuple(self.limits)),
+            "traceparent": self.traceparent,
         }
 
     @classmethod
@@ -268,6 +271,7 @@ class Task:
             boot=data.get("boot", ""),
             since=data.get("since", 0.0),
             limits=_limits(data),
+            traceparent=data.get("traceparent", ""),
         )
 
     @classmethod
@@ -300,13 +304,21 @@ class Task:
         namespace, job, boot = (_name(data, name) for name in ("namespace", "job", "boot"))
         memory, again = _flag(data, "memory"), _flag(data, "again")
         known, since = _known(data), _since(data)
-        return cls(identity, checked, qpy, seed, memory, namespace, again, job, known, boot, since, _limits(data))
+        limits, trace = _limits(data), _traceparent(data)
+        return cls(identity, checked, qpy, seed, memory, namespace, again, job, known, boot, since, limits, trace)
 
 
 def _name(data: dict[str, Any], field: str) -> str:
     given = data.get(field) or ""
     if not isinstance(given, str) or len(given) > _LONGEST_NAME:
         raise InvalidTask(f"{field} is {excerpt(given)}; leave it out: only the operator names one")
+    return given
+
+
+def _traceparent(data: dict[str, Any]) -> str:
+    given = data.get("traceparent") or ""
+    if not isinstance(given, str) or len(given) > _LONGEST_NAME:
+        raise InvalidTask(f"traceparent is {excerpt(given)}; give a text such as 00-TRACE-SPAN-01, or leave it out")
     return given
 
 

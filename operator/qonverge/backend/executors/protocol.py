@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from qonverge.backend.config import EngineConfig
 from qonverge.devices.noise import Noise
+from qonverge.tracing.spans import SpanScope
 from qonverge.wire.errors import WireError, server_error
 from qonverge.wire.messages import PubResult, Task
 from qonverge.wire.tokens import Caller
@@ -31,6 +32,8 @@ class Request:
     """Who sent it, and who alone may see it."""
     first_here: bool = False
     """Whether it is certain that no earlier process of this server had it."""
+    scope: SpanScope | None = None
+    """The task's span on this server, which no executor stores; None where none is recorded."""
 
     @property
     def key(self) -> str:

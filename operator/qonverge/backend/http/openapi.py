@@ -46,6 +46,7 @@ class TaskRequest(BaseModel):
     seed: int | None = Field(None, ge=0, lt=2**32)
     memory: bool = Field(False, description="Whether the bits of every shot are wanted.")
     again: bool = Field(False, description="Whether it may have been sent before.")
+    traceparent: str = Field("", description="The span that it belongs to, in place of the header of this name.")
 
 
 class ErrorBody(_Model):

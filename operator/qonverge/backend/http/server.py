@@ -170,6 +170,8 @@ class Server:
                     raise InvalidTask(f"the body is {error}") from None
             else:
                 task = await self._from_json(body)
+            if not task.traceparent and (context := request.headers.get("traceparent")) is not None:
+                task = replace(task, traceparent=context)
             self._engine.submit(task, caller)
         return await self._stand(request, task.id, caller.subject)
 

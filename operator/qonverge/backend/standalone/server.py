@@ -18,6 +18,7 @@ from qonverge.backend.tasks.engine import Engine
 from qonverge.devices import InvalidCalibration
 from qonverge.machine import available_cpus, available_memory
 from qonverge.telemetry import BackendMetrics
+from qonverge.tracing.setup import recorded, span_sink
 
 
 def serve_file(path: Path) -> None:
@@ -56,7 +57,8 @@ async def _serve(config: ServerConfig) -> None:
         inner = executor_of(engine, metrics)
         return inner if limits is None else Spool(limits, inner, metrics)
 
-    await serve(Engine(engine_config, executor=executor), front, noise)
+    with recorded(span_sink("qonverge-backend")) as spans:
+        await serve(Engine(engine_config, executor=executor, spans=spans), front, noise)
 
 
 def _tokens(path: str) -> TokenFile:

@@ -22,8 +22,10 @@ from qonverge.backend.tasks.readings import readings
 from qonverge.backend.tasks.records import Record
 from qonverge.backend.tasks.registry import Tasks
 from qonverge.backend.tasks.result_cache import ResultCache, key_of, scope
+from qonverge.backend.tasks.task_spans import TaskSpans
 from qonverge.devices.noise import Noise
 from qonverge.telemetry import BackendMetrics
+from qonverge.tracing.spans import SpanSink
 from qonverge.wire.backend_info import BackendInfo
 from qonverge.wire.errors import (
     Cancelled,
@@ -59,8 +61,13 @@ class Engine:
         config: EngineConfig,
         clock: Callable[[], float] = time.monotonic,
         executor: Callable[[EngineConfig, BackendMetrics], Executor] = executor_of,
+        spans: SpanSink | None = None,
     ) -> None:
-        """``clock`` gives seconds, only differences count; ``executor`` makes what runs the tasks."""
+        """``clock`` gives seconds, only differences count; ``executor`` makes what runs the tasks.
+
+        ``spans`` takes those of tasks; None: none are recorded.
+        """
+        self._spans = spans
         self.metrics = BackendMetrics()
         self._executor = executor(config, self.metrics)
         self.accounts = Accounts(clock)
@@ -173,7 +180,7 @@ class Engine:
         whole = replace(task, circuits={digest: self._circuits.get(digest) or b"" for digest in needed})
         first_here = caller.subject == OPERATOR_SUBJECT and task.boot == self.accounts.boot
         request = Request(whole, secrets.randbits(32) if seed is None else seed, caller, first_here)
-        record = Record(request, self, self._clock(), size, self.config)
+        record = self._record(request, size)
         record.charged = self.accounts.charge(caller, task, self._limits_of(task))
         self._tasks.add(record)
         refused: QueueFull | None = None
@@ -195,6 +202,14 @@ class Engine:
         if self._draining and caller.subject != OPERATOR_SUBJECT:
             raise Draining("this server of the backend takes no new tasks, since it may be removed: send it to another")
 
+    def _record(self, request: Request, size: int) -> Record:
+        spans = TaskSpans.of(request.task, self._spans)
+        if spans is not None:
+            # Whoever gets the task from here belongs to this server's span.
+            task = replace(request.task, traceparent=spans.scope.context.traceparent)
+            request = replace(request, task=task, scope=spans.scope)
+        return Record(request, self, self._clock(), size, self.config, spans=spans)
+
     def _limits_of(self, task: Task) -> TaskLimits:
         device = self._executor.description.device
         return TaskLimits() if device is None else task.limits or device.limits
@@ -212,7 +227,7 @@ class Engine:
         """Take a task that an earlier process of this backend took; what it gives may be older than this engine."""
         # The earlier process may have sent it on.
         request = replace(request, task=replace(request.task, again=True))
-        record = Record(request, self, self._clock(), request.task.nbytes, self.config)
+        record = self._record(request, request.task.nbytes)
         self.accounts.resume(request.caller)
         self._tasks.add(record)
         with failing(record):
@@ -374,6 +389,10 @@ class Engine:
                 self.metrics.failed(error.code)
             if ran_at_all:
                 self.metrics.run_seconds.observe(run.run_seconds)
+        if record.spans is not None:
+            with _logged(record, "recording its span"):
+                ran_for = now - started if ran_at_all else None
+                record.spans.ended(request, record.result, since=now - record.submitted, ran=ran_for)
         with _logged(record, "caching its result"):
             # An executor that outlives its process may give what it began under another calibration.
             current = outcome.calibration == _calibration(record.config)

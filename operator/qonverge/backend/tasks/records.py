@@ -9,6 +9,7 @@ from typing import Protocol
 from qonverge.amounts import Amounts
 from qonverge.backend.config import EngineConfig
 from qonverge.backend.executors.protocol import Outcome, Request
+from qonverge.backend.tasks.task_spans import TaskSpans
 from qonverge.wire.errors import WireError
 from qonverge.wire.messages import TaskResult
 from qonverge.wire.vendor import VendorTask
@@ -50,6 +51,8 @@ class Record:
     """What it became elsewhere, as far as that is known."""
     busy: bool = False
     """Whether the executor is busy with it, which may last longer than until its end."""
+    spans: TaskSpans | None = None
+    """Its span, where one is recorded."""
     answered: bool = False
     """Whether its end was given to a caller."""
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from qonverge.client.errors import ResultTooLarge, TaskFailed
 from qonverge.client.program.reports import finish
+from qonverge.client.transport.program_spans import PROGRAM
 
 # Codes of tasks that were refused for the job's sake: uncaught, they are the reason why the job failed.
 _TOLD = ("BudgetExceeded", "QuotaExceeded")
@@ -25,6 +26,7 @@ def main() -> None:
         sys.exit(f"qonverge: there is no program at {path}")
     sys.argv = sys.argv[1:]
     sys.path[0] = str(path.parent)
+    PROGRAM.begin()
     # Lines appear in the job's log as they are printed.
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a text stream in every process started
     # The first process of a container has no default for it, and would run on until it is killed.

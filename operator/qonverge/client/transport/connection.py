@@ -17,6 +17,7 @@ import urllib3
 from qonverge.client.errors import BackendUnreachable, NotConfigured, TaskFailed
 from qonverge.client.transport.coalesced_requests import one_piece_pool
 from qonverge.client.transport.pod_choice import Pods
+from qonverge.client.transport.program_spans import sending
 from qonverge.client.transport.tokens import read_token, renewal_seconds
 from qonverge.wire.backend_info import BackendInfo
 from qonverge.wire.codec import Buffer, pack, unpack
@@ -102,6 +103,10 @@ class Connection:
             TaskFailed: the backend refused the task or failed on it.
             BackendUnreachable: it did not answer for too long.
         """
+        with sending(task) as own:
+            return self._run(own, cancelled)
+
+    def _run(self, task: Task, cancelled: threading.Event | None) -> TaskResult:
         deadline = self._clock() + self._patience
         delay, whole = 0.05, False
         attempt = self._attempts.setdefault(task.id, _Attempt(task.again, since=0.0 if task.again else time.time()))

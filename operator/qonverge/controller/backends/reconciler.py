@@ -127,7 +127,7 @@ class Backends:
     async def _apply(self, key: str, backend: QuantumBackend) -> None:
         """Apply the backend's objects that are not as they should be; what is refused is tried again later."""
         state, now, signer = self._state, self._clock(), self._key.signer
-        secret = manifests.backend_secret(backend, signer.backend_key(key))
+        secret = manifests.backend_secret(backend, signer.backend_key(key), self._settings)
         deployment = manifests.deployment(backend, self._settings, signer.public_key, state.replicas_of(backend))
         service = manifests.service(backend)
         digest = hashlib.sha256(json.dumps([secret, deployment, service], sort_keys=True).encode()).hexdigest()

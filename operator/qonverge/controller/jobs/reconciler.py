@@ -43,6 +43,7 @@ from qonverge.controller.store.access import withdrawn
 from qonverge.controller.store.cluster import Cluster
 from qonverge.controller.store.devices import prices_in_force
 from qonverge.controller.store.flights import Flight
+from qonverge.controller.store.job_spans import spans_of
 from qonverge.controller.store.resources import Finished
 from qonverge.controller.store.state import State
 from qonverge.controller.store.work_queue import WorkQueue
@@ -53,6 +54,7 @@ from qonverge.execution.transitions import seconds
 from qonverge.programs.kinds import kind_of
 from qonverge.queueing import Turns
 from qonverge.telemetry import OperatorMetrics
+from qonverge.tracing.spans import SpanSink, spanning
 from qonverge.wire.tokens import Caller
 
 logger = logging.getLogger(__name__)
@@ -88,8 +90,10 @@ class Jobs:
         events: Events,
         settings: Settings,
         clock: Callable[[], float],
+        spans: SpanSink | None = None,
     ) -> None:
         """``clock`` gives Unix seconds; ``metrics`` count jobs that end, and what a namespace used of a backend."""
+        self._spans = spans
         self._state = state
         self._metrics = metrics
         self._cluster = cluster
@@ -199,7 +203,8 @@ class Jobs:
     async def _perform(self, key: str, job: HybridJob, action: actions.Action) -> None:
         match action:
             case actions.SetStatus(status):
-                await self._write(key, job, await self._results.fitting(job, status))
+                begun = self._clock()
+                await self._write(key, job, await self._results.fitting(job, self._traced(job, status)), begun)
                 if (told := self._state.flights.get(key)) is not None:
                     told.record_write(self._clock())
             case actions.CheckProgram():
@@ -207,7 +212,8 @@ class Jobs:
                 goes_on = job.status.state == "Running" or bool(cloud_tasks.under_way(job))
                 attempts = (job.status.attempts or 0) - (1 if goes_on else 0)
                 used = self._metering.used(job)
-                flight = Flight(job.metadata.uid, job.metadata.generation, attempts=attempts, usage=used)
+                spans = spans_of(job, self._spans)
+                flight = Flight(job.metadata.uid, job.metadata.generation, attempts=attempts, usage=used, spans=spans)
                 self._state.flights[key] = flight
                 flight.check(asyncio.create_task(self._check(key, job, flight)))
             case actions.RequestPlacement():
@@ -232,8 +238,14 @@ class Jobs:
             case _:
                 await job_kind(job).perform(action, key, job, self._tools)
 
-    async def _write(self, key: str, job: HybridJob, status: HybridJobStatus) -> None:
-        metadata = job.metadata
+    def _traced(self, job: HybridJob, status: HybridJobStatus) -> HybridJobStatus:
+        """Return the status with the id of the job's trace, where one is recorded."""
+        spans = spans_of(job, self._spans)
+        return status if spans is None else status.model_copy(update={"trace_id": spans.trace_id})
+
+    async def _write(self, key: str, job: HybridJob, status: HybridJobStatus, begun: float | None = None) -> None:
+        metadata, status = job.metadata, self._traced(job, status)
+        begun = begun or self._clock()
         if status.completed_at is not None:
             # Before the write: a quota's status that is written meanwhile must not leave the job out.
             use = amounts_of(status.usage)
@@ -241,6 +253,8 @@ class Jobs:
             self._quotas.changed(metadata.namespace)
         if await self._statuses.write(job, status) is None:
             return
+        if (spans := spans_of(job, self._spans)) is not None:
+            spans.written(job.status, status, begun)
         if status.completed_at is not None and job.status.completed_at is None:
             self._metrics.ended(job_end(job, status))
         if key in self._state.finished:
@@ -252,16 +266,18 @@ class Jobs:
     async def _check(self, key: str, job: HybridJob, flight: Flight) -> None:
         """Read the program and check it."""
         kind, namespace = kind_of(job), job.metadata.namespace
+        scope = None if flight.spans is None else flight.spans.scope
         try:
             if (problem := kind.contradiction(job)) is not None:
                 raise InvalidProgram(problem)
-            program = await program_of(job, partial(self._config_map, namespace))
-            checked = await kind.check(job, program, self._checker)
+            with spanning(scope, "check"):
+                program = await program_of(job, partial(self._config_map, namespace))
+                checked = await kind.check(job, program, self._checker)
             if checked is not None:
                 for warning in checked.warnings[:_MOST_WARNINGS]:
                     self._events.warn(named(job), "MisleadingProgram", warning)
                 # A forecast without the mapped circuit is good enough where it can't be mapped now.
-                with contextlib.suppress(TimeoutError, CheckerLost):
+                with contextlib.suppress(TimeoutError, CheckerLost), spanning(scope, "forecast"):
                     async with asyncio.timeout(_PREPARE_SECONDS):
                         await self._forecasts.prepare(job, checked, lambda: self._rounds.backends(self._clock()))
             flight.accept(program, checked)

@@ -143,7 +143,10 @@ class Submissions:
             sent = Sent(identity, pod.endpoint, placed.key, now, run, promise, whole=shots is None, fidelity=fidelity)
             known = cloud_tasks.ids_of(job.status.cloud_tasks or ()) if again else {}
             limits = cloud_tasks.limits_of(record[number]) if record else None
-            sending = replace(task, again=again, known=known, boot=boots.get(pod.uid, ""), limits=limits)
+            trace = "" if flight.spans is None else flight.spans.task(identity).traceparent
+            sending = replace(
+                task, again=again, known=known, boot=boots.get(pod.uid, ""), limits=limits, traceparent=trace
+            )
             works.append((pod, sent, sending))
         return works
 
@@ -194,8 +197,13 @@ class Submissions:
         self._queue.add(f"HybridJob {key}", urgent=True)
         self._changed()
 
-    def _gone(self, flight: Flight, pod: BackendPod, sent: Sent, _: asyncio.Task[TaskResult]) -> None:
+    def _gone(self, flight: Flight, pod: BackendPod, sent: Sent, task: asyncio.Task[TaskResult]) -> None:
         """Record that the pod has the task no more, whether it was sent or cancelled before."""
+        if flight.spans is not None:
+            # What an operator that ends leaves to its successor has not ended.
+            goes_on = task.cancelled() and any(each.identity == sent.identity for each in flight.sent)
+            if not goes_on and (task.cancelled() or task.exception() is None):
+                flight.spans.sent(sent, None if task.cancelled() else task.result())
         # It may have been sent to another pod since.
         flight.release(next((each for each in flight.sent if each.identity == sent.identity), sent))
         pod.release()

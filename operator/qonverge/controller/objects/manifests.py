@@ -13,11 +13,13 @@ from qonverge.api.job import Near
 from qonverge.api.registry import MANAGED_LABELS
 from qonverge.api.source import CA_FILE, CaBundle
 from qonverge.backend.settings import ServerSettings
+from qonverge.controller.objects import span_export
 from qonverge.controller.objects.node_placement import backend_affinity, program_affinity
 from qonverge.controller.objects.pod_order import CONTAINER
 from qonverge.controller.pod_resources import BACKEND, PROXY
 from qonverge.controller.settings import Settings
 from qonverge.execution.result_room import room_for_result
+from qonverge.tracing.setup import TRACEPARENT
 
 BACKEND_LABEL = "qonverge.io/backend"
 JOB_LABEL = "qonverge.io/job"
@@ -112,8 +114,8 @@ def key_of_backend(namespace: str, label: str) -> str:
     return label if "/" in label else f"{namespace}/{label}"
 
 
-def backend_secret(backend: QuantumBackend, key: str) -> dict[str, Any]:
-    """Return the Secret with the key by which the backend's pods prove that they are."""
+def backend_secret(backend: QuantumBackend, key: str, settings: Settings) -> dict[str, Any]:
+    """Return the Secret with the key by which the backend's pods prove that they are, and what their spans need."""
     return {
         "apiVersion": "v1",
         "kind": "Secret",
@@ -123,7 +125,7 @@ def backend_secret(backend: QuantumBackend, key: str) -> dict[str, Any]:
             "labels": {**backend_labels(backend), **MANAGED_LABELS},
             "ownerReferences": _owner(backend),
         },
-        "stringData": {_KEY: key},
+        "stringData": {_KEY: key, **span_export.secret_data(settings)},
     }
 
 
@@ -147,6 +149,7 @@ def deployment(
     environment.append({"name": instance, "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}})
     key = {"name": backend_name(backend), "key": _KEY}
     environment.append({"name": own_key, "valueFrom": {"secretKeyRef": key}})
+    environment += span_export.variables(settings, backend_name(backend))
     labels = {**template.labels, **backend_labels(backend), **MANAGED_LABELS}
     container: dict[str, Any] = {
         "name": CONTAINER,
@@ -278,10 +281,10 @@ def _program_metadata(job: HybridJob, attempt: int) -> dict[str, Any]:
     }
 
 
-def program_secret(job: HybridJob, attempt: int, token: str) -> dict[str, Any]:
+def program_secret(job: HybridJob, attempt: int, token: str, settings: Settings) -> dict[str, Any]:
     """Return the Secret with the token of an attempt at a program, which its pod has as a file that is kept up."""
-    metadata = _program_metadata(job, attempt)
-    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": {"token": token}}
+    metadata, data = _program_metadata(job, attempt), {"token": token, **span_export.secret_data(settings)}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": data}
 
 
 def program_config_map(job: HybridJob, attempt: int, data: dict[str, str]) -> dict[str, Any]:
@@ -304,9 +307,18 @@ class ProgramContainer:
 
 
 def program_job(
-    job: HybridJob, container: ProgramContainer, backend: QuantumBackend, settings: Settings, *, attempt: int
+    job: HybridJob,
+    container: ProgramContainer,
+    backend: QuantumBackend,
+    settings: Settings,
+    *,
+    attempt: int,
+    traceparent: str = "",
 ) -> dict[str, Any]:
-    """Return the batch Job of an attempt at a program: it has a token for the backend, and knows where to report."""
+    """Return the batch Job of an attempt at a program: it has a token for the backend, and knows where to report.
+
+    ``traceparent`` is the span that it belongs to, where one is recorded.
+    """
     spec, metadata = job.spec, _program_metadata(job, attempt)
     given = {
         "BACKEND_URL": backend_url(backend),
@@ -319,6 +331,10 @@ def program_job(
         "RESULT_ROOM": room_for_result(job),
         "TERMINATION_LOG": _TERMINATION_LOG,
     }
+    environment = [{"name": f"QONVERGE_{key}", "value": str(v)} for key, v in given.items() if v is not None]
+    if traceparent:
+        environment.append({"name": TRACEPARENT, "value": traceparent})
+        environment += span_export.variables(settings, metadata["name"])
     mounts = [{"name": v["name"], "mountPath": path, "readOnly": True} for path, v in container.volumes.items()]
     pod = {
         "restartPolicy": "Never",
@@ -331,7 +347,7 @@ def program_job(
                 "image": container.image,
                 "imagePullPolicy": settings.pull_policy,
                 "command": list(container.command),
-                "env": [{"name": f"QONVERGE_{key}", "value": str(v)} for key, v in given.items() if v is not None],
+                "env": environment,
                 "terminationMessagePath": _TERMINATION_LOG,
                 "resources": settings.program_resources.fill(container.resources),
                 "securityContext": _CONTAINER_SECURITY,

@@ -16,6 +16,7 @@ from qonverge.api.placement import Candidate
 from qonverge.circuits.checker.checked_circuit import CheckedCircuit
 from qonverge.controller.kube.refusals import Refusal
 from qonverge.controller.objects.pod_troubles import Trouble
+from qonverge.controller.store.job_spans import JobSpans
 from qonverge.controller.store.phases import (
     AwaitingPlacement,
     Checked,
@@ -78,6 +79,8 @@ class Flight:
     """What the events of its program's objects last said, while its pod does not start and says nothing itself."""
     events_read_at: float | None = None
     """When they were last read, Unix seconds."""
+    spans: JobSpans | None = None
+    """What is recorded of its way."""
     vendor_tasks: dict[str, tuple[VendorTask, ...]] = field(default_factory=dict)
     """What the present attempt's tasks became on devices elsewhere, by their ids."""
 
@@ -186,11 +189,15 @@ class Flight:
                 self.phase = AwaitingPlacement(self.phase)
             case _:
                 raise ImpossibleStep(self.phase, "AwaitingPlacement")
+        if self.spans is not None:
+            self.spans.ask()
 
     def propose(self, decision: Decision, forecast: tuple[Candidate, ...], *, tried_at: float) -> None:
         """Record what a round said of it; ``tried_at`` is 0 where it found a place."""
         self.phase = replace(self._awaiting("AwaitingPlacement"), proposal=decision, tried_at=tried_at)
         self.forecast = forecast
+        if self.spans is not None:
+            self.spans.say(decision.reason)
 
     def discard_proposal(self) -> None:
         """Wait for another round: what the last one said cannot be carried out."""
@@ -220,6 +227,8 @@ class Flight:
         self.phase = Running(decision, now, sent, start())
         self.placed_at = self.placed_at or now
         self.attempts += 1
+        if self.spans is not None:
+            self.spans.place(decision)
 
     def release(self, sent: Sent) -> None:
         """Record that a pod has a task no more."""
@@ -270,6 +279,8 @@ class Flight:
         task, self.phase = self.phase.task, AwaitingPlacement()
         self.withdrawn += 1
         task.cancel()
+        if self.spans is not None:
+            self.spans.ask()
 
     def launch(self, decision: Decision, renew_at: float) -> None:
         """Record that a proposal was carried out as another attempt at a Python program.
@@ -282,6 +293,8 @@ class Flight:
         self.phase = Launched(decision)
         self.renew_at = renew_at
         self.refusal = self.trouble = self.events_read_at = None
+        if self.spans is not None:
+            self.spans.place(decision)
 
     def refuse(self, refusal: Refusal) -> None:
         """Record what the API server refused of the objects of an attempt that was to be launched."""

@@ -11,11 +11,13 @@ from pydantic import BaseModel, ValidationError
 from qonverge.api import Condition, HybridJob
 from qonverge.api.cloud_tasks import ABANDON_ANNOTATION, FINALIZER
 from qonverge.api.conditions import still_holding
-from qonverge.api.job import KeptResult
+from qonverge.api.job import TRACEPARENT_ANNOTATION, KeptResult
 from qonverge.api.registry import Resource
 from qonverge.execution.transitions import seconds
 
 logger = logging.getLogger(__name__)
+
+_READ_ANNOTATIONS = (ABANDON_ANNOTATION, TRACEPARENT_ANNOTATION)
 
 
 class ObjectKey(NamedTuple):
@@ -115,8 +117,9 @@ def _holding(obj: dict[str, Any]) -> HybridJob | None:
 def _slim(obj: dict[str, Any]) -> dict[str, Any]:
     """Return the object without the bulk that nobody reads."""
     metadata = {name: value for name, value in obj["metadata"].items() if name not in ("managedFields", "annotations")}
-    if (abandon := (obj["metadata"].get("annotations") or {}).get(ABANDON_ANNOTATION)) is not None:
-        metadata["annotations"] = {ABANDON_ANNOTATION: abandon}
+    annotations = obj["metadata"].get("annotations") or {}
+    if read := {name: annotations[name] for name in _READ_ANNOTATIONS if name in annotations}:
+        metadata["annotations"] = read
     return {**obj, "metadata": metadata}
 
 

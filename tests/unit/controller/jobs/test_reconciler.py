@@ -28,8 +28,10 @@ from qonverge.controller.watching.dispatcher import Dispatcher
 from qonverge.documents.reports import Report
 from qonverge.execution.transitions import timestamp
 from qonverge.scheduling import Decision
+from qonverge.tracing.spans import SpanSink
 from qonverge.wire.errors import WorkerLost
 from qonverge.wire.tokens import Caller, Signer, generate_private_key
+from tests.span_collector import Kept
 from tests.unit.controller.worlds import BELL, World, settled
 
 
@@ -75,7 +77,7 @@ class Server(Kube):
 class Desk:
     """A world with its reconciler of jobs, and a quota that counts seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, spans: SpanSink | None = None) -> None:
         self.world = world = World()
         self.server = Server(world)
         metadata = {"name": "q", "namespace": "chem", "generation": 1}
@@ -127,6 +129,7 @@ class Desk:
             events=self.events,
             settings=Settings(),
             clock=clock,
+            spans=spans,
         )
 
     @property
@@ -354,3 +357,23 @@ async def test_namespaces_take_turns_at_reading_config_maps() -> None:
     flight = desk.world.state.flights["bio/mine"]
     await settled()
     assert flight.waiting == "waiting for the ConfigMap circuits"
+
+
+async def ended(desk: Desk) -> dict[str, Any]:
+    """Run a job to its end, and return the last status written."""
+    await desk.placed()
+    desk.world.pods.end("uid-j-1-1", {"00": 1024})
+    await settled()
+    await desk.jobs.reconcile("chem/j")
+    return desk.server.written[-1]
+
+
+async def test_the_trace_comes_with_a_write_that_happens_anyway_and_only_where_spans_are_recorded() -> None:
+    plain, traced = Desk(), Desk(sink := Kept())
+    assert (await ended(plain)).get("traceId") is None
+    status = await ended(traced)
+    assert len(traced.server.written) == len(plain.server.written)
+    (root,) = [span for span in sink.spans if span.name == "HybridJob"]
+    (result,) = [span for span in sink.spans if span.name == "result"]
+    assert status["traceId"] == root.context.trace_id
+    assert (root.parent, result.parent, root.attributes["qonverge.job.state"]) == (None, root.context, "Complete")

@@ -142,3 +142,20 @@ def test_a_remote_server_is_known_by_its_certificates_and_token(kind: str) -> No
     source = volume["configMap"] if kind == "configMapKeyRef" else volume["secret"]
     assert "edge-ca" in source.values()
     assert source["items"] == [{"key": "root", "path": options.ca_file.removeprefix(mount["mountPath"] + "/")}]
+
+
+def test_pods_learn_where_spans_go_and_the_headers_are_in_a_secret_only() -> None:
+    given = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://otel:4318", "OTEL_EXPORTER_OTLP_HEADERS": "key=hidden"}
+    settings, plain = Settings.from_environment(given), Settings()
+    backend = QuantumBackend.model_validate({"metadata": {"name": "aer", "uid": "u"}, "spec": {"simulator": {}}})
+    made = manifests.deployment(backend, settings, b"key")
+    reference = {"secretKeyRef": {"name": "aer-qb", "key": "otlp-headers"}}
+    assert made["spec"]["template"]["spec"]["containers"][0]["env"][-2:] == [
+        {"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": "http://otel:4318"},
+        {"name": "OTEL_EXPORTER_OTLP_HEADERS", "valueFrom": reference},
+    ]
+    assert "hidden" not in str(made) + str(settings)
+    secret = manifests.backend_secret(backend, "k", settings)
+    assert secret["stringData"] == {"key": "k", "otlp-headers": "key=hidden"}
+    assert manifests.backend_secret(backend, "k", plain)["stringData"] == {"key": "k"}
+    assert "OTEL" not in str(manifests.deployment(backend, plain, b"key"))

@@ -23,6 +23,7 @@ from qonverge.backend.executors.redaction import Redactor
 from qonverge.devices.noise import Noise
 from qonverge.providers.installed import find
 from qonverge.telemetry import BackendMetrics
+from qonverge.tracing.spans import spanning
 from qonverge.wire.vendor import ENDED_STATES, VendorTask
 
 logger = logging.getLogger(__name__)
@@ -182,7 +183,8 @@ class CloudExecutor:
         limits = run.task.limits or device.limits
         first = await self._slot(run)
         try:
-            found = await self._translator.plan(run.tenant, run.task, limits.shots)
+            with spanning(run.scope, "plan"):
+                found = await self._translator.plan(run.tenant, run.task, limits.shots)
         except BaseException:
             self._give_back(first)
             raise

@@ -12,6 +12,7 @@ from qonverge.amounts import TaskLimits
 from qonverge.backend.clouds.measurement import Measurement, in_tasks
 from qonverge.backend.clouds.protocol import JOB_TAG, NAMESPACE_TAG, RUN_TAG, CloudTask
 from qonverge.backend.executors.protocol import Execution, Request, RunFacts
+from qonverge.tracing.spans import SpanScope
 from qonverge.wire.messages import Task
 from qonverge.wire.tokens import LOCAL_SUBJECT, OPERATOR_SUBJECT
 from qonverge.wire.vendor import ENDED_STATES, VendorTask
@@ -119,6 +120,11 @@ class Run:
         believed = request.caller.subject in (OPERATOR_SUBJECT, LOCAL_SUBJECT)
         known = request.task.known if believed else {}
         return cls(execution, request.task, request.key, tags, tenant, known)
+
+    @property
+    def scope(self) -> SpanScope | None:
+        """What spans of it belong to."""
+        return self.execution.request.scope
 
     def plan(self, found: Sequence[Measurement], limits: TaskLimits, *, alone: bool = True) -> None:
         """Take the measurements that it is, what one task of the cloud may have, and ``alone``."""

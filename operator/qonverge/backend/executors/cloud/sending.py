@@ -23,9 +23,11 @@ from qonverge.backend.executors.cloud.patience import Patience
 from qonverge.backend.executors.cloud.polling import Finder, Poller
 from qonverge.backend.executors.cloud.records import Part, Run, Sent
 from qonverge.backend.executors.cloud.translator import Translators
+from qonverge.tracing.spans import OpenSpan, spanning
 from qonverge.wire.errors import EngineFailed, OutcomeUnknown
 
 _ATTEMPTS = 3
+_VENDOR_ID = "qonverge.cloud.task.id"
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +73,7 @@ class Sender:
             OutcomeUnknown: it may be there, and the cloud cannot say so.
         """
         while await self._place(sent):
-            task = await self._end(sent)
+            task = await self._ended(sent)
             stopped = sent.run.stop.is_set()
             if task.state == "Completed" and not (stopped and len(sent.parts) == 1):
                 failures = await self._collect(sent)
@@ -97,10 +99,12 @@ class Sender:
     async def _collect(self, sent: Sent) -> list[ProgramFailure]:
         """Keep what a task that is complete has measured; return why parts have no answer."""
         try:
-            if len(sent.parts) == 1:
-                found: Sequence[str | ProgramFailure] = [await self._calls.result(sent.id)]
-            else:
-                found = await self._calls.results(sent.id)
+            with spanning(sent.run.scope, "result", kind="CLIENT") as span:
+                span.attributes[_VENDOR_ID] = sent.id
+                if len(sent.parts) == 1:
+                    found: Sequence[str | ProgramFailure] = [await self._calls.result(sent.id)]
+                else:
+                    found = await self._calls.results(sent.id)
         except CloudRefused as error:
             raise EngineFailed(f"the cloud does not give the result of its task {sent.id}: {error}") from None
         if len(found) != len(sent.parts):
@@ -144,7 +148,8 @@ class Sender:
             if look or stop.is_set():
                 sent.state = "Finding"
                 try:
-                    identity = await self._locate(sent, certain)
+                    with spanning(sent.run.scope, "find", kind="CLIENT") as span:
+                        identity = span.attributes[_VENDOR_ID] = await self._locate(sent, certain)
                 except CannotFind as error:
                     if may_be_there:
                         raise self._unknown(sent, error) from None
@@ -156,7 +161,9 @@ class Sender:
                     sent.state = "Cancelled"
                     return False
             try:
-                if identity := await self._submit(sent):
+                with spanning(sent.run.scope, "submit", kind="CLIENT") as span:
+                    identity = span.attributes[_VENDOR_ID] = await self._submit(sent, span)
+                if identity:
                     return self._known(sent, identity)
             except CloudRefused as error:
                 raise EngineFailed(f"the cloud refuses the task: {error}") from None
@@ -179,7 +186,7 @@ class Sender:
             await asyncio.sleep(max(0.0, min(wait, certain - self._clock())))
             wait *= 2
 
-    async def _submit(self, sent: Sent) -> str:
+    async def _submit(self, sent: Sent, span: OpenSpan) -> str:
         """Send the task and return the cloud's id of it; empty where it was stopped before it was sent."""
         run, begun = sent.run, False
 
@@ -189,10 +196,11 @@ class Sender:
             if run.stop.is_set():
                 return None
             submissions = []
-            for part in sent.parts:
-                submission = await self._encoded(run, part)
-                part.reading = submission.reading
-                submissions.append(replace(submission, tags=run.tags))
+            with spanning(span.scope, "translate"):
+                for part in sent.parts:
+                    submission = await self._encoded(run, part)
+                    part.reading = submission.reading
+                    submissions.append(replace(submission, tags=run.tags))
             begun, sent.state = True, "Submitting"
             return sent.key, submissions
 
@@ -224,6 +232,15 @@ class Sender:
         sent.id, sent.state, sent.known_at = identity, "Known", self._clock()
         self._tell(sent.run)
         return True
+
+    async def _ended(self, sent: Sent) -> CloudTask:
+        """Return how the cloud's task ended, see ``_end``."""
+        with spanning(sent.run.scope, "cloud task") as span:
+            span.attributes[_VENDOR_ID] = sent.id
+            task = await self._end(sent)
+            span.attributes["qonverge.cloud.task.state"] = task.state
+            span.error = "Failed" if task.state == "Failed" else ""
+            return task
 
     async def _end(self, sent: Sent) -> CloudTask:
         """Return how the cloud's task ended; where ours is stopped meanwhile, cancel it."""

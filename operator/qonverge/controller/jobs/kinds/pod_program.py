@@ -37,7 +37,14 @@ class PodProgram(ABC):
 
     @abstractmethod
     def objects(
-        self, job: HybridJob, backend: QuantumBackend, settings: Settings, *, attempt: int, token: str
+        self,
+        job: HybridJob,
+        backend: QuantumBackend,
+        settings: Settings,
+        *,
+        attempt: int,
+        token: str,
+        traceparent: str = "",
     ) -> list[dict[str, Any]]:
         """Return the objects of an attempt, in the order in which to apply them: the batch Job is the last.
 
@@ -47,6 +54,7 @@ class PodProgram(ABC):
             settings: images and resources of programs.
             attempt: which one, from 1.
             token: for the backend, and for reports.
+            traceparent: the span that it belongs to; empty where none is recorded.
         """
 
     def attend(self, view: View, flight: Flight) -> list[Action] | None:
@@ -106,12 +114,15 @@ class PodProgram(ABC):
     ) -> list[dict[str, Any]]:
         """Return the objects of an attempt, with a token of its own."""
         token = _token(job, manifests.audience(backend), attempt, now, tools)
-        return self.objects(job, backend, tools.settings, attempt=attempt, token=token)
+        flight = tools.state.flights.get(f"{job.metadata.namespace}/{job.metadata.name}")
+        spans = None if flight is None else flight.spans
+        trace = "" if spans is None else spans.attempt(attempt).traceparent
+        return self.objects(job, backend, tools.settings, attempt=attempt, token=token, traceparent=trace)
 
     async def _renew(self, key: str, job: HybridJob, tools: Tools) -> None:
         attempt, now = job.status.attempts or 1, tools.clock()
         token = _token(job, manifests.audience_of(job), attempt, now, tools)
-        await tools.kube.apply(manifests.program_secret(job, attempt, token))
+        await tools.kube.apply(manifests.program_secret(job, attempt, token, tools.settings))
         renew_at = now + tools.settings.program_token_seconds / 2
         tools.state.flights[key].renew(renew_at)
         tools.queue.add_at(f"HybridJob {key}", renew_at)

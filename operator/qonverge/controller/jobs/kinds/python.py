@@ -19,7 +19,14 @@ class PythonJobs(PodProgram):
     """Jobs whose program is a text in Python."""
 
     def objects(
-        self, job: HybridJob, backend: QuantumBackend, settings: Settings, *, attempt: int, token: str
+        self,
+        job: HybridJob,
+        backend: QuantumBackend,
+        settings: Settings,
+        *,
+        attempt: int,
+        token: str,
+        traceparent: str = "",
     ) -> list[dict[str, Any]]:
         """Return the token's Secret, the ConfigMap with the text where the job has it, and the batch Job."""
         python, reference = specification(job), specification(job).config_map_key_ref
@@ -35,8 +42,8 @@ class PythonJobs(PodProgram):
             python.near,
         )
         own = [] if python.source is None else [manifests.program_config_map(job, attempt, {_FILE: python.source})]
-        batch = manifests.program_job(job, container, backend, settings, attempt=attempt)
-        return [manifests.program_secret(job, attempt, token), *own, batch]
+        batch = manifests.program_job(job, container, backend, settings, attempt=attempt, traceparent=traceparent)
+        return [manifests.program_secret(job, attempt, token, settings), *own, batch]
 
 
 KIND: JobKind = PythonJobs()
