@@ -93,7 +93,7 @@ async def test_a_busy_pod_ends_its_task_before_it_goes_and_the_loop_moves_on(
     removal = Removal(state=api.state, data=data, kube=api, results=results, clock=time.time)
 
     def serving(name: str) -> Any:
-        own = ("--instance", f"uid-{name}", "--concurrency", "2")
+        own = ("--instance", f"uid-{name}", "--concurrency", "2", "--grace", "0.1")
         return kit.serving(*guarded, *own, port=port, host=HOSTS[name], tokens=False)
 
     def longer() -> QuantumCircuit:
