@@ -69,6 +69,10 @@ class Loop(World):
         """What backends should have."""
         return self.state.replicas
 
+    def bound(self, name: str) -> str:
+        """Return what bounds the backend's number."""
+        return self.state.scaled[f"lab/{name}"].bound
+
     def written(self) -> list[str]:
         """Return the backends that are to be looked at, and forget them."""
         found = []
@@ -131,7 +135,7 @@ async def test_what_bounds_the_number_is_written_soon_and_not_at_each_change() -
     loop.written()
     loop.pod("a-0").answer(info(running=1, queued=5000), 0.1, loop.now)
     await loop.steps(1)
-    assert loop.state.scaled["lab/a"].bound == "TooManyReplicas"
+    assert loop.bound("a") == "TooManyReplicas"
     assert loop.written() == ["QuantumBackend lab/a"]
     loop.pod("a-0").answer(info(), 0.1, loop.now)
     await loop.steps(3)
@@ -140,7 +144,7 @@ async def test_what_bounds_the_number_is_written_soon_and_not_at_each_change() -
     assert loop.written() == []
     loop.pod("a-0").answer(info(), 0.1, loop.now)
     await loop.steps(40)
-    assert loop.state.scaled["lab/a"].bound == "DesiredWithinRange"
+    assert loop.bound("a") == "DesiredWithinRange"
     assert loop.written() == ["QuantumBackend lab/a"]
 
 
