@@ -68,8 +68,8 @@ def test_a_burst_at_zero_starts_pods_more_work_more_of_them_and_idleness_ends_al
         eventually(lambda: condition(lab, "elastic", "ScalingActive").get("reason") == "ScalingDisabled", "a stop")
         lab.kubectl("scale", "qb", "elastic", "--replicas=1")
         eventually(lambda: condition(lab, "elastic", "ScalingActive").get("reason") == "Idle", "a decision")
-        ready = eventually(lambda: condition(lab, "elastic", "Ready"), "a state")
-        assert (ready["status"], ready["reason"], replicas(lab, "elastic")) == ("True", "ScaledToZero", 0)
+        eventually(lambda: condition(lab, "elastic", "Ready").get("reason") == "ScaledToZero", "a state")
+        assert (condition(lab, "elastic", "Ready")["status"], replicas(lab, "elastic")) == ("True", 0)
         assert figure(lab, "backend_wanted_pods", "elastic") == 0
 
         elastic: dict[str, Any] = {"backend": {"name": "elastic"}}
