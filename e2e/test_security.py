@@ -121,6 +121,8 @@ _ALLOWED = [
     "patch hybridjobs.qonverge.io --subresource=status --all-namespaces",
     # For the finalizer of jobs with tasks at a cloud.
     "patch hybridjobs.qonverge.io --all-namespaces",
+    # For the mark of those that go when a backend gets smaller.
+    "patch pods --all-namespaces",
     "create jobs.batch --all-namespaces",
     "create secrets --all-namespaces",
     "update leases.coordination.k8s.io/qonverge.{release}.qonverge --namespace=kube-system",
@@ -139,7 +141,8 @@ _REFUSED = [
     "update leases.coordination.k8s.io --namespace=kube-system",
     "update leases.coordination.k8s.io/kube-scheduler --namespace=kube-system",
     "list leases.coordination.k8s.io --all-namespaces",
-    "patch pods --namespace=qonverge-system",
+    "update pods --all-namespaces",
+    "patch pods --subresource=status --all-namespaces",
     "create pods --all-namespaces",
     "create pods --subresource=exec --all-namespaces",
     "delete pods --all-namespaces",
