@@ -30,6 +30,8 @@ LEAST_QUBITS = 16
 """Smaller devices of the snapshots were retired long ago."""
 MOST_ERROR = 0.012
 """Of gates on two qubits, the median: worse devices of the snapshots are older still, or were broken that day."""
+_OF_OTHERS = ("rainbow", "weber", "willow_pink")
+"""Google's snapshots, which came after the study."""
 _MOST_BITS = 12
 """Counts of wider circuits are too thin to show a fidelity."""
 
@@ -102,8 +104,8 @@ def known_circuits(part: str | None = None) -> dict[str, QuantumCircuit]:
 
 
 def known_devices(part: str | None = None) -> list[Calibration]:
-    """Return the snapshots of devices that someone would still run jobs on, or those of one half."""
-    names = (name for name in snapshots.names() if part in (None, half(name)))
+    """Return the snapshots of IBM's devices that someone would still run jobs on, or those of one half."""
+    names = (name for name in snapshots.names() if name not in _OF_OTHERS and part in (None, half(name)))
     return [device for device in map(snapshots.load, names) if _usable(device)]
 
 

@@ -71,7 +71,7 @@ def test_no_json_is_refused() -> None:
 
 def test_every_snapshot_is_a_device_with_figures() -> None:
     names = snapshots.names()
-    assert len(names) == 68
+    assert len(names) == 71
     for name in names:
         calibration = snapshots.load(name)
         assert calibration.name == name
@@ -81,7 +81,13 @@ def test_every_snapshot_is_a_device_with_figures() -> None:
         assert 0 < error < 0.01
         assert all(qubit.t1 is None or 1e-7 < qubit.t1 < 1e-2 for qubit in calibration.qubits)
         assert all(gate.seconds is None or gate.seconds < 1e-3 for gate in calibration.gates)
-        assert {gate.name for gate in calibration.gates if len(gate.qubits) == 2} <= {"cx", "ecr", "cz", "rzz"}
+        assert {gate.name for gate in calibration.gates if len(gate.qubits) == 2} <= {
+            "cx",
+            "ecr",
+            "cz",
+            "rzz",
+            "sqrt_iswap",
+        }
 
 
 def test_a_snapshot_is_found_by_the_names_that_people_know() -> None:

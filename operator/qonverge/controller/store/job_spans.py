@@ -13,6 +13,7 @@ from qonverge.api import HybridJob, HybridJobStatus
 from qonverge.api.conditions import seconds
 from qonverge.api.job import TRACEPARENT_ANNOTATION
 from qonverge.controller.store.phases import Sent
+from qonverge.programs.kinds import kind_of
 from qonverge.scheduling.model import Decision
 from qonverge.tracing.spans import Event, Span, SpanContext, SpanScope, SpanSink, trace_id_of
 from qonverge.wire.messages import TaskResult
@@ -84,7 +85,7 @@ class JobSpans:
         """
         now, job = self.scope.clock(), self._job
         over = after.state not in _BEGUN or after.attempts != before.attempts
-        if job.spec.program.python is not None and before.state in _BEGUN and before.placed_at is not None and over:
+        if kind_of(job).calls_backends and before.state in _BEGUN and before.placed_at is not None and over:
             self._attempt_ended(before, after, now)
         if after.completed_at is None or before.completed_at is not None:
             return

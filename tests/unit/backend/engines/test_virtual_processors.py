@@ -8,7 +8,6 @@ import math
 import cirq
 import numpy as np
 import pytest
-from cirq_google.api import v2
 from cirq_google.devices.google_noise_properties import NoiseModelFromGoogleNoiseProperties
 from cirq_google.engine import virtual_engine_factory
 from numpy.typing import NDArray
@@ -68,10 +67,9 @@ def theirs(processor: str, circuit: QuantumCircuit, *, angles: bool) -> NDArray[
     submission = made.encode(made.prepare(circuit), SHOTS)
     program = read(submission.program)
     simulator = cirq.DensityMatrixSimulator(noise=NoiseModelFromGoogleNoiseProperties(properties), seed=1)
-    shots = simulator.run(program, repetitions=SHOTS).measurements["m"].astype(int)
-    (measured,) = v2.find_measurements(program)
-    column = {f"{qubit.row}_{qubit.col}": number for number, qubit in enumerate(measured.qubits)}
-    values = sum((shots[:, column[label]] << bit for bit, label in submission.reading["bits"]), np.zeros(SHOTS, int))
+    (shots,) = simulator.run(program, repetitions=SHOTS).measurements.values()
+    wanted = submission.reading["bits"]
+    values = sum((shots[:, place].astype(int) << bit for bit, place in wanted), np.zeros(SHOTS, int))
     return np.bincount(values, minlength=1 << circuit.num_qubits) / SHOTS
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import io
-import random
-import resource
+import os
+import subprocess
+import sys
 import zlib
-from collections.abc import Iterator
 
-import psutil
 import pytest
 from qiskit import QuantumCircuit, qpy
 
@@ -64,25 +62,47 @@ def test_a_circuit_of_qpy_keeps_parameters_and_observables() -> None:
         check(dumped(free), {}, ["ZZ"])
 
 
-@pytest.fixture
-def little_memory() -> Iterator[None]:
-    """No more than the child process has in which programs are read: a damaged number may ask for any amount."""
-    former, most = resource.getrlimit(resource.RLIMIT_DATA)
-    resource.setrlimit(resource.RLIMIT_DATA, (psutil.Process().memory_info().vms + SHORT.memory_bytes, most))
-    yield
-    resource.setrlimit(resource.RLIMIT_DATA, (former, most))
+# With as much memory as the child has in which programs are read, and a process for each: a damaged number may ask for
+# any amount: Qiskit ends the process where it gets none, and the checker says so.
+DAMAGED = """
+import contextlib, os, random, resource, signal, sys, traceback
+import psutil
+from qonverge.circuits import InvalidProgram
+from qonverge.circuits.checker.checked_circuit import check
 
+whole, draw = sys.stdin.buffer.read(), random.Random(5)
+check(whole, {}, [])
+memory = psutil.Process().memory_info().vms + int(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
-@pytest.mark.usefixtures("little_memory")
-def test_a_damaged_file_is_refused_or_read_and_nothing_else() -> None:
-    whole, draw = dumped(circuit()), random.Random(5)
-    for _ in range(200):
-        data = bytearray(whole)
-        for _ in range(draw.randrange(1, 4)):
-            data[draw.randrange(7, len(data))] = draw.randrange(256)
+def read(data):
+    try:
         # As in the child, of which the latter is an interpreter's that gets no memory for a call.
         with contextlib.suppress(InvalidProgram, MemoryError, SystemError):
-            check(bytes(data), {}, [])
+            check(data, {}, [])
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    return 0
+
+for _ in range(200):
+    data = bytearray(whole)
+    for _ in range(draw.randrange(1, 4)):
+        data[draw.randrange(7, len(data))] = draw.randrange(256)
+    if (pid := os.fork()) == 0:
+        os._exit(read(bytes(data)))
+    status = os.waitpid(pid, 0)[1]
+    assert status in (0, signal.SIGABRT), (status, data.hex())
+print("read all")
+"""
+
+
+def test_a_damaged_file_is_refused_or_read_and_nothing_else() -> None:
+    command = [sys.executable, "-c", DAMAGED, str(SHORT.memory_bytes)]
+    quiet = {**os.environ, "RUST_BACKTRACE": "0"}
+    read = subprocess.run(command, input=dumped(circuit()), capture_output=True, check=False, env=quiet)
+    assert read.stdout == b"read all\n", read.stderr.decode()
 
 
 @pytest.mark.parametrize(
