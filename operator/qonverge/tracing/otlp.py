@@ -136,7 +136,7 @@ class OtlpSink:
         self._exporter.shutdown()
 
     def flush(self) -> None:
-        """Send what is left, and return when it has arrived or was given up."""
+        """Send what is left, and return when it has arrived or was dropped."""
         self._processor.force_flush()
 
     def _flush_at_close(self) -> None:

@@ -162,7 +162,7 @@ def deployment(
         # Why a server did not start is its last line, which the backend's status repeats.
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "livenessProbe": {"httpGet": {"path": "/healthz", "port": PORT_NAME}, "periodSeconds": 10, "timeoutSeconds": 5},
-        # Jobs may wait for the pod, so that it is asked often; one that does not answer is given up after some seconds.
+        # Jobs may wait for the pod, so it is asked often; one that does not answer is not ready after some seconds.
         "readinessProbe": {
             "httpGet": {"path": "/readyz", "port": PORT_NAME},
             "periodSeconds": 1,

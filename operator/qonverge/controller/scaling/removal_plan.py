@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from qonverge.controller.objects.pod_order import Shown, taken_first
 from qonverge.scaling import removal
 
+_MOST_TOLD = 3
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
@@ -125,9 +127,6 @@ def _why(pods: Sequence[Candidate], going: Sequence[Candidate]) -> str:
     return "; ".join(_stays(pod) for pod in going[:_MOST_TOLD]) + (
         f"; and {len(going) - _MOST_TOLD} more" if len(going) > _MOST_TOLD else ""
     )
-
-
-_MOST_TOLD = 3
 
 
 def _stays(pod: Candidate) -> str:
