@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import os
+import signal
 import subprocess
 import sys
 import urllib.request
@@ -72,14 +74,20 @@ def sections(there: Echo) -> dict[str, dict[str, Any]]:
 def written(lab: Lab, *command: str) -> Iterator[Path]:
     """Write what kubectl shows, until the end of the block."""
     path = lab.folder / f"{'-'.join(command)}.seen"
+    # A watch may be refused at first, where the server just began with a kind ("too old resource version").
+    again = 'while :; do "$0" "$@"; sleep 0.2; done'
     with path.open("wb") as file:
         process = subprocess.Popen(
-            [Programs()["kubectl"], *command], env=lab.environment(), stdout=file, stderr=subprocess.STDOUT
+            ["sh", "-c", again, Programs()["kubectl"], *command],
+            env=lab.environment(),
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
         try:
             yield path
         finally:
-            process.terminate()
+            os.killpg(process.pid, signal.SIGTERM)
             process.wait()
 
 
