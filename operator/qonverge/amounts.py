@@ -66,6 +66,8 @@ class Amounts:
     fewer shots at once, and fewer where a task may have several. They are part of the cost, and no limit is on them."""
     jobs: int = 0
     """Jobs that are placed or running."""
+    joules: float | None = None
+    """Energy of these seconds; None: not known of all of them. No limit is on it."""
 
     def __post_init__(self) -> None:
         """Bring the costs into their one form."""
@@ -104,7 +106,19 @@ class Amounts:
             tuple(Money(combine(self.cost_in(each), other.cost_in(each)), each) for each in currencies),
             combine(self.tasks, other.tasks),
             combine(self.jobs, other.jobs),
+            self._joules_with(other, combine),
         )
+
+    def _joules_with(self, other: Amounts, combine: Callable[[Any, Any], Any]) -> float | None:
+        if all(each.joules is None for each in (self, other)):
+            return None
+        if any(each.joules is None and each.seconds for each in (self, other)):
+            return None
+        return float(combine(self.joules or 0.0, other.joules or 0.0))
+
+    def at_power(self, watts: float | None) -> Amounts:
+        """Return the same with the energy that the seconds take at a power; None: not known."""
+        return replace(self, joules=None if watts is None else watts * self.seconds)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from qonverge.telemetry.operator import MOST_SPENDERS, OTHERS
 
 PACKAGE = Path(qonverge.__file__).parent
 PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
-_UNITS = {"bytes", "ratio", "seconds"}
+_UNITS = {"bytes", "joules", "ratio", "seconds", "watts"}
 _NOT_BASE = {"milliseconds", "ms", "minutes", "hours", "percent", "kb", "mib", "age"}
 
 
@@ -43,7 +43,7 @@ def _operator() -> OperatorMetrics:
     metrics.reconciled("HybridJob", 1e9, failed=False)
     metrics.planned(0.1, [("online", "Pod")])
     metrics.answered("Prometheus", up=True)
-    metrics.spend("chem", "lab/a", Amounts(5, costs=(Money(Decimal(2), "EUR"),)))
+    metrics.spend("chem", "lab/a", Amounts(5, costs=(Money(Decimal(2), "EUR"),), joules=7.5))
     metrics.ended(JobEnd("lab/a", "Complete", "Completed", 3.0, 4.0))
     metrics.compare("lab/a", "run", (1.0, 2.0, 3.0), 2.5)
     metrics.shadow_rounds.labels("Compared").inc()

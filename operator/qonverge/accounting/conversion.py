@@ -26,7 +26,7 @@ def amounts_of(usage: Usage | None, currency: str = "USD") -> Amounts:
     costs = tuple(Money(Decimal(cost.amount), cost.currency) for cost in usage.costs or ())
     if usage.costs is None and usage.cost != "0" and " " not in usage.cost:
         costs = (Money(Decimal(usage.cost), usage.currency or currency),)
-    return Amounts(usage.shots, usage.seconds, costs)
+    return Amounts(usage.shots, usage.seconds, costs, joules=usage.energy_joules)
 
 
 def usage_of(used: Amounts) -> Usage:
@@ -38,6 +38,7 @@ def usage_of(used: Amounts) -> Usage:
         seconds=round(used.seconds, 6),
         cost=" + ".join(f"{cost.amount} {cost.currency}" for cost in costs) or "0",
         costs=costs or None,
+        energy_joules=None if used.joules is None else round(used.joules, 6),
     )
 
 

@@ -22,6 +22,7 @@ from qonverge.api.clouds import (
     Remote,
     immutable,
 )
+from qonverge.api.energy import Energy
 from qonverge.api.noise import Noise
 from qonverge.api.placement import Duration, Location
 from qonverge.api.pricing import Pricing
@@ -262,6 +263,8 @@ class QuantumBackendSpec(OneOfModel):
     """Where the backend is."""
     pricing: Pricing | None = None
     """What its tasks cost. Default: nothing."""
+    energy: Energy | None = None
+    """Energy that its tasks take. Default: not known, unless it is measured."""
     max_calibration_age: Duration | None = None
     """Oldest calibration with which jobs are still sent, such as 24h; jobs that have not started go elsewhere.
     Default: any age."""

@@ -42,6 +42,15 @@ class PricingStatus(StatusModel):
     """For each second that a task runs."""
 
 
+class EnergyStatus(StatusModel):
+    """Energy that tasks take."""
+
+    source: Literal["Spec", "Prometheus"]
+    """Spec: as spec.energy says. Prometheus: learned from what the backend was measured to draw, which goes before."""
+    task_watts: float
+    """Power that a task draws while it runs, watts, in two digits."""
+
+
 class DeviceStatus(StatusModel):
     """How the device elsewhere is, as its vendor says."""
 
@@ -85,3 +94,5 @@ class QuantumBackendStatus(StatusModel):
     """How the device elsewhere is; absent of a simulator."""
     pricing: PricingStatus | None = None
     """Prices in force; absent where none are known."""
+    energy: EnergyStatus | None = None
+    """Energy that tasks take; absent where it is not known."""

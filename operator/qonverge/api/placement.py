@@ -10,7 +10,7 @@ from pydantic import Field
 from qonverge.api.base import SpecModel, StatusModel
 
 Tier = Literal["Cloud", "OnPrem", "Edge"]
-Objective = Literal["Fidelity", "Time", "Cost", "Balanced"]
+Objective = Literal["Fidelity", "Time", "Cost", "Energy", "Balanced"]
 Preemption = Literal["Never", "Waiting", "Running"]
 
 _UNITS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -51,6 +51,8 @@ class Weights(SpecModel):
     """An earlier result."""
     cost: Annotated[float, Field(ge=0, le=1000)] = 0.0
     """A cheaper result."""
+    energy: Annotated[float, Field(ge=0, le=1000)] = 0.0
+    """A result for less energy. Counts where the energy of a backend is known."""
 
 
 class Split(SpecModel):
@@ -85,7 +87,8 @@ class Placement(SpecModel):
     data_site: Annotated[str, Field(min_length=1, max_length=63)] | None = None
     """Site of the job's data: backends there are preferred where little else is lost."""
     objective: Objective = "Balanced"
-    """What counts most: the result's fidelity, the time until it is there, its cost, or all in balance."""
+    """What counts most: the result's fidelity, the time until it is there, its cost, or the three in balance. Energy:
+    the energy that it takes, as far as that of backends is known."""
     weights: Weights | None = None
     """Proportions of one's own, instead of objective."""
     min_fidelity: Annotated[float, Field(ge=0, le=1)] | None = None
@@ -136,5 +139,7 @@ class Candidate(StatusModel):
     """What it costs, in currency."""
     currency: str | None = None
     """Currency of cost."""
+    energy_joules: ForecastInterval | None = None
+    """Energy that it takes, joules: the time that it runs, times the power of the backend's tasks."""
     rejected: str | None = None
     """Why the backend is not taken; absent for one that may be."""

@@ -30,5 +30,8 @@ class Usage(StatusModel):
     `costs`."""
     costs: Annotated[list[Cost], Field(max_length=256)] | None = None
     """Money, one entry for each currency: by the backends' prices, or as the vendor billed it where it tells."""
+    energy_joules: float | None = None
+    """Energy, joules: the time that tasks ran, times the power of their backends' tasks as it was known then. Absent
+    where that is not known of all of them, and of a program that had several attempts."""
     currency: str | None = None
     """Written by former versions only, whose `cost` is a number: its currency."""

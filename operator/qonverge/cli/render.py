@@ -14,7 +14,7 @@ from qonverge.amounts import format_bytes
 from qonverge.api import HybridJob
 from qonverge.api.placement import Candidate, ForecastInterval
 from qonverge.scheduling.comparison import Change, Comparison, Group
-from qonverge.scheduling.texts import duration
+from qonverge.scheduling.texts import duration, joules
 
 BAR_WIDTH = 40
 # Narrower, a table of forecasts would lose its words.
@@ -147,11 +147,13 @@ def forecast_table(
     # Of small circuits it is the same few MiB everywhere.
     large = any((candidate.memory_bytes or _NOTHING).mid >= _WORTH_SAYING for candidate in forecast)
     loops = any(candidate.network_seconds is not None for candidate in forecast)
+    measured = any(candidate.energy_joules is not None for candidate in forecast)
     columns = (
         *("BACKEND", "FIDELITY", "WAIT", "RUN"),
         *(("NETWORK",) if loops else ()),
         *(("MEMORY",) if large else ()),
         "COST",
+        *(("ENERGY",) if measured else ()),
     )
     table.add_row("", *(Text(name, style="dim") for name in columns))
     fitting = [candidate for candidate in forecast if candidate.rejected is None]
@@ -167,6 +169,7 @@ def forecast_table(
             *((_network(candidate.network_seconds),) if loops else ()),
             *((_memory(candidate.memory_bytes),) if large else ()),
             _cost(candidate),
+            *((_energy(candidate.energy_joules),) if measured else ()),
         )
     if fitting:
         parts.append(table)
@@ -215,6 +218,13 @@ def _cost(candidate: Candidate) -> str:
     return f"{cost.mid:.4g}{spread} {candidate.currency}"
 
 
+def _energy(interval: ForecastInterval | None) -> str:
+    if interval is None:
+        return "unknown"
+    low, mid, high = (joules(float(f"{value:.2g}")) for value in (interval.low, interval.mid, interval.high))
+    return mid if low == high else f"{mid} ({low} to {high})"
+
+
 def comparison_tables(found: Comparison) -> list[RenderableType]:
     """Return what a second policy changes, as tables: round by round, and with what follows from its decisions."""
     counted = f"{_counted(found.rounds, 'round')}, {_counted(found.decisions, 'decision')}, {found.differing} differ"
@@ -229,7 +239,9 @@ def comparison_tables(found: Comparison) -> list[RenderableType]:
 
 def _comparison(groups: Sequence[Group]) -> Table:
     table = Table.grid(padding=(0, 2))
-    columns = ("JOBS", "COUNT", "ELSEWHERE", "ONLY BEFORE/AFTER", "WAIT", "FIDELITY", "COST")
+    measured = any(group.energy is not None for group in groups)
+    energy = ("ENERGY",) if measured else ()
+    columns = ("JOBS", "COUNT", "ELSEWHERE", "ONLY BEFORE/AFTER", "WAIT", "FIDELITY", "COST", *energy)
     table.add_row(*(Text(name, style="dim") for name in columns))
     for group in groups:
         costs = "\n".join(f"{_changed(change, '.4g')} {currency}" for currency, change in group.costs.items())
@@ -241,6 +253,7 @@ def _comparison(groups: Sequence[Group]) -> Table:
             "" if group.wait is None else _changed(group.wait, ".3g") + " s",
             "" if group.fidelity is None else _changed(group.fidelity, ".4g"),
             costs,
+            *(("" if group.energy is None else _changed(group.energy, ".3g") + " J",) if measured else ()),
         )
     return table
 

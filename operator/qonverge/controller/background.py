@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,7 @@ from qonverge.controller.kube.lease import Election
 from qonverge.controller.kube.signing_key import SigningKey
 from qonverge.controller.placement.forecasts import Forecasts
 from qonverge.controller.placement.rounds import Rounds
+from qonverge.controller.pods.power_meters import PowerMeters
 from qonverge.controller.pods.prometheus import Prometheus, PrometheusError
 from qonverge.controller.quotas.metering import Metering
 from qonverge.controller.scaling.autoscaling import Autoscaling
@@ -173,19 +175,22 @@ class Background:
                 self._look_at_all()
 
     async def _scrape(self) -> None:
-        """Take figures of devices from a Prometheus server; while it is away they grow old, and pods' words count."""
+        """Take figures from a Prometheus server; while it is away they grow old, and pods' words count."""
         problem: str | None = None
+        meters = PowerMeters(self._state)
         async with Prometheus.of(self._settings) as prometheus:
             while True:
                 try:
                     if self._state.pods.scrape(await prometheus.figures()):
                         self._rounds.ask()
+                    if (watts := await prometheus.watts()) is not None:
+                        meters.take(watts, time.time())
                     if problem is not None:
                         logger.info("Prometheus answers again")
                     problem = None
                 except PrometheusError as error:
                     if str(error) != problem:
-                        logger.warning("Prometheus: %s; figures of devices are taken from their pods", error)
+                        logger.warning("Prometheus: %s; what it does not tell is taken from pods", error)
                     problem = str(error)
                 self._metrics.answered("Prometheus", up=problem is None)
                 await asyncio.sleep(self._settings.prometheus_seconds)

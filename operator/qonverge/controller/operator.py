@@ -46,6 +46,7 @@ from qonverge.controller.web import servers
 from qonverge.controller.web.readings import OperatorReadings
 from qonverge.controller.web.report_verifier import ReportVerifier
 from qonverge.controller.web.result_route import result_app
+from qonverge.forecast.task_power import TaskPowers
 from qonverge.machine import available_cpus, available_memory
 from qonverge.telemetry import OperatorMetrics
 from qonverge.tracing.setup import recorded, span_sink
@@ -59,7 +60,7 @@ class Operator:
     def __init__(self, settings: Settings) -> None:
         """Use ``run``."""
         self._settings = settings
-        self._state = State(pods=BackendPods(settings.stale_seconds))
+        self._state = State(pods=BackendPods(settings.stale_seconds), powers=TaskPowers(settings.stale_seconds))
         self._queue = WorkQueue(time.time, WORKERS - WORKERS_FOR_OTHERS)
         self._cluster = Cluster()
         self._policy = settings.policy

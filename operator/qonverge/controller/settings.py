@@ -62,6 +62,12 @@ def _for_tls(given: str, info: ValidationInfo) -> str:
     return given
 
 
+def _for_prometheus(given: str, info: ValidationInfo) -> str:
+    if given and not info.data.get("prometheus_url", "-"):
+        raise ValueError("QONVERGE_PROMETHEUS_URL is to name the server that answers it")
+    return given.strip()
+
+
 def _log_level(given: str) -> str:
     known = logging.getLevelNamesMapping()
     if given not in known:
@@ -133,6 +139,8 @@ class Settings(EnvironmentSettings):
     """Certificates in PEM, of which one signed that server's; the system's where empty."""
     prometheus_token_file: Annotated[str, AfterValidator(_for_tls)] = ""
     """File with a bearer token for it."""
+    prometheus_power_query: Annotated[str, AfterValidator(_for_prometheus)] = ""
+    """PromQL for what pods, or tasks of backends, draw; empty: only specifications tell."""
     prometheus_seconds: Positive = 5.0
     """How often it is asked."""
     stale_seconds: Positive = STALE_SECONDS

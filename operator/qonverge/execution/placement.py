@@ -122,6 +122,7 @@ def declared(backend: QuantumBackend) -> Backend:
         site=location.site,
         region=location.region,
         currency=spec.pricing.currency if spec.pricing else "USD",
+        task_watts=spec.energy.task_watts if spec.energy else None,
         recorded=spec.source.elsewhere or able.costs_money,
     )
 
@@ -190,7 +191,7 @@ def _terms(placement: Placement) -> Terms:
         preferred_tiers=frozenset(placement.preferred_tiers),
         weights=Weights.preset(placement.objective)
         if weights is None
-        else Weights(weights.fidelity, weights.time, weights.cost),
+        else Weights(weights.fidelity, weights.time, weights.cost, weights.energy),
     )
 
 
@@ -229,6 +230,7 @@ def shown(
             network_seconds=_network(job, backend),
             cost=cost,
             currency=None if cost is None else backend.currency,
+            energy_joules=_energy(forecasts.run_seconds[column], backend.task_watts),
             rejected=reason,
         )
         if reason is not None:
@@ -243,6 +245,10 @@ def _network(job: Job, backend: Backend) -> float | None:
     if job.settled is None or backend.latency_seconds is None:
         return None
     return float(f"{job.round_trips * backend.latency_seconds:.3g}")
+
+
+def _energy(run: Interval, watts: float | None) -> ForecastInterval | None:
+    return None if watts is None else _interval(Interval(watts * run.low, watts * run.mid, watts * run.high))
 
 
 def _interval(known: Interval) -> ForecastInterval | None:

@@ -1,4 +1,4 @@
-"""What a second policy would have changed in fidelity, wait and cost, by recorded rounds. Pure."""
+"""What a second policy would have changed in fidelity, wait, cost and energy, by recorded rounds. Pure."""
 
 from __future__ import annotations
 
@@ -32,6 +32,8 @@ class Figures:
     """Mean over its parts by their shots; None where one is not known."""
     costs: Mapping[str, float | None]
     """By currency; None where one of its parts has no known price."""
+    energy: float | None = None
+    """Joules, of all its parts; None where one is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,8 @@ class Group:
     fidelity: Change | None
     costs: Mapping[str, Change]
     """By currency."""
+    energy: Change | None
+    """Joules."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,28 +157,33 @@ def _sent(snapshot: Snapshot, index: int, outcome: Outcome, columns: Mapping[str
     start = None if outcome.expected_start is None else max(0.0, outcome.expected_start - snapshot.now)
     if snapshot.estimates is None:
         return Figures(tuple(sorted({key for key, _, _ in parts})), start, None, {})
+    known = snapshot.estimates
     return _figures(
-        snapshot.backends, snapshot.estimates.fidelity[index], snapshot.estimates.cost[index], places, start
+        snapshot.backends, known.fidelity[index], known.run_seconds[index], known.cost[index], places, start
     )
 
 
 def _figures(
     backends: Sequence[Backend],
     fidelity: Floats,
+    run: Floats,
     cost: Floats,
     places: Sequence[tuple[int, float, bool]],
     wait: float | None,
 ) -> Figures:
     """Return the figures of a job's submissions: column, share of the shots, whether it is a second try."""
     costs: dict[str, float | None] = {}
+    energy = 0.0
     for column, share, _ in places:
+        watts = backends[column].task_watts
+        energy += math.nan if watts is None else share * float(run[column]) * watts
         known, currency = float(cost[column]), backends[column].currency
         before = costs.get(currency, 0.0)
         costs[currency] = None if math.isnan(known) or before is None else before + share * known
     # Of a job that is hedged the first try's fidelity counts: which one ends first is not known.
     mean = sum(share * float(fidelity[column]) for column, share, hedge in places if not hedge)
     keys = tuple(sorted({backends[column].key for column, _, _ in places}))
-    return Figures(keys, wait, None if math.isnan(mean) else mean, costs)
+    return Figures(keys, wait, None if math.isnan(mean) else mean, costs, energy=None if math.isnan(energy) else energy)
 
 
 def _groups(pairs: Sequence[Pair]) -> tuple[Group, ...]:
@@ -210,6 +219,7 @@ def _group(name: str, pairs: Sequence[Pair]) -> Group:
         wait=_change([(old.wait, new.wait) for old, new in both]),
         fidelity=_change([(old.fidelity, new.fidelity) for old, new in both]),
         costs=costs,
+        energy=_change([(old.energy, new.energy) for old, new in both]),
     )
 
 
@@ -325,7 +335,9 @@ def _simulated(recorded: Sequence[Recorded], policy: Policy) -> dict[str, Figure
 
 
 def _lived(world: _World, key: str, tasks: Sequence[Task]) -> Figures:
-    fidelity, cost = (world.estimates[key][_QUANTITIES.index(name)] for name in ("fidelity", "cost"))
+    fidelity, run, cost = (
+        world.estimates[key][_QUANTITIES.index(name)] for name in ("fidelity", "run_seconds", "cost")
+    )
     wait = min(task.start for task in tasks) - world.arrivals[key]
     places = [(task.backend, task.share, task.kind == "Hedge") for task in tasks]
-    return _figures(list(world.last.values()), fidelity, cost, places, wait)
+    return _figures(list(world.last.values()), fidelity, run, cost, places, wait)

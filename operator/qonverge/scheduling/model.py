@@ -14,7 +14,7 @@ from qonverge.scheduling.estimates import Estimates
 from qonverge.telemetry.figures import Figure
 
 Tier = Literal["Cloud", "OnPrem", "Edge"]
-Preset = Literal["Fidelity", "Time", "Cost", "Balanced"]
+Preset = Literal["Fidelity", "Time", "Cost", "Energy", "Balanced"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,25 +43,32 @@ class Needs:
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """How much fidelity, time and money count for a job; only their ratios matter."""
+    """How much fidelity, time, money and energy count for a job; only their ratios matter."""
 
     fidelity: float = 1.0
     time: float = 1.0
     cost: float = 1.0
+    energy: float = 0.0
+    """Counts in rounds where the power of a backend is known."""
 
     @property
     def equal(self) -> bool:
-        """Whether all count the same, as where nothing is said."""
-        return self.fidelity == self.time == self.cost
+        """Whether fidelity, time and money count the same and energy nothing, as where nothing is said."""
+        return self.fidelity == self.time == self.cost and not self.energy
 
     @classmethod
     def preset(cls, name: Preset) -> Self:
         """Return the weights of a named objective.
 
-        None of them is 0, so that among equal choices the faster or cheaper one wins and jobs do not pile up on a
-        backend that is better by nothing that can be measured.
+        None of the first three is 0, so that among equal choices the faster or cheaper one wins and jobs do not pile up
+        on a backend that is better by nothing that can be measured. Energy counts for those who say so.
         """
-        values = {"Fidelity": (0.9, 0.08, 0.02), "Time": (0.08, 0.9, 0.02), "Cost": (0.08, 0.02, 0.9)}
+        values = {
+            "Fidelity": (0.9, 0.08, 0.02),
+            "Time": (0.08, 0.9, 0.02),
+            "Cost": (0.08, 0.02, 0.9),
+            "Energy": (0.07, 0.02, 0.01, 0.9),
+        }
         return cls(*values.get(name, (1 / 3, 1 / 3, 1 / 3)))
 
 
@@ -195,12 +202,14 @@ class Backend:
     """Whether a job's status says that a task is to be sent there before it is sent: what costs money is sent once."""
     unpriced: bool = False
     """Whether its tasks are paid for and no price is known: then nothing with a limit on cost is sent to it."""
+    task_watts: float | None = None
+    """Power that a task draws while it runs, watts; None: not known."""
     two_qubit_error: float | None = None
     """Median error of gates on two qubits that work; None: not known."""
     readout_error: float | None = None
     """Median error of measurements; None: not known."""
     figures: Mapping[str, Figure] = field(default_factory=dict)
-    """What was measured of its device and is in the fields above, with its time and source; for the record."""
+    """What was measured of it and is in the fields above, with its time and source; for the record."""
     stale_figures: tuple[str, ...] = ()
     """What was measured of it so long ago that it is not in them."""
 
@@ -347,6 +356,7 @@ class Candidate:
     """In the backend's currency."""
     score: float
     """The job's part of the objective there; lower is better."""
+    energy_joules: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,14 +68,18 @@ def _goes(this: Round, index: int, job: Job, placement: Placement, fitting: int,
 
 def _candidate(this: Round, index: int, column: int, wait: float) -> Candidate:
     table = this.table
-    fidelity, cost, run = (float(values[index, column]) for values in (table.fidelity, table.cost, table.run))
+    fidelity, cost, run, energy = (
+        float(values[index, column]) for values in (table.fidelity, table.cost, table.run, table.energy)
+    )
+    run_known = bool(table.run_known[index, column])
     return Candidate(
         backend=this.snapshot.backends[column].key,
         fidelity=None if math.isnan(fidelity) else fidelity,
         wait_seconds=wait,
-        run_seconds=run if table.run_known[index, column] else None,
+        run_seconds=run if run_known else None,
         cost=None if math.isnan(cost) else cost,
         score=float(this.static[index, column] + this.weight[index] * (wait + run)),
+        energy_joules=energy if run_known and not math.isnan(energy) else None,
     )
 
 

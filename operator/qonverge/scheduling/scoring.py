@@ -1,4 +1,4 @@
-"""The static part of the objective: fidelity, money and soft terms, normalised; and what a second counts."""
+"""The static part of the objective: fidelity, money, energy and soft terms, normalised; and what a second counts."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from qonverge.scheduling.terms import Table
 _REFERENCE_GATES, _REFERENCE_MEASUREMENTS = 20, 5
 """Gates on two qubits and measurements of the circuit that stands for one that is not known."""
 _LEAST_FIDELITY = 1e-9
+_UNWEIGHTED = (1 / 3, 1 / 3, 1 / 3, 0.0)
+"""Weights of a job for which nothing counts."""
 
 
 def second_weights(snapshot: Snapshot, policy: Policy) -> Floats:
@@ -24,11 +26,13 @@ def static_costs(snapshot: Snapshot, table: Table, policy: Policy) -> Floats:
     """Return what each pair costs whatever the time, shape (jobs, backends); infinite where it does not fit.
 
     The loss of fidelity is relative to the best backend that fits; cost is relative to the budget, or else to the
-    most expensive one that fits. What is not known never counts as better than what is.
+    most expensive one that fits, and energy to the most that is needed on one that fits. What is not known never counts
+    as better than what is.
     """
     fits, weights = table.fits, _weights(snapshot, policy)
     total = weights.fidelity[:, None] * _lost_fidelity(snapshot, table)
     total += weights.cost[:, None] * _relative_cost(snapshot, table)
+    total += weights.energy[:, None] * _relative_energy(table)
     total += _soft_terms(snapshot, policy) + second_weights(snapshot, policy)[:, None] * network_seconds(
         snapshot, policy
     )
@@ -76,6 +80,13 @@ def _relative_cost(snapshot: Snapshot, table: Table) -> Floats:
     return np.where(np.isnan(cost), known, cost / np.where(scale > 0, scale, 1.0))
 
 
+def _relative_energy(table: Table) -> Floats:
+    """Return the energy of each pair, relative to the most that is known for the job: 1 where only others' is known."""
+    energy = np.where(table.fits, table.energy, np.nan)
+    most = np.fmax.reduce(energy, axis=1, initial=np.nan)[:, None]
+    return np.where(np.isnan(energy), np.isfinite(most), energy / np.where(most > 0, most, 1.0))
+
+
 def network_seconds(snapshot: Snapshot, policy: Policy) -> Floats:
     """Return how long each job waits for the ways to each backend and back, shape (jobs, backends), seconds.
 
@@ -101,15 +112,18 @@ class _Weights:
     fidelity: Floats
     time: Floats
     cost: Floats
+    energy: Floats
 
 
 def _weights(snapshot: Snapshot, policy: Policy) -> _Weights:
     own = [job.terms.weights for job in snapshot.jobs]
     chosen = [policy.weights if policy.weights is not None and w.equal else w for w in own]
-    raw = np.array([(w.fidelity, w.time, w.cost) for w in chosen])
-    raw = raw.reshape(-1, 3)
+    # Where nothing is known of energy the other terms keep their weight beside soft ones.
+    measured = any(backend.task_watts is not None for backend in snapshot.backends)
+    raw = np.array([(w.fidelity, w.time, w.cost, w.energy if measured else 0.0) for w in chosen])
+    raw = raw.reshape(-1, 4)
     total = raw.sum(axis=1, keepdims=True)
-    return _Weights(*np.where(total > 0, raw / np.where(total > 0, total, 1.0), 1 / 3).T)
+    return _Weights(*np.where(total > 0, raw / np.where(total > 0, total, 1.0), _UNWEIGHTED).T)
 
 
 def _soft_terms(snapshot: Snapshot, policy: Policy) -> Floats:

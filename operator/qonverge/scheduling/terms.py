@@ -73,6 +73,8 @@ class Table:
     """Upper bound of ``run``: what a quota must have left."""
     cost_most: Floats
     """Upper bound of ``cost``: what a budget or a quota must have left."""
+    energy: Floats
+    """Joules, for ``run``; NaN where the backend's power is unknown."""
     wait: Floats
     """Seconds until the job could start, behind what the backend has already."""
 
@@ -120,7 +122,8 @@ def judge(snapshot: Snapshot, lanes: Sequence[Lanes], policy: Policy) -> Table:
     judged.mark(wait > longest, Verdict.WAIT)
     judged.mark(wait + run > slack, Verdict.DEADLINE)
     fits = np.equal(judged.verdicts, Verdict.FITS)
-    return Table(judged.verdicts, fits, fidelity, run, run_known, cost, run_most, cost_most, wait)
+    energy = run * _row(backends, lambda b: b.task_watts, np.nan)
+    return Table(judged.verdicts, fits, fidelity, run, run_known, cost, run_most, cost_most, energy, wait)
 
 
 class _Judged:

@@ -331,11 +331,12 @@ def _instead(needs: Needs | None) -> str:
 
 
 def numbers(candidate: Candidate, backend: Backend) -> str:
-    """Return what is known of a candidate, such as ``fidelity 0.91, wait 42 s, run 3 s, cost 1.20 USD``."""
+    """Return what is known of a candidate, such as ``fidelity 0.91, wait 42 s, run 3 s, cost 1.20 USD, 40 J``."""
     known = [_fidelity(candidate.fidelity, backend)]
     known += [f"wait {duration(candidate.wait_seconds)}"] if candidate.wait_seconds > 0 else []
     known += [f"run {duration(candidate.run_seconds)}"] if candidate.run_seconds is not None else []
     known += [f"cost {candidate.cost:.2f} {backend.currency}"] if candidate.cost else []
+    known += [joules(candidate.energy_joules)] if candidate.energy_joules is not None else []
     return ", ".join(known)
 
 
@@ -346,6 +347,14 @@ def _fidelity(forecast: float | None, backend: Backend) -> str:
     errors = (("two-qubit", backend.two_qubit_error), ("readout", backend.readout_error))
     known = " and ".join(f"{kind} error {error:.2g}" for kind, error in errors if error is not None)
     return f"fidelity not known ({known})" if known else "fidelity not known"
+
+
+def joules(amount: float) -> str:
+    """Return an energy for people, such as ``40 J`` or ``2.5 kJ``."""
+    for prefix, size in (("G", 1e9), ("M", 1e6), ("k", 1e3), ("", 1.0)):
+        if amount >= size:
+            return f"{amount / size:.3g} {prefix}J"
+    return f"{amount * 1000:.3g} mJ"
 
 
 def duration(seconds: float) -> str:

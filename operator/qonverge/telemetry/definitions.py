@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Type = Literal["counter", "gauge", "histogram"]
-Unit = Literal["", "seconds", "bytes", "ratio"]
+Unit = Literal["", "seconds", "bytes", "joules", "ratio", "watts"]
 Per = Literal["pod", "operator", "backend", "namespace", "quota", "pair"]
 """What has the series: a backend pod, an operator's replica, or there a backend, a namespace, a quota, or a namespace
 with a backend."""
@@ -45,7 +45,7 @@ class Metric:
     def unit(self) -> Unit:
         """The unit that its name says; empty of what is only counted."""
         word = self.name.removesuffix("_total").rsplit("_", 1)[1]
-        return word if word in ("seconds", "bytes", "ratio") else ""  # type: ignore[return-value]  # one of them
+        return word if word in ("seconds", "bytes", "joules", "ratio", "watts") else ""  # type: ignore[return-value]  # one of them
 
     @property
     def series(self) -> int:
@@ -169,10 +169,10 @@ SOURCE_UP = _operator(
 FIGURES = _operator(
     "decision_figures_total",
     "counter",
-    "Figures of devices that rounds of placement used, by their source; Stale: there was none that is new enough.",
+    "Figures of backends that rounds of placement used, by their source; Stale: there was none that is new enough.",
     "figure",
     "source",
-    most=4 * 3,
+    most=4 * 3 + 1,
 )
 SHADOW_ROUNDS = _operator(
     "shadow_rounds_total",
@@ -191,12 +191,12 @@ SHADOW_JOBS = _operator(
 SHADOW_FIGURES = _operator(
     "shadow_figures_total",
     "counter",
-    "Sums over jobs that both policies send: wait_seconds, fidelity, cost_USD and so on, of InForce and of Shadow.",
+    "Sums over jobs that both policies send: wait_seconds, fidelity, energy_joules, cost_USD and so on, by policy.",
     *("figure", "policy"),
-    most=2 * (2 + MOST_CURRENCIES),
+    most=2 * (3 + MOST_CURRENCIES),
 )
 SHADOW_FIGURE_JOBS = _operator(
-    *("shadow_figure_jobs_total", "counter", "Jobs in these sums.", "figure"), most=2 + MOST_CURRENCIES
+    *("shadow_figure_jobs_total", "counter", "Jobs in these sums.", "figure"), most=3 + MOST_CURRENCIES
 )
 SHADOW_SECONDS = _operator(
     *("shadow_seconds", "histogram", "Time of a decision of the shadow policy."), buckets=RECONCILE_SECONDS
@@ -242,7 +242,21 @@ COST = _operator(
     per="pair",
     most=MOST_CURRENCIES,
 )
+ENERGY = _operator(
+    "energy_joules_total",
+    "counter",
+    "Energy of tasks that ended on a backend: their run time, times the power of its tasks where that is known.",
+    *("namespace", "backend"),
+    per="pair",
+)
 
+BACKEND_PLACE = _operator(
+    "backend_info",
+    "gauge",
+    "1 for each backend, with its place, to be joined with other series.",
+    *("backend", "tier", "site", "region"),
+    per="backend",
+)
 WANTED_PODS = _operator("backend_wanted_pods", "gauge", "Pods that the backend is to have.", "backend", per="backend")
 READY_PODS = _operator("backend_ready_pods", "gauge", "Pods that serve and answer.", "backend", per="backend")
 WAITING_TASKS = _operator(
@@ -284,6 +298,13 @@ BACKEND_CALIBRATION = _operator(
 )
 CALIBRATION_STALE = _operator(
     *("backend_calibration_stale", "gauge", "1 where the calibration is older than spec.maxCalibrationAge, else 0."),
+    "backend",
+    per="backend",
+)
+BACKEND_TASK_POWER = _operator(
+    "backend_task_watts",
+    "gauge",
+    "Power that a task draws while it runs, as placement sees it: measured, or else as spec.energy says.",
     "backend",
     per="backend",
 )
@@ -354,6 +375,8 @@ OPERATOR = (
     QUOTA_LIMIT,
     SHOTS,
     COST,
+    ENERGY,
+    BACKEND_PLACE,
     WANTED_PODS,
     READY_PODS,
     WAITING_TASKS,
@@ -364,6 +387,7 @@ OPERATOR = (
     BACKEND_ONLINE,
     BACKEND_CALIBRATION,
     CALIBRATION_STALE,
+    BACKEND_TASK_POWER,
     BACKEND_TWO_QUBIT_ERROR,
     BACKEND_READOUT_ERROR,
     JOBS_ENDED,

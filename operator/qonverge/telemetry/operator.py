@@ -26,6 +26,7 @@ READ = (
     names.NAMESPACE_WEIGHT,
     names.QUOTA_USED,
     names.QUOTA_LIMIT,
+    names.BACKEND_PLACE,
     names.WANTED_PODS,
     names.READY_PODS,
     names.WAITING_TASKS,
@@ -36,6 +37,7 @@ READ = (
     names.BACKEND_ONLINE,
     names.BACKEND_CALIBRATION,
     names.CALIBRATION_STALE,
+    names.BACKEND_TASK_POWER,
     names.BACKEND_TWO_QUBIT_ERROR,
     names.BACKEND_READOUT_ERROR,
 )
@@ -70,6 +72,7 @@ class OperatorMetrics:
         self._figures = made.counter(names.FIGURES)
         self._shots = made.counter(names.SHOTS)
         self._cost = made.counter(names.COST)
+        self._energy = made.counter(names.ENERGY)
         self._spenders = Bounded(MOST_SPENDERS)
         self._ended = made.counter(names.JOBS_ENDED)
         self._reasons: dict[str, Bounded] = {}
@@ -110,6 +113,8 @@ class OperatorMetrics:
             self._shots.labels(*pair).inc(used.shots)
         for money in used.costs:
             self._cost.labels(*pair, money.currency).inc(float(money.amount))
+        if used.joules:
+            self._energy.labels(*pair).inc(used.joules)
 
     def ended(self, job: JobEnd) -> None:
         """Count a job that ended."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from qonverge.wire.vendor import DeviceState, SpoolState
@@ -41,6 +41,8 @@ class BackendInfo:
     """What it has on disk; None where its tasks are in memory only."""
     boot: str = ""
     """Another one with every start of the server."""
+    task_seconds: float | None = field(default=None, compare=False)
+    """Time that tasks ran since then, of all together, with those that run; None: not told. No news by itself."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the form that travels."""

@@ -139,6 +139,7 @@ class BackendAnswer(_Model):
     device: dict[str, Any] | None = Field(description="How the device elsewhere is that it stands for.")
     spool: dict[str, int] | None = Field(description="Tasks and results on disk, and their limits; null without.")
     boot: str = Field(description="Changes when the server begins anew.")
+    task_seconds: float = Field(description="Time that tasks ran since it began, of all together, with those that run.")
 
 
 class DrainRequest(BaseModel):

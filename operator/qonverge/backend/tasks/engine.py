@@ -72,7 +72,7 @@ class Engine:
         self._executor = executor(config, self.metrics)
         self.accounts = Accounts(clock)
         self._clock = clock
-        self._tasks = Tasks()
+        self._tasks = Tasks(clock)
         self.metrics.read_at_scrape(lambda: readings(self.info(), self.config.noise))
         self._cache = ResultCache(config.result_cache_bytes)
         self._identity: tuple[EngineConfig, str] | None = None
@@ -124,6 +124,7 @@ class Engine:
             device=described.device,
             spool=described.spool,
             boot=self.accounts.boot,
+            task_seconds=self._tasks.ran_seconds(),
         )
 
     async def recalibrate(self, noise: Noise) -> None:

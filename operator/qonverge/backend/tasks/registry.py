@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Callable
 
 from qonverge.backend.tasks.records import Record
 from qonverge.wire.errors import NotFound
@@ -21,8 +22,10 @@ class Tasks:
     between two steps leaves no count behind.
     """
 
-    def __init__(self) -> None:
-        """Start empty."""
+    def __init__(self, clock: Callable[[], float]) -> None:
+        """Start empty; ``clock`` gives seconds, of which only differences count."""
+        self._clock = clock
+        self._ran_seconds, self._ran_until = 0.0, clock()
         self._records: OrderedDict[str, Record] = OrderedDict()
         self._queued: dict[str, Record] = {}
         self._running: dict[str, Record] = {}
@@ -43,6 +46,13 @@ class Tasks:
     def running(self) -> int:
         """How many run, or have ended and still have a worker."""
         return len(self._running)
+
+    def ran_seconds(self) -> float:
+        """Return for how long tasks ran until now, of all together."""
+        now = self._clock()
+        self._ran_seconds += len(self._running) * (now - self._ran_until)
+        self._ran_until = now
+        return self._ran_seconds
 
     def known(self, identity: str) -> Record | None:
         """Return the task with this id, whoever sent it."""
@@ -92,6 +102,7 @@ class Tasks:
     def begin(self, record: Record) -> None:
         """Let a task run."""
         self._leave_queue(record)
+        self.ran_seconds()
         self._running[record.request.task.id] = record
         self.idle.clear()
 
@@ -101,6 +112,7 @@ class Tasks:
 
     def settle(self, record: Record) -> None:
         """Let a task run no more, on whose behalf no worker is busy any longer."""
+        self.ran_seconds()
         self._running.pop(record.request.task.id, None)
         if not self._running:
             self.idle.set()

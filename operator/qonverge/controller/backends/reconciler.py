@@ -27,7 +27,7 @@ from qonverge.controller.quotas.metering import Metering
 from qonverge.controller.results.kept_results import PodResults
 from qonverge.controller.settings import Settings
 from qonverge.controller.store.cluster import Cluster
-from qonverge.controller.store.devices import pricing_of
+from qonverge.controller.store.devices import pricing_of, task_watts
 from qonverge.controller.store.pods import BackendPod
 from qonverge.controller.store.resources import Change, key_of
 from qonverge.controller.store.state import Calibrated, State
@@ -210,6 +210,7 @@ class Backends:
 
     async def _write_status(self, key: str, backend: QuantumBackend, problem: str | None) -> None:
         pods, trouble = self._state.pods.reachable(backend_selector(backend)), self._trouble(backend)
+        watts, measured = task_watts(self._state.powers, backend, self._clock())
         seen = Seen(
             deployment=self._state.deployments.get(backend_selector(backend)),
             infos=[pod.info for pod in pods if pod.info is not None],
@@ -219,6 +220,8 @@ class Backends:
             provider_problem=problem,
             may_offer=self._cluster.may_offer(backend.metadata.namespace),
             pricing=pricing_of(self._state.pods, backend),
+            task_watts=watts,
+            measured=measured is not None,
             replicas=self._state.replicas_of(backend),
             scaled=self._state.scaled.get(key),
         )

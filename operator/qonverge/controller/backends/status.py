@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from qonverge.api import QuantumBackend, QuantumBackendStatus
 from qonverge.api.backend import OFFERS_LABEL
-from qonverge.api.backend_status import Capabilities, DeviceStatus, PricingStatus
+from qonverge.api.backend_status import Capabilities, DeviceStatus, EnergyStatus, PricingStatus
 from qonverge.api.conditions import Progress, Verdict, set_conditions, timestamp
 from qonverge.api.pricing import Pricing
 from qonverge.controller.backends import calibration
@@ -43,6 +43,10 @@ class Seen:
     """Whether its namespace may offer backends to others."""
     pricing: Pricing | None = None
     """Prices in force; None where none are known."""
+    task_watts: float | None = None
+    """What a task draws while it runs, watts; None where it is not known."""
+    measured: bool = False
+    """Whether that was measured."""
     replicas: int | None = None
     """Pods that it should have; None: as many as its specification says."""
     scaled: Decision | None = None
@@ -97,6 +101,7 @@ def status_of(backend: QuantumBackend, seen: Seen, now: float) -> QuantumBackend
         calibration=calibration.in_short(seen.calibrated),
         device=None if device is None else _device(device),
         pricing=None if seen.pricing is None else _pricing(seen.pricing, own=backend.spec.pricing is not None),
+        energy=None if seen.task_watts is None else _energy(seen.task_watts, measured=seen.measured),
     )
 
 
@@ -217,6 +222,10 @@ def _pricing(pricing: Pricing, *, own: bool) -> PricingStatus:
     task, shot, second = (price or "0" for price in (pricing.per_task, pricing.per_shot, pricing.per_second))
     source: Literal["Spec", "Vendor"] = "Spec" if own else "Vendor"
     return PricingStatus(source=source, currency=pricing.currency, per_task=task, per_shot=shot, per_second=second)
+
+
+def _energy(watts: float, *, measured: bool) -> EnergyStatus:
+    return EnergyStatus(source="Prometheus" if measured else "Spec", task_watts=float(f"{watts:.2g}"))
 
 
 def _widest(info: BackendInfo) -> int | None:

@@ -41,7 +41,7 @@ from qonverge.controller.results.stores import ResultStores, ResultUnkept
 from qonverge.controller.settings import Settings
 from qonverge.controller.store.access import withdrawn
 from qonverge.controller.store.cluster import Cluster
-from qonverge.controller.store.devices import prices_in_force
+from qonverge.controller.store.devices import prices_in_force, task_watts
 from qonverge.controller.store.flights import Flight
 from qonverge.controller.store.job_spans import spans_of
 from qonverge.controller.store.resources import Finished
@@ -326,7 +326,9 @@ class Jobs:
                 self._ledger.settle(f"{flight.uid}-{flight.generation}-{flight.attempts}-used", namespace, rest, now)
         for sent in flight.sent:
             time = Amounts(0, min(now - sent.at, (sent.run_seconds or USUAL).high))
-            used = prices_in_force(self._state.pods, self._state.backends.get(sent.backend_key)).bill(time)
+            backend = self._state.backends.get(sent.backend_key)
+            watts, _ = task_watts(self._state.powers, backend, now)
+            used = prices_in_force(self._state.pods, backend).bill(time).at_power(watts)
             self._ledger.settle(sent.identity, namespace, used, now)
             self._metrics.spend(namespace, sent.backend_key, used)
         if flight.sent:

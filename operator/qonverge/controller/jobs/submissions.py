@@ -15,7 +15,7 @@ from qonverge.api.cloud_tasks import Submission
 from qonverge.controller.placement.forecasts import Forecasts
 from qonverge.controller.placement.snapshot import given_to_pods
 from qonverge.controller.pods.task_client import BackendLost, DataPlane, PodLost, PodNotReached
-from qonverge.controller.store.devices import device_of, prices_in_force
+from qonverge.controller.store.devices import device_of, prices_in_force, task_watts
 from qonverge.controller.store.flights import Flight
 from qonverge.controller.store.phases import Sent
 from qonverge.controller.store.pods import BackendPod
@@ -226,6 +226,8 @@ class Submissions:
             self._metrics.compare(sent.backend_key, "wait", (wait.low, wait.mid, wait.high), result.queue_seconds)
 
     def _count(self, job: HybridJob, flight: Flight, sent: Sent, used: Amounts) -> None:
+        watts, _ = task_watts(self._state.powers, self._state.backends.get(sent.backend_key), self._clock())
+        used = used.at_power(watts)
         flight.charge(used)
         self._metrics.spend(job.metadata.namespace, sent.backend_key, used)
 

@@ -80,7 +80,7 @@ class Forecasts:
         self._shares = Shares(half_life=_HALF_LIFE)
         self._shares_at = clock()
         self._waited: dict[str, float] = {}
-        self._saved = ("", "")
+        self._saved = ("", "", "")
         self._charged = False
 
     def _noise(self, key: str) -> Noise | None:
@@ -327,11 +327,16 @@ class Forecasts:
             KubeError: it could not be written.
         """
         usage = {name: round(share.usage, 3) for name, share in self._decayed().by_namespace.items()}
-        learned = self._outlook.dump(), self._loops.dump()
+        learned = self._outlook.dump(), self._loops.dump(), self._state.powers.dump()
         if learned == self._saved and not self._charged:
             return
-        models, programs = learned
-        data = {"models": models, "programs": programs, "shares": json.dumps({"at": self._clock(), "usage": usage})}
+        models, programs, powers = learned
+        data = {
+            "models": models,
+            "programs": programs,
+            "powers": powers,
+            "shares": json.dumps({"at": self._clock(), "usage": usage}),
+        }
         metadata = {"name": CONFIG_MAP, "namespace": namespace}
         await kube.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data})
         self._saved, self._charged = learned, False
@@ -347,10 +352,11 @@ class Forecasts:
         if "models" in data:
             for complaint in self._outlook.load(data["models"]):
                 logger.warning("%s", complaint)
-        try:
-            self._loops.load(data.get("programs") or "{}")
-        except ValueError as error:
-            logger.warning("%s", error)
+        for load, name in ((self._loops.load, "programs"), (self._state.powers.load, "powers")):
+            try:
+                load(data.get(name) or "{}")
+            except ValueError as error:
+                logger.warning("%s", error)
         try:
             shares = json.loads(data.get("shares") or "{}")
             usage = {str(name): Share(1.0, _usage(used)) for name, used in shares.get("usage", {}).items()}

@@ -69,7 +69,11 @@ class Shadow:
         self._metrics.shadow_rounds.labels("Compared").inc()
 
     def _count(self, before: Figures, after: Figures) -> None:
-        figures = [("wait_seconds", before.wait, after.wait), ("fidelity", before.fidelity, after.fidelity)]
+        figures = [
+            ("wait_seconds", before.wait, after.wait),
+            ("fidelity", before.fidelity, after.fidelity),
+            ("energy_joules", before.energy, after.energy),
+        ]
         for currency in {*before.costs, *after.costs}:
             figures.append((f"cost_{currency}", before.costs.get(currency, 0.0), after.costs.get(currency, 0.0)))
         for name, old, new in figures:

@@ -13,7 +13,7 @@ from qonverge.api import QuantumBackend
 from qonverge.controller.objects.manifests import backend_selector
 from qonverge.controller.objects.pod_troubles import UNSCHEDULABLE
 from qonverge.controller.store.cluster import Cluster
-from qonverge.controller.store.devices import measured, measured_by, pricing_of
+from qonverge.controller.store.devices import measured, measured_by, pricing_of, task_watts
 from qonverge.controller.store.pods import BackendPod
 from qonverge.controller.store.state import State
 from qonverge.devices.noise import Noise
@@ -136,6 +136,7 @@ def seen(
     ] or [0.0] * len(pods)
     view, may_offer = declared(backend), cluster.may_offer(metadata.namespace)
     pricing, offline = pricing_of(state.pods, backend), why_offline(device)
+    watts, power = task_watts(state.powers, backend, now)
     not_serving = f"its device runs nothing now: {offline}" if offline else ""
     ahead = math.inf if able.descriptor.takes_long or device_wait is not None else _AHEAD_SECONDS
     if not pods and (not_serving := _why_none(state, backend)) == "":
@@ -168,9 +169,10 @@ def seen(
         dispatch_depth=None if able.descriptor.takes_long else _MOST_AHEAD,
         ahead_seconds=ahead,
         calibration_stale_reason=stale,
+        task_watts=watts,
         two_qubit_error=two_qubit,
         readout_error=readout,
-        figures=known.figures,
+        figures=known.figures if power is None else {**known.figures, "task_watts": power},
         stale_figures=known.stale,
     )
 

@@ -1,11 +1,12 @@
-"""Figures of backend pods' devices from a Prometheus server, which has scraped them."""
+"""Figures of backend pods' devices, and what pods and tasks draw, from a Prometheus server."""
 
 from __future__ import annotations
 
 import json
 import math
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -23,6 +24,16 @@ PodFigures = dict[str, dict[str, Figure]]
 """Figures by the pod's namespace and name, and by the field of ``DeviceState``."""
 
 
+@dataclass(frozen=True, slots=True)
+class Watts:
+    """What is drawn."""
+
+    pods: Mapping[str, float]
+    """By pods, by their namespace and name."""
+    tasks: Mapping[str, float]
+    """By a task while it runs, by its backend's namespace and name."""
+
+
 class PrometheusError(Exception):
     """The server does not answer, or not with figures."""
 
@@ -30,7 +41,15 @@ class PrometheusError(Exception):
 class Prometheus:
     """Asks one server by PromQL."""
 
-    def __init__(self, url: str, *, stale_seconds: float, ca: Path | None = None, token: Path | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        stale_seconds: float,
+        ca: Path | None = None,
+        token: Path | None = None,
+        power_query: str = "",
+    ) -> None:
         """Ask nothing yet.
 
         Args:
@@ -38,9 +57,11 @@ class Prometheus:
             stale_seconds: figures that are older are not asked for.
             ca: certificates, in PEM, of which one signed the server's; None: those that the system trusts.
             token: file with a bearer token. Both files are read again for each request, so that they can be replaced.
+            power_query: tells what is drawn, see ``watts``; empty: nothing does.
         """
         self._url = f"{url.rstrip('/')}/api/v1/query"
         self._query = promql(stale_seconds)
+        self._power_query = power_query
         self._ca = ca
         self._token = token
         self._session: aiohttp.ClientSession
@@ -52,7 +73,13 @@ class Prometheus:
         ca, token = (
             Path(name) if name else None for name in (settings.prometheus_ca_file, settings.prometheus_token_file)
         )
-        return cls(settings.prometheus_url, stale_seconds=settings.stale_seconds, ca=ca, token=token)
+        return cls(
+            settings.prometheus_url,
+            stale_seconds=settings.stale_seconds,
+            ca=ca,
+            token=token,
+            power_query=settings.prometheus_power_query,
+        )
 
     async def __aenter__(self) -> Self:
         """Keep connections until the end of the block."""
@@ -69,6 +96,25 @@ class Prometheus:
         Raises:
             PrometheusError: there is no answer of that kind; the message says what there is.
         """
+        return read(await self._ask(self._query))
+
+    async def watts(self) -> Watts | None:
+        """Return what is drawn now; None where nothing is configured that tells.
+
+        Series with the labels ``namespace`` and ``pod`` are what that pod draws, and those with ``namespace`` and
+        ``backend`` what a task draws there while it runs, watts.
+
+        Raises:
+            PrometheusError: there is no answer of that kind; the message says what there is.
+        """
+        if not self._power_query:
+            return None
+        try:
+            return read_watts(await self._ask(self._power_query))
+        except PrometheusError as error:
+            raise PrometheusError(f"{error} (to the query of power)") from None
+
+    async def _ask(self, query: str) -> bytes:
         try:
             headers = {} if self._token is None else {"authorization": f"Bearer {self._token.read_text().strip()}"}
             tls: ssl.SSLContext | bool = True if self._ca is None else self._trust(self._ca.read_bytes())
@@ -76,7 +122,7 @@ class Prometheus:
             raise PrometheusError(f"its credentials cannot be read: {error}") from None
         try:
             async with self._session.post(
-                self._url, data={"query": self._query}, headers=headers, ssl=tls, allow_redirects=False
+                self._url, data={"query": query}, headers=headers, ssl=tls, allow_redirects=False
             ) as answer:
                 body = await _at_most(answer.content, _MOST_BYTES)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -84,7 +130,7 @@ class Prometheus:
         if answer.status != 200:
             words = body[:_MOST_WORDS].decode(errors="replace").strip()
             raise PrometheusError(f"it answered {answer.status}: {words}")
-        return read(body)
+        return body
 
     def _trust(self, certificates: bytes) -> ssl.SSLContext:
         if self._context is None or self._context[0] != certificates:
@@ -118,6 +164,34 @@ def read(body: bytes) -> PodFigures:
     except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
         raise PrometheusError(f"its answer is none of the API: {type(error).__name__} {error}") from None
     return found
+
+
+def read_watts(body: bytes) -> Watts:
+    """Return what is drawn, by an answer; several series of one thing are parts of it.
+
+    Raises:
+        PrometheusError: it is another one.
+    """
+    found: dict[str, dict[str, float]] = {"pod": {}, "backend": {}}
+    try:
+        for labels, value in _instant(body):
+            for name, amounts in found.items():
+                if labels.get("namespace") and labels.get(name) and math.isfinite(value) and value >= 0:
+                    key = f"{labels['namespace']}/{labels[name]}"
+                    amounts[key] = amounts.get(key, 0.0) + value
+                    break
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+        raise PrometheusError(f"its answer is no instant vector: {type(error).__name__} {error}") from None
+    return Watts(found["pod"], found["backend"])
+
+
+def _instant(body: bytes) -> Iterator[tuple[Mapping[str, str], float]]:
+    data = json.loads(body)["data"]
+    if data["resultType"] != "vector":
+        raise ValueError(f"it is a {data['resultType']}")
+    for series in data["result"]:
+        _, value = series["value"]
+        yield series["metric"], float(value)
 
 
 async def _at_most(content: aiohttp.StreamReader, most: int) -> bytes:

@@ -23,7 +23,7 @@ from qonverge.controller.quotas.accounts import account_of, open_attempt, progra
 from qonverge.controller.quotas.exchanges import Exchanges
 from qonverge.controller.store.access import withdrawn
 from qonverge.controller.store.cluster import Cluster
-from qonverge.controller.store.devices import pricing_of
+from qonverge.controller.store.devices import pricing_of, task_watts
 from qonverge.controller.store.pods import Endpoint
 from qonverge.controller.store.state import State
 from qonverge.controller.store.work_queue import WorkQueue
@@ -47,6 +47,8 @@ class _Running:
     """Key of the backend that it was placed on last."""
     attempt: int
     """Which attempt at it may."""
+    first: bool
+    """Whether nothing was used of its job before the operator knew of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,12 @@ class Metering:
         """Return what the job's program used, as far as its status and pods have told."""
         if _key(job) not in self._running:
             return amounts_of(job.status.usage)
-        return self._books.used(account_of(job))
+        running, used = self._running[_key(job)], self._books.used(account_of(job))
+        # Several attempts may have run on several backends.
+        return used.at_power(self._watts(running.backend)) if running.first and running.attempt == 1 else used
+
+    def _watts(self, backend: str) -> float | None:
+        return task_watts(self._state.powers, self._state.backends.get(backend), self._clock())[0]
 
     def waits(self, job: HybridJob) -> int | None:
         """Return how often the job's program waited for tasks, as far as pods have told; None where none has."""
@@ -225,7 +232,7 @@ class Metering:
     def _add(self, key: str, job: HybridJob, backend: str, attempt: int) -> None:
         # What its status tells of is gone with pods, or was used by attempts before this operator.
         self._books.carry(account_of(job), amounts_of(job.status.usage))
-        self._running[key] = _Running(job, backend, attempt)
+        self._running[key] = _Running(job, backend, attempt, first=job.status.usage is None)
 
     def _to_tell(self, backend: str) -> None:
         self._untold.add(backend)
@@ -365,7 +372,7 @@ class Metering:
         more = used.beyond(reported.get(boot, Amounts()))
         reported[boot] = used
         if count and more:
-            self._spent(program.namespace, program.backend, more)
+            self._spent(program.namespace, program.backend, more.at_power(self._watts(program.backend)))
 
     def _tell(self) -> None:
         """Let jobs know what their programs used."""

@@ -11,6 +11,7 @@ from qonverge.api import QuantumBackend
 from qonverge.api.pricing import Pricing
 from qonverge.controller.objects.manifests import backend_selector
 from qonverge.controller.store.pods import BackendPod, BackendPods
+from qonverge.forecast.task_power import TaskPowers
 from qonverge.telemetry import definitions as names
 from qonverge.telemetry.figures import Figure, fresh
 from qonverge.wire.vendor import DeviceState
@@ -106,3 +107,16 @@ def pricing_of(pods: BackendPods, backend: QuantumBackend) -> Pricing | None:
 def prices_in_force(pods: BackendPods, backend: QuantumBackend | None) -> Prices:
     """Return the same as amounts know them; nothing costs where none are known, or the backend is gone (None)."""
     return prices_of(None if backend is None else pricing_of(pods, backend))
+
+
+def task_watts(powers: TaskPowers, backend: QuantumBackend | None, now: float) -> tuple[float | None, Figure | None]:
+    """Return what a task of the backend draws while it runs, watts, and the figure that it is where it was measured.
+
+    Else it is what the specification says; None where that says nothing, or the backend is gone (None).
+    """
+    if backend is None:
+        return None, None
+    figure = powers.find(f"{backend.metadata.namespace}/{backend.metadata.name}", now)
+    if figure is not None:
+        return figure.value, figure
+    return None if backend.spec.energy is None else backend.spec.energy.task_watts, None

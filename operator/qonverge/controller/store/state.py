@@ -16,6 +16,7 @@ from qonverge.controller.store.flights import Flight
 from qonverge.controller.store.pods import BackendPod, BackendPods, Endpoint
 from qonverge.controller.store.resources import Change, Finished, Known, ObjectKey, Unread, key_of, read
 from qonverge.devices.noise import Noise as DeviceNoise
+from qonverge.forecast.task_power import TaskPowers
 from qonverge.scaling import Decision
 
 
@@ -81,6 +82,8 @@ class State:
     """Why, as it was when their number or what bounds it last changed."""
     start_seconds: dict[str, float] = field(default_factory=dict)
     """How long pods of backends take from being made until they serve, where that was seen."""
+    powers: TaskPowers = field(default_factory=TaskPowers)
+    """What tasks of backends draw, as it was measured."""
 
     @property
     def jobs(self) -> dict[str, HybridJob]:

@@ -98,6 +98,7 @@ class OperatorReadings:
     def _backend(self, backend: QuantumBackend, seen: Backend, wait: Interval | None, now: float) -> Iterator[Reading]:
         labels = (seen.key,)
         pods = self._state.pods_of(seen.key)
+        yield Reading(names.BACKEND_PLACE, 1.0, (seen.key, seen.tier or "", seen.site or "", seen.region or ""))
         yield Reading(names.WANTED_PODS, self._state.replicas_of(backend), labels)
         yield Reading(names.READY_PODS, len(pods), labels)
         infos = [pod.info for pod in pods if pod.info is not None]
@@ -111,6 +112,7 @@ class OperatorReadings:
             names.BACKEND_ONLINE: None if device is None else float(device.online),
             names.BACKEND_CALIBRATION: None if noise is None else noise.measured_at,
             names.CALIBRATION_STALE: None if noise is None else float(bool(seen.calibration_stale_reason)),
+            names.BACKEND_TASK_POWER: seen.task_watts,
             names.BACKEND_TWO_QUBIT_ERROR: seen.two_qubit_error,
             names.BACKEND_READOUT_ERROR: seen.readout_error,
         }

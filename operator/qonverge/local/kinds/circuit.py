@@ -7,6 +7,7 @@ import secrets
 
 from qonverge.accounting.conversion import prices_of, usage_of
 from qonverge.amounts import Amounts, TaskLimits
+from qonverge.execution.placement import declared
 from qonverge.local.kinds.kind import LocalKind, PlacedJob
 from qonverge.programs import circuit as circuits
 from qonverge.wire.errors import WireError
@@ -32,7 +33,8 @@ class LocalCircuits:
                 await engine.cancel(identity)
                 raise
             prices, work = prices_of(placed.backend.spec.pricing), circuits.work(job, checked)
-            used += circuits.used(prices, work, result, TaskLimits())
+            watts = declared(placed.backend).task_watts
+            used += circuits.used(prices, work, result, TaskLimits()).at_power(watts)
             usage = usage_of(used)
             if result.error is None:
                 placed.placing.observe(placed.key, job, checked, result, run.now)

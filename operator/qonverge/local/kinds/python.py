@@ -8,6 +8,7 @@ from typing import Any
 from qonverge import __version__
 from qonverge.accounting.conversion import usage_of
 from qonverge.api.job import Provenance, Result
+from qonverge.execution.placement import declared
 from qonverge.local.kinds.kind import LocalKind, PlacedJob
 from qonverge.local.programs import ProgramHost
 from qonverge.programs.python import left_reason, specification, text
@@ -29,7 +30,7 @@ class LocalPrograms:
             # Shells and Kubernetes count signals from 128.
             "exit_code": ended.exit_code if ended.exit_code >= 0 else 128 - ended.exit_code,
             "log": run.tail.text(),
-            "usage": usage_of(ended.used),
+            "usage": usage_of(ended.used.at_power(declared(placed.backend).task_watts)),
             "result": Result(value=ended.result) if ended.has_result else None,
             "provenance": Provenance(
                 program_digest=digest(source),

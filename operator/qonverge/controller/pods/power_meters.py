@@ -1,0 +1,48 @@
+"""What backends' pods drew, by a Prometheus server, and how long tasks ran meanwhile, by what the pods say."""
+
+from __future__ import annotations
+
+from qonverge.controller.objects.manifests import backend_selector
+from qonverge.controller.pods.prometheus import Watts
+from qonverge.controller.store.pods import BackendPod
+from qonverge.controller.store.state import State
+from qonverge.forecast.task_power import NOTHING, Draw
+
+_LONGEST_SECONDS = 60.0
+
+
+class PowerMeters:
+    """Follows all pods."""
+
+    def __init__(self, state: State) -> None:
+        """Learn into the state's ``powers``."""
+        self._state = state
+        # When a pod's server was last looked at, Unix seconds, and for how long tasks had run there.
+        self._before: dict[tuple[str, str], tuple[float, float]] = {}
+
+    def take(self, watts: Watts, now: float) -> None:
+        """Take what pods and tasks draw now; ``now`` in Unix seconds."""
+        self._state.powers.tell(watts.tasks, now)
+        before, self._before = self._before, {}
+        for key, backend in self._state.backends.items():
+            if backend.spec.source.elsewhere:
+                # What its pod draws says nothing of the device.
+                continue
+            drawn = NOTHING
+            for pod in self._state.pods.reachable(backend_selector(backend)):
+                if (own := watts.pods.get(pod.key)) is not None:
+                    drawn += self._drawn(pod, own, before)
+            if drawn.pod_seconds:
+                self._state.powers.observe(key, drawn, now)
+
+    def _drawn(self, pod: BackendPod, watts: float, before: dict[tuple[str, str], tuple[float, float]]) -> Draw:
+        """Return what a pod drew from when it last told of itself but one until it last did."""
+        info, at = pod.info, pod.told_at
+        if info is None or info.task_seconds is None or at is None:
+            return NOTHING
+        server = (pod.uid, info.boot)
+        self._before[server] = (at, info.task_seconds)
+        since, ran = before.get(server, (at, info.task_seconds))
+        if not 0 < at - since <= _LONGEST_SECONDS:
+            return NOTHING
+        return Draw(watts * (at - since), at - since, max(0.0, info.task_seconds - ran))
