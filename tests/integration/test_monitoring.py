@@ -25,6 +25,7 @@ from tests.integration.test_cloud_jobs import TURN
 CHART = ROOT / "charts" / "qonverge"
 _VARIABLES = {"$__rate_interval": "1h", "$backend": ".*", "$namespace": ".*"}
 _STALE_SECONDS = 12
+_POWER = 'label_replace(label_replace(vector(20000), "namespace", "default", "", ""), "backend", "acme", "", "")'
 
 
 class Watched:
@@ -90,7 +91,7 @@ def service(tmp_path: Path) -> Iterator[Service]:
 @pytest.fixture
 def watched(lab: Lab, service: Service, edge: Process, tmp_path: Path) -> Iterator[Watched]:
     section = {"provider": "Tagged", "options": {"endpoint": service.url}}
-    acme = backend("acme", plugin=section, maxCalibrationAge="8760000h")
+    acme = backend("acme", plugin=section, maxCalibrationAge="8760000h", energy={"taskWatts": 15_000})
     box = backend("edge", remote={"url": f"http://127.0.0.1:{edge.port}"})
     for manifest in (acme, box):
         del manifest["spec"]["simulator"]
@@ -101,6 +102,7 @@ def watched(lab: Lab, service: Service, edge: Process, tmp_path: Path) -> Iterat
     lab.start_operator(
         QONVERGE_PROMETHEUS_URL=f"http://127.0.0.1:{port}",
         QONVERGE_PROMETHEUS_SECONDS="0.5",
+        QONVERGE_PROMETHEUS_POWER_QUERY=_POWER,
         QONVERGE_STALE_SECONDS=str(_STALE_SECONDS),
     )
     lab.ready()
@@ -155,6 +157,8 @@ def _sources(watched: Watched) -> None:
             "online": 1.0,
             "queue_length": 3.0,
             "wait_seconds": 2.0,
+            # Of power no pod has a word: what the specification says counts then.
+            **({"task_watts": 20_000.0} if source == "Prometheus" else {}),
         }
 
 

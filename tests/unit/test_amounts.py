@@ -189,3 +189,18 @@ def test_prices_are_exact_to_the_millionth(tasks: int, shots: int, run: float, e
     charged = prices.charge(some)
     assert charged == Amounts(shots, run, charged.costs, tasks)
     assert abs(Fraction(charged.cost_in("EUR")) - exact) <= Fraction(1, 2 * 10**12)
+
+
+def test_energy_is_known_of_a_sum_where_it_is_known_of_all_that_ran() -> None:
+    one, two = Amounts(1, 2.0).at_power(10.0), Amounts(1, 3.0).at_power(1.0)
+    unknown, cached = Amounts(1, 1.0).at_power(None), Amounts()
+    assert (one + two).joules == 23.0
+    assert (Amounts() + one + cached).joules == 20.0
+    assert (one + unknown).joules is None
+    assert (unknown + one + two).joules is None
+    assert Amounts().joules is None
+    assert (one + two - two).joules == 20.0
+    assert (one + two).beyond(one).joules == 3.0
+    told = usage_of(one + two)
+    assert (told.energy_joules, amounts_of(told).joules) == (23.0, 23.0)
+    assert usage_of(unknown).to_dict().get("energyJoules") is None

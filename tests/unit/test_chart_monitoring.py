@@ -148,7 +148,7 @@ def _settings(objects: list[dict[str, Any]]) -> tuple[Settings, dict[str, Any]]:
 
 
 def test_prometheus_and_its_secret_reach_the_operator(helm: Path) -> None:
-    values = "url=https://prometheus.monitoring.svc:9090/base,secret=prom,tokenKey=token,caKey=ca.crt"
+    values = "url=https://prometheus.monitoring.svc:9090/base,secret=prom,tokenKey=token,caKey=ca.crt,powerQuery=watts"
     sets = ",".join(f"telemetry.prometheus.{each}" for each in values.split(","))
     settings, pod = _settings(
         render(helm, "--set", f"{sets},telemetry.staleSeconds=90,telemetry.scrapeAnnotations=true")
@@ -156,6 +156,7 @@ def test_prometheus_and_its_secret_reach_the_operator(helm: Path) -> None:
     assert settings.prometheus_url == "https://prometheus.monitoring.svc:9090/base"
     assert settings.prometheus_token_file == "/run/qonverge/prometheus/token"
     assert settings.prometheus_ca_file == "/run/qonverge/prometheus/ca.crt"
+    assert settings.prometheus_power_query == "watts"
     assert (settings.stale_seconds, settings.scrape_annotations) == (90, True)
     (mount,) = [each for each in pod["containers"][0]["volumeMounts"] if each["name"] == "prometheus"]
     (volume,) = [each for each in pod["volumes"] if each["name"] == "prometheus"]

@@ -45,6 +45,7 @@ def test_a_backend_that_serves_tells_all_and_one_that_does_not_tells_that() -> N
         "backend_two_qubit_error_ratio": 0.0,
         "backend_readout_error_ratio": 0.0,
     }
+    assert found["backend_info", "lab/a", "OnPrem", "", ""] == 1.0
     of_b = {name[0]: value for name, value in found.items() if name[1:] == ("lab/b",)}
     assert of_b == {
         "backend_wanted_pods": 3.0,
