@@ -168,3 +168,4 @@ def a_program(site: Site) -> None:
     served = site.one(trace, "task", POD)
     assert (sent.parent, served.parent) == (process.id, sent.id)
     assert served.attributes["qonverge.job"] == "default/loop"
+    assert not process.failed

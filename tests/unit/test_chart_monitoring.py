@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from e2e.layers import require_prometheus
-from qonverge.controller.objects.manifests import BACKEND_LABEL, PORT_NAME
+from qonverge.controller.objects.manifests import BACKEND_LABEL, JOB_LABEL, METRICS_PORT_NAME, PORT_NAME
 from qonverge.controller.settings import Settings
 from qonverge.telemetry.definitions import BACKEND, OPERATOR
 from tests.unit.test_chart import CHART, helm, one, render, template
@@ -118,6 +118,11 @@ def test_monitors_find_operator_and_backends(helm: Path) -> None:
     (of_pods,) = pods["spec"]["podMetricsEndpoints"]
     assert of_pods["port"] == PORT_NAME
     assert not of_pods.get("honorLabels"), "a pod must not speak for another"
+    programs = one(objects, "PodMonitor", "qonverge-programs")["spec"]
+    assert programs["selector"] == {"matchExpressions": [{"key": JOB_LABEL, "operator": "Exists"}]}
+    assert programs["podMetricsEndpoints"][0]["port"] == METRICS_PORT_NAME
+    without = render(helm, *ALL, "--set", "telemetry.programMetrics=false")
+    assert [each["metadata"]["name"] for each in without if each["kind"] == "PodMonitor"] == ["qonverge-backends"]
     everywhere = one(render(helm, *ALL), "PodMonitor", "qonverge-backends")["spec"]["namespaceSelector"]
     assert everywhere == {"any": True}
 

@@ -13,9 +13,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import qonverge
 from qonverge.amounts import Amounts, Money
-from qonverge.telemetry import BackendMetrics, JobEnd, OperatorMetrics, Reading, reference
+from qonverge.telemetry import BackendMetrics, JobEnd, OperatorMetrics, ProgramMetrics, Reading, reference
 from qonverge.telemetry.backend import OTHER
-from qonverge.telemetry.definitions import BACKEND, MOST_REASONS, OPERATOR, Metric
+from qonverge.telemetry.definitions import BACKEND, MOST_REASONS, OPERATOR, PROGRAM, Metric
 from qonverge.telemetry.operator import MOST_SPENDERS, OTHERS
 
 PACKAGE = Path(qonverge.__file__).parent
@@ -66,6 +66,10 @@ def _backend() -> BackendMetrics:
     return metrics
 
 
+def _program() -> ProgramMetrics:
+    return ProgramMetrics(lambda: (Reading(each, 1.0, each.labels) for each in PROGRAM))
+
+
 def _one_each(metrics: tuple[Metric, ...]) -> Iterator[Reading]:
     """Yield a reading of each metric that is read at a scrape."""
     from qonverge.telemetry import backend, operator
@@ -73,7 +77,7 @@ def _one_each(metrics: tuple[Metric, ...]) -> Iterator[Reading]:
     yield from (Reading(each, 1.0, each.labels) for each in metrics if each in (*backend.READ, *operator.READ))
 
 
-FAMILIES = pytest.mark.parametrize(("table", "made"), [(BACKEND, _backend), (OPERATOR, _operator)])
+FAMILIES = pytest.mark.parametrize(("table", "made"), [(BACKEND, _backend), (OPERATOR, _operator), (PROGRAM, _program)])
 
 
 def test_only_this_package_makes_metrics() -> None:
@@ -101,10 +105,10 @@ def test_what_is_exposed_is_the_table(table: tuple[Metric, ...], made: type[Back
 
 
 def test_names_follow_prometheus_conventions() -> None:
-    names = [each.name for each in (*BACKEND, *OPERATOR)]
+    names = [each.name for each in (*BACKEND, *PROGRAM, *OPERATOR)]
     assert len(set(names)) == len(names)
-    for each in (*BACKEND, *OPERATOR):
-        assert re.fullmatch(r"qonverge_(backend|operator)(_[a-z]+)+", each.name), each.name
+    for each in (*BACKEND, *PROGRAM, *OPERATOR):
+        assert re.fullmatch(r"qonverge_(backend|program|operator)(_[a-z]+)+", each.name), each.name
         assert each.name.endswith("_total") == (each.type == "counter"), each.name
         assert not _NOT_BASE & set(each.name.split("_")), each.name
         assert not {"job", "name", "task", "pod", "id"} & set(each.labels), each.name

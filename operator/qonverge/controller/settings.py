@@ -153,8 +153,10 @@ class Settings(EnvironmentSettings):
     """The same with its path, in place of that."""
     otlp_headers: str = Field(default="", validation_alias=tracing.HEADERS, repr=False)
     """Headers that it asks for, such as "Authorization=Bearer%20TOKEN"; separated by commas."""
+    program_metrics: bool = True
+    """Whether programs' pods expose metrics."""
     scrape_annotations: bool = False
-    """Whether backends' pods get the annotations by which many Prometheus servers find what to scrape."""
+    """Whether the pods of backends and programs get the annotations by which many Prometheus servers find them."""
     log_level: Annotated[str, AfterValidator(_log_level)] = "INFO"
 
     @property

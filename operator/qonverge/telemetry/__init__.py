@@ -3,5 +3,6 @@
 from qonverge.telemetry.backend import BackendMetrics
 from qonverge.telemetry.exposition import Reading
 from qonverge.telemetry.operator import JobEnd, OperatorMetrics
+from qonverge.telemetry.program import ProgramMetrics
 
-__all__ = ["BackendMetrics", "JobEnd", "OperatorMetrics", "Reading"]
+__all__ = ["BackendMetrics", "JobEnd", "OperatorMetrics", "ProgramMetrics", "Reading"]

@@ -12,9 +12,9 @@ from typing import Literal
 
 Type = Literal["counter", "gauge", "histogram"]
 Unit = Literal["", "seconds", "bytes", "joules", "ratio", "watts"]
-Per = Literal["pod", "operator", "backend", "namespace", "quota", "pair"]
-"""What has the series: a backend pod, an operator's replica, or there a backend, a namespace, a quota, or a namespace
-with a backend."""
+Per = Literal["pod", "program", "operator", "backend", "namespace", "quota", "pair"]
+"""What has the series: a backend pod, a program's process, an operator's replica, or there a backend, a namespace, a
+quota, or a namespace with a backend."""
 
 TASK_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900)
 JOB_SECONDS = (1, 5, 15, 60, 300, 900, 3600, 14_400, 86_400)
@@ -55,6 +55,10 @@ class Metric:
 
 def _pod(name: str, kind: Type, text: str, *labels: str, most: int = 1, buckets: tuple[float, ...] = ()) -> Metric:
     return Metric(f"qonverge_backend_{name}", kind, text, labels, "pod", most, buckets)
+
+
+def _program(name: str, kind: Type, text: str, *labels: str, most: int = 1) -> Metric:
+    return Metric(f"qonverge_program_{name}", kind, text, labels, "program", most)
 
 
 def _operator(
@@ -149,6 +153,37 @@ BACKEND = (
     REMOTE_CALLS,
 )
 """What a backend pod exposes, whether it simulates, stands for a device, or is a server outside Kubernetes."""
+
+PROGRAM_TASKS = _program("tasks_total", "counter", "Tasks that it sent and that ended, by state.", "state", most=3)
+PROGRAM_TASKS_UNDER_WAY = _program("tasks_under_way", "gauge", "Tasks that it sent and that have not ended.")
+PROGRAM_WAITS = _program("waits_total", "counter", "Times that it sent a task while none was under way.")
+PROGRAM_WAIT_SECONDS = _program("wait_seconds_total", "counter", "Time in which at least one task was under way.")
+PROGRAM_TASK_SECONDS = _program(
+    *("task_seconds_total", "counter", "Time from sending a task to its end, of all tasks together.")
+)
+PROGRAM_QUEUE_SECONDS = _program(
+    *("queue_seconds_total", "counter", "Time that its tasks waited at the backend, of all tasks together.")
+)
+PROGRAM_RUN_SECONDS = _program(
+    *("run_seconds_total", "counter", "Time that its tasks ran at the backend, of all tasks together.")
+)
+PROGRAM_SHOTS = _program("shots_total", "counter", "Shots of its tasks that completed.")
+PROGRAM_SENT_BYTES = _program("sent_bytes_total", "counter", "Bytes of its requests to backends, without their heads.")
+PROGRAM_RECEIVED_BYTES = _program("received_bytes_total", "counter", "Bytes of the answers, without their heads.")
+
+PROGRAM = (
+    PROGRAM_TASKS,
+    PROGRAM_TASKS_UNDER_WAY,
+    PROGRAM_WAITS,
+    PROGRAM_WAIT_SECONDS,
+    PROGRAM_TASK_SECONDS,
+    PROGRAM_QUEUE_SECONDS,
+    PROGRAM_RUN_SECONDS,
+    PROGRAM_SHOTS,
+    PROGRAM_SENT_BYTES,
+    PROGRAM_RECEIVED_BYTES,
+)
+"""What the pod of a Python program exposes."""
 
 LEADER = _operator("leader", "gauge", "1 where the replica leads, else 0.")
 RECONCILES = _operator("reconciles_total", "counter", "Reconciles, by how they ended.", "kind", "outcome", most=6)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
@@ -18,7 +18,7 @@ disable_created_metrics()  # type: ignore[no-untyped-call]  # the library lacks 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The value that a gauge has now."""
+    """The value that a gauge has now, or a counter that is kept elsewhere."""
 
     metric: Metric
     value: float
@@ -46,7 +46,7 @@ class Exposition:
         return Histogram(metric.name, metric.help, metric.labels, buckets=metric.buckets, registry=self._registry)
 
     def read(self, metrics: Sequence[Metric], readings: Callable[[], Iterable[Reading]]) -> None:
-        """Have gauges whose values are asked for at each scrape; one that has no value then has no series."""
+        """Have metrics whose values are asked for at each scrape; one that has no value then has no series."""
         self._registry.register(_AtScrape(metrics, readings))
 
     def text(self) -> bytes:
@@ -59,11 +59,19 @@ class _AtScrape(Collector):
         self._metrics = metrics
         self._readings = readings
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        families = {each.name: GaugeMetricFamily(each.name, each.help, labels=each.labels) for each in self._metrics}
+    def collect(self) -> Iterator[_Family]:
+        families = {each.name: _family(each) for each in self._metrics}
         for reading in self._readings():
             families[reading.metric.name].add_metric(reading.labels, reading.value)
         yield from families.values()
+
+
+_Family = CounterMetricFamily | GaugeMetricFamily
+
+
+def _family(metric: Metric) -> _Family:
+    kind = CounterMetricFamily if metric.type == "counter" else GaugeMetricFamily
+    return kind(metric.name, metric.help, labels=metric.labels)
 
 
 class Bounded:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from qonverge.telemetry.definitions import BACKEND, OPERATOR, Metric, Per
+from qonverge.telemetry.definitions import BACKEND, OPERATOR, PROGRAM, Metric, Per
 
 _HEAD = """\
 # Metrics
@@ -28,6 +28,12 @@ _BACKEND = """\
 Every backend pod serves these at `/metrics` on its port `tasks`, and so do [servers outside
 Kubernetes](remote.md). They have no label for the backend: what scrapes them adds it.
 """
+_PROGRAM = """\
+## Programs
+
+The pod of a Python program serves these at `/metrics` on its port `metrics`: what the program's own process asked of
+backends. What it [reports](client.md) is in its job's status.
+"""
 _OPERATOR = """\
 ## Operator
 
@@ -37,6 +43,7 @@ with it, but for what was spent there.
 """
 _EACH: dict[Per, str] = {
     "pod": "pod",
+    "program": "program",
     "operator": "replica",
     "backend": "backend",
     "namespace": "namespace",
@@ -47,7 +54,24 @@ _EACH: dict[Per, str] = {
 
 def render() -> str:
     """Return the page as Markdown."""
-    return "\n".join([_HEAD, _BACKEND, *_table(BACKEND), "", _OPERATOR, *_table(OPERATOR), "", *_totals()]) + "\n"
+    return (
+        "\n".join(
+            [
+                _HEAD,
+                _BACKEND,
+                *_table(BACKEND),
+                "",
+                _PROGRAM,
+                *_table(PROGRAM),
+                "",
+                _OPERATOR,
+                *_table(OPERATOR),
+                "",
+                *_totals(),
+            ]
+        )
+        + "\n"
+    )
 
 
 def series(metrics: Sequence[Metric], per: Per) -> int:
@@ -70,7 +94,7 @@ def _series(metric: Metric) -> str:
 
 
 def _totals() -> list[str]:
-    rows = [f"| {_EACH[per]} | {series((*BACKEND, *OPERATOR), per)} |" for per in _EACH]
+    rows = [f"| {_EACH[per]} | {series((*BACKEND, *PROGRAM, *OPERATOR), per)} |" for per in _EACH]
     return [
         "## How many series there are",
         "",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -122,6 +124,22 @@ def test_a_receiver_that_refuses_is_told_of_once_and_its_return_too(
     assert (first.trace, first.parent, first.service, first.failed) == (TRACE, SPAN, "test", True)
     assert (first.start, first.end) == (10**9, 2 * 10**9)
     assert first.attributes == {"qonverge.attempt": 2, "error.type": "Lost"}
+
+
+@pytest.mark.parametrize(
+    ("ending", "code", "error"), [("raise ValueError('cx q[0]')", 1, "ValueError"), ("sys.exit(3)", 3, "SystemExit")]
+)
+def test_the_span_of_a_program_that_fails_has_its_error(tmp_path: Path, ending: str, code: int, error: str) -> None:
+    """By its name alone."""
+    file = tmp_path / "program.py"
+    file.write_text(f"import sys\n{ending}\n")
+    with collecting() as collector:
+        environment = {**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url}
+        command = [sys.executable, "-m", "qonverge.client.program.run", str(file)]
+        assert subprocess.run(command, check=False, env=environment, stderr=subprocess.DEVNULL).returncode == code
+    (span,) = collector.spans
+    assert (span.name, span.failed, span.attributes["error.type"]) == ("program", True, error)
+    assert b"cx q" not in collector.raw
 
 
 def test_more_spans_than_a_receiver_that_is_away_leaves_room_for_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:

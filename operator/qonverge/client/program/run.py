@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from qonverge.client.errors import ResultTooLarge, TaskFailed
+from qonverge.client.program.metrics_listener import listen
 from qonverge.client.program.reports import finish
 from qonverge.client.transport.program_spans import PROGRAM
 
@@ -27,6 +28,7 @@ def main() -> None:
     sys.argv = sys.argv[1:]
     sys.path[0] = str(path.parent)
     PROGRAM.begin()
+    listen(os.environ)
     # Lines appear in the job's log as they are printed.
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a text stream in every process started
     # The first process of a container has no default for it, and would run on until it is killed.
@@ -35,6 +37,7 @@ def main() -> None:
         runpy.run_path(str(path), run_name="__main__")
     except SystemExit as leaving:
         if leaving.code not in (None, 0):
+            PROGRAM.fail(type(leaving).__name__)
             raise
     except Exception as error:
         # The program's own frames say what went wrong, not those of its start.
@@ -50,7 +53,8 @@ def main() -> None:
 
 
 def _tell(error: Exception) -> None:
-    """Leave the reason where the kubelet reads it, so that the job's status has it."""
+    """Leave the error in the span, and the reason where the kubelet reads it, so that the job's status has it."""
+    PROGRAM.fail(type(error).__name__)
     log, reason = os.environ.get("QONVERGE_TERMINATION_LOG"), ""
     if isinstance(error, ResultTooLarge):
         reason = f"ResultTooLarge: {error}"

@@ -19,6 +19,7 @@ from qonverge.client.transport.coalesced_requests import one_piece_pool
 from qonverge.client.transport.pod_choice import Pods
 from qonverge.client.transport.program_spans import sending
 from qonverge.client.transport.tokens import read_token, renewal_seconds
+from qonverge.client.transport.usage_counts import COUNTS
 from qonverge.wire.backend_info import BackendInfo
 from qonverge.wire.codec import Buffer, pack, unpack
 from qonverge.wire.errors import Cancelled, Draining, NotFound, Unauthorized, UnknownCircuit, WireError
@@ -103,8 +104,10 @@ class Connection:
             TaskFailed: the backend refused the task or failed on it.
             BackendUnreachable: it did not answer for too long.
         """
-        with sending(task) as own:
-            return self._run(own, cancelled)
+        with COUNTS.task(), sending(task) as own:
+            result = self._run(own, cancelled)
+        COUNTS.take(result)
+        return result
 
     def _run(self, task: Task, cancelled: threading.Event | None) -> TaskResult:
         deadline = self._clock() + self._patience
@@ -252,6 +255,7 @@ class Connection:
 
     def _ask(self, method: str, url: str, *, timeout: float, body: bytes | None = None) -> urllib3.BaseHTTPResponse:
         """Return the response, whose content is still to be read."""
+        COUNTS.exchange(sent=len(body or b""))
         return self._pool.request(
             method, url, body=body, headers=self._headers(), timeout=timeout, preload_content=False
         )
@@ -317,8 +321,10 @@ class _NoAnswer(urllib3.exceptions.HTTPError):
 
 
 def _read(response: urllib3.BaseHTTPResponse) -> dict[str, Any]:
+    content = _content(response)
+    COUNTS.exchange(received=len(content))
     try:
-        answer = unpack(_content(response))
+        answer = unpack(content)
     except ValueError:
         answer = None
     if not isinstance(answer, dict):

@@ -24,6 +24,11 @@ class ProgramSpan:
         self._lock = threading.Lock()
         self._begun = False
         self._scope: SpanScope | None = None
+        self._error = ""
+
+    def fail(self, error: str) -> None:
+        """Record that the process fails, and why: the name of an error."""
+        self._error = error
 
     def begin(self) -> SpanScope | None:
         """Begin the span where that is not done, and return what spans of tasks belong to; None: none are recorded."""
@@ -43,7 +48,7 @@ class ProgramSpan:
         start = time.time()
 
         def end() -> None:
-            sink.add(Span("program", own, parent, start, time.time()))
+            sink.add(Span("program", own, parent, start, time.time(), error=self._error))
             sink.close()
 
         atexit.register(end)

@@ -33,7 +33,8 @@ _KEY = "key"
 _TERMINATION_LOG = "/dev/termination-log"
 
 _GPU = "nvidia.com/gpu"
-_SCRAPED = {"prometheus.io/scrape": "true", "prometheus.io/port": str(PORT), "prometheus.io/path": "/metrics"}
+METRICS_PORT = 8079
+METRICS_PORT_NAME = "metrics"
 _NOISE_FOLDER = "/run/qonverge/noise"
 _NOISE_FILE = "calibration.json"
 _CREDENTIALS_FOLDER = "/run/qonverge/credentials"
@@ -193,7 +194,7 @@ def deployment(
         folder, _, name = CA_FILE.rpartition("/")
         container["volumeMounts"].append({"name": "authorities", "mountPath": folder, "readOnly": True})
         pod["volumes"].append({"name": "authorities", **_key_as_file(source.authorities, name)})
-    annotations = {**(_SCRAPED if settings.scrape_annotations else {}), **template.annotations}
+    annotations = {**_scraped(settings, PORT), **template.annotations}
     if template.service_account_name:
         pod["serviceAccountName"] = template.service_account_name
     if template.node_selector:
@@ -219,6 +220,13 @@ def deployment(
             "template": {"metadata": {"labels": labels, "annotations": annotations}, "spec": pod},
         },
     }
+
+
+def _scraped(settings: Settings, port: int) -> dict[str, str]:
+    """Return the annotations by which many Prometheus servers find what to scrape, where they are wanted."""
+    if not settings.scrape_annotations:
+        return {}
+    return {"prometheus.io/scrape": "true", "prometheus.io/port": str(port), "prometheus.io/path": "/metrics"}
 
 
 def _key_as_file(given: CaBundle, name: str) -> dict[str, Any]:
@@ -330,8 +338,10 @@ def program_job(
         "PRECISION": spec.precision,
         "RESULT_ROOM": room_for_result(job),
         "TERMINATION_LOG": _TERMINATION_LOG,
+        "METRICS_LISTEN": f"0.0.0.0:{METRICS_PORT}" if settings.program_metrics else None,
     }
     environment = [{"name": f"QONVERGE_{key}", "value": str(v)} for key, v in given.items() if v is not None]
+    exposed = [{"name": METRICS_PORT_NAME, "containerPort": METRICS_PORT}] if settings.program_metrics else []
     if traceparent:
         environment.append({"name": TRACEPARENT, "value": traceparent})
         environment += span_export.variables(settings, metadata["name"])
@@ -348,6 +358,7 @@ def program_job(
                 "imagePullPolicy": settings.pull_policy,
                 "command": list(container.command),
                 "env": environment,
+                "ports": exposed,
                 "terminationMessagePath": _TERMINATION_LOG,
                 "resources": settings.program_resources.fill(container.resources),
                 "securityContext": _CONTAINER_SECURITY,
@@ -374,6 +385,12 @@ def program_job(
         "spec": {
             # Attempts are counted here, not by the Job controller, which cannot tell a lost node from a bug.
             "backoffLimit": 0,
-            "template": {"metadata": {"labels": metadata["labels"]}, "spec": pod},
+            "template": {
+                "metadata": {
+                    "labels": metadata["labels"],
+                    "annotations": _scraped(settings, METRICS_PORT) if exposed else {},
+                },
+                "spec": pod,
+            },
         },
     }

@@ -75,6 +75,29 @@ def test_no_pod_runs_as_root_or_in_group_0_or_takes_a_node_for_itself() -> None:
     assert ["memory" in pod["containers"][0]["resources"]["limits"] for pod in pods()] == [False, True]
 
 
+def _program(settings: Settings) -> dict[str, Any]:
+    backend = QuantumBackend.model_validate({"metadata": {"name": "aer", "uid": "u"}, "spec": {"simulator": {}}})
+    program = {"spec": {"program": {"python": {"source": "pass"}}}, "metadata": {"name": "job", "uid": "uid"}}
+    *_, batch = PythonJobs().objects(HybridJob.model_validate(program), backend, settings, attempt=1, token="t")
+    found: dict[str, Any] = batch["spec"]["template"]
+    return found
+
+
+def test_a_programs_pod_exposes_metrics_where_that_is_wanted() -> None:
+    template = _program(Settings(scrape_annotations=True))
+    (container,) = template["spec"]["containers"]
+    (port,) = container["ports"]
+    given = {each["name"]: each.get("value") for each in container["env"]}
+    assert port == {"name": "metrics", "containerPort": 8079}
+    assert given["QONVERGE_METRICS_LISTEN"] == "0.0.0.0:8079"
+    assert template["metadata"]["annotations"]["prometheus.io/port"] == "8079"
+    template = _program(Settings(scrape_annotations=True, program_metrics=False))
+    (container,) = template["spec"]["containers"]
+    assert not container["ports"]
+    assert "QONVERGE_METRICS_LISTEN" not in {each["name"] for each in container["env"]}
+    assert not template["metadata"]["annotations"]
+
+
 @pytest.mark.parametrize(
     ("quantity", "amount"), [("1500m", "1.5"), ("3u", "0.000003"), ("2n", "2e-9"), ("0.5Gi", str(2**29)), (7, "7")]
 )
