@@ -59,6 +59,27 @@ def test_the_guide_has_a_configuration_that_prometheus_takes(tmp_path: Path) -> 
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_the_guides_query_of_power_gives_watts_of_pods_and_of_tasks(tmp_path: Path) -> None:
+    """By promtool, of series with Kepler's labels, whose other zones are parts of the first."""
+    require_prometheus()
+    (query,) = re.findall(r"^```promql\n(.*?)^```$", GUIDE.read_text(), re.DOTALL | re.MULTILINE)
+    of_pod = 'kepler_pod_cpu_joules_total{pod_name="a-0", pod_namespace="lab", state="running", zone="%s"}'
+    joules = {"package": "0+120x10", "dram": "0+30x10", "core": "0+90x10"}
+    series = [{"series": of_pod % zone, "values": values} for zone, values in joules.items()]
+    series.append({"series": 'cryostat_power_watts{instance="meter"}', "values": "25000x10"})
+    expected = [
+        # Joules in 15 s.
+        {"labels": '{namespace="lab", pod="a-0"}', "value": (120 + 30) / 15},
+        {"labels": '{namespace="lab", backend="qpu"}', "value": 25_000},
+    ]
+    case = {"expr": query, "eval_time": "2m", "exp_samples": expected}
+    tests = {"tests": [{"interval": "15s", "input_series": series, "promql_expr_test": [case]}]}
+    (tmp_path / "tests.yaml").write_text(yaml.safe_dump(tests))
+    command = ["promtool", "test", "rules", "tests.yaml"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_the_guide_explains_every_alert_and_shows_every_dashboard(helm: Path) -> None:
     objects, guide = render(helm, *ALL), GUIDE.read_text()
     (group,) = one(objects, "PrometheusRule")["spec"]["groups"]

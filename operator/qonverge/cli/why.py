@@ -11,6 +11,7 @@ from qonverge.accounting.conversion import amounts_of, usage_of
 from qonverge.api import HybridJob
 from qonverge.cli.cluster import connected
 from qonverge.cli.render import console_of, forecast_table
+from qonverge.scheduling.texts import joules
 
 
 def explain(name: str, namespace: str | None, *, output: str | None) -> None:
@@ -36,7 +37,8 @@ def explain(name: str, namespace: str | None, *, output: str | None) -> None:
         # Also of a status that a former version wrote.
         used = usage_of(amounts_of(status.usage))
         cost = f", {used.cost}" if used.costs else ""
-        console.print(Text(f"used: {status.usage.shots} shots, {status.usage.seconds:.3g} s{cost}"))
+        energy = "" if status.usage.energy_joules is None else f", {joules(status.usage.energy_joules)}"
+        console.print(Text(f"used: {status.usage.shots} shots, {status.usage.seconds:.3g} s{cost}{energy}"))
     if status.trace_id is not None:
         console.print(Text(f"trace: {status.trace_id}"))
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from qonverge.telemetry.figures import STALE_SECONDS, Figure, fresh
 
-MOST = 10_000
+MOST = 1000
 """Backends that are known; those that were measured longest ago go first."""
 WINDOW_SECONDS = 60.0
 """Meters average over tens of seconds and report late: power and run time of so long belong together."""
