@@ -210,16 +210,18 @@ class Forecasts:
         backend = self._state.backends.get(key)
         if backend is None or not backend.spec.source.elsewhere:
             return None
-        device = measured(self._state.pods, backend, now).device
+        # A wait that is too old is still nearer to the truth than none: 0 would draw all jobs there.
+        known = measured(self._state.pods, backend, now)
+        wait, length = known.last("wait_seconds"), known.last("queue_length")
         figures = abilities(backend.spec.source).descriptor.figures
-        ahead = 0 if device is None else min(device.queue_length or 0, _MOST_AHEAD)
+        ahead = min(round(length or 0), _MOST_AHEAD)
         usual = _USUAL_SECONDS
         if figures is not None:
             usual = figures.task_seconds + _USUAL_SHOTS * figures.shot_seconds
         each = Interval(usual / 4, usual, 4 * usual)
-        if device is not None and device.wait_seconds:
+        if wait:
             # The vendor knows its queue better than the number of tasks in it tells.
-            ahead, each = 1, Interval(device.wait_seconds / 2, device.wait_seconds, 2 * device.wait_seconds)
+            ahead, each = 1, Interval(wait / 2, wait, 2 * wait)
         return self._outlook.wait_seconds(key, Queue(1, waiting=(each,) * ahead), now, shared=True)
 
     def learns_wait(self, key: str, now: float) -> bool:

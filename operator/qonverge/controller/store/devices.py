@@ -35,6 +35,13 @@ class Measured:
     """Where those of ``FIGURES`` that it has come from."""
     stale: tuple[str, ...] = ()
     """Those that are known and too old: the device has None for them."""
+    former: Mapping[str, Figure] = field(default_factory=dict)
+    """The newest of each of these."""
+
+    def last(self, name: str) -> float | None:
+        """Return a figure of the device, or what it last was where that is too old; None where nothing was told."""
+        value: float | None = None if self.device is None else getattr(self.device, name)
+        return self.former[name].value if value is None and name in self.former else value
 
 
 def measured_by(pod: BackendPod, now: float, stale_seconds: float) -> Measured:
@@ -46,7 +53,7 @@ def measured_by(pod: BackendPod, now: float, stale_seconds: float) -> Measured:
     told = None if pod.info is None else pod.info.device
     if told is None:
         return Measured()
-    figures, stale, values = dict[str, Figure](), list[str](), dict[str, float | None]()
+    figures, former, values = dict[str, Figure](), dict[str, Figure](), dict[str, float | None]()
     for name in FIGURES:
         value, scraped = getattr(told, name), pod.scraped.get(name)
         direct = None if value is None or pod.told_at is None else Figure(float(value), pod.told_at, "Pod")
@@ -54,8 +61,8 @@ def measured_by(pod: BackendPod, now: float, stale_seconds: float) -> Measured:
         values[name] = None if found is None else found.value
         if found is not None:
             figures[name] = found
-        elif scraped is not None or direct is not None:
-            stale.append(name)
+        elif known := [figure for figure in (scraped, direct) if figure is not None]:
+            former[name] = max(known, key=lambda figure: figure.at)
     length, online = values["queue_length"], values["online"]
     device = replace(
         told,
@@ -66,7 +73,7 @@ def measured_by(pod: BackendPod, now: float, stale_seconds: float) -> Measured:
     )
     if device.online and not told.online:
         device = replace(device, reason="", available_at=None)
-    return Measured(device, figures, tuple(stale))
+    return Measured(device, figures, tuple(former), former)
 
 
 def measured(pods: BackendPods, backend: QuantumBackend, now: float) -> Measured:

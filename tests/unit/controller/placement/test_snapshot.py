@@ -13,6 +13,7 @@ from qonverge.controller.placement.snapshot import PodTask, free_seconds, given_
 from qonverge.controller.store.phases import Sent
 from qonverge.forecast.intervals import Interval
 from qonverge.scheduling import Backend, Decision
+from qonverge.wire.vendor import DeviceState
 from tests.unit.controller.worlds import NO_TASK, NOW, World, info
 
 runs = st.floats(0.001, 1000)
@@ -160,3 +161,16 @@ def test_an_engine_s_abilities_are_seen() -> None:
     assert stim.features is not None
     assert (stim.method, "NonClifford" in stim.features) == ("Stabilizer", False)
     assert (braket.method, braket.state_copies, braket.memory_bytes) == ("Statevector", 3, 2**30 - 2**27)
+
+
+@pytest.mark.parametrize("told", [{"wait_seconds": 900.0}, {"queue_length": 400}])
+def test_a_wait_for_a_device_that_is_too_old_is_not_taken_for_none(told: dict[str, Any]) -> None:
+    world = World()
+    cloud = world.backend("c", simulator=None, plugin={"provider": "Acme"})
+    world.pod("c-0").answer(info(4, None, device=DeviceState(online=True, **told)), 0.01, NOW)
+    fresh, old = (world.forecasts.device_wait(cloud, NOW + age) for age in (0.0, 3600.0))
+    assert fresh is not None
+    assert fresh > 600
+    assert old == pytest.approx(fresh, rel=0.1)
+    (seen_old,) = world.rounds.backends(NOW + 3600.0)
+    assert next(iter(told)) in seen_old.stale_figures

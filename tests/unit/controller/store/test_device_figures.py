@@ -53,6 +53,9 @@ def test_what_is_too_old_is_missing_and_not_0() -> None:
     assert (found.device.wait_seconds, found.device.queue_length, found.device.round_trip_seconds) == (None,) * 3
     assert found.device.online, "nobody says that it is not"
     assert (found.figures, found.stale) == ({}, tuple(FIGURES))
+    # What it last was is still told.
+    assert (found.last("wait_seconds"), found.former["wait_seconds"]) == (100.0, Figure(100.0, NOW, "Pod"))
+    assert measured_by(pod(DeviceState(True)), NOW + 61, 60).last("wait_seconds") is None
 
 
 def test_an_offline_device_stays_offline_until_somebody_says_otherwise() -> None:
