@@ -60,7 +60,7 @@ def _panel(axes: Axes, panel: dict[str, Any], found: list[Series]) -> None:
             axes.plot(times, values, label=name, linewidth=1, marker="." if len(values) < 3 else "")
         if unit == _PERCENT:
             axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.3g} %")
-        axes.set_ylabel({"s": "s", "ops": "1/s", "bytes": "bytes"}.get(unit, ""), fontsize=7)
+        axes.set_ylabel({"s": "s", "ops": "1/s", "bytes": "bytes", "joule": "J"}.get(unit, ""), fontsize=7)
         axes.set_ylim(bottom=0)
         axes.tick_params(labelsize=6)
         axes.grid(alpha=0.3)

@@ -91,8 +91,10 @@ def service(tmp_path: Path) -> Iterator[Service]:
 @pytest.fixture
 def watched(lab: Lab, service: Service, edge: Process, tmp_path: Path) -> Iterator[Watched]:
     section = {"provider": "Tagged", "options": {"endpoint": service.url}}
-    acme = backend("acme", plugin=section, maxCalibrationAge="8760000h", energy={"taskWatts": 15_000})
-    box = backend("edge", remote={"url": f"http://127.0.0.1:{edge.port}"})
+    energy, tier = {"taskWatts": 15_000}, {"tier": "Cloud"}
+    acme = backend("acme", plugin=section, maxCalibrationAge="8760000h", energy=energy, location=tier)
+    place = {"energy": {"taskWatts": 12}, "location": {"tier": "Edge"}}
+    box = backend("edge", remote={"url": f"http://127.0.0.1:{edge.port}"}, **place)
     for manifest in (acme, box):
         del manifest["spec"]["simulator"]
     limits = {"shots": 1_000_000, "cost": {"amount": "100", "currency": "USD"}}

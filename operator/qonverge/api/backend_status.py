@@ -48,7 +48,7 @@ class EnergyStatus(StatusModel):
     source: Literal["Spec", "Prometheus"]
     """Spec: as spec.energy says. Prometheus: learned from what the backend was measured to draw, which goes before."""
     task_watts: float
-    """Power that a task draws while it runs, watts, in two digits."""
+    """Power that a task draws while it runs, watts; in two digits where it is measured."""
 
 
 class DeviceStatus(StatusModel):

@@ -357,6 +357,7 @@ class Candidate:
     score: float
     """The job's part of the objective there; lower is better."""
     energy_joules: float | None = None
+    """None where it is not known."""
 
 
 @dataclass(frozen=True, slots=True)

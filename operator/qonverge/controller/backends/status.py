@@ -225,7 +225,10 @@ def _pricing(pricing: Pricing, *, own: bool) -> PricingStatus:
 
 
 def _energy(watts: float, *, measured: bool) -> EnergyStatus:
-    return EnergyStatus(source="Prometheus" if measured else "Spec", task_watts=float(f"{watts:.2g}"))
+    if not measured:
+        return EnergyStatus(source="Spec", task_watts=watts)
+    # In two digits, so that it is not written again with each task.
+    return EnergyStatus(source="Prometheus", task_watts=float(f"{watts:.2g}"))
 
 
 def _widest(info: BackendInfo) -> int | None:

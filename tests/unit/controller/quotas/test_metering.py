@@ -535,3 +535,38 @@ async def test_how_often_a_program_waited_is_known_over_all_pods() -> None:
     assert desk.metering.waits(job) == 7
     await desk.poll()
     assert desk.metering.waits(job) == 7, "pods tell sums"
+
+
+def test_energy_of_a_program_is_counted_as_long_as_it_has_one_attempt_on_one_backend() -> None:
+    async def scenario() -> None:
+        desk = Desk(pods=2, energy={"taskWatts": 40})
+        job = await desk.program()
+        desk.use(job, "a-0", task(10), seconds=2.0)
+        desk.use(job, "a-1", task(10), seconds=1.0)
+        await desk.poll()
+        assert desk.metering.used(job).joules == 120.0
+        counted = 'qonverge_operator_energy_joules_total{backend="lab/a",namespace="chem"} 120.0'
+        assert counted in desk.world.metrics.exposition().decode()
+        # Nobody knows any more where an attempt before this one ran.
+        desk.metering.open("chem/j", job, desk.backend, 2)
+        await desk.metering.push()
+        desk.use(job, "a-1", task(10), seconds=1.0, attempt=2)
+        await desk.poll()
+        assert (desk.metering.used(job).seconds, desk.metering.used(job).joules) == (4.0, None)
+        assert counted.replace("120.0", "160.0") in desk.world.metrics.exposition().decode()
+
+    asyncio.run(scenario())
+
+
+def test_what_an_operator_before_this_one_counted_has_no_energy_that_this_one_knows() -> None:
+    async def scenario() -> None:
+        desk = Desk(pods=1, energy={"taskWatts": 40})
+        job = await desk.program()
+        desk.use(job, "a-0", task(10), seconds=2.0)
+        await desk.poll()
+        desk.again()
+        desk.metering.observe("chem/j")
+        await desk.poll()
+        assert (desk.metering.used(job).seconds, desk.metering.used(job).joules) == (2.0, None)
+
+    asyncio.run(scenario())
