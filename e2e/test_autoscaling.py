@@ -1,11 +1,11 @@
-"""A backend that scales, with the real controllers, scheduler and kubelet: from no pod through a burst and back."""
+"""Backends that scale, with the real controllers, scheduler and kubelet."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
 
-from e2e.workspace import MOMENT, Workspace, backend, circuit, eventually
+from e2e.workspace import MOMENT, Workspace, backend, circuit, eventually, layered
 
 _SCALING = {
     "minReplicas": 0,
@@ -45,3 +45,28 @@ def test_from_no_pod_through_a_burst_and_back(
 
     workspace.wait(at_zero, "quantumbackend/elastic")
     eventually(lambda: not workspace.items("pods"), "an end of all pods")
+
+
+def test_a_circuit_that_fits_no_usual_pod_runs_on_a_larger_one(
+    workspace: Workspace, record_property: Callable[[str, object], None]
+) -> None:
+    vertical = {"maxMemory": "800Mi", "scaleToZeroAfter": "2s"}
+    scaling = {"maxReplicas": 1, "stableWindow": "10s", "scaleDownAfter": "2s", "vertical": vertical}
+    usual = {"capacity": {"concurrency": 1}, "template": {"resources": {"limits": {"memory": "400Mi"}}}}
+    workspace.apply(backend("small", simulator={"method": "Statevector"}, scaling=scaling, **usual))
+    at_zero = '--for=jsonpath={.status.conditions[?(@.type=="Ready")].reason}=ScaledToZero'
+    eventually(lambda: workspace.items("deployments", "--field-selector=metadata.name=small-800mi-qb"), "its size")
+    workspace.wait(at_zero, "quantumbackend/small-800mi")
+
+    # A statevector of 256 MiB: half of it and more is beyond what a pod of 400 MiB has at all.
+    workspace.apply(circuit("large", layered(24, 1), backend={"name": "small"}, shots=1))
+    status = workspace.completed("large")
+    assert (status["backend"], status["attempts"]) == ("small-800mi", 1)
+    created = workspace.get("hybridjob", "large")["metadata"]["creationTimestamp"]
+    record_property("seconds from no larger pod to the result", _at(status["completedAt"]) - _at(created))
+    (pod,) = workspace.backend_pods("small-800mi")
+    assert pod["spec"]["containers"][0]["resources"]["limits"]["memory"] == "800Mi"
+
+    workspace.wait(at_zero, "quantumbackend/small-800mi")
+    eventually(lambda: not workspace.backend_pods("small-800mi"), "an end of the larger pod")
+    assert len(workspace.backend_pods("small")) == 1

@@ -123,6 +123,9 @@ _ALLOWED = [
     "patch hybridjobs.qonverge.io --all-namespaces",
     # For the mark of those that go when a backend gets smaller.
     "patch pods --all-namespaces",
+    # Of larger sizes of backends, which are backends of their own.
+    "create quantumbackends.qonverge.io --all-namespaces",
+    "delete quantumbackends.qonverge.io --all-namespaces",
     "create jobs.batch --all-namespaces",
     "create secrets --all-namespaces",
     "update leases.coordination.k8s.io/qonverge.{release}.qonverge --namespace=kube-system",
@@ -148,7 +151,6 @@ _REFUSED = [
     "delete pods --all-namespaces",
     "create hybridjobs.qonverge.io --all-namespaces",
     "update hybridjobs.qonverge.io --all-namespaces",
-    "delete quantumbackends.qonverge.io --all-namespaces",
     "create clusterrolebindings.rbac.authorization.k8s.io",
     "create serviceaccounts --subresource=token --all-namespaces",
     "impersonate users",

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from e2e.cluster import standin
+from qonverge.api.quantity import bytes_of
 from tests.integration.conftest import Lab
 
 _COST = "controller.kubernetes.io/pod-deletion-cost"
@@ -58,7 +59,7 @@ class DeploymentController:
         for _ in range(wanted - len(names)):
             self._made += 1
             name = f"{self._name}-{self._made}"
-            arguments = (deployment, replica_set, name)
+            arguments = (deployment, replica_set, name, *_memory(deployment))
             self._starting[name] = threading.Thread(target=lab.start_pod, args=arguments, name=name)
             self._starting[name].start()
         for pod in sorted(there, key=_goes_first)[: max(0, len(names) - wanted)]:
@@ -81,6 +82,13 @@ class DeploymentController:
         if found.get("status", {}).get("observedGeneration") != generation:
             status = {"observedGeneration": generation, "replicas": replicas}
             lab.patch("replicaset", name, {"status": status}, "status")
+
+
+def _memory(deployment: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what a server learns of its limit, which a kubelet writes into its cgroup."""
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    limit = container["resources"].get("limits", {}).get("memory")
+    return () if limit is None else ("--memory-limit", str(bytes_of(limit)))
 
 
 def _owner(pod: Mapping[str, Any]) -> str:

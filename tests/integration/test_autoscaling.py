@@ -88,3 +88,50 @@ def test_a_burst_at_zero_starts_pods_more_work_more_of_them_and_idleness_ends_al
         eventually(lambda: replicas(lab, "elastic") == 0, "an end of all pods")
         eventually(lambda: not lab.list("pod"), "no pods")
         eventually(lambda: condition(lab, "elastic", "Ready")["reason"] == "ScaledToZero", "the word for it")
+
+
+def test_a_circuit_too_large_for_the_usual_pods_has_a_larger_one_for_as_long_as_it_needs_it(lab: Lab) -> None:
+    vertical = {"maxMemory": "1200Mi", "scaleToZeroAfter": "1s"}
+    scaling = {"maxReplicas": 1, "stableWindow": "10s", "scaleDownAfter": "1s", "vertical": vertical}
+    limits = {"template": {"resources": {"limits": {"memory": "400Mi"}}}}
+    small = backend("small", scaling=scaling, simulator={"method": "Statevector"}, **limits)
+    lab.apply(small)
+    lab.start_operator()
+    lab.ready()
+    named: dict[str, Any] = {"backend": {"name": "small"}, "shots": 1}
+    # Of the largest size no pod is wanted.
+    with DeploymentController(lab, "small"), DeploymentController(lab, "small-800mi"):
+        eventually(lambda: replicas(lab, "small-1200mi") == 0, "the sizes")
+        eventually(lambda: condition(lab, "small-800mi", "Ready").get("reason") == "ScaledToZero", "its state")
+        assert [replicas(lab, f"small{size}") for size in ("", "-800mi", "-1200mi")] == [1, 0, 0]
+        eventually(lambda: condition(lab, "small", "Ready").get("reason") == "Serving", "the usual pod")
+
+        # Of the usual pods 80 MiB are for a circuit, of the next size 480 MiB, and of the last, with a spare, 720 MiB.
+        lab.apply(job("large", layered(24, 1), **named), job("usual", **named), job("huge", layered(26, 1), **named))
+        waits = eventually(lambda: lab.status("large").get("message", ""), "what it waits for")
+        assert "held for small-800mi" in waits
+        assert "a pod with 800 MiB of memory" in waits
+        refused = lab.ended("huge")
+        assert refused["state"] == "Failed"
+        assert "small-1200mi has 720 MiB for a circuit and a statevector of 26 qubits needs 1 GiB" in refused["message"]
+        ends = lab.ended("usual"), lab.ended("large")
+        assert [(end["state"], end["backend"], end["attempts"]) for end in ends] == [
+            ("Complete", "small", 1),
+            ("Complete", "small-800mi", 1),
+        ]
+        eventually(lambda: replicas(lab, "small-800mi") == 0, "an end of the larger pod")
+        assert condition(lab, "small-800mi", "ScalingActive")["reason"] == "Idle"
+        assert [replicas(lab, f"small{size}") for size in ("", "-1200mi")] == [1, 0]
+
+        # What others change is put back, and a size that the backend has no more goes.
+        lab.patch("qb", "small-1200mi", {"spec": {"template": {"resources": {"limits": {"memory": "9Gi"}}}}})
+        eventually(lambda: _memory(lab, "small-1200mi") == "1200Mi", "the size as it was")
+        vertical["maxMemory"] = "800Mi"
+        lab.apply(small)
+        eventually(lambda: not lab.get("qb", "small-1200mi"), "an end of the largest size")
+        assert lab.get("qb", "small-800mi")
+
+
+def _memory(lab: Lab, name: str) -> str:
+    limits: dict[str, str] = lab.get("qb", name)["spec"]["template"]["resources"]["limits"]
+    return limits["memory"]

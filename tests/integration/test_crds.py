@@ -21,6 +21,7 @@ KEY = {"name": "programs", "key": "a.qasm"}
 DEVICE = "arn:aws:braket:us-east-1::device/qpu/ionq/Aria-1"
 BRAKET = {"device": DEVICE, "bucket": "results"}
 BUDGET = {"perReplicaHour": "0.00", "maxPerHour": "1"}
+PAID = {"perReplicaHour": "0.10"}
 SCALING: list[tuple[dict[str, Any], str]] = [
     ({"scaling": {}}, "maxReplicas goes with mode: Auto, and Auto needs it"),
     ({"scaling": {"mode": "External", "maxReplicas": 2}}, "maxReplicas goes with mode: Auto"),
@@ -31,6 +32,11 @@ SCALING: list[tuple[dict[str, Any], str]] = [
     ({"scaling": {"maxReplicas": 2, "stableWindow": "5s"}}, "stableWindow is between 10s and 1h"),
     ({"scaling": {"maxReplicas": 2, "stableWindow": "1h1ms"}}, "stableWindow is between 10s and 1h"),
     ({"scaling": {"maxReplicas": 2, "budget": BUDGET}}, "budget.perReplicaHour is more than 0"),
+    ({"scaling": {"maxReplicas": 2, "vertical": {"maxMemory": "1000Mi"}}}, "maxMemory is more than template.resources"),
+    ({"scaling": {"maxReplicas": 2, "vertical": {"maxMemory": "1001Gi"}}}, "at most 1024 times as much"),
+    ({"scaling": {"maxReplicas": 2, "vertical": {"maxMemory": 2**31}}, "template": {}}, "scaling.vertical goes with"),
+    ({"scaling": {"maxReplicas": 2, "vertical": {"maxMemory": "4G"}, "budget": BUDGET | PAID}}, "budget counts pods"),
+    ({"scaling": {"mode": "External", "vertical": {"maxMemory": "4Gi"}}}, "mode: External takes nothing else"),
     ({"scaling": {"maxReplicas": 2}, "replicas": 2}, "set replicas to 1, or to 0 to stop it"),
     ({"simulator": None, "plugin": {"provider": "Acme"}, "scaling": {"maxReplicas": 2}}, "scaling is for simulators"),
 ]

@@ -62,7 +62,7 @@ def test_the_operator_may_do_exactly_what_it_needs(helm: Path, watched: tuple[st
     watches = "list watch"
     in_namespaces = {
         ("qonverge.io", "hybridjobs"): f"get {watches} patch delete",
-        ("qonverge.io", "quantumbackends"): f"get {watches}",
+        ("qonverge.io", "quantumbackends"): f"get {watches} create patch delete",
         ("qonverge.io", "hybridjobs/status"): "patch",
         ("qonverge.io", "quantumbackends/status"): "patch",
         ("qonverge.io", "quantumquotas"): watches,

@@ -1,6 +1,6 @@
 {{/* Generated from operator/qonverge/api by `make generate`; edit the registry instead. */}}
 {{- define "qonverge.rights.operator" -}}
-- {apiGroups: [qonverge.io], resources: [quantumbackends], verbs: [get, list, watch]}
+- {apiGroups: [qonverge.io], resources: [quantumbackends], verbs: [get, list, watch, create, patch, delete]}
 - {apiGroups: [qonverge.io], resources: [quantumbackends/status], verbs: [patch]}
 - {apiGroups: [qonverge.io], resources: [hybridjobs], verbs: [get, list, watch, patch, delete]}
 - {apiGroups: [qonverge.io], resources: [hybridjobs/status], verbs: [patch]}

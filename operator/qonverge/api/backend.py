@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from functools import partial
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
-from qonverge.api import quantity
 from qonverge.api.backend_status import QuantumBackendStatus
-from qonverge.api.base import LabelSelector, ObjectMeta, OneOfModel, Rule, SpecModel, cel
+from qonverge.api.base import LabelSelector, ObjectMeta, OneOfModel, OwnerReference, Rule, SpecModel, cel
 from qonverge.api.clouds import (
     IBM,
     PROVIDER_NAME,
@@ -26,6 +23,7 @@ from qonverge.api.energy import Energy
 from qonverge.api.noise import Noise
 from qonverge.api.placement import Duration, Location
 from qonverge.api.pricing import Pricing
+from qonverge.api.quantity import Memory, Quantity, bytes_of
 from qonverge.api.scaling import Scaling
 from qonverge.api.source import Source
 from qonverge.providers.installed import own
@@ -37,27 +35,15 @@ SELECTOR_WITH_FROM = "selector goes with from: Selector, and from: Selector need
 ONE_POD = "a backend whose device is elsewhere has one pod: set replicas to 1, or to 0 to stop it"
 NOT_SCALED = "scaling is for simulators: a backend whose device is elsewhere has one pod"
 AUTOMATIC = "with scaling.mode Auto the operator decides how many pods there are: set replicas to 1, or to 0 to stop it"
+LIMIT_FOR_SIZES = "scaling.vertical goes with template.resources.limits.memory: larger pods have a multiple of it"
+SIZES = "scaling.vertical.maxMemory is more than template.resources.limits.memory, and at most 1024 times as much"
 _SOURCES = ("simulator", "braket", "google", "ibm", "ionq", "remote", "plugin")
 _OTHER_SOURCE = "what the backend is cannot change from one section to another: create a new QuantumBackend instead"
-
-
-def _matching(pattern: str, example: str, given: Any) -> Any:
-    if isinstance(given, bool) or not isinstance(given, int | str) or not re.fullmatch(pattern, str(given)):
-        raise ValueError(f"give a whole number, or a text such as {example}")
-    return given
-
-
-def _int_or_string(pattern: str) -> Any:
-    return Field(json_schema_extra={"x-kubernetes-int-or-string": True, "pattern": pattern, "minimum": 0})
-
-
-# Kubernetes quantities, checked here as by the schema; whole numbers are taken as in core types.
-Quantity = Annotated[
-    str | int, BeforeValidator(partial(_matching, quantity.ANY, "500m or 2Gi")), _int_or_string(quantity.ANY)
-]
-Memory = Annotated[
-    str | int, BeforeValidator(partial(_matching, quantity.MEMORY, "64Mi")), _int_or_string(quantity.MEMORY)
-]
+_SAME_SIZE = "!has(self.scaling) || !has(self.scaling.vertical)"
+_LIMITED = "'memory' in self.template.resources.limits"
+_MOST, _USUAL = (
+    f"quantity(string(self.{path}))" for path in ("scaling.vertical.maxMemory", "template.resources.limits['memory']")
+)
 
 
 def _with_rules(schema: dict[str, Any]) -> None:
@@ -232,6 +218,13 @@ class QuantumBackendSpec(OneOfModel):
             Rule("self.replicas <= 1 || has(self.simulator)", ONE_POD, ".replicas"),
             Rule("!has(self.scaling) || has(self.simulator)", NOT_SCALED, ".scaling"),
             Rule("self.replicas <= 1 || !has(self.scaling) || self.scaling.mode != 'Auto'", AUTOMATIC, ".replicas"),
+            Rule(f"{_SAME_SIZE} || {_LIMITED}", LIMIT_FOR_SIZES, ".scaling"),
+            Rule(
+                f"{_SAME_SIZE} || !({_LIMITED}) || ({_MOST}.isGreaterThan({_USUAL}) && "
+                f"{_MOST}.asApproximateFloat() <= 1024.0 * {_USUAL}.asApproximateFloat())",
+                SIZES,
+                ".scaling",
+            ),
         )
     )
 
@@ -290,6 +283,12 @@ class QuantumBackendSpec(OneOfModel):
             raise ValueError(NOT_SCALED)
         if self.replicas > 1 and self.scaling is not None and self.scaling.mode == "Auto":
             raise ValueError(AUTOMATIC)
+        if self.scaling is not None and self.scaling.vertical is not None:
+            limit = self.template.resources.limits.get("memory")
+            if limit is None:
+                raise ValueError(LIMIT_FOR_SIZES)
+            if not bytes_of(limit) < bytes_of(self.scaling.vertical.max_memory) <= 1024 * bytes_of(limit):
+                raise ValueError(SIZES)
         return self
 
     @property
@@ -316,6 +315,12 @@ class QuantumBackend(SpecModel):
     def is_offered(self) -> bool:
         """Whether its specification admits jobs of other namespaces."""
         return self.spec.access.namespaces.from_ != "Same"
+
+    @property
+    def size_of(self) -> OwnerReference | None:
+        """The backend that this is a larger size of, which made it; None where a person made it."""
+        owners = self.metadata.owner_references
+        return next((each for each in owners if each.controller and each.kind == self.kind), None)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the manifest's form: what was given, and the status."""

@@ -219,6 +219,17 @@ class SecretKeyRef(SpecModel):
     """Key whose value is taken."""
 
 
+class OwnerReference(BaseModel):
+    """The part of ``metav1.OwnerReference`` that Qonverge reads."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="allow", frozen=True)
+
+    kind: str
+    name: str
+    uid: str
+    controller: bool = False
+
+
 class ObjectMeta(BaseModel):
     """The part of ``metav1.ObjectMeta`` that Qonverge reads."""
 
@@ -234,3 +245,4 @@ class ObjectMeta(BaseModel):
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
     finalizers: list[str] = []
+    owner_references: list[OwnerReference] = []

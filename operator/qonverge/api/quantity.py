@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
+from functools import partial
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
 
 from qonverge.documents.excerpt import excerpt
 
@@ -19,6 +23,21 @@ _UNITS = {
     **{name: Decimal(1000) ** power for power, name in enumerate(("k", "M", "G", "T", "P", "E"), 1)},
     **{name: Decimal(1024) ** power for power, name in enumerate(("Ki", "Mi", "Gi", "Ti", "Pi", "Ei"), 1)},
 }
+
+
+def _matching(pattern: str, example: str, given: Any) -> Any:
+    if isinstance(given, bool) or not isinstance(given, int | str) or not re.fullmatch(pattern, str(given)):
+        raise ValueError(f"give a whole number, or a text such as {example}")
+    return given
+
+
+def _int_or_string(pattern: str) -> Any:
+    return Field(json_schema_extra={"x-kubernetes-int-or-string": True, "pattern": pattern, "minimum": 0})
+
+
+# Checked here as by the schema; whole numbers are taken as in core types.
+Quantity = Annotated[str | int, BeforeValidator(partial(_matching, ANY, "500m or 2Gi")), _int_or_string(ANY)]
+Memory = Annotated[str | int, BeforeValidator(partial(_matching, MEMORY, "64Mi")), _int_or_string(MEMORY)]
 
 
 def amount_of(quantity: str | int) -> Decimal:
@@ -43,3 +62,11 @@ def bytes_of(quantity: str | int) -> int:
     if re.fullmatch(MEMORY, str(quantity)) is None:
         raise ValueError(f"{excerpt(quantity)} is not a quantity of memory such as 64Mi")
     return int(amount_of(quantity))
+
+
+def memory_text(size: int) -> str:
+    """Return a number of bytes as a quantity, with the largest unit that it is a whole number of."""
+    for unit, each in sorted(_UNITS.items(), key=lambda pair: pair[1], reverse=True):
+        if each >= 1 and size % each == 0:
+            return f"{size // int(each)}{unit}"
+    raise AssertionError("every number of bytes is a multiple of one")

@@ -105,8 +105,9 @@ BACKEND = Resource(
     plural="quantumbackends",
     short_names=("qb",),
     model=QuantumBackend,
-    verbs=("get", "list", "watch"),
-    owns=("Deployment", "Service", "Secret"),
+    # Made and deleted are larger sizes of others only.
+    verbs=("get", "list", "watch", "create", "patch", "delete"),
+    owns=("Deployment", "Service", "Secret", "QuantumBackend"),
     columns=(
         Column("Engine", ".status.engine", "Simulation engine, or provider of the device."),
         Column("State", '.status.conditions[?(@.type=="Ready")].reason', "Whether it serves, in a word."),

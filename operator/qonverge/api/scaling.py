@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field, model_validator
 from qonverge.api.base import Rule, SpecModel, cel
 from qonverge.api.money import Amount, Currency
 from qonverge.api.placement import Duration, seconds_of
+from qonverge.api.quantity import Memory
 
 _FREE = "budget.perReplicaHour is more than 0: what costs nothing needs no budget"
 _NEEDS_MOST = "maxReplicas goes with mode: Auto, and Auto needs it"
@@ -18,6 +19,7 @@ _NOTHING_ELSE = "mode: External takes nothing else: what scales the backend has 
 _ORDER = "minReplicas is at most maxReplicas"
 _ONLY_ZERO = "scaleToZeroAfter goes with minReplicas: 0"
 _TARGET = "targetQueueTime is longer than 0s"
+_NO_BUDGET = "budget counts pods of one size: with vertical, maxReplicas bounds those of each"
 _WINDOW = "stableWindow is between 10s and 1h"
 _OF_AUTO = (
     "minReplicas",
@@ -28,6 +30,7 @@ _OF_AUTO = (
     "maxScaleUpRate",
     "maxScaleDownRate",
     "budget",
+    "vertical",
 )
 
 Rate = Annotated[float, Field(ge=1.1, le=1000)]
@@ -52,6 +55,18 @@ class ScalingBudget(SpecModel):
         if not Fraction(self.per_replica_hour):
             raise ValueError(_FREE)
         return self
+
+
+class Vertical(SpecModel):
+    """Pods with more memory, for circuits that do not fit the others."""
+
+    max_memory: Memory
+    """Most memory of a pod. There are sizes of twice the limit in template.resources, four times as much and so on, and
+    this one. A circuit that does not fit the usual pods has one of the smallest size started that it fits."""
+    max_replicas: Annotated[int, Field(ge=1, le=1000)] = 1
+    """Most pods of each such size."""
+    scale_to_zero_after: Duration = "60s"
+    """The last pod of a size goes once nothing ran there or waited for it for so long."""
 
 
 class Scaling(SpecModel):
@@ -82,6 +97,7 @@ class Scaling(SpecModel):
                 _WINDOW,
                 ".stableWindow",
             ),
+            Rule("!has(self.vertical) || !has(self.budget)", _NO_BUDGET, ".budget"),
         )
     )
 
@@ -107,6 +123,8 @@ class Scaling(SpecModel):
     """A decision leaves at least the pods that serve divided by this; it may always take one. Default: 2."""
     budget: ScalingBudget | None = None
     """What pods may cost. Default: no limit."""
+    vertical: Vertical | None = None
+    """Pods with more memory, for circuits that do not fit the others. Default: there are none."""
 
     @model_validator(mode="after")
     def _same_rules_as_the_server(self) -> Self:
@@ -124,6 +142,8 @@ class Scaling(SpecModel):
             raise ValueError(_TARGET)
         if self.stable_window is not None and not 10 <= seconds_of(self.stable_window) <= 3600:
             raise ValueError(_WINDOW)
+        if self.vertical is not None and self.budget is not None:
+            raise ValueError(_NO_BUDGET)
         return self
 
     @property

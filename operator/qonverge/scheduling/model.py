@@ -165,6 +165,15 @@ class Backend:
     """Memory for one circuit; None: not known yet."""
     state_copies: int = 1
     """States of full size that its engine holds at a time."""
+    size_of: str = ""
+    """Name of the backend, in its namespace, that it is a larger size of. Jobs that mean that one mean the smallest
+    size that their circuit fits."""
+    smaller_bytes: int | None = None
+    """Memory for one circuit in the next smaller size; None of what is no larger size."""
+    larger: bool = False
+    """Whether there is a larger size."""
+    starting: str = ""
+    """What is done so that a pod serves, where none does: for a job that is held for it."""
     admitted_namespaces: frozenset[str] = frozenset()
     """Further namespaces that may use it: those that its selector matches now."""
     selects: bool = False

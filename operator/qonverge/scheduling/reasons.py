@@ -50,6 +50,8 @@ def _goes(this: Round, index: int, job: Job, placement: Placement, fitting: int,
     else:
         choice = f"the best of {fitting} that fit"
     reason = f"{name} is {choice}: {told}" if sent else f"held for {name}, {choice}, until it can start: {told}"
+    if backend.starting and not sent:
+        reason += f"; {backend.starting}"
     if placement.second_best is not None:
         second = this.snapshot.backends[placement.second_best]
         reason += f"; next is {second.label_for(job.namespace)}: {numbers(candidates[1], second)}"

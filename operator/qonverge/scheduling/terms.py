@@ -108,6 +108,7 @@ def judge(snapshot: Snapshot, lanes: Sequence[Lanes], policy: Policy) -> Table:
         cost_most = np.where(np.isnan(cost), cost, np.fmax(cost, of_submissions(jobs, backends, estimates.cost_high)))
     wait = _waits(jobs, lanes)
     verdicts = _by_group(jobs, _reach_key, lambda job: _reach(job, backends), len(backends))
+    verdicts[_of_other_sizes(jobs, backends)] = Verdict.NOT_MEANT
     judged = _Judged(verdicts)
     _circuit_terms(judged, jobs, backends)
     _misfit_terms(judged, jobs, backends, lasting=True)
@@ -163,8 +164,12 @@ def _by_group(
 
 
 def meant(job: Job, backends: Sequence[Backend]) -> list[bool]:
-    """Return for each backend whether the job may mean it: by name, by labels, or since its namespace may use it."""
-    return [verdict != Verdict.NOT_MEANT for verdict in _reach(job, backends)]
+    """Return for each backend whether the job may mean it: by name, by labels, or since its namespace may use it.
+
+    Of a backend with larger sizes that is the smallest one that the circuit fits, or the largest.
+    """
+    reach, others = _reach(job, backends), _of_other_sizes([job], backends)[0]
+    return [verdict != Verdict.NOT_MEANT and not other for verdict, other in zip(reach, others, strict=True)]
 
 
 def _reach_key(job: Job) -> Hashable:
@@ -177,7 +182,9 @@ def _reach(job: Job, backends: Sequence[Backend]) -> list[Verdict]:
         # Without a choice of its own a job sees only what its namespace may use.
         return [Verdict.FITS if b.admits(job.namespace) else Verdict.NOT_MEANT for b in backends]
     if job.backend_name is not None:
-        meant = [b.name == job.backend_name and job.backend_namespace in (None, b.namespace) for b in backends]
+        meant = [
+            job.backend_name in (b.name, b.size_of) and job.backend_namespace in (None, b.namespace) for b in backends
+        ]
         # An unqualified name means the job's own namespace first.
         own = [yes and b.namespace == job.namespace for yes, b in zip(meant, backends, strict=True)]
         meant = own if any(own) else meant
@@ -221,11 +228,31 @@ def _circuit_terms(judged: _Judged, jobs: Sequence[Job], backends: Sequence[Back
     judged.mark((parts > 1) & (parts * least > shots), Verdict.SHOTS)
     slots = _column(jobs, lambda job: job.needs.slots if job.needs else None, 1)
     judged.mark(slots > _row(backends, lambda b: max(1, b.workers), np.inf), Verdict.SLOTS)
+    judged.mark(_too_large(jobs, backends, [b.memory_bytes for b in backends]), Verdict.MEMORY)
+
+
+def _of_other_sizes(jobs: Sequence[Job], backends: Sequence[Backend]) -> NDArray[np.bool_]:
+    """Return which backends are for smaller or larger circuits than a job's; none that the job names itself."""
+    sized = np.array([b.smaller_bytes is not None for b in backends], dtype=np.bool_)
+    larger = np.array([b.larger for b in backends], dtype=np.bool_)
+    others = np.zeros((len(jobs), len(backends)), dtype=np.bool_)
+    if not sized.any():
+        return others
+    others |= sized & ~_too_large(jobs, backends, [b.smaller_bytes for b in backends])
+    others |= larger & _too_large(jobs, backends, [b.memory_bytes for b in backends])
+    for column in sized.nonzero()[0].tolist():
+        others[[job.backend_name == backends[column].name for job in jobs], column] = False
+    return others
+
+
+def _too_large(jobs: Sequence[Job], backends: Sequence[Backend], memories: Sequence[int | None]) -> NDArray[np.bool_]:
+    """Return which circuits need more memory than backends would have with this much; None: enough."""
+    qubits = _column(jobs, lambda job: job.needs.num_qubits if job.needs else None, 0)
     # Sizes of states go beyond every float: their logarithms are compared.
     state = _column(jobs, lambda job: math.log2(job.needs.statevector_bytes) - 4 if job.needs else None, -np.inf)
     compact = _column(jobs, _compact_bits, np.inf)
     power = _row(backends, lambda b: STATE_POWER.get(b.method), 0)
-    memory = _row(backends, lambda b: None if b.memory_bytes is None else math.log2(max(1, b.memory_bytes)), np.inf)
+    memory = np.array([np.inf if size is None else math.log2(max(1, size)) for size in memories], dtype=np.float64)
     copies = np.log2(_row(backends, lambda b: b.state_copies, 1))
     automatic = np.array([b.method == "Automatic" for b in backends], dtype=np.bool_)
     with np.errstate(invalid="ignore"):
@@ -235,7 +262,7 @@ def _circuit_terms(judged: _Judged, jobs: Sequence[Job], backends: Sequence[Back
         too_much |= tableau & (2 * np.log2(np.maximum(qubits, 1)) - 1 > memory + 1e-12)
     # The engine runs a Clifford circuit as a stabilizer state, and one that entangles little as a product of
     # matrices, which need no full state.
-    judged.mark(too_much & ~(automatic & (compact <= memory)), Verdict.MEMORY)
+    return too_much & ~(automatic & (compact <= memory))
 
 
 def _misfit_terms(judged: _Judged, jobs: Sequence[Job], backends: Sequence[Backend], *, lasting: bool) -> None:

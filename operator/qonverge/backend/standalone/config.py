@@ -9,10 +9,10 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from qonverge.api.backend import Capacity, Memory, QuantumBackendSpec, Simulator
+from qonverge.api.backend import Capacity, QuantumBackendSpec, Simulator
 from qonverge.api.base import SpecModel
 from qonverge.api.placement import Duration, seconds_of
-from qonverge.api.quantity import bytes_of
+from qonverge.api.quantity import Memory, bytes_of
 from qonverge.backend.executors.spool import SpoolLimits
 from qonverge.backend.options import EngineOptions
 from qonverge.documents.excerpt import bounded

@@ -12,6 +12,7 @@ from typing import Any
 
 from qonverge.api import QuantumBackend
 from qonverge.controller.backends import calibration
+from qonverge.controller.backends.sizes import has_gone, owner_of_size, sizes_to_apply
 from qonverge.controller.backends.status import Seen, status_of
 from qonverge.controller.kube.client import Kube, KubeError
 from qonverge.controller.kube.events import Events
@@ -90,6 +91,7 @@ class Backends:
             self.reconcile,
             (
                 Watch("QuantumBackend", itself, urgent=always),
+                Watch("QuantumBackend", owner_of_size),
                 Watch("Deployment", owner, urgent=always),
                 Watch("Service", owner),
                 Watch("Pod", self._troubled),
@@ -118,6 +120,10 @@ class Backends:
             for known in (self._applied, self._secrets_due, self._refusals, self._warned, self._state.calibrations):
                 known.pop(key, None)
             return
+        if has_gone(self._state, backend):
+            metadata = backend.metadata
+            await self._kube.delete(backend.kind, metadata.namespace, metadata.name, metadata.uid)
+            return
         await self._look(key, backend)
         problem = provider_problem(backend)
         if problem is None:
@@ -130,7 +136,9 @@ class Backends:
         secret = manifests.backend_secret(backend, signer.backend_key(key), self._settings)
         deployment = manifests.deployment(backend, self._settings, signer.public_key, state.replicas_of(backend))
         service = manifests.service(backend)
-        digest = hashlib.sha256(json.dumps([secret, deployment, service], sort_keys=True).encode()).hexdigest()
+        sizes, _ = sizes_to_apply(state, backend)
+        objects = [secret, deployment, service, *sizes]
+        digest = hashlib.sha256(json.dumps(objects, sort_keys=True).encode()).hexdigest()
         of, refusal = self._refusals.get(key, (digest, None))
         if of != digest:
             # Of a former specification.
@@ -143,12 +151,14 @@ class Backends:
         def applied() -> tuple[str, Any, Any]:
             # Of a Deployment that somebody changed or deleted the generation is another one; a Service has none.
             there, name = state.deployments.get(backend_selector(backend), {}), key_of(service)
-            return digest, there.get("generation"), state.versions.get("Service", {}).get(name)
+            known = [state.backends.get(key_of(size)) for size in sizes]
+            generations = there.get("generation"), *(each and each.metadata.generation for each in known)
+            return digest, generations, state.versions.get("Service", {}).get(name)
 
         due = self._secrets_due.get(key, 0.0)
         wanted = [] if now < due and not self._lacks_secret(backend) else [secret]
         if self._applied.get(key) != applied():
-            wanted = [secret, deployment, service]
+            wanted = objects
         for obj in wanted:
             try:
                 answer = await self._kube.apply(obj)
@@ -218,6 +228,7 @@ class Backends:
             trouble=trouble,
             refusal=self._refusals[key][1] if key in self._refusals else None,
             provider_problem=problem,
+            taken=sizes_to_apply(self._state, backend)[1],
             may_offer=self._cluster.may_offer(backend.metadata.namespace),
             pricing=pricing_of(self._state.pods, backend),
             task_watts=watts,

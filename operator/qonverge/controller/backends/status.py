@@ -37,6 +37,8 @@ class Seen:
     """Why a pod does not serve."""
     refusal: Refusal | None = None
     """What the API server refused of its objects."""
+    taken: str = ""
+    """Which of its larger sizes cannot be made since others have their names."""
     provider_problem: str | None = None
     """Why its provider cannot serve it."""
     may_offer: bool = True
@@ -151,6 +153,8 @@ def _serving(backend: QuantumBackend, pods: _Pods, seen: Seen) -> tuple[Verdict,
         word, why, lasts = "InvalidProvider", seen.provider_problem, True
     elif seen.refusal is not None:
         word, why, lasts = "ApplyFailed", seen.refusal.message, seen.refusal.lasts
+    elif seen.taken:
+        word, why, lasts = "ApplyFailed", seen.taken, True
     elif pods.rolled_out:
         word, lasts = "", False
     else:

@@ -67,7 +67,8 @@ def _shortened(name: str, room: int) -> str:
     return f"{name[: room - 9].rstrip('-.')}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
-def _owner(resource: HybridJob | QuantumBackend) -> list[dict[str, Any]]:
+def owner_references(resource: HybridJob | QuantumBackend) -> list[dict[str, Any]]:
+    """Return the owner references of an object that belongs to the resource."""
     return [
         {
             "apiVersion": resource.api_version,
@@ -124,7 +125,7 @@ def backend_secret(backend: QuantumBackend, key: str, settings: Settings) -> dic
             "name": backend_name(backend),
             "namespace": backend.metadata.namespace,
             "labels": {**backend_labels(backend), **MANAGED_LABELS},
-            "ownerReferences": _owner(backend),
+            "ownerReferences": owner_references(backend),
         },
         "stringData": {_KEY: key, **span_export.secret_data(settings)},
     }
@@ -210,7 +211,7 @@ def deployment(
             "name": backend_name(backend),
             "namespace": backend.metadata.namespace,
             "labels": {**backend_labels(backend), **MANAGED_LABELS},
-            "ownerReferences": _owner(backend),
+            "ownerReferences": owner_references(backend),
         },
         "spec": {
             "replicas": spec.replicas if replicas is None else replicas,
@@ -263,7 +264,7 @@ def service(backend: QuantumBackend) -> dict[str, Any]:
             "name": backend_name(backend),
             "namespace": backend.metadata.namespace,
             "labels": {**backend_labels(backend), **MANAGED_LABELS},
-            "ownerReferences": _owner(backend),
+            "ownerReferences": owner_references(backend),
         },
         "spec": {
             "clusterIP": "None",
@@ -285,7 +286,7 @@ def _program_metadata(job: HybridJob, attempt: int) -> dict[str, Any]:
         "name": program_name(job, attempt),
         "namespace": job.metadata.namespace,
         "labels": labels,
-        "ownerReferences": _owner(job),
+        "ownerReferences": owner_references(job),
     }
 
 

@@ -14,6 +14,7 @@ from qonverge.api.cloud_tasks import Submission
 from qonverge.controller.objects.manifests import backend_selector
 from qonverge.controller.placement.forecasts import Forecasts
 from qonverge.controller.placement.shadow import Shadow
+from qonverge.controller.placement.sizes import with_sizes
 from qonverge.controller.placement.snapshot import USUAL, PodTask, given_to_pods, seen
 from qonverge.controller.placement.traces import Traces
 from qonverge.controller.placement.window import WaitingJob, chosen
@@ -230,7 +231,7 @@ class Rounds:
     def backends(self, now: float) -> tuple[Backend, ...]:
         """Return the backends as a round sees them; ``now`` in Unix seconds."""
         state, forecasts, tasks = self._state, self._forecasts, given_to_pods(self._state, now)
-        return tuple(
+        found = [
             seen(
                 state,
                 self._cluster,
@@ -241,7 +242,8 @@ class Rounds:
                 forecasts.device_wait(backend, now),
             )
             for _, backend in sorted(state.backends.items())
-        )
+        ]
+        return with_sizes(found, state.backends)
 
     def _warm(self) -> dict[str, set[str]]:
         """Return the backends that have each circuit, by its digest."""

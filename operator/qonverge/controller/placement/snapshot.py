@@ -8,8 +8,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from qonverge.amounts import TaskLimits
+from qonverge.amounts import TaskLimits, format_bytes
 from qonverge.api import QuantumBackend
+from qonverge.api.quantity import bytes_of
+from qonverge.backend.config import EngineConfig
 from qonverge.controller.objects.manifests import backend_selector
 from qonverge.controller.objects.pod_troubles import UNSCHEDULABLE
 from qonverge.controller.store.cluster import Cluster
@@ -93,7 +95,14 @@ def seconds_to_start(state: State, backend: QuantumBackend, now: float) -> float
     Those that were made are on their way; what takes longer than such pods did takes the longer the longer it has.
     """
     key = f"{backend.metadata.namespace}/{backend.metadata.name}"
-    usual = state.start_seconds.get(key, START_SECONDS)
+    like = backend.size_of
+    # Before one of a larger size was seen to start, it takes as long as those of the usual size.
+    usual = (
+        START_SECONDS
+        if like is None
+        else state.start_seconds.get(f"{backend.metadata.namespace}/{like.name}", START_SECONDS)
+    )
+    usual = state.start_seconds.get(key, usual)
     starting = [pod.created for pod in state.pods.of(backend_selector(backend)) if not pod.admitted]
     if not starting:
         return usual
@@ -138,10 +147,12 @@ def seen(
     pricing, offline = pricing_of(state.pods, backend), why_offline(device)
     watts, power = task_watts(state.powers, backend, now)
     not_serving = f"its device runs nothing now: {offline}" if offline else ""
+    starting = ""
     ahead = math.inf if able.descriptor.takes_long or device_wait is not None else _AHEAD_SECONDS
     if not pods and (not_serving := _why_none(state, backend)) == "":
         # A job that is held for it has a pod started, and goes there once that serves.
         free, ahead = [seconds_to_start(state, backend, now)] * (spec.capacity.concurrency or 1), 0.0
+        starting = _starting(state, backend)
     workers = max(1, len(free))
     return replace(
         view,
@@ -153,7 +164,9 @@ def seen(
         room=sum(max(0, spec.capacity.queue_limit - count) for count in given) if given else None,
         max_qubits=_widest(spec.capacity.max_qubits, noise, infos if source.elsewhere else ()),
         max_shots=min([spec.capacity.max_shots, *(info.max_shots for _, info in infos if source.elsewhere)]),
-        memory_bytes=None if source.elsewhere else able.memory(_most(info.memory_bytes for _, info in infos)),
+        memory_bytes=None if source.elsewhere else able.memory(_circuit_bytes(backend, [info for _, info in infos])),
+        size_of="" if backend.size_of is None else backend.size_of.name,
+        starting=starting,
         admitted_namespaces=cluster.admitted(backend),
         latency_seconds=_fastest(pods, now, state.pods.stale_seconds),
         workers=workers,
@@ -184,6 +197,29 @@ def _why_none(state: State, backend: QuantumBackend) -> str:
         return ""
     none = f"0 of {state.replicas_of(backend)} pods serve"
     return none if trouble is None or not backend.spec.activatable else f"{none}: {trouble}"
+
+
+def _starting(state: State, backend: QuantumBackend) -> str:
+    """Return what is done so that a pod serves, for a job that waits for it; empty where it is left to others."""
+    if not backend.spec.automatic:
+        return ""
+    limit = backend.spec.template.resources.limits.get("memory")
+    pod = "pod" if limit is None else f"pod with {format_bytes(bytes_of(limit))} of memory"
+    selector = backend_selector(backend)
+    trouble = state.pods.trouble_of(selector)
+    if trouble is not None:
+        return f"its {pod} waits for a node: {trouble.message}"
+    return f"a {pod} {'starts' if any(True for _ in state.pods.of(selector)) else 'is started'} for it"
+
+
+def _circuit_bytes(backend: QuantumBackend, infos: Sequence[BackendInfo]) -> int | None:
+    """Return the memory for one circuit, as pods tell it; before one does, as far as the specification says it."""
+    if infos:
+        return _most(info.memory_bytes for info in infos)
+    limit, workers = backend.spec.template.resources.limits.get("memory"), backend.spec.capacity.concurrency
+    if limit is None or workers is None:
+        return None
+    return EngineConfig(concurrency=workers, memory_bytes=bytes_of(limit), spare=True).circuit_bytes
 
 
 def _most(sizes: Iterable[int | None]) -> int | None:

@@ -118,7 +118,8 @@ class State:
         """Return how many pods a backend should have.
 
         Of one that scales automatically it is what was last decided, and before that what its Deployment has, as after
-        a restart. A new one begins with a pod: that shows what the backend can do, and that pods of it start.
+        a restart. A new one begins with a pod: that shows what the backend can do, and that pods of it start. A larger
+        size of another begins without.
         """
         spec, metadata = backend.spec, backend.metadata
         if not spec.automatic or spec.scaling is None:
@@ -127,7 +128,9 @@ class State:
         if decided is not None:
             return decided
         deployment = self.deployments.get(backend_selector(backend))
-        return max(1, spec.scaling.min_replicas or 0) if deployment is None else int(deployment["replicas"])
+        if deployment is not None:
+            return int(deployment["replicas"])
+        return max(0 if backend.size_of else 1, spec.scaling.min_replicas or 0)
 
     def known(self, kind: str, key: str) -> Known | None:
         """Return what is known of an object of a kind that Qonverge defines."""
