@@ -15,6 +15,8 @@ from e2e.cluster.build import GROUPS, Programs
 from e2e.cluster.cluster import Cluster, default_directory
 from e2e.cluster.control_plane import ControlPlane
 from e2e.cluster.errors import ClusterError, RequirementsMissing
+from e2e.cluster.link import Conditions
+from e2e.cluster.plan import SITES
 from e2e.cluster.release import install_project
 from e2e.cluster.requirements import missing_requirements
 
@@ -49,7 +51,17 @@ def _parser() -> argparse.ArgumentParser:
     down.set_defaults(run=_down)
     status = commands.add_parser("status", help="say what runs; exit status 1 unless everything does")
     status.set_defaults(run=_status)
-    for command in (up, down, status):
+    sites = commands.add_parser("sites", help=f"add nodes at the sites {' and '.join(SITES)}, or remove them")
+    sites.add_argument("action", choices=["up", "down"])
+    sites.set_defaults(run=_sites)
+    link = commands.add_parser("link", help="change the way to a site; what is not given is as on a good link")
+    link.add_argument("site", choices=SITES)
+    link.add_argument("--delay", type=float, default=0.0, metavar="SECONDS", help="one way")
+    link.add_argument("--loss", type=float, default=0.0, metavar="PART", help="of the packets, from 0 to 1")
+    link.add_argument("--rate", type=float, metavar="BYTES", help="in a second")
+    link.add_argument("--cut", action="store_true", help="let nothing pass")
+    link.set_defaults(run=_link)
+    for command in (up, down, status, sites, link):
         command.add_argument("--directory", type=Path, default=default_directory(), help="where the cluster lives")
 
     build = commands.add_parser("build", help="build programs into the cache, without starting anything")
@@ -82,6 +94,19 @@ def _up(arguments: argparse.Namespace) -> None:
 def _down(arguments: argparse.Namespace) -> None:
     removed = Cluster(arguments.directory).down()
     print("removed" if removed else f"there is no cluster in {arguments.directory}")
+
+
+def _sites(arguments: argparse.Namespace) -> None:
+    cluster = Cluster(arguments.directory)
+    if arguments.action == "up":
+        cluster.add_sites(cluster.images.project(ROOT).images)
+    else:
+        cluster.remove_sites()
+
+
+def _link(arguments: argparse.Namespace) -> None:
+    conditions = Conditions(arguments.delay, arguments.loss, arguments.rate, arguments.cut)
+    conditions.write(Cluster(arguments.directory).plan.site(arguments.site).home)
 
 
 def _status(arguments: argparse.Namespace) -> int:

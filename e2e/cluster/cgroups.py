@@ -34,15 +34,14 @@ class CgroupTree:
     def __init__(self, name: str) -> None:
         self.name = name
         mounted = hierarchies(Path("/proc/self/mountinfo").read_text())
+        self._mounted = mounted
         self._roots = [path / name for path in mounted]
 
     @property
     def daemons(self) -> Path:
         """Where a program of the cluster writes its process id to be found by ``kill``."""
-        if len(self._roots) == 1:
-            return self._roots[0] / "daemons" / "cgroup.procs"
-        pids = next(root for root in self._roots if root.parent.name == "pids")
-        return pids / "daemons" / "cgroup.procs"
+        pids = next((path for path in self._mounted if path.name == "pids"), self._mounted[0])
+        return pids / self.name / "daemons" / "cgroup.procs"
 
     def create(self) -> None:
         """Make the cgroups."""

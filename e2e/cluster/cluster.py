@@ -1,10 +1,11 @@
-"""A whole Kubernetes of one node on this machine: up, down, status."""
+"""A whole Kubernetes on this machine, of one node and others at sites of their own: up, down, status."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,13 +17,14 @@ from e2e.cluster import commands, host, node_files
 from e2e.cluster.build import GROUPS, Programs, cache_directory, locked
 from e2e.cluster.cgroups import CgroupTree
 from e2e.cluster.control_plane import answers_ready
-from e2e.cluster.credentials import write_client, write_control_plane, write_server
+from e2e.cluster.credentials import write_client, write_control_plane, write_kubelet
 from e2e.cluster.errors import ClusterError
 from e2e.cluster.images import Images
 from e2e.cluster.node import Node, SystemImages
-from e2e.cluster.plan import NODE, PORT_COUNT, Plan, choose_network
+from e2e.cluster.plan import PORT_COUNT, SITES, Plan, choose_network
 from e2e.cluster.processes import execute, free_ports
 from e2e.cluster.requirements import install_packages, require
+from e2e.cluster.site import Site
 from e2e.cluster.supervisor import Supervisor
 
 _CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
@@ -104,7 +106,9 @@ class Cluster:
             host.create_network(plan)
             supervisor = self._supervisor(tree)
             self._start_control_plane(plan, supervisor)
-            Node(plan, self.programs, self.images, supervisor).start(system_images)
+            node = Node(plan, plan.node, self.programs, self.images, supervisor)
+            node.start(system_images.pause)
+            node.start_dns(system_images.coredns)
 
     def down(self) -> bool:
         """End everything and leave nothing behind; return whether there was a cluster.
@@ -138,8 +142,36 @@ class Cluster:
         if not self._plan_file.exists():
             return Status(False, {}, api_ready=False)
         supervisor = self._supervisor(CgroupTree(self.plan.name))
-        programs = {name: supervisor.pid(name) for name in (*_CONTROL_PLANE, *_NODE)}
+        sites = [site for site in SITES if self.plan.site(site).home.exists()]
+        names = [*_CONTROL_PLANE, *_NODE, *(f"{site}-{name}" for site in sites for name in ("link", *_NODE))]
+        programs = {name: supervisor.pid(name) for name in names}
         return Status(True, programs, api_ready=answers_ready(self.plan.layout))
+
+    def add_sites(self, images: Iterable[str] = ()) -> None:
+        """Add those of ``SITES`` that are not there, and give their nodes these images.
+
+        Raises:
+            ClusterError: there is no cluster, or something did not start.
+        """
+        pause = self.build().pause
+        with self._locked():
+            plan = self.plan
+
+            def add(name: str) -> None:
+                self._site(plan, name).add(pause, images)
+
+            with ThreadPoolExecutor() as pool:
+                list(pool.map(add, SITES))
+
+    def remove_sites(self) -> None:
+        """End the sites, with all pods on them."""
+        with self._locked():
+            for name in SITES:
+                self._site(self.plan, name).remove()
+
+    def _site(self, plan: Plan, name: str) -> Site:
+        tree = CgroupTree(plan.site(name).cgroup)
+        return Site(plan, name, self.programs, self.images, tree, self._supervisor(tree))
 
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         """Run kubectl as an administrator and return what it prints."""
@@ -173,10 +205,10 @@ class Cluster:
         now = datetime.now(UTC)
         layout = plan.layout
         write_control_plane(layout, now)
-        if not layout.kubeconfig("kubelet").exists():
-            write_server(layout, "kubelet-server", NODE, now, [NODE, plan.node_address])
+        node = plan.node
+        if not layout.kubeconfig(node.kubelet_client).exists():
             write_client(layout, "proxy", "system:kube-proxy", now)
-            write_client(layout, "kubelet", f"system:node:{NODE}", now, ["system:nodes"])
+            write_kubelet(layout, node, now)
         (self.directory / "processes").mkdir(exist_ok=True)
         self._audit_policy.write_text(yaml.safe_dump(node_files.audit_policy()))
 
@@ -187,9 +219,7 @@ class Cluster:
         supervisor.start("kube-apiserver", api_server, self._audit_policy)
         supervisor.wait_until("kube-apiserver", lambda: answers_ready(layout), _READY_SECONDS)
         program = programs["kube-controller-manager"]
-        manager = commands.controller_manager(
-            program, layout, ports["controller_manager"], pod_network=plan.pod_network
-        )
+        manager = commands.controller_manager(program, layout, ports["controller_manager"])
         supervisor.start("kube-controller-manager", manager)
         scheduler = commands.scheduler(programs["kube-scheduler"], layout, ports["scheduler"])
         supervisor.start("kube-scheduler", scheduler)

@@ -118,9 +118,9 @@ def _advertised(layout: Layout) -> list[str]:
     return ["--advertise-address=192.0.2.1", "--endpoint-reconciler-type=none"]
 
 
-def controller_manager(program: Path, layout: Layout, port: int, *, pod_network: str | None) -> list[str]:
+def controller_manager(program: Path, layout: Layout, port: int) -> list[str]:
     """Return the command line of kube-controller-manager, quick enough not to be what a test measures."""
-    command = [
+    return [
         str(program),
         f"--kubeconfig={layout.kubeconfig('controller-manager')}",
         "--bind-address=127.0.0.1",
@@ -138,10 +138,6 @@ def controller_manager(program: Path, layout: Layout, port: int, *, pod_network:
         "--kube-api-burst=2000",
         "--profiling=false",
     ]
-    if pod_network:
-        mask = pod_network.rpartition("/")[2]
-        command += ["--allocate-node-cidrs", f"--cluster-cidr={pod_network}", f"--node-cidr-mask-size={mask}"]
-    return command
 
 
 def scheduler(program: Path, layout: Layout, port: int) -> list[str]:

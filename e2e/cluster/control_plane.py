@@ -95,7 +95,7 @@ class ControlPlane:
         started = [("etcd", commands.etcd(programs["etcd"], layout)), ("kube-apiserver", api_server)]
         if controllers:
             program = programs["kube-controller-manager"]
-            command = commands.controller_manager(program, layout, self._ports[0], pod_network=None)
+            command = commands.controller_manager(program, layout, self._ports[0])
             started.append(("kube-controller-manager", command))
         if scheduler:
             started.append(("kube-scheduler", commands.scheduler(programs["kube-scheduler"], layout, self._ports[1])))

@@ -11,6 +11,7 @@ import yaml
 
 from e2e.cluster.certificates import Authority, KeyPair, kubeconfig, new_key, private_pem, public_pem
 from e2e.cluster.commands import Layout
+from e2e.cluster.plan import NodePlan
 
 #: Kubeconfig name, common name and organizations of those who call the API server.
 _CLIENTS = (
@@ -60,6 +61,12 @@ def write_client(layout: Layout, name: str, common_name: str, now: datetime, org
 def write_server(layout: Layout, name: str, common_name: str, now: datetime, hosts: Sequence[str]) -> None:
     """Write certificate and key of a server."""
     _write(layout, name, _authority(layout).issue(common_name, now, hosts=hosts))
+
+
+def write_kubelet(layout: Layout, node: NodePlan, now: datetime) -> None:
+    """Write what a node's kubelet serves with, and then what it calls the API server with."""
+    write_server(layout, node.kubelet_server, node.name, now, [node.name, node.address])
+    write_client(layout, node.kubelet_client, f"system:node:{node.name}", now, ["system:nodes"])
 
 
 def _authority(layout: Layout) -> Authority:

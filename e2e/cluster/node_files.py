@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from e2e.cluster.plan import NODE, Plan
+from e2e.cluster.plan import NodePlan, Plan
 
 #: Namespace of the operator; the audit log has every write of its service accounts.
 RELEASE_NAMESPACE = "qonverge-system"
@@ -33,11 +33,13 @@ def audit_policy() -> dict[str, Any]:
     }
 
 
-def containerd(plan: Plan, *, pause_image: str, runc: str, cni_plugins: Path) -> str:
-    """Return containerd's configuration (TOML), with everything it keeps below the cluster's directory."""
-    home = plan.directory / "containerd"
+def containerd(node: NodePlan, *, pause_image: str, runc: str, cni_plugins: Path, serves_kubelet: bool = True) -> str:
+    """Return containerd's configuration (TOML), with everything it keeps below the node's folder."""
+    home = node.home / "containerd"
     snapshotters = ("aufs", "btrfs", "devmapper", "zfs")
     disabled = [f"io.containerd.snapshotter.v1.{name}" for name in snapshotters] + ["io.containerd.internal.v1.tracing"]
+    if not serves_kubelet:
+        disabled.append("io.containerd.grpc.v1.cri")
     cri = '"io.containerd.grpc.v1.cri"'
     # JSON strings and lists are TOML too.
     return f"""version = 2
@@ -45,7 +47,7 @@ root = {_text(home / "root")}
 state = {_text(home / "state")}
 disabled_plugins = {json.dumps(disabled)}
 [grpc]
-address = {_text(plan.containerd_socket)}
+address = {_text(node.containerd_socket)}
 [plugins."io.containerd.internal.v1.opt"]
 path = {_text(home / "opt")}
 [plugins.{cri}]
@@ -66,12 +68,12 @@ Root = {_text(home / "runc")}
 SystemdCgroup = false
 [plugins.{cri}.cni]
 bin_dir = {_text(cni_plugins)}
-conf_dir = {_text(plan.directory / "cni")}
+conf_dir = {_text(node.home / "cni")}
 max_conf_num = 1
 """
 
 
-def network(plan: Plan) -> str:
+def network(plan: Plan, node: NodePlan) -> str:
     """Return the CNI configuration: a routed link for each pod.
 
     Every packet passes the host's tables, those between pods too, so a Service's address works from every pod without
@@ -80,23 +82,23 @@ def network(plan: Plan) -> str:
     """
     addresses = {
         "type": "host-local",
-        "ranges": [[{"subnet": plan.pod_network}]],
+        "ranges": [[{"subnet": node.pod_network}]],
         "routes": [{"dst": "0.0.0.0/0"}],
-        "dataDir": str(plan.directory / "cni-addresses"),
+        "dataDir": str(node.home / "cni-addresses"),
     }
     plugins = [{"type": "ptp", "ipMasq": False, "ipam": addresses}]
     return json.dumps({"cniVersion": "0.4.0", "name": plan.name, "plugins": plugins}, indent=2)
 
 
-def kubelet(plan: Plan) -> str:
-    """Return the kubelet's configuration (YAML)."""
+def kubelet(plan: Plan, node: NodePlan, taint: tuple[str, str] | None = None) -> str:
+    """Return the kubelet's configuration (YAML); only pods that tolerate ``taint``, key and value, come to its node."""
     layout = plan.layout
-    configuration: Mapping[str, Any] = {
+    configuration: dict[str, Any] = {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
-        "address": plan.node_address,
+        "address": node.address,
         "port": plan.kubelet_port,
-        "healthzBindAddress": "127.0.0.1",
+        "healthzBindAddress": node.address,
         "healthzPort": plan.ports["kubelet_health"],
         "readOnlyPort": 0,
         "authentication": {
@@ -105,18 +107,18 @@ def kubelet(plan: Plan) -> str:
             "x509": {"clientCAFile": str(layout.authority)},
         },
         "authorization": {"mode": "Webhook"},
-        "tlsCertFile": str(layout.certificate("kubelet-server")),
-        "tlsPrivateKeyFile": str(layout.key("kubelet-server")),
-        "containerRuntimeEndpoint": f"unix://{plan.containerd_socket}",
+        "tlsCertFile": str(layout.certificate(node.kubelet_server)),
+        "tlsPrivateKeyFile": str(layout.key(node.kubelet_server)),
+        "containerRuntimeEndpoint": f"unix://{node.containerd_socket}",
         "cgroupDriver": "cgroupfs",
-        "cgroupRoot": f"/{plan.name}",
+        "cgroupRoot": f"/{node.cgroup}",
         "failCgroupV1": False,
         "failSwapOn": False,
         "clusterDomain": "cluster.local",
         "clusterDNS": [plan.dns_address],
-        "resolvConf": str(plan.directory / "resolv.conf"),
-        "podLogsDir": str(plan.directory / "pods"),
-        "volumePluginDir": str(plan.directory / "volume-plugins"),
+        "resolvConf": str(node.home / "resolv.conf"),
+        "podLogsDir": str(node.home / "pods"),
+        "volumePluginDir": str(node.home / "volume-plugins"),
         "makeIPTablesUtilChains": False,
         "maxPods": 240,
         # The machine's disk is not the cluster's: nobody pulls again the images that the kubelet would delete.
@@ -126,10 +128,12 @@ def kubelet(plan: Plan) -> str:
         "oomScoreAdj": 0,
         "serializeImagePulls": False,
     }
-    return yaml.safe_dump(dict(configuration), sort_keys=False)
+    if taint is not None:
+        configuration["registerWithTaints"] = [{"key": taint[0], "value": taint[1], "effect": "NoSchedule"}]
+    return yaml.safe_dump(configuration, sort_keys=False)
 
 
-def kube_proxy(plan: Plan) -> str:
+def kube_proxy(plan: Plan, node: NodePlan) -> str:
     """Return kube-proxy's configuration (YAML)."""
     configuration: Mapping[str, Any] = {
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
@@ -137,7 +141,7 @@ def kube_proxy(plan: Plan) -> str:
         "mode": "nftables",
         "clientConnection": {"kubeconfig": str(plan.layout.kubeconfig("proxy"))},
         "clusterCIDR": plan.pod_network,
-        "hostnameOverride": NODE,
+        "hostnameOverride": node.name,
         "healthzBindAddress": f"127.0.0.1:{plan.ports['proxy_health']}",
         "metricsBindAddress": f"127.0.0.1:{plan.ports['proxy_metrics']}",
         # The kernel's limits on connections are the machine's affair.

@@ -14,6 +14,8 @@ from e2e.cluster.commands import Layout
 from e2e.cluster.errors import ClusterError
 
 NODE = "node-1"
+#: Sites that a cluster can have beside its own, each with one node of the same name.
+SITES = ("edge", "cloud")
 #: Ports of loopback that a cluster uses, in the order in which free ones are given.
 _PORTS = (
     "etcd",
@@ -28,6 +30,34 @@ PORT_COUNT = len(_PORTS)
 _API_PORT = 6443
 _KUBELET_PORT = 10250
 _SOCKET_LIMIT = 107
+
+
+@dataclass(frozen=True)
+class NodePlan:
+    """One node."""
+
+    name: str
+    #: Where it keeps its files.
+    home: Path
+    address: str
+    #: Addresses of its pods.
+    pod_network: str
+    cgroup: str
+
+    @property
+    def containerd_socket(self) -> Path:
+        """Where its containerd listens."""
+        return self.home / "containerd" / "containerd.sock"
+
+    @property
+    def kubelet_client(self) -> str:
+        """Name of the kubeconfig with which its kubelet calls the API server."""
+        return f"kubelet-{self.name}"
+
+    @property
+    def kubelet_server(self) -> str:
+        """Name of the certificate with which its kubelet serves."""
+        return f"kubelet-{self.name}-server"
 
 
 @dataclass(frozen=True)
@@ -58,7 +88,8 @@ class Plan:
             ClusterError: the directory's path is too long for the sockets in it.
         """
         plan = cls(directory, network, dict(zip(_PORTS, ports, strict=True)), settings, tuple(outside))
-        if len(str(plan.containerd_socket)) + len(".ttrpc") > _SOCKET_LIMIT:
+        longest = max(len(str(node.containerd_socket)) for node in (plan.node, *map(plan.site, SITES)))
+        if longest + len(".ttrpc") > _SOCKET_LIMIT:
             raise ClusterError(f"{directory} is too long for the sockets in it: choose a shorter directory")
         return plan
 
@@ -82,8 +113,8 @@ class Plan:
 
     @property
     def pod_network(self) -> str:
-        """Addresses of pods."""
-        return f"{self.network[0]}/24"
+        """Addresses of pods, on all nodes."""
+        return f"{self.network[0]}/18"
 
     @property
     def service_network(self) -> str:
@@ -118,9 +149,19 @@ class Plan:
         )
 
     @property
-    def containerd_socket(self) -> Path:
-        """Where containerd listens."""
-        return self.directory / "containerd" / "containerd.sock"
+    def node(self) -> NodePlan:
+        """The node that every cluster has."""
+        return NodePlan(NODE, self.directory, self.node_address, f"{self.network[0]}/24", self.name)
+
+    def site(self, name: str) -> NodePlan:
+        """Return the node of one of ``SITES``."""
+        number = SITES.index(name) + 1
+        address, pods = str(self.network[64 * 256 + 1 + number]), f"{self.network[number * 256]}/24"
+        return NodePlan(name, self.directory / "sites" / name, address, pods, f"{self.name}/{name}")
+
+    def link_device(self, site: str) -> str:
+        """Return the name of the interface by which the host reaches a site."""
+        return f"{self.name}-{SITES.index(site) + 1}"
 
     @property
     def kubeconfig(self) -> Path:

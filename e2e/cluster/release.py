@@ -30,7 +30,7 @@ def install_project(cluster: Cluster, root: Path) -> ImageReference | None:
         print(f"there is no chart in {CHART}: Qonverge was not installed", file=sys.stderr)
         return None
     reference = cluster.images.project(root)
-    import_images(cluster.plan, cluster.images, reference.images)
+    import_images(cluster.plan.node, cluster.images, reference.images)
     install(cluster.programs, cluster.kubeconfig, root / CHART, reference)
     return reference
 
@@ -42,7 +42,7 @@ def provide_dev_cloud(cluster: Cluster, root: Path) -> str:
         CommandFailed: it cannot be built.
     """
     image = cluster.images.dev_cloud(root)
-    import_images(cluster.plan, cluster.images, [image])
+    import_images(cluster.plan.node, cluster.images, [image])
     return image
 
 

@@ -26,7 +26,7 @@ from e2e.cluster.certificates import Authority, kubeconfig
 from e2e.cluster.cgroups import hierarchies
 from e2e.cluster.errors import ClusterError, CommandFailed, NotReady, RequirementsMissing
 from e2e.cluster.images import ImageReference, source_digest
-from e2e.cluster.plan import Plan, choose_network
+from e2e.cluster.plan import SITES, NodePlan, Plan, choose_network
 from e2e.cluster.processes import Daemon, execute, free_ports
 from e2e.cluster.requirements import go_version, missing_requirements
 from e2e.cluster.supervisor import Supervisor, start_time
@@ -129,30 +129,40 @@ def test_addresses_of_a_plan_lie_apart() -> None:
     assert IPv4Address(PLAN.dns_address) in services
     assert IPv4Address(PLAN.node_address) not in pods
     assert IPv4Address(PLAN.node_address) not in services
+    nodes = [PLAN.node, *map(PLAN.site, SITES)]
+    ranges = [IPv4Network(node.pod_network) for node in nodes]
+    assert all(each.subnet_of(pods) for each in ranges)
+    assert len({each.network_address for each in ranges}) == len(nodes)
+    for address in (IPv4Address(node.address) for node in nodes):
+        assert address in PLAN.network
+        assert address not in pods
+        assert address not in services
+    assert len({node.address for node in nodes}) == len({node.cgroup for node in nodes}) == len(nodes)
 
 
 def test_a_name_fits_an_interface_and_differs_by_directory() -> None:
     other = replace(PLAN, directory=Path("/var/lib/y"))
-    assert len(PLAN.name) <= 15
+    assert max(len(name) for name in (PLAN.name, *map(PLAN.link_device, SITES))) <= 15
     assert PLAN.name != other.name
 
 
 def test_a_directory_too_long_for_sockets_is_refused() -> None:
     with pytest.raises(ClusterError, match="too long"):
-        Plan.create(Path("/" + "x" * 90), PLAN.network, range(7), {}, [])
+        Plan.create(Path("/" + "x" * 80), PLAN.network, range(7), {}, [])
 
 
-def test_configuration_files_are_what_their_readers_parse() -> None:
-    text = node_files.containerd(PLAN, pause_image="localhost/p:1", runc="/usr/sbin/runc", cni_plugins=Path("/cni"))
+@pytest.mark.parametrize("node", [PLAN.node, *map(PLAN.site, SITES)], ids=lambda node: node.name)
+def test_configuration_files_are_what_their_readers_parse(node: NodePlan) -> None:
+    text = node_files.containerd(node, pause_image="localhost/p:1", runc="/usr/sbin/runc", cni_plugins=Path("/cni"))
     cri = tomllib.loads(text)["plugins"]["io.containerd.grpc.v1.cri"]
     assert cri["sandbox_image"] == "localhost/p:1"
     assert cri["containerd"]["runtimes"]["runc"]["options"]["BinaryName"] == "/usr/sbin/runc"
-    kubelet = yaml.safe_load(node_files.kubelet(PLAN))
-    assert kubelet["cgroupRoot"] == f"/{PLAN.name}"
+    kubelet = yaml.safe_load(node_files.kubelet(PLAN, node))
+    assert kubelet["cgroupRoot"] == f"/{node.cgroup}"
     assert kubelet["clusterDNS"] == [PLAN.dns_address]
-    assert yaml.safe_load(node_files.kube_proxy(PLAN))["clusterCIDR"] == PLAN.pod_network
-    plugins = json.loads(node_files.network(PLAN))["plugins"]
-    assert plugins[0]["ipam"]["ranges"] == [[{"subnet": PLAN.pod_network}]]
+    assert yaml.safe_load(node_files.kube_proxy(PLAN, node))["clusterCIDR"] == PLAN.pod_network
+    plugins = json.loads(node_files.network(PLAN, node))["plugins"]
+    assert plugins[0]["ipam"]["ranges"] == [[{"subnet": node.pod_network}]]
 
 
 def test_the_dns_service_has_the_address_that_the_kubelet_tells_pods() -> None:

@@ -58,6 +58,7 @@ _A_TIME = "give a time with its zone, such as 2026-01-31T12:00:00Z"
 
 TRACEPARENT_ANNOTATION = "qonverge.io/traceparent"
 """Of a job: the span of whoever made it, as the W3C recommendation Trace Context has it."""
+_UNREACHABLE_SECONDS = 30
 # What a job asks for, which nobody may change under it.
 _FIXED = ("program", "shots", "precision", "seed", "backend")
 
@@ -200,6 +201,17 @@ class RetryPolicy(SpecModel):
 
     max_attempts: Annotated[int, Field(ge=1, le=100)] = 3
     """Attempts in all. A program's own failure (an exit code, running out of memory) is never retried."""
+    unreachable_seconds: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
+    """Seconds for which a pod that does not answer, as one of a site that is cut off, is waited for. After that another
+    attempt begins elsewhere, and what the first still does is dropped. Of a circuit it is the backend's pod, and the
+    default is 30; a device elsewhere, where tasks cost money, is waited for without end. Of a Python program it is its
+    own pod, from when Kubernetes finds that its node is unreachable or not ready, and the default is the cluster's,
+    mostly 300. Without a cluster it does not apply."""
+
+    @property
+    def tolerated_seconds(self) -> float:
+        """How long a circuit waits for a pod that does not answer, seconds."""
+        return _UNREACHABLE_SECONDS if self.unreachable_seconds is None else self.unreachable_seconds
 
 
 class HybridJobSpec(SpecModel):

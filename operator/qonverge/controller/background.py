@@ -13,6 +13,7 @@ from qonverge.circuits import CheckerLost, InvalidProgram
 from qonverge.circuits.checker.checker import Checker
 from qonverge.controller.backends.reconciler import Backends
 from qonverge.controller.jobs.reconciler import Jobs
+from qonverge.controller.jobs.submissions import Submissions
 from qonverge.controller.kube import signing_key
 from qonverge.controller.kube.client import Kube, KubeError
 from qonverge.controller.kube.events import Events
@@ -61,6 +62,7 @@ class Background:
         look_at_all: Callable[[], None],
         jobs: Jobs,
         backends: Backends,
+        submissions: Submissions,
         rounds: Rounds,
         forecasts: Forecasts,
         metering: Metering,
@@ -83,6 +85,7 @@ class Background:
             look_at_all: has every object reconciled, when this replica takes over.
             jobs: gives programs new tokens when the key is another.
             backends: asks pods how they do.
+            submissions: wait for pods that do not answer for as long as jobs allow.
             rounds: place jobs again when something changed.
             forecasts: what they learned is loaded and saved.
             metering: tells pods of programs.
@@ -102,6 +105,7 @@ class Background:
         self._look_at_all = look_at_all
         self._jobs = jobs
         self._backends = backends
+        self._submissions = submissions
         self._rounds = rounds
         self._forecasts = forecasts
         self._metering = metering
@@ -165,6 +169,7 @@ class Background:
             self._poll_now.clear()
             leading, began = self._election.leading, loop.time()
             changed = await self._backends.poll(leading=leading)
+            self._submissions.keep_time()
             took = loop.time() - began
             for key in changed:
                 self._queue.add(f"QuantumBackend {key}")

@@ -224,6 +224,7 @@ class Operator:
             look_at_all=dispatcher.look_at_all,
             jobs=jobs,
             backends=backends,
+            submissions=submissions,
             rounds=rounds,
             forecasts=forecasts,
             metering=metering,

@@ -278,7 +278,7 @@ async def test_who_follows_sends_the_recorded_task_there_whatever_placement_woul
     assert (decision.backend.name, decision.reason) == ("acme", "the best")
     # Without a pod it waits.
     world.flight("j").discard_proposal()
-    world.pod("acme-0").lose()
+    world.pod("acme-0").lose(1.0)
     await world.rounds.once()
     decision = world.flight("j").proposal
     assert decision is not None

@@ -66,6 +66,8 @@ OVER = Refusal("Service b-qb: the API server answered 403: exceeded quota: servi
         (1, Seen(deployment(exist=0, updated=0, ready=0, conditions=FULL)), "Failed", ("False", "Stalled"), "quota"),
         (1, Seen(deployment()), "Current", ("True", "Serving"), "1 of 1 pods serve"),
         (2, Seen(deployment()), "InProgress", ("True", "Serving"), "1 of 2 pods serve"),
+        (1, Seen(deployment(), silent=["lab/b"]), "InProgress", ("False", "Unreachable"), "lab/b does not answer"),
+        (2, Seen(deployment(exist=2, updated=2, ready=2), silent=["lab/b"]), "Current", ("True", "Serving"), "lab/b"),
         # The Deployment's controller has not seen the new specification.
         (1, Seen(deployment(generation=2)), "InProgress", ("True", "Serving"), "some with the former specification"),
         (1, Seen(deployment(generation=2, conditions=LATE)), "InProgress", ("True", "Serving"), "former"),

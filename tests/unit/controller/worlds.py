@@ -65,11 +65,19 @@ class Pods(DataPlane):
         self.told: dict[str, Callable[[TaskResult], None] | None] = {}
         self.answers: dict[str, asyncio.Future[TaskResult]] = {}
         self.cancelled: list[tuple[str, str]] = []
+        self.asked: list[tuple[str, str, bool]] = []
 
     async def run(
-        self, endpoint: Endpoint, audience: str, task: Task, *, told: Callable[[TaskResult], None] | None = None
+        self,
+        endpoint: Endpoint,
+        audience: str,
+        task: Task,
+        *,
+        told: Callable[[TaskResult], None] | None = None,
+        sent: bool = False,
     ) -> TaskResult:
         self.given[task.id], self.told[task.id] = task, told
+        self.asked.append((endpoint.pod, task.id, sent))
         self.answers[task.id] = asyncio.get_running_loop().create_future()
         return await self.answers[task.id]
 

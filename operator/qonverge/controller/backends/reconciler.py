@@ -23,7 +23,7 @@ from qonverge.controller.objects import manifests
 from qonverge.controller.objects.manifests import backend_selector
 from qonverge.controller.objects.pod_troubles import Trouble
 from qonverge.controller.pods.orphans import cancel_orphans
-from qonverge.controller.pods.task_client import DataPlane
+from qonverge.controller.pods.task_client import DataPlane, PodLost
 from qonverge.controller.quotas.metering import Metering
 from qonverge.controller.results.kept_results import PodResults
 from qonverge.controller.settings import Settings
@@ -235,6 +235,7 @@ class Backends:
             measured=measured is not None,
             replicas=self._state.replicas_of(backend),
             scaled=self._state.scaled.get(key),
+            silent=[pod.key for pod in self._state.pods.silent(backend_selector(backend))],
         )
         status = status_of(backend, seen, self._clock())
         if status == backend.status:
@@ -258,6 +259,14 @@ class Backends:
         by_label = {backend_selector(backend): key for key, backend in self._state.backends.items()}
         changed: set[str] = set()
 
+        def lost(pod: BackendPod, key: str, error: Exception) -> bool:
+            logger.info("pod %s does not tell: %s", pod.key, error)
+            if not isinstance(error, PodLost):
+                return False
+            if pod.lose(self._clock()):
+                changed.add(key)
+            return True
+
         async def ask(pod: BackendPod) -> None:
             endpoint = pod.endpoint
             key = by_label.get(endpoint.backend)
@@ -271,7 +280,7 @@ class Backends:
                 if leading and info.queued + info.running > pod.assigned:
                     await cancel_orphans(self._state, self._data, pod, audience)
             except (WireError, KeyError, TypeError) as error:
-                logger.info("pod %s does not tell: %s", endpoint.url, error)
+                lost(pod, key, error)
                 return
             if not pod.admitted:
                 return
@@ -282,11 +291,12 @@ class Backends:
                     if pod.admits_programs:
                         await self._metering.meet(endpoint, self._state.backends[key], unnamed=info.unnamed > 0)
                 except WireError as error:
-                    logger.info("pod %s does not tell what programs use: %s", endpoint.url, error)
+                    if lost(pod, key, error):
+                        return
                 try:
                     await self._results.meet(endpoint, audience, info.kept_results)
                 except WireError as error:
-                    logger.info("pod %s does not tell what results it keeps: %s", endpoint.url, error)
+                    lost(pod, key, error)
 
         await asyncio.gather(*(ask(pod) for pod in self._state.pods.serving()))
         self._metering.gone()

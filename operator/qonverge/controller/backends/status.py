@@ -53,6 +53,8 @@ class Seen:
     """Pods that it should have; None: as many as its specification says."""
     scaled: Decision | None = None
     """Why, where it scales automatically and that was decided."""
+    silent: Sequence[str] = ()
+    """Its pods that serve and do not answer, by namespace and name."""
 
 
 def status_of(backend: QuantumBackend, seen: Seen, now: float) -> QuantumBackendStatus:
@@ -157,6 +159,9 @@ def _serving(backend: QuantumBackend, pods: _Pods, seen: Seen) -> tuple[Verdict,
         word, why, lasts = "ApplyFailed", seen.taken, True
     elif pods.rolled_out:
         word, lasts = "", False
+        if seen.silent:
+            answer = "does not answer" if len(seen.silent) == 1 else "do not answer"
+            why = f"{', '.join(sorted(seen.silent))} {answer} the operator"
     else:
         lasts = pods.stalled is not None
         word = "Stalled" if lasts else "Stopping" if not pods.wanted else "RollingOut" if pods.ready else "Starting"
@@ -167,7 +172,10 @@ def _serving(backend: QuantumBackend, pods: _Pods, seen: Seen) -> tuple[Verdict,
     if word and pods.ready and pods.wanted and (pods.exist > pods.updated or not pods.observed):
         serve += ", some with the former specification"
     message = f"{serve}: {why}" if why else serve
-    if pods.ready and pods.wanted:
+    if pods.ready and pods.wanted and len(seen.silent) >= pods.ready:
+        # As where its site is cut off: Kubernetes finds that out later.
+        ready, word = Verdict("False", "Unreachable", message), word or "Unreachable"
+    elif pods.ready and pods.wanted:
         ready = Verdict("True", "Serving", message)
     elif pods.wanted or word:
         ready = Verdict("False", word or "Starting", message)

@@ -154,7 +154,7 @@ class CloudTasks:
         except (WireError, InvalidProgram, CheckerLost, KubeError) as error:
             if isinstance(error, PodLost):
                 # Until a poll hears of it again no worker waits for it, neither for this job nor for another.
-                pod.lose()
+                pod.lose(self._clock())
             return f"{submission.backend}: {error}"
         if result.done and not result.stopping and cloud_tasks.is_settled(result.vendor_tasks):
             return None

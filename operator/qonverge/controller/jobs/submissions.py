@@ -12,9 +12,10 @@ from types import MappingProxyType
 from qonverge.amounts import Amounts, Prices, TaskLimits
 from qonverge.api import HybridJob
 from qonverge.api.cloud_tasks import Submission
+from qonverge.controller.jobs.patience import Patience
 from qonverge.controller.placement.forecasts import Forecasts
-from qonverge.controller.placement.snapshot import given_to_pods
-from qonverge.controller.pods.task_client import BackendLost, DataPlane, PodLost, PodNotReached
+from qonverge.controller.placement.snapshot import USUAL, given_to_pods
+from qonverge.controller.pods.task_client import BackendLost, DataPlane, PodLost, PodNotReached, PodUnreachable
 from qonverge.controller.store.devices import device_of, prices_in_force, task_watts
 from qonverge.controller.store.flights import Flight
 from qonverge.controller.store.phases import Sent
@@ -70,6 +71,7 @@ class Submissions:
         self._changed = changed
         self._metrics = metrics
         self._stopping: set[asyncio.Task[None]] = set()
+        self._patience = Patience(state, data, clock)
 
     def send(
         self,
@@ -163,6 +165,10 @@ class Submissions:
         tasks = given_to_pods(self._state, now).get(pod.uid, [])
         return self._forecasts.promise(key, pod.info.workers, tasks, now)
 
+    def keep_time(self) -> None:
+        """Let the time run for tasks on pods that do not answer; after each poll."""
+        self._patience.keep_time()
+
     def withdraw(self, key: str, flight: Flight) -> None:
         """Take a job's tasks back from their pods: it waits for another place, and this attempt does not count."""
         flight.withdraw()
@@ -236,7 +242,7 @@ class Submissions:
 
     async def _one(self, job: HybridJob, flight: Flight, pod: BackendPod, sent: Sent, task: Task) -> TaskResult:
         try:
-            result = await self._data.run(sent.endpoint, sent.backend_key, task)
+            result = await self._patience.result(pod, sent, task, job.spec.retry_policy)
             self._learn(job, flight, sent, result)
             return result
         except asyncio.CancelledError:
@@ -247,7 +253,11 @@ class Submissions:
                 stopping.add_done_callback(self._stopping.discard)
             raise
         except PodLost as error:
-            pod.lose()
+            pod.lose(self._clock())
+            if isinstance(error, PodUnreachable):
+                # It may run there all the same, until the pod is heard of and it is cancelled.
+                time = min(self._clock() - sent.at, (sent.run_seconds or USUAL).high)
+                self._count(job, flight, sent, self._prices(sent).bill(Amounts(seconds=time)))
             return TaskResult(task.id, "Failed", error=error)
         except WireError as error:
             return TaskResult(task.id, "Failed", error=error)
@@ -271,7 +281,7 @@ class Submissions:
                 if not error.retryable:
                     return TaskResult(task.id, "Failed", error=error)
                 if isinstance(error, PodLost):
-                    pod.lose()
+                    pod.lose(self._clock())
                     if not isinstance(error, PodNotReached):
                         task = replace(task, again=True)
                 logger.info("task %s is sent again: %s", task.id, error)

@@ -379,6 +379,11 @@ def program_job(
     }
     if (affinity := program_affinity(container.near, backend)) is not None:
         pod["affinity"] = affinity
+    if (seconds := spec.retry_policy.unreachable_seconds) is not None:
+        pod["tolerations"] = [
+            {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": seconds}
+            for key in ("node.kubernetes.io/unreachable", "node.kubernetes.io/not-ready")
+        ]
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",

@@ -192,6 +192,8 @@ def seen(
 
 def _why_none(state: State, backend: QuantumBackend) -> str:
     """Return why no pod of a backend serves; empty where a job that waits for it has one started."""
+    if silent := state.pods.silent(backend_selector(backend)):
+        return f"{', '.join(sorted(pod.key for pod in silent))} {'does' if len(silent) == 1 else 'do'} not answer"
     trouble = state.pods.trouble_of(backend_selector(backend))
     if backend.spec.activatable and (trouble is None or trouble.reason == UNSCHEDULABLE):
         return ""

@@ -26,6 +26,8 @@ _MSGPACK = "application/msgpack"
 _POLL_SECONDS = 20
 _TOLD_SECONDS = 2
 _SOON_SECONDS = 5.0
+# Polls begin at most 5 s apart: with this a pod that is cut off is known to be within 8 s.
+_POLLED_SECONDS = 3.0
 _TOKEN_SECONDS = 60.0
 _KNOWN = 4096
 _PROOF_BYTES = 4096
@@ -42,8 +44,22 @@ class PodLost(WorkerLost):
     code = "PodLost"
 
 
+class PodSilent(PodLost):
+    """The pod does not answer. It may have what was sent, and go on with it."""
+
+
+class PodUnreachable(PodLost):
+    """The pod has not answered for as long as the job allows."""
+
+    code = "PodUnreachable"
+
+
 class PodNotReached(PodLost):
     """No connection to the pod came about, or it has not proven itself: nothing was sent."""
+
+
+class PodRefused(PodNotReached):
+    """Nothing listens at the pod's address: its server has ended, and with it what it had."""
 
 
 class BackendLost(WireError):
@@ -75,15 +91,18 @@ class DataPlane:
         task: Task,
         *,
         told: Callable[[TaskResult], None] | None = None,
+        sent: bool = False,
     ) -> TaskResult:
-        """Send a task and return its result.
+        """Send a task, unless it was ``sent`` before, and return its result.
 
         ``told`` takes how it stands meanwhile; with it the pod is asked more often.
 
         Raises:
-            PodLost: the pod went away under it; ``PodNotReached``: before it was sent.
+            PodLost: the pod has it no more; ``PodNotReached``: it was not sent; ``PodSilent``: nobody can tell.
             WireError: the pod refused it.
         """
+        if sent:
+            return await self._ended(endpoint, audience, task, told, await self._looked(endpoint, audience, task, told))
         known = all((endpoint.pod, digest) in self._known for digest in task.circuits)
         try:
             return await self._run(endpoint, audience, replace(task, circuits={}) if known else task, told)
@@ -146,7 +165,7 @@ class DataPlane:
             PodLost: the pod does not answer soon.
         """
         path = "/v1/backend?without=calibration"
-        answer = await self._ask("GET", endpoint, audience, path, seconds=_SOON_SECONDS)
+        answer = await self._ask("GET", endpoint, audience, path, seconds=_POLLED_SECONDS)
         return BackendInfo.from_dict(answer)
 
     async def drain(self, endpoint: Endpoint, audience: str, *, on: bool) -> BackendInfo:
@@ -254,9 +273,19 @@ class DataPlane:
     async def _run(
         self, endpoint: Endpoint, audience: str, task: Task, told: Callable[[TaskResult], None] | None
     ) -> TaskResult:
-        wait = _POLL_SECONDS if told is None else _TOLD_SECONDS
-        path = f"/v1/tasks?wait={wait}"
+        path = f"/v1/tasks?wait={_wait(told)}"
         answer = await self._ask("POST", endpoint, audience, path, pack(task.to_dict()))
+        return await self._ended(endpoint, audience, task, told, answer)
+
+    async def _ended(
+        self,
+        endpoint: Endpoint,
+        audience: str,
+        task: Task,
+        told: Callable[[TaskResult], None] | None,
+        answer: dict[str, Any],
+    ) -> TaskResult:
+        """Wait for the end of a task of which the pod gave this answer."""
         while True:
             if "state" not in answer:
                 error = WireError.from_dict(answer.get("error") or {"message": f"the pod answered {answer}"})
@@ -268,12 +297,18 @@ class DataPlane:
                 return result
             if told is not None:
                 told(result)
-            path = f"/v1/tasks/{task.id}?wait={wait}"
-            try:
-                answer = await self._ask("GET", endpoint, audience, path)
-            except PodNotReached as error:
-                # The task was.
-                raise PodLost(error.message) from None
+            answer = await self._looked(endpoint, audience, task, told)
+
+    async def _looked(
+        self, endpoint: Endpoint, audience: str, task: Task, told: Callable[[TaskResult], None] | None
+    ) -> dict[str, Any]:
+        """Return what the pod answers about a task that it was sent, when it has ended or after a while."""
+        try:
+            return await self._ask("GET", endpoint, audience, f"/v1/tasks/{task.id}?wait={_wait(told)}")
+        except PodRefused as error:
+            raise PodLost(error.message) from None
+        except PodNotReached as error:
+            raise PodSilent(error.message) from None
 
     async def _ask(
         self,
@@ -310,6 +345,8 @@ class DataPlane:
     ) -> dict[str, Any]:
         try:
             headers = await self._headers(endpoint, audience)
+        except PodRefused:
+            raise
         except PodLost as error:
             raise PodNotReached(error.message) from None
         return await self._request(method, endpoint, path, headers, body, seconds=seconds)
@@ -359,8 +396,7 @@ class DataPlane:
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             # Another pod may have its address by now.
             self._proven.pop(endpoint, None)
-            lost = PodNotReached if isinstance(error, aiohttp.ClientConnectorError) else PodLost
-            raise lost(f"the backend pod does not answer: {str(error) or type(error).__name__}") from None
+            raise _lost(error)(f"the backend pod does not answer: {str(error) or type(error).__name__}") from None
 
     def _token(self, signer: Signer, audience: str) -> str:
         now = time.time()
@@ -369,6 +405,18 @@ class DataPlane:
             token = signer.sign(audience=audience, subject=OPERATOR_SUBJECT, now=now, ttl=_TOKEN_SECONDS)
             known = self._tokens[signer, audience] = (token, now + _TOKEN_SECONDS / 2)
         return known[0]
+
+
+def _wait(told: Callable[[TaskResult], None] | None) -> int:
+    """Return how long a pod may wait with its answer about a task that has not ended, seconds."""
+    return _POLL_SECONDS if told is None else _TOLD_SECONDS
+
+
+def _lost(error: Exception) -> type[PodLost]:
+    """Return what a request that failed so says of the pod."""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return PodRefused if isinstance(error.os_error, ConnectionRefusedError) else PodNotReached
+    return PodLost if isinstance(error, ValueError) else PodSilent
 
 
 def _refusal(answer: dict[str, Any]) -> Unauthorized | None:

@@ -40,8 +40,8 @@ class BackendPod:
     """Where it could serve, while it is ready."""
     admitted: bool = False
     """Whether it serves: it is ready, and the backend's own Deployment controls it."""
-    silent: bool = False
-    """Whether it did not answer: nothing is sent there until it does."""
+    silent_since: float | None = None
+    """Since when it does not answer, Unix seconds: nothing is sent there until it does."""
     info: BackendInfo | None = None
     """What it last said of itself."""
     told_at: float | None = None
@@ -74,6 +74,11 @@ class BackendPod:
         """Where it serves; it must be ready."""
         assert self.ready is not None
         return self.ready
+
+    @property
+    def silent(self) -> bool:
+        """Whether it did not answer when it was last asked."""
+        return self.silent_since is not None
 
     @property
     def answers(self) -> bool:
@@ -117,8 +122,11 @@ class BackendPod:
         """Record where the pod could serve, or why it does not, and what else the API server shows of it."""
         self.trouble, self.shown = trouble, shown
         if ready is None:
-            self.ready, self.admitted, self.silent, self.info, self.latency = None, False, False, None, None
+            self.ready, self.admitted, self.info, self.latency = None, False, None, None
             self.told_at, self.scraped, self.drained = None, {}, None
+            if not self.may_run_tasks:
+                # Of a node that is cut off Kubernetes says after a while that its pods are not ready.
+                self.silent_since = None
         elif not self.admitted:
             # It was admitted to one backend; another label makes it no pod of another.
             self.ready = ready
@@ -145,16 +153,19 @@ class BackendPod:
         self.admitted = True
         self._serve()
 
-    def lose(self) -> None:
-        """Record that it did not answer."""
-        self.silent = self.admitted
+    def lose(self, at: float) -> bool:
+        """Record that it did not answer at a time, Unix seconds, and return whether that is news."""
+        news = self.admitted and not self.silent
+        if news:
+            self.silent_since = at
+        return news
 
     def answer(self, info: BackendInfo, took: float, at: float) -> bool:
         """Record what it said of itself at a time, Unix seconds, after ``took`` seconds, and whether that is news."""
         before = took if self.latency is None else self.latency
         self.latency = min(took, before + _SLOWER * (took - before))
         news = self.silent or self.info != info
-        self.silent, self.info, self.told_at = False, info, at
+        self.silent_since, self.info, self.told_at = None, info, at
         if self.drained is not None and not (info.draining and info.boot == self.drained.boot):
             # It began anew, and takes tasks.
             self.drained = None
@@ -273,6 +284,10 @@ class BackendPods:
             for pod in self._by_key.values()
             if pod.admitted and not pod.silent and pod.ready is not None and pod.ready.backend == selector
         ]
+
+    def silent(self, selector: str) -> list[BackendPod]:
+        """Return those of a backend, by its namespace and label, that serve and do not answer."""
+        return [pod for pod in self.of(selector) if pod.admitted and pod.silent]
 
     def accepting(self, selector: str) -> list[BackendPod]:
         """Return those of a backend that may be given new work: the reachable ones without those that drain."""

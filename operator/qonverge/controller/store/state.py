@@ -276,6 +276,7 @@ class State:
                 "name": metadata["name"],
                 "uid": metadata["uid"],
                 "deleted": going,
+                "endsBy": metadata.get("deletionTimestamp"),
                 "memoryLimit": limits.get("memory"),
                 **pod_troubles.with_nodes_asked(obj),
             }

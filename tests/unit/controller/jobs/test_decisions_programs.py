@@ -93,3 +93,12 @@ def test_a_suspended_program_whose_pod_still_ends_asks_for_no_forecast_yet() -> 
     held = job({**status, "observedGeneration": 1}, python=True, suspend=True)
     assert decide(view(held, source(), batch={})) == [Stop(program=True)]
     assert decide(view(held, source())) == [RequestPlacement()]
+
+
+def test_a_program_whose_node_cannot_be_reached_begins_again_elsewhere() -> None:
+    """Its Job fails only when the node says that the pod is gone."""
+    going = {"name": "p", "phase": "Running", "deleted": True, "endsBy": timestamp(CREATED + 30)}
+    wait = decide(view(program(), source(), after=39, batch={}, pod=going))
+    assert Requeue(CREATED + 40) in wait
+    assert RequestPlacement() not in wait
+    assert RequestPlacement() in decide(view(program(), source(), after=40, batch={}, pod=going))

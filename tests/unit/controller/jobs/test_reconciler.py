@@ -232,13 +232,13 @@ async def test_a_pod_that_is_gone_since_the_round_frees_what_was_set_aside() -> 
     desk.world.job("j")
     await desk.world.rounds.once()
     assert desk.left < 1000.0
-    desk.world.pod("a-0").lose()
+    desk.world.pod("a-0").lose(1.0)
     await desk.jobs.reconcile("chem/j")
     await desk.world.rounds.once()
     assert desk.left == 1000.0
     planned = desk.world.flight("j").proposal
     assert planned is not None
-    assert planned.reason == "lab/a is not ready: 0 of 1 pods serve"
+    assert planned.reason == "lab/a is not ready: lab/a-0 does not answer"
 
 
 async def test_waiting_is_written_once_and_then_now_and_then() -> None:

@@ -160,7 +160,7 @@ async def test_an_operator_that_ends_leaves_tasks_to_its_successor() -> None:
 async def test_a_pod_that_is_gone_since_the_round_gets_nothing() -> None:
     world = world_of("a")
     made = decision(world, "a")
-    world.pod("a-0").lose()
+    world.pod("a-0").lose(1.0)
     assert not world.submissions.send("chem/j", world.state.jobs["chem/j"], world.flight("j"), made)
     assert (world.flight("j").attempts, world.assigned) == (0, {})
 

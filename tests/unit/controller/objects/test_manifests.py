@@ -54,13 +54,24 @@ def test_settings_have_other_defaults_or_none_and_refuse_what_is_no_quantity() -
         Settings.from_environment({"QONVERGE_LEASE_SECONDS": "soon"})
 
 
-def pods() -> list[dict[str, Any]]:
+def pods(**spec: Any) -> list[dict[str, Any]]:
     backend = QuantumBackend.model_validate({"metadata": {"name": "aer", "uid": "u"}, "spec": {"simulator": {}}})
-    program = {"spec": {"program": {"python": {"source": "pass"}}}, "metadata": {"name": "job", "uid": "uid"}}
+    program = {"spec": {"program": {"python": {"source": "pass"}}, **spec}, "metadata": {"name": "job", "uid": "uid"}}
     job = HybridJob.model_validate(program)
     objects = PythonJobs().objects(job, backend, Settings(), attempt=1, token="t")
     made = [manifests.deployment(backend, Settings(), b"key"), *objects]
     return [o["spec"]["template"]["spec"] for o in made if "template" in o.get("spec", {})]
+
+
+def test_a_program_leaves_a_node_that_is_unreachable_when_its_job_says() -> None:
+    _, usual = pods()
+    assert "tolerations" not in usual
+    _, given = pods(retryPolicy={"unreachableSeconds": 0})
+    assert {each["key"]: each["tolerationSeconds"] for each in given["tolerations"]} == {
+        "node.kubernetes.io/unreachable": 0,
+        "node.kubernetes.io/not-ready": 0,
+    }
+    assert {(each["operator"], each["effect"]) for each in given["tolerations"]} == {("Exists", "NoExecute")}
 
 
 def test_no_pod_runs_as_root_or_in_group_0_or_takes_a_node_for_itself() -> None:

@@ -104,8 +104,8 @@ def test_memory_that_one_pod_does_not_tell_is_not_known() -> None:
 def test_silent_pods_do_not_serve() -> None:
     world = World()
     world.backend("a")
-    world.pod("a-0").lose()
-    assert (look(world, "a").serving, look(world, "a").not_serving_reason) == (False, "0 of 1 pods serve")
+    world.pod("a-0").lose(1.0)
+    assert (look(world, "a").serving, look(world, "a").not_serving_reason) == (False, "lab/a-0 does not answer")
     world.backend("b", pods=0, replicas=0)
     assert look(world, "b").not_serving_reason == "spec.replicas is 0"
 

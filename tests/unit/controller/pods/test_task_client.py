@@ -13,7 +13,7 @@ from aiohttp import web
 
 from qonverge.controller.kube.signing_key import SigningKey
 from qonverge.controller.pods import task_client
-from qonverge.controller.pods.task_client import DataPlane, PodLost, PodNotReached
+from qonverge.controller.pods.task_client import DataPlane, PodLost, PodNotReached, PodSilent
 from qonverge.controller.store.pods import Endpoint
 from qonverge.wire.codec import pack
 from qonverge.wire.errors import Unauthorized
@@ -118,8 +118,37 @@ async def test_a_pod_that_may_have_the_task_is_told_from_one_that_got_nothing() 
             assert not isinstance(lost.value, PodNotReached)
             with pytest.raises(PodNotReached):
                 await data.run(endpoint, "lab/aer", TASK)
+            # Nothing listens there any more: what it had is lost, and not only out of reach.
+            with pytest.raises(PodLost) as lost:
+                await data.run(endpoint, "lab/aer", TASK, sent=True)
+            assert not isinstance(lost.value, (PodNotReached, PodSilent))
     finally:
         await data.close()
+
+
+async def test_a_task_that_was_sent_is_asked_for_and_not_sent_again() -> None:
+    class Breaks(Pod):
+        asks = 0
+
+        async def handle(self, request: web.Request) -> web.Response:
+            if request.path.startswith("/v1/tasks"):
+                self.asked.append((f"{request.method} {request.path}", ""))
+                self.asks += 1
+                if self.asks == 1:
+                    assert request.transport is not None
+                    request.transport.abort()
+                return web.Response(body=pack(TaskResult("t", "Completed").to_dict()))
+            return await super().handle(request)
+
+    pod, data = Breaks(honest), DataPlane(SigningKey(Signer(PRIVATE)))
+    try:
+        async with pod.serve() as endpoint:
+            with pytest.raises(PodSilent):
+                await data.run(endpoint, "lab/aer", TASK)
+            assert (await data.run(endpoint, "lab/aer", TASK, sent=True)).done
+    finally:
+        await data.close()
+    assert [path for path, _ in pod.asked if "tasks" in path] == ["POST /v1/tasks", "GET /v1/tasks/t"]
 
 
 async def test_the_token_is_good_for_this_pod_alone_and_a_minute() -> None:

@@ -34,7 +34,7 @@ def test_a_pod_that_goes_takes_all_with_it() -> None:
     assert (pods.serving(), pods.holder("t"), pods.reachable("lab/a"), pods.find("one")) == ([], None, [], None)
     # Its task ends later, and its answer comes too late.
     pod.release()
-    pod.lose()
+    pod.lose(1.0)
     pods.hold(pod, ["t"])
     assert (pods.holder("t"), pod.admitted, pod.silent) == (None, False, False)
 
@@ -69,7 +69,7 @@ def test_another_label_makes_an_admitted_pod_no_pod_of_another_backend() -> None
 def test_a_silent_pod_serves_and_gets_nothing_until_it_answers() -> None:
     pods = serving()
     (pod,) = pods.serving()
-    pod.lose()
+    pod.lose(1.0)
     assert (pods.serving(), pods.reachable("lab/a"), pod.answers) == ([pod], [], False)
     assert pod.answer(info(), 0.1, 5.0), "that it answers again is news"
     assert pods.reachable("lab/a") == [pod]

@@ -27,6 +27,8 @@ from qonverge.scheduling import Decision
 from qonverge.wire.tokens import run_of
 
 _LOST_BATCH_SECONDS = 20.0
+# A pod that was deleted has ended by then, unless its node cannot be reached.
+_NODE_SECONDS = 10.0
 _OOM_EXIT_CODE = 137
 
 
@@ -82,6 +84,12 @@ def attend(view: View, flight: Flight) -> list[Action]:
         # Somebody deleted it, or it was never created.
         return _again(view, flight, "ProgramLost", "the program's Job is gone")
     if ended is None:
+        if (ends_by := (pod or {}).get("endsBy")) is not None:
+            abandoned = transitions.seconds(ends_by) + _NODE_SECONDS
+            if view.now >= abandoned:
+                # Its Job has not failed before the pod is gone, and that is when its node answers again.
+                return _again(view, flight, "PodLost", "the program's pod was to end, and its node does not say it did")
+            renewal = [*renewal, Requeue(abandoned)]
         phase, behind = "Pending" if pod is None else pod.get("phase", "Pending"), view.is_behind
         if phase == "Running" and (status.state != "Running" or behind):
             message = f"attempt {status.attempts}"
