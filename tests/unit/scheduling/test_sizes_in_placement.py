@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -27,7 +28,7 @@ def family(usual: int | None = MIB) -> list[Backend]:
     ]
 
 
-def wide(qubits: int, **fields: object) -> Job:
+def wide(qubits: int, **fields: Any) -> Job:
     needs = replace(NEEDS, num_qubits=qubits, statevector_bytes=16 << qubits)
     return job("j", **{"needs": needs, "backend_name": "b", "backend_namespace": "lab", **fields})
 
