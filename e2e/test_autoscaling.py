@@ -58,8 +58,8 @@ def test_a_circuit_that_fits_no_usual_pod_runs_on_a_larger_one(
     eventually(lambda: workspace.items("deployments", "--field-selector=metadata.name=small-800mi-qb"), "its size")
     workspace.wait(at_zero, "quantumbackend/small-800mi")
 
-    # A statevector of 256 MiB: half of it and more is beyond what a pod of 400 MiB has at all.
-    workspace.apply(circuit("large", layered(24, 1), backend={"name": "small"}, shots=1))
+    # A statevector of 128 MiB: a pod of 400 MiB has 80 MiB for a circuit.
+    workspace.apply(circuit("large", layered(23, 1), backend={"name": "small"}, shots=1))
     status = workspace.completed("large")
     assert (status["backend"], status["attempts"]) == ("small-800mi", 1)
     created = workspace.get("hybridjob", "large")["metadata"]["creationTimestamp"]

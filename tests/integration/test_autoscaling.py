@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import urllib.request
 from typing import Any
 
@@ -107,10 +108,14 @@ def test_a_circuit_too_large_for_the_usual_pods_has_a_larger_one_for_as_long_as_
         eventually(lambda: condition(lab, "small", "Ready").get("reason") == "Serving", "the usual pod")
 
         # Of the usual pods 80 MiB are for a circuit, of the next size 480 MiB, and of the last, with a spare, 720 MiB.
-        lab.apply(job("large", layered(24, 1), **named), job("usual", **named), job("huge", layered(26, 1), **named))
+        lab.apply(job("large", layered(23, 1), **named), job("usual", **named), job("huge", layered(26, 1), **named))
         waits = eventually(lambda: lab.status("large").get("message", ""), "what it waits for")
         assert "held for small-800mi" in waits
         assert "a pod with 800 MiB of memory" in waits
+        eventually(lambda: replicas(lab, "small-800mi") == 1, "a larger pod")
+        lab.stop_operator(signal.SIGKILL)
+        lab.start_operator()
+        lab.ready()
         refused = lab.ended("huge")
         assert refused["state"] == "Failed"
         assert "small-1200mi has 720 MiB for a circuit and a statevector of 26 qubits needs 1 GiB" in refused["message"]

@@ -19,7 +19,7 @@ STARTED = "a pod with 2 GiB of memory is started for it"
 
 def family(usual: int | None = MIB) -> list[Backend]:
     """A backend for circuits of 16 qubits, with sizes for 17 and 18 of which no pod serves."""
-    sized = {"size_of": "b", "starting": STARTED, "free_seconds": (10.0,), "ahead_seconds": 0.0}
+    sized: dict[str, Any] = {"size_of": "b", "starting": STARTED, "free_seconds": (10.0,), "ahead_seconds": 0.0}
     first = 2**60 if usual is None else usual
     return [
         backend("b", memory_bytes=usual, larger=True),
@@ -30,7 +30,8 @@ def family(usual: int | None = MIB) -> list[Backend]:
 
 def wide(qubits: int, **fields: Any) -> Job:
     needs = replace(NEEDS, num_qubits=qubits, statevector_bytes=16 << qubits)
-    return job("j", **{"needs": needs, "backend_name": "b", "backend_namespace": "lab", **fields})
+    given: dict[str, Any] = {"needs": needs, "backend_name": "b", "backend_namespace": "lab", **fields}
+    return job("j", **given)
 
 
 def decided(given: Job, backends: list[Backend]) -> Decision:
