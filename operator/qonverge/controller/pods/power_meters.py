@@ -24,19 +24,22 @@ class PowerMeters:
         """Take what pods and tasks draw now; ``now`` in Unix seconds."""
         self._state.powers.tell(watts.tasks, now)
         before, self._before = self._before, {}
-        for key, backend in self._state.backends.items():
-            if backend.spec.source.elsewhere:
-                # What its pod draws says nothing of the device.
-                continue
-            drawn = NOTHING
-            for pod in self._state.pods.reachable(backend_selector(backend)):
-                if (own := watts.pods.get(pod.key)) is not None:
-                    drawn += self._drawn(pod, own, before)
-            if drawn.pod_seconds:
-                self._state.powers.observe(key, drawn, now)
+        # What the pod of a device elsewhere draws says nothing of the device.
+        simulators = {
+            backend_selector(backend): key
+            for key, backend in self._state.backends.items()
+            if not backend.spec.source.elsewhere
+        }
+        drawn = dict[str, Draw]()
+        for pod in self._state.pods.serving():
+            own, key = watts.pods.get(pod.key), simulators.get(pod.endpoint.backend)
+            if own is not None and key is not None:
+                drawn[key] = drawn.get(key, NOTHING) + self._drawn(pod, own, before)
+        for key, draw in drawn.items():
+            self._state.powers.observe(key, draw, now)
 
     def _drawn(self, pod: BackendPod, watts: float, before: dict[tuple[str, str], tuple[float, float]]) -> Draw:
-        """Return what a pod drew from when it last told of itself but one until it last did."""
+        """Return what a pod drew between the last two times that it told of itself."""
         info, at = pod.info, pod.told_at
         if info is None or info.task_seconds is None or at is None:
             return NOTHING
