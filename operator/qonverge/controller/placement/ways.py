@@ -42,14 +42,15 @@ class Ways:
     def _links(self, namespace: str, site: str | None) -> dict[str, Link]:
         """Return the links from a site to backends; where none is named, from each backend's own."""
         offering = {backend.namespace for backend in self._backends if self._cluster.may_offer(backend.namespace)}
-        trusted, links = offering | {namespace}, dict[str, Link]()
+        trusted, links, to_site = offering | {namespace}, dict[str, Link](), dict[str, Link]()
         for seen in self._backends:
             backend = self._state.backends.get(seen.key)
             end = None if backend is None else pods_site(backend)
             if backend is None or end is None:
                 continue
-            link = self._state.links.between(site or end, end, trusted, self._now)
+            if end not in to_site:
+                to_site[end] = self._state.links.between(site or end, end, trusted, self._now)
             device = measured(self._state.pods, backend, self._now).device
-            if link != Link():
+            if (link := to_site[end]) != Link():
                 links[seen.key] = link.beyond((device.round_trip_seconds or 0.0) if device is not None else 0.0)
         return links
