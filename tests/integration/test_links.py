@@ -6,6 +6,7 @@ import re
 import urllib.request
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,7 @@ from tests.integration.test_tokens import Program, program, send
 
 TURNS = 40
 FAR, NEAR = 0.2, 0.0
+LOOPS = {"backend": {"selector": {"matchLabels": {"loops": "True"}}}}
 
 
 @pytest.fixture
@@ -38,9 +40,11 @@ def state(port: int, token: str, identity: str) -> str | None:
     return send(port, token, identity)[1].get("state")
 
 
-def run(lab: Lab, name: str, turns: int = TURNS) -> str:
+def run(lab: Lab, name: str, turns: int = TURNS, **spec: Any) -> str:
     """Run a program whose loop has so many turns, and return the backend that it had."""
-    lab.apply(program(name))
+    given = program(name)
+    given["spec"] = {**given["spec"], **LOOPS, **spec}
+    lab.apply(given)
     started = Program(lab, name)
     place = str(started.placed()["backend"])
     port, token = lab.port(place), started.token()
@@ -52,18 +56,45 @@ def run(lab: Lab, name: str, turns: int = TURNS) -> str:
     return place
 
 
+def told_by(lab: Lab, pod: str) -> dict[str, float]:
+    """Return the round trips that a pod measured, by site."""
+    with urllib.request.urlopen(f"{lab.url(pod)}/metrics", timeout=5) as answer:
+        text = answer.read().decode()
+    found = re.findall(r'^qonverge_backend_link_round_trip_seconds{site="(\w+)"} (\S+)$', text, re.M)
+    return {site: float(seconds) for site, seconds in found}
+
+
+def is_nearer(lab: Lab, near: str, far: str) -> bool:
+    """Return whether the hub's pod has measured how the links are."""
+    known = told_by(lab, "hub")
+    return known.get(far, 0.0) >= 2 * FAR > 2 * known.get(near, 1.0)
+
+
+def is_foremost(lab: Lab, name: str, place: str) -> bool:
+    """Return whether a suspended job would go to a backend now."""
+    forecast = lab.status(name).get("forecast") or [{}]
+    return bool(forecast[0].get("backend") == place)
+
+
 def test_the_measured_link_decides_where_loops_go_and_moves_them_there_and_back(
     lab: Lab, links: dict[str, SlowLink]
 ) -> None:
-    lab.apply(
-        backend("works", location={"tier": "Edge", "site": "works"}, capacity={"concurrency": 1, "maxQubits": 8}),
-        backend("centre", location={"tier": "Cloud", "site": "centre"}),
-    )
+    sites = {
+        "works": backend("works", location={"tier": "Edge", "site": "works"}, capacity={"maxQubits": 8}),
+        "centre": backend("centre", location={"tier": "Cloud", "site": "centre"}),
+        "hub": backend("hub", location={"site": "hub"}, capacity={"maxQubits": 2}),
+    }
+    for name, given in sites.items():
+        given["spec"]["capacity"]["concurrency"] = 1
+        given["metadata"]["labels"] = {"loops": str(name in links)}
+        lab.apply(given)
     lab.start_operator()
     lab.ready()
     for name, link in links.items():
         lab.serve(name, name, behind=link)
     eventually(lambda: measured(lab).keys() == links.keys(), "a measured link to each site")
+    # What is at the hub measures, and runs none of this.
+    lab.serve("hub", "hub")
     run(lab, "first")
     assert run(lab, "second") == "works"
     told = {each["backend"]: each["networkSeconds"] for each in lab.status("second")["forecast"]}
@@ -79,3 +110,16 @@ def test_the_measured_link_decides_where_loops_go_and_moves_them_there_and_back(
     links["works"].seconds, links["centre"].seconds = NEAR, FAR
     eventually(lambda: measured(lab)["centre"] > 2 * measured(lab)["works"], "the links, as they were")
     assert run(lab, "fourth") == "works"
+    # From now on only what pods ask each other is delayed: the operator is near both, and the hub is not.
+    for link in links.values():
+        link.only = b"GET /healthz"
+    elsewhere = {"python": {"source": "pass", "near": {"site": "hub"}}}
+    look = program("look")
+    lab.apply({**look, "spec": {**look["spec"], **LOOPS, "program": elsewhere, "suspend": True}})
+    for near, far in (("centre", "works"), ("works", "centre")):
+        links[near].seconds, links[far].seconds = NEAR, FAR
+        eventually(partial(is_nearer, lab, near, far), "the links as the hub's pod measures them")
+        eventually(partial(is_foremost, lab, "look", near), "the operator's knowledge of them")
+        assert run(lab, f"from-hub-to-{near}", 2, program=elsewhere) == near
+        assert "the ways decide" in lab.status(f"from-hub-to-{near}")["placement"]
+        eventually(lambda: max(measured(lab).values()) < 2 * FAR, "links of the operator that are not delayed")

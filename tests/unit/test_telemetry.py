@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 import qonverge
 from qonverge.amounts import Amounts, Money
 from qonverge.telemetry import BackendMetrics, JobEnd, OperatorMetrics, ProgramMetrics, Reading, reference
-from qonverge.telemetry.backend import OTHER
+from qonverge.telemetry.backend import LINKS, OTHER
 from qonverge.telemetry.definitions import BACKEND, MOST_REASONS, OPERATOR, PROGRAM, Metric
 from qonverge.telemetry.operator import MOST_SPENDERS, OTHERS
 
@@ -56,6 +56,7 @@ def _operator() -> OperatorMetrics:
 def _backend() -> BackendMetrics:
     metrics = BackendMetrics()
     metrics.read_at_scrape(lambda: _one_each(BACKEND))
+    metrics.read_links_at_scrape(lambda: (Reading(each, 1.0, each.labels) for each in LINKS))
     metrics.tasks.labels("Completed").inc()
     metrics.failed("CircuitTooLarge")
     metrics.cloud_calls.labels("submit", "Ok").inc()

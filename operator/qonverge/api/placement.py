@@ -134,7 +134,7 @@ class Candidate(StatusModel):
     """Memory that it takes on a simulator, bytes; of suspended jobs only."""
     network_seconds: float | None = None
     """Time that a Python program is expected to wait for the ways there and back, all its tasks together: how often it
-    waited when it ran before, times the round trip as it is measured."""
+    waited when it ran before, times the round trip from where it runs as it is measured."""
     cost: ForecastInterval | None = None
     """What it costs, in currency."""
     currency: str | None = None

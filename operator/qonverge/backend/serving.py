@@ -74,8 +74,9 @@ async def serve(engine: Engine, front: Front, noise: NoiseSource | None) -> None
     host, port = host_and_port(front.listen)
     # Bound here rather than by uvicorn, which leaves by SystemExit from within the loop when it cannot.
     listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    routes = Server(engine, checker, front.verify, front.identity)
     config = uvicorn.Config(
-        Server(engine, checker, front.verify, front.identity).app(),
+        routes.app(),
         http=Protocol,
         log_level="warning",
         access_log=False,
@@ -103,6 +104,7 @@ async def serve(engine: Engine, front: Front, noise: NoiseSource | None) -> None
         await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
         if following is not None:
             following.cancel()
+    routes.close()
     await engine.shut_down(front.grace)
     # Results that were handed back in this moment leave with the answers that wait for them.
     await asyncio.sleep(0.1)

@@ -34,7 +34,7 @@ from qonverge.controller.scaling.autoscaling import Autoscaling
 from qonverge.controller.scaling.removal import Removal
 from qonverge.controller.settings import Settings
 from qonverge.controller.store.cluster import Cluster
-from qonverge.controller.store.pods import BackendPods
+from qonverge.controller.store.pods import BackendPods, Endpoint
 from qonverge.controller.store.resources import Change
 from qonverge.controller.store.state import State
 from qonverge.controller.store.work_queue import WorkQueue
@@ -78,7 +78,7 @@ class Operator:
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         kube = await Kube.connect()
         key = await signing_key.load(kube, self._settings.namespace)
-        data, checker = DataPlane(key), self._checker()
+        data, checker = DataPlane(key, self._carried), self._checker()
         events = Events(kube, time.time)
         ledger = Ledger()
         dispatcher = Dispatcher(self._state, self._queue)
@@ -276,6 +276,10 @@ class Operator:
         short, long = self._settings.check_processes or fitting(available_cpus(), available_memory(), SHORT, limits)
         logger.info("programs are read by up to %d processes for short ones and %d for long ones", short, long)
         return Checker(limits, short_processes=short, long_processes=long)
+
+    def _carried(self, endpoint: Endpoint, nbytes: int, seconds: float) -> None:
+        if (pod := self._state.pods.find(endpoint.pod)) is not None:
+            pod.carry(nbytes, seconds, time.time())
 
     def _forget_series(self, change: Change) -> None:
         if change.after is None:

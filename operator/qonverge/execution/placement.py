@@ -20,6 +20,8 @@ from qonverge.providers.descriptor import Descriptor
 from qonverge.providers.figures import Figures
 from qonverge.providers.installed import find, usual_figures
 from qonverge.scheduling.model import Backend, Decision, Job, Needs, Split, Terms, Weights
+from qonverge.scheduling.network import Links, link_of
+from qonverge.scheduling.network import seconds_of as network_seconds
 from qonverge.scheduling.terms import meant
 from qonverge.wire.vendor import DeviceState
 
@@ -138,6 +140,8 @@ def waiting(
     warm: frozenset[str] = frozenset(),
     misfits: Mapping[str, Misfit] | None = None,
     loop: Loop | None = None,
+    origin: str = "",
+    planned: str | None = None,
 ) -> Job:
     """Return the job as placement sees it.
 
@@ -151,6 +155,8 @@ def waiting(
         warm: backends that have its circuit, by key.
         misfits: why its circuit can't be run on backends, by key.
         loop: what is known of its program's tasks.
+        origin: from where its program's questions come, see ``scheduling.model.Job``.
+        planned: key of the backend to which it is to go, as the last round found.
     """
     spec, reference = job.spec, job.spec.backend
     placement = spec.placement or Placement()
@@ -174,7 +180,8 @@ def waiting(
         misfits=misfits or {},
         # To hand it over is one.
         round_trips=1.0 if loop is None else 1.0 + loop.waits,
-        settled=None if loop is None else loop.backend,
+        origin=origin,
+        settled=planned or (None if loop is None else loop.backend),
     )
 
 
@@ -202,6 +209,7 @@ def shown(
     backends: Sequence[Backend],
     waits: Sequence[Interval],
     memories: Sequence[Interval | None] | None = None,
+    links: Links | None = None,
 ) -> list[Candidate]:
     """Return what is forecast for a job, as its status shows it: first the backends that may run it, the best first.
 
@@ -212,6 +220,7 @@ def shown(
         backends: all that there are.
         waits: for each backend the time until a job sent now starts there, seconds.
         memories: what it takes on each, bytes, where that is wanted.
+        links: from where programs run, see ``scheduling.model.Snapshot``.
     """
     rank = {candidate.backend: place for place, candidate in enumerate(decision.candidates)}
     fitting, rejected = [], []
@@ -227,7 +236,7 @@ def shown(
             wait_seconds=ForecastInterval(low=wait.low, mid=wait.mid, high=wait.high) if reason is None else None,
             run_seconds=_interval(forecasts.run_seconds[column]),
             memory_bytes=None if memory is None else _interval(memory),
-            network_seconds=_network(job, backend),
+            network_seconds=_network(job, backend, links or {}),
             cost=cost,
             currency=None if cost is None else backend.currency,
             energy_joules=_energy(forecasts.run_seconds[column], backend.task_watts),
@@ -240,11 +249,10 @@ def shown(
     return [candidate for *_, candidate in sorted(fitting, key=lambda each: each[:3])] + rejected
 
 
-def _network(job: Job, backend: Backend) -> float | None:
+def _network(job: Job, backend: Backend, links: Links) -> float | None:
     """Return how long a program whose tasks are known is on the way; None where that, or the way, is not known."""
-    if job.settled is None or backend.latency_seconds is None:
-        return None
-    return float(f"{job.round_trips * backend.latency_seconds:.3g}")
+    seconds = network_seconds(job, link_of(job, backend, links)) if job.round_trips > 1 else None
+    return None if seconds is None else float(f"{seconds:.3g}")
 
 
 def _energy(run: Interval, watts: float | None) -> ForecastInterval | None:

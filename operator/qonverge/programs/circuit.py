@@ -28,6 +28,9 @@ from qonverge.wire.messages import Pub, Task, TaskResult
 from qonverge.wire.vendor import charged_tasks, corrected
 
 _PART_SEED = 15_485_863
+_COUNT_BYTES = 5
+_VALUE_BYTES = 18
+"""Of a count beside its outcome, which is a text, and of an expectation value with its error."""
 # Reasons of failure, by the wire's codes; others keep their code.
 _REASONS = {"InvalidCircuit": "InvalidProgram", "InvalidTask": "InvalidProgram"}
 
@@ -106,6 +109,7 @@ class CircuitKind:
             analysis.compact_bytes,
             frozenset(name for name, wanted in features.items() if wanted),
             all_shots=work(job, checked).all_shots,
+            nbytes=_travelling(job, checked),
         )
 
     def forecast_request(self, job: HybridJob, checked: CheckedCircuit | None) -> ForecastRequest | None:
@@ -114,6 +118,9 @@ class CircuitKind:
 
     def loop(self, job: HybridJob) -> None:
         """Return None: its tasks are sent for it."""
+
+    def near(self, job: HybridJob) -> None:
+        """Return None: it has no pod of its own."""
 
     def promised(self, job: HybridJob) -> Amounts:
         """Return what the job used, and what its next task may by its forecast."""
@@ -140,6 +147,15 @@ def _circuit(job: HybridJob) -> Circuit:
 def _shots(job: HybridJob, observables: Sequence[object]) -> int:
     """Return how often the circuit runs; 0 where the engine decides."""
     return job.spec.shots or (0 if observables else DEFAULT_SHOTS)
+
+
+def _travelling(job: HybridJob, checked: CheckedCircuit) -> int:
+    """Return the bytes of the circuit, and of its result at most: as many counts as there may be, or values."""
+    if checked.observables:
+        return len(checked.qpy) + _VALUE_BYTES * len(checked.observables)
+    bits = checked.analysis.measured_bits
+    most = min(_shots(job, checked.observables), 1 << min(bits, 62))
+    return len(checked.qpy) + most * (bits + _COUNT_BYTES)
 
 
 def task(job: HybridJob, circuit: CheckedCircuit, identity: str, *, shots: int | None = None, part: int = 0) -> Task:

@@ -8,6 +8,7 @@ from typing import Protocol
 from qonverge.amounts import Amounts
 from qonverge.api import HybridJob
 from qonverge.api.base import ConfigMapKeyRef
+from qonverge.api.job import Near
 from qonverge.circuits.checker.checked_circuit import CheckedCircuit
 from qonverge.circuits.checker.checker import Checker
 from qonverge.forecast.requests import ForecastRequest
@@ -65,6 +66,9 @@ class ProgramKind(Protocol):
 
     def loop(self, job: HybridJob) -> str | None:
         """Return what tells the program from others whose number of tasks may be another; None: it calls no backend."""
+
+    def near(self, job: HybridJob) -> Near | None:
+        """Return where its pod runs; None where it may run anywhere, or has none."""
 
     def promised(self, job: HybridJob) -> Amounts:
         """Return what a job that is placed used and may use before it is heard of again, as far as its status tells."""

@@ -9,7 +9,7 @@ from qonverge.accounting.conversion import amounts_of
 from qonverge.amounts import Amounts
 from qonverge.api import HybridJob
 from qonverge.api.base import ConfigMapKeyRef
-from qonverge.api.job import Python
+from qonverge.api.job import Near, Python
 from qonverge.circuits import InvalidProgram
 from qonverge.circuits.checker.checked_circuit import CheckedCircuit
 from qonverge.circuits.checker.checker import Checker
@@ -70,6 +70,10 @@ class PythonKind:
         source = python.source if reference is None else [reference.name, reference.key]
         told = json.dumps([job.metadata.namespace, source, python.args, python.image])
         return hashlib.sha256(told.encode()).hexdigest()[:16]
+
+    def near(self, job: HybridJob) -> Near | None:
+        """Return where its pod runs; None where it may run anywhere."""
+        return specification(job).near
 
     def promised(self, job: HybridJob) -> Amounts:
         """Return what the job used: what it may use more is granted part by part."""

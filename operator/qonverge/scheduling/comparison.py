@@ -325,6 +325,7 @@ def _simulated(recorded: Sequence[Recorded], policy: Policy) -> dict[str, Figure
         while position + 1 < len(times) and times[position + 1] <= now:
             position += 1
         simulation.backends = world.backends(world.recorded[position].snapshot)
+        simulation.links = world.recorded[position].snapshot.links
 
     simulation.on_time = on_time
     simulation.run(list(world.jobs.values()), lambda _task: (), math.inf, times)

@@ -10,6 +10,7 @@ from typing import Literal, Self
 from qonverge.amounts import Money, Quota, TaskLimits
 from qonverge.api.base import LabelSelector
 from qonverge.devices.layout import Misfit
+from qonverge.links.link import Link
 from qonverge.scheduling.estimates import Estimates
 from qonverge.telemetry.figures import Figure
 
@@ -34,6 +35,8 @@ class Needs:
     """Workers that it takes at once."""
     all_shots: int | None = None
     """Runs that count for quotas: the shots of every measured basis; None: ``shots``."""
+    nbytes: int = 0
+    """What travels to the backend and back, as far as it is foreseen."""
 
     @property
     def charged_shots(self) -> int:
@@ -136,10 +139,18 @@ class Job:
     """Site of its data."""
     round_trips: float = 1.0
     """How often it waits for the way to its backend and back."""
+    origin: str = ""
+    """From where its questions come: a key of ``Snapshot.links``; empty: they count as the operator's."""
     settled: str | None = None
-    """Key of the backend that the same program ran on last: it stays there unless another one is clearly nearer."""
+    """Key of the backend that the same program ran on last, or to which the job is to go as things are: it stays there
+    unless another one is clearly nearer."""
     misfits: Mapping[str, Misfit] = field(default_factory=dict)
     """Why its circuit can't be run on backends' devices, by their keys; the others take it."""
+
+    @property
+    def nbytes(self) -> int:
+        """What travels to its backend and back, bytes; 0 of a program, which is not known."""
+        return self.needs.nbytes if self.needs else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +195,9 @@ class Backend:
     site: str | None = None
     region: str | None = None
     latency_seconds: float | None = None
-    """Measured round trip; None: not measured."""
+    """Round trip that the operator measured; None: not measured."""
+    bytes_per_second: float | None = None
+    """Rate at which results came from there to the operator; None: not measured."""
     features: frozenset[str] | None = None
     """What its engine can do, in the words of ``Needs.features``; None: everything."""
     workers: int = 1
@@ -304,6 +317,8 @@ class Snapshot:
     quotas: Mapping[str, Quota] = field(default_factory=dict)
     """By namespace; one that is not named has no limit."""
     active: tuple[Active, ...] = ()
+    links: Mapping[str, Mapping[str, Link]] = field(default_factory=dict)
+    """Of each place that programs run at the links to backends, by their keys, as far as they were measured."""
 
 
 _POSITIVE = frozenset({"patience_seconds", "tranche", "usual_seconds"})
@@ -363,6 +378,8 @@ class Candidate:
     run_seconds: float | None
     cost: float | None
     """In the backend's currency."""
+    network_seconds: float
+    """For which it waits for the ways there and back."""
     score: float
     """The job's part of the objective there; lower is better."""
     energy_joules: float | None = None

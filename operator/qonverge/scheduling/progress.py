@@ -55,6 +55,8 @@ class Round:
     policy: Policy
     table: Table
     static: Floats
+    network: Floats
+    """Seconds that each job waits for the ways to each backend and back; in ``static`` already."""
     weight: Floats
     due: Floats
     """Seconds until each job's deadline; infinite without."""

@@ -10,10 +10,15 @@ import numpy as np
 
 from qonverge.api.backend import OFFERS_LABEL
 from qonverge.scheduling.model import Backend, Candidate, Decision, Job, Part, Preemption
+from qonverge.scheduling.network import link_of
 from qonverge.scheduling.parts import cost_most
 from qonverge.scheduling.progress import Placement, Round
 from qonverge.scheduling.terms import Verdict
 from qonverge.scheduling.texts import Rejections, duration, numbers
+
+_WORTH_SAYING = 0.1
+"""Seconds by which one way is shorter than another."""
+_SAME = 1e-9
 
 
 def decisions(this: Round, preemptions: Sequence[Preemption]) -> tuple[Decision, ...]:
@@ -55,6 +60,7 @@ def _goes(this: Round, index: int, job: Job, placement: Placement, fitting: int,
     if placement.second_best is not None:
         second = this.snapshot.backends[placement.second_best]
         reason += f"; next is {second.label_for(job.namespace)}: {numbers(candidates[1], second)}"
+        reason += _ways_text(this, index, chosen, candidates[1], backend, second)
     reason += _parts_text(this, job, placement)
     return Decision(
         job.key,
@@ -80,9 +86,23 @@ def _candidate(this: Round, index: int, column: int, wait: float) -> Candidate:
         wait_seconds=wait,
         run_seconds=run if run_known else None,
         cost=None if math.isnan(cost) else cost,
+        network_seconds=float(this.network[index, column]),
         score=float(this.static[index, column] + this.weight[index] * (wait + run)),
         energy_joules=energy if run_known and not math.isnan(energy) else None,
     )
+
+
+def _ways_text(this: Round, index: int, chosen: Candidate, other: Candidate, backend: Backend, second: Backend) -> str:
+    """Return the ways to the chosen backend and to the next, where that one would be better but for them."""
+    job, shorter = this.snapshot.jobs[index], other.network_seconds - chosen.network_seconds
+    if shorter < _WORTH_SAYING or other.score > chosen.score + float(this.weight[index]) * shorter + _SAME:
+        return ""
+    told = [
+        f"{duration(candidate.network_seconds)} to {each.label_for(job.namespace)} "
+        f"({link_of(job, each, this.snapshot.links)})"
+        for candidate, each in ((chosen, backend), (other, second))
+    ]
+    return f"; the ways decide: {' and '.join(told)}"
 
 
 def _parts(this: Round, placement: Placement) -> tuple[Part, ...]:

@@ -15,6 +15,7 @@ from qonverge.scheduling.assign import solve
 from qonverge.scheduling.capacity import Capacity
 from qonverge.scheduling.lanes import Lanes
 from qonverge.scheduling.model import Plan, Policy, Snapshot
+from qonverge.scheduling.network import network_seconds
 from qonverge.scheduling.objective import Problem, objective
 from qonverge.scheduling.order import Group, line_up, slots
 from qonverge.scheduling.parts import cost_most, hedge, pieces
@@ -51,12 +52,14 @@ def _begin(snapshot: Snapshot, policy: Policy) -> Round:
     lanes = [free_times(backend, run) for backend, run in zip(snapshot.backends, typical, strict=True)]
     table = judge(snapshot, lanes, policy)
     capacity = [Capacity.of(backend) for backend in snapshot.backends]
+    network = network_seconds(snapshot, policy)
     queue = line_up(snapshot, table, policy, sum(max(0.0, min(c.workers, c.room)) for c in capacity))
     return Round(
         snapshot=snapshot,
         policy=policy,
         table=table,
-        static=static_costs(snapshot, table, policy),
+        static=static_costs(snapshot, table, policy, network),
+        network=network,
         weight=second_weights(snapshot, policy),
         due=np.array([math.inf if job.deadline is None else job.deadline - snapshot.now for job in snapshot.jobs]),
         lanes=lanes,

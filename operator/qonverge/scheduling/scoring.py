@@ -22,20 +22,18 @@ def second_weights(snapshot: Snapshot, policy: Policy) -> Floats:
     return _weights(snapshot, policy).time / policy.patience_seconds
 
 
-def static_costs(snapshot: Snapshot, table: Table, policy: Policy) -> Floats:
+def static_costs(snapshot: Snapshot, table: Table, policy: Policy, network: Floats) -> Floats:
     """Return what each pair costs whatever the time, shape (jobs, backends); infinite where it does not fit.
 
     The loss of fidelity is relative to the best backend that fits; cost is relative to the budget, or else to the
     most expensive one that fits, and energy to the most that is needed on one that fits. What is not known never counts
-    as better than what is.
+    as better than what is. ``network`` has the seconds that jobs wait for the ways to backends.
     """
     fits, weights = table.fits, _weights(snapshot, policy)
     total = weights.fidelity[:, None] * _lost_fidelity(snapshot, table)
     total += weights.cost[:, None] * _relative_cost(snapshot, table)
     total += weights.energy[:, None] * _relative_energy(table)
-    total += _soft_terms(snapshot, policy) + second_weights(snapshot, policy)[:, None] * network_seconds(
-        snapshot, policy
-    )
+    total += _soft_terms(snapshot, policy) + second_weights(snapshot, policy)[:, None] * network
     return np.where(fits, total, np.inf)
 
 
@@ -85,24 +83,6 @@ def _relative_energy(table: Table) -> Floats:
     energy = np.where(table.fits, table.energy, np.nan)
     most = np.fmax.reduce(energy, axis=1, initial=np.nan)[:, None]
     return np.where(np.isnan(energy), np.isfinite(most), energy / np.where(most > 0, most, 1.0))
-
-
-def network_seconds(snapshot: Snapshot, policy: Policy) -> Floats:
-    """Return how long each job waits for the ways to each backend and back, shape (jobs, backends), seconds.
-
-    A round trip that was not measured is taken to be as long as the longest that was. That of the backend on which the
-    same program ran last counts as shorter by the policy's ``nearer``, so that it does not go to and fro between two
-    that are about as far.
-    """
-    backends = snapshot.backends
-    known = [b.latency_seconds for b in backends if b.latency_seconds is not None]
-    latency = np.array([max(known, default=0.0) if b.latency_seconds is None else b.latency_seconds for b in backends])
-    total: Floats = np.array([job.round_trips for job in snapshot.jobs])[:, None] * latency
-    columns = {backend.key: column for column, backend in enumerate(backends)}
-    for row, job in enumerate(snapshot.jobs):
-        if job.settled in columns:
-            total[row, columns[job.settled]] *= 1 - policy.nearer
-    return total
 
 
 @dataclass(frozen=True, slots=True)

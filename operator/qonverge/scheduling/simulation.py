@@ -11,6 +11,7 @@ from typing import Literal
 from qonverge.forecast.intervals import JobForecasts
 from qonverge.scheduling.estimates import Estimates
 from qonverge.scheduling.model import Active, Backend, Job, Plan, Policy, Shares, Snapshot
+from qonverge.scheduling.network import Links
 from qonverge.scheduling.schedulers import decide
 
 
@@ -52,6 +53,7 @@ class Simulation:
     """When a job is first seen, on the simulation's clock."""
     on_time: Callable[[float], None] = lambda _now: None
     """Called as the clock moves, before the round."""
+    links: Links = field(default_factory=dict)
 
     def run(
         self,
@@ -107,9 +109,8 @@ class Simulation:
             )
             for t in self.tasks
         )
-        view = Snapshot(
-            jobs, tuple(self._seen(n) for n in range(len(self.backends))), self.now, made, self.shares, active=active
-        )
+        seen = tuple(self._seen(n) for n in range(len(self.backends)))
+        view = Snapshot(jobs, seen, self.now, made, self.shares, active=active, links=self.links)
         decided = decide(view, self.policy)
         self.on_round(view, decided)
         column = {one.key: number for number, one in enumerate(self.backends)}

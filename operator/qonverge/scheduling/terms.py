@@ -15,6 +15,7 @@ from qonverge.providers.descriptor import STATE_POWER
 from qonverge.scheduling.fees import of_submissions
 from qonverge.scheduling.lanes import Lanes
 from qonverge.scheduling.model import Backend, Job, Policy, Snapshot
+from qonverge.scheduling.network import round_trips
 
 MONEY_TOLERANCE = 1e-9
 """Costs are compared in floats, whose sums are not exact."""
@@ -77,6 +78,8 @@ class Table:
     """Joules, for ``run``; NaN where the backend's power is unknown."""
     wait: Floats
     """Seconds until the job could start, behind what the backend has already."""
+    way: Floats
+    """Round trip as it was measured, seconds; NaN where it was not."""
 
 
 def free_times(backend: Backend, typical_run: float) -> Lanes:
@@ -106,7 +109,7 @@ def judge(snapshot: Snapshot, lanes: Sequence[Lanes], policy: Policy) -> Table:
     cost_most = cost
     if estimates is not None:
         cost_most = np.where(np.isnan(cost), cost, np.fmax(cost, of_submissions(jobs, backends, estimates.cost_high)))
-    wait = _waits(jobs, lanes)
+    wait, way = _waits(jobs, lanes), round_trips(snapshot)
     verdicts = _by_group(jobs, _reach_key, lambda job: _reach(job, backends), len(backends))
     verdicts[_of_other_sizes(jobs, backends)] = Verdict.NOT_MEANT
     judged = _Judged(verdicts)
@@ -117,14 +120,14 @@ def judge(snapshot: Snapshot, lanes: Sequence[Lanes], policy: Policy) -> Table:
     _money_terms(judged, jobs, backends, cost_most)
     slack = np.array([np.inf if job.deadline is None else job.deadline - snapshot.now for job in jobs])[:, None]
     judged.mark(run > slack, Verdict.TOO_LATE)
-    _present_terms(judged, jobs, backends, fidelity)
+    _present_terms(judged, jobs, backends, fidelity, way)
     _quota_terms(judged, snapshot, run_most, cost_most)
     longest = _column(jobs, lambda job: job.terms.max_wait_seconds, np.inf)
     judged.mark(wait > longest, Verdict.WAIT)
     judged.mark(wait + run > slack, Verdict.DEADLINE)
     fits = np.equal(judged.verdicts, Verdict.FITS)
     energy = run * _row(backends, lambda b: b.task_watts, np.nan)
-    return Table(judged.verdicts, fits, fidelity, run, run_known, cost, run_most, cost_most, energy, wait)
+    return Table(judged.verdicts, fits, fidelity, run, run_known, cost, run_most, cost_most, energy, wait, way)
 
 
 class _Judged:
@@ -303,7 +306,9 @@ def _unpriced(backends: Sequence[Backend]) -> NDArray[np.bool_]:
     return np.array([backend.unpriced for backend in backends], dtype=np.bool_)
 
 
-def _present_terms(judged: _Judged, jobs: Sequence[Job], backends: Sequence[Backend], fidelity: Floats) -> None:
+def _present_terms(
+    judged: _Judged, jobs: Sequence[Job], backends: Sequence[Backend], fidelity: Floats, way: Floats
+) -> None:
     judged.mark(np.array([not b.serving for b in backends], dtype=np.bool_), Verdict.NOT_SERVING)
     judged.mark(np.array([bool(b.calibration_stale_reason) for b in backends], dtype=np.bool_), Verdict.CALIBRATION)
     _misfit_terms(judged, jobs, backends, lasting=False)
@@ -316,9 +321,8 @@ def _present_terms(judged: _Judged, jobs: Sequence[Job], backends: Sequence[Back
     judged.mark(fidelity < least, Verdict.FIDELITY)
     judged.mark(np.isfinite(least) & np.isnan(fidelity), Verdict.NO_FIDELITY)
     farthest = _column(jobs, lambda job: job.terms.max_latency_seconds, np.inf)
-    latency = _row(backends, lambda b: b.latency_seconds, np.nan)
-    judged.mark(latency > farthest, Verdict.LATENCY)
-    judged.mark(np.isfinite(farthest) & np.isnan(latency), Verdict.NO_LATENCY)
+    judged.mark(way > farthest, Verdict.LATENCY)
+    judged.mark(np.isfinite(farthest) & np.isnan(way), Verdict.NO_LATENCY)
     judged.mark(np.array([b.room is not None and b.room <= 0 for b in backends], dtype=np.bool_), Verdict.FULL)
 
 

@@ -72,6 +72,7 @@ class Forecast:
     wait: float
     run_most: float
     cost_most: float
+    way: float
 
 
 class Rejections(Mapping[str, str]):
@@ -89,7 +90,7 @@ class Rejections(Mapping[str, str]):
         self._backends = backends
         self._verdicts = table.verdicts[row].copy()
         # Copies, so that a decision that is kept does not keep the whole table.
-        figures = (table.fidelity, table.run, table.cost, table.wait, table.run_most, table.cost_most)
+        figures = (table.fidelity, table.run, table.cost, table.wait, table.run_most, table.cost_most, table.way)
         self._cells = np.stack([figure[row] for figure in figures])
 
     def __getitem__(self, label: str) -> str:
@@ -251,9 +252,7 @@ def _of_placement(name: str, job: Job, backend: Backend, forecast: Forecast, now
         case Verdict.NO_FIDELITY:
             return f"{name} has no forecast of fidelity yet and the job asks for {terms.min_fidelity:.4g}"
         case Verdict.LATENCY:
-            return (
-                f"{name} is {backend.latency_seconds:.3g} s away and the job allows {terms.max_latency_seconds:.3g} s"
-            )
+            return f"{name} is {forecast.way:.3g} s away and the job allows {terms.max_latency_seconds:.3g} s"
         case Verdict.NO_LATENCY:
             return f"{name}'s latency is not measured yet and the job allows {terms.max_latency_seconds:.3g} s"
         case Verdict.NO_COST:

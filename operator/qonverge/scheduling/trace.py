@@ -13,6 +13,7 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from qonverge.amounts import Quota
+from qonverge.links.link import Link
 from qonverge.scheduling.estimates import Estimates
 from qonverge.scheduling.model import Active, Backend, Decision, Job, Plan, Policy, Preemption, Shares, Snapshot
 from qonverge.scheduling.schedulers import decide
@@ -104,6 +105,7 @@ class _Line:
     quotas: Mapping[str, Quota] = field(default_factory=dict)
     active: tuple[Active, ...] = ()
     preemptions: tuple[Preemption, ...] = ()
+    links: Mapping[str, Mapping[str, Link]] = field(default_factory=dict)
 
 
 @cache
@@ -125,6 +127,7 @@ def record(snapshot: Snapshot, policy: Policy, made: Plan) -> str:
         quotas=snapshot.quotas,
         active=snapshot.active,
         preemptions=made.preemptions,
+        links=snapshot.links,
     )
     return json.dumps(_adapter().dump_python(line, exclude_defaults=True), separators=(",", ":"), default=_plain)
 
@@ -156,6 +159,7 @@ def read(line: str) -> Recorded:
         shares=parsed.shares,
         quotas=parsed.quotas,
         active=parsed.active,
+        links=parsed.links,
     )
     return Recorded(snapshot, parsed.policy, parsed.outcomes, parsed.preemptions)
 

@@ -23,7 +23,9 @@ READ = (
     names.DEVICE_WAIT,
     names.DEVICE_ROUND_TRIP,
 )
-"""What is asked for at each scrape."""
+"""What is asked of an engine at each scrape."""
+LINKS = (names.LINK_ROUND_TRIP, names.LINK_LOSS, names.LINK_BANDWIDTH)
+"""What is asked of its server then."""
 
 
 class BackendMetrics:
@@ -53,6 +55,10 @@ class BackendMetrics:
     def read_at_scrape(self, readings: Callable[[], Iterable[Reading]]) -> None:
         """Ask for the values of ``READ`` at each scrape."""
         self._exposition.read(READ, readings)
+
+    def read_links_at_scrape(self, readings: Callable[[], Iterable[Reading]]) -> None:
+        """Ask for the values of ``LINKS`` at each scrape."""
+        self._exposition.read(LINKS, readings)
 
     def failed(self, reason: str) -> None:
         """Count a task that failed, by the code of its error."""

@@ -24,6 +24,8 @@ RATIOS = (0.1, 0.25, 0.5, 0.8, 1.25, 2, 4, 10)
 MOST_REASONS = 40
 """Reasons of one backend that have series of their own, such as codes of errors; others count as ``Other``."""
 MOST_CURRENCIES = 8
+MOST_SITES = 33
+"""Sites to which a pod measures its links, with its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,16 @@ DEVICE_WAIT = _pod(
 DEVICE_ROUND_TRIP = _pod(
     *("device_round_trip_seconds", "gauge", "Time of a request to the device's site and its answer."),
 )
+LINK_ROUND_TRIP = _pod(
+    *("link_round_trip_seconds", "gauge", "Time of a small request to a server at the site and its answer.", "site"),
+    most=MOST_SITES,
+)
+LINK_LOSS = _pod(
+    *("link_loss_ratio", "gauge", "Part of what is sent to the site that is lost.", "site"), most=MOST_SITES
+)
+LINK_BANDWIDTH = _pod(
+    *("link_bandwidth_bytes_per_second", "gauge", "Rate at which bytes come from the site.", "site"), most=MOST_SITES
+)
 CLOUD_CALLS = _pod(
     *("cloud_calls_total", "counter", "Calls of the cloud, by what was asked and how that ended.", "call", "result"),
     most=8 * 10,
@@ -145,6 +157,9 @@ BACKEND = (
     DEVICE_QUEUE_LENGTH,
     DEVICE_WAIT,
     DEVICE_ROUND_TRIP,
+    LINK_ROUND_TRIP,
+    LINK_LOSS,
+    LINK_BANDWIDTH,
     CLOUD_CALLS,
     CLOUD_CALL_WAIT,
     CLOUD_BILLED,
@@ -324,6 +339,11 @@ BACKEND_ROUND_TRIP = _operator(
     "backend",
     per="backend",
 )
+BACKEND_BANDWIDTH = _operator(
+    *("backend_bandwidth_bytes_per_second", "gauge", "Rate at which its large results came within the last hour."),
+    "backend",
+    per="backend",
+)
 BACKEND_ONLINE = _operator(
     *("backend_device_online", "gauge", "1 where the device elsewhere runs tasks, else 0.", "backend"), per="backend"
 )
@@ -419,6 +439,7 @@ OPERATOR = (
     BACKEND_UTILIZATION,
     QUEUE_FORECAST,
     BACKEND_ROUND_TRIP,
+    BACKEND_BANDWIDTH,
     BACKEND_ONLINE,
     BACKEND_CALIBRATION,
     CALIBRATION_STALE,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from qonverge.links.link import Link
 from qonverge.wire.vendor import DeviceState, SpoolState
 
 
@@ -43,12 +44,18 @@ class BackendInfo:
     """Another one with every start of the server."""
     task_seconds: float | None = field(default=None, compare=False)
     """Time that tasks ran since then, of all together, with those that run; None: not told. No news by itself."""
+    peers: str = field(default="", compare=False)
+    """Digest of the list of peers to which it measures its links; empty where it has none."""
+    links: Mapping[str, Link] = field(default_factory=dict, compare=False)
+    """What it measured of them, by their sites. It is another at each moment, and no news."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the form that travels."""
         device = None if self.device is None else self.device.to_dict()
         spool = None if self.spool is None else self.spool.to_dict()
-        return {**{name: getattr(self, name) for name in self.__slots__}, "device": device, "spool": spool}
+        links = {site: link.to_dict() for site, link in self.links.items()}
+        told = {name: getattr(self, name) for name in self.__slots__}
+        return {**told, "device": device, "spool": spool, "links": links}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
@@ -59,5 +66,20 @@ class BackendInfo:
         told = {
             "device": None if device is None else DeviceState.from_dict(device),
             "spool": None if spool is None else SpoolState.from_dict(spool),
+            "links": _links(known.get("links", {})),
         }
         return cls(**{**known, **names, **told})
+
+
+def _links(told: Any) -> dict[str, Link]:
+    """Return links between sites.
+
+    Raises:
+        TypeError: they are none.
+    """
+    if not isinstance(told, dict):
+        raise TypeError(f"links is a {type(told).__name__}")
+    try:
+        return {str(site): Link.from_dict(link) for site, link in told.items()}
+    except (ValueError, AttributeError) as error:
+        raise TypeError(str(error)) from None

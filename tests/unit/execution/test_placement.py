@@ -72,7 +72,10 @@ def test_what_fits_is_shown_first_and_the_best_of_it_before_the_rest() -> None:
     names = ("slow", "best", "cut", "other")
     backends = [Backend(name, "lab", admits_all_namespaces=True, currency="EUR") for name in names]
     backends.append(Backend("hidden", "lab", admits_all_namespaces=False))
-    candidates = (Candidate("lab/best", 0.9, 1.0, 2.0, 1.5, 0.0), Candidate("lab/slow", 0.9, 9.0, 2.0, 1.5, 0.0))
+    candidates = (
+        Candidate("lab/best", 0.9, 1.0, 2.0, 1.5, 0.0, 0.0),
+        Candidate("lab/slow", 0.9, 9.0, 2.0, 1.5, 0.0, 0.0),
+    )
     decision = Decision("chem/j", backends[1], "", rejected={"lab/cut": "it is cut"}, candidates=candidates)
     known = (Interval(0.8, 0.9, 0.95), Interval(1.0, 2.0, 4.0), Interval(1.0, 1.5, 2.0))
     row = JobForecasts(*(Intervals.of([each, each, each, UNKNOWN, each]) for each in known))

@@ -12,6 +12,7 @@ from qonverge.scheduling import Backend, Plan, Policy, plan
 from qonverge.scheduling.comparison import compare
 from qonverge.scheduling.lanes import Lanes
 from qonverge.scheduling.model import Preset, Terms, Weights
+from qonverge.scheduling.network import network_seconds
 from qonverge.scheduling.scoring import second_weights, static_costs
 from qonverge.scheduling.terms import judge
 from qonverge.scheduling.trace import read, record
@@ -30,7 +31,7 @@ def goes(made: Plan) -> list[str]:
 def static(weights: Weights, *backends: Backend, run: float | list[list[float]] = 10.0) -> list[float]:
     seen = snapshot([job("j", terms=Terms(weights=weights))], backends, run=run)
     table = judge(seen, [Lanes([0.0]) for _ in backends], Policy())
-    found: list[float] = static_costs(seen, table, Policy())[0].tolist()
+    found: list[float] = static_costs(seen, table, Policy(), network_seconds(seen, Policy()))[0].tolist()
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from qonverge.scheduling import Backend, Policy, plan
-from qonverge.scheduling.scoring import network_seconds
+from qonverge.scheduling.network import network_seconds
 from tests.unit.scheduling.worlds import backend, job, snapshot
 
 NAN = float("nan")

@@ -117,6 +117,14 @@ class TaskList(_Model):
     tasks: list[ListedTask]
 
 
+class LinkAnswer(_Model):
+    """What was measured of the way to another site; null where nothing was of late."""
+
+    round_trip_seconds: float | None
+    loss_ratio: float | None
+    bytes_per_second: float | None = Field(description="From there.")
+
+
 class BackendAnswer(_Model):
     """What the backend is, and how busy."""
 
@@ -140,6 +148,21 @@ class BackendAnswer(_Model):
     spool: dict[str, int] | None = Field(description="Tasks and results on disk, and their limits; null without.")
     boot: str = Field(description="Changes when the server begins anew.")
     task_seconds: float = Field(description="Time that tasks ran since it began, of all together, with those that run.")
+    peers: str = Field(description="Digest of the list of peers to which it measures its links; empty without.")
+    links: dict[str, LinkAnswer] = Field(description="What it measured of them, by their sites.")
+
+
+class PeerRequest(BaseModel):
+    """A server at another site."""
+
+    site: str = Field(min_length=1, max_length=63)
+    url: str = Field(description="http://ADDRESS:PORT, with an address and no name.")
+
+
+class PeersRequest(BaseModel):
+    """All servers to which this one is to measure its links."""
+
+    peers: list[PeerRequest] = Field(max_length=33)
 
 
 class DrainRequest(BaseModel):
@@ -245,6 +268,11 @@ OPERATIONS = (
         shortens=True,
     ),
     Operation(
+        *("peers", "PUT", "/v1/peers", "Measure the links to these servers: the operator's"),
+        *(BackendAnswer, PeersRequest),
+        shortens=True,
+    ),
+    Operation(
         *("meters", "POST", "/v1/meters", "Grant what jobs may use, and say what they used: the operator's"),
         *(MetersAnswer, MetersRequest),
     ),
@@ -259,6 +287,11 @@ OPERATIONS = (
     Operation(
         *("identity", "GET", "/v1/identity", "Prove to the operator which pod this is", IdentityAnswer),
         proves=True,
+        guarded=False,
+    ),
+    Operation(
+        *("bulk", "GET", "/v1/bulk", "Give 256 KiB without meaning, by which pods measure links"),
+        statuses=(200, 404),
         guarded=False,
     ),
     Operation("healthz", "GET", "/healthz", "Say that the server lives", guarded=False),

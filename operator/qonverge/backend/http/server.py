@@ -10,6 +10,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
@@ -21,6 +22,7 @@ from qonverge.backend.http.caller_limits import Budget
 from qonverge.backend.http.openapi import OPERATIONS, document
 from qonverge.backend.tasks.engine import Engine
 from qonverge.backend.tasks.kept_results import KeptResults, room
+from qonverge.backend.tasks.readings import link_readings
 from qonverge.circuits.checker.checker import Checker
 from qonverge.circuits.errors import CheckerLost, InvalidProgram
 from qonverge.devices import Layout
@@ -28,6 +30,8 @@ from qonverge.documents import strict_json
 from qonverge.documents.excerpt import excerpt
 from qonverge.documents.faults import Unreadable
 from qonverge.documents.reader import decoded
+from qonverge.links.peers import peers_from
+from qonverge.links.prober import BULK_BYTES, Prober
 from qonverge.wire.codec import Buffer, unpack
 from qonverge.wire.errors import (
     InvalidCircuit,
@@ -56,6 +60,7 @@ _PAUSE_SECONDS = 20.0
 _SLOWEST_BYTES = 256 * 1024
 _LONGEST_WAIT = 60.0
 _LOCAL = Caller(LOCAL_SUBJECT)
+_BULK = bytes(BULK_BYTES)
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -90,7 +95,13 @@ class Server:
         self._bodies = Budget(_BODIES_BYTES, "the bodies of tasks")
         self._kept = KeptResults(room(engine.config.memory_bytes), time.monotonic)
         engine.metrics.kept_bytes.set_function(lambda: self._kept.nbytes)
+        self._prober = Prober()
+        engine.metrics.read_links_at_scrape(lambda: link_readings(self._prober.links()))
         self._answers = Budget(_ANSWERS_BYTES, "the large results")
+
+    def close(self) -> None:
+        """Measure no links any more."""
+        self._prober.close()
 
     def app(self) -> Starlette:
         """Return the ASGI application."""
@@ -102,6 +113,8 @@ class Server:
             "delivered": self._delivered,
             "backend": self._backend,
             "drain": self._drain,
+            "peers": self._peers,
+            "bulk": self._give_bulk,
             "meters": self._meters,
             "kept": self._list_kept,
             "keep": self._keep,
@@ -195,21 +208,42 @@ class Server:
         self._subject(request)
         return self._told(request)
 
-    async def _drain(self, request: Request) -> Response:
-        self._only_operator(request, "drains")
+    async def _given(self, request: Request, name: str) -> Any:
+        """Return a field of the body; None where it has none."""
         body = await _body(request)
         try:
             given = unpack(body, most_head=MAX_HEAD) if speaks_msgpack(request) else json.loads(bytes(body) or b"{}")
         except ValueError as error:
             raise InvalidTask(f"the body cannot be read: {error}") from None
-        on = given.get("on") if isinstance(given, dict) else None
+        return given.get(name) if isinstance(given, dict) else None
+
+    async def _drain(self, request: Request) -> Response:
+        self._only_operator(request, "drains")
+        on = await self._given(request, "on")
         if not isinstance(on, bool):
             raise InvalidTask('the body is {"on": true} or {"on": false}')
         self._engine.set_draining(on)
         return self._told(request)
 
+    async def _peers(self, request: Request) -> Response:
+        # Who may name addresses can look for what answers there: not even a server that trusts its callers lets them.
+        if self._subject(request) != OPERATOR_SUBJECT:
+            raise NotFound("peers are the operator's")
+        try:
+            self._prober.aim(peers_from(await self._given(request, "peers")))
+        except ValueError as error:
+            raise InvalidTask(str(error)) from None
+        return self._told(request)
+
+    async def _give_bulk(self, _: Request) -> Response:
+        # A server that no operator made has no peers, and may be where anybody could let it send for nothing.
+        if not self._identity.key:
+            raise NotFound("this server has no key, and so no peers that measure their links to it")
+        return Response(_BULK, media_type="application/octet-stream")
+
     def _told(self, request: Request) -> Response:
-        info = replace(self._engine.info(), kept_results=len(self._kept))
+        prober = self._prober
+        info = replace(self._engine.info(), kept_results=len(self._kept), peers=prober.digest, links=prober.links())
         if request.query_params.get("without") == "calibration":
             # A device's figures are some 100 KB, too much for who asks every few seconds.
             info = replace(info, calibration=None)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from qonverge.devices.noise import Noise
+from qonverge.links.link import Link
 from qonverge.telemetry import Reading
 from qonverge.telemetry import definitions as names
 from qonverge.wire.backend_info import BackendInfo
@@ -43,3 +44,14 @@ def _of_device(device: DeviceState) -> Iterator[Reading]:
         (names.DEVICE_ROUND_TRIP, device.round_trip_seconds),
     )
     yield from (Reading(metric, value) for metric, value in figures if value is not None)
+
+
+def link_readings(links: Mapping[str, Link]) -> Iterator[Reading]:
+    """Yield what is known of the links to other sites."""
+    for site, link in links.items():
+        figures = (
+            (names.LINK_ROUND_TRIP, link.round_trip_seconds),
+            (names.LINK_LOSS, link.loss_ratio),
+            (names.LINK_BANDWIDTH, link.bytes_per_second),
+        )
+        yield from (Reading(metric, value, (site,)) for metric, value in figures if value is not None)

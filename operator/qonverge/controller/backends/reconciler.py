@@ -23,6 +23,7 @@ from qonverge.controller.objects import manifests
 from qonverge.controller.objects.manifests import backend_selector
 from qonverge.controller.objects.pod_troubles import Trouble
 from qonverge.controller.pods.orphans import cancel_orphans
+from qonverge.controller.pods.site_links import LinkMeasurements
 from qonverge.controller.pods.task_client import DataPlane, PodLost
 from qonverge.controller.quotas.metering import Metering
 from qonverge.controller.results.kept_results import PodResults
@@ -71,6 +72,7 @@ class Backends:
         self._statuses = statuses
         self._queue = queue
         self._data = data
+        self._links = LinkMeasurements(state, cluster, data, clock)
         self._metering = metering
         self._results = results
         self._events = events
@@ -258,6 +260,8 @@ class Backends:
         """
         by_label = {backend_selector(backend): key for key, backend in self._state.backends.items()}
         changed: set[str] = set()
+        if leading:
+            self._links.choose()
 
         def lost(pod: BackendPod, key: str, error: Exception) -> bool:
             logger.info("pod %s does not tell: %s", pod.key, error)
@@ -287,6 +291,7 @@ class Backends:
             if pod.answer(info, took, self._clock()):
                 changed.add(key)
             if leading and key in self._state.backends:
+                await self._links.meet(pod, self._state.backends[key], info)
                 try:
                     if pod.admits_programs:
                         await self._metering.meet(endpoint, self._state.backends[key], unnamed=info.unnamed > 0)

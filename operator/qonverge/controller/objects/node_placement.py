@@ -24,9 +24,12 @@ def backend_affinity(backend: QuantumBackend) -> dict[str, Any] | None:
 
     A device elsewhere is where its location says, and its proxy need not be.
     """
-    location = backend.spec.location
-    rule = location.nodes or ("Any" if backend.spec.source.elsewhere else "Required")
-    return _affinity(_terms(location), rule)
+    return _affinity(_terms(backend.spec.location), _rule(backend))
+
+
+def pods_site(backend: QuantumBackend) -> str | None:
+    """Return the site at which a backend's pods are for certain: nodes elsewhere would not be taken."""
+    return backend.spec.location.site if _rule(backend) == "Required" else None
 
 
 def program_affinity(near: Near | None, backend: QuantumBackend) -> dict[str, Any] | None:
@@ -50,6 +53,10 @@ def explained(message: str, asked: str) -> str:
     if not asked or _UNMET not in message:
         return message
     return f"no node that would take the pod has the labels {asked}: {message}"
+
+
+def _rule(backend: QuantumBackend) -> NodeRule:
+    return backend.spec.location.nodes or ("Any" if backend.spec.source.elsewhere else "Required")
 
 
 def _terms(location: Location) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ from qonverge.controller.placement.shadow import Shadow
 from qonverge.controller.placement.sizes import with_sizes
 from qonverge.controller.placement.snapshot import USUAL, PodTask, given_to_pods, seen
 from qonverge.controller.placement.traces import Traces
+from qonverge.controller.placement.ways import Ways
 from qonverge.controller.placement.window import WaitingJob, chosen
 from qonverge.controller.store.cluster import Cluster, Priority
 from qonverge.controller.store.flights import Flight
@@ -28,6 +29,7 @@ from qonverge.execution import cloud_tasks, placement
 from qonverge.execution.transitions import deadlines, seconds
 from qonverge.forecast.intervals import Interval, JobForecasts
 from qonverge.forecast.requests import BackendOffer
+from qonverge.links.link import Link
 from qonverge.programs.kinds import kind_of
 from qonverge.scheduling import Active, Backend, Decision, Estimates, Job, Plan, Policy, Shares, Snapshot, plan
 from qonverge.scheduling.schedulers import OWN, SchedulerError, decide
@@ -58,6 +60,8 @@ class _Waiting:
     job: HybridJob
     seen: Job
     row: JobForecasts
+    links: Mapping[str, Link]
+    """From where its program runs to backends, by their keys."""
 
     @property
     def suspended(self) -> bool:
@@ -163,7 +167,8 @@ class Rounds:
         offers = self._forecasts.offers(backends)
         warm = self._warm() if len(backends) > 1 else {}
         keys = self._window(backends, now)
-        waiting = [self._waiting(key, offers, warm) for key in keys]
+        ways = Ways(self._state, self._cluster, backends, now)
+        waiting = [self._waiting(key, offers, warm, ways) for key in keys]
         for each in waiting:
             # Its own share of a quota must not stand in the way of a job that was placed before.
             self._ledger.release(each.flight.uid, each.seen.namespace, each.flight.usage)
@@ -254,9 +259,13 @@ class Rounds:
             for digest, pods in self._holders().items()
         }
 
-    def _waiting(self, key: str, offers: tuple[BackendOffer, ...], warm: Mapping[str, set[str]]) -> _Waiting:
+    def _waiting(
+        self, key: str, offers: tuple[BackendOffer, ...], warm: Mapping[str, set[str]], ways: Ways
+    ) -> _Waiting:
         """Return the job as a round sees it."""
         flight, job = self._state.flights[key], self._state.jobs[key]
+        planned = None if flight.proposal is None else flight.proposal.planned
+        origin, links = ways.of(job)
         priority = self._cluster.priority_of(job) or Priority()
         # A job does not age while it is suspended.
         since = job.status.resumed_at or job.metadata.creation_timestamp
@@ -270,8 +279,10 @@ class Rounds:
             warm=frozenset() if flight.checked is None else frozenset(warm.get(flight.checked.digest, ())),
             misfits=self._forecasts.misfits(job, flight, offers),
             loop=self._forecasts.loop(job),
+            origin=origin,
+            planned=None if planned is None else planned.key,
         )
-        return _Waiting(key, flight, job, seen_job, self._forecasts.row(job, flight, offers))
+        return _Waiting(key, flight, job, seen_job, self._forecasts.row(job, flight, offers), links)
 
     def _take_up(
         self, waiting: list[_Waiting], backends: tuple[Backend, ...], offers: tuple[BackendOffer, ...]
@@ -354,6 +365,7 @@ class Rounds:
             shares=self._shares(namespaces),
             quotas=quotas,
             active=tuple(self._active(now)),
+            links={each.seen.origin: each.links for each in waiting if each.links},
         )
 
     def _shares(self, namespaces: set[str]) -> Shares:
@@ -445,7 +457,11 @@ class Rounds:
         before, placeless = each.flight.proposal, decision.backend is None and decision.planned is None
         each.flight.propose(
             decision,
-            tuple(placement.shown(each.seen, decision, each.row, backends, waits, memories)),
+            tuple(
+                placement.shown(
+                    each.seen, decision, each.row, backends, waits, memories, {each.seen.origin: each.links}
+                )
+            ),
             tried_at=self._clock() if placeless or each.suspended else 0.0,
         )
         if each.suspended or before is None or (before.reason, before.backend) != (decision.reason, decision.backend):

@@ -16,12 +16,13 @@ from qonverge.controller.objects.manifests import backend_selector
 from qonverge.controller.objects.pod_troubles import UNSCHEDULABLE
 from qonverge.controller.store.cluster import Cluster
 from qonverge.controller.store.devices import measured, measured_by, pricing_of, task_watts
-from qonverge.controller.store.pods import BackendPod
+from qonverge.controller.store.pods import RATE_SECONDS, BackendPod
 from qonverge.controller.store.state import State
 from qonverge.devices.noise import Noise
 from qonverge.execution.placement import abilities, declared, device_errors, why_offline
 from qonverge.forecast.intervals import Interval
 from qonverge.scheduling import Backend
+from qonverge.telemetry.figures import fresh
 from qonverge.wire.backend_info import BackendInfo
 
 # Work that each worker should have before it, so that it does not wait for the next round.
@@ -169,6 +170,7 @@ def seen(
         starting=starting,
         admitted_namespaces=cluster.admitted(backend),
         latency_seconds=_fastest(pods, now, state.pods.stale_seconds),
+        bytes_per_second=max((rate for pod in pods if (rate := _rate(pod, now)) is not None), default=None),
         workers=workers,
         # A device elsewhere has others' tasks too: what it was given from here says little.
         free_seconds=tuple(free) if device_wait is None else (),
@@ -241,6 +243,11 @@ def _fastest(pods: Iterable[BackendPod], now: float, stale_seconds: float) -> fl
     """Return the shortest round trip to a pod that was measured of late, and on to where it sends tasks; seconds."""
     trips = (pod.latency + _beyond(pod, now, stale_seconds) for pod in pods if pod.latency is not None)
     return min(trips, default=None)
+
+
+def _rate(pod: BackendPod, now: float) -> float | None:
+    rate = fresh((pod.rate,), now, RATE_SECONDS)
+    return None if rate is None else rate.value
 
 
 def _beyond(pod: BackendPod, now: float, stale_seconds: float) -> float:

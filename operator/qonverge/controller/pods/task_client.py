@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
@@ -13,6 +13,7 @@ from cachetools import LRUCache
 
 from qonverge.controller.kube.signing_key import SigningKey
 from qonverge.controller.store.pods import Endpoint
+from qonverge.links.peers import Peer
 from qonverge.wire.backend_info import BackendInfo
 from qonverge.wire.codec import pack, unpack
 from qonverge.wire.errors import NotFound, Unauthorized, UnknownCircuit, WireError, WorkerLost
@@ -33,6 +34,8 @@ _KNOWN = 4096
 _PROOF_BYTES = 4096
 _ERROR_BYTES = 64 * 1024
 _PIECE_BYTES = 64 * 1024
+# From answers that are shorter no bandwidth shows.
+_TELLING_BYTES = 256 * 1024
 # For a result as a whole: between pods, and to a person over the slowest of networks.
 _KEEP_SECONDS = 60.0
 _RESULT_SECONDS = 300.0
@@ -71,9 +74,13 @@ class BackendLost(WireError):
 class DataPlane:
     """Sends tasks to pods over kept-open connections."""
 
-    def __init__(self, key: SigningKey) -> None:
-        """``key`` signs the tokens that pods ask for."""
+    def __init__(self, key: SigningKey, carried: Callable[[Endpoint, int, float], None] | None = None) -> None:
+        """``key`` signs the tokens that pods ask for.
+
+        ``carried`` is told of answers from which the bandwidth shows: their bytes, and the seconds from first to last.
+        """
         self._key = key
+        self._carried = carried
         self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60))
         self._tokens: LRUCache[tuple[Signer, str], tuple[str, float]] = LRUCache(_KNOWN)
         self._known: LRUCache[tuple[str, str], None] = LRUCache(_KNOWN)
@@ -177,6 +184,15 @@ class DataPlane:
         path, body = "/v1/drain?without=calibration", pack({"on": on})
         answer = _checked(await self._ask("PUT", endpoint, audience, path, body, _SOON_SECONDS))
         return BackendInfo.from_dict(answer)
+
+    async def measure(self, endpoint: Endpoint, audience: str, peers: Sequence[Peer]) -> None:
+        """Let the pod measure its links to these and no others.
+
+        Raises:
+            WireError: the pod does not answer soon, or refuses.
+        """
+        path, body = "/v1/peers?without=calibration", pack({"peers": [peer.to_dict() for peer in peers]})
+        _checked(await self._ask("PUT", endpoint, audience, path, body, _SOON_SECONDS))
 
     async def described(self, endpoint: Endpoint, audience: str) -> BackendInfo:
         """Return all that the pod says of itself, with its calibration.
@@ -388,7 +404,10 @@ class DataPlane:
             async with self._session.request(
                 method, endpoint.url + path, data=body, headers=headers, timeout=timeout
             ) as response:
+                began = time.monotonic()
                 data = await response.read() if most is None else await _at_most(response.content, most)
+                if self._carried is not None and len(data) >= _TELLING_BYTES:
+                    self._carried(endpoint, len(data), time.monotonic() - began)
                 answer = unpack(data)
                 if not isinstance(answer, dict):
                     raise ValueError(f"its answer to {method} {path} is a {type(answer).__name__}")

@@ -7,11 +7,16 @@ from dataclasses import dataclass, field
 
 from qonverge.controller.objects.pod_order import Shown
 from qonverge.controller.objects.pod_troubles import Trouble
+from qonverge.links.window import rate
 from qonverge.telemetry.figures import STALE_SECONDS, Figure
 from qonverge.wire.backend_info import BackendInfo
 
 # A poll that met a busy moment says little: what is quick again counts at once, what is slow by and by.
-_SLOWER = 0.3
+_SLOWER = 0.5
+_NEW_RATE = 0.5
+_LEAST_SECONDS = 1e-3
+RATE_SECONDS = 3600.0
+"""For which a bandwidth counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,8 @@ class BackendPod:
     """What a Prometheus server has of its device, by the names of ``store.devices.FIGURES``."""
     latency: float | None = None
     """Round trip to it, seconds: the least of the last polls."""
+    rate: Figure | None = None
+    """Bytes a second at which its large answers came."""
     assigned: int = 0
     """Tasks that this operator has under way on it."""
     trouble: tuple[str, Trouble] | None = None
@@ -123,7 +130,7 @@ class BackendPod:
         self.trouble, self.shown = trouble, shown
         if ready is None:
             self.ready, self.admitted, self.info, self.latency = None, False, None, None
-            self.told_at, self.scraped, self.drained = None, {}, None
+            self.told_at, self.scraped, self.drained, self.rate = None, {}, None, None
             if not self.may_run_tasks:
                 # Of a node that is cut off Kubernetes says after a while that its pods are not ready.
                 self.silent_since = None
@@ -170,6 +177,13 @@ class BackendPod:
             # It began anew, and takes tasks.
             self.drained = None
         return news
+
+    def carry(self, nbytes: int, seconds: float, at: float) -> None:
+        """Take how long an answer took from its first byte to its last, at a time, Unix seconds."""
+        trip = self.latency or 0.0
+        seen = rate(nbytes, max(seconds, _LEAST_SECONDS) + trip, trip)
+        before = seen if self.rate is None else self.rate.value
+        self.rate = Figure(before + _NEW_RATE * (seen - before), at, "Pod")
 
     def scrape(self, figures: Mapping[str, Figure]) -> bool:
         """Take what a Prometheus server has of its device, and return whether a value is another one."""

@@ -13,6 +13,7 @@ from qonverge.controller.objects import pod_troubles
 from qonverge.controller.objects.manifests import BACKEND_LABEL, JOB_LABEL, PORT_NAME, backend_selector
 from qonverge.controller.objects.pod_order import Shown
 from qonverge.controller.store.flights import Flight
+from qonverge.controller.store.links import SiteLinks
 from qonverge.controller.store.pods import BackendPod, BackendPods, Endpoint
 from qonverge.controller.store.resources import Change, Finished, Known, ObjectKey, Unread, key_of, read
 from qonverge.devices.noise import Noise as DeviceNoise
@@ -69,6 +70,8 @@ class State:
     replica_sets: dict[str, ReplicaSet] = field(default_factory=dict)
     """ReplicaSets of backends by key."""
     pods: BackendPods = field(default_factory=BackendPods)
+    links: SiteLinks = field(default_factory=SiteLinks)
+    """Between sites."""
     calibrations: dict[str, Calibrated] = field(default_factory=dict)
     """What is known of backends' noise, by the backend's key."""
     batch_jobs: dict[str, dict[str, Any]] = field(default_factory=dict)

@@ -109,6 +109,7 @@ class OperatorReadings:
             names.BACKEND_UTILIZATION: min(1.0, sum(info.running for info in infos) / workers) if workers else None,
             names.QUEUE_FORECAST: None if wait is None else wait.mid,
             names.BACKEND_ROUND_TRIP: seen.latency_seconds,
+            names.BACKEND_BANDWIDTH: seen.bytes_per_second,
             names.BACKEND_ONLINE: None if device is None else float(device.online),
             names.BACKEND_CALIBRATION: None if noise is None else noise.measured_at,
             names.CALIBRATION_STALE: None if noise is None else float(bool(seen.calibration_stale_reason)),

@@ -82,7 +82,7 @@ def test_latency_falls_at_once_and_rises_by_and_by() -> None:
     pod.answer(info(), 0.02, 5.0)
     assert pod.latency == 0.02
     pod.answer(info(), 1.02, 5.0)
-    assert pod.latency == pytest.approx(0.32)
+    assert pod.latency == pytest.approx(0.52)
 
 
 def test_of_several_troubles_always_the_same_one_is_told() -> None:
@@ -114,3 +114,17 @@ def test_pods_of_a_backend_are_all_that_bear_its_label() -> None:
     pods.remove("lab/pod")
     pods.remove("lab/other")
     assert pods.of("lab/b") == []
+
+
+def test_a_bandwidth_is_of_large_answers_and_goes_with_the_pod() -> None:
+    (pod,) = serving().serving()
+    pod.latency = None
+    seen = []
+    for seconds, at in ((1.0, 5.0), (0.25, 6.0)):
+        pod.carry(10**6, seconds, at)
+        assert pod.rate is not None
+        assert pod.rate.at == at
+        seen.append(pod.rate.value)
+    assert seen == pytest.approx([1e6, 2.5e6], rel=0.01)
+    pod.show(None, None)
+    assert pod.rate is None

@@ -1,0 +1,1 @@
+"""Links between sites: what is measured of them, and how."""
