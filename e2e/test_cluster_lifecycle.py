@@ -159,6 +159,8 @@ def test_up_is_idempotent_and_down_leaves_nothing_behind(namespaces: Namespaces)
 def test_down_after_a_crash(namespaces: Namespaces, victims: list[str]) -> None:
     before = namespaces.snapshot()
     namespaces.up()
+    if "kubelet" in victims:
+        execute(namespaces.tool("sites", "up"))
     _kill(namespaces, victims)
     namespaces.down()
     assert namespaces.snapshot() == before

@@ -98,6 +98,7 @@ def running(cluster: ClusterAccess) -> Iterator[Sites]:
     if cluster.own is None:
         pytest.skip("sites can be added to this machine's own cluster only")
     tool = [sys.executable, "-m", "e2e.cluster", "sites"]
+    ran = any(cluster.own.plan.site(name).home.exists() for name in SITES)
     workspace = Workspace(cluster, f"e2e-sites-{uuid.uuid4().hex[:5]}")
     execute([*tool, "up"], directory=ROOT)
     try:
@@ -112,7 +113,8 @@ def running(cluster: ClusterAccess) -> Iterator[Sites]:
     finally:
         # While the sites are there, so that their kubelets end the pods.
         cluster.kubectl("delete", "namespace", workspace.namespace, "--ignore-not-found", "--timeout=60s")
-        execute([*tool, "down"], directory=ROOT)
+        if not ran:
+            execute([*tool, "down"], directory=ROOT)
 
 
 @pytest.fixture

@@ -99,7 +99,7 @@ def _down(arguments: argparse.Namespace) -> None:
 def _sites(arguments: argparse.Namespace) -> None:
     cluster = Cluster(arguments.directory)
     if arguments.action == "up":
-        cluster.add_sites(cluster.images.project(ROOT).images)
+        cluster.add_sites()
     else:
         cluster.remove_sites()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -147,8 +147,8 @@ class Cluster:
         programs = {name: supervisor.pid(name) for name in names}
         return Status(True, programs, api_ready=answers_ready(self.plan.layout))
 
-    def add_sites(self, images: Iterable[str] = ()) -> None:
-        """Add those of ``SITES`` that are not there, and give their nodes these images.
+    def add_sites(self) -> None:
+        """Add those of ``SITES`` that are not there, with good links.
 
         Raises:
             ClusterError: there is no cluster, or something did not start.
@@ -158,7 +158,7 @@ class Cluster:
             plan = self.plan
 
             def add(name: str) -> None:
-                self._site(plan, name).add(pause, images)
+                self._site(plan, name).add(pause)
 
             with ThreadPoolExecutor() as pool:
                 list(pool.map(add, SITES))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import shutil
 import sys
-from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from e2e.cluster import link
@@ -14,9 +13,9 @@ from e2e.cluster.cgroups import CgroupTree
 from e2e.cluster.credentials import write_kubelet
 from e2e.cluster.errors import ClusterError, CommandFailed
 from e2e.cluster.image_copy import copy_images
-from e2e.cluster.images import Images
+from e2e.cluster.images import REGISTRY, Images
 from e2e.cluster.link import Conditions
-from e2e.cluster.node import Node, import_images
+from e2e.cluster.node import Node, containerd_client, import_images
 from e2e.cluster.plan import Plan
 from e2e.cluster.processes import execute
 from e2e.cluster.supervisor import Supervisor
@@ -47,26 +46,14 @@ class Site:
         self._tree = tree
         self._supervisor = supervisor
 
-    def add(self, pause: str, images: Iterable[str]) -> None:
-        """Start what does not run, with a good link, and return when the node is ready and has the images."""
+    def add(self, pause: str) -> None:
+        """Start what does not run, and return when the node is ready and has the images that node 1 has."""
         plan, node, program = self._plan, self._node, f"{self._node.name}-link"
-        if node.home.exists() and not self._supervisor.alive(program):
-            self.remove()
-        node.home.mkdir(parents=True, exist_ok=True)
-        if not plan.layout.kubeconfig(node.kubelet_client).exists():
-            write_kubelet(plan.layout, node, datetime.now(UTC))
-        Conditions().write(node.home)
-        self._tree.create()
-        new = not node.containerd_socket.parent.exists()
+        # One whose start was broken off may have no network, or name another node's containers.
+        new = not (self._supervisor.alive(program) and (node.home / "kubelet.yaml").exists())
         if new:
-            containerd = self._supervisor.pid("containerd")
-            if containerd is None:
-                raise ClusterError("the cluster's own node does not run: start it with `up`")
-            copy_images(plan.node, containerd, node)
-        ends = ["--device", plan.link_device(node.name), "--host", plan.node_address]
-        ends += ["--site", node.address, "--pods", node.pod_network]
-        self._supervisor.start(program, [sys.executable, link.__file__, str(node.home), *ends])
-        self._supervisor.wait_until(program, self._carries, _READY_SECONDS)
+            self.remove()
+            self._begin(program)
         process = f"/proc/{self._supervisor.pid(program)}/ns"
         started = Node(
             plan,
@@ -81,7 +68,24 @@ class Site:
         if new:
             started.forget_containers(pause)
         started.start(pause)
-        import_images(node, self._images, images)
+        present = containerd_client(plan.node, "images", "check", "--quiet").split()
+        import_images(node, self._images, [name for name in present if name.startswith(f"{REGISTRY}/")])
+
+    def _begin(self, program: str) -> None:
+        """Make its folder and its link."""
+        plan, node, containerd = self._plan, self._node, self._supervisor.pid("containerd")
+        if containerd is None:
+            raise ClusterError("the cluster's own node does not run: start it with `up`")
+        node.home.mkdir(parents=True)
+        if not plan.layout.kubeconfig(node.kubelet_client).exists():
+            write_kubelet(plan.layout, node, datetime.now(UTC))
+        copy_images(plan.node, containerd, node)
+        Conditions().write(node.home)
+        self._tree.create()
+        ends = ["--device", plan.link_device(node.name), "--host", plan.node_address]
+        ends += ["--site", node.address, "--pods", node.pod_network]
+        self._supervisor.start(program, [sys.executable, link.__file__, str(node.home), *ends])
+        self._supervisor.wait_until(program, self._carries, _READY_SECONDS)
 
     def remove(self) -> None:
         """End it, with the pods on it, and forget its node."""
