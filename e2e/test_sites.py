@@ -41,7 +41,7 @@ for turn in range({TURNS}):
 #: Needs 512 MiB for its state: more than a worker of the edge may have.
 LARGE = layered(25, 1)
 #: Runs long enough for a site to be cut off meanwhile, and to return.
-LONG = layered(22, 40)
+LONG = layered(21, 40)
 
 
 class Sites:
