@@ -36,6 +36,8 @@ class VendorTask:
     """Under which it was sent, see ``Task.known``; empty where it has none."""
     expected_seconds: float | None = None
     """How long it will be busy with it, by the vendor's own estimate."""
+    seal: str = ""
+    """The server's word for ``key`` and ``id``, see ``Task.seals``; empty where the caller needs none."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the form that travels."""

@@ -138,7 +138,7 @@ class Sender:
     async def _place(self, sent: Sent) -> bool:
         """Make sure that the cloud has the task exactly once; return False where it has none and is to get none."""
         stop, cloud = sent.run.stop, self._calls.cloud
-        if identity := sent.run.known.get(sent.key, ""):
+        if identity := sent.run.task.known.get(sent.key, ""):
             return self._known(sent, identity)
         # Until when a task that was sent may not be found yet. Of one that came here first no earlier process sent any.
         first, look = sent.run.execution.request.first_here, not cloud.idempotent
