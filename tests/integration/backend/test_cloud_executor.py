@@ -455,6 +455,37 @@ async def test_a_task_that_was_recorded_is_the_same_after_the_device_took_fewer_
         assert [each["shots"] for each in service.tasks] == sent
 
 
+async def test_what_is_refused_and_may_be_there_is_looked_for_first(kit: Any) -> None:
+    """A key that is refused since the request has changed is that of a task which exists, and is paid for."""
+    with vendor() as service:
+        service.control(settings={"seconds": 60})
+        async with proxy(service, "Keyed") as first:
+            first.submit(sweep(kit, "there"))
+            await Site(service, first).until(lambda: len(service.tasks) == 3)
+        async with proxy(service, "Keyed") as second:
+            site = Site(service, second)
+            # Listings lag, and a reply that was lost makes one that was refused later one that may be there too.
+            service.control(settings={"lag": 0.2})
+            service.fault("submit", "refused", times=3)
+            second.submit(replace(sweep(kit, "there"), again=True))
+            await site.until(lambda: len(site.stands("there").vendor_tasks) == 3)
+            service.fault("submit", "drop-after", times=3)
+            service.fault("submit", "refused", times=3)
+            second.submit(sweep(kit, "lost"))
+            service.control(settings={"seconds": 0.0})
+            for name in ("there", "lost"):
+                check(await site.ended(name))
+            service.fault("submit", "refused")
+            second.submit(replace(sweep(kit, "never"), again=True))
+            error = (await site.ended("never")).error
+            assert isinstance(error, EngineFailed)
+            assert "no such gate" in error.message
+            await site.released()
+        assert len({task["key"] for task in service.tasks}) == len(service.tasks)
+        states = Counter(task["state"] for task in service.tasks)
+        assert states["Completed"] >= 6
+
+
 async def test_what_an_earlier_process_sent_is_cancelled_by_the_next(kit: Any, served: Site) -> None:
     served.service.control(settings={"seconds": 60})
     served.engine.submit(sweep(kit, "inherited"))
