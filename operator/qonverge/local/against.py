@@ -16,15 +16,8 @@ from qonverge.accounting.conversion import pricing_from
 from qonverge.amounts import Money, TaskLimits
 from qonverge.api import HybridJob, QuantumBackend
 from qonverge.api.pricing import Pricing
-from qonverge.backend.clouds.protocol import (
-    Cloud,
-    CloudError,
-    CloudRefused,
-    CredentialsRefused,
-    Device,
-    NoCredentials,
-    RehearsingCloud,
-)
+from qonverge.backend.clouds.errors import CloudError, CloudRefused, CredentialsRefused, NoCredentials
+from qonverge.backend.clouds.protocol import Cloud, Device, RehearsingCloud
 from qonverge.backend.executors.choice import executor_of
 from qonverge.backend.executors.cloud.executor import fitted, load_cloud
 from qonverge.backend.executors.cloud.translator import Translators

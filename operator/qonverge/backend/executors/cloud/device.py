@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from qonverge.backend.clouds.protocol import CloudBusy, CloudError, CredentialsRefused, Device, ReplyLost
+from qonverge.backend.clouds.errors import CloudBusy, CloudError, CredentialsRefused, ReplyLost
+from qonverge.backend.clouds.protocol import Device
 from qonverge.backend.executors.cloud.calls import Calls
 from qonverge.backend.executors.cloud.patience import Patience
 from qonverge.backend.executors.cloud.polling import within

@@ -8,16 +8,8 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from qonverge.backend.clouds.protocol import (
-    CannotFind,
-    CloudError,
-    CloudRefused,
-    CloudTask,
-    CloudUnavailable,
-    ProgramFailure,
-    ReplyLost,
-    Submission,
-)
+from qonverge.backend.clouds.errors import CannotFind, CloudError, CloudRefused, CloudUnavailable, ReplyLost
+from qonverge.backend.clouds.protocol import CloudTask, ProgramFailure, Submission
 from qonverge.backend.executors.cloud.calls import Calls
 from qonverge.backend.executors.cloud.patience import Patience
 from qonverge.backend.executors.cloud.polling import Finder, Poller
