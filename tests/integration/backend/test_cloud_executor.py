@@ -32,7 +32,7 @@ from qonverge.wire.errors import BudgetExceeded, EngineFailed, InvalidCircuit, O
 from qonverge.wire.grants import Grant
 from qonverge.wire.messages import Pub, Task, TaskResult
 from qonverge.wire.tokens import OPERATOR_SUBJECT, Caller
-from qonverge.wire.vendor import VendorTask
+from qonverge.wire.vendor import VendorTask, limits_of
 from tests.clouds.running import Service, provider, vendor
 from tests.clouds.sweep import check, sweep
 
@@ -115,7 +115,7 @@ async def test_a_program_pays_for_each_part_of_the_shots_that_the_device_takes_a
         site.engine.submit(kit.task(_one(), "paid", shots=25_000), Caller("chem/paid", "uid-paid"))
 
     site.service.control(device={"max_shots": 10_000})
-    await site.until(lambda: (state := site.engine.info().device) is not None and state.max_shots == 10_000)
+    await site.until(lambda: limits_of(site.engine.info().device).shots == 10_000)
     with pytest.raises(BudgetExceeded, match=r"the task costs 0\.9 USD and 0\.8 USD are left of the job's budget"):
         charge("0.8")
     charge("0.9")
@@ -126,10 +126,10 @@ async def test_a_program_pays_for_each_part_of_the_shots_that_the_device_takes_a
 
 async def test_what_a_task_costs_is_told_while_the_device_does_not_answer(site: Site) -> None:
     site.service.control(device={"price": ["0.30", "USD"], "max_shots": 9_000})
-    await site.until(lambda: (state := site.engine.info().device) is not None and state.max_shots == 9_000)
+    await site.until(lambda: limits_of(site.engine.info().device).shots == 9_000)
     site.service.fault("device", "refused", 1000)
     state = await site.until(lambda: found if (found := site.engine.info().device) and not found.online else None)
-    assert (state.prices, state.max_shots) == (Prices(task=Decimal("0.30")), 9_000)
+    assert (state.prices, limits_of(state).shots) == (Prices(task=Decimal("0.30")), 9_000)
 
 
 async def test_results_and_what_is_told_of_them(kit: Any, site: Site) -> None:

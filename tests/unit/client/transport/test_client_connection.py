@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from qonverge.amounts import TaskLimits
 from qonverge.client.errors import BackendUnreachable, ClientError, NotConfigured, TaskFailed
 from qonverge.client.transport.connection import Connection
 from qonverge.wire.codec import pack, unpack
@@ -337,7 +338,7 @@ def test_what_may_be_at_a_vendor_stays_the_same_task(peer: Any) -> None:
     """By the limits of its device as they were, and the ids that a server told and gave its word for."""
 
     def device(shots: int) -> None:
-        peer.info = replace(peer.info, device=DeviceState(True, max_shots=shots))
+        peer.info = replace(peer.info, device=DeviceState(True, limits=TaskLimits(shots)))
 
     told = VendorTask("task-1", "Queued", key="k1", seal="word"), VendorTask("", "Queued", key="k2")
     running = (202, MSGPACK, pack(TaskResult("job-1", "Running", vendor_tasks=told).to_dict()))
@@ -372,6 +373,6 @@ def test_a_server_that_has_not_heard_of_its_device_is_waited_for(peer: Any) -> N
     with pytest.raises(BackendUnreachable, match="not heard of its device"):
         connection(peer.url, time, patience=1).run(TASK)
     assert not peer.received
-    peer.info = replace(whole, device=DeviceState(False, "in maintenance", max_shots=7))
+    peer.info = replace(whole, device=DeviceState(False, "in maintenance", limits=TaskLimits(7)))
     connection(peer.url, time).run(TASK)
     assert unpack(peer.received[0].body)["limits"] == [7, 1, None, 1]

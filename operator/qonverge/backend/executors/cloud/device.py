@@ -103,8 +103,5 @@ def _lasting(device: Device) -> DeviceState:
         ideal=device.ideal,
         exact=device.exact,
         states=device.states,
-        max_shots=device.max_shots,
-        max_programs=device.max_programs,
-        max_total_shots=device.max_total_shots,
-        min_total_shots=device.min_total_shots,
+        limits=device.limits,
     )
