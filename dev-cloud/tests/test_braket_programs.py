@@ -24,6 +24,7 @@ from qonverge_dev_cloud.cloud import DevCloud
 Start = Callable[..., DevCloud]
 
 SV1 = "arn:aws:braket:::device/quantum-simulator/amazon/sv1"
+DM1 = "arn:aws:braket:::device/quantum-simulator/amazon/dm1"
 GARNET = "arn:aws:braket:eu-north-1::device/qpu/iqm/Garnet"
 FORTE = "arn:aws:braket:us-east-1::device/qpu/ionq/Forte-1"
 ANKAA = "arn:aws:braket:us-west-1::device/qpu/rigetti/Ankaa-3"
@@ -103,6 +104,82 @@ def test_result_types_have_the_shots_that_the_properties_say(start: Start, asked
         AwsDevice(SV1).run(program, shots=shots)
 
 
+NOISE = """OPENQASM 3.0;
+qubit[2] q;
+ry(1.1) q[0];
+#pragma braket noise amplitude_damping(0.3) q[0]
+cnot q[0], q[1];
+#pragma braket noise two_qubit_depolarizing(0.2) q[0], q[1]
+#pragma braket noise kraus([[0.8, 0], [0, 0.8]], [[0, 0.6], [0.6, 0]]) q[1]
+"""
+
+
+def noise_by_hand() -> np.ndarray:
+    """Return the density matrix that the program leaves, the first qubit in the most significant bit."""
+    one, x, z = np.eye(2), np.array([[0, 1], [1, 0]]), np.diag([1, -1])
+    paulis = [one, x, 1j * x @ z, z]
+    state = np.kron([np.cos(0.55), np.sin(0.55)], [1, 0])
+    damped = [np.diag([1, 0.7**0.5]), np.array([[0, 0.3**0.5], [0, 0]])]
+    cnot = np.eye(4)[[0, 1, 3, 2]]
+    channels = [
+        [np.kron(own, one) for own in damped],
+        [cnot],
+        [
+            (0.8 if not (i or j) else 0.2 / 15) ** 0.5 * np.kron(paulis[i], paulis[j])
+            for i in range(4)
+            for j in range(4)
+        ],
+        [np.kron(one, 0.8 * one), np.kron(one, 0.6 * x)],
+    ]
+    matrix = np.outer(state, state)
+    for channel in channels:
+        matrix = sum(own @ matrix @ own.conj().T for own in channel)
+    return matrix
+
+
+def test_dm1_has_the_noise_of_programs(start: Start) -> None:
+    start()
+    device, true = AwsDevice(DM1), noise_by_hand()
+
+    def run(shots: int, *asked: str) -> Any:
+        source = NOISE + "".join(f"#pragma braket result {each}\n" for each in asked)
+        return device.run(Program(source=source), shots=shots, **QUICK).result()
+
+    whole, part, value = run(0, "density_matrix", "density_matrix q[1]", "expectation z(q[0]) @ x(q[1])").values
+    whole, part = (np.array(each) @ [1, 1j] for each in (whole, part))
+    assert whole == pytest.approx(true, abs=1e-9)
+    assert part == pytest.approx(np.einsum("abac->bc", true.reshape(2, 2, 2, 2)), abs=1e-9)
+    z_x = np.kron(np.diag([1, -1]), np.array([[0, 1], [1, 0]]))
+    assert value == pytest.approx(np.trace(z_x @ true).real, abs=1e-9)
+    counts = run(4000).measurement_counts
+    for outcome, chance in enumerate(np.diag(true).real):
+        assert counts[f"{outcome:02b}"] / 4000 == pytest.approx(chance, abs=5 * 0.5 / 4000**0.5)
+
+
+def test_what_dm1_says_and_refuses_and_others_do_not_take(start: Start) -> None:
+    start()
+    simulator = AwsDevice(DM1).properties
+    taken = simulator.action["braket.ir.openqasm.program"]
+    assert simulator.paradigm.qubitCount == 17
+    assert {"kraus", "depolarizing"} <= set(taken.supportedOperations)
+    assert "braket_noise_kraus" in taken.supportedPragmas
+    assert {each.name for each in taken.supportedResultTypes if each.maxShots == 0} == {"DensityMatrix"}
+    for arn, shots, source, words in (
+        (SV1, 10, NOISE, "SV1 takes no noise: amplitude_damping"),
+        (GARNET, 10, NOISE, "Garnet takes no noise"),
+        (DM1, 0, _asking(1, "state_vector"), "DM1 does not have the result type StateVector"),
+        (DM1, 0, _asking(1, "probability"), "0 shots: DM1 takes 1 to 100000"),
+        (DM1, 0, _asking(9, "density_matrix"), "is of up to 8 qubits"),
+        (DM1, 0, _asking(12, "expectation z(q[0])"), "simulates up to 11"),
+    ):
+        with pytest.raises(ClientError, match=words):
+            AwsDevice(arn).run(Program(source=source), shots=shots)
+
+
+def _asking(qubits: int, result: str) -> str:
+    return f"OPENQASM 3.0; qubit[{qubits}] q; h q;\n#pragma braket result {result}"
+
+
 def test_a_device_describes_itself_in_the_schemas_of_braket(start: Start) -> None:
     start()
     for arn, qubits, edges in ((GARNET, 20, 30), (FORTE, 36, 630), (ANKAA, 82, 143)):
@@ -121,7 +198,7 @@ def test_a_device_describes_itself_in_the_schemas_of_braket(start: Start) -> Non
 
 def test_all_devices_are_found_in_their_regions(start: Start) -> None:
     start(braket={"devices": {"Ankaa-3": {"retired": True}}})
-    assert {device.arn for device in AwsDevice.get_devices()} == {SV1, GARNET, FORTE}
+    assert {device.arn for device in AwsDevice.get_devices()} == {SV1, DM1, GARNET, FORTE}
     assert [device.name for device in AwsDevice.get_devices(statuses=["RETIRED"])] == ["Ankaa-3"]
     with pytest.raises(ValueError, match="not found"):
         AwsDevice("arn:aws:braket:eu-north-1::device/qpu/iqm/Emerald")

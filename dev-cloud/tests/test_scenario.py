@@ -50,7 +50,7 @@ def test_a_whole_scenario(tmp_path: Path) -> None:
         ),
         (
             "braket:\n  devices:\n    Granet: {}",
-            "line 2: braket.devices: no device is called 'Granet': use Ankaa-3, Forte-1, Garnet, SV1",
+            "line 2: braket.devices: no device is called 'Granet': use Ankaa-3, DM1, Forte-1, Garnet, SV1",
         ),
         (
             "braket: {devices: {Garnet: {queue: {ahead: 2}}}}",

@@ -11,19 +11,15 @@ from typing import Any, ClassVar
 import urllib3
 
 from qonverge.amounts import Money, Prices
-from qonverge.backend.clouds.protocol import (
+from qonverge.backend.clouds.errors import (
     CannotFind,
     CloudBusy,
-    CloudConfig,
     CloudRefused,
-    CloudTask,
     CloudUnavailable,
     CredentialsRefused,
-    Device,
-    Rates,
     ReplyLost,
-    Submission,
 )
+from qonverge.backend.clouds.protocol import CloudConfig, CloudTask, Device, Rates, Submission
 from qonverge.devices.noise import noise_from_dict
 from qonverge.providers.descriptor import Descriptor
 from qonverge.providers.options import Options

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from qiskit import QuantumCircuit, transpile
 
-from qonverge.backend.clouds.protocol import Outcomes, Submission
+from qonverge.backend.clouds.protocol import Submission
+from qonverge.backend.clouds.translators import Outcomes
 from qonverge.backend.config import EngineConfig
 from qonverge.devices import Layout
 from qonverge.wire.errors import InvalidCircuit

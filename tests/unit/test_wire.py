@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import msgpack
 import numpy as np
 import pytest
 
-from qonverge.amounts import TaskLimits
+from qonverge.amounts import Prices, TaskLimits
 from qonverge.wire import PubResult, Task, TaskResult, WireError
 from qonverge.wire.codec import pack, unpack
 from qonverge.wire.errors import InvalidTask, TokenExpired, Unauthorized, UnknownCircuit
 from qonverge.wire.messages import Pub
-from qonverge.wire.proof import challenge, is_proof, prove
+from qonverge.wire.proof import challenge, is_proof, is_seal, prove, seal
 from qonverge.wire.tokens import (
     OPERATOR_SUBJECT,
     Caller,
@@ -24,6 +25,7 @@ from qonverge.wire.tokens import (
     instance_audience,
     public_key,
 )
+from qonverge.wire.vendor import DeviceState, limits_of
 
 
 def test_a_task_arrives_as_it_was_sent() -> None:
@@ -44,6 +46,27 @@ def test_what_the_operator_says_of_a_task_arrives() -> None:
     arrived = Task.from_dict(unpack(pack(task.to_dict())))
     assert (arrived.namespace, arrived.job, arrived.known) == (task.namespace, task.job, known)
     assert (arrived.again, arrived.boot, arrived.since, arrived.limits) == (True, task.boot, 1.5, task.limits)
+
+
+def test_a_seal_is_for_one_id_and_none_is_made_of_a_proof() -> None:
+    name, identity = "a" * 64, "task-1"
+    given = seal("key", name, identity)
+    sent = Task("t", (Pub("d"),), known={name: identity}, seals={name: given})
+    arrived = Task.from_dict(unpack(pack(sent.to_dict())))
+    assert is_seal(arrived.seals[name], "key", name, identity)
+    for key, other, task in (("other", name, identity), ("key", "b" * 64, identity), ("key", name, "task-2")):
+        assert not is_seal(given, key, other, task)
+    assert not is_seal("\u00e9", "key", name, identity)
+    # Anybody may have a pod prove itself by what they send, and some pods have names as people choose them.
+    for sent_by_anybody in (name, f"qonverge.io vendor tasks\0{name}"):
+        assert not is_seal(prove("key", sent_by_anybody, identity), "key", name, identity)
+
+
+def test_what_a_device_takes_arrives_or_is_not_known() -> None:
+    for limits in (None, TaskLimits(10, 100, 40_000, 0)):
+        state = DeviceState(True, limits=limits, prices=Prices(task=Decimal("0.30")))
+        assert DeviceState.from_dict(unpack(pack(state.to_dict()))) == state
+    assert limits_of(None) == limits_of(DeviceState(False)) == TaskLimits()
 
 
 def test_a_result_arrives_as_it_was_sent() -> None:

@@ -21,6 +21,8 @@ class Chip:
     edges: tuple[Edge, ...] = ()
     """Pairs that a two-qubit gate acts on."""
     fully_connected: bool = False
+    mixed: bool = False
+    """Whether it computes density matrices: programs may have noise of their own, and there is no state vector."""
     native: tuple[str, ...] = ()
     """Gates in verbatim boxes, by the names of Braket's OpenQASM; the last acts on two qubits."""
     fidelities: tuple[float, float, float] = (1.0, 1.0, 1.0)

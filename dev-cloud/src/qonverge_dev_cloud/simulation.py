@@ -19,6 +19,7 @@ from braket.default_simulator.density_matrix_simulator import DensityMatrixSimul
 from braket.default_simulator.gate_operations import BRAKET_GATES
 from braket.default_simulator.openqasm.program_context import ProgramContext
 from braket.default_simulator.simulator import BaseLocalSimulator
+from braket.ir.jaqcd import DensityMatrix
 from braket.ir.openqasm import Program
 from braket.tasks import GateModelQuantumTaskResult
 
@@ -28,6 +29,8 @@ from qonverge_dev_cloud.chips import Chip
 # What this machine simulates within seconds, whatever the device takes.
 WIDEST_NOISY, WIDEST_EXACT = 11, 24
 _MOST_CONTROLLED = 8
+# "List of result types" of the developer guide.
+_WIDEST_MATRIX = 8
 
 
 class BadProgram(ValueError):
@@ -129,10 +132,14 @@ class _Context(ProgramContext):  # type: ignore[misc] # Braket's simulator has n
             super().add_noise_instruction("depolarizing", [qubit], [probability])
 
     def add_noise_instruction(self, noise_instruction: str, target: list[int], probabilities: list[float]) -> None:
-        raise BadProgram(f"{self._chip.name} takes no noise: {noise_instruction}")
+        if not self._chip.mixed:
+            raise BadProgram(f"{self._chip.name} takes no noise: {noise_instruction}")
+        super().add_noise_instruction(noise_instruction, target, probabilities)
 
     def add_kraus_instruction(self, matrices: list[Any], target: list[int]) -> None:
-        raise BadProgram(f"{self._chip.name} takes no noise: kraus")
+        if not self._chip.mixed:
+            raise BadProgram(f"{self._chip.name} takes no noise: kraus")
+        super().add_kraus_instruction(matrices, target)
 
     def add_reset(self, target: list[int]) -> None:
         # Braket's simulator adds the amplitudes of the states that become one, which is right for basis states only.
@@ -158,7 +165,7 @@ class _Exact(StateVectorSimulator):  # type: ignore[misc]
 
 
 class _Noisy(DensityMatrixSimulator):  # type: ignore[misc]
-    def __init__(self, chip: Chip, errors: _Errors, generator: np.random.Generator) -> None:
+    def __init__(self, chip: Chip, errors: _Errors | None, generator: np.random.Generator) -> None:
         self._chip, self._errors, self._generator = chip, errors, generator
 
     def create_program_context(self) -> _Context:
@@ -228,10 +235,10 @@ def run(chip: Chip, program: Qasm, shots: int, *, calibration: Calibration | Non
         ``measurements``, ``measuredQubits`` and ``resultTypes``, as ``GateModelTaskResult`` of Braket has them.
     """
     generator = np.random.default_rng(seed)
-    if calibration is None:
+    if calibration is None and not chip.mixed:
         simulator: Any = _Exact(chip, generator)
     else:
-        simulator = _Noisy(chip, _Errors.of(calibration), generator)
+        simulator = _Noisy(chip, None if calibration is None else _Errors.of(calibration), generator)
     found = simulator.run(Program(source=program.source, inputs=dict(program.inputs)), shots=shots)
     out: dict[str, Any] = {"measuredQubits": list(found.measuredQubits)}
     if not shots:
@@ -279,6 +286,9 @@ def _examined(chip: Chip, program: Qasm) -> tuple[int | str, bool, tuple[str, ..
             return "it uses qubits again after it measured them, or their bits, which no device here offers", False, ()
         circuit = context.circuit
         circuit.validate_single_measured_register()
+        for each in circuit.results:
+            if isinstance(each, DensityMatrix) and len(each.targets or circuit.qubit_set) > _WIDEST_MATRIX:
+                return f"a density matrix is of up to {_WIDEST_MATRIX} qubits: name fewer targets", False, ()
         simulator._validate_input_provided(circuit)
     except Exception as error:
         # Braket's interpreter raises whatever Python does, such as KeyError for a name that was not declared.

@@ -25,17 +25,16 @@ from qiskit import QuantumCircuit, qpy
 from qiskit.circuit import Parameter
 from qonverge_iqm.cloud import IqmCloud
 
-from qonverge.backend.clouds.protocol import (
+from qonverge.backend.clouds.errors import (
     CannotFind,
     CloudBusy,
-    CloudConfig,
     CloudError,
     CloudRefused,
     CloudUnavailable,
     CredentialsRefused,
     ReplyLost,
-    Submission,
 )
+from qonverge.backend.clouds.protocol import CloudConfig, Submission
 from qonverge.backend.config import EngineConfig
 from qonverge.backend.executors.cloud.executor import CloudExecutor
 from qonverge.backend.executors.cloud.patience import Patience

@@ -16,15 +16,8 @@ from qonverge.accounting.conversion import pricing_from
 from qonverge.amounts import Money, TaskLimits
 from qonverge.api import HybridJob, QuantumBackend
 from qonverge.api.pricing import Pricing
-from qonverge.backend.clouds.protocol import (
-    Cloud,
-    CloudError,
-    CloudRefused,
-    CredentialsRefused,
-    Device,
-    NoCredentials,
-    RehearsingCloud,
-)
+from qonverge.backend.clouds.errors import CloudError, CloudRefused, CredentialsRefused, NoCredentials
+from qonverge.backend.clouds.protocol import Cloud, Device, RehearsingCloud
 from qonverge.backend.executors.choice import executor_of
 from qonverge.backend.executors.cloud.executor import fitted, load_cloud
 from qonverge.backend.executors.cloud.translator import Translators
@@ -39,7 +32,7 @@ from qonverge.programs import circuit as circuits
 from qonverge.providers.installed import find
 from qonverge.telemetry import BackendMetrics
 from qonverge.wire.errors import WireError
-from qonverge.wire.vendor import DeviceState
+from qonverge.wire.vendor import DeviceState, limits_of
 
 _ANSWER_SECONDS = 20.0
 # Of one job's tasks at a cloud: each takes a few requests.
@@ -230,7 +223,7 @@ class Against:
             self._config = executor.config
             self._set(capacity=self._backend.spec.capacity.model_copy(update={"max_shots": self._config.max_shots}))
             if (state := executor.description.device) is not None:
-                self._limits = state.limits
+                self._limits = limits_of(state)
                 self._tell(state, found)
         finally:
             await executor.close()

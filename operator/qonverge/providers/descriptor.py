@@ -43,7 +43,7 @@ class Descriptor:
     """The engine's name in ``spec.simulator.engine``: UpperCamelCase, letters and digits."""
     implementation: str
     """``module:class`` of the ``qonverge.backend.engines.protocol.Provider``; with ``cloud`` of the
-    ``qonverge.backend.clouds.protocol.Translator``; empty with ``executor``."""
+    ``qonverge.backend.clouds.translators.Translator``; empty with ``executor``."""
     methods: tuple[str, ...]
     """Values of ``spec.simulator.method`` that it takes, Automatic first. The names that ``STATE_POWER`` has,
     Stabilizer and MatrixProductState mean the same for every provider."""

@@ -215,7 +215,8 @@ class Task:
     """Name of the job for which the operator sends it; believed as the namespace is."""
     known: Mapping[str, str] = field(default_factory=dict)
     """The vendor's ids of what it became elsewhere before, by the keys of ``VendorTask.key``: what an earlier process
-    of the server began is gone on with, also where the vendor has no list of tasks. Believed of the operator only."""
+    of the server began is gone on with, also where the vendor has no list of tasks. Believed of the operator, and of
+    others where ``seals`` has the word of a server of the same backend."""
     boot: str = ""
     """The operator's: what ``BackendInfo.boot`` was before anybody could send it, so that no server before that one had
     it. Empty: that is not known."""
@@ -226,6 +227,8 @@ class Task:
     and so are the same ones after the device changed it. None: as it is now."""
     traceparent: str = ""
     """The span that it belongs to, as the W3C recommendation Trace Context has it; empty or unreadable: none."""
+    seals: Mapping[str, str] = field(default_factory=dict)
+    """``VendorTask.seal`` of what is ``known``, by its key."""
 
     @property
     def nbytes(self) -> int:
@@ -251,6 +254,7 @@ class Task:
             "since": self.since,
             "limits": None if self.limits is None else list(astuple(self.limits)),
             "traceparent": self.traceparent,
+            "seals": dict(self.seals),
         }
 
     @classmethod
@@ -272,6 +276,7 @@ class Task:
             since=data.get("since", 0.0),
             limits=_limits(data),
             traceparent=data.get("traceparent", ""),
+            seals=data.get("seals", {}),
         )
 
     @classmethod
@@ -303,9 +308,11 @@ class Task:
         qpy = {digest: _qpy(given) for digest, given in circuits.items()}
         namespace, job, boot = (_name(data, name) for name in ("namespace", "job", "boot"))
         memory, again = _flag(data, "memory"), _flag(data, "again")
-        known, since = _known(data), _since(data)
+        known, since, seals = _texts(data, "known"), _since(data), _texts(data, "seals")
         limits, trace = _limits(data), _traceparent(data)
-        return cls(identity, checked, qpy, seed, memory, namespace, again, job, known, boot, since, limits, trace)
+        return cls(
+            identity, checked, qpy, seed, memory, namespace, again, job, known, boot, since, limits, trace, seals
+        )
 
 
 def _name(data: dict[str, Any], field: str) -> str:
@@ -322,12 +329,12 @@ def _traceparent(data: dict[str, Any]) -> str:
     return given
 
 
-def _known(data: dict[str, Any]) -> dict[str, str]:
-    given = data.get("known") or {}
+def _texts(data: dict[str, Any], field: str) -> dict[str, str]:
+    given = data.get(field) or {}
     if not isinstance(given, dict) or not all(
         isinstance(text, str) and len(text) <= _LONGEST_ID for pair in given.items() for text in pair
     ):
-        raise InvalidTask(f"known is {excerpt(given)}; leave it out: only the operator knows ids of a vendor")
+        raise InvalidTask(f"{field} is {excerpt(given)}; give texts by keys as vendor_tasks has them, or leave it out")
     return given
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from decimal import Decimal
 from typing import Any, Self
 
@@ -36,6 +36,8 @@ class VendorTask:
     """Under which it was sent, see ``Task.known``; empty where it has none."""
     expected_seconds: float | None = None
     """How long it will be busy with it, by the vendor's own estimate."""
+    seal: str = ""
+    """The server's word for ``key`` and ``id``, see ``Task.seals``; empty where the caller needs none."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the form that travels."""
@@ -96,36 +98,31 @@ class DeviceState:
     """Whether it gives expectation values without statistical error."""
     states: bool = False
     """Whether it gives final states."""
-    max_shots: int | None = None
-    """Shots that it takes at once: more become several tasks there. None: any number, or that is not known."""
-    max_programs: int = 1
-    """Programs, such as measurements of one parameter set in one basis, that one task there may have."""
-    max_total_shots: int | None = None
-    """Shots of a task of several programs, of all of them; None: any number."""
-    min_total_shots: int = 1
-    """The fewest of those; 0: those share a task too whose shots the device chooses."""
-
-    @property
-    def limits(self) -> TaskLimits:
-        """What one task there may have."""
-        return TaskLimits(self.max_shots, self.max_programs, self.max_total_shots, self.min_total_shots)
+    limits: TaskLimits | None = None
+    """What one task there may have: what asks for more becomes several. None: that is not known."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the form that travels."""
         prices = self.prices
         told = None if prices is None else [str(prices.task), str(prices.shot), str(prices.second), prices.currency]
-        return {**{name: getattr(self, name) for name in self.__slots__}, "prices": told}
+        limits = None if self.limits is None else list(astuple(self.limits))
+        return {**{name: getattr(self, name) for name in self.__slots__}, "prices": told, "limits": limits}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Return what ``to_dict`` gave; fields of a newer server are passed over."""
         known = {name: data[name] for name in cls.__slots__ if name in data}
-        told = known.get("prices")
-        if told is None:
-            return cls(**known)
-        task, shot, second, currency = told
-        prices = Prices(Decimal(task), Decimal(shot), Decimal(second), str(currency))
-        return cls(**{**known, "prices": prices})
+        if (limits := known.get("limits")) is not None:
+            known["limits"] = TaskLimits(*limits)
+        if (told := known.get("prices")) is not None:
+            task, shot, second, currency = told
+            known["prices"] = Prices(Decimal(task), Decimal(shot), Decimal(second), str(currency))
+        return cls(**known)
+
+
+def limits_of(device: DeviceState | None) -> TaskLimits:
+    """Return what one task of a device may have: anything where there is no device, or that is not known."""
+    return TaskLimits() if device is None or device.limits is None else device.limits
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import psutil
 import pytest
 
+from qonverge.client.transport.connection import Connection
 from qonverge.wire.codec import pack
 from qonverge.wire.grants import Grant, Meters
-from qonverge.wire.messages import TaskResult
+from qonverge.wire.messages import Task, TaskResult
 from qonverge.wire.tokens import OPERATOR_SUBJECT
 from tests.clouds.running import provider, vendor
 from tests.clouds.sweep import check, sweep
@@ -111,3 +114,39 @@ def test_what_a_program_began_ends_with_it_whichever_proxies_were_killed(kit: An
             late = send(backend)
         assert (late.status, late.body["error"]["code"]) == (403, "AccessEnded")
         assert [each["state"] for each in service.tasks] == ["Cancelled"] * 3
+
+
+def test_a_program_s_client_hands_its_task_to_the_next_proxy(kit: Any) -> None:
+    """Of a vendor that lists nothing, and whose device takes fewer shots at once by then."""
+    port, serving = kit.free_port(), dict[str, Any]()
+    own, stolen = sweep(kit, "own", shots=300), sweep(kit, "stolen", shots=300)
+    with vendor() as service, ThreadPoolExecutor(1) as pool:
+        service.control(device={"max_shots": 200}, settings={"seconds": 600.0})
+        options = ("--engine", "Untraceable", "--options", f'{{"endpoint": "{service.url}"}}', "--concurrency", "20")
+        more = ("--memory-limit", str(1024**3), "--key", "of-the-backend")
+        with kit.serving(*options, *more, port=port) as backend:
+            serving["now"] = backend
+            client = Connection(backend.url, lambda: str(serving["now"].token()), renewal=60)
+            running = pool.submit(client.run, own)
+            attempt = kit.until(lambda: client._attempts.get("own"), "the task is sent")
+            kit.until(lambda: len(attempt.known) == 6, "the client knows what it became")
+            spy = client_of(backend, "chem/spy", stolen)
+            kit.until(lambda: len(spy().vendor_tasks) == 6, "the other one has its own")
+            seals = {task.key: task.seal for task in spy().vendor_tasks}
+            kill(backend)
+        service.control(device={"max_shots": 100})
+        with kit.serving(*options, *more, port=port) as backend:
+            serving["now"] = backend
+            # A program names tasks of others as its own, with a word that was given for its own.
+            known = dict(zip(seals, (task.id for task in attempt.known.values()), strict=True))
+            asked = replace(stolen, again=True, known=known, seals=seals, limits=attempt.limits)
+            assert backend.send(asked, subject="chem/spy").error["code"] == "OutcomeUnknown"
+            service.control(settings={"seconds": 0.0})
+            check(running.result(60), shots=300)
+        assert len(service.tasks) == 12
+
+
+def client_of(backend: Any, subject: str, task: Task) -> Callable[[], TaskResult]:
+    """Send a task, and return what tells how it stands."""
+    assert backend.send(task, wait=0, subject=subject).status == 202
+    return lambda: TaskResult.from_dict(backend.ask("GET", f"/v1/tasks/{task.id}", subject=subject).body)

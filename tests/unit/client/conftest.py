@@ -9,6 +9,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from qonverge.wire.backend_info import BackendInfo
+from qonverge.wire.codec import pack
+
+_SIMULATOR = BackendInfo("Aer 1", "Automatic", (), (), 5, 1000, None, 1, 0, 0, 10, draining=False)
+
 
 @dataclass(frozen=True)
 class Received:
@@ -27,6 +32,8 @@ class Peer:
     port: int
     received: list[Received] = field(default_factory=list)
     answer: Callable[[Received], tuple[int, str, bytes] | None] = lambda _: (204, "text/plain", b"")
+    info: BackendInfo = _SIMULATOR
+    """What it says of itself before it is sent a task, which no test has to answer or to count."""
 
     @property
     def url(self) -> str:
@@ -43,8 +50,12 @@ def peer() -> Iterator[Peer]:
             request = Received(
                 self.command, self.path, {name.lower(): value for name, value in self.headers.items()}, body
             )
-            made.received.append(request)
-            answer = made.answer(request)
+            answer: tuple[int, str, bytes] | None
+            if self.path == "/v1/backend?without=calibration":
+                answer = (200, "application/msgpack", pack(made.info.to_dict()))
+            else:
+                made.received.append(request)
+                answer = made.answer(request)
             if answer is None:
                 self.close_connection = True
                 return

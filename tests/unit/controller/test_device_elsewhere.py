@@ -167,24 +167,25 @@ async def test_its_queue_and_its_prices_are_in_the_forecast(world: Elsewhere) ->
     assert told.fidelity is None
 
 
-_SETS = {"max_programs": 100, "max_total_shots": 200_000}
+_PARTS = TaskLimits(shots=10_000)
+_SETS = replace(_PARTS, programs=100, total_shots=200_000)
 
 
 @pytest.mark.parametrize(
     ("limits", "budget", "cost", "placed"),
     [
-        ({}, "9.10", "9.65", False),
-        ({}, "9.70", "9.65", True),
+        (_PARTS, "9.10", "9.65", False),
+        (_PARTS, "9.70", "9.65", True),
         # The two parts of 10,000 shots share a task.
         (_SETS, "9.30", "9.35", False),
         (_SETS, "9.40", "9.35", True),
     ],
 )
 async def test_each_part_of_the_shots_that_a_device_takes_at_once_has_its_fee(
-    world: Elsewhere, limits: dict[str, Any], budget: str, cost: str, placed: bool
+    world: Elsewhere, limits: TaskLimits, budget: str, cost: str, placed: bool
 ) -> None:
     """25,000 shots cost 8.75 and three fees of 0.30, or two; with one fee it would be 9.05."""
-    world.tell(DeviceState(online=True, prices=PRICES, max_shots=10_000, **limits))
+    world.tell(DeviceState(online=True, prices=PRICES, limits=limits))
     world.job("j", shots=25_000, budget={"amount": budget, "currency": "EUR"})
     await world.rounds.once()
     decision = world.flight("j").proposal
@@ -201,7 +202,7 @@ async def test_each_part_of_the_shots_that_a_device_takes_at_once_has_its_fee(
 
 
 async def test_a_task_that_answered_a_part_and_the_one_for_the_rest_both_have_their_fee(world: Elsewhere) -> None:
-    world.tell(DeviceState(online=True, prices=PRICES, max_shots=10_000, max_programs=100))
+    world.tell(DeviceState(online=True, prices=PRICES, limits=replace(_PARTS, programs=100)))
     world.job("j", shots=20_000)
     await world.rounds.once()
     decision = world.flight("j").proposal
@@ -219,7 +220,7 @@ async def test_a_task_that_answered_a_part_and_the_one_for_the_rest_both_have_th
 
 async def test_each_part_of_a_job_that_is_split_is_reserved_with_its_fees(world: Elsewhere) -> None:
     """12,500 shots are two tasks on each device, and 25,000 would be three on one."""
-    world.tell(DeviceState(online=True, prices=PRICES, max_shots=10_000))
+    world.tell(DeviceState(online=True, prices=PRICES, limits=_PARTS))
     job = world.job("j", shots=25_000)
     (acme,) = seen = world.rounds.backends(NOW)
     offers = world.forecasts.offers(seen)
@@ -238,7 +239,7 @@ async def test_each_part_of_a_job_that_is_split_is_reserved_with_its_fees(world:
 async def test_a_job_is_split_over_devices_where_the_budget_has_the_fees_of_all_its_parts(
     world: Elsewhere, budget: str, parts: list[int]
 ) -> None:
-    device = DeviceState(online=True, prices=PRICES, max_shots=10_000, ideal=True)
+    device = DeviceState(online=True, prices=PRICES, limits=_PARTS, ideal=True)
     world.backend("bell", simulator=None, plugin=SECTION)
     for name in ("acme-0", "bell-0"):
         world.pod(name).info = info(4, None, device=device)

@@ -22,8 +22,13 @@ _GATES = [
     "ecr", "gphase", "h", "i", "iswap", "phaseshift", "pswap", "rx", "ry", "rz", "s", "si", "swap", "t", "ti",
     "v", "vi", "x", "xx", "xy", "y", "yy", "z", "zz",
 ]
+_NOISE = [
+    "amplitude_damping", "bit_flip", "depolarizing", "generalized_amplitude_damping", "kraus", "pauli_channel",
+    "phase_damping", "phase_flip", "two_qubit_dephasing", "two_qubit_depolarizing",
+]
 # fmt: on
 _PRODUCT = ["x", "y", "z", "h", "i"]
+_OF_VECTORS, _OF_MATRICES = ("StateVector", "DensityMatrix", "Amplitude"), ("DensityMatrix",)
 _PARAMETERS: dict[str, Any] = {
     "IQM": IqmDeviceParameters,
     "IonQ": IonqDeviceParameters,
@@ -82,13 +87,14 @@ def _service(device: Device, tariff: Tariff, updated: float) -> dict[str, Any]:
 
 def result_types(device: Device) -> list[dict[str, Any]]:
     """Return the result types that programs may ask for, each with the shots that it takes."""
-    sampled = _sampled(device.min_shots, device.max_shots)
-    return sampled if device.kind == "QPU" else [*sampled, *_exact()]
+    sampled = _sampled(device.min_shots, device.max_shots, likely=1 if device.mixed else device.min_shots)
+    exact = () if device.kind == "QPU" else _OF_MATRICES if device.mixed else _OF_VECTORS
+    return [*sampled, *({"name": name, "minShots": 0, "maxShots": 0} for name in exact)]
 
 
 def _actions(device: Device) -> dict[str, Any]:
     results = result_types(device)
-    verbatim = device.kind == "QPU"
+    verbatim, noise = device.kind == "QPU", _NOISE if device.mixed else []
     sets: dict[str, Any] = {
         "actionType": "braket.ir.openqasm.program_set",
         "version": ["1"],
@@ -100,7 +106,7 @@ def _actions(device: Device) -> dict[str, Any]:
         "braket.ir.openqasm.program": {
             "actionType": "braket.ir.openqasm.program",
             "version": ["1"],
-            "supportedOperations": [*_GATES, *(gate for gate in device.native if gate not in _GATES)],
+            "supportedOperations": [*_GATES, *(gate for gate in device.native if gate not in _GATES), *noise],
             "supportedModifiers": [
                 {"name": "ctrl"},
                 {"name": "negctrl"},
@@ -110,6 +116,7 @@ def _actions(device: Device) -> dict[str, Any]:
             "supportedPragmas": [
                 *(["verbatim"] if verbatim else ["braket_unitary_matrix"]),
                 *(f"braket_result_type_{own['name'].lower()}" for own in results),
+                *(f"braket_noise_{name}" for name in noise),
             ],
             "supportedResultTypes": results,
             "supportPhysicalQubits": verbatim,
@@ -120,7 +127,8 @@ def _actions(device: Device) -> dict[str, Any]:
     }
 
 
-def _sampled(least: int, most: int) -> list[dict[str, Any]]:
+def _sampled(least: int, most: int, *, likely: int) -> list[dict[str, Any]]:
+    """Return those that shots give; ``likely`` is the fewest for probabilities."""
     observed = ("Expectation", "Variance", "Sample")
     return [
         *(
@@ -132,12 +140,8 @@ def _sampled(least: int, most: int) -> list[dict[str, Any]]:
             }
             for name in observed
         ),
-        {"name": "Probability", "minShots": least, "maxShots": most},
+        {"name": "Probability", "minShots": likely, "maxShots": most},
     ]
-
-
-def _exact() -> list[dict[str, Any]]:
-    return [{"name": name, "minShots": 0, "maxShots": 0} for name in ("StateVector", "DensityMatrix", "Amplitude")]
 
 
 def _graph(device: Device) -> dict[str, list[str]]:

@@ -2,14 +2,14 @@
 
 Prices are those of Amazon's page "Amazon Braket pricing" (aws.amazon.com/braket/pricing), of which copies were read on
 2026-11-30: 0.30 a task of any QPU; a shot 0.00145 on Garnet, 0.08 on Forte, 0.0009 on Ankaa. That page has the price of
-a minute of SV1 too, which was not checked again. All QPUs take program sets of up to 100 executables ("Running multiple
-programs" of the developer guide, and the announcement of program sets, read on the same day); how many shots one may
-have is not published, and as many as Braket's local simulators take are assumed.
+a minute of SV1 too, which was not checked again; DM1's is taken to be the same. All QPUs take program sets of up to
+100 executables ("Running multiple programs" of the developer guide, and the announcement of program sets, read on the
+same day); how many shots one may have is not published, and as many as Braket's local simulators take are assumed.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 from qonverge_dev_cloud.chips import Chip, Edge
@@ -72,6 +72,13 @@ SV1 = Device(
     min_shots=0,
     max_shots=100_000,
     per_minute=0.075,
+)
+DM1 = replace(
+    SV1,
+    name="DM1",
+    arn="arn:aws:braket:::device/quantum-simulator/amazon/dm1",
+    width=17,
+    mixed=True,
 )
 GARNET = Device(
     name="Garnet",
@@ -136,4 +143,4 @@ ANKAA = Device(
     coherence=(34e-6, 22e-6),
     durations=(40e-9, 72e-9, 1.0e-6),
 )
-DEVICES = (SV1, GARNET, FORTE, ANKAA)
+DEVICES = (SV1, DM1, GARNET, FORTE, ANKAA)

@@ -139,7 +139,7 @@ class BraketService:
         for name in ("jobToken", "experimentalCapabilities"):
             if request.get(name):
                 raise Refused("ValidationException", f"dev-cloud takes no {name}")
-        return checked(device, request, noisy=device.kind == "QPU" and offered.scenario.noise)
+        return checked(device, request, noisy=device.mixed or (device.kind == "QPU" and offered.scenario.noise))
 
     def _get_task(self, call: Call) -> Reply:
         with self._lock:

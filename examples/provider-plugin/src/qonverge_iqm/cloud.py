@@ -16,21 +16,16 @@ from urllib.parse import quote, urlencode
 
 import urllib3
 
-from qonverge.backend.clouds.protocol import (
+from qonverge.backend.clouds.errors import (
     CannotFind,
     CloudBusy,
-    CloudConfig,
     CloudError,
     CloudRefused,
-    CloudState,
-    CloudTask,
     CloudUnavailable,
     CredentialsRefused,
-    Device,
-    Rates,
     ReplyLost,
-    Submission,
 )
+from qonverge.backend.clouds.protocol import CloudConfig, CloudState, CloudTask, Device, Rates, Submission
 from qonverge.wire.vendor import ENDED_STATES
 from qonverge_iqm.device import Facts, described
 from qonverge_iqm.options import IqmOptions

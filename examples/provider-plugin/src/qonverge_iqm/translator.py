@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from qiskit import QuantumCircuit
 
-from qonverge.backend.clouds.protocol import Outcomes, Submission
+from qonverge.backend.clouds.protocol import Submission
+from qonverge.backend.clouds.translators import Outcomes
 from qonverge.backend.config import EngineConfig
 from qonverge.circuits.errors import Unmapped
 from qonverge.circuits.mapping.mapper import Mapper

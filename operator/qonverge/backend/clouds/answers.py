@@ -8,7 +8,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from qonverge.backend.clouds.protocol import Estimates, Outcomes
+from qonverge.backend.clouds.translators import Estimates, Outcomes
 
 State: TypeAlias = "NDArray[np.complex128]"
 """Amplitudes, shape (2^n,), qubit 0 in the least significant bit of an index."""

@@ -19,7 +19,7 @@ from qiskit.circuit import ClassicalRegister
 
 from qonverge.backend.clouds.answers import State
 from qonverge.backend.clouds.measurement import ESTIMATION, OWN, STATE, Measurement, wanted
-from qonverge.backend.clouds.protocol import Estimates, Outcomes
+from qonverge.backend.clouds.translators import Estimates, Outcomes
 from qonverge.backend.config import EngineConfig
 from qonverge.backend.engines.bits import by_register, shots_of, spelled
 from qonverge.backend.engines.checks import check, is_exact

@@ -19,7 +19,8 @@ from qonverge.backend.clouds.answers import State, checked, checked_estimates, c
 from qonverge.backend.clouds.measurement import ESTIMATION, STATE, Measurement, wanted
 from qonverge.backend.clouds.plan import Opened, assembled, measurements
 from qonverge.backend.clouds.program_inputs import Inputs, values_of, with_inputs
-from qonverge.backend.clouds.protocol import (
+from qonverge.backend.clouds.protocol import Submission
+from qonverge.backend.clouds.translators import (
     Estimates,
     ExactTranslator,
     Outcomes,
@@ -27,7 +28,6 @@ from qonverge.backend.clouds.protocol import (
     PreparedPub,
     PubTranslator,
     StateTranslator,
-    Submission,
     Translator,
 )
 from qonverge.backend.config import EngineConfig

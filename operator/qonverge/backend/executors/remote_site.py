@@ -78,10 +78,7 @@ class RemoteSite:
             ideal=info.calibration is None and (info.device is None or info.device.ideal),
             exact=device.exact,
             states=device.states,
-            max_shots=device.max_shots,
-            max_programs=device.max_programs,
-            max_total_shots=device.max_total_shots,
-            min_total_shots=device.min_total_shots,
+            limits=device.limits,
         )
         return Description(
             info.engine, info.methods, info.basis_gates, info.calibration, state, info.memory_bytes, info.spool

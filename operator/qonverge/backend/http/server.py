@@ -19,6 +19,7 @@ from starlette.routing import Route
 
 from qonverge.backend.http.answers import MSGPACK, SMALL, Held, Pieces, answer, speaks_msgpack
 from qonverge.backend.http.caller_limits import Budget
+from qonverge.backend.http.known_tasks import believed, sealed
 from qonverge.backend.http.openapi import OPERATIONS, document
 from qonverge.backend.tasks.engine import Engine
 from qonverge.backend.tasks.kept_results import KeptResults, room
@@ -185,7 +186,7 @@ class Server:
                 task = await self._from_json(body)
             if not task.traceparent and (context := request.headers.get("traceparent")) is not None:
                 task = replace(task, traceparent=context)
-            self._engine.submit(task, caller)
+            self._engine.submit(believed(task, caller, self._identity.key), caller)
         return await self._stand(request, task.id, caller.subject)
 
     async def _list(self, request: Request) -> Response:
@@ -323,7 +324,8 @@ class Server:
         """Return how the task stands, when it has ended or the caller's time to wait is over."""
         size = (await self._engine.wait(identity, _wait(request), subject)).nbytes
         if size <= SMALL:
-            return _stands(request, await self._engine.wait(identity, 0, subject))
+            result = await self._engine.wait(identity, 0, subject)
+            return _stands(request, sealed(result, subject, self._identity.key))
         if not speaks_msgpack(request) and size > _MAX_JSON_ARRAYS:
             raise TooLarge(
                 f"the result has {size} bytes of arrays, too many for JSON: ask for it by GET /v1/tasks/{identity} "

@@ -40,7 +40,7 @@ from qonverge.wire.errors import (
 from qonverge.wire.grants import Grant, Meters
 from qonverge.wire.messages import Task, TaskInfo, TaskResult
 from qonverge.wire.tokens import OPERATOR_SUBJECT, Caller
-from qonverge.wire.vendor import VendorTask
+from qonverge.wire.vendor import VendorTask, limits_of
 
 _QUEUED_BYTES = 256 * 1024**2
 _CIRCUITS_BYTES = 128 * 1024**2
@@ -213,7 +213,7 @@ class Engine:
 
     def _limits_of(self, task: Task) -> TaskLimits:
         device = self._executor.description.device
-        return TaskLimits() if device is None else task.limits or device.limits
+        return TaskLimits() if device is None else task.limits or limits_of(device)
 
     def _hand_over(self, record: Record) -> QueueFull | None:
         """Let the executor take a task; return why it has no room for it."""

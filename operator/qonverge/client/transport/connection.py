@@ -8,13 +8,15 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
 import urllib3
 
+from qonverge.amounts import TaskLimits
 from qonverge.client.errors import BackendUnreachable, NotConfigured, TaskFailed
+from qonverge.client.transport.attempts import Attempt, Refusals
 from qonverge.client.transport.coalesced_requests import one_piece_pool
 from qonverge.client.transport.pod_choice import Pods
 from qonverge.client.transport.program_spans import sending
@@ -28,6 +30,8 @@ from qonverge.wire.messages import Task, TaskResult
 _MSGPACK = "application/msgpack"
 # An answer above this is read into memory that is there already, a piece at a time, instead of in pieces to be joined.
 _PIECE_BYTES = 1024 * 1024
+# The first answers come soon: they tell what a vendor calls the task, by which another server goes on with it.
+_FIRST_POLL_SECONDS = 1
 _POLL_SECONDS = 20
 MOST_TASKS = 32
 """Tasks of one client that are under way at the same time, each on a connection of its own."""
@@ -35,8 +39,6 @@ MOST_TASKS = 32
 _MOST_LOOKED_AT = 8
 # A backend pod that is replaced is back well within this.
 _PATIENCE_SECONDS = 120.0
-# Refusals of a token that are further apart are of two tokens.
-_APART_SECONDS = 30.0
 
 
 class Connection:
@@ -75,7 +77,9 @@ class Connection:
         self._pods = Pods()
         self._places: dict[str, str] = {}
         self._known: set[tuple[str, str]] = set()
-        self._attempts: dict[str, _Attempt] = {}
+        self._attempts: dict[str, Attempt] = {}
+        self._simulates = False
+        """Whether the backend is known to stand for no device elsewhere."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Connection:
@@ -112,8 +116,8 @@ class Connection:
     def _run(self, task: Task, cancelled: threading.Event | None) -> TaskResult:
         deadline = self._clock() + self._patience
         delay, whole = 0.05, False
-        attempt = self._attempts.setdefault(task.id, _Attempt(task.again, since=0.0 if task.again else time.time()))
-        refusals = _Refusals(self._renewal)
+        attempt = self._attempts.setdefault(task.id, Attempt.of(task))
+        refusals = Refusals(self._renewal)
         while True:
             if cancelled is not None and cancelled.is_set():
                 raise TaskFailed(Cancelled("the task was cancelled"))
@@ -181,7 +185,7 @@ class Connection:
             raise TaskFailed(WireError.from_dict(answer["error"]))
         return BackendInfo.from_dict(answer)
 
-    def _send(self, task: Task, attempt: _Attempt, cancelled: threading.Event | None, *, whole: bool) -> TaskResult:
+    def _send(self, task: Task, attempt: Attempt, cancelled: threading.Event | None, *, whole: bool) -> TaskResult:
         """Send an attempt at a task to the pod with the least to do, with the circuits that it lacks, or ``whole``."""
         if self._pods.stale(self._clock()):
             self._pods.see(self._look())
@@ -190,17 +194,39 @@ class Connection:
         queue_seconds, lost, identity = 0.0, False, attempt.identity(task)
         self._places[identity] = place
         try:
-            own = replace(task, id=identity, again=attempt.again, since=attempt.since, circuits=missing)
-            result = self._once(place, own, attempt, cancelled)
+            if not attempt.again:
+                attempt.limits = task.limits or self._limits(place)
+            result = self._once(place, replace(attempt.task(task), circuits=missing), attempt, cancelled)
             queue_seconds, lost = result.queue_seconds, isinstance(result.error, Draining)
         except (urllib3.exceptions.HTTPError, Draining):
-            lost = True
+            lost, self._simulates = True, False
             raise
         finally:
             del self._places[identity]
             self._pods.done(place, queue_seconds=queue_seconds, lost=lost)
         self._known.update((place, digest) for digest in task.circuits)
         return result
+
+    def _limits(self, place: str) -> TaskLimits | None:
+        """Return what one task of the device may have that the backend stands for; None: it simulates.
+
+        It is asked for each task, since a device changes it, and a task is the same task by what it was.
+        """
+        if self._simulates:
+            return None
+        answer = _read(self._ask("GET", f"{place}/v1/backend?without=calibration", timeout=10))
+        if isinstance(answer.get("error"), dict):
+            raise WireError.from_dict(answer["error"])
+        try:
+            info = BackendInfo.from_dict(answer)
+        except (KeyError, TypeError, ValueError):
+            raise _NoAnswer("half a description of the backend") from None
+        if info.device is None:
+            self._simulates = bool(info.engine)
+            return None
+        if not info.engine:
+            raise _NoAnswer("the server has not heard of its device yet")
+        return info.device.limits
 
     def _look(self) -> Iterator[tuple[str, int, int]]:
         """Yield each pod that answers: its URL, its workers and the tasks that it has."""
@@ -219,13 +245,13 @@ class Connection:
             if "error" not in answer and not answer["draining"]:
                 yield place, answer["workers"], answer["queued"] + answer["running"]
 
-    def _once(self, place: str, task: Task, attempt: _Attempt, cancelled: threading.Event | None) -> TaskResult:
-        url = f"{place}/v1/tasks"
+    def _once(self, place: str, task: Task, attempt: Attempt, cancelled: threading.Event | None) -> TaskResult:
+        url, wait = f"{place}/v1/tasks", _FIRST_POLL_SECONDS
         body = pack(task.to_dict())
         # From here on it may be there, however this ends, but where it was refused.
         attempt.again = True
         try:
-            response = self._ask("POST", f"{url}?wait={_POLL_SECONDS}", timeout=_POLL_SECONDS + 30, body=body)
+            response = self._ask("POST", f"{url}?wait={wait}", timeout=wait + 30, body=body)
         except urllib3.exceptions.NewConnectionError:
             attempt.again = task.again
             raise
@@ -248,10 +274,12 @@ class Connection:
             if result.done:
                 return result
             accepted = True
+            attempt.hear(result)
             if cancelled is not None and cancelled.is_set():
                 # The request to cancel went to an earlier attempt's id.
                 self.cancel(task.id)
-            response = self._ask("GET", f"{url}/{task.id}?wait={_POLL_SECONDS}", timeout=_POLL_SECONDS + 30)
+            wait = min(_POLL_SECONDS, wait * 2)
+            response = self._ask("GET", f"{url}/{task.id}?wait={wait}", timeout=wait + 30)
 
     def _ask(self, method: str, url: str, *, timeout: float, body: bytes | None = None) -> urllib3.BaseHTTPResponse:
         """Return the response, whose content is still to be read."""
@@ -265,55 +293,6 @@ class Connection:
         if token := self._token():
             headers["authorization"] = f"Bearer {token}"
         return headers
-
-
-@dataclass(slots=True)
-class _Attempt:
-    """The attempt at a task that is under way.
-
-    What was refused, or not answered, is the same attempt: one that costs money is begun once. What failed is kept by
-    the server under its id, so that another attempt has another.
-    """
-
-    again: bool
-    """Whether a server may have it already."""
-    since: float
-    """Unix seconds before which no server had it; 0: not known."""
-    failures: int = 0
-    """Of those before it."""
-
-    def identity(self, task: Task) -> str:
-        """Return its id: the task's own, and of later attempts others, the same in every process."""
-        return f"{task.id[:200]}.{self.failures}" if self.failures else task.id
-
-    def fail(self) -> None:
-        """Let another one follow, which no server has."""
-        self.failures, self.again = self.failures + 1, False
-
-
-@dataclass(slots=True)
-class _Refusals:
-    """Refusals of the token, one soon after the other."""
-
-    seconds: float
-    """For which another try is worth it."""
-    since: float = 0.0
-    last: float = float("-inf")
-
-    def bear(self, error: Unauthorized, now: float, delay: float) -> None:
-        """Let another try follow after so many seconds.
-
-        Raises:
-            TaskFailed: it would come too late.
-        """
-        if now > self.last + _APART_SECONDS:
-            self.since = now
-        self.last = now
-        if not self.seconds:
-            raise TaskFailed(error)
-        if now + delay > self.since + self.seconds:
-            said = f"{error.message}; the operator, which renews it, has not done so for {self.seconds:g} s"
-            raise TaskFailed(type(error)(said))
 
 
 class _NoAnswer(urllib3.exceptions.HTTPError):

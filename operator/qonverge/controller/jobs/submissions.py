@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 
-from qonverge.amounts import Amounts, Prices, TaskLimits
+from qonverge.amounts import Amounts, Prices
 from qonverge.api import HybridJob
 from qonverge.api.cloud_tasks import Submission
 from qonverge.controller.jobs.patience import Patience
@@ -31,6 +31,7 @@ from qonverge.scheduling import Decision
 from qonverge.telemetry import OperatorMetrics
 from qonverge.wire.errors import WireError, WorkerLost
 from qonverge.wire.messages import Task, TaskResult
+from qonverge.wire.vendor import limits_of
 
 logger = logging.getLogger(__name__)
 
@@ -219,7 +220,7 @@ class Submissions:
         assert flight.checked is not None
         backend = self._state.backends.get(sent.backend_key)
         device = None if backend is None else device_of(self._state.pods, backend)
-        limits = TaskLimits() if device is None else device.limits
+        limits = limits_of(device)
         used = circuits.used(self._prices(sent), circuits.work(job, flight.checked), result, limits)
         self._count(job, flight, sent, used)
         self._forecasts.observe(job, flight, sent, result)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
-from qonverge.amounts import Amounts, Money, TaskLimits
+from qonverge.amounts import Amounts, Money
 from qonverge.api import HybridJob, QuantumBackend
 from qonverge.api.placement import seconds_of
 from qonverge.api.source import Source
@@ -38,6 +38,7 @@ from qonverge.providers.figures import Figures
 from qonverge.providers.installed import usual_figures
 from qonverge.scheduling import Backend, Decision, Share, Shares
 from qonverge.wire.messages import TaskResult
+from qonverge.wire.vendor import limits_of
 
 logger = logging.getLogger(__name__)
 
@@ -123,7 +124,7 @@ class Forecasts:
                     recalibrated=elsewhere or (noise is not None and noise.config_map_key_ref is not None),
                     noise_unknown=known is None and not ideal and (elsewhere or noise is not None),
                     cost_unknown=seen.unpriced,
-                    task_limits=TaskLimits() if device is None else device.limits,
+                    task_limits=limits_of(device),
                     figures=_figures(source),
                 )
             )

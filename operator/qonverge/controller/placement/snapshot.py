@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from qonverge.amounts import TaskLimits, format_bytes
+from qonverge.amounts import format_bytes
 from qonverge.api import QuantumBackend
 from qonverge.api.quantity import bytes_of
 from qonverge.backend.config import EngineConfig
@@ -24,6 +24,7 @@ from qonverge.forecast.intervals import Interval
 from qonverge.scheduling import Backend
 from qonverge.telemetry.figures import fresh
 from qonverge.wire.backend_info import BackendInfo
+from qonverge.wire.vendor import limits_of
 
 # Work that each worker should have before it, so that it does not wait for the next round.
 _AHEAD_SECONDS = 1.0
@@ -177,7 +178,7 @@ def seen(
         queue_seconds=device_wait,
         currency=pricing.currency if pricing is not None else view.currency,
         task_price=0.0 if pricing is None else float(pricing.per_task or 0),
-        task_limits=TaskLimits() if device is None else device.limits,
+        task_limits=limits_of(device),
         unpriced=able.costs_money and pricing is None,
         # What waits in a queue of its own is not held back for better news. A wait that was learned from others' tasks
         # would keep all jobs back, since without one that is sent nothing teaches that it is shorter by now.

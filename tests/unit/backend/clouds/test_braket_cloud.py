@@ -23,19 +23,21 @@ from braket.task_result import (
 
 from qonverge.amounts import Money
 from qonverge.backend.clouds.braket.cloud import KEY_TAG, BraketCloud
-from qonverge.backend.clouds.protocol import (
-    RUN_TAG,
+from qonverge.backend.clouds.errors import (
     CloudBusy,
-    CloudConfig,
     CloudError,
     CloudRefused,
-    CloudTask,
     CloudUnavailable,
     CredentialsRefused,
     NoCredentials,
+    ReplyLost,
+)
+from qonverge.backend.clouds.protocol import (
+    RUN_TAG,
+    CloudConfig,
+    CloudTask,
     ProgramFailure,
     ProgramSetCloud,
-    ReplyLost,
     Submission,
     TaggingCloud,
 )

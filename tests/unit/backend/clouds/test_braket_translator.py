@@ -15,8 +15,9 @@ from qiskit.circuit import Parameter
 
 from qonverge.backend.clouds.braket.gates import gates_of
 from qonverge.backend.clouds.braket.translator import BraketTranslator
-from qonverge.backend.clouds.protocol import Outcomes, Submission
+from qonverge.backend.clouds.protocol import Submission
 from qonverge.backend.clouds.translation import Translation
+from qonverge.backend.clouds.translators import Outcomes
 from qonverge.backend.config import EngineConfig
 from qonverge.devices import Layout
 from qonverge.wire.errors import InvalidCircuit, InvalidTask

@@ -15,19 +15,21 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from qonverge.backend.clouds.errors import (
+    CloudBusy,
+    CloudError,
+    CloudRefused,
+    CloudUnavailable,
+    CredentialsRefused,
+    ReplyLost,
+)
 from qonverge.backend.clouds.google.cloud import GoogleCloud
 from qonverge.backend.clouds.protocol import (
     JOB_TAG,
     NAMESPACE_TAG,
     RUN_TAG,
-    CloudBusy,
     CloudConfig,
-    CloudError,
-    CloudRefused,
     CloudTask,
-    CloudUnavailable,
-    CredentialsRefused,
-    ReplyLost,
     Submission,
     TaggingCloud,
 )

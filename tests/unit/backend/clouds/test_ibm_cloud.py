@@ -15,20 +15,22 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from qonverge.backend.clouds.errors import (
+    CloudBusy,
+    CloudError,
+    CloudRefused,
+    CloudUnavailable,
+    CredentialsRefused,
+    ReplyLost,
+)
 from qonverge.backend.clouds.ibm.cloud import IBMCloud
 from qonverge.backend.clouds.ibm.options import api_of
 from qonverge.backend.clouds.protocol import (
     JOB_TAG,
     NAMESPACE_TAG,
     RUN_TAG,
-    CloudBusy,
     CloudConfig,
-    CloudError,
-    CloudRefused,
     CloudTask,
-    CloudUnavailable,
-    CredentialsRefused,
-    ReplyLost,
     Submission,
     TaggingCloud,
 )

@@ -24,8 +24,9 @@ from qonverge.backend.clouds.ibm.primitive_options import inputs, of_sdk
 from qonverge.backend.clouds.ibm.translator import IBMTranslator
 from qonverge.backend.clouds.ibm.wire_format import QPY_VERSION, pub_results
 from qonverge.backend.clouds.measurement import in_tasks, reduced
-from qonverge.backend.clouds.protocol import Estimates, Outcomes, PreparedPub, PubTranslator, Submission
+from qonverge.backend.clouds.protocol import Submission
 from qonverge.backend.clouds.translation import Translation
+from qonverge.backend.clouds.translators import Estimates, Outcomes, PreparedPub, PubTranslator
 from qonverge.backend.config import EngineConfig
 from qonverge.circuits.analysis.canonical import canonical, serialise
 from qonverge.devices import Layout

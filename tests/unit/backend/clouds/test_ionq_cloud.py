@@ -15,22 +15,24 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from qonverge.amounts import Money, Prices
+from qonverge.backend.clouds.errors import (
+    CloudBusy,
+    CloudError,
+    CloudRefused,
+    CloudUnavailable,
+    CredentialsRefused,
+    NoCredentials,
+    ReplyLost,
+)
 from qonverge.backend.clouds.ionq.cloud import KEY_FIELD, IonqCloud
 from qonverge.backend.clouds.protocol import (
     JOB_TAG,
     NAMESPACE_TAG,
     RUN_TAG,
-    CloudBusy,
     CloudConfig,
-    CloudError,
-    CloudRefused,
     CloudTask,
-    CloudUnavailable,
-    CredentialsRefused,
     Device,
-    NoCredentials,
     RehearsingCloud,
-    ReplyLost,
     Submission,
     TaggingCloud,
 )

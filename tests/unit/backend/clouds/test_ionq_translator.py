@@ -13,7 +13,8 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
 
 from qonverge.backend.clouds.ionq.translator import IonqTranslator
-from qonverge.backend.clouds.protocol import Outcomes, Submission
+from qonverge.backend.clouds.protocol import Submission
+from qonverge.backend.clouds.translators import Outcomes
 from qonverge.backend.config import EngineConfig
 from qonverge.devices import Layout
 from qonverge.wire.errors import InvalidCircuit, InvalidTask

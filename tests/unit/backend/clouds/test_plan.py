@@ -23,8 +23,8 @@ from qiskit.quantum_info import SparsePauliOp, Statevector
 from qonverge.amounts import TaskLimits
 from qonverge.backend.clouds.measurement import ESTIMATION, Measurement, in_tasks, reduced
 from qonverge.backend.clouds.plan import Opened, assembled
-from qonverge.backend.clouds.protocol import Outcomes
 from qonverge.backend.clouds.translation import Translation
+from qonverge.backend.clouds.translators import Outcomes
 from qonverge.backend.config import EngineConfig
 from qonverge.backend.tasks.meters import asked
 from qonverge.circuits.analysis.measurement_plan import tasks_for

@@ -256,10 +256,6 @@ WARNED = [
     ("x q[1:0];", "line 3, column 25: the range is empty: its step leads away from its end"),
     ("pragma vendor hint\n", "line 3, column 23: the pragma 'vendor hint' is ignored"),
     (
-        "\n#pragma braket result probability\n",
-        "line 4, column 1: the pragma 'braket result probability' is ignored: give observables instead",
-    ),
-    (
         "let a = q[0]; { let a = q[1]; x a; }",
         "line 3, column 39: this 'a' is another one than that outside of the block, and ends with the block",
     ),
@@ -270,6 +266,29 @@ WARNED = [
 def test_what_misleads_is_said(text: str, warning: str) -> None:
     checked = check(f"{HEADER}qubit[2] q; bit[2] c; {text} c = measure q;", {}, [])
     assert checked.warnings == (warning,)
+
+
+@pytest.mark.parametrize(
+    ("pragma", "expected"),
+    [
+        ("result expectation z(q[0]) @ x(q[1])", "program.circuit.observables, a letter for each qubit, qubit 0 last"),
+        ("result probability", "a measurement, whose counts tell it"),
+        ("result probability all", "a measurement, whose counts tell it"),
+        ("result sample z(q[0])", "a measurement, and memory"),
+        ("result variance x(q[0])", "the Braket device of the client library"),
+        ('result amplitude "01"', "the Braket device of the client library"),
+        ("result state_vector", "the Braket device of the client library"),
+        ("unitary([[0, 1], [1, 0]]) q[1]", "gates, or the Braket device"),
+        ("noise bit_flip(0.2) q[0]", "a backend with noise"),
+        ("something", "braket verbatim"),
+    ],
+)
+def test_a_pragma_that_changes_what_is_measured_is_not_passed_over(pragma: str, expected: str) -> None:
+    with pytest.raises(InvalidProgram) as refused:
+        check(f"{HEADER}qubit[2] q; bit[2] c;\n#pragma braket {pragma}\nc = measure q;", {}, [])
+    assert refused.value.line == 4
+    assert f"'braket {pragma}'" in str(refused.value)
+    assert f"expected {expected}" in str(refused.value)
 
 
 def test_a_verbatim_box_has_native_gates_and_qubits_of_the_device() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from qonverge.amounts import TaskLimits
 from qonverge.client.errors import BackendUnreachable, ClientError, NotConfigured, TaskFailed
 from qonverge.client.transport.connection import Connection
 from qonverge.wire.codec import pack, unpack
@@ -22,6 +24,7 @@ from qonverge.wire.errors import (
     WorkerLost,
 )
 from qonverge.wire.messages import Pub, Task, TaskResult
+from qonverge.wire.vendor import DeviceState, VendorTask
 
 MSGPACK = "application/msgpack"
 TASK = Task("job-1", (Pub("d" * 64, shots=5),), {"d" * 64: b"qpy"})
@@ -329,3 +332,47 @@ def test_cancel_asks_the_server_and_bears_its_absence(peer: Any) -> None:
     assert [(request.method, request.path) for request in peer.received] == [("DELETE", "/v1/tasks/job-1")]
     with pytest.raises(ClientError):
         connection("http://127.0.0.1:9", Time()).cancel("job-1")
+
+
+def test_what_may_be_at_a_vendor_stays_the_same_task(peer: Any) -> None:
+    """By the limits of its device as they were, and the ids that a server told and gave its word for."""
+
+    def device(shots: int) -> None:
+        peer.info = replace(peer.info, device=DeviceState(True, limits=TaskLimits(shots)))
+
+    told = VendorTask("task-1", "Queued", key="k1", seal="word"), VendorTask("", "Queued", key="k2")
+    running = (202, MSGPACK, pack(TaskResult("job-1", "Running", vendor_tasks=told).to_dict()))
+
+    def busy(_: Any) -> Any:
+        device(20)
+        return refused(QueueFull("full"))
+
+    def lost(_: Any) -> None:
+        device(5)
+
+    device(10)
+    left = [busy, lambda _: running, lost]
+    peer.answer = lambda request: left.pop(0)(request) if left else done(request)
+    client = connection(peer.url, Time())
+    assert client.run(TASK).state == "Completed"
+    client.run(Task("job-2", TASK.pubs, TASK.circuits))
+    sent = [unpack(request.body) for request in peer.received if request.method == "POST"]
+    # What was refused was not sent: it is for the device as it is then.
+    assert [each["limits"][0] for each in sent] == [10, 20, 20, 5]
+    assert [(each["known"], each["seals"]) for each in sent] == [
+        ({}, {}),
+        ({}, {}),
+        ({"k1": "task-1"}, {"k1": "word"}),
+        ({}, {}),
+    ]
+
+
+def test_a_server_that_has_not_heard_of_its_device_is_waited_for(peer: Any) -> None:
+    peer.answer, whole = done, peer.info
+    time, peer.info = Time(), replace(peer.info, engine="", device=DeviceState(False, "not heard yet"))
+    with pytest.raises(BackendUnreachable, match="not heard of its device"):
+        connection(peer.url, time, patience=1).run(TASK)
+    assert not peer.received
+    peer.info = replace(whole, device=DeviceState(False, "in maintenance", limits=TaskLimits(7)))
+    connection(peer.url, time).run(TASK)
+    assert unpack(peer.received[0].body)["limits"] == [7, 1, None, 1]

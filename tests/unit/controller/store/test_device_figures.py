@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from qonverge.amounts import TaskLimits
 from qonverge.controller.pods.prometheus import PrometheusError, promql, read
 from qonverge.controller.store.devices import FIGURES, measured_by
 from qonverge.controller.store.pods import BackendPod, BackendPods, Endpoint
@@ -14,7 +15,7 @@ from qonverge.telemetry.figures import Figure
 from qonverge.wire.vendor import DeviceState
 from tests.unit.controller.worlds import NOW, info
 
-TOLD = DeviceState(online=True, queue_length=4, wait_seconds=100.0, round_trip_seconds=0.2, max_shots=7)
+TOLD = DeviceState(online=True, queue_length=4, wait_seconds=100.0, round_trip_seconds=0.2, limits=TaskLimits(7))
 
 
 def pod(device: DeviceState | None = TOLD, told_at: float = NOW, **scraped: tuple[float, float]) -> BackendPod:

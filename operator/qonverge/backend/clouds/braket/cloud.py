@@ -27,17 +27,15 @@ from qonverge.backend.clouds.braket.device import described, number
 from qonverge.backend.clouds.braket.errors import RAISED, NotThere, cloud_error
 from qonverge.backend.clouds.braket.options import BraketOptions
 from qonverge.backend.clouds.braket.program_sets import read_set
+from qonverge.backend.clouds.errors import CloudError, CloudRefused, ReplyLost
 from qonverge.backend.clouds.protocol import (
     RUN_TAG,
     CloudConfig,
-    CloudError,
-    CloudRefused,
     CloudState,
     CloudTask,
     Device,
     ProgramFailure,
     Rates,
-    ReplyLost,
     Submission,
 )
 from qonverge.wire.vendor import ENDED_STATES

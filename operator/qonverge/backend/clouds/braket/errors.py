@@ -21,7 +21,7 @@ from botocore.exceptions import (
 )
 from botocore.parsers import ResponseParserError
 
-from qonverge.backend.clouds.protocol import (
+from qonverge.backend.clouds.errors import (
     CloudBusy,
     CloudError,
     CloudRefused,

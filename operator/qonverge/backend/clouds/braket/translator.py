@@ -24,7 +24,8 @@ from qonverge.backend.clouds.braket.options import BraketOptions
 from qonverge.backend.clouds.frequencies import counts_of
 from qonverge.backend.clouds.gate_circuits import GateCircuits
 from qonverge.backend.clouds.measured_bits import outcomes_of
-from qonverge.backend.clouds.protocol import Estimates, Outcomes, Submission
+from qonverge.backend.clouds.protocol import Submission
+from qonverge.backend.clouds.translators import Estimates, Outcomes
 from qonverge.backend.config import EngineConfig
 from qonverge.devices import Layout
 from qonverge.wire.errors import InvalidCircuit, InvalidTask

@@ -13,8 +13,7 @@ from urllib.parse import quote, urlencode
 
 import urllib3
 
-from qonverge.backend.clouds.google.credentials import AccessTokens
-from qonverge.backend.clouds.protocol import (
+from qonverge.backend.clouds.errors import (
     CloudBusy,
     CloudError,
     CloudRefused,
@@ -22,6 +21,7 @@ from qonverge.backend.clouds.protocol import (
     CredentialsRefused,
     ReplyLost,
 )
+from qonverge.backend.clouds.google.credentials import AccessTokens
 from qonverge.backend.clouds.secret import scrubbed
 
 _VERSION = "v1alpha1"

@@ -9,20 +9,11 @@ from contextlib import suppress
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
+from qonverge.backend.clouds.errors import CloudRefused, CredentialsRefused
 from qonverge.backend.clouds.google.api import AlreadyThere, Api, NotThere
 from qonverge.backend.clouds.google.device import described, moment
 from qonverge.backend.clouds.google.options import GoogleOptions
-from qonverge.backend.clouds.protocol import (
-    RUN_TAG,
-    CloudConfig,
-    CloudRefused,
-    CloudState,
-    CloudTask,
-    CredentialsRefused,
-    Device,
-    Rates,
-    Submission,
-)
+from qonverge.backend.clouds.protocol import RUN_TAG, CloudConfig, CloudState, CloudTask, Device, Rates, Submission
 from qonverge.backend.clouds.tags import bounded, short_name
 from qonverge.wire.vendor import ENDED_STATES
 

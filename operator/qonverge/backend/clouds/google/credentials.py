@@ -15,7 +15,7 @@ from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, Tra
 from google.auth.transport.urllib3 import Request
 from google.oauth2 import service_account
 
-from qonverge.backend.clouds.protocol import CloudUnavailable, CredentialsRefused, NoCredentials
+from qonverge.backend.clouds.errors import CloudUnavailable, CredentialsRefused, NoCredentials
 
 KEY = "GOOGLE_APPLICATION_CREDENTIALS"
 """Key of the Secret. Its value is the file itself that Google's libraries read where this variable says."""

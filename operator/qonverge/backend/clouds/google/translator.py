@@ -19,7 +19,8 @@ from qiskit import QuantumCircuit
 from qonverge.backend.clouds.google.options import GoogleOptions
 from qonverge.backend.clouds.google.program import KEY, written
 from qonverge.backend.clouds.measured_bits import outcomes_of
-from qonverge.backend.clouds.protocol import Outcomes, Submission
+from qonverge.backend.clouds.protocol import Submission
+from qonverge.backend.clouds.translators import Outcomes
 from qonverge.backend.config import EngineConfig
 from qonverge.circuits.errors import Unmapped
 from qonverge.circuits.mapping.mapper import Mapper

@@ -16,8 +16,7 @@ from urllib.parse import urlencode
 
 import urllib3
 
-from qonverge.backend.clouds.ibm.options import IAM, IBMOptions, api_of
-from qonverge.backend.clouds.protocol import (
+from qonverge.backend.clouds.errors import (
     CloudBusy,
     CloudError,
     CloudRefused,
@@ -26,6 +25,7 @@ from qonverge.backend.clouds.protocol import (
     NoCredentials,
     ReplyLost,
 )
+from qonverge.backend.clouds.ibm.options import IAM, IBMOptions, api_of
 from qonverge.backend.clouds.secret import credential, scrubbed
 
 _GRANT = "urn:ibm:params:oauth:grant-type:apikey"

@@ -14,22 +14,11 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar
 from urllib.parse import quote, urlsplit
 
+from qonverge.backend.clouds.errors import CloudBusy, CloudRefused, CloudUnavailable, ReplyLost
 from qonverge.backend.clouds.ibm.access import Access, NotThere
 from qonverge.backend.clouds.ibm.device import described
 from qonverge.backend.clouds.ibm.options import IBMOptions
-from qonverge.backend.clouds.protocol import (
-    RUN_TAG,
-    CloudBusy,
-    CloudConfig,
-    CloudRefused,
-    CloudState,
-    CloudTask,
-    CloudUnavailable,
-    Device,
-    Rates,
-    ReplyLost,
-    Submission,
-)
+from qonverge.backend.clouds.protocol import RUN_TAG, CloudConfig, CloudState, CloudTask, Device, Rates, Submission
 from qonverge.backend.clouds.tags import bounded, short_name
 from qonverge.wire.vendor import ENDED_STATES
 

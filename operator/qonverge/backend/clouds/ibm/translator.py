@@ -21,7 +21,8 @@ from qonverge.backend.clouds.ibm.options import IBMOptions
 from qonverge.backend.clouds.ibm.primitive_options import inputs
 from qonverge.backend.clouds.ibm.wire_format import pub_results, written
 from qonverge.backend.clouds.measured_bits import outcomes_of
-from qonverge.backend.clouds.protocol import Estimates, Outcomes, PreparedPub, Submission
+from qonverge.backend.clouds.protocol import Submission
+from qonverge.backend.clouds.translators import Estimates, Outcomes, PreparedPub
 from qonverge.backend.config import EngineConfig
 from qonverge.circuits.errors import Unmapped
 from qonverge.circuits.mapping.mapper import Mapper

@@ -17,7 +17,7 @@ from urllib3.exceptions import (
     SSLError,
 )
 
-from qonverge.backend.clouds.protocol import (
+from qonverge.backend.clouds.errors import (
     CloudBusy,
     CloudError,
     CloudRefused,

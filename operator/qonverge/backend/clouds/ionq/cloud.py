@@ -16,22 +16,11 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, ClassVar
 
 from qonverge.amounts import Money
+from qonverge.backend.clouds.errors import CloudError, CloudRefused, CloudUnavailable, ReplyLost
 from qonverge.backend.clouds.ionq.api import IonqApi, NotThere
 from qonverge.backend.clouds.ionq.device import described
 from qonverge.backend.clouds.ionq.options import SERVICE, IonqOptions
-from qonverge.backend.clouds.protocol import (
-    RUN_TAG,
-    CloudConfig,
-    CloudError,
-    CloudRefused,
-    CloudState,
-    CloudTask,
-    CloudUnavailable,
-    Device,
-    Rates,
-    ReplyLost,
-    Submission,
-)
+from qonverge.backend.clouds.protocol import RUN_TAG, CloudConfig, CloudState, CloudTask, Device, Rates, Submission
 from qonverge.backend.clouds.tags import bounded, short_name
 from qonverge.wire.vendor import ENDED_STATES
 

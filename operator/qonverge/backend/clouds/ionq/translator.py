@@ -20,7 +20,8 @@ from qonverge.backend.clouds.frequencies import counts_of
 from qonverge.backend.clouds.gate_circuits import GateCircuits
 from qonverge.backend.clouds.ionq.native import PAIR_GATES, SINGLE_GATES, native_gates
 from qonverge.backend.clouds.ionq.options import LEAST_DEBIASED_SHOTS, QIS_GATES, IonqOptions
-from qonverge.backend.clouds.protocol import Outcomes, Submission
+from qonverge.backend.clouds.protocol import Submission
+from qonverge.backend.clouds.translators import Outcomes
 from qonverge.backend.config import EngineConfig
 from qonverge.devices import Layout
 from qonverge.wire.errors import InvalidCircuit, InvalidTask

@@ -9,17 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, Literal, TypeVar
 
+from qonverge.backend.clouds.errors import CannotFind, CloudBusy, CloudError, CloudRefused, ReplyLost
 from qonverge.backend.clouds.protocol import (
-    CannotFind,
     Cloud,
-    CloudBusy,
-    CloudError,
-    CloudRefused,
     CloudTask,
     Device,
     ProgramFailure,
     ProgramSetCloud,
-    ReplyLost,
     Submission,
     TaggingCloud,
 )

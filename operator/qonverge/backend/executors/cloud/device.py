@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from qonverge.backend.clouds.protocol import CloudBusy, CloudError, CredentialsRefused, Device, ReplyLost
+from qonverge.backend.clouds.errors import CloudBusy, CloudError, CredentialsRefused, ReplyLost
+from qonverge.backend.clouds.protocol import Device
 from qonverge.backend.executors.cloud.calls import Calls
 from qonverge.backend.executors.cloud.patience import Patience
 from qonverge.backend.executors.cloud.polling import within
@@ -102,8 +103,5 @@ def _lasting(device: Device) -> DeviceState:
         ideal=device.ideal,
         exact=device.exact,
         states=device.states,
-        max_shots=device.max_shots,
-        max_programs=device.max_programs,
-        max_total_shots=device.max_total_shots,
-        min_total_shots=device.min_total_shots,
+        limits=device.limits,
     )

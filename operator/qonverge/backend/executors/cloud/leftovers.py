@@ -6,7 +6,8 @@ import asyncio
 import logging
 from collections.abc import Collection
 
-from qonverge.backend.clouds.protocol import CloudError, CloudRefused, TaggingCloud
+from qonverge.backend.clouds.errors import CloudError, CloudRefused
+from qonverge.backend.clouds.protocol import TaggingCloud
 from qonverge.backend.executors.cloud.calls import Calls
 from qonverge.wire.vendor import VendorTask
 

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from qonverge.backend.clouds.protocol import CannotFind, CloudError, CloudRefused, CloudTask
+from qonverge.backend.clouds.errors import CannotFind, CloudError, CloudRefused
+from qonverge.backend.clouds.protocol import CloudTask
 from qonverge.backend.executors.cloud.calls import Calls
 from qonverge.backend.executors.cloud.patience import Patience
 from qonverge.backend.executors.cloud.records import Sent

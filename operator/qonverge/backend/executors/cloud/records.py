@@ -14,7 +14,7 @@ from qonverge.backend.clouds.protocol import JOB_TAG, NAMESPACE_TAG, RUN_TAG, Cl
 from qonverge.backend.executors.protocol import Execution, Request, RunFacts
 from qonverge.tracing.spans import SpanScope
 from qonverge.wire.messages import Task
-from qonverge.wire.tokens import LOCAL_SUBJECT, OPERATOR_SUBJECT
+from qonverge.wire.tokens import OPERATOR_SUBJECT
 from qonverge.wire.vendor import ENDED_STATES, VendorTask
 
 SubmissionState = Literal["Planned", "Finding", "Submitting", "Known", "Ended", "Cancelled", "Unknown"]
@@ -96,8 +96,6 @@ class Run:
     """For whom it runs, see ``Submission.tags``."""
     tenant: str
     """Whose turn it takes where tenants take turns: a namespace, or whom a token names."""
-    known: Mapping[str, str] = field(default_factory=dict)
-    """The cloud's ids of what an earlier process began for it, by their keys."""
     measurements: Sequence[Measurement] = ()
     """In the order of the plan."""
     alone: bool = True
@@ -116,10 +114,7 @@ class Run:
         request = execution.request
         tags = tags_of(request)
         tenant = tags.get(NAMESPACE_TAG, request.caller.subject)
-        # A program could name tasks that are not its own.
-        believed = request.caller.subject in (OPERATOR_SUBJECT, LOCAL_SUBJECT)
-        known = request.task.known if believed else {}
-        return cls(execution, request.task, request.key, tags, tenant, known)
+        return cls(execution, request.task, request.key, tags, tenant)
 
     @property
     def scope(self) -> SpanScope | None:

@@ -8,16 +8,8 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from qonverge.backend.clouds.protocol import (
-    CannotFind,
-    CloudError,
-    CloudRefused,
-    CloudTask,
-    CloudUnavailable,
-    ProgramFailure,
-    ReplyLost,
-    Submission,
-)
+from qonverge.backend.clouds.errors import CannotFind, CloudError, CloudRefused, CloudUnavailable, ReplyLost
+from qonverge.backend.clouds.protocol import CloudTask, ProgramFailure, Submission
 from qonverge.backend.executors.cloud.calls import Calls
 from qonverge.backend.executors.cloud.patience import Patience
 from qonverge.backend.executors.cloud.polling import Finder, Poller
@@ -138,35 +130,34 @@ class Sender:
     async def _place(self, sent: Sent) -> bool:
         """Make sure that the cloud has the task exactly once; return False where it has none and is to get none."""
         stop, cloud = sent.run.stop, self._calls.cloud
-        if identity := sent.run.known.get(sent.key, ""):
+        if identity := sent.run.task.known.get(sent.key, ""):
             return self._known(sent, identity)
         # Until when a task that was sent may not be found yet. Of one that came here first no earlier process sent any.
         first, look = sent.run.execution.request.first_here, not cloud.idempotent
         certain = float("-inf") if first else self._certain
-        may_be_there = sent.run.task.again
+        may_be_there, refusal = sent.run.task.again, None
         while True:
             if look or stop.is_set():
-                sent.state = "Finding"
-                try:
-                    with spanning(sent.run.scope, "find", kind="CLIENT") as span:
-                        identity = span.attributes[_VENDOR_ID] = await self._locate(sent, certain)
-                except CannotFind as error:
-                    if may_be_there:
-                        raise self._unknown(sent, error) from None
-                    identity = ""
-                if identity:
+                if identity := await self._find(sent, certain, may_be_there):
                     return self._known(sent, identity)
                 look = False
                 if stop.is_set():
                     sent.state = "Cancelled"
                     return False
+                if refusal is not None:
+                    raise refusal
             try:
                 with spanning(sent.run.scope, "submit", kind="CLIENT") as span:
                     identity = span.attributes[_VENDOR_ID] = await self._submit(sent, span)
                 if identity:
                     return self._known(sent, identity)
             except CloudRefused as error:
-                raise EngineFailed(f"the cloud refuses the task: {error}") from None
+                refusal = EngineFailed(f"the cloud refuses the task: {error}")
+                if not (may_be_there and cloud.idempotent):
+                    raise refusal from None
+                # It may have the task and refuse its key, since another process translated or described it in another
+                # way.
+                look = True
             except ReplyLost:
                 certain, look = self._clock() + cloud.settle_seconds, not cloud.idempotent
                 may_be_there = True
@@ -175,6 +166,22 @@ class Sender:
             except CloudError:
                 # Nothing had an effect, and the next call waits as its pacer says.
                 continue
+
+    async def _find(self, sent: Sent, certain: float, may_be_there: bool) -> str:
+        """Return the cloud's id of the task, empty where it has none; see ``_locate``.
+
+        Raises:
+            OutcomeUnknown: it may be there, and the cloud cannot say so.
+        """
+        sent.state = "Finding"
+        try:
+            with spanning(sent.run.scope, "find", kind="CLIENT") as span:
+                identity = span.attributes[_VENDOR_ID] = await self._locate(sent, certain)
+                return identity
+        except CannotFind as error:
+            if may_be_there:
+                raise self._unknown(sent, error) from None
+            return ""
 
     async def _locate(self, sent: Sent, certain: float) -> str:
         """Return the cloud's id of the task, empty where it surely has none: its listing may lag until ``certain``."""

@@ -12,6 +12,7 @@ from qiskit.circuit.exceptions import CircuitError
 from qonverge.circuits.errors import InvalidProgram
 from qonverge.circuits.qasm import diagnostics
 from qonverge.circuits.qasm.limits import check_register_size
+from qonverge.circuits.qasm.qasm3 import pragmas
 from qonverge.circuits.qasm.qasm3.assignments import Assignments
 from qonverge.circuits.qasm.qasm3.control import ControlFlow, Leave
 from qonverge.circuits.qasm.qasm3.conversions import convert
@@ -113,8 +114,8 @@ class Statements:
             self._verbatim = True
             self._gates.name_native(node)
             return
-        advice = ": give observables instead" if command.startswith("braket result") else ""
-        self._program.warn(node, f"the pragma {command!r} is ignored{advice}")
+        pragmas.refuse(command)
+        self._program.warn(node, f"the pragma {command!r} is ignored")
 
     def _declare_qubits(self, node: ast.QubitDeclaration) -> None:
         size = None
