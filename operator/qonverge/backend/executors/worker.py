@@ -17,7 +17,7 @@ from qonverge.backend.engines.protocol import load
 from qonverge.backend.executors.peak_memory import PeakMemory
 from qonverge.backend.task_parts import Block, Costs, Merge, cut, run_blocks
 from qonverge.devices import Layout
-from qonverge.wire.child import limit_memory, serve_requests
+from qonverge.wire.child_side import limit_memory, serve_requests
 from qonverge.wire.errors import UnknownCircuit, engine_error
 from qonverge.wire.messages import Observable, Pub, PubResult, Task
 
