@@ -6,15 +6,18 @@ import os
 from collections.abc import Sequence
 
 from qonverge.backend.executors.first_worker import begin_first
+from qonverge.backend.loading import loading
 from qonverge.backend.process import run
 
 
 async def _serve(argv: Sequence[str] | None) -> None:
     # A worker takes as long to load as this process does, so it begins before anything heavy is imported here.
     first = await begin_first(os.environ)
+    loaded = loading()
     try:
         from qonverge.backend.pod import serve_by
 
+        loaded()
         await serve_by(argv, first)
     finally:
         if first is not None:

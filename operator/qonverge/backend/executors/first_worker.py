@@ -20,7 +20,7 @@ async def begin_worker(*, quiet: bool = False) -> Child:
     Raises:
         OSError: the system starts no process.
     """
-    return await Child.start("qonverge.backend.executors.worker", quiet=quiet)
+    return await Child.start("qonverge.backend.executors.worker_process", quiet=quiet)
 
 
 async def begin_first(environment: Mapping[str, str]) -> Child | None:
