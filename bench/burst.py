@@ -111,13 +111,13 @@ class _Steps:
         while not self.pod or (process := _server_of(self.pod)) is None:
             await asyncio.sleep(_LOOK_SECONDS)
         self.at["server process started"] = _started(process)
-        url = f"http://{await _address(process)}:{PORT}/readyz"
-        while "server ready" not in self.at:
-            with contextlib.suppress(aiohttp.ClientError, TimeoutError):
-                async with session.get(url, timeout=aiohttp.ClientTimeout(total=5)) as response:
-                    self._note("server listens", True)
-                    self._note("server ready", response.status == 200)
-            await asyncio.sleep(_LOOK_SECONDS)
+        url = f"http://{await _address(process)}:{PORT}"
+        for path, step in (("healthz", "server listens"), ("readyz", "server ready")):
+            while step not in self.at:
+                with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+                    async with session.get(f"{url}/{path}", timeout=aiohttp.ClientTimeout(total=5)) as response:
+                        self._note(step, response.status == 200)
+                await asyncio.sleep(_LOOK_SECONDS)
         return process
 
 
