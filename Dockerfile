@@ -34,6 +34,9 @@ FROM ${BASE_IMAGE} AS base
 # What runs here installs nothing.
 RUN rm -rf /usr/local/lib/python3*/site-packages/pip* /usr/local/lib/python3*/ensurepip /usr/local/bin/pip* \
     /usr/lib/python3*/ensurepip /usr/share/python-wheels
+# Some base images leave out the bytecode of Python's own library. Nothing can be written in a pod, so that each of its
+# processes would compile what it imports; what is there already is left as it is.
+RUN python3 -c 'import compileall, re, sysconfig; compileall.compile_dir(sysconfig.get_path("stdlib"), quiet=2, rx=re.compile(r"/(dist-packages|site-packages|idlelib|lib2to3|test|tests)/"))'
 ENV PATH=/opt/qonverge/bin:${PATH} PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 WORKDIR /opt/project
 

@@ -92,6 +92,29 @@ class Driver:
             with contextlib.suppress(asyncio.CancelledError):
                 await reader
 
+    @contextlib.asynccontextmanager
+    async def shown(self, path: str, take: Callable[[dict[str, Any]], None]) -> AsyncIterator[None]:
+        """Give ``take`` each object of a list that changes during the block, as a watch shows it."""
+        listed = json.loads(await self._ask("GET", f"{path}?limit=1"))
+        query = f"watch=1&resourceVersion={listed['metadata']['resourceVersion']}&timeoutSeconds=86400"
+
+        async def read() -> None:
+            timeout = aiohttp.ClientTimeout(total=None)
+            async with self._session.get(f"{self._host}/{path}?{query}", timeout=timeout) as response:
+                response.raise_for_status()
+                async for line in response.content:
+                    event = json.loads(line)
+                    if event["type"] != "DELETED":
+                        take(event["object"])
+
+        reader = asyncio.create_task(read())
+        try:
+            yield
+        finally:
+            reader.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await reader
+
     async def _read(self, namespace: str, version: str) -> None:
         """Watch from a version on; the API server ends a watch whose reader is slow, and it begins again there."""
         while True:

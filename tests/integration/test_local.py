@@ -277,7 +277,9 @@ def test_a_worker_that_dies_is_replaced_and_the_job_runs_again() -> None:
 
 def busiest_worker(parent: int) -> int:
     """Return the worker that runs the circuit: the one that uses a CPU for longer than a spare takes to load."""
-    workers = [p for p in psutil.Process(parent).children() if "qonverge.backend.executors.worker" in p.cmdline()]
+    workers = [
+        p for p in psutil.Process(parent).children() if "qonverge.backend.executors.worker_process" in p.cmdline()
+    ]
     before = {p.pid: p.cpu_times().user for p in workers}
     while True:
         for process in workers:

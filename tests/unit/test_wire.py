@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 
 from qonverge.amounts import Prices, TaskLimits
-from qonverge.wire import PubResult, Task, TaskResult, WireError
 from qonverge.wire.codec import pack, unpack
-from qonverge.wire.errors import InvalidTask, TokenExpired, Unauthorized, UnknownCircuit
-from qonverge.wire.messages import Pub
+from qonverge.wire.errors import InvalidTask, TokenExpired, Unauthorized, UnknownCircuit, WireError
+from qonverge.wire.messages import Pub, PubResult, Task, TaskResult
 from qonverge.wire.proof import challenge, is_proof, is_seal, prove, seal
 from qonverge.wire.tokens import (
     OPERATOR_SUBJECT,

@@ -2,62 +2,31 @@
 
 from __future__ import annotations
 
-import argparse
-import sys
-import time
+import os
 from collections.abc import Sequence
 
-from qonverge.backend.http.server import Identity
-from qonverge.backend.noise_source import NoiseSource
-from qonverge.backend.serving import Front, run, serve
-from qonverge.backend.settings import ServerSettings
-from qonverge.backend.tasks.engine import Engine
-from qonverge.devices import InvalidCalibration
-from qonverge.machine import available_cpus, available_memory
-from qonverge.tracing.setup import recorded, span_sink
-from qonverge.wire.tokens import Verifier
+from qonverge.backend.executors.first_worker import begin_first
+from qonverge.backend.loading import loading
+from qonverge.backend.process import run
 
 
-def _settings(argv: Sequence[str] | None) -> ServerSettings:
-    parser = argparse.ArgumentParser(prog="qonverge.backend", description="Serve one quantum backend over HTTP.")
-    for name, field in ServerSettings.model_fields.items():
-        text = f"{field.description} [env {ServerSettings.variable(name)}]".replace("%", "%%")
-        parser.add_argument(ServerSettings.flag(name), default=argparse.SUPPRESS, help=text)
-    return ServerSettings.from_environment(flags=vars(parser.parse_args(argv)))
-
-
-async def _serve(settings: ServerSettings) -> None:
-    noise = None if not settings.noise else NoiseSource(settings.noise)
-    config = settings.config(
-        cpus=available_cpus(),
-        memory_bytes=settings.memory_limit or available_memory(),
-        noise=None if noise is None else noise.read(),
-        spare=True,
-    )
+async def _serve(argv: Sequence[str] | None) -> None:
+    # A worker takes as long to load as this process does, so it begins before anything heavy is imported here.
+    first = await begin_first(os.environ)
+    loaded = loading()
     try:
-        verify = None
-        if settings.public_key:
-            verify = Verifier(settings.public_key.encode(), settings.audience, time.time, settings.instance).verify
-    except ValueError as error:
-        raise RuntimeError(f"--public-key holds no public key in PEM: {error}") from None
-    identity = Identity(settings.instance, settings.key)
-    about = {"k8s.pod.uid": settings.instance, "qonverge.backend": settings.audience}
-    front = Front(settings.listen, verify, identity, grace=settings.grace)
-    with recorded(span_sink("qonverge-backend", about)) as spans:
-        await serve(Engine(config, spans=spans), front, noise)
+        from qonverge.backend.pod import serve_by
+
+        loaded()
+        await serve_by(argv, first)
+    finally:
+        if first is not None:
+            first.end()
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the server."""
-    try:
-        settings = _settings(argv)
-    except ValueError as error:
-        sys.exit(f"qonverge.backend: {error}")
-    try:
-        run(_serve(settings))
-    except (OSError, LookupError, RuntimeError, InvalidCalibration) as error:
-        reason = error.args[0] if isinstance(error, LookupError) else error
-        sys.exit(f"qonverge.backend: {reason}")
+    run(_serve(argv))
 
 
 if __name__ == "__main__":

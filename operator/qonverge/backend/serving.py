@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import resource
 import signal
 import socket
 import ssl
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,9 +21,6 @@ from qonverge.backend.tasks.engine import Engine
 from qonverge.circuits.checker.checker import Checker
 from qonverge.environment import host_and_port
 from qonverge.wire.tokens import Caller
-
-# Libraries that write whole requests to their logs at DEBUG, tokens and signatures included.
-_TELL_REQUESTS = ("botocore", "httpcore", "urllib3")
 
 
 class _Uvicorn(uvicorn.Server):
@@ -70,6 +66,7 @@ async def serve(engine: Engine, front: Front, noise: NoiseSource | None) -> None
     Raises:
         OSError, RuntimeError: it cannot listen so.
     """
+    _allow_connections()
     checker = Checker()
     host, port = host_and_port(front.listen)
     # Bound here rather than by uvicorn, which leaves by SystemExit from within the loop when it cannot.
@@ -114,20 +111,11 @@ async def serve(engine: Engine, front: Front, noise: NoiseSource | None) -> None
     await checker.close()
 
 
-def run(serving: Coroutine[None, None, None]) -> None:
-    """Run a server's process until ``serving`` ends."""
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    for library in _TELL_REQUESTS:
-        logging.getLogger(library).setLevel(logging.INFO)
-    with contextlib.suppress(ImportError):
-        import uvloop
-
-        asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+def _allow_connections() -> None:
+    """Let this process have as many files as it takes connections, and some more; many systems give it 1,024."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    # Many systems start processes with 1,024 files, fewer than the connections that are taken.
     wanted = MOST_CONNECTIONS + 1024 if hard == resource.RLIM_INFINITY else min(hard, MOST_CONNECTIONS + 1024)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
-    asyncio.run(serving)
 
 
 def _tls(files: Certificate) -> ssl.SSLContext:

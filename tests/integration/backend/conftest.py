@@ -97,7 +97,7 @@ class Backend:
         found = []
         for process in psutil.Process(self.process.pid).children():
             with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
-                if "qonverge.backend.executors.worker" in process.cmdline():
+                if "qonverge.backend.executors.worker_process" in process.cmdline():
                     found.append(process)
         return found
 

@@ -58,7 +58,7 @@ def worker_pids() -> set[int]:
     return {
         child.pid
         for child in psutil.Process().children()
-        if child.status() != psutil.STATUS_ZOMBIE and "qonverge.backend.executors.worker" in child.cmdline()
+        if child.status() != psutil.STATUS_ZOMBIE and "qonverge.backend.executors.worker_process" in child.cmdline()
     }
 
 

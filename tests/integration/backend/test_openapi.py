@@ -11,7 +11,6 @@ from starlette.routing import Route
 
 from qonverge.backend.config import EngineConfig
 from qonverge.backend.http.openapi import (
-    OPERATIONS,
     BackendAnswer,
     ErrorAnswer,
     IdentityAnswer,
@@ -19,6 +18,7 @@ from qonverge.backend.http.openapi import (
     TaskList,
     TaskRequest,
 )
+from qonverge.backend.http.operations import OPERATIONS
 from qonverge.backend.http.server import Server
 from qonverge.backend.tasks.engine import Engine
 from qonverge.circuits.checker.checker import Checker

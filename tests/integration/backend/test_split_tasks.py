@@ -115,7 +115,9 @@ def endless_pubs(kit: Any, endless: QuantumCircuit, identity: str) -> Task:
 
 
 async def cpu_seconds(made: Engine) -> list[float]:
-    workers = [c for c in psutil.Process().children() if "qonverge.backend.executors.worker" in " ".join(c.cmdline())]
+    workers = [
+        c for c in psutil.Process().children() if "qonverge.backend.executors.worker_process" in " ".join(c.cmdline())
+    ]
     return [sum(worker.cpu_times()[:2]) for worker in workers]
 
 
@@ -135,7 +137,7 @@ def workers() -> Any:
         return {
             child.pid
             for child in psutil.Process().children()
-            if child.status() != psutil.STATUS_ZOMBIE and "qonverge.backend.executors.worker" in child.cmdline()
+            if child.status() != psutil.STATUS_ZOMBIE and "qonverge.backend.executors.worker_process" in child.cmdline()
         }
 
     return pids

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qonverge.wire.child import serve_requests
+from qonverge.wire.child_side import serve_requests
 
 if __name__ == "__main__":
     serve_requests(lambda request: request, lambda error: {"error": str(error)})

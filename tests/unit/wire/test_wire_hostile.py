@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from qonverge.wire import PubResult, Task, TaskResult, WireError, codec
+from qonverge.wire import codec
 from qonverge.wire import errors as wire_errors
 from qonverge.wire.codec import pack, unpack
-from qonverge.wire.errors import InvalidTask
-from qonverge.wire.messages import Pub
+from qonverge.wire.errors import InvalidTask, WireError
+from qonverge.wire.messages import Pub, PubResult, Task, TaskResult
 
 JSON = st.recursive(
     st.none()

@@ -16,7 +16,7 @@ from qonverge.backend.executors.workers import Workers
 from qonverge.backend.task_parts import Costs, Merge, cut
 from qonverge.devices.noise import Noise
 from qonverge.telemetry import BackendMetrics
-from qonverge.wire.child import ChildEnded
+from qonverge.wire.child import Child, ChildEnded
 from qonverge.wire.errors import WireError, WorkerLost
 from qonverge.wire.messages import PubResult
 from qonverge.wire.vendor import VendorTask
@@ -32,10 +32,10 @@ class WorkerPool:
     Whatever fails keeps no worker: one is busy by its slot's ``run``, which is given back in one place, ``_run``.
     """
 
-    def __init__(self, config: EngineConfig, metrics: BackendMetrics) -> None:
-        """Start nothing yet."""
+    def __init__(self, config: EngineConfig, metrics: BackendMetrics, first: Child | None = None) -> None:
+        """Start nothing yet; ``first`` is the process of a worker that was begun, see ``begin_first``."""
         self._metrics = metrics
-        self._workers = Workers(config, metrics)
+        self._workers = Workers(config, metrics, first)
         self._waiting = Waiting()
         self._costs = Costs()
         self._loops: list[asyncio.Task[None]] = []

@@ -1,4 +1,4 @@
-"""A worker process: ``python -m qonverge.backend.executors.worker``. Opens QPY, runs circuits, one task at a time.
+"""What a worker process does: it opens QPY and runs circuits, one task at a time.
 
 The first message is the configuration: a device's calibration is too long for an argument.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from qonverge.backend.engines.protocol import load
 from qonverge.backend.executors.peak_memory import PeakMemory
 from qonverge.backend.task_parts import Block, Costs, Merge, cut, run_blocks
 from qonverge.devices import Layout
-from qonverge.wire.child import limit_memory, serve_requests
+from qonverge.wire.child_side import limit_memory, serve_requests
 from qonverge.wire.errors import UnknownCircuit, engine_error
 from qonverge.wire.messages import Observable, Pub, PubResult, Task
 
@@ -120,8 +120,8 @@ def _beside_idle(observable: Observable) -> Observable:
     return tuple((label + "I", coefficient) for label, coefficient in observable)
 
 
-def main() -> None:
-    """Serve until standard input ends."""
+def serve(loaded: Callable[[], None]) -> None:
+    """Serve until standard input ends; ``loaded`` is called once the provider is there."""
     worker: Worker | None = None
 
     def answer(request: dict[str, Any]) -> dict[str, Any]:
@@ -135,6 +135,8 @@ def main() -> None:
             said = worker.describe()
         except LookupError as error:
             said = {"refused": str(error.args[0])}
+        if first:
+            loaded()
         if first and config.device == "CPU":
             # The second net below the estimates. A driver maps a GPU's memory into the process, which is none of
             # its own.
@@ -159,7 +161,3 @@ def _run(worker: Worker, request: dict[str, Any]) -> dict[str, Any]:
         "calibration": worker.calibration,
         "peak_bytes": worker.peak.bytes,
     }
-
-
-if __name__ == "__main__":
-    main()

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from qonverge.backend.config import EngineConfig
+from qonverge.backend.executors.first_worker import begin_worker
 from qonverge.backend.executors.protocol import Description, Execution
 from qonverge.backend.executors.records import Part, Slot, Started
 from qonverge.devices.noise import Noise
@@ -25,8 +26,8 @@ logger = logging.getLogger(__name__)
 class Workers:
     """The worker processes of an engine."""
 
-    def __init__(self, config: EngineConfig, metrics: BackendMetrics) -> None:
-        """Start none yet."""
+    def __init__(self, config: EngineConfig, metrics: BackendMetrics, first: Child | None = None) -> None:
+        """Start none yet; ``first`` is the process of one that waits for its configuration."""
         self.config = config
         """What the next worker is told to be."""
         self.description = Description()
@@ -35,6 +36,7 @@ class Workers:
         self.ready = asyncio.Event()
         """Set when the first can take a task."""
         self._metrics = metrics
+        self._first = first
         self._spare: asyncio.Task[Started] | None = None
         self._closed = False
 
@@ -48,8 +50,9 @@ class Workers:
             await asyncio.sleep(min(_LONGEST_RESTART_DELAY, 0.1 * 2**slot.failures))
         slot.known.clear()
         spare, self._spare = self._spare, None
+        first, self._first = self._first, None
         try:
-            started = await (_start(self.config) if spare is None else spare)
+            started = await (_start(self.config, first) if spare is None else spare)
         except (ChildEnded, OSError) as error:
             slot.failures += 1
             if not self.ready.is_set() and slot.failures > _FAILURES_AT_START:
@@ -157,6 +160,8 @@ class Workers:
     async def close(self) -> None:
         """End all, after those who fill places."""
         self._closed = True
+        if self._first is not None:
+            await self._first.kill()
         await self._end_spare()
         for slot in self.slots:
             if slot.child is not None:
@@ -177,14 +182,14 @@ class Workers:
                 await ended.child.kill()
 
 
-async def _start(config: EngineConfig) -> Started:
-    """Start a process, and return it when it has loaded all that it needs.
+async def _start(config: EngineConfig, begun: Child | None = None) -> Started:
+    """Start a process, or go on with one that was begun, and return it when it has loaded all that it needs.
 
     Raises:
         ChildEnded: the process ended.
         RuntimeError: the engine refuses the configuration, and would again.
     """
-    child = await Child.start("qonverge.backend.executors.worker", quiet=config.quiet)
+    child = await begin_worker(quiet=config.quiet) if begun is None else begun
     try:
         described = await child.exchange({"config": config.to_dict()})
         if "refused" in described:

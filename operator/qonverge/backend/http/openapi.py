@@ -1,17 +1,17 @@
 """The protocol's JSON as OpenAPI 3.1: the routes that the server has, and models of what they take and give.
 
-The server makes its routes from ``OPERATIONS``; tests read real answers by these models, which allow no other fields.
+The routes are in ``operations``; tests read real answers by these models, which allow no other fields.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import models_json_schema
 
 from qonverge import __version__
+from qonverge.backend.http.operations import OPERATIONS, Operation
 
 
 class _Model(BaseModel):
@@ -229,83 +229,12 @@ class IdentityAnswer(_Model):
     proof: str = Field(description="HMAC-SHA256 of challenge, zero byte and uid with the backend's key, in hex.")
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """A route: the name of the server's method that answers it, and what it takes and gives."""
-
-    handler: str
-    method: str
-    path: str
-    summary: str
-    answer: type[BaseModel] | None = None
-    """None: plain text."""
-    request: type[BaseModel] | None = None
-    statuses: tuple[int, ...] = (200,)
-    waits: bool = False
-    shortens: bool = False
-    """Whether the calibration can be left out."""
-    proves: bool = False
-    """Whether it answers a challenge."""
-    keeps: bool = False
-    """Whether it takes bytes that are only kept."""
-    guarded: bool = True
-    """Whether a token is asked for."""
-
-
-OPERATIONS = (
-    Operation("post", "POST", "/v1/tasks", "Send a task", TaskAnswer, TaskRequest, (200, 202), waits=True),
-    Operation("list", "GET", "/v1/tasks", "List the caller's tasks that wait or run", TaskList),
-    Operation("get", "GET", "/v1/tasks/{identity}", "Say how a task stands", TaskAnswer, None, (200, 202), waits=True),
-    Operation("delete", "DELETE", "/v1/tasks/{identity}", "End a task", TaskAnswer),
-    Operation(
-        *("delivered", "DELETE", "/v1/tasks/{identity}/result", "Drop the result of a task: the caller has it"),
-        DeliveredAnswer,
-    ),
-    Operation("backend", "GET", "/v1/backend", "Say what the backend is, and how busy", BackendAnswer, shortens=True),
-    Operation(
-        *("drain", "PUT", "/v1/drain", "Take no new tasks, or take them again: the operator's"),
-        *(BackendAnswer, DrainRequest),
-        shortens=True,
-    ),
-    Operation(
-        *("peers", "PUT", "/v1/peers", "Measure the links to these servers: the operator's"),
-        *(BackendAnswer, PeersRequest),
-        shortens=True,
-    ),
-    Operation(
-        *("meters", "POST", "/v1/meters", "Grant what jobs may use, and say what they used: the operator's"),
-        *(MetersAnswer, MetersRequest),
-    ),
-    Operation(
-        *("end_run", "DELETE", "/v1/runs/{identity}", "End all tasks of an attempt at a program: the operator's"),
-        RunAnswer,
-    ),
-    Operation("kept", "GET", "/v1/results", "List the results that are kept: the operator's", KeptAnswer),
-    Operation("keep", "PUT", "/v1/results/{identity}", "Keep a result: the operator's", KeptAnswer, keeps=True),
-    Operation("fetch", "GET", "/v1/results/{identity}", "Give a kept result: the operator's"),
-    Operation("forget", "DELETE", "/v1/results/{identity}", "Drop a kept result: the operator's", KeptAnswer),
-    Operation(
-        *("identity", "GET", "/v1/identity", "Prove to the operator which pod this is", IdentityAnswer),
-        proves=True,
-        guarded=False,
-    ),
-    Operation(
-        *("bulk", "GET", "/v1/bulk", "Give 256 KiB without meaning, by which pods measure links"),
-        statuses=(200, 404),
-        guarded=False,
-    ),
-    Operation("healthz", "GET", "/healthz", "Say that the server lives", guarded=False),
-    Operation("readyz", "GET", "/readyz", "Say whether it takes tasks", statuses=(200, 503), guarded=False),
-    Operation("metrics", "GET", "/metrics", "Give metrics in Prometheus' text format", guarded=False),
-    Operation("openapi", "GET", "/openapi.json", "Give this description", guarded=False),
-)
-
-
 def document() -> dict[str, Any]:
     """Return the description."""
-    models = {model for operation in OPERATIONS for model in (operation.answer, operation.request) if model}
+    names = {name for operation in OPERATIONS for name in (operation.answer, operation.request) if name}
+    models: list[type[BaseModel]] = [globals()[name] for name in sorted(names | {ErrorAnswer.__name__})]
     _, schemas = models_json_schema(
-        [(model, "validation") for model in sorted(models | {ErrorAnswer}, key=lambda model: model.__name__)],
+        [(model, "validation") for model in models],
         ref_template="#/components/schemas/{model}",
     )
     paths: dict[str, dict[str, Any]] = {}
@@ -355,17 +284,17 @@ def _described(operation: Operation) -> dict[str, Any]:
         found["requestBody"] = {"required": True, "content": {"application/octet-stream": {}}}
     if parameters:
         found["parameters"] = parameters
-    if operation.request is not None:
+    if operation.request:
         found["requestBody"] = {"required": True, **_content(operation.request)}
     if operation.guarded:
         # Without a public key the server asks for no token.
         found["security"] = [{"token": []}, {}]
-        responses["default"] = {"description": "Refused: the code says why", **_content(ErrorAnswer)}
+        responses["default"] = {"description": "Refused: the code says why", **_content(ErrorAnswer.__name__)}
     return found
 
 
-def _content(model: type[BaseModel] | None) -> dict[str, Any]:
-    if model is None:
+def _content(model: str) -> dict[str, Any]:
+    if not model:
         return {}
-    reference = {"$ref": f"#/components/schemas/{model.__name__}"}
+    reference = {"$ref": f"#/components/schemas/{model}"}
     return {"content": {"application/json": {"schema": reference}}}

@@ -20,7 +20,7 @@ from starlette.routing import Route
 from qonverge.backend.http.answers import MSGPACK, SMALL, Held, Pieces, answer, speaks_msgpack
 from qonverge.backend.http.caller_limits import Budget
 from qonverge.backend.http.known_tasks import believed, sealed
-from qonverge.backend.http.openapi import OPERATIONS, document
+from qonverge.backend.http.operations import OPERATIONS
 from qonverge.backend.tasks.engine import Engine
 from qonverge.backend.tasks.kept_results import KeptResults, room
 from qonverge.backend.tasks.readings import link_readings
@@ -60,6 +60,8 @@ _BUDGET_SECONDS = 60.0
 _PAUSE_SECONDS = 20.0
 _SLOWEST_BYTES = 256 * 1024
 _LONGEST_WAIT = 60.0
+# For which an answer about readiness waits for the first worker: less than a probe waits for it.
+_STARTING_SECONDS = 3.0
 _LOCAL = Caller(LOCAL_SUBJECT)
 _BULK = bytes(BULK_BYTES)
 
@@ -306,6 +308,8 @@ class Server:
         return Response("ok\n")
 
     async def _readyz(self, _: Request) -> Response:
+        # A probe that comes early has its answer at the first moment, rather than when it asks next.
+        await self._engine.started(_STARTING_SECONDS)
         if self._engine.closing:
             return Response("draining\n", 503)
         # One that takes no new tasks for a while serves those that it has, and clients of them have to reach it.
@@ -318,6 +322,9 @@ class Server:
         return Response(self._engine.metrics.exposition(), media_type="text/plain; version=0.0.4")
 
     async def _openapi(self, _: Request) -> Response:
+        # Its models take as long to load as the rest of the server's HTTP, and few ask for them.
+        from qonverge.backend.http.openapi import document
+
         return Response(json.dumps(document()), media_type="application/json")
 
     async def _stand(self, request: Request, identity: str, subject: str) -> Response:

@@ -11,7 +11,8 @@ from qonverge.backend.executors.choice import executor_of
 from qonverge.backend.executors.protocol import Executor
 from qonverge.backend.executors.spool import Spool
 from qonverge.backend.noise_source import NoiseSource
-from qonverge.backend.serving import Certificate, Front, run, serve
+from qonverge.backend.process import run
+from qonverge.backend.serving import Certificate, Front, serve
 from qonverge.backend.standalone.config import ConfigError, ServerConfig, read_config
 from qonverge.backend.standalone.tokens import TokenFile
 from qonverge.backend.tasks.engine import Engine

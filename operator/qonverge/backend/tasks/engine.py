@@ -77,6 +77,7 @@ class Engine:
         self._cache = ResultCache(config.result_cache_bytes)
         self._identity: tuple[EngineConfig, str] | None = None
         self._circuits = CircuitStore(_CIRCUITS_BYTES)
+        self._begun = asyncio.Event()
         self._closing = False
         self._draining = False
 
@@ -101,6 +102,14 @@ class Engine:
         for request in self._executor.recover():
             self._resume(request)
         await self._executor.start()
+        self._begun.set()
+
+    async def started(self, seconds: float) -> None:
+        """Return when tasks could run for the first time, or it shuts down; at the latest after so many seconds."""
+        if not self._begun.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._begun.wait()
 
     def info(self) -> BackendInfo:
         """Return what this backend is and how busy."""
@@ -323,6 +332,7 @@ class Engine:
         What outlives this process stays as it is: the next one goes on with it.
         """
         self._closing = True
+        self._begun.set()
         if self._executor.durable:
             return
         for record in self._tasks.all():

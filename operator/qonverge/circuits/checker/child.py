@@ -15,7 +15,8 @@ from typing import Any
 from qonverge.circuits.checker.checked_circuit import check
 from qonverge.circuits.errors import InvalidProgram
 from qonverge.devices import Calibration, Layout
-from qonverge.wire.child import read_frame, serve_pipes, write_frame
+from qonverge.wire.child_side import serve_pipes
+from qonverge.wire.frames import read_frame, write_frame
 
 # Of an error's text; a library may quote the whole program.
 _LONGEST = 300

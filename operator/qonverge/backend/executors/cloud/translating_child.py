@@ -17,7 +17,7 @@ from qonverge.backend.clouds.translation import Translation
 from qonverge.backend.config import EngineConfig
 from qonverge.backend.executors.cloud.transpiler_plugins import load_only_imported_plugins
 from qonverge.providers.installed import find
-from qonverge.wire.child import limit_memory, serve_requests
+from qonverge.wire.child_side import limit_memory, serve_requests
 from qonverge.wire.errors import engine_error
 from qonverge.wire.messages import Task
 
