@@ -25,6 +25,8 @@ from qonverge.wire.tokens import Caller
 
 # Libraries that write whole requests to their logs at DEBUG, tokens and signatures included.
 _TELL_REQUESTS = ("botocore", "httpcore", "urllib3")
+# What an answer has to leave at least when the server ends.
+_ANSWER_SECONDS = 2
 
 
 class _Uvicorn(uvicorn.Server):
@@ -83,7 +85,7 @@ async def serve(engine: Engine, front: Front, noise: NoiseSource | None) -> None
         # A client parses every header of every turn.
         server_header=False,
         timeout_keep_alive=75,
-        timeout_graceful_shutdown=2,
+        timeout_graceful_shutdown=_ANSWER_SECONDS,
         lifespan="off",
     )
     config.load()
@@ -104,10 +106,14 @@ async def serve(engine: Engine, front: Front, noise: NoiseSource | None) -> None
         await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
         if following is not None:
             following.cancel()
+    leaves_at = loop.time() + front.grace
     routes.close()
     await engine.shut_down(front.grace)
     # Results that were handed back in this moment leave with the answers that wait for them.
     await asyncio.sleep(0.1)
+    if not engine.unfinished():
+        # All answers that are under way are of tasks that have ended, and a large one takes its time.
+        config.timeout_graceful_shutdown = max(_ANSWER_SECONDS, int(leaves_at - loop.time()))
     server.should_exit = True
     await serving
     await engine.close()
