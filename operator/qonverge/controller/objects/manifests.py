@@ -30,6 +30,7 @@ PORT_NAME = "tasks"
 _NAME_LIMIT = 63
 # Of its grace period a server keeps so much, or half of a short one, to close its connections and end its workers.
 _CLOSING_SECONDS = 5.0
+_HUNG_SECONDS = 30
 _KEY = "key"
 _TERMINATION_LOG = "/dev/termination-log"
 
@@ -164,7 +165,13 @@ def deployment(
         "securityContext": _CONTAINER_SECURITY,
         # Why a server did not start is its last line, which the backend's status repeats.
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "livenessProbe": {"httpGet": {"path": "/healthz", "port": PORT_NAME}, "periodSeconds": 10, "timeoutSeconds": 5},
+        "livenessProbe": {
+            "httpGet": {"path": "/healthz", "port": PORT_NAME},
+            "periodSeconds": 10,
+            "timeoutSeconds": 5,
+            # One that does not answer drains nothing.
+            "terminationGracePeriodSeconds": min(grace, _HUNG_SECONDS),
+        },
         # Jobs may wait for the pod, so it is asked often; one that does not answer is not ready after some seconds.
         "readinessProbe": {
             "httpGet": {"path": "/readyz", "port": PORT_NAME},
