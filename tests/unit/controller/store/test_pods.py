@@ -81,7 +81,12 @@ def test_a_silent_pod_serves_and_gets_nothing_until_it_answers() -> None:
 def test_a_pod_that_somebody_deleted_is_asked_for_what_it_has_and_gets_nothing() -> None:
     pods, ends = serving(), Shown(terminating=True, counts=False, process="c1")
     pod = pods.observe("one", "lab/pod", endpoint("one"), shown=ends)
-    assert (pods.serving(), pods.reachable("lab/a"), pods.accepting("lab/a"), pods.uids()) == ([pod], [pod], [], set())
+    assert (pods.serving(), pods.reachable("lab/a"), pods.accepting("lab/a"), pods.uids()) == (
+        [pod],
+        [pod],
+        [],
+        frozenset(),
+    )
     assert (pod.info, pods.holder("t")) == (info(), pod)
     pod.lose(6.0)
     assert (pods.serving(), pods.silent("lab/a")) == ([pod], []), "that it does not answer is none of its backend's trouble"
