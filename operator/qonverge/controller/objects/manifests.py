@@ -31,6 +31,7 @@ _NAME_LIMIT = 63
 # Of its grace period a server keeps so much, or half of a short one, to close its connections and end its workers.
 _CLOSING_SECONDS = 5.0
 _HUNG_SECONDS = 30
+_LONGEST_START_SECONDS = 120
 _KEY = "key"
 _TERMINATION_LOG = "/dev/termination-log"
 
@@ -167,8 +168,11 @@ def deployment(
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "livenessProbe": {
             "httpGet": {"path": "/healthz", "port": PORT_NAME},
+            # On a busy node a server takes its time to start, and is busier yet where it has to start again.
+            "initialDelaySeconds": _LONGEST_START_SECONDS,
             "periodSeconds": 10,
             "timeoutSeconds": 5,
+            "failureThreshold": 6,
             # One that does not answer drains nothing.
             "terminationGracePeriodSeconds": min(grace, _HUNG_SECONDS),
         },
