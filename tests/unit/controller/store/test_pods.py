@@ -89,7 +89,7 @@ def test_a_pod_that_somebody_deleted_is_asked_for_what_it_has_and_gets_nothing()
     )
     assert (pod.info, pods.holder("t")) == (info(), pod)
     pod.lose(6.0)
-    assert (pods.serving(), pods.silent("lab/a")) == ([pod], []), "that it does not answer is none of its backend's trouble"
+    assert (pods.serving(), pods.silent("lab/a")) == ([pod], []), "its silence is no trouble of its backend"
     pods.remove("lab/pod")
     assert pod.terminating, "who waits for a task of it learns why it was lost"
 
