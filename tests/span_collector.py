@@ -102,8 +102,8 @@ def _received(service: str, span: Any) -> Received:
 
 
 @contextlib.contextmanager
-def collecting() -> Iterator[Collector]:
-    """Run a collector until the end of the block."""
+def collecting(address: str = "127.0.0.1") -> Iterator[Collector]:
+    """Run a collector at an address of this machine until the end of the block."""
     collector = Collector()
 
     class Handler(BaseHTTPRequestHandler):
@@ -119,10 +119,10 @@ def collecting() -> Iterator[Collector]:
         def log_message(self, *_: Any) -> None:
             """Say nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer((address, 0), Handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
-    collector.url = f"http://127.0.0.1:{server.server_address[1]}"
+    collector.url = f"http://{address}:{server.server_address[1]}"
     try:
         yield collector
     finally:

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
@@ -220,6 +221,20 @@ class Lab:
         process.kill()
         process.wait()
         self.api.delete("pod", pod, "default")
+
+    def end_pod(self, pod: str) -> threading.Thread:
+        """Delete a pod and do what its kubelet does: its server ends by itself, and the returned thread after it."""
+        self.api.delete("pod", pod, "default", at_once=False)
+        process = self.pods.pop(pod)
+
+        def end() -> None:
+            process.terminate()
+            process.wait()
+            self.api.delete("pod", pod, "default")
+
+        ending = threading.Thread(target=end, name=f"end {pod}")
+        ending.start()
+        return ending
 
     def clear(self) -> None:
         """Delete what tests and the operator made."""

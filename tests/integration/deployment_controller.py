@@ -22,6 +22,7 @@ class DeploymentController:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=self._name)
         self._starting: dict[str, threading.Thread] = {}
+        self._ending: list[threading.Thread] = []
         self._made = 0
         self._told: tuple[object, ...] = ()
         self.error: BaseException | None = None
@@ -34,7 +35,7 @@ class DeploymentController:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
-        for thread in self._starting.values():
+        for thread in (*self._starting.values(), *self._ending):
             thread.join()
         if self.error is not None:
             raise self.error
@@ -52,7 +53,8 @@ class DeploymentController:
         lab, wanted, replica_set = self._lab, deployment["spec"]["replicas"], f"{self._name}-all"
         if not lab.get("replicaset", replica_set):
             lab.apply(standin.replica_set(deployment, replica_set))
-        there = [pod for pod in lab.list("pod") if _owner(pod) == replica_set]
+        # What ends already counts no more.
+        there = [p for p in lab.list("pod") if _owner(p) == replica_set and "deletionTimestamp" not in p["metadata"]]
         names = {pod["metadata"]["name"] for pod in there} | {
             name for name, each in self._starting.items() if each.is_alive()
         }
@@ -65,7 +67,7 @@ class DeploymentController:
         for pod in sorted(there, key=_goes_first)[: max(0, len(names) - wanted)]:
             name = pod["metadata"]["name"]
             self._starting[name].join()
-            lab.kill_pod(name)
+            self._ending.append(lab.end_pod(name))
         self._tell_of_replica_set(replica_set, wanted)
         exist, ready = len(there), sum(_is_ready(pod) for pod in there)
         if (told := (deployment["metadata"]["generation"], exist, ready)) != self._told:

@@ -96,9 +96,9 @@ class KubeClient:
         path = f"{self._resources[kind].path(namespace)}/{name}{subresource and '/' + subresource}"
         self._ask("PATCH", path, change, "application/merge-patch+json")
 
-    def delete(self, kind: str, name: str, namespace: str) -> None:
-        """Delete an object at once."""
-        self._ask("DELETE", f"{self._resources[kind].path(namespace)}/{name}{_AT_ONCE}")
+    def delete(self, kind: str, name: str, namespace: str, *, at_once: bool = True) -> None:
+        """Delete an object, at once or within its grace period."""
+        self._ask("DELETE", f"{self._resources[kind].path(namespace)}/{name}{_AT_ONCE if at_once else ''}")
 
     def delete_all(self, kind: str, namespace: str, selector: str = "") -> None:
         """Delete a collection at once."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import urllib.request
 from typing import Any
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.integration.conftest import Lab, backend, eventually, job, layered
 from tests.integration.deployment_controller import DeploymentController
+from tests.span_collector import collecting
 
 SOME_TENTHS = layered(18, 20)
 
@@ -35,6 +38,16 @@ def figure(lab: Lab, name: str, of: str) -> float | None:
             if sample.name == f"qonverge_operator_{name}" and sample.labels.get("backend") == f"default/{of}":
                 return float(sample.value)
     return None
+
+
+def tasks_running(lab: Lab) -> float:
+    """Return how many tasks run on all servers, as they say; without one whose process has ended meanwhile."""
+    found = 0.0
+    for pod in list(lab.pods):
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"{lab.url(pod)}/metrics", timeout=30) as answer:
+            families = text_string_to_metric_families(answer.read().decode())
+            found += sum(each.samples[0].value for each in families if each.name == "qonverge_backend_tasks_running")
+    return found
 
 
 def _is_left_to_others(lab: Lab) -> None:
@@ -140,3 +153,34 @@ def test_a_circuit_too_large_for_the_usual_pods_has_a_larger_one_for_as_long_as_
 def _memory(lab: Lab, name: str) -> str:
     limits: dict[str, str] = lab.get("qb", name)["spec"]["template"]["resources"]["limits"]
     return limits["memory"]
+
+
+def test_pods_that_others_remove_lose_no_task(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The number is halved and set to zero while tasks run and wait: each runs once, in its job's first attempt."""
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
+    names = [f"j{number}" for number in range(10)]
+    with collecting() as collector:
+        lab.apply(backend("outside", scaling={"mode": "External"}, replicas=2))
+        lab.start_operator(OTEL_EXPORTER_OTLP_ENDPOINT=collector.url)
+        lab.ready()
+        with DeploymentController(lab, "outside"):
+            eventually(lambda: lab.get("qb", "outside").get("status", {}).get("readyReplicas") == 2, "two pods")
+            lab.apply(*(job(name, SOME_TENTHS, backend={"name": "outside"}) for name in names))
+            for replicas in (1, 0):
+                eventually(lambda: tasks_running(lab) > replicas, f"tasks on {replicas + 1} pods")  # noqa: B023
+                lab.kubectl("scale", "qb", "outside", f"--replicas={replicas}")
+                eventually(lambda: len(lab.pods) == replicas, "the end of a pod")  # noqa: B023
+            eventually(lambda: not lab.list("pod"), "no pods")
+            left = [name for name in names if lab.status(name).get("state") != "Complete"]
+            assert left, "some had not begun"
+            lab.kubectl("scale", "qb", "outside", "--replicas=1")
+            ends = {name: lab.ended(name) for name in names}
+        assert {(each["state"], each["attempts"]) for each in ends.values()} == {("Complete", 1)}
+
+        def runs() -> list[Any]:
+            """Return what servers ran."""
+            return [span for span in collector.spans if (span.service, span.name) == ("qonverge-backend", "run")]
+
+        eventually(lambda: len(runs()) >= len(names), "the servers' spans")
+        traces = [span.trace for span in runs()]
+    assert sorted(traces) == sorted({each["traceId"] for each in ends.values()})

@@ -204,6 +204,9 @@ class PodTemplate(SpecModel):
     """Labels that a node must have."""
     tolerations: Annotated[list[Toleration], Field(max_length=64)] = []
     """Taints that are tolerated."""
+    termination_grace_period_seconds: Annotated[int, Field(ge=1, le=86_400)] = 600
+    """Seconds for which a pod that is asked to end, as by a node drain or a rollout, does the tasks that run on it. One
+    without a task ends at once."""
     service_account_name: Annotated[str, Field(min_length=1, max_length=253)] | None = None
     """ServiceAccount of the pods, to which a cloud's workload identity may be bound. Default: the namespace's own,
     without a token."""

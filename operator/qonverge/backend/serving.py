@@ -22,6 +22,9 @@ from qonverge.circuits.checker.checker import Checker
 from qonverge.environment import host_and_port
 from qonverge.wire.tokens import Caller
 
+# What an answer has to leave at least when the server ends.
+_ANSWER_SECONDS = 2
+
 
 class _Uvicorn(uvicorn.Server):
     """Leaves signals to the process, which drains first."""
@@ -80,7 +83,7 @@ async def serve(engine: Engine, front: Front, noise: NoiseSource | None) -> None
         # A client parses every header of every turn.
         server_header=False,
         timeout_keep_alive=75,
-        timeout_graceful_shutdown=2,
+        timeout_graceful_shutdown=_ANSWER_SECONDS,
         lifespan="off",
     )
     config.load()
@@ -101,10 +104,14 @@ async def serve(engine: Engine, front: Front, noise: NoiseSource | None) -> None
         await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
         if following is not None:
             following.cancel()
+    leaves_at = loop.time() + front.grace
     routes.close()
     await engine.shut_down(front.grace)
     # Results that were handed back in this moment leave with the answers that wait for them.
     await asyncio.sleep(0.1)
+    if not engine.unfinished():
+        # All answers that are under way are of tasks that have ended, and a large one takes its time.
+        config.timeout_graceful_shutdown = max(_ANSWER_SECONDS, int(leaves_at - loop.time()))
     server.should_exit = True
     await serving
     await engine.close()

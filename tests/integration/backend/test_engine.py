@@ -276,6 +276,24 @@ async def test_drain_ends_as_soon_as_nothing_runs(kit: Any, bell: QuantumCircuit
             await made.shut_down(10_000)
 
 
+async def test_drain_does_not_wait_for_callers_that_seem_to_be_gone(kit: Any, bell: QuantumCircuit) -> None:
+    now = [0.0]
+    made = Engine(EngineConfig(concurrency=1), lambda: now[0])
+    try:
+        await made.start()
+        made.submit(kit.task(bell, "unfetched"), Caller("a"))
+        async with asyncio.timeout(60):
+            while made.unfinished():
+                await asyncio.sleep(0.01)
+            draining = asyncio.create_task(made.shut_down(10_000))
+            await asyncio.sleep(0.1)
+            assert not draining.done()
+            now[0] += 11
+            await draining
+    finally:
+        await made.close()
+
+
 async def test_what_waits_is_handed_back_at_once_when_draining(kit: Any, bell: QuantumCircuit, endless: Any) -> None:
     async with engine() as made:
         made.submit(kit.task(endless, "endless"), Caller("a"))

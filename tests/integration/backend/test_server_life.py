@@ -64,6 +64,25 @@ def test_an_idle_server_ends_at_once(kit: Any) -> None:
         assert backend.process.wait(60) == 0
 
 
+def test_results_stay_until_they_are_fetched_and_what_was_not_begun_goes_at_once(kit: Any) -> None:
+    """As of a pod that somebody deletes: what runs may take as long as its grace period, and callers may come late."""
+    some = QuantumCircuit(12, 1)
+    some.rx(0.3, range(12))
+    some.reset(0)
+    some.measure(0, 0)
+    with kit.serving("--concurrency", "1", "--grace", "10000") as backend:
+        backend.send(kit.task(some, "runs", shots=20_000), wait=0)
+        backend.send(kit.task(some, "waits"), wait=0)
+        kit.until(lambda: backend.info()["running"] == 1, "one runs")
+        backend.process.send_signal(signal.SIGTERM)
+        kit.until(lambda: backend.info()["queued"] == 0, "what waits is handed back")
+        assert backend.ask("GET", "/v1/tasks/waits").error["code"] == "Draining"
+        kit.until(lambda: backend.info()["running"] == 0, "what runs ends")
+        assert backend.process.poll() is None
+        assert backend.ask("GET", "/v1/tasks/runs").body["state"] == "Completed"
+        assert backend.process.wait(60) == 0
+
+
 def test_a_killed_server_leaves_no_worker_behind(kit: Any, endless: Any) -> None:
     with kit.serving("--concurrency", "1") as backend:
         backend.send(kit.task(endless, "endless"), wait=0)

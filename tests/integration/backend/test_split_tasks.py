@@ -191,8 +191,10 @@ async def test_drain_lets_all_parts_end(kit: Any) -> None:
         async with asyncio.timeout(60):
             while (await made.wait("t", 0)).state != "Running":
                 await asyncio.sleep(0.001)
+            ended = asyncio.create_task(made.wait("t", 60))
             await made.shut_down(60)
-        assert (await made.wait("t", 0)).state == "Completed"
+        assert ended.done()
+        assert (await ended).state == "Completed"
 
 
 async def test_a_task_that_is_cut_counts_once(kit: Any) -> None:

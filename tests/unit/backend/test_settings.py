@@ -123,7 +123,7 @@ def test_a_pod_and_the_embedded_mode_set_the_engine_up_alike(spec: dict[str, Any
     assert environment.items() >= {f"QONVERGE_{name}": text for name, text in variables.items()}.items()
     assert ("QONVERGE_LAYOUT" in environment) == ("noise" in spec["simulator"])
     told = ServerSettings.from_environment(environment)
-    assert (told.listen, told.audience, told.public_key, told.grace) == ("0.0.0.0:8080", "n/b", "a key", 25)
+    assert (told.listen, told.audience, told.public_key, told.grace) == ("0.0.0.0:8080", "n/b", "a key", 595)
     machine: dict[str, Any] = {"cpus": 4, "memory_bytes": 2**32}
     noise = None if told.noise is None else NoiseSource(told.noise).read()
     given_noise = backend.spec.source.noise

@@ -45,6 +45,9 @@ from qonverge.wire.vendor import VendorTask, limits_of
 _QUEUED_BYTES = 256 * 1024**2
 _CIRCUITS_BYTES = 128 * 1024**2
 _OPERATOR = Caller(OPERATOR_SUBJECT)
+# A caller that waits for a task asks again at once after each answer: one that did not come for so long is gone.
+_FETCH_SECONDS = 10.0
+_LOOK_SECONDS = 1.0
 
 logger = logging.getLogger(__name__)
 
@@ -80,6 +83,8 @@ class Engine:
         self._begun = asyncio.Event()
         self._closing = False
         self._draining = False
+        # Set when a caller was given the end of a task.
+        self._given = asyncio.Event()
 
     @property
     def config(self) -> EngineConfig:
@@ -255,7 +260,9 @@ class Engine:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(None if seconds == float("inf") else seconds):
                     await record.done.wait()
-        record.answered = record.answered or record.ended
+        if record.ended:
+            record.answered = True
+            self._given.set()
         return record.answer
 
     async def cancel(self, identity: str, subject: str = OPERATOR_SUBJECT) -> TaskResult:
@@ -329,7 +336,8 @@ class Engine:
     async def shut_down(self, grace: float) -> None:
         """Take nothing more, hand back what waits, and let what runs end, or hand it back after ``grace`` seconds.
 
-        What outlives this process stays as it is: the next one goes on with it.
+        Within that time callers fetch what has ended of late. What outlives this process stays as it is: the next one
+        goes on with it.
         """
         self._closing = True
         self._begun.set()
@@ -337,11 +345,21 @@ class Engine:
             return
         for record in self._tasks.all():
             if record.state == "Queued":
-                _hand_back(record)
+                record.fail(Draining("this server shuts down and has not begun the task: send it to another"))
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._tasks.idle.wait(), grace)
+            async with asyncio.timeout(grace):
+                await self._tasks.idle.wait()
+                await self._fetch()
         for record in self._tasks.all():
-            _hand_back(record)
+            record.fail(Draining(f"this server shut down, and the task did not end within {grace:g} s: send it again"))
+
+    async def _fetch(self) -> None:
+        """Wait until callers were given what has ended of late, or seem to be gone."""
+        while self._tasks.unfetched(self._clock() - _FETCH_SECONDS):
+            self._given.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_SECONDS):
+                    await self._given.wait()
 
     async def close(self) -> None:
         """End what runs in this process."""
@@ -424,10 +442,6 @@ class Engine:
 
 def _calibration(config: EngineConfig) -> str:
     return config.noise.digest if config.noise is not None else ""
-
-
-def _hand_back(record: Record) -> None:
-    record.fail(Draining("the backend shut down before the task ended: send it again"))
 
 
 @contextlib.contextmanager

@@ -81,6 +81,14 @@ class Tasks:
             if not record.ended and subject in (record.subject, OPERATOR_SUBJECT)
         ]
 
+    def unfetched(self, since: float) -> bool:
+        """Return whether a task that ended after this time has an end that no caller was given, and that is wanted."""
+        return any(
+            ended > since and not record.answered and record.state != "Cancelled"
+            for identity, (ended, _) in self._finished.items()
+            if (record := self._records[identity])
+        )
+
     def under_way(self) -> list[Record]:
         """Return the tasks that wait or run."""
         return [*self._queued.values(), *self._running.values()]

@@ -67,6 +67,8 @@ class Connection:
             resolve: returns the addresses of a host and port, as numbers.
         """
         self._url = url.rstrip("/")
+        # Pods that are reached by their addresses are asked for by their name.
+        self._host = urlsplit(self._url).netloc.rpartition("@")[2]
         self._token = token
         self._patience = patience
         self._renewal = renewal
@@ -125,6 +127,8 @@ class Connection:
                 result = self._send(task, attempt, cancelled, whole=whole)
                 if result.error is not None:
                     attempt.fail()
+                    # One that is asked to end hands it back, however long it waited there or ran.
+                    deadline = self._clock() + self._patience if isinstance(result.error, Draining) else deadline
                     raise result.error
             except UnknownCircuit:
                 if whole:
@@ -233,11 +237,12 @@ class Connection:
         url = urlsplit(self._url)
         # A certificate is for the name, so that a backend behind TLS is one place.
         addresses = self._resolve(url.hostname or "", url.port or 80) if url.scheme == "http" else []
-        if len(addresses) < 2:
-            yield self._url, 1, 0
+        places = [f"http://{f'[{each}]' if ':' in each else each}:{url.port or 80}{url.path}" for each in addresses]
+        if len(places) < 2:
+            # By its address too: the name leads elsewhere as soon as the pod is to end, and what it has stays there.
+            yield (places or [self._url])[0], 1, 0
             return
-        for address in random.sample(addresses, min(len(addresses), _MOST_LOOKED_AT)):
-            place = f"http://{f'[{address}]' if ':' in address else address}:{url.port or 80}{url.path}"
+        for place in random.sample(places, min(len(places), _MOST_LOOKED_AT)):
             try:
                 answer = _read(self._ask("GET", f"{place}/v1/backend?without=calibration", timeout=2))
             except urllib3.exceptions.HTTPError:
@@ -289,7 +294,7 @@ class Connection:
         )
 
     def _headers(self) -> dict[str, str]:
-        headers = {"content-type": _MSGPACK, "accept": _MSGPACK}
+        headers = {"content-type": _MSGPACK, "accept": _MSGPACK, "host": self._host}
         if token := self._token():
             headers["authorization"] = f"Bearer {token}"
         return headers

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
 
@@ -29,14 +29,28 @@ from qonverge.programs import circuit as circuits
 from qonverge.queueing import Backoff
 from qonverge.scheduling import Decision
 from qonverge.telemetry import OperatorMetrics
-from qonverge.wire.errors import WireError, WorkerLost
+from qonverge.wire.errors import Draining, WireError, WorkerLost
 from qonverge.wire.messages import Task, TaskResult
 from qonverge.wire.vendor import limits_of
 
 logger = logging.getLogger(__name__)
 
-Work = tuple[BackendPod, Sent, Task]
 _BACKOFF = Backoff(0.5, 15.0)
+
+
+@dataclass(slots=True)
+class _Work:
+    """A task and the pod that has it, which may be another by and by."""
+
+    pod: BackendPod
+    sent: Sent
+    task: Task
+
+    def move(self, flight: Flight, sent: Sent, pod: BackendPod) -> None:
+        """Record that another pod gets it."""
+        self.pod.release()
+        pod.assign()
+        self.pod, self.sent = pod, flight.relocate(sent, pod.endpoint)
 
 
 class Submissions:
@@ -97,19 +111,18 @@ class Submissions:
 
         def start() -> asyncio.Task[None]:
             tasks = []
-            for pod, sent, task in works:
-                pod.assign()
-                way = (
-                    self._once(key, job, flight, pod, sent, task) if record else self._one(job, flight, pod, sent, task)
-                )
+            for work in works:
+                work.pod.assign()
+                way = self._once(key, job, flight, work) if record else self._one(job, flight, work)
                 one = asyncio.create_task(way)
-                one.add_done_callback(partial(self._gone, flight, pod, sent))
+                one.add_done_callback(partial(self._gone, flight, work))
                 tasks.append(one)
-            running = asyncio.create_task(self._run(job, flight, tasks, hedged=cloud_tasks.is_hedged(decision)))
+            run = self._run(job, flight, tasks, works, hedged=cloud_tasks.is_hedged(decision))
+            running = asyncio.create_task(run)
             running.add_done_callback(partial(self._ended, key, flight, tasks))
             return running
 
-        flight.send(decision, tuple(sent for _, sent, _ in works), self._clock(), start)
+        flight.send(decision, tuple(work.sent for work in works), self._clock(), start)
         return True
 
     def _works(
@@ -121,7 +134,7 @@ class Submissions:
         *,
         again: bool,
         boots: Mapping[str, str],
-    ) -> list[Work] | None:
+    ) -> list[_Work] | None:
         """Return the tasks with the pods that get them."""
         assert flight.checked is not None
         assert decision.backend is not None
@@ -150,7 +163,7 @@ class Submissions:
             sending = replace(
                 task, again=again, known=known, boot=boots.get(pod.uid, ""), limits=limits, traceparent=trace
             )
-            works.append((pod, sent, sending))
+            works.append(_Work(pod, sent, sending))
         return works
 
     def _promise(self, key: str, pod: BackendPod, now: float) -> WaitForecast | None:
@@ -176,15 +189,25 @@ class Submissions:
         self._queue.add(f"HybridJob {key}", urgent=True)
 
     async def _run(
-        self, job: HybridJob, flight: Flight, tasks: Sequence[asyncio.Task[TaskResult]], *, hedged: bool
+        self,
+        job: HybridJob,
+        flight: Flight,
+        tasks: Sequence[asyncio.Task[TaskResult]],
+        works: Sequence[_Work],
+        *,
+        hedged: bool,
     ) -> None:
         result = await (_first(tasks) if hedged else _all(tasks))
-        if flight.running is asyncio.current_task():
+        if flight.running is not asyncio.current_task():
+            return
+        if len(works) == 1 and _is_handed_back(result):
+            flight.hand_back()
+        else:
             # Nobody waits any more for what lost the race, or for the other parts of what failed: it took its time.
             now = self._clock()
             for sent in flight.sent:
                 self._count(job, flight, sent, self._prices(sent).bill(Amounts(seconds=now - sent.at)))
-            flight.end(result)
+            flight.end(result, counts=not _is_fault_of_pod(result, works))
 
     def _ended(
         self, key: str, flight: Flight, tasks: Sequence[asyncio.Task[TaskResult]], running: asyncio.Task[None]
@@ -204,16 +227,16 @@ class Submissions:
         self._queue.add(f"HybridJob {key}", urgent=True)
         self._changed()
 
-    def _gone(self, flight: Flight, pod: BackendPod, sent: Sent, task: asyncio.Task[TaskResult]) -> None:
+    def _gone(self, flight: Flight, work: _Work, task: asyncio.Task[TaskResult]) -> None:
         """Record that the pod has the task no more, whether it was sent or cancelled before."""
+        sent = work.sent
         if flight.spans is not None:
             # What an operator that ends leaves to its successor has not ended.
             goes_on = task.cancelled() and any(each.identity == sent.identity for each in flight.sent)
             if not goes_on and (task.cancelled() or task.exception() is None):
                 flight.spans.sent(sent, None if task.cancelled() else task.result())
-        # It may have been sent to another pod since.
-        flight.release(next((each for each in flight.sent if each.identity == sent.identity), sent))
-        pod.release()
+        flight.release(sent)
+        work.pod.release()
 
     def _learn(self, job: HybridJob, flight: Flight, sent: Sent, result: TaskResult) -> None:
         """Count what a task used, and learn from it."""
@@ -241,9 +264,26 @@ class Submissions:
     def _prices(self, sent: Sent) -> Prices:
         return prices_in_force(self._state.pods, self._state.backends.get(sent.backend_key))
 
-    async def _one(self, job: HybridJob, flight: Flight, pod: BackendPod, sent: Sent, task: Task) -> TaskResult:
+    async def _one(self, job: HybridJob, flight: Flight, work: _Work) -> TaskResult:
+        """Send a task and return how it ended; one that its pod did not begin goes to another of the backend."""
+        while True:
+            result = await self._send(job, flight, work)
+            if not _is_handed_back(result):
+                return result
+            logger.info("task %s goes to another pod: %s", work.task.id, result.error)
+            if isinstance(result.error, Draining):
+                work.pod.refuse()
+            pods = [pod for pod in self._state.pods_of(work.sent.backend_key) if _has_room(pod)]
+            if not pods:
+                return result
+            # What was said of its wait was said of the former pod.
+            again = replace(work.sent, at=self._clock(), promised=None)
+            work.move(flight, again, min(pods, key=lambda pod: (pod.assigned, pod.uid)))
+
+    async def _send(self, job: HybridJob, flight: Flight, work: _Work) -> TaskResult:
+        sent, task = work.sent, work.task
         try:
-            result = await self._patience.result(pod, sent, task, job.spec.retry_policy)
+            result = await self._patience.result(work.pod, sent, task, job.spec.retry_policy)
             self._learn(job, flight, sent, result)
             return result
         except asyncio.CancelledError:
@@ -254,7 +294,7 @@ class Submissions:
                 stopping.add_done_callback(self._stopping.discard)
             raise
         except PodLost as error:
-            pod.lose(self._clock())
+            work.pod.lose(self._clock())
             if isinstance(error, PodUnreachable):
                 # It may run there all the same, until the pod is heard of and it is cancelled.
                 time = min(self._clock() - sent.at, (sent.run_seconds or USUAL).high)
@@ -263,18 +303,17 @@ class Submissions:
         except WireError as error:
             return TaskResult(task.id, "Failed", error=error)
 
-    async def _once(
-        self, key: str, job: HybridJob, flight: Flight, pod: BackendPod, sent: Sent, task: Task
-    ) -> TaskResult:
+    async def _once(self, key: str, job: HybridJob, flight: Flight, work: _Work) -> TaskResult:
         """Send a task that costs money until its backend tells how it ended: by its id it is begun once."""
-        failures, known = 0, dict(task.known)
+        task, failures, known = work.task, 0, dict(work.task.known)
 
         def told(result: TaskResult) -> None:
             known.update(cloud_tasks.ids_of(result.vendor_tasks))
-            if flight.note(sent.identity, result.vendor_tasks):
+            if flight.note(task.id, result.vendor_tasks):
                 self._queue.add(f"HybridJob {key}")
 
         while True:
+            sent = work.sent
             try:
                 whole = replace(task, known=dict(known))
                 result = await self._data.run(sent.endpoint, sent.backend_key, whole, told=told)
@@ -282,7 +321,7 @@ class Submissions:
                 if not error.retryable:
                     return TaskResult(task.id, "Failed", error=error)
                 if isinstance(error, PodLost):
-                    pod.lose(self._clock())
+                    work.pod.lose(self._clock())
                     if not isinstance(error, PodNotReached):
                         task = replace(task, again=True)
                 logger.info("task %s is sent again: %s", task.id, error)
@@ -297,7 +336,7 @@ class Submissions:
                 gone = BackendLost(f"{lost}: what its vendor runs may run on and cost money")
                 return TaskResult(task.id, "Failed", error=gone)
             if pods := self._state.pods_of(sent.backend_key):
-                sent = flight.relocate(sent, min(pods, key=lambda each: each.uid).endpoint)
+                work.move(flight, sent, min(pods, key=lambda each: each.uid))
 
     async def _cancel(self, sent: Sent) -> None:
         try:
@@ -313,6 +352,22 @@ def boots(state: State, decision: Decision) -> dict[str, str]:
     backends = {placed.key for placed, _ in cloud_tasks.parts_of(decision)}
     pods = [pod for key in backends for pod in state.pods_of(key)]
     return {pod.uid: pod.info.boot for pod in pods if pod.info is not None}
+
+
+def _is_handed_back(result: TaskResult) -> bool:
+    """Return whether a pod did not begin a task, since it shuts down or has ended already."""
+    return isinstance(result.error, Draining | PodNotReached) and not result.run_seconds
+
+
+def _is_fault_of_pod(result: TaskResult, works: Sequence[_Work]) -> bool:
+    """Return whether a task was lost since somebody ended its pod, and it took longer than the pod was given."""
+    if isinstance(result.error, PodLost):
+        return any(work.pod.terminating for work in works if work.task.id == result.id)
+    return isinstance(result.error, Draining)
+
+
+def _has_room(pod: BackendPod) -> bool:
+    return pod.info is None or pod.assigned < pod.info.queue_limit
 
 
 async def _all(tasks: Sequence[asyncio.Task[TaskResult]]) -> TaskResult:

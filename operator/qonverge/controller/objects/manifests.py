@@ -27,8 +27,11 @@ JOB_NAME_LABEL = "qonverge.io/job-name"
 """The job's name, for people: unlike the former it is the same of another job of that name."""
 PORT = 8080
 PORT_NAME = "tasks"
-GRACE_SECONDS = 30
 _NAME_LIMIT = 63
+# Of its grace period a server keeps so much, or half of a short one, to close its connections and end its workers.
+_CLOSING_SECONDS = 5.0
+_HUNG_SECONDS = 30
+_LONGEST_START_SECONDS = 120
 _KEY = "key"
 _TERMINATION_LOG = "/dev/termination-log"
 
@@ -136,7 +139,7 @@ def deployment(
 ) -> dict[str, Any]:
     """Return the Deployment that serves a backend, with so many pods; None: as many as its specification says."""
     spec, template = backend.spec, backend.spec.template
-    source = spec.source
+    source, grace = spec.source, template.termination_grace_period_seconds
     told = ServerSettings.of(
         spec,
         f"{_NOISE_FOLDER}/{_NOISE_FILE}",
@@ -144,7 +147,7 @@ def deployment(
         listen=f"0.0.0.0:{PORT}",
         audience=audience(backend),
         public_key=public_key.decode(),
-        grace=GRACE_SECONDS - 5,
+        grace=max(grace - _CLOSING_SECONDS, grace / 2),
     )
     environment: list[dict[str, Any]] = [{"name": name, "value": text} for name, text in told.to_environment().items()]
     instance, own_key = ServerSettings.variable("instance"), ServerSettings.variable("key")
@@ -163,7 +166,16 @@ def deployment(
         "securityContext": _CONTAINER_SECURITY,
         # Why a server did not start is its last line, which the backend's status repeats.
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "livenessProbe": {"httpGet": {"path": "/healthz", "port": PORT_NAME}, "periodSeconds": 10, "timeoutSeconds": 5},
+        "livenessProbe": {
+            "httpGet": {"path": "/healthz", "port": PORT_NAME},
+            # On a busy node a server takes its time to start, and is busier yet where it has to start again.
+            "initialDelaySeconds": _LONGEST_START_SECONDS,
+            "periodSeconds": 10,
+            "timeoutSeconds": 5,
+            "failureThreshold": 6,
+            # One that does not answer drains nothing.
+            "terminationGracePeriodSeconds": min(grace, _HUNG_SECONDS),
+        },
         # Jobs may wait for the pod, so it is asked often; one that does not answer is not ready after some seconds.
         "readinessProbe": {
             "httpGet": {"path": "/readyz", "port": PORT_NAME},
@@ -176,7 +188,10 @@ def deployment(
     pod: dict[str, Any] = {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": GRACE_SECONDS,
+        "terminationGracePeriodSeconds": grace,
+        # The first process of a namespace gets no signal that it has no handler for: a server that is asked to end
+        # while it starts would serve on until its grace period is over.
+        "shareProcessNamespace": True,
         "securityContext": _POD_SECURITY,
         "containers": [container],
         "volumes": [{"name": "tmp", "emptyDir": {"medium": "Memory", "sizeLimit": "64Mi"}}],

@@ -27,6 +27,8 @@ class Shown:
     ready: bool = True
     counts: bool = True
     """Whether it is one of its ReplicaSet's pods: it has not ended and is not being deleted."""
+    terminating: bool = False
+    """Whether somebody deleted it: its server does what it runs, within its grace period, and takes nothing more."""
     cost: int = 0
     process: str = ""
     """Its server's container while that runs: another one after each restart."""
@@ -47,6 +49,7 @@ class Shown:
             placed=bool((obj.get("spec") or {}).get("nodeName")),
             runs=status.get("phase") == "Running",
             ready=ready == ["True"],
+            terminating=bool(metadata.get("deletionTimestamp")),
             counts=not metadata.get("deletionTimestamp") and status.get("phase") not in ("Succeeded", "Failed"),
             cost=_cost((metadata.get("annotations") or {}).get(COST, "0")),
             process=next((str(each.get("containerID")) for each in running if each["name"] == CONTAINER), ""),

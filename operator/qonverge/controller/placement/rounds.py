@@ -297,7 +297,10 @@ class Rounds:
                 continue
             pod = self._state.pods.holder(each.flight.next_identity)
             backend = None if pod is None or not pod.admitted else by_label.get(pod.endpoint.backend)
-            if backend is None or not backend.serving or each.suspended or each.flight.checked is None:
+            if backend is None or pod is None or each.suspended or each.flight.checked is None:
+                continue
+            if not (backend.serving or pod.terminating):
+                # Of one that ends the backend may have no other.
                 continue
             waiting.remove(each)
             label = backend.label_for(each.seen.namespace)

@@ -113,7 +113,7 @@ class PodResults:
     def _endpoints(self, backend: str) -> list[Endpoint]:
         """Return the backend's serving pods, those that stay first, and of these those that keep the fewest results."""
         pods = self._state.reachable_of(backend)
-        pods.sort(key=lambda pod: (pod.draining, 0 if pod.info is None else pod.info.kept_results))
+        pods.sort(key=lambda pod: (pod.terminating, pod.draining, 0 if pod.info is None else pod.info.kept_results))
         return [pod.endpoint for pod in pods]
 
     def find(self, key: str, secret: str) -> tuple[str, KeptResult]:

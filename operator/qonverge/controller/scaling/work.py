@@ -55,6 +55,9 @@ def work_of(state: State, now: float) -> dict[str, Work]:
     for key, backend in scaling.items():
         work, usual = found[key], workers_of(state, backend)
         for pod in state.pods.of(backend_selector(backend)):
+            if pod.terminating:
+                # It needs no worker of those that stay.
+                continue
             workers = pod.info.workers if pod.info is not None else usual
             running, waiting = work_left(workers, given.get(pod.uid, ()), now)
             of_programs = _of_programs(pod)

@@ -66,7 +66,7 @@ class Flight:
     """When its first attempt was sent, Unix seconds."""
     attempts: int = 0
     withdrawn: int = 0
-    """Attempts that did not count: their place was given to a job of higher priority."""
+    """Attempts that did not count: their place was given to a job of higher priority, or their pod was ended."""
     usage: Amounts = field(default_factory=Amounts)
     """What the job used so far: what its status said when this began, and its tasks since."""
     unreachable_usage: Amounts = field(default_factory=Amounts)
@@ -254,10 +254,14 @@ class Flight:
         """What the present attempt became on devices elsewhere."""
         return tuple(task for tasks in self.vendor_tasks.values() for task in tasks)
 
-    def end(self, result: TaskResult) -> None:
-        """Record how an attempt at a circuit ended; the tasks that it still has are of no use."""
+    def end(self, result: TaskResult, *, counts: bool = True) -> None:
+        """Record how an attempt at a circuit ended; the tasks that it still has are of no use.
+
+        ``counts`` is False where it was lost since its pod was ended, which is not the job's doing.
+        """
         if not isinstance(self.phase, Running):
             raise ImpossibleStep(self.phase, "Ended")
+        self.withdrawn += not counts
         self.phase = Ended(self.phase.decision, self.phase.started_at, result)
 
     def discard_result(self, error: WireError) -> None:
@@ -279,6 +283,15 @@ class Flight:
         task, self.phase = self.phase.task, AwaitingPlacement()
         self.withdrawn += 1
         task.cancel()
+        if self.spans is not None:
+            self.spans.ask()
+
+    def hand_back(self) -> None:
+        """Record that a pod did not begin the only task of an attempt, which is none, and wait for another place."""
+        if not isinstance(self.phase, Running):
+            raise ImpossibleStep(self.phase, "AwaitingPlacement")
+        self.phase = AwaitingPlacement()
+        self.attempts -= 1
         if self.spans is not None:
             self.spans.ask()
 

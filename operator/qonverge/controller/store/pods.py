@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from qonverge.controller.objects.pod_order import Shown
 from qonverge.controller.objects.pod_troubles import Trouble
@@ -98,6 +98,11 @@ class BackendPod:
         return self.leaving or (self.info is not None and self.info.draining)
 
     @property
+    def terminating(self) -> bool:
+        """Whether somebody deleted it, as last shown: it is asked for what it has until its server ends."""
+        return self.shown is not None and self.shown.terminating
+
+    @property
     def may_run_tasks(self) -> bool:
         """Whether its server may have tasks that nobody can ask for: it served, and is not ready any more."""
         process = "" if self.shown is None else self.shown.process
@@ -119,6 +124,11 @@ class BackendPod:
     def drain(self, info: BackendInfo | None) -> None:
         """Record what it said of itself when it was asked to take no new tasks; None: it may take some."""
         self.drained = info if info is not None and info.draining and self.ready is not None else None
+
+    def refuse(self) -> None:
+        """Record that its server takes no new tasks, which it says when it is asked the next time too."""
+        if self.info is not None:
+            self.info = replace(self.info, draining=True)
 
     def stay(self, info: BackendInfo | None) -> None:
         """Let it get tasks again; ``info`` is what it says of itself since, where it serves."""
@@ -259,8 +269,8 @@ class BackendPods:
             if not self._by_backend[pod.backend]:
                 del self._by_backend[pod.backend]
             self.hold(pod, ())
-            # Whoever still waits for its answer sees that it serves no more.
-            pod.show(None, None)
+            # Whoever still waits for its answer sees that it serves no more, and whether it was to end.
+            pod.show(None, None, pod.shown)
 
     def admit(self, is_own: Callable[[Endpoint], bool]) -> None:
         """Let those serve of which ``is_own`` says that their backend's own Deployment controls them.
@@ -287,25 +297,29 @@ class BackendPods:
         return news
 
     def uids(self) -> frozenset[str]:
-        """Return the uids of those that serve."""
-        return frozenset(pod.uid for pod in self._by_key.values() if pod.admitted)
+        """Return the uids of those that serve and stay."""
+        return frozenset(pod.uid for pod in self._by_key.values() if pod.admitted and not pod.terminating)
 
     def reachable(self, selector: str) -> list[BackendPod]:
-        """Return those of a backend, by its namespace and label, that serve and may be asked, also while they drain."""
+        """Return those of a backend, by its namespace and label, that serve and may be asked, also while they drain.
+
+        Those that end come last.
+        """
         # Asked of every backend in turn, so that each step counts.
-        return [
+        found = [
             pod
             for pod in self._by_key.values()
             if pod.admitted and not pod.silent and pod.ready is not None and pod.ready.backend == selector
         ]
+        return sorted(found, key=lambda pod: pod.terminating) if any(pod.terminating for pod in found) else found
 
     def silent(self, selector: str) -> list[BackendPod]:
-        """Return those of a backend, by its namespace and label, that serve and do not answer."""
-        return [pod for pod in self.of(selector) if pod.admitted and pod.silent]
+        """Return those of a backend, by its namespace and label, that serve and stay, and do not answer."""
+        return [pod for pod in self.of(selector) if pod.admitted and pod.silent and not pod.terminating]
 
     def accepting(self, selector: str) -> list[BackendPod]:
-        """Return those of a backend that may be given new work: the reachable ones without those that drain."""
-        return [pod for pod in self.reachable(selector) if not pod.draining]
+        """Return those of a backend that may be given new work: the reachable ones without those that drain or end."""
+        return [pod for pod in self.reachable(selector) if not pod.draining and not pod.terminating]
 
     def of(self, selector: str) -> list[BackendPod]:
         """Return all of a backend, by its namespace and label, whether they serve or not."""

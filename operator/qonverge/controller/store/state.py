@@ -323,9 +323,10 @@ def _ready_since(obj: dict[str, Any]) -> float | None:
 
 def _endpoint(obj: dict[str, Any], backend: str) -> Endpoint | None:
     """Return where the pod serves, or None while it does not."""
-    status = obj.get("status", {})
-    ready = any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions") or [])
-    if not ready or not status.get("podIP") or obj["metadata"].get("deletionTimestamp"):
+    status, shown = obj.get("status", {}), Shown.of(obj, "")
+    # The server of one that somebody deleted says that it is not ready, and has its tasks still.
+    serves = shown.ready or (shown.terminating and shown.process)
+    if not serves or not status.get("podIP"):
         return None
     for container in obj["spec"]["containers"]:
         for port in container.get("ports") or []:

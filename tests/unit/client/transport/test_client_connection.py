@@ -127,6 +127,38 @@ def test_another_attempt_has_another_id_and_the_same_one_in_a_second_call(peer: 
     assert ids(peer) == ["job-1", "job-1.1"]
 
 
+def test_what_a_server_hands_back_late_is_sent_again_however_long_that_took(peer: Any) -> None:
+    """Its time to be patient begins when the server was asked to end, and not when the task was sent."""
+    time = Time()
+
+    def late(request: Any) -> Any:
+        if len(peer.received) > 1:
+            return done(request)
+        time.now += 1000
+        return failed(Draining("handed back"))(request)
+
+    peer.answer = late
+    assert connection(peer.url, time).run(TASK).state == "Completed"
+    assert ids(peer) == ["job-1", "job-1.1"]
+
+
+def test_a_task_is_asked_for_where_it_is_when_the_name_leads_elsewhere(peer: Any) -> None:
+    """Kubernetes takes a pod out of its Service as soon as it is to end; what it runs, it runs to its end."""
+    there, port = ["127.0.0.1"], peer.url.rpartition(":")[2]
+
+    def answer(request: Any) -> Any:
+        if request.method == "POST":
+            there[:] = ["127.0.0.9"]
+            return 202, MSGPACK, pack(TaskResult(unpack(request.body)["id"], "Running").to_dict())
+        return 200, MSGPACK, pack(TaskResult("job-1", "Completed", engine="Aer 1").to_dict())
+
+    peer.answer = answer
+    client = connection(f"http://backend.test:{port}", Time(), resolve=lambda *_: list(there))
+    assert client.run(TASK).state == "Completed"
+    assert [request.method for request in peer.received] == ["POST", "GET"]
+    assert {request.headers["host"] for request in peer.received} == {f"backend.test:{port}"}
+
+
 def test_what_may_be_under_way_is_sent_again_under_its_own_id(peer: Any) -> None:
     """As by a proxy that was replaced and that the operator has still to tell of the program."""
     first = [failed(WorkerLost("gone")), refused(GrantPending("not yet")), None, refused(QueueFull("full"))]

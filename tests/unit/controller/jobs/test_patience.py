@@ -102,7 +102,6 @@ async def test_a_job_that_does_not_wait_is_given_up_when_a_poll_finds_the_pod_si
     "errors",
     [
         pytest.param([PodLost("the backend pod has forgotten the task")], id="it began anew"),
-        pytest.param([PodNotReached("connection refused")], id="nothing was sent"),
         pytest.param([PodSilent("reset"), PodLost("connection refused")], id="its server has ended"),
     ],
 )
@@ -116,6 +115,14 @@ async def test_what_is_certainly_lost_is_not_waited_for(errors: list[PodLost]) -
     assert result.error is not None
     assert result.error.code == "PodLost"
     assert world.flight("j").usage.costs == ()
+
+
+async def test_what_was_not_sent_is_no_attempt() -> None:
+    world = await sent()
+    world.pods.answers[TASK].set_exception(PodNotReached("connection refused"))
+    await settled()
+    flight = world.flight("j")
+    assert (flight.awaiting_placement, flight.attempts, world.assigned) == (True, 0, {})
 
 
 @pytest.mark.parametrize("silent", [True, False])

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from qonverge.amounts import Amounts, Money
-from qonverge.controller.pods.task_client import PodLost
+from qonverge.controller.objects.pod_order import Shown
+from qonverge.controller.pods.task_client import PodLost, PodNotReached
 from qonverge.scheduling import Decision
 from qonverge.scheduling.model import Part
-from qonverge.wire.errors import EngineFailed
-from tests.unit.controller.worlds import World, settled
+from qonverge.wire.errors import Draining, EngineFailed, WireError
+from tests.unit.controller.worlds import World, info, settled
 
 
 def decision(world: World, *backends: str, kind: str = "", shots: tuple[int, ...] = ()) -> Decision:
@@ -127,6 +128,95 @@ async def test_what_is_withdrawn_is_cancelled_at_its_pod_and_waits_again() -> No
     await settled()
     assert list(world.assigned.items()) == [("a-0", 1)]
     assert "uid-j-1-2" in world.pods.given
+
+
+def terminate(world: World, uid: str) -> None:
+    """Let somebody delete a pod, which serves on for what it has."""
+    pod = world.pod(uid)
+    pod.show(pod.ready, None, Shown(terminating=True, counts=False))
+
+
+@pytest.mark.parametrize("error", [Draining("it shuts down"), PodNotReached("nobody listens"), None], ids=str)
+async def test_what_a_pod_did_not_begin_goes_to_another_one_as_the_same_attempt(error: WireError | None) -> None:
+    world = World()
+    world.backend("a", pods=3)
+    world.job("j")
+    world.pod("a-1").info = info(queue_limit=0)
+    send(world, decision(world, "a"))
+    await settled()
+    world.now += 5
+    if error is None:
+        world.pods.end("uid-j-1-1", error=Draining("handed back"), seconds=0.0)
+    else:
+        world.pods.answers["uid-j-1-1"].set_exception(error)
+    await settled()
+    flight = world.flight("j")
+    assert [(sent.endpoint.pod, sent.identity, sent.at) for sent in flight.sent] == [("a-2", "uid-j-1-1", world.now)]
+    assert (world.assigned, flight.attempts, flight.withdrawn) == ({"a-2": 1}, 1, 0)
+    assert world.pod("a-0") not in world.state.pods_of("lab/a")
+    world.pods.end("uid-j-1-1", {"00": 1024})
+    await settled()
+    assert flight.result is not None
+    assert (flight.result.error, world.assigned, flight.attempts) == (None, {}, 1)
+
+
+async def test_what_no_pod_of_its_backend_takes_waits_for_another_place_as_the_same_attempt() -> None:
+    world = world_of("a", "b")
+    send(world, decision(world, "a"))
+    await settled()
+    world.pods.end("uid-j-1-1", error=Draining("it shuts down"), seconds=0.0)
+    await settled()
+    flight = world.flight("j")
+    assert (flight.awaiting_placement, flight.attempts, flight.withdrawn, world.assigned) == (True, 0, 0, {})
+    assert world.pods.cancelled == []
+    await world.round()
+    assert (world.assigned, flight.attempts) == ({"b-0": 1}, 1)
+
+
+async def test_a_part_that_is_handed_back_leaves_the_others_alone() -> None:
+    world = World()
+    world.backend("a", pods=2)
+    world.backend("b")
+    world.job("j", shots=1000)
+    send(world, decision(world, "a", "b", kind="Split", shots=(600, 400)))
+    await settled()
+    first, second = "uid-j-1-1.0.600", "uid-j-1-1.1.400"
+    world.pods.end(first, error=Draining("it shuts down"), seconds=0.0)
+    await settled()
+    assert (world.assigned, world.pods.cancelled) == ({"a-1": 1, "b-0": 1}, [])
+    # No pod is left for it: the attempt ends, which the job is not blamed for.
+    world.pods.end(first, error=Draining("it shuts down"), seconds=0.0)
+    await settled()
+    flight = world.flight("j")
+    assert (flight.attempts, flight.withdrawn, world.pods.cancelled) == (1, 1, [("b-0", second)])
+
+
+@pytest.mark.parametrize(
+    ("error", "terminating", "counts"),
+    [
+        (Draining("its grace period is over"), True, False),
+        (PodLost("gone"), True, False),
+        (PodLost("gone"), False, True),
+        (EngineFailed("no"), True, True),
+    ],
+    ids=["cut short", "killed", "crashed", "failed"],
+)
+async def test_what_a_pod_lost_that_somebody_ended_counts_for_nothing(
+    error: WireError, terminating: bool, counts: bool
+) -> None:
+    world = world_of("a")
+    send(world, decision(world, "a"))
+    await settled()
+    if terminating:
+        terminate(world, "a-0")
+    if isinstance(error, PodLost):
+        world.pods.answers["uid-j-1-1"].set_exception(error)
+    else:
+        world.pods.end("uid-j-1-1", error=error, seconds=3.0)
+    await settled()
+    flight = world.flight("j")
+    assert flight.result is not None
+    assert (flight.attempts, flight.withdrawn) == (1, 0 if counts else 1)
 
 
 @pytest.mark.parametrize("steps", [0, 1, 2, 3, 10])

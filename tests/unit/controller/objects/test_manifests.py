@@ -122,6 +122,20 @@ def elsewhere(**spec: Any) -> dict[str, Any]:
     return manifests.deployment(backend, Settings(), b"key")
 
 
+@pytest.mark.parametrize(("given", "drains"), [({}, 595), ({"terminationGracePeriodSeconds": 4}, 2)], ids=str)
+def test_a_pod_that_is_asked_to_end_has_its_grace_period_for_what_it_runs(given: dict[str, Any], drains: float) -> None:
+    backend = QuantumBackend.model_validate(
+        {"metadata": {"name": "b", "namespace": "n"}, "spec": {"simulator": {}, "template": given}}
+    )
+    pod = manifests.deployment(backend, Settings(), b"a key")["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert pod["terminationGracePeriodSeconds"] == given.get("terminationGracePeriodSeconds", 600)
+    assert {each["name"]: each.get("value") for each in container["env"]}["QONVERGE_GRACE"] == str(float(drains))
+    # One that hangs does not drain, and one that starts gets the signal too.
+    assert container["livenessProbe"]["terminationGracePeriodSeconds"] == min(30, pod["terminationGracePeriodSeconds"])
+    assert pod["shareProcessNamespace"]
+
+
 def test_a_device_elsewhere_has_one_pod_at_a_time() -> None:
     spec = elsewhere()["spec"]
     assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from qonverge.controller.objects.pod_order import Shown
 from qonverge.controller.objects.pod_troubles import Trouble
 from qonverge.controller.store.pods import BackendPods, Endpoint
 from tests.unit.controller.worlds import info
@@ -75,6 +76,31 @@ def test_a_silent_pod_serves_and_gets_nothing_until_it_answers() -> None:
     assert pods.reachable("lab/a") == [pod]
     assert not pod.answer(info(), 0.1, 5.0)
     assert pod.answer(info(workers=2), 0.1, 5.0)
+
+
+def test_a_pod_that_somebody_deleted_is_asked_for_what_it_has_and_gets_nothing() -> None:
+    pods, ends = serving(), Shown(terminating=True, counts=False, process="c1")
+    pod = pods.observe("one", "lab/pod", endpoint("one"), shown=ends)
+    assert (pods.serving(), pods.reachable("lab/a"), pods.accepting("lab/a"), pods.uids()) == (
+        [pod],
+        [pod],
+        [],
+        frozenset(),
+    )
+    assert (pod.info, pods.holder("t")) == (info(), pod)
+    pod.lose(6.0)
+    assert (pods.serving(), pods.silent("lab/a")) == ([pod], []), "its silence is no trouble of its backend"
+    pods.remove("lab/pod")
+    assert pod.terminating, "who waits for a task of it learns why it was lost"
+
+
+def test_one_that_takes_nothing_more_gets_nothing_until_it_says_otherwise() -> None:
+    pods = serving()
+    (pod,) = pods.serving()
+    pod.refuse()
+    assert (pods.reachable("lab/a"), pods.accepting("lab/a")) == ([pod], [])
+    pod.answer(info(), 0.1, 5.0)
+    assert pods.accepting("lab/a") == [pod]
 
 
 def test_latency_falls_at_once_and_rises_by_and_by() -> None:
