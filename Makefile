@@ -6,8 +6,8 @@ DEMO := .venv-demo
 IQM := .venv-iqm
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types imports programs test-unit compatibility iqm-client test-integration test-e2e test-ecosystem cluster-up cluster-down docs \
-	generate lock snapshots bench clean
+.PHONY: help demo test lint types imports programs test-unit compatibility iqm-client test-integration test-e2e test-ecosystem cluster-up \
+	cluster-down docs generate lock snapshots bench clean
 
 help: ## List the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
@@ -73,8 +73,8 @@ test-integration: programs ## Run the tests against a real API server
 test-e2e: programs ## Run the tests against a whole cluster: one of its own, or KUBECONFIG's with QONVERGE_IMAGE
 	$(BIN)/pytest e2e
 
-test-ecosystem: programs ## Run the tests against a whole cluster that are too heavy for every run
-	$(BIN)/pytest -m ecosystem e2e
+test-ecosystem: programs ## Run the tests that are too heavy for every run, and those with KEDA and prometheus-adapter
+	$(BIN)/pytest -m ecosystem tests/integration e2e
 
 cluster-up: $(VENV)/.installed ## Start a Kubernetes cluster on this machine with Qonverge on it; again after a change
 	$(BIN)/python -m e2e.cluster up

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from e2e.cluster.build import GROUPS, Programs
+from e2e.cluster.build import GROUPS, ORDINARY, Programs
 from e2e.cluster.cluster import Cluster, default_directory
 from e2e.cluster.control_plane import ControlPlane
 from e2e.cluster.errors import ClusterError, RequirementsMissing
@@ -65,7 +65,9 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--directory", type=Path, default=default_directory(), help="where the cluster lives")
 
     build = commands.add_parser("build", help="build programs into the cache, without starting anything")
-    build.add_argument("group", nargs="*", metavar="GROUP", help=f"of {', '.join(GROUPS)}; by default all")
+    build.add_argument(
+        "group", nargs="*", metavar="GROUP", help=f"of {', '.join(GROUPS)}; by default {', '.join(ORDINARY)}"
+    )
     build.set_defaults(run=_build)
 
     requirements = commands.add_parser("requirements", help="say what a layer of the tests lacks here; exit status 3")
@@ -124,7 +126,7 @@ def _build(arguments: argparse.Namespace) -> None:
     if unknown := [name for name in arguments.group if name not in GROUPS]:
         raise ClusterError(f"no group {', '.join(unknown)}: choose of {', '.join(GROUPS)}")
     programs = Programs()
-    for name in arguments.group or GROUPS:
+    for name in arguments.group or ORDINARY:
         print(programs.build(GROUPS[name]))
 
 

@@ -36,6 +36,8 @@ class Group:
     data: tuple[str, ...] = ()
     #: Roughly what a cold build takes, for the person who waits.
     minutes: float = 1
+    #: Whether only tests of other projects' parts need it, so that it is built when one of them asks for it.
+    ecosystem: bool = False
     #: The folder with the Go modules' folders.
     modules: Path = MODULES
 
@@ -90,8 +92,21 @@ GROUPS: Mapping[str, Group] = {
         Group("coredns", {"coredns": "."}, module="github.com/coredns/coredns", minutes=2.5),
         Group("helm", {"helm": "helm.sh/helm/v4/cmd/helm"}, module="helm.sh/helm/v4", minutes=2.5),
         Group("pause", {"pause": "."}),
+        Group(
+            "keda",
+            {
+                "keda-operator": "github.com/kedacore/keda/v2/cmd/operator",
+                "keda-metrics-apiserver": "github.com/kedacore/keda/v2/cmd/adapter",
+            },
+            module="github.com/kedacore/keda/v2",
+            data=("config/crd/bases", "config/rbac", "config/metrics-server"),
+            minutes=8,
+            ecosystem=True,
+        ),
     )
 }
+#: Names of the groups that the project's ordinary tests need.
+ORDINARY = tuple(name for name, group in GROUPS.items() if not group.ecosystem)
 
 
 def required_version(go_mod: str, module: str) -> str:
@@ -167,10 +182,8 @@ def _build(group: Group, path: Path) -> None:
         _remove_tree(abandoned)
     temporary = Path(tempfile.mkdtemp(prefix=prefix, dir=path.parent))
     try:
-        # One package gets the name that is asked for; several go to a folder under their own names.
-        packages = list(group.programs.values())
-        target = str(temporary / group.name) if len(packages) == 1 else f"{temporary}/"
-        _go(group, "build", "-trimpath", "-ldflags", group.linker_flags, "-o", target, *packages)
+        for name, package in group.programs.items():
+            _go(group, "build", "-trimpath", "-ldflags", group.linker_flags, "-o", str(temporary / name), package)
         if group.data:
             source = Path(_go(group, "list", "-m", "-f", "{{.Dir}}", group.module).strip())
             for folder in group.data:

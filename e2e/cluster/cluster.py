@@ -14,7 +14,7 @@ from pathlib import Path
 import yaml
 
 from e2e.cluster import commands, host, node_files
-from e2e.cluster.build import GROUPS, Programs, cache_directory, locked
+from e2e.cluster.build import GROUPS, ORDINARY, Programs, cache_directory, locked
 from e2e.cluster.cgroups import CgroupTree
 from e2e.cluster.control_plane import answers_ready
 from e2e.cluster.credentials import write_client, write_control_plane, write_kubelet
@@ -83,8 +83,8 @@ class Cluster:
 
     def build(self) -> SystemImages:
         """Build what is not built yet of the cluster's programs, and the images of those that run in pods."""
-        for group in GROUPS.values():
-            self.programs.build(group)
+        for name in ORDINARY:
+            self.programs.build(GROUPS[name])
         pause, coredns = (self.images.program(name, self.programs[name]) for name in ("pause", "coredns"))
         return SystemImages(pause, coredns)
 

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 
+#: As whom the API server passes on requests for the groups that other servers have, in whose words these believe it.
+FRONT_PROXY = "front-proxy"
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -92,6 +95,13 @@ def api_server(program: Path, layout: Layout, *, audited: bool, extra: Sequence[
         f"--kubelet-client-key={pki / 'apiserver-kubelet.key'}",
         f"--kubelet-certificate-authority={layout.authority}",
         "--kubelet-preferred-address-types=InternalIP",
+        f"--proxy-client-cert-file={pki / 'front-proxy.crt'}",
+        f"--proxy-client-key-file={pki / 'front-proxy.key'}",
+        f"--requestheader-client-ca-file={layout.authority}",
+        f"--requestheader-allowed-names={FRONT_PROXY}",
+        "--requestheader-username-headers=X-Remote-User",
+        "--requestheader-group-headers=X-Remote-Group",
+        "--requestheader-extra-headers-prefix=X-Remote-Extra-",
         "--service-account-issuer=https://kubernetes.default.svc",
         f"--service-account-key-file={pki / 'service-accounts.pub'}",
         f"--service-account-signing-key-file={pki / 'service-accounts.key'}",
@@ -118,7 +128,7 @@ def _advertised(layout: Layout) -> list[str]:
     return ["--advertise-address=192.0.2.1", "--endpoint-reconciler-type=none"]
 
 
-def controller_manager(program: Path, layout: Layout, port: int) -> list[str]:
+def controller_manager(program: Path, layout: Layout, port: int, extra: Sequence[str] = ()) -> list[str]:
     """Return the command line of kube-controller-manager, quick enough not to be what a test measures."""
     return [
         str(program),
@@ -137,6 +147,7 @@ def controller_manager(program: Path, layout: Layout, port: int) -> list[str]:
         "--kube-api-qps=1000",
         "--kube-api-burst=2000",
         "--profiling=false",
+        *extra,
     ]
 
 

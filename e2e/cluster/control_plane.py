@@ -42,6 +42,7 @@ class ControlPlane:
         kwok: bool = False,
         audit_policy: Mapping[str, Any] | None = None,
         api_server_flags: Sequence[str] = (),
+        controller_flags: Sequence[str] = (),
         programs: Programs | None = None,
     ) -> None:
         """Describe a control plane; ``start`` or ``with`` starts it.
@@ -53,12 +54,14 @@ class ControlPlane:
             kwok: also start KWOK; ``add_fake_nodes`` then makes nodes on which pods "run".
             audit_policy: an ``audit.k8s.io/v1`` Policy; events go to ``audit_log``.
             api_server_flags: further flags of kube-apiserver.
+            controller_flags: further flags of kube-controller-manager.
             programs: where built programs are; by default in the user's cache.
         """
         self._programs = programs or Programs()
         self._with = (controllers, scheduler, kwok)
         self._audit_policy = audit_policy
         self._flags = tuple(api_server_flags)
+        self._controller_flags = tuple(controller_flags)
         api, etcd, peer, *self._ports = free_ports(5)
         self.layout = commands.Layout(directory.absolute(), "127.0.0.1", api, etcd, peer, "10.96.0.0/16")
         self._daemons: list[Daemon] = []
@@ -95,7 +98,7 @@ class ControlPlane:
         started = [("etcd", commands.etcd(programs["etcd"], layout)), ("kube-apiserver", api_server)]
         if controllers:
             program = programs["kube-controller-manager"]
-            command = commands.controller_manager(program, layout, self._ports[0])
+            command = commands.controller_manager(program, layout, self._ports[0], self._controller_flags)
             started.append(("kube-controller-manager", command))
         if scheduler:
             started.append(("kube-scheduler", commands.scheduler(programs["kube-scheduler"], layout, self._ports[1])))

@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 
 from e2e.cluster.certificates import Authority, KeyPair, kubeconfig, new_key, private_pem, public_pem
-from e2e.cluster.commands import Layout
+from e2e.cluster.commands import FRONT_PROXY, Layout
 from e2e.cluster.plan import NodePlan
 
 #: Kubeconfig name, common name and organizations of those who call the API server.
@@ -41,6 +41,7 @@ def write_control_plane(layout: Layout, now: datetime) -> None:
     _write(layout, "apiserver", authority.issue("kube-apiserver", now, hosts=hosts))
     to_kubelet = authority.issue("kube-apiserver-kubelet-client", now, organizations=("system:masters",))
     _write(layout, "apiserver-kubelet", to_kubelet)
+    _write(layout, "front-proxy", authority.issue(FRONT_PROXY, now))
     signing = new_key()
     _private(layout.key("service-accounts"), private_pem(signing))
     (layout.directory / "pki" / "service-accounts.pub").write_bytes(public_pem(signing))

@@ -259,13 +259,17 @@ def _answers(port: int) -> bool:
 
 
 @contextlib.contextmanager
-def running_plane(folder: Path) -> Iterator[ControlPlane]:
-    """Run an API server with the CRDs and the operator's namespace until the end of the block."""
-    with ControlPlane(folder) as plane:
+def running_plane(folder: Path, *controllers: str) -> Iterator[ControlPlane]:
+    """Run an API server with the CRDs and the operator's namespace until the end of the block.
+
+    Of kube-controller-manager those controllers run that are named, looking each second where they look now and then.
+    """
+    flags = (f"--controllers={','.join(controllers)}", "--horizontal-pod-autoscaler-sync-period=1s")
+    with ControlPlane(folder, controllers=bool(controllers), controller_flags=flags) as plane:
         plane.kubectl("apply", "--server-side", "-f", str(ROOT / "crds"))
         plane.kubectl("wait", "--for=condition=Established", "crd", "--all", f"--timeout={LIMIT:g}s")
         plane.kubectl("create", "namespace", NAMESPACE)
-        # The controller manager makes it where one runs.
+        # A controller that does not run here makes it in a cluster.
         plane.kubectl("create", "serviceaccount", "default")
         yield plane
 

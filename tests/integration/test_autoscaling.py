@@ -5,16 +5,29 @@ from __future__ import annotations
 import contextlib
 import signal
 import urllib.request
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.integration.conftest import Lab, backend, eventually, job, layered
+from e2e.cluster import ControlPlane
+from e2e.layers import require
+from tests.integration.conftest import ROOT, SOME_SECONDS, Lab, backend, eventually, job, layered, running_plane
 from tests.integration.deployment_controller import DeploymentController
+from tests.integration.external_metrics import ExternalMetrics
 from tests.span_collector import collecting
 
 SOME_TENTHS = layered(18, 20)
+
+
+@pytest.fixture(scope="module")
+def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """An API server with the CRDs, the operator's namespace and Kubernetes' controller of HPAs."""
+    require("integration")
+    with running_plane(tmp_path_factory.mktemp("plane"), "horizontal-pod-autoscaler-controller") as plane:
+        yield plane
 
 
 def condition(lab: Lab, name: str, kind: str) -> dict[str, Any]:
@@ -184,3 +197,28 @@ def test_pods_that_others_remove_lose_no_task(lab: Lab, monkeypatch: pytest.Monk
         eventually(lambda: len(runs()) >= len(names), "the servers' spans")
         traces = [span.trace for span in runs()]
     assert sorted(traces) == sorted({each["traceId"] for each in ends.values()})
+
+
+def test_an_hpa_scales_a_backend_that_is_left_to_it_by_the_work_that_the_operator_forecasts(lab: Lab) -> None:
+    outside, hpa = yaml.safe_load_all((ROOT / "examples" / "hpa" / "autoscaling.yaml").read_text())
+    (metric,) = hpa["spec"]["metrics"]
+    lab.start_operator()
+    lab.ready()
+    # No pod runs here: what waits goes on waiting, and its forecast stays.
+    lab.apply(outside, *(job(f"waits-{number}", SOME_SECONDS, backend={"name": "hpa"}) for number in range(3)))
+    eventually(lambda: figure(lab, "backend_waiting_tasks", "hpa") == 3, "jobs that wait")
+    work = figure(lab, "backend_work_seconds", "hpa")
+    assert work is not None
+    assert work > 0
+    with ExternalMetrics(
+        lab.plane, metric["external"]["metric"]["name"], "hpa", lambda: figure(lab, "backend_work_seconds", "hpa")
+    ):
+        metric["external"]["target"]["averageValue"] = f"{work / 2.5 * 1000:.0f}m"
+        hpa["spec"]["behavior"]["scaleDown"]["stabilizationWindowSeconds"] = 0
+        lab.apply(hpa)
+        eventually(lambda: replicas(lab, "hpa") == 3, "three pods, for two and a half times the target")
+        assert condition(lab, "hpa", "ScalingActive") == {}
+        for number in range(3):
+            lab.api.delete("hj", f"waits-{number}", "default")
+        eventually(lambda: replicas(lab, "hpa") == hpa["spec"]["minReplicas"], "one pod, without work")
+        lab.api.delete("hpa", "hpa", "default")

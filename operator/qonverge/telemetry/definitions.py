@@ -323,6 +323,13 @@ WORK = _operator(
     "backend",
     per="backend",
 )
+BACKEND_PROGRAMS = _operator(
+    "backend_programs",
+    "gauge",
+    "Python programs that have begun and may send tasks to a backend with spec.scaling at any moment.",
+    "backend",
+    per="backend",
+)
 BACKEND_UTILIZATION = _operator(
     "backend_utilization_ratio",
     "gauge",
@@ -436,6 +443,7 @@ OPERATOR = (
     READY_PODS,
     WAITING_TASKS,
     WORK,
+    BACKEND_PROGRAMS,
     BACKEND_UTILIZATION,
     QUEUE_FORECAST,
     BACKEND_ROUND_TRIP,

@@ -31,6 +31,7 @@ READ = (
     names.READY_PODS,
     names.WAITING_TASKS,
     names.WORK,
+    names.BACKEND_PROGRAMS,
     names.BACKEND_UTILIZATION,
     names.QUEUE_FORECAST,
     names.BACKEND_ROUND_TRIP,

@@ -68,10 +68,13 @@ async def test_one_that_scales_tells_its_decided_pods_what_waits_and_when_a_pod_
         "backend_wanted_pods": 0.0,
         "backend_ready_pods": 0.0,
         "backend_waiting_tasks": 2.0,
+        "backend_programs": 0.0,
         "backend_queue_forecast_seconds": 10.0,
         "backend_two_qubit_error_ratio": 0.0,
         "backend_readout_error_ratio": 0.0,
     }
+    world.job("p", program={"python": {"source": "print()"}}, status={"state": "Running", "backend": "lab/a"})
+    assert readings(world)["backend_programs", "lab/a"] == 1.0
 
 
 async def test_work_that_was_sent_is_in_the_forecast_wait() -> None:

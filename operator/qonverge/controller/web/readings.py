@@ -74,6 +74,7 @@ class OperatorReadings:
         for key, work in work_of(self._state, now).items():
             yield Reading(names.WAITING_TASKS, len(work.waiting), (key,))
             yield Reading(names.WORK, work.seconds, (key,))
+            yield Reading(names.BACKEND_PROGRAMS, work.programs, (key,))
 
     def _jobs(self) -> Iterator[Reading]:
         known = Counter((job.metadata.namespace, job.status.state) for job in self._state.jobs.values())
