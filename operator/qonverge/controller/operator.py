@@ -191,17 +191,6 @@ class Operator:
             seconds=settings.lease_seconds,
             clock=time.monotonic,
         )
-        self._metrics.read_at_scrape(
-            OperatorReadings(
-                state=self._state,
-                ledger=ledger,
-                forecasts=forecasts,
-                rounds=rounds,
-                waiting=lambda: len(self._queue),
-                leading=lambda: self._election.leading,
-                clock=time.time,
-            )
-        )
         listening = [
             await servers.listen(
                 servers.health_app(self._problem, self._metrics, self._traces), settings.health_listen
@@ -234,6 +223,18 @@ class Operator:
             events=events,
             metrics=self._metrics,
             settings=settings,
+        )
+        self._metrics.read_at_scrape(
+            OperatorReadings(
+                state=self._state,
+                ledger=ledger,
+                forecasts=forecasts,
+                rounds=rounds,
+                waiting=lambda: len(self._queue),
+                leading=lambda: self._election.leading,
+                acting=lambda: background.acting,
+                clock=time.time,
+            )
         )
         workers = Workers(
             state=self._state,

@@ -1,4 +1,4 @@
-"""KEDA starts a backend's first pod for jobs that wait, its HPA starts more, and KEDA ends all once nothing is to do."""
+"""KEDA starts the first pod of a backend for jobs that wait, its HPA more, and KEDA ends all once nothing is to do."""
 
 from __future__ import annotations
 

@@ -23,6 +23,7 @@ def readings(world: World, *, leading: bool = True) -> dict[tuple[str, ...], flo
         rounds=world.rounds,
         waiting=lambda: 3,
         leading=lambda: leading,
+        acting=lambda: leading,
         clock=lambda: world.now,
     )
     return {(each.metric.name.removeprefix("qonverge_operator_"), *each.labels): each.value for each in list(read())}

@@ -9,7 +9,7 @@ from qonverge.api import HybridJob, QuantumBackend
 from qonverge.controller.objects.manifests import backend_selector
 from qonverge.controller.placement.snapshot import USUAL, given_to_pods, work_left
 from qonverge.controller.store.flights import Flight
-from qonverge.controller.store.phases import Launched
+from qonverge.controller.store.phases import AwaitingPlacement, Idle, Launched
 from qonverge.controller.store.pods import BackendPod
 from qonverge.controller.store.state import State
 from qonverge.programs.kinds import kind_of
@@ -65,6 +65,39 @@ def work_of(state: State, now: float) -> dict[str, Work]:
             work.running += [*running, *[USUAL.mid] * beside]
             work.waiting += [*waiting, *[USUAL.mid] * (of_programs - beside)]
     return {key: found[key] for key in scaling}
+
+
+class KnownWork:
+    """Says whether ``work_of`` has what a replica before this one had placed or planned.
+
+    A replica that begins to lead reads and plans all jobs again. Until then their work is not known, which is not none.
+    """
+
+    def __init__(self) -> None:
+        """Know nothing yet."""
+        self._whole = False
+
+    def whole(self, state: State, *, acting: bool) -> bool:
+        """Return whether nothing is left to be looked at, since this replica acts."""
+        # Later on a job that waits for its next round is only one of those that come and go.
+        self._whole = acting and (self._whole or all(_looked_at(state, key) for key in state.jobs))
+        return self._whole
+
+
+def _looked_at(state: State, key: str) -> bool:
+    job, flight = state.jobs[key], state.flights.get(key)
+    begun = job.status.state in ("Placed", "Running")
+    if job.spec.suspend or not (begun or job.status.reason == "Queued"):
+        return True
+    if flight is None:
+        return False
+    if begun and kind_of(job).calls_backends:
+        # What it may send is counted by its status.
+        return True
+    if isinstance(flight.phase, AwaitingPlacement):
+        # What has a place is counted once it is sent there.
+        return flight.behind or (flight.proposal is not None and flight.proposal.backend is None)
+    return not isinstance(flight.phase, Idle)
 
 
 def workers_of(state: State, backend: QuantumBackend) -> int:

@@ -11,7 +11,7 @@ from qonverge.amounts import Amounts, Limits
 from qonverge.api import QuantumBackend, QuantumQuota
 from qonverge.controller.placement.forecasts import Forecasts
 from qonverge.controller.placement.rounds import Rounds
-from qonverge.controller.scaling.work import work_of
+from qonverge.controller.scaling.work import KnownWork, work_of
 from qonverge.controller.store.devices import measured
 from qonverge.controller.store.state import State
 from qonverge.forecast.intervals import Interval
@@ -35,6 +35,7 @@ class OperatorReadings:
         rounds: Rounds,
         waiting: Callable[[], int],
         leading: Callable[[], bool],
+        acting: Callable[[], bool],
         clock: Callable[[], float],
     ) -> None:
         """Read nothing yet.
@@ -46,6 +47,7 @@ class OperatorReadings:
             rounds: tell backends as placement sees them.
             waiting: returns how many objects wait to be reconciled.
             leading: returns whether this replica leads.
+            acting: returns whether it also knows what its predecessor left on the pods.
             clock: Unix seconds.
         """
         self._state = state
@@ -54,11 +56,14 @@ class OperatorReadings:
         self._rounds = rounds
         self._waiting = waiting
         self._leading = leading
+        self._acting = acting
+        self._work = KnownWork()
         self._clock = clock
 
     def __call__(self) -> Iterator[Reading]:
         """Yield what is known now; a standby tells of itself only, so that sums over replicas are right."""
         leading = self._leading()
+        work_is_known = self._work.whole(self._state, acting=self._acting())
         yield Reading(names.LEADER, float(leading))
         yield Reading(names.OBJECTS_WAITING, self._waiting())
         yield Reading(names.JOBS_IN_FLIGHT, len(self._state.flights))
@@ -71,7 +76,8 @@ class OperatorReadings:
             yield from quota_readings(quota, self._ledger.in_use(quota, now))
         for seen, wait in self._rounds.waits(now):
             yield from self._backend(self._state.backends[seen.key], seen, wait, now)
-        for key, work in work_of(self._state, now).items():
+        # Pods are started and ended by these figures: one that is not known yet must not look like no work.
+        for key, work in work_of(self._state, now).items() if work_is_known else ():
             yield Reading(names.WAITING_TASKS, len(work.waiting), (key,))
             yield Reading(names.WORK, work.seconds, (key,))
             yield Reading(names.BACKEND_PROGRAMS, work.programs, (key,))

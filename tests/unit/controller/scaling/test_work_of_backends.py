@@ -9,7 +9,7 @@ import pytest
 from qonverge.controller.objects.manifests import backend_selector
 from qonverge.controller.objects.pod_troubles import Trouble
 from qonverge.controller.placement.snapshot import START_SECONDS, USUAL, PodTask, given_to_pods, seen, work_left
-from qonverge.controller.scaling.work import Work, work_of
+from qonverge.controller.scaling.work import KnownWork, Work, work_of
 from qonverge.controller.store.phases import Sent
 from qonverge.forecast.intervals import Interval
 from qonverge.scheduling import Backend, Decision
@@ -73,6 +73,28 @@ async def test_a_program_that_has_begun_is_counted_also_after_a_restart() -> Non
     world.job("waits", status={"state": "Pending", "backend": "lab/a"}, **PYTHON)
     world.job("circuit", status={"state": "Running", "backend": "lab/a"})
     assert work(world).programs == 2
+
+
+async def test_after_a_restart_work_is_known_once_all_that_was_placed_or_planned_was_looked_at() -> None:
+    world, known = World(), KnownWork()
+    world.backend("a", pods=0, **AUTO)
+    world.job("new")
+    world.job("held", suspend=True, status={"state": "Pending", "reason": "Queued"})
+    assert KnownWork().whole(world.state, acting=True), "nobody has planned these before"
+    world.job("queued", status={"state": "Pending", "reason": "Queued"})
+    world.job("running", status={"state": "Running", "backend": "lab/a"})
+    world.job("program", status={"state": "Running", "backend": "lab/a"}, **PYTHON)
+    assert not known.whole(world.state, acting=True)
+    await world.round()
+    assert not known.whole(world.state, acting=False)
+    unread = world.state.flights.pop("chem/program")
+    assert not known.whole(world.state, acting=True)
+    world.state.flights["chem/program"] = unread
+    assert known.whole(world.state, acting=True)
+    world.job("later", status={"state": "Pending", "reason": "Queued"})
+    assert known.whole(world.state, acting=True), "it is not all unknown again for one job"
+    assert not known.whole(world.state, acting=False)
+    assert not known.whole(world.state, acting=True), "another led meanwhile"
 
 
 def test_tasks_beyond_a_pods_workers_wait_in_the_order_in_which_they_came() -> None:
