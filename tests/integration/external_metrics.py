@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from cryptography import x509
+
 from e2e.cluster import ControlPlane
 from e2e.cluster.commands import FRONT_PROXY
 from e2e.cluster.credentials import write_server
@@ -111,10 +113,11 @@ class ExternalMetrics:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 assert isinstance(self.connection, ssl.SSLSocket)
-                certificate = self.connection.getpeercert() or {}
-                names = [value for part in certificate["subject"] for key, value in part if key == "commonName"]
+                shown = self.connection.getpeercert(binary_form=True)
+                assert shown is not None
                 # Only the API server may say who asks.
-                status, content = answer(self.path) if names == [FRONT_PROXY] else (401, {})
+                trusted = x509.load_der_x509_certificate(shown).subject.rfc4514_string() == f"CN={FRONT_PROXY}"
+                status, content = answer(self.path) if trusted else (401, {})
                 body = json.dumps(content).encode()
                 self.send_response(status)
                 self.send_header("content-type", "application/json")

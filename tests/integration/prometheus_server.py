@@ -30,7 +30,7 @@ class Target:
 class PrometheusServer:
     """One server, which can be ended and started again."""
 
-    def __init__(self, folder: Path, targets: Sequence[Target], port: int) -> None:
+    def __init__(self, folder: Path, targets: Sequence[Target], port: int, rules: Sequence[Path]) -> None:
         self._folder, self._port = folder, port
         self._process: subprocess.Popen[bytes] | None = None
         jobs = [
@@ -41,7 +41,11 @@ class PrometheusServer:
             }
             for number, each in enumerate(targets)
         ]
-        config = {"global": {"scrape_interval": INTERVAL, "scrape_timeout": INTERVAL}, "scrape_configs": jobs}
+        config = {
+            "global": {"scrape_interval": INTERVAL, "scrape_timeout": INTERVAL},
+            "scrape_configs": jobs,
+            "rule_files": [str(path) for path in rules],
+        }
         (folder / "prometheus.yml").write_text(json.dumps(config))
 
     @property
@@ -83,11 +87,13 @@ class PrometheusServer:
 
 
 @contextlib.contextmanager
-def running(folder: Path, targets: Sequence[Target], port: int | None = None) -> Iterator[PrometheusServer]:
+def running(
+    folder: Path, targets: Sequence[Target], port: int | None = None, rules: Sequence[Path] = ()
+) -> Iterator[PrometheusServer]:
     """Run a server until the end of the block."""
     require_prometheus()
     folder.mkdir()
-    server = PrometheusServer(folder, targets, port or free_port())
+    server = PrometheusServer(folder, targets, port or free_port(), rules)
     server.start()
     try:
         yield server
