@@ -56,6 +56,12 @@ def serve_group(plane: ControlPlane, namespace: str, service: str, port: int) ->
     plane.kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
 
 
+def is_available(plane: ControlPlane) -> bool:
+    """Return whether the API server reaches who serves external metrics."""
+    condition = '{.status.conditions[?(@.type=="Available")].status}'
+    return plane.kubectl("get", "apiservice", _NAME, f"--output=jsonpath={condition}") == "True"
+
+
 class ExternalMetrics:
     """A server of one metric of one object, until the end of its block.
 

@@ -128,7 +128,7 @@ class KubeClient:
                 # The first is the one that the server prefers.
                 version = group["versions"][0]["version"]
                 given = f"{group['metadata']['name']}/{version}" if group["metadata"].get("name") else version
-                for each in group["versions"][0]["resources"]:
+                for each in group["versions"][0].get("resources", ()):
                     of = each["responseKind"]["kind"]
                     resource = Resource(of, given, each["resource"], each["scope"] == "Namespaced")
                     names = (each["resource"], each["singularResource"], *each.get("shortNames", ()))

@@ -13,7 +13,7 @@ from e2e.cluster.build import Programs
 from e2e.cluster.credentials import write_server
 from e2e.cluster.processes import Daemon, free_ports
 from tests.integration.conftest import LIMIT
-from tests.integration.external_metrics import serve_group
+from tests.integration.external_metrics import is_available, serve_group
 
 NAMESPACE = "keda"
 _SERVICE = "keda-metrics-apiserver"
@@ -31,6 +31,7 @@ def running_keda(plane: ControlPlane, folder: Path) -> Iterator[None]:
         ["system:serviceaccounts", f"system:serviceaccounts:{NAMESPACE}"],
     )
     environment = ["env", f"KUBECONFIG={kubeconfig}", f"POD_NAMESPACE={NAMESPACE}", "WATCH_NAMESPACE="]
+    environment.append(f"KEDA_CLUSTER_OBJECT_NAMESPACE={NAMESPACE}")
     operator = [
         *environment,
         programs["keda-operator"],
@@ -50,18 +51,21 @@ def running_keda(plane: ControlPlane, folder: Path) -> Iterator[None]:
         f"--tls-cert-file={certificates / 'tls.crt'}",
         f"--tls-private-key-file={certificates / 'tls.key'}",
         f"--client-ca-file={certificates / 'ca.crt'}",
+        f"--lister-kubeconfig={kubeconfig}",
         f"--authentication-kubeconfig={kubeconfig}",
         f"--authorization-kubeconfig={kubeconfig}",
     ]
-    with contextlib.ExitStack() as running:
-        for name, command in (("keda-operator", operator), (_SERVICE, server)):
-            daemon = Daemon(name, command, folder / f"{name}.log")
-            running.callback(daemon.kill)
+    daemons = [Daemon(*each, folder / f"{each[0]}.log") for each in (("keda-operator", operator), (_SERVICE, server))]
+    serve_group(plane, NAMESPACE, _SERVICE, secure)
+    try:
+        for daemon in daemons:
             daemon.start()
-        serve_group(plane, NAMESPACE, _SERVICE, secure)
-        available = ("wait", "--for=condition=Available", "apiservice/v1beta1.external.metrics.k8s.io")
-        plane.kubectl(*available, f"--timeout={LIMIT:g}s")
+        for daemon in daemons:
+            daemon.wait_until(lambda: is_available(plane), LIMIT)
         yield
+    finally:
+        for daemon in daemons:
+            daemon.kill()
 
 
 def _install(plane: ControlPlane, programs: Programs) -> None:

@@ -54,7 +54,7 @@ def test_from_zero_through_a_burst_and_an_outage_of_the_figures_back_to_zero(lab
         scaled["spec"]["triggers"][0]["metadata"]["threshold"] = f"{work / 2.5:.3f}"
         lab.apply(scaled)
         eventually(lambda: replicas(lab, "keda") == 3, "three pods")
-        assert _reasons(lab) >= {"KEDAScaleTargetActivated"}
+        eventually(lambda: "KEDAScaleTargetActivated" in _reasons(lab), "KEDA's word for the first pod")
         hpa = lab.get("hpa", "keda-hpa-keda")
         assert hpa["spec"]["scaleTargetRef"]["kind"] == "QuantumBackend"
 
@@ -71,7 +71,7 @@ def test_from_zero_through_a_burst_and_an_outage_of_the_figures_back_to_zero(lab
         assert {lab.status(name)["attempts"] for name in JOBS} == {1}
         eventually(lambda: replicas(lab, "keda") == 0, "an end of all pods")
         eventually(lambda: condition(lab, "keda", "Ready")["reason"] == "ScaledToZero", "the word for it")
-        assert _reasons(lab) >= {"KEDAScaleTargetDeactivated"}
+        eventually(lambda: "KEDAScaleTargetDeactivated" in _reasons(lab), "KEDA's word for the end of all")
         lab.kubectl("delete", "scaledobject", "keda")
 
 
