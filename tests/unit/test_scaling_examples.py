@@ -57,6 +57,6 @@ def test_keda_asks_for_metrics_that_there_are() -> None:
     queries = " ".join(trigger["metadata"]["query"] for trigger in scaled["spec"]["triggers"])
     asked = re.findall(r"(qonverge_\w+)\{backend=\"(.*?)\"", queries)
     target = scaled["spec"]["scaleTargetRef"]["name"]
-    assert len(asked) == len(scaled["spec"]["triggers"])
+    assert len(asked) == 2 * len(scaled["spec"]["triggers"]), "each as it is now, and as it was last"
     assert {name for name, _ in asked} <= {each.name for each in OPERATOR if "backend" in each.labels}
     assert {backend for _, backend in asked} == {f"{scaled['metadata']['namespace']}/{target}"}

@@ -36,6 +36,8 @@ def running_keda(plane: ControlPlane, folder: Path) -> Iterator[None]:
         *environment,
         programs["keda-operator"],
         "--enable-prometheus-metrics=false",
+        "--kube-api-qps=200",
+        "--kube-api-burst=400",
         f"--health-probe-bind-address=127.0.0.1:{health}",
         f"--metrics-service-bind-address=127.0.0.1:{calls}",
         f"--cert-dir={certificates}",
