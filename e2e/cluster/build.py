@@ -103,14 +103,6 @@ GROUPS: Mapping[str, Group] = {
             minutes=8,
             ecosystem=True,
         ),
-        Group(
-            "prometheus-adapter",
-            {"prometheus-adapter": "sigs.k8s.io/prometheus-adapter/cmd/adapter"},
-            module="sigs.k8s.io/prometheus-adapter",
-            data=("deploy/manifests",),
-            minutes=3,
-            ecosystem=True,
-        ),
     )
 }
 #: Names of the groups that the project's ordinary tests need.

@@ -30,7 +30,7 @@ class Target:
 class PrometheusServer:
     """One server, which can be ended and started again."""
 
-    def __init__(self, folder: Path, targets: Sequence[Target], port: int, rules: Sequence[Path]) -> None:
+    def __init__(self, folder: Path, targets: Sequence[Target], port: int) -> None:
         self._folder, self._port = folder, port
         self._process: subprocess.Popen[bytes] | None = None
         jobs = [
@@ -41,11 +41,7 @@ class PrometheusServer:
             }
             for number, each in enumerate(targets)
         ]
-        config = {
-            "global": {"scrape_interval": INTERVAL, "scrape_timeout": INTERVAL},
-            "scrape_configs": jobs,
-            "rule_files": [str(path) for path in rules],
-        }
+        config = {"global": {"scrape_interval": INTERVAL, "scrape_timeout": INTERVAL}, "scrape_configs": jobs}
         (folder / "prometheus.yml").write_text(json.dumps(config))
 
     @property
@@ -87,13 +83,11 @@ class PrometheusServer:
 
 
 @contextlib.contextmanager
-def running(
-    folder: Path, targets: Sequence[Target], port: int | None = None, rules: Sequence[Path] = ()
-) -> Iterator[PrometheusServer]:
+def running(folder: Path, targets: Sequence[Target], port: int | None = None) -> Iterator[PrometheusServer]:
     """Run a server until the end of the block."""
     require_prometheus()
     folder.mkdir()
-    server = PrometheusServer(folder, targets, port or free_port(), rules)
+    server = PrometheusServer(folder, targets, port or free_port())
     server.start()
     try:
         yield server
