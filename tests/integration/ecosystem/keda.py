@@ -30,9 +30,14 @@ def running_keda(plane: ControlPlane, folder: Path) -> Iterator[None]:
         f"system:serviceaccount:{NAMESPACE}:keda-operator",
         ["system:serviceaccounts", f"system:serviceaccounts:{NAMESPACE}"],
     )
-    environment = ["env", f"KUBECONFIG={kubeconfig}", f"POD_NAMESPACE={NAMESPACE}", "WATCH_NAMESPACE="]
+    environment: list[str | Path] = [
+        "env",
+        f"KUBECONFIG={kubeconfig}",
+        f"POD_NAMESPACE={NAMESPACE}",
+        "WATCH_NAMESPACE=",
+    ]
     environment.append(f"KEDA_CLUSTER_OBJECT_NAMESPACE={NAMESPACE}")
-    operator = [
+    operator: list[str | Path] = [
         *environment,
         programs["keda-operator"],
         "--enable-prometheus-metrics=false",
@@ -42,7 +47,7 @@ def running_keda(plane: ControlPlane, folder: Path) -> Iterator[None]:
         f"--metrics-service-bind-address=127.0.0.1:{calls}",
         f"--cert-dir={certificates}",
     ]
-    server = [
+    server: list[str | Path] = [
         *environment,
         programs["keda-metrics-apiserver"],
         "--bind-address=127.0.0.1",
@@ -57,7 +62,8 @@ def running_keda(plane: ControlPlane, folder: Path) -> Iterator[None]:
         f"--authentication-kubeconfig={kubeconfig}",
         f"--authorization-kubeconfig={kubeconfig}",
     ]
-    daemons = [Daemon(*each, folder / f"{each[0]}.log") for each in (("keda-operator", operator), (_SERVICE, server))]
+    commands = {"keda-operator": operator, _SERVICE: server}
+    daemons = [Daemon(name, command, folder / f"{name}.log") for name, command in commands.items()]
     serve_group(plane, NAMESPACE, _SERVICE, secure)
     try:
         for daemon in daemons:
