@@ -64,7 +64,7 @@ def test_a_pod_that_is_silent_for_a_moment_is_used_again(served: Lab) -> None:
     served.pods["pod-0"].wait()
     served.apply(job("early"))
     message = eventually(lambda: served.status("early").get("message"), "a reason to wait")
-    assert "0 of 1 pods serve" in message
+    assert "default/pod-0 does not answer" in message
     served.start_server("pod-0")
     assert served.ended("early")["state"] == "Complete"
 
