@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -24,14 +26,14 @@ def test_what_runs_ends_and_what_cannot_is_handed_back(kit: Any, endless: Any) -
     short.rx(0.3, range(12))
     short.reset(0)
     short.measure(0, 0)
-    with kit.serving("--concurrency", "2", "--grace", "5") as backend:
+    with kit.serving("--concurrency", "2", "--grace", "8") as backend:
         answers: dict[str, Any] = {}
 
         def send(identity: str, task: Any) -> None:
             answers[identity] = backend.send(task)
 
         tasks = {
-            "short": kit.task(short, "short", shots=20_000),
+            "short": kit.task(short, "short", shots=10_000),
             "endless": kit.task(endless, "endless"),
         }
         threads = [threading.Thread(target=send, args=item) for item in tasks.items()]
@@ -58,6 +60,21 @@ def test_what_runs_ends_and_what_cannot_is_handed_back(kit: Any, endless: Any) -
         assert "Traceback" not in "".join(backend.lines)
 
 
+def test_one_that_is_asked_to_end_while_it_loads_ends(kit: Any) -> None:
+    """As the first process of a container, to which signals without a handler do not come."""
+    process = subprocess.Popen([sys.executable, "-m", "qonverge.backend"], env={**os.environ, "QONVERGE_ENGINE": "Aer"})
+    status = Path(f"/proc/{process.pid}/status")
+    kit.until(lambda: _handles_sigterm(status.read_text()), "a handler")
+    process.send_signal(signal.SIGTERM)
+    # What ends without a handler has a negative one, and a server that serves 0.
+    assert process.wait(60) == 128 + signal.SIGTERM
+
+
+def _handles_sigterm(status: str) -> bool:
+    (caught,) = (line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:"))
+    return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
+
+
 def test_an_idle_server_ends_at_once(kit: Any) -> None:
     with kit.serving("--concurrency", "1", "--grace", "10000") as backend:
         backend.process.send_signal(signal.SIGTERM)
@@ -71,7 +88,7 @@ def test_results_stay_until_they_are_fetched_and_what_was_not_begun_goes_at_once
     some.reset(0)
     some.measure(0, 0)
     with kit.serving("--concurrency", "1", "--grace", "10000") as backend:
-        backend.send(kit.task(some, "runs", shots=20_000), wait=0)
+        backend.send(kit.task(some, "runs", shots=10_000), wait=0)
         backend.send(kit.task(some, "waits"), wait=0)
         kit.until(lambda: backend.info()["running"] == 1, "one runs")
         backend.process.send_signal(signal.SIGTERM)

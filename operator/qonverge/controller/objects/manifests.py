@@ -189,9 +189,6 @@ def deployment(
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": grace,
-        # The first process of a namespace gets no signal that it has no handler for: a server that is asked to end
-        # while it starts would serve on until its grace period is over.
-        "shareProcessNamespace": True,
         "securityContext": _POD_SECURITY,
         "containers": [container],
         "volumes": [{"name": "tmp", "emptyDir": {"medium": "Memory", "sizeLimit": "64Mi"}}],

@@ -131,9 +131,8 @@ def test_a_pod_that_is_asked_to_end_has_its_grace_period_for_what_it_runs(given:
     (container,) = pod["containers"]
     assert pod["terminationGracePeriodSeconds"] == given.get("terminationGracePeriodSeconds", 600)
     assert {each["name"]: each.get("value") for each in container["env"]}["QONVERGE_GRACE"] == str(float(drains))
-    # One that hangs does not drain, and one that starts gets the signal too.
+    # One that hangs does not drain.
     assert container["livenessProbe"]["terminationGracePeriodSeconds"] == min(30, pod["terminationGracePeriodSeconds"])
-    assert pod["shareProcessNamespace"]
 
 
 def test_a_device_elsewhere_has_one_pod_at_a_time() -> None:
