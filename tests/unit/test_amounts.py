@@ -175,7 +175,8 @@ def test_what_a_former_version_wrote_is_read_with_its_currency() -> None:
     }
 
 
-@given(counts, counts, st.floats(0, 1e9, allow_nan=False), st.tuples(*[st.decimals(0, 10, places=9)] * 3))
+# No clock tells times below a picosecond, and a price of one is beyond the digits of a sum.
+@given(counts, counts, st.just(0.0) | st.floats(1e-12, 1e9), st.tuples(*[st.decimals(0, 10, places=9)] * 3))
 def test_prices_are_exact_to_the_millionth(tasks: int, shots: int, run: float, each: tuple[Decimal, ...]) -> None:
     task, shot, second = each
     prices = Prices(task, shot, second, "EUR")
