@@ -85,7 +85,7 @@ class Site(World):
         chosen = decision.backend or decision.planned
         assert chosen is not None, decision.reason
         del self.state.flights[f"chem/{name}"], self.state.jobs[f"chem/{name}"]
-        sources = {str(each.figures["wait_seconds"].source) for each in self.rounds.backends(self.now)}
+        sources = {str(each.figures["wait_seconds"].source) for each in self.rounds.sight.backends(self.now)}
         return chosen.name, sources
 
     async def decides(self, name: str, source: str) -> float:

@@ -162,7 +162,7 @@ async def test_its_queue_and_its_prices_are_in_the_forecast(world: Elsewhere) ->
     # A hundred tasks of five seconds or so.
     assert 200 < told.wait_seconds.mid < 1500
     # Nothing of how a simulator would hold its state bounds it, and its calibration is not known.
-    (seen,) = world.rounds.backends(NOW)
+    (seen,) = world.rounds.sight.backends(NOW)
     assert (seen.method, seen.memory_bytes, seen.two_qubit_error, seen.recorded) == ("Device", None, None, True)
     assert told.fidelity is None
 
@@ -222,7 +222,7 @@ async def test_each_part_of_a_job_that_is_split_is_reserved_with_its_fees(world:
     """12,500 shots are two tasks on each device, and 25,000 would be three on one."""
     world.tell(DeviceState(online=True, prices=PRICES, limits=_PARTS))
     job = world.job("j", shots=25_000)
-    (acme,) = seen = world.rounds.backends(NOW)
+    (acme,) = seen = world.rounds.sight.backends(NOW)
     offers = world.forecasts.offers(seen)
     row = world.forecasts.row(job, world.flight("j"), offers)
     halves = tuple(Part(acme, 12_500, "Split") for _ in range(2))
@@ -259,7 +259,7 @@ async def test_a_device_that_makes_no_errors_is_compared_by_that(world: Elsewher
     (told,) = world.flight("j").forecast
     assert told.fidelity is not None
     assert (told.fidelity.low, told.fidelity.high) == (1.0, 1.0)
-    (seen,) = world.rounds.backends(NOW)
+    (seen,) = world.rounds.sight.backends(NOW)
     assert (seen.two_qubit_error, seen.readout_error) == (0.0, 0.0)
 
 
@@ -384,7 +384,7 @@ async def test_what_is_recorded_is_displaced_by_nobody(world: Elsewhere) -> None
     assert world.submissions.send("chem/j", job, flight, flight.proposal, [SENT])
     await settled()
     world.foresee("j", Interval(1, 1, 1))
-    (active,) = world.rounds._active(NOW)
+    (active,) = world.rounds.sight.active(NOW)
     assert not active.preemptible
     assert FINALIZER == "qonverge.io/cloud-tasks"
     flight.stop()

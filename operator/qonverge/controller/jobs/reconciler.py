@@ -279,7 +279,7 @@ class Jobs:
                 # A forecast without the mapped circuit is good enough where it can't be mapped now.
                 with contextlib.suppress(TimeoutError, CheckerLost), spanning(scope, "forecast"):
                     async with asyncio.timeout(_PREPARE_SECONDS):
-                        await self._forecasts.prepare(job, checked, lambda: self._rounds.backends(self._clock()))
+                        await self._forecasts.prepare(job, checked, lambda: self._rounds.sight.backends(self._clock()))
             flight.accept(program, checked)
         except InvalidProgram as error:
             flight.reject("InvalidProgram", str(error))

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 
 from qonverge.accounting.ledger import Ledger
 from qonverge.api import HybridJob
@@ -14,12 +13,12 @@ from qonverge.api.cloud_tasks import Submission
 from qonverge.controller.objects.manifests import backend_selector
 from qonverge.controller.placement.forecasts import Forecasts
 from qonverge.controller.placement.shadow import Shadow
-from qonverge.controller.placement.sizes import with_sizes
-from qonverge.controller.placement.snapshot import USUAL, PodTask, given_to_pods, seen
+from qonverge.controller.placement.sight import Sight, Waiting
+from qonverge.controller.placement.snapshot import given_to_pods
 from qonverge.controller.placement.traces import Traces
 from qonverge.controller.placement.ways import Ways
 from qonverge.controller.placement.window import WaitingJob, chosen
-from qonverge.controller.store.cluster import Cluster, Priority
+from qonverge.controller.store.cluster import Cluster
 from qonverge.controller.store.flights import Flight
 from qonverge.controller.store.resources import Change
 from qonverge.controller.store.state import State
@@ -27,11 +26,9 @@ from qonverge.controller.store.work_queue import WorkQueue
 from qonverge.controller.watching.declarations import Handler
 from qonverge.execution import cloud_tasks, placement
 from qonverge.execution.transitions import deadlines, seconds
-from qonverge.forecast.intervals import Interval, JobForecasts
+from qonverge.forecast.intervals import Interval
 from qonverge.forecast.requests import BackendOffer
-from qonverge.links.link import Link
-from qonverge.programs.kinds import kind_of
-from qonverge.scheduling import Active, Backend, Decision, Estimates, Job, Plan, Policy, Shares, Snapshot, plan
+from qonverge.scheduling import Backend, Decision, Plan, Policy, Snapshot, plan
 from qonverge.scheduling.schedulers import OWN, SchedulerError, decide
 from qonverge.telemetry import OperatorMetrics
 
@@ -49,24 +46,6 @@ _LONGEST_REST = 2.0
 _LEAST_WINDOW = 256
 # Suspended ones are planned one by one.
 _MOST_SUSPENDED = 50
-
-
-@dataclass(frozen=True, slots=True)
-class _Waiting:
-    """A job that a round decides about."""
-
-    key: str
-    flight: Flight
-    job: HybridJob
-    seen: Job
-    row: JobForecasts
-    links: Mapping[str, Link]
-    """From where its program runs to backends, by their keys."""
-
-    @property
-    def suspended(self) -> bool:
-        """Whether only a forecast is wanted."""
-        return self.job.spec.suspend
 
 
 class Rounds:
@@ -110,12 +89,15 @@ class Rounds:
         self._state = state
         self._queue = queue
         self._cluster = cluster
+        self.sight = Sight(
+            state=state, cluster=cluster, ledger=ledger, forecasts=forecasts, holders=holders, clock=clock
+        )
+        """What is seen in rounds, and by others."""
         self._ledger = ledger
         self._forecasts = forecasts
         self._traces = traces
         self._policy = policy
         self._withdraw = withdraw
-        self._holders = holders
         self._metrics = metrics
         self._clock = clock
         self._activate = activate
@@ -163,12 +145,12 @@ class Rounds:
         if not any(flight.awaiting_placement for flight in self._state.flights.values()):
             return
         tasks = given_to_pods(self._state, now)
-        backends = self.backends(now)
+        backends = self.sight.backends(now)
         offers = self._forecasts.offers(backends)
-        warm = self._warm() if len(backends) > 1 else {}
+        warm = self.sight.warm() if len(backends) > 1 else {}
         keys = self._window(backends, now)
         ways = Ways(self._state, self._cluster, backends, now)
-        waiting = [self._waiting(key, offers, warm, ways) for key in keys]
+        waiting = [self.sight.waiting(key, offers, warm, ways) for key in keys]
         for each in waiting:
             # Its own share of a quota must not stand in the way of a job that was placed before.
             self._ledger.release(each.flight.uid, each.seen.namespace, each.flight.usage)
@@ -179,7 +161,7 @@ class Rounds:
             self.ask()
         real = [each for each in waiting if not each.suspended and not self._is_held_back(each)]
         if real:
-            snapshot = self._snapshot(real, backends, now)
+            snapshot = self.sight.snapshot(real, backends, now)
             inline = len(real) * len(backends) <= _INLINE_PAIRS and self._policy.scheduler == OWN
             made = self._decide(snapshot) if inline else await asyncio.to_thread(self._decide, snapshot)
             self._traces.keep(snapshot, made)
@@ -188,9 +170,9 @@ class Rounds:
             if self.shadow is not None:
                 self.shadow.offer(snapshot, self._policy, made)
         suspended = [each for each in waiting if each.suspended]
-        waits = [self._wait(backend, tasks, now) for backend in backends] if suspended else []
+        waits = [self.sight.wait(backend, tasks, now) for backend in backends] if suspended else []
         for each in filter(self._is_waiting, suspended):
-            alone = self._snapshot([each], backends, now)
+            alone = self.sight.snapshot([each], backends, now)
             memories = self._forecasts.memories(each.job, each.flight, offers)
             self._tell(each, self._decide(alone).decisions[0], backends, waits, memories)
 
@@ -227,70 +209,17 @@ class Rounds:
             job.metadata.namespace,
             created,
             0 if priority is None else priority.value,
-            held=self._state.pods.holder(flight.next_identity) is not None or bool(self._recorded(flight, job)),
+            held=self._state.pods.holder(flight.next_identity) is not None or bool(self.sight.recorded(flight, job)),
             aged=now - created > self._policy.aging_seconds,
             deadline=min(deadlines(job, created), default=(math.inf, ""))[0],
             tried_at=flight.tried_at,
         )
 
-    def backends(self, now: float) -> tuple[Backend, ...]:
-        """Return the backends as a round sees them; ``now`` in Unix seconds."""
-        state, forecasts, tasks = self._state, self._forecasts, given_to_pods(self._state, now)
-        found = [
-            seen(
-                state,
-                self._cluster,
-                backend,
-                tasks,
-                now,
-                forecasts.stale(backend, now),
-                forecasts.device_wait(backend, now),
-            )
-            for _, backend in sorted(state.backends.items())
-        ]
-        return with_sizes(found, state.backends)
-
-    def _warm(self) -> dict[str, set[str]]:
-        """Return the backends that have each circuit, by its digest."""
-        places = {pod.uid: pod.endpoint.backend for pod in self._state.pods.serving()}
-        keys = {backend_selector(backend): key for key, backend in self._state.backends.items()}
-        return {
-            digest: {key for pod in pods if (key := keys.get(places.get(pod, ""))) is not None}
-            for digest, pods in self._holders().items()
-        }
-
-    def _waiting(
-        self, key: str, offers: tuple[BackendOffer, ...], warm: Mapping[str, set[str]], ways: Ways
-    ) -> _Waiting:
-        """Return the job as a round sees it."""
-        flight, job = self._state.flights[key], self._state.jobs[key]
-        planned = None if flight.proposal is None else flight.proposal.planned
-        origin, links = ways.of(job)
-        priority = self._cluster.priority_of(job) or Priority()
-        # A job does not age while it is suspended.
-        since = job.status.resumed_at or job.metadata.creation_timestamp
-        seen_job = placement.waiting(
-            job,
-            seconds(since) if since else self._clock(),
-            kind_of(job).needs(job, flight.checked),
-            flight.usage,
-            priority=priority.value,
-            may_preempt=priority.may_preempt,
-            warm=frozenset() if flight.checked is None else frozenset(warm.get(flight.checked.digest, ())),
-            misfits=self._forecasts.misfits(job, flight, offers),
-            loop=self._forecasts.loop(job),
-            origin=origin,
-            planned=None if planned is None else planned.key,
-        )
-        return _Waiting(key, flight, job, seen_job, self._forecasts.row(job, flight, offers), links)
-
-    def _take_up(
-        self, waiting: list[_Waiting], backends: tuple[Backend, ...], offers: tuple[BackendOffer, ...]
-    ) -> None:
+    def _take_up(self, waiting: list[Waiting], backends: tuple[Backend, ...], offers: tuple[BackendOffer, ...]) -> None:
         """Keep jobs where an operator before this one sent them and their task still is."""
         by_label = {backend_selector(self._state.backends[b.key]): b for b in backends if b.key in self._state.backends}
         for each in list(waiting):
-            record = self._recorded(each.flight, each.job)
+            record = self.sight.recorded(each.flight, each.job)
             if record and not each.suspended:
                 waiting.remove(each)
                 self._go_on(each, record, backends, offers)
@@ -309,16 +238,9 @@ class Rounds:
             self._reserve(each, decision, offers)
             self._tell(each, decision, backends, [Interval(0.0, 0.0, 0.0)] * len(backends))
 
-    def _recorded(self, flight: Flight, job: HybridJob) -> list[Submission]:
-        """Return what is recorded of the attempt that comes next: it was begun, or was about to be."""
-        if kind_of(job).calls_backends:
-            # Without its backend nothing of it can be there.
-            return [each for each in cloud_tasks.intended(job) if self._state.has_backend(each.backend)]
-        return [each for each in cloud_tasks.under_way(job) if each.attempt == flight.attempts + 1]
-
     def _go_on(
         self,
-        each: _Waiting,
+        each: Waiting,
         record: list[Submission],
         backends: tuple[Backend, ...],
         offers: tuple[BackendOffer, ...],
@@ -335,7 +257,7 @@ class Rounds:
         self._reserve(each, decision, offers)
         self._tell(each, decision, backends, [Interval(0.0, 0.0, 0.0)] * len(backends))
 
-    def _is_held_back(self, each: _Waiting) -> bool:
+    def _is_held_back(self, each: Waiting) -> bool:
         """Tell a job that can't be planned yet why, and return whether it can't."""
         reason = self._cluster.missing(each.job)
         if reason is not None:
@@ -353,75 +275,16 @@ class Rounds:
                 return f"the QuantumQuota {unread.metadata['name']} can't be read: {unread.problem}"
         return None
 
-    def _reserve(self, each: _Waiting, decision: Decision, offers: tuple[BackendOffer, ...]) -> None:
+    def _reserve(self, each: Waiting, decision: Decision, offers: tuple[BackendOffer, ...]) -> None:
         most = self._forecasts.most(each.job, each.flight, decision, each.row, offers)
         self._ledger.reserve(each.flight.uid, each.seen.namespace, each.flight.usage + most)
 
-    def _snapshot(self, waiting: list[_Waiting], backends: tuple[Backend, ...], now: float) -> Snapshot:
-        namespaces = {each.seen.namespace for each in waiting}
-        quotas = {name: left for name in namespaces if (left := self._ledger.remaining(name, now)) is not None}
-        return Snapshot(
-            jobs=tuple(each.seen for each in waiting),
-            backends=backends,
-            now=now,
-            estimates=Estimates.stack([each.row for each in waiting], len(backends)),
-            shares=self._shares(namespaces),
-            quotas=quotas,
-            active=tuple(self._active(now)),
-            links={each.seen.origin: each.links for each in waiting if each.links},
-        )
-
-    def _shares(self, namespaces: set[str]) -> Shares:
-        """Return what namespaces used, with what is under way for them."""
-        shares = self._forecasts.shares(self._ledger.weight, sorted(namespaces))
-        for key, flight in self._state.flights.items():
-            if flight.sent:
-                namespace = key.split("/", 1)[0]
-                shares = shares.charged(namespace, sum((sent.run_seconds or USUAL).mid for sent in flight.sent))
-        return shares
-
-    def _active(self, now: float) -> list[Active]:
-        """Return the tasks that pods have: of each pod's the oldest are those that run."""
-        state, order = self._state, dict[str, int]()
-        tasks = sorted(
-            ((sent, key, flight) for key, flight in state.flights.items() for sent in flight.sent),
-            key=lambda each: (each[0].at, each[0].identity),
-        )
-        running, places, found = set[str](), [], []
-        for sent, key, flight in tasks:
-            place = order[sent.endpoint.pod] = order.get(sent.endpoint.pod, 0) + 1
-            pod, job = state.pods.find(sent.endpoint.pod), state.jobs.get(key)
-            if job is None:
-                continue
-            # Several tasks of a job are displaced together or not at all: one that runs keeps the others.
-            if place <= (1 if pod is None or pod.info is None else pod.info.workers):
-                running.add(key)
-            places.append((sent, key, flight))
-        for sent, key, flight in places:
-            job, started = state.jobs[key], key in running
-            run = (sent.run_seconds or USUAL).mid
-            policy = "Waiting" if job.spec.placement is None else job.spec.placement.preemption
-            found.append(
-                Active(
-                    job=key,
-                    namespace=job.metadata.namespace,
-                    backend=sent.backend_key,
-                    priority=(self._cluster.priority_of(job) or Priority()).value,
-                    started=started,
-                    # What costs money is not begun twice for another job's sake.
-                    preemptible=policy != "Never" and len(flight.sent) == 1 and not cloud_tasks.under_way(job),
-                    checkpointable=policy == "Running",
-                    remaining_seconds=max(0.0, sent.at + run - now) if started else run,
-                )
-            )
-        return found
-
-    def _is_waiting(self, each: _Waiting) -> bool:
+    def _is_waiting(self, each: Waiting) -> bool:
         """Return whether the job waits still: while a round was planned in its thread, jobs may have changed."""
         return self._state.flights.get(each.key) is each.flight and each.flight.awaiting_placement
 
     def _carry_out(
-        self, waiting: list[_Waiting], made: Plan, backends: tuple[Backend, ...], offers: tuple[BackendOffer, ...]
+        self, waiting: list[Waiting], made: Plan, backends: tuple[Backend, ...], offers: tuple[BackendOffer, ...]
     ) -> None:
         # A pod runs what it is given in the order in which it comes.
         pairs = zip(waiting, made.decisions, strict=True)
@@ -451,7 +314,7 @@ class Rounds:
 
     def _tell(
         self,
-        each: _Waiting,
+        each: Waiting,
         decision: Decision,
         backends: tuple[Backend, ...],
         waits: Sequence[Interval],
@@ -469,23 +332,6 @@ class Rounds:
         )
         if each.suspended or before is None or (before.reason, before.backend) != (decision.reason, decision.backend):
             self._queue.add(f"HybridJob {each.key}", urgent=decision.backend is not None)
-
-    def waits(self, now: float) -> list[tuple[Backend, Interval | None]]:
-        """Return the backends as a round sees them, and how long a task sent there now waits, seconds.
-
-        None of a backend that does not serve. ``now`` in Unix seconds.
-        """
-        tasks = given_to_pods(self._state, now)
-        return [(each, self._wait(each, tasks, now) if each.serving else None) for each in self.backends(now)]
-
-    def _wait(self, seen: Backend, tasks: Mapping[str, Sequence[PodTask]], now: float) -> Interval:
-        """Return how long a task waits that is sent to the backend now, seconds."""
-        pods = self._state.pods_of(seen.key)
-        if seen.serving and not pods:
-            start = min(seen.free_seconds)
-            return Interval(start, start, start)
-        given = sorted((task for pod in pods for task in tasks.get(pod.uid, ())), key=lambda task: task.sent)
-        return self._forecasts.wait(seen.key, seen.workers, given, now).corrected
 
 
 def _used_figures(backends: Sequence[Backend]) -> Iterator[tuple[str, str]]:

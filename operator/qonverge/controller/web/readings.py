@@ -74,7 +74,7 @@ class OperatorReadings:
         yield from self._namespaces()
         for _, quota in sorted(self._state.quotas.items()):
             yield from quota_readings(quota, self._ledger.in_use(quota, now))
-        for seen, wait in self._rounds.waits(now):
+        for seen, wait in self._rounds.sight.waits(now):
             yield from self._backend(self._state.backends[seen.key], seen, wait, now)
         # Pods are started and ended by these figures: one that is not known yet must not look like no work.
         for key, work in work_of(self._state, now).items() if work_is_known else ():

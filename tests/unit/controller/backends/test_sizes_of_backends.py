@@ -126,7 +126,7 @@ def test_a_size_that_somebody_changes_is_seen_to_and_one_whose_status_changes_is
 
 
 def seen_by_rounds(world: World) -> dict[str, Backend]:
-    return {each.name: each for each in world.rounds.backends(NOW)}
+    return {each.name: each for each in world.rounds.sight.backends(NOW)}
 
 
 def test_rounds_know_what_a_size_has_before_a_pod_of_it_serves_and_when_one_will() -> None:

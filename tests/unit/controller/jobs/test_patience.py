@@ -23,7 +23,7 @@ async def sent(**spec: Any) -> World:
         world.backend(name, pricing={"perSecond": "2"})
     world.job("j", **spec)
     world.forecasts.run_seconds = lambda *_: Interval(30.0, 60.0, 90.0)  # type: ignore[method-assign]
-    (backend,) = [each for each in world.rounds.backends(world.now) if each.name == "a"]
+    (backend,) = [each for each in world.rounds.sight.backends(world.now) if each.name == "a"]
     job, flight = world.state.jobs["chem/j"], world.flight("j")
     assert world.submissions.send("chem/j", job, flight, Decision("chem/j", backend, "because"))
     await settled()

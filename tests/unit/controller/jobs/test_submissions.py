@@ -18,7 +18,7 @@ from tests.unit.controller.worlds import World, info, settled
 
 
 def decision(world: World, *backends: str, kind: str = "", shots: tuple[int, ...] = ()) -> Decision:
-    seen = {backend.name: backend for backend in world.rounds.backends(world.now)}
+    seen = {backend.name: backend for backend in world.rounds.sight.backends(world.now)}
     parts: tuple[Part, ...] = ()
     if kind:
         # Only the second submission of a job that is hedged is one.

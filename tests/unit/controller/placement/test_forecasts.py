@@ -53,7 +53,7 @@ def taught() -> tuple[World, Any]:
 
 
 def run_seconds(world: World, forecasts: Forecasts) -> float:
-    offers = forecasts.offers(world.rounds.backends(NOW))
+    offers = forecasts.offers(world.rounds.sight.backends(NOW))
     return float(forecasts.row(world.state.jobs["chem/j"], world.flight("j"), offers).run_seconds.mid[0])
 
 
@@ -139,7 +139,7 @@ def noisy(world: World, error: float) -> str:
 
 def fidelity(world: World, forecasts: Forecasts) -> tuple[float, float, float]:
     forecasts.forget("uid-j")
-    offers = forecasts.offers(world.rounds.backends(NOW))
+    offers = forecasts.offers(world.rounds.sight.backends(NOW))
     found = forecasts.row(world.state.jobs["chem/j"], world.flight("j"), offers).fidelity[0]
     return found.mid, found.low, found.high
 

@@ -172,5 +172,5 @@ def test_a_wait_for_a_device_that_is_too_old_is_not_taken_for_none(told: dict[st
     assert fresh is not None
     assert fresh > 600
     assert old == pytest.approx(fresh, rel=0.1)
-    (seen_old,) = world.rounds.backends(NOW + 3600.0)
+    (seen_old,) = world.rounds.sight.backends(NOW + 3600.0)
     assert next(iter(told)) in seen_old.stale_figures

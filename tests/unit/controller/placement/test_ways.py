@@ -104,6 +104,6 @@ async def test_a_large_result_goes_where_the_bandwidth_is() -> None:
         for pod in world.state.pods_of(f"lab/{name}"):
             pod.latency, pod.rate = 0.01 if name == "fast" else 0.001, Figure(rate, NOW, "Pod")
     await world.rounds.once()
-    seen = {each.name: each.bytes_per_second for each in world.rounds.backends(NOW)}
+    seen = {each.name: each.bytes_per_second for each in world.rounds.sight.backends(NOW)}
     assert seen == {"slow": 1e5, "fast": 1e8}
-    assert {each.bytes_per_second for each in world.rounds.backends(NOW + 7200)} == {None}
+    assert {each.bytes_per_second for each in world.rounds.sight.backends(NOW + 7200)} == {None}

@@ -171,7 +171,7 @@ def test_which_backends_without_pods_jobs_may_wait_for(spec: dict[str, Any], ser
     world.backend("a", pods=0, **spec)
     seen_backend = look(world)
     assert (seen_backend.serving, seen_backend.not_serving_reason) == (serving, reason)
-    (wait,) = [wait for each, wait in world.rounds.waits(NOW) if each.key == "lab/a"]
+    (wait,) = [wait for each, wait in world.rounds.sight.waits(NOW) if each.key == "lab/a"]
     assert wait == (Interval(START_SECONDS, START_SECONDS, START_SECONDS) if serving else None)
 
 
