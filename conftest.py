@@ -30,11 +30,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadSco
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Begin with what takes longest."""
+    """Begin with what takes longest; before the cluster is there, with what sees that one leaves nothing behind."""
     if not hasattr(config, "workerinput"):
         return
 
-    def rank(item: pytest.Item) -> int:
-        return next((n for n, folder in enumerate(LONGEST_FIRST) if item.nodeid.startswith(folder)), len(LONGEST_FIRST))
+    def rank(item: pytest.Item) -> tuple[int, bool]:
+        folders = (place for place, folder in enumerate(LONGEST_FIRST) if item.nodeid.startswith(folder))
+        return next(folders, len(LONGEST_FIRST)), "cluster" in getattr(item, "fixturenames", ())
 
     items.sort(key=rank)
