@@ -185,7 +185,7 @@ def test_the_reference_is_the_models() -> None:
 
 
 def test_every_reason_and_error_is_explained() -> None:
-    from qonverge.wire.errors import Draining, WireError
+    from qonverge.wire.errors import WireError
 
     page = (ROOT / "docs/errors.md").read_text()
     for kind in WireError.__subclasses__():
