@@ -183,6 +183,8 @@ class Backend:
     """Memory for one circuit in the next smaller size; None of what is no larger size."""
     larger: bool = False
     """Whether there is a larger size."""
+    awaits_larger: bool = False
+    """Whether a larger size than this is to be made, and none is there yet."""
     starting: str = ""
     """What is done so that a pod serves, where none does: for a job that is held for it."""
     admitted_namespaces: frozenset[str] = frozenset()

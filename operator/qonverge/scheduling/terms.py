@@ -54,6 +54,7 @@ class Verdict(IntEnum):
     OUT_OF_ORDER = 32
     TWO_QUBIT_ERROR = 33
     READOUT_ERROR = 34
+    SIZE_AWAITED = 35
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -231,7 +232,10 @@ def _circuit_terms(judged: _Judged, jobs: Sequence[Job], backends: Sequence[Back
     judged.mark((parts > 1) & (parts * least > shots), Verdict.SHOTS)
     slots = _column(jobs, lambda job: job.needs.slots if job.needs else None, 1)
     judged.mark(slots > _row(backends, lambda b: max(1, b.workers), np.inf), Verdict.SLOTS)
-    judged.mark(_too_large(jobs, backends, [b.memory_bytes for b in backends]), Verdict.MEMORY)
+    too_large = _too_large(jobs, backends, [b.memory_bytes for b in backends])
+    awaited = np.array([b.awaits_larger for b in backends], dtype=np.bool_)
+    judged.mark(too_large & awaited, Verdict.SIZE_AWAITED)
+    judged.mark(too_large, Verdict.MEMORY)
 
 
 def _of_other_sizes(jobs: Sequence[Job], backends: Sequence[Backend]) -> NDArray[np.bool_]:

@@ -27,6 +27,7 @@ _KINDS = {
     Verdict.SLOTS: "too few workers",
     Verdict.FEATURES: "lacking features",
     Verdict.MEMORY: "too little memory",
+    Verdict.SIZE_AWAITED: "without their larger pods yet",
     Verdict.TIER: "of another tier",
     Verdict.REGION: "in another region",
     Verdict.CURRENCY: "priced in another currency",
@@ -209,11 +210,12 @@ def _of_circuit(name: str, needs: Needs | None, backend: Backend, forecast: Fore
             return f"{name} has {max(1, backend.workers)} workers and the job takes {needs.slots} at once"
         case Verdict.FEATURES:
             return f"{name} has no {_spelled(needs.features - (backend.features or frozenset()))}"
-        case Verdict.MEMORY:
+        case Verdict.MEMORY | Verdict.SIZE_AWAITED:
             kind = _STATES.get(backend.method, "statevector")
+            more = "; its next larger size is not there yet" if forecast.verdict == Verdict.SIZE_AWAITED else ""
             return (
                 f"{name} has {format_bytes(backend.memory_bytes or 0)} for a circuit and a {kind} of "
-                f"{needs.num_qubits} qubits needs {format_bytes(_state_bytes(needs, backend))}"
+                f"{needs.num_qubits} qubits needs {format_bytes(_state_bytes(needs, backend))}{more}"
             )
     return None
 

@@ -59,6 +59,14 @@ def test_a_circuit_that_fits_none_is_refused_with_what_the_largest_has() -> None
     assert decision.reason == "lab/b-4gi has 4 MiB for a circuit and a statevector of 19 qubits needs 8 MiB"
 
 
+def test_a_circuit_that_fits_none_waits_while_a_larger_size_is_to_be_made() -> None:
+    usual = replace(family()[0], larger=False, awaits_larger=True)
+    decision = decided(wide(17), [usual])
+    assert not decision.impossible
+    assert decision.reason.endswith("qubits needs 2 MiB; its next larger size is not there yet")
+    assert decided(wide(16), [usual]).backend == usual
+
+
 def test_a_circuit_that_needs_no_full_state_needs_no_larger_size() -> None:
     needs = replace(NEEDS, num_qubits=18, statevector_bytes=16 << 18, clifford=True)
     assert decided(wide(18, needs=needs), family()).backend == family()[0]

@@ -23,10 +23,14 @@ def with_sizes(seen: Sequence[Backend], backends: Mapping[str, QuantumBackend]) 
     found = {each.key: replace(each, smaller_bytes=sys.maxsize) if each.size_of else each for each in seen}
     for key, backend in backends.items():
         name = backend.metadata.name
-        chain = [key, *(size for size in keys_of_sizes(backend) if size in found and found[size].size_of == name)]
+        sizes = list(keys_of_sizes(backend))
+        chain = [key, *(size for size in sizes if size in found and found[size].size_of == name)]
         for smaller, larger in pairwise(chain):
             memory = found[smaller].memory_bytes
             found[smaller] = replace(found[smaller], larger=True)
             # What is not known is taken to be enough: once a pod of that size has told it, it is.
             found[larger] = replace(found[larger], smaller_bytes=sys.maxsize if memory is None else memory)
+        if sizes and chain[-1] != sizes[-1]:
+            # As before the backend is looked at for the first time, or after somebody deleted the size.
+            found[chain[-1]] = replace(found[chain[-1]], awaits_larger=True)
     return tuple(found[each.key] for each in seen)

@@ -192,3 +192,24 @@ def test_a_size_that_its_backend_has_no_more_is_for_nobody() -> None:
     assert former is not None
     assert former > 2**60
     assert (found["b-2gi"].smaller_bytes, found["b-2gi"].larger) == (usual, False)
+
+
+def test_while_a_size_is_not_there_the_largest_that_is_waits_for_it() -> None:
+    world = World()
+    world.state.backends["lab/b"] = backend()
+    assert seen_by_rounds(world)["b"].awaits_larger
+    made = sizes_of(backend())
+    for key, waiting in (("lab/b-2gi", {"b": False, "b-2gi": True}), ("lab/b-4gi", {"b-2gi": False, "b-4gi": False})):
+        shown(world.state, made[key])
+        found = seen_by_rounds(world)
+        assert {name: found[name].awaits_larger for name in waiting} == waiting
+    # Somebody deleted it.
+    world.state.observe(
+        "QuantumBackend",
+        {
+            **made["lab/b-4gi"],
+            "metadata": {**made["lab/b-4gi"]["metadata"], "uid": "uid-b-4gi", "resourceVersion": "2", "generation": 1},
+        },
+        deleted=True,
+    )
+    assert seen_by_rounds(world)["b-2gi"].awaits_larger
