@@ -102,6 +102,13 @@ def test_running_is_shown_only_to_a_person_who_waits() -> None:
     assert decide(view(job(status.to_dict()), running, after=3)) == []
 
 
+def test_an_attempt_that_was_handed_back_and_is_elsewhere_is_shown_there() -> None:
+    shown = written(decide(view(job(), under_way(), after=2)))
+    elsewhere = Running(Decision("default/j", replace(AER, name="b"), "b is free"), CREATED, (), NO_TASK)
+    status = written(decide(view(job(shown.to_dict()), under_way(phase=elsewhere), after=3)))
+    assert (status.state, status.attempts, status.backend, status.placement) == ("Running", 1, "b", "b is free")
+
+
 def test_a_result_ends_the_job_with_one_write() -> None:
     actions = decide(view(job(), under_way(result=ended())))
     status = written(actions)

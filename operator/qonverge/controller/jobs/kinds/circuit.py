@@ -52,13 +52,14 @@ class CircuitJobs:
         if flight.running is not None and flight.started_at is not None:
             if cloud_tasks.under_way(job):
                 return _elsewhere(view, flight)
-            if job.status.state == "Running" and (job.status.attempts or 0) == flight.attempts:
+            fields = _run_fields(view, flight)
+            told = (job.status.state, job.status.attempts or 0, job.status.backend)
+            # What a pod handed back is the same attempt elsewhere.
+            if told == ("Running", fields["attempts"], fields["backend"]):
                 return []
             if now < flight.started_at + SEEN_SECONDS:
                 return [Requeue(flight.started_at + SEEN_SECONDS)]
-            return [
-                SetStatus(view.move("Running", "Running", f"attempt {flight.attempts}", **_run_fields(view, flight)))
-            ]
+            return [SetStatus(view.move("Running", "Running", f"attempt {flight.attempts}", **fields))]
         return _submit(view, flight)
 
     async def perform(self, action: Action, key: str, job: HybridJob, tools: Tools) -> None:
