@@ -97,8 +97,8 @@ class PodResults:
         return results.kept(job, status, reference, why=why, now=now)
 
     async def _keep(self, job: HybridJob, backend: str, packed: _Document) -> Endpoint:
-        error: WireError = PodLost("none of its pods serves")
-        for endpoint in self._endpoints(backend):
+        error: WireError = PodLost("none of its pods serves that stays")
+        for endpoint in self._staying(backend):
             metadata, period = job.metadata, self._settings.result_seconds
             try:
                 await self._data.keep(
@@ -110,10 +110,13 @@ class PodResults:
         kind = PodLost if error.retryable else ResultTooLarge
         raise kind(f"{backend} cannot keep it: {error.message}")
 
-    def _endpoints(self, backend: str) -> list[Endpoint]:
-        """Return the backend's serving pods, those that stay first, and of these those that keep the fewest results."""
-        pods = self._state.reachable_of(backend)
-        pods.sort(key=lambda pod: (pod.terminating, pod.draining, 0 if pod.info is None else pod.info.kept_results))
+    def _staying(self, backend: str) -> list[Endpoint]:
+        """Return the backend's serving pods without those that end, and with all they keep: first that keep the fewest.
+
+        One that drains moves what it keeps before it goes.
+        """
+        pods = [pod for pod in self._state.reachable_of(backend) if not pod.terminating]
+        pods.sort(key=lambda pod: (pod.draining, 0 if pod.info is None else pod.info.kept_results))
         return [pod.endpoint for pod in pods]
 
     def find(self, key: str, secret: str) -> tuple[str, KeptResult]:
@@ -136,7 +139,8 @@ class PodResults:
             WireError: there is none, its pod does not answer, or too many are being fetched.
         """
         uid, kept = self.find(key, secret)
-        endpoint = next((each for each in self._endpoints(kept.backend) if each.key == _pod_of(kept)), None)
+        pods = self._state.reachable_of(kept.backend)
+        endpoint = next((pod.endpoint for pod in pods if pod.key == _pod_of(kept)), None)
         if endpoint is None:
             raise PodLost(f"the pod {_pod_of(kept)} that keeps the result does not serve now: try again")
         namespace = key.split("/", 1)[0]

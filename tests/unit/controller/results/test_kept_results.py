@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from qonverge.controller.objects.pod_order import Shown
 from qonverge.controller.pods.task_client import PodLost
 from qonverge.controller.store.pods import Endpoint
 from qonverge.wire.errors import NotFound, ResultTooLarge, WireError
@@ -65,6 +66,36 @@ async def test_a_pod_that_is_lost_meanwhile_is_another_attempt(monkeypatch: pyte
     _, status, given = await ended(monkeypatch, PodLost("it is gone"), attempts=2)
     assert (status["state"], status["reason"], status["attempts"], len(given)) == ("Failed", "PodLost", 2, 2)
     assert "after 2 attempts: the result takes" in status["message"]
+
+
+async def test_a_pod_that_ends_keeps_no_result_which_would_end_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    desk, given = Desk(), list[str]()
+
+    async def keep(endpoint: Endpoint, *_: Any, **more: Any) -> None:
+        given.append(endpoint.pod)
+
+    monkeypatch.setattr(desk.world.pods, "keep", keep)
+    await desk.placed(shots=20_000)
+    desk.world.now += 5
+    await desk.jobs.reconcile("chem/j")
+    pod = desk.world.pod("a-0")
+    pod.show(pod.ready, None, Shown(terminating=True, counts=False, process="c"))
+    desk.world.pods.end("uid-j-1-1", COUNTS)
+    await settled()
+    await desk.jobs.reconcile("chem/j")
+    assert (desk.server.written[-1]["state"], given) == ("Running", [])
+    # Another one takes its place.
+    desk.world.serve(Endpoint("a-1", "lab/a-1", pod.endpoint.backend, "http://a-1"))
+    for _ in range(2):
+        await desk.jobs.reconcile("chem/j")
+        await desk.world.rounds.once()
+    await desk.jobs.reconcile("chem/j")
+    await settled()
+    desk.world.pods.end("uid-j-1-2", COUNTS)
+    await settled()
+    await desk.jobs.reconcile("chem/j")
+    status = desk.server.written[-1]
+    assert (status["state"], status["result"]["kept"]["pod"], given) == ("Complete", "a-1", ["a-1"])
 
 
 async def test_only_the_path_in_the_status_leads_to_a_result(monkeypatch: pytest.MonkeyPatch) -> None:
