@@ -271,6 +271,8 @@ class Submissions:
             if not _is_handed_back(result):
                 return result
             logger.info("task %s goes to another pod: %s", work.task.id, result.error)
+            # It may be known there since before this operator led.
+            self._state.pods.let_go(work.task.id)
             if isinstance(result.error, Draining):
                 work.pod.refuse()
             pods = [pod for pod in self._state.pods_of(work.sent.backend_key) if _has_room(pod)]

@@ -342,6 +342,10 @@ class BackendPods:
         if self._by_uid.get(pod.uid) is pod:
             self._holders |= dict.fromkeys(identities, pod)
 
+    def let_go(self, identity: str) -> None:
+        """Record that a task is on no pod any more, by its id."""
+        self._holders.pop(identity, None)
+
     def holder(self, identity: str) -> BackendPod | None:
         """Return the pod on which a task was found, by the task's id."""
         return self._holders.get(identity)

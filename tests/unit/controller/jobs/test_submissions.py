@@ -173,6 +173,19 @@ async def test_what_no_pod_of_its_backend_takes_waits_for_another_place_as_the_s
     assert (world.assigned, flight.attempts) == ({"b-0": 1}, 1)
 
 
+async def test_what_is_handed_back_is_not_sent_to_where_an_operator_before_this_one_had_sent_it() -> None:
+    world = world_of("a", "b")
+    world.state.pods.hold(world.pod("a-0"), {"uid-j-1-1"})
+    send(world, decision(world, "a"))
+    await settled()
+    # It goes on with what it runs.
+    terminate(world, "a-0")
+    world.pods.end("uid-j-1-1", error=Draining("it shuts down"), seconds=0.0)
+    await settled()
+    await world.round()
+    assert world.assigned == {"b-0": 1}
+
+
 async def test_a_part_that_is_handed_back_leaves_the_others_alone() -> None:
     world = World()
     world.backend("a", pods=2)
