@@ -70,6 +70,27 @@ def test_one_that_is_asked_to_end_while_it_loads_ends(kit: Any) -> None:
     assert process.wait(60) == 128 + signal.SIGTERM
 
 
+def test_one_that_is_asked_to_end_while_it_loads_ends_whatever_it_does_then() -> None:
+    """As in a library that lets no exceptions out."""
+    program = """
+import os, signal
+from qonverge.backend.process import run
+
+class Quiet:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        sum(range(10))
+
+async def serving():
+    Quiet()
+    print("it serves on")
+
+run(serving())
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (128 + signal.SIGTERM, "")
+
+
 def _handles_sigterm(status: str) -> bool:
     (caught,) = (line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:"))
     return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
