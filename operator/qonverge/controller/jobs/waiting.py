@@ -45,7 +45,8 @@ def say_waiting(view: View, reason: str, message: str) -> list[Action]:
     if view.now < view.created + SEEN_SECONDS and status.state == "Pending":
         return [Requeue(view.created + SEEN_SECONDS)]
     fields: dict[str, Any] = {}
-    if flight is not None and flight.attempts:
+    if flight is not None and (flight.attempts or flight.placed_at is not None):
+        # What a pod handed back is none, also for an operator that follows.
         fields["attempts"] = flight.attempts
     if flight is not None and flight.forecast:
         fields["forecast"] = list(flight.forecast)

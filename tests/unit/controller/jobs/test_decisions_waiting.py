@@ -172,3 +172,11 @@ def test_a_program_that_waits_for_its_text_says_for_what() -> None:
     assert written(actions).reason == "WaitingForProgram"
     assert actions[1:] == [Stop(), Requeue(CREATED + 3 + 5)]
     assert not any(isinstance(action, SetStatus) for action in decide(view(job(), there, after=1)))
+
+
+def test_an_attempt_that_was_handed_back_is_none_in_the_status_either() -> None:
+    held = Decision("default/j", None, "a is not ready")
+    back = flight(phase=AwaitingPlacement(proposal=held), placed_at=CREATED, attempts=0)
+    running = job({"state": "Running", "attempts": 1, "observedGeneration": 1})
+    status = written(decide(view(running, back, after=9)))
+    assert (status.state, status.attempts) == ("Pending", 0)
