@@ -138,7 +138,7 @@ class Sender:
         may_be_there, refusal = sent.run.task.again, None
         while True:
             if look or stop.is_set():
-                if identity := await self._find(sent, certain, may_be_there):
+                if identity := await self._found(sent, certain, may_be_there, refusal):
                     return self._known(sent, identity)
                 look = False
                 if stop.is_set():
@@ -166,6 +166,15 @@ class Sender:
             except CloudError:
                 # Nothing had an effect, and the next call waits as its pacer says.
                 continue
+
+    async def _found(self, sent: Sent, certain: float, may_be_there: bool, refusal: EngineFailed | None) -> str:
+        """Return as ``_find``, and say why the task was refused too where the cloud tells nothing."""
+        try:
+            return await self._find(sent, certain, may_be_there)
+        except EngineFailed as error:
+            if refusal is None:
+                raise
+            raise EngineFailed(f"{refusal.message}; {error.message}") from None
 
     async def _find(self, sent: Sent, certain: float, may_be_there: bool) -> str:
         """Return the cloud's id of the task, empty where it has none; see ``_locate``.
