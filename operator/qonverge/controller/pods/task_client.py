@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 import aiohttp
@@ -22,6 +22,8 @@ from qonverge.wire.messages import Task, TaskInfo, TaskResult
 from qonverge.wire.proof import challenge, is_proof
 from qonverge.wire.tokens import OPERATOR_SUBJECT, Signer, instance_audience
 from qonverge.wire.vendor import VendorTask
+
+_Told = TypeVar("_Told")
 
 _MSGPACK = "application/msgpack"
 _POLL_SECONDS = 20
@@ -151,7 +153,7 @@ class DataPlane:
         """
         try:
             answer = await self._ask("DELETE", endpoint, audience, f"/v1/tasks/{identity}", seconds=_SOON_SECONDS)
-            return TaskResult.from_dict(_checked_task(answer))
+            return _read(_checked_task(answer), TaskResult.from_dict)
         except NotFound:
             return None
 
@@ -163,7 +165,7 @@ class DataPlane:
             WireError: it refuses.
         """
         answer = _checked(await self._ask("DELETE", endpoint, audience, f"/v1/runs/{run}", seconds=_SOON_SECONDS))
-        return tuple(VendorTask.from_dict(task) for task in answer["vendor_tasks"])
+        return _read(answer, lambda told: tuple(VendorTask.from_dict(task) for task in told["vendor_tasks"]))
 
     async def info(self, endpoint: Endpoint, audience: str) -> BackendInfo:
         """Return what the pod says of itself, of a calibration only its digest.
@@ -173,7 +175,7 @@ class DataPlane:
         """
         path = "/v1/backend?without=calibration"
         answer = await self._ask("GET", endpoint, audience, path, seconds=_POLLED_SECONDS)
-        return BackendInfo.from_dict(answer)
+        return _read(_checked(answer), BackendInfo.from_dict)
 
     async def drain(self, endpoint: Endpoint, audience: str, *, on: bool) -> BackendInfo:
         """Let the pod take no new tasks, or take them again, and return what it says of itself then.
@@ -183,7 +185,7 @@ class DataPlane:
         """
         path, body = "/v1/drain?without=calibration", pack({"on": on})
         answer = _checked(await self._ask("PUT", endpoint, audience, path, body, _SOON_SECONDS))
-        return BackendInfo.from_dict(answer)
+        return _read(answer, BackendInfo.from_dict)
 
     async def measure(self, endpoint: Endpoint, audience: str, peers: Sequence[Peer]) -> None:
         """Let the pod measure its links to these and no others.
@@ -201,7 +203,7 @@ class DataPlane:
             WireError: the pod does not answer.
         """
         answer = await self._ask("GET", endpoint, audience, "/v1/backend", seconds=_KEEP_SECONDS)
-        return BackendInfo.from_dict(_checked(answer))
+        return _read(_checked(answer), BackendInfo.from_dict)
 
     async def tasks(self, endpoint: Endpoint, audience: str) -> list[TaskInfo]:
         """Return the tasks that wait or run on the pod.
@@ -210,7 +212,7 @@ class DataPlane:
             PodLost: the pod does not answer soon.
         """
         answer = await self._ask("GET", endpoint, audience, "/v1/tasks", seconds=_SOON_SECONDS)
-        return [TaskInfo.from_dict(task) for task in answer["tasks"]]
+        return _read(_checked(answer), lambda told: [TaskInfo.from_dict(task) for task in told["tasks"]])
 
     async def meters(
         self, endpoint: Endpoint, audience: str, grants: Mapping[str, Grant] | None, boot: str = ""
@@ -228,7 +230,7 @@ class DataPlane:
         if "meters" not in answer:
             # A pod of an earlier release meters nothing.
             raise WireError.from_dict(answer.get("error") or {"message": f"the pod answered {answer}"})
-        return Meters.from_dict(answer)
+        return _read(answer, Meters.from_dict)
 
     async def keep(
         self,
@@ -257,7 +259,7 @@ class DataPlane:
             WireError: the pod does not answer soon.
         """
         answer = _checked(await self._ask("GET", endpoint, audience, "/v1/results", seconds=_SOON_SECONDS))
-        return set(answer["results"]), dict(answer["dropped"])
+        return _read(answer, lambda told: (set(told["results"]), dict(told["dropped"])))
 
     async def forget(self, endpoint: Endpoint, audience: str, identity: str) -> None:
         """Let the pod drop a result.
@@ -308,7 +310,7 @@ class DataPlane:
                 if isinstance(error, NotFound):
                     raise PodLost(f"the backend pod has forgotten the task, as after a restart: {error}")
                 raise error
-            result = TaskResult.from_dict(answer)
+            result = _read(answer, TaskResult.from_dict)
             if result.done:
                 return result
             if told is not None:
@@ -360,20 +362,20 @@ class DataPlane:
         seconds: float,
     ) -> dict[str, Any]:
         try:
-            headers = await self._headers(endpoint, audience)
+            headers = await self._headers(endpoint, audience, min(seconds, _SOON_SECONDS))
         except PodRefused:
             raise
         except PodLost as error:
             raise PodNotReached(error.message) from None
         return await self._request(method, endpoint, path, headers, body, seconds=seconds)
 
-    async def _headers(self, endpoint: Endpoint, audience: str) -> dict[str, str]:
+    async def _headers(self, endpoint: Endpoint, audience: str, seconds: float = _SOON_SECONDS) -> dict[str, str]:
         """Return the headers of a request to a pod that has proven itself."""
-        signer = self._proven.get(endpoint) or await self._prove(endpoint, audience)
+        signer = self._proven.get(endpoint) or await self._prove(endpoint, audience, seconds)
         token = self._token(signer, instance_audience(audience, endpoint.pod))
         return {"content-type": _MSGPACK, "accept": _MSGPACK, "authorization": f"Bearer {token}"}
 
-    async def _prove(self, endpoint: Endpoint, audience: str) -> Signer:
+    async def _prove(self, endpoint: Endpoint, audience: str, seconds: float) -> Signer:
         """Let the pod prove that the operator made it, before it gets a token or a circuit; return the key it knows.
 
         Raises:
@@ -381,7 +383,7 @@ class DataPlane:
         """
         sent, signer = challenge(), self._key.signer
         path, headers = f"/v1/identity?challenge={sent}", {"accept": _MSGPACK}
-        answer = await self._request("GET", endpoint, path, headers, seconds=_SOON_SECONDS, most=_PROOF_BYTES)
+        answer = await self._request("GET", endpoint, path, headers, seconds=seconds, most=_PROOF_BYTES)
         if not is_proof(answer.get("proof"), signer.backend_key(audience), sent, endpoint.pod):
             raise PodLost(f"pod {endpoint.key} cannot prove that it is one of {audience}: nothing is sent to it")
         self._proven[endpoint] = signer
@@ -443,6 +445,19 @@ def _refusal(answer: dict[str, Any]) -> Unauthorized | None:
     error = answer.get("error")
     found = WireError.from_dict(error) if isinstance(error, dict) else None
     return found if isinstance(found, Unauthorized) else None
+
+
+def _read(answer: dict[str, Any], read: Callable[[dict[str, Any]], _Told]) -> _Told:
+    """Return what a pod's answer says.
+
+    Raises:
+        PodLost: nothing that can be read. Who controls a namespace controls what its pods answer, which must end
+            nothing but what has to do with them.
+    """
+    try:
+        return read(answer)
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
+        raise PodLost(f"the backend pod's answer cannot be read: {error or type(error).__name__}") from None
 
 
 def _checked(answer: dict[str, Any]) -> dict[str, Any]:
