@@ -35,9 +35,9 @@ class Fields:
     def texts(self, name: str) -> tuple[str, ...]:
         """Return a list of texts."""
         given = self.data.get(name)
-        if isinstance(given, list | tuple) and all(isinstance(each, str) for each in given):
-            return tuple(given)
-        self._refuse(name, given)
+        if not isinstance(given, list | tuple) or not all(isinstance(each, str) for each in given):
+            self._refuse(name, given)
+        return tuple(given)
 
     def flag(self, name: str, *, default: bool | None = None) -> bool:
         """Return whether something is so; without a default it must be told."""

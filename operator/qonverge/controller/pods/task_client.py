@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
@@ -27,6 +27,7 @@ _Told = TypeVar("_Told")
 
 _MSGPACK = "application/msgpack"
 _POLL_SECONDS = 20
+_ANSWER_SECONDS = _POLL_SECONDS + 15.0
 _TOLD_SECONDS = 2
 _SOON_SECONDS = 5.0
 # Polls begin at most 5 s apart: with this a pod that is cut off is known to be within 8 s.
@@ -73,6 +74,28 @@ class BackendLost(WireError):
     code = "BackendLost"
 
 
+@dataclass(frozen=True, slots=True)
+class _Watch:
+    """Who wants to know of a task meanwhile."""
+
+    told: Callable[[TaskResult], None] | None
+    """Takes how it stands."""
+    answered: Callable[[], None] | None
+    """Is called whenever it does."""
+
+    @property
+    def wait(self) -> int:
+        """How long a pod may wait with its answer about a task that has not ended, seconds."""
+        return _POLL_SECONDS if self.told is None else _TOLD_SECONDS
+
+    def take(self, result: TaskResult) -> None:
+        """Take how the task stands."""
+        if self.told is not None:
+            self.told(result)
+        if self.answered is not None:
+            self.answered()
+
+
 class DataPlane:
     """Sends tasks to pods over kept-open connections."""
 
@@ -101,22 +124,26 @@ class DataPlane:
         *,
         told: Callable[[TaskResult], None] | None = None,
         sent: bool = False,
+        answered: Callable[[], None] | None = None,
     ) -> TaskResult:
         """Send a task, unless it was ``sent`` before, and return its result.
 
-        ``told`` takes how it stands meanwhile; with it the pod is asked more often.
+        ``told`` takes how it stands meanwhile; with it the pod is asked more often. ``answered`` is called whenever the
+        pod says that the task goes on.
 
         Raises:
             PodLost: the pod has it no more; ``PodNotReached``: it was not sent; ``PodSilent``: nobody can tell.
             WireError: the pod refused it.
         """
+        watch = _Watch(told, answered)
         if sent:
-            return await self._ended(endpoint, audience, task, told, await self._looked(endpoint, audience, task, told))
+            # At once: whether it goes on is not known.
+            return await self._ended(endpoint, audience, task, watch, await self._looked(endpoint, audience, task, 0))
         known = all((endpoint.pod, digest) in self._known for digest in task.circuits)
         try:
-            return await self._run(endpoint, audience, replace(task, circuits={}) if known else task, told)
+            return await self._run(endpoint, audience, replace(task, circuits={}) if known else task, watch)
         except UnknownCircuit:
-            return await self._run(endpoint, audience, task, told)
+            return await self._run(endpoint, audience, task, watch)
         finally:
             for digest in task.circuits:
                 self._known[endpoint.pod, digest] = None
@@ -288,19 +315,17 @@ class DataPlane:
             self._proven.pop(endpoint, None)
             raise PodLost(f"the backend pod does not answer: {str(error) or type(error).__name__}") from None
 
-    async def _run(
-        self, endpoint: Endpoint, audience: str, task: Task, told: Callable[[TaskResult], None] | None
-    ) -> TaskResult:
-        path = f"/v1/tasks?wait={_wait(told)}"
+    async def _run(self, endpoint: Endpoint, audience: str, task: Task, watch: _Watch) -> TaskResult:
+        path = f"/v1/tasks?wait={watch.wait}"
         answer = await self._ask("POST", endpoint, audience, path, pack(task.to_dict()))
-        return await self._ended(endpoint, audience, task, told, answer)
+        return await self._ended(endpoint, audience, task, watch, answer)
 
     async def _ended(
         self,
         endpoint: Endpoint,
         audience: str,
         task: Task,
-        told: Callable[[TaskResult], None] | None,
+        watch: _Watch,
         answer: dict[str, Any],
     ) -> TaskResult:
         """Wait for the end of a task of which the pod gave this answer."""
@@ -313,16 +338,14 @@ class DataPlane:
             result = _read(answer, TaskResult.from_dict)
             if result.done:
                 return result
-            if told is not None:
-                told(result)
-            answer = await self._looked(endpoint, audience, task, told)
+            watch.take(result)
+            answer = await self._looked(endpoint, audience, task, watch.wait)
 
-    async def _looked(
-        self, endpoint: Endpoint, audience: str, task: Task, told: Callable[[TaskResult], None] | None
-    ) -> dict[str, Any]:
-        """Return what the pod answers about a task that it was sent, when it has ended or after a while."""
+    async def _looked(self, endpoint: Endpoint, audience: str, task: Task, wait: int) -> dict[str, Any]:
+        """Return what the pod answers about a task that it was sent, when it has ended or after so many seconds."""
         try:
-            return await self._ask("GET", endpoint, audience, f"/v1/tasks/{task.id}?wait={_wait(told)}")
+            path = f"/v1/tasks/{task.id}?wait={wait}"
+            return await self._ask("GET", endpoint, audience, path, seconds=_ANSWER_SECONDS, lasts=_RESULT_SECONDS)
         except PodRefused as error:
             raise PodLost(error.message) from None
         except PodNotReached as error:
@@ -335,16 +358,21 @@ class DataPlane:
         audience: str,
         path: str,
         body: bytes | None = None,
-        seconds: float = _POLL_SECONDS + 15.0,
+        seconds: float = _ANSWER_SECONDS,
+        lasts: float | None = None,
     ) -> dict[str, Any]:
-        answer = await self._send(method, endpoint, audience, path, body, seconds)
+        """Return the pod's answer.
+
+        It is whole within ``seconds``, or where ``lasts`` says for how long it may come, never pauses for so long.
+        """
+        answer = await self._send(method, endpoint, audience, path, body, seconds, lasts)
         if _refusal(answer) is None:
             return answer
         # Another server may have the pod's address, or the key or the token was replaced under way: one that cannot
         # prove itself any more is not ours, and ours gets another token.
         self._proven.pop(endpoint, None)
         self._tokens.clear()
-        answer = await self._send(method, endpoint, audience, path, body, seconds)
+        answer = await self._send(method, endpoint, audience, path, body, seconds, lasts)
         if (refusal := _refusal(answer)) is not None:
             raise PodLost(
                 f"pod {endpoint.key} proves that it is one of {audience}, and refuses the operator's token: {refusal}; "
@@ -360,6 +388,7 @@ class DataPlane:
         path: str,
         body: bytes | None,
         seconds: float,
+        lasts: float | None,
     ) -> dict[str, Any]:
         try:
             headers = await self._headers(endpoint, audience, min(seconds, _SOON_SECONDS))
@@ -367,7 +396,7 @@ class DataPlane:
             raise
         except PodLost as error:
             raise PodNotReached(error.message) from None
-        return await self._request(method, endpoint, path, headers, body, seconds=seconds)
+        return await self._request(method, endpoint, path, headers, body, seconds=seconds, lasts=lasts)
 
     async def _headers(self, endpoint: Endpoint, audience: str, seconds: float = _SOON_SECONDS) -> dict[str, str]:
         """Return the headers of a request to a pod that has proven itself."""
@@ -399,9 +428,10 @@ class DataPlane:
         *,
         seconds: float,
         most: int | None = None,
+        lasts: float | None = None,
     ) -> dict[str, Any]:
-        """Return the pod's answer, of at most so many bytes."""
-        timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=5)
+        """Return the pod's answer, of at most so many bytes; see ``_ask`` for the times."""
+        timeout = aiohttp.ClientTimeout(total=lasts or seconds, sock_connect=5, sock_read=seconds)
         try:
             async with self._session.request(
                 method, endpoint.url + path, data=body, headers=headers, timeout=timeout
@@ -426,11 +456,6 @@ class DataPlane:
             token = signer.sign(audience=audience, subject=OPERATOR_SUBJECT, now=now, ttl=_TOKEN_SECONDS)
             known = self._tokens[signer, audience] = (token, now + _TOKEN_SECONDS / 2)
         return known[0]
-
-
-def _wait(told: Callable[[TaskResult], None] | None) -> int:
-    """Return how long a pod may wait with its answer about a task that has not ended, seconds."""
-    return _POLL_SECONDS if told is None else _TOLD_SECONDS
 
 
 def _lost(error: Exception) -> type[PodLost]:

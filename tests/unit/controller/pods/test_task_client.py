@@ -262,3 +262,25 @@ async def test_a_pod_that_hangs_is_not_waited_for_where_a_job_is_to_be_let_go(mo
             never.set()
     finally:
         await data.close()
+
+
+async def test_a_large_result_may_come_for_long_where_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(task_client, "_ANSWER_SECONDS", 2.0)
+
+    class Slow(Pod):
+        async def handle(self, request: web.Request) -> web.StreamResponse:  # type: ignore[override]
+            if request.path == "/v1/identity":
+                return await super().handle(request)
+            response, body = web.StreamResponse(), pack(TaskResult("t", "Completed").to_dict())
+            await response.prepare(request)
+            for number in range(24):
+                await asyncio.sleep(0.1)
+                await response.write(body[number : number + 1] if number < 23 else body[23:])
+            return response
+
+    pod, data = Slow(honest), DataPlane(SigningKey(Signer(PRIVATE)))
+    try:
+        async with pod.serve() as endpoint:
+            assert (await data.run(endpoint, "lab/aer", TASK, sent=True)).state == "Completed"
+    finally:
+        await data.close()
