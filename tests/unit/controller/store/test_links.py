@@ -73,6 +73,38 @@ def test_what_is_old_is_forgotten_and_not_held_for_zero() -> None:
     assert links.between("a", "b", ALL, STALE_SECONDS + 1) == Link(0.03), "nothing of the old figure is in the new one"
 
 
+def test_who_measures_anew_takes_nothing_away_until_it_has_measured() -> None:
+    """As the pod that follows on one that was replaced, or one that has a new peer at a site."""
+    links = SiteLinks()
+    links.tell("lab", "a", {"b": Link(0.02), "c": Link(0.03)}, 0.0)
+    links.tell("lab", "a", {"c": Link(0.03)}, 5.0)
+    links.tell("lab", "a", {}, 10.0)
+    assert links.between("a", "b", ALL, 10.0) == Link(0.02)
+    links.tell("lab", "a", {"c": Link(None, 1.0)}, 15.0)
+    assert links.between("a", "c", ALL, 15.0) == Link(), "that a link is cut is told"
+    assert links.between("a", "b", ALL, STALE_SECONDS + 1) == Link(), "each figure has an age of its own"
+    links.tell("lab", "a", {"b": Link(0.04)}, STALE_SECONDS + 2)
+    assert links.between("a", "b", ALL, STALE_SECONDS + 2) == Link(0.04)
+
+
+def test_what_is_kept_is_of_late_whatever_is_told() -> None:
+    links = SiteLinks()
+    for number in range(100):
+        links.tell("lab", f"a{number}", {f"b{number}": Link(0.02)}, number * 1.0)
+        links.tell("lab", "a", {f"b{number}": Link(0.02)}, number * 1.0)
+    assert len(links) <= 2 * (STALE_SECONDS + 1)
+
+
+def test_a_clock_that_is_set_back_keeps_no_figure_that_nobody_tells_any_more() -> None:
+    links = SiteLinks()
+    links.tell("lab", "a", {"b": Link(0.02)}, 10_000.0)
+    assert links.between("a", "b", ALL, 0.0) == Link()
+    links.tell("lab", "a", {}, 1.0)
+    assert links.between("a", "b", ALL, 2.0) == Link()
+    links.tell("lab", "a", {"b": Link(0.05)}, 3.0)
+    assert links.between("a", "b", ALL, 4.0) == Link(0.05)
+
+
 class Run:
     """Two links as probes see them twice a second, and as polls bring them to the operator every five."""
 
