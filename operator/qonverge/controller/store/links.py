@@ -49,28 +49,35 @@ class _Told:
 def peers_of(pods: Iterable[SitePod], may_offer: Callable[[str], bool]) -> dict[str, tuple[Peer, ...]]:
     """Return to which peers each pod is to measure its links, by the pod's uid; most pods to none.
 
-    Of the pods of a namespace at a site one measures: to one at each other site, and to another one at its own, or to
-    itself where there is no other. Its peers are pods of its own namespace and of those that may offer backends.
+    Namespaces that may offer backends measure together, for all: of their pods at a site one, to one at each other
+    site, and to another one at its own, or to itself where there is no other. A pod of another namespace measures what
+    these do not: the links from a site where they are not, and those to sites where only its own namespace is.
     """
-    there: dict[str, dict[str, list[SitePod]]] = {}
+    shared: dict[str, list[SitePod]] = {}
+    tenants: dict[str, dict[str, list[SitePod]]] = {}
+    sites = set[str]()
+    offering: dict[str, bool] = {}
     for pod in sorted(pods, key=lambda each: each._order):
-        there.setdefault(pod.namespace, {}).setdefault(pod.site, []).append(pod)
-    if len({site for sites in there.values() for site in sites}) < 2:
+        sites.add(pod.site)
+        if pod.namespace not in offering:
+            offering[pod.namespace] = may_offer(pod.namespace)
+        there = shared if offering[pod.namespace] else tenants.setdefault(pod.namespace, {})
+        there.setdefault(pod.site, []).append(pod)
+    if len(sites) < 2:
         return {}
-    offering = [name for name in sorted(there) if may_offer(name)]
-    found = {}
-    for namespace, sites in there.items():
-        trusted = list(dict.fromkeys([*offering, namespace]))
-        for site, own in sites.items():
-            prober = own[0]
-            known: dict[str, list[SitePod]] = {site: own[1:]}
-            for each in trusted:
-                for name, others in there[each].items():
-                    known.setdefault(name, []).extend(pod for pod in others if pod not in own)
-            chosen = {name: (others or [prober])[0] for name, others in known.items()}
-            first = sorted(chosen, key=lambda name: (name != site, name))[:MOST]
-            found[prober.uid] = tuple(Peer(name, chosen[name].url) for name in first)
-    return found
+    found = {own[0].uid: _peers(site, own, shared) for site, own in shared.items()}
+    for owns in tenants.values():
+        known = {**owns, **shared}
+        for site, own in owns.items():
+            missing = {name: there for name, there in known.items() if site not in shared or name not in shared}
+            found[own[0].uid] = _peers(site, own, missing)
+    return {uid: peers for uid, peers in found.items() if peers}
+
+
+def _peers(site: str, own: list[SitePod], there: Mapping[str, list[SitePod]]) -> tuple[Peer, ...]:
+    """Return whom the first of the pods at a site asks: of those at each site the first that is not itself."""
+    first = sorted(there, key=lambda name: (name != site, name))[:MOST]
+    return tuple(Peer(name, next((pod for pod in there[name] if pod is not own[0]), own[0]).url) for name in first)
 
 
 @dataclass(slots=True)

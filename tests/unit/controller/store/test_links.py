@@ -44,6 +44,23 @@ def test_peers_are_of_the_own_namespace_and_of_those_that_may_offer() -> None:
     assert asked(taken, "lab")["a"]["b"] == "b"
 
 
+def test_what_is_measured_for_all_is_not_measured_by_each() -> None:
+    """Or with hundreds of namespaces one pod at each site would have hundreds that ask it twice a second."""
+    shared = [pod(f"{name}-{site}", site, name) for name in ("lab", "hpc") for site in "ab"]
+    tenants = [pod(f"{name}-{site}", site, name) for name in (f"t{number}" for number in range(100)) for site in "ab"]
+    only_own = [pod("only-c", "c", "t0")]
+    found = asked([*shared, *tenants, *only_own], "lab", "hpc")
+    assert found == {
+        "hpc-a": {"a": "lab-a", "b": "hpc-b"},
+        "hpc-b": {"b": "lab-b", "a": "hpc-a"},
+        "t0-a": {"c": "only-c"},
+        "t0-b": {"c": "only-c"},
+        "only-c": {"c": "only-c", "a": "hpc-a", "b": "hpc-b"},
+    }
+    alone = asked([*tenants[:4], *only_own])
+    assert alone["t1-a"] == {"a": "t1-a", "b": "t1-b"}, "where nobody may offer each measures for itself"
+
+
 def test_a_list_of_peers_is_bounded_and_has_the_own_site() -> None:
     pods = [pod(f"p{number}", f"site-{number:03}") for number in range(60)]
     peers = peers_of(pods, lambda _: True)
