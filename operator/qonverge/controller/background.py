@@ -33,7 +33,11 @@ from qonverge.telemetry import OperatorMetrics
 
 logger = logging.getLogger(__name__)
 
+# Polls begin so far apart at most, whatever they take: how soon it is known that a pod is cut off depends on it.
 _POLL_SECONDS = 5.0
+_SOON_SECONDS = 0.5
+# At most so many pods a second are asked where one does not answer, which may last.
+_SOON_PODS_PER_SECOND = 200.0
 # Programs whose use is limited wait for grants now and then.
 _LIMITED_POLL_SECONDS = 1.0
 _POLL_REST = 4.0
@@ -158,17 +162,14 @@ class Background:
     async def _poll(self) -> None:
         loop, took = asyncio.get_running_loop(), 0.0
         while True:
-            # A pod that is new, or does not answer, is asked again soon: jobs may wait for it.
-            often = _POLL_SECONDS
-            if self._metering.has_limits:
-                # Where very many programs run, their meters wait rather than everything else.
-                often = min(often, max(_LIMITED_POLL_SECONDS, _POLL_REST * took))
+            pods = self._state.pods.serving()
+            soon = not all(pod.answers for pod in pods)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(often if all(pod.answers for pod in self._state.pods.serving()) else 0.5):
+                async with asyncio.timeout(pause(took, len(pods), soon=soon, limited=self._metering.has_limits)):
                     await self._poll_now.wait()
             self._poll_now.clear()
             leading, began = self._election.leading, loop.time()
-            changed = await self._backends.poll(leading=leading)
+            changed = await self._backends.poll(leading=leading, whole=leading and not self._taken_over)
             self._submissions.keep_time()
             took = loop.time() - began
             for key in changed:
@@ -271,6 +272,24 @@ class Background:
             else:
                 self._autoscaling.stand_by()
             await asyncio.sleep(_LEAST_SCALE_SECONDS)
+
+
+def pause(took: float, pods: int, *, soon: bool, limited: bool) -> float:
+    """Return how long a poll waits after the one before it, seconds.
+
+    Args:
+        took: how long that one took, seconds.
+        pods: how many were asked.
+        soon: whether one is new, or does not answer: jobs may wait for it.
+        limited: whether programs run whose use is limited.
+    """
+    found = _POLL_SECONDS - took
+    if limited:
+        # Where very many programs run, their meters wait rather than everything else.
+        found = min(found, max(_LIMITED_POLL_SECONDS, _POLL_REST * took))
+    if soon:
+        found = min(found, pods / _SOON_PODS_PER_SECOND)
+    return max(_SOON_SECONDS, found)
 
 
 async def _warm(checker: Checker) -> None:

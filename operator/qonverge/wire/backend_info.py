@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from qonverge.links.link import Link
+from qonverge.wire.fields import Fields
 from qonverge.wire.vendor import DeviceState, SpoolState
 
 
@@ -58,28 +59,41 @@ class BackendInfo:
         return {**told, "device": device, "spool": spool, "links": links}
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Self:
-        """Return what ``to_dict`` gave; fields of a newer server are passed over."""
-        known = {name: data[name] for name in cls.__slots__ if name in data}
-        names = {name: tuple(known[name]) for name in ("methods", "basis_gates")}
-        device, spool = known.get("device"), known.get("spool")
-        told = {
-            "device": None if device is None else DeviceState.from_dict(device),
-            "spool": None if spool is None else SpoolState.from_dict(spool),
-            "links": _links(known.get("links", {})),
-        }
-        return cls(**{**known, **names, **told})
+    def from_dict(cls, data: Any) -> Self:
+        """Return what ``to_dict`` gave; fields of a newer server are passed over.
+
+        Raises:
+            ValueError: it is something else: the message names the field.
+        """
+        fields = Fields.of("what a server says of itself", data)
+        device, spool, calibration = (fields.data.get(name) for name in ("device", "spool", "calibration"))
+        return cls(
+            engine=fields.text("engine"),
+            method=fields.text("method"),
+            methods=fields.texts("methods"),
+            basis_gates=fields.texts("basis_gates"),
+            max_qubits=fields.count_or_none("max_qubits"),
+            max_shots=fields.count("max_shots"),
+            memory_bytes=fields.count_or_none("memory_bytes"),
+            workers=fields.count("workers"),
+            queued=fields.count("queued"),
+            running=fields.count("running"),
+            queue_limit=fields.count("queue_limit"),
+            draining=fields.flag("draining"),
+            calibration=None if calibration is None else Fields.of("calibration", calibration).data,
+            calibration_digest=fields.text("calibration_digest", ""),
+            kept_results=fields.count("kept_results", 0),
+            unnamed=fields.count("unnamed", 0),
+            device=None if device is None else DeviceState.from_dict(device),
+            spool=None if spool is None else SpoolState.from_dict(spool),
+            boot=fields.text("boot", ""),
+            task_seconds=fields.amount_or_none("task_seconds"),
+            peers=fields.text("peers", ""),
+            links=_links(fields.data.get("links", {})),
+        )
 
 
 def _links(told: Any) -> dict[str, Link]:
-    """Return links between sites.
-
-    Raises:
-        TypeError: they are none.
-    """
-    if not isinstance(told, dict):
-        raise TypeError(f"links is a {type(told).__name__}")
-    try:
-        return {str(site): Link.from_dict(link) for site, link in told.items()}
-    except (ValueError, AttributeError) as error:
-        raise TypeError(str(error)) from None
+    """Return links between sites."""
+    given = Fields.of("links", told).data
+    return {str(site): Link.from_dict(Fields.of(f"the link to {site}", link).data) for site, link in given.items()}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, replace
 from decimal import Decimal
 from typing import Any, Self
 
 from qonverge.amounts import Amounts, Money, Prices, TaskLimits
+from qonverge.documents.excerpt import excerpt
+from qonverge.wire.fields import Fields
 
 ENDED_STATES = frozenset(("Completed", "Failed", "Cancelled"))
 """Of tasks, here and elsewhere."""
@@ -109,15 +111,52 @@ class DeviceState:
         return {**{name: getattr(self, name) for name in self.__slots__}, "prices": told, "limits": limits}
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Return what ``to_dict`` gave; fields of a newer server are passed over."""
-        known = {name: data[name] for name in cls.__slots__ if name in data}
-        if (limits := known.get("limits")) is not None:
-            known["limits"] = TaskLimits(*limits)
-        if (told := known.get("prices")) is not None:
-            task, shot, second, currency = told
-            known["prices"] = Prices(Decimal(task), Decimal(shot), Decimal(second), str(currency))
-        return cls(**known)
+    def from_dict(cls, data: Any) -> Self:
+        """Return what ``to_dict`` gave; fields of a newer server are passed over.
+
+        Raises:
+            ValueError: it is something else: the message names the field.
+        """
+        fields = Fields.of("device", data)
+        limits, prices = fields.data.get("limits"), fields.data.get("prices")
+        return cls(
+            online=fields.flag("online"),
+            reason=fields.text("reason", ""),
+            available_at=fields.amount_or_none("available_at"),
+            queue_length=fields.count_or_none("queue_length"),
+            wait_seconds=fields.amount_or_none("wait_seconds"),
+            prices=None if prices is None else _prices(prices),
+            round_trip_seconds=fields.amount_or_none("round_trip_seconds"),
+            ideal=fields.flag("ideal", default=False),
+            exact=fields.flag("exact", default=False),
+            states=fields.flag("states", default=False),
+            limits=None if limits is None else _limits(limits),
+        )
+
+
+def _prices(told: Any) -> Prices:
+    try:
+        task, shot, second, currency = told
+        prices = Prices(Decimal(task), Decimal(shot), Decimal(second), str(currency))
+    except (TypeError, ValueError, ArithmeticError):
+        raise ValueError(f"prices is {excerpt(told)}") from None
+    if not all(price.is_finite() and price >= 0 for price in (prices.task, prices.shot, prices.second)):
+        raise ValueError(f"prices is {excerpt(told)}")
+    return prices
+
+
+def _limits(told: Any) -> TaskLimits:
+    try:
+        found = TaskLimits(*told)
+    except TypeError:
+        raise ValueError(f"limits is {excerpt(told)}") from None
+    fields = Fields(asdict(found))
+    return TaskLimits(
+        fields.count_or_none("shots"),
+        fields.count("programs"),
+        fields.count_or_none("total_shots"),
+        fields.count("least_total_shots"),
+    )
 
 
 def limits_of(device: DeviceState | None) -> TaskLimits:
@@ -143,6 +182,11 @@ class SpoolState:
         return {name: getattr(self, name) for name in self.__slots__}
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Return what ``to_dict`` gave; fields of a newer server are passed over."""
-        return cls(**{name: data[name] for name in cls.__slots__})
+    def from_dict(cls, data: Any) -> Self:
+        """Return what ``to_dict`` gave; fields of a newer server are passed over.
+
+        Raises:
+            ValueError: it is something else: the message names the field.
+        """
+        fields = Fields.of("spool", data)
+        return cls(**{name: fields.count(name) for name in cls.__slots__})

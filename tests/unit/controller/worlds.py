@@ -63,6 +63,7 @@ class Pods(DataPlane):
     def __init__(self) -> None:
         self.given: dict[str, Task] = {}
         self.told: dict[str, Callable[[TaskResult], None] | None] = {}
+        self.answered: dict[str, Callable[[], None] | None] = {}
         self.answers: dict[str, asyncio.Future[TaskResult]] = {}
         self.cancelled: list[tuple[str, str]] = []
         self.asked: list[tuple[str, str, bool]] = []
@@ -75,8 +76,9 @@ class Pods(DataPlane):
         *,
         told: Callable[[TaskResult], None] | None = None,
         sent: bool = False,
+        answered: Callable[[], None] | None = None,
     ) -> TaskResult:
-        self.given[task.id], self.told[task.id] = task, told
+        self.given[task.id], self.told[task.id], self.answered[task.id] = task, told, answered
         self.asked.append((endpoint.pod, task.id, sent))
         self.answers[task.id] = asyncio.get_running_loop().create_future()
         return await self.answers[task.id]

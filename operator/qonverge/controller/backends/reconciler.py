@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import logging
-import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from qonverge.api import QuantumBackend
 from qonverge.controller.backends import calibration
+from qonverge.controller.backends.polls import Polls
 from qonverge.controller.backends.sizes import has_gone, owner_of_size, sizes_to_apply
 from qonverge.controller.backends.status import Seen, status_of
 from qonverge.controller.kube.client import Kube, KubeError
@@ -22,9 +21,8 @@ from qonverge.controller.kube.status_writer import StatusWriter
 from qonverge.controller.objects import manifests
 from qonverge.controller.objects.manifests import backend_selector
 from qonverge.controller.objects.pod_troubles import Trouble
-from qonverge.controller.pods.orphans import cancel_orphans
 from qonverge.controller.pods.site_links import LinkMeasurements
-from qonverge.controller.pods.task_client import DataPlane, PodLost
+from qonverge.controller.pods.task_client import DataPlane
 from qonverge.controller.quotas.metering import Metering
 from qonverge.controller.results.kept_results import PodResults
 from qonverge.controller.settings import Settings
@@ -72,7 +70,8 @@ class Backends:
         self._statuses = statuses
         self._queue = queue
         self._data = data
-        self._links = LinkMeasurements(state, cluster, data, clock)
+        links = LinkMeasurements(state, cluster, data, clock)
+        self._polls = Polls(state=state, data=data, links=links, metering=metering, results=results, clock=clock)
         self._metering = metering
         self._results = results
         self._events = events
@@ -253,57 +252,13 @@ class Backends:
             note = self._events.note if new[0].status == "True" or not old else self._events.warn
             note(obj, new[0].reason, new[0].message)
 
-    async def poll(self, *, leading: bool) -> list[str]:
+    async def poll(self, *, leading: bool, whole: bool = True) -> list[str]:
         """Ask every serving pod how it does and return the keys of the backends with news.
 
-        The replica that leads also looks after tasks that it did not send itself, and after what programs use.
+        The replica that leads also looks after tasks that it did not send itself, and after what programs use. A pod
+        that is slow with that keeps a poll waiting only where it is to be ``whole``: else it goes on beside.
         """
-        by_label = {backend_selector(backend): key for key, backend in self._state.backends.items()}
-        changed: set[str] = set()
-        if leading:
-            self._links.choose()
-
-        def lost(pod: BackendPod, key: str, error: Exception) -> bool:
-            logger.info("pod %s does not tell: %s", pod.key, error)
-            if not isinstance(error, PodLost):
-                return False
-            if pod.lose(self._clock()):
-                changed.add(key)
-            return True
-
-        async def ask(pod: BackendPod) -> None:
-            endpoint = pod.endpoint
-            key = by_label.get(endpoint.backend)
-            if key is None:
-                return
-            try:
-                audience = manifests.audience(self._state.backends[key])
-                asked = time.monotonic()
-                info = await self._data.info(endpoint, audience)
-                took = time.monotonic() - asked
-                if leading and info.queued + info.running > pod.assigned:
-                    await cancel_orphans(self._state, self._data, pod, audience)
-            except (WireError, KeyError, TypeError) as error:
-                lost(pod, key, error)
-                return
-            if not pod.admitted:
-                return
-            if pod.answer(info, took, self._clock()):
-                changed.add(key)
-            if leading and key in self._state.backends:
-                await self._links.meet(pod, self._state.backends[key], info)
-                try:
-                    if pod.admits_programs:
-                        await self._metering.meet(endpoint, self._state.backends[key], unnamed=info.unnamed > 0)
-                except WireError as error:
-                    if lost(pod, key, error):
-                        return
-                try:
-                    await self._results.meet(endpoint, audience, info.kept_results)
-                except WireError as error:
-                    lost(pod, key, error)
-
-        await asyncio.gather(*(ask(pod) for pod in self._state.pods.serving()))
+        changed = await self._polls.once(leading=leading, whole=whole)
         self._metering.gone()
         if leading:
             await self._results.sweep()

@@ -13,6 +13,9 @@ from qonverge.controller.store.pods import BackendPod
 from qonverge.controller.store.state import State
 from qonverge.wire.messages import Task, TaskResult
 
+_MOST_MISSES = 5
+"""Tries to ask for a task, one after the other, that fail: all but the first two after the pod was heard of."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
@@ -57,16 +60,30 @@ class Patience:
             ) from None
 
     async def _asked(self, waiting: _Waiting, sent: Sent, task: Task) -> TaskResult:
-        pod, silences = waiting.pod, 0
+        pod, began, misses = waiting.pod, False, 0
+
+        def answered() -> None:
+            nonlocal misses
+            misses = 0
+
         while True:
             try:
-                return await self._data.run(sent.endpoint, sent.backend_key, task, sent=silences > 0)
+                return await self._data.run(sent.endpoint, sent.backend_key, task, sent=began, answered=answered)
             except PodSilent as error:
                 pod.lose(self._clock())
-                silences += 1
+                began, misses = True, misses + 1
                 if self._state.pods.find(pod.uid) is not pod:
                     raise PodLost(f"the backend pod {pod.key} was deleted: {error.message}") from None
-            if silences > 1:
+                if misses > 1 and not pod.admitted and not pod.silent:
+                    # No poll asks it, so that its time would never be over.
+                    raise PodLost(
+                        f"the backend pod {pod.key} is not ready and does not answer: {error.message}"
+                    ) from None
+                if misses >= _MOST_MISSES:
+                    raise PodLost(
+                        f"the backend pod {pod.key} answers, but not about its task: {error.message}"
+                    ) from None
+            if misses > 1:
                 # A connection that broke says little. One that does not come about is left to the polls.
                 waiting.heard.clear()
                 await waiting.heard.wait()

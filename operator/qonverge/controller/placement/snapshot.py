@@ -252,5 +252,4 @@ def _rate(pod: BackendPod, now: float) -> float | None:
 
 
 def _beyond(pod: BackendPod, now: float, stale_seconds: float) -> float:
-    device = measured_by(pod, now, stale_seconds).device
-    return 0.0 if device is None or device.round_trip_seconds is None else device.round_trip_seconds
+    return measured_by(pod, now, stale_seconds).last("round_trip_seconds") or 0.0

@@ -50,7 +50,7 @@ class Ways:
                 continue
             if end not in to_site:
                 to_site[end] = self._state.links.between(site or end, end, trusted, self._now)
-            device = measured(self._state.pods, backend, self._now).device
             if (link := to_site[end]) != Link():
-                links[seen.key] = link.beyond((device.round_trip_seconds or 0.0) if device is not None else 0.0)
+                device = measured(self._state.pods, backend, self._now)
+                links[seen.key] = link.beyond(device.last("round_trip_seconds") or 0.0)
         return links

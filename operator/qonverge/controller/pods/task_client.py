@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 import aiohttp
@@ -23,8 +23,11 @@ from qonverge.wire.proof import challenge, is_proof
 from qonverge.wire.tokens import OPERATOR_SUBJECT, Signer, instance_audience
 from qonverge.wire.vendor import VendorTask
 
+_Told = TypeVar("_Told")
+
 _MSGPACK = "application/msgpack"
 _POLL_SECONDS = 20
+_ANSWER_SECONDS = _POLL_SECONDS + 15.0
 _TOLD_SECONDS = 2
 _SOON_SECONDS = 5.0
 # Polls begin at most 5 s apart: with this a pod that is cut off is known to be within 8 s.
@@ -71,6 +74,28 @@ class BackendLost(WireError):
     code = "BackendLost"
 
 
+@dataclass(frozen=True, slots=True)
+class _Watch:
+    """Who wants to know of a task meanwhile."""
+
+    told: Callable[[TaskResult], None] | None
+    """Takes how it stands."""
+    answered: Callable[[], None] | None
+    """Is called whenever it does."""
+
+    @property
+    def wait(self) -> int:
+        """How long a pod may wait with its answer about a task that has not ended, seconds."""
+        return _POLL_SECONDS if self.told is None else _TOLD_SECONDS
+
+    def take(self, result: TaskResult) -> None:
+        """Take how the task stands."""
+        if self.told is not None:
+            self.told(result)
+        if self.answered is not None:
+            self.answered()
+
+
 class DataPlane:
     """Sends tasks to pods over kept-open connections."""
 
@@ -99,22 +124,26 @@ class DataPlane:
         *,
         told: Callable[[TaskResult], None] | None = None,
         sent: bool = False,
+        answered: Callable[[], None] | None = None,
     ) -> TaskResult:
         """Send a task, unless it was ``sent`` before, and return its result.
 
-        ``told`` takes how it stands meanwhile; with it the pod is asked more often.
+        ``told`` takes how it stands meanwhile; with it the pod is asked more often. ``answered`` is called whenever the
+        pod says that the task goes on.
 
         Raises:
             PodLost: the pod has it no more; ``PodNotReached``: it was not sent; ``PodSilent``: nobody can tell.
             WireError: the pod refused it.
         """
+        watch = _Watch(told, answered)
         if sent:
-            return await self._ended(endpoint, audience, task, told, await self._looked(endpoint, audience, task, told))
+            # At once: whether it goes on is not known.
+            return await self._ended(endpoint, audience, task, watch, await self._looked(endpoint, audience, task, 0))
         known = all((endpoint.pod, digest) in self._known for digest in task.circuits)
         try:
-            return await self._run(endpoint, audience, replace(task, circuits={}) if known else task, told)
+            return await self._run(endpoint, audience, replace(task, circuits={}) if known else task, watch)
         except UnknownCircuit:
-            return await self._run(endpoint, audience, task, told)
+            return await self._run(endpoint, audience, task, watch)
         finally:
             for digest in task.circuits:
                 self._known[endpoint.pod, digest] = None
@@ -151,7 +180,7 @@ class DataPlane:
         """
         try:
             answer = await self._ask("DELETE", endpoint, audience, f"/v1/tasks/{identity}", seconds=_SOON_SECONDS)
-            return TaskResult.from_dict(_checked_task(answer))
+            return _read(_checked_task(answer), TaskResult.from_dict)
         except NotFound:
             return None
 
@@ -163,7 +192,7 @@ class DataPlane:
             WireError: it refuses.
         """
         answer = _checked(await self._ask("DELETE", endpoint, audience, f"/v1/runs/{run}", seconds=_SOON_SECONDS))
-        return tuple(VendorTask.from_dict(task) for task in answer["vendor_tasks"])
+        return _read(answer, lambda told: tuple(VendorTask.from_dict(task) for task in told["vendor_tasks"]))
 
     async def info(self, endpoint: Endpoint, audience: str) -> BackendInfo:
         """Return what the pod says of itself, of a calibration only its digest.
@@ -173,7 +202,7 @@ class DataPlane:
         """
         path = "/v1/backend?without=calibration"
         answer = await self._ask("GET", endpoint, audience, path, seconds=_POLLED_SECONDS)
-        return BackendInfo.from_dict(answer)
+        return _read(_checked(answer), BackendInfo.from_dict)
 
     async def drain(self, endpoint: Endpoint, audience: str, *, on: bool) -> BackendInfo:
         """Let the pod take no new tasks, or take them again, and return what it says of itself then.
@@ -183,7 +212,7 @@ class DataPlane:
         """
         path, body = "/v1/drain?without=calibration", pack({"on": on})
         answer = _checked(await self._ask("PUT", endpoint, audience, path, body, _SOON_SECONDS))
-        return BackendInfo.from_dict(answer)
+        return _read(answer, BackendInfo.from_dict)
 
     async def measure(self, endpoint: Endpoint, audience: str, peers: Sequence[Peer]) -> None:
         """Let the pod measure its links to these and no others.
@@ -201,7 +230,7 @@ class DataPlane:
             WireError: the pod does not answer.
         """
         answer = await self._ask("GET", endpoint, audience, "/v1/backend", seconds=_KEEP_SECONDS)
-        return BackendInfo.from_dict(_checked(answer))
+        return _read(_checked(answer), BackendInfo.from_dict)
 
     async def tasks(self, endpoint: Endpoint, audience: str) -> list[TaskInfo]:
         """Return the tasks that wait or run on the pod.
@@ -210,7 +239,7 @@ class DataPlane:
             PodLost: the pod does not answer soon.
         """
         answer = await self._ask("GET", endpoint, audience, "/v1/tasks", seconds=_SOON_SECONDS)
-        return [TaskInfo.from_dict(task) for task in answer["tasks"]]
+        return _read(_checked(answer), lambda told: [TaskInfo.from_dict(task) for task in told["tasks"]])
 
     async def meters(
         self, endpoint: Endpoint, audience: str, grants: Mapping[str, Grant] | None, boot: str = ""
@@ -228,7 +257,7 @@ class DataPlane:
         if "meters" not in answer:
             # A pod of an earlier release meters nothing.
             raise WireError.from_dict(answer.get("error") or {"message": f"the pod answered {answer}"})
-        return Meters.from_dict(answer)
+        return _read(answer, Meters.from_dict)
 
     async def keep(
         self,
@@ -257,7 +286,7 @@ class DataPlane:
             WireError: the pod does not answer soon.
         """
         answer = _checked(await self._ask("GET", endpoint, audience, "/v1/results", seconds=_SOON_SECONDS))
-        return set(answer["results"]), dict(answer["dropped"])
+        return _read(answer, lambda told: (set(told["results"]), dict(told["dropped"])))
 
     async def forget(self, endpoint: Endpoint, audience: str, identity: str) -> None:
         """Let the pod drop a result.
@@ -286,19 +315,17 @@ class DataPlane:
             self._proven.pop(endpoint, None)
             raise PodLost(f"the backend pod does not answer: {str(error) or type(error).__name__}") from None
 
-    async def _run(
-        self, endpoint: Endpoint, audience: str, task: Task, told: Callable[[TaskResult], None] | None
-    ) -> TaskResult:
-        path = f"/v1/tasks?wait={_wait(told)}"
+    async def _run(self, endpoint: Endpoint, audience: str, task: Task, watch: _Watch) -> TaskResult:
+        path = f"/v1/tasks?wait={watch.wait}"
         answer = await self._ask("POST", endpoint, audience, path, pack(task.to_dict()))
-        return await self._ended(endpoint, audience, task, told, answer)
+        return await self._ended(endpoint, audience, task, watch, answer)
 
     async def _ended(
         self,
         endpoint: Endpoint,
         audience: str,
         task: Task,
-        told: Callable[[TaskResult], None] | None,
+        watch: _Watch,
         answer: dict[str, Any],
     ) -> TaskResult:
         """Wait for the end of a task of which the pod gave this answer."""
@@ -308,19 +335,17 @@ class DataPlane:
                 if isinstance(error, NotFound):
                     raise PodLost(f"the backend pod has forgotten the task, as after a restart: {error}")
                 raise error
-            result = TaskResult.from_dict(answer)
+            result = _read(answer, TaskResult.from_dict)
             if result.done:
                 return result
-            if told is not None:
-                told(result)
-            answer = await self._looked(endpoint, audience, task, told)
+            watch.take(result)
+            answer = await self._looked(endpoint, audience, task, watch.wait)
 
-    async def _looked(
-        self, endpoint: Endpoint, audience: str, task: Task, told: Callable[[TaskResult], None] | None
-    ) -> dict[str, Any]:
-        """Return what the pod answers about a task that it was sent, when it has ended or after a while."""
+    async def _looked(self, endpoint: Endpoint, audience: str, task: Task, wait: int) -> dict[str, Any]:
+        """Return what the pod answers about a task that it was sent, when it has ended or after so many seconds."""
         try:
-            return await self._ask("GET", endpoint, audience, f"/v1/tasks/{task.id}?wait={_wait(told)}")
+            path = f"/v1/tasks/{task.id}?wait={wait}"
+            return await self._ask("GET", endpoint, audience, path, seconds=_ANSWER_SECONDS, lasts=_RESULT_SECONDS)
         except PodRefused as error:
             raise PodLost(error.message) from None
         except PodNotReached as error:
@@ -333,16 +358,21 @@ class DataPlane:
         audience: str,
         path: str,
         body: bytes | None = None,
-        seconds: float = _POLL_SECONDS + 15.0,
+        seconds: float = _ANSWER_SECONDS,
+        lasts: float | None = None,
     ) -> dict[str, Any]:
-        answer = await self._send(method, endpoint, audience, path, body, seconds)
+        """Return the pod's answer.
+
+        It is whole within ``seconds``, or where ``lasts`` says for how long it may come, never pauses for so long.
+        """
+        answer = await self._send(method, endpoint, audience, path, body, seconds, lasts)
         if _refusal(answer) is None:
             return answer
         # Another server may have the pod's address, or the key or the token was replaced under way: one that cannot
         # prove itself any more is not ours, and ours gets another token.
         self._proven.pop(endpoint, None)
         self._tokens.clear()
-        answer = await self._send(method, endpoint, audience, path, body, seconds)
+        answer = await self._send(method, endpoint, audience, path, body, seconds, lasts)
         if (refusal := _refusal(answer)) is not None:
             raise PodLost(
                 f"pod {endpoint.key} proves that it is one of {audience}, and refuses the operator's token: {refusal}; "
@@ -358,22 +388,23 @@ class DataPlane:
         path: str,
         body: bytes | None,
         seconds: float,
+        lasts: float | None,
     ) -> dict[str, Any]:
         try:
-            headers = await self._headers(endpoint, audience)
+            headers = await self._headers(endpoint, audience, min(seconds, _SOON_SECONDS))
         except PodRefused:
             raise
         except PodLost as error:
             raise PodNotReached(error.message) from None
-        return await self._request(method, endpoint, path, headers, body, seconds=seconds)
+        return await self._request(method, endpoint, path, headers, body, seconds=seconds, lasts=lasts)
 
-    async def _headers(self, endpoint: Endpoint, audience: str) -> dict[str, str]:
+    async def _headers(self, endpoint: Endpoint, audience: str, seconds: float = _SOON_SECONDS) -> dict[str, str]:
         """Return the headers of a request to a pod that has proven itself."""
-        signer = self._proven.get(endpoint) or await self._prove(endpoint, audience)
+        signer = self._proven.get(endpoint) or await self._prove(endpoint, audience, seconds)
         token = self._token(signer, instance_audience(audience, endpoint.pod))
         return {"content-type": _MSGPACK, "accept": _MSGPACK, "authorization": f"Bearer {token}"}
 
-    async def _prove(self, endpoint: Endpoint, audience: str) -> Signer:
+    async def _prove(self, endpoint: Endpoint, audience: str, seconds: float) -> Signer:
         """Let the pod prove that the operator made it, before it gets a token or a circuit; return the key it knows.
 
         Raises:
@@ -381,7 +412,7 @@ class DataPlane:
         """
         sent, signer = challenge(), self._key.signer
         path, headers = f"/v1/identity?challenge={sent}", {"accept": _MSGPACK}
-        answer = await self._request("GET", endpoint, path, headers, seconds=_SOON_SECONDS, most=_PROOF_BYTES)
+        answer = await self._request("GET", endpoint, path, headers, seconds=seconds, most=_PROOF_BYTES)
         if not is_proof(answer.get("proof"), signer.backend_key(audience), sent, endpoint.pod):
             raise PodLost(f"pod {endpoint.key} cannot prove that it is one of {audience}: nothing is sent to it")
         self._proven[endpoint] = signer
@@ -397,9 +428,10 @@ class DataPlane:
         *,
         seconds: float,
         most: int | None = None,
+        lasts: float | None = None,
     ) -> dict[str, Any]:
-        """Return the pod's answer, of at most so many bytes."""
-        timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=5)
+        """Return the pod's answer, of at most so many bytes; see ``_ask`` for the times."""
+        timeout = aiohttp.ClientTimeout(total=lasts or seconds, sock_connect=5, sock_read=seconds)
         try:
             async with self._session.request(
                 method, endpoint.url + path, data=body, headers=headers, timeout=timeout
@@ -426,11 +458,6 @@ class DataPlane:
         return known[0]
 
 
-def _wait(told: Callable[[TaskResult], None] | None) -> int:
-    """Return how long a pod may wait with its answer about a task that has not ended, seconds."""
-    return _POLL_SECONDS if told is None else _TOLD_SECONDS
-
-
 def _lost(error: Exception) -> type[PodLost]:
     """Return what a request that failed so says of the pod."""
     if isinstance(error, aiohttp.ClientConnectorError):
@@ -443,6 +470,19 @@ def _refusal(answer: dict[str, Any]) -> Unauthorized | None:
     error = answer.get("error")
     found = WireError.from_dict(error) if isinstance(error, dict) else None
     return found if isinstance(found, Unauthorized) else None
+
+
+def _read(answer: dict[str, Any], read: Callable[[dict[str, Any]], _Told]) -> _Told:
+    """Return what a pod's answer says.
+
+    Raises:
+        PodLost: nothing that can be read. Who controls a namespace controls what its pods answer, which must end
+            nothing but what has to do with them.
+    """
+    try:
+        return read(answer)
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
+        raise PodLost(f"the backend pod's answer cannot be read: {error or type(error).__name__}") from None
 
 
 def _checked(answer: dict[str, Any]) -> dict[str, Any]:

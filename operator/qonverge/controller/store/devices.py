@@ -87,11 +87,12 @@ def measured(pods: BackendPods, backend: QuantumBackend, now: float) -> Measured
 def device_of(pods: BackendPods, backend: QuantumBackend) -> DeviceState | None:
     """Return how the device elsewhere is by its pod's word, for what does not change from minute to minute.
 
-    None of a simulator, and while no pod tells.
+    A pod that does not answer now said it before. None of a simulator, and while no pod told.
     """
     if not backend.spec.source.elsewhere:
         return None
-    infos = (pod.info for pod in pods.reachable(backend_selector(backend)))
+    told = sorted((pod for pod in pods.of(backend_selector(backend)) if pod.admitted), key=lambda pod: pod.silent)
+    infos = (pod.info for pod in told)
     return next((info.device for info in infos if info is not None and info.device is not None), None)
 
 

@@ -6,7 +6,7 @@ those of its own pods and of namespaces that may offer backends to others.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from qonverge.links.link import Link
@@ -39,70 +39,86 @@ class SitePod:
 class _Told:
     at: float
     """Unix seconds."""
-    links: Mapping[str, Link]
-    """By the sites to which they lead."""
+    link: Link
+
+    def fresh(self, now: float) -> bool:
+        # Before a clock was set back, nobody knows when.
+        return abs(now - self.at) <= STALE_SECONDS
 
 
 def peers_of(pods: Iterable[SitePod], may_offer: Callable[[str], bool]) -> dict[str, tuple[Peer, ...]]:
     """Return to which peers each pod is to measure its links, by the pod's uid; most pods to none.
 
-    Of the pods of a namespace at a site one measures: to one at each other site, and to another one at its own, or to
-    itself where there is no other. Its peers are pods of its own namespace and of those that may offer backends.
+    Namespaces that may offer backends measure together, for all: of their pods at a site one, to one at each other
+    site, and to another one at its own, or to itself where there is no other. A pod of another namespace measures what
+    these do not: the links from a site where they are not, and those to sites where only its own namespace is.
     """
-    there: dict[str, dict[str, list[SitePod]]] = {}
+    shared: dict[str, list[SitePod]] = {}
+    tenants: dict[str, dict[str, list[SitePod]]] = {}
+    sites = set[str]()
+    offering: dict[str, bool] = {}
     for pod in sorted(pods, key=lambda each: each._order):
-        there.setdefault(pod.namespace, {}).setdefault(pod.site, []).append(pod)
-    if len({site for sites in there.values() for site in sites}) < 2:
+        sites.add(pod.site)
+        if pod.namespace not in offering:
+            offering[pod.namespace] = may_offer(pod.namespace)
+        there = shared if offering[pod.namespace] else tenants.setdefault(pod.namespace, {})
+        there.setdefault(pod.site, []).append(pod)
+    if len(sites) < 2:
         return {}
-    offering = [name for name in sorted(there) if may_offer(name)]
-    found = {}
-    for namespace, sites in there.items():
-        trusted = list(dict.fromkeys([*offering, namespace]))
-        for site, own in sites.items():
-            prober = own[0]
-            known: dict[str, list[SitePod]] = {site: own[1:]}
-            for each in trusted:
-                for name, others in there[each].items():
-                    known.setdefault(name, []).extend(pod for pod in others if pod not in own)
-            chosen = {name: (others or [prober])[0] for name, others in known.items()}
-            first = sorted(chosen, key=lambda name: (name != site, name))[:MOST]
-            found[prober.uid] = tuple(Peer(name, chosen[name].url) for name in first)
-    return found
+    found = {own[0].uid: _peers(site, own, shared) for site, own in shared.items()}
+    for owns in tenants.values():
+        known = {**owns, **shared}
+        for site, own in owns.items():
+            missing = {name: there for name, there in known.items() if site not in shared or name not in shared}
+            found[own[0].uid] = _peers(site, own, missing)
+    return {uid: peers for uid, peers in found.items() if peers}
+
+
+def _peers(site: str, own: list[SitePod], there: Mapping[str, list[SitePod]]) -> tuple[Peer, ...]:
+    """Return whom the first of the pods at a site asks: of those at each site the first that is not itself."""
+    first = sorted(there, key=lambda name: (name != site, name))[:MOST]
+    return tuple(Peer(name, next((pod for pod in there[name] if pod is not own[0]), own[0]).url) for name in first)
 
 
 @dataclass(slots=True)
 class SiteLinks:
     """What pods told last, by their namespace and site."""
 
-    _told: dict[tuple[str, str], _Told] = field(default_factory=dict)
+    _told: dict[tuple[str, str], dict[str, _Told]] = field(default_factory=dict)
+    """By the site to which a link leads."""
+
+    def __len__(self) -> int:
+        """Return how many links are kept."""
+        return sum(map(len, self._told.values()))
 
     def tell(self, namespace: str, site: str, links: Mapping[str, Link], at: float) -> None:
-        """Take what a pod of a namespace at a site measured, at a time in Unix seconds."""
-        before = self._told.get((namespace, site))
-        known = before.links if before is not None and at - before.at <= STALE_SECONDS else {}
-        steady = {to: _steady(known.get(to, Link()), link) for to, link in links.items()}
-        self._told[namespace, site] = _Told(at, steady)
-        for key in [key for key, each in self._told.items() if at - each.at > STALE_SECONDS]:
+        """Take what a pod of a namespace at a site measured, at a time in Unix seconds.
+
+        What was told before of others counts until it is too old: a pod that begins to measure has nothing to tell yet.
+        """
+        before = self._told.get((namespace, site), {})
+        known = {to: told for to, told in before.items() if told.fresh(at)}
+        steady = {to: _Told(at, _steady(known[to].link if to in known else Link(), link)) for to, link in links.items()}
+        self._told[namespace, site] = {**known, **steady}
+        for key in [key for key, each in self._told.items() if not any(told.fresh(at) for told in each.values())]:
             del self._told[key]
 
-    def between(self, start: str, end: str, trusted: Container[str], now: float) -> Link:
+    def between(self, start: str, end: str, trusted: Collection[str], now: float) -> Link:
         """Return the link from one site to another, by what pods of these namespaces told of late.
 
         A round trip is the same from both ends: where no pod at the one asks the other, the other's word counts. A
         bandwidth is not.
         """
-        told = [
-            (site, each.links)
-            for (namespace, site), each in sorted(self._told.items())
-            if namespace in trusted and now - each.at <= STALE_SECONDS
-        ]
-        there = [links[end] for site, links in told if site == start and end in links]
-        back = [links[start] for site, links in told if site == end and start in links]
+        there, back = self._links(start, end, trusted, now), self._links(end, start, trusted, now)
         trips = [link for link in there or back if link.round_trip_seconds is not None]
         rates = [link.bytes_per_second for link in there if link.bytes_per_second is not None]
         if not trips:
             return Link(None, None, rates[0] if rates else None)
         return Link(trips[0].round_trip_seconds, trips[0].loss_ratio, rates[0] if rates else None)
+
+    def _links(self, start: str, end: str, trusted: Collection[str], now: float) -> list[Link]:
+        told = (self._told.get((namespace, start), {}).get(end) for namespace in sorted(trusted))
+        return [each.link for each in told if each is not None and each.fresh(now)]
 
 
 def _steady(before: Link, now: Link) -> Link:

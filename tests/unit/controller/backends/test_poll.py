@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
+import pytest
+
+from qonverge.controller.backends import polls
 from qonverge.controller.backends.reconciler import Backends
+from qonverge.controller.pods.task_client import PodSilent
 from qonverge.controller.store.pods import Endpoint
 from qonverge.links.link import Link
 from qonverge.links.peers import Peer, digest
@@ -101,3 +107,77 @@ async def test_pods_that_may_be_anywhere_do_not_measure() -> None:
     servers = Servers({})
     await poll(backends(world, servers), 2)
     assert servers.named == {}
+
+
+async def test_a_pod_on_which_something_fails_stops_nothing_of_others() -> None:
+    world = World()
+    for site in SITES:
+        world.backend(site, location={"site": site})
+    servers = Servers({})
+    of = backends(world, servers)
+    told = servers.info
+
+    async def info_of(endpoint: Endpoint, audience: str) -> BackendInfo:
+        if endpoint.pod == "works-0":
+            raise ValueError("a defect that this pod's answer trips")
+        return await told(endpoint, audience)
+
+    servers.info = info_of  # type: ignore[method-assign, assignment]
+    await poll(of, 1)
+    assert world.pod("centre-0").told_at == world.now
+
+
+async def test_a_pod_that_is_slow_with_what_follows_keeps_no_poll_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or whoever controls one pod could let the operator find out late that others are cut off."""
+    monkeypatch.setattr(polls, "_FOLLOWING_SECONDS", 0.01)
+    world = World()
+    for site in SITES:
+        world.backend(site, location={"site": site})
+    servers, hanging, asked = Servers({}), asyncio.Event(), list[str]()
+    of = backends(world, servers)
+    measure = servers.measure
+
+    async def hangs(endpoint: Endpoint, audience: str, peers: Sequence[Peer]) -> None:
+        asked.append(endpoint.pod)
+        if endpoint.pod == "works-0":
+            await hanging.wait()
+        await measure(endpoint, audience, peers)
+
+    servers.measure = hangs  # type: ignore[method-assign, assignment]
+    for _ in range(3):
+        world.now += 5.0
+        await of.poll(leading=True, whole=False)
+        assert {pod.told_at for pod in world.state.pods.serving()} == {world.now}
+    assert sorted(asked) == ["centre-0", "works-0"], "one that hangs is not asked for more meanwhile"
+    hanging.set()
+    await of.poll(leading=True)
+    assert set(servers.named) == {"works-0", "centre-0"}
+
+
+@pytest.mark.parametrize(
+    ("busy", "answers", "asked", "silent"),
+    [(True, True, 2, False), (True, False, 2, True), (False, True, 1, True)],
+)
+async def test_a_pod_is_not_given_up_since_the_operator_was_busy(
+    monkeypatch: pytest.MonkeyPatch, *, busy: bool, answers: bool, asked: int, silent: bool
+) -> None:
+    monkeypatch.setattr(polls, "_LATE_SECONDS", 0.05 if busy else 1e9)
+    world = World()
+    world.backend("works")
+    servers = Servers({})
+    of, told, times = backends(world, servers), servers.info, 0
+    await of.poll(leading=True)
+
+    async def late(endpoint: Endpoint, audience: str) -> BackendInfo:
+        nonlocal times
+        times += 1
+        if times == 1:
+            # As a long step of anything else in the loop.
+            time.sleep(0.3 if busy else 0.0)
+        if times == 1 or not answers:
+            raise PodSilent("it took too long")
+        return await told(endpoint, audience)
+
+    servers.info = late  # type: ignore[method-assign, assignment]
+    assert await of.poll(leading=True) == (["lab/works"] if silent else [])
+    assert (times, world.pod("works-0").silent) == (asked, silent)

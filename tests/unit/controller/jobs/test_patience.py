@@ -156,3 +156,55 @@ async def test_a_node_that_kubernetes_finds_unreachable_changes_nothing() -> Non
     world.pods.end(TASK, {"00": 1024})
     await settled()
     assert world.flight("j").result is not None
+
+
+async def test_a_pod_that_answers_polls_and_nothing_about_its_task_is_not_asked_for_ever() -> None:
+    """As where the result is too large for the link: each try is cut off, and each poll says that the pod is there."""
+    world = await sent()
+    await cut(world)
+    tries = 0
+    while world.flight("j").result is None:
+        world.pod("a-0").answer(info(), 0.1, world.now)
+        await wait(world, 5.0)
+        world.pods.answers[TASK].set_exception(PodSilent("timeout"))
+        await settled()
+        assert (tries := tries + 1) < 10
+    result = world.flight("j").result
+    assert result is not None
+    error = result.error
+    assert error is not None
+    assert (tries, error.code) == (3, "PodLost")
+    assert error.message == "the backend pod lab/a-0 answers, but not about its task: timeout"
+
+
+async def test_what_answers_between_is_asked_as_often_as_its_link_is_cut() -> None:
+    world = await sent()
+    for _ in range(6):
+        await cut(world)
+        world.pod("a-0").answer(info(), 0.1, world.now)
+        await wait(world, 5.0)
+        told = world.pods.answered[TASK]
+        assert told is not None
+        told()
+    world.pods.end(TASK, {"00": 1024})
+    await settled()
+    result = world.flight("j").result
+    assert result is not None
+    assert result.error is None
+
+
+async def test_a_pod_that_is_not_ready_and_does_not_answer_is_not_waited_for() -> None:
+    """No poll asks it, so that nothing would tell when it has been away for too long."""
+    world = await sent()
+    pod = world.pod("a-0")
+    pod.served = "docker://1"
+    pod.show(None, None, type("Shown", (), {"process": "docker://1", "terminating": False})())
+    for _ in range(2):
+        world.pods.answers[TASK].set_exception(PodSilent("timeout"))
+        await settled()
+    result = world.flight("j").result
+    assert result is not None
+    assert result.error is not None
+    assert (result.error.code, result.error.message) == (
+        *("PodLost", "the backend pod lab/a-0 is not ready and does not answer: timeout"),
+    )

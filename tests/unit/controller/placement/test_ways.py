@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from qonverge.controller.placement.ways import Ways
 from qonverge.links.link import Link
 from qonverge.telemetry.figures import Figure
-from tests.unit.controller.worlds import NOW, World
+from qonverge.wire.vendor import DeviceState
+from tests.unit.controller.worlds import NOW, World, info
 
 SITES = ("hub", "works", "centre")
 
@@ -107,3 +109,20 @@ async def test_a_large_result_goes_where_the_bandwidth_is() -> None:
     seen = {each.name: each.bytes_per_second for each in world.rounds.sight.backends(NOW)}
     assert seen == {"slow": 1e5, "fast": 1e8}
     assert {each.bytes_per_second for each in world.rounds.sight.backends(NOW + 7200)} == {None}
+
+
+@pytest.mark.parametrize("age", [0.0, 61.0])
+async def test_a_device_is_as_far_behind_its_proxy_as_it_was_last_known_to_be(age: float) -> None:
+    world = World()
+    sites(world, works={"works": Link(0.002)})
+    remote = {"url": "https://hpc.example.org", "credentials": {"name": "hpc"}}
+    world.backend("hpc", simulator=None, remote=remote, location={"site": "works", "nodes": "Required"})
+    device = DeviceState(online=True, round_trip_seconds=0.5)
+    world.pod("hpc-0").answer(info(device=device), 0.001, NOW)
+    world.now += age
+    world.state.links.tell("lab", "works", {"works": Link(0.002)}, world.now)
+    job = world.job("p", program={"python": {"source": "pass", "near": {"site": "works"}}})
+    seen = world.rounds.sight.backends(world.now)
+    _, links = Ways(world.state, world.cluster, seen, world.now).of(job)
+    assert links["lab/hpc"].round_trip_seconds == pytest.approx(0.502)
+    assert next(each.latency_seconds for each in seen if each.name == "hpc") == pytest.approx(0.501)

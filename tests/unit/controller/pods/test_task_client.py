@@ -16,7 +16,7 @@ from qonverge.controller.pods import task_client
 from qonverge.controller.pods.task_client import DataPlane, PodLost, PodNotReached, PodSilent
 from qonverge.controller.store.pods import Endpoint
 from qonverge.wire.codec import pack
-from qonverge.wire.errors import Unauthorized
+from qonverge.wire.errors import Unauthorized, WireError
 from qonverge.wire.messages import Pub, Task, TaskResult
 from qonverge.wire.proof import prove
 from qonverge.wire.tokens import OPERATOR_SUBJECT, Signer, Verifier, generate_private_key, public_key
@@ -28,9 +28,11 @@ TASK = Task("t", (Pub("c", shots=1),), {"c": b"a circuit"})
 class Pod:
     """A server that keeps what it is sent."""
 
-    def __init__(self, identity: Callable[[str], object], *, leaves: bool = False) -> None:
+    def __init__(
+        self, identity: Callable[[str], object], *, leaves: bool = False, says: object = {"tasks": []}
+    ) -> None:
         """``identity`` gives the body that answers a challenge; one that ``leaves`` takes a task and is gone."""
-        self.identity, self.leaves = identity, leaves
+        self.identity, self.leaves, self.says = identity, leaves, says
         self.asked: list[tuple[str, str]] = []
         """Path and token of each request."""
 
@@ -44,7 +46,7 @@ class Pod:
             response = web.Response(body=pack(TaskResult("t", "Queued").to_dict()))
             response.force_close()
             return response
-        return web.Response(body=pack({"tasks": []}))
+        return web.Response(body=pack(self.says))
 
     @contextlib.asynccontextmanager
     async def serve(self) -> AsyncIterator[Endpoint]:
@@ -88,6 +90,37 @@ async def test_a_pod_without_proof_gets_neither_token_nor_circuit(identity: Call
     finally:
         await data.close()
     assert pod.asked == [("/v1/identity", "")] * 2
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {},
+        {"engine": "Aer", "workers": "2"},
+        {"tasks": [{"id": 1}], "results": 5, "dropped": [1], "vendor_tasks": "x"},
+        {"boot": "b", "meters": {"a": {"used": ["x", 1, 1], "wanted": None, "now": [0, 0, "x"], "under_way": "x"}}},
+        {"boot": "b", "meters": [1], "tasks": 5, "state": 5},
+    ],
+)
+async def test_an_answer_that_cannot_be_read_is_the_pods_fault_alone(said: dict[str, object]) -> None:
+    pod, data = Pod(honest, says=said), DataPlane(SigningKey(Signer(PRIVATE)))
+    try:
+        async with pod.serve() as endpoint:
+            asks = (
+                data.info(endpoint, "lab/aer"),
+                data.described(endpoint, "lab/aer"),
+                data.drain(endpoint, "lab/aer", on=True),
+                data.tasks(endpoint, "lab/aer"),
+                data.meters(endpoint, "lab/aer", None),
+                data.kept(endpoint, "lab/aer"),
+                data.end_run(endpoint, "lab/aer", "run"),
+                data.run(endpoint, "lab/aer", TASK),
+            )
+            for ask in asks:
+                with pytest.raises(WireError):
+                    await ask
+    finally:
+        await data.close()
 
 
 async def test_a_pod_proves_itself_once_and_again_after_it_was_lost() -> None:
@@ -227,5 +260,27 @@ async def test_a_pod_that_hangs_is_not_waited_for_where_a_job_is_to_be_let_go(mo
                     with pytest.raises(PodLost, match=r"does not answer: \w*Timeout"):
                         await ending(endpoint, "lab/aer", "t")
             never.set()
+    finally:
+        await data.close()
+
+
+async def test_a_large_result_may_come_for_long_where_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(task_client, "_ANSWER_SECONDS", 2.0)
+
+    class Slow(Pod):
+        async def handle(self, request: web.Request) -> web.StreamResponse:  # type: ignore[override]
+            if request.path == "/v1/identity":
+                return await super().handle(request)
+            response, body = web.StreamResponse(), pack(TaskResult("t", "Completed").to_dict())
+            await response.prepare(request)
+            for number in range(24):
+                await asyncio.sleep(0.1)
+                await response.write(body[number : number + 1] if number < 23 else body[23:])
+            return response
+
+    pod, data = Slow(honest), DataPlane(SigningKey(Signer(PRIVATE)))
+    try:
+        async with pod.serve() as endpoint:
+            assert (await data.run(endpoint, "lab/aer", TASK, sent=True)).state == "Completed"
     finally:
         await data.close()

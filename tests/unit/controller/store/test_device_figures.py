@@ -9,11 +9,11 @@ import pytest
 
 from qonverge.amounts import TaskLimits
 from qonverge.controller.pods.prometheus import PrometheusError, promql, read
-from qonverge.controller.store.devices import FIGURES, measured_by
+from qonverge.controller.store.devices import FIGURES, device_of, measured, measured_by
 from qonverge.controller.store.pods import BackendPod, BackendPods, Endpoint
 from qonverge.telemetry.figures import Figure
 from qonverge.wire.vendor import DeviceState
-from tests.unit.controller.worlds import NOW, info
+from tests.unit.controller.worlds import NOW, World, info
 
 TOLD = DeviceState(online=True, queue_length=4, wait_seconds=100.0, round_trip_seconds=0.2, limits=TaskLimits(7))
 
@@ -70,6 +70,20 @@ def test_an_offline_device_stays_offline_until_somebody_says_otherwise() -> None
     gone = measured_by(pod(online=(0.0, NOW)), NOW, 60).device
     assert gone is not None
     assert not gone.online
+
+
+def test_what_a_device_is_does_not_change_where_its_pod_misses_a_poll() -> None:
+    """A result that comes meanwhile costs what it costs, by the tasks that the device makes of it."""
+    world = World()
+    backend = world.backend("acme", simulator=None, ionq={"backend": "simulator"})
+    pod = world.pod("acme-0")
+    pod.answer(info(device=TOLD), 0.01, NOW)
+    assert device_of(world.state.pods, backend) == TOLD
+    assert pod.lose(NOW + 5)
+    assert device_of(world.state.pods, backend) == TOLD
+    assert measured(world.state.pods, backend, NOW + 5).device is None, "how it does now is not known"
+    world.take_away("acme-0")
+    assert device_of(world.state.pods, backend) is None
 
 
 def test_a_vendor_that_does_not_tell_has_no_figure() -> None:

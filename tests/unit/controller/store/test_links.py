@@ -44,6 +44,23 @@ def test_peers_are_of_the_own_namespace_and_of_those_that_may_offer() -> None:
     assert asked(taken, "lab")["a"]["b"] == "b"
 
 
+def test_what_is_measured_for_all_is_not_measured_by_each() -> None:
+    """Or with hundreds of namespaces one pod at each site would have hundreds that ask it twice a second."""
+    shared = [pod(f"{name}-{site}", site, name) for name in ("lab", "hpc") for site in "ab"]
+    tenants = [pod(f"{name}-{site}", site, name) for name in (f"t{number}" for number in range(100)) for site in "ab"]
+    only_own = [pod("only-c", "c", "t0")]
+    found = asked([*shared, *tenants, *only_own], "lab", "hpc")
+    assert found == {
+        "hpc-a": {"a": "lab-a", "b": "hpc-b"},
+        "hpc-b": {"b": "lab-b", "a": "hpc-a"},
+        "t0-a": {"c": "only-c"},
+        "t0-b": {"c": "only-c"},
+        "only-c": {"c": "only-c", "a": "hpc-a", "b": "hpc-b"},
+    }
+    alone = asked([*tenants[:4], *only_own])
+    assert alone["t1-a"] == {"a": "t1-a", "b": "t1-b"}, "where nobody may offer each measures for itself"
+
+
 def test_a_list_of_peers_is_bounded_and_has_the_own_site() -> None:
     pods = [pod(f"p{number}", f"site-{number:03}") for number in range(60)]
     peers = peers_of(pods, lambda _: True)
@@ -71,6 +88,38 @@ def test_what_is_old_is_forgotten_and_not_held_for_zero() -> None:
     links.tell("lab", "b", {}, STALE_SECONDS + 1)
     links.tell("lab", "a", {"b": Link(0.03)}, STALE_SECONDS + 1)
     assert links.between("a", "b", ALL, STALE_SECONDS + 1) == Link(0.03), "nothing of the old figure is in the new one"
+
+
+def test_who_measures_anew_takes_nothing_away_until_it_has_measured() -> None:
+    """As the pod that follows on one that was replaced, or one that has a new peer at a site."""
+    links = SiteLinks()
+    links.tell("lab", "a", {"b": Link(0.02), "c": Link(0.03)}, 0.0)
+    links.tell("lab", "a", {"c": Link(0.03)}, 5.0)
+    links.tell("lab", "a", {}, 10.0)
+    assert links.between("a", "b", ALL, 10.0) == Link(0.02)
+    links.tell("lab", "a", {"c": Link(None, 1.0)}, 15.0)
+    assert links.between("a", "c", ALL, 15.0) == Link(), "that a link is cut is told"
+    assert links.between("a", "b", ALL, STALE_SECONDS + 1) == Link(), "each figure has an age of its own"
+    links.tell("lab", "a", {"b": Link(0.04)}, STALE_SECONDS + 2)
+    assert links.between("a", "b", ALL, STALE_SECONDS + 2) == Link(0.04)
+
+
+def test_what_is_kept_is_of_late_whatever_is_told() -> None:
+    links = SiteLinks()
+    for number in range(100):
+        links.tell("lab", f"a{number}", {f"b{number}": Link(0.02)}, number * 1.0)
+        links.tell("lab", "a", {f"b{number}": Link(0.02)}, number * 1.0)
+    assert len(links) <= 2 * (STALE_SECONDS + 1)
+
+
+def test_a_clock_that_is_set_back_keeps_no_figure_that_nobody_tells_any_more() -> None:
+    links = SiteLinks()
+    links.tell("lab", "a", {"b": Link(0.02)}, 10_000.0)
+    assert links.between("a", "b", ALL, 0.0) == Link()
+    links.tell("lab", "a", {}, 1.0)
+    assert links.between("a", "b", ALL, 2.0) == Link()
+    links.tell("lab", "a", {"b": Link(0.05)}, 3.0)
+    assert links.between("a", "b", ALL, 4.0) == Link(0.05)
 
 
 class Run:
