@@ -24,8 +24,8 @@ GARNET = "arn:aws:braket:eu-north-1::device/qpu/iqm/Garnet"
 BELL = "OPENQASM 3.0;\nbit[2] b;\nqubit[2] q;\nh q[0];\ncnot q[0], q[1];\nb[0] = measure q[0];\nb[1] = measure q[1];"
 
 
-def client(*, retries: int = 0, region: str = "eu-north-1") -> Any:
-    config = Config(retries={"total_max_attempts": retries + 1, "mode": "standard"}, read_timeout=2)
+def client(*, retries: int = 0, region: str = "eu-north-1", patience: float = 60.0) -> Any:
+    config = Config(retries={"total_max_attempts": retries + 1, "mode": "standard"}, read_timeout=patience)
     return boto3.client("braket", region_name=region, config=config)
 
 
@@ -222,7 +222,7 @@ def test_faults_are_set_while_it_runs(start: Start) -> None:
     assert put == control("/faults")
     # Longer than the client waits.
     with pytest.raises(HTTPClientError, match="Read timeout"):
-        client().get_device(deviceArn=GARNET)
+        client(patience=2).get_device(deviceArn=GARNET)
     assert client().get_device(deviceArn=GARNET)["deviceName"] == "Garnet"
     with pytest.raises(urllib.error.HTTPError) as error:
         control("/faults", "PUT", [{"kind": "loud"}])

@@ -154,14 +154,19 @@ def _sources(watched: Watched) -> None:
             watched.prometheus.stop()
         elif watched.prometheus.stopped:
             watched.prometheus.start()
-        found = eventually(partial(watched.figures_by, source), f"figures by {source}")
-        assert {name: each["value"] for name, each in found.items()} == {
+        figures = {
             "online": 1.0,
             "queue_length": 3.0,
             "wait_seconds": 2.0,
-            # Of power no pod has a word: what the specification says counts then.
+            # Of power no pod has a word: what the specification says counts once the last figure is too old.
             **({"task_watts": 20_000.0} if source == "Prometheus" else {}),
         }
+        eventually(partial(_are, watched, source, figures), f"the figures {figures} by {source}")
+
+
+def _are(watched: Watched, source: str, figures: dict[str, float]) -> bool:
+    found = watched.figures_by(source) or {}
+    return {name: each["value"] for name, each in found.items()} == figures
 
 
 def _of_dashboards() -> list[str]:

@@ -193,7 +193,7 @@ def test_a_program_that_loses_its_backend_tries_another(lab: Lab, tenant: str) -
     failed = eventually(lambda: (s := guest.status()).get("state") == "Failed" and s, "the end of the job")
     message = f"after 2 attempts: the backend default/{second} was deleted"
     assert (failed["reason"], failed["message"]) == ("BackendLost", message)
-    assert warned("BackendLost") == [message]
+    eventually(lambda: warned("BackendLost") == [message], "the event of it")
 
 
 def test_tokens_are_short_and_renewed_and_follow_the_signing_key(lab: Lab) -> None:
