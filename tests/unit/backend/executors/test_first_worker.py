@@ -22,7 +22,7 @@ from qonverge.wire.child import Child
 
 _LOADED = f"""
 import asyncio, sys
-from qonverge.backend import __main__
+import qonverge.backend.__main__
 from qonverge.backend.executors import first_worker
 
 async def begin(**_):
@@ -30,7 +30,7 @@ async def begin(**_):
     print("begins with", sorted(heavy))
 
 first_worker.begin_worker = begin
-asyncio.run(__main__.begin_first({{"{ENGINE}": "Aer"}}))
+asyncio.run(first_worker.begin_first({{"{ENGINE}": "Aer"}}))
 """
 
 
