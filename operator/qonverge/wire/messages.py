@@ -15,7 +15,7 @@ from qonverge.amounts import TaskLimits
 from qonverge.devices import Layout
 from qonverge.documents.excerpt import excerpt
 from qonverge.wire.errors import InvalidTask, WireError
-from qonverge.wire.vendor import ENDED_STATES, VendorTask
+from qonverge.wire.vendor import ENDED_STATES, VendorTask, limits_from
 
 Observable = tuple[tuple[str, float], ...]
 """A sum of Pauli terms: label (qubit 0 is the last letter) and real coefficient."""
@@ -28,8 +28,6 @@ _LONGEST_ID = 1024
 # Longer circuits travel as arrays do, behind the head of a message, which has a limit.
 _INLINE_QPY = 4096
 _LETTERS = frozenset("IXYZ")
-# Of TaskLimits, in its order: the least that each may be, and whether there may be none.
-_LIMITS = {"shots": (1, True), "programs": (1, False), "total shots": (1, True), "least total shots": (0, False)}
 _IDENTITY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
 
 
@@ -349,12 +347,10 @@ def _limits(data: dict[str, Any]) -> TaskLimits | None:
     given = data.get("limits")
     if given is None:
         return None
-    if not isinstance(given, list) or len(given) != len(_LIMITS):
-        raise InvalidTask(f"limits is {excerpt(given)}; give {', '.join(_LIMITS)}, or leave it out")
-    for value, (name, (least, optional)) in zip(given, _LIMITS.items(), strict=True):
-        if not (optional if value is None else type(value) is int and value >= least):
-            raise InvalidTask(f"limits has {excerpt(value)} for {name}; give whole numbers from {least} on")
-    return TaskLimits(*given)
+    try:
+        return limits_from(given)
+    except ValueError as error:
+        raise InvalidTask(str(error)) from None
 
 
 def _qpy(given: Any) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from decimal import Decimal
 from typing import Any, Self
 
@@ -13,6 +13,8 @@ from qonverge.wire.fields import Fields
 
 ENDED_STATES = frozenset(("Completed", "Failed", "Cancelled"))
 """Of tasks, here and elsewhere."""
+# Of TaskLimits, in its order: the least that each may be, and whether there may be none.
+_LIMITS = {"shots": (1, True), "programs": (1, False), "total shots": (1, True), "least total shots": (0, False)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +132,7 @@ class DeviceState:
             ideal=fields.flag("ideal", default=False),
             exact=fields.flag("exact", default=False),
             states=fields.flag("states", default=False),
-            limits=None if limits is None else _limits(limits),
+            limits=None if limits is None else limits_from(limits),
         )
 
 
@@ -145,18 +147,18 @@ def _prices(told: Any) -> Prices:
     return prices
 
 
-def _limits(told: Any) -> TaskLimits:
-    try:
-        found = TaskLimits(*told)
-    except TypeError:
-        raise ValueError(f"limits is {excerpt(told)}") from None
-    fields = Fields(asdict(found))
-    return TaskLimits(
-        fields.count_or_none("shots"),
-        fields.count("programs"),
-        fields.count_or_none("total_shots"),
-        fields.count("least_total_shots"),
-    )
+def limits_from(told: Any) -> TaskLimits:
+    """Return what one task of a device may have, as it travels: a list of the fields.
+
+    Raises:
+        ValueError: it is something else: the message says what is taken.
+    """
+    if not isinstance(told, list) or len(told) != len(_LIMITS):
+        raise ValueError(f"limits is {excerpt(told)}; give {', '.join(_LIMITS)}, or leave it out")
+    for value, (name, (least, optional)) in zip(told, _LIMITS.items(), strict=True):
+        if not (optional if value is None else type(value) is int and value >= least):
+            raise ValueError(f"limits has {excerpt(value)} for {name}; give whole numbers from {least} on")
+    return TaskLimits(*told)
 
 
 def limits_of(device: DeviceState | None) -> TaskLimits:
