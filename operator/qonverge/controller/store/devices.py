@@ -33,10 +33,13 @@ class Measured:
     """None: no pod tells of it."""
     figures: Mapping[str, Figure] = field(default_factory=dict)
     """Where those of ``FIGURES`` that it has come from."""
-    stale: tuple[str, ...] = ()
-    """Those that are known and too old: the device has None for them."""
     former: Mapping[str, Figure] = field(default_factory=dict)
-    """The newest of each of these."""
+    """The newest of each that is known and too old: the device has None for them."""
+
+    @property
+    def stale(self) -> tuple[str, ...]:
+        """The names of these."""
+        return tuple(self.former)
 
     def last(self, name: str) -> float | None:
         """Return a figure of the device, or what it last was where that is too old; None where nothing was told."""
@@ -73,7 +76,7 @@ def measured_by(pod: BackendPod, now: float, stale_seconds: float) -> Measured:
     )
     if device.online and not told.online:
         device = replace(device, reason="", available_at=None)
-    return Measured(device, figures, tuple(former), former)
+    return Measured(device, figures, former)
 
 
 def measured(pods: BackendPods, backend: QuantumBackend, now: float) -> Measured:

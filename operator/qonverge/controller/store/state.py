@@ -273,12 +273,10 @@ class State:
             self._admit()
         elif JOB_LABEL in labels and (name := labels.get("batch.kubernetes.io/job-name")):
             batch = f"{namespace}/{name}"
-            going = "deletionTimestamp" in metadata
             limits = obj["spec"]["containers"][0].get("resources", {}).get("limits", {})
             self.program_pods[batch] = {
                 "name": metadata["name"],
                 "uid": metadata["uid"],
-                "deleted": going,
                 "endsBy": metadata.get("deletionTimestamp"),
                 "memoryLimit": limits.get("memory"),
                 **pod_troubles.with_nodes_asked(obj),

@@ -97,7 +97,7 @@ def test_a_suspended_program_whose_pod_still_ends_asks_for_no_forecast_yet() -> 
 
 def test_a_program_whose_node_cannot_be_reached_begins_again_elsewhere() -> None:
     """Its Job fails only when the node says that the pod is gone."""
-    going = {"name": "p", "phase": "Running", "deleted": True, "endsBy": timestamp(CREATED + 30)}
+    going = {"name": "p", "phase": "Running", "endsBy": timestamp(CREATED + 30)}
     wait = decide(view(program(), source(), after=39, batch={}, pod=going))
     assert Requeue(CREATED + 40) in wait
     assert RequestPlacement() not in wait

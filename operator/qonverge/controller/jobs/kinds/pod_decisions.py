@@ -198,7 +198,7 @@ def _terminated(pod: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
 
 
 def _disrupted(pod: Mapping[str, Any] | None) -> bool:
-    if pod is None or pod.get("deleted"):
+    if pod is None or pod.get("endsBy") is not None:
         # Whoever deletes a pod asks its processes to end first: how they did is not the program's own failure.
         return True
     conditions = pod.get("conditions") or []
