@@ -14,7 +14,7 @@ from qonverge.wire.messages import TaskResult
 State = Literal["Completed", "Failed", "Cancelled"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Counts:
     """What was counted, of all tasks together."""
 
@@ -51,7 +51,7 @@ class UsageCounts:
         """Return what was counted until now."""
         with self._lock:
             self._pass()
-            return self._counts
+            return replace(self._counts, ended=dict(self._counts.ended))
 
     @contextlib.contextmanager
     def task(self) -> Iterator[None]:
@@ -68,9 +68,8 @@ class UsageCounts:
         finally:
             with self._lock:
                 now = self._pass()
-                ended = {**self._counts.ended, state: self._counts.ended[state] + 1}
                 self._add(under_way=-1, task_seconds=now - began)
-                self._counts = replace(self._counts, ended=ended)
+                self._counts.ended[state] += 1
 
     def take(self, result: TaskResult) -> None:
         """Count what a result tells."""
@@ -92,7 +91,8 @@ class UsageCounts:
         return now
 
     def _add(self, **more: float) -> None:
-        self._counts = replace(self._counts, **{name: getattr(self._counts, name) + n for name, n in more.items()})
+        for name, amount in more.items():
+            setattr(self._counts, name, getattr(self._counts, name) + amount)
 
 
 COUNTS = UsageCounts()
