@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -19,8 +19,8 @@ def link_of(job: Job, backend: Backend, links: Links) -> Link:
 
     Where no link from that place is known, it is the operator's.
     """
-    measured = _measured(job.origin, links)
-    return _operators(backend) if measured is None else measured.get(backend.key, Link())
+    (link,) = _links_of(job, [backend], links)
+    return link
 
 
 def seconds_of(job: Job, link: Link) -> float | None:
@@ -65,10 +65,12 @@ def _operators(backend: Backend) -> Link:
     return Link(backend.latency_seconds, None, backend.bytes_per_second)
 
 
-def _measured(origin: str, links: Links) -> Mapping[str, Link] | None:
-    """Return the links from a place; None where none is known, and from no place in particular."""
-    found = links.get(origin, {})
-    return found if any(link.round_trip_seconds is not None for link in found.values()) else None
+def _links_of(job: Job, backends: Sequence[Backend], links: Links) -> list[Link]:
+    """Return the same for several backends."""
+    measured = links.get(job.origin, {})
+    if not any(link.round_trip_seconds is not None for link in measured.values()):
+        return [_operators(backend) for backend in backends]
+    return [measured.get(backend.key, Link()) for backend in backends]
 
 
 def _of_jobs(snapshot: Snapshot, of_links: Callable[[list[Link]], Floats]) -> Floats:
@@ -76,9 +78,7 @@ def _of_jobs(snapshot: Snapshot, of_links: Callable[[list[Link]], Floats]) -> Fl
     places = {job.origin: job for job in snapshot.jobs}
     if not places:
         return np.empty((0, len(snapshot.backends)))
-    rows = [
-        of_links([link_of(job, backend, snapshot.links) for backend in snapshot.backends]) for job in places.values()
-    ]
+    rows = [of_links(_links_of(job, snapshot.backends, snapshot.links)) for job in places.values()]
     numbers = {origin: number for number, origin in enumerate(places)}
     return np.array(rows)[[numbers[job.origin] for job in snapshot.jobs]]
 

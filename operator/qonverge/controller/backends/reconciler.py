@@ -11,7 +11,7 @@ from typing import Any
 from qonverge.api import QuantumBackend
 from qonverge.controller.backends import calibration
 from qonverge.controller.backends.polls import Polls
-from qonverge.controller.backends.sizes import has_gone, owner_of_size, sizes_to_apply
+from qonverge.controller.backends.sizes import has_gone, names_taken, owner_of_size, sizes_to_apply
 from qonverge.controller.backends.status import Seen, status_of
 from qonverge.controller.kube.client import Kube, KubeError
 from qonverge.controller.kube.events import Events
@@ -137,7 +137,7 @@ class Backends:
         secret = manifests.backend_secret(backend, signer.backend_key(key), self._settings)
         deployment = manifests.deployment(backend, self._settings, signer.public_key, state.replicas_of(backend))
         service = manifests.service(backend)
-        sizes, _ = sizes_to_apply(state, backend)
+        sizes = sizes_to_apply(state, backend)
         objects = [secret, deployment, service, *sizes]
         digest = hashlib.sha256(json.dumps(objects, sort_keys=True).encode()).hexdigest()
         of, refusal = self._refusals.get(key, (digest, None))
@@ -229,7 +229,7 @@ class Backends:
             trouble=trouble,
             refusal=self._refusals[key][1] if key in self._refusals else None,
             provider_problem=problem,
-            taken=sizes_to_apply(self._state, backend)[1],
+            taken=names_taken(self._state, backend),
             may_offer=self._cluster.may_offer(backend.metadata.namespace),
             pricing=pricing_of(self._state.pods, backend),
             task_watts=watts,

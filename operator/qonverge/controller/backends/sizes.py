@@ -12,17 +12,16 @@ from qonverge.controller.store.resources import Change, Unread
 from qonverge.controller.store.state import State
 
 
-def sizes_to_apply(state: State, backend: QuantumBackend) -> tuple[list[dict[str, Any]], str]:
-    """Return the manifests of a backend's larger sizes, and which names others have already, as a sentence."""
-    sizes, taken = list[dict[str, Any]](), list[str]()
-    for key, size in sizes_of(backend).items():
-        owner = _owner_uid(state.known(backend.kind, key))
-        if owner in (None, backend.metadata.uid):
-            sizes.append(size)
-        else:
-            taken.append(size["metadata"]["name"])
+def sizes_to_apply(state: State, backend: QuantumBackend) -> list[dict[str, Any]]:
+    """Return the manifests of a backend's larger sizes, without those whose names others have already."""
+    return [size for key, size in sizes_of(backend).items() if not _is_taken(state, key, backend)]
+
+
+def names_taken(state: State, backend: QuantumBackend) -> str:
+    """Return which names of a backend's larger sizes others have already, as a sentence; empty for none."""
+    taken = [key.split("/", 1)[1] for key in keys_of_sizes(backend) if _is_taken(state, key, backend)]
     there = f"QuantumBackend {', '.join(taken)} is there already and is no size of this one: delete it, or rename one"
-    return sizes, there if taken else ""
+    return there if taken else ""
 
 
 def has_gone(state: State, size: QuantumBackend) -> bool:
@@ -46,6 +45,10 @@ def owner_of_size(change: Change) -> Iterable[str]:
     owners = change.obj["metadata"].get("ownerReferences") or []
     namespace = change.key.split("/", 1)[0]
     return [f"{namespace}/{owner['name']}" for owner in owners if owner["kind"] == change.kind]
+
+
+def _is_taken(state: State, key: str, backend: QuantumBackend) -> bool:
+    return _owner_uid(state.known(backend.kind, key)) not in (None, backend.metadata.uid)
 
 
 def _read(change: Change) -> Iterable[QuantumBackend | None]:

@@ -145,7 +145,7 @@ class Rounds:
         if not any(flight.awaiting_placement for flight in self._state.flights.values()):
             return
         tasks = given_to_pods(self._state, now)
-        backends = self.sight.backends(now)
+        backends = self.sight.backends(now, tasks)
         offers = self._forecasts.offers(backends)
         warm = self.sight.warm() if len(backends) > 1 else {}
         keys = self._window(backends, now)

@@ -64,9 +64,10 @@ class Sight:
         self._holders = holders
         self._clock = clock
 
-    def backends(self, now: float) -> tuple[Backend, ...]:
-        """Return the backends as a round sees them; ``now`` in Unix seconds."""
-        state, forecasts, tasks = self._state, self._forecasts, given_to_pods(self._state, now)
+    def backends(self, now: float, tasks: Mapping[str, Sequence[PodTask]] | None = None) -> tuple[Backend, ...]:
+        """Return the backends as a round sees them; ``now`` in Unix seconds, ``tasks`` from ``given_to_pods``."""
+        state, forecasts = self._state, self._forecasts
+        tasks = given_to_pods(state, now) if tasks is None else tasks
         found = [
             seen(
                 state,
@@ -186,7 +187,7 @@ class Sight:
         None of a backend that does not serve. ``now`` in Unix seconds.
         """
         tasks = given_to_pods(self._state, now)
-        return [(each, self.wait(each, tasks, now) if each.serving else None) for each in self.backends(now)]
+        return [(each, self.wait(each, tasks, now) if each.serving else None) for each in self.backends(now, tasks)]
 
     def wait(self, seen: Backend, tasks: Mapping[str, Sequence[PodTask]], now: float) -> Interval:
         """Return how long a task waits that is sent to the backend now, seconds."""

@@ -7,7 +7,7 @@ from typing import Any
 from qonverge.api import QuantumBackend
 from qonverge.api.conditions import timestamp
 from qonverge.backend.config import EngineConfig
-from qonverge.controller.backends.sizes import has_gone, owner_of_size, sizes_to_apply
+from qonverge.controller.backends.sizes import has_gone, names_taken, owner_of_size, sizes_to_apply
 from qonverge.controller.backends.status import Seen, status_of
 from qonverge.controller.objects.manifests import deployment
 from qonverge.controller.objects.sizes import sizes_of
@@ -75,12 +75,12 @@ def test_a_stopped_backend_stops_its_sizes() -> None:
 
 def test_a_name_that_another_has_is_left_alone_and_said() -> None:
     state = State()
-    made, taken = sizes_to_apply(state, backend())
+    made, taken = sizes_to_apply(state, backend()), names_taken(state, backend())
     assert ([each["metadata"]["name"] for each in made], taken) == (["b-2gi", "b-4gi"], "")
     shown(state, made[0])
     obj = backend().to_dict()
     shown(state, {**obj, "metadata": {"name": "b-4gi", "namespace": "lab"}})
-    made, taken = sizes_to_apply(state, backend())
+    made, taken = sizes_to_apply(state, backend()), names_taken(state, backend())
     assert [each["metadata"]["name"] for each in made] == ["b-2gi"]
     status = status_of(backend(), Seen(taken=taken), NOW)
     stalled = next(each for each in status.conditions if each.type == "Stalled")
@@ -90,7 +90,7 @@ def test_a_name_that_another_has_is_left_alone_and_said() -> None:
     owners = made[0]["metadata"]["ownerReferences"]
     del state.backends["lab/b-4gi"]
     state.unread["QuantumBackend lab/b-4gi"] = Unread("QuantumBackend", {"ownerReferences": owners}, {}, "odd")
-    assert sizes_to_apply(state, backend())[1] == ""
+    assert names_taken(state, backend()) == ""
 
 
 def test_a_size_goes_when_its_backend_has_it_no_more_and_no_pod_is_left() -> None:
