@@ -1,4 +1,4 @@
-"""Who asks: a client of the API server that costs little, so that the figures are about what it asks of others."""
+"""A client of the API server that costs little, so that the figures are about what it asks of others."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import json
 import re
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -84,13 +84,8 @@ class Driver:
     async def watching(self, namespace: str) -> AsyncIterator[None]:
         """Watch a namespace's jobs during the block."""
         listed = json.loads(await self._ask("GET", f"{_path(namespace)}?limit=1"))
-        reader = asyncio.create_task(self._read(namespace, listed["metadata"]["resourceVersion"]))
-        try:
+        async with _beside(self._read(namespace, listed["metadata"]["resourceVersion"])):
             yield
-        finally:
-            reader.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await reader
 
     @contextlib.asynccontextmanager
     async def shown(self, path: str, take: Callable[[dict[str, Any]], None]) -> AsyncIterator[None]:
@@ -107,13 +102,8 @@ class Driver:
                     if event["type"] != "DELETED":
                         take(event["object"])
 
-        reader = asyncio.create_task(read())
-        try:
+        async with _beside(read()):
             yield
-        finally:
-            reader.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await reader
 
     async def _read(self, namespace: str, version: str) -> None:
         """Watch from a version on; the API server ends a watch whose reader is slow, and it begins again there."""
@@ -154,6 +144,18 @@ class Driver:
             if response.status >= 400:
                 raise JobFailed(f"{method} {path}: the API server answered {response.status}: {answer!r}")
             return answer
+
+
+@contextlib.asynccontextmanager
+async def _beside(what: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Do something beside the block, until its end."""
+    task = asyncio.create_task(what)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
 
 
 def _path(namespace: str, name: str = "") -> str:

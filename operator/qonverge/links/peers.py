@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 MOST = 33
 """Peers: a server at each of 32 other sites, and one at its own."""
-_MOST_NAME = 63
+MOST_NAME = 63
+"""Characters of a site's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +42,8 @@ class Peer:
             ValueError: it is no peer: the message says what one is.
         """
         site, url = data.get("site"), data.get("url")
-        if not isinstance(site, str) or not 0 < len(site) <= _MOST_NAME or not isinstance(url, str):
-            raise ValueError("a peer has a site of 1 to 63 characters and a url")
+        if not isinstance(site, str) or not 0 < len(site) <= MOST_NAME or not isinstance(url, str):
+            raise ValueError(f"a peer has a site of 1 to {MOST_NAME} characters and a url")
         found = cls(site, url)
         try:
             parts = urlsplit(url)

@@ -12,6 +12,7 @@ from pydantic.json_schema import models_json_schema
 
 from qonverge import __version__
 from qonverge.backend.http.operations import OPERATIONS, Operation
+from qonverge.links.peers import MOST, MOST_NAME
 
 
 class _Model(BaseModel):
@@ -155,14 +156,14 @@ class BackendAnswer(_Model):
 class PeerRequest(BaseModel):
     """A server at another site."""
 
-    site: str = Field(min_length=1, max_length=63)
+    site: str = Field(min_length=1, max_length=MOST_NAME)
     url: str = Field(description="http://ADDRESS:PORT, with an address and no name.")
 
 
 class PeersRequest(BaseModel):
     """All servers to which this one is to measure its links."""
 
-    peers: list[PeerRequest] = Field(max_length=33)
+    peers: list[PeerRequest] = Field(max_length=MOST)
 
 
 class DrainRequest(BaseModel):

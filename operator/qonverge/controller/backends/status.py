@@ -15,6 +15,7 @@ from qonverge.controller.backends import calibration
 from qonverge.controller.kube.refusals import Refusal
 from qonverge.controller.objects import manifests
 from qonverge.controller.objects.pod_troubles import Trouble
+from qonverge.controller.store.pods import do_not_answer
 from qonverge.controller.store.state import Calibrated
 from qonverge.execution.placement import why_offline
 from qonverge.providers.descriptor import STATE_POWER
@@ -160,8 +161,7 @@ def _serving(backend: QuantumBackend, pods: _Pods, seen: Seen) -> tuple[Verdict,
     elif pods.rolled_out:
         word, lasts = "", False
         if seen.silent:
-            answer = "does not answer" if len(seen.silent) == 1 else "do not answer"
-            why = f"{', '.join(sorted(seen.silent))} {answer} the operator"
+            why = f"{do_not_answer(seen.silent)} the operator"
     else:
         lasts = pods.stalled is not None
         word = "Stalled" if lasts else "Stopping" if not pods.wanted else "RollingOut" if pods.ready else "Starting"

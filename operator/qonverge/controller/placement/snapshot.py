@@ -16,7 +16,7 @@ from qonverge.controller.objects.manifests import backend_selector
 from qonverge.controller.objects.pod_troubles import UNSCHEDULABLE
 from qonverge.controller.store.cluster import Cluster
 from qonverge.controller.store.devices import measured, measured_by, pricing_of, task_watts
-from qonverge.controller.store.pods import RATE_SECONDS, BackendPod
+from qonverge.controller.store.pods import RATE_SECONDS, BackendPod, do_not_answer
 from qonverge.controller.store.state import State
 from qonverge.devices.noise import Noise
 from qonverge.execution.placement import abilities, declared, device_errors, why_offline
@@ -195,8 +195,8 @@ def seen(
 
 def _why_none(state: State, backend: QuantumBackend) -> str:
     """Return why no pod of a backend serves; empty where a job that waits for it has one started."""
-    if silent := state.pods.silent(backend_selector(backend)):
-        return f"{', '.join(sorted(pod.key for pod in silent))} {'does' if len(silent) == 1 else 'do'} not answer"
+    if silent := do_not_answer([pod.key for pod in state.pods.silent(backend_selector(backend))]):
+        return silent
     trouble = state.pods.trouble_of(backend_selector(backend))
     if backend.spec.activatable and (trouble is None or trouble.reason == UNSCHEDULABLE):
         return ""

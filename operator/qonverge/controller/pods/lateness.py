@@ -1,4 +1,4 @@
-"""How late the event loop is: what did not come in time may lie here, and nobody else is to blame for that."""
+"""How late the event loop is: an answer that seems late may be waiting in this process."""
 
 from __future__ import annotations
 

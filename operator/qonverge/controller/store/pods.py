@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from qonverge.controller.objects.pod_order import Shown
@@ -17,6 +17,11 @@ _NEW_RATE = 0.5
 _LEAST_SECONDS = 1e-3
 RATE_SECONDS = 3600.0
 """For which a bandwidth counts."""
+
+
+def do_not_answer(keys: Collection[str]) -> str:
+    """Return in words that these pods do not answer, such as ``lab/a-0, lab/a-1 do not answer``; empty for none."""
+    return f"{', '.join(sorted(keys))} {'does' if len(keys) == 1 else 'do'} not answer" if keys else ""
 
 
 @dataclass(frozen=True, slots=True)
