@@ -121,7 +121,7 @@ class ExternalMetrics:
                 assert isinstance(self.connection, ssl.SSLSocket)
                 shown = self.connection.getpeercert(binary_form=True)
                 assert shown is not None
-                # Only the API server may say who asks.
+                # Only the API server may name the caller.
                 trusted = x509.load_der_x509_certificate(shown).subject.rfc4514_string() == f"CN={FRONT_PROXY}"
                 status, content = answer(self.path) if trusted else (401, {})
                 body = json.dumps(content).encode()

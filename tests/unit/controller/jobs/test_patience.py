@@ -1,4 +1,4 @@
-"""Tasks on pods that do not answer: waited for, fetched when the pod is heard of again, or given up once."""
+"""Tasks on pods that do not answer: waited for, fetched when the pod answers again, or abandoned once."""
 
 from __future__ import annotations
 

@@ -77,7 +77,9 @@ def test_whose_word_counts() -> None:
     assert links.between("a", "c", {"lab", "chem"}, 1.0) == Link(0.003)
     assert links.between("b", "a", ALL, 1.0) == Link(0.02, 0.0, None), "a bandwidth is of one direction"
     links.tell("lab", "b", {"a": Link(None, 1.0)}, 2.0)
-    assert links.between("b", "a", ALL, 2.0) == Link(), "who asks and gets no answer does not believe the other end"
+    assert links.between("b", "a", ALL, 2.0) == Link(), (
+        "a site whose requests get no answer does not believe the other end"
+    )
 
 
 def test_what_is_old_is_forgotten_and_not_held_for_zero() -> None:
