@@ -20,8 +20,9 @@ from qonverge.controller.jobs.submissions import boots
 from qonverge.controller.kube.client import Kube
 from qonverge.controller.kube.events import Events
 from qonverge.controller.kube.status_writer import StatusWriter
+from qonverge.controller.pods.errors import PodLost, PodNotReached
 from qonverge.controller.pods.orphans import is_wanted
-from qonverge.controller.pods.task_client import DataPlane, PodLost, PodNotReached
+from qonverge.controller.pods.task_client import DataPlane
 from qonverge.controller.store.devices import pricing_of
 from qonverge.controller.store.pods import BackendPods, Endpoint
 from qonverge.devices import snapshots

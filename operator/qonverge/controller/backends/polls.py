@@ -10,10 +10,11 @@ from functools import partial
 
 from qonverge.controller.objects import manifests
 from qonverge.controller.objects.manifests import backend_selector
+from qonverge.controller.pods.errors import PodLost
 from qonverge.controller.pods.lateness import Lateness
 from qonverge.controller.pods.orphans import cancel_orphans
 from qonverge.controller.pods.site_links import LinkMeasurements
-from qonverge.controller.pods.task_client import DataPlane, PodLost
+from qonverge.controller.pods.task_client import DataPlane
 from qonverge.controller.quotas.metering import Metering
 from qonverge.controller.results.kept_results import PodResults
 from qonverge.controller.store.pods import BackendPod

@@ -17,7 +17,8 @@ from qonverge.controller.jobs.status_events import named
 from qonverge.controller.kube.client import Kube, KubeError
 from qonverge.controller.kube.events import Events
 from qonverge.controller.kube.status_writer import StatusWriter
-from qonverge.controller.pods.task_client import DataPlane, PodLost
+from qonverge.controller.pods.errors import PodLost
+from qonverge.controller.pods.task_client import DataPlane
 from qonverge.controller.store.state import State
 from qonverge.controller.store.work_queue import WorkQueue
 from qonverge.execution import cloud_tasks, transitions

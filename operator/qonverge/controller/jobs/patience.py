@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from qonverge.api.job import RetryPolicy
-from qonverge.controller.pods.task_client import DataPlane, PodLost, PodSilent, PodUnreachable
+from qonverge.controller.pods.errors import PodLost, PodSilent, PodUnreachable
+from qonverge.controller.pods.task_client import DataPlane
 from qonverge.controller.store.phases import Sent
 from qonverge.controller.store.pods import BackendPod
 from qonverge.controller.store.state import State

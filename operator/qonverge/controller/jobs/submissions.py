@@ -15,7 +15,8 @@ from qonverge.api.cloud_tasks import Submission
 from qonverge.controller.jobs.patience import Patience
 from qonverge.controller.placement.forecasts import Forecasts
 from qonverge.controller.placement.snapshot import USUAL, given_to_pods
-from qonverge.controller.pods.task_client import BackendLost, DataPlane, PodLost, PodNotReached, PodUnreachable
+from qonverge.controller.pods.errors import BackendLost, PodLost, PodNotReached, PodUnreachable
+from qonverge.controller.pods.task_client import DataPlane
 from qonverge.controller.store.devices import device_of, prices_in_force, task_watts
 from qonverge.controller.store.flights import Flight
 from qonverge.controller.store.phases import Sent

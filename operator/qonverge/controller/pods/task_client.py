@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
-import aiohttp
 from cachetools import LRUCache
 
 from qonverge.controller.kube.signing_key import SigningKey
+from qonverge.controller.pods.connections import PodConnections, checked
+from qonverge.controller.pods.errors import PodLost, PodNotReached, PodRefused, PodSilent
 from qonverge.controller.store.pods import Endpoint
 from qonverge.links.peers import Peer
 from qonverge.wire.backend_info import BackendInfo
-from qonverge.wire.codec import pack, unpack
-from qonverge.wire.errors import NotFound, Unauthorized, UnknownCircuit, WireError, WorkerLost
+from qonverge.wire.codec import pack
+from qonverge.wire.errors import NotFound, UnknownCircuit, WireError
 from qonverge.wire.grants import Grant, Meters
 from qonverge.wire.messages import Task, TaskInfo, TaskResult
-from qonverge.wire.proof import challenge, is_proof
-from qonverge.wire.tokens import OPERATOR_SUBJECT, Signer, instance_audience
 from qonverge.wire.vendor import VendorTask
 
 _Told = TypeVar("_Told")
@@ -42,36 +40,6 @@ _TELLING_BYTES = 256 * 1024
 # For a result as a whole: between pods, and to a person over the slowest of networks.
 _KEEP_SECONDS = 60.0
 _RESULT_SECONDS = 300.0
-
-
-class PodLost(WorkerLost):
-    """The pod does not answer any more."""
-
-    code = "PodLost"
-
-
-class PodSilent(PodLost):
-    """The pod does not answer. It may have what was sent, and go on with it."""
-
-
-class PodUnreachable(PodLost):
-    """The pod has not answered for as long as the job allows."""
-
-    code = "PodUnreachable"
-
-
-class PodNotReached(PodLost):
-    """No connection to the pod came about, or it has not proven itself: nothing was sent."""
-
-
-class PodRefused(PodNotReached):
-    """Nothing listens at the pod's address: its server has ended, and with it what it had."""
-
-
-class BackendLost(WireError):
-    """The backend that has the task was deleted: nobody can ask for it any more."""
-
-    code = "BackendLost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,17 +72,12 @@ class DataPlane:
 
         ``carried`` is told of answers from which the bandwidth shows: their bytes, and the seconds from first to last.
         """
-        self._key = key
-        self._carried = carried
-        self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60))
-        self._tokens: LRUCache[tuple[Signer, str], tuple[str, float]] = LRUCache(_KNOWN)
+        self._pods = PodConnections(key, carried)
         self._known: LRUCache[tuple[str, str], None] = LRUCache(_KNOWN)
-        # With the key that the pod knows: where the key is replaced, pods that started before keep the former one.
-        self._proven: LRUCache[Endpoint, Signer] = LRUCache(_KNOWN)
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._session.close()
+        await self._pods.close()
 
     async def run(
         self,
@@ -161,7 +124,7 @@ class DataPlane:
         Raises:
             PodLost: the pod does not answer, and so runs nothing.
         """
-        await self._ask("DELETE", endpoint, audience, f"/v1/tasks/{identity}")
+        await self._pods.ask("DELETE", endpoint, audience, f"/v1/tasks/{identity}", seconds=_ANSWER_SECONDS)
 
     async def start(self, endpoint: Endpoint, audience: str, task: Task) -> None:
         """Send a task, and do not wait for its end.
@@ -169,7 +132,9 @@ class DataPlane:
         Raises:
             WireError: the pod does not answer, or refuses.
         """
-        _checked_task(await self._ask("POST", endpoint, audience, "/v1/tasks", pack(task.to_dict())))
+        _checked_task(
+            await self._pods.ask("POST", endpoint, audience, "/v1/tasks", pack(task.to_dict()), seconds=_ANSWER_SECONDS)
+        )
 
     async def settle(self, endpoint: Endpoint, audience: str, identity: str) -> TaskResult | None:
         """End a task and return how it stands then; None where the pod does not know it.
@@ -179,7 +144,7 @@ class DataPlane:
             WireError: it refuses.
         """
         try:
-            answer = await self._ask("DELETE", endpoint, audience, f"/v1/tasks/{identity}", seconds=_SOON_SECONDS)
+            answer = await self._pods.ask("DELETE", endpoint, audience, f"/v1/tasks/{identity}", seconds=_SOON_SECONDS)
             return _read(_checked_task(answer), TaskResult.from_dict)
         except NotFound:
             return None
@@ -191,7 +156,7 @@ class DataPlane:
             PodLost: the pod does not answer soon.
             WireError: it refuses.
         """
-        answer = _checked(await self._ask("DELETE", endpoint, audience, f"/v1/runs/{run}", seconds=_SOON_SECONDS))
+        answer = checked(await self._pods.ask("DELETE", endpoint, audience, f"/v1/runs/{run}", seconds=_SOON_SECONDS))
         return _read(answer, lambda told: tuple(VendorTask.from_dict(task) for task in told["vendor_tasks"]))
 
     async def info(self, endpoint: Endpoint, audience: str) -> BackendInfo:
@@ -201,8 +166,8 @@ class DataPlane:
             PodLost: the pod does not answer soon.
         """
         path = "/v1/backend?without=calibration"
-        answer = await self._ask("GET", endpoint, audience, path, seconds=_POLLED_SECONDS)
-        return _read(_checked(answer), BackendInfo.from_dict)
+        answer = await self._pods.ask("GET", endpoint, audience, path, seconds=_POLLED_SECONDS)
+        return _read(checked(answer), BackendInfo.from_dict)
 
     async def drain(self, endpoint: Endpoint, audience: str, *, on: bool) -> BackendInfo:
         """Let the pod take no new tasks, or take them again, and return what it says of itself then.
@@ -211,7 +176,7 @@ class DataPlane:
             WireError: the pod does not answer soon, or refuses.
         """
         path, body = "/v1/drain?without=calibration", pack({"on": on})
-        answer = _checked(await self._ask("PUT", endpoint, audience, path, body, _SOON_SECONDS))
+        answer = checked(await self._pods.ask("PUT", endpoint, audience, path, body, seconds=_SOON_SECONDS))
         return _read(answer, BackendInfo.from_dict)
 
     async def measure(self, endpoint: Endpoint, audience: str, peers: Sequence[Peer]) -> None:
@@ -221,7 +186,7 @@ class DataPlane:
             WireError: the pod does not answer soon, or refuses.
         """
         path, body = "/v1/peers?without=calibration", pack({"peers": [peer.to_dict() for peer in peers]})
-        _checked(await self._ask("PUT", endpoint, audience, path, body, _SOON_SECONDS))
+        checked(await self._pods.ask("PUT", endpoint, audience, path, body, seconds=_SOON_SECONDS))
 
     async def described(self, endpoint: Endpoint, audience: str) -> BackendInfo:
         """Return all that the pod says of itself, with its calibration.
@@ -229,8 +194,8 @@ class DataPlane:
         Raises:
             WireError: the pod does not answer.
         """
-        answer = await self._ask("GET", endpoint, audience, "/v1/backend", seconds=_KEEP_SECONDS)
-        return _read(_checked(answer), BackendInfo.from_dict)
+        answer = await self._pods.ask("GET", endpoint, audience, "/v1/backend", seconds=_KEEP_SECONDS)
+        return _read(checked(answer), BackendInfo.from_dict)
 
     async def tasks(self, endpoint: Endpoint, audience: str) -> list[TaskInfo]:
         """Return the tasks that wait or run on the pod.
@@ -238,8 +203,8 @@ class DataPlane:
         Raises:
             PodLost: the pod does not answer soon.
         """
-        answer = await self._ask("GET", endpoint, audience, "/v1/tasks", seconds=_SOON_SECONDS)
-        return _read(_checked(answer), lambda told: [TaskInfo.from_dict(task) for task in told["tasks"]])
+        answer = await self._pods.ask("GET", endpoint, audience, "/v1/tasks", seconds=_SOON_SECONDS)
+        return _read(checked(answer), lambda told: [TaskInfo.from_dict(task) for task in told["tasks"]])
 
     async def meters(
         self, endpoint: Endpoint, audience: str, grants: Mapping[str, Grant] | None, boot: str = ""
@@ -253,7 +218,7 @@ class DataPlane:
         """
         given = None if grants is None else {account: grant.to_dict() for account, grant in grants.items()}
         body = pack({"grants": given, "boot": boot})
-        answer = await self._ask("POST", endpoint, audience, "/v1/meters", body, _SOON_SECONDS)
+        answer = await self._pods.ask("POST", endpoint, audience, "/v1/meters", body, seconds=_SOON_SECONDS)
         if "meters" not in answer:
             # A pod of an earlier release meters nothing.
             raise WireError.from_dict(answer.get("error") or {"message": f"the pod answered {answer}"})
@@ -277,7 +242,7 @@ class DataPlane:
         """
         query = urlencode({"namespace": namespace, "seconds": seconds, "displaces": str(displaces).lower()})
         path = f"/v1/results/{identity}?{query}"
-        _checked(await self._ask("PUT", endpoint, audience, path, data, _KEEP_SECONDS))
+        checked(await self._pods.ask("PUT", endpoint, audience, path, data, seconds=_KEEP_SECONDS))
 
     async def kept(self, endpoint: Endpoint, audience: str) -> tuple[set[str], dict[str, str]]:
         """Return the ids of the results that the pod keeps, and why others are kept no more.
@@ -285,7 +250,7 @@ class DataPlane:
         Raises:
             WireError: the pod does not answer soon.
         """
-        answer = _checked(await self._ask("GET", endpoint, audience, "/v1/results", seconds=_SOON_SECONDS))
+        answer = checked(await self._pods.ask("GET", endpoint, audience, "/v1/results", seconds=_SOON_SECONDS))
         return _read(answer, lambda told: (set(told["results"]), dict(told["dropped"])))
 
     async def forget(self, endpoint: Endpoint, audience: str, identity: str) -> None:
@@ -294,30 +259,19 @@ class DataPlane:
         Raises:
             WireError: the pod does not answer soon.
         """
-        _checked(await self._ask("DELETE", endpoint, audience, f"/v1/results/{identity}", seconds=_SOON_SECONDS))
+        checked(await self._pods.ask("DELETE", endpoint, audience, f"/v1/results/{identity}", seconds=_SOON_SECONDS))
 
-    async def fetched(self, endpoint: Endpoint, audience: str, identity: str) -> AsyncGenerator[bytes]:
-        """Yield a kept result, a piece at a time.
+    def fetched(self, endpoint: Endpoint, audience: str, identity: str) -> AsyncGenerator[bytes]:
+        """Return a kept result, a piece at a time.
 
         Raises:
             WireError: the pod does not answer, or keeps it no more.
         """
-        headers = await self._headers(endpoint, audience)
-        timeout = aiohttp.ClientTimeout(total=_RESULT_SECONDS, sock_connect=5)
-        try:
-            url = f"{endpoint.url}/v1/results/{identity}"
-            async with self._session.get(url, headers=headers, timeout=timeout) as response:
-                if response.status != 200:
-                    _checked(unpack(await _at_most(response.content, _ERROR_BYTES)))
-                async for piece in response.content.iter_chunked(_PIECE_BYTES):
-                    yield piece
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            self._proven.pop(endpoint, None)
-            raise PodLost(f"the backend pod does not answer: {str(error) or type(error).__name__}") from None
+        return self._pods.pieces(endpoint, audience, f"/v1/results/{identity}", _RESULT_SECONDS)
 
     async def _run(self, endpoint: Endpoint, audience: str, task: Task, watch: _Watch) -> TaskResult:
         path = f"/v1/tasks?wait={watch.wait}"
-        answer = await self._ask("POST", endpoint, audience, path, pack(task.to_dict()))
+        answer = await self._pods.ask("POST", endpoint, audience, path, pack(task.to_dict()), seconds=_ANSWER_SECONDS)
         return await self._ended(endpoint, audience, task, watch, answer)
 
     async def _ended(
@@ -345,131 +299,11 @@ class DataPlane:
         """Return what the pod answers about a task that it was sent, when it has ended or after so many seconds."""
         try:
             path = f"/v1/tasks/{task.id}?wait={wait}"
-            return await self._ask("GET", endpoint, audience, path, seconds=_ANSWER_SECONDS, lasts=_RESULT_SECONDS)
+            return await self._pods.ask("GET", endpoint, audience, path, seconds=_ANSWER_SECONDS, lasts=_RESULT_SECONDS)
         except PodRefused as error:
             raise PodLost(error.message) from None
         except PodNotReached as error:
             raise PodSilent(error.message) from None
-
-    async def _ask(
-        self,
-        method: str,
-        endpoint: Endpoint,
-        audience: str,
-        path: str,
-        body: bytes | None = None,
-        seconds: float = _ANSWER_SECONDS,
-        lasts: float | None = None,
-    ) -> dict[str, Any]:
-        """Return the pod's answer.
-
-        It is whole within ``seconds``, or where ``lasts`` says for how long it may come, never pauses for so long.
-        """
-        answer = await self._send(method, endpoint, audience, path, body, seconds, lasts)
-        if _refusal(answer) is None:
-            return answer
-        # Another server may have the pod's address, or the key or the token was replaced under way: one that cannot
-        # prove itself any more is not ours, and ours gets another token.
-        self._proven.pop(endpoint, None)
-        self._tokens.clear()
-        answer = await self._send(method, endpoint, audience, path, body, seconds, lasts)
-        if (refusal := _refusal(answer)) is not None:
-            raise PodLost(
-                f"pod {endpoint.key} proves that it is one of {audience}, and refuses the operator's token: {refusal}; "
-                f"tokens last {_TOKEN_SECONDS:g} s: compare the clocks of its node and the operator's"
-            )
-        return answer
-
-    async def _send(
-        self,
-        method: str,
-        endpoint: Endpoint,
-        audience: str,
-        path: str,
-        body: bytes | None,
-        seconds: float,
-        lasts: float | None,
-    ) -> dict[str, Any]:
-        try:
-            headers = await self._headers(endpoint, audience, min(seconds, _SOON_SECONDS))
-        except PodRefused:
-            raise
-        except PodLost as error:
-            raise PodNotReached(error.message) from None
-        return await self._request(method, endpoint, path, headers, body, seconds=seconds, lasts=lasts)
-
-    async def _headers(self, endpoint: Endpoint, audience: str, seconds: float = _SOON_SECONDS) -> dict[str, str]:
-        """Return the headers of a request to a pod that has proven itself."""
-        signer = self._proven.get(endpoint) or await self._prove(endpoint, audience, seconds)
-        token = self._token(signer, instance_audience(audience, endpoint.pod))
-        return {"content-type": _MSGPACK, "accept": _MSGPACK, "authorization": f"Bearer {token}"}
-
-    async def _prove(self, endpoint: Endpoint, audience: str, seconds: float) -> Signer:
-        """Let the pod prove that the operator made it, before it gets a token or a circuit; return the key it knows.
-
-        Raises:
-            PodLost: it does not answer, or cannot.
-        """
-        sent, signer = challenge(), self._key.signer
-        path, headers = f"/v1/identity?challenge={sent}", {"accept": _MSGPACK}
-        answer = await self._request("GET", endpoint, path, headers, seconds=seconds, most=_PROOF_BYTES)
-        if not is_proof(answer.get("proof"), signer.backend_key(audience), sent, endpoint.pod):
-            raise PodLost(f"pod {endpoint.key} cannot prove that it is one of {audience}: nothing is sent to it")
-        self._proven[endpoint] = signer
-        return signer
-
-    async def _request(
-        self,
-        method: str,
-        endpoint: Endpoint,
-        path: str,
-        headers: dict[str, str],
-        body: bytes | None = None,
-        *,
-        seconds: float,
-        most: int | None = None,
-        lasts: float | None = None,
-    ) -> dict[str, Any]:
-        """Return the pod's answer, of at most so many bytes; see ``_ask`` for the times."""
-        timeout = aiohttp.ClientTimeout(total=lasts or seconds, sock_connect=5, sock_read=seconds)
-        try:
-            async with self._session.request(
-                method, endpoint.url + path, data=body, headers=headers, timeout=timeout
-            ) as response:
-                began = time.monotonic()
-                data = await response.read() if most is None else await _at_most(response.content, most)
-                if self._carried is not None and len(data) >= _TELLING_BYTES:
-                    self._carried(endpoint, len(data), time.monotonic() - began)
-                answer = unpack(data)
-                if not isinstance(answer, dict):
-                    raise ValueError(f"its answer to {method} {path} is a {type(answer).__name__}")
-                return answer
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            # Another pod may have its address by now.
-            self._proven.pop(endpoint, None)
-            raise _lost(error)(f"the backend pod does not answer: {str(error) or type(error).__name__}") from None
-
-    def _token(self, signer: Signer, audience: str) -> str:
-        now = time.time()
-        known = self._tokens.get((signer, audience))
-        if known is None or known[1] < now:
-            token = signer.sign(audience=audience, subject=OPERATOR_SUBJECT, now=now, ttl=_TOKEN_SECONDS)
-            known = self._tokens[signer, audience] = (token, now + _TOKEN_SECONDS / 2)
-        return known[0]
-
-
-def _lost(error: Exception) -> type[PodLost]:
-    """Return what a request that failed so says of the pod."""
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return PodRefused if isinstance(error.os_error, ConnectionRefusedError) else PodNotReached
-    return PodLost if isinstance(error, ValueError) else PodSilent
-
-
-def _refusal(answer: dict[str, Any]) -> Unauthorized | None:
-    """Return that the pod did not take the token."""
-    error = answer.get("error")
-    found = WireError.from_dict(error) if isinstance(error, dict) else None
-    return found if isinstance(found, Unauthorized) else None
 
 
 def _read(answer: dict[str, Any], read: Callable[[dict[str, Any]], _Told]) -> _Told:
@@ -485,31 +319,10 @@ def _read(answer: dict[str, Any], read: Callable[[dict[str, Any]], _Told]) -> _T
         raise PodLost(f"the backend pod's answer cannot be read: {error or type(error).__name__}") from None
 
 
-def _checked(answer: dict[str, Any]) -> dict[str, Any]:
-    """Return the answer of a pod that did what it was asked.
-
-    Raises:
-        WireError: it says why it did not.
-    """
-    if "error" in answer:
-        raise WireError.from_dict(answer["error"])
-    return answer
-
-
 def _checked_task(answer: dict[str, Any]) -> dict[str, Any]:
     """Return what the pod says of a task, of which an error is a part.
 
     Raises:
         WireError: it says why it does not.
     """
-    return answer if "state" in answer else _checked(answer)
-
-
-async def _at_most(content: aiohttp.StreamReader, most: int) -> bytes:
-    """Return a body; of a pod that is not known yet not everything is taken."""
-    data = b""
-    while part := await content.readany():
-        data += part
-        if len(data) > most:
-            raise ValueError(f"its answer has more than {most} bytes")
-    return data
+    return answer if "state" in answer else checked(answer)

@@ -24,7 +24,8 @@ from qonverge.controller.kube.client import Kube, KubeError
 from qonverge.controller.kube.events import Events
 from qonverge.controller.kube.status_writer import StatusWriter
 from qonverge.controller.objects.manifests import audience_of
-from qonverge.controller.pods.task_client import DataPlane, PodLost
+from qonverge.controller.pods.errors import PodLost
+from qonverge.controller.pods.task_client import DataPlane
 from qonverge.controller.settings import Settings
 from qonverge.controller.store.pods import Endpoint
 from qonverge.controller.store.resources import Finished

@@ -12,7 +12,7 @@ import pytest
 
 from qonverge.controller.backends import polls
 from qonverge.controller.backends.reconciler import Backends
-from qonverge.controller.pods.task_client import PodSilent
+from qonverge.controller.pods.errors import PodSilent
 from qonverge.controller.store.pods import Endpoint
 from qonverge.links.link import Link
 from qonverge.links.peers import Peer, digest

@@ -22,7 +22,7 @@ from qonverge.controller.jobs.actions import (
 from qonverge.controller.jobs.decisions import decide
 from qonverge.controller.jobs.kinds.circuit import Submit
 from qonverge.controller.jobs.kinds.pod_actions import Launch
-from qonverge.controller.pods.task_client import BackendLost
+from qonverge.controller.pods.errors import BackendLost
 from qonverge.controller.store.flights import Flight
 from qonverge.controller.store.phases import AwaitingPlacement
 from qonverge.scheduling import Backend, Decision

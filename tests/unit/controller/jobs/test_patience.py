@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from qonverge.amounts import Money
-from qonverge.controller.pods.task_client import PodLost, PodNotReached, PodSilent
+from qonverge.controller.pods.errors import PodLost, PodNotReached, PodSilent
 from qonverge.forecast.intervals import Interval
 from qonverge.scheduling import Decision
 from tests.unit.controller.worlds import World, info, settled

@@ -10,7 +10,7 @@ import pytest
 
 from qonverge.amounts import Amounts, Money
 from qonverge.controller.objects.pod_order import Shown
-from qonverge.controller.pods.task_client import PodLost, PodNotReached
+from qonverge.controller.pods.errors import PodLost, PodNotReached
 from qonverge.scheduling import Decision
 from qonverge.scheduling.model import Part
 from qonverge.wire.errors import Draining, EngineFailed, WireError

@@ -13,7 +13,8 @@ from aiohttp import web
 
 from qonverge.controller.kube.signing_key import SigningKey
 from qonverge.controller.pods import task_client
-from qonverge.controller.pods.task_client import DataPlane, PodLost, PodNotReached, PodSilent
+from qonverge.controller.pods.errors import PodLost, PodNotReached, PodSilent
+from qonverge.controller.pods.task_client import DataPlane
 from qonverge.controller.store.pods import Endpoint
 from qonverge.wire.codec import pack
 from qonverge.wire.errors import Unauthorized, WireError

@@ -18,7 +18,7 @@ from qonverge.accounting.conversion import usage_of
 from qonverge.amounts import Amounts, Money, TaskLimits
 from qonverge.api import HybridJob, QuantumBackend, QuantumQuota
 from qonverge.backend.tasks.meters import Accounts
-from qonverge.controller.pods.task_client import PodLost
+from qonverge.controller.pods.errors import PodLost
 from qonverge.controller.quotas.accounts import account_of
 from qonverge.controller.quotas.metering import Metering
 from qonverge.controller.store.pods import Endpoint

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from qonverge.controller.objects.pod_order import Shown
-from qonverge.controller.pods.task_client import PodLost
+from qonverge.controller.pods.errors import PodLost
 from qonverge.controller.store.pods import Endpoint
 from qonverge.wire.errors import NotFound, ResultTooLarge, WireError
 from tests.unit.controller.jobs.test_reconciler import Desk

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from qonverge.api import HybridJob, HybridJobStatus
-from qonverge.controller.pods.task_client import PodLost
+from qonverge.controller.pods.errors import PodLost
 from qonverge.controller.results.stores import InStatus, ResultStores, ResultUnkept
 from qonverge.execution.results import document
 from qonverge.wire.errors import ResultTooLarge, WireError

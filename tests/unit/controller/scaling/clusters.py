@@ -14,7 +14,8 @@ from qonverge.api.conditions import timestamp
 from qonverge.controller.kube.client import Kube, KubeError
 from qonverge.controller.objects.manifests import BACKEND_LABEL, PORT_NAME
 from qonverge.controller.objects.pod_order import COST
-from qonverge.controller.pods.task_client import DataPlane, PodLost
+from qonverge.controller.pods.errors import PodLost
+from qonverge.controller.pods.task_client import DataPlane
 from qonverge.controller.results.kept_results import PodResults
 from qonverge.controller.scaling.removal import Removal
 from qonverge.controller.store.pods import Endpoint
