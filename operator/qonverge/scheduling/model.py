@@ -10,8 +10,8 @@ from typing import Literal, Self
 from qonverge.amounts import Money, Quota, TaskLimits
 from qonverge.api.base import LabelSelector
 from qonverge.devices.layout import Misfit
-from qonverge.links.link import Link
 from qonverge.scheduling.estimates import Estimates
+from qonverge.sites.link import Link
 from qonverge.telemetry.figures import Figure
 
 Tier = Literal["Cloud", "OnPrem", "Edge"]

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 
 from qonverge.forecast.intervals import Floats
-from qonverge.links.link import Link
 from qonverge.scheduling.model import Backend, Job, Policy, Snapshot
+from qonverge.sites.link import Link
 
 Links = Mapping[str, Mapping[str, Link]]
 """Of each place that programs run at the links to backends, by their keys."""

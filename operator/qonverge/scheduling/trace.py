@@ -13,10 +13,10 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from qonverge.amounts import Quota
-from qonverge.links.link import Link
 from qonverge.scheduling.estimates import Estimates
 from qonverge.scheduling.model import Active, Backend, Decision, Job, Plan, Policy, Preemption, Shares, Snapshot
 from qonverge.scheduling.schedulers import decide
+from qonverge.sites.link import Link
 
 VERSION = 1
 _SAME_SECONDS = 1e-6

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from qonverge.links.link import Link
+from qonverge.sites.link import Link
 from qonverge.wire.fields import Fields
 from qonverge.wire.vendor import DeviceState, SpoolState
 

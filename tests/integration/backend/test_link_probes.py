@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from qonverge.links.peers import Peer
-from qonverge.links.prober import BULK_BYTES, Probe, _segments
+from qonverge.sites.peers import Peer
+from qonverge.sites.prober import BULK_BYTES, Probe, _segments
 from qonverge.wire.tokens import OPERATOR_SUBJECT
 from tests.integration.backend.conftest import Backend, free_port, serving, until
 from tests.integration.slow_link import SlowLink

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from qonverge.links.link import Link
 from qonverge.scheduling import Policy, plan
 from qonverge.scheduling.network import network_seconds
 from qonverge.scheduling.trace import read, record
+from qonverge.sites.link import Link
 from tests.unit.scheduling.worlds import NEEDS, backend, job, snapshot
 
 NONE = Policy(nearer=0.0)

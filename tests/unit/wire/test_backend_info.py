@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from qonverge.amounts import Prices, TaskLimits
-from qonverge.links.link import Link
+from qonverge.sites.link import Link
 from qonverge.wire.backend_info import BackendInfo
 from qonverge.wire.codec import pack, unpack
 from qonverge.wire.vendor import DeviceState, SpoolState

@@ -12,7 +12,7 @@ from pydantic.json_schema import models_json_schema
 
 from qonverge import __version__
 from qonverge.backend.http.operations import OPERATIONS, Operation
-from qonverge.links.peers import MOST, MOST_NAME
+from qonverge.sites.peers import MOST, MOST_NAME
 
 
 class _Model(BaseModel):

@@ -31,8 +31,8 @@ from qonverge.documents import strict_json
 from qonverge.documents.excerpt import excerpt
 from qonverge.documents.faults import Unreadable
 from qonverge.documents.reader import decoded
-from qonverge.links.peers import peers_from
-from qonverge.links.prober import BULK_BYTES, Prober
+from qonverge.sites.peers import peers_from
+from qonverge.sites.prober import BULK_BYTES, Prober
 from qonverge.wire.codec import Buffer, unpack
 from qonverge.wire.errors import (
     InvalidCircuit,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from qonverge.devices.noise import Noise
-from qonverge.links.link import Link
+from qonverge.sites.link import Link
 from qonverge.telemetry import Reading
 from qonverge.telemetry import definitions as names
 from qonverge.wire.backend_info import BackendInfo

@@ -20,9 +20,9 @@ from qonverge.execution import cloud_tasks, placement
 from qonverge.execution.transitions import seconds
 from qonverge.forecast.intervals import Interval, JobForecasts
 from qonverge.forecast.requests import BackendOffer
-from qonverge.links.link import Link
 from qonverge.programs.kinds import kind_of
 from qonverge.scheduling import Active, Backend, Estimates, Job, Shares, Snapshot
+from qonverge.sites.link import Link
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ from qonverge.controller.objects.node_placement import pods_site
 from qonverge.controller.store.cluster import Cluster
 from qonverge.controller.store.devices import measured
 from qonverge.controller.store.state import State
-from qonverge.links.link import Link
 from qonverge.programs.kinds import kind_of
 from qonverge.scheduling import Backend
+from qonverge.sites.link import Link
 
 
 class Ways:

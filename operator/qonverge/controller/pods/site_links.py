@@ -10,10 +10,10 @@ from qonverge.controller.objects.manifests import audience, backend_selector
 from qonverge.controller.objects.node_placement import pods_site
 from qonverge.controller.pods.task_client import DataPlane
 from qonverge.controller.store.cluster import Cluster
-from qonverge.controller.store.links import SitePod, peers_of
 from qonverge.controller.store.pods import BackendPod
+from qonverge.controller.store.site_links import SitePod, peers_of
 from qonverge.controller.store.state import State
-from qonverge.links.peers import Peer, digest
+from qonverge.sites.peers import Peer, digest
 from qonverge.wire.backend_info import BackendInfo
 from qonverge.wire.errors import WireError
 

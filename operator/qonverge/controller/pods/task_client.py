@@ -13,7 +13,7 @@ from qonverge.controller.kube.signing_key import SigningKey
 from qonverge.controller.pods.connections import PodConnections, checked
 from qonverge.controller.pods.errors import PodLost, PodNotReached, PodRefused, PodSilent
 from qonverge.controller.store.pods import Endpoint
-from qonverge.links.peers import Peer
+from qonverge.sites.peers import Peer
 from qonverge.wire.backend_info import BackendInfo
 from qonverge.wire.codec import pack
 from qonverge.wire.errors import NotFound, UnknownCircuit, WireError

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from qonverge.controller.objects.pod_order import Shown
 from qonverge.controller.objects.pod_troubles import Trouble
-from qonverge.links.window import rate
+from qonverge.sites.window import rate
 from qonverge.telemetry.figures import STALE_SECONDS, Figure
 from qonverge.wire.backend_info import BackendInfo
 

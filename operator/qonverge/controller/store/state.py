@@ -13,9 +13,9 @@ from qonverge.controller.objects import pod_troubles
 from qonverge.controller.objects.manifests import BACKEND_LABEL, JOB_LABEL, PORT_NAME, backend_selector
 from qonverge.controller.objects.pod_order import Shown
 from qonverge.controller.store.flights import Flight
-from qonverge.controller.store.links import SiteLinks
 from qonverge.controller.store.pods import BackendPod, BackendPods, Endpoint
 from qonverge.controller.store.resources import Change, Finished, Known, ObjectKey, Unread, key_of, read
+from qonverge.controller.store.site_links import SiteLinks
 from qonverge.devices.noise import Noise as DeviceNoise
 from qonverge.forecast.task_power import TaskPowers
 from qonverge.scaling import Decision

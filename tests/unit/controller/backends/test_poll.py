@@ -14,8 +14,8 @@ from qonverge.controller.backends import polls
 from qonverge.controller.backends.reconciler import Backends
 from qonverge.controller.pods.errors import PodSilent
 from qonverge.controller.store.pods import Endpoint
-from qonverge.links.link import Link
-from qonverge.links.peers import Peer, digest
+from qonverge.sites.link import Link
+from qonverge.sites.peers import Peer, digest
 from qonverge.wire.backend_info import BackendInfo
 from qonverge.wire.errors import NotFound
 from tests.unit.controller.worlds import World, info

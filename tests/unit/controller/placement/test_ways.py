@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from qonverge.controller.placement.ways import Ways
-from qonverge.links.link import Link
+from qonverge.sites.link import Link
 from qonverge.telemetry.figures import Figure
 from qonverge.wire.vendor import DeviceState
 from tests.unit.controller.worlds import NOW, World, info

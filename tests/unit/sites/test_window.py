@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from qonverge.links.link import Link
-from qonverge.links.window import FIRST_BYTES, Sample, Window, rate
+from qonverge.sites.link import Link
+from qonverge.sites.window import FIRST_BYTES, Sample, Window, rate
 
 PAUSE = 0.5
 

@@ -6,10 +6,10 @@ import random
 
 import pytest
 
-from qonverge.controller.store.links import STALE_SECONDS, SiteLinks, SitePod, peers_of
-from qonverge.links.link import Link
-from qonverge.links.peers import MOST
-from qonverge.links.window import Sample, Window
+from qonverge.controller.store.site_links import STALE_SECONDS, SiteLinks, SitePod, peers_of
+from qonverge.sites.link import Link
+from qonverge.sites.peers import MOST
+from qonverge.sites.window import Sample, Window
 
 ALL = {"lab"}
 

@@ -11,9 +11,9 @@ import threading
 import time
 from collections.abc import Sequence
 
-from qonverge.links.link import Link
-from qonverge.links.peers import Peer, digest
-from qonverge.links.window import Sample, Window
+from qonverge.sites.link import Link
+from qonverge.sites.peers import Peer, digest
+from qonverge.sites.window import Sample, Window
 
 SMALL_PATH = "/healthz"
 BULK_PATH = "/v1/bulk"

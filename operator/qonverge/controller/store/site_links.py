@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from qonverge.links.link import Link
-from qonverge.links.peers import MOST, Peer
+from qonverge.sites.link import Link
+from qonverge.sites.peers import MOST, Peer
 
 STALE_SECONDS = 20.0
 """What a pod told longer ago does not count."""

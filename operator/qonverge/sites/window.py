@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from statistics import fmean, median
 
-from qonverge.links.link import Link
+from qonverge.sites.link import Link
 
 RECENT = 10
 """Probes that a round trip is made of: the slowest and the fastest fifth of them do not count."""

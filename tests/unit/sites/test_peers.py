@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from qonverge.links.peers import MOST, Peer, digest, peers_from
+from qonverge.sites.peers import MOST, Peer, digest, peers_from
 
 
 @pytest.mark.parametrize("url", ["http://10.1.2.3:8080", "http://[fd00::7]:8080"])
