@@ -15,6 +15,8 @@ from qonverge.circuits.checker.lanes import Limits, fitting
 
 HEADER = 'OPENQASM 3.0;\ninclude "stdgates.inc";\n'
 MIB = 1024**2
+# Of CPU time, which is counted in hundredths. To say that it is ready takes a child less than a thousandth.
+BUSY_SECONDS = 0.03
 
 
 def program(number: int, gates: int = 1, padding: int = 0) -> str:
@@ -35,20 +37,25 @@ def readers() -> list[psutil.Process]:
     return found
 
 
-def is_reading(child: psutil.Process) -> bool:
-    """Whether the child has loaded what it needs, as its niceness or its limit of memory tells, and has work."""
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return child.rlimit(psutil.RLIMIT_DATA)[0] != psutil.RLIM_INFINITY and child.status() == psutil.STATUS_RUNNING
-    return False
+def limited(child: psutil.Process) -> bool:
+    """Whether the child has loaded what it needs, as its limit of memory tells."""
+    return bool(child.rlimit(psutil.RLIMIT_DATA)[0] != psutil.RLIM_INFINITY)
 
 
 async def busy_reader() -> psutil.Process:
-    """Return the child that reads a program now."""
+    """Return the child that reads a program now.
+
+    Its CPU time tells: a child that has just loaded what it needs runs too, and says first that it is ready.
+    """
+    before: dict[int, float] = {}
     async with asyncio.timeout(60):
         while True:
             for child in readers():
-                if is_reading(child):
-                    return child
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    if limited(child):
+                        taken = sum(child.cpu_times()[:2])
+                        if taken - before.setdefault(child.pid, taken) > BUSY_SECONDS:
+                            return child
             await asyncio.sleep(0.02)
 
 
