@@ -27,6 +27,19 @@ from e2e.cluster.processes import execute
 from e2e.cluster.requirements import install_packages
 
 ROOT = Path(__file__).resolve().parents[1]
+# The kubelet, containerd and the CNI library write to fixed places, where another cluster on this machine has its own
+# files: each test has an empty /run, and keeps for itself what it changes below the others.
+HOLD = """
+set -e
+ip link set lo up
+mount -t tmpfs tmpfs /run
+for place in /var/lib /var/log; do
+    mkdir -p /run/upper$place /run/work$place
+    mount -t overlay overlay -o lowerdir=$place,upperdir=/run/upper$place,workdir=/run/work$place $place
+done
+echo ready
+exec sleep infinity
+"""
 
 
 class Namespaces:
@@ -35,9 +48,8 @@ class Namespaces:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.name = cluster_name(directory)
-        hold = "ip link set lo up && echo ready && exec sleep infinity"
         self._holder = subprocess.Popen(
-            ["unshare", "--net", "--mount", "sh", "-c", hold], stdout=subprocess.PIPE, text=True
+            ["unshare", "--net", "--mount", "sh", "-c", HOLD], stdout=subprocess.PIPE, text=True
         )
         assert self._holder.stdout is not None
         assert self._holder.stdout.readline() == "ready\n"
@@ -95,14 +107,15 @@ class Namespaces:
     def files(self) -> list[str]:
         """Return the files outside the cluster's directory that belong to it."""
         folders = (
-            "/run/containerd",
-            "/run/netns",
-            "/var/lib/cni",
-            "/var/lib/kubelet",
-            "/var/log/containers",
-            "/var/log/pods",
+            "run/containerd",
+            "run/netns",
+            "var/lib/cni",
+            "var/lib/kubelet",
+            "var/log/containers",
+            "var/log/pods",
         )
-        return sorted(str(path) for folder in folders for path in Path(folder).rglob("*"))
+        root = Path(f"/proc/{self._holder.pid}/root")
+        return sorted(str(path.relative_to(root)) for folder in folders for path in (root / folder).rglob("*"))
 
     def processes(self) -> dict[int, str]:
         """Return the cluster's processes: those in its cgroups, its network, or with its directory as an argument."""
@@ -135,7 +148,7 @@ def built(own_machine: None) -> None:
 @pytest.fixture
 def namespaces(built: None) -> Iterator[Namespaces]:
     # Sockets have short paths.
-    directory = Path("/var/lib", f"qonverge-{uuid.uuid4().hex[:8]}")
+    directory = Path("/var/tmp", f"qonverge-{uuid.uuid4().hex[:8]}")
     made = Namespaces(directory)
     yield made
     made.down()
