@@ -113,7 +113,7 @@ def running(cluster: ClusterAccess) -> Iterator[Sites]:
         workspace.apply(
             _backend("campus", {"site": "campus", "region": "home", "nodes": "Any"}, "1Gi"),
             _backend("edge", {"tier": "Edge", "site": "edge", "region": "home"}, "1Gi"),
-            _backend("cloud", {"tier": "Cloud", "site": "cloud", "region": "abroad"}, "2Gi"),
+            _backend("cloud", {"tier": "Cloud", "site": "cloud", "region": "abroad"}, "3Gi"),
         )
         workspace.wait("--for=condition=Ready", "quantumbackend/campus", "quantumbackend/edge", "quantumbackend/cloud")
         yield Sites(cluster, workspace)

@@ -14,6 +14,9 @@ from qonverge.wire.frames import read_frame, write_frame
 
 # Where the system does not tell what a process has: Python, numpy and Qiskit take about so much.
 _PROCESS_BYTES = 160 * 1024**2
+# Qiskit's allocator takes 32 MiB at a time, of which a circuit's gates fill little.
+_SEGMENT_BYTES = 40 * 1024**2
+_STACK_BYTES = 8 * 1024**2
 
 
 def serve_requests(
@@ -55,9 +58,13 @@ def end_with_parent() -> None:
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
 
 
-def limit_memory(more: int) -> None:
-    """Let this process take so many bytes beyond what it has reserved by now; what goes over it fails here alone."""
-    limit = _reserved_bytes() + more
+def limit_memory(more: int, threads: int = 1) -> None:
+    """Let this process take so many bytes beyond what it has by now; what goes over it fails here alone.
+
+    What allocators and the stacks of so many threads reserve is added, since it counts and is hardly used: a process
+    that gets no memory for a thread ends.
+    """
+    limit = _reserved_bytes() + more + _SEGMENT_BYTES + (threads - 1) * _STACK_BYTES
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
 

@@ -226,6 +226,26 @@ async def test_memory_is_bounded_whatever_the_task(kit: Any) -> None:
         assert peak < limit - 160 * MIB
 
 
+@pytest.mark.parametrize("cpus", [1, 2])
+async def test_a_circuit_whose_state_takes_all_that_it_may_runs_on_any_number_of_threads(kit: Any, cpus: int) -> None:
+    config = EngineConfig(memory_bytes=384 * MIB)
+    qubits = (config.circuit_bytes // 16).bit_length() - 1
+    circuit = QuantumCircuit(qubits, qubits)
+    for _ in range(4):
+        circuit.rx(0.3, range(qubits))
+        for control in range(qubits):
+            circuit.cx(control, (control + 1) % qubits)
+    circuit.measure(range(qubits), range(qubits))
+    assert circuit.num_qubits == 22
+    assert 16 << qubits == config.circuit_bytes
+    async with engine(memory_bytes=config.memory_bytes, cpus=cpus, method="Statevector") as made:
+        before = worker_pids()
+        for number in range(2):
+            result = await finish(made, kit.task(circuit, f"wide-{number}", shots=10))
+            assert result.error is None
+        assert worker_pids() == before
+
+
 async def test_results_are_dropped_after_a_while(kit: Any, bell: QuantumCircuit, executor: Any) -> None:
     now = [1000.0]
     made = Engine(EngineConfig(), clock=lambda: now[0], executor=executor)

@@ -140,7 +140,7 @@ def serve(loaded: Callable[[], None]) -> None:
         if first and config.device == "CPU":
             # The second net below the estimates. A driver maps a GPU's memory into the process, which is none of
             # its own.
-            limit_memory(config.circuit_bytes)
+            limit_memory(config.circuit_bytes, config.cpus)
         return said
 
     serve_requests(answer, _failed)
