@@ -51,7 +51,7 @@ class BackendPod:
     admitted: bool = False
     """Whether it serves: it is ready, and the backend's own Deployment controls it."""
     silent_since: float | None = None
-    """Since when it does not answer, Unix seconds: nothing is sent there until it does."""
+    """Since when it does not answer, seconds of a clock that nobody sets: nothing is sent there until it does."""
     info: BackendInfo | None = None
     """What it last said of itself."""
     told_at: float | None = None
@@ -176,7 +176,7 @@ class BackendPod:
         self._serve()
 
     def lose(self, at: float) -> bool:
-        """Record that it did not answer at a time, Unix seconds, and return whether that is news."""
+        """Record that it did not answer at a time, see ``silent_since``, and return whether that is news."""
         news = self.admitted and not self.silent
         if news:
             self.silent_since = at
