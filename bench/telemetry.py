@@ -1,8 +1,9 @@
-"""What telemetry costs the operator: ``python -m bench.telemetry [--backends 500] [--seconds 60]``.
+"""What telemetry costs the operator, and how soon it decides: ``python -m bench.telemetry [--backends 500]``.
 
-Its polls and its metrics run as they are, in this process, over as many backends of one pod. Another process stands for
-the pods, which prove themselves and are asked with tokens over HTTP, and for Prometheus, which scrapes the operator.
-Both happen every 5 s. There is no API server, and no job: what is measured is telemetry alone.
+Its polls, metrics and rounds run as they are, in this process, over as many backends of one pod. Another process
+stands for the pods, which prove themselves and are asked with tokens over HTTP, and for Prometheus, which scrapes the
+operator every 5 s. There is no API server, and no job but those that ask for a decision: which of two devices is chosen
+follows how long a task waits there, as their pods tell it.
 """
 
 from __future__ import annotations
@@ -10,12 +11,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import random
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,9 +26,10 @@ from aiohttp import web
 
 from bench.report import machine
 from qonverge.accounting.ledger import Ledger
-from qonverge.api import QuantumBackend
+from qonverge.api import HybridJob, QuantumBackend
 from qonverge.circuits.checker.checker import Checker
 from qonverge.controller.backends.reconciler import Backends
+from qonverge.controller.background import pause
 from qonverge.controller.kube.signing_key import SigningKey
 from qonverge.controller.objects.manifests import audience, backend_selector
 from qonverge.controller.placement.forecasts import Forecasts
@@ -38,22 +40,32 @@ from qonverge.controller.quotas.metering import Metering
 from qonverge.controller.results.kept_results import PodResults
 from qonverge.controller.settings import Settings
 from qonverge.controller.store.cluster import Cluster
+from qonverge.controller.store.flights import Flight
+from qonverge.controller.store.phases import AwaitingPlacement, Checked
 from qonverge.controller.store.pods import Endpoint
 from qonverge.controller.store.state import State
 from qonverge.controller.store.work_queue import WorkQueue
 from qonverge.controller.web import servers
 from qonverge.controller.web.readings import OperatorReadings
+from qonverge.execution.transitions import timestamp
 from qonverge.scheduling import Policy
 from qonverge.telemetry import JobEnd, OperatorMetrics
 from qonverge.wire.backend_info import BackendInfo
 from qonverge.wire.codec import pack
 from qonverge.wire.proof import prove
 from qonverge.wire.tokens import Signer, generate_private_key
+from qonverge.wire.vendor import DeviceState
+from tests.unit.controller.worlds import BELL
 
 RESULTS = Path(__file__).parent / "results" / "telemetry.json"
 _NAMESPACE = "lab"
-_INTERVAL = 5.0
+_SCRAPE_SECONDS = 5.0
 _BAR = 0.1
+_DECISION_BAR = 5.0
+_DEVICES = ("device-0", "device-1")
+_SOON, _LATE = 10.0, 90_000.0
+_JOB = f"{_NAMESPACE}/j"
+_LONGEST_SECONDS = 120.0
 _INFO = BackendInfo(
     *("Aer", "Automatic", ("Automatic",), ("cx",), None, 10**6, 2**30, 2),
     queued=0,
@@ -73,11 +85,13 @@ class Figures:
     series: int
     bytes: int
     polls: float
-    """CPU time of the operator that asks all pods every 5 s."""
+    """CPU time of the operator that asks all pods as often as it does."""
     polls_and_scrapes: float
     """The same while it is scraped every 5 s too."""
     poll_seconds: float
     """How long a poll of all pods takes, median."""
+    decisions: tuple[float, ...]
+    """Seconds from a change at a pod until a job goes elsewhere for it, the shortest first."""
 
 
 class Pods:
@@ -86,20 +100,27 @@ class Pods:
     def __init__(self, signer: Signer) -> None:
         """``signer`` gives the keys that the operator gives to pods."""
         self._signer = signer
+        self._waits = dict(zip(_DEVICES, (_SOON, _LATE), strict=True))
 
     async def serve(self) -> None:
-        """Tell the port on standard output; scrape each address that comes on standard input, until that ends."""
+        """Tell the port on standard output, and do what comes on standard input until that ends.
+
+        That is ``scrape URL`` from now on, or ``swap`` how long a task waits at the two devices.
+        """
         app = web.Application()
         app.router.add_get("/{pod}/v1/identity", self._identity)
-        app.router.add_get("/{pod}/v1/backend", self._told(_INFO.to_dict()))
-        app.router.add_post("/{pod}/v1/meters", self._told({"boot": "b", "meters": {}}))
+        app.router.add_get("/{pod}/v1/backend", self._backend)
+        app.router.add_post("/{pod}/v1/meters", self._meters)
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         print(runner.addresses[0][1], flush=True)
         scraping: asyncio.Task[None] | None = None
-        while address := (await asyncio.to_thread(sys.stdin.readline)).strip():
-            scraping = asyncio.create_task(_every(lambda: _scrape(address)))
+        while words := (await asyncio.to_thread(sys.stdin.readline)).split():
+            if words[0] == "scrape":
+                scraping = asyncio.create_task(_scrape(words[1]))
+            else:
+                self._waits = dict(zip(_DEVICES, reversed(self._waits.values()), strict=True))
         if scraping is not None:
             scraping.cancel()
         await runner.cleanup()
@@ -109,30 +130,27 @@ class Pods:
         key = self._signer.backend_key(f"{_NAMESPACE}/{pod}")
         return web.Response(body=pack({"proof": prove(key, request.query["challenge"], pod)}))
 
-    @staticmethod
-    def _told(answer: dict[str, Any]) -> Callable[[web.Request], Awaitable[web.Response]]:
-        body = pack(answer)
+    async def _backend(self, request: web.Request) -> web.Response:
+        wait, told = self._waits.get(request.match_info["pod"]), _INFO
+        if wait is not None:
+            told = replace(_INFO, device=DeviceState(online=True, wait_seconds=wait, round_trip_seconds=0.01))
+        return web.Response(body=pack(told.to_dict()))
 
-        async def told(_: web.Request) -> web.Response:
-            return web.Response(body=body)
-
-        return told
+    async def _meters(self, _: web.Request) -> web.Response:
+        return web.Response(body=pack({"boot": "b", "meters": {}}))
 
 
 async def _scrape(address: str) -> None:
-    async with aiohttp.ClientSession() as session, session.get(address) as answer:
-        await answer.read()
-
-
-async def _every(do: Callable[[], Awaitable[None]]) -> None:
-    while True:
-        began = time.monotonic()
-        await do()
-        await asyncio.sleep(max(0.0, began + _INTERVAL - time.monotonic()))
+    async with aiohttp.ClientSession() as session:
+        while True:
+            began = time.monotonic()
+            async with session.get(address) as answer:
+                await answer.read()
+            await asyncio.sleep(max(0.0, began + _SCRAPE_SECONDS - time.monotonic()))
 
 
 class Operator:
-    """The part of the operator that asks pods and shows metrics."""
+    """The part of the operator that asks pods, decides by what they tell, and shows metrics."""
 
     def __init__(self, data: DataPlane, port: int, count: int) -> None:
         """Know so many backends, of each of which jobs have ended."""
@@ -164,7 +182,7 @@ class Operator:
             settings=Settings(),
             key=cast("Any", None),
         )
-        rounds = Rounds(
+        self.rounds = Rounds(
             **common,
             queue=queue,
             cluster=cluster,
@@ -181,19 +199,48 @@ class Operator:
             **common,
             ledger=ledger,
             forecasts=forecasts,
-            rounds=rounds,
+            rounds=self.rounds,
             waiting=lambda: 0,
             leading=lambda: True,
             acting=lambda: True,
         )
         self.metrics.read_at_scrape(readings)
-        for number in range(count):
-            self._add(f"backend-{number}", port)
+        self.polled: list[float] = []
+        self.decided = asyncio.Queue[str]()
+        for name in _DEVICES:
+            self._add(name, port, {"remote": {"url": "https://elsewhere.example", "credentials": {"name": "it"}}})
+        for number in range(count - len(_DEVICES)):
+            self._add(f"backend-{number}", port, {"simulator": {}, "scaling": {"maxReplicas": 3}})
 
-    def _add(self, name: str, port: int) -> None:
+    async def poll(self) -> None:
+        """Ask pods for ever, as often as the operator does, and decide where what they tell is news."""
+        while True:
+            began = time.monotonic()
+            news = await self.backends.poll(leading=True, whole=False)
+            self.polled.append(time.monotonic() - began)
+            if news:
+                self.decided.put_nowait(await self._decide())
+            await asyncio.sleep(pause(time.monotonic() - began, len(self.state.backends), soon=False, limited=False))
+
+    async def _decide(self) -> str:
+        """Return the device to which a job would go now."""
+        anyone = {"matchExpressions": [{"key": "device", "operator": "Exists"}]}
+        spec = {"program": {"circuit": {"openqasm": "x"}}, "placement": {"objective": "Time"}}
+        created = timestamp(time.time())
+        metadata = {"name": "j", "namespace": _NAMESPACE, "uid": "j", "generation": 1, "creationTimestamp": created}
+        job = HybridJob.model_validate({"metadata": metadata, "spec": {**spec, "backend": {"selector": anyone}}})
+        flight = Flight("j", 1, program=Checked("x", BELL), phase=AwaitingPlacement())
+        self.state.jobs[_JOB], self.state.flights[_JOB] = job, flight
+        await self.rounds.once()
+        del self.state.jobs[_JOB], self.state.flights[_JOB]
+        chosen = None if flight.proposal is None else flight.proposal.backend or flight.proposal.planned
+        return "" if chosen is None else chosen.name
+
+    def _add(self, name: str, port: int, source: dict[str, Any]) -> None:
         energy, location = {"taskWatts": 20}, {"site": f"site-{name}", "region": "home", "nodes": "Any"}
-        spec = {"simulator": {}, "scaling": {"maxReplicas": 3}, "energy": energy, "location": location}
-        given = {"metadata": {"name": name, "namespace": _NAMESPACE, "uid": name}, "spec": spec}
+        spec = {**source, "energy": energy, "location": location}
+        labels = {"device": "True"} if name in _DEVICES else {}
+        given = {"metadata": {"name": name, "namespace": _NAMESPACE, "uid": name, "labels": labels}, "spec": spec}
         backend = QuantumBackend.model_validate(given)
         key, selector = audience(backend), backend_selector(backend)
         self.state.backends[key] = backend
@@ -206,8 +253,13 @@ class Operator:
                 self.metrics.compare(key, figure, (1.0, 2.0, 3.0), observed)
 
 
-async def measure(count: int, seconds: float) -> Figures:
-    """Return what the telemetry of so many backends costs, each half of it measured for so long.
+async def measure(count: int, seconds: float, changes: int) -> Figures:
+    """Return what the telemetry of so many backends costs, and how soon it shows in decisions.
+
+    Args:
+        count: backends, two of which stand for devices.
+        seconds: for which polls are measured alone, and for which they are with scrapes.
+        changes: of what a pod tells, whose decisions are waited for.
 
     Raises:
         RuntimeError: a pod does not answer.
@@ -226,21 +278,15 @@ async def measure(count: int, seconds: float) -> Figures:
         served = await servers.listen(
             servers.health_app(lambda: None, operator.metrics, operator.traces), "127.0.0.1:0"
         )
-        took: list[float] = []
-
-        async def poll() -> None:
-            began = time.monotonic()
-            await operator.backends.poll(leading=True, whole=False)
-            took.append(time.monotonic() - began)
-
         # Connections, proofs and tokens are made once.
         await operator.backends.poll(leading=True)
         if silent := [pod.key for pod in operator.state.pods.serving() if not pod.answers]:
             raise RuntimeError(f"{len(silent)} pods do not answer, such as {silent[0]}")
-        polling = asyncio.create_task(_every(poll))
+        polling = asyncio.create_task(operator.poll())
         polls = await _cpu(seconds)
-        pods.stdin.write(f"http://127.0.0.1:{served.addresses[0][1]}/metrics\n".encode())
+        pods.stdin.write(f"scrape http://127.0.0.1:{served.addresses[0][1]}/metrics\n".encode())
         both = await _cpu(seconds)
+        decisions = [await _changed(operator, pods.stdin, _DEVICES[1 - number % 2]) for number in range(changes)]
         polling.cancel()
         exposed = operator.metrics.exposition()
         await served.cleanup()
@@ -249,7 +295,27 @@ async def measure(count: int, seconds: float) -> Figures:
         await pods.wait()
         await data.close()
     series = sum(not line.startswith(b"#") for line in exposed.splitlines())
-    return Figures(count, series, len(exposed), round(polls, 4), round(both, 4), round(statistics.median(took), 3))
+    return Figures(
+        count,
+        series,
+        len(exposed),
+        round(polls, 4),
+        round(both, 4),
+        round(statistics.median(operator.polled), 3),
+        tuple(round(each, 2) for each in sorted(decisions)),
+    )
+
+
+async def _changed(operator: Operator, pods: asyncio.StreamWriter, device: str) -> float:
+    """Let a task wait long at the other device and not at this one, and return the seconds until a job goes here."""
+    # At any moment between two polls.
+    await asyncio.sleep(random.uniform(0.0, _SCRAPE_SECONDS))
+    began = time.monotonic()
+    pods.write(b"swap\n")
+    async with asyncio.timeout(_LONGEST_SECONDS):
+        while await operator.decided.get() != device:
+            pass
+    return time.monotonic() - began
 
 
 async def _cpu(seconds: float) -> float:
@@ -264,6 +330,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="bench.telemetry", description="Measure what telemetry costs the operator.")
     parser.add_argument("--backends", type=int, default=500)
     parser.add_argument("--seconds", type=float, default=60.0, help="for which each half is measured")
+    parser.add_argument("--changes", type=int, default=30, help="whose decisions are waited for")
     parser.add_argument("--file", type=Path, default=RESULTS, help="where the result is written")
     parser.add_argument("--pods", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
@@ -273,12 +340,14 @@ def main(arguments: list[str] | None = None) -> None:
         asyncio.run(Pods(Signer(options.pods.encode())).serve())
         return
     facts = machine()
-    found = asyncio.run(measure(options.backends, options.seconds))
+    found = asyncio.run(measure(options.backends, options.seconds, options.changes))
     told = {"machine": facts, **asdict(found)}
     options.file.write_text(json.dumps(told, indent=1) + "\n")
     print(json.dumps(told, indent=1))
+    longest = max(found.decisions, default=0.0)
     print(f"{found.polls_and_scrapes:.1%} of a core; bar: under {_BAR:.0%}", file=sys.stderr)
-    sys.exit(0 if found.polls_and_scrapes < _BAR else 1)
+    print(f"decisions follow within {longest:g} s; bar: under {_DECISION_BAR:g} s", file=sys.stderr)
+    sys.exit(0 if found.polls_and_scrapes < _BAR and longest < _DECISION_BAR else 1)
 
 
 if __name__ == "__main__":
