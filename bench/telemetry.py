@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import random
 import statistics
@@ -335,6 +336,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--pods", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     # As the operator's own process does.
+    gc.freeze()
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     if options.pods is not None:
         asyncio.run(Pods(Signer(options.pods.encode())).serve())
