@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -60,7 +61,7 @@ class Tagged:
     settle_seconds: ClassVar[float] = 0.3
 
     def __init__(self, config: CloudConfig) -> None:
-        self._endpoint = str(config.options["endpoint"])
+        self._endpoint, self._answered = str(config.options["endpoint"]), config.answered
         self._token = Path(config.credentials, "TOKEN") if config.credentials else None
         self._pool = urllib3.PoolManager(retries=False, maxsize=16, timeout=urllib3.Timeout(connect=5, read=20))
 
@@ -101,6 +102,7 @@ class Tagged:
 
     def _ask(self, method: str, path: str, body: Any = None) -> Any:
         headers = {} if self._token is None else {"authorization": self._token.read_text().strip()}
+        began = time.monotonic()
         try:
             response = self._pool.request(method, self._endpoint + path, json=body, headers=headers)
         except urllib3.exceptions.NewConnectionError:
@@ -108,6 +110,7 @@ class Tagged:
         except urllib3.exceptions.HTTPError as error:
             raise ReplyLost(f"no reply from the vendor: {type(error).__name__}") from None
         if response.status == 200:
+            self._answered(time.monotonic() - began)
             return response.json()
         words = response.data.decode()
         if response.status == 429:

@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 import qonverge
@@ -103,6 +104,20 @@ def test_what_is_exposed_is_the_table(table: tuple[Metric, ...], made: type[Back
         each.name: (each.type, each.help, set(each.labels)) for each in table
     }
     assert "process_cpu_seconds_total" in exposed
+
+
+def test_the_text_is_the_librarys_own() -> None:
+    """But for figures of the process, which go on."""
+    metrics = _operator()
+    for value in ('a "quoted" one', "back\\slash", "two\nlines", "", "ü"):
+        metrics.answered(value, up=False)
+    metrics.compare("lab/a", "wait", (0.0, 1e-9, 1.0), 1e12)
+    ours, theirs = metrics.exposition(), generate_latest(metrics._exposition._registry)
+
+    def lines(text: bytes) -> list[str]:
+        return [line for line in text.decode().split("\n") if not line.startswith("process_")]
+
+    assert lines(ours) == lines(theirs)
 
 
 def test_names_follow_prometheus_conventions() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, model_validator
@@ -91,12 +92,14 @@ class OneOfModel(SpecModel):
             return f"{cls.what}: set {cls.one_of[0]}"
         return f"{cls.what}: set exactly one of {', '.join(cls.one_of)}"
 
+    @classmethod
+    @cache
+    def _alternatives(cls) -> tuple[str, ...]:
+        """Return the Python names of ``one_of``: found once, since operators ask for what is chosen all the time."""
+        return tuple(name for name, field in cls.model_fields.items() if (field.alias or name) in cls.one_of)
+
     def _given(self) -> list[str]:
-        return [
-            name
-            for name, field in type(self).model_fields.items()
-            if getattr(self, name) is not None and (field.alias or name) in self.one_of
-        ]
+        return [name for name in self._alternatives() if getattr(self, name) is not None]
 
     @property
     def chosen(self) -> str:

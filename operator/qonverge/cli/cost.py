@@ -6,10 +6,10 @@ import asyncio
 import json
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import yaml
 from pydantic import ValidationError
@@ -25,6 +25,7 @@ from qonverge.documents.excerpt import bounded
 from qonverge.documents.faults import Unreadable
 from qonverge.documents.reader import read_documents
 from qonverge.local.manifests import ManifestError
+from qonverge.scheduling.texts import joules
 
 By = Literal["job", "namespace", "backend", "day", "month"]
 SEVERAL = "(several)"
@@ -38,18 +39,39 @@ class Row:
     """What jobs that belong together used."""
 
     name: str
-    jobs: int
-    used: Amounts
+    jobs: int = 0
+    used: Amounts = field(default_factory=Amounts)
+    joules: float = 0.0
+    """Energy of the jobs of which it is known: of the others the sum in ``used`` says nothing."""
+    unmeasured: int = 0
+    """Jobs that ran and of which it is not."""
+
+    @classmethod
+    def of(cls, name: str, used: Amounts) -> Self:
+        """Return what one job used, under a name."""
+        return cls(name, 1, used, used.joules or 0.0, int(used.joules is None and used.seconds > 0))
+
+    @property
+    def energy(self) -> float | None:
+        """What is known of the energy, joules; None: nothing, though some job ran."""
+        return self.joules if self.joules or not self.unmeasured else None
 
     def __add__(self, other: Row) -> Row:
         """Return both as one, under the name of the first."""
-        return Row(self.name, self.jobs + other.jobs, self.used + other.used)
+        return Row(
+            self.name,
+            self.jobs + other.jobs,
+            self.used + other.used,
+            self.joules + other.joules,
+            self.unmeasured + other.unmeasured,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the form of JSON and YAML."""
         used = usage_of(self.used)
         figures = {"shots": used.shots, "seconds": used.seconds, "costs": _costs(used)}
-        return {"name": self.name, "jobs": self.jobs, **figures}
+        energy = None if self.energy is None else round(self.energy, 6)
+        return {"name": self.name, "jobs": self.jobs, **figures, "energyJoules": energy, "unmeasured": self.unmeasured}
 
 
 def rows(jobs: Iterable[HybridJob], by: By, since: float | None = None) -> list[Row]:
@@ -65,7 +87,7 @@ def rows(jobs: Iterable[HybridJob], by: By, since: float | None = None) -> list[
         used, ended = amounts_of(job.status.usage), job.status.completed_at
         if used and (since is None or ended is None or seconds(ended) >= since):
             name = _name(job, by)
-            found[name] = found.get(name, Row(name, 0, Amounts())) + Row(name, 1, used)
+            found[name] = found.get(name, Row(name)) + Row.of(name, used)
     return [found[name] for name in sorted(found)]
 
 
@@ -129,7 +151,7 @@ def print_cost(
     else:
         jobs, quotas = asyncio.run(_ask(namespace, all_namespaces=all_namespaces))
     found = rows(jobs, by, since)
-    total = sum(found, Row("total", 0, Amounts()))
+    total = sum(found, Row("total"))
     if output is None:
         _print_table(by, [*found, total] if found else [], quotas)
         return
@@ -194,6 +216,12 @@ def _costs(used: Usage) -> list[dict[str, str]]:
     return [cost.model_dump() for cost in used.costs or ()]
 
 
+def _energy(row: Row) -> str:
+    if row.energy is None:
+        return "unknown"
+    return f"{'at least ' * (row.unmeasured > 0)}{joules(row.energy)}"
+
+
 def _counted(quota: QuantumQuota) -> tuple[Usage, Usage]:
     """Return what a quota counted in its period, which deleted jobs are part of, and what it has set aside."""
     limit, status = quota.spec.limits.cost, quota.status
@@ -223,10 +251,13 @@ def _print_table(by: By, found: Sequence[Row], quotas: Sequence[QuantumQuota]) -
     if not found:
         console.print("none of these jobs has used anything")
     table = Table.grid(padding=(0, 2))
-    table.add_row(*(Text(name, style="dim") for name in (by.upper(), "JOBS", "SHOTS", "SECONDS", "COST")))
+    measured = any(row.joules for row in found)
+    columns = (by.upper(), "JOBS", "SHOTS", "SECONDS", "COST", *(("ENERGY",) if measured else ()))
+    table.add_row(*(Text(name, style="dim") for name in columns))
     for row in found:
         used = usage_of(row.used)
-        table.add_row(Text(row.name), str(row.jobs), str(used.shots), f"{used.seconds:.3g}", used.cost)
+        cells = (str(row.jobs), str(used.shots), f"{used.seconds:.3g}", used.cost)
+        table.add_row(Text(row.name), *cells, *((_energy(row),) if measured else ()))
     if found:
         console.print(table)
     for quota in quotas:

@@ -96,6 +96,7 @@ class Operator:
             forecasts=forecasts,
             queue=self._queue,
             clock=time.time,
+            monotonic=time.monotonic,
             changed=less_to_do,
             metrics=self._metrics,
         )

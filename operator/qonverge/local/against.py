@@ -164,7 +164,7 @@ class Against:
 
     async def _ask_cloud(self, found: Findings) -> None:
         try:
-            cloud = await asyncio.to_thread(load_cloud, self._config)
+            cloud = await asyncio.to_thread(load_cloud, self._config, lambda _: None)
             device = await asyncio.to_thread(cloud.device)
         except RuntimeError as error:
             if self._backend.spec.source.credentials and not self._config.credentials:

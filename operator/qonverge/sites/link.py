@@ -31,11 +31,12 @@ class Link:
         again = 2 * loss / (1 - loss)
         return self.round_trip_seconds + again * (self.round_trip_seconds + _LEAST_TIMEOUT)
 
-    def beyond(self, seconds: float) -> Self:
-        """Return the link to a place that is so much farther, there and back."""
+    def beyond(self, seconds: float | None) -> Self:
+        """Return the link to a place that is so much farther, there and back; None: nobody knows how far."""
         if self.round_trip_seconds is None:
             return self
-        return type(self)(self.round_trip_seconds + seconds, self.loss_ratio, self.bytes_per_second)
+        trip = None if seconds is None else self.round_trip_seconds + seconds
+        return type(self)(trip, self.loss_ratio, self.bytes_per_second)
 
     def __str__(self) -> str:
         """Return what is known, such as ``round trip 12 ms, loss 2 %, 1.2 MB/s``."""

@@ -104,7 +104,7 @@ DEVICE_WAIT = _pod(
     *("device_wait_seconds", "gauge", "How long a new task waits for the device elsewhere, as its vendor tells."),
 )
 DEVICE_ROUND_TRIP = _pod(
-    *("device_round_trip_seconds", "gauge", "Time of a request to the device's site and its answer."),
+    *("device_round_trip_seconds", "gauge", "Time of a request to the device's site or vendor and its answer."),
 )
 LINK_ROUND_TRIP = _pod(
     *("link_round_trip_seconds", "gauge", "Time of a small request to a server at the site and its answer.", "site"),

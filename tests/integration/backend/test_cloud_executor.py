@@ -127,9 +127,13 @@ async def test_a_program_pays_for_each_part_of_the_shots_that_the_device_takes_a
 async def test_what_a_task_costs_is_told_while_the_device_does_not_answer(site: Site) -> None:
     site.service.control(device={"price": ["0.30", "USD"], "max_shots": 9_000})
     await site.until(lambda: limits_of(site.engine.info().device).shots == 9_000)
+    told = site.engine.info().device
+    assert told is not None
+    assert 0 < (told.round_trip_seconds or 0) < 60
     site.service.fault("device", "refused", 1000)
     state = await site.until(lambda: found if (found := site.engine.info().device) and not found.online else None)
     assert (state.prices, limits_of(state).shots) == (Prices(task=Decimal("0.30")), 9_000)
+    assert state.round_trip_seconds is None
 
 
 async def test_results_and_what_is_told_of_them(kit: Any, site: Site) -> None:

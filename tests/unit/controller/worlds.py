@@ -98,6 +98,7 @@ class World:
 
     def __init__(self, policy: Policy | None = None) -> None:
         self.now = NOW
+        self.set_by = 0.0
         self.state = State()
         self.cluster = Cluster()
         self.ledger = Ledger()
@@ -113,6 +114,7 @@ class World:
             forecasts=self.forecasts,
             queue=self.queue,
             clock=lambda: self.now,
+            monotonic=lambda: self.monotonic,
             changed=self._changed,
             metrics=self.metrics,
         )
@@ -133,6 +135,16 @@ class World:
             clock=lambda: self.now,
             activate=self._activate,
         )
+
+    @property
+    def monotonic(self) -> float:
+        """What a clock shows that is not set when the world's is."""
+        return self.now - self.set_by
+
+    def set_clock(self, by: float) -> None:
+        """Set the world's clock forward, or back by less than 0, seconds."""
+        self.now += by
+        self.set_by += by
 
     def _activate(self) -> None:
         self.activations += 1

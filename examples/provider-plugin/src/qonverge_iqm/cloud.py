@@ -70,7 +70,7 @@ class IqmCloud:
         """
         self._options = IqmOptions.read(config.options)
         self._folder = Path(config.credentials) if config.credentials else None
-        self._clock = clock
+        self._clock, self._answered = clock, config.answered
         self._computer = quote(self._options.quantum_computer, safe="")
         timeout = urllib3.Timeout(connect=10, read=60)
         self._pool = urllib3.PoolManager(retries=False, maxsize=16, timeout=timeout)
@@ -165,6 +165,7 @@ class IqmCloud:
         headers = {"Authorization": f"Bearer {token}", "Accept": "application/json", "User-Agent": "qonverge-iqm"}
         if body is not None:
             headers["Content-Type"] = "application/json"
+        began = time.monotonic()
         try:
             response = self._pool.request(
                 method, f"{self._options.server}/api/v1/{path}", body=body, headers=headers, redirect=False
@@ -176,6 +177,7 @@ class IqmCloud:
             raised = ReplyLost(f"{doing}: no reply: {type(error).__name__}")
         else:
             if status < 300:
+                self._answered(time.monotonic() - began)
                 return data
             raised = _refusal(status, data, response.headers.get("retry-after", ""), doing, token)
         # Outside of the handler, so that no traceback shows the request.

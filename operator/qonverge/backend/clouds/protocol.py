@@ -6,7 +6,7 @@ circuits, which nobody trusts, is in ``clouds.translators``. Between them travel
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
@@ -212,6 +212,10 @@ class ProgramSetCloud(Cloud, Protocol):
         """Return the answer of each program of such a task that is complete, in their order; see ``result``."""
 
 
+def _nobody(_seconds: float) -> None:
+    """Take nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class CloudConfig:
     """What a cloud is set up with."""
@@ -220,3 +224,6 @@ class CloudConfig:
     """The provider's own, as its model in the API gives them."""
     credentials: str = ""
     """Folder with a file for each key of the Secret, read again when one changes; empty: the pod's own identity."""
+    answered: Callable[[float], None] = _nobody
+    """Takes how long a request took that the cloud itself answered, seconds, from any thread: the quickest is the round
+    trip to the cloud, which is not known otherwise."""

@@ -11,6 +11,7 @@ from dataclasses import replace
 from qonverge.backend.config import EngineConfig
 from qonverge.backend.executors.protocol import Description
 from qonverge.backend.executors.remote_link import LinkDown, RemoteLink
+from qonverge.backend.executors.round_trip import settled
 from qonverge.devices import InvalidCalibration
 from qonverge.devices.noise import Noise, noise_from_dict
 from qonverge.wire.backend_info import BackendInfo
@@ -19,8 +20,6 @@ from qonverge.wire.vendor import DeviceState
 
 _LOOK_SECONDS = 5.0
 _SOONEST_SECONDS = 0.2
-# Each new figure is news to the operator, which plans anew: a round trip within this factor is none.
-_ALIKE = 1.5
 
 logger = logging.getLogger(__name__)
 
@@ -150,8 +149,7 @@ class RemoteSite:
             self._config = config
         if not self.up.is_set() and known is not None:
             logger.warning("the link is back")
-        if self._round_trip is None or not self._round_trip / _ALIKE < took < self._round_trip * _ALIKE:
-            self._round_trip = took
+        self._round_trip = settled(self._round_trip, took)
         self._info, self._reason = whole, ""
         self.up.set()
 

@@ -143,7 +143,7 @@ class Polls:
         logger.info("pod %s does not tell: %s", pod.key, error)
         if not isinstance(error, PodLost):
             return False
-        if pod.lose(self._clock()):
+        if pod.lose(time.monotonic()):
             self._news.add(key)
         return True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -155,7 +156,7 @@ class CloudTasks:
         except (WireError, InvalidProgram, CheckerLost, KubeError) as error:
             if isinstance(error, PodLost):
                 # Until a poll hears of it again no worker waits for it, neither for this job nor for another.
-                pod.lose(self._clock())
+                pod.lose(time.monotonic())
             return f"{submission.backend}: {error}"
         if result.done and not result.stopping and cloud_tasks.is_settled(result.vendor_tasks):
             return None

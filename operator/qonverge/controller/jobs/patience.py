@@ -34,7 +34,7 @@ class Patience:
     """The tasks that are waited for, and until when."""
 
     def __init__(self, state: State, data: DataPlane, clock: Callable[[], float]) -> None:
-        """``clock`` gives Unix seconds."""
+        """``clock`` gives seconds and is never set, since a job's time must not end, or last, by a machine's."""
         self._state = state
         self._data = data
         self._clock = clock

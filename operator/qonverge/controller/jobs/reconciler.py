@@ -325,7 +325,7 @@ class Jobs:
             if rest := flight.usage.beyond(known):
                 self._ledger.settle(f"{flight.uid}-{flight.generation}-{flight.attempts}-used", namespace, rest, now)
         for sent in flight.sent:
-            time = Amounts(0, min(now - sent.at, (sent.run_seconds or USUAL).high))
+            time = Amounts(0, min(sent.elapsed(now), (sent.run_seconds or USUAL).high))
             backend = self._state.backends.get(sent.backend_key)
             watts, _ = task_watts(self._state.powers, backend, now)
             used = prices_in_force(self._state.pods, backend).bill(time).at_power(watts)

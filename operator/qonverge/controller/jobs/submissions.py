@@ -65,6 +65,7 @@ class Submissions:
         forecasts: Forecasts,
         queue: WorkQueue,
         clock: Callable[[], float],
+        monotonic: Callable[[], float],
         changed: Callable[[], None],
         metrics: OperatorMetrics,
     ) -> None:
@@ -76,6 +77,7 @@ class Submissions:
             forecasts: tell what is expected of tasks, and learn from them.
             queue: takes the jobs that are to be looked at.
             clock: Unix seconds.
+            monotonic: seconds of a clock that is never set.
             changed: is called when a pod has less to do.
             metrics: count what a namespace used of a backend, and how forecasts compare with what came.
         """
@@ -84,10 +86,11 @@ class Submissions:
         self._forecasts = forecasts
         self._queue = queue
         self._clock = clock
+        self._monotonic = monotonic
         self._changed = changed
         self._metrics = metrics
         self._stopping: set[asyncio.Task[None]] = set()
-        self._patience = Patience(state, data, clock)
+        self._patience = Patience(state, data, monotonic)
 
     def send(
         self,
@@ -207,7 +210,7 @@ class Submissions:
             # Nobody waits any more for what lost the race, or for the other parts of what failed: it took its time.
             now = self._clock()
             for sent in flight.sent:
-                self._count(job, flight, sent, self._prices(sent).bill(Amounts(seconds=now - sent.at)))
+                self._count(job, flight, sent, self._prices(sent).bill(Amounts(seconds=sent.elapsed(now))))
             flight.end(result, counts=not _is_fault_of_pod(result, works))
 
     def _ended(
@@ -297,10 +300,10 @@ class Submissions:
                 stopping.add_done_callback(self._stopping.discard)
             raise
         except PodLost as error:
-            work.pod.lose(self._clock())
+            work.pod.lose(self._monotonic())
             if isinstance(error, PodUnreachable):
                 # It may run there all the same, until the pod is heard of and it is cancelled.
-                time = min(self._clock() - sent.at, (sent.run_seconds or USUAL).high)
+                time = min(sent.elapsed(self._clock()), (sent.run_seconds or USUAL).high)
                 self._count(job, flight, sent, self._prices(sent).bill(Amounts(seconds=time)))
             return TaskResult(task.id, "Failed", error=error)
         except WireError as error:
@@ -324,7 +327,7 @@ class Submissions:
                 if not error.retryable:
                     return TaskResult(task.id, "Failed", error=error)
                 if isinstance(error, PodLost):
-                    work.pod.lose(self._clock())
+                    work.pod.lose(self._monotonic())
                     if not isinstance(error, PodNotReached):
                         task = replace(task, again=True)
                 logger.info("task %s is sent again: %s", task.id, error)

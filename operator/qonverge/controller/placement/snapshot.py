@@ -15,7 +15,7 @@ from qonverge.backend.config import EngineConfig
 from qonverge.controller.objects.manifests import backend_selector
 from qonverge.controller.objects.pod_troubles import UNSCHEDULABLE
 from qonverge.controller.store.cluster import Cluster
-from qonverge.controller.store.devices import measured, measured_by, pricing_of, task_watts
+from qonverge.controller.store.devices import beyond, measured, measured_by, pricing_of, task_watts
 from qonverge.controller.store.pods import RATE_SECONDS, BackendPod, do_not_answer
 from qonverge.controller.store.state import State
 from qonverge.devices.noise import Noise
@@ -170,7 +170,7 @@ def seen(
         size_of="" if backend.size_of is None else backend.size_of.name,
         starting=starting,
         admitted_namespaces=cluster.admitted(backend),
-        latency_seconds=_fastest(pods, now, state.pods.stale_seconds),
+        latency_seconds=_fastest(backend, pods, now, state.pods.stale_seconds),
         bytes_per_second=max((rate for pod in pods if (rate := _rate(pod, now)) is not None), default=None),
         workers=workers,
         # A device elsewhere has others' tasks too: what it was given from here says little.
@@ -240,16 +240,12 @@ def _widest(limit: int | None, noise: Noise | None, infos: Sequence[tuple[Backen
     return min((size for size in sizes if size is not None), default=None)
 
 
-def _fastest(pods: Iterable[BackendPod], now: float, stale_seconds: float) -> float | None:
+def _fastest(backend: QuantumBackend, pods: Iterable[BackendPod], now: float, stale_seconds: float) -> float | None:
     """Return the shortest round trip to a pod that was measured of late, and on to where it sends tasks; seconds."""
-    trips = (pod.latency + _beyond(pod, now, stale_seconds) for pod in pods if pod.latency is not None)
-    return min(trips, default=None)
+    ways = ((pod.latency, beyond(backend, measured_by(pod, now, stale_seconds))) for pod in pods)
+    return min((here + on for here, on in ways if here is not None and on is not None), default=None)
 
 
 def _rate(pod: BackendPod, now: float) -> float | None:
     rate = fresh((pod.rate,), now, RATE_SECONDS)
     return None if rate is None else rate.value
-
-
-def _beyond(pod: BackendPod, now: float, stale_seconds: float) -> float:
-    return measured_by(pod, now, stale_seconds).last("round_trip_seconds") or 0.0

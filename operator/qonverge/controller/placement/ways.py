@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from qonverge.api import HybridJob
 from qonverge.controller.objects.node_placement import pods_site
 from qonverge.controller.store.cluster import Cluster
-from qonverge.controller.store.devices import measured
+from qonverge.controller.store.devices import beyond, measured
 from qonverge.controller.store.state import State
 from qonverge.programs.kinds import kind_of
 from qonverge.scheduling import Backend
@@ -51,6 +51,5 @@ class Ways:
             if end not in to_site:
                 to_site[end] = self._state.links.between(site or end, end, trusted, self._now)
             if (link := to_site[end]) != Link():
-                device = measured(self._state.pods, backend, self._now)
-                links[seen.key] = link.beyond(device.last("round_trip_seconds") or 0.0)
+                links[seen.key] = link.beyond(beyond(backend, measured(self._state.pods, backend, self._now)))
         return links

@@ -28,7 +28,7 @@ _POLL_SECONDS = 20
 _ANSWER_SECONDS = _POLL_SECONDS + 15.0
 _TOLD_SECONDS = 2
 _SOON_SECONDS = 5.0
-# Polls begin at most 5 s apart: with this a pod that is cut off is known to be within 8 s.
+# Polls begin at most 4.5 s apart: with this a pod that is cut off is known to be within 8 s.
 _POLLED_SECONDS = 3.0
 _TOKEN_SECONDS = 60.0
 _KNOWN = 4096

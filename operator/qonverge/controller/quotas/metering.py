@@ -25,6 +25,7 @@ from qonverge.controller.store.access import withdrawn
 from qonverge.controller.store.cluster import Cluster
 from qonverge.controller.store.devices import pricing_of, task_watts
 from qonverge.controller.store.pods import Endpoint
+from qonverge.controller.store.resources import Change
 from qonverge.controller.store.state import State
 from qonverge.controller.store.work_queue import WorkQueue
 from qonverge.controller.watching.declarations import Handler
@@ -111,6 +112,8 @@ class Metering:
         self._telling: set[asyncio.Task[None]] = set()
         # Backends on which accounts are new, or to be closed.
         self._untold: set[str] = set()
+        # Those that were deleted since they were last told.
+        self._deleted: dict[str, QuantumBackend] = {}
         self.urgent = asyncio.Event()
         """Set where ``push`` has something to tell."""
 
@@ -142,7 +145,7 @@ class Metering:
         """Return what this watches."""
         return (
             Handler("HybridJob", lambda change: self.observe(change.key), own_writes=True),
-            Handler("QuantumBackend", lambda change: self.reconsider(change.key)),
+            Handler("QuantumBackend", self._observe_backend),
         )
 
     def observe(self, key: str) -> None:
@@ -199,6 +202,13 @@ class Metering:
             self._finish(account)
             self._to_tell(running.backend)
 
+    def _observe_backend(self, change: Change) -> None:
+        used = any(running.backend == change.key for running in self._running.values())
+        if used and isinstance(change.before, QuantumBackend) and change.after is None:
+            # Its pods end by and by, and do what they run meanwhile.
+            self._deleted[change.key] = change.before
+        self.reconsider(change.key)
+
     def reconsider(self, backend: str | None = None) -> None:
         """Look at the programs on a backend, or on all, after it or the labels of namespaces changed."""
         for key, running in self._running.items():
@@ -210,7 +220,8 @@ class Metering:
         """Tell pods at once of accounts that are new or to be closed; those that do not answer learn it from a poll."""
         self.urgent.clear()
         keys, self._untold = self._untold, set()
-        backends = (self._state.backends.get(key) for key in keys)
+        deleted, self._deleted = self._deleted, {}
+        backends = (self._state.backends.get(key) or deleted.get(key) for key in keys)
         telling = [asyncio.create_task(self._meet_all(backend)) for backend in backends if backend is not None]
         for task in telling:
             self._telling.add(task)

@@ -106,7 +106,7 @@ class Autoscaling:
         self._queue = queue
         self._remover = remover
         self._clock = clock
-        self._last = 0.0
+        self._last = self._unix = self._set_back = 0.0
         self._scaled: dict[str, _Scaled] = {}
         # Pods that were there before this replica led, or of which the time that they took is known.
         self._timed: dict[str, set[str]] = {}
@@ -125,8 +125,11 @@ class Autoscaling:
 
     async def step(self) -> None:
         """Decide once for every backend."""
-        self._last = now = max(self._last, self._clock())
-        state, work = self._state, work_of(self._state, now)
+        unix = self._clock()
+        # Windows go on where the clock is set back: they would stand still until it is where it was.
+        self._set_back += max(0.0, self._unix - unix)
+        self._unix, self._last = unix, unix + self._set_back
+        state, work, now = self._state, work_of(self._state, unix), self._last
         for key in work:
             self._time_starts(key, state.backends[key])
         scaled = {key: backend for key in work if (backend := state.backends[key]).spec.automatic}

@@ -87,6 +87,14 @@ def measured(pods: BackendPods, backend: QuantumBackend, now: float) -> Measured
     return next((each for each in found if each.device is not None), Measured())
 
 
+def beyond(backend: QuantumBackend, found: Measured) -> float | None:
+    """Return the round trip from a pod to the device for which it stands, or what it last was, seconds.
+
+    It is 0 of a simulator, and None where nobody told it: such a device is not next to its pod.
+    """
+    return found.last("round_trip_seconds") if backend.spec.source.elsewhere else 0.0
+
+
 def device_of(pods: BackendPods, backend: QuantumBackend) -> DeviceState | None:
     """Return how the device elsewhere is by its pod's word, for what does not change from minute to minute.
 

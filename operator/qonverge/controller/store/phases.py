@@ -33,6 +33,10 @@ class Sent:
     fidelity: Interval | None = None
     """What was said of its fidelity."""
 
+    def elapsed(self, now: float) -> float:
+        """Return the seconds since it was sent, by Unix time: 0 where the clock was set back since."""
+        return max(0.0, now - self.at)
+
 
 @dataclass(frozen=True, slots=True)
 class Checking:

@@ -51,7 +51,7 @@ class BackendPod:
     admitted: bool = False
     """Whether it serves: it is ready, and the backend's own Deployment controls it."""
     silent_since: float | None = None
-    """Since when it does not answer, Unix seconds: nothing is sent there until it does."""
+    """Since when it does not answer, seconds of a clock that nobody sets: nothing is sent there until it does."""
     info: BackendInfo | None = None
     """What it last said of itself."""
     told_at: float | None = None
@@ -176,7 +176,7 @@ class BackendPod:
         self._serve()
 
     def lose(self, at: float) -> bool:
-        """Record that it did not answer at a time, Unix seconds, and return whether that is news."""
+        """Record that it did not answer at a time, see ``silent_since``, and return whether that is news."""
         news = self.admitted and not self.silent
         if news:
             self.silent_since = at
@@ -228,6 +228,8 @@ class BackendPods:
     _by_uid: dict[str, BackendPod] = field(default_factory=dict)
     _by_backend: dict[str, dict[str, BackendPod]] = field(default_factory=dict)
     """By namespace and label of their backend, and uid."""
+    _by_ready: dict[str, dict[str, BackendPod]] = field(default_factory=dict)
+    """The ready ones by the backend that they may serve, which stays once one is admitted, and uid."""
     _holders: dict[str, BackendPod] = field(default_factory=dict)
     """The pods on which tasks of jobs were found, by the task's id."""
 
@@ -262,8 +264,21 @@ class BackendPods:
         self._by_backend.get(pod.backend, {}).pop(uid, None)
         self._by_backend.setdefault(backend, {})[uid] = pod
         pod.belong(backend, ready_at)
-        pod.show(ready, trouble, shown)
+        self._show(pod, ready, trouble, shown)
         return pod
+
+    def _show(
+        self, pod: BackendPod, ready: Endpoint | None, trouble: tuple[str, Trouble] | None, shown: Shown | None
+    ) -> None:
+        before = pod.ready
+        pod.show(ready, trouble, shown)
+        if before is not None and (pod.ready is None or pod.ready.backend != before.backend):
+            former = self._by_ready.get(before.backend, {})
+            former.pop(pod.uid, None)
+            if not former:
+                self._by_ready.pop(before.backend, None)
+        if pod.ready is not None:
+            self._by_ready.setdefault(pod.ready.backend, {})[pod.uid] = pod
 
     def remove(self, key: str) -> None:
         """Forget the pod of this namespace and name, if there is one."""
@@ -275,7 +290,7 @@ class BackendPods:
                 del self._by_backend[pod.backend]
             self.hold(pod, ())
             # Whoever still waits for its answer sees that it serves no more, and whether it was to end.
-            pod.show(None, None, pod.shown)
+            self._show(pod, None, None, pod.shown)
 
     def admit(self, is_own: Callable[[Endpoint], bool]) -> None:
         """Let those serve of which ``is_own`` says that their backend's own Deployment controls them.
@@ -310,12 +325,7 @@ class BackendPods:
 
         Those that end come last.
         """
-        # Asked of every backend in turn, so that each step counts.
-        found = [
-            pod
-            for pod in self._by_key.values()
-            if pod.admitted and not pod.silent and pod.ready is not None and pod.ready.backend == selector
-        ]
+        found = [pod for pod in self._by_ready.get(selector, {}).values() if pod.admitted and not pod.silent]
         return sorted(found, key=lambda pod: pod.terminating) if any(pod.terminating for pod in found) else found
 
     def silent(self, selector: str) -> list[BackendPod]:

@@ -85,12 +85,28 @@ async def test_a_pod_that_stays_silent_is_given_up(spec: dict[str, Any], seconds
     assert (flight.sent, world.assigned) == ((), {})
 
 
+@pytest.mark.parametrize("step", [86400.0, -86400.0])
+async def test_a_clock_that_is_set_changes_nothing(step: float) -> None:
+    """As when the machine first hears of the time: the job neither loses its attempt nor waits for a day."""
+    world = await sent()
+    await cut(world)
+    await wait(world, 20.0)
+    world.set_clock(step)
+    await wait(world, 9.0)
+    assert world.flight("j").result is None
+    await wait(world, 1.0)
+    result = world.flight("j").result
+    assert result is not None
+    assert result.error is not None
+    assert result.error.code == "PodUnreachable"
+
+
 async def test_a_job_that_does_not_wait_is_given_up_when_a_poll_finds_the_pod_silent() -> None:
     """Although its request is open still, as on a connection on which nothing comes."""
     world = await sent(retryPolicy={"unreachableSeconds": 0})
     await wait(world, 1.0)
     assert world.flight("j").result is None
-    assert world.pod("a-0").lose(world.now)
+    assert world.pod("a-0").lose(world.monotonic)
     await wait(world, 0.0)
     result = world.flight("j").result
     assert result is not None

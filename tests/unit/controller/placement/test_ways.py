@@ -126,3 +126,21 @@ async def test_a_device_is_as_far_behind_its_proxy_as_it_was_last_known_to_be(ag
     _, links = Ways(world.state, world.cluster, seen, world.now).of(job)
     assert links["lab/hpc"].round_trip_seconds == pytest.approx(0.502)
     assert next(each.latency_seconds for each in seen if each.name == "hpc") == pytest.approx(0.501)
+
+
+async def test_a_device_whose_round_trip_nobody_told_is_not_next_to_its_proxy() -> None:
+    world = World()
+    sites(world, works=FROM_WORKS)
+    remote = {"url": "https://hpc.example.org", "credentials": {"name": "hpc"}}
+    world.backend("hpc", simulator=None, remote=remote, location={"site": "works", "nodes": "Required"})
+    world.pod("hpc-0").answer(info(device=DeviceState(online=True)), 0.001, NOW)
+    seen = world.rounds.sight.backends(NOW)
+    assert next(each.latency_seconds for each in seen if each.name == "hpc") is None
+    program(world, "loop", {"site": "works"})
+    place, _, told = await placed(world, "loop")
+    assert (place, told["lab/hpc"]) == ("works", None), "its proxy is 2 ms away, and the device anywhere"
+    program(world, "bounded", {"site": "works"}, placement={"maxLatency": "1h"})
+    await world.rounds.once()
+    proposal = world.flight("bounded").proposal
+    assert proposal is not None
+    assert "not measured yet" in proposal.rejected["lab/hpc"]

@@ -22,6 +22,7 @@ from qonverge.controller.pods.errors import PodLost
 from qonverge.controller.quotas.accounts import account_of
 from qonverge.controller.quotas.metering import Metering
 from qonverge.controller.store.pods import Endpoint
+from qonverge.controller.store.resources import Change
 from qonverge.wire.errors import AccessEnded, BudgetExceeded, GrantPending, QuotaExceeded, WireError
 from qonverge.wire.grants import Grant, Meters
 from qonverge.wire.messages import Pub, Task
@@ -519,6 +520,20 @@ async def test_a_namespace_that_is_no_more_admitted_loses_its_access() -> None:
     desk.use(job, "a-0", task(1))
     desk.world.cluster.labels = {"lab": {}}
     desk.metering.reconsider()
+    assert await desk.world.queue.get() == "HybridJob chem/j"
+    await desk.metering.push()
+    with pytest.raises(AccessEnded):
+        desk.use(job, "a-0", task(1))
+
+
+async def test_what_a_program_has_on_a_backend_that_is_deleted_ends_with_it() -> None:
+    """Its pods have their grace period of minutes for what they run, which nobody waits for."""
+    desk = Desk(pods=1)
+    job = await desk.program()
+    desk.use(job, "a-0", task(1))
+    del desk.world.state.backends["lab/a"]
+    (handler,) = [each for each in desk.metering.handlers() if each.kind == "QuantumBackend"]
+    handler.handle(Change("QuantumBackend", "lab/a", {}, desk.backend, None))
     assert await desk.world.queue.get() == "HybridJob chem/j"
     await desk.metering.push()
     with pytest.raises(AccessEnded):

@@ -92,6 +92,15 @@ async def test_a_new_backend_begins_with_a_pod_that_goes_when_nothing_needs_it()
     assert loop.state.scaled["lab/a"].driver == "Idle"
 
 
+async def test_a_clock_that_is_set_back_keeps_no_pod() -> None:
+    loop = Loop()
+    loop.backend("a", pods=0, scaling={**ZERO, "stableWindow": "10s"})
+    await loop.steps(5)
+    loop.set_clock(-86400.0)
+    await loop.steps(20)
+    assert loop.replicas == {"lab/a": 0}
+
+
 async def test_a_burst_at_zero_starts_pods_and_all_go_again_after_it() -> None:
     loop = Loop()
     loop.backend("a", pods=0, scaling={**ZERO, "stableWindow": "10s"})

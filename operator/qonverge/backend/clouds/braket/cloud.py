@@ -81,7 +81,7 @@ class BraketCloud:
             LookupError: the options are none, or no region is known.
         """
         options = self._options = BraketOptions.read(config.options)
-        self._clock = clock
+        self._clock, self._answered = clock, config.answered
         folder = SecretFolder(config.credentials) if config.credentials else None
         session = session_with(folder)
         given = options.region or options.device_region or (folder and folder.region)
@@ -269,9 +269,14 @@ class BraketCloud:
                 page of a proxy in between.
             given: what to call with.
         """
+        began = time.monotonic()
         try:
             reply = call(**given)
-            if not needed or needed in reply:
+            if not needed:
+                return reply
+            if needed in reply:
+                # Braket has, and not S3.
+                self._answered(time.monotonic() - began)
                 return reply
             found: CloudError = ReplyLost(f"Braket, {doing}: the answer has no {needed}")
         except RAISED as error:

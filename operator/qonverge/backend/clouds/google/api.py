@@ -7,7 +7,8 @@ in the server; this takes 34 MiB (measured).
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -45,13 +46,15 @@ class AlreadyThere(CloudRefused):
 class Api:
     """Google's API at an address, for a project."""
 
-    def __init__(self, endpoint: str, credentials: str) -> None:
+    def __init__(self, endpoint: str, credentials: str, answered: Callable[[float], None]) -> None:
         """Send nothing yet.
 
         Args:
             endpoint: URL of the API.
             credentials: folder of the Secret; empty: the pod's own identity.
+            answered: see ``CloudConfig``.
         """
+        self._answered = answered
         self._url = f"{endpoint.rstrip('/')}/{_VERSION}/"
         self._pool = urllib3.PoolManager(
             maxsize=16,
@@ -84,8 +87,10 @@ class Api:
         """
         token = self._tokens.token()
         headers = {"authorization": f"Bearer {token}", "content-type": "application/json", "user-agent": "qonverge"}
+        began = time.monotonic()
         try:
             reply = self._pool.request(method, self._url + path, body=body, headers=headers, redirect=False)
+            took = time.monotonic() - began
             found = _told(doing, reply.status, reply.data, reply.headers, token)
         except _NOT_SENT as error:
             found = CloudUnavailable(f"Google, {doing}: no connection to {self._url}: {type(error).__name__}")
@@ -94,6 +99,7 @@ class Api:
         if isinstance(found, CloudError):
             # Outside of the handlers, so that no traceback shows the request.
             raise found
+        self._answered(took)
         return found
 
 

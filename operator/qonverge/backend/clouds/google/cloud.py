@@ -50,7 +50,7 @@ class GoogleCloud:
             LookupError: the options are none.
         """
         options = self._options = GoogleOptions.read(config.options)
-        self._api, self._clock = Api(options.endpoint, config.credentials), clock
+        self._api, self._clock = Api(options.endpoint, config.credentials, config.answered), clock
         host = urlsplit(options.endpoint).hostname or ""
         self._console = "https://console.cloud.google.com/quantum" if host.endswith(".googleapis.com") else ""
 

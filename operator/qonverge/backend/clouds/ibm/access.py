@@ -42,13 +42,15 @@ class NotThere(CloudRefused):
 class Access:
     """IBM's API, for one instance. Safe for threads."""
 
-    def __init__(self, options: IBMOptions, folder: str, clock: Callable[[], float] = time.time) -> None:
-        """Send nothing yet.
+    def __init__(
+        self, options: IBMOptions, folder: str, clock: Callable[[], float], answered: Callable[[float], None]
+    ) -> None:
+        """Send nothing yet; ``clock`` gives Unix seconds, and of ``answered`` see ``CloudConfig``.
 
         Raises:
             LookupError: no instance is known.
         """
-        self._credentials, self._clock = folder, clock
+        self._credentials, self._clock, self._answered = folder, clock, answered
         self.instance = options.instance or credential(folder, "QISKIT_IBM_INSTANCE")
         if self.instance.count(":") < 6:
             raise LookupError(
@@ -95,10 +97,12 @@ class Access:
         headers = {"Authorization": f"Bearer {token}", "Service-CRN": self.instance, "Accept": "application/json"}
         if body:
             headers["Content-Type"] = "application/json"
+        began = time.monotonic()
         status, text, after = self._request(
             method, f"{self._api}{path}", doing, headers, body.encode() or None, (key, token)
         )
         if status < 300:
+            self._answered(time.monotonic() - began)
             return text
         if status == 401:
             with self._lock:

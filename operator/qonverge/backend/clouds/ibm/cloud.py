@@ -59,7 +59,7 @@ class IBMCloud:
             LookupError: the options are none, or no instance is known.
         """
         options = self._options = IBMOptions.read(config.options)
-        self._access, self._clock = Access(options, config.credentials, clock), clock
+        self._access, self._clock = Access(options, config.credentials, clock, config.answered), clock
         self._backend = f"/backends/{options.backend}"
         self._console = "" if urlsplit(options.endpoint or "https:").hostname else "https://quantum.cloud.ibm.com"
         self._opening = threading.Lock()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -43,14 +44,15 @@ class NotThere(CloudRefused):
 class IonqApi:
     """Sends requests, each once."""
 
-    def __init__(self, endpoint: str, credentials: str) -> None:
+    def __init__(self, endpoint: str, credentials: str, answered: Callable[[float], None]) -> None:
         """Nothing is sent yet.
 
         Args:
             endpoint: URL of the API.
             credentials: folder of the Secret; empty: the key is in the environment.
+            answered: see ``CloudConfig``.
         """
-        self._endpoint, self._credentials = endpoint.rstrip("/"), credentials
+        self._endpoint, self._credentials, self._answered = endpoint.rstrip("/"), credentials, answered
         address = urlsplit(endpoint)
         proxy = getproxies().get(address.scheme)
         options: dict[str, Any] = {"maxsize": _CONNECTIONS, "timeout": _TIMEOUT, "retries": False}
@@ -80,7 +82,7 @@ class IonqApi:
         self._send(doing, "DELETE", path, ())
 
     def _send(self, doing: str, method: str, path: str, needed: Sequence[str], body: bytes | None = None) -> Any:
-        key = self._key()
+        key, began = self._key(), time.monotonic()
         try:
             reply = self._pool.request(
                 method,
@@ -95,10 +97,12 @@ class IonqApi:
                 retries=False,
                 redirect=False,
             )
+            took = time.monotonic() - began
             found = _failure(reply.status, reply.headers.get("retry-after", ""), _told(reply))
             if found is None:
                 answer = _json(reply.data)
                 if answer is not None and all(name in answer for name in needed):
+                    self._answered(took)
                     return answer
                 # As of a proxy in between.
                 found = ReplyLost(f"the answer is no JSON with {', '.join(needed)}" if needed else "it is no JSON")

@@ -64,7 +64,7 @@ class IonqCloud:
         """
         self._options = options = IonqOptions.read(config.options)
         self._clock = clock
-        self._api = IonqApi(options.endpoint, config.credentials)
+        self._api = IonqApi(options.endpoint, config.credentials, config.answered)
         self._known = _KnownJobs()
         self._characterization: Mapping[str, Any] | None = None
 

@@ -13,6 +13,7 @@ from qonverge.backend.clouds.protocol import Device
 from qonverge.backend.executors.cloud.calls import Calls
 from qonverge.backend.executors.cloud.patience import Patience
 from qonverge.backend.executors.cloud.polling import within
+from qonverge.backend.executors.round_trip import RoundTrip
 from qonverge.wire.vendor import DeviceState
 
 # A call or two that fail say little of the device.
@@ -22,9 +23,9 @@ _FEW = 3
 class DeviceWatch:
     """Asks for the device now and then."""
 
-    def __init__(self, calls: Calls, patience: Patience, changed: Callable[[], None]) -> None:
-        """``changed`` is called whenever something was heard."""
-        self._calls, self._patience, self._changed = calls, patience, changed
+    def __init__(self, calls: Calls, patience: Patience, trip: RoundTrip, changed: Callable[[], None]) -> None:
+        """``trip`` is to the cloud; ``changed`` is called whenever something was heard."""
+        self._calls, self._patience, self._trip, self._changed = calls, patience, trip, changed
         self.device: Device | None = None
         """As last told; None before the first answer."""
         self.known = asyncio.Event()
@@ -54,6 +55,7 @@ class DeviceWatch:
             available_at=device.available_at,
             queue_length=device.queue_length,
             wait_seconds=device.wait_seconds,
+            round_trip_seconds=self._trip.seconds,
         )
 
     def _unreachable(self, reason: str) -> DeviceState:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from importlib import import_module
 
@@ -20,6 +20,7 @@ from qonverge.backend.executors.cloud.sending import Sender
 from qonverge.backend.executors.cloud.translator import Translators
 from qonverge.backend.executors.protocol import Description, Execution, Outcome, Request, failing
 from qonverge.backend.executors.redaction import Redactor
+from qonverge.backend.executors.round_trip import RoundTrip
 from qonverge.devices.noise import Noise
 from qonverge.providers.installed import find
 from qonverge.telemetry import BackendMetrics
@@ -80,10 +81,11 @@ class CloudExecutor:
 
     async def start(self) -> None:
         """Begin; returns when the device was asked for once. Where it has not answered, tasks wait until it has."""
-        cloud = await asyncio.to_thread(load_cloud, self._given)
+        trip = RoundTrip()
+        cloud = await asyncio.to_thread(load_cloud, self._given, trip.add)
         await self._translator.start()
         self._calls = Calls(cloud, self._metrics, self._patience, Redactor(self._given.credentials), self._tell_all)
-        self._device = DeviceWatch(self._calls, self._patience, self._device_changed)
+        self._device = DeviceWatch(self._calls, self._patience, trip, self._device_changed)
         poller, finder = Poller(self._calls, self._patience, self._changed), Finder(self._calls)
         # What an earlier process sent was on its way before this one began.
         certain = asyncio.get_running_loop().time() + cloud.settle_seconds
@@ -300,15 +302,16 @@ def fitted(config: EngineConfig, device: Device) -> EngineConfig:
     return replace(config, noise=device.calibration, max_qubits=min(limits, default=None))
 
 
-def load_cloud(config: EngineConfig) -> Cloud:
-    """Return the cloud that the configuration names.
+def load_cloud(config: EngineConfig, answered: Callable[[float], None]) -> Cloud:
+    """Return the cloud that the configuration names; see ``CloudConfig.answered``.
 
     Raises:
         RuntimeError: it cannot be set up.
     """
     module, _, name = find(config.provider).cloud.partition(":")
     try:
-        cloud: Cloud = getattr(import_module(module), name)(CloudConfig(config.options or {}, config.credentials))
+        given = CloudConfig(config.options or {}, config.credentials, answered)
+        cloud: Cloud = getattr(import_module(module), name)(given)
     except ModuleNotFoundError as error:
         raise RuntimeError(f"the provider {config.provider} needs the package {error.name}: install it") from None
     except (LookupError, ValueError) as error:
