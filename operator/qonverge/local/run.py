@@ -9,7 +9,7 @@ from typing import Any
 from qonverge.api import HybridJob, HybridJobStatus
 from qonverge.documents.reports import Report
 from qonverge.execution import reports, transitions
-from qonverge.local.programs import Tail
+from qonverge.local.processes import Tail
 
 
 @dataclass(slots=True)
