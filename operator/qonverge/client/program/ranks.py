@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import MutableMapping
 from typing import TYPE_CHECKING
 
 from qonverge.client.errors import NotConfigured
@@ -19,6 +20,17 @@ def rank() -> int:
 def world_size() -> int:
     """Return how many ranks the program has; 1 where it is alone."""
     return int(os.environ.get("QONVERGE_WORLD_SIZE", "1"))
+
+
+def choose_backend(environment: MutableMapping[str, str]) -> None:
+    """Let the environment name the backend of this rank where ranks call several; see ``objects/ranks.py``."""
+    urls = environment.get("QONVERGE_BACKEND_URLS", "").split()
+    if not urls:
+        return
+    group = int(environment["QONVERGE_RANK"]) // int(environment["QONVERGE_RANKS_PER_BACKEND"])
+    environment["QONVERGE_BACKEND_URL"] = urls[group]
+    if group:
+        environment["QONVERGE_TOKEN_FILE"] += f"-{group}"
 
 
 def communicator() -> Communicator:

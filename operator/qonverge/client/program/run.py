@@ -11,7 +11,7 @@ from pathlib import Path
 
 from qonverge.client.errors import ResultTooLarge, TaskFailed
 from qonverge.client.program.metrics_listener import listen
-from qonverge.client.program.ranks import world_size
+from qonverge.client.program.ranks import choose_backend, world_size
 from qonverge.client.program.rendezvous import begin
 from qonverge.client.program.reports import finish
 from qonverge.client.transport.program_spans import PROGRAM
@@ -31,6 +31,7 @@ def main() -> None:
     sys.path[0] = str(path.parent)
     PROGRAM.begin()
     listen(os.environ)
+    choose_backend(os.environ)
     begin(os.environ)
     # Lines appear in the job's log as they are printed.
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a text stream in every process started
