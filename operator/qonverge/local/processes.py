@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from qonverge.client.program.rendezvous import left_behind
+
 LOG_LINES = 20
 _LOG_CHARACTERS = 4000
 # For the last lines to arrive, when something that the program left behind holds its output open.
@@ -115,10 +117,13 @@ async def _run(
                     following.result()
                 code = await ended
             finally:
+                shared = left_behind(process.pid)
                 # As in a container, what the program started ends with it.
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
                 await ended
+                for file in shared:
+                    file.unlink(missing_ok=True)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(asyncio.shield(following), _DRAIN_SECONDS)
         finally:

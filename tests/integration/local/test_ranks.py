@@ -114,6 +114,26 @@ def test_a_rank_that_fails_ends_the_job_and_is_named() -> None:
     assert found["log"] == "hello from 2"
 
 
+LEAVING = """
+import json, sys
+from qonverge.client import communicator, rank
+from qonverge.client.program.rendezvous import left_behind
+world = communicator()
+files = world.gather([str(file) for file in left_behind()], root=1)
+if rank() == 1:
+    print(json.dumps(files))
+    sys.exit(4)
+world.barrier()
+"""
+
+
+def test_nothing_of_ranks_stays_that_were_ended() -> None:
+    """Neither of the one that failed nor of those that were killed then."""
+    files = json.loads(status(job(LEAVING, 3))["log"])
+    assert len(files) == 3
+    assert [file for of_rank in files for file in of_rank if Path(file).exists()] == []
+
+
 def test_an_exception_of_a_rank_ends_the_job() -> None:
     found = status(job(FAILING.replace("sys.exit(3)", 'raise ValueError("no such angle")'), 3))
     assert (found["reason"], found["exitCode"]) == ("ProgramFailed", 1)

@@ -22,6 +22,7 @@ import sys
 import threading
 import time
 from collections.abc import MutableMapping
+from pathlib import Path
 
 _LONGEST = 65_536
 _AGAIN_SECONDS = 0.2
@@ -47,8 +48,18 @@ def begin(environment: MutableMapping[str, str]) -> None:
     assert beside.stdout is not None
     environment["PMI_PORT"] = f"127.0.0.1:{beside.stdout.readline().strip()}"
     environment["PMI_ID"] = rank
-    # Ranks that are ended would leave their shared memory behind, of which containers have little.
+    # Containers have little shared memory.
     environment.setdefault("MPIR_CVAR_NOLOCAL", "1")
+
+
+def left_behind(process: int | str = "self") -> list[Path]:
+    """Return the files of shared memory that MPI made in a process, and which it removes only when that ends well."""
+    try:
+        mapped = Path(f"/proc/{process}/maps").read_text(errors="replace").splitlines()
+    except OSError:
+        # It is gone, or this is no Linux.
+        return []
+    return sorted({Path(line.split()[-1]) for line in mapped if " /dev/shm/mpich_" in line})
 
 
 class Table:

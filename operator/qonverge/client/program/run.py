@@ -12,7 +12,7 @@ from pathlib import Path
 from qonverge.client.errors import ResultTooLarge, TaskFailed
 from qonverge.client.program.metrics_listener import listen
 from qonverge.client.program.ranks import choose_backend, world_size
-from qonverge.client.program.rendezvous import begin
+from qonverge.client.program.rendezvous import begin, left_behind
 from qonverge.client.program.reports import finish
 from qonverge.client.transport.program_spans import PROGRAM
 
@@ -67,6 +67,8 @@ def _leave_ranks(code: object) -> None:
     finish()
     sys.stdout.flush()
     sys.stderr.flush()
+    for file in left_behind():
+        file.unlink(missing_ok=True)
     os._exit(code & 0xFF if isinstance(code, int) else 1)
 
 
