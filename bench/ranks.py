@@ -61,7 +61,7 @@ class Speedup:
     four_ranks_seconds: float
 
 
-def run(rounds: int = 3, qubits: int = 14, points: int = 96, batch: int = 4) -> Speedup:
+def run(rounds: int = 3, qubits: int = 16, points: int = 96, batch: int = 4) -> Speedup:
     """Return the speed-up of four ranks on two backends.
 
     Raises:
