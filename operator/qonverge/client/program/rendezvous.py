@@ -124,6 +124,18 @@ class _Server(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
     daemon_threads = True
 
+    def __init__(self, address: tuple[str, int], handler: type[socketserver.BaseRequestHandler]) -> None:
+        """Listen at an address; an empty host stands for all that this machine has, of IPv4 and of IPv6."""
+        if not address[0] and socket.has_dualstack_ipv6():
+            self.address_family = socket.AF_INET6
+        super().__init__(address, handler)
+
+    def server_bind(self) -> None:
+        """Take both kinds of addresses."""
+        if self.address_family == socket.AF_INET6:
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        super().server_bind()
+
 
 def serve(table: Table, host: str, port: int) -> _Server:
     """Serve the table in a thread; port 0: a free one."""

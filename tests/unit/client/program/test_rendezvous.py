@@ -117,6 +117,16 @@ def test_a_rank_waits_for_a_table_that_is_not_there_yet() -> None:
         own.shutdown()
 
 
+def test_all_addresses_of_a_pod_are_served() -> None:
+    """Those of IPv4 too where the socket is one for IPv6, which not every machine that runs this has an address of."""
+    with serve(Table(2), "", 0) as table:
+        assert (table.address_family == socket.AF_INET6) == socket.has_dualstack_ipv6()
+        rank = Rank(table.server_address[1])
+        assert rank.ask("cmd=get_universe_size") == ["cmd=universe_size size=2"]
+        rank.close()
+        table.shutdown()
+
+
 @pytest.mark.parametrize("line", ["cmd=spawn nprocs=1", "nonsense", "cmd=publish_name service=a port=b"])
 def test_what_needs_a_process_manager_is_refused(line: str) -> None:
     (answer,) = Table(1).answer(line)
