@@ -50,7 +50,9 @@ def eventually(condition: Callable[[], Any], what: str, limit: float = LIMIT) ->
 
 
 # What owns others goes first.
-_MADE = ("hj", "qb", "qq", "events", "job", "deployment", "replicaset", "service", "pod", "configmap")
+_MADE = (
+    *("hj", "qb", "qq", "events", "job", "deployment", "replicaset", "service", "pod", "configmap", "networkpolicy"),
+)
 
 
 class Lab:

@@ -203,7 +203,7 @@ _NO_REASONS = set(
         Never Background Memory RuntimeDefault FallbackToLogsOnError ProgressDeadlineExceeded
         List Accept Always Authorization BearerToken IfNotPresent None
         AwaitingPlacement Ended Interrupted Launched
-        Auto Split Spec Vendor Recreate Device
+        Auto Split Spec Vendor Recreate Device Ranks Indexed Ingress FailureTarget
         All AsGiven Automatic BraketLocal ControlFlow DensityMatrix Exact Hedge MidCircuit NonClifford Stabilizer
         Statevector Stim
         Held Waiting Wanted

@@ -71,6 +71,7 @@ def test_the_operator_may_do_exactly_what_it_needs(helm: Path, watched: tuple[st
         ("apps", "replicasets"): watches,
         ("batch", "jobs"): f"{watches} create patch delete",
         ("", "services"): f"{watches} create patch",
+        ("networking.k8s.io", "networkpolicies"): "create patch",
         ("", "configmaps"): "get create patch",
         ("", "secrets"): "create patch",
         ("", "pods"): f"{watches} patch",

@@ -12,6 +12,7 @@
 - {apiGroups: [""], resources: [services], verbs: [list, watch, create, patch]}
 - {apiGroups: [""], resources: [secrets], verbs: [create, patch]}
 - {apiGroups: [""], resources: [configmaps], verbs: [get, create, patch]}
+- {apiGroups: [networking.k8s.io], resources: [networkpolicies], verbs: [create, patch]}
 - {apiGroups: [""], resources: [pods], verbs: [list, watch, patch]}
 - {apiGroups: [""], resources: [pods/log], verbs: [get]}
 - {apiGroups: [""], resources: [events], verbs: [list, create]}

@@ -56,6 +56,9 @@ _RFC_3339 = (
 )
 _A_TIME = "give a time with its zone, such as 2026-01-31T12:00:00Z"
 
+MOST_RANKS = 256
+"""Ranks of one program."""
+
 TRACEPARENT_ANNOTATION = "qonverge.io/traceparent"
 """Of a job: the span of whoever made it, as the W3C recommendation Trace Context has it."""
 _UNREACHABLE_SECONDS = 30
@@ -170,16 +173,54 @@ class Python(OneOfModel):
     """On which nodes the program's pod runs. Default: any. Without a cluster it does not apply."""
 
 
+_RANKS_RUN_CODE = "parallelism is about programs that run code: the shots of a circuit are split by placement.split"
+_RANKS_TO_GROUP = "ranksPerBackend divides the ranks of a parallel program: set parallelism"
+
+
 class Program(OneOfModel):
     """What to run: exactly one of the kinds."""
 
     one_of = ("circuit", "python")
     what = "program"
+    model_config = ConfigDict(
+        json_schema_extra=cel(
+            Rule("!has(self.parallelism) || !has(self.circuit)", _RANKS_RUN_CODE),
+            Rule("!has(self.ranksPerBackend) || has(self.parallelism)", _RANKS_TO_GROUP),
+        )
+    )
 
     circuit: Circuit | None = None
     """A quantum circuit, run on a backend as it is; needs no pod of its own."""
     python: Python | None = None
     """A Python program that runs in a pod of its own and calls a backend."""
+    parallelism: Annotated[int, Field(ge=1, le=MOST_RANKS)] | None = None
+    """How many ranks run the program at the same time, each in a pod of its own: they find each other by MPI, by
+    `torch.distributed`, or at the addresses in their environment. Default: one pod without any of that."""
+    ranks_per_backend: Annotated[int, Field(ge=1, le=MOST_RANKS)] | None = None
+    """How many ranks call the same backend: 2 of 4 ranks put ranks 0 and 1 on one backend and ranks 2 and 3 on
+    another, and the job waits until both can take it. Default: all ranks call one."""
+
+    @property
+    def world_size(self) -> int:
+        """How many ranks there are."""
+        return self.parallelism or 1
+
+    @property
+    def num_backends(self) -> int:
+        """How many different backends the ranks call."""
+        return -(-self.world_size // (self.ranks_per_backend or self.world_size))
+
+    def group_of(self, rank: int) -> int:
+        """Return which of these backends a rank calls, from 0."""
+        return rank // (self.ranks_per_backend or self.world_size)
+
+    @model_validator(mode="after")
+    def _ranks_as_on_the_server(self) -> Program:
+        if self.parallelism is not None and self.circuit is not None:
+            raise ValueError(_RANKS_RUN_CODE)
+        if self.ranks_per_backend is not None and self.parallelism is None:
+            raise ValueError(_RANKS_TO_GROUP)
+        return self
 
 
 class BackendReference(OneOfModel):
@@ -365,6 +406,9 @@ class HybridJobStatus(StatusModel):
     """OpenTelemetry's id of the job's trace, 32 hexadecimal digits, where its spans are recorded."""
     backend: str | None = None
     """Backend that runs the job, with its namespace in front where that is not the job's own."""
+    backends: list[str] | None = None
+    """Backends that the ranks of a parallel program call, in the order of the ranks, where they are several; `backend`
+    is the first of them."""
     placement: str | None = None
     """Why this backend."""
     forecast: Annotated[list[Candidate], Field(max_length=64)] | None = None

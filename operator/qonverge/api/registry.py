@@ -134,7 +134,7 @@ JOB = Resource(
     model=HybridJob,
     # Patched are finalizers only.
     verbs=("get", "list", "watch", "patch", "delete"),
-    owns=("Job", "Secret", "ConfigMap"),
+    owns=("Job", "Secret", "ConfigMap", "Service", "NetworkPolicy"),
     columns=(
         Column("State", ".status.state", "Where the job is in its life."),
         Column("Backend", ".status.backend", "Backend that runs it."),
@@ -182,6 +182,7 @@ KUBERNETES: Mapping[str, Kind] = {
         # Who may list some may read all.
         Kind(kind="Secret", plural="secrets", verbs=("create", "patch")),
         Kind(kind="ConfigMap", plural="configmaps", verbs=("get", "create", "patch")),
+        Kind(kind="NetworkPolicy", group="networking.k8s.io", plural="networkpolicies", verbs=("create", "patch")),
         # Patched are annotations of backends' pods only.
         Kind(kind="Pod", plural="pods", verbs=(*_WATCHED, "patch"), subresources={"log": ("get",)}),
         Kind(kind="Event", plural="events", verbs=("list", "create")),

@@ -100,6 +100,8 @@ def _name(job: HybridJob, by: By) -> str:
             return metadata.namespace
         case "backend":
             parted = placement is not None and (placement.split is not None or placement.hedge)
+            # Programs whose ranks call several have the sum of these.
+            parted = parted or status.backends is not None
             if parted or (status.attempts or 1) > 1 or status.backend is None:
                 return SEVERAL
             return status.backend if "/" in status.backend else f"{metadata.namespace}/{status.backend}"

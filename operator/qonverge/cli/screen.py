@@ -82,7 +82,7 @@ class Screen:
             self._say(name, f"placed: {status.placement}")
         elif running and (before is None or before[:2] != shown[:2]):
             again = f", attempt {status.attempts}" if (status.attempts or 1) > 1 else ""
-            self._say(name, f"running on {status.backend}{again}")
+            self._say(name, f"running on {', '.join(status.backends or [status.backend or ''])}{again}")
         elif running and self._bar.disable:
             self._say(name, f"{status.progress:>4}  {metrics}".rstrip())
 

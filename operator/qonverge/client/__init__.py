@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qonverge.client.errors import BudgetExceeded, ClientError, ResultTooLarge, TaskFailed
+from qonverge.client.program.ranks import communicator, rank, world_size
 from qonverge.client.program.reports import report, result
 
 if TYPE_CHECKING:
@@ -26,8 +27,11 @@ __all__ = [
     "SamplerV2",
     "Session",
     "TaskFailed",
+    "communicator",
+    "rank",
     "report",
     "result",
+    "world_size",
 ]
 
 _LAZY = {

@@ -16,9 +16,16 @@ Seed: TypeAlias = "int | np.random.Generator | np.random.RandomState | None"
 
 
 def seed_from_environment() -> int | None:
-    """Return the job's seed."""
-    text = os.environ.get("QONVERGE_SEED")
-    return int(text) if text else None
+    """Return the job's seed; each rank of a parallel program has one of its own that follows from it."""
+    text, rank = os.environ.get("QONVERGE_SEED"), int(os.environ.get("QONVERGE_RANK", "0"))
+    if not text:
+        return None
+    if rank == 0:
+        return int(text)
+    import numpy as np
+
+    # With one seed for all, the shots of all ranks would be off in the same way, and averaging them help nothing.
+    return int(np.random.SeedSequence(int(text), spawn_key=(rank,)).generate_state(1)[0])
 
 
 def checked_seed(seed: Any, name: str = "seed") -> Seed:

@@ -14,7 +14,7 @@ from qonverge.amounts import TaskLimits
 from qonverge.api import HybridJob
 from qonverge.api.cloud_tasks import FINALIZER, MOST_CLOUD_TASKS, CloudTask, SentLimits, Submission
 from qonverge.execution.transitions import timestamp
-from qonverge.scheduling.model import Backend, Decision, Part
+from qonverge.scheduling.model import Backend, Decision, Part, PartKind
 from qonverge.wire.vendor import ENDED_STATES, VendorTask
 
 
@@ -99,7 +99,7 @@ def resumed(job: HybridJob, record: Sequence[Submission], backends: Mapping[str,
     first = backends[record[0].backend]
     parts: tuple[Part, ...] = ()
     if len(record) > 1:
-        kind: Literal["Split", "Hedge"] = "Hedge" if record[0].hedge else "Split"
+        kind: PartKind = "Hedge" if record[0].hedge else "Ranks" if job.spec.program.num_backends > 1 else "Split"
         parts = tuple(Part(backends[each.backend], each.shots or 0, kind) for each in record)
     key = f"{job.metadata.namespace}/{job.metadata.name}"
     return Decision(key, first, job.status.placement or f"it was sent to {first.label_for(key)}", parts=parts)

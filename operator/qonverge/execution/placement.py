@@ -174,6 +174,7 @@ def waiting(
         deadline=None if spec.deadline is None else seconds(spec.deadline),
         budget=(Limits(cost=money_of(job.spec.budget)) - used).cost,
         split=None if placement.split is None else Split(placement.split.min_shots),
+        backends=spec.program.num_backends,
         hedge=placement.hedge,
         warm=warm,
         data_site=placement.data_site,

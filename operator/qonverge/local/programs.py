@@ -1,4 +1,4 @@
-"""Python programs without a cluster: a subprocess, the engine on a loopback port, and a place for its reports."""
+"""Python programs without a cluster: the engine on a loopback port, and a place for their reports."""
 
 from __future__ import annotations
 
@@ -6,23 +6,17 @@ import asyncio
 import contextlib
 import os
 import secrets
-import signal
 import socket
-import sys
-import tempfile
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 import uvicorn
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from qonverge.accounting.conversion import money_of, prices_of
-from qonverge.amounts import Amounts, Limits
+from qonverge.accounting.conversion import prices_of
+from qonverge.amounts import Amounts, Limits, Money
 from qonverge.api import HybridJob
 from qonverge.api.pricing import Pricing
 from qonverge.backend.http.server import Server
@@ -34,51 +28,23 @@ from qonverge.wire.errors import Unauthorized
 from qonverge.wire.grants import Grant
 from qonverge.wire.tokens import Caller
 
-LOG_LINES = 20
-_LOG_CHARACTERS = 4000
-# For the last lines to arrive, when something that the program left behind holds its output open.
-_DRAIN_SECONDS = 1.0
+# Of MPI and of what starts its processes: what runs this may be one of those.
+_NOT_PASSED_ON = ("QONVERGE_", "PMI_", "PMIX_")
 
 
 @dataclass(slots=True)
-class Ended:
-    """How a program ended."""
-
-    exit_code: int
-    """Minus the signal's number where one ended it."""
-    used: Amounts = field(default_factory=Amounts)
-    """What it used of the engine."""
-    left: str = ""
-    """What the client library left of why it failed."""
-    result: Any = None
-    has_result: bool = False
-
-
-class Tail:
-    """The last lines of what a program printed, however much there is and however long a line."""
-
-    def __init__(self) -> None:
-        """Start with none."""
-        self._lines: deque[str] = deque(maxlen=LOG_LINES)
-
-    def add(self, line: str) -> None:
-        """Take the next line."""
-        self._lines.append(line[:_LOG_CHARACTERS])
-
-    def text(self) -> str | None:
-        """Return the lines, None when there are none."""
-        return "\n".join(self._lines)[-_LOG_CHARACTERS:] or None
-
-
-@dataclass(slots=True)
-class _Running:
-    """A program that may report."""
+class Admission:
+    """A program that may use an engine, and report."""
 
     token: str
     """Which opens the engine to it."""
     on_report: Callable[[Report], None]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """What its processes find there."""
     result: Report | None = None
     """The last report that had one."""
+    used: Amounts = field(default_factory=Amounts)
+    """What it used of the engine, once it has ended."""
 
     async def take(self, report: Report) -> None:
         """Take a report.
@@ -92,12 +58,12 @@ class _Running:
 
 
 class ProgramHost:
-    """Runs programs against one engine."""
+    """Lets programs use one engine."""
 
     def __init__(self, engine: Engine, checker: Checker) -> None:
         """Use ``serving``."""
         self._engine = engine
-        self._running: dict[str, _Running] = {}
+        self._running: dict[str, Admission] = {}
         app = Server(engine, checker, self._verify).app()
         app.router.routes.append(Route("/v1/reports/{identity}", self._report, methods=["POST"]))
         self._app = app
@@ -121,77 +87,39 @@ class ProgramHost:
             server.should_exit = True
             await serving
 
-    async def run(
+    @contextlib.asynccontextmanager
+    async def admitted(
         self,
         job: HybridJob,
-        source: str,
-        args: Sequence[str],
         *,
         pricing: Pricing | None,
-        on_line: Callable[[str], None],
+        budget: Money | None,
         on_report: Callable[[Report], None],
-    ) -> Ended:
-        """Run a program to its end, within its budget at the backend's prices; cancelled, the program is ended."""
+    ) -> AsyncIterator[Admission]:
+        """Let a job's program use the engine until the end of the block, within a budget at the backend's prices."""
         identity = secrets.token_hex(8)
-        running = self._running[identity] = _Running(secrets.token_urlsafe(32), on_report)
+        admission = self._running[identity] = Admission(secrets.token_urlsafe(32), on_report)
+        admission.environment = self._environment(job, identity, admission.token)
         boot = self._engine.accounts.tell().boot
         # As in a cluster, what costs nothing needs no budget.
-        most = Limits(cost=None if pricing is None else money_of(job.spec.budget))
+        most = Limits(cost=None if pricing is None else budget)
         grant = Grant(most, most, prices_of(pricing), attempt=1, cost_is_budget=True)
         await self._engine.exchange({identity: grant}, boot)
-        left = ""
-        with tempfile.TemporaryDirectory(prefix="qonverge-") as folder:
-            file, termination = Path(folder) / "program.py", Path(folder) / "termination-log"
-            file.write_text(source, encoding="utf-8")
-            # A pipe of our own: asyncio takes a process for running as long as any of its children holds asyncio's.
-            reading, writing = os.pipe()
-            following = asyncio.create_task(_follow(reading, on_line))
-            try:
-                try:
-                    process = await asyncio.create_subprocess_exec(
-                        sys.executable,
-                        *("-m", "qonverge.client.program.run", str(file), *args),
-                        env=self._environment(job, identity, running.token, termination),
-                        stdin=asyncio.subprocess.DEVNULL,
-                        stdout=writing,
-                        stderr=writing,
-                        start_new_session=True,
-                    )
-                finally:
-                    os.close(writing)
-                ended = asyncio.create_task(process.wait())
-                try:
-                    await asyncio.wait([ended, following], return_when=asyncio.FIRST_COMPLETED)
-                    if following.done():
-                        # Nobody takes the output any more: the program must not wait for ever to write it.
-                        following.result()
-                    code = await ended
-                finally:
-                    # As in a container, what the program started ends with it.
-                    with contextlib.suppress(ProcessLookupError):
-                        os.killpg(process.pid, signal.SIGKILL)
-                    await ended
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(asyncio.shield(following), _DRAIN_SECONDS)
-            finally:
-                following.cancel()
-                await asyncio.wait([following])
-                del self._running[identity]
-                meters = await self._engine.exchange({}, boot)
-            with contextlib.suppress(FileNotFoundError):
-                left = termination.read_text(encoding="utf-8", errors="replace")[:_LOG_CHARACTERS]
-        last, used = running.result, meters.by_account[identity].used
-        return Ended(code, used, left, None if last is None else last.result, last is not None)
+        try:
+            yield admission
+        finally:
+            del self._running[identity]
+            meters = await self._engine.exchange({}, boot)
+            admission.used = meters.by_account[identity].used
 
-    def _environment(self, job: HybridJob, identity: str, token: str, termination: Path) -> dict[str, str]:
+    def _environment(self, job: HybridJob, identity: str, token: str) -> dict[str, str]:
         spec = job.spec
         given = {"QONVERGE_SEED": spec.seed, "QONVERGE_SHOTS": spec.shots, "QONVERGE_PRECISION": spec.precision}
         return {
-            **{name: value for name, value in os.environ.items() if not name.startswith("QONVERGE_")},
+            **{name: value for name, value in os.environ.items() if not name.startswith(_NOT_PASSED_ON)},
             **{name: str(value) for name, value in given.items() if value is not None},
             "QONVERGE_BACKEND_URL": self._url,
             "QONVERGE_TOKEN": token,
-            "QONVERGE_TERMINATION_LOG": str(termination),
             "QONVERGE_REPORT_URL": f"{self._url}/v1/reports/{identity}",
             "QONVERGE_JOB": f"{job.metadata.namespace}/{job.metadata.name}",
         }
@@ -209,29 +137,3 @@ class ProgramHost:
             return Response("no program of this run reports here\n", 404)
         answer = await reports.answer(await request.body(), running.take)
         return Response(answer.text or None, answer.status)
-
-
-async def _follow(descriptor: int, on_line: Callable[[str], None]) -> None:
-    """Pass each line on; a very long one in parts."""
-    reader = asyncio.StreamReader()
-    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(descriptor, "rb", buffering=0)
-    )
-    rest = b""
-    try:
-        while chunk := await reader.read(65536):
-            *lines, rest = (rest + chunk).split(b"\n")
-            if len(rest) > _LOG_CHARACTERS * 4:
-                lines.append(rest)
-                rest = b""
-            for line in lines:
-                on_line(_text(line))
-    finally:
-        # Something that the program left behind may hold its output open: what came by now is all.
-        transport.close()
-        if rest:
-            on_line(_text(rest))
-
-
-def _text(line: bytes) -> str:
-    return line.decode(errors="replace").rstrip("\r")

@@ -9,7 +9,7 @@ from typing import Any
 from qonverge.api import HybridJob, HybridJobStatus
 from qonverge.documents.reports import Report
 from qonverge.execution import reports, transitions
-from qonverge.local.programs import Tail
+from qonverge.local.processes import Tail
 
 
 @dataclass(slots=True)
@@ -54,7 +54,7 @@ class Run:
 
     def complete(self, **fields: Any) -> None:
         """End the job well."""
-        message = f"completed on {self.job.status.backend}"
+        message = f"completed on {', '.join(self.job.status.backends or [self.job.status.backend or ''])}"
         if self.virtual:
             message += f", a virtual device with the figures of {self.virtual}"
             fields["provenance"] = fields["provenance"].model_copy(update={"virtual_device": self.virtual})

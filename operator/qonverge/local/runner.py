@@ -17,7 +17,7 @@ from qonverge.circuits.checker.checked_circuit import CheckedCircuit
 from qonverge.circuits.checker.checker import Checker
 from qonverge.execution import transitions
 from qonverge.execution.placement import why_offline
-from qonverge.local.kinds.kind import LocalKind, PlacedJob
+from qonverge.local.kinds.kind import LocalKind, PlacedBackend, PlacedJob
 from qonverge.local.manifests import Manifests
 from qonverge.local.placement import Placed, Placing
 from qonverge.local.run import Observer, Run
@@ -105,17 +105,18 @@ class LocalRunner:
         program, checked = await self._checked(job)
         for warning in checked.warnings if checked is not None else ():
             self._observer.on_warning(job, warning)
-        key = await self._place(run, checked)
-        if key is None:
+        keys = await self._place(run, checked)
+        if not keys:
             return
-        if (virtual := self._virtual.get(key)) is not None:
-            run.virtual = virtual.calibration
-            name = self._backends[key].metadata.name
-            why = f"{name} is a virtual device, since {virtual.why}: nothing is sent to its vendor"
-            self._observer.on_warning(job, why)
-        engine = await self._engine(key)
+        for key in keys:
+            if (virtual := self._virtual.get(key)) is not None:
+                run.virtual = virtual.calibration
+                name = self._backends[key].metadata.name
+                why = f"{name} is a virtual device, since {virtual.why}: nothing is sent to its vendor"
+                self._observer.on_warning(job, why)
+        placed = [PlacedBackend(key, self._backends[key], await self._engine(key)) for key in keys]
         kind = _KINDS[job.spec.program.chosen]
-        await kind.run(PlacedJob(run, program, checked, key, self._backends[key], engine, self._checker, self._placing))
+        await kind.run(PlacedJob(run, program, checked, tuple(placed), self._checker, self._placing))
 
     async def forecast(self, job: HybridJob) -> Placed:
         """Return where the job would go, and what is forecast of it on each backend; nothing runs.
@@ -138,23 +139,25 @@ class LocalRunner:
         infos = {key: engine.info() for key, engine in self._engines.items()}
         return {key: (info.queued + info.running) / info.workers for key, info in infos.items()}
 
-    async def _place(self, run: Run, checked: CheckedCircuit | None) -> str | None:
+    async def _place(self, run: Run, checked: CheckedCircuit | None) -> list[str]:
+        """Return the backends that the job goes to, by key; none where it has failed."""
         placed = await self._placing.place(run.job, checked, self._load(), self._clock())
         decision = placed.decision
         if decision.backend is None:
             # Nothing can come to join the backends that there are, so waiting would be for ever.
             reason = decision.reason + (f"; {decision.remedy}" if decision.remedy else "")
             run.fail("BudgetExceeded" if decision.over_budget else "Unschedulable", reason, forecast=placed.forecast)
-            return None
-        label = decision.backend.label_for(run.job.metadata.namespace)
+            return []
+        labels = [each.label_for(run.job.metadata.namespace) for each in decision.backends]
         run.move(
             *("Placed", "Placed", decision.reason),
-            backend=label,
+            backend=labels[0],
+            backends=labels if len(labels) > 1 else None,
             placement=decision.reason,
             placed_at=transitions.timestamp(run.now),
             forecast=placed.forecast,
         )
-        return decision.backend.key
+        return [each.key for each in decision.backends]
 
     def _config(self, backend: QuantumBackend) -> EngineConfig:
         key = f"{backend.metadata.namespace}/{backend.metadata.name}"

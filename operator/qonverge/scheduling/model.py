@@ -15,6 +15,7 @@ from qonverge.sites.link import Link
 from qonverge.telemetry.figures import Figure
 
 Tier = Literal["Cloud", "OnPrem", "Edge"]
+PartKind = Literal["Split", "Hedge", "Ranks"]
 Preset = Literal["Fidelity", "Time", "Cost", "Energy", "Balanced"]
 
 
@@ -131,6 +132,8 @@ class Job:
     """Hard: what may still be spent on it."""
     split: Split | None = None
     """None: in one piece."""
+    backends: int = 1
+    """How many different backends it takes at once, one for each group of a parallel program's ranks."""
     hedge: bool = False
     """Whether it may be sent to a second backend as well where its deadline is in danger and the budget allows."""
     warm: frozenset[str] = frozenset()
@@ -394,8 +397,9 @@ class Part:
 
     backend: Backend
     shots: int
-    kind: Literal["Split", "Hedge"]
-    """Split: the parts' counts are merged. Hedge: all shots again; the first that ends is the result."""
+    kind: PartKind
+    """Split: the parts' counts are merged. Hedge: all shots again; the first that ends is the result. Ranks: a group of
+    a parallel program's ranks, which has no shots of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -419,11 +423,19 @@ class Decision:
     expected_start: float | None = None
     """Unix seconds; of a job that is sent or planned."""
     parts: tuple[Part, ...] = ()
-    """All submissions of a job that is split or hedged, the one to ``backend`` first; empty: one with all shots."""
+    """All submissions of a job that is split or hedged, or the backends of a parallel program's ranks in their order;
+    the one to ``backend`` first; empty: one with all shots."""
     candidates: tuple[Candidate, ...] = ()
     """The chosen backend and the runner-up."""
     remedy: str = ""
     """What would make an impossible job possible."""
+
+    @property
+    def backends(self) -> tuple[Backend, ...]:
+        """The backends that it is sent to, each once, in the order of its parts; empty: it stays."""
+        if self.backend is None:
+            return ()
+        return tuple({part.backend.key: part.backend for part in self.parts}.values()) or (self.backend,)
 
 
 @dataclass(frozen=True, slots=True)

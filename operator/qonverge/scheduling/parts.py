@@ -19,6 +19,8 @@ _WORTH_SPLITTING = 0.95
 def pieces(this: Round, job: int, backend: int) -> tuple[Piece, ...]:
     """Return the job's submissions when it goes to this backend: one, or several where it may be split."""
     wanted = this.snapshot.jobs[job]
+    if wanted.backends > 1:
+        return _of_ranks(this, job, backend)
     shots = wanted.needs.shots if wanted.needs else 0
     if wanted.split is None or shots == 0:
         run = float(this.table.run[job, backend])
@@ -27,6 +29,24 @@ def pieces(this: Round, job: int, backend: int) -> tuple[Piece, ...]:
     for spread in _spreads(this, job, backend, shots, wanted.split):
         best = spread
     return _submissions(this, job, best)
+
+
+def _of_ranks(this: Round, job: int, backend: int) -> tuple[Piece, ...]:
+    """Return one piece for each group of a program's ranks, on this backend and on the best of the others.
+
+    There are fewer than it has groups where so many backends do not fit: then the job must stay.
+    """
+    wanted = this.snapshot.jobs[job]
+    run, width = this.table.run[job], slots(wanted)
+    starts = {
+        each: lanes.start(float(run[each]), width)
+        for each, lanes in enumerate(this.lanes)
+        if this.table.fits[job, each]
+    }
+    scores = {each: float(this.static[job, each] + this.weight[job] * (starts[each] + run[each])) for each in starts}
+    others = sorted((each for each in starts if each != backend), key=lambda each: (scores[each], each))
+    chosen = [backend, *others[: wanted.backends - 1]]
+    return tuple(Piece(each, 0, 1 / wanted.backends, starts[each], float(run[each]), "Ranks") for each in chosen)
 
 
 def cost_most(this: Round, job: int, piece: Piece) -> float:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from qonverge.forecast.intervals import Floats
 from qonverge.scheduling.capacity import Capacity
 from qonverge.scheduling.lanes import Lanes
-from qonverge.scheduling.model import Policy, Snapshot
+from qonverge.scheduling.model import PartKind, Policy, Snapshot
 from qonverge.scheduling.order import Queue
 from qonverge.scheduling.terms import Table
 
@@ -26,7 +25,7 @@ class Piece:
     """Seconds from now."""
     run: float
     """Seconds."""
-    kind: Literal["Split", "Hedge"] = "Split"
+    kind: PartKind = "Split"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +34,7 @@ class Placement:
 
     job: int
     pieces: tuple[Piece, ...]
-    """Its submissions; one unless it is split or hedged."""
+    """Its submissions; one unless it is split or hedged, or its ranks call several backends."""
     second_best: int | None
     """The backend that would have been next."""
     second_wait: float

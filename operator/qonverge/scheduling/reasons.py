@@ -115,6 +115,8 @@ def _parts_text(this: Round, job: Job, placement: Placement) -> str:
     if len(placement.pieces) == 1:
         return ""
     names = [this.snapshot.backends[p.backend].label_for(job.namespace) for p in placement.pieces]
+    if placement.pieces[-1].kind == "Ranks":
+        return f"; its ranks are spread over {', '.join(names)}"
     if placement.pieces[-1].kind == "Hedge":
         return f"; also sent to {names[-1]}, since the deadline is in danger"
     counts = [f"{piece.shots} shots on {name}" for piece, name in zip(placement.pieces, names, strict=True)]
@@ -137,6 +139,10 @@ def _stays(this: Round, index: int, job: Job, fitting: int, rejected: int) -> De
         over = hopeless and why.over_budget
         return Decision(job.key, None, reason, impossible=hopeless, over_budget=over, rejected=why, remedy=remedy)
     summary = f"; {count}{why.summary()}" if rejected else ""
+    if fitting < job.backends:
+        reason = f"its ranks call {job.backends} different backends and {fitting} of {total} can take it"
+        remedy = "put more ranks on each with program.ranksPerBackend"
+        return Decision(job.key, None, reason + summary, rejected=why, remedy=remedy)
     columns = np.flatnonzero(this.table.fits[index])
     best = int(columns[int(np.argmin(this.table.wait[index, columns]))])
     label = this.snapshot.backends[best].label_for(job.namespace)

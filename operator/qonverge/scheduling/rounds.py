@@ -157,6 +157,8 @@ def _commit(this: Round, job: int, backend: int, waits: Floats) -> bool:
     wanted = this.snapshot.jobs[job]
     found = pieces(this, job, backend)
     longest = math.inf if wanted.terms.max_wait_seconds is None else wanted.terms.max_wait_seconds
+    if len(found) < wanted.backends:
+        return False
     if any(piece.start > longest or piece.start + piece.run > this.due[job] for piece in found):
         return False
     for piece in found:

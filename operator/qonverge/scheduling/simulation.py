@@ -6,11 +6,10 @@ import heapq
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 from qonverge.forecast.intervals import JobForecasts
 from qonverge.scheduling.estimates import Estimates
-from qonverge.scheduling.model import Active, Backend, Job, Plan, Policy, Shares, Snapshot
+from qonverge.scheduling.model import Active, Backend, Job, PartKind, Plan, Policy, Shares, Snapshot
 from qonverge.scheduling.network import Links
 from qonverge.scheduling.schedulers import decide
 
@@ -26,7 +25,7 @@ class Task:
     end: float
     share: float = 1.0
     """Of the job's shots."""
-    kind: Literal["Split", "Hedge"] = "Split"
+    kind: PartKind = "Split"
 
 
 @dataclass(slots=True)
@@ -136,7 +135,7 @@ class Simulation:
         free = tuple(max(0.0, time - self.now) for time in self._free(index))
         return replace(one, free_seconds=free, load=there / max(1, one.workers), room=room)
 
-    def _send(self, job: Job, target: int, share: float, kind: Literal["Split", "Hedge"]) -> None:
+    def _send(self, job: Job, target: int, share: float, kind: PartKind) -> None:
         start = max(self.now, self._free(target)[_slots(job) - 1])
         run = self.actual(job, target) * share
         self.tasks.append(Task(job, target, run, start, start + run, share, kind))

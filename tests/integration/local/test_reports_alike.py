@@ -16,6 +16,7 @@ from qonverge.controller.kube.lease import Election
 from qonverge.controller.web.servers import report_app
 from qonverge.documents.reports import LONGEST_METRIC_NAME, MOST_DEPTH, MOST_METRICS, Report
 from qonverge.execution import reports
+from qonverge.local.processes import run_together
 from qonverge.local.programs import ProgramHost
 from qonverge.wire.tokens import Caller
 from tests.unit.controller.jobs.test_reconciler import Desk
@@ -93,6 +94,10 @@ async def without_one(monkeypatch: pytest.MonkeyPatch) -> tuple[Answers, dict[st
     job = HybridJob.model_validate({"metadata": {"name": "j"}, "spec": {"program": {"python": {"source": PROGRAM}}}})
     monkeypatch.setenv("BODIES", json.dumps([body.decode("latin-1") for body in BODIES]))
     lines: list[str] = []
+
+    def on_line(_: int, line: str) -> None:
+        lines.append(line)
+
     status = job.status
 
     def on_report(report: Report) -> None:
@@ -100,10 +105,11 @@ async def without_one(monkeypatch: pytest.MonkeyPatch) -> tuple[Answers, dict[st
         status = status.model_copy(update=reports.changes(status, report))
 
     host = ProgramHost(Engine(EngineConfig()), Checker())
-    async with host.serving():
-        ended = await host.run(job, PROGRAM, (), pricing=None, on_line=lines.append, on_report=on_report)
-    assert (ended.exit_code, ended.has_result) == (0, True), lines
-    result = {"value": ended.result}
+    async with host.serving(), host.admitted(job, pricing=None, budget=None, on_report=on_report) as admission:
+        ended = await run_together(PROGRAM, (), [admission.environment], on_line)
+    assert ended.exit_code == 0, lines
+    assert admission.result is not None
+    result = {"value": admission.result.result}
     return [tuple(json.loads(line)) for line in lines], {
         "progress": status.progress,
         "metrics": status.metrics,

@@ -174,8 +174,10 @@ class _Current:
     def get(self, environment: Mapping[str, str]) -> Reporter:
         with self._lock:
             if self._reporter is None:
+                # All ranks run the same lines: rank 0 speaks for them.
+                speaks = environment.get("QONVERGE_RANK", "0") == "0"
                 self._reporter = Reporter(
-                    environment.get("QONVERGE_REPORT_URL"),
+                    environment.get("QONVERGE_REPORT_URL") if speaks else None,
                     lambda: read_token(environment),
                     renewal=renewal_seconds(environment),
                 )
@@ -200,6 +202,8 @@ def finish() -> ClientError | None:
 
 def report(*, progress: float | None = None, **metrics: float) -> None:
     """Tell how far the program is and any numbers worth watching; they appear in the HybridJob's status.
+
+    Of a parallel program rank 0 is heard, and what the others report is dropped.
 
     What is no finite number is left out with a warning that names it: progress must not end a program. So are metrics
     beyond the 64 that a job may have, and those whose names are longer than 63 characters.
@@ -234,7 +238,7 @@ def report(*, progress: float | None = None, **metrics: float) -> None:
 
 
 def result(value: Any) -> None:
-    """Set the job's result; the last call counts.
+    """Set the job's result; the last call counts, of a parallel program the last one of rank 0.
 
     It is kept as JSON: numpy's numbers and arrays, tuples, sets, dataclasses, enums, dates and paths are converted.
     What JSON has no form for, such as NaN, infinities, complex numbers and other objects, is kept as text, with a

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from qonverge.client.errors import ResultTooLarge, TaskFailed
 from qonverge.client.program.metrics_listener import listen
+from qonverge.client.program.ranks import choose_backend, world_size
+from qonverge.client.program.rendezvous import begin, left_behind
 from qonverge.client.program.reports import finish
 from qonverge.client.transport.program_spans import PROGRAM
 
@@ -29,6 +31,8 @@ def main() -> None:
     sys.path[0] = str(path.parent)
     PROGRAM.begin()
     listen(os.environ)
+    choose_backend(os.environ)
+    begin(os.environ)
     # Lines appear in the job's log as they are printed.
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a text stream in every process started
     # The first process of a container has no default for it, and would run on until it is killed.
@@ -38,6 +42,7 @@ def main() -> None:
     except SystemExit as leaving:
         if leaving.code not in (None, 0):
             PROGRAM.fail(type(leaving).__name__)
+            _leave_ranks(leaving.code)
             raise
     except Exception as error:
         # The program's own frames say what went wrong, not those of its start.
@@ -46,10 +51,25 @@ def main() -> None:
             trace = trace.tb_next
         sys.excepthook(type(error), error.with_traceback(trace), trace)
         _tell(error)
+        _leave_ranks(1)
         sys.exit(1)
     if (lost := finish()) is not None:
         _tell(lost)
         sys.exit(f"qonverge: the result did not arrive: {lost}")
+
+
+def _leave_ranks(code: object) -> None:
+    """End at once where MPI has started: its orderly end waits for the other ranks, which may wait for this one."""
+    if "mpi4py.MPI" not in sys.modules or world_size() == 1:
+        return
+    if not isinstance(code, int):
+        print(code, file=sys.stderr)
+    finish()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    for file in left_behind():
+        file.unlink(missing_ok=True)
+    os._exit(code & 0xFF if isinstance(code, int) else 1)
 
 
 def _tell(error: Exception) -> None:

@@ -169,9 +169,9 @@ class Jobs:
             flight,
             now,
             state.batch_jobs.get(batch_key),
-            state.program_pods.get(batch_key),
+            tuple(sorted(state.program_pods.get(batch_key, {}).values(), key=lambda pod: int(pod["rank"]))),
             self._lost(job),
-            withdrawn(job, manifests.audience_of(job), state, self._cluster) if uses_backend(job) else None,
+            self._withdrawn(job) if uses_backend(job) else None,
             {} if flight is None or flight.proposal is None else boots(state, flight.proposal),
         )
         try:
@@ -181,6 +181,11 @@ class Jobs:
             # As if the task had ended so: where another attempt may help there is one.
             state.flights[key].discard_result(error.cause)
             self._queue.add(f"HybridJob {key}")
+
+    def _withdrawn(self, job: HybridJob) -> tuple[str, str] | None:
+        """Return the reason and a sentence where a backend of the job's program serves it no more."""
+        found = (withdrawn(job, key, self._state, self._cluster) for key in manifests.audiences_of(job))
+        return next((why for why in found if why is not None), None)
 
     def _lost(self, job: HybridJob) -> tuple[str, ...]:
         """Return the backends that have tasks of the job and were deleted."""

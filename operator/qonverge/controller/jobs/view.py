@@ -22,8 +22,8 @@ class View:
     now: float
     batch: Mapping[str, Any] | None = None
     """The batch Job of the current attempt, where the program runs in one."""
-    pod: Mapping[str, Any] | None = None
-    """Its pod: name, uid and status."""
+    pods: tuple[Mapping[str, Any], ...] = ()
+    """Its pods, one for each rank, in the order of the ranks: name, uid, rank and status."""
     lost: tuple[str, ...] = ()
     """Backends that are recorded to have tasks of the job, and that were deleted."""
     withdrawn: tuple[str, str] | None = None

@@ -9,7 +9,7 @@ from typing import Any
 
 from qonverge.api import HybridJob, QuantumBackend
 from qonverge.api.backend import ResourceRequirements
-from qonverge.api.job import Near
+from qonverge.api.job import MOST_RANKS, Near
 from qonverge.api.registry import MANAGED_LABELS
 from qonverge.api.source import CA_FILE, CaBundle
 from qonverge.backend.settings import ServerSettings
@@ -59,9 +59,12 @@ _POD_SECURITY = {
 }
 
 
-def child_name(prefix: str, suffix: str) -> str:
-    """Return ``prefix-suffix`` within the 63 characters of a label; a longer prefix ends in its digest."""
-    return f"{_shortened(prefix, _NAME_LIMIT - len(suffix) - 1).replace('.', '-')}-{suffix}"
+def child_name(prefix: str, suffix: str, spare: int = 0) -> str:
+    """Return ``prefix-suffix`` within the 63 characters of a label; a longer prefix ends in its digest.
+
+    ``spare``: characters that are kept for what follows it.
+    """
+    return f"{_shortened(prefix, _NAME_LIMIT - spare - len(suffix) - 1).replace('.', '-')}-{suffix}"
 
 
 def _shortened(name: str, room: int) -> str:
@@ -112,6 +115,12 @@ def audience(backend: QuantumBackend) -> str:
 def audience_of(job: HybridJob) -> str:
     """Return the audience of tokens for the backend that the job's status names: the backend's key."""
     return key_of_backend(job.metadata.namespace, job.status.backend or "")
+
+
+def audiences_of(job: HybridJob) -> tuple[str, ...]:
+    """Return the same for each of the backends that the ranks of its program call, in their order."""
+    labels = job.status.backends or [job.status.backend or ""]
+    return tuple(key_of_backend(job.metadata.namespace, label) for label in labels)
 
 
 def key_of_backend(namespace: str, label: str) -> str:
@@ -288,7 +297,14 @@ def service(backend: QuantumBackend) -> dict[str, Any]:
 
 def program_name(job: HybridJob, attempt: int) -> str:
     """Return the name of the objects of one attempt at a program; another job of the same name has others."""
-    return child_name(job.metadata.name, f"{job.metadata.uid[:5]}-{attempt}")
+    # Pods of ranks have host names that end in their number.
+    spare = 0 if job.spec.program.parallelism is None else len(f"-{MOST_RANKS}")
+    return child_name(job.metadata.name, attempt_suffix(job, attempt), spare)
+
+
+def attempt_suffix(job: HybridJob, attempt: int) -> str:
+    """Return how the names of an attempt's objects end."""
+    return f"{job.metadata.uid[:5]}-{attempt}"
 
 
 def _program_metadata(job: HybridJob, attempt: int) -> dict[str, Any]:
@@ -302,9 +318,13 @@ def _program_metadata(job: HybridJob, attempt: int) -> dict[str, Any]:
     }
 
 
-def program_secret(job: HybridJob, attempt: int, token: str, settings: Settings) -> dict[str, Any]:
-    """Return the Secret with the token of an attempt at a program, which its pod has as a file that is kept up."""
-    metadata, data = _program_metadata(job, attempt), {"token": token, **span_export.secret_data(settings)}
+def program_secret(job: HybridJob, attempt: int, tokens: Sequence[str], settings: Settings) -> dict[str, Any]:
+    """Return the Secret with the tokens of an attempt at a program, which its pods have as files that are kept up.
+
+    There is one for each backend that it calls: the first is ``token``, the others ``token-1`` and so on.
+    """
+    named = {f"token-{number}" if number else "token": token for number, token in enumerate(tokens)}
+    metadata, data = _program_metadata(job, attempt), {**named, **span_export.secret_data(settings)}
     return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": data}
 
 

@@ -44,8 +44,8 @@ class _Running:
     """A program that may use pods."""
 
     job: HybridJob
-    backend: str
-    """Key of the backend that it was placed on last."""
+    backends: tuple[str, ...]
+    """Keys of the backends that it was placed on last: several where its ranks call several."""
     attempt: int
     """Which attempt at it may."""
     first: bool
@@ -131,7 +131,12 @@ class Metering:
             return amounts_of(job.status.usage)
         running, used = self._running[_key(job)], self._books.used(account_of(job))
         # Several attempts may have run on several backends.
-        return used.at_power(self._watts(running.backend)) if running.first and running.attempt == 1 else used
+        return used.at_power(self._watts_of(running.backends)) if running.first and running.attempt == 1 else used
+
+    def _watts_of(self, backends: Sequence[str]) -> float | None:
+        """Return the power of tasks on backends that are alike in it; None of others, where it is not known."""
+        watts = {self._watts(backend) for backend in backends}
+        return watts.pop() if len(watts) == 1 else None
 
     def _watts(self, backend: str) -> float | None:
         return task_watts(self._state.powers, self._state.backends.get(backend), self._clock())[0]
@@ -164,32 +169,32 @@ class Metering:
         runs = job.status.state in ("Placed", "Running")
         if known is None:
             if runs:
-                self._add(key, job, manifests.audience_of(job), open_attempt(job))
+                self._add(key, job, manifests.audiences_of(job), open_attempt(job))
             return
         known.job = job
         if (attempt := open_attempt(job)) > known.attempt:
             known.attempt = attempt
-            self._to_tell(known.backend)
+            self._to_tell(*known.backends)
         if runs and attempt == known.attempt:
-            known.backend = manifests.audience_of(job)
+            known.backends = manifests.audiences_of(job)
 
-    def open(self, key: str, job: HybridJob, backend: QuantumBackend, attempt: int) -> None:
-        """Let an attempt at a program that is about to start use the backend: its pods know before it has begun."""
-        known, name = self._running.get(key), manifests.audience(backend)
+    def open(self, key: str, job: HybridJob, backends: Sequence[QuantumBackend], attempt: int) -> None:
+        """Let an attempt at a program that is about to start use backends: their pods know before it has begun."""
+        known, names = self._running.get(key), tuple(map(manifests.audience, backends))
         if known is None:
-            self._add(key, job, name, attempt)
+            self._add(key, job, names, attempt)
         else:
-            former, known.backend, known.attempt = known.backend, name, attempt
-            self._to_tell(former)
-        self._to_tell(name)
+            former, known.backends, known.attempt = known.backends, names, attempt
+            self._to_tell(*former)
+        self._to_tell(*names)
 
     async def close(self, key: str) -> Amounts:
         """Ask the pods what a program that has ended used at last, and return all that it used."""
         running = self._running.get(key)
         if running is None:
             return Amounts()
-        if (backend := self._state.backends.get(running.backend)) is not None:
-            await self._meet_all(backend)
+        found = (self._state.backends.get(key) for key in running.backends)
+        await asyncio.gather(*(self._meet_all(backend) for backend in found if backend is not None))
         return self.used(running.job)
 
     def stop(self, key: str, counted: Amounts) -> None:
@@ -200,7 +205,7 @@ class Metering:
             self._closing[account] = _Closing(running.job, counted)
             self._ledger.release(account, namespace, self._books.outstanding(account))
             self._finish(account)
-            self._to_tell(running.backend)
+            self._to_tell(*running.backends)
 
     def _observe_backend(self, change: Change) -> None:
         used = any(running.backend == change.key for running in self._running.values())
@@ -212,9 +217,9 @@ class Metering:
     def reconsider(self, backend: str | None = None) -> None:
         """Look at the programs on a backend, or on all, after it or the labels of namespaces changed."""
         for key, running in self._running.items():
-            if backend in (None, running.backend) and not self._may_use(running):
+            if backend in (None, *running.backends) and not self._may_use(running):
                 self._queue.add(f"HybridJob {key}")
-                self._to_tell(running.backend)
+                self._to_tell(*running.backends)
 
     async def push(self) -> None:
         """Tell pods at once of accounts that are new or to be closed; those that do not answer learn it from a poll."""
@@ -240,13 +245,13 @@ class Metering:
         pods = self._state.pods.reachable(backend_selector(backend))
         await asyncio.gather(*(meet(pod.endpoint) for pod in pods if pod.admits_programs))
 
-    def _add(self, key: str, job: HybridJob, backend: str, attempt: int) -> None:
+    def _add(self, key: str, job: HybridJob, backends: tuple[str, ...], attempt: int) -> None:
         # What its status tells of is gone with pods, or was used by attempts before this operator.
         self._books.carry(account_of(job), amounts_of(job.status.usage))
-        self._running[key] = _Running(job, backend, attempt, first=job.status.usage is None)
+        self._running[key] = _Running(job, backends, attempt, first=job.status.usage is None)
 
-    def _to_tell(self, backend: str) -> None:
-        self._untold.add(backend)
+    def _to_tell(self, *backends: str) -> None:
+        self._untold.update(backends)
         self.urgent.set()
 
     async def meet(self, endpoint: Endpoint, backend: QuantumBackend, *, unnamed: bool = False) -> None:
@@ -300,12 +305,13 @@ class Metering:
         self._tell()
 
     def _may_use(self, running: _Running) -> bool:
-        return withdrawn(running.job, running.backend, self._state, self._cluster) is None
+        # An attempt that loses one of its backends is over on all.
+        return all(withdrawn(running.job, key, self._state, self._cluster) is None for key in running.backends)
 
     def _named(self, backend: str) -> dict[str, Program]:
         """Return the programs that may use a backend, by account."""
-        here = (running for running in self._running.values() if running.backend == backend)
-        programs = (self._program(running) for running in here if self._may_use(running))
+        here = (running for running in self._running.values() if backend in running.backends)
+        programs = (self._program(running, backend) for running in here if self._may_use(running))
         return {program.account: program for program in programs}
 
     def _closing_on(self, pod: str, named: Container[str], backend: QuantumBackend) -> dict[str, Program]:
@@ -319,13 +325,14 @@ class Metering:
         pricing = pricing_of(self._state.pods, backend)
         return {account: program_of(jobs[account], pricing, key, 0) for account in accounts if account in jobs}
 
-    def _program(self, running: _Running) -> Program:
-        backend = self._state.backends.get(running.backend)
+    def _program(self, running: _Running, key: str) -> Program:
+        backend = self._state.backends.get(key)
         pricing = None if backend is None else pricing_of(self._state.pods, backend)
-        return program_of(running.job, pricing, running.backend, running.attempt)
+        return program_of(running.job, pricing, key, running.attempt)
 
     def _programs(self) -> list[Program]:
-        return [self._program(running) for running in self._running.values()]
+        """Return what runs, once for each backend that it may use."""
+        return [self._program(running, key) for running in self._running.values() for key in running.backends]
 
     def _bounded(self, namespace: str) -> bool:
         """Return whether a quota limits what the namespace's programs may use of pods."""
@@ -339,7 +346,8 @@ class Metering:
             places = sum(len(self._state.reachable_of(peer.backend)) for peer in peers)
             left = self._ledger.remaining(namespace, self._clock())
             until = "" if left is None or left.renews_at is None else timestamp(left.renews_at)
-            pools[namespace] = self._books.pool([peer.account for peer in peers], places, left or Limits(), until)
+            accounts = dict.fromkeys(peer.account for peer in peers)
+            pools[namespace] = self._books.pool(accounts, places, left or Limits(), until)
         grants = {}
         for program in programs:
             grants[program.account] = self._books.grant(pod, program, pools[program.namespace])

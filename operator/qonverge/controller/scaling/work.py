@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
 from qonverge.api import HybridJob, QuantumBackend
-from qonverge.controller.objects.manifests import backend_selector
+from qonverge.controller.objects.manifests import audiences_of, backend_selector
 from qonverge.controller.placement.snapshot import USUAL, given_to_pods, work_left
 from qonverge.controller.store.flights import Flight
 from qonverge.controller.store.phases import AwaitingPlacement, Idle, Launched
@@ -46,8 +46,8 @@ def work_of(state: State, now: float) -> dict[str, Work]:
         if job is None:
             continue
         _add_held(found, flight, job)
-        if (used := _used_by_program(flight, job)) is not None:
-            found[used].programs += 1
+        for used, ranks in _used_by_program(flight, job):
+            found[used].programs += ranks
         for sent in flight.sent:
             found[sent.backend_key].add(f"{flight.uid}-{flight.attempts}", (sent.run_seconds or USUAL).mid)
     given = given_to_pods(state, now)
@@ -121,16 +121,17 @@ def _add_held(found: dict[str, Work], flight: Flight, job: HybridJob) -> None:
         found[backend.key].add(f"{flight.uid}-{flight.attempts + 1}", run)
 
 
-def _used_by_program(flight: Flight, job: HybridJob) -> str | None:
-    """Return the key of the backend that a program which has begun sends its tasks to; None of other jobs."""
+def _used_by_program(flight: Flight, job: HybridJob) -> list[tuple[str, int]]:
+    """Return the backends that a program which has begun sends its tasks to, by key, each with how many ranks do."""
     if isinstance(flight.phase, Launched):
-        backend = flight.phase.decision.backend
-        return None if backend is None else backend.key
-    label = job.status.backend
-    if label is None or not kind_of(job).calls_backends or job.status.state not in ("Placed", "Running"):
-        return None
-    # An operator before this one started it.
-    return label if "/" in label else f"{job.metadata.namespace}/{label}"
+        keys = [backend.key for backend in flight.phase.decision.backends]
+    elif kind_of(job).calls_backends and job.status.state in ("Placed", "Running") and job.status.backend is not None:
+        # An operator before this one started it.
+        keys = list(audiences_of(job))
+    else:
+        return []
+    groups = Counter(map(job.spec.program.group_of, range(job.spec.program.world_size)))
+    return [(key, groups[number]) for number, key in enumerate(keys)]
 
 
 def _of_programs(pod: BackendPod) -> int:

@@ -12,6 +12,7 @@ from qonverge.api.registry import RESOURCES, Resource, owners_of
 from qonverge.controller.objects import pod_troubles
 from qonverge.controller.objects.manifests import BACKEND_LABEL, JOB_LABEL, PORT_NAME, backend_selector
 from qonverge.controller.objects.pod_order import Shown
+from qonverge.controller.objects.ranks import rank_of
 from qonverge.controller.store.flights import Flight
 from qonverge.controller.store.pods import BackendPod, BackendPods, Endpoint
 from qonverge.controller.store.resources import Change, Finished, Known, ObjectKey, Unread, key_of, read
@@ -76,8 +77,8 @@ class State:
     """What is known of backends' noise, by the backend's key."""
     batch_jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Status of programs' batch Jobs by key, with the name of their HybridJob."""
-    program_pods: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Pods of programs by the key of their batch Job."""
+    program_pods: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
+    """Pods of programs by their own keys, by the key of their batch Job."""
     flights: dict[str, Flight] = field(default_factory=dict)
     replicas: dict[str, int] = field(default_factory=dict)
     """Pods that backends which scale automatically should have, by the backend's key; of others there is no entry."""
@@ -250,12 +251,15 @@ class State:
     def _take_pod(self, key: str, obj: dict[str, Any], deleted: bool) -> ObjectKey | None:
         """Take a pod, and return its HybridJob, if it has one."""
         metadata = obj["metadata"]
-        batch = next((batch for batch, pod in self.program_pods.items() if _is_pod(batch, pod, key)), None)
+        batch = next((batch for batch, pods in self.program_pods.items() if key in pods), None)
         labels, namespace = metadata.get("labels") or {}, metadata["namespace"]
         if deleted or BACKEND_LABEL not in labels:
             self.pods.remove(key)
         if deleted:
-            self.program_pods.pop(batch or "", None)
+            others = self.program_pods.get(batch or "", {})
+            others.pop(key, None)
+            if not others:
+                self.program_pods.pop(batch or "", None)
         elif BACKEND_LABEL in labels:
             backend = f"{namespace}/{labels[BACKEND_LABEL]}"
             endpoint = _endpoint(obj, backend)
@@ -274,9 +278,10 @@ class State:
         elif JOB_LABEL in labels and (name := labels.get("batch.kubernetes.io/job-name")):
             batch = f"{namespace}/{name}"
             limits = obj["spec"]["containers"][0].get("resources", {}).get("limits", {})
-            self.program_pods[batch] = {
+            self.program_pods.setdefault(batch, {})[key] = {
                 "name": metadata["name"],
                 "uid": metadata["uid"],
+                "rank": rank_of(metadata),
                 "endsBy": metadata.get("deletionTimestamp"),
                 "memoryLimit": limits.get("memory"),
                 **pod_troubles.with_nodes_asked(obj),
@@ -305,10 +310,6 @@ def _controller(metadata: dict[str, Any], kind: str) -> str:
     """Return the uid of the object of this kind that controls another; empty where none does."""
     owners = metadata.get("ownerReferences") or []
     return next((str(owner["uid"]) for owner in owners if owner["kind"] == kind and owner.get("controller")), "")
-
-
-def _is_pod(batch: str, pod: dict[str, Any], key: str) -> bool:
-    return f"{batch.split('/', 1)[0]}/{pod['name']}" == key
 
 
 def _ready_since(obj: dict[str, Any]) -> float | None:

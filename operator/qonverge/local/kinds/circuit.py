@@ -18,7 +18,8 @@ class LocalCircuits:
 
     async def run(self, placed: PlacedJob) -> None:
         """Run the circuit."""
-        run, engine, checked = placed.run, placed.engine, placed.checked
+        (place,) = placed.backends
+        run, engine, checked = placed.run, place.engine, placed.checked
         assert checked is not None
         job, limit = run.job, run.job.spec.retry_policy.max_attempts
         lost, used = WireError(""), Amounts()
@@ -32,12 +33,12 @@ class LocalCircuits:
             except asyncio.CancelledError:
                 await engine.cancel(identity)
                 raise
-            prices, work = prices_of(placed.backend.spec.pricing), circuits.work(job, checked)
-            watts = declared(placed.backend).task_watts
+            prices, work = prices_of(place.backend.spec.pricing), circuits.work(job, checked)
+            watts = declared(place.backend).task_watts
             used += circuits.used(prices, work, result, TaskLimits()).at_power(watts)
             usage = usage_of(used)
             if result.error is None:
-                placed.placing.observe(placed.key, job, checked, result, run.now)
+                placed.placing.observe(place.key, job, checked, result, run.now)
                 outcome = circuits.outcome(result)
                 run.complete(result=outcome, provenance=circuits.provenance(placed.program, result), usage=usage)
                 return

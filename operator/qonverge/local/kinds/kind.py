@@ -15,6 +15,16 @@ from qonverge.programs.source import Program
 
 
 @dataclass(frozen=True, slots=True)
+class PlacedBackend:
+    """A backend that a job was placed on."""
+
+    key: str
+    backend: QuantumBackend
+    engine: Engine
+    """Of the backend, started."""
+
+
+@dataclass(frozen=True, slots=True)
 class PlacedJob:
     """A job with a good program and a place."""
 
@@ -22,11 +32,8 @@ class PlacedJob:
     program: Program
     checked: CheckedCircuit | None
     """The circuit that its program is, None where it is not one."""
-    key: str
-    """Of the backend."""
-    backend: QuantumBackend
-    engine: Engine
-    """Of the backend, started."""
+    backends: tuple[PlacedBackend, ...]
+    """Several where the ranks of its program call several, in the order of the ranks."""
     checker: Checker
     placing: Placing
 

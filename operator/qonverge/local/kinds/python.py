@@ -1,18 +1,25 @@
-"""Python programs as subprocesses."""
+"""Python programs as subprocesses: one, or one for each rank."""
 
 from __future__ import annotations
 
+import contextlib
 import signal
+import socket
 from typing import Any
 
 from qonverge import __version__
-from qonverge.accounting.conversion import usage_of
+from qonverge.accounting.conversion import money_of, usage_of
+from qonverge.amounts import Amounts, Money
 from qonverge.api.job import Provenance, Result
 from qonverge.execution.placement import declared
 from qonverge.local.kinds.kind import LocalKind, PlacedJob
-from qonverge.local.programs import ProgramHost
+from qonverge.local.processes import ProcessEnd, run_together
+from qonverge.local.programs import Admission, ProgramHost
 from qonverge.programs.python import left_reason, specification, text
+from qonverge.programs.ranks import RANK_VARIABLES, named, world
 from qonverge.programs.source import digest
+
+_HOST = "127.0.0.1"
 
 
 class LocalPrograms:
@@ -20,34 +27,82 @@ class LocalPrograms:
 
     async def run(self, placed: PlacedJob) -> None:
         """Run the program."""
-        run, engine, source = placed.run, placed.engine, text(placed.program)
+        run, source = placed.run, text(placed.program)
+        program, budget = run.job.spec.program, _part(money_of(run.job.spec.budget), len(placed.backends))
         run.start(1)
-        host = ProgramHost(engine, placed.checker)
-        async with host.serving():
-            args, pricing = specification(run.job).args, placed.backend.spec.pricing
-            ended = await host.run(run.job, source, args, pricing=pricing, on_line=run.line, on_report=run.report)
+
+        def on_line(rank: int, line: str) -> None:
+            run.line(f"[{rank}] {line}" if program.world_size > 1 else line)
+
+        async with contextlib.AsyncExitStack() as stack:
+            admissions = []
+            for each in placed.backends:
+                host = ProgramHost(each.engine, placed.checker)
+                await stack.enter_async_context(host.serving())
+                admitted = host.admitted(
+                    run.job, pricing=each.backend.spec.pricing, budget=budget, on_report=run.report
+                )
+                admissions.append(await stack.enter_async_context(admitted))
+            ended = await run_together(source, specification(run.job).args, _environments(placed, admissions), on_line)
+        self._conclude(placed, admissions, ended, source)
+
+    def _conclude(self, placed: PlacedJob, admissions: list[Admission], ended: ProcessEnd, source: str) -> None:
+        run, engines = placed.run, [each.engine.info() for each in placed.backends]
+        used = Amounts()
+        for each, admission in zip(placed.backends, admissions, strict=True):
+            used += admission.used.at_power(declared(each.backend).task_watts)
+        # Rank 0 reports, to the first of them.
+        result = admissions[0].result
         fields: dict[str, Any] = {
             # Shells and Kubernetes count signals from 128.
             "exit_code": ended.exit_code if ended.exit_code >= 0 else 128 - ended.exit_code,
-            "log": run.tail.text(),
-            "usage": usage_of(ended.used.at_power(declared(placed.backend).task_watts)),
-            "result": Result(value=ended.result) if ended.has_result else None,
+            "log": ended.log,
+            "usage": usage_of(used),
+            "result": None if result is None else Result(value=result.result),
             "provenance": Provenance(
                 program_digest=digest(source),
                 qonverge_version=__version__,
-                engine=engine.info().engine,
+                engine=", ".join(dict.fromkeys(each.engine for each in engines)),
                 seed=run.job.spec.seed,
-                calibration=engine.info().calibration_digest or None,
+                calibration=engines[0].calibration_digest or None,
             ),
         }
         if ended.exit_code == 0:
             run.complete(**fields)
         else:
-            left = left_reason(ended.left) or ("ProgramFailed", _exit_sentence(ended.exit_code))
-            run.fail(*left, **fields)
+            sentence = named(ended.rank, run.job.spec.program.world_size, _exit_sentence(ended.exit_code))
+            run.fail(*(left_reason(ended.left) or ("ProgramFailed", sentence)), **fields)
 
 
 KIND: LocalKind = LocalPrograms()
+
+
+def _environments(placed: PlacedJob, admissions: list[Admission]) -> list[dict[str, str]]:
+    """Return what each rank finds in its environment."""
+    program = placed.run.job.spec.program
+    if program.parallelism is None:
+        return [dict(admissions[0].environment)]
+    master_port, rendezvous_port = _free_ports(2)
+    alike = world(program.parallelism, _HOST, master_port=master_port, rendezvous_port=rendezvous_port)
+    return [
+        {
+            **admissions[program.group_of(rank)].environment,
+            **alike,
+            **dict.fromkeys((*RANK_VARIABLES, "JOB_COMPLETION_INDEX"), str(rank)),
+        }
+        for rank in range(program.parallelism)
+    ]
+
+
+def _free_ports(number: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        probes = [stack.enter_context(socket.create_server((_HOST, 0))) for _ in range(number)]
+        return [int(probe.getsockname()[1]) for probe in probes]
+
+
+def _part(budget: Money | None, parts: int) -> Money | None:
+    """Return an equal part of the job's budget: nobody moves what is left of one backend's to another."""
+    return None if budget is None else Money(budget.amount / parts, budget.currency)
 
 
 def _exit_sentence(code: int) -> str:

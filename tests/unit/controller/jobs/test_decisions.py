@@ -50,8 +50,16 @@ def flight(**fields: Any) -> Flight:
     return Flight("12345678-uid", 1, **{"program": Checked("x", BELL), **fields})
 
 
-def view(job: HybridJob, flight: Flight | None = None, *, after: float = 0.5, **fields: Any) -> View:
-    return View(job, flight, CREATED + after, **fields)
+def view(
+    job: HybridJob,
+    flight: Flight | None = None,
+    *,
+    after: float = 0.5,
+    pod: dict[str, Any] | None = None,
+    **fields: Any,
+) -> View:
+    """``pod``: the only one of a program."""
+    return View(job, flight, CREATED + after, pods=() if pod is None else (pod,), **fields)
 
 
 def planned(job: HybridJob, flight: Flight, *backends: Backend) -> Flight:

@@ -109,10 +109,10 @@ def test_what_keeps_a_pod_is_said_once_and_taken_back() -> None:
     told = replace(stuck, job=job(status.to_dict(), python=True))
     assert decide(told) == [again]
     other = {**UNBOUND, "message": "0/4 nodes are available"}
-    assert decide(replace(told, pod=pod(other))) == [again]
-    bound = decide(replace(told, pod=pod(BOUND)))
+    assert decide(replace(told, pods=(pod(other),))) == [again]
+    bound = decide(replace(told, pods=(pod(BOUND),)))
     assert (written(bound).reason, written(bound).message) == ("Placed", "aer is the only candidate")
-    running = decide(replace(told, pod={**pod(BOUND), "phase": "Running"}))
+    running = decide(replace(told, pods=({**pod(BOUND), "phase": "Running"},)))
     assert (written(running).state, written(running).pod) == ("Running", "j-1")
 
 
@@ -122,12 +122,12 @@ def test_one_reason_is_told_once_and_its_words_now_and_then() -> None:
     first = written(decide(stuck))
     told = job(first.to_dict(), python=True)
     flight.record_write(CREATED + 1)
-    later = replace(stuck, job=told, pod=pod(BOUND, **waiting("ImagePullBackOff", "Back-off")), now=CREATED + 2)
+    later = replace(stuck, job=told, pods=(pod(BOUND, **waiting("ImagePullBackOff", "Back-off")),), now=CREATED + 2)
     assert decide(later) == [Requeue(CREATED + 900), Requeue(CREATED + 31)]
     at_last = decide(replace(later, now=CREATED + 31))
     assert (written(at_last).message or "").endswith("ImagePullBackOff: Back-off")
     assert not any(isinstance(action, Warn) for action in at_last)
-    other = decide(replace(later, pod=pod(UNBOUND)))
+    other = decide(replace(later, pods=(pod(UNBOUND),)))
     assert Warn("Unschedulable", written(other).message or "") in other
 
 

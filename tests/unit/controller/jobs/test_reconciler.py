@@ -306,7 +306,9 @@ async def test_what_a_program_mounts_is_made_again_where_its_pod_lacks_it() -> N
     job = desk.world.job("j", status=placed, program={"python": {"source": "x"}})
     name = manifests.program_name(job, 1)
     desk.world.state.batch_jobs[f"chem/{name}"] = {"uid": "batch-uid", "owner": "chem/j"}
-    desk.world.state.program_pods[f"chem/{name}"] = {"name": "j-pod", "uid": "pod-uid", "phase": "Pending"}
+    desk.world.state.program_pods[f"chem/{name}"] = {
+        "chem/j-pod": {"name": "j-pod", "uid": "pod-uid", "rank": 0, "phase": "Pending"}
+    }
     desk.server.events = [
         {
             "metadata": {"resourceVersion": "1"},

@@ -58,7 +58,7 @@ def pods(**spec: Any) -> list[dict[str, Any]]:
     backend = QuantumBackend.model_validate({"metadata": {"name": "aer", "uid": "u"}, "spec": {"simulator": {}}})
     program = {"spec": {"program": {"python": {"source": "pass"}}, **spec}, "metadata": {"name": "job", "uid": "uid"}}
     job = HybridJob.model_validate(program)
-    objects = PythonJobs().objects(job, backend, Settings(), attempt=1, token="t")
+    objects = PythonJobs().objects(job, backend, Settings(), attempt=1, tokens=["t"])
     made = [manifests.deployment(backend, Settings(), b"key"), *objects]
     return [o["spec"]["template"]["spec"] for o in made if "template" in o.get("spec", {})]
 
@@ -89,7 +89,7 @@ def test_no_pod_runs_as_root_or_in_group_0_or_takes_a_node_for_itself() -> None:
 def _program(settings: Settings) -> dict[str, Any]:
     backend = QuantumBackend.model_validate({"metadata": {"name": "aer", "uid": "u"}, "spec": {"simulator": {}}})
     program = {"spec": {"program": {"python": {"source": "pass"}}}, "metadata": {"name": "job", "uid": "uid"}}
-    *_, batch = PythonJobs().objects(HybridJob.model_validate(program), backend, settings, attempt=1, token="t")
+    *_, batch = PythonJobs().objects(HybridJob.model_validate(program), backend, settings, attempt=1, tokens=["t"])
     found: dict[str, Any] = batch["spec"]["template"]
     return found
 

@@ -30,7 +30,7 @@ def pod_of(made: QuantumBackend) -> dict[str, Any]:
 def program_of(made: QuantumBackend, near: dict[str, Any] | None) -> dict[str, Any]:
     python = {"source": "pass", **({} if near is None else {"near": near})}
     job = HybridJob.model_validate({"spec": {"program": {"python": python}}, "metadata": {"name": "j", "uid": "uid"}})
-    *_, batch = PythonJobs().objects(job, made, Settings(), attempt=1, token="t")
+    *_, batch = PythonJobs().objects(job, made, Settings(), attempt=1, tokens=["t"])
     pod: dict[str, Any] = batch["spec"]["template"]["spec"]
     return pod
 

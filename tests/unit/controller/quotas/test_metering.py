@@ -100,7 +100,7 @@ class Desk:
     async def program(self, name: str = "j", **spec: Any) -> HybridJob:
         status = {"state": "Running", "backend": "lab/a", "attempts": 1}
         job = self.world.job(name, status=status, program=_PYTHON, **spec)
-        self.metering.open(f"chem/{name}", job, self.backend, 1)
+        self.metering.open(f"chem/{name}", job, [self.backend], 1)
         await self.metering.push()
         return job
 
@@ -458,7 +458,7 @@ def test_pods_let_in_the_present_attempts_and_nobody_else(steps: list[tuple[str,
                     show(key, state="Pending")
                     await desk.poll()
                     assert not any(is_let_in(jobs[which], each, attempt) for each in desk.world.serving())
-                    desk.metering.open(key, state.jobs[key], desk.backend, attempt + 1)
+                    desk.metering.open(key, state.jobs[key], [desk.backend], attempt + 1)
                     present[key] = attempt + 1
                     show(key, state="Running", attempts=attempt + 1)
                 case "over" if attempt is not None:
@@ -495,7 +495,7 @@ async def test_a_program_that_moved_is_closed_where_it_was_and_keeps_what_it_use
     await desk.poll()
     desk.use(job, "a-0", task(20))
     other = desk.world.backend("b")
-    desk.metering.open("chem/j", job, other, 2)
+    desk.metering.open("chem/j", job, [other], 2)
     await desk.metering.push()
     await desk.metering.push()
     with pytest.raises(AccessEnded):
@@ -563,7 +563,7 @@ def test_energy_of_a_program_is_counted_as_long_as_it_has_one_attempt_on_one_bac
         counted = 'qonverge_operator_energy_joules_total{backend="lab/a",namespace="chem"} 120.0'
         assert counted in desk.world.metrics.exposition().decode()
         # Nobody knows any more where an attempt before this one ran.
-        desk.metering.open("chem/j", job, desk.backend, 2)
+        desk.metering.open("chem/j", job, [desk.backend], 2)
         await desk.metering.push()
         desk.use(job, "a-1", task(10), seconds=1.0, attempt=2)
         await desk.poll()

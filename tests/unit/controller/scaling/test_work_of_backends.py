@@ -75,6 +75,17 @@ async def test_a_program_that_has_begun_is_counted_also_after_a_restart() -> Non
     assert work(world).programs == 2
 
 
+async def test_each_rank_of_a_program_counts_where_it_sends_its_tasks() -> None:
+    world = World()
+    world.backend("a", pods=1, **AUTO)
+    world.backend("b", pods=1, **AUTO)
+    program = {**PYTHON["program"], "parallelism": 5, "ranksPerBackend": 3}
+    status = {"state": "Running", "backend": "lab/a", "backends": ["lab/a", "lab/b"]}
+    world.job("qnn", status=status, program=program)
+    found = work_of(world.state, NOW)
+    assert [found[key].programs for key in ("lab/a", "lab/b")] == [3, 2]
+
+
 async def test_after_a_restart_work_is_known_once_all_that_was_placed_or_planned_was_looked_at() -> None:
     world, known = World(), KnownWork()
     world.backend("a", pods=0, **AUTO)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from qonverge.accounting.conversion import usage_of
@@ -17,7 +17,7 @@ from qonverge.controller.jobs.status_events import named
 from qonverge.controller.jobs.view import View, uses_backend
 from qonverge.controller.kube.client import KubeError
 from qonverge.controller.kube.refusals import Refusal
-from qonverge.controller.objects import manifests
+from qonverge.controller.objects import manifests, ranks
 from qonverge.controller.objects.pod_troubles import of_events
 from qonverge.controller.quotas.accounts import account_of
 from qonverge.controller.settings import Settings
@@ -43,17 +43,17 @@ class PodProgram(ABC):
         settings: Settings,
         *,
         attempt: int,
-        token: str,
+        tokens: Sequence[str],
         traceparent: str = "",
     ) -> list[dict[str, Any]]:
         """Return the objects of an attempt, in the order in which to apply them: the batch Job is the last.
 
         Args:
             job: the job.
-            backend: the backend that it calls.
+            backend: the backend that it calls, or that its first ranks call.
             settings: images and resources of programs.
             attempt: which one, from 1.
-            token: for the backend, and for reports.
+            tokens: for the backend, and for reports; of a parallel program one for each backend of its ranks.
             traceparent: the span that it belongs to; empty where none is recorded.
         """
 
@@ -90,16 +90,17 @@ class PodProgram(ABC):
     async def _launch(self, key: str, job: HybridJob, launch: Launch, tools: Tools) -> None:
         assert launch.decision.backend is not None
         state = tools.state
-        backend, flight = state.backends.get(launch.decision.backend.key), state.flights[key]
-        if backend is None:
+        flight, found = state.flights[key], [state.backends.get(each.key) for each in launch.decision.backends]
+        backends = [each for each in found if each is not None]
+        if len(backends) < len(found):
             tools.replan(key, flight)
             return
         former = f"{job.metadata.namespace}/{manifests.program_name(job, launch.attempt - 1)}"
         if (batch := state.batch_jobs.get(former)) is not None and pod_decisions.end_of(batch) is None:
             await tools.kube.delete("Job", *former.split("/", 1))
-        tools.metering.open(key, job, backend, launch.attempt)
+        tools.metering.open(key, job, backends, launch.attempt)
         now = tools.clock()
-        for obj in self._objects(job, backend, launch.attempt, now, tools):
+        for obj in self._objects(job, backends, launch.attempt, now, tools):
             try:
                 await tools.kube.apply(obj)
             except KubeError as error:
@@ -110,19 +111,23 @@ class PodProgram(ABC):
         flight.launch(launch.decision, renew_at=now + tools.settings.program_token_seconds / 2)
 
     def _objects(
-        self, job: HybridJob, backend: QuantumBackend, attempt: int, now: float, tools: Tools
+        self, job: HybridJob, backends: Sequence[QuantumBackend], attempt: int, now: float, tools: Tools
     ) -> list[dict[str, Any]]:
-        """Return the objects of an attempt, with a token of its own."""
-        token = _token(job, manifests.audience(backend), attempt, now, tools)
+        """Return the objects of an attempt, with tokens of its own."""
+        tokens = [_token(job, manifests.audience(backend), attempt, now, tools) for backend in backends]
         flight = tools.state.flights.get(f"{job.metadata.namespace}/{job.metadata.name}")
         spans = None if flight is None else flight.spans
         trace = "" if spans is None else spans.attempt(attempt).traceparent
-        return self.objects(job, backend, tools.settings, attempt=attempt, token=token, traceparent=trace)
+        made = self.objects(job, backends[0], tools.settings, attempt=attempt, tokens=tokens, traceparent=trace)
+        if job.spec.program.parallelism is None:
+            return made
+        *others, batch = made
+        return [*others, *ranks.of_ranks(job, batch, backends, tools.settings, attempt)]
 
     async def _renew(self, key: str, job: HybridJob, tools: Tools) -> None:
         attempt, now = job.status.attempts or 1, tools.clock()
-        token = _token(job, manifests.audience_of(job), attempt, now, tools)
-        await tools.kube.apply(manifests.program_secret(job, attempt, token, tools.settings))
+        tokens = [_token(job, audience, attempt, now, tools) for audience in manifests.audiences_of(job)]
+        await tools.kube.apply(manifests.program_secret(job, attempt, tokens, tools.settings))
         renew_at = now + tools.settings.program_token_seconds / 2
         tools.state.flights[key].renew(renew_at)
         tools.queue.add_at(f"HybridJob {key}", renew_at)
@@ -151,9 +156,10 @@ class PodProgram(ABC):
         try:
             events = [event async for event in tools.kube.list("Event", namespace, fields=fields)]
             flight.record_trouble(of_events(events))
-            backend = tools.state.backends.get(manifests.audience_of(job))
-            if backend is not None and flight.trouble is not None and flight.trouble.reason == "FailedMount":
-                *mounted, _ = self._objects(job, backend, job.status.attempts or 1, tools.clock(), tools)
+            found = [tools.state.backends.get(key) for key in manifests.audiences_of(job)]
+            backends = [each for each in found if each is not None]
+            if len(backends) == len(found) and flight.trouble is not None and flight.trouble.reason == "FailedMount":
+                *mounted, _ = self._objects(job, backends, job.status.attempts or 1, tools.clock(), tools)
                 for obj in mounted:
                     await tools.kube.apply(obj)
         except KubeError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from qonverge.api import HybridJob, QuantumBackend
@@ -25,7 +26,7 @@ class PythonJobs(PodProgram):
         settings: Settings,
         *,
         attempt: int,
-        token: str,
+        tokens: Sequence[str],
         traceparent: str = "",
     ) -> list[dict[str, Any]]:
         """Return the token's Secret, the ConfigMap with the text where the job has it, and the batch Job."""
@@ -43,7 +44,7 @@ class PythonJobs(PodProgram):
         )
         own = [] if python.source is None else [manifests.program_config_map(job, attempt, {_FILE: python.source})]
         batch = manifests.program_job(job, container, backend, settings, attempt=attempt, traceparent=traceparent)
-        return [manifests.program_secret(job, attempt, token, settings), *own, batch]
+        return [manifests.program_secret(job, attempt, tokens, settings), *own, batch]
 
 
 KIND: JobKind = PythonJobs()

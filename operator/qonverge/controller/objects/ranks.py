@@ -1,0 +1,88 @@
+"""What a parallel program has beside its batch Job, and what makes that Indexed. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from qonverge.api import HybridJob, QuantumBackend
+from qonverge.controller.objects import manifests
+from qonverge.controller.settings import Settings
+from qonverge.programs.ranks import RANK_VARIABLES, world
+
+INDEX = "batch.kubernetes.io/job-completion-index"
+"""The annotation, and since Kubernetes 1.28 the label, that has the rank of a pod."""
+_JOB_NAME = "batch.kubernetes.io/job-name"
+_RENDEZVOUS_PORT = 29400
+_MASTER_PORT = 29500
+
+
+def rank_of(metadata: Mapping[str, Any]) -> int:
+    """Return the rank of a program's pod; 0 of one that is alone."""
+    return int((metadata.get("annotations") or {}).get(INDEX, 0))
+
+
+def of_ranks(
+    job: HybridJob, batch: dict[str, Any], backends: Sequence[QuantumBackend], settings: Settings, attempt: int
+) -> list[dict[str, Any]]:
+    """Return the objects of an attempt at a parallel program that its batch Job becomes, which is the last.
+
+    Args:
+        job: the job.
+        batch: its batch Job, as it would be for one pod.
+        backends: those that its ranks call, in the order of the ranks.
+        settings: whether programs tell metrics.
+        attempt: which attempt it is.
+    """
+    size, metadata = job.spec.program.world_size, batch["metadata"]
+    name = manifests.child_name(f"ranks-{job.metadata.name}", manifests.attempt_suffix(job, attempt))
+    selector = {"matchLabels": {_JOB_NAME: metadata["name"]}}
+    own = {**metadata, "name": name}
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": own,
+            # Ranks look for each other before they are ready, which is when they are connected.
+            "spec": {"clusterIP": "None", "publishNotReadyAddresses": True, "selector": selector["matchLabels"]},
+        },
+        {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "NetworkPolicy",
+            "metadata": own,
+            "spec": {"podSelector": selector, "policyTypes": ["Ingress"], "ingress": _ingress(selector, settings)},
+        },
+        _indexed(job, batch, size, name, backends),
+    ]
+
+
+def _ingress(selector: dict[str, Any], settings: Settings) -> list[dict[str, Any]]:
+    """Return who may reach a rank: MPI asks nobody who they are, and takes any port."""
+    scrapes = [{"ports": [{"protocol": "TCP", "port": manifests.METRICS_PORT}]}] if settings.program_metrics else []
+    return [{"from": [{"podSelector": selector}]}, *scrapes]
+
+
+def _indexed(
+    job: HybridJob, batch: dict[str, Any], size: int, service: str, backends: Sequence[QuantumBackend]
+) -> dict[str, Any]:
+    template, name = batch["spec"]["template"], batch["metadata"]["name"]
+    # The Job controller gives each pod the host name NAME-INDEX.
+    host = f"{name}-0.{service}.{job.metadata.namespace}.svc"
+    alike = world(size, host, master_port=_MASTER_PORT, rendezvous_port=_RENDEZVOUS_PORT)
+    program = job.spec.program
+    if len(backends) > 1:
+        alike["QONVERGE_BACKEND_URLS"] = " ".join(map(manifests.backend_url, backends))
+        alike["QONVERGE_RANKS_PER_BACKEND"] = str(program.ranks_per_backend)
+    index = {"fieldRef": {"fieldPath": f"metadata.annotations['{INDEX}']"}}
+    environment = [
+        *({"name": variable, "value": value} for variable, value in alike.items()),
+        *({"name": variable, "valueFrom": index} for variable in RANK_VARIABLES),
+    ]
+    (container,) = template["spec"]["containers"]
+    pod = {
+        **template["spec"],
+        "subdomain": service,
+        "containers": [{**container, "env": [*container["env"], *environment]}],
+    }
+    indexed = {"completionMode": "Indexed", "completions": size, "parallelism": size}
+    return {**batch, "spec": {**batch["spec"], **indexed, "template": {**template, "spec": pod}}}

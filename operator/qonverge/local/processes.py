@@ -1,0 +1,160 @@
+"""The processes of a program: one, or one for each rank, which end together."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import tempfile
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from qonverge.client.program.rendezvous import left_behind
+
+LOG_LINES = 20
+_LOG_CHARACTERS = 4000
+# For the last lines to arrive, when something that the program left behind holds its output open.
+_DRAIN_SECONDS = 1.0
+
+
+class Tail:
+    """The last lines of what a program printed, however much there is and however long a line."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self._lines: deque[str] = deque(maxlen=LOG_LINES)
+
+    def add(self, line: str) -> None:
+        """Take the next line."""
+        self._lines.append(line[:_LOG_CHARACTERS])
+
+    def text(self) -> str | None:
+        """Return the lines, None when there are none."""
+        return "\n".join(self._lines)[-_LOG_CHARACTERS:] or None
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessEnd:
+    """How a process ended."""
+
+    rank: int
+    exit_code: int
+    """Minus the signal's number where one ended it."""
+    left: str
+    """What the client library left of why it failed."""
+    log: str | None
+    """Its last lines."""
+
+
+async def run_together(
+    source: str, args: Sequence[str], environments: Sequence[Mapping[str, str]], on_line: Callable[[int, str], None]
+) -> ProcessEnd:
+    """Run a program in one process for each environment, and return how rank 0 ended, or the first that failed.
+
+    When one fails the others are ended, and so are all where this is cancelled.
+
+    Args:
+        source: the program's text.
+        args: its arguments.
+        environments: of the ranks, in their order.
+        on_line: takes each line that a rank prints.
+    """
+    ranks = [
+        asyncio.create_task(_run(rank, source, args, environment, on_line))
+        for rank, environment in enumerate(environments)
+    ]
+    try:
+        pending: set[asyncio.Task[ProcessEnd]] = set(ranks)
+        while pending:
+            done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+            failed = [end for end in (task.result() for task in done) if end.exit_code != 0]
+            if failed:
+                return min(failed, key=lambda end: end.rank)
+        return ranks[0].result()
+    finally:
+        for task in ranks:
+            task.cancel()
+        await asyncio.wait(ranks)
+
+
+async def _run(
+    rank: int, source: str, args: Sequence[str], environment: Mapping[str, str], on_line: Callable[[int, str], None]
+) -> ProcessEnd:
+    tail, left = Tail(), ""
+
+    def take(line: str) -> None:
+        tail.add(line)
+        on_line(rank, line)
+
+    with tempfile.TemporaryDirectory(prefix="qonverge-") as folder:
+        file, termination = Path(folder) / "program.py", Path(folder) / "termination-log"
+        file.write_text(source, encoding="utf-8")
+        # A pipe of our own: asyncio takes a process for running as long as any of its children holds asyncio's.
+        reading, writing = os.pipe()
+        following = asyncio.create_task(_follow(reading, take))
+        try:
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    sys.executable,
+                    *("-m", "qonverge.client.program.run", str(file), *args),
+                    env={**environment, "QONVERGE_TERMINATION_LOG": str(termination)},
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=writing,
+                    stderr=writing,
+                    start_new_session=True,
+                )
+            finally:
+                os.close(writing)
+            ended = asyncio.create_task(process.wait())
+            try:
+                await asyncio.wait([ended, following], return_when=asyncio.FIRST_COMPLETED)
+                if following.done():
+                    # Nobody takes the output any more: the program must not wait for ever to write it.
+                    following.result()
+                code = await ended
+            finally:
+                shared = left_behind(process.pid)
+                # As in a container, what the program started ends with it.
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                await ended
+                for file in shared:
+                    file.unlink(missing_ok=True)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(asyncio.shield(following), _DRAIN_SECONDS)
+        finally:
+            following.cancel()
+            await asyncio.wait([following])
+        with contextlib.suppress(FileNotFoundError):
+            left = termination.read_text(encoding="utf-8", errors="replace")[:_LOG_CHARACTERS]
+    return ProcessEnd(rank, code, left, tail.text())
+
+
+async def _follow(descriptor: int, on_line: Callable[[str], None]) -> None:
+    """Pass each line on; a very long one in parts."""
+    reader = asyncio.StreamReader()
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(descriptor, "rb", buffering=0)
+    )
+    rest = b""
+    try:
+        while chunk := await reader.read(65536):
+            *lines, rest = (rest + chunk).split(b"\n")
+            if len(rest) > _LOG_CHARACTERS * 4:
+                lines.append(rest)
+                rest = b""
+            for line in lines:
+                on_line(_text(line))
+    finally:
+        # Something that the program left behind may hold its output open: what came by now is all.
+        transport.close()
+        if rest:
+            on_line(_text(rest))
+
+
+def _text(line: bytes) -> str:
+    return line.decode(errors="replace").rstrip("\r")
