@@ -208,7 +208,7 @@ class Metering:
             self._to_tell(*running.backends)
 
     def _observe_backend(self, change: Change) -> None:
-        used = any(running.backend == change.key for running in self._running.values())
+        used = any(change.key in running.backends for running in self._running.values())
         if used and isinstance(change.before, QuantumBackend) and change.after is None:
             # Its pods end by and by, and do what they run meanwhile.
             self._deleted[change.key] = change.before
