@@ -28,7 +28,9 @@ def writable(folder):
 status = dict(line.split(":", 1) for line in open("/proc/self/status").read().splitlines())
 found = {
     "root": 0 in (os.getuid(), os.geteuid(), os.getgid(), os.getegid(), *os.getgroups()),
-    "writable": [folder for folder in ("/", "/etc", "/opt/project", "/usr", "/var", "/tmp") if writable(folder)],
+    "writable": [
+        folder for folder in ("/", "/etc", "/opt/project", "/usr", "/var", "/tmp", "/output") if writable(folder)
+    ],
     "capabilities": int(status["CapEff"], 16) | int(status["CapBnd"], 16),
     "no new privileges": status["NoNewPrivs"].strip(),
     "seccomp": status["Seccomp"].strip(),
@@ -64,7 +66,7 @@ def test_backends_are_confined(cluster: ClusterAccess, shared: Workspace) -> Non
 
 def test_programs_are_confined(workspace: Workspace) -> None:
     workspace.apply(program("looks", _LOOK + "from qonverge.client import result\nresult(found)\n"))
-    assert workspace.completed("looks")["result"]["value"] == _CONFINED
+    assert workspace.completed("looks")["result"]["value"] == {**_CONFINED, "writable": ["/tmp", "/output"]}
 
 
 def test_pods_keep_to_the_restricted_security_standard(cluster: ClusterAccess, shared: Workspace) -> None:

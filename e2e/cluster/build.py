@@ -92,6 +92,13 @@ GROUPS: Mapping[str, Group] = {
         Group("coredns", {"coredns": "."}, module="github.com/coredns/coredns", minutes=2.5),
         Group("helm", {"helm": "helm.sh/helm/v4/cmd/helm"}, module="helm.sh/helm/v4", minutes=2.5),
         Group("pause", {"pause": "."}),
+        # An S3-compatible server, for tests of stores.
+        Group(
+            "versitygw",
+            {"versitygw": "github.com/versity/versitygw/cmd/versitygw"},
+            module="github.com/versity/versitygw",
+            minutes=1.5,
+        ),
         Group(
             "keda",
             {

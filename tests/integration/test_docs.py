@@ -200,7 +200,7 @@ _NO_REASONS = set(
         """
         True False Unknown Ready Reconciling Progressing ReplicaFailure PodScheduled Calibrated Offered Available
         Exhausted DisruptionTarget Warning Normal Failed Complete Placed Running Succeeded
-        Never Background Memory RuntimeDefault FallbackToLogsOnError ProgressDeadlineExceeded
+        Never Background Memory Retain RuntimeDefault FallbackToLogsOnError ProgressDeadlineExceeded
         List Accept Always Authorization BearerToken IfNotPresent None
         AwaitingPlacement Ended Interrupted Launched
         Auto Split Spec Vendor Recreate Device Ranks Indexed Ingress FailureTarget

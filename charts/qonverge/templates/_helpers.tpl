@@ -28,3 +28,19 @@ qonverge.{{ .Release.Namespace }}.{{ include "qonverge.fullname" . }}
 subjects:
   - {kind: ServiceAccount, name: {{ include "qonverge.fullname" . }}, namespace: {{ .Release.Namespace }}}
 {{- end }}
+
+{{/* The stores for output as the operator reads them: JSON, with the folders where their volumes and Secrets are mounted. */}}
+{{- define "qonverge.stores" -}}
+{{- $stores := list -}}
+{{- range .Values.output.stores -}}
+{{- $store := omit . "persistentVolumeClaim" "secret" -}}
+{{- if .persistentVolumeClaim -}}
+{{- $store = set $store "folder" (printf "/var/lib/qonverge/stores/%s" .name) -}}
+{{- end -}}
+{{- if .secret -}}
+{{- $store = set $store "credentials" (printf "/run/qonverge/stores/%s" .name) -}}
+{{- end -}}
+{{- $stores = append $stores $store -}}
+{{- end -}}
+{{- toJson $stores -}}
+{{- end -}}

@@ -59,6 +59,8 @@ _A_TIME = "give a time with its zone, such as 2026-01-31T12:00:00Z"
 MOST_RANKS = 256
 """Ranks of one program."""
 
+OUTPUT_FINALIZER = "qonverge.io/output"
+"""On a job that keeps something in a store: its deletion waits until that is deleted too."""
 TRACEPARENT_ANNOTATION = "qonverge.io/traceparent"
 """Of a job: the span of whoever made it, as the W3C recommendation Trace Context has it."""
 _UNREACHABLE_SECONDS = 30
@@ -237,6 +239,14 @@ class BackendReference(OneOfModel):
     """Labels that the backend must have."""
 
 
+class Output(SpecModel):
+    """Where the job keeps what its status has no room for: a large result, a program's files and its checkpoints."""
+
+    store: Annotated[str, Field(min_length=1, max_length=63)] | None = None
+    """A store of the installation, by its name. Default: the installation's own default. Without a cluster it does not
+    apply."""
+
+
 class RetryPolicy(SpecModel):
     """What happens when a backend or a pod is lost under the job."""
 
@@ -307,6 +317,8 @@ class HybridJobSpec(SpecModel):
     """Seconds after its end until the job is deleted. Default: it is kept."""
     retry_policy: RetryPolicy = RetryPolicy()
     """What happens when a backend or a pod is lost under the job."""
+    output: Output = Output()
+    """Where the job keeps what its status has no room for."""
 
     @model_validator(mode="after")
     def _same_rules_as_the_server(self) -> HybridJobSpec:
@@ -346,6 +358,37 @@ class KeptResult(StatusModel):
     """Why it is kept no more."""
 
 
+class StoredResult(StatusModel):
+    """Where a result is in a store."""
+
+    store: str
+    """The store, by its name."""
+    key: str
+    """Its key there, below the store's prefix."""
+    bytes: int
+    """Its size; it is JSON as it would stand in `result`."""
+    sha256: str
+    """SHA-256 of these bytes, in hex."""
+    path: str
+    """Where the API server gives it: `kubectl get --raw "$PATH"`. Only those who can read the job know this path."""
+
+
+class StoredFiles(StatusModel):
+    """The files that a program left in its output folder."""
+
+    store: str
+    """The store, by its name."""
+    key: str
+    """In front of their keys there, below the store's prefix."""
+    count: int
+    """How many they are."""
+    bytes: int
+    """Their size, all together."""
+    path: str
+    """Where the API server lists and gives them: `qonverge result JOB --files DIR` fetches them. Only those who can
+    read the job know this path."""
+
+
 class Result(StatusModel):
     """The job's result."""
 
@@ -360,7 +403,10 @@ class Result(StatusModel):
     value: Annotated[Any, Field(json_schema_extra=ANY_JSON)] = None
     """What the program passed to `qonverge.client.result`."""
     kept: KeptResult | None = None
-    """Where the result is when it is too large for the status: `qonverge result JOB` fetches it."""
+    """The pod that keeps the result when it is too large for the status and there is no store: `qonverge result JOB`
+    fetches it."""
+    stored: StoredResult | None = None
+    """Where the result is in a store when it is too large for the status: `qonverge result JOB` fetches it."""
 
 
 class Provenance(StatusModel):
@@ -441,6 +487,8 @@ class HybridJobStatus(StatusModel):
     """What the job used of backends so far."""
     result: Result | None = None
     """What the job found: counts, expectation values with their standard errors, or the value of a program."""
+    files: StoredFiles | None = None
+    """The files that the program left in `$QONVERGE_OUTPUT`."""
     exit_code: int | None = None
     """Exit code of the program."""
     log: str | None = None

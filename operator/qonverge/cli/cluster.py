@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from kubernetes.aio import client
 
 _PAGE = 500
+_PIECE_BYTES = 256 * 1024
 _GROUP_VERSION = ("qonverge.io", "v1alpha1")
 
 
@@ -77,20 +78,26 @@ class Cluster:
             if not go_on:
                 return found
 
-    async def raw(self, path: str) -> bytes:
-        """Return what the API server has at a path.
+    async def pieces(self, path: str) -> AsyncIterator[bytes]:
+        """Yield what the API server has at a path, a piece at a time.
 
         Raises:
             NoAnswer: the API server does not answer, or refuses.
         """
+        import aiohttp
+
         token = await self._api.configuration.get_api_key_with_prefix("BearerToken")
         headers = {"authorization": token} if token else {}
         with _told(None):
-            response = await self._api.call_api("GET", self._api.configuration.host + path, headers)
-            data: bytes = await response.read()
-        if response.status != 200:
-            raise NoAnswer(_refusal(response.status, data.decode(errors="replace")))
-        return data
+            url = self._api.configuration.host + path
+            # However long it takes, as long as something comes.
+            timeout = aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=300)
+            answer = await self._api.call_api("GET", url, headers, _request_timeout=timeout)
+            if answer.status != 200:
+                data: bytes = await answer.read()
+                raise NoAnswer(_refusal(answer.status, data.decode(errors="replace")))
+            async for piece in answer.response.content.iter_chunked(_PIECE_BYTES):
+                yield piece
 
 
 @contextlib.asynccontextmanager

@@ -56,9 +56,24 @@ def cli() -> None:
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option("-o", "--output", type=click.Choice(["json", "yaml"]), help="Print the jobs with their status.")
 @click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Write the histogram to a picture.")
+@click.option(
+    "--files",
+    "kept",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Copy the files that programs leave in $QONVERGE_OUTPUT into this folder.",
+)
+@click.option("--fresh", is_flag=True, help="Begin anew, also where an interrupted run left checkpoints.")
 @click.option("-q", "--quiet", is_flag=True, help="Print the results only.")
 @click.option("-v", "--verbose", is_flag=True, help="Print what engines and libraries say, on standard error.")
-def run(files: tuple[str, ...], output: str | None, plot: Path | None, quiet: bool, verbose: bool) -> None:
+def run(
+    files: tuple[str, ...],
+    output: str | None,
+    plot: Path | None,
+    kept: Path | None,
+    fresh: bool,
+    quiet: bool,
+    verbose: bool,
+) -> None:
     """Run every HybridJob of the manifests without a cluster; FILE is - for standard input.
 
     Exit status: 0 when every job completed, 1 when one did not, 2 when a manifest cannot be used.
@@ -69,7 +84,7 @@ def run(files: tuple[str, ...], output: str | None, plot: Path | None, quiet: bo
     from qonverge.local.manifests import ManifestError
 
     try:
-        completed = run_files(files, output=output, plot=plot, quiet=quiet, verbose=verbose)
+        completed = run_files(files, output=output, plot=plot, kept=kept, fresh=fresh, quiet=quiet, verbose=verbose)
     except ManifestError as error:
         _refuse(error.problems)
     sys.exit(COMPLETED if completed else FAILED)
@@ -153,17 +168,33 @@ def why(job: str, namespace: str | None, output: str | None) -> None:
 @click.argument("job")
 @click.option("-n", "--namespace", help="Namespace of the job. Default: that of the current context.")
 @click.option("--url", help="The operator's URL, where the API server cannot reach it.")
-def result(job: str, namespace: str | None, url: str | None) -> None:
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write it to this file, whole or not at all.",
+)
+@click.option(
+    "--files",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write the files that the job's program left in $QONVERGE_OUTPUT into this folder, in place of the result.",
+)
+def result(job: str, namespace: str | None, url: str | None, output: Path | None, files: Path | None) -> None:
     """Print the result of a job of the cluster as JSON, also one that its status has no room for.
 
     Exit status: 0, 1 when the job has no result, or has it no more, 2 when no cluster answers or it has no such job.
     """
     _silence_libraries()
     from qonverge.cli.cluster import NoAnswer
-    from qonverge.cli.result import NoResult, print_result
+    from qonverge.cli.result import NoResult, print_result, save_files
 
+    if output is not None and files is not None:
+        raise click.UsageError("--output is for the result and --files for the files: give one of them")
     try:
-        print_result(job, namespace, url=url)
+        if files is None:
+            print_result(job, namespace, url=url, output=output)
+        else:
+            click.echo(f"{save_files(job, namespace, files, url=url)} files in {files}")
     except NoAnswer as error:
         _refuse([str(error)])
     except NoResult as error:

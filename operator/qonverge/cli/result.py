@@ -1,66 +1,142 @@
-"""``qonverge result``: a job's result as JSON, wherever it is."""
+"""``qonverge result``: a job's result as JSON, wherever it is, and its files; large ones a piece at a time."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
+import json
+import os
 import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import quote
 
-from qonverge.api import HybridJob
-from qonverge.api.job import KeptResult
+from qonverge.api import HybridJob, HybridJobStatus
 from qonverge.cli.cluster import Cluster, NoAnswer, connected
 from qonverge.execution.results import document
+from qonverge.storage.job_output import FILES, is_file
+
+_PIECE_BYTES = 256 * 1024
 
 
 class NoResult(Exception):
-    """The job has no result."""
+    """The job has no result, or no files."""
 
 
-def print_result(name: str, namespace: str | None, *, url: str | None) -> None:
-    """Write the JSON of a job's result to standard output.
+def print_result(name: str, namespace: str | None, *, url: str | None, output: Path | None) -> None:
+    """Write the JSON of a job's result.
 
     Args:
         name: of the job.
         namespace: of the job; None for the context's.
         url: of the operator, for a result that its status has no room for; None: through the API server.
+        output: file that is written, whole or not at all; None for the standard output.
 
     Raises:
         NoAnswer: there is no cluster that answers, or no such job in it.
         NoResult: the job has none, or has it no more.
     """
-    data = asyncio.run(_get(name, namespace, url))
-    # To a file go the very bytes, of which the status has the SHA-256.
-    sys.stdout.buffer.write(data + (b"\n" if sys.stdout.isatty() else b""))
-    sys.stdout.buffer.flush()
+    asyncio.run(_print(name, namespace, url, output))
 
 
-async def _get(name: str, namespace: str | None, url: str | None) -> bytes:
+def save_files(name: str, namespace: str | None, folder: Path, *, url: str | None) -> int:
+    """Write a job's files into a folder, and return how many they are; arguments are those of ``print_result``.
+
+    Raises:
+        NoAnswer: there is no cluster that answers, or no such job in it.
+        NoResult: the job has none.
+    """
+    return asyncio.run(_save(name, namespace, url, folder))
+
+
+async def _print(name: str, namespace: str | None, url: str | None, output: Path | None) -> None:
     async with connected() as cluster:
-        status = HybridJob.model_validate(await cluster.job(name, namespace)).status
+        status = await _status(cluster, name, namespace)
         result = status.result
         if result is None:
             raise NoResult(f"{name} has no result: it is {status.state}: {status.message or 'new'}")
-        if result.kept is None:
-            return document(result)
-        if result.kept.lost is not None:
+        if result.kept is not None and result.kept.lost is not None:
             raise NoResult(status.message or result.kept.lost)
-        data = await _fetched(cluster, result.kept, url)
-        if hashlib.sha256(data).hexdigest() != result.kept.sha256:
-            raise NoAnswer(f"{len(data)} bytes came, which are not the {result.kept.bytes} of the result: try again")
-        return data
+        place = result.stored or result.kept
+        with _target(output) as file:
+            if place is None:
+                file.write(document(result))
+            else:
+                await _copy(cluster, url, place.path, file, size=place.bytes, sha256=place.sha256)
+            if output is None and sys.stdout.isatty():
+                # To a file go the very bytes, of which the status has the SHA-256.
+                file.write(b"\n")
+            file.flush()
 
 
-async def _fetched(cluster: Cluster, kept: KeptResult, url: str | None) -> bytes:
+async def _save(name: str, namespace: str | None, url: str | None, folder: Path) -> int:
+    async with connected() as cluster:
+        status = await _status(cluster, name, namespace)
+        if status.files is None:
+            raise NoResult(f"{name} has no files: it is {status.state}: {status.message or 'new'}")
+        path, _, key = status.files.path.partition("?")
+        listed = b"".join([piece async for piece in _pieces(cluster, url, status.files.path)])
+        sizes: dict[str, int] = json.loads(listed)
+        for each, size in sizes.items():
+            if not is_file(FILES + each):
+                raise NoAnswer(f"the operator names a file {each!r}, which is outside of the folder")
+            target = folder / each
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with _target(target) as file:
+                await _copy(cluster, url, f"{path}/{quote(each)}?{key}", file, size=size)
+        return len(sizes)
+
+
+async def _status(cluster: Cluster, name: str, namespace: str | None) -> HybridJobStatus:
+    return HybridJob.model_validate(await cluster.job(name, namespace)).status
+
+
+async def _copy(
+    cluster: Cluster, url: str | None, path: str, file: BinaryIO, *, size: int, sha256: str | None = None
+) -> None:
+    """Write what the operator has under a path to a file, and compare it with what was said of it."""
+    came, digest = 0, hashlib.sha256()
+    async for piece in _pieces(cluster, url, path):
+        came += len(piece)
+        digest.update(piece)
+        file.write(piece)
+    if came != size or (sha256 is not None and digest.hexdigest() != sha256):
+        raise NoAnswer(f"{came} bytes came, which are not the {size} that the job's status names: try again")
+
+
+async def _pieces(cluster: Cluster, url: str | None, path: str) -> AsyncIterator[bytes]:
     if url is None:
-        return await cluster.raw(kept.path)
+        async for piece in cluster.pieces(path):
+            yield piece
+        return
     import aiohttp
 
-    path = kept.path.partition("/proxy/")[2]
+    address = f"{url.rstrip('/')}/{path.partition('/proxy/')[2]}"
+    # However long it takes, as long as something comes.
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=120)
     try:
-        async with aiohttp.ClientSession() as session, session.get(f"{url.rstrip('/')}/{path}") as response:
-            data = await response.read()
+        async with aiohttp.ClientSession(timeout=timeout) as session, session.get(address) as response:
             if response.status != 200:
-                raise NoAnswer(f"{url} answered {response.status}: {data.decode(errors='replace').strip()}")
-            return data
+                said = (await response.read()).decode(errors="replace").strip()
+                raise NoAnswer(f"{url} answered {response.status}: {said}")
+            async for piece in response.content.iter_chunked(_PIECE_BYTES):
+                yield piece
     except (aiohttp.ClientError, ValueError, OSError) as error:
         raise NoAnswer(f"{url} does not answer: {error}") from None
+
+
+@contextlib.contextmanager
+def _target(output: Path | None) -> Iterator[BinaryIO]:
+    """Give the standard output, or a file that takes the other's place once it is whole."""
+    if output is None:
+        yield sys.stdout.buffer
+        return
+    part = output.with_name(f".{output.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as file:
+            yield file
+        part.replace(output)
+    finally:
+        part.unlink(missing_ok=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import sys
 import time
@@ -16,12 +17,31 @@ import yaml
 from qonverge.api import HybridJob
 from qonverge.cli.screen import Screen
 from qonverge.local.manifests import ManifestError, Manifests, read, refuse_quotas
+from qonverge.local.outputs import LocalOutputs, state_folder
 from qonverge.local.run import Observer
 from qonverge.local.runner import LocalRunner
 
 
-def run_files(files: Sequence[str], *, output: str | None, plot: Path | None, quiet: bool, verbose: bool) -> bool:
+def run_files(
+    files: Sequence[str],
+    *,
+    output: str | None,
+    plot: Path | None,
+    kept: Path | None,
+    fresh: bool,
+    quiet: bool,
+    verbose: bool,
+) -> bool:
     """Run every job and return whether all completed.
+
+    Args:
+        files: with the manifests.
+        output: "json" or "yaml" to print the jobs; None for results.
+        plot: file for a picture.
+        kept: folder for the files that programs leave; of several jobs each has a folder in it.
+        fresh: whether programs begin anew, whatever checkpoints there are.
+        quiet: whether only results are printed.
+        verbose: whether engines print.
 
     Raises:
         ManifestError: when the files cannot be used.
@@ -39,10 +59,13 @@ def run_files(files: Sequence[str], *, output: str | None, plot: Path | None, qu
     named = len(manifests.jobs) > 1
     with Screen(stream, quiet=quiet, results=output is None, named=named) as screen:
         try:
-            jobs = asyncio.run(_run(manifests, screen, verbose=verbose))
+            outputs = LocalOutputs(state_folder(), fresh=fresh)
+            jobs = asyncio.run(_run(manifests, screen, outputs, verbose=verbose))
         except asyncio.CancelledError:
             # SIGTERM or SIGHUP: the same as Ctrl-C.
             raise KeyboardInterrupt from None
+    if kept is not None:
+        _copy_files(jobs, kept)
     if output is not None:
         _print(jobs, output)
     if plot is not None and not _plot(jobs, plot):
@@ -51,13 +74,14 @@ def run_files(files: Sequence[str], *, output: str | None, plot: Path | None, qu
     return all(job.status.state == "Complete" for job in jobs)
 
 
-async def _run(manifests: Manifests, screen: Screen, *, verbose: bool) -> list[HybridJob]:
+async def _run(manifests: Manifests, screen: Screen, outputs: LocalOutputs, *, verbose: bool) -> list[HybridJob]:
     task = asyncio.current_task()
     assert task is not None
     for number in (signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     done = []
-    runner = LocalRunner(manifests, Observer(screen.on_status, screen.on_line, screen.on_warning), verbose=verbose)
+    observer = Observer(screen.on_status, screen.on_line, screen.on_warning)
+    runner = LocalRunner(manifests, observer, verbose=verbose, outputs=outputs)
     async with runner.started():
         for job in manifests.jobs:
             start = time.monotonic()
@@ -66,6 +90,14 @@ async def _run(manifests: Manifests, screen: Screen, *, verbose: bool) -> list[H
             screen.ended(ended, time.monotonic() - start)
             done.append(ended)
     return done
+
+
+def _copy_files(jobs: list[HybridJob], folder: Path) -> None:
+    """Copy the files that programs left to where a person wants them."""
+    for job in jobs:
+        if (files := job.status.files) is not None:
+            target = folder if len(jobs) == 1 else folder / job.metadata.name
+            shutil.copytree(files.path, target, dirs_exist_ok=True)
 
 
 def _print(jobs: list[HybridJob], output: str) -> None:

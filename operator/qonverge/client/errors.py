@@ -19,7 +19,11 @@ class BackendUnreachable(ClientError):
 
 
 class ResultTooLarge(ClientError):
-    """The job's status has no room for the program's result."""
+    """There is no room for the program's result, or for its files."""
+
+
+class StoreUnreachable(ClientError):
+    """The job's store did not take or give something for too long."""
 
 
 class TaskFailed(ClientError):

@@ -9,6 +9,8 @@ import time
 from importlib import import_module
 from typing import Any
 
+from aiohttp.web import AppRunner
+
 from qonverge.accounting.ledger import Ledger
 from qonverge.circuits.checker.checker import SHORT, Checker
 from qonverge.circuits.checker.lanes import fitting
@@ -28,7 +30,9 @@ from qonverge.controller.placement.traces import Traces
 from qonverge.controller.pods.task_client import DataPlane
 from qonverge.controller.quotas.metering import Metering
 from qonverge.controller.quotas.reconciler import Quotas
+from qonverge.controller.results.job_outputs import JobOutputs
 from qonverge.controller.results.kept_results import PodResults
+from qonverge.controller.results.store_results import StoreResults
 from qonverge.controller.results.stores import InStatus, ResultStores
 from qonverge.controller.scaling.autoscaling import Autoscaling
 from qonverge.controller.scaling.removal import Removal
@@ -43,6 +47,7 @@ from qonverge.controller.watching.dispatcher import Dispatcher
 from qonverge.controller.watching.watches import Watches
 from qonverge.controller.watching.workers import WORKERS, WORKERS_FOR_OTHERS, Workers
 from qonverge.controller.web import servers
+from qonverge.controller.web.output_routes import OutputRoutes
 from qonverge.controller.web.readings import OperatorReadings
 from qonverge.controller.web.report_verifier import ReportVerifier
 from qonverge.controller.web.result_route import result_app
@@ -109,6 +114,14 @@ class Operator:
             settings=self._settings,
             clock=time.time,
         )
+        outputs = JobOutputs(
+            state=self._state,
+            kube=kube,
+            statuses=statuses,
+            events=events,
+            settings=self._settings,
+            clock=time.time,
+        )
         autoscaling = Autoscaling(
             state=self._state,
             queue=self._queue,
@@ -156,7 +169,8 @@ class Operator:
             quotas=quotas,
             metering=metering,
             metrics=self._metrics,
-            results=ResultStores([InStatus(), results]),
+            results=ResultStores([InStatus(), StoreResults(outputs, time.time), results]),
+            outputs=outputs,
             key=key,
             checker=checker,
             events=events,
@@ -192,16 +206,7 @@ class Operator:
             seconds=settings.lease_seconds,
             clock=time.monotonic,
         )
-        listening = [
-            await servers.listen(
-                servers.health_app(self._problem, self._metrics, self._traces), settings.health_listen
-            ),
-            await servers.listen(
-                servers.report_app(jobs, ReportVerifier(self._state, key).verify, self._election),
-                settings.report_listen,
-            ),
-            await servers.listen(result_app(results), settings.result_listen),
-        ]
+        listening = await self._listen(jobs, ReportVerifier(self._state, key), results, outputs)
         # The solver takes a second to load, which the first jobs that are placed together would wait for.
         await asyncio.to_thread(import_module, "scipy.optimize")
         background = Background(
@@ -272,6 +277,18 @@ class Operator:
             await asyncio.gather(checker.close(), autoscaling.close())
             await data.close()
             await kube.close()
+
+    async def _listen(
+        self, jobs: Jobs, verifier: ReportVerifier, results: PodResults, outputs: JobOutputs
+    ) -> list[AppRunner]:
+        """Serve on all ports."""
+        settings, routes = self._settings, OutputRoutes(self._state, outputs, verifier.verify)
+        apps = (
+            (servers.health_app(self._problem, self._metrics, self._traces), settings.health_listen),
+            (servers.report_app(jobs, verifier.verify, self._election, routes), settings.report_listen),
+            (result_app(results, outputs), settings.result_listen),
+        )
+        return [await servers.listen(app, address) for app, address in apps]
 
     def _checker(self) -> Checker:
         limits = self._settings.check_limits

@@ -16,6 +16,8 @@ from qonverge.documents import strict_json
 from qonverge.environment import Address, EnvironmentSettings
 from qonverge.scheduling import Policy
 from qonverge.scheduling.policies import policy_of
+from qonverge.storage import settings as storage
+from qonverge.storage.settings import StoreSettings
 from qonverge.telemetry.figures import STALE_SECONDS
 from qonverge.tracing import setup as tracing
 from qonverge.wire.tokens import PROGRAM_TOKEN_SECONDS
@@ -66,6 +68,17 @@ def _for_prometheus(given: str, info: ValidationInfo) -> str:
     if given and not info.data.get("prometheus_url", "-"):
         raise ValueError("QONVERGE_PROMETHEUS_URL is to name the server that answers it")
     return given.strip()
+
+
+def _stores(given: Any) -> Any:
+    return storage.parse(given) if isinstance(given, str) else given
+
+
+def _one_of_them(given: str, info: ValidationInfo) -> str:
+    names = [store.name for store in info.data.get("output_stores", ())]
+    if given and given not in names:
+        raise ValueError(f"QONVERGE_OUTPUT_STORES names {', '.join(names) or 'none'}")
+    return given
 
 
 def _log_level(given: str) -> str:
@@ -119,6 +132,10 @@ class Settings(EnvironmentSettings):
     """Where the API server leads to that port, for those who fetch kept results."""
     result_seconds: Positive = RESULT_SECONDS
     """For how long a result is kept that is too large for a status."""
+    output_stores: Annotated[tuple[StoreSettings, ...], BeforeValidator(_stores)] = ()
+    """Stores for large results, and for programs' files and checkpoints, as a JSON list."""
+    output_store: Annotated[str, AfterValidator(_one_of_them)] = ""
+    """The one of them for jobs that name none; empty: such jobs have none."""
     # Pods remember closed accounts for as long as tokens live at most.
     program_token_seconds: Annotated[Positive, AfterValidator(lambda given: min(given, PROGRAM_TOKEN_SECONDS))] = (
         PROGRAM_TOKEN_SECONDS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -11,12 +12,25 @@ from qonverge.documents import strict_json
 from qonverge.documents.excerpt import excerpt
 from qonverge.documents.faults import Unreadable
 
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 MOST_METRICS = 64
 """Names of metrics in one job, all reports together."""
 LONGEST_METRIC_NAME = 63
 """Characters of a metric's name."""
 MOST_DEPTH = 100
 """Lists and objects inside each other in a result; the client's own form of a result keeps below it."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredContent:
+    """What a program has put into its job's store."""
+
+    bytes: int
+    """Its size."""
+    sha256: str = ""
+    """Of a result, in hex."""
+    count: int = 0
+    """Of files, how many they are."""
 
 
 class InvalidReport(ValueError):
@@ -35,6 +49,10 @@ class Report:
     """What the program found, as JSON has it."""
     has_result: bool = False
     """Whether there is a result: None is one too."""
+    stored_result: StoredContent | None = None
+    """The result, where it is in the job's store and not here."""
+    stored_files: StoredContent | None = None
+    """The program's files, which are in the job's store."""
 
     @classmethod
     def parse(cls, text: bytes) -> Self:
@@ -69,7 +87,36 @@ class Report:
         if _deeper(given.get("result"), MOST_DEPTH):
             raise InvalidReport(f"the result is nested more than {MOST_DEPTH} levels deep")
         found = {name: float(value) for name, value in (metrics or {}).items()}
-        return cls(progress, merged({}, found), given.get("result"), "result" in given)
+        return cls(
+            progress,
+            merged({}, found),
+            given.get("result"),
+            "result" in given,
+            _stored_result(given.get("storedResult")),
+            _stored_files(given.get("storedFiles")),
+        )
+
+
+def _stored_result(told: Any) -> StoredContent | None:
+    match told:
+        case None:
+            return None
+        case {"bytes": int(size), "sha256": str(sha256)} if _is_count(size) and _SHA256.fullmatch(sha256):
+            return StoredContent(size, sha256=sha256)
+    raise InvalidReport(f"storedResult is {excerpt(told)}; an object with bytes and sha256 is expected")
+
+
+def _stored_files(told: Any) -> StoredContent | None:
+    match told:
+        case None:
+            return None
+        case {"bytes": int(size), "count": int(count)} if _is_count(size) and _is_count(count):
+            return StoredContent(size, count=count)
+    raise InvalidReport(f"storedFiles is {excerpt(told)}; an object with bytes and count is expected")
+
+
+def _is_count(value: int) -> bool:
+    return not isinstance(value, bool) and 0 <= value < 2**63
 
 
 def is_metric_name(name: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from qonverge.api import HybridJob, HybridJobStatus
-from qonverge.api.job import KeptResult, Result
+from qonverge.api.job import KeptResult, Result, StoredResult
 from qonverge.execution import transitions
 
 # A shorter one is written in less time than a thread takes to start.
@@ -46,6 +46,27 @@ def kept(job: HybridJob, status: HybridJobStatus, reference: KeptResult, *, why:
         now=now,
         generation=metadata.generation,
         result=Result(shots=status.result.shots, kept=reference),
+    )
+
+
+def stored(
+    job: HybridJob, status: HybridJobStatus, reference: StoredResult, *, why: str, now: float
+) -> HybridJobStatus:
+    """Return the status of a job that ended well and whose result is in a store; arguments are those of ``kept``."""
+    assert status.result is not None
+    metadata = job.metadata
+    message = (
+        f"{status.message}; {why}: it is in the store {reference.store}, fetch it by: qonverge result {metadata.name} "
+        f"-n {metadata.namespace} -o result.json"
+    )
+    return transitions.move(
+        status,
+        "Complete",
+        reason="ResultStored",
+        message=message,
+        now=now,
+        generation=metadata.generation,
+        result=Result(shots=status.result.shots, stored=reference),
     )
 
 

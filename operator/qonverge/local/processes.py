@@ -92,6 +92,8 @@ async def _run(
 
     with tempfile.TemporaryDirectory(prefix="qonverge-") as folder:
         file, termination = Path(folder) / "program.py", Path(folder) / "termination-log"
+        output = Path(folder) / "output"
+        output.mkdir()
         file.write_text(source, encoding="utf-8")
         # A pipe of our own: asyncio takes a process for running as long as any of its children holds asyncio's.
         reading, writing = os.pipe()
@@ -101,7 +103,7 @@ async def _run(
                 process = await asyncio.create_subprocess_exec(
                     sys.executable,
                     *("-m", "qonverge.client.program.run", str(file), *args),
-                    env={**environment, "QONVERGE_TERMINATION_LOG": str(termination)},
+                    env={**environment, "QONVERGE_TERMINATION_LOG": str(termination), "QONVERGE_OUTPUT": str(output)},
                     stdin=asyncio.subprocess.DEVNULL,
                     stdout=writing,
                     stderr=writing,

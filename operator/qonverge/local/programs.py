@@ -22,8 +22,10 @@ from qonverge.api.pricing import Pricing
 from qonverge.backend.http.server import Server
 from qonverge.backend.tasks.engine import Engine
 from qonverge.circuits.checker.checker import Checker
-from qonverge.documents.reports import Report
+from qonverge.documents.reports import Report, StoredContent
 from qonverge.execution import reports
+from qonverge.local import output_routes
+from qonverge.storage.job_output import JobOutput
 from qonverge.wire.errors import Unauthorized
 from qonverge.wire.grants import Grant
 from qonverge.wire.tokens import Caller
@@ -39,6 +41,10 @@ class Admission:
     token: str
     """Which opens the engine to it."""
     on_report: Callable[[Report], None]
+    kept: JobOutput | None = None
+    """What it keeps, if it can keep anything."""
+    files: StoredContent | None = None
+    """What it kept of files."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """What its processes find there."""
     result: Report | None = None
@@ -55,6 +61,7 @@ class Admission:
         self.on_report(report)
         if report.has_result:
             self.result = report
+        self.files = report.stored_files or self.files
 
 
 class ProgramHost:
@@ -66,6 +73,7 @@ class ProgramHost:
         self._running: dict[str, Admission] = {}
         app = Server(engine, checker, self._verify).app()
         app.router.routes.append(Route("/v1/reports/{identity}", self._report, methods=["POST"]))
+        app.router.routes.extend(output_routes.routes("/v1/output/{identity}", self._kept))
         self._app = app
         self._url = ""
 
@@ -94,12 +102,16 @@ class ProgramHost:
         *,
         pricing: Pricing | None,
         budget: Money | None,
+        kept: JobOutput | None,
         on_report: Callable[[Report], None],
     ) -> AsyncIterator[Admission]:
-        """Let a job's program use the engine until the end of the block, within a budget at the backend's prices."""
+        """Let a job's program use the engine until the end of the block, within a budget at the backend's prices.
+
+        ``kept`` is where its files and checkpoints go; None: nowhere.
+        """
         identity = secrets.token_hex(8)
-        admission = self._running[identity] = Admission(secrets.token_urlsafe(32), on_report)
-        admission.environment = self._environment(job, identity, admission.token)
+        admission = self._running[identity] = Admission(secrets.token_urlsafe(32), on_report, kept)
+        admission.environment = self._environment(job, identity, admission)
         boot = self._engine.accounts.tell().boot
         # As in a cluster, what costs nothing needs no budget.
         most = Limits(cost=None if pricing is None else budget)
@@ -112,14 +124,16 @@ class ProgramHost:
             meters = await self._engine.exchange({}, boot)
             admission.used = meters.by_account[identity].used
 
-    def _environment(self, job: HybridJob, identity: str, token: str) -> dict[str, str]:
+    def _environment(self, job: HybridJob, identity: str, admission: Admission) -> dict[str, str]:
         spec = job.spec
+        store = {} if admission.kept is None else {"QONVERGE_STORE_URL": f"{self._url}/v1/output/{identity}"}
         given = {"QONVERGE_SEED": spec.seed, "QONVERGE_SHOTS": spec.shots, "QONVERGE_PRECISION": spec.precision}
         return {
             **{name: value for name, value in os.environ.items() if not name.startswith(_NOT_PASSED_ON)},
             **{name: str(value) for name, value in given.items() if value is not None},
             "QONVERGE_BACKEND_URL": self._url,
-            "QONVERGE_TOKEN": token,
+            **store,
+            "QONVERGE_TOKEN": admission.token,
             "QONVERGE_REPORT_URL": f"{self._url}/v1/reports/{identity}",
             "QONVERGE_JOB": f"{job.metadata.namespace}/{job.metadata.name}",
         }
@@ -130,10 +144,20 @@ class ProgramHost:
                 return Caller("local", identity, 1)
         raise Unauthorized("the token is not the one of this run")
 
-    async def _report(self, request: Request) -> Response:
+    def _asking(self, request: Request) -> Admission | None:
+        """Return the program that a request is from; None where it shows no good token."""
         running = self._running.get(request.path_params["identity"])
         token = request.headers.get("authorization", "").removeprefix("Bearer ")
-        if running is None or not secrets.compare_digest(token.encode(), running.token.encode()):
+        good = running is not None and secrets.compare_digest(token.encode(), running.token.encode())
+        return running if good else None
+
+    def _kept(self, request: Request) -> JobOutput | None:
+        running = self._asking(request)
+        return None if running is None else running.kept
+
+    async def _report(self, request: Request) -> Response:
+        running = self._asking(request)
+        if running is None:
             return Response("no program of this run reports here\n", 404)
         answer = await reports.answer(await request.body(), running.take)
         return Response(answer.text or None, answer.status)

@@ -65,6 +65,10 @@ class Run:
         status = self.job.status
         self._set(transitions.fail(status, reason=reason, message=message, now=self.now, generation=0, **fields))
 
+    def warn(self, warning: str) -> None:
+        """Say what a person should know."""
+        self._observer.on_warning(self.job, warning)
+
     def line(self, line: str) -> None:
         """Take a line that the program printed."""
         self.tail.add(line)

@@ -19,12 +19,14 @@ from qonverge.execution import transitions
 from qonverge.execution.placement import why_offline
 from qonverge.local.kinds.kind import LocalKind, PlacedBackend, PlacedJob
 from qonverge.local.manifests import Manifests
+from qonverge.local.outputs import LocalOutputs, state_folder
 from qonverge.local.placement import Placed, Placing
 from qonverge.local.run import Observer, Run
 from qonverge.local.virtual import virtual_device, without_access
 from qonverge.machine import available_cpus, available_memory
 from qonverge.programs.kinds import kind_of, parts
 from qonverge.programs.source import Program
+from qonverge.storage.objects import StoreFailed
 from qonverge.wire.errors import EngineFailed
 
 _KINDS: Mapping[str, LocalKind] = parts("qonverge.local.kinds")
@@ -47,6 +49,7 @@ class LocalRunner:
         *,
         verbose: bool = False,
         environment: Mapping[str, str] = os.environ,
+        outputs: LocalOutputs | None = None,
     ) -> None:
         """Start nothing yet.
 
@@ -56,7 +59,9 @@ class LocalRunner:
             clock: gives Unix seconds.
             verbose: whether engines print on standard error.
             environment: variables, of which some give access to devices elsewhere.
+            outputs: where programs keep files and checkpoints; None: in this user's folder for state.
         """
+        self._outputs = outputs or LocalOutputs(state_folder(environment))
         self._verbose = verbose
         self._manifests = manifests
         self._observer = observer
@@ -96,6 +101,8 @@ class LocalRunner:
             run.fail("DeadlineExceeded", message, log=run.tail.text())
         except EngineFailed as error:
             run.fail(error.code, error.message)
+        except StoreFailed as error:
+            run.fail("StoreFailed", str(error))
         except (InvalidProgram, LookupError) as error:
             run.fail("InvalidProgram", str(error.args[0] if isinstance(error, LookupError) else error))
         return run.job
@@ -116,7 +123,8 @@ class LocalRunner:
                 self._observer.on_warning(job, why)
         placed = [PlacedBackend(key, self._backends[key], await self._engine(key)) for key in keys]
         kind = _KINDS[job.spec.program.chosen]
-        await kind.run(PlacedJob(run, program, checked, tuple(placed), self._checker, self._placing))
+        tools = (self._checker, self._placing, self._outputs)
+        await kind.run(PlacedJob(run, program, checked, tuple(placed), *tools))
 
     async def forecast(self, job: HybridJob) -> Placed:
         """Return where the job would go, and what is forecast of it on each backend; nothing runs.

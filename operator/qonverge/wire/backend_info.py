@@ -35,6 +35,8 @@ class BackendInfo:
     """Its digest; empty where there is none."""
     kept_results: int = 0
     """How many results it keeps that are larger than their jobs' status."""
+    keeps_bytes: int | None = field(default=None, compare=False)
+    """How many bytes of such results, compressed, it keeps for one namespace; None: not told."""
     unnamed: int = 0
     """Programs that ask for something and that the operator has not named to this server."""
     device: DeviceState | None = None
@@ -83,6 +85,7 @@ class BackendInfo:
             calibration=None if calibration is None else Fields.of("calibration", calibration).data,
             calibration_digest=fields.text("calibration_digest", ""),
             kept_results=fields.count("kept_results", 0),
+            keeps_bytes=fields.count_or_none("keeps_bytes"),
             unnamed=fields.count("unnamed", 0),
             device=None if device is None else DeviceState.from_dict(device),
             spool=None if spool is None else SpoolState.from_dict(spool),

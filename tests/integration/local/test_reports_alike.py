@@ -13,6 +13,7 @@ from qonverge.backend.config import EngineConfig
 from qonverge.backend.tasks.engine import Engine
 from qonverge.circuits.checker.checker import Checker
 from qonverge.controller.kube.lease import Election
+from qonverge.controller.web.output_routes import OutputRoutes
 from qonverge.controller.web.servers import report_app
 from qonverge.documents.reports import LONGEST_METRIC_NAME, MOST_DEPTH, MOST_METRICS, Report
 from qonverge.execution import reports
@@ -80,7 +81,8 @@ async def in_a_cluster() -> tuple[Answers, dict[str, Any]]:
     running = {"state": "Running", "backend": "lab/a", "attempts": 1}
     desk.world.job("j", status=running, program={"python": {"source": "x"}})
     caller = Caller("chem/j", "uid-j-0", attempt=1)
-    app = report_app(desk.jobs, lambda key, token: caller, cast(Election, Leading()))
+    routes = OutputRoutes(desk.world.state, desk.outputs, lambda key, token: caller)
+    app = report_app(desk.jobs, lambda key, token: caller, cast(Election, Leading()), routes)
     answers: Answers = []
     async with TestClient(TestServer(app)) as client:
         for body in BODIES:
@@ -105,7 +107,10 @@ async def without_one(monkeypatch: pytest.MonkeyPatch) -> tuple[Answers, dict[st
         status = status.model_copy(update=reports.changes(status, report))
 
     host = ProgramHost(Engine(EngineConfig()), Checker())
-    async with host.serving(), host.admitted(job, pricing=None, budget=None, on_report=on_report) as admission:
+    async with (
+        host.serving(),
+        host.admitted(job, pricing=None, budget=None, kept=None, on_report=on_report) as admission,
+    ):
         ended = await run_together(PROGRAM, (), [admission.environment], on_line)
     assert ended.exit_code == 0, lines
     assert admission.result is not None

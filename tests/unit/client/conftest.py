@@ -46,7 +46,8 @@ def peer() -> Iterator[Peer]:
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers.get("content-length") or 0))
+            chunked = self.headers.get("transfer-encoding") == "chunked"
+            body = self._chunks() if chunked else self.rfile.read(int(self.headers.get("content-length") or 0))
             request = Received(
                 self.command, self.path, {name.lower(): value for name, value in self.headers.items()}, body
             )
@@ -66,7 +67,15 @@ def peer() -> Iterator[Peer]:
             self.end_headers()
             self.wfile.write(content)
 
-        do_GET = do_DELETE = do_POST  # noqa: N815  # as above
+        do_GET = do_DELETE = do_PUT = do_POST  # noqa: N815  # as above
+
+        def _chunks(self) -> bytes:
+            found = b""
+            while size := int(self.rfile.readline(), 16):
+                found += self.rfile.read(size)
+                self.rfile.readline()
+            self.rfile.readline()
+            return found
 
         def log_message(self, *_: object) -> None:
             """Stay quiet."""

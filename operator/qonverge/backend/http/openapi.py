@@ -144,6 +144,7 @@ class BackendAnswer(_Model):
     calibration: dict[str, Any] | None = Field(description="Of the device that is imitated or driven.")
     calibration_digest: str
     kept_results: int = Field(description="Results that it keeps for jobs whose status is too small for them.")
+    keeps_bytes: int | None = Field(description="Bytes of such results, compressed, that it keeps for one namespace.")
     unnamed: int = Field(description="Programs that ask for something and that the operator has not named here.")
     device: dict[str, Any] | None = Field(description="How the device elsewhere is that it stands for.")
     spool: dict[str, int] | None = Field(description="Tasks and results on disk, and their limits; null without.")

@@ -246,7 +246,13 @@ class Server:
 
     def _told(self, request: Request) -> Response:
         prober = self._prober
-        info = replace(self._engine.info(), kept_results=len(self._kept), peers=prober.digest, links=prober.links())
+        info = replace(
+            self._engine.info(),
+            kept_results=len(self._kept),
+            keeps_bytes=self._kept.share,
+            peers=prober.digest,
+            links=prober.links(),
+        )
         if request.query_params.get("without") == "calibration":
             # A device's figures are some 100 KB, too much for who asks every few seconds.
             info = replace(info, calibration=None)

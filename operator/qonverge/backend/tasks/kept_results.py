@@ -47,6 +47,11 @@ class KeptResults:
         self._dropped: OrderedDict[str, str] = OrderedDict()
 
     @property
+    def share(self) -> int:
+        """How many bytes it keeps for one namespace."""
+        return self._share
+
+    @property
     def nbytes(self) -> int:
         """How many bytes they take."""
         self._expire()

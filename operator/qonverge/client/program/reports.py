@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from qonverge.client.errors import BackendUnreachable, ClientError, ResultTooLarge
 from qonverge.client.program.json_form import JsonForm
+from qonverge.client.program.large_results import put_result, size_of
 from qonverge.client.transport.tokens import read_token, renewal_seconds
 from qonverge.documents.reports import LONGEST_METRIC_NAME, MOST_METRICS, is_metric_name
 
@@ -26,6 +27,7 @@ _PATIENCE_SECONDS = 150.0
 _LONGEST_REFUSAL = 1000
 # Values that one warning names, and characters of each.
 _TOLD = 8
+_RESULTS = frozenset({"result", "storedResult"})
 _LONGEST_TOLD = 80
 
 
@@ -66,6 +68,9 @@ class Reporter:
         if self._url is None:
             return
         with self._lock:
+            if _RESULTS & report.keys():
+                # The last one counts, wherever it is.
+                self._pending = {name: value for name, value in self._pending.items() if name not in _RESULTS}
             merged = {**self._pending.get("metrics", {}), **report.get("metrics", {})}
             self._pending = {**self._pending, **report, "metrics": merged}
             if self._sender is None:
@@ -139,7 +144,7 @@ class Reporter:
                     self.deliver(report)
                 except (BackendUnreachable, ResultTooLarge) as error:
                     # Progress that nobody takes must not end the program; a lost result must not look like success.
-                    if "result" in report:
+                    if _RESULTS & report.keys():
                         self.lost_result = error
                     else:
                         print(f"qonverge: {error}", file=sys.stderr, flush=True)
@@ -195,6 +200,11 @@ class _Current:
 _current = _Current()
 
 
+def add_files(told: dict[str, Any]) -> None:
+    """Report what the job's store has of the program's files."""
+    _current.get(os.environ).add(told)
+
+
 def finish() -> ClientError | None:
     """Send what is left at the end of a program, and return why its result did not arrive, if it did not."""
     return _current.close()
@@ -244,24 +254,36 @@ def result(value: Any) -> None:
     What JSON has no form for, such as NaN, infinities, complex numbers and other objects, is kept as text, with a
     warning that names each place: a program that has finished must not lose its result.
 
+    On a cluster a result for which the job's status has no room goes to the job's store, a piece at a time, before this
+    returns.
+
     Raises:
-        ResultTooLarge: on a cluster, above what the job's status has room for; a smaller one may follow.
+        ResultTooLarge: on a cluster, above what there is room for; a smaller one may follow.
+        StoreUnreachable: the job's store did not take it for a day.
     """
-    form = JsonForm()
-    plain = form.of(value)
-    if form.problems:
-        told = "; ".join(form.problems[:_TOLD])
-        more = f"; and {len(form.problems) - _TOLD} more" if len(form.problems) > _TOLD else ""
-        warnings.warn(f"result keeps as text what JSON has no form for: {told}{more}", stacklevel=2)
-    room = os.environ.get("QONVERGE_RESULT_ROOM")
-    if room is not None:
-        size = len(json.dumps({"value": plain}, ensure_ascii=False, separators=(",", ":")).encode())
-        if size > int(room):
+    form, room = JsonForm(), os.environ.get("QONVERGE_RESULT_ROOM")
+    if room is not None and size_of(value, int(room)) > int(room):
+        stored = put_result(value, form, os.environ)
+        if stored is None:
             raise ResultTooLarge(
-                f"the result takes {size} bytes as JSON and the job's status has room for {room}: return less, such as "
-                "figures instead of samples, or write it to a storage of yours and return where"
+                f"the result takes {size_of(value)} bytes as JSON and the job's status has room for {room}: return "
+                "less, such as figures instead of samples, or let the administrator give the installation a store "
+                "(output.stores of the chart)"
             )
+        _warn(form.problems)
+        _current.get(os.environ).add({"storedResult": stored})
+        return
+    plain = form.of(value)
+    _warn(form.problems)
     _current.get(os.environ).add({"result": plain})
+
+
+def _warn(problems: list[str]) -> None:
+    """Name what JSON has no form for."""
+    if problems:
+        told = "; ".join(problems[:_TOLD])
+        more = f"; and {len(problems) - _TOLD} more" if len(problems) > _TOLD else ""
+        warnings.warn(f"result keeps as text what JSON has no form for: {told}{more}", stacklevel=3)
 
 
 def _brief(value: Any) -> str:

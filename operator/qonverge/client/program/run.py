@@ -9,11 +9,12 @@ import signal
 import sys
 from pathlib import Path
 
-from qonverge.client.errors import ResultTooLarge, TaskFailed
+from qonverge.client.errors import ClientError, ResultTooLarge, TaskFailed
 from qonverge.client.program.metrics_listener import listen
+from qonverge.client.program.output_files import put_files
 from qonverge.client.program.ranks import choose_backend, world_size
 from qonverge.client.program.rendezvous import begin, left_behind
-from qonverge.client.program.reports import finish
+from qonverge.client.program.reports import add_files, finish
 from qonverge.client.transport.program_spans import PROGRAM
 
 # Codes of tasks that were refused for the job's sake: uncaught, they are the reason why the job failed.
@@ -42,6 +43,8 @@ def main() -> None:
     except SystemExit as leaving:
         if leaving.code not in (None, 0):
             PROGRAM.fail(type(leaving).__name__)
+            if leaving.code != 128 + signal.SIGTERM:
+                _keep_files()
             _leave_ranks(leaving.code)
             raise
     except Exception as error:
@@ -51,8 +54,12 @@ def main() -> None:
             trace = trace.tb_next
         sys.excepthook(type(error), error.with_traceback(trace), trace)
         _tell(error)
+        _keep_files()
         _leave_ranks(1)
         sys.exit(1)
+    if (unkept := _keep_files()) is not None:
+        _tell(unkept)
+        sys.exit(f"qonverge: the files were not kept: {unkept}")
     if (lost := finish()) is not None:
         _tell(lost)
         sys.exit(f"qonverge: the result did not arrive: {lost}")
@@ -70,6 +77,16 @@ def _leave_ranks(code: object) -> None:
     for file in left_behind():
         file.unlink(missing_ok=True)
     os._exit(code & 0xFF if isinstance(code, int) else 1)
+
+
+def _keep_files() -> Exception | None:
+    """Put the program's files into its job's store, those of one that failed too; return why that was not possible."""
+    try:
+        if (told := put_files(os.environ)) is not None:
+            add_files(told)
+    except (ClientError, OSError) as error:
+        return error
+    return None
 
 
 def _tell(error: Exception) -> None:

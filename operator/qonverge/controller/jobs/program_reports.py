@@ -5,6 +5,7 @@ from __future__ import annotations
 from qonverge.api import HybridJob, HybridJobStatus
 from qonverge.api.job import Result
 from qonverge.controller.quotas.accounts import account_of
+from qonverge.controller.results.job_outputs import JobOutputs
 from qonverge.documents.reports import Report
 from qonverge.execution import reports
 from qonverge.execution.result_room import excess
@@ -13,18 +14,23 @@ from qonverge.wire.errors import ResultTooLarge
 from qonverge.wire.tokens import Caller
 
 
-def status_with(job: HybridJob, caller: Caller, report: Report) -> HybridJobStatus | None:
+def status_with(job: HybridJob, caller: Caller, report: Report, outputs: JobOutputs) -> HybridJobStatus | None:
     """Return the job's status with what its program reports; None where nothing is new.
 
     Raises:
         PermissionError: the caller is not the job's present attempt.
         InvalidReport: the job would have too many metrics.
         ResultTooLarge: the status has no room for the result.
+        NoSuchStore: something is said to be in the job's store, and it has none.
     """
-    if (refusal := _refusal(job, caller)) is not None:
+    if (refusal := refused(job, caller)) is not None:
         raise PermissionError(refusal)
     changed = reports.changes(job.status, report)
-    if not report.has_result:
+    if (files := report.stored_files) is not None:
+        changed["files"] = outputs.stored_files(job, files.count, files.bytes)
+    if (stored := report.stored_result) is not None:
+        changed["result"] = Result(stored=outputs.stored_result(job, stored.bytes, stored.sha256))
+    if not report.has_result or stored is not None:
         return job.status.model_copy(update=changed) if changed else None
     result = Result(value=report.result)
     status = job.status.model_copy(update={**changed, "result": result})
@@ -33,8 +39,8 @@ def status_with(job: HybridJob, caller: Caller, report: Report) -> HybridJobStat
     return status
 
 
-def _refusal(job: HybridJob, caller: Caller) -> str | None:
-    """Return why a report is none of the job's present attempt; None for one that is.
+def refused(job: HybridJob, caller: Caller) -> str | None:
+    """Return why a request is none of the job's present attempt; None for one that is.
 
     A program may outlive its job: one that ignores the signal to end, or whose node is cut off, still has its token.
     """

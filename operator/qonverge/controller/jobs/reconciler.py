@@ -14,6 +14,7 @@ from qonverge.accounting.ledger import Ledger
 from qonverge.amounts import Amounts
 from qonverge.api import HybridJob, HybridJobStatus
 from qonverge.api.cloud_tasks import FINALIZER
+from qonverge.api.job import OUTPUT_FINALIZER
 from qonverge.circuits import CheckerLost, InvalidProgram
 from qonverge.circuits.checker.checker import Checker
 from qonverge.controller.jobs import actions, program_reports
@@ -37,7 +38,8 @@ from qonverge.controller.placement.snapshot import USUAL
 from qonverge.controller.pods.task_client import DataPlane
 from qonverge.controller.quotas.metering import Metering
 from qonverge.controller.quotas.reconciler import Quotas
-from qonverge.controller.results.stores import ResultStores, ResultUnkept
+from qonverge.controller.results.job_outputs import JobOutputs
+from qonverge.controller.results.stores import ResultDelayed, ResultStores, ResultUnkept
 from qonverge.controller.settings import Settings
 from qonverge.controller.store.access import withdrawn
 from qonverge.controller.store.cluster import Cluster
@@ -50,9 +52,10 @@ from qonverge.controller.store.work_queue import WorkQueue
 from qonverge.controller.watching.declarations import Reconciler, Watch, always, itself, owner_of_kind
 from qonverge.documents.reports import Report
 from qonverge.execution import cloud_tasks
-from qonverge.execution.transitions import seconds
+from qonverge.execution.transitions import seconds, timestamp
 from qonverge.programs.kinds import kind_of
 from qonverge.queueing import Turns
+from qonverge.storage.settings import NoSuchStore
 from qonverge.telemetry import OperatorMetrics
 from qonverge.tracing.spans import SpanSink, spanning
 from qonverge.wire.tokens import Caller
@@ -85,6 +88,7 @@ class Jobs:
         metering: Metering,
         metrics: OperatorMetrics,
         results: ResultStores,
+        outputs: JobOutputs,
         key: SigningKey,
         checker: Checker,
         events: Events,
@@ -106,6 +110,7 @@ class Jobs:
         self._quotas = quotas
         self._metering = metering
         self._results = results
+        self._outputs = outputs
         self._checker = checker
         self._cloud_tasks = CloudTasks(
             state=state,
@@ -155,10 +160,14 @@ class Jobs:
         job = state.jobs.get(key)
         if job is None or job.metadata.deletion_timestamp:
             self._stop(key)
-            if job is not None and FINALIZER in job.metadata.finalizers:
+            if job is not None and {FINALIZER, OUTPUT_FINALIZER} & {*job.metadata.finalizers}:
                 # Its program would run on for as long as its deletion waits.
                 await job_kind(job).remove(job, self._tools)
-                await self._cloud_tasks.settle(job)
+                if FINALIZER in job.metadata.finalizers:
+                    await self._cloud_tasks.settle(job)
+                else:
+                    # Last: what its tasks find out goes there.
+                    await self._let_go(key, job)
             if (finished := state.finished.get(key)) is not None:
                 await self._look_after(key, finished)
             return
@@ -172,6 +181,7 @@ class Jobs:
             tuple(sorted(state.program_pods.get(batch_key, {}).values(), key=lambda pod: int(pod["rank"]))),
             self._lost(job),
             self._withdrawn(job) if uses_backend(job) else None,
+            self._unkeepable(job, flight),
             {} if flight is None or flight.proposal is None else boots(state, flight.proposal),
         )
         try:
@@ -181,6 +191,26 @@ class Jobs:
             # As if the task had ended so: where another attempt may help there is one.
             state.flights[key].discard_result(error.cause)
             self._queue.add(f"HybridJob {key}")
+        except ResultDelayed as error:
+            await self._wait_for_store(key, view, error)
+
+    def _unkeepable(self, job: HybridJob, flight: Flight | None) -> str | None:
+        """Return why the result of a job that is about to be sent would have no place; None where it has one."""
+        if flight is None or flight.checked is None or flight.proposal is None or flight.proposal.backend is None:
+            return None
+        return self._results.refusal(job, flight.checked, flight.proposal.backend.key)
+
+    async def _wait_for_store(self, key: str, view: View, delayed: ResultDelayed) -> None:
+        """Say that the job has its result, and put it into its store later: it is not computed again."""
+        message = f"the result of {delayed.size} bytes waits for its store, and is put there again and again: {delayed}"
+        self._queue.add_at(f"HybridJob {key}", view.now + self._outputs.pause(view.job))
+        status, flight = view.job.status, self._state.flights[key]
+        told = (status.reason, status.observed_generation)
+        if told != ("StoreUnreachable", view.job.metadata.generation):
+            fields = {} if status.started_at else {"started_at": timestamp(flight.started_at or view.now)}
+            job = self._state.jobs.get(key, view.job)
+            await self._write(key, job, view.move("Running", "StoreUnreachable", message, **fields))
+            self._events.warn(named(job), "StoreUnreachable", message)
 
     def _withdrawn(self, job: HybridJob) -> tuple[str, str] | None:
         """Return the reason and a sentence where a backend of the job's program serves it no more."""
@@ -202,14 +232,22 @@ class Jobs:
             self._queue.add_at(f"HybridJob {key}", finished.delete_at)
         if finished.holding is not None:
             await self._cloud_tasks.settle(finished.holding)
+        elif finished.leaving is not None:
+            await self._let_go(key, finished.leaving)
         if finished.observed is not None:
             await self._statuses.patch("HybridJob", namespace, name, finished.observed, finished.version)
+
+    async def _let_go(self, key: str, job: HybridJob) -> None:
+        """Delete what a job keeps in a store that is about to be deleted itself."""
+        if (again := await self._outputs.let_go(job)) is not None:
+            self._queue.add_at(f"HybridJob {key}", again)
 
     async def _perform(self, key: str, job: HybridJob, action: actions.Action) -> None:
         match action:
             case actions.SetStatus(status):
                 begun = self._clock()
-                await self._write(key, job, await self._results.fitting(job, self._traced(job, status)), begun)
+                fitting = await self._results.fitting(job, self._traced(job, status))
+                await self._write(key, self._as_held(key, job), fitting, begun)
                 if (told := self._state.flights.get(key)) is not None:
                     told.record_write(self._clock())
             case actions.CheckProgram():
@@ -243,6 +281,11 @@ class Jobs:
             case _:
                 await job_kind(job).perform(action, key, job, self._tools)
 
+    def _as_held(self, key: str, job: HybridJob) -> HybridJob:
+        """Return the job as it is now, where only its finalizers may have changed since it was read."""
+        now = self._state.jobs.get(key, job)
+        return now if (now.metadata.uid, now.status) == (job.metadata.uid, job.status) else job
+
     def _traced(self, job: HybridJob, status: HybridJobStatus) -> HybridJobStatus:
         """Return the status with the id of the job's trace, where one is recorded."""
         spans = spans_of(job, self._spans)
@@ -262,6 +305,7 @@ class Jobs:
             spans.written(job.status, status, begun)
         if status.completed_at is not None and job.status.completed_at is None:
             self._metrics.ended(job_end(job, status))
+            self._outputs.ended(job, completed=status.state == "Complete")
         if key in self._state.finished:
             self._queue.add(f"HybridJob {key}")
         if (told := happened(job.status, status)) is not None:
@@ -275,6 +319,7 @@ class Jobs:
         try:
             if (problem := kind.contradiction(job)) is not None:
                 raise InvalidProgram(problem)
+            self._outputs.store_of(job)
             with spanning(scope, "check"):
                 program = await program_of(job, partial(self._config_map, namespace))
                 checked = await kind.check(job, program, self._checker)
@@ -288,6 +333,8 @@ class Jobs:
             flight.accept(program, checked)
         except InvalidProgram as error:
             flight.reject("InvalidProgram", str(error))
+        except NoSuchStore as error:
+            flight.reject("NoSuchStore", str(error))
         except ProgramMissing as error:
             flight.wait_for_source(f"waiting for {error}")
         except (KubeError, CheckerLost) as error:
@@ -348,10 +395,11 @@ class Jobs:
             PermissionError: the caller is not the job's present attempt.
             InvalidReport: the job would have too many metrics.
             ResultTooLarge: the status has no room for the result.
+            NoSuchStore: something is said to be in the job's store, and it has none; a LookupError.
             KubeError: it could not be written; the program sends it again.
         """
         job = self._state.jobs.get(key)
         if job is None:
             raise LookupError(f"there is no unfinished job {key}")
-        if (status := program_reports.status_with(job, caller, report)) is not None:
+        if (status := program_reports.status_with(job, caller, report, self._outputs)) is not None:
             await self._write(key, job, status)

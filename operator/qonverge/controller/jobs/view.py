@@ -28,6 +28,8 @@ class View:
     """Backends that are recorded to have tasks of the job, and that were deleted."""
     withdrawn: tuple[str, str] | None = None
     """(reason, message) where the backend that the program calls serves it no more."""
+    unkeepable: str | None = None
+    """Why there would be no place for the result on the backend that is proposed."""
     boots: Mapping[str, str] = field(default_factory=dict)
     """The present starts of the pods' servers where the job is to be sent, by the pods' uids."""
 

@@ -19,6 +19,7 @@ from qonverge.controller.objects.pod_order import CONTAINER
 from qonverge.controller.pod_resources import BACKEND, PROXY
 from qonverge.controller.settings import Settings
 from qonverge.execution.result_room import room_for_result
+from qonverge.storage.settings import NoSuchStore, chosen
 from qonverge.tracing.setup import TRACEPARENT
 
 BACKEND_LABEL = "qonverge.io/backend"
@@ -34,6 +35,7 @@ _HUNG_SECONDS = 30
 _LONGEST_START_SECONDS = 120
 _KEY = "key"
 _TERMINATION_LOG = "/dev/termination-log"
+_OUTPUT_FOLDER = "/output"
 
 _GPU = "nvidia.com/gpu"
 METRICS_PORT = 8079
@@ -333,6 +335,15 @@ def program_config_map(job: HybridJob, attempt: int, data: dict[str, str]) -> di
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": _program_metadata(job, attempt), "data": data}
 
 
+def has_store(job: HybridJob, settings: Settings) -> bool:
+    """Return whether there is a store for a job's output."""
+    try:
+        wanted, namespace = job.spec.output.store, job.metadata.namespace
+        return chosen(settings.output_stores, settings.output_store, wanted, namespace) is not None
+    except NoSuchStore:
+        return False
+
+
 @dataclass(frozen=True, slots=True)
 class ProgramContainer:
     """What a kind of program says of the container that runs it."""
@@ -360,16 +371,20 @@ def program_job(
 
     ``traceparent`` is the span that it belongs to, where one is recorded.
     """
+    stores = has_store(job, settings)
     spec, metadata = job.spec, _program_metadata(job, attempt)
+    url = f"{settings.report_url}/v1/jobs/{job.metadata.namespace}/{job.metadata.name}"
     given = {
         "BACKEND_URL": backend_url(backend),
         "TOKEN_FILE": "/run/qonverge/token",
-        "REPORT_URL": f"{settings.report_url}/v1/jobs/{job.metadata.namespace}/{job.metadata.name}/report",
+        "REPORT_URL": f"{url}/report",
         "JOB": f"{job.metadata.namespace}/{job.metadata.name}",
         "SEED": spec.seed,
         "SHOTS": spec.shots,
         "PRECISION": spec.precision,
         "RESULT_ROOM": room_for_result(job),
+        "STORE_URL": f"{url}/output" if stores else None,
+        "OUTPUT": _OUTPUT_FOLDER,
         "TERMINATION_LOG": _TERMINATION_LOG,
         "METRICS_LISTEN": f"0.0.0.0:{METRICS_PORT}" if settings.program_metrics else None,
     }
@@ -398,7 +413,8 @@ def program_job(
                 "volumeMounts": [
                     *mounts,
                     {"name": "token", "mountPath": "/run/qonverge", "readOnly": True},
-                    {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - the only writable place of the pod
+                    {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - one of two writable places of the pod
+                    {"name": "output", "mountPath": _OUTPUT_FOLDER},
                 ],
             }
         ],
@@ -407,6 +423,7 @@ def program_job(
             {"name": "token", "secret": {"secretName": metadata["name"]}},
             # What it holds counts as the container's own ephemeral storage.
             {"name": "tmp", "emptyDir": {}},
+            {"name": "output", "emptyDir": {}},
         ],
     }
     if (affinity := program_affinity(container.near, backend)) is not None:

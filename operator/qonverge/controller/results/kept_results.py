@@ -31,6 +31,7 @@ from qonverge.controller.store.pods import Endpoint
 from qonverge.controller.store.resources import Finished
 from qonverge.controller.store.state import State
 from qonverge.execution import results
+from qonverge.execution.result_size import Room
 from qonverge.execution.transitions import seconds, timestamp
 from qonverge.wire.errors import NotFound, QueueFull, ResultTooLarge, WireError
 
@@ -39,6 +40,8 @@ logger = logging.getLogger(__name__)
 _MOST_FETCHES = 8
 # Each is in memory as a whole.
 _MOST_MOVES = 1
+# What gzip makes of counts, of which each outcome came once: at least this many times smaller, for 20 to 120 bits.
+_LEAST_COMPRESSION = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,15 @@ class PodResults:
         # Results that are under way from one pod to another: no job names their new place yet.
         self._moving: set[str] = set()
         self._moves = asyncio.Semaphore(_MOST_MOVES)
+
+    def room(self, job: HybridJob, backend: str) -> Room:
+        """Return what the pod with the most memory keeps for a namespace, before compression."""
+        shares = [pod.info.keeps_bytes for pod in self._state.reachable_of(backend) if pod.info is not None]
+        if not shares or None in shares:
+            # It has none that answers yet, or an older one.
+            return Room(None, f"what a pod of {backend} keeps is not known")
+        share = max(each for each in shares if each is not None)
+        return Room(share * _LEAST_COMPRESSION, f"a pod of {backend} keeps {share} compressed for a namespace")
 
     async def put(self, job: HybridJob, status: HybridJobStatus, document: bytes, why: str) -> HybridJobStatus:
         """Put a result on a pod of the job's backend, and return the status that names it.

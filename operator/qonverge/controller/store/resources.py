@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from qonverge.api import Condition, HybridJob
 from qonverge.api.cloud_tasks import ABANDON_ANNOTATION, FINALIZER
 from qonverge.api.conditions import still_holding
-from qonverge.api.job import TRACEPARENT_ANNOTATION, KeptResult
+from qonverge.api.job import OUTPUT_FINALIZER, TRACEPARENT_ANNOTATION, KeptResult, StoredFiles, StoredResult
 from qonverge.api.registry import Resource
 from qonverge.execution.transitions import seconds
 
@@ -41,6 +41,12 @@ class Finished:
     """Its resource version."""
     holding: HybridJob | None = None
     """The job, while its deletion waits for its tasks on devices elsewhere."""
+    leaving: HybridJob | None = None
+    """The job, while its deletion waits for that of what it keeps in a store."""
+    stored: StoredResult | None = None
+    """Where its result is in a store."""
+    files: StoredFiles | None = None
+    """Where its files are in a store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +106,22 @@ def _finished(obj: dict[str, Any], status: dict[str, Any]) -> Finished:
     delete_at = None if ttl is None or ended is None else seconds(ended) + ttl
     metadata = obj["metadata"]
     version = metadata["resourceVersion"]
-    return Finished(metadata["uid"], delete_at, _kept(status), _observed(obj), version, _holding(obj))
+    stored, files = (status.get("result") or {}).get("stored"), status.get("files")
+    return Finished(
+        metadata["uid"],
+        delete_at,
+        _kept(status),
+        _observed(obj),
+        version,
+        holding=_held(obj, FINALIZER),
+        leaving=_held(obj, OUTPUT_FINALIZER) if metadata.get("deletionTimestamp") else None,
+        stored=StoredResult.model_validate(stored) if stored else None,
+        files=StoredFiles.model_validate(files) if files else None,
+    )
 
 
-def _holding(obj: dict[str, Any]) -> HybridJob | None:
-    if FINALIZER not in (obj["metadata"].get("finalizers") or ()):
+def _held(obj: dict[str, Any], finalizer: str) -> HybridJob | None:
+    if finalizer not in (obj["metadata"].get("finalizers") or ()):
         return None
     try:
         return HybridJob.model_validate(_slim(obj))

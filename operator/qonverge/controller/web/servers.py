@@ -13,6 +13,7 @@ from qonverge.controller.jobs.reconciler import Jobs
 from qonverge.controller.kube.client import KubeError
 from qonverge.controller.kube.lease import Election
 from qonverge.controller.placement.traces import Traces
+from qonverge.controller.web.output_routes import OutputRoutes
 from qonverge.environment import host_and_port
 from qonverge.execution import reports
 from qonverge.execution.result_room import MAX_RESULT
@@ -22,6 +23,7 @@ from qonverge.wire.tokens import Caller
 
 # What JSON escapes may take several times the room that it takes in a status.
 _MAX_REPORT = 3 * MAX_RESULT
+_REPORT = "report"
 _PASSED_ON = "x-qonverge-passed-on"
 # What passes with a request from one replica to another.
 _HEADERS = ("authorization", "content-type")
@@ -57,10 +59,12 @@ def health_app(problem: Callable[[], str | None], metrics: OperatorMetrics, trac
     return app
 
 
-def report_app(jobs: Jobs, verify: Callable[[str, str | None], Caller], election: Election) -> web.Application:
-    """Return the application that takes reports; ``verify`` returns whom a token is for.
+def report_app(
+    jobs: Jobs, verify: Callable[[str, str | None], Caller], election: Election, outputs: OutputRoutes
+) -> web.Application:
+    """Return the application that takes reports and output of programs; ``verify`` returns whom a token is for.
 
-    A replica that does not lead passes requests on to the one that does: the Service has all replicas behind it.
+    A replica that does not lead passes reports on to the one that does: the Service has all replicas behind it.
     """
 
     async def report(request: web.Request) -> web.Response:
@@ -81,7 +85,8 @@ def report_app(jobs: Jobs, verify: Callable[[str, str | None], Caller], election
     passing_on = _PassingOn(election)
     app = web.Application(client_max_size=_MAX_REPORT, middlewares=[passing_on.middleware])
     app.cleanup_ctx.append(passing_on.serving)
-    app.router.add_post("/v1/jobs/{namespace}/{name}/report", report)
+    app.router.add_post("/v1/jobs/{namespace}/{name}/report", report, name=_REPORT)
+    outputs.add_to(app)
     return app
 
 
@@ -99,11 +104,12 @@ class _PassingOn:
 
     @property
     def middleware(self) -> Middleware:
-        """What every request goes through."""
+        """What every request goes through: only the leader writes what programs report."""
 
         @web.middleware
         async def lead_or_pass_on(request: web.Request, handler: Handler) -> web.StreamResponse:
-            return await handler(request) if self._election.leading else await self._pass_on(request)
+            here = self._election.leading or request.match_info.route.name != _REPORT
+            return await handler(request) if here else await self._pass_on(request)
 
         return lead_or_pass_on
 

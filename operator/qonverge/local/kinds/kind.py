@@ -9,6 +9,7 @@ from qonverge.api import QuantumBackend
 from qonverge.backend.tasks.engine import Engine
 from qonverge.circuits.checker.checked_circuit import CheckedCircuit
 from qonverge.circuits.checker.checker import Checker
+from qonverge.local.outputs import LocalOutputs
 from qonverge.local.placement import Placing
 from qonverge.local.run import Run
 from qonverge.programs.source import Program
@@ -36,6 +37,8 @@ class PlacedJob:
     """Several where the ranks of its program call several, in the order of the ranks."""
     checker: Checker
     placing: Placing
+    outputs: LocalOutputs
+    """Where programs keep files and checkpoints."""
 
 
 class LocalKind(Protocol):

@@ -10,9 +10,10 @@ from typing import Any
 from qonverge import __version__
 from qonverge.accounting.conversion import money_of, usage_of
 from qonverge.amounts import Amounts, Money
-from qonverge.api.job import Provenance, Result
+from qonverge.api.job import Provenance, Result, StoredFiles
 from qonverge.execution.placement import declared
 from qonverge.local.kinds.kind import LocalKind, PlacedJob
+from qonverge.local.outputs import LocalOutput
 from qonverge.local.processes import ProcessEnd, run_together
 from qonverge.local.programs import Admission, ProgramHost
 from qonverge.programs.python import left_reason, specification, text
@@ -27,6 +28,14 @@ class LocalPrograms:
 
     async def run(self, placed: PlacedJob) -> None:
         """Run the program."""
+        async with placed.outputs.of(placed.run.job, placed.program) as output:
+            if output is None:
+                placed.run.warn("another run of this job goes on, which has its checkpoints: this one keeps none")
+            elif output.checkpoints:
+                placed.run.warn(f"a run that did not end left checkpoints in {output.folder}: --fresh begins anew")
+            await self._run(placed, output)
+
+    async def _run(self, placed: PlacedJob, output: LocalOutput | None) -> None:
         run, source = placed.run, text(placed.program)
         program, budget = run.job.spec.program, _part(money_of(run.job.spec.budget), len(placed.backends))
         run.start(1)
@@ -40,13 +49,27 @@ class LocalPrograms:
                 host = ProgramHost(each.engine, placed.checker)
                 await stack.enter_async_context(host.serving())
                 admitted = host.admitted(
-                    run.job, pricing=each.backend.spec.pricing, budget=budget, on_report=run.report
+                    run.job,
+                    pricing=each.backend.spec.pricing,
+                    budget=budget,
+                    kept=None if output is None else output.kept,
+                    on_report=run.report,
                 )
                 admissions.append(await stack.enter_async_context(admitted))
             ended = await run_together(source, specification(run.job).args, _environments(placed, admissions), on_line)
-        self._conclude(placed, admissions, ended, source)
+        files = None if output is None else output.files(admissions[0].files)
+        if output is not None and ended.exit_code == 0:
+            await output.completed()
+        self._conclude(placed, admissions, ended, source, files)
 
-    def _conclude(self, placed: PlacedJob, admissions: list[Admission], ended: ProcessEnd, source: str) -> None:
+    def _conclude(
+        self,
+        placed: PlacedJob,
+        admissions: list[Admission],
+        ended: ProcessEnd,
+        source: str,
+        files: StoredFiles | None,
+    ) -> None:
         run, engines = placed.run, [each.engine.info() for each in placed.backends]
         used = Amounts()
         for each, admission in zip(placed.backends, admissions, strict=True):
@@ -59,6 +82,7 @@ class LocalPrograms:
             "log": ended.log,
             "usage": usage_of(used),
             "result": None if result is None else Result(value=result.result),
+            "files": files,
             "provenance": Provenance(
                 program_digest=digest(source),
                 qonverge_version=__version__,

@@ -20,7 +20,9 @@ from qonverge.controller.kube.status_writer import StatusWriter
 from qonverge.controller.objects import manifests
 from qonverge.controller.quotas.metering import Metering
 from qonverge.controller.quotas.reconciler import Quotas
+from qonverge.controller.results.job_outputs import JobOutputs
 from qonverge.controller.results.kept_results import PodResults
+from qonverge.controller.results.store_results import StoreResults
 from qonverge.controller.results.stores import InStatus, ResultStores
 from qonverge.controller.settings import Settings
 from qonverge.controller.store.phases import Checking
@@ -77,7 +79,8 @@ class Server(Kube):
 class Desk:
     """A world with its reconciler of jobs, and a quota that counts seconds."""
 
-    def __init__(self, spans: SpanSink | None = None) -> None:
+    def __init__(self, spans: SpanSink | None = None, settings: Settings | None = None) -> None:
+        settings = settings or Settings()
         self.world = world = World()
         self.server = Server(world)
         metadata = {"name": "q", "namespace": "chem", "generation": 1}
@@ -94,7 +97,15 @@ class Desk:
             kube=self.server,
             statuses=statuses,
             events=self.events,
-            settings=Settings(),
+            settings=settings,
+            clock=clock,
+        )
+        self.outputs = JobOutputs(
+            state=world.state,
+            kube=self.server,
+            statuses=statuses,
+            events=self.events,
+            settings=settings,
             clock=clock,
         )
         metering = Metering(
@@ -121,13 +132,14 @@ class Desk:
             forecasts=world.forecasts,
             ledger=world.ledger,
             quotas=quotas,
-            results=ResultStores([InStatus(), self.results]),
+            results=ResultStores([InStatus(), StoreResults(self.outputs, clock), self.results]),
+            outputs=self.outputs,
             metering=metering,
             metrics=world.metrics,
             key=SigningKey(Signer(generate_private_key())),
             checker=Checker(),
             events=self.events,
-            settings=Settings(),
+            settings=settings,
             clock=clock,
             spans=spans,
         )

@@ -94,6 +94,18 @@ def _program(settings: Settings) -> dict[str, Any]:
     return found
 
 
+def test_a_programs_pod_is_told_of_a_store_where_there_is_one() -> None:
+    stores = '[{"name": "shared", "folder": "/shared", "namespaces": ["default"]}]'
+    without = Settings.from_environment({"QONVERGE_OUTPUT_STORES": stores})
+    default = Settings.from_environment({"QONVERGE_OUTPUT_STORES": stores, "QONVERGE_OUTPUT_STORE": "shared"})
+    for settings, told in ((Settings(), False), (without, False), (default, True)):
+        (container,) = _program(settings)["spec"]["containers"]
+        given = {each["name"]: each.get("value") for each in container["env"]}
+        base = given["QONVERGE_REPORT_URL"].removesuffix("/report")
+        assert given.get("QONVERGE_STORE_URL") == (f"{base}/output" if told else None)
+        assert given["QONVERGE_OUTPUT"] in {mount["mountPath"] for mount in container["volumeMounts"]}
+
+
 def test_a_programs_pod_exposes_metrics_where_that_is_wanted() -> None:
     template = _program(Settings(scrape_annotations=True))
     (container,) = template["spec"]["containers"]

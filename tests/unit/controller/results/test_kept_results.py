@@ -54,8 +54,8 @@ async def test_a_result_that_no_pod_may_keep_fails_the_job(monkeypatch: pytest.M
     _, status, given = await ended(monkeypatch, ResultTooLarge("this server keeps 1000 for a namespace"))
     assert (status["state"], status["reason"], len(given)) == ("Failed", "ResultTooLarge", 1)
     assert (
-        "bytes and the job's status has room for 600000; lab/a cannot keep it: this server keeps 1000"
-        in (status["message"])
+        "bytes and the job's status has room for 600000; the installation has no store for it; lab/a cannot keep it: "
+        "this server keeps 1000" in (status["message"])
     )
     conditions = {each["type"]: each["status"] for each in status["conditions"]}
     assert (conditions["Stalled"], conditions["Ready"], conditions["Complete"]) == ("True", "False", "False")

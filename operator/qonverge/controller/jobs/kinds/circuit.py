@@ -18,7 +18,7 @@ from qonverge.controller.store.flights import Flight
 from qonverge.execution import cloud_tasks, transitions
 from qonverge.programs import circuit as circuits
 from qonverge.scheduling import Decision
-from qonverge.wire.errors import Cancelled
+from qonverge.wire.errors import Cancelled, ResultTooLarge
 from qonverge.wire.messages import TaskResult
 
 
@@ -102,6 +102,8 @@ def _submit(view: View, flight: Flight) -> list[Action]:
         return unplaced(view, flight)
     if record:
         return [Submit(decision, tuple(record), again=True)]
+    if view.unkeepable is not None:
+        return [SetStatus(view.fail(ResultTooLarge.code, view.unkeepable)), Stop()]
     return _recorded(view, flight, decision) if cloud_tasks.is_recorded(decision) else [Submit(decision)]
 
 
