@@ -46,8 +46,8 @@ class Admission:
     used: Amounts = field(default_factory=Amounts)
     """What it used of the engine, once it has ended."""
 
-    async def take(self, report: Report) -> None:
-        """Take a report.
+    async def take(self, report: Report) -> float:
+        """Take a report; the next is welcome whenever it comes.
 
         Raises:
             InvalidReport: the job would have too many metrics.
@@ -55,6 +55,7 @@ class Admission:
         self.on_report(report)
         if report.has_result:
             self.result = report
+        return 0.0
 
 
 class ProgramHost:

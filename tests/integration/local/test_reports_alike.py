@@ -49,6 +49,9 @@ BODIES: list[bytes] = [
     b'{"result": ' + b"[" * (MOST_DEPTH + 2) + b"]" * (MOST_DEPTH + 2) + b"}",
     b'{"result": ' + b"[" * 5000 + b"]" * 5000 + b"}",
     b'{"result": "\\ud800"}',
+    b'{"curves": []}',
+    b'{"curves": {"m0": {"count": 1}}}',
+    b'{"curves": {"m0": {"count": 2, "every": 1, "values": [1, 2]}}, "last": true}',
     b'{"result": {"energy": -1.5}}',
     b'{"result": null}',
     b'{"result": [1, 2], "progress": 1}',
@@ -102,7 +105,7 @@ async def without_one(monkeypatch: pytest.MonkeyPatch) -> tuple[Answers, dict[st
 
     def on_report(report: Report) -> None:
         nonlocal status
-        status = status.model_copy(update=reports.changes(status, report))
+        status = status.model_copy(update=reports.changes(status, report, 0.0, None))
 
     host = ProgramHost(Engine(EngineConfig()), Checker())
     async with host.serving(), host.admitted(job, pricing=None, budget=None, on_report=on_report) as admission:
@@ -126,5 +129,5 @@ async def test_every_report_is_answered_alike(monkeypatch: pytest.MonkeyPatch) -
     assert of_local == {"progress": "100%", "metrics": {**FULL, "m0": 2.5}, "result": {"value": [1, 2]}}
     # Neither takes all nor refuses all.
     assert sorted({status for status, _ in local}) == [204, 400]
-    assert sum(status == 204 for status, _ in local) == 7
+    assert sum(status == 204 for status, _ in local) == 8
     assert all(bool(text) == (status == 400) for status, text in local)
