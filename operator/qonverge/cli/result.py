@@ -36,21 +36,30 @@ def print_result(name: str, namespace: str | None, *, url: str | None) -> None:
 
 async def _get(name: str, namespace: str | None, url: str | None) -> bytes:
     async with connected() as cluster:
-        status = HybridJob.model_validate(await cluster.job(name, namespace)).status
-        result = status.result
-        if result is None:
-            raise NoResult(f"{name} has no result: it is {status.state}: {status.message or 'new'}")
-        if result.kept is None:
-            return document(result)
-        if result.kept.lost is not None:
-            raise NoResult(status.message or result.kept.lost)
-        data = await _fetched(cluster, result.kept, url)
-        if hashlib.sha256(data).hexdigest() != result.kept.sha256:
-            raise NoAnswer(f"{len(data)} bytes came, which are not the {result.kept.bytes} of the result: try again")
-        return data
+        return await fetched(cluster, HybridJob.model_validate(await cluster.job(name, namespace)), url)
 
 
-async def _fetched(cluster: Cluster, kept: KeptResult, url: str | None) -> bytes:
+async def fetched(cluster: Cluster, job: HybridJob, url: str | None) -> bytes:
+    """Return the JSON of a job's result, wherever it is; ``url`` as of ``print_result``.
+
+    Raises:
+        NoAnswer: whoever has it does not answer.
+        NoResult: the job has none, or has it no more.
+    """
+    status, result = job.status, job.status.result
+    if result is None:
+        raise NoResult(f"{job.metadata.name} has no result: it is {status.state}: {status.message or 'new'}")
+    if result.kept is None:
+        return document(result)
+    if result.kept.lost is not None:
+        raise NoResult(status.message or result.kept.lost)
+    data = await _kept_elsewhere(cluster, result.kept, url)
+    if hashlib.sha256(data).hexdigest() != result.kept.sha256:
+        raise NoAnswer(f"{len(data)} bytes came, which are not the {result.kept.bytes} of the result: try again")
+    return data
+
+
+async def _kept_elsewhere(cluster: Cluster, kept: KeptResult, url: str | None) -> bytes:
     if url is None:
         return await cluster.raw(kept.path)
     import aiohttp
