@@ -26,14 +26,19 @@ def qonverge(lab: Lab, *arguments: str, stdin: str = "") -> subprocess.Completed
 
 
 def started(lab: Lab, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [*_COMMAND, *arguments],
-        env=lab.environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    # A shell that starts the tests in the background has them ignore Ctrl-C, and a child inherits that.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen(
+            [*_COMMAND, *arguments],
+            env=lab.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def manifest(*objects: dict[str, Any]) -> str:

@@ -48,6 +48,7 @@ def main() -> None:
             leaver = threading.Timer(_LEAVING_SECONDS, os._exit, (leaving.code,))
             leaver.daemon = True
             leaver.start()
+            finish()
         if leaving.code not in (None, 0):
             PROGRAM.fail("SystemExit")
             _leave_ranks(leaving.code)

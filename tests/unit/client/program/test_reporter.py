@@ -81,7 +81,8 @@ def test_a_curve_has_few_digits() -> None:
 PROGRAM = """
 import threading, time
 from qonverge.client import report
-report(progress=0.5, energy=-1.0)
+for n in range(3):
+    report(progress=0.5, energy=-float(n))
 # As of a library that does not know of the end.
 threading.Thread(target=time.sleep, args=(3600,)).start()
 try:
