@@ -14,7 +14,7 @@ from qonverge.backend.tasks.engine import Engine
 from qonverge.circuits.checker.checker import Checker
 from qonverge.controller.kube.lease import Election
 from qonverge.controller.web.servers import report_app
-from qonverge.documents.reports import LONGEST_METRIC_NAME, MOST_DEPTH, MOST_METRICS, Report
+from qonverge.documents.reports import INTERVAL_HEADER, LONGEST_METRIC_NAME, MOST_DEPTH, MOST_METRICS, Report
 from qonverge.execution import reports
 from qonverge.local.processes import run_together
 from qonverge.local.programs import ProgramHost
@@ -89,6 +89,8 @@ async def in_a_cluster() -> tuple[Answers, dict[str, Any]]:
         for body in BODIES:
             async with client.post("/v1/jobs/chem/j/report", data=body) as response:
                 answers.append((response.status, await response.text()))
+                # How soon the next one is welcome.
+                assert (response.headers.get(INTERVAL_HEADER) == "1") == (response.status == 204)
     status = desk.world.state.jobs["chem/j"].status.to_dict()
     return answers, {name: status.get(name) for name in ("progress", "metrics", "result")}
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from qonverge.client.program.curve import CurveRecorder
 from qonverge.client.program.reporter import Reporter
-from qonverge.documents.reports import MOST_CURVES, MOST_METRICS, Report
+from qonverge.documents.reports import INTERVAL_HEADER, MOST_CURVES, MOST_METRICS, Report
 
 _NEVER = 3600.0
 
@@ -44,6 +44,26 @@ def test_between_two_requests_nothing_is_sent_and_the_last_values_are_sent_at_th
     assert last["curves"]["energy"]["count"] == 500
     assert Report.parse(peer.received[-1].body).curves["energy"].values[:2] == (1.0, -8.0)
     assert sending.latest()[:2] == (499 / 500, {"energy": -499.0, "once": 7.0})
+
+
+def test_who_takes_reports_may_want_fewer(peer: Any) -> None:
+    peer.headers[INTERVAL_HEADER] = "60"
+    arrived = threading.Event()
+
+    def answer(_: Any) -> tuple[int, str, bytes]:
+        arrived.set()
+        return 204, "text/plain", b""
+
+    peer.answer = answer
+    # Without being told it would send each at once.
+    sending = reporter(peer, interval=0.0)
+    sending.report(0.0, {})
+    assert arrived.wait(60)
+    for n in range(1, 200):
+        sending.report(n / 200, {})
+    sending.close()
+    assert len(peer.received) == 2
+    assert json.loads(peer.received[-1].body)["progress"] == 199 / 200
 
 
 def test_a_program_without_news_sends_nothing_at_its_end(peer: Any) -> None:
