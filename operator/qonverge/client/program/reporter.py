@@ -147,7 +147,7 @@ class Reporter:
                 report, began = self._take(), time.monotonic()
             if report:
                 try:
-                    self._deliver(report)
+                    self.deliver(report)
                 except (BackendUnreachable, ResultTooLarge) as error:
                     # Progress that nobody takes must not end the program; a lost result must not look like success.
                     if "result" in report:
@@ -159,7 +159,7 @@ class Reporter:
                     return
                 self._lock.wait_for(lambda: self._closing, max(0.0, began + self._interval - time.monotonic()))
 
-    def _deliver(self, report: dict[str, Any]) -> None:
+    def deliver(self, report: dict[str, Any]) -> None:
         """Send one report and return when it has arrived.
 
         Raises:

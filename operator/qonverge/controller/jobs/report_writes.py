@@ -17,6 +17,8 @@ _INTERVAL_SECONDS = 1.0
 # Status writes of all reports together; each is about 5 ms of the operator's time.
 _MOST_WRITES_PER_SECOND = 20.0
 _LONGEST_INTERVAL_SECONDS = 60.0
+# Programs that do not wait for as long as they are told are answered within this, less than they wait for an answer.
+_LONGEST_PAUSE_SECONDS = 5.0
 # A job that has not reported for so long is forgotten.
 _FORGET_SECONDS = 300.0
 
@@ -109,7 +111,7 @@ class ReportWrites:
 
     async def _write_later(self, key: str, caller: Caller, attempt: _Attempt, waiting: _Waiting) -> None:
         try:
-            pause = attempt.written + self.interval - self._monotonic()
+            pause = min(_LONGEST_PAUSE_SECONDS, attempt.written + self.interval - self._monotonic())
             if pause > 0:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(waiting.urgent.wait(), pause)
