@@ -56,6 +56,7 @@ class Reporter:
         self._sender: threading.Thread | None = None
         self._idle = False
         self._closing = False
+        self._hurried = False
         # What is to be sent: the fields of a report, and its metrics.
         self._pending: dict[str, Any] = {}
         self._metrics: dict[str, float] = {}
@@ -99,6 +100,7 @@ class Reporter:
 
     def hurry(self) -> None:
         """Give up soon what cannot be sent: the program was asked to end. For signal handlers: it waits for nothing."""
+        self._hurried = True
         self._patience = self._renewal = _ENDING_SECONDS
 
     def close(self) -> None:
@@ -152,7 +154,8 @@ class Reporter:
                     # Progress that nobody takes must not end the program; a lost result must not look like success.
                     if "result" in report:
                         self.lost_result = error
-                    else:
+                    elif not self._hurried:
+                        # A job that is to end takes no reports: nobody needs to know.
                         print(f"qonverge: {error}", file=sys.stderr, flush=True)
             with self._lock:
                 if self._closing and not (self._pending or self._metrics):

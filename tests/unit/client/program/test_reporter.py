@@ -11,6 +11,9 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from qonverge.client.program import reporter as reporter_module
 from qonverge.client.program.curve import CurveRecorder
 from qonverge.client.program.reporter import Reporter
 from qonverge.documents.reports import INTERVAL_HEADER, MOST_CURVES, MOST_METRICS, Report
@@ -114,7 +117,20 @@ finally:
 """
 
 
-def test_a_program_that_is_asked_to_end_cleans_up_reports_and_ends(peer: Any, tmp_path: Path) -> None:
+def test_what_was_reported_last_is_sent_to_who_answers_when_the_program_is_asked_to_end(
+    peer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A busy machine takes its time.
+    monkeypatch.setattr(reporter_module, "_ENDING_SECONDS", 60.0)
+    sending = reporter(peer)
+    for n in range(3):
+        sending.report(None, {"energy": -float(n)})
+    sending.hurry()
+    sending.close()
+    assert json.loads(peer.received[-1].body)["metrics"] == {"energy": -2.0}
+
+
+def test_a_program_that_is_asked_to_end_cleans_up_and_ends(peer: Any, tmp_path: Path) -> None:
     file = tmp_path / "program.py"
     file.write_text(PROGRAM)
     given = {**os.environ, "QONVERGE_REPORT_URL": f"{peer.url}/report", "QONVERGE_TOKEN": "secret"}
@@ -125,7 +141,6 @@ def test_a_program_that_is_asked_to_end_cleans_up_reports_and_ends(peer: Any, tm
         process.send_signal(signal.SIGTERM)
         assert process.communicate(timeout=120)[0] == "cleans up\n"
     assert process.returncode == 128 + signal.SIGTERM
-    assert json.loads(peer.received[-1].body)["metrics"]["energy"] == -2.0
 
 
 def test_a_program_that_is_asked_to_end_does_not_wait_for_who_takes_no_report(tmp_path: Path) -> None:
