@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from pydantic import BaseModel
 
 from qonverge.cli import job_lines
 from qonverge.cli.cluster import Cluster, NoAnswer, connected
 from qonverge.cli.following import SeenJob, followed
 from qonverge.local.manifests import ManifestError, Manifests, read
+
+_METADATA = ("name", "namespace", "labels", "annotations")
 
 
 class StillRunning(Exception):
@@ -40,7 +44,10 @@ def submit_files(files: Sequence[str], namespace: str | None, *, wait: bool, tim
 
 async def _submit(manifests: Manifests, namespace: str | None, *, wait: bool, most_seconds: float | None) -> bool:
     async with connected() as cluster:
-        others = [*manifests.config_maps.values(), *map(_manifest, (*manifests.backends, *manifests.quotas))]
+        others = [
+            *map(_own, manifests.config_maps.values()),
+            *map(_manifest, (*manifests.backends, *manifests.quotas)),
+        ]
         jobs = [_manifest(job) for job in manifests.jobs]
         places = [_place(each, namespace, cluster) for each in (*others, *jobs)]
         for obj, where in zip(others, places, strict=False):
@@ -92,10 +99,15 @@ async def _wait(cluster: Cluster, namespace: str, names: Sequence[str], ends: di
             return
 
 
-def _manifest(obj: Any) -> dict[str, Any]:
+def _manifest(obj: BaseModel) -> dict[str, Any]:
     """Return an object as it was given."""
-    given: dict[str, Any] = obj.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude={"status"})
-    return given
+    return _own(obj.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude={"status"}))
+
+
+def _own(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an object without what an API server has written on it, which is none of this one's."""
+    metadata = {name: value for name, value in given["metadata"].items() if name in _METADATA}
+    return {**given, "metadata": metadata}
 
 
 def _place(obj: dict[str, Any], namespace: str | None, cluster: Cluster) -> str:
