@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,10 +17,13 @@ _BLOCKS = blocks("console", "on a cluster")
 
 def _run(block: Block, workspace: Workspace, folder: Path) -> list[str]:
     """Run a block as a person would and return the lines that it prints."""
+    environment = workspace.environment(folder)
+    # Where pip has put the command qonverge.
+    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", block.text],
         cwd=ROOT,
-        env=workspace.environment(folder),
+        env=environment,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

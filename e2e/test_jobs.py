@@ -72,7 +72,7 @@ def test_what_kubectl_prints_tells_how_things_stand(workspace: Workspace, shared
     steps = """
         import time
         from qonverge.client import report
-        report(progress=0.25)
+        report(progress=0.25, energy=-1.5, step=3)
         time.sleep(3600)
     """
     workspace.apply(program("steps", dedent(steps)))
@@ -82,7 +82,7 @@ def test_what_kubectl_prints_tells_how_things_stand(workspace: Workspace, shared
     assert row.pop("AGE")
     assert row == {
         "NAME": "steps", "STATE": "Running", "BACKEND": f"{shared.namespace}/aer", "PROGRESS": "25%",
-        "REASON": "Running", "DURATION": "", "SHOTS": "", "COST": "",
+        "METRICS": "energy=-1.5 step=3", "REASON": "Running", "DURATION": "", "SHOTS": "", "COST": "",
     }  # fmt: skip
 
     def told() -> dict[str, str] | None:

@@ -29,7 +29,7 @@ from qonverge.api.usage import Usage
 from qonverge.devices import Layout
 from qonverge.devices.calibration import MAX_QUBITS
 from qonverge.devices.layout import unusable
-from qonverge.documents.reports import LONGEST_METRIC_NAME, MOST_METRICS
+from qonverge.documents.reports import LONGEST_METRIC_NAME, MOST_CURVES, MOST_METRICS, MOST_POINTS
 
 State = Literal["Pending", "Suspended", "Placed", "Running", "Complete", "Failed"]
 
@@ -307,6 +307,9 @@ class HybridJobSpec(SpecModel):
     """What the job may cost at most, all attempts together."""
     suspend: bool = False
     """Hold the job: what waits is not started, what runs is stopped and starts again when resumed."""
+    cancel: bool = False
+    """End the job for good: what waits is not started, what runs is stopped, and it is Failed with the reason
+    Cancelled. Its status stays, with what it used."""
     active_deadline_seconds: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
     """Seconds, from creation or last resumption, after which an unfinished job fails with DeadlineExceeded."""
     start_deadline_seconds: Annotated[int, Field(ge=1, le=2**31 - 1)] = 900
@@ -435,6 +438,19 @@ class Provenance(StatusModel):
     """True where the result is that of an earlier job, which asked for the same."""
 
 
+class MetricCurve(StatusModel):
+    """The course of a metric that a program reports."""
+
+    name: str
+    """The metric's name."""
+    reports: int
+    """How often it was reported."""
+    every: int
+    """How many reports lie between two values: of long programs only some are kept."""
+    values: Annotated[list[float], Field(max_length=MOST_POINTS)]
+    """The values, from the first on."""
+
+
 class HybridJobStatus(StatusModel):
     """What the operator observed."""
 
@@ -473,6 +489,15 @@ class HybridJobStatus(StatusModel):
     """Share done, such as "40%"."""
     metrics: Annotated[dict[str, float], Field(json_schema_extra=_METRICS)] | None = None
     """Latest values that the program reported, at most 64 with names of at most 63 characters."""
+    metrics_summary: str | None = None
+    """The first of them as `kubectl get` shows them, such as `energy=-1.13727 step=40`."""
+    metric_curves: Annotated[list[MetricCurve], Field(max_length=MOST_CURVES)] | None = None
+    """The courses of the metrics that were reported first, at most 4 with at most 100 values each."""
+    reported_at: str | None = None
+    """When the program last reported progress or metrics (RFC 3339)."""
+    estimated_end_at: str | None = None
+    """When the program will have ended if it goes on at the rate of its progress (RFC 3339): an estimate, which each
+    report renews."""
     placed_at: str | None = None
     """When a backend was chosen (RFC 3339)."""
     started_at: str | None = None

@@ -6,15 +6,20 @@ import contextlib
 import json
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
+from qonverge.api.registry import KINDS
 from qonverge.documents.excerpt import bounded
 
 if TYPE_CHECKING:
     from kubernetes.aio import client
 
 _PAGE = 500
-_PIECE_BYTES = 256 * 1024
 _GROUP_VERSION = ("qonverge.io", "v1alpha1")
+_MANAGER = "qonverge-cli"
+_JSON = "application/json"
+_REQUEST_SECONDS = 300
+_CONNECT_SECONDS = 30
 
 
 class NoAnswer(Exception):
@@ -59,45 +64,99 @@ class Cluster:
         Raises:
             NoAnswer: the API server does not answer, or refuses.
         """
+        return (await self.listed(plural, namespace))[0]
+
+    async def listed(self, plural: str, namespace: str | None, fields: str = "") -> tuple[list[dict[str, Any]], str]:
+        """Return objects as ``objects`` does, those that a field selector chooses, and the version of the list."""
         from kubernetes.aio import client
 
         api = client.CustomObjectsApi(self._api)
         found: list[dict[str, Any]] = []
         go_on = ""
         while True:
+            page: dict[str, Any] = {"limit": _PAGE, "_continue": go_on, "field_selector": fields}
             with _told(None):
                 answer: Any = await (
-                    api.list_cluster_custom_object(*_GROUP_VERSION, plural, limit=_PAGE, _continue=go_on)
+                    api.list_cluster_custom_object(*_GROUP_VERSION, plural, **page)
                     if namespace is None
-                    else api.list_namespaced_custom_object(
-                        *_GROUP_VERSION, namespace, plural, limit=_PAGE, _continue=go_on
-                    )
+                    else api.list_namespaced_custom_object(*_GROUP_VERSION, namespace, plural, **page)
                 )
             found += answer["items"]
             go_on = str(answer["metadata"].get("continue") or "")
             if not go_on:
-                return found
+                return found, str(answer["metadata"]["resourceVersion"])
 
-    async def pieces(self, path: str) -> AsyncIterator[bytes]:
-        """Yield what the API server has at a path, a piece at a time.
+    async def create(self, obj: dict[str, Any], namespace: str) -> bool:
+        """Create an object, and return whether there was none of its name.
+
+        Raises:
+            NoAnswer: the API server does not answer, or refuses.
+        """
+        path = f"{_path(obj['kind'], namespace)}?fieldManager={_MANAGER}&fieldValidation=Strict"
+        status, data = await self._ask("POST", path, obj)
+        if status == 409:
+            return False
+        _checked(status, data)
+        return True
+
+    async def apply(self, obj: dict[str, Any], namespace: str) -> None:
+        """Apply an object as ``kubectl apply --server-side`` does.
+
+        Raises:
+            NoAnswer: the API server does not answer, or refuses.
+        """
+        path = (
+            f"{_path(obj['kind'], namespace, obj['metadata']['name'])}?fieldManager={_MANAGER}&fieldValidation=Strict"
+        )
+        _checked(*await self._ask("PATCH", path, obj, "application/apply-patch+yaml"))
+
+    async def change_job(self, name: str, namespace: str, spec: dict[str, Any]) -> dict[str, Any]:
+        """Merge fields into a HybridJob's specification, and return the job as it is then.
+
+        Raises:
+            NoAnswer: the API server does not answer, has no such job, or refuses.
+        """
+        path = f"{_path('HybridJob', namespace, name)}?fieldManager={_MANAGER}"
+        status, data = await self._ask("PATCH", path, {"spec": spec}, "application/merge-patch+json")
+        if status == 404:
+            raise NoAnswer(f"there is no HybridJob {name} in the namespace {namespace}")
+        _checked(status, data)
+        job: dict[str, Any] = json.loads(data)
+        return job
+
+    async def stream(self, path: str, idle: float | None) -> AsyncIterator[bytes]:
+        """Yield what the API server has at a path as it comes; ``idle`` is for how many seconds nothing may come.
 
         Raises:
             NoAnswer: the API server does not answer, or refuses.
         """
         import aiohttp
 
-        token = await self._api.configuration.get_api_key_with_prefix("BearerToken")
-        headers = {"authorization": token} if token else {}
         with _told(None):
-            url = self._api.configuration.host + path
-            # However long it takes, as long as something comes.
-            timeout = aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=300)
-            answer = await self._api.call_api("GET", url, headers, _request_timeout=timeout)
-            if answer.status != 200:
-                data: bytes = await answer.read()
-                raise NoAnswer(_refusal(answer.status, data.decode(errors="replace")))
-            async for piece in answer.response.content.iter_chunked(_PIECE_BYTES):
-                yield piece
+            limit = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=idle)
+            response = await self._send("GET", path, limit=limit)
+            if response.status != 200:
+                data: bytes = await response.read()
+                raise NoAnswer(_refusal(response.status, data.decode(errors="replace")))
+            try:
+                async for chunk in response.response.content.iter_any():
+                    yield chunk
+            finally:
+                response.response.close()
+
+    async def _ask(self, method: str, path: str, body: Any = None, content: str = _JSON) -> tuple[int, bytes]:
+        with _told(None):
+            response = await self._send(method, path, body, content)
+            data: bytes = await response.read()
+        return response.status, data
+
+    async def _send(
+        self, method: str, path: str, body: Any = None, content: str = _JSON, limit: Any = _REQUEST_SECONDS
+    ) -> Any:
+        token = await self._api.configuration.get_api_key_with_prefix("BearerToken")
+        headers = {"Content-Type": content, **({"authorization": token} if token else {})}
+        url = self._api.configuration.host + path
+        return await self._api.call_api(method, url, headers, body, _request_timeout=limit)
 
 
 @contextlib.asynccontextmanager
@@ -136,6 +195,16 @@ def _told(missing: str | None) -> Iterator[None]:
         raise NoAnswer(_refusal(error.status, str(error.body or error.reason))) from None
     except (OSError, aiohttp.ClientError) as error:
         raise NoAnswer(f"the API server does not answer: {str(error) or type(error).__name__}") from None
+
+
+def _path(kind: str, namespace: str, name: str = "") -> str:
+    known = KINDS[kind]
+    return f"/{known.path}/namespaces/{quote(namespace)}/{known.plural}" + (f"/{quote(name)}" if name else "")
+
+
+def _checked(status: int, data: bytes) -> None:
+    if status >= 300:
+        raise NoAnswer(_refusal(status, data.decode(errors="replace")))
 
 
 def _refusal(status: int | None, words: str) -> str:

@@ -6,14 +6,14 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import Literal
 
 import click
 
 from qonverge import __version__
 from qonverge.cli import extensions
-
-COMPLETED, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+from qonverge.cli.exits import COMPLETED, FAILED, INTERRUPTED, USAGE, refuse, silence_libraries
+from qonverge.cli.job_commands import JOB_COMMANDS
 
 
 class _Group(click.Group):
@@ -55,7 +55,9 @@ def cli() -> None:
 @cli.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option("-o", "--output", type=click.Choice(["json", "yaml"]), help="Print the jobs with their status.")
-@click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Write the histogram to a picture.")
+@click.option(
+    "--plot", type=click.Path(dir_okay=False, path_type=Path), help="Draw counts, values and metrics into a picture."
+)
 @click.option(
     "--files",
     "kept",
@@ -79,14 +81,14 @@ def run(
     Exit status: 0 when every job completed, 1 when one did not, 2 when a manifest cannot be used.
     """
     if not verbose:
-        _silence_libraries()
+        silence_libraries()
     from qonverge.cli.run import run_files
     from qonverge.local.manifests import ManifestError
 
     try:
         completed = run_files(files, output=output, plot=plot, kept=kept, fresh=fresh, quiet=quiet, verbose=verbose)
     except ManifestError as error:
-        _refuse(error.problems)
+        refuse(error.problems)
     sys.exit(COMPLETED if completed else FAILED)
 
 
@@ -111,7 +113,7 @@ def validate(files: tuple[str, ...], against: str | None, credentials: Path | No
     """
     if not files and against is None:
         raise click.UsageError("give a FILE, or --against BACKEND")
-    _silence_libraries()
+    silence_libraries()
     from qonverge.cli.cluster import NoAnswer
     from qonverge.cli.validate import validate_files
     from qonverge.local.manifests import ManifestError
@@ -119,9 +121,9 @@ def validate(files: tuple[str, ...], against: str | None, credentials: Path | No
     try:
         report = validate_files(files, against, "" if credentials is None else str(credentials))
     except ManifestError as error:
-        _refuse(error.problems)
+        refuse(error.problems)
     except NoAnswer as error:
-        _refuse([str(error)])
+        refuse([str(error)])
     for line in report.lines:
         click.echo(line)
     for problem in report.refusals:
@@ -137,14 +139,14 @@ def forecast(files: tuple[str, ...], output: str | None) -> None:
 
     Exit status: 0 when every job has a backend, 1 when one has none, 2 when a manifest cannot be used.
     """
-    _silence_libraries()
+    silence_libraries()
     from qonverge.cli.forecast import forecast_files
     from qonverge.local.manifests import ManifestError
 
     try:
         possible = forecast_files(files, output=output)
     except ManifestError as error:
-        _refuse(error.problems)
+        refuse(error.problems)
     sys.exit(COMPLETED if possible else FAILED)
 
 
@@ -154,14 +156,14 @@ def forecast(files: tuple[str, ...], output: str | None) -> None:
 @click.option("-o", "--output", type=click.Choice(["json"]), help="Print as JSON.")
 def why(job: str, namespace: str | None, output: str | None) -> None:
     """Tell why a job of the cluster waits, or went where it went, with the numbers."""
-    _silence_libraries()
+    silence_libraries()
     from qonverge.cli.cluster import NoAnswer
     from qonverge.cli.why import explain
 
     try:
         explain(job, namespace, output=output)
     except NoAnswer as error:
-        _refuse([str(error)])
+        refuse([str(error)])
 
 
 @cli.command()
@@ -184,7 +186,7 @@ def result(job: str, namespace: str | None, url: str | None, output: Path | None
 
     Exit status: 0, 1 when the job has no result, or has it no more, 2 when no cluster answers or it has no such job.
     """
-    _silence_libraries()
+    silence_libraries()
     from qonverge.cli.cluster import NoAnswer
     from qonverge.cli.result import NoResult, print_result, save_files
 
@@ -196,7 +198,7 @@ def result(job: str, namespace: str | None, url: str | None, output: Path | None
         else:
             click.echo(f"{save_files(job, namespace, files, url=url)} files in {files}")
     except NoAnswer as error:
-        _refuse([str(error)])
+        refuse([str(error)])
     except NoResult as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(FAILED)
@@ -228,7 +230,7 @@ def cost(
     FILE is what qonverge run -o, or kubectl get -o, printed of jobs; - is standard input. Exit status: 0, 2 when no
     cluster answers or a FILE or --since cannot be used.
     """
-    _silence_libraries()
+    silence_libraries()
     from datetime import UTC, datetime
 
     from qonverge.cli.cluster import NoAnswer
@@ -238,13 +240,13 @@ def cost(
     try:
         start = None if since is None else beginning(since, datetime.now(UTC))
     except (ValueError, OverflowError):
-        _refuse([f"--since {since}: give a date such as 2026-01-31, a time such as 2026-01-31T12:00:00Z, or 12h or 7d"])
+        refuse([f"--since {since}: give a date such as 2026-01-31, a time such as 2026-01-31T12:00:00Z, or 12h or 7d"])
     try:
         print_cost(files, namespace, all_namespaces=all_namespaces, by=by, since=start, output=output)
     except NoAnswer as error:
-        _refuse([str(error)])
+        refuse([str(error)])
     except ManifestError as error:
-        _refuse(error.problems)
+        refuse(error.problems)
 
 
 @cli.command()
@@ -270,7 +272,7 @@ def replay(file: str, *, aging: float | None, compare: bool, policy: Path | None
     from qonverge.scheduling.trace import TraceError
 
     if not compare and (policy is not None or output is not None):
-        _refuse([f"{'--policy' if policy is not None else '--output'} goes with --compare"])
+        refuse([f"{'--policy' if policy is not None else '--output'} goes with --compare"])
     path = None if file == "-" else Path(file)
     try:
         if compare:
@@ -278,11 +280,11 @@ def replay(file: str, *, aging: float | None, compare: bool, policy: Path | None
             return
         same = replay_file(path, aging=aging)
     except PolicyError as error:
-        _refuse([f"{policy}: {error}"])
+        refuse([f"{policy}: {error}"])
     except OSError as error:
-        _refuse([f"{error.filename or file}: {error.strerror or error}"])
+        refuse([f"{error.filename or file}: {error.strerror or error}"])
     except (TraceError, SchedulerError, UnicodeDecodeError, ValueError) as error:
-        _refuse([f"{file}: {error}"])
+        refuse([f"{file}: {error}"])
     sys.exit(COMPLETED if same else FAILED)
 
 
@@ -310,7 +312,7 @@ def backend_serve(file: Path) -> None:
     try:
         serve_file(file)
     except ConfigError as error:
-        _refuse(error.problems)
+        refuse(error.problems)
 
 
 @cli.command()
@@ -320,19 +322,8 @@ def version(output: str | None) -> None:
     click.echo(json.dumps({"version": __version__}) if output else f"qonverge {__version__}")
 
 
-def _silence_libraries() -> None:
-    """Keep warnings and logs of libraries from the terminal: what a person needs to know, the commands say."""
-    import logging
-    import warnings
-
-    warnings.simplefilter("ignore")
-    logging.disable(logging.CRITICAL)
-
-
-def _refuse(problems: list[str]) -> NoReturn:
-    for problem in problems:
-        click.echo(f"error: {problem}", err=True)
-    sys.exit(USAGE)
+for _command in JOB_COMMANDS:
+    cli.add_command(_command)
 
 
 def main() -> None:

@@ -96,13 +96,19 @@ def expectations(job: HybridJob) -> RenderableType:
     observables = kind_of(job).observables(job)
     rows = zip(observables, result.expectation_values or [], result.standard_errors or [], strict=True)
     for observable, value, error in rows:
-        name = observable if isinstance(observable, str) else _sum(observable)
-        table.add_row(Text(f"<{name}>", style="bold"), f"{value:+.6f}", f"± {error:.6f}" if result.shots else "exact")
+        table.add_row(
+            Text(f"<{observable_name(observable)}>", style="bold"),
+            f"{value:+.6f}",
+            f"± {error:.6f}" if result.shots else "exact",
+        )
     return table
 
 
-def _sum(terms: Mapping[str, float]) -> str:
-    return " ".join(f"{weight:+g} {label}" for label, weight in terms.items()).removeprefix("+")
+def observable_name(observable: str | Mapping[str, float]) -> str:
+    """Return an observable in a few characters, such as ``ZZ`` or ``0.5 XX +0.5 YY``."""
+    if isinstance(observable, str):
+        return observable
+    return " ".join(f"{weight:+g} {label}" for label, weight in observable.items()).removeprefix("+")
 
 
 def result(job: HybridJob) -> list[RenderableType]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import io
 import json
 import os
 import sys
@@ -13,12 +14,13 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import quote
 
-from qonverge.api import HybridJob, HybridJobStatus
+from qonverge.api import HybridJob
 from qonverge.cli.cluster import Cluster, NoAnswer, connected
 from qonverge.execution.results import document
 from qonverge.storage.job_output import FILES, is_file
 
 _PIECE_BYTES = 256 * 1024
+_IDLE_SECONDS = 300.0
 
 
 class NoResult(Exception):
@@ -53,27 +55,43 @@ def save_files(name: str, namespace: str | None, folder: Path, *, url: str | Non
 
 async def _print(name: str, namespace: str | None, url: str | None, output: Path | None) -> None:
     async with connected() as cluster:
-        status = await _status(cluster, name, namespace)
-        result = status.result
-        if result is None:
-            raise NoResult(f"{name} has no result: it is {status.state}: {status.message or 'new'}")
-        if result.kept is not None and result.kept.lost is not None:
-            raise NoResult(status.message or result.kept.lost)
-        place = result.stored or result.kept
+        job = HybridJob.model_validate(await cluster.job(name, namespace))
         with _target(output) as file:
-            if place is None:
-                file.write(document(result))
-            else:
-                await _copy(cluster, url, place.path, file, size=place.bytes, sha256=place.sha256)
+            await _write(cluster, job, url, file)
             if output is None and sys.stdout.isatty():
                 # To a file go the very bytes, of which the status has the SHA-256.
                 file.write(b"\n")
             file.flush()
 
 
+async def fetched(cluster: Cluster, job: HybridJob, url: str | None) -> bytes:
+    """Return the JSON of a job's result, wherever it is; ``url`` as of ``print_result``.
+
+    Raises:
+        NoAnswer: whoever has it does not answer.
+        NoResult: the job has none, or has it no more.
+    """
+    file = io.BytesIO()
+    await _write(cluster, job, url, file)
+    return file.getvalue()
+
+
+async def _write(cluster: Cluster, job: HybridJob, url: str | None, file: BinaryIO) -> None:
+    status, result = job.status, job.status.result
+    if result is None:
+        raise NoResult(f"{job.metadata.name} has no result: it is {status.state}: {status.message or 'new'}")
+    if result.kept is not None and result.kept.lost is not None:
+        raise NoResult(status.message or result.kept.lost)
+    place = result.stored or result.kept
+    if place is None:
+        file.write(document(result))
+    else:
+        await _copy(cluster, url, place.path, file, size=place.bytes, sha256=place.sha256)
+
+
 async def _save(name: str, namespace: str | None, url: str | None, folder: Path) -> int:
     async with connected() as cluster:
-        status = await _status(cluster, name, namespace)
+        status = HybridJob.model_validate(await cluster.job(name, namespace)).status
         if status.files is None:
             raise NoResult(f"{name} has no files: it is {status.state}: {status.message or 'new'}")
         path, _, key = status.files.path.partition("?")
@@ -87,10 +105,6 @@ async def _save(name: str, namespace: str | None, url: str | None, folder: Path)
             with _target(target) as file:
                 await _copy(cluster, url, f"{path}/{quote(each)}?{key}", file, size=size)
         return len(sizes)
-
-
-async def _status(cluster: Cluster, name: str, namespace: str | None) -> HybridJobStatus:
-    return HybridJob.model_validate(await cluster.job(name, namespace)).status
 
 
 async def _copy(
@@ -108,7 +122,8 @@ async def _copy(
 
 async def _pieces(cluster: Cluster, url: str | None, path: str) -> AsyncIterator[bytes]:
     if url is None:
-        async for piece in cluster.pieces(path):
+        # However long it takes, as long as something comes.
+        async for piece in cluster.stream(path, _IDLE_SECONDS):
             yield piece
         return
     import aiohttp

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import shutil
 import signal
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 import yaml
 
 from qonverge.api import HybridJob
+from qonverge.cli.plot import check_path, write
 from qonverge.cli.screen import Screen
 from qonverge.local.manifests import ManifestError, Manifests, read, refuse_quotas
 from qonverge.local.outputs import LocalOutputs, state_folder
@@ -51,7 +51,7 @@ def run_files(
     if not manifests.jobs:
         raise ManifestError([f"{', '.join(files)}: there is no HybridJob to run"])
     if plot is not None:
-        _check_plot(plot)
+        check_path(plot, "--plot")
     # With -o the standard output belongs to the manifest.
     stream = sys.stdout if output is None else sys.stderr
     # A terminal without the block characters of the histogram shows other ones, rather than an error.
@@ -68,8 +68,8 @@ def run_files(
         _copy_files(jobs, kept)
     if output is not None:
         _print(jobs, output)
-    if plot is not None and not _plot(jobs, plot):
-        print(f"warning: --plot {plot}: no job has counts to draw", file=sys.stderr)
+    if plot is not None and not write(jobs, plot, (), "--plot"):
+        print(f"warning: --plot {plot}: no job has counts, values or metrics to draw", file=sys.stderr)
         return False
     return all(job.status.state == "Complete" for job in jobs)
 
@@ -118,44 +118,3 @@ class _Literal(yaml.SafeDumper):
 
 
 _Literal.add_representer(str, _Literal.represent_str)
-
-
-def _check_plot(path: Path) -> None:
-    """Find out before anything runs whether a picture can be written there."""
-    from matplotlib.backend_bases import FigureCanvasBase
-
-    kinds = FigureCanvasBase.get_supported_filetypes()
-    if path.suffix.removeprefix(".").lower() not in kinds:
-        raise ManifestError([f"--plot {path}: the name must end in one of {', '.join(f'.{kind}' for kind in kinds)}"])
-    if not os.access(path.parent, os.W_OK):
-        raise ManifestError([f"--plot {path}: {path.parent} is no folder that can be written to"])
-
-
-def _plot(jobs: list[HybridJob], path: Path) -> bool:
-    """Draw the counts and return whether there were any."""
-    counted = [job for job in jobs if job.status.result is not None and job.status.result.counts]
-    if not counted:
-        return False
-    import matplotlib as mpl
-
-    mpl.use("agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(
-        len(counted), 1, figsize=(7, 3.2 * len(counted)), squeeze=False, layout="constrained"
-    )
-    for axis, job in zip(axes[:, 0], counted, strict=True):
-        assert job.status.result is not None
-        counts = job.status.result.counts or {}
-        bars = axis.bar(list(counts), list(counts.values()), color="#2f6f9f")
-        if len(counts) <= 32:
-            axis.bar_label(bars, fontsize=8)
-        axis.set_title(f"{job.metadata.name} on {job.status.backend}, {job.status.result.shots} shots", fontsize=10)
-        axis.set_ylabel("counts")
-        axis.tick_params(axis="x", rotation=90 if len(counts) > 8 else 0)
-        axis.spines[["top", "right"]].set_visible(False)
-    try:
-        figure.savefig(path, dpi=150)
-    except (OSError, ValueError) as error:
-        raise ManifestError([f"--plot {path}: {error}"]) from None
-    return True

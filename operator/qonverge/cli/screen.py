@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import time
 from collections.abc import Iterator
 from typing import Self, TextIO
 
@@ -13,6 +14,7 @@ from rich.text import Text
 
 from qonverge.api import HybridJob
 from qonverge.cli import render
+from qonverge.cli.job_lines import left
 
 
 class Screen:
@@ -73,7 +75,7 @@ class Screen:
         metrics = "  ".join(f"{key}={value:.6g}" for key, value in (status.metrics or {}).items())
         if running and self._task is not None and not self._bar.disable:
             done = None if status.progress is None else float(status.progress.removesuffix("%"))
-            text = "  ".join(part for part in (status.progress, metrics) if part)
+            text = "  ".join(part for part in (status.progress, metrics, left(status, time.time())) if part)
             self._bar.update(self._task, total=None if done is None else 100, completed=done or 0, shown=text)
         if self._last == shown:
             return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from qonverge.documents import strict_json
@@ -13,10 +13,16 @@ from qonverge.documents.excerpt import excerpt
 from qonverge.documents.faults import Unreadable
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+INTERVAL_HEADER = "x-qonverge-report-interval"
+"""Of an answer to a report: in how many seconds the next is welcome."""
 MOST_METRICS = 64
 """Names of metrics in one job, all reports together."""
 LONGEST_METRIC_NAME = 63
 """Characters of a metric's name."""
+MOST_CURVES = 4
+"""Metrics of one job whose course is kept, those that were reported first."""
+MOST_POINTS = 100
+"""Values of one metric's course."""
 MOST_DEPTH = 100
 """Lists and objects inside each other in a result; the client's own form of a result keeps below it."""
 
@@ -38,6 +44,36 @@ class InvalidReport(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
+class Curve:
+    """The course of a metric: its values at equal distances."""
+
+    count: int
+    """How often it was reported."""
+    every: int
+    """How many reports lie between two of the values."""
+    values: tuple[float, ...]
+    """The values, from the first on."""
+
+    @classmethod
+    def parse(cls, name: str, given: Any) -> Self:
+        """Return the curve that a report has of a metric.
+
+        Raises:
+            InvalidReport: it is none, or has too many values.
+        """
+        fields: Mapping[str, Any] = given if isinstance(given, dict) else {}
+        count, every, values = (fields.get(field) for field in ("count", "every", "values"))
+        what = f"the course of {excerpt(name)}"
+        if not is_metric_name(name):
+            raise InvalidReport(f"{what}: names of metrics have 1 to {LONGEST_METRIC_NAME} characters")
+        if not (_is_count(count) and _is_count(every) and isinstance(values, list) and all(map(_is_number, values))):
+            raise InvalidReport(f"{what} is {excerpt(given)}; an object with count, every and values is expected")
+        if len(values) > MOST_POINTS:
+            raise InvalidReport(f"{what} has {len(values)} values; {MOST_POINTS} are allowed")
+        return cls(int(count), int(every), tuple(map(float, values)))  # type: ignore[arg-type]  # numbers, as was checked
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """One report: what changed."""
 
@@ -53,6 +89,15 @@ class Report:
     """The result, where it is in the job's store and not here."""
     stored_files: StoredContent | None = None
     """The program's files, which are in the job's store."""
+    curves: Mapping[str, Curve] = field(default_factory=dict)
+    """The courses of some metrics until now, by their names."""
+    last: bool = False
+    """Whether the program ends, and reports no more."""
+
+    @property
+    def tells_result(self) -> bool:
+        """Whether it has the program's result, or says where that is."""
+        return self.has_result or self.stored_result is not None
 
     @classmethod
     def parse(cls, text: bytes) -> Self:
@@ -86,6 +131,9 @@ class Report:
                 raise InvalidReport(f"the metric {name} is {excerpt(value)}; a finite number is expected")
         if _deeper(given.get("result"), MOST_DEPTH):
             raise InvalidReport(f"the result is nested more than {MOST_DEPTH} levels deep")
+        curves = given.get("curves")
+        if curves is not None and not (isinstance(curves, dict) and len(curves) <= MOST_CURVES):
+            raise InvalidReport(f"curves is {excerpt(curves)}; an object of at most {MOST_CURVES} is expected")
         found = {name: float(value) for name, value in (metrics or {}).items()}
         return cls(
             progress,
@@ -94,6 +142,27 @@ class Report:
             "result" in given,
             _stored_result(given.get("storedResult")),
             _stored_files(given.get("storedFiles")),
+            {name: Curve.parse(name, curve) for name, curve in (curves or {}).items()},
+            given.get("last") is True,
+        )
+
+    def then(self, later: Self) -> Self:
+        """Return this report and a later one as one.
+
+        Raises:
+            InvalidReport: both together name too many metrics.
+        """
+        newer = later if later.tells_result else self
+        return replace(
+            later,
+            progress=self.progress if later.progress is None else later.progress,
+            metrics=merged(self.metrics, later.metrics),
+            result=newer.result,
+            has_result=newer.has_result,
+            stored_result=newer.stored_result,
+            stored_files=later.stored_files or self.stored_files,
+            curves={**self.curves, **later.curves},
+            last=self.last or later.last,
         )
 
 
@@ -101,7 +170,7 @@ def _stored_result(told: Any) -> StoredContent | None:
     match told:
         case None:
             return None
-        case {"bytes": int(size), "sha256": str(sha256)} if _is_count(size) and _SHA256.fullmatch(sha256):
+        case {"bytes": int(size), "sha256": str(sha256)} if _is_size(size) and _SHA256.fullmatch(sha256):
             return StoredContent(size, sha256=sha256)
     raise InvalidReport(f"storedResult is {excerpt(told)}; an object with bytes and sha256 is expected")
 
@@ -110,12 +179,12 @@ def _stored_files(told: Any) -> StoredContent | None:
     match told:
         case None:
             return None
-        case {"bytes": int(size), "count": int(count)} if _is_count(size) and _is_count(count):
+        case {"bytes": int(size), "count": int(count)} if _is_size(size) and _is_size(count):
             return StoredContent(size, count=count)
     raise InvalidReport(f"storedFiles is {excerpt(told)}; an object with bytes and count is expected")
 
 
-def _is_count(value: int) -> bool:
+def _is_size(value: int) -> bool:
     return not isinstance(value, bool) and 0 <= value < 2**63
 
 
@@ -138,6 +207,10 @@ def merged(before: Mapping[str, float], reported: Mapping[str, float]) -> dict[s
             f"beside {len(before)} that the job has; a job may have {MOST_METRICS}"
         )
     return after
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**53
 
 
 def _is_number(value: Any) -> bool:

@@ -60,6 +60,8 @@ def move(
     message = bounded(message)
     ready, progress, others = _CONDITIONS[state]
     known = {condition.type for condition in status.conditions}
+    if state != "Running":
+        fields = {"estimated_end_at": None, **fields}
     lasting: dict[str, Truth] = {kind: "False" for kind in _LASTING if kind in known}
     return status.model_copy(
         update={

@@ -50,7 +50,7 @@ class Manifests:
     backends: list[QuantumBackend] = field(default_factory=list)
     quotas: list[QuantumQuota] = field(default_factory=list)
     config_maps: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
-    """ConfigMaps as the API server has them, by (namespace, name)."""
+    """ConfigMaps as they were given, by (namespace, name)."""
     places: dict[tuple[str, str, str], str] = field(default_factory=dict)
     """Which file, and which document of it, each object is in: by (kind, namespace, name)."""
 
@@ -213,7 +213,7 @@ def _take(manifests: Manifests, document: Any, place: str) -> list[str]:
         case QuantumQuota():
             manifests.quotas.append(value)
         case ConfigMap():
-            manifests.config_maps[namespace, name] = value.model_dump(by_alias=True)
+            manifests.config_maps[namespace, name] = value.model_dump(by_alias=True, exclude_unset=True)
     return []
 
 

@@ -52,8 +52,8 @@ class Admission:
     used: Amounts = field(default_factory=Amounts)
     """What it used of the engine, once it has ended."""
 
-    async def take(self, report: Report) -> None:
-        """Take a report.
+    async def take(self, report: Report) -> float:
+        """Take a report; the next is welcome whenever it comes.
 
         Raises:
             InvalidReport: the job would have too many metrics.
@@ -62,6 +62,7 @@ class Admission:
         if report.has_result:
             self.result = report
         self.files = report.stored_files or self.files
+        return 0.0
 
 
 class ProgramHost:

@@ -9,6 +9,7 @@ from typing import Any
 from qonverge.api import HybridJob, HybridJobStatus
 from qonverge.documents.reports import Report
 from qonverge.execution import reports, transitions
+from qonverge.execution.progress_rate import ProgressRate
 from qonverge.local.processes import Tail
 
 
@@ -32,6 +33,7 @@ class Run:
         """The figures by which a virtual device was made on which it runs; empty where it runs on none."""
         self._observer = observer
         self._clock = clock
+        self._rate = ProgressRate()
 
     @property
     def now(self) -> float:
@@ -76,7 +78,9 @@ class Run:
 
     def report(self, report: Report) -> None:
         """Take a program's report of its progress and metrics."""
-        if changed := reports.changes(self.job.status, report):
+        if report.progress is not None:
+            self._rate.add(self.now, report.progress)
+        if changed := reports.changes(self.job.status, report, self.now, self._rate.ends_at()):
             self._set(self.job.status.model_copy(update=changed))
 
     def _set(self, status: HybridJobStatus) -> None:

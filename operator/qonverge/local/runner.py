@@ -89,6 +89,9 @@ class LocalRunner:
     async def run(self, job: HybridJob) -> HybridJob:
         """Run a job to its end and return it with its status."""
         run = Run(job, self._observer, self._clock)
+        if job.spec.cancel:
+            run.fail("Cancelled", "the job was cancelled: spec.cancel is true")
+            return run.job
         if job.spec.suspend:
             run.move("Suspended", "Suspended", "the job is suspended: set spec.suspend to false to run it")
             return run.job

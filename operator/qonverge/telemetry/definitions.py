@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from qonverge.documents.reports import MOST_METRICS
+
 Type = Literal["counter", "gauge", "histogram"]
 Unit = Literal["", "seconds", "bytes", "joules", "ratio", "watts"]
 Per = Literal["pod", "program", "operator", "backend", "namespace", "quota", "pair"]
@@ -185,6 +187,14 @@ PROGRAM_RUN_SECONDS = _program(
 PROGRAM_SHOTS = _program("shots_total", "counter", "Shots of its tasks that completed.")
 PROGRAM_SENT_BYTES = _program("sent_bytes_total", "counter", "Bytes of its requests to backends, without their heads.")
 PROGRAM_RECEIVED_BYTES = _program("received_bytes_total", "counter", "Bytes of the answers, without their heads.")
+PROGRAM_PROGRESS = _program("progress_ratio", "gauge", "Part of its work that it reported as done.")
+PROGRAM_METRIC = _program(
+    *("reported_value", "gauge", "Metric that it reported, its last value, by its own name for it.", "metric"),
+    most=MOST_METRICS,
+)
+PROGRAM_REPORTED = _program(
+    *("last_report_timestamp_seconds", "gauge", "When it last reported progress or metrics, Unix time.")
+)
 
 PROGRAM = (
     PROGRAM_TASKS,
@@ -197,6 +207,9 @@ PROGRAM = (
     PROGRAM_SHOTS,
     PROGRAM_SENT_BYTES,
     PROGRAM_RECEIVED_BYTES,
+    PROGRAM_PROGRESS,
+    PROGRAM_METRIC,
+    PROGRAM_REPORTED,
 )
 """What the pod of a Python program exposes."""
 

@@ -32,7 +32,8 @@ _PROGRAM = """\
 ## Programs
 
 The pod of a Python program serves these at `/metrics` on its port `metrics`: what the program's own process asked of
-backends. What it [reports](client.md) is in its job's status.
+backends, and what it [reports](client.md#progress-and-result), which is in its job's status too. `metric` is the name
+that the program gives, one of the first 64.
 """
 _OPERATOR = """\
 ## Operator

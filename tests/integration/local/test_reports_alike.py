@@ -15,7 +15,7 @@ from qonverge.circuits.checker.checker import Checker
 from qonverge.controller.kube.lease import Election
 from qonverge.controller.web.output_routes import OutputRoutes
 from qonverge.controller.web.servers import report_app
-from qonverge.documents.reports import LONGEST_METRIC_NAME, MOST_DEPTH, MOST_METRICS, Report
+from qonverge.documents.reports import INTERVAL_HEADER, LONGEST_METRIC_NAME, MOST_DEPTH, MOST_METRICS, Report
 from qonverge.execution import reports
 from qonverge.local.processes import run_together
 from qonverge.local.programs import ProgramHost
@@ -50,6 +50,9 @@ BODIES: list[bytes] = [
     b'{"result": ' + b"[" * (MOST_DEPTH + 2) + b"]" * (MOST_DEPTH + 2) + b"}",
     b'{"result": ' + b"[" * 5000 + b"]" * 5000 + b"}",
     b'{"result": "\\ud800"}',
+    b'{"curves": []}',
+    b'{"curves": {"m0": {"count": 1}}}',
+    b'{"curves": {"m0": {"count": 2, "every": 1, "values": [1, 2]}}, "last": true}',
     b'{"result": {"energy": -1.5}}',
     b'{"result": null}',
     b'{"result": [1, 2], "progress": 1}',
@@ -88,6 +91,8 @@ async def in_a_cluster() -> tuple[Answers, dict[str, Any]]:
         for body in BODIES:
             async with client.post("/v1/jobs/chem/j/report", data=body) as response:
                 answers.append((response.status, await response.text()))
+                # How soon the next one is welcome.
+                assert (response.headers.get(INTERVAL_HEADER) == "1") == (response.status == 204)
     status = desk.world.state.jobs["chem/j"].status.to_dict()
     return answers, {name: status.get(name) for name in ("progress", "metrics", "result")}
 
@@ -104,7 +109,7 @@ async def without_one(monkeypatch: pytest.MonkeyPatch) -> tuple[Answers, dict[st
 
     def on_report(report: Report) -> None:
         nonlocal status
-        status = status.model_copy(update=reports.changes(status, report))
+        status = status.model_copy(update=reports.changes(status, report, 0.0, None))
 
     host = ProgramHost(Engine(EngineConfig()), Checker())
     async with (
@@ -131,5 +136,5 @@ async def test_every_report_is_answered_alike(monkeypatch: pytest.MonkeyPatch) -
     assert of_local == {"progress": "100%", "metrics": {**FULL, "m0": 2.5}, "result": {"value": [1, 2]}}
     # Neither takes all nor refuses all.
     assert sorted({status for status, _ in local}) == [204, 400]
-    assert sum(status == 204 for status, _ in local) == 7
+    assert sum(status == 204 for status, _ in local) == 8
     assert all(bool(text) == (status == 400) for status, text in local)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+import re
+import time
 
 import pytest
 
 from qonverge.api import HybridJob, HybridJobStatus
 from qonverge.cli.screen import Screen
+from qonverge.execution.transitions import timestamp
 
 
 def job(**status: object) -> HybridJob:
@@ -39,6 +42,20 @@ def test_each_step_is_one_line_that_is_not_broken() -> None:
         "j    7%  energy=-1.12346",
         "  │ " + "x" * 200,
     ]
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_has_a_line_with_progress_metrics_and_the_time_that_is_left() -> None:
+    ends_at = timestamp(time.time() + 3600)
+    with Screen(Terminal(), quiet=False) as screen, screen.job(job()):
+        screen.on_status(job(state="Running", progress="7%", metrics={"energy": -1.5}, estimatedEndAt=ends_at))
+        (task,) = screen._bar.tasks
+        assert (task.completed, task.total) == (7, 100)
+        assert re.fullmatch(r"7%  energy=-1.5  about (1h|59m\d+s|59m) left", task.fields["shown"])
 
 
 def test_quiet_says_nothing_of_progress() -> None:

@@ -32,6 +32,8 @@ class Peer:
     port: int
     received: list[Received] = field(default_factory=list)
     answer: Callable[[Received], tuple[int, str, bytes] | None] = lambda _: (204, "text/plain", b"")
+    headers: dict[str, str] = field(default_factory=dict)
+    """What each answer has besides."""
     info: BackendInfo = _SIMULATOR
     """What it says of itself before it is sent a task, which no test has to answer or to count."""
 
@@ -64,6 +66,8 @@ def peer() -> Iterator[Peer]:
             self.send_response(status)
             self.send_header("content-type", kind)
             self.send_header("content-length", str(len(content)))
+            for name, value in made.headers.items():
+                self.send_header(name, value)
             self.end_headers()
             self.wfile.write(content)
 

@@ -1,4 +1,4 @@
-"""A program's metrics: what its process asked of backends, in Prometheus' text format."""
+"""A program's metrics: what its process asked of backends and what it reported, in Prometheus' text format."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
+from qonverge.client.program.reports import latest
 from qonverge.client.transport.usage_counts import COUNTS
 from qonverge.telemetry import ProgramMetrics, Reading
 from qonverge.telemetry import definitions as names
@@ -49,6 +50,12 @@ def _readings() -> Iterator[Reading]:
     yield Reading(names.PROGRAM_SHOTS, counts.shots)
     yield Reading(names.PROGRAM_SENT_BYTES, counts.sent_bytes)
     yield Reading(names.PROGRAM_RECEIVED_BYTES, counts.received_bytes)
+    progress, metrics, reported = latest()
+    if progress is not None:
+        yield Reading(names.PROGRAM_PROGRESS, progress)
+    if reported is not None:
+        yield Reading(names.PROGRAM_REPORTED, reported)
+    yield from (Reading(names.PROGRAM_METRIC, value, (name,)) for name, value in metrics.items())
 
 
 _METRICS = ProgramMetrics(_readings)

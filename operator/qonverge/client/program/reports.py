@@ -3,155 +3,23 @@
 from __future__ import annotations
 
 import atexit
-import json
 import math
 import os
-import sys
 import threading
-import time
 import warnings
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
-from qonverge.client.errors import BackendUnreachable, ClientError, ResultTooLarge
+from qonverge.client.errors import ClientError, ResultTooLarge
 from qonverge.client.program.json_form import JsonForm
 from qonverge.client.program.large_results import put_result, size_of
+from qonverge.client.program.reporter import Reporter
 from qonverge.client.transport.tokens import read_token, renewal_seconds
-from qonverge.documents.reports import LONGEST_METRIC_NAME, MOST_METRICS, is_metric_name
+from qonverge.documents.reports import LONGEST_METRIC_NAME, MOST_METRICS
 
-if TYPE_CHECKING:
-    import urllib3
-
-_INTERVAL_SECONDS = 0.5
-_PATIENCE_SECONDS = 150.0
-_LONGEST_REFUSAL = 1000
 # Values that one warning names, and characters of each.
 _TOLD = 8
-_RESULTS = frozenset({"result", "storedResult"})
 _LONGEST_TOLD = 80
-
-
-class Reporter:
-    """Sends reports, at most one per interval; what comes faster is merged and the last one always arrives."""
-
-    def __init__(
-        self,
-        url: str | None,
-        token: Callable[[], str | None],
-        *,
-        interval: float = _INTERVAL_SECONDS,
-        patience: float = _PATIENCE_SECONDS,
-        renewal: float = 0.0,
-    ) -> None:
-        """Without a URL there is nobody to tell: reports are dropped, as outside of a job.
-
-        ``renewal`` is for how many seconds a token that is refused is read again.
-        """
-        self._url = url
-        self._token = token
-        self._interval = interval
-        self._patience = patience
-        self._renewal = renewal
-        self._pool: urllib3.PoolManager | None = None
-        self._pending: dict[str, Any] = {}
-        self._lock = threading.Condition()
-        self._sender: threading.Thread | None = None
-        self._closing = False
-        self._names: set[str] = set()
-        self.said_beyond = False
-        """Whether a person was warned of metrics for which there is no room."""
-        self.lost_result: ClientError | None = None
-        """Why the result did not arrive."""
-
-    def add(self, report: dict[str, Any]) -> None:
-        """Take a report and send it soon."""
-        if self._url is None:
-            return
-        with self._lock:
-            if _RESULTS & report.keys():
-                # The last one counts, wherever it is.
-                self._pending = {name: value for name, value in self._pending.items() if name not in _RESULTS}
-            merged = {**self._pending.get("metrics", {}), **report.get("metrics", {})}
-            self._pending = {**self._pending, **report, "metrics": merged}
-            if self._sender is None:
-                self._sender = threading.Thread(target=self._send_until_closed, name="qonverge-reports", daemon=True)
-                self._sender.start()
-            self._lock.notify()
-
-    def room_for(self, name: str) -> bool:
-        """Return whether a job may have a metric of this name beside those that were reported before."""
-        with self._lock:
-            if name not in self._names and (not is_metric_name(name) or len(self._names) >= MOST_METRICS):
-                return False
-            self._names.add(name)
-            return True
-
-    def close(self) -> None:
-        """Send what is left."""
-        with self._lock:
-            self._closing = True
-            self._lock.notify()
-        if self._sender is not None:
-            self._sender.join(max(self._patience, self._renewal))
-
-    def deliver(self, report: dict[str, Any]) -> None:
-        """Send one report and return when it has arrived.
-
-        Raises:
-            BackendUnreachable: it could not be delivered for too long, or was refused.
-            ResultTooLarge: it was refused for its size.
-        """
-        # Most programs' import of the client is no reason to load it.
-        import urllib3
-
-        if self._pool is None:
-            self._pool = urllib3.PoolManager(maxsize=1, retries=False)
-        began, delay = time.monotonic(), 0.1
-        while True:
-            patience = self._patience
-            headers = {"content-type": "application/json", "authorization": f"Bearer {self._token() or ''}"}
-            try:
-                response = self._pool.request(
-                    "POST", self._url or "", body=json.dumps(report).encode(), headers=headers, timeout=10
-                )
-                problem = f"status {response.status}: {response.data[:_LONGEST_REFUSAL].decode(errors='replace')}"
-                if response.status == 503:
-                    # Another connection may reach the replica that leads.
-                    self._pool.clear()
-                    delay = min(delay, 0.5)
-                if response.status < 300:
-                    return
-                if response.status == 413:
-                    raise ResultTooLarge(f"the report was refused with {problem}")
-                if response.status == 401 and self._renewal:
-                    patience = self._renewal
-                elif response.status in (400, 401, 403, 404):
-                    raise BackendUnreachable(f"the report was refused with {problem}")
-            except urllib3.exceptions.HTTPError as error:
-                problem = str(error)
-            if time.monotonic() + delay > began + patience:
-                raise BackendUnreachable(f"the report could not be delivered for {patience:g} s: {problem}")
-            time.sleep(delay)
-            delay = min(5.0, delay * 2)
-
-    def _send_until_closed(self) -> None:
-        while True:
-            with self._lock:
-                self._lock.wait_for(lambda: self._pending or self._closing)
-                report, self._pending = self._pending, {}
-            if report:
-                try:
-                    self.deliver(report)
-                except (BackendUnreachable, ResultTooLarge) as error:
-                    # Progress that nobody takes must not end the program; a lost result must not look like success.
-                    if _RESULTS & report.keys():
-                        self.lost_result = error
-                    else:
-                        print(f"qonverge: {error}", file=sys.stderr, flush=True)
-            with self._lock:
-                if self._closing and not self._pending:
-                    return
-                self._lock.wait_for(lambda: self._closing, self._interval)
 
 
 def _number(value: Any) -> float | None:
@@ -189,6 +57,11 @@ class _Current:
                 atexit.register(self._reporter.close)
             return self._reporter
 
+    def hurry(self) -> None:
+        """Give up soon what cannot be sent."""
+        if self._reporter is not None:
+            self._reporter.hurry()
+
     def close(self) -> ClientError | None:
         """Send what is left, and return why the result did not arrive."""
         if self._reporter is None:
@@ -202,7 +75,7 @@ _current = _Current()
 
 def add_files(told: dict[str, Any]) -> None:
     """Report what the job's store has of the program's files."""
-    _current.get(os.environ).add(told)
+    _current.get(os.environ).stored_files(told)
 
 
 def finish() -> ClientError | None:
@@ -210,10 +83,23 @@ def finish() -> ClientError | None:
     return _current.close()
 
 
+def hurry() -> None:
+    """Give up soon what cannot be sent, since the program was asked to end."""
+    _current.hurry()
+
+
+def latest() -> tuple[float | None, dict[str, float], float | None]:
+    """Return the progress and metrics of this process that were reported last, and when, Unix seconds."""
+    return _current.get(os.environ).latest()
+
+
 def report(*, progress: float | None = None, **metrics: float) -> None:
     """Tell how far the program is and any numbers worth watching; they appear in the HybridJob's status.
 
     Of a parallel program rank 0 is heard, and what the others report is dropped.
+
+    It costs some microseconds, and may be called in every turn of a loop: at most one request a second tells of it,
+    with the latest values, and one more when the program ends.
 
     What is no finite number is left out with a warning that names it: progress must not end a program. So are metrics
     beyond the 64 that a job may have, and those whose names are longer than 63 characters.
@@ -228,12 +114,9 @@ def report(*, progress: float | None = None, **metrics: float) -> None:
         told = ", ".join(f"{name}={_brief(given[name])}" for name in missing)
         warnings.warn(f"report leaves out what is no finite number: {told}", stacklevel=2)
     found = {name: number for name, number in numbers.items() if number is not None}
-    message: dict[str, Any] = {}
-    if "progress" in found:
-        message["progress"] = min(1.0, max(0.0, found.pop("progress")))
+    done = found.pop("progress", None)
     reporter = _current.get(os.environ)
-    kept = {name: number for name, number in found.items() if reporter.room_for(name)}
-    beyond = [_brief(name) for name in found if name not in kept]
+    beyond = [_brief(name) for name in reporter.report(None if done is None else min(1.0, max(0.0, done)), found)]
     if beyond and not reporter.said_beyond:
         # Once: a loop that makes up names would fill the log with them.
         reporter.said_beyond = True
@@ -244,7 +127,6 @@ def report(*, progress: float | None = None, **metrics: float) -> None:
             f"metrics, with names of 1 to {LONGEST_METRIC_NAME} characters",
             stacklevel=2,
         )
-    reporter.add({**message, "metrics": kept})
 
 
 def result(value: Any) -> None:
@@ -271,11 +153,11 @@ def result(value: Any) -> None:
                 "(output.stores of the chart)"
             )
         _warn(form.problems)
-        _current.get(os.environ).add({"storedResult": stored})
+        _current.get(os.environ).stored_result(stored)
         return
     plain = form.of(value)
     _warn(form.problems)
-    _current.get(os.environ).add({"result": plain})
+    _current.get(os.environ).result(plain)
 
 
 def _warn(problems: list[str]) -> None:

@@ -7,6 +7,7 @@ import os
 import runpy
 import signal
 import sys
+import threading
 from pathlib import Path
 
 from qonverge.client.errors import ClientError, ResultTooLarge, TaskFailed
@@ -14,11 +15,13 @@ from qonverge.client.program.metrics_listener import listen
 from qonverge.client.program.output_files import put_files
 from qonverge.client.program.ranks import choose_backend, world_size
 from qonverge.client.program.rendezvous import begin, left_behind
-from qonverge.client.program.reports import add_files, finish
+from qonverge.client.program.reports import add_files, finish, hurry
 from qonverge.client.transport.program_spans import PROGRAM
 
 # Codes of tasks that were refused for the job's sake: uncaught, they are the reason why the job failed.
 _TOLD = ("BudgetExceeded", "QuotaExceeded")
+# From when a program that was asked to end has cleaned up: for its last report and its spans.
+_LEAVING_SECONDS = 1.5
 
 
 def main() -> None:
@@ -30,20 +33,26 @@ def main() -> None:
         sys.exit(f"qonverge: there is no program at {path}")
     sys.argv = sys.argv[1:]
     sys.path[0] = str(path.parent)
+    # The first process of a container has no default for it, and would run on until it is killed.
+    signal.signal(signal.SIGTERM, _end)
     PROGRAM.begin()
     listen(os.environ)
     choose_backend(os.environ)
     begin(os.environ)
     # Lines appear in the job's log as they are printed.
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a text stream in every process started
-    # The first process of a container has no default for it, and would run on until it is killed.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         runpy.run_path(str(path), run_name="__main__")
     except SystemExit as leaving:
+        if isinstance(leaving, _Ended):
+            # The program has cleaned up; threads that it left would keep the process until it is killed.
+            leaver = threading.Timer(_LEAVING_SECONDS, os._exit, (leaving.code,))
+            leaver.daemon = True
+            leaver.start()
+            finish()
         if leaving.code not in (None, 0):
-            PROGRAM.fail(type(leaving).__name__)
-            if leaving.code != 128 + signal.SIGTERM:
+            PROGRAM.fail("SystemExit")
+            if not isinstance(leaving, _Ended):
                 _keep_files()
             _leave_ranks(leaving.code)
             raise
@@ -87,6 +96,16 @@ def _keep_files() -> Exception | None:
     except (ClientError, OSError) as error:
         return error
     return None
+
+
+class _Ended(SystemExit):
+    """The program was asked to end."""
+
+
+def _end(*_: object) -> None:
+    # What it reported last gets a moment; who asks for its end hardly wants to know.
+    hurry()
+    raise _Ended(128 + signal.SIGTERM)
 
 
 def _tell(error: Exception) -> None:

@@ -27,6 +27,9 @@ _RETRY_TEXT_SECONDS = 5.0
 def decide(view: View) -> list[Action]:
     """Return what to do now."""
     job, flight, now = view.job, view.flight, view.now
+    if job.spec.cancel:
+        # No change of the specification is followed any more.
+        return _end(view, "Cancelled", "the job was cancelled: spec.cancel is true")
     if flight is not None and (flight.uid, flight.generation) != (job.metadata.uid, job.metadata.generation):
         # What costs money is not begun anew for a change that does not concern it.
         follows = job_kind(job).follows_changes or bool(cloud_tasks.under_way(job))
@@ -44,12 +47,17 @@ def decide(view: View) -> list[Action]:
         return [SetStatus(view.move("Pending", "Resumed", "the job was resumed", resumed_at=view.stamp))]
     deadline, limit = min(transitions.deadlines(job, view.created), default=(math.inf, ""))
     if now >= deadline:
-        message = f"the job did not end within {limit}"
-        # Written before the rest is counted, so that the status tells what was used.
-        used = {"usage": usage_of(flight.usage)} if flight is not None and flight.usage else {}
-        return [SetStatus(view.fail("DeadlineExceeded", message, **used)), Stop(program=True)]
+        return _end(view, "DeadlineExceeded", f"the job did not end within {limit}")
     actions = [*_advance(view), *settle]
     return actions if deadline == math.inf else [*actions, Requeue(deadline)]
+
+
+def _end(view: View, reason: str, message: str) -> list[Action]:
+    """End the job, whatever runs for it."""
+    # Written before the rest is counted, so that the status tells what was used.
+    flight, uid = view.flight, view.job.metadata.uid
+    used = {"usage": usage_of(flight.usage)} if flight is not None and flight.uid == uid and flight.usage else {}
+    return [SetStatus(view.fail(reason, message, **used)), Stop(program=True)]
 
 
 def _suspended(view: View) -> list[Action]:

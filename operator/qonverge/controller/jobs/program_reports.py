@@ -10,12 +10,23 @@ from qonverge.documents.reports import Report
 from qonverge.execution import reports
 from qonverge.execution.result_room import excess
 from qonverge.execution.results import document
+from qonverge.execution.stored_size import MOST_STORED, stored_with, surely_stored
 from qonverge.wire.errors import ResultTooLarge
 from qonverge.wire.tokens import Caller
 
 
-def status_with(job: HybridJob, caller: Caller, report: Report, outputs: JobOutputs) -> HybridJobStatus | None:
+def status_with(
+    job: HybridJob, caller: Caller, report: Report, outputs: JobOutputs, now: float, ends_at: float | None
+) -> HybridJobStatus | None:
     """Return the job's status with what its program reports; None where nothing is new.
+
+    Args:
+        job: the job.
+        caller: whose report it is.
+        report: what is reported.
+        outputs: what jobs have in stores.
+        now: when it came, Unix seconds.
+        ends_at: when the program may end, as far as that is known, Unix seconds.
 
     Raises:
         PermissionError: the caller is not the job's present attempt.
@@ -25,18 +36,25 @@ def status_with(job: HybridJob, caller: Caller, report: Report, outputs: JobOutp
     """
     if (refusal := refused(job, caller)) is not None:
         raise PermissionError(refusal)
-    changed = reports.changes(job.status, report)
+    changed = reports.changes(job.status, report, now, ends_at)
     if (files := report.stored_files) is not None:
         changed["files"] = outputs.stored_files(job, files.count, files.bytes)
     if (stored := report.stored_result) is not None:
         changed["result"] = Result(stored=outputs.stored_result(job, stored.bytes, stored.sha256))
     if not report.has_result or stored is not None:
-        return job.status.model_copy(update=changed) if changed else None
+        return _fitting(job, job.status.model_copy(update=changed)) if changed else None
     result = Result(value=report.result)
-    status = job.status.model_copy(update={**changed, "result": result})
+    status = _fitting(job, job.status.model_copy(update={**changed, "result": result}))
     if (why := excess(job, status, len(document(result)))) is not None:
         raise ResultTooLarge(f"{why}; report less, or lists in place of objects with many keys")
     return status
+
+
+def _fitting(job: HybridJob, status: HybridJobStatus) -> HybridJobStatus:
+    """Return the status without the courses of metrics where the job has no room for them: the result needs it."""
+    if status.metric_curves is None or surely_stored(job, status) or stored_with(job, status) <= MOST_STORED:
+        return status
+    return status.model_copy(update={"metric_curves": None})
 
 
 def refused(job: HybridJob, caller: Caller) -> str | None:

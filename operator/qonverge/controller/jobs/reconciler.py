@@ -24,6 +24,7 @@ from qonverge.controller.jobs.ends import job_end
 from qonverge.controller.jobs.kinds.kind import Tools
 from qonverge.controller.jobs.kinds.registry import job_kind
 from qonverge.controller.jobs.program_source import ProgramMissing, program_of
+from qonverge.controller.jobs.report_writes import ReportWrites
 from qonverge.controller.jobs.status_events import happened, named
 from qonverge.controller.jobs.submissions import Submissions, boots
 from qonverge.controller.jobs.view import View, uses_backend
@@ -66,6 +67,9 @@ logger = logging.getLogger(__name__)
 _PREPARE_SECONDS = 3.0
 _MOST_WARNINGS = 10
 _CONFIG_MAPS_AT_ONCE = 8
+
+_Reported = tuple[HybridJob, HybridJobStatus | None]
+"""A job, and its status with what is reported; None where nothing is new."""
 
 
 class Jobs:
@@ -124,6 +128,7 @@ class Jobs:
         )
         self._events = events
         self._clock = clock
+        self._reports = ReportWrites(self._reported, self._write_report, clock)
         self._reads = Turns(_CONFIG_MAPS_AT_ONCE)
         self._tools = Tools(
             state=state,
@@ -387,8 +392,8 @@ class Jobs:
             self._quotas.changed(namespace)
         self._ledger.release(flight.uid, namespace)
 
-    async def report(self, key: str, caller: Caller, report: Report) -> None:
-        """Write what a program reports of itself.
+    async def report(self, key: str, caller: Caller, report: Report) -> float:
+        """Write what a program reports of itself, and return in how many seconds another report is welcome.
 
         Raises:
             LookupError: there is no such job that runs.
@@ -398,8 +403,14 @@ class Jobs:
             NoSuchStore: something is said to be in the job's store, and it has none; a LookupError.
             KubeError: it could not be written; the program sends it again.
         """
-        job = self._state.jobs.get(key)
-        if job is None:
+        return await self._reports.take(key, caller, report)
+
+    def _reported(self, key: str, caller: Caller, report: Report, ends_at: float | None = None) -> _Reported:
+        if (job := self._state.jobs.get(key)) is None:
             raise LookupError(f"there is no unfinished job {key}")
-        if (status := program_reports.status_with(job, caller, report, self._outputs)) is not None:
+        return job, program_reports.status_with(job, caller, report, self._outputs, self._clock(), ends_at)
+
+    async def _write_report(self, key: str, caller: Caller, report: Report, ends_at: float | None) -> None:
+        job, status = self._reported(key, caller, report, ends_at)
+        if status is not None:
             await self._write(key, job, status)

@@ -14,6 +14,7 @@ from qonverge.controller.kube.client import KubeError
 from qonverge.controller.kube.lease import Election
 from qonverge.controller.placement.traces import Traces
 from qonverge.controller.web.output_routes import OutputRoutes
+from qonverge.documents.reports import INTERVAL_HEADER
 from qonverge.environment import host_and_port
 from qonverge.execution import reports
 from qonverge.execution.result_room import MAX_RESULT
@@ -27,6 +28,8 @@ _REPORT = "report"
 _PASSED_ON = "x-qonverge-passed-on"
 # What passes with a request from one replica to another.
 _HEADERS = ("authorization", "content-type")
+# And with the answer.
+_TOLD = ("content-type", INTERVAL_HEADER)
 _LEADER_TIMEOUT = aiohttp.ClientTimeout(total=8, sock_connect=2)
 
 
@@ -80,7 +83,8 @@ def report_app(
             answer = await reports.answer(await request.read(), partial(jobs.report, key, caller))
         except KubeError as error:
             return web.Response(text=f"{error}\n", status=503)
-        return web.Response(text=answer.text or None, status=answer.status)
+        headers = {INTERVAL_HEADER: f"{answer.interval:g}"} if answer.interval else {}
+        return web.Response(text=answer.text or None, status=answer.status, headers=headers)
 
     passing_on = _PassingOn(election)
     app = web.Application(client_max_size=_MAX_REPORT, middlewares=[passing_on.middleware])
@@ -123,7 +127,8 @@ class _PassingOn:
             async with self._session.request(
                 request.method, leader + request.path_qs, data=body, headers=headers
             ) as answer:
-                return web.Response(status=answer.status, body=await answer.read(), content_type=answer.content_type)
+                told = {name: answer.headers[name] for name in _TOLD if name in answer.headers}
+                return web.Response(status=answer.status, body=await answer.read(), headers=told)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             return _try_again(f"the replica that leads does not answer ({str(error) or type(error).__name__})")
 

@@ -59,6 +59,7 @@ def test_tasks_are_counted_by_how_they_ended(error: Any, state: str) -> None:
 # It scrapes itself, since its port is drawn.
 PROGRAM = """
 import sys, urllib.error, urllib.request
+from qonverge.client import report
 from qonverge.client.program.metrics_listener import listen
 assert not any(name.split(".")[0] == "prometheus_client" for name in sys.modules), "nobody has asked yet"
 port = listen({"QONVERGE_METRICS_LISTEN": "127.0.0.1:0"})
@@ -70,6 +71,7 @@ try:
 except urllib.error.HTTPError as error:
     assert error.code == 404
 for _ in range(2):
+    report(progress=0.25, energy=-1.5, step=3)
     told = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30)
     assert told.headers["content-type"] == "text/plain; version=0.0.4"
     text = told.read().decode()
@@ -106,11 +108,15 @@ def test_a_program_tells_what_it_asked_of_its_backend(peer: Any, tmp_path: Path)
         ("qonverge_program_queue_seconds_total",): 0.5,
         ("qonverge_program_run_seconds_total",): 1.5,
         ("qonverge_program_shots_total",): 120.0,
+        ("qonverge_program_progress_ratio",): 0.25,
+        ("qonverge_program_reported_value", "energy"): -1.5,
+        ("qonverge_program_reported_value", "step"): 3.0,
         ("qonverge_program_sent_bytes_total",): float(len(request.body)),
     }
     assert {name: found[name] for name in expected} == expected
     assert 0 < found["qonverge_program_wait_seconds_total",] == found["qonverge_program_task_seconds_total",]
     assert found["qonverge_program_received_bytes_total",] > 0
+    assert found["qonverge_program_last_report_timestamp_seconds",] > 1e9
     assert ("process_cpu_seconds_total",) in found
 
 

@@ -173,6 +173,19 @@ def test_suspending_stops_what_runs() -> None:
     assert written(actions).state == "Suspended"
 
 
+@pytest.mark.parametrize("state", ["Pending", "Suspended", "Running"])
+@pytest.mark.parametrize("suspend", [True, False])
+def test_a_cancelled_job_ends_whatever_it_does(state: str, suspend: bool) -> None:
+    cancelled = job({"state": state}, cancel=True, suspend=suspend, activeDeadlineSeconds=1)
+    # Its specification is another since the flight began.
+    running = Flight("12345678-uid", 0, usage=Amounts(100, 1.5))
+    for known, usage in ((running, Usage(shots=100, seconds=1.5)), (None, None)):
+        first, *rest = decide(view(cancelled, known, after=100))
+        assert isinstance(first, SetStatus)
+        assert (first.status.state, first.status.reason, first.status.usage) == ("Failed", "Cancelled", usage)
+        assert rest == [Stop(program=True)]
+
+
 def test_a_deadline_counts_from_the_job_s_creation() -> None:
     limited = job(activeDeadlineSeconds=10)
     assert decide(view(limited, under_way(), after=1))[-1] == Requeue(CREATED + 10)
