@@ -6,8 +6,10 @@ import asyncio
 import sys
 from urllib.parse import urlencode
 
+from qonverge.api import HybridJob
 from qonverge.cli.cluster import Cluster, NoAnswer, connected
 from qonverge.cli.following import SeenJob, followed
+from qonverge.programs.kinds import kind_of
 
 
 class NoLog(Exception):
@@ -33,8 +35,9 @@ def print_log(name: str, namespace: str | None, *, follow: bool, lines: int | No
 async def _print(name: str, namespace: str | None, *, follow: bool, lines: int | None) -> None:
     async with connected() as cluster:
         obj = await cluster.job(name, namespace)
-        if "circuit" in obj["spec"]["program"]:
-            raise NoLog(f"{name} is a circuit, which prints nothing: qonverge result {name} has what it found")
+        kind = kind_of(HybridJob.model_validate(obj))
+        if not kind.calls_backends:
+            raise NoLog(f"{name} is a {kind.name}, which prints nothing: qonverge result {name} has what it found")
         job = SeenJob.of(obj)
         if not follow:
             if not await _pod_log(cluster, job, follow=False, lines=lines):

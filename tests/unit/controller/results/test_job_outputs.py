@@ -243,7 +243,7 @@ async def test_a_program_says_what_it_put_into_the_store(tmp_path: Path, monkeyp
     )
     caller = Caller("chem/p", account_of(job), 1)
     body = {"storedResult": {"bytes": 5, "sha256": "a" * 64}, "storedFiles": {"count": 2, "bytes": 7}}
-    status = status_with(job, caller, Report.parse(json.dumps(body).encode()), desk.outputs)
+    status = status_with(job, caller, Report.parse(json.dumps(body).encode()), desk.outputs, 0.0, None)
     assert status is not None
     assert status.result is not None
     assert status.result.stored is not None
