@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ast
+import math
 import re
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from prometheus_client import generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 import qonverge
@@ -17,7 +18,11 @@ from qonverge.amounts import Amounts, Money
 from qonverge.telemetry import BackendMetrics, JobEnd, OperatorMetrics, ProgramMetrics, Reading, reference
 from qonverge.telemetry.backend import LINKS, OTHER
 from qonverge.telemetry.definitions import BACKEND, MOST_REASONS, OPERATOR, PROGRAM, Metric
+from qonverge.telemetry.exposition import Exposition
 from qonverge.telemetry.operator import MOST_SPENDERS, OTHERS
+
+# When each series began is a series of its own otherwise.
+disable_created_metrics()  # type: ignore[no-untyped-call]  # the library lacks them here
 
 PACKAGE = Path(qonverge.__file__).parent
 PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
@@ -106,18 +111,92 @@ def test_what_is_exposed_is_the_table(table: tuple[Metric, ...], made: type[Back
     assert "process_cpu_seconds_total" in exposed
 
 
+_AWKWARD = ('a "quoted" one', "back\\slash", "two\nlines", "", "ü", "a,b=c}")
+_NUMBERS = (0.0, -0.0, 3, 1.5, 1e-9, 123456.5, 1234567.0, 1e6, 1e12, 1e300, -5e7, math.inf, -math.inf, math.nan)
+
+
+def _text_of_library(registry: CollectorRegistry) -> str:
+    text: bytes = generate_latest(registry)
+    return text.decode()
+
+
+def _without_process(text: bytes) -> str:
+    lines = text.decode().splitlines(keepends=True)
+    return "".join(line for line in lines if not re.match("(# (HELP|TYPE) )?process_", line))
+
+
 def test_the_text_is_the_librarys_own() -> None:
-    """But for figures of the process, which go on."""
-    metrics = _operator()
-    for value in ('a "quoted" one', "back\\slash", "two\nlines", "", "ü"):
-        metrics.answered(value, up=False)
-    metrics.compare("lab/a", "wait", (0.0, 1e-9, 1.0), 1e12)
-    ours, theirs = metrics.exposition(), generate_latest(metrics._exposition._registry)
+    """Whatever is in labels and values, and again after what was written once has changed."""
+    ours, library = Exposition(), CollectorRegistry()
+    labels = ("zone", "kind")
+    counted, plain = Metric("q_things_total", "counter", "Things."), Metric("q_size", "gauge", "Size.")
+    kinds = Metric("q_kinds_total", "counter", "Kinds.", labels)
+    sizes = Metric("q_sizes", "gauge", "Sizes.", labels)
+    spread = Metric("q_wait_seconds", "histogram", "Wait.", labels, buckets=(0.001, 1, 2.5, 1e7))
+    our_count, our_size = ours.counter(counted).labels(), ours.gauge(plain).labels()
+    our_kinds, our_sizes, our_spread = ours.counter(kinds), ours.gauge(sizes), ours.histogram(spread)
+    count = Counter(counted.name, counted.help, registry=library)
+    size = Gauge(plain.name, plain.help, registry=library)
+    kind = Counter(kinds.name, kinds.help, labels, registry=library)
+    sized = Gauge(sizes.name, sizes.help, labels, registry=library)
+    waits = Histogram(spread.name, spread.help, labels, buckets=spread.buckets, registry=library)
+    assert _without_process(ours.text()) == _text_of_library(library), "nothing was counted"
+    for name in _AWKWARD:
+        for number in _NUMBERS:
+            our_size.set(number)
+            size.set(number)
+            our_sizes.labels(name, f"{number}").set(number)
+            sized.labels(name, f"{number}").set(number)
+            our_spread.labels(kind="x", zone=name).observe(number)
+            waits.labels(kind="x", zone=name).observe(number)
+            if number >= 0:
+                our_count.inc(number)
+                count.inc(number)
+                our_kinds.labels(name, kind="k").inc(number)
+                kind.labels(name, "k").inc(number)
+            assert _without_process(ours.text()) == _text_of_library(library), (name, number)
+    our_sizes.labels("f", "f").set_function(lambda: 7.0)
+    sized.labels("f", "f").set_function(lambda: 7.0)
+    our_kinds.forget("zone", "ü")
+    kind.remove_by_labels({"zone": "ü"})
+    assert _without_process(ours.text()) == _text_of_library(library)
 
-    def lines(text: bytes) -> list[str]:
-        return [line for line in text.decode().split("\n") if not line.startswith("process_")]
 
-    assert lines(ours) == lines(theirs)
+def test_what_is_read_at_a_scrape_is_written_as_the_library_does() -> None:
+    """With the value of that scrape, though lines of the last one are used again; 0 and -0 are one value."""
+    ours = Exposition()
+    gauge = Metric("q_sizes", "gauge", "Sizes.", ("zone", "kind"))
+    counter = Metric("q_kinds_total", "counter", "Kinds.", ("kind",))
+    values: dict[str, float] = {}
+    ours.read((gauge, counter), lambda: _read_twice(gauge, counter, values))
+    for number in (*_NUMBERS[2:], 0.0, *_NUMBERS[2:]):
+        for name in _AWKWARD:
+            values[name] = number
+        library = CollectorRegistry()
+        sized = Gauge(gauge.name, gauge.help, gauge.labels, registry=library)
+        kinds = Counter(counter.name, counter.help, counter.labels, registry=library)
+        for name, value in values.items():
+            sized.labels(name, "x").set(value)
+            kinds.labels(name).inc(abs(value))
+        assert _without_process(ours.text()) == _text_of_library(library), number
+    values.clear()
+    assert "{" not in _without_process(ours.text()), "what is not known any more has no series"
+
+
+def _read_twice(gauge: Metric, counter: Metric, values: dict[str, float]) -> Iterator[Reading]:
+    for name, value in values.items():
+        yield Reading(counter, abs(value), (name,))
+        yield Reading(gauge, value, (name, "x"))
+
+
+def test_series_refuse_what_they_cannot_count() -> None:
+    kinds = Exposition().counter(Metric("q_kinds_total", "counter", "Kinds.", ("kind", "zone")))
+    with pytest.raises(ValueError, match="counts up, not by -1"):
+        kinds.labels("a", "b").inc(-1.0)
+    with pytest.raises(ValueError, match="has the labels"):
+        kinds.labels("a")
+    with pytest.raises(ValueError, match="has the labels"):
+        kinds.labels("a", "b", "c")
 
 
 def test_names_follow_prometheus_conventions() -> None:

@@ -34,8 +34,8 @@ from qonverge.telemetry import OperatorMetrics
 logger = logging.getLogger(__name__)
 
 # Polls begin so far apart at most, whatever they take: how soon it is known that a pod is cut off depends on it. What a
-# pod tells has changed a decision within 5 s, with the time of a poll and a round.
-_POLL_SECONDS = 4.5
+# pod tells has changed a decision within 5 s, with the time of a poll, a round, and a scrape in between.
+_POLL_SECONDS = 4.0
 _SOON_SECONDS = 0.5
 # At most so many pods a second are asked where one does not answer, which may last.
 _SOON_PODS_PER_SECOND = 200.0

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.process_collector import ProcessCollector
-from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
 
 from qonverge.telemetry.definitions import Metric
-
-# When each series began is a series of its own otherwise.
-disable_created_metrics()  # type: ignore[no-untyped-call]  # the library lacks them here
+from qonverge.telemetry.series import Counter, Family, Gauge, Histogram, head, line
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,79 +21,72 @@ class Reading:
     labels: tuple[str, ...] = ()
 
 
+_FamilyT = TypeVar("_FamilyT", Family[Counter], Family[Gauge], Family[Histogram])
+
+
 class Exposition:
     """Metrics of one part, such as an engine: several of them can live in one process."""
 
     def __init__(self) -> None:
         """Have those of the process only: CPU time, memory, files and its start."""
-        self._registry = CollectorRegistry()
-        ProcessCollector(registry=self._registry)
+        self._parts: list[Callable[[], str]] = [_process]
 
-    def counter(self, metric: Metric) -> Counter:
+    def counter(self, metric: Metric) -> Family[Counter]:
         """Make a counter."""
-        return Counter(metric.name, metric.help, metric.labels, registry=self._registry)
+        return self._has(Family(metric, Counter))
 
-    def gauge(self, metric: Metric) -> Gauge:
+    def gauge(self, metric: Metric) -> Family[Gauge]:
         """Make a gauge."""
-        return Gauge(metric.name, metric.help, metric.labels, registry=self._registry)
+        return self._has(Family(metric, Gauge))
 
-    def histogram(self, metric: Metric) -> Histogram:
+    def histogram(self, metric: Metric) -> Family[Histogram]:
         """Make a histogram."""
-        return Histogram(metric.name, metric.help, metric.labels, buckets=metric.buckets, registry=self._registry)
+        return self._has(Family(metric, Histogram))
 
     def read(self, metrics: Sequence[Metric], readings: Callable[[], Iterable[Reading]]) -> None:
         """Have metrics whose values are asked for at each scrape; one that has no value then has no series."""
-        self._registry.register(_AtScrape(metrics, readings))
+        self._parts.append(_AtScrape(metrics, readings).text)
 
     def text(self) -> bytes:
-        """Return all in Prometheus' text format.
+        """Return all in Prometheus' text format."""
+        return "".join([part() for part in self._parts]).encode()
 
-        The library's ``generate_latest`` gives the same, and looks anew at each of tens of thousands of series whether
-        its names are allowed: that takes as long as all the rest.
-        """
-        lines = list[str]()
-        for family in self._registry.collect():
-            name = f"{family.name}_total" if family.type == "counter" else family.name
-            lines.append(f"# HELP {name} {family.documentation}\n# TYPE {name} {family.type}\n")
-            lines += [f"{each.name}{_braced(each.labels)} {_number(each.value)}\n" for each in family.samples]
-        return "".join(lines).encode()
+    def _has(self, family: _FamilyT) -> _FamilyT:
+        self._parts.append(family.text)
+        return family
 
 
-def _number(value: float) -> str:
-    text: str = floatToGoString(value)  # type: ignore[no-untyped-call]  # the library lacks them here
-    return text
+_PROCESS = ProcessCollector(registry=None)
 
 
-def _braced(labels: Mapping[str, str]) -> str:
-    if not labels:
-        return ""
-    return "{" + ",".join([f'{name}="{_escaped(value)}"' for name, value in sorted(labels.items())]) + "}"
+def _process() -> str:
+    lines = list[str]()
+    for family in _PROCESS.collect():
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        lines.append(f"# HELP {name} {family.documentation}\n# TYPE {name} {family.type}\n")
+        lines += [line(each.name, each.labels.items(), each.value) for each in family.samples]
+    return "".join(lines)
 
 
-def _escaped(value: str) -> str:
-    if "\\" in value or "\n" in value or '"' in value:
-        return value.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
-    return value
-
-
-class _AtScrape(Collector):
+class _AtScrape:
     def __init__(self, metrics: Sequence[Metric], readings: Callable[[], Iterable[Reading]]) -> None:
         self._metrics = metrics
         self._readings = readings
+        # Of the last scrape, with their values: most are the same at the next.
+        self._lines: dict[tuple[str, tuple[str, ...]], tuple[float, str]] = {}
 
-    def collect(self) -> Iterator[_Family]:
-        families = {each.name: _family(each) for each in self._metrics}
+    def text(self) -> str:
+        before, self._lines = self._lines, {}
+        families = {each.name: [head(each)] for each in self._metrics}
         for reading in self._readings():
-            families[reading.metric.name].add_metric(reading.labels, reading.value)
-        yield from families.values()
-
-
-_Family = CounterMetricFamily | GaugeMetricFamily
-
-
-def _family(metric: Metric) -> _Family:
-    kind = CounterMetricFamily if metric.type == "counter" else GaugeMetricFamily
-    return kind(metric.name, metric.help, labels=metric.labels)
+            metric, value = reading.metric, reading.value
+            key = metric.name, reading.labels
+            known = before.get(key)
+            if known is None or known[0] != value:
+                known = value, line(metric.name, zip(metric.labels, reading.labels, strict=True), value)
+            self._lines[key] = known
+            families[metric.name].append(known[1])
+        return "".join(["".join(family) for family in families.values()])
 
 
 class Bounded:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from prometheus_client.metrics import MetricWrapperBase
-
 from qonverge.amounts import Amounts
 from qonverge.telemetry import definitions as names
 from qonverge.telemetry.exposition import Bounded, Exposition, Reading
@@ -69,7 +67,7 @@ class OperatorMetrics:
         self._reconciles = made.counter(names.RECONCILES)
         self.reconcile_seconds = made.histogram(names.RECONCILE_SECONDS_METRIC)
         self._last_reconcile = made.gauge(names.LAST_RECONCILE)
-        self._round_seconds = made.histogram(names.ROUND_SECONDS)
+        self._round_seconds = made.histogram(names.ROUND_SECONDS).labels()
         self._source_up = made.gauge(names.SOURCE_UP)
         self._figures = made.counter(names.FIGURES)
         self._shots = made.counter(names.SHOTS)
@@ -86,7 +84,7 @@ class OperatorMetrics:
         self.shadow_jobs = made.counter(names.SHADOW_JOBS)
         self.shadow_figures = made.counter(names.SHADOW_FIGURES)
         self.shadow_figure_jobs = made.counter(names.SHADOW_FIGURE_JOBS)
-        self.shadow_seconds = made.histogram(names.SHADOW_SECONDS)
+        self.shadow_seconds = made.histogram(names.SHADOW_SECONDS).labels()
 
     def read_at_scrape(self, readings: Callable[[], Iterable[Reading]]) -> None:
         """Ask for the values of ``READ`` at each scrape."""
@@ -144,9 +142,10 @@ class OperatorMetrics:
     def forget(self, backend: str) -> None:
         """Drop the series of a backend that is gone; what was spent there stays counted."""
         self._reasons.pop(backend, None)
-        family: MetricWrapperBase
-        for family in (self._ended, self._wait, self._run, self._ratios, self._forecasts):
-            family.remove_by_labels({"backend": backend})
+        for counters in (self._ended, self._forecasts):
+            counters.forget("backend", backend)
+        for histograms in (self._wait, self._run, self._ratios):
+            histograms.forget("backend", backend)
 
     def exposition(self) -> bytes:
         """Return the metrics in Prometheus' text format."""
