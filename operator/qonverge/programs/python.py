@@ -75,6 +75,10 @@ class PythonKind:
         """Return where its pod runs; None where it may run anywhere."""
         return specification(job).near
 
+    def may_pause(self, job: HybridJob) -> bool:
+        """Return whether the job says after how long."""
+        return specification(job).pause_after_seconds is not None
+
     def promised(self, job: HybridJob) -> Amounts:
         """Return what the job used: what it may use more is granted part by part."""
         return amounts_of(job.status.usage)

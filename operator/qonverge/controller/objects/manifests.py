@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from qonverge.api import HybridJob, QuantumBackend
@@ -26,6 +26,9 @@ BACKEND_LABEL = "qonverge.io/backend"
 JOB_LABEL = "qonverge.io/job"
 JOB_NAME_LABEL = "qonverge.io/job-name"
 """The job's name, for people: unlike the former it is the same of another job of that name."""
+QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
+"""Of a batch Job: the LocalQueue through which Kueue admits it."""
+STEPS_KEY = "steps.json"
 PORT = 8080
 PORT_NAME = "tasks"
 _NAME_LIMIT = 63
@@ -297,11 +300,9 @@ def service(backend: QuantumBackend) -> dict[str, Any]:
     }
 
 
-def program_name(job: HybridJob, attempt: int) -> str:
-    """Return the name of the objects of one attempt at a program; another job of the same name has others."""
-    # Pods of ranks have host names that end in their number.
-    spare = 0 if job.spec.program.parallelism is None else len(f"-{MOST_RANKS}")
-    return child_name(job.metadata.name, attempt_suffix(job, attempt), spare)
+def attempt_name(job: HybridJob, attempt: int) -> str:
+    """Return the name of what an attempt at a program mounts; another job of the same name has others."""
+    return child_name(job.metadata.name, attempt_suffix(job, attempt))
 
 
 def attempt_suffix(job: HybridJob, attempt: int) -> str:
@@ -309,11 +310,29 @@ def attempt_suffix(job: HybridJob, attempt: int) -> str:
     return f"{job.metadata.uid[:5]}-{attempt}"
 
 
+def program_name(job: HybridJob, attempt: int, pauses: int | None = None) -> str:
+    """Return the name of the batch Job of one attempt at a program; after each pause it has another.
+
+    ``pauses`` is how often the attempt paused, by default as the job's status tells.
+    """
+    if pauses is None:
+        pauses = (job.status.pauses or 0) if attempt == job.status.attempts else 0
+    suffix = attempt_suffix(job, attempt)
+    # Pods of ranks have host names that end in their number.
+    spare = 0 if job.spec.program.parallelism is None else len(f"-{MOST_RANKS}")
+    return child_name(job.metadata.name, f"{suffix}-{pauses}" if pauses else suffix, spare)
+
+
+def steps_name(job: HybridJob) -> str:
+    """Return the name of the ConfigMap with what a program that gave its pod back left for the next."""
+    return child_name(job.metadata.name, f"{job.metadata.uid[:5]}-steps")
+
+
 def _program_metadata(job: HybridJob, attempt: int) -> dict[str, Any]:
     own = {JOB_LABEL: child_name(job.metadata.name, job.metadata.uid[:5])}
     labels = {**own, JOB_NAME_LABEL: _shortened(job.metadata.name, _NAME_LIMIT), **MANAGED_LABELS}
     return {
-        "name": program_name(job, attempt),
+        "name": attempt_name(job, attempt),
         "namespace": job.metadata.namespace,
         "labels": labels,
         "ownerReferences": owner_references(job),
@@ -344,6 +363,12 @@ def has_store(job: HybridJob, settings: Settings) -> bool:
         return False
 
 
+def program_steps(job: HybridJob, state: str) -> dict[str, Any]:
+    """Return the ConfigMap with what a program that gives its pod back leaves for the next, as JSON."""
+    metadata = {**_program_metadata(job, job.status.attempts or 1), "name": steps_name(job)}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {STEPS_KEY: state}}
+
+
 @dataclass(frozen=True, slots=True)
 class ProgramContainer:
     """What a kind of program says of the container that runs it."""
@@ -356,6 +381,8 @@ class ProgramContainer:
     """Volumes that it reads, by where they are mounted."""
     near: Near | None = None
     """On which nodes its pod runs; None: any."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Of its own, without the names' common beginning."""
 
 
 def program_job(
@@ -374,6 +401,7 @@ def program_job(
     stores = has_store(job, settings)
     spec, metadata = job.spec, _program_metadata(job, attempt)
     url = f"{settings.report_url}/v1/jobs/{job.metadata.namespace}/{job.metadata.name}"
+    queue = spec.queue_name
     given = {
         "BACKEND_URL": backend_url(backend),
         "TOKEN_FILE": "/run/qonverge/token",
@@ -387,6 +415,7 @@ def program_job(
         "OUTPUT": _OUTPUT_FOLDER,
         "TERMINATION_LOG": _TERMINATION_LOG,
         "METRICS_LISTEN": f"0.0.0.0:{METRICS_PORT}" if settings.program_metrics else None,
+        **container.environment,
     }
     environment = [{"name": f"QONVERGE_{key}", "value": str(v)} for key, v in given.items() if v is not None]
     exposed = [{"name": METRICS_PORT_NAME, "containerPort": METRICS_PORT}] if settings.program_metrics else []
@@ -436,8 +465,14 @@ def program_job(
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": metadata,
+        "metadata": {
+            **metadata,
+            "name": program_name(job, attempt),
+            "labels": {**metadata["labels"], **({} if queue is None else {QUEUE_LABEL: queue})},
+        },
         "spec": {
+            # Kueue lets it start, where it has one.
+            **({} if queue is None else {"suspend": True}),
             # Attempts are counted here, not by the Job controller, which cannot tell a lost node from a bug.
             "backoffLimit": 0,
             "template": {
