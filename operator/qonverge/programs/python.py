@@ -17,8 +17,9 @@ from qonverge.forecast.requests import ForecastRequest
 from qonverge.programs.source import Program
 from qonverge.scheduling import Needs
 from qonverge.wire.errors import BudgetExceeded, QuotaExceeded, ResultTooLarge
+from qonverge.wire.faults import BACKEND_FAULTS
 
-_LEFT = (ResultTooLarge.code, BudgetExceeded.code, QuotaExceeded.code)
+_LEFT = (ResultTooLarge.code, BudgetExceeded.code, QuotaExceeded.code, *BACKEND_FAULTS)
 
 
 class PythonKind:

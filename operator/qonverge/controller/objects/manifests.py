@@ -26,6 +26,8 @@ BACKEND_LABEL = "qonverge.io/backend"
 JOB_LABEL = "qonverge.io/job"
 JOB_NAME_LABEL = "qonverge.io/job-name"
 """The job's name, for people: unlike the former it is the same of another job of that name."""
+PROGRAM_BACKENDS_ANNOTATION = "qonverge.io/program-backends"
+"""Of a program's batch Job: the keys of the backends that it calls, in the order of its ranks, with spaces between."""
 PORT = 8080
 PORT_NAME = "tasks"
 _NAME_LIMIT = 63
@@ -299,14 +301,22 @@ def service(backend: QuantumBackend) -> dict[str, Any]:
 
 def program_name(job: HybridJob, attempt: int) -> str:
     """Return the name of the objects of one attempt at a program; another job of the same name has others."""
+    return attempt_name(job.metadata.name, job.metadata.uid, attempt, parallel=job.spec.program.parallelism is not None)
+
+
+def attempt_name(job: str, uid: str, attempt: int, *, parallel: bool) -> str:
+    """Return the same from the name and the uid of the job, and whether its program is parallel."""
     # Pods of ranks have host names that end in their number.
-    spare = 0 if job.spec.program.parallelism is None else len(f"-{MOST_RANKS}")
-    return child_name(job.metadata.name, attempt_suffix(job, attempt), spare)
+    return child_name(job, _suffix(uid, attempt), len(f"-{MOST_RANKS}") if parallel else 0)
 
 
 def attempt_suffix(job: HybridJob, attempt: int) -> str:
     """Return how the names of an attempt's objects end."""
-    return f"{job.metadata.uid[:5]}-{attempt}"
+    return _suffix(job.metadata.uid, attempt)
+
+
+def _suffix(uid: str, attempt: int) -> str:
+    return f"{uid[:5]}-{attempt}"
 
 
 def _program_metadata(job: HybridJob, attempt: int) -> dict[str, Any]:
@@ -428,6 +438,8 @@ def program_job(
     }
     if (affinity := program_affinity(container.near, backend)) is not None:
         pod["affinity"] = affinity
+    if (most := spec.retry_policy.attempt_deadline_seconds) is not None:
+        pod["activeDeadlineSeconds"] = most
     if (seconds := spec.retry_policy.unreachable_seconds) is not None:
         pod["tolerations"] = [
             {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": seconds}
@@ -436,7 +448,7 @@ def program_job(
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": metadata,
+        "metadata": {**metadata, "annotations": {PROGRAM_BACKENDS_ANNOTATION: audience(backend)}},
         "spec": {
             # Attempts are counted here, not by the Job controller, which cannot tell a lost node from a bug.
             "backoffLimit": 0,

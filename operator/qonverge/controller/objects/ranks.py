@@ -12,6 +12,7 @@ from qonverge.programs.ranks import RANK_VARIABLES, world
 
 INDEX = "batch.kubernetes.io/job-completion-index"
 """The annotation, and since Kubernetes 1.28 the label, that has the rank of a pod."""
+KINDS = ("Service", "NetworkPolicy")
 _JOB_NAME = "batch.kubernetes.io/job-name"
 _RENDEZVOUS_PORT = 29400
 _MASTER_PORT = 29500
@@ -20,6 +21,11 @@ _MASTER_PORT = 29500
 def rank_of(metadata: Mapping[str, Any]) -> int:
     """Return the rank of a program's pod; 0 of one that is alone."""
     return int((metadata.get("annotations") or {}).get(INDEX, 0))
+
+
+def name_of(job: HybridJob, attempt: int) -> str:
+    """Return the name of what an attempt has beside its batch Job for its ranks: an object of each of ``KINDS``."""
+    return manifests.child_name(f"ranks-{job.metadata.name}", manifests.attempt_suffix(job, attempt))
 
 
 def of_ranks(
@@ -35,9 +41,9 @@ def of_ranks(
         attempt: which attempt it is.
     """
     size, metadata = job.spec.program.world_size, batch["metadata"]
-    name = manifests.child_name(f"ranks-{job.metadata.name}", manifests.attempt_suffix(job, attempt))
+    name = name_of(job, attempt)
     selector = {"matchLabels": {_JOB_NAME: metadata["name"]}}
-    own = {**metadata, "name": name}
+    own = {**{key: metadata[key] for key in metadata if key != "annotations"}, "name": name}
     return [
         {
             "apiVersion": "v1",
@@ -85,4 +91,7 @@ def _indexed(
         "containers": [{**container, "env": [*container["env"], *environment]}],
     }
     indexed = {"completionMode": "Indexed", "completions": size, "parallelism": size}
-    return {**batch, "spec": {**batch["spec"], **indexed, "template": {**template, "spec": pod}}}
+    annotations = {manifests.PROGRAM_BACKENDS_ANNOTATION: " ".join(map(manifests.audience, backends))}
+    metadata = {**batch["metadata"], "annotations": {**batch["metadata"]["annotations"], **annotations}}
+    spec = {**batch["spec"], **indexed, "template": {**template, "spec": pod}}
+    return {**batch, "metadata": metadata, "spec": spec}

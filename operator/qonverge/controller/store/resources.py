@@ -39,6 +39,8 @@ class Finished:
     """What its status has to say of a change of its specification since, which has no other effect."""
     version: str = ""
     """Its resource version."""
+    attempts: int = 0
+    """How often it was started."""
     holding: HybridJob | None = None
     """The job, while its deletion waits for its tasks on devices elsewhere."""
     leaving: HybridJob | None = None
@@ -113,6 +115,7 @@ def _finished(obj: dict[str, Any], status: dict[str, Any]) -> Finished:
         _kept(status),
         _observed(obj),
         version,
+        attempts=int(status.get("attempts") or 0),
         holding=_held(obj, FINALIZER),
         leaving=_held(obj, OUTPUT_FINALIZER) if metadata.get("deletionTimestamp") else None,
         stored=StoredResult.model_validate(stored) if stored else None,

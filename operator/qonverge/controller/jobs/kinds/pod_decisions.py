@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from qonverge import __version__
 from qonverge.accounting.conversion import usage_of
 from qonverge.amounts import Amounts
-from qonverge.api import HybridJob
+from qonverge.api import HybridJob, HybridJobStatus
 from qonverge.api.cloud_tasks import FINALIZER, Submission
 from qonverge.api.job import Provenance
 from qonverge.controller.jobs.actions import Action, Hold, Requeue, SetStatus, Stop, Warn
 from qonverge.controller.jobs.kinds import pod_ranks, pod_start
-from qonverge.controller.jobs.kinds.pod_actions import Abandon, Finish, Launch, ReadEvents, Renew
+from qonverge.controller.jobs.kinds.pod_actions import Finish, Launch, ReadEvents, ReadLog, Renew, TryAgain
 from qonverge.controller.jobs.status_events import same_but_for_numbers
-from qonverge.controller.jobs.view import View
+from qonverge.controller.jobs.view import View, uses_backend
 from qonverge.controller.jobs.waiting import NEWS_SECONDS, say_waiting, unplaced
+from qonverge.controller.objects import pod_ends
+from qonverge.controller.objects.pod_ends import PodEnd
 from qonverge.controller.quotas.accounts import account_of
 from qonverge.controller.store.flights import Flight
-from qonverge.execution import cloud_tasks, transitions
+from qonverge.execution import cloud_tasks, retries, transitions
+from qonverge.execution.retries import AttemptEnd
 from qonverge.programs.source import digest
 from qonverge.scheduling import Decision
 from qonverge.wire.tokens import run_of
@@ -27,11 +31,15 @@ from qonverge.wire.tokens import run_of
 _LOST_BATCH_SECONDS = 20.0
 # A pod that was deleted has ended by then, unless its node cannot be reached.
 _NODE_SECONDS = 10.0
+# Fields of the status that are of one attempt.
+_OF_ATTEMPT = ("progress", "estimated_end_at", "result", "started_at", "duration")
 
 
-def launch(view: View, flight: Flight, attempt: int) -> list[Action]:
-    """Start an attempt where a round found a place for it."""
-    decision = flight.proposal
+def launch(view: View, flight: Flight) -> list[Action]:
+    """Start the next attempt where a round found a place for it."""
+    if view.now < (begins_at := retries.begins_at(view.job)):
+        return [Requeue(begins_at)]
+    decision, attempt = flight.proposal, (view.job.status.attempts or 0) + 1
     if decision is None or decision.backend is None:
         return unplaced(view, flight)
     if (refusal := flight.refusal) is not None:
@@ -44,6 +52,9 @@ def launch(view: View, flight: Flight, attempt: int) -> list[Action]:
             return [SetStatus(view.fail("StartDeadlineExceeded", message)), Stop(program=True)]
         if view.now < refusal.again_at:
             return [*say_waiting(view, "ApplyFailed", refusal.message), Requeue(refusal.again_at)]
+    if view.unrecorded is not None and view.unrecorded.get("backends") != [each.key for each in decision.backends]:
+        # An operator that was killed made it for other backends, and what a Job runs cannot be changed.
+        attempt += 1
     if cloud_tasks.is_recorded(decision) and (recording := _recording(view, decision, attempt)):
         return recording
     labels = [each.label_for(view.job.metadata.namespace) for each in decision.backends]
@@ -72,24 +83,28 @@ def attend(view: View, flight: Flight) -> list[Action]:
     ended = end_of(batch or {})
     if view.withdrawn is not None and (ended is None or ended["type"] != "Complete"):
         # A program that fails then fails of this.
-        return _withdraw(view, flight, *view.withdrawn)
+        return _ended_badly(view, flight, PodEnd(*view.withdrawn), pod_ranks.first(view.pods))
     renewal: list[Action] = [Renew()] if view.now >= flight.renew_at else [Requeue(flight.renew_at)]
     if batch is None:
         placed = transitions.seconds(status.placed_at or view.stamp)
         if view.now < placed + _LOST_BATCH_SECONDS:
             return [*renewal, Requeue(placed + _LOST_BATCH_SECONDS)]
         # Somebody deleted it, or it was never created.
-        return _again(view, flight, "ProgramLost", "the program's Job is gone")
-    if ended is None and _is_failing(batch) and pod_ranks.failed(view.pods) is not None:
+        gone = PodEnd("ProgramLost", "the program's Job is gone")
+        return _ended_badly(view, flight, gone, pod_ranks.first(view.pods))
+    if ended is None and not goes_on(batch) and pod_ranks.has_failed(view.pods):
         # The Job has failed when its other ranks are gone, which may take as long as they are given for that.
         return _ended(view, flight, complete=False)
     if ended is None:
-        if (ends_by := pod_ranks.leaves_by(view.pods)) is not None:
-            abandoned = transitions.seconds(ends_by) + _NODE_SECONDS
+        if (leaving := pod_ranks.leaving(view.pods)) is not None:
+            abandoned = transitions.seconds(leaving["endsBy"]) + _NODE_SECONDS
             if view.now >= abandoned:
                 # Its Job has not failed before the pod is gone, and that is when its node answers again.
-                return _again(view, flight, "PodLost", "the program's pod was to end, and its node does not say it did")
+                return _ended_badly(view, flight, _unheard(view, leaving), leaving)
             renewal = [*renewal, Requeue(abandoned)]
+            if flight.last_log is None and not pod_ends.of_pod(leaving, "").silent:
+                # When the pod is gone so is its log.
+                renewal = [*renewal, ReadLog(str(leaving["name"]))]
         size, behind = view.job.spec.program.world_size, view.is_behind
         if pod_ranks.are_running(view.pods, size) and (status.state != "Running" or behind):
             message = f"attempt {status.attempts}"
@@ -98,26 +113,34 @@ def attend(view: View, flight: Flight) -> list[Action]:
             return [SetStatus(view.move("Running", "Running", message, started_at=begun, pod=name)), *renewal]
         if status.state == "Placed" and (late := pod_ranks.late(view.pods, size)) is not None:
             return _starting(view, flight, batch, late.pod, renewal)
-        if (gone := usage_of(flight.unreachable_usage)) != (status.usage or usage_of(Amounts())):
-            return [SetStatus(status.model_copy(update={"usage": gone})), *renewal]
+        if (used := usage_of(flight.unreachable_usage)) != (status.usage or usage_of(Amounts())):
+            return [SetStatus(status.model_copy(update={"usage": used})), *renewal]
         return renewal
     return _ended(view, flight, complete=ended["type"] == "Complete")
 
 
 def _ended(view: View, flight: Flight, *, complete: bool) -> list[Action]:
-    """End the job as its batch Job did, or try again where that was not the program's doing."""
+    """End the job as its batch Job did, or try again where its policy says so."""
     job, pods = view.job, view.pods
-    fields = {"provenance": _provenance(job, flight)}
     if complete:
         labels = ", ".join(job.status.backends or [job.status.backend or ""])
-        told = view.complete(f"completed on {labels}", exit_code=0, **fields)
+        told = view.complete(f"completed on {labels}", exit_code=0, provenance=_provenance(job, flight))
         return [Finish(told, pod_ranks.name_of(pod_ranks.first(pods)))]
-    rank = pod_ranks.failed(pods)
-    if rank is None:
-        return _again(view, flight, "PodLost", pod_ranks.why_lost(job, pods))
-    name = pod_ranks.name_of(rank.pod)
-    reason, message = pod_ranks.why_failed(job, rank)
-    return [Finish(view.fail(reason, message, exit_code=rank.code, pod=name, **fields), name)]
+    pod = pod_ranks.first_to_end(pods)
+    return _ended_badly(view, flight, pod_ranks.end_of_rank(job, pod), pod)
+
+
+def _unheard(view: View, pod: Mapping[str, Any]) -> PodEnd:
+    """Return how an attempt ended of which a pod was to end, and whose node does not say that it did."""
+    end = pod_ranks.end_of_rank(view.job, pod)
+    message = f"{end.message}, and its node does not say that it has ended"
+    return replace(end, message=message, silent=True)
+
+
+def expire(view: View, status: HybridJobStatus) -> list[Action]:
+    """End a job whose time is over, or that was cancelled, with what its program printed."""
+    pod = pod_ranks.first(view.pods) if uses_backend(view.job) else None
+    return [Finish(status, pod_ranks.name_of(pod), remove=True)]
 
 
 def end_of(batch: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -126,10 +149,10 @@ def end_of(batch: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return next((c for c in conditions if c["status"] == "True" and c["type"] in ("Complete", "Failed")), None)
 
 
-def _is_failing(batch: Mapping[str, Any]) -> bool:
-    """Return whether a rank has failed, so that Kubernetes ends the others."""
+def goes_on(batch: Mapping[str, Any]) -> bool:
+    """Return whether a batch Job has neither ended nor failed so far that Kubernetes ends what is left of it."""
     conditions: list[dict[str, Any]] = batch.get("conditions") or []
-    return any(c["status"] == "True" and c["type"] == "FailureTarget" for c in conditions)
+    return not any(c["status"] == "True" and c["type"] in ("Complete", "Failed", "FailureTarget") for c in conditions)
 
 
 def _starting(
@@ -139,9 +162,8 @@ def _starting(
     job, status = view.job, view.job.status
     start = pod_start.look(job, flight, batch, pod, view.now)
     if start.overdue:
-        if start.elsewhere:
-            return _again(view, flight, "StartDeadlineExceeded", start.message)
-        return [SetStatus(view.fail("StartDeadlineExceeded", start.message)), Stop(program=True)]
+        end = PodEnd("StartDeadlineExceeded", start.message)
+        return _ended_badly(view, flight, end, pod, worth_it=start.elsewhere)
     actions: list[Action] = [] if start.events_of is None else [ReadEvents(start.events_of)]
     actions += [Requeue(start.next_at), *renewal]
     if start.trouble is None:
@@ -160,37 +182,47 @@ def _starting(
     return [*actions, Requeue(again)] if view.now < again else [shown, *actions]
 
 
-def _again(view: View, flight: Flight, reason: str, message: str) -> list[Action]:
-    attempts = view.job.status.attempts or 1
-    if (failed := _out_of_attempts(view, flight, reason, message)) is not None:
-        goes_on = view.batch is not None and end_of(view.batch) is None
-        return [failed, Stop(program=goes_on)]
-    again = launch(view, flight, attempts + 1)
-    lost = Warn(reason, f"attempt {attempts}: {message}")
-    return [lost, *again] if any(isinstance(action, Launch) for action in again) else again
+def _ended_badly(
+    view: View, flight: Flight, end: PodEnd, pod: Mapping[str, Any] | None, *, worth_it: bool = True
+) -> list[Action]:
+    """End the job, or record how its attempt ended and let another begin.
 
-
-def _withdraw(view: View, flight: Flight, reason: str, message: str) -> list[Action]:
-    """End an attempt whose backend serves it no more, and try again elsewhere."""
-    attempts = view.job.status.attempts or 1
-    if (failed := _out_of_attempts(view, flight, reason, message)) is not None:
-        return [failed, Stop(program=True)]
-    again = f"{message}: attempt {attempts} has ended, and another begins where a backend takes it"
-    # First, so that the end of its pod is not taken for the program's own.
-    return [
-        SetStatus(view.move("Pending", reason, again)),
-        Abandon(attempts, reason, message),
-        Requeue(view.now),
-    ]
-
-
-def _out_of_attempts(view: View, flight: Flight, reason: str, message: str) -> SetStatus | None:
-    """Return how a program fails that may not be tried again, None where it may."""
-    attempts, limit = view.job.status.attempts or 1, view.job.spec.retry_policy.max_attempts
-    if attempts < limit:
-        return None
-    used = usage_of(flight.usage)
-    return SetStatus(view.fail(reason, f"after {limit} attempts: {message}", usage=used))
+    Args:
+        view: what is known of the job.
+        flight: of it.
+        end: how the attempt ended.
+        pod: the one of which it did; None where there is none.
+        worth_it: False where another attempt would find all as it is, unless a rule says that it may not.
+    """
+    job, name = view.job, pod_ranks.name_of(pod)
+    status, runs = job.status, view.batch is not None and goes_on(view.batch)
+    ended = AttemptEnd(
+        attempt=status.attempts or 1,
+        reason=end.reason,
+        message=end.message,
+        ended_at=end.ended_at or view.stamp,
+        exit_code=end.exit_code,
+        started_at=end.started_at or (status.started_at if status.state == "Running" else None),
+        backend=status.backend,
+        pod=name,
+        node=None if pod is None else pod.get("node"),
+        printed=end.printed,
+    )
+    verdict, asked = retries.judge(job, ended, None if worth_it else "Fail"), None if end.silent else name
+    if verdict.again:
+        # Written first, so that the end of what still runs is not taken for the program's own.
+        # What the attempt told of itself is not what the next one finds.
+        fields = {**verdict.fields, **dict.fromkeys(_OF_ATTEMPT)}
+        again = view.move("Pending", end.reason, verdict.message, **fields)
+        return [
+            TryAgain(again, ended.attempt, asked, remove=runs),
+            Warn(end.reason, f"attempt {ended.attempt}: {end.message}"),
+            Requeue(max(view.now, verdict.begins_at)),
+        ]
+    fields = {**verdict.fields, "exit_code": end.exit_code, "provenance": _provenance(job, flight)}
+    if name is not None:
+        fields["pod"] = name
+    return [Finish(view.fail(end.reason, verdict.message, **fields), asked, remove=runs)]
 
 
 def _provenance(job: HybridJob, flight: Flight) -> Provenance:
