@@ -86,7 +86,12 @@ def ended(shared: Workspace) -> dict[str, dict[str, Any]]:
         ("grows", "OutOfMemory", 137, "so far so good"),
         ("prints-lines", "ProgramFailed", 4, "x" * 99 + "\nthat was all"),
         ("prints-one-line", "ProgramFailed", 5, "x" * 99 + " that was all"),
-        ("returns-much", "ResultTooLarge", 1, "or write it to a storage of yours and return where"),
+        (
+            "returns-much",
+            "ResultTooLarge",
+            1,
+            "or let the administrator give the installation a store (output.stores of the chart)",
+        ),
     ],
 )
 def test_a_program_fails_with_the_true_reason(
