@@ -90,7 +90,7 @@ def ended(shared: Workspace) -> dict[str, dict[str, Any]]:
             "returns-much",
             "ResultTooLarge",
             1,
-            "or let the administrator give the installation a store (output.stores of the chart)",
+            "give the installation a store (output.stores of the chart)",
         ),
     ],
 )
