@@ -18,7 +18,7 @@ import pytest
 
 from e2e.cluster.build import Programs
 from e2e.layers import leave_out
-from qonverge.storage.objects import Objects
+from qonverge.storage.objects import Objects, StoreFailed
 from qonverge.storage.settings import StoreSettings
 from tests.integration.conftest import Lab, backend, eventually, free_port, job
 from tests.integration.test_results import SHOTS, WIDE
@@ -285,7 +285,7 @@ async def _until_it_serves(objects: Objects) -> None:
     import asyncio
 
     for _ in range(600):
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(StoreFailed):
             await objects.sizes("a/")
             return
         await asyncio.sleep(0.2)

@@ -32,41 +32,34 @@ def kept(job: HybridJob, status: HybridJobStatus, reference: KeptResult, *, why:
         why: the status has no room for it.
         now: Unix seconds.
     """
-    assert status.result is not None
-    metadata = job.metadata
-    message = (
-        f"{status.message}; {why}: it is kept until {reference.expires_at}, fetch it by: qonverge result "
-        f"{metadata.name} -n {metadata.namespace}"
-    )
-    return transitions.move(
-        status,
-        "Complete",
-        reason="ResultKept",
-        message=message,
-        now=now,
-        generation=metadata.generation,
-        result=Result(shots=status.result.shots, kept=reference),
-    )
+    where = f"{why}: it is kept until {reference.expires_at}"
+    return _elsewhere(job, status, Result(kept=reference), reason="ResultKept", where=where, options="", now=now)
 
 
 def stored(
     job: HybridJob, status: HybridJobStatus, reference: StoredResult, *, why: str, now: float
 ) -> HybridJobStatus:
     """Return the status of a job that ended well and whose result is in a store; arguments are those of ``kept``."""
+    where, options = f"{why}: it is in the store {reference.store}", " -o result.json"
+    return _elsewhere(
+        job, status, Result(stored=reference), reason="ResultStored", where=where, options=options, now=now
+    )
+
+
+def _elsewhere(
+    job: HybridJob, status: HybridJobStatus, result: Result, *, reason: str, where: str, options: str, now: float
+) -> HybridJobStatus:
     assert status.result is not None
     metadata = job.metadata
-    message = (
-        f"{status.message}; {why}: it is in the store {reference.store}, fetch it by: qonverge result {metadata.name} "
-        f"-n {metadata.namespace} -o result.json"
-    )
+    fetch = f"qonverge result {metadata.name} -n {metadata.namespace}{options}"
     return transitions.move(
         status,
         "Complete",
-        reason="ResultStored",
-        message=message,
+        reason=reason,
+        message=f"{status.message}; {where}, fetch it by: {fetch}",
         now=now,
         generation=metadata.generation,
-        result=Result(shots=status.result.shots, stored=reference),
+        result=result.model_copy(update={"shots": status.result.shots}),
     )
 
 

@@ -103,7 +103,7 @@ class _Ended(SystemExit):
 
 
 def _end(*_: object) -> None:
-    # What it reported last gets a moment; who asks for its end hardly wants to know.
+    # The last report is tried for a moment only: whoever cancels a job hardly wants it.
     hurry()
     raise _Ended(128 + signal.SIGTERM)
 

@@ -23,20 +23,13 @@ from qonverge.wire.vendor import VendorTask
 
 _Told = TypeVar("_Told")
 
-_MSGPACK = "application/msgpack"
 _POLL_SECONDS = 20
 _ANSWER_SECONDS = _POLL_SECONDS + 15.0
 _TOLD_SECONDS = 2
 _SOON_SECONDS = 5.0
-# Polls begin at most 4.5 s apart: with this a pod that is cut off is known to be within 8 s.
+# Polls begin at most 4 s apart: with this a pod that is cut off is known to be within 8 s.
 _POLLED_SECONDS = 3.0
-_TOKEN_SECONDS = 60.0
 _KNOWN = 4096
-_PROOF_BYTES = 4096
-_ERROR_BYTES = 64 * 1024
-_PIECE_BYTES = 64 * 1024
-# From answers that are shorter no bandwidth shows.
-_TELLING_BYTES = 256 * 1024
 # For a result as a whole: between pods, and to a person over the slowest of networks.
 _KEEP_SECONDS = 60.0
 _RESULT_SECONDS = 300.0
