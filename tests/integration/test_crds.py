@@ -42,6 +42,11 @@ SCALING: list[tuple[dict[str, Any], str]] = [
 ]
 
 
+def pod_program(**template: Any) -> dict[str, Any]:
+    """Return a specification whose program asks for this of its pod."""
+    return {"program": {"container": {"image": "a", "template": template}}}
+
+
 def refusal(plane: ControlPlane, obj: Mapping[str, Any]) -> str:
     """Return what kubectl prints; fields that are None are left out."""
     obj = {**obj, "spec": {name: value for name, value in obj["spec"].items() if value is not None}}
@@ -53,16 +58,34 @@ def refusal(plane: ControlPlane, obj: Mapping[str, Any]) -> str:
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ({"program": {}}, "program: set exactly one of circuit, python"),
-        ({"program": {**CIRCUIT, **PYTHON}}, "program: set exactly one of circuit, python"),
+        ({"program": {}}, "program: set exactly one of circuit, python, container"),
+        ({"program": {**CIRCUIT, **PYTHON}}, "program: set exactly one of circuit, python, container"),
         ({"program": {"circuit": {}}}, "program.circuit: set exactly one of openqasm, qpy, configMapKeyRef"),
         (
             {"program": {"circuit": {"openqasm": "x", "configMapKeyRef": KEY}}},
             "program.circuit: set exactly one of openqasm, qpy, configMapKeyRef",
         ),
-        ({"program": {"python": {}}}, "program.python: set exactly one of source, configMapKeyRef"),
+        ({"program": {"python": {}}}, "program.python: set exactly one of source, configMapKeyRef, git, volume"),
+        (
+            pod_program(env=[{"name": "QONVERGE_TOKEN", "value": "x"}]),
+            "names that begin with QONVERGE_ are Qonverge's own",
+        ),
+        (pod_program(env=[{"name": "A"}]), "env: set exactly one of value, valueFrom"),
+        (pod_program(env=[{"name": "A", "value": "1"}] * 2), 'env: duplicate entries for key [name="A"]'),
+        (pod_program(volumes=[{"name": "v"}]), "volumes: set exactly one of emptyDir, configMap, secret"),
+        (pod_program(volumes=[{"name": "v", "hostPath": {"path": "/"}}]), "field not declared in schema"),
+        (pod_program(volumes=[{"name": "qonverge-tmp", "emptyDir": {}}]), "names that begin with qonverge- are"),
+        (pod_program(volumeMounts=[{"name": "v", "mountPath": "/tmp"}]), "are Qonverge's own: mount it elsewhere"),
+        (pod_program(labels={"qonverge.io/backend": "b"}), "labels that begin with qonverge.io/ are Qonverge's own"),
+        ({"program": {"python": {"source": "x", "requirements": ["--pre"]}}}, "requirements[0] in body should match"),
+        ({"program": {"python": {"git": {"url": "file:///etc", "path": "a.py"}}}}, "git.url in body should match"),
+        ({"program": {"python": {"volume": {"claimName": "c", "path": "../a"}}}}, "volume.path in body should match"),
         ({"program": {**CIRCUIT, "parallelism": 2}}, "parallelism is about programs that run code"),
         ({"program": {**PYTHON, "ranksPerBackend": 2}}, "ranksPerBackend divides the ranks of a parallel program"),
+        (
+            {"program": {"container": {"image": "i"}, "parallelism": 4, "ranksPerBackend": 2}},
+            "ranksPerBackend is about Python programs",
+        ),
         ({"program": {**PYTHON, "parallelism": 257}}, "should be less than or equal to 256"),
         ({"backend": {}}, "backend: set exactly one of name, selector"),
         ({"backend": {"name": "a", "selector": {"matchLabels": {"b": "c"}}}}, "backend: set exactly one of"),

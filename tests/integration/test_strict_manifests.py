@@ -34,6 +34,36 @@ CIRCUIT = {
 }
 SELECTOR = {"matchLabels": {"a": "b"}, "matchExpressions": [{"key": "a", "operator": "In", "values": ["b"]}]}
 RESOURCES = {"requests": {"cpu": "500m"}, "limits": {"memory": "2Gi", "nvidia.com/gpu": 1}}
+AFFINITY = {
+    "nodeAffinity": {
+        "preferredDuringSchedulingIgnoredDuringExecution": [
+            {"weight": 1, "preference": {"matchExpressions": [{"key": "a", "operator": "Gt", "values": ["1"]}]}}
+        ]
+    },
+    "podAntiAffinity": {
+        "requiredDuringSchedulingIgnoredDuringExecution": [
+            {"topologyKey": "a", "labelSelector": SELECTOR, "namespaces": ["b"], "namespaceSelector": {}}
+        ]
+    },
+}
+TEMPLATE = {
+    "labels": {"a": "b"},
+    "annotations": {"a": "b"},
+    "env": [{"name": "A", "value": "b"}, {"name": "C", "valueFrom": {"secretKeyRef": {"name": "d", "key": "e"}}}],
+    "envFrom": [{"configMapRef": {"name": "a"}, "prefix": "B_"}],
+    "volumes": [
+        {"name": "a", "emptyDir": {"medium": "Memory", "sizeLimit": "1Gi"}},
+        {"name": "b", "secret": {"secretName": "c", "items": [{"key": "d", "path": "e"}], "optional": True}},
+        {"name": "c", "persistentVolumeClaim": {"claimName": "d", "readOnly": True}},
+    ],
+    "volumeMounts": [{"name": "a", "mountPath": "/a", "subPath": "b", "readOnly": True}],
+    "imagePullPolicy": "Always",
+    "imagePullSecrets": [{"name": "a"}],
+    "serviceAccountName": "a",
+    "nodeSelector": {"a": "b"},
+    "tolerations": [{"key": "a", "operator": "Exists"}],
+    "affinity": AFFINITY,
+}
 OBJECTS: list[dict[str, Any]] = [
     {
         "apiVersion": GROUP,
@@ -88,6 +118,31 @@ OBJECTS: list[dict[str, Any]] = [
         "kind": "HybridJob",
         "metadata": {"name": "four"},
         "spec": {"program": {"circuit": {"qpy": "UUlTS0lU"}}},
+    },
+    {
+        "apiVersion": GROUP,
+        "kind": "HybridJob",
+        "metadata": {"name": "five"},
+        "spec": {
+            "program": {
+                "container": {"image": "a", "command": ["b"], "template": TEMPLATE},
+                "parameters": {"steps": 3},
+                "parameterSchema": {"required": ["steps"]},
+            },
+        },
+    },
+    {
+        "apiVersion": GROUP,
+        "kind": "HybridJob",
+        "metadata": {"name": "six"},
+        "spec": {
+            "program": {
+                "python": {
+                    "git": {"url": "https://a.b/c", "revision": "v1", "path": "d/e.py", "credentials": {"name": "f"}},
+                    "requirements": ["g==1"],
+                },
+            },
+        },
     },
     {
         "apiVersion": GROUP,

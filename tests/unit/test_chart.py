@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -171,6 +172,26 @@ def test_values_reach_the_operator(helm: Path) -> None:
     assert settings.program_resources == PROGRAM
     assert (settings.lease_namespace, settings.lease_seconds) == (Settings().lease_namespace, LEASE_SECONDS)
     assert environment["QONVERGE_REPORT_URL"] == "http://qonverge.quantum.svc:8080"
+
+
+def test_what_programs_may_use_reaches_the_operator(helm: Path, tmp_path: Path) -> None:
+    """The rules that the documentation shows."""
+    page = (ROOT / "docs" / "operations.md").read_text()
+    (shown,) = re.findall(r"```text\n(programs:\n.*?)```", page, re.DOTALL)
+    values = tmp_path / "values.yaml"
+    values.write_text(shown)
+    options = ("-f", str(values), "--set", "programs.requirementsClaim=requirements")
+    (container,) = one(render(helm, *options), "Deployment")["spec"]["template"]["spec"]["containers"]
+    settings = Settings.from_environment(
+        {each["name"]: each["value"] for each in container["env"] if each.get("value")}
+    )
+    first, second = settings.program_policy.rules
+    assert (first.selector is not None, first.resources) == (True, {"nvidia.com/gpu": 4})
+    assert (second.images, second.persistent_volume_claims) == (["ghcr.io/lab/*"], [])
+    assert settings.requirements_claim == "requirements"
+    done = template(helm, "--set", "programs.policy[0].image={a}")
+    assert done.returncode != 0
+    assert "image" in done.stderr
 
 
 @pytest.mark.parametrize(("replicas", "budgets"), [(1, 0), (2, 1)])

@@ -25,6 +25,8 @@ from qonverge.api.base import (
 from qonverge.api.cloud_tasks import CloudTasks, Submission
 from qonverge.api.money import CostLimit
 from qonverge.api.placement import Candidate, Placement
+from qonverge.api.pod_program import Arguments, Container, Image, Near, ProgramTemplate
+from qonverge.api.program_source import GitSource, VolumeSource
 from qonverge.api.usage import Usage
 from qonverge.devices import Layout
 from qonverge.devices.calibration import MAX_QUBITS
@@ -144,50 +146,69 @@ class Circuit(OneOfModel):
         return None if given is None else Layout(tuple(given.qubits), given.routing == "Allowed")
 
 
-class Near(SpecModel):
-    """Where a program's pod runs: at a site, or near its backend."""
-
-    site: Annotated[str, Field(min_length=1, max_length=63)] | None = None
-    """A site, such as that of the program's data: nodes with the label `qonverge.io/site` of this value. Default:
-    nodes with the labels of the backend's `location`."""
-    nodes: Literal["Required", "Preferred"] = "Preferred"
-    """Whether other nodes are taken where these have no room."""
-
-
 class Python(OneOfModel):
     """A Python program: the classical half of a hybrid job, which calls the backend through `qonverge.client`."""
 
-    one_of = ("source", "configMapKeyRef")
+    one_of = ("source", "configMapKeyRef", "git", "volume")
     what = "program.python"
 
     source: Annotated[str, Field(min_length=1, max_length=MAX_SOURCE)] | None = None
     """The program's text."""
     config_map_key_ref: ConfigMapKeyRef | None = None
     """A ConfigMap's key that holds the program's text."""
-    args: Annotated[list[Annotated[str, Field(max_length=4096)]], Field(max_length=256)] = []
+    git: GitSource | None = None
+    """A Git repository that the program is in."""
+    volume: VolumeSource | None = None
+    """A volume that the program is on."""
+    requirements: Annotated[
+        list[Annotated[str, Field(pattern=r"^[A-Za-z0-9][^\r\n]*$", max_length=512)]], Field(max_length=128)
+    ] = []
+    """Packages that the program needs beside those of its image, as pip takes them, such as qiskit-nature==0.7.2. They
+    are installed once for all programs of the namespace with the same list and image, into a volume that the
+    administrator gives."""
+    args: Arguments = []
     """Arguments, as in `sys.argv[1:]`."""
-    image: Annotated[str, Field(min_length=1, max_length=1024)] | None = None
+    image: Image | None = None
     """Container image with Python and `qonverge[client]`. Default: the image that came with the operator.
     Without a cluster the program runs in the current Python environment."""
     resources: ResourceRequirements = ResourceRequirements()
-    """CPU and memory of the program's pod. Without a cluster they do not apply."""
+    """CPU, memory and GPUs of the program's pod. Without a cluster they do not apply."""
     near: Near | None = None
     """On which nodes the program's pod runs. Default: any. Without a cluster it does not apply."""
+    template: ProgramTemplate = ProgramTemplate()
+    """What else the program's pod gets."""
+
+    @property
+    def arguments(self) -> dict[str, list[str]]:
+        """Words of the command line, by the field that has them."""
+        return {"args": self.args}
+
+    @property
+    def uses(self) -> dict[str, tuple[str, str]]:
+        """Objects that it uses beside those of `template`: what they are and their name, by the field that has it."""
+        found = {}
+        if self.git is not None and self.git.credentials is not None:
+            found["git.credentials.name"] = ("secrets", self.git.credentials.name)
+        if self.volume is not None:
+            found["volume.claimName"] = ("persistent volume claims", self.volume.claim_name)
+        return found
 
 
 _RANKS_RUN_CODE = "parallelism is about programs that run code: the shots of a circuit are split by placement.split"
 _RANKS_TO_GROUP = "ranksPerBackend divides the ranks of a parallel program: set parallelism"
+_CONTAINER_CALLS_ONE = "ranksPerBackend is about Python programs: the ranks of a container all call one backend"
 
 
 class Program(OneOfModel):
     """What to run: exactly one of the kinds."""
 
-    one_of = ("circuit", "python")
+    one_of = ("circuit", "python", "container")
     what = "program"
     model_config = ConfigDict(
         json_schema_extra=cel(
             Rule("!has(self.parallelism) || !has(self.circuit)", _RANKS_RUN_CODE),
             Rule("!has(self.ranksPerBackend) || has(self.parallelism)", _RANKS_TO_GROUP),
+            Rule("!has(self.ranksPerBackend) || !has(self.container)", _CONTAINER_CALLS_ONE),
         )
     )
 
@@ -195,12 +216,20 @@ class Program(OneOfModel):
     """A quantum circuit, run on a backend as it is; needs no pod of its own."""
     python: Python | None = None
     """A Python program that runs in a pod of its own and calls a backend."""
+    container: Container | None = None
+    """A program in any language: a container that calls a backend."""
+    parameters: Annotated[dict[str, Any], Field(json_schema_extra=ANY_JSON)] = {}
+    """Values for a program: it has them from `qonverge.client.parameters()`, in `$QONVERGE_PARAMETERS` as JSON, and as
+    $(parameters.NAME) in arguments. A circuit has its own."""
+    parameter_schema: Annotated[dict[str, Any], Field(json_schema_extra=ANY_JSON)] | None = None
+    """JSON Schema that the parameters have to meet before the program starts. A `default` of its properties holds where
+    the parameter is not given."""
     parallelism: Annotated[int, Field(ge=1, le=MOST_RANKS)] | None = None
     """How many ranks run the program at the same time, each in a pod of its own: they find each other by MPI, by
     `torch.distributed`, or at the addresses in their environment. Default: one pod without any of that."""
     ranks_per_backend: Annotated[int, Field(ge=1, le=MOST_RANKS)] | None = None
     """How many ranks call the same backend: 2 of 4 ranks put ranks 0 and 1 on one backend and ranks 2 and 3 on
-    another, and the job waits until both can take it. Default: all ranks call one."""
+    another, and the job waits until both can take it. Default: all ranks call one, and so do those of a container."""
 
     @property
     def world_size(self) -> int:
@@ -222,6 +251,8 @@ class Program(OneOfModel):
             raise ValueError(_RANKS_RUN_CODE)
         if self.ranks_per_backend is not None and self.parallelism is None:
             raise ValueError(_RANKS_TO_GROUP)
+        if self.ranks_per_backend is not None and self.container is not None:
+            raise ValueError(_CONTAINER_CALLS_ONE)
         return self
 
 
@@ -416,7 +447,12 @@ class Provenance(StatusModel):
     """Where the result comes from, to repeat it."""
 
     program_digest: str | None = None
-    """SHA-256 of the program's text."""
+    """SHA-256 of the program's text; of a container, of its image, command and arguments as JSON; of one
+    in a repository or on a volume, of where it is as JSON."""
+    commit: str | None = None
+    """Commit of the Git repository that the program is from."""
+    image: str | None = None
+    """Image in which the program ran, with its digest, as the node's runtime names it."""
     qonverge_version: str | None = None
     """Version of Qonverge."""
     engine: str | None = None

@@ -47,7 +47,8 @@ def _convert(schema: Schema, definitions: dict[str, Schema], defaults: bool) -> 
         kept["description"] = " ".join(kept["description"].split())
     if schema.get(_INT_OR_STRING) or schema.get(_PRESERVE):
         # The pattern holds for texts, the minimum for numbers.
-        return kept | {key: schema[key] for key in ("pattern", "minimum") if key in schema}
+        given = kept | {key: schema[key] for key in ("pattern", "minimum") if key in schema}
+        return given | ({"type": "object"} if schema.get("type") == "object" else {})
     if "anyOf" in schema:
         # The only unions that a structural schema has are optional ones; nullness is absence.
         (inner,) = [option for option in schema["anyOf"] if option.get("type") != "null"]

@@ -214,7 +214,8 @@ class Background:
         while True:
             try:
                 offered = [key for key, backend in self._state.backends.items() if backend.is_offered]
-                if await self._cluster.refresh(self._kube, offered=bool(offered)):
+                labels_count = bool(offered) or self._settings.program_policy.reads_labels
+                if await self._cluster.refresh(self._kube, labels_count=labels_count):
                     for key in offered:
                         self._queue.add(f"QuantumBackend {key}")
                     self._metering.reconsider()

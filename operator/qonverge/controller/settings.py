@@ -14,6 +14,7 @@ from qonverge.circuits.checker.lanes import DEFAULT, Limits
 from qonverge.controller.pod_resources import PROGRAM, Defaults
 from qonverge.documents import strict_json
 from qonverge.environment import Address, EnvironmentSettings
+from qonverge.programs.policy import ProgramPolicy
 from qonverge.scheduling import Policy
 from qonverge.scheduling.policies import policy_of
 from qonverge.storage import settings as storage
@@ -34,6 +35,10 @@ def _names(given: Any) -> Any:
 
 def _resources(given: Any) -> Any:
     return Defaults.parse(given) if isinstance(given, str) else given
+
+
+def _program_policy(given: Any) -> Any:
+    return ProgramPolicy.parse(strict_json.loads(given)) if isinstance(given, str) else given
 
 
 def _policy(given: Any) -> Any:
@@ -108,6 +113,10 @@ class Settings(EnvironmentSettings):
     program_image: str = "qonverge-program"
     program_resources: Annotated[Defaults, BeforeValidator(_resources)] = PROGRAM
     """Requests and limits of programs that name none, as JSON."""
+    program_policy: Annotated[ProgramPolicy, BeforeValidator(_program_policy)] = ProgramPolicy()
+    """What programs of a namespace may ask of their pods, as a JSON list of rules."""
+    requirements_claim: str = ""
+    """Name of the PersistentVolumeClaim, in each namespace, on which programs' requirements are; empty: none."""
     pull_policy: Literal["Always", "IfNotPresent", "Never"] = Field(
         default="IfNotPresent", validation_alias="QONVERGE_IMAGE_PULL_POLICY"
     )

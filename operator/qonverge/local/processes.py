@@ -6,12 +6,12 @@ import asyncio
 import contextlib
 import os
 import signal
-import sys
 import tempfile
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from qonverge.client.program.rendezvous import left_behind
 
@@ -19,6 +19,34 @@ LOG_LINES = 20
 _LOG_CHARACTERS = 4000
 # For the last lines to arrive, when something that the program left behind holds its output open.
 _DRAIN_SECONDS = 1.0
+_SILENT: dict[str, Any] = {
+    "stdin": asyncio.subprocess.DEVNULL,
+    "stdout": asyncio.subprocess.DEVNULL,
+    "stderr": asyncio.subprocess.DEVNULL,
+}
+# Of MPI and of what starts its processes: what runs this may be one of those.
+_NOT_PASSED_ON = ("QONVERGE_", "PMI_", "PMIX_")
+
+
+class CannotStart(Exception):
+    """What a program needs is not on this machine; the message says what, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """How a program is started."""
+
+    argv: Sequence[str]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Variables beside those that every program has."""
+    working_folder: Path | None = None
+    """Where it starts; None: where this process is."""
+    cleanup: Sequence[str] = ()
+    """A command that ends what would go on without its process."""
+
+
+Start = Callable[[Path, Mapping[str, str]], Command]
+"""Returns how a rank of a program is started, given a folder of its own and the variables that it has from Qonverge."""
 
 
 class Tail:
@@ -51,21 +79,22 @@ class ProcessEnd:
 
 
 async def run_together(
-    source: str, args: Sequence[str], environments: Sequence[Mapping[str, str]], on_line: Callable[[int, str], None]
+    start: Start, environments: Sequence[Mapping[str, str]], on_line: Callable[[int, str], None]
 ) -> ProcessEnd:
     """Run a program in one process for each environment, and return how rank 0 ended, or the first that failed.
 
     When one fails the others are ended, and so are all where this is cancelled.
 
     Args:
-        source: the program's text.
-        args: its arguments.
-        environments: of the ranks, in their order.
+        start: how each is started.
+        environments: what the ranks have from Qonverge beside the variables of this process, in their order.
         on_line: takes each line that a rank prints.
+
+    Raises:
+        CannotStart: what the program needs is not on this machine.
     """
     ranks = [
-        asyncio.create_task(_run(rank, source, args, environment, on_line))
-        for rank, environment in enumerate(environments)
+        asyncio.create_task(_run(rank, start, environment, on_line)) for rank, environment in enumerate(environments)
     ]
     try:
         pending: set[asyncio.Task[ProcessEnd]] = set(ranks)
@@ -79,10 +108,14 @@ async def run_together(
         for task in ranks:
             task.cancel()
         await asyncio.wait(ranks)
+        for task in ranks:
+            # What one of them cannot start for, none can, and it is told once.
+            if not task.cancelled():
+                task.exception()
 
 
 async def _run(
-    rank: int, source: str, args: Sequence[str], environment: Mapping[str, str], on_line: Callable[[int, str], None]
+    rank: int, start: Start, environment: Mapping[str, str], on_line: Callable[[int, str], None]
 ) -> ProcessEnd:
     tail, left = Tail(), ""
 
@@ -91,19 +124,20 @@ async def _run(
         on_line(rank, line)
 
     with tempfile.TemporaryDirectory(prefix="qonverge-") as folder:
-        file, termination = Path(folder) / "program.py", Path(folder) / "termination-log"
-        output = Path(folder) / "output"
+        termination, output = Path(folder) / "termination-log", Path(folder) / "output"
         output.mkdir()
-        file.write_text(source, encoding="utf-8")
+        own = {"QONVERGE_TERMINATION_LOG": str(termination), "QONVERGE_OUTPUT": str(output)}
+        variables = {**environment, **own}
+        command = start(Path(folder), variables)
         # A pipe of our own: asyncio takes a process for running as long as any of its children holds asyncio's.
         reading, writing = os.pipe()
         following = asyncio.create_task(_follow(reading, take))
         try:
             try:
                 process = await asyncio.create_subprocess_exec(
-                    sys.executable,
-                    *("-m", "qonverge.client.program.run", str(file), *args),
-                    env={**environment, "QONVERGE_TERMINATION_LOG": str(termination), "QONVERGE_OUTPUT": str(output)},
+                    *command.argv,
+                    env={**_inherited(), **command.environment, **variables},
+                    cwd=command.working_folder,
                     stdin=asyncio.subprocess.DEVNULL,
                     stdout=writing,
                     stderr=writing,
@@ -126,6 +160,8 @@ async def _run(
                 await ended
                 for file in shared:
                     file.unlink(missing_ok=True)
+                if command.cleanup:
+                    await (await asyncio.create_subprocess_exec(*command.cleanup, **_SILENT)).wait()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(asyncio.shield(following), _DRAIN_SECONDS)
         finally:
@@ -134,6 +170,10 @@ async def _run(
         with contextlib.suppress(FileNotFoundError):
             left = termination.read_text(encoding="utf-8", errors="replace")[:_LOG_CHARACTERS]
     return ProcessEnd(rank, code, left, tail.text())
+
+
+def _inherited() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith(_NOT_PASSED_ON)}
 
 
 async def _follow(descriptor: int, on_line: Callable[[str], None]) -> None:

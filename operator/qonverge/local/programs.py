@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import secrets
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -25,13 +24,11 @@ from qonverge.circuits.checker.checker import Checker
 from qonverge.documents.reports import Report, StoredContent
 from qonverge.execution import reports
 from qonverge.local import output_routes
+from qonverge.programs.parameters import in_environment
 from qonverge.storage.job_output import JobOutput
 from qonverge.wire.errors import Unauthorized
 from qonverge.wire.grants import Grant
 from qonverge.wire.tokens import Caller
-
-# Of MPI and of what starts its processes: what runs this may be one of those.
-_NOT_PASSED_ON = ("QONVERGE_", "PMI_", "PMIX_")
 
 
 @dataclass(slots=True)
@@ -46,7 +43,7 @@ class Admission:
     files: StoredContent | None = None
     """What it kept of files."""
     environment: Mapping[str, str] = field(default_factory=dict)
-    """What its processes find there."""
+    """What its processes find there from Qonverge."""
     result: Report | None = None
     """The last report that had one."""
     used: Amounts = field(default_factory=Amounts)
@@ -128,9 +125,13 @@ class ProgramHost:
     def _environment(self, job: HybridJob, identity: str, admission: Admission) -> dict[str, str]:
         spec = job.spec
         store = {} if admission.kept is None else {"QONVERGE_STORE_URL": f"{self._url}/v1/output/{identity}"}
-        given = {"QONVERGE_SEED": spec.seed, "QONVERGE_SHOTS": spec.shots, "QONVERGE_PRECISION": spec.precision}
+        given = {
+            "QONVERGE_SEED": spec.seed,
+            "QONVERGE_SHOTS": spec.shots,
+            "QONVERGE_PRECISION": spec.precision,
+            "QONVERGE_PARAMETERS": in_environment(job),
+        }
         return {
-            **{name: value for name, value in os.environ.items() if not name.startswith(_NOT_PASSED_ON)},
             **{name: str(value) for name, value in given.items() if value is not None},
             "QONVERGE_BACKEND_URL": self._url,
             **store,

@@ -60,9 +60,11 @@ class CircuitKind:
         return _circuit(job).config_map_key_ref
 
     def contradiction(self, job: HybridJob) -> str | None:
-        """Return what is wrong with the job as a whole: CEL does not see observables."""
+        """Return what is wrong with the job as a whole: CEL sees neither observables nor what is in parameters."""
         if job.spec.precision is not None and not self.observables(job):
             return "precision is about expectation values: give program.circuit.observables, or use shots for counts"
+        if job.spec.program.parameters or job.spec.program.parameter_schema is not None:
+            return "spec.program.parameters are a program's: a circuit's are in spec.program.circuit.parameters"
         return None
 
     async def check(self, job: HybridJob, program: Program, checker: Checker) -> CheckedCircuit:
@@ -120,6 +122,9 @@ class CircuitKind:
         """Return None: its tasks are sent for it."""
 
     def near(self, job: HybridJob) -> None:
+        """Return None: it has no pod of its own."""
+
+    def pod(self, job: HybridJob) -> None:
         """Return None: it has no pod of its own."""
 
     def promised(self, job: HybridJob) -> Amounts:

@@ -8,10 +8,11 @@ from typing import Protocol
 from qonverge.amounts import Amounts
 from qonverge.api import HybridJob
 from qonverge.api.base import ConfigMapKeyRef
-from qonverge.api.job import Near
+from qonverge.api.pod_program import Near
 from qonverge.circuits.checker.checked_circuit import CheckedCircuit
 from qonverge.circuits.checker.checker import Checker
 from qonverge.forecast.requests import ForecastRequest
+from qonverge.programs.pod import PodRequest
 from qonverge.programs.source import Program
 from qonverge.scheduling import Needs
 
@@ -69,6 +70,9 @@ class ProgramKind(Protocol):
 
     def near(self, job: HybridJob) -> Near | None:
         """Return where its pod runs; None where it may run anywhere, or has none."""
+
+    def pod(self, job: HybridJob) -> PodRequest | None:
+        """Return what it asks of its pod; None where it has none."""
 
     def promised(self, job: HybridJob) -> Amounts:
         """Return what a job that is placed used and may use before it is heard of again, as far as its status tells."""

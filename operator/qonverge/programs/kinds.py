@@ -8,10 +8,11 @@ from typing import Any
 
 from qonverge.api import HybridJob
 from qonverge.programs.circuit import CircuitKind
+from qonverge.programs.container import ContainerKind
 from qonverge.programs.kind import ProgramKind
 from qonverge.programs.python import PythonKind
 
-_ALL: tuple[ProgramKind, ...] = (CircuitKind(), PythonKind())
+_ALL: tuple[ProgramKind, ...] = (CircuitKind(), PythonKind(), ContainerKind())
 KINDS: Mapping[str, ProgramKind] = {kind.name: kind for kind in _ALL}
 """By the field of ``spec.program`` that each is."""
 

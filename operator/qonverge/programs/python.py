@@ -2,86 +2,55 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 
-from qonverge.accounting.conversion import amounts_of
-from qonverge.amounts import Amounts
 from qonverge.api import HybridJob
 from qonverge.api.base import ConfigMapKeyRef
-from qonverge.api.job import Near, Python
+from qonverge.api.job import Python
 from qonverge.circuits import InvalidProgram
-from qonverge.circuits.checker.checked_circuit import CheckedCircuit
 from qonverge.circuits.checker.checker import Checker
-from qonverge.forecast.requests import ForecastRequest
+from qonverge.programs.pod import PodKind, loop_of
 from qonverge.programs.source import Program
-from qonverge.scheduling import Needs
 from qonverge.wire.errors import BudgetExceeded, QuotaExceeded, ResultTooLarge
 
 _LEFT = (ResultTooLarge.code, BudgetExceeded.code, QuotaExceeded.code)
 
 
-class PythonKind:
-    """A Python program. What its circuits ask of a backend is not known before they are sent."""
+class PythonKind(PodKind):
+    """A Python program: a text, or a file in a repository or on a volume."""
 
     name = "python"
-    calls_backends = True
 
     def embedded(self, job: HybridJob) -> str | None:
         """Return the program's text."""
         return specification(job).source
 
     def inline(self, job: HybridJob) -> Program | None:
-        """Return the program's text."""
-        return specification(job).source
+        """Return the program's text, or where it is as JSON: who runs it brings it."""
+        python = specification(job)
+        section = python.git or python.volume
+        return python.source if section is None else json.dumps(section.model_dump(by_alias=True), sort_keys=True)
 
     def reference(self, job: HybridJob) -> ConfigMapKeyRef | None:
         """Return the key that holds the text."""
         return specification(job).config_map_key_ref
 
-    def contradiction(self, job: HybridJob) -> str | None:
-        """Return None: the schema says all."""
-        return None
-
     async def check(self, job: HybridJob, program: Program, checker: Checker) -> None:
-        """See whether the program is a text; what it does is seen when it runs.
+        """See whether the program is a text, and its parameters what they have to be.
 
         Raises:
-            InvalidProgram: it is not.
+            InvalidProgram: it is not, or they are not.
+            CheckerLost: the process that checks does not start.
         """
         text(program)
-
-    def summary(self, checked: CheckedCircuit | None) -> str:
-        """Return nothing."""
-        return ""
-
-    def needs(self, job: HybridJob, checked: CheckedCircuit | None) -> Needs | None:
-        """Return None: any backend may do."""
-        return None
-
-    def forecast_request(self, job: HybridJob, checked: CheckedCircuit | None) -> ForecastRequest | None:
-        """Return None: nothing can be forecast."""
-        return None
+        await super().check(job, program, checker)
 
     def loop(self, job: HybridJob) -> str | None:
         """Return the digest of the namespace and of what is run; a ConfigMap stands for its text."""
         python = specification(job)
         reference = python.config_map_key_ref
-        source = python.source if reference is None else [reference.name, reference.key]
-        told = json.dumps([job.metadata.namespace, source, python.args, python.image])
-        return hashlib.sha256(told.encode()).hexdigest()[:16]
-
-    def near(self, job: HybridJob) -> Near | None:
-        """Return where its pod runs; None where it may run anywhere."""
-        return specification(job).near
-
-    def promised(self, job: HybridJob) -> Amounts:
-        """Return what the job used: what it may use more is granted part by part."""
-        return amounts_of(job.status.usage)
-
-    def observables(self, job: HybridJob) -> tuple[()]:
-        """Return none: a program's result is what it makes of them."""
-        return ()
+        source = self.inline(job) if reference is None else [reference.name, reference.key]
+        return loop_of(job, source, python.args, python.image, *filter(None, [python.requirements]))
 
 
 def specification(job: HybridJob) -> Python:

@@ -17,6 +17,7 @@ from qonverge.controller.web.output_routes import OutputRoutes
 from qonverge.controller.web.servers import report_app
 from qonverge.documents.reports import INTERVAL_HEADER, LONGEST_METRIC_NAME, MOST_DEPTH, MOST_METRICS, Report
 from qonverge.execution import reports
+from qonverge.local.kinds.python import starting
 from qonverge.local.processes import run_together
 from qonverge.local.programs import ProgramHost
 from qonverge.wire.tokens import Caller
@@ -116,7 +117,7 @@ async def without_one(monkeypatch: pytest.MonkeyPatch) -> tuple[Answers, dict[st
         host.serving(),
         host.admitted(job, pricing=None, budget=None, kept=None, on_report=on_report) as admission,
     ):
-        ended = await run_together(PROGRAM, (), [admission.environment], on_line)
+        ended = await run_together(starting(job, PROGRAM), [admission.environment], on_line)
     assert ended.exit_code == 0, lines
     assert admission.result is not None
     result = {"value": admission.result.result}

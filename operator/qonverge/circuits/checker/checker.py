@@ -162,6 +162,24 @@ class Checker:
             raise Unmapped(f"the program cannot be brought onto {device.name}: {problem}")
         return Load(**reply)
 
+    async def check_parameters(
+        self, parameters: Mapping[str, Any], schema: Mapping[str, Any], *, namespace: str = ""
+    ) -> None:
+        """Hold a program's parameters against their JSON Schema, which may be as hostile as a circuit.
+
+        Raises:
+            InvalidProgram: they do not meet it, or it is none, or takes too much.
+            CheckerLost: no child starts or lives.
+        """
+        request = {"parameters": dict(parameters), "schema": dict(schema)}
+        try:
+            reply = await self._reply(request, namespace, 0.0)
+        except OverLimit as over:
+            refusal = self._refusal(over, "holding the parameters against their schema")
+            raise InvalidProgram(refusal.problem, expected="a simpler spec.program.parameterSchema") from None
+        if problems := reply["problems"]:
+            raise InvalidProgram("; ".join(f"spec.program.{each}" for each in problems))
+
     async def close(self) -> None:
         """End the children."""
         await self._short.close()

@@ -23,14 +23,16 @@ _LONGEST = 300
 
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
-    """Check or map one program; an invalid one is an answer too. An empty request asks whether the process is ready.
+    """Check or map one program, or check its parameters; what is invalid is an answer too.
 
-    ``exhausted`` in the answer says that memory was lacking, ``fault`` what a library or this code tripped over, which
-    may be lack of memory too.
+    An empty request asks whether the process is ready. ``exhausted`` in the answer says that memory was lacking,
+    ``fault`` what a library or this code tripped over, which may be lack of memory too.
     """
     if not request:
         return {}
     try:
+        if "schema" in request:
+            return _problems(request)
         return _load(request) if "device" in request else _check(request)
     except (MemoryError, SystemError):  # the latter where the interpreter itself gets no memory for a call
         return {"exhausted": True}
@@ -65,6 +67,15 @@ def _check(request: dict[str, Any]) -> dict[str, Any]:
         "warnings": done.warnings,
         "fixed": done.fixed,
     }
+
+
+def _problems(request: dict[str, Any]) -> dict[str, Any]:
+    from qonverge.documents.json_schema import InvalidSchema, problems
+
+    try:
+        return {"problems": problems(request["parameters"], request["schema"], "parameters")}
+    except InvalidSchema as error:
+        return {"problems": [str(error)]}
 
 
 def _load(request: dict[str, Any]) -> dict[str, Any]:

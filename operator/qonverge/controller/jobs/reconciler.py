@@ -67,6 +67,10 @@ logger = logging.getLogger(__name__)
 _PREPARE_SECONDS = 3.0
 _MOST_WARNINGS = 10
 _CONFIG_MAPS_AT_ONCE = 8
+_NO_CLAIM = (
+    "spec.program.{}.requirements need a volume, and the administrator gave none: programs.requirementsClaim of the "
+    "chart names a PersistentVolumeClaim; or use an image that has them"
+)
 
 _Reported = tuple[HybridJob, HybridJobStatus | None]
 """A job, and its status with what is reported; None where nothing is new."""
@@ -105,6 +109,7 @@ class Jobs:
         self._state = state
         self._metrics = metrics
         self._cluster = cluster
+        self._policy = settings.program_policy
         self._kube = kube
         self._statuses = statuses
         self._queue = queue
@@ -324,6 +329,8 @@ class Jobs:
         try:
             if (problem := kind.contradiction(job)) is not None:
                 raise InvalidProgram(problem)
+            if not self._permitted(job, flight):
+                return
             self._outputs.store_of(job)
             with spanning(scope, "check"):
                 program = await program_of(job, partial(self._config_map, namespace))
@@ -346,6 +353,22 @@ class Jobs:
             flight.wait_for_source(str(error))
         finally:
             self._queue.add(f"HybridJob {key}")
+
+    def _permitted(self, job: HybridJob, flight: Flight) -> bool:
+        """Return whether the job's program may use what it asks for; if not, its flight says why."""
+        namespace, needed = job.metadata.namespace, kind_of(job).pod(job)
+        if needed is not None and needed.requirements and not self._tools.settings.requirements_claim:
+            flight.reject("RequirementsNotInstalled", _NO_CLAIM.format(kind_of(job).name))
+            return False
+        labels = self._cluster.labels.get(namespace)
+        if labels is None and self._policy.reads_labels:
+            self._cluster.wanted.set()
+            flight.wait_for_source(f"waiting for the labels of namespace {namespace}, by which programs may use things")
+            return False
+        if violations := self._policy.violations(job, labels or {}):
+            flight.reject("PolicyViolation", "; ".join(violations))
+            return False
+        return True
 
     async def _config_map(self, namespace: str, name: str) -> dict[str, Any] | None:
         # Thousands at once would take all connections, which status writes of others wait for.

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from qonverge.api import HybridJob, QuantumBackend
 from qonverge.api.backend import ResourceRequirements
-from qonverge.api.job import MOST_RANKS, Near
+from qonverge.api.job import MOST_RANKS
+from qonverge.api.pod_program import Near, ProgramTemplate
 from qonverge.api.registry import MANAGED_LABELS
 from qonverge.api.source import CA_FILE, CaBundle
 from qonverge.backend.settings import ServerSettings
-from qonverge.controller.objects import span_export
+from qonverge.controller.objects import program_pod, span_export
 from qonverge.controller.objects.node_placement import backend_affinity, program_affinity
 from qonverge.controller.objects.pod_order import CONTAINER
 from qonverge.controller.pod_resources import BACKEND, PROXY
 from qonverge.controller.settings import Settings
 from qonverge.execution.result_room import room_for_result
+from qonverge.programs.parameters import escaped, in_environment
 from qonverge.storage.settings import NoSuchStore, chosen
 from qonverge.tracing.setup import TRACEPARENT
 
@@ -356,6 +358,18 @@ class ProgramContainer:
     """Volumes that it reads, by where they are mounted."""
     near: Near | None = None
     """On which nodes its pod runs; None: any."""
+    args: Sequence[str] = ()
+    """Arguments of the command, or of the image's own where that is empty."""
+    template: ProgramTemplate = field(default_factory=ProgramTemplate)
+    """What else its pod gets."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """Variables of its own, which no job changes."""
+    inits: Sequence[Mapping[str, Any]] = ()
+    """Containers that run before it."""
+    working_folder: str | None = None
+    """Where it starts; None: as its image says."""
+    metrics: bool = False
+    """Whether it exposes the client library's metrics, where the installation wants them."""
 
 
 def program_job(
@@ -373,6 +387,7 @@ def program_job(
     """
     stores = has_store(job, settings)
     spec, metadata = job.spec, _program_metadata(job, attempt)
+    metrics = container.metrics and settings.program_metrics
     url = f"{settings.report_url}/v1/jobs/{job.metadata.namespace}/{job.metadata.name}"
     given = {
         "BACKEND_URL": backend_url(backend),
@@ -383,13 +398,15 @@ def program_job(
         "SHOTS": spec.shots,
         "PRECISION": spec.precision,
         "RESULT_ROOM": room_for_result(job),
+        "PARAMETERS": None if (parameters := in_environment(job)) is None else escaped(parameters),
         "STORE_URL": f"{url}/output" if stores else None,
         "OUTPUT": _OUTPUT_FOLDER,
         "TERMINATION_LOG": _TERMINATION_LOG,
-        "METRICS_LISTEN": f"0.0.0.0:{METRICS_PORT}" if settings.program_metrics else None,
+        "METRICS_LISTEN": f"0.0.0.0:{METRICS_PORT}" if metrics else None,
     }
     environment = [{"name": f"QONVERGE_{key}", "value": str(v)} for key, v in given.items() if v is not None]
-    exposed = [{"name": METRICS_PORT_NAME, "containerPort": METRICS_PORT}] if settings.program_metrics else []
+    environment += [{"name": name, "value": value} for name, value in container.variables.items()]
+    exposed = [{"name": METRICS_PORT_NAME, "containerPort": METRICS_PORT}] if metrics else []
     if traceparent:
         environment.append({"name": TRACEPARENT, "value": traceparent})
         environment += span_export.variables(settings, metadata["name"])
@@ -404,7 +421,10 @@ def program_job(
                 "name": "program",
                 "image": container.image,
                 "imagePullPolicy": settings.pull_policy,
-                "command": list(container.command),
+                # Without a command the image's own entry point starts.
+                **({"command": list(container.command)} if container.command else {}),
+                **({"args": list(container.args)} if container.args else {}),
+                **({"workingDir": container.working_folder} if container.working_folder else {}),
                 "env": environment,
                 "ports": exposed,
                 "terminationMessagePath": _TERMINATION_LOG,
@@ -412,20 +432,23 @@ def program_job(
                 "securityContext": _CONTAINER_SECURITY,
                 "volumeMounts": [
                     *mounts,
-                    {"name": "token", "mountPath": "/run/qonverge", "readOnly": True},
-                    {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - one of two writable places of the pod
-                    {"name": "output", "mountPath": _OUTPUT_FOLDER},
+                    {"name": "qonverge-token", "mountPath": "/run/qonverge", "readOnly": True},
+                    {"name": "qonverge-tmp", "mountPath": "/tmp"},  # noqa: S108 - one of two writable places of the pod
+                    {"name": "qonverge-output", "mountPath": _OUTPUT_FOLDER},
                 ],
             }
         ],
         "volumes": [
             *container.volumes.values(),
-            {"name": "token", "secret": {"secretName": metadata["name"]}},
+            {"name": "qonverge-token", "secret": {"secretName": metadata["name"]}},
             # What it holds counts as the container's own ephemeral storage.
-            {"name": "tmp", "emptyDir": {}},
-            {"name": "output", "emptyDir": {}},
+            {"name": "qonverge-tmp", "emptyDir": {}},
+            {"name": "qonverge-output", "emptyDir": {}},
         ],
     }
+    if container.inits:
+        hardened = {"imagePullPolicy": settings.pull_policy, "securityContext": _CONTAINER_SECURITY}
+        pod["initContainers"] = [{**each, **hardened} for each in container.inits]
     if (affinity := program_affinity(container.near, backend)) is not None:
         pod["affinity"] = affinity
     if (seconds := spec.retry_policy.unreachable_seconds) is not None:
@@ -440,12 +463,15 @@ def program_job(
         "spec": {
             # Attempts are counted here, not by the Job controller, which cannot tell a lost node from a bug.
             "backoffLimit": 0,
-            "template": {
-                "metadata": {
-                    "labels": metadata["labels"],
-                    "annotations": _scraped(settings, METRICS_PORT) if exposed else {},
+            "template": program_pod.merged(
+                {
+                    "metadata": {
+                        "labels": metadata["labels"],
+                        "annotations": _scraped(settings, METRICS_PORT) if exposed else {},
+                    },
+                    "spec": pod,
                 },
-                "spec": pod,
-            },
+                container.template,
+            ),
         },
     }

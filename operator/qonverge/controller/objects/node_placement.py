@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from qonverge.api import QuantumBackend
-from qonverge.api.job import Near
 from qonverge.api.placement import Location, NodeRule
+from qonverge.api.pod_program import Near
 
 TIER_LABEL = "qonverge.io/tier"
 """Label of nodes that are not OnPrem: ``Cloud`` or ``Edge``. One without it counts as OnPrem, as a backend does."""
@@ -89,3 +89,24 @@ def _affinity(terms: list[dict[str, Any]], rule: NodeRule) -> dict[str, Any] | N
 def _told(term: Mapping[str, Any]) -> str:
     values = "|".join(term.get("values") or [])
     return f"{term['key']}={values}" if term["operator"] == "In" else f"{term['key']}!={values}"
+
+
+def both(own: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the affinity that means what two mean together; only ``given`` is about more than nodes."""
+    joined = {**given}
+    mine, theirs = own.get("nodeAffinity") or {}, given.get("nodeAffinity") or {}
+    node: dict[str, Any] = {}
+    if preferred := [*(mine.get(_PREFERRED) or []), *(theirs.get(_PREFERRED) or [])]:
+        node[_PREFERRED] = preferred
+    terms = [(each.get(_REQUIRED) or {}).get("nodeSelectorTerms") or [{}] for each in (mine, theirs)]
+    if mine.get(_REQUIRED) or theirs.get(_REQUIRED):
+        # One of several terms holds: so each of one has to hold with each of the other.
+        node[_REQUIRED] = {"nodeSelectorTerms": [_joined(a, b) for a in terms[0] for b in terms[1]]}
+    if node:
+        joined["nodeAffinity"] = node
+    return joined
+
+
+def _joined(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    both_have = ((key, [*(one.get(key) or []), *(other.get(key) or [])]) for key in ("matchExpressions", "matchFields"))
+    return {key: requirements for key, requirements in both_have if requirements}

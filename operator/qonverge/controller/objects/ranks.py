@@ -74,15 +74,15 @@ def _indexed(
         alike["QONVERGE_BACKEND_URLS"] = " ".join(map(manifests.backend_url, backends))
         alike["QONVERGE_RANKS_PER_BACKEND"] = str(program.ranks_per_backend)
     index = {"fieldRef": {"fieldPath": f"metadata.annotations['{INDEX}']"}}
-    environment = [
+    environment: list[dict[str, Any]] = [
         *({"name": variable, "value": value} for variable, value in alike.items()),
         *({"name": variable, "valueFrom": index} for variable in RANK_VARIABLES),
     ]
     (container,) = template["spec"]["containers"]
-    pod = {
-        **template["spec"],
-        "subdomain": service,
-        "containers": [{**container, "env": [*container["env"], *environment]}],
-    }
+    # First, so that the job's own variables can refer to them, and in place of any of these that have their names.
+    names = {variable["name"] for variable in environment}
+    others = [variable for variable in container["env"] if variable["name"] not in names]
+    containers = [{**container, "env": [*environment, *others]}]
+    pod = {**template["spec"], "subdomain": service, "containers": containers}
     indexed = {"completionMode": "Indexed", "completions": size, "parallelism": size}
     return {**batch, "spec": {**batch["spec"], **indexed, "template": {**template, "spec": pod}}}

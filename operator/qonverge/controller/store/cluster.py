@@ -47,8 +47,12 @@ class Cluster:
             f"{f'there are {there}' if there else 'there is none for jobs'}"
         )
 
-    async def refresh(self, kube: Kube, *, offered: bool) -> bool:
-        """Ask again and return whether anything changed; labels of namespaces decide about backends that are offered.
+    async def refresh(self, kube: Kube, *, labels_count: bool) -> bool:
+        """Ask again and return whether anything changed.
+
+        Args:
+            kube: the API server.
+            labels_count: whether labels of namespaces decide anything; if not, they are not asked for.
 
         Raises:
             KubeError: the API server does not answer.
@@ -60,7 +64,7 @@ class Cluster:
             if item.get("globalDefault"):
                 default = found
         labels: dict[str, dict[str, str]] = {}
-        if offered:
+        if labels_count:
             async for item in kube.list("Namespace", None, metadata_only=True):
                 labels[item["metadata"]["name"]] = item["metadata"].get("labels") or {}
         before = (self.priorities, self.default, self.labels)

@@ -2,135 +2,99 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
-import socket
-from typing import Any
+import asyncio
+import os
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
 
-from qonverge import __version__
-from qonverge.accounting.conversion import money_of, usage_of
-from qonverge.amounts import Amounts, Money
-from qonverge.api.job import Provenance, Result, StoredFiles
-from qonverge.execution.placement import declared
+from qonverge.api import HybridJob
+from qonverge.api.program_source import GitSource
+from qonverge.client.program.fetch import NotFetched, fetch
+from qonverge.client.program.install import NotInstalled, install
+from qonverge.local.attempts import run_once
 from qonverge.local.kinds.kind import LocalKind, PlacedJob
-from qonverge.local.outputs import LocalOutput
-from qonverge.local.processes import ProcessEnd, run_together
-from qonverge.local.programs import Admission, ProgramHost
-from qonverge.programs.python import left_reason, specification, text
-from qonverge.programs.ranks import RANK_VARIABLES, named, world
-from qonverge.programs.source import digest
-
-_HOST = "127.0.0.1"
+from qonverge.local.processes import Command, Start
+from qonverge.local.program_environment import environment_of, expanded
+from qonverge.programs.parameters import parameters_of, replaced
+from qonverge.programs.python import specification, text
+from qonverge.programs.requirements import key_of
+from qonverge.wire.program_inits import PASSWORD, USERNAME
 
 
 class LocalPrograms:
-    """A program has one attempt: nothing can be lost under it but what it runs on itself."""
+    """A program runs in the current Python environment."""
 
     async def run(self, placed: PlacedJob) -> None:
         """Run the program."""
-        async with placed.outputs.of(placed.run.job, placed.program) as output:
-            if output is None:
-                placed.run.warn("another run of this job goes on, which has its checkpoints: this one keeps none")
-            elif output.checkpoints:
-                placed.run.warn(f"a run that did not end left checkpoints in {output.folder}: --fresh begins anew")
-            await self._run(placed, output)
-
-    async def _run(self, placed: PlacedJob, output: LocalOutput | None) -> None:
-        run, source = placed.run, text(placed.program)
-        program, budget = run.job.spec.program, _part(money_of(run.job.spec.budget), len(placed.backends))
-        run.start(1)
-
-        def on_line(rank: int, line: str) -> None:
-            run.line(f"[{rank}] {line}" if program.world_size > 1 else line)
-
-        async with contextlib.AsyncExitStack() as stack:
-            admissions = []
-            for each in placed.backends:
-                host = ProgramHost(each.engine, placed.checker)
-                await stack.enter_async_context(host.serving())
-                admitted = host.admitted(
-                    run.job,
-                    pricing=each.backend.spec.pricing,
-                    budget=budget,
-                    kept=None if output is None else output.kept,
-                    on_report=run.report,
-                )
-                admissions.append(await stack.enter_async_context(admitted))
-            ended = await run_together(source, specification(run.job).args, _environments(placed, admissions), on_line)
-        files = None if output is None else output.files(admissions[0].files)
-        if output is not None and ended.exit_code == 0:
-            await output.completed()
-        self._conclude(placed, admissions, ended, source, files)
-
-    def _conclude(
-        self,
-        placed: PlacedJob,
-        admissions: list[Admission],
-        ended: ProcessEnd,
-        source: str,
-        files: StoredFiles | None,
-    ) -> None:
-        run, engines = placed.run, [each.engine.info() for each in placed.backends]
-        used = Amounts()
-        for each, admission in zip(placed.backends, admissions, strict=True):
-            used += admission.used.at_power(declared(each.backend).task_watts)
-        # Rank 0 reports, to the first of them.
-        result = admissions[0].result
-        fields: dict[str, Any] = {
-            # Shells and Kubernetes count signals from 128.
-            "exit_code": ended.exit_code if ended.exit_code >= 0 else 128 - ended.exit_code,
-            "log": ended.log,
-            "usage": usage_of(used),
-            "result": None if result is None else Result(value=result.result),
-            "files": files,
-            "provenance": Provenance(
-                program_digest=digest(source),
-                qonverge_version=__version__,
-                engine=", ".join(dict.fromkeys(each.engine for each in engines)),
-                seed=run.job.spec.seed,
-                calibration=engines[0].calibration_digest or None,
-            ),
-        }
-        if ended.exit_code == 0:
-            run.complete(**fields)
+        job, site = placed.run.job, None
+        python = specification(job)
+        if python.requirements:
+            # What this interpreter has is part of what they are installed beside.
+            key = key_of(python.requirements, f"{sys.prefix} {sys.version}")
+            try:
+                site = await asyncio.to_thread(install, python.requirements, _cache() / key)
+            except NotInstalled as error:
+                placed.run.fail("RequirementsNotInstalled", str(error))
+                return
+        if python.volume is not None:
+            message = (
+                f"the program is on the claim {python.volume.claim_name} of a cluster: give its text, or a repository"
+            )
+            placed.run.fail("CannotStart", message)
+        elif python.git is None:
+            await run_once(placed, starting(job, text(placed.program), site))
         else:
-            sentence = named(ended.rank, run.job.spec.program.world_size, _exit_sentence(ended.exit_code))
-            run.fail(*(left_reason(ended.left) or ("ProgramFailed", sentence)), **fields)
+            await self._fetched(placed, python.git, site)
+
+    async def _fetched(self, placed: PlacedJob, git: GitSource, site: Path | None) -> None:
+        """Bring a program from its repository, and run it there."""
+        credentials = {"username": os.environ.get(USERNAME), "password": os.environ.get(PASSWORD)}
+        with tempfile.TemporaryDirectory(prefix="qonverge-program-") as folder:
+            try:
+                commit = await asyncio.to_thread(fetch, git.url, git.revision, Path(folder), **credentials)
+            except NotFetched as error:
+                placed.run.fail("ProgramNotFetched", str(error))
+                return
+            start = starting_file(placed.run.job, Path(folder) / git.path, site, Path(folder))
+            await run_once(placed, start, commit=commit)
+
+
+def starting(job: HybridJob, source: str, site: Path | None = None) -> Start:
+    """Return how a job's program of this text is started; ``site`` is where its requirements are."""
+
+    def start(folder: Path, variables: Mapping[str, str]) -> Command:
+        file = folder / "program.py"
+        file.write_text(source, encoding="utf-8")
+        return starting_file(job, file, site)(folder, variables)
+
+    return start
+
+
+def starting_file(job: HybridJob, file: Path, site: Path | None, working_folder: Path | None = None) -> Start:
+    """Return how a job's program in a file is started, in a folder or in this process's own."""
+    python = specification(job)
+    args = replaced(python.args, parameters_of(job))
+
+    def start(folder: Path, variables: Mapping[str, str]) -> Command:
+        environment = environment_of(python.template.env, variables, os.environ)
+        if site is not None:
+            known = os.environ.get("PYTHONPATH")
+            environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(site), known]))
+        words = (expanded(word, {**environment, **variables}) for word in args)
+        return Command(
+            (sys.executable, "-m", "qonverge.client.program.run", str(file), *words),
+            environment,
+            working_folder=working_folder,
+        )
+
+    return start
+
+
+def _cache() -> Path:
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "qonverge" / "requirements"
 
 
 KIND: LocalKind = LocalPrograms()
-
-
-def _environments(placed: PlacedJob, admissions: list[Admission]) -> list[dict[str, str]]:
-    """Return what each rank finds in its environment."""
-    program = placed.run.job.spec.program
-    if program.parallelism is None:
-        return [dict(admissions[0].environment)]
-    master_port, rendezvous_port = _free_ports(2)
-    alike = world(program.parallelism, _HOST, master_port=master_port, rendezvous_port=rendezvous_port)
-    return [
-        {
-            **admissions[program.group_of(rank)].environment,
-            **alike,
-            **dict.fromkeys((*RANK_VARIABLES, "JOB_COMPLETION_INDEX"), str(rank)),
-        }
-        for rank in range(program.parallelism)
-    ]
-
-
-def _free_ports(number: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(socket.create_server((_HOST, 0))) for _ in range(number)]
-        return [int(probe.getsockname()[1]) for probe in probes]
-
-
-def _part(budget: Money | None, parts: int) -> Money | None:
-    """Return an equal part of the job's budget: nobody moves what is left of one backend's to another."""
-    return None if budget is None else Money(budget.amount / parts, budget.currency)
-
-
-def _exit_sentence(code: int) -> str:
-    if code < 0:
-        known = {number.value: f" ({number.name})" for number in signal.Signals}
-        return f"the program was ended by signal {-code}{known.get(-code, '')}"
-    return f"the program ended with exit code {code}; its last lines are in status.log"

@@ -44,6 +44,18 @@ def test_a_program_runs_on_without_the_config_map_that_it_came_from() -> None:
     assert collect.status.provenance.program_digest is None
 
 
+def test_the_image_that_ran_is_recorded() -> None:
+    ran = pod(0)
+    sidecar = {"name": "proxy", "imageID": "registry/proxy@sha256:1"}
+    program_status = {**ran["containerStatuses"][0], "name": "program", "imageID": "ghcr.io/lab/vqe@sha256:2"}
+    (collect,) = decide(
+        view(program(), source(), batch=batch("Complete"), pod={**ran, "containerStatuses": [sidecar, program_status]})
+    )
+    assert isinstance(collect, Finish)
+    assert collect.status.provenance is not None
+    assert collect.status.provenance.image == "ghcr.io/lab/vqe@sha256:2"
+
+
 def test_a_changed_specification_does_not_end_a_program() -> None:
     status = program().status.to_dict()
     running = of_generation(job(status, python=True, budget={"amount": "7"}), 2)

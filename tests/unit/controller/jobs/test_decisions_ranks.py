@@ -7,7 +7,7 @@ from typing import Any
 from qonverge.api import HybridJob
 from qonverge.controller.jobs.actions import RequestPlacement, SetStatus
 from qonverge.controller.jobs.decisions import decide
-from qonverge.controller.jobs.kinds.pod_actions import Finish, Launch
+from qonverge.controller.jobs.kinds.pod_actions import Abandon, Finish, Launch
 from qonverge.controller.jobs.view import View
 from qonverge.controller.store.flights import Flight
 from qonverge.execution.transitions import timestamp
@@ -117,3 +117,25 @@ def test_ranks_on_several_backends_have_them_in_the_status() -> None:
     (launch,) = decide(view(waiting, flight=flight, batch=None))
     assert isinstance(launch, Launch)
     assert (launch.status.backend, launch.status.backends) == ("aer", ["aer", "lab/stim"])
+
+
+def fetched(rank: int, code: int, message: str, phase: str = "Running") -> dict[str, Any]:
+    state = {"terminated": {"exitCode": code, "message": message}}
+    return pod(rank, phase, initContainerStatuses=[{"name": "qonverge-fetch", "state": state}])
+
+
+def test_a_rank_that_could_not_be_brought_ends_the_job_with_the_reason() -> None:
+    done = finish(parallel(), pod(0), pod(1), fetched(2, 1, "there is no revision v9", "Failed"), batch=FAILING)
+    assert (done.status.reason, done.status.message) == ("ProgramNotFetched", "there is no revision v9")
+
+
+def test_ranks_with_different_commits_begin_again_with_that_of_the_first() -> None:
+    pods = [fetched(0, 0, "a" * 40), fetched(1, 0, "b" * 40), fetched(2, 0, "a" * 40)]
+    actions = decide(view(parallel("Placed"), *pods))
+    assert any(isinstance(action, Abandon) for action in actions)
+    (status,) = [action.status for action in actions if isinstance(action, SetStatus)]
+    assert status.provenance is not None
+    assert (status.state, status.provenance.commit) == ("Pending", "a" * 40)
+    alike = [fetched(rank, 0, "a" * 40) for rank in range(3)]
+    (running,) = shown(parallel("Placed"), *alike)
+    assert running.state == "Running"

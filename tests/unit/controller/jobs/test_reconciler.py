@@ -25,10 +25,12 @@ from qonverge.controller.results.kept_results import PodResults
 from qonverge.controller.results.store_results import StoreResults
 from qonverge.controller.results.stores import InStatus, ResultStores
 from qonverge.controller.settings import Settings
+from qonverge.controller.store.flights import Flight
 from qonverge.controller.store.phases import Checking
 from qonverge.controller.watching.dispatcher import Dispatcher
 from qonverge.documents.reports import Report
 from qonverge.execution.transitions import timestamp
+from qonverge.programs.policy import ProgramPolicy
 from qonverge.scheduling import Decision
 from qonverge.tracing.spans import SpanSink
 from qonverge.wire.errors import WorkerLost
@@ -343,6 +345,47 @@ async def test_what_a_program_mounts_is_made_again_where_its_pod_lacks_it() -> N
     assert written["message"].startswith("the pod j-pod has not started: FailedMount: MountVolume.SetUp failed")
     (event,) = await desk.told()
     assert (event["type"], event["reason"]) == ("Warning", "FailedMount")
+
+
+async def test_what_a_program_may_not_use_is_said_once_its_namespaces_labels_are_known() -> None:
+    rules = [{"selector": {"matchLabels": {"trusted": "true"}}}, {"images": ["ghcr.io/lab/*"]}]
+    desk = Desk(settings=Settings(program_policy=ProgramPolicy.parse(rules)))
+    desk.world.job("j", program={"container": {"image": "evil"}})
+
+    async def checked() -> Flight:
+        desk.world.state.flights.clear()
+        await desk.jobs.reconcile("chem/j")
+        await settled()
+        return desk.world.flight("j")
+
+    unknown = await checked()
+    assert unknown.waiting == "waiting for the labels of namespace chem, by which programs may use things"
+    assert desk.world.cluster.wanted.is_set()
+    desk.world.cluster.labels["chem"] = {"trusted": "true"}
+    assert (await checked()).problem is None
+    desk.world.cluster.labels["chem"] = {}
+    await checked()
+    await desk.jobs.reconcile("chem/j")
+    status = desk.server.written[-1]
+    (failed,) = [each for each in status["conditions"] if each["type"] == "Failed"]
+    assert (status["state"], failed["status"], failed["reason"]) == ("Failed", "True", "PolicyViolation")
+    assert failed["message"].startswith(
+        "spec.program.container.image is evil: of images programs in namespace chem may"
+    )
+
+
+async def test_requirements_are_refused_where_the_administrator_gave_no_volume_for_them() -> None:
+    desk = Desk()
+    desk.world.job("j", program={"python": {"source": "x", "requirements": ["pyscf"]}})
+    desk.world.state.flights.clear()
+    await desk.jobs.reconcile("chem/j")
+    await settled()
+    await desk.jobs.reconcile("chem/j")
+    status = desk.server.written[-1]
+    assert (status["state"], status["reason"]) == ("Failed", "RequirementsNotInstalled")
+    assert status["message"].startswith(
+        "spec.program.python.requirements need a volume, and the administrator gave none"
+    )
 
 
 async def test_namespaces_take_turns_at_reading_config_maps() -> None:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+from pydantic import ValidationError
+
 from qonverge.api import HybridJob, QuantumBackend
+from qonverge.controller.jobs.kinds.container import ContainerJobs
 from qonverge.controller.jobs.kinds.python import PythonJobs
 from qonverge.controller.objects import manifests, ranks
 from qonverge.controller.settings import Settings
@@ -96,3 +100,34 @@ def test_host_names_of_ranks_are_labels_however_long_the_job_is_named() -> None:
 def test_the_rank_of_a_pod_is_its_index() -> None:
     assert ranks.rank_of({"annotations": {ranks.INDEX: "3"}}) == 3
     assert ranks.rank_of({"name": "alone"}) == 0
+
+
+def test_ranks_of_a_container_have_the_variables_too_and_its_own_cannot_replace_them() -> None:
+    env = [{"name": "RANK", "value": "9"}, {"name": "OUT", "value": "/data/$(QONVERGE_RANK)"}]
+    container = {"image": "lab:1", "args": ["$(parameters.steps)"], "template": {"env": env}}
+    spec = {"program": {"container": container, "parallelism": 2, "parameters": {"steps": 5}}}
+    given = HybridJob.model_validate({"metadata": {"name": "j", "namespace": "chem", "uid": "12345678"}, "spec": spec})
+    *_, batch = ContainerJobs().objects(given, backend("aer"), Settings(), attempt=1, tokens=["t"])
+    *_, batch = ranks.of_ranks(given, batch, [backend("aer")], Settings(), 1)
+    assert batch["spec"]["completionMode"] == "Indexed"
+    (made_container,) = batch["spec"]["template"]["spec"]["containers"]
+    assert made_container["args"] == ["5"]
+    names = [variable["name"] for variable in made_container["env"]]
+    assert len(names) == len(set(names))
+    # Kubernetes replaces references to variables that come before.
+    assert names.index("QONVERGE_RANK") < names.index("OUT")
+    assert "fieldRef" in environment(batch)["RANK"]
+
+
+def test_each_rank_brings_its_program() -> None:
+    git = {"url": "https://git.example.org/a.git", "path": "a.py"}
+    spec = {"program": {"python": {"git": git}, "parallelism": 2}}
+    given = HybridJob.model_validate({"metadata": {"name": "j", "namespace": "chem", "uid": "12345678"}, "spec": spec})
+    made_pod = made(given, backend("aer"))["Job"]["spec"]["template"]["spec"]
+    assert [each["name"] for each in made_pod["initContainers"]] == ["qonverge-fetch"]
+
+
+def test_ranks_of_a_container_call_one_backend() -> None:
+    spec = {"program": {"container": {"image": "lab:1"}, "parallelism": 4, "ranksPerBackend": 2}}
+    with pytest.raises(ValidationError, match="ranksPerBackend is about Python programs"):
+        HybridJob.model_validate({"metadata": {"name": "j"}, "spec": spec})

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from qonverge import __version__
 from qonverge.accounting.conversion import usage_of
 from qonverge.amounts import Amounts
-from qonverge.api import HybridJob
 from qonverge.api.cloud_tasks import FINALIZER, Submission
 from qonverge.api.job import Provenance
 from qonverge.controller.jobs.actions import Action, Hold, Requeue, SetStatus, Stop, Warn
@@ -17,6 +16,7 @@ from qonverge.controller.jobs.kinds.pod_actions import Abandon, Finish, Launch, 
 from qonverge.controller.jobs.status_events import same_but_for_numbers
 from qonverge.controller.jobs.view import View
 from qonverge.controller.jobs.waiting import NEWS_SECONDS, say_waiting, unplaced
+from qonverge.controller.objects.program_inits import commits_of, failure_of
 from qonverge.controller.quotas.accounts import account_of
 from qonverge.controller.store.flights import Flight
 from qonverge.execution import cloud_tasks, transitions
@@ -27,6 +27,7 @@ from qonverge.wire.tokens import run_of
 _LOST_BATCH_SECONDS = 20.0
 # A pod that was deleted has ended by then, unless its node cannot be reached.
 _NODE_SECONDS = 10.0
+_SEVERAL_COMMITS = "the program's repository changed while its ranks fetched it, and they have different commits"
 
 
 def launch(view: View, flight: Flight, attempt: int) -> list[Action]:
@@ -80,7 +81,7 @@ def attend(view: View, flight: Flight) -> list[Action]:
             return [*renewal, Requeue(placed + _LOST_BATCH_SECONDS)]
         # Somebody deleted it, or it was never created.
         return _again(view, flight, "ProgramLost", "the program's Job is gone")
-    if ended is None and _is_failing(batch) and pod_ranks.failed(view.pods) is not None:
+    if ended is None and _is_failing(batch) and _says_why(view.pods):
         # The Job has failed when its other ranks are gone, which may take as long as they are given for that.
         return _ended(view, flight, complete=False)
     if ended is None:
@@ -94,8 +95,14 @@ def attend(view: View, flight: Flight) -> list[Action]:
         if pod_ranks.are_running(view.pods, size) and (status.state != "Running" or behind):
             message = f"attempt {status.attempts}"
             begun = status.started_at if status.state == "Running" else view.stamp
-            name = pod_ranks.name_of(pod_ranks.first(view.pods))
-            return [SetStatus(view.move("Running", "Running", message, started_at=begun, pod=name)), *renewal]
+            name, commits = pod_ranks.name_of(pod_ranks.first(view.pods)), commits_of(view.pods)
+            if len(commits) > 1:
+                return _withdraw(view, flight, "ProgramNotFetched", _SEVERAL_COMMITS, Provenance(commit=commits[0]))
+            fields: dict[str, Any] = {"started_at": begun, "pod": name}
+            if commits:
+                # Before it ends: another attempt runs the same.
+                fields["provenance"] = Provenance(commit=commits[0])
+            return [SetStatus(view.move("Running", "Running", message, **fields)), *renewal]
         if status.state == "Placed" and (late := pod_ranks.late(view.pods, size)) is not None:
             return _starting(view, flight, batch, late.pod, renewal)
         if (gone := usage_of(flight.unreachable_usage)) != (status.usage or usage_of(Amounts())):
@@ -107,11 +114,15 @@ def attend(view: View, flight: Flight) -> list[Action]:
 def _ended(view: View, flight: Flight, *, complete: bool) -> list[Action]:
     """End the job as its batch Job did, or try again where that was not the program's doing."""
     job, pods = view.job, view.pods
-    fields = {"provenance": _provenance(job, flight)}
+    fields = {"provenance": _provenance(view, flight)}
     if complete:
         labels = ", ".join(job.status.backends or [job.status.backend or ""])
         told = view.complete(f"completed on {labels}", exit_code=0, **fields)
         return [Finish(told, pod_ranks.name_of(pod_ranks.first(pods)))]
+    if (failure := failure_of(pod_ranks.undisturbed(pods))) is not None:
+        if failure.again:
+            return _again(view, flight, failure.reason, failure.message)
+        return [Finish(view.fail(failure.reason, failure.message, **fields), None)]
     rank = pod_ranks.failed(pods)
     if rank is None:
         return _again(view, flight, "PodLost", pod_ranks.why_lost(job, pods))
@@ -130,6 +141,11 @@ def _is_failing(batch: Mapping[str, Any]) -> bool:
     """Return whether a rank has failed, so that Kubernetes ends the others."""
     conditions: list[dict[str, Any]] = batch.get("conditions") or []
     return any(c["status"] == "True" and c["type"] == "FailureTarget" for c in conditions)
+
+
+def _says_why(pods: Sequence[pod_ranks.Pod]) -> bool:
+    """Return whether it is known of a rank that it failed, or could not start."""
+    return pod_ranks.failed(pods) is not None or failure_of(pod_ranks.undisturbed(pods)) is not None
 
 
 def _starting(
@@ -170,15 +186,20 @@ def _again(view: View, flight: Flight, reason: str, message: str) -> list[Action
     return [lost, *again] if any(isinstance(action, Launch) for action in again) else again
 
 
-def _withdraw(view: View, flight: Flight, reason: str, message: str) -> list[Action]:
-    """End an attempt whose backend serves it no more, and try again elsewhere."""
+def _withdraw(
+    view: View, flight: Flight, reason: str, message: str, provenance: Provenance | None = None
+) -> list[Action]:
+    """End an attempt that cannot go on, such as one whose backend serves it no more, and try again.
+
+    ``provenance``: what the next one has to repeat; None: what is known already.
+    """
     attempts = view.job.status.attempts or 1
     if (failed := _out_of_attempts(view, flight, reason, message)) is not None:
         return [failed, Stop(program=True)]
     again = f"{message}: attempt {attempts} has ended, and another begins where a backend takes it"
     # First, so that the end of its pod is not taken for the program's own.
     return [
-        SetStatus(view.move("Pending", reason, again)),
+        SetStatus(view.move("Pending", reason, again, provenance=provenance or view.job.status.provenance)),
         Abandon(attempts, reason, message),
         Requeue(view.now),
     ]
@@ -193,7 +214,20 @@ def _out_of_attempts(view: View, flight: Flight, reason: str, message: str) -> S
     return SetStatus(view.fail(reason, f"after {limit} attempts: {message}", usage=used))
 
 
-def _provenance(job: HybridJob, flight: Flight) -> Provenance:
+def _provenance(view: View, flight: Flight) -> Provenance:
     # An operator that took over may not have read the text.
     known = None if flight.source is None else digest(flight.source)
-    return Provenance(program_digest=known, qonverge_version=__version__, seed=job.spec.seed)
+    recorded = view.job.status.provenance
+    commit = next(iter(commits_of(view.pods)), None) or (recorded and recorded.commit)
+    return Provenance(
+        program_digest=known,
+        commit=commit,
+        image=_image(pod_ranks.first(view.pods)),
+        qonverge_version=__version__,
+        seed=view.job.spec.seed,
+    )
+
+
+def _image(pod: Mapping[str, Any] | None) -> str | None:
+    statuses = (pod or {}).get("containerStatuses") or []
+    return next((each.get("imageID") or None for each in statuses if each.get("name") == "program"), None)

@@ -59,12 +59,17 @@ def leaves_by(pods: Sequence[Pod]) -> str | None:
     return min((pod["endsBy"] for pod in pods if pod.get("endsBy") is not None), default=None)
 
 
+def undisturbed(pods: Sequence[Pod]) -> list[Pod]:
+    """Return the pods that nobody but their program ends."""
+    return [pod for pod in pods if not _disrupted(pod)]
+
+
 def failed(pods: Sequence[Pod]) -> Failed | None:
     """Return the rank that failed first, of itself: when one fails the others are ended."""
     found = []
-    for pod in pods:
+    for pod in undisturbed(pods):
         terminated = _terminated(pod)
-        if terminated is None or _disrupted(pod):
+        if terminated is None:
             continue
         if (code := int(terminated.get("exitCode", -1))) != 0:
             found.append(Failed(pod, code, terminated))

@@ -6,14 +6,21 @@ from collections.abc import Sequence
 from typing import Any
 
 from qonverge.api import HybridJob, QuantumBackend
+from qonverge.api.job import Python
 from qonverge.controller.jobs.kinds.kind import JobKind
 from qonverge.controller.jobs.kinds.pod_program import PodProgram
 from qonverge.controller.objects import manifests
+from qonverge.controller.objects.program_inits import fetching, installing
 from qonverge.controller.settings import Settings
+from qonverge.programs.parameters import parameters_of, replaced
 from qonverge.programs.python import specification
+from qonverge.programs.requirements import key_of
+from qonverge.wire.program_inits import SITE
 
 _FOLDER = "/program"
 _FILE = "program.py"
+_VOLUME = "qonverge-program"
+_REQUIREMENTS, _REQUIREMENTS_VOLUME = "/requirements", "qonverge-requirements"
 
 
 class PythonJobs(PodProgram):
@@ -30,21 +37,49 @@ class PythonJobs(PodProgram):
         traceparent: str = "",
     ) -> list[dict[str, Any]]:
         """Return the token's Secret, the ConfigMap with the text where the job has it, and the batch Job."""
-        python, reference = specification(job), specification(job).config_map_key_ref
-        name, key = (
-            (manifests.program_name(job, attempt), _FILE) if reference is None else (reference.name, reference.key)
-        )
-        text = {"name": "program", "configMap": {"name": name, "items": [{"key": key, "path": _FILE}]}}
+        python = specification(job)
+        volume, file = _where(python, manifests.program_name(job, attempt))
+        known = job.status.provenance
+        inits = []
+        if python.git is not None:
+            # Each attempt is the same program, wherever a branch is by now.
+            revision = (known and known.commit) or python.git.revision
+            inits.append(fetching(python.git, revision, _VOLUME, _FOLDER, settings))
+        image, volumes, variables = python.image or settings.program_image, {_FOLDER: {"name": _VOLUME, **volume}}, {}
+        if python.requirements:
+            folder = f"{_REQUIREMENTS}/{key_of(python.requirements, image)}"
+            claim = {"claimName": settings.requirements_claim}
+            volumes[_REQUIREMENTS] = {"name": _REQUIREMENTS_VOLUME, "persistentVolumeClaim": claim}
+            variables["PYTHONPATH"] = f"{folder}/{SITE}"
+            inits.append(installing(python.requirements, image, _REQUIREMENTS_VOLUME, folder, settings))
         container = manifests.ProgramContainer(
-            python.image or settings.program_image,
-            ("python3", "-m", "qonverge.client.program.run", f"{_FOLDER}/{_FILE}", *python.args),
+            image,
+            ("python3", "-m", "qonverge.client.program.run", f"{_FOLDER}/{file}"),
             python.resources,
-            {_FOLDER: text},
+            volumes,
             python.near,
+            args=replaced(python.args, parameters_of(job)),
+            template=python.template,
+            metrics=True,
+            inits=inits,
+            variables=variables,
+            working_folder=_FOLDER if python.git or python.volume else None,
         )
         own = [] if python.source is None else [manifests.program_config_map(job, attempt, {_FILE: python.source})]
         batch = manifests.program_job(job, container, backend, settings, attempt=attempt, traceparent=traceparent)
         return [manifests.program_secret(job, attempt, tokens, settings), *own, batch]
+
+
+def _where(python: Python, config_map: str) -> tuple[dict[str, Any], str]:
+    """Return the volume that a program is on, and its file there; ``config_map`` has a text that the job holds."""
+    if python.git is not None:
+        return {"emptyDir": {}}, python.git.path
+    if python.volume is not None:
+        claim = {"claimName": python.volume.claim_name, "readOnly": True}
+        return {"persistentVolumeClaim": claim}, python.volume.path
+    reference = python.config_map_key_ref
+    name, key = (config_map, _FILE) if reference is None else (reference.name, reference.key)
+    return {"configMap": {"name": name, "items": [{"key": key, "path": _FILE}]}}, _FILE
 
 
 KIND: JobKind = PythonJobs()

@@ -1,0 +1,77 @@
+"""A program's parameters: how they reach it, and what they have to be. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from qonverge.api import HybridJob
+from qonverge.documents.json_schema import with_defaults
+
+MOST_BYTES = 65_536
+"""Of parameters and of their schema, as JSON: a variable of the environment holds twice as much."""
+_REFERENCE = re.compile(r"(\$\$)|\$\(parameters\.([^()]+)\)")
+
+
+def parameters_of(job: HybridJob) -> dict[str, Any]:
+    """Return the job's parameters, with the defaults of their schema."""
+    program = job.spec.program
+    return with_defaults(program.parameters, program.parameter_schema)
+
+
+def in_environment(job: HybridJob) -> str | None:
+    """Return what ``$QONVERGE_PARAMETERS`` holds; None where the job has neither parameters nor a schema of them."""
+    program = job.spec.program
+    if not program.parameters and program.parameter_schema is None:
+        return None
+    return json.dumps(parameters_of(job), ensure_ascii=False, separators=(",", ":"))
+
+
+def too_large(job: HybridJob) -> str | None:
+    """Return what is too large, as a sentence; None for nothing."""
+    program = job.spec.program
+    given = {"parameters": parameters_of(job), "parameterSchema": program.parameter_schema}
+    for field, value in given.items():
+        if (size := len(json.dumps(value, ensure_ascii=False).encode())) > MOST_BYTES:
+            return (
+                f"spec.program.{field} takes {size} bytes as JSON, and at most {MOST_BYTES} are taken: "
+                "put what is large into a volume or a ConfigMap"
+            )
+    return None
+
+
+def unknown(arguments: Sequence[str], parameters: Mapping[str, Any]) -> tuple[int, str] | None:
+    """Return the first reference to a parameter that is not there, with the place of its argument; None for none."""
+    for index, argument in enumerate(arguments):
+        for name in _references(argument):
+            if name not in parameters:
+                return index, name
+    return None
+
+
+def replaced(arguments: Sequence[str], parameters: Mapping[str, Any]) -> list[str]:
+    """Return arguments with the value in the place of each ``$(parameters.NAME)``: a text as it is, the rest as JSON.
+
+    Kubernetes makes one $ of each $$, and a variable's value of its name: so that it leaves values alone, they have $$
+    for each $.
+    """
+
+    def value(match: re.Match[str]) -> str:
+        if match[1] is not None:
+            return match[1]
+        found = parameters[match[2]]
+        text = found if isinstance(found, str) else json.dumps(found, ensure_ascii=False, separators=(",", ":"))
+        return escaped(text)
+
+    return [_REFERENCE.sub(value, argument) for argument in arguments]
+
+
+def escaped(text: str) -> str:
+    """Return a text that Kubernetes leaves as it is where it replaces references."""
+    return text.replace("$", "$$")
+
+
+def _references(argument: str) -> Iterator[str]:
+    return (match[2] for match in _REFERENCE.finditer(argument) if match[2] is not None)
