@@ -68,7 +68,7 @@ _PROGRAMS: dict[str, tuple[str, dict[str, Any]]] = {
 
 @pytest.fixture(scope="module")
 def ended(shared: Workspace) -> dict[str, dict[str, Any]]:
-    """Return how each of the programs ended, all run at the same time."""
+    """Return how each of the programs ended, which run as slots of the backend are free: each gives its own back."""
     before = restarts(shared.backend_pods()), restarts(operator_pods(shared.cluster))
     shared.apply(*(program(name, dedent(source), **spec) for name, (source, spec) in _PROGRAMS.items()))
     statuses = {name: shared.ended(name) for name in _PROGRAMS}

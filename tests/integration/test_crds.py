@@ -87,6 +87,10 @@ def refusal(plane: ControlPlane, obj: Mapping[str, Any]) -> str:
             "ranksPerBackend is about Python programs",
         ),
         ({"program": {**PYTHON, "parallelism": 257}}, "should be less than or equal to 256"),
+        (
+            {"program": {"python": {"source": "pass", "pauseAfterSeconds": 9}, "parallelism": 2}},
+            "pauseAfterSeconds is about programs that run alone",
+        ),
         ({"backend": {}}, "backend: set exactly one of name, selector"),
         ({"backend": {"name": "a", "selector": {"matchLabels": {"b": "c"}}}}, "backend: set exactly one of"),
         ({"shots": 10, "precision": 0.1}, "set shots or precision, not both: precision is the standard error wanted"),

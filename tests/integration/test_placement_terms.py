@@ -144,7 +144,7 @@ def test_fidelity_is_forecast_and_kept_and_stale_calibrations_are_not_trusted(la
     lab.kubectl("patch", "qb", "old", "--type=merge", "-p", '{"spec": {"maxCalibrationAge": null}}')
     assert lab.ended("aged")["backend"] == "old"
     # What a program will run is not known: it does not go where errors are, as long as there is a place without any.
-    lab.apply(backend("exact", capacity={"concurrency": 1}))
+    lab.apply(backend("exact", capacity={"concurrency": 1, "programs": 4}))
     ready(lab, "exact")
     lab.kubectl("label", "qb", "exact", "good", "use=chemistry")
     chosen: dict[str, Any] = {"backend": {"selector": {"matchLabels": {"use": "chemistry"}}}}

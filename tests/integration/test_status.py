@@ -88,6 +88,8 @@ def told(lab: Lab, name: str) -> list[tuple[str, str]]:
 
 
 def test_a_program_says_what_keeps_it_from_running(served: Lab) -> None:
+    # One that does not start holds its slot.
+    patch(served, "qb", "aer", spec={"capacity": {"programs": 3}})
     served.apply(program("stuck"), program("late", startDeadlineSeconds=1))
     batch = eventually(batch_of(served, "stuck"), "the batch Job")
     assert batch["spec"]["template"]["metadata"]["labels"]["qonverge.io/job-name"] == "stuck"

@@ -99,8 +99,8 @@ def refused(port: int, token: str) -> bool:
 
 @pytest.fixture
 def size() -> dict[str, Any]:
-    """A program's task runs beside another's."""
-    return TWO_WORKERS
+    """A program's task runs beside another's, and there are more programs than workers."""
+    return {**TWO_WORKERS, "capacity": {**TWO_WORKERS["capacity"], "programs": 3}}
 
 
 def test_a_token_ends_with_its_job(served: Lab) -> None:

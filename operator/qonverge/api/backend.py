@@ -137,6 +137,11 @@ class Capacity(SpecModel):
     """Most shots that one circuit may ask for."""
     max_qubits: Annotated[int, Field(ge=1, le=100_000)] | None = None
     """Most qubits that a circuit may have. Default: what fits in the pod's memory."""
+    programs: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    """Programs that may run at the same time for each pod of the backend: each holds one of these slots from its start
+    to its end, and a further one waits without a pod of its own. Default: as many as circuits that the pod runs, or the
+    proxy of a device elsewhere has under way, at the same time. More of them keep the backend busy where programs
+    compute much between their tasks. Without a cluster it does not apply."""
 
 
 class AccessNamespaces(SpecModel):

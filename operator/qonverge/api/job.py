@@ -193,10 +193,19 @@ class Python(OneOfModel):
             found["volume.claimName"] = ("persistent volume claims", self.volume.claim_name)
         return found
 
+    pause_after_seconds: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
+    """Seconds that a `qonverge.client.step` waits for a task before the program gives its pod back until the task has
+    ended; then it begins again, and its steps find what they did. Default: it waits in its pod. Without a cluster it
+    does not apply."""
+
 
 _RANKS_RUN_CODE = "parallelism is about programs that run code: the shots of a circuit are split by placement.split"
 _RANKS_TO_GROUP = "ranksPerBackend divides the ranks of a parallel program: set parallelism"
 _CONTAINER_CALLS_ONE = "ranksPerBackend is about Python programs: the ranks of a container all call one backend"
+_RANKS_PAUSE = (
+    "pauseAfterSeconds is about programs that run alone: ranks wait for each other, so leave it out or set "
+    "parallelism to 1"
+)
 
 
 class Program(OneOfModel):
@@ -209,6 +218,11 @@ class Program(OneOfModel):
             Rule("!has(self.parallelism) || !has(self.circuit)", _RANKS_RUN_CODE),
             Rule("!has(self.ranksPerBackend) || has(self.parallelism)", _RANKS_TO_GROUP),
             Rule("!has(self.ranksPerBackend) || !has(self.container)", _CONTAINER_CALLS_ONE),
+            Rule(
+                "!has(self.python) || !has(self.python.pauseAfterSeconds) || !has(self.parallelism) || "
+                "self.parallelism == 1",
+                _RANKS_PAUSE,
+            ),
         )
     )
 
@@ -237,9 +251,15 @@ class Program(OneOfModel):
         return self.parallelism or 1
 
     @property
+    def ranks_of_groups(self) -> tuple[int, ...]:
+        """How many ranks call each of the different backends, in the order of the ranks."""
+        size, each = self.world_size, self.ranks_per_backend or self.world_size
+        return tuple(min(each, size - first) for first in range(0, size, each))
+
+    @property
     def num_backends(self) -> int:
         """How many different backends the ranks call."""
-        return -(-self.world_size // (self.ranks_per_backend or self.world_size))
+        return len(self.ranks_of_groups)
 
     def group_of(self, rank: int) -> int:
         """Return which of these backends a rank calls, from 0."""
@@ -253,6 +273,8 @@ class Program(OneOfModel):
             raise ValueError(_RANKS_TO_GROUP)
         if self.ranks_per_backend is not None and self.container is not None:
             raise ValueError(_CONTAINER_CALLS_ONE)
+        if self.world_size > 1 and self.python is not None and self.python.pause_after_seconds is not None:
+            raise ValueError(_RANKS_PAUSE)
         return self
 
 
@@ -324,6 +346,12 @@ class HybridJobSpec(SpecModel):
     """Where the job may run, and what counts among the backends that remain."""
     priority_class_name: Annotated[str, Field(min_length=1, max_length=253)] | None = None
     """A PriorityClass of the cluster: jobs of a higher value are placed first. Default: the cluster's default class."""
+    queue_name: Annotated[str, Field(min_length=1, max_length=63, pattern="^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")] | None = (
+        None
+    )
+    """A LocalQueue of Kueue in the job's namespace, which admits the program's pod: its batch Job is made suspended,
+    once a slot of a backend is reserved. A circuit has no pod, and needs no admission. Without a cluster it does not
+    apply."""
     # A pattern does not know how many days a month has.
     deadline: (
         Annotated[
@@ -487,6 +515,15 @@ class MetricCurve(StatusModel):
     """The values, from the first on."""
 
 
+class Paused(StatusModel):
+    """A program that gave its pod back."""
+
+    tasks: list[str]
+    """The tasks for whose end it waits, by their ids at the backend."""
+    since: str
+    """When it did (RFC 3339)."""
+
+
 class HybridJobStatus(StatusModel):
     """What the operator observed."""
 
@@ -521,6 +558,10 @@ class HybridJobStatus(StatusModel):
     """The vendors' tasks of the last attempt, where it ran on devices elsewhere; the first of very many."""
     pod: str | None = None
     """Pod of the program's last attempt."""
+    paused: Paused | None = None
+    """The tasks for which its program waits without a pod; absent while it has one."""
+    pauses: int | None = None
+    """How often the present attempt gave its pod back and began again."""
     progress: str | None = None
     """Share done, such as "40%"."""
     metrics: Annotated[dict[str, float], Field(json_schema_extra=_METRICS)] | None = None

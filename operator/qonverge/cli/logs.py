@@ -46,7 +46,7 @@ async def _print(name: str, namespace: str | None, *, follow: bool, lines: int |
         printed = ""
         async for changed in followed(cluster, job.namespace, [name]):
             job = changed[-1]
-            # Another pod is another attempt.
+            # Another pod is another attempt, or the same one after a pause.
             if job.status.state == "Running" and job.status.pod and job.status.pod != printed:
                 if printed:
                     print(f"attempt {job.status.attempts} in the pod {job.status.pod}:", file=sys.stderr, flush=True)
@@ -85,6 +85,8 @@ def _kept(job: SeenJob) -> None:
         NoLog: it has none.
     """
     status = job.status
+    if status.paused is not None:
+        raise NoLog(f"{job.name} has no pod to print in: {status.message}")
     if status.log is None:
         raise NoLog(f"{job.name} has printed nothing yet: it is {status.state}: {status.message or 'new'}")
     if status.pod is not None:

@@ -13,6 +13,7 @@ from qonverge.client.program.ranks import communicator, rank, world_size
 from qonverge.client.program.reports import report, result
 
 if TYPE_CHECKING:
+    from qonverge.client.program.steps import step
     from qonverge.client.qiskit.backend import QonvergeBackend
     from qonverge.client.qiskit.estimator import EstimatorV2
     from qonverge.client.qiskit.modes import Batch, Session
@@ -33,6 +34,7 @@ __all__ = [
     "rank",
     "report",
     "result",
+    "step",
     "world_size",
 ]
 
@@ -42,6 +44,7 @@ _LAZY = {
     "QonvergeBackend": "qonverge.client.qiskit.backend",
     "SamplerV2": "qonverge.client.qiskit.sampler",
     "Session": "qonverge.client.qiskit.modes",
+    "step": "qonverge.client.program.steps",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Mapping
@@ -25,6 +26,11 @@ MOST_POINTS = 100
 """Values of one metric's course."""
 MOST_DEPTH = 100
 """Lists and objects inside each other in a result; the client's own form of a result keeps below it."""
+MOST_TASKS = 64
+"""Tasks for which a program that gives its pod back may wait."""
+MOST_STATE = 512 * 1024
+"""Bytes, as JSON, of what such a program leaves for its next pod."""
+_LONGEST_TASK = 253
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +80,37 @@ class Curve:
 
 
 @dataclass(frozen=True, slots=True)
+class Pause:
+    """A program is about to end its process while tasks are under way."""
+
+    tasks: tuple[str, ...]
+    """By their ids at the backend."""
+    state: str
+    """What its next pod gets, as JSON: an object."""
+
+    @classmethod
+    def of(cls, given: Any) -> Self:
+        """Return what stands in a report.
+
+        Raises:
+            InvalidReport: it is none, or over a limit.
+        """
+        if not (isinstance(given, dict) and isinstance(given.get("state"), dict)):
+            raise InvalidReport(f"pause is {excerpt(given)}; an object with tasks and state is expected")
+        tasks = given.get("tasks")
+        listed: list[Any] = tasks if isinstance(tasks, list) else []
+        named = all(isinstance(each, str) and 0 < len(each) <= _LONGEST_TASK for each in listed)
+        if not named or not 0 < len(listed) <= MOST_TASKS:
+            raise InvalidReport(f"pause.tasks is {excerpt(tasks)}; 1 to {MOST_TASKS} ids of tasks are expected")
+        state = json.dumps(given["state"], ensure_ascii=False, separators=(",", ":"))
+        if (size := len(state.encode())) > MOST_STATE:
+            raise InvalidReport(
+                f"the program's steps returned {size} bytes as JSON: {MOST_STATE} are kept while it has no pod"
+            )
+        return cls(tuple(listed), state)
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """One report: what changed."""
 
@@ -93,6 +130,8 @@ class Report:
     """The courses of some metrics until now, by their names."""
     last: bool = False
     """Whether the program ends, and reports no more."""
+    pause: Pause | None = None
+    """Whether, and how, the program gives its pod back."""
 
     @property
     def tells_result(self) -> bool:
@@ -144,6 +183,7 @@ class Report:
             _stored_files(given.get("storedFiles")),
             {name: Curve.parse(name, curve) for name, curve in (curves or {}).items()},
             given.get("last") is True,
+            Pause.of(given["pause"]) if "pause" in given else None,
         )
 
     def then(self, later: Self) -> Self:
@@ -163,6 +203,7 @@ class Report:
             stored_files=later.stored_files or self.stored_files,
             curves={**self.curves, **later.curves},
             last=self.last or later.last,
+            pause=later.pause or self.pause,
         )
 
 

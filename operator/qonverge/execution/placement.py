@@ -174,7 +174,7 @@ def waiting(
         deadline=None if spec.deadline is None else seconds(spec.deadline),
         budget=(Limits(cost=money_of(job.spec.budget)) - used).cost,
         split=None if placement.split is None else Split(placement.split.min_shots),
-        backends=spec.program.num_backends,
+        ranks=spec.program.ranks_of_groups,
         hedge=placement.hedge,
         warm=warm,
         data_site=placement.data_site,
@@ -183,6 +183,7 @@ def waiting(
         round_trips=1.0 if loop is None else 1.0 + loop.waits,
         origin=origin,
         settled=planned or (None if loop is None else loop.backend),
+        program_seconds=None if loop is None else loop.seconds,
     )
 
 

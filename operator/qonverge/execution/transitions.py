@@ -115,7 +115,7 @@ def _end(before: HybridJobStatus, now: float, fields: dict[str, Any]) -> dict[st
     """Return the fields of a job that ends, with how long its last attempt took where one began."""
     started = fields.get("started_at", before.started_at)
     took = {} if started is None else {"duration": duration(now - seconds(started))}
-    return {**fields, **took, "completed_at": timestamp(now)}
+    return {**fields, **took, "paused": None, "completed_at": timestamp(now)}
 
 
 def duration(length: float) -> str:

@@ -23,6 +23,8 @@ class Loop:
     """How often it waits for tasks; tasks that are under way together are one wait."""
     backend: str
     """Key of the backend that it ran on last."""
+    seconds: float | None = None
+    """How long it ran; None where that was not known yet."""
 
 
 class Loops:
@@ -36,17 +38,21 @@ class Loops:
         """Return what is known of a program."""
         return self._known.get(program)
 
-    def learn(self, program: str, waits: int, backend: str) -> None:
+    def learn(self, program: str, waits: int, backend: str, seconds: float | None = None) -> None:
         """Take what a program that completed did: what it did last counts half, so that a changed input shows soon."""
         before = self._known.pop(program, None)
-        known = float(waits) if before is None else before.waits + _NEW * (waits - before.waits)
-        self._known[program] = Loop(round(known, _DIGITS), backend)
+        known = float(waits) if before is None else _newer(before.waits, waits)
+        if before is not None and before.seconds is not None:
+            seconds = before.seconds if seconds is None else _newer(before.seconds, seconds)
+        self._known[program] = Loop(
+            round(known, _DIGITS), backend, None if seconds is None else round(seconds, _DIGITS)
+        )
         while len(self._known) > MOST:
             self._known.popitem(last=False)
 
     def dump(self) -> str:
         """Return the form that is kept."""
-        return json.dumps({name: [loop.waits, loop.backend] for name, loop in self._known.items()})
+        return json.dumps({name: [loop.waits, loop.backend, loop.seconds] for name, loop in self._known.items()})
 
     def load(self, text: str) -> None:
         """Take what ``dump`` gave.
@@ -56,9 +62,19 @@ class Loops:
         """
         try:
             given: Mapping[str, Any] = json.loads(text)
-            known = {str(name): Loop(float(waits), str(backend)) for name, (waits, backend) in given.items()}
+            known = {str(name): _loop(*values) for name, values in given.items()}
         except (ValueError, TypeError, AttributeError) as error:
             raise ValueError(f"what was learned of programs is damaged: {error}") from None
-        if not all(math.isfinite(loop.waits) and loop.waits >= 0 for loop in known.values()):
-            raise ValueError("what was learned of programs is damaged: a number of waits is none")
+        numbers = (number for loop in known.values() for number in (loop.waits, loop.seconds or 0.0))
+        if not all(math.isfinite(number) and number >= 0 for number in numbers):
+            raise ValueError("what was learned of programs is damaged: a number of waits or seconds is none")
         self._known = OrderedDict(list(known.items())[-MOST:])
+
+
+def _newer(before: float, now: float) -> float:
+    return before + _NEW * (now - before)
+
+
+def _loop(waits: Any, backend: Any, seconds: Any = None) -> Loop:
+    # Operators before this one did not keep the time.
+    return Loop(float(waits), str(backend), None if seconds is None else float(seconds))

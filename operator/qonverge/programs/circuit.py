@@ -127,6 +127,10 @@ class CircuitKind:
     def pod(self, job: HybridJob) -> None:
         """Return None: it has no pod of its own."""
 
+    def may_pause(self, job: HybridJob) -> bool:
+        """Return False: it has no pod."""
+        return False
+
     def promised(self, job: HybridJob) -> Amounts:
         """Return what the job used, and what its next task may by its forecast."""
         status = job.status

@@ -74,6 +74,9 @@ class ProgramKind(Protocol):
     def pod(self, job: HybridJob) -> PodRequest | None:
         """Return what it asks of its pod; None where it has none."""
 
+    def may_pause(self, job: HybridJob) -> bool:
+        """Return whether its program may give its pod back while it waits for a task."""
+
     def promised(self, job: HybridJob) -> Amounts:
         """Return what a job that is placed used and may use before it is heard of again, as far as its status tells."""
 

@@ -105,6 +105,10 @@ class PodKind:
         """Return None: nothing can be forecast."""
         return None
 
+    def may_pause(self, job: HybridJob) -> bool:
+        """Return False: a program that knows no steps waits in its pod."""
+        return False
+
     def near(self, job: HybridJob) -> Near | None:
         """Return where its pod runs; None where it may run anywhere."""
         return self.pod(job).near

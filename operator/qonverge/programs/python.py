@@ -52,6 +52,10 @@ class PythonKind(PodKind):
         source = self.inline(job) if reference is None else [reference.name, reference.key]
         return loop_of(job, source, python.args, python.image, *filter(None, [python.requirements]))
 
+    def may_pause(self, job: HybridJob) -> bool:
+        """Return whether the job says after how long."""
+        return specification(job).pause_after_seconds is not None
+
 
 def specification(job: HybridJob) -> Python:
     """Return what the job says of its program."""

@@ -132,8 +132,9 @@ class Job:
     """Hard: what may still be spent on it."""
     split: Split | None = None
     """None: in one piece."""
-    backends: int = 1
-    """How many different backends it takes at once, one for each group of a parallel program's ranks."""
+    ranks: tuple[int, ...] = (1,)
+    """How many ranks of a program call each of the different backends that it takes at once; the ranks of a group hold
+    one slot each."""
     hedge: bool = False
     """Whether it may be sent to a second backend as well where its deadline is in danger and the budget allows."""
     warm: frozenset[str] = frozenset()
@@ -149,6 +150,17 @@ class Job:
     unless another one is clearly nearer."""
     misfits: Mapping[str, Misfit] = field(default_factory=dict)
     """Why its circuit can't be run on backends' devices, by their keys; the others take it."""
+    program_seconds: float | None = None
+    """Forecast time for which its program runs, and so holds a slot; None: not known, or it is a circuit."""
+
+    @property
+    def backends(self) -> int:
+        """How many different backends it takes at once, one for each group of a parallel program's ranks."""
+        return len(self.ranks)
+
+    def ranks_of(self, part: int) -> int:
+        """Return how many ranks of a program call the backend of one of its parts, from 0; 0 of a circuit."""
+        return 0 if self.needs is not None else self.ranks[min(part, len(self.ranks) - 1)]
 
     @property
     def nbytes(self) -> int:
@@ -212,6 +224,9 @@ class Backend:
     ``queue_seconds`` before them."""
     queue_seconds: float | None = None
     """Forecast wait of a task sent now, seconds; None: not known, then ``load`` tasks of the usual length."""
+    slot_seconds: tuple[float, ...] | None = None
+    """Seconds from now until each of its slots for programs is forecast to be free, 0 of one that is; None: it takes
+    any number of programs."""
     dispatch_depth: int | None = None
     """Tasks per worker to keep queued behind those that run, so that no worker idles between rounds. None: as many as
     its queues take, as for a cloud whose own queue decides when a task starts."""
@@ -429,13 +444,24 @@ class Decision:
     """The chosen backend and the runner-up."""
     remedy: str = ""
     """What would make an impossible job possible."""
+    slot_place: int = 0
+    """Its place among the programs that wait for slots of that of its backends where they are free last, from 1; 0: it
+    waits for none."""
 
     @property
     def backends(self) -> tuple[Backend, ...]:
         """The backends that it is sent to, each once, in the order of its parts; empty: it stays."""
         if self.backend is None:
             return ()
-        return tuple({part.backend.key: part.backend for part in self.parts}.values()) or (self.backend,)
+        return self._each(self.backend)
+
+    @property
+    def held_for(self) -> tuple[Backend, ...]:
+        """The backends that it is planned on while it is held back, likewise; empty: it is not."""
+        return () if self.planned is None else self._each(self.planned)
+
+    def _each(self, first: Backend) -> tuple[Backend, ...]:
+        return tuple({part.backend.key: part.backend for part in self.parts}.values()) or (first,)
 
 
 @dataclass(frozen=True, slots=True)

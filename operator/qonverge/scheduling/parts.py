@@ -39,7 +39,7 @@ def _of_ranks(this: Round, job: int, backend: int) -> tuple[Piece, ...]:
     wanted = this.snapshot.jobs[job]
     run, width = this.table.run[job], slots(wanted)
     starts = {
-        each: lanes.start(float(run[each]), width)
+        each: max(lanes.start(float(run[each]), width), this.slots.start(wanted, each))
         for each, lanes in enumerate(this.lanes)
         if this.table.fits[job, each]
     }

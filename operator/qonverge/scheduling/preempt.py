@@ -99,6 +99,9 @@ def _best_offer(this: Round, index: int, job: Job, free: dict[int, list[Active]]
     planned = this.placements[index].start if index in this.placements else np.inf
     offers = []
     for column in np.flatnonzero(np.isin(this.table.verdicts[index], _CAPACITY)).tolist():
+        if not this.capacity[column].has_slots(job.ranks_of(0)):
+            # Room for tasks gives a program no slot.
+            continue
         lower = [a for a in free[column] if a.priority < job.priority]
         offer = _offer(this, index, job, column, lower)
         if offer is not None and offer.start + this.policy.preempt_after_seconds < planned:

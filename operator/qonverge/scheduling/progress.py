@@ -9,6 +9,7 @@ from qonverge.scheduling.capacity import Capacity
 from qonverge.scheduling.lanes import Lanes
 from qonverge.scheduling.model import PartKind, Policy, Snapshot
 from qonverge.scheduling.order import Queue
+from qonverge.scheduling.slots import Slots
 from qonverge.scheduling.terms import Table
 
 
@@ -39,6 +40,10 @@ class Placement:
     """The backend that would have been next."""
     second_wait: float
     """Seconds until that one could have started it when its group was assigned."""
+    slot_place: int = 0
+    """Of a program its place among those that wait for slots of a backend, from 1; 0: it waits for none."""
+    slot_piece: int = 0
+    """Which of its pieces has to wait longest for slots."""
 
     @property
     def start(self) -> float:
@@ -60,6 +65,7 @@ class Round:
     due: Floats
     """Seconds until each job's deadline; infinite without."""
     lanes: list[Lanes]
+    slots: Slots
     capacity: list[Capacity]
     queue: Queue
     placements: dict[int, Placement]

@@ -54,7 +54,12 @@ def _goes(this: Round, index: int, job: Job, placement: Placement, fitting: int,
         choice = "the only candidate" if not rejected else f"the only one of {1 + rejected} candidates that fits"
     else:
         choice = f"the best of {fitting} that fit"
-    reason = f"{name} is {choice}: {told}" if sent else f"held for {name}, {choice}, until it can start: {told}"
+    if sent:
+        reason = f"{name} is {choice}: {told}"
+    elif placement.slot_place:
+        reason = f"{_place_for_slot(this, job, placement)}; {name} is {choice}"
+    else:
+        reason = f"held for {name}, {choice}, until it can start: {told}"
     if backend.starting and not sent:
         reason += f"; {backend.starting}"
     if placement.second_best is not None:
@@ -71,6 +76,21 @@ def _goes(this: Round, index: int, job: Job, placement: Placement, fitting: int,
         expected_start=this.snapshot.now + first.start,
         parts=_parts(this, placement),
         candidates=tuple(candidates),
+        slot_place=0 if sent else placement.slot_place,
+    )
+
+
+def _place_for_slot(this: Round, job: Job, placement: Placement) -> str:
+    """Return where a program is in the queue for slots, and when its turn comes."""
+    column, ranks = placement.pieces[placement.slot_piece].backend, job.ranks_of(placement.slot_piece)
+    backend, waiting = this.snapshot.backends[column], this.slots.waiting(column)
+    total = len(backend.slot_seconds or ())
+    slots = "the program slot" if total == 1 else f"the {total} program slots"
+    if total > 1 and ranks > 1:
+        slots = f"all {total} program slots" if ranks >= total else f"{ranks} of {slots}"
+    return (
+        f"place {placement.slot_place} of {waiting} in the queue for {slots} of {backend.label_for(job.namespace)}, "
+        f"start in about {duration(placement.start)}"
     )
 
 

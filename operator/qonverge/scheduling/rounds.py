@@ -23,6 +23,7 @@ from qonverge.scheduling.preempt import displace
 from qonverge.scheduling.progress import Piece, Placement, Round
 from qonverge.scheduling.reasons import decisions
 from qonverge.scheduling.scoring import second_weights, static_costs
+from qonverge.scheduling.slots import Slots
 from qonverge.scheduling.terms import free_times, judge
 
 
@@ -63,6 +64,7 @@ def _begin(snapshot: Snapshot, policy: Policy) -> Round:
         weight=second_weights(snapshot, policy),
         due=np.array([math.inf if job.deadline is None else job.deadline - snapshot.now for job in snapshot.jobs]),
         lanes=lanes,
+        slots=Slots(snapshot.backends),
         capacity=capacity,
         queue=queue,
         placements={},
@@ -94,6 +96,7 @@ def _first_start(this: Round, group: Group) -> None:
         waits = free[wanted].copy()
         for backend in gaps if wanted == 1 else ():
             waits[backend] = this.lanes[backend].start(float(this.table.run[job, backend]))
+        waits = _with_slots(this, job, waits)
         soonest = np.where(this.table.fits[job], waits, math.inf)
         best = int(np.argmin(np.where(soonest == soonest.min(), this.static[job], math.inf)))
         if _commit(this, job, best, waits) or _anywhere(this, job):
@@ -109,6 +112,16 @@ def _free(lanes: Lanes, wanted: int) -> float:
 
 
 def _assign(this: Round, group: Group) -> None:
+    # Of a program neither its tasks nor their length is known: each goes where it is best off as things are. First,
+    # since it would wait for ever behind circuits that come and come.
+    programs = [job for job in group.jobs if this.slots.limited(this.snapshot.jobs[job])]
+    for job in programs:
+        _anywhere(this, job)
+    if circuits := [job for job in group.jobs if job not in programs]:
+        _assign_together(this, replace(group, jobs=tuple(circuits)))
+
+
+def _assign_together(this: Round, group: Group) -> None:
     rows = np.array(group.jobs, dtype=np.intp)
     problem = Problem(
         static=this.static[rows],
@@ -144,27 +157,42 @@ def _anywhere(this: Round, job: int) -> bool:
 
 def _waits(this: Round, job: int) -> NDArray[np.float64]:
     wanted = slots(this.snapshot.jobs[job])
-    return np.array(
+    waits = np.array(
         [
             lanes.start(float(run), wanted) if wanted <= lanes.workers else math.inf
             for lanes, run in zip(this.lanes, this.table.run[job], strict=True)
         ]
     )
+    return _with_slots(this, job, waits)
+
+
+def _with_slots(this: Round, job: int, waits: Floats) -> Floats:
+    """Return the waits of a program with those for slots."""
+    wanted = this.snapshot.jobs[job]
+    if not this.slots.limited(wanted):
+        return waits
+    return np.maximum(waits, [this.slots.start(wanted, backend) for backend in range(len(waits))])
 
 
 def _commit(this: Round, job: int, backend: int, waits: Floats) -> bool:
     """Put the job on the backend's lanes, unless a hard term would be broken there."""
     wanted = this.snapshot.jobs[job]
     found = pieces(this, job, backend)
+    # All ranks begin together.
+    free = [this.slots.start(wanted, piece.backend, part) for part, piece in enumerate(found)]
+    found = tuple(replace(piece, start=max(piece.start, *free)) for piece in found)
     longest = math.inf if wanted.terms.max_wait_seconds is None else wanted.terms.max_wait_seconds
     if len(found) < wanted.backends:
         return False
     if any(piece.start > longest or piece.start + piece.run > this.due[job] for piece in found):
         return False
-    for piece in found:
+    # A program's tasks are not known, and those that run already are on no lane either: its slot is what it takes.
+    for piece in () if this.slots.limited(wanted) else found:
         this.lanes[piece.backend].put(piece.run, slots(wanted))
     second, wait = _runner_up(this, job, backend, waits)
-    this.placements[job] = Placement(job, found, second, wait)
+    places = [this.slots.put(wanted, piece.backend, part) for part, piece in enumerate(found)]
+    last = free.index(max(free))
+    this.placements[job] = Placement(job, found, second, wait, places[last], last)
     return True
 
 
@@ -198,21 +226,26 @@ def _within_depth(this: Round) -> set[int]:
     Each backend takes work in order of its start and stops at the first that must be held back: what starts after that
     one would go before it otherwise.
     """
-    queues: list[list[tuple[float, int]]] = [[] for _ in this.lanes]
+    queues: list[list[tuple[float, int, int]]] = [[] for _ in this.lanes]
     for job, placement in this.placements.items():
-        for piece in placement.pieces:
-            queues[piece.backend].append((piece.start, job))
+        for part, piece in enumerate(placement.pieces):
+            queues[piece.backend].append((piece.start, job, this.snapshot.jobs[job].ranks_of(part)))
     taken: dict[int, int] = {}
     for backend, queue in enumerate(queues):
         # Equal starts keep the order of admission.
         queue.sort(key=lambda entry: entry[0])
-        capacity = this.capacity[backend]
-        for start, job in queue:
+        capacity, held = this.capacity[backend], False
+        for start, job, ranks in queue:
             wanted = slots(this.snapshot.jobs[job])
+            held = held or not capacity.has_slots(ranks)
+            if ranks and held:
+                # It keeps nobody back but other programs, also those for which there are slots enough: they would be
+                # taken one by one, and many never be free at once.
+                continue
             # Work that takes several workers would block those that are free until the last one is.
             there = this.snapshot.backends[backend]
             blocked = wanted > 1 and start > 0 and there.dispatch_depth is not None
-            if blocked or start > there.ahead_seconds or not capacity.take(wanted):
+            if blocked or start > there.ahead_seconds or not capacity.take(wanted, ranks=ranks):
                 break
             taken[job] = taken.get(job, 0) + 1
     return {job for job, count in taken.items() if count == len(this.placements[job].pieces)}
@@ -251,11 +284,11 @@ def check(snapshot: Snapshot, policy: Policy, made: Plan) -> str:
         shots = job.needs.shots if job.needs else 0
         places = [(part.backend, part.shots) for part in decision.parts] or [(decision.backend, shots)]
         found = []
-        for backend, count in places:
+        for part, (backend, count) in enumerate(places):
             column = columns.get(backend.key)
             if column is None or not this.table.fits[index, column]:
                 return f"sent {job.key} to {backend.key}, which breaks a hard term"
-            if not this.capacity[column].take(slots(job)):
+            if not this.capacity[column].take(slots(job), ranks=job.ranks_of(part)):
                 return f"sent {job.key} to {backend.key} beyond what it takes"
             found.append(
                 Piece(column, count, count / shots if shots else 1.0, 0.0, float(this.table.run[index, column]))

@@ -343,6 +343,33 @@ BACKEND_PROGRAMS = _operator(
     "backend",
     per="backend",
 )
+PROGRAM_SLOTS = _operator(
+    *("backend_program_slots", "gauge", "Programs that may run on the backend at the same time.", "backend"),
+    per="backend",
+)
+PROGRAM_SLOTS_RESERVED = _operator(
+    "backend_program_slots_reserved",
+    "gauge",
+    "Slots of the backend that programs hold, from when their pods are made until they end.",
+    "backend",
+    per="backend",
+)
+PROGRAMS_WAITING = _operator(
+    "backend_programs_waiting",
+    "gauge",
+    "Programs that wait for a slot of the backend, without a pod of their own.",
+    "backend",
+    per="backend",
+)
+PROGRAMS_PAUSED = _operator(
+    *(
+        "backend_programs_paused",
+        "gauge",
+        "Programs that gave their pods back until their tasks have ended.",
+        "backend",
+    ),
+    per="backend",
+)
 BACKEND_UTILIZATION = _operator(
     "backend_utilization_ratio",
     "gauge",
@@ -457,6 +484,10 @@ OPERATOR = (
     WAITING_TASKS,
     WORK,
     BACKEND_PROGRAMS,
+    PROGRAM_SLOTS,
+    PROGRAM_SLOTS_RESERVED,
+    PROGRAMS_WAITING,
+    PROGRAMS_PAUSED,
     BACKEND_UTILIZATION,
     QUEUE_FORECAST,
     BACKEND_ROUND_TRIP,

@@ -85,6 +85,14 @@ def test_of_a_pod_that_is_gone_the_status_has_the_last_lines(
     assert told.err == b"its pod is gone; the last lines that it printed:\n"
 
 
+def test_a_program_that_gave_its_pod_back_has_none_to_print_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    paused = {"tasks": ["task-1"], "since": "2026-01-01T00:00:00Z"}
+    message = "the program gave its pod back until its task has ended on a"
+    cluster = Cluster({}, [seen("Running", paused=paused, message=message)])
+    with pytest.raises(logs.NoLog, match=f"vqe has no pod to print in: {message}"):
+        printed(cluster, monkeypatch, follow=False)
+
+
 def test_what_the_cluster_refuses_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     class Refusing(Cluster):
         async def stream(self, path: str, idle: float | None) -> AsyncIterator[bytes]:

@@ -40,6 +40,10 @@ def test_a_backend_that_serves_tells_all_and_one_that_does_not_tells_that() -> N
     assert of_a == {
         "backend_wanted_pods": 1.0,
         "backend_ready_pods": 2.0,
+        "backend_program_slots": 8.0,
+        "backend_program_slots_reserved": 0.0,
+        "backend_programs_waiting": 0.0,
+        "backend_programs_paused": 0.0,
         "backend_utilization_ratio": 5 / 8,
         "backend_queue_forecast_seconds": 0.0,
         "backend_round_trip_seconds": 0.25,
@@ -51,6 +55,10 @@ def test_a_backend_that_serves_tells_all_and_one_that_does_not_tells_that() -> N
     assert of_b == {
         "backend_wanted_pods": 3.0,
         "backend_ready_pods": 0.0,
+        "backend_program_slots": 0.0,
+        "backend_program_slots_reserved": 0.0,
+        "backend_programs_waiting": 0.0,
+        "backend_programs_paused": 0.0,
         "backend_two_qubit_error_ratio": 0.0,
         "backend_readout_error_ratio": 0.0,
     }
@@ -70,6 +78,10 @@ async def test_one_that_scales_tells_its_decided_pods_what_waits_and_when_a_pod_
         "backend_ready_pods": 0.0,
         "backend_waiting_tasks": 2.0,
         "backend_programs": 0.0,
+        "backend_program_slots": 0.0,
+        "backend_program_slots_reserved": 0.0,
+        "backend_programs_waiting": 0.0,
+        "backend_programs_paused": 0.0,
         "backend_queue_forecast_seconds": 10.0,
         "backend_two_qubit_error_ratio": 0.0,
         "backend_readout_error_ratio": 0.0,

@@ -40,6 +40,7 @@ def test_ranks_are_grouped_in_their_order(fields: dict[str, Any], size: int, bac
         ({"ranksPerBackend": 2}, "set parallelism"),
         ({"parallelism": 0}, "greater than or equal to 1"),
         ({"parallelism": 257}, "less than or equal to 256"),
+        ({"python": {"source": "pass", "pauseAfterSeconds": 9}, "parallelism": 2}, "ranks wait for each other"),
         ({"python": None, "circuit": {"openqasm": "qubit q;"}, "parallelism": 2}, "placement.split"),
     ],
 )

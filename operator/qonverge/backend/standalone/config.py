@@ -92,6 +92,10 @@ class ServerConfig(SpecModel):
                     f"listen is {self.listen}, where others can call: give {' and '.join(lacking)}, or listen on "
                     "127.0.0.1"
                 )
+        if self.capacity.programs is not None:
+            raise ValueError(
+                "capacity.programs: a server starts no programs: say it of the QuantumBackend in front of it"
+            )
         noise = self.simulator.noise
         if noise is not None and noise.config_map_key_ref is not None:
             raise ValueError(

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from qonverge.client.errors import BackendUnreachable, ClientError, ResultTooLarge
+from qonverge.client.errors import BackendUnreachable, ClientError, NotConfigured, ResultTooLarge
 from qonverge.client.program.curve import CurveRecorder
 from qonverge.documents.reports import INTERVAL_HEADER, MOST_CURVES, MOST_METRICS, is_metric_name
 
@@ -111,6 +111,29 @@ class Reporter:
         """Give up soon what cannot be sent: the program was asked to end. For signal handlers: it waits for nothing."""
         self._hurried = True
         self._patience = self._renewal = _ENDING_SECONDS
+
+    def pause(self, pause: Mapping[str, Any]) -> None:
+        """Send what is left, and with it that the process pauses; return when it has arrived.
+
+        Raises:
+            ClientError: it was not taken; what is left is sent as ever.
+        """
+        if self._url is None:
+            raise NotConfigured("nobody takes the program's reports")
+        with self._lock:
+            pending, metrics = self._pending, self._metrics
+            left = self._take()
+        try:
+            self.deliver({**left, "pause": pause})
+        except ClientError:
+            with self._lock:
+                # What came meanwhile is newer, and there is one result.
+                if _RESULTS & self._pending.keys():
+                    pending = {name: own for name, own in pending.items() if name not in _RESULTS}
+                self._pending, self._metrics = {**pending, **self._pending}, {**metrics, **self._metrics}
+                if self._pending or self._metrics:
+                    self._wake()
+            raise
 
     def close(self) -> None:
         """Send what is left."""

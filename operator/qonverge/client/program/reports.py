@@ -93,6 +93,15 @@ def latest() -> tuple[float | None, dict[str, float], float | None]:
     return _current.get(os.environ).latest()
 
 
+def pause(tasks: list[str], state: dict[str, Any]) -> None:
+    """Tell that the process is about to end while these tasks are under way, and what its next pod is to know.
+
+    Raises:
+        ClientError: nobody took that: the process must not end.
+    """
+    _current.get(os.environ).pause({"tasks": tasks, "state": state})
+
+
 def report(*, progress: float | None = None, **metrics: float) -> None:
     """Tell how far the program is and any numbers worth watching; they appear in the HybridJob's status.
 

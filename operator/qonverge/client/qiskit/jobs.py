@@ -16,6 +16,7 @@ from qiskit.providers.jobstatus import JOB_FINAL_STATES
 from qonverge.client.errors import BackendUnreachable, TaskFailed
 from qonverge.client.transport.connect import Runner
 from qonverge.client.transport.connection import MOST_TASKS
+from qonverge.client.transport.step_tasks import STEP_TASKS
 from qonverge.wire.errors import Cancelled
 from qonverge.wire.messages import Task, TaskResult
 
@@ -85,6 +86,8 @@ class SentTask:
             ClientError: saying why there is none.
             TimeoutError: it is not there yet.
         """
+        if timeout is None and STEP_TASKS.may_pause(self.id):
+            self._wait_or_pause()
         if timeout is None:
             # Handing it to another thread and back would cost a small task a tenth of its time.
             self.begin()
@@ -92,6 +95,11 @@ class SentTask:
             return self.ended.result(timeout)
         except CancelledError:
             raise TaskFailed(Cancelled("the task was cancelled before it was sent")) from None
+
+    def _wait_or_pause(self) -> None:
+        """Wait for the end in another thread, and give the pod back where that takes long."""
+        while STEP_TASKS.may_pause(self.id) and not wait((self.ended,), STEP_TASKS.patience).done:
+            STEP_TASKS.pause()
 
     def status(self) -> JobStatus:
         """Return how the task stands."""
@@ -158,5 +166,5 @@ class PrimitiveJob(BasePrimitiveJob[PrimitiveResult[Any], JobStatus]):  # type: 
 
 
 def new_id() -> str:
-    """Return an id that no other task has."""
-    return f"task-{uuid.uuid4()}"
+    """Return an id that no other task has, and in a step of a program the same whenever it is run again."""
+    return STEP_TASKS.next_id() or f"task-{uuid.uuid4()}"

@@ -35,6 +35,8 @@ class Attempt:
     """What it became at a vendor as far as a server has told, by the keys: the next one goes on with that."""
     failures: int = 0
     """Of those before it."""
+    accepted: bool = False
+    """Whether a server has told that it has it, and that it has not ended."""
 
     @classmethod
     def of(cls, task: Task) -> Self:
@@ -55,6 +57,7 @@ class Attempt:
 
     def hear(self, result: TaskResult) -> None:
         """Take what a server says of the task."""
+        self.accepted = True
         self.known.update({each.key: each for each in result.vendor_tasks if each.key and each.id})
 
     def identity(self, task: Task) -> str:
@@ -63,7 +66,7 @@ class Attempt:
 
     def fail(self) -> None:
         """Let another one follow, which no server has."""
-        self.failures, self.again = self.failures + 1, False
+        self.failures, self.again, self.accepted = self.failures + 1, False, False
         self.known = {}
 
 

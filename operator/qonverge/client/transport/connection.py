@@ -20,6 +20,7 @@ from qonverge.client.transport.attempts import Attempt, Refusals
 from qonverge.client.transport.coalesced_requests import one_piece_pool
 from qonverge.client.transport.pod_choice import Pods
 from qonverge.client.transport.program_spans import sending
+from qonverge.client.transport.step_tasks import STEP_TASKS
 from qonverge.client.transport.tokens import read_token, renewal_seconds
 from qonverge.client.transport.usage_counts import COUNTS
 from qonverge.wire.backend_info import BackendInfo
@@ -110,15 +111,18 @@ class Connection:
             TaskFailed: the backend refused the task or failed on it.
             BackendUnreachable: it did not answer for too long.
         """
-        with COUNTS.task(), sending(task) as own:
-            result = self._run(own, cancelled)
+        try:
+            with COUNTS.task(), sending(task) as own:
+                result = self._run(own, cancelled)
+        finally:
+            STEP_TASKS.ended(task.id)
         COUNTS.take(result)
         return result
 
     def _run(self, task: Task, cancelled: threading.Event | None) -> TaskResult:
         deadline = self._clock() + self._patience
         delay, whole = 0.05, False
-        attempt = self._attempts.setdefault(task.id, Attempt.of(task))
+        attempt = self._attempts[task.id] = self._attempts.get(task.id) or STEP_TASKS.attempt(task)
         refusals = Refusals(self._renewal)
         while True:
             if cancelled is not None and cancelled.is_set():

@@ -77,7 +77,7 @@ def _suspended(view: View) -> list[Action]:
     forecast = list(flight.forecast) if flight is not None and planned else status.forecast
     told = (status.state, status.message, status.observed_generation)
     if told != ("Suspended", message, view.job.metadata.generation) or forecast_differs(status.forecast, forecast):
-        return [*stop, SetStatus(view.move("Suspended", "Suspended", message, forecast=forecast))]
+        return [*stop, SetStatus(view.move("Suspended", "Suspended", message, forecast=forecast, paused=None))]
     if flight is None:
         return [*stop, CheckProgram()]
     if flight.waiting is not None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from qonverge.api import HybridJob, HybridJobStatus
-from qonverge.api.job import Result
+from qonverge.api.job import Paused, Result
 from qonverge.controller.quotas.accounts import account_of
 from qonverge.controller.results.job_outputs import JobOutputs
-from qonverge.documents.reports import Report
-from qonverge.execution import reports
+from qonverge.documents.reports import InvalidReport, Pause, Report
+from qonverge.execution import reports, transitions
 from qonverge.execution.result_room import excess
 from qonverge.execution.results import document
 from qonverge.execution.stored_size import MOST_STORED, stored_with, surely_stored
+from qonverge.programs.kinds import kind_of
 from qonverge.wire.errors import ResultTooLarge
 from qonverge.wire.tokens import Caller
 
@@ -55,6 +56,36 @@ def _fitting(job: HybridJob, status: HybridJobStatus) -> HybridJobStatus:
     if status.metric_curves is None or surely_stored(job, status) or stored_with(job, status) <= MOST_STORED:
         return status
     return status.model_copy(update={"metric_curves": None})
+
+
+def paused(job: HybridJob, status: HybridJobStatus, pause: Pause, now: float) -> HybridJobStatus:
+    """Return a status after its program gave its pod back.
+
+    Args:
+        job: the job.
+        status: its status, with what else was reported.
+        pause: what the program says of it.
+        now: Unix seconds.
+
+    Raises:
+        InvalidReport: the job does not say that its program may.
+    """
+    if not kind_of(job).may_pause(job):
+        raise InvalidReport("the job does not say pauseAfterSeconds: its program keeps its pod")
+    tasks, since = list(pause.tasks), transitions.timestamp(now)
+    several = f"its {len(tasks)} tasks have" if len(tasks) > 1 else "its task has"
+    return transitions.move(
+        status,
+        "Running",
+        reason="Paused",
+        message=f"the program gave its pod back until {several} ended on {status.backend}",
+        now=now,
+        generation=job.metadata.generation,
+        paused=Paused(tasks=tasks, since=since),
+        pod=None,
+        # The rate of its progress does not go on.
+        estimated_end_at=None,
+    )
 
 
 def refused(job: HybridJob, caller: Caller) -> str | None:

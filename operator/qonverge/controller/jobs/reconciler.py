@@ -27,7 +27,7 @@ from qonverge.controller.jobs.program_source import ProgramMissing, program_of
 from qonverge.controller.jobs.report_writes import ReportWrites
 from qonverge.controller.jobs.status_events import happened, named
 from qonverge.controller.jobs.submissions import Submissions, boots
-from qonverge.controller.jobs.view import View, uses_backend
+from qonverge.controller.jobs.view import View
 from qonverge.controller.kube.client import Kube, KubeError
 from qonverge.controller.kube.events import Events
 from qonverge.controller.kube.signing_key import SigningKey
@@ -47,6 +47,7 @@ from qonverge.controller.store.cluster import Cluster
 from qonverge.controller.store.devices import prices_in_force, task_watts
 from qonverge.controller.store.flights import Flight
 from qonverge.controller.store.job_spans import spans_of
+from qonverge.controller.store.program_slots import uses_backend
 from qonverge.controller.store.resources import Finished
 from qonverge.controller.store.state import State
 from qonverge.controller.store.work_queue import WorkQueue
@@ -139,6 +140,7 @@ class Jobs:
             state=state,
             kube=kube,
             queue=queue,
+            data=data,
             submissions=submissions,
             metering=metering,
             learn_loop=forecasts.learn_loop,
@@ -431,9 +433,16 @@ class Jobs:
     def _reported(self, key: str, caller: Caller, report: Report, ends_at: float | None = None) -> _Reported:
         if (job := self._state.jobs.get(key)) is None:
             raise LookupError(f"there is no unfinished job {key}")
-        return job, program_reports.status_with(job, caller, report, self._outputs, self._clock(), ends_at)
+        now = self._clock()
+        status = program_reports.status_with(job, caller, report, self._outputs, now, ends_at)
+        if report.pause is not None:
+            status = program_reports.paused(job, status or job.status, report.pause, now)
+        return job, status
 
     async def _write_report(self, key: str, caller: Caller, report: Report, ends_at: float | None) -> None:
         job, status = self._reported(key, caller, report, ends_at)
+        if report.pause is not None:
+            # First: who reads that it paused starts it again with this.
+            await self._kube.apply(manifests.program_steps(job, report.pause.state))
         if status is not None:
             await self._write(key, job, status)

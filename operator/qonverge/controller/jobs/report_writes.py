@@ -52,8 +52,8 @@ class ReportWrites:
     """Writes reports, at most one each second for a job, and all together at most 20 each second.
 
     A report is answered when it is written, so that none that was taken is lost with this process, and with how long
-    the program is to wait before the next: so those of many programs come less often. A result, and the last report of
-    a program, are written at once.
+    the program is to wait before the next: so those of many programs come less often. A result, a pause and the
+    last report of a program are written at once.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class ReportWrites:
         else:
             waiting = before
             waiting.report = together
-        if report.tells_result or report.last:
+        if report.tells_result or report.last or report.pause is not None:
             waiting.urgent.set()
         await asyncio.shield(waiting.done)
         return self.interval

@@ -10,7 +10,6 @@ from qonverge.api import HybridJob, HybridJobStatus
 from qonverge.api.job import State
 from qonverge.controller.store.flights import Flight
 from qonverge.execution import transitions
-from qonverge.programs.kinds import kind_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +66,3 @@ class View:
         return transitions.fail(
             job.status, reason=reason, message=message, now=self.now, generation=generation, **fields
         )
-
-
-def uses_backend(job: HybridJob) -> bool:
-    """Return whether an attempt at a program that calls backends itself has begun and is not over."""
-    return kind_of(job).calls_backends and job.status.state in ("Placed", "Running")

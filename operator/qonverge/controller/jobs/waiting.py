@@ -28,7 +28,8 @@ def unplaced(view: View, flight: Flight) -> list[Action]:
         reason = decision.reason + (f"; {decision.remedy}" if decision.remedy else "")
         name = "BudgetExceeded" if decision.over_budget else "Unschedulable"
         return [SetStatus(view.fail(name, reason, forecast=list(flight.forecast) or None)), Stop()]
-    return [*ask, *say_waiting(view, "Queued" if decision.planned else "Unschedulable", decision.reason)]
+    why = "WaitingForSlot" if decision.slot_place else "Queued" if decision.planned else "Unschedulable"
+    return [*ask, *say_waiting(view, why, decision.reason)]
 
 
 def say_waiting(view: View, reason: str, message: str) -> list[Action]:

@@ -28,6 +28,9 @@ BACKEND_LABEL = "qonverge.io/backend"
 JOB_LABEL = "qonverge.io/job"
 JOB_NAME_LABEL = "qonverge.io/job-name"
 """The job's name, for people: unlike the former it is the same of another job of that name."""
+QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
+"""Of a batch Job: the LocalQueue through which Kueue admits it."""
+STEPS_KEY = "steps.json"
 PORT = 8080
 PORT_NAME = "tasks"
 _NAME_LIMIT = 63
@@ -299,11 +302,9 @@ def service(backend: QuantumBackend) -> dict[str, Any]:
     }
 
 
-def program_name(job: HybridJob, attempt: int) -> str:
-    """Return the name of the objects of one attempt at a program; another job of the same name has others."""
-    # Pods of ranks have host names that end in their number.
-    spare = 0 if job.spec.program.parallelism is None else len(f"-{MOST_RANKS}")
-    return child_name(job.metadata.name, attempt_suffix(job, attempt), spare)
+def attempt_name(job: HybridJob, attempt: int) -> str:
+    """Return the name of what an attempt at a program mounts; another job of the same name has others."""
+    return child_name(job.metadata.name, attempt_suffix(job, attempt))
 
 
 def attempt_suffix(job: HybridJob, attempt: int) -> str:
@@ -311,11 +312,29 @@ def attempt_suffix(job: HybridJob, attempt: int) -> str:
     return f"{job.metadata.uid[:5]}-{attempt}"
 
 
+def program_name(job: HybridJob, attempt: int, pauses: int | None = None) -> str:
+    """Return the name of the batch Job of one attempt at a program; after each pause it has another.
+
+    ``pauses`` is how often the attempt paused, by default as the job's status tells.
+    """
+    if pauses is None:
+        pauses = (job.status.pauses or 0) if attempt == job.status.attempts else 0
+    suffix = attempt_suffix(job, attempt)
+    # Pods of ranks have host names that end in their number.
+    spare = 0 if job.spec.program.parallelism is None else len(f"-{MOST_RANKS}")
+    return child_name(job.metadata.name, f"{suffix}-{pauses}" if pauses else suffix, spare)
+
+
+def steps_name(job: HybridJob) -> str:
+    """Return the name of the ConfigMap with what a program that gave its pod back left for the next."""
+    return child_name(job.metadata.name, f"{job.metadata.uid[:5]}-steps")
+
+
 def _program_metadata(job: HybridJob, attempt: int) -> dict[str, Any]:
     own = {JOB_LABEL: child_name(job.metadata.name, job.metadata.uid[:5])}
     labels = {**own, JOB_NAME_LABEL: _shortened(job.metadata.name, _NAME_LIMIT), **MANAGED_LABELS}
     return {
-        "name": program_name(job, attempt),
+        "name": attempt_name(job, attempt),
         "namespace": job.metadata.namespace,
         "labels": labels,
         "ownerReferences": owner_references(job),
@@ -344,6 +363,12 @@ def has_store(job: HybridJob, settings: Settings) -> bool:
         return chosen(settings.output_stores, settings.output_store, wanted, namespace) is not None
     except NoSuchStore:
         return False
+
+
+def program_steps(job: HybridJob, state: str) -> dict[str, Any]:
+    """Return the ConfigMap with what a program that gives its pod back leaves for the next, as JSON."""
+    metadata = {**_program_metadata(job, job.status.attempts or 1), "name": steps_name(job)}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {STEPS_KEY: state}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -389,6 +414,7 @@ def program_job(
     spec, metadata = job.spec, _program_metadata(job, attempt)
     metrics = container.metrics and settings.program_metrics
     url = f"{settings.report_url}/v1/jobs/{job.metadata.namespace}/{job.metadata.name}"
+    queue = spec.queue_name
     given = {
         "BACKEND_URL": backend_url(backend),
         "TOKEN_FILE": "/run/qonverge/token",
@@ -459,8 +485,14 @@ def program_job(
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": metadata,
+        "metadata": {
+            **metadata,
+            "name": program_name(job, attempt),
+            "labels": {**metadata["labels"], **({} if queue is None else {QUEUE_LABEL: queue})},
+        },
         "spec": {
+            # Kueue lets it start, where it has one.
+            **({} if queue is None else {"suspend": True}),
             # Attempts are counted here, not by the Job controller, which cannot tell a lost node from a bug.
             "backoffLimit": 0,
             "template": program_pod.merged(

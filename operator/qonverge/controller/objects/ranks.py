@@ -37,7 +37,9 @@ def of_ranks(
     size, metadata = job.spec.program.world_size, batch["metadata"]
     name = manifests.child_name(f"ranks-{job.metadata.name}", manifests.attempt_suffix(job, attempt))
     selector = {"matchLabels": {_JOB_NAME: metadata["name"]}}
-    own = {**metadata, "name": name}
+    # Kueue admits the Job only.
+    labels = {label: value for label, value in metadata["labels"].items() if label != manifests.QUEUE_LABEL}
+    own = {**metadata, "name": name, "labels": labels}
     return [
         {
             "apiVersion": "v1",

@@ -302,11 +302,11 @@ class Forecasts:
         program = kind_of(job).loop(job)
         return None if program is None else self._loops.find(program)
 
-    def learn_loop(self, job: HybridJob, waits: int, backend: str) -> None:
-        """Take how often the job's program, which completed, waited for a backend."""
+    def learn_loop(self, job: HybridJob, waits: int, backend: str, seconds: float | None = None) -> None:
+        """Take how often the job's program, which completed, waited for a backend, and how long it ran."""
         program = kind_of(job).loop(job)
         if program is not None:
-            self._loops.learn(program, waits, backend)
+            self._loops.learn(program, waits, backend, seconds)
 
     def charge(self, namespace: str, seconds: float) -> None:
         """Count what a namespace used towards its share."""

@@ -20,6 +20,7 @@ from qonverge.controller.placement.ways import Ways
 from qonverge.controller.placement.window import WaitingJob, chosen
 from qonverge.controller.store.cluster import Cluster
 from qonverge.controller.store.flights import Flight
+from qonverge.controller.store.program_slots import uses_backend
 from qonverge.controller.store.resources import Change
 from qonverge.controller.store.state import State
 from qonverge.controller.store.work_queue import WorkQueue
@@ -106,10 +107,17 @@ class Rounds:
         self._yielding: set[str] = set()
 
     def handlers(self) -> tuple[Handler, ...]:
-        """Return what this watches: another quota, backend or pod that serves makes another round."""
+        """Return what this watches: a program gives its slot back, or a quota, a backend or what serves changes."""
         quotas_and_backends = [Handler(kind, lambda _: self.ask()) for kind in ("QuantumQuota", "QuantumBackend")]
+        jobs = Handler("HybridJob", self._observe_job, own_writes=True)
         pods = [Handler(kind, self._observe_pods) for kind in ("Deployment", "ReplicaSet", "Pod")]
-        return (*quotas_and_backends, *pods)
+        return (jobs, *quotas_and_backends, *pods)
+
+    def _observe_job(self, change: Change) -> None:
+        before, after = change.before, change.after
+        held, holds = (isinstance(each, HybridJob) and uses_backend(each) for each in (before, after))
+        if held and not holds:
+            self.ask()
 
     def _observe_pods(self, change: Change) -> None:
         if change.serving:
@@ -188,7 +196,7 @@ class Rounds:
         planned, suspended = list[WaitingJob](), list[WaitingJob]()
         for key, flight in self._state.flights.items():
             job = self._state.jobs.get(key)
-            if job is None or not _waits(flight, job):
+            if job is None or not _waits(flight, job) or flight.is_refused(now):
                 continue
             candidate = self._candidate(key, flight, job, now)
             (suspended if job.spec.suspend else planned).append(candidate)
@@ -297,7 +305,7 @@ class Rounds:
             behind = [
                 Interval(wait, wait, wait)
                 for b in backends
-                for wait in [waits.get(b.key, min(b.free_seconds, default=b.queue_seconds or 0.0))]
+                for wait in [waits.get(b.key, _soonest(b, each.seen.ranks_of(0)))]
             ]
             self._tell(each, decision, backends, behind)
             if decision.planned is not None and not self._state.pods_of(decision.planned.key):
@@ -332,6 +340,15 @@ class Rounds:
         )
         if each.suspended or before is None or (before.reason, before.backend) != (decision.reason, decision.backend):
             self._queue.add(f"HybridJob {each.key}", urgent=decision.backend is not None)
+
+
+def _soonest(backend: Backend, ranks: int) -> float:
+    """Return when a program of so many ranks could start on a backend but for what a round puts there.
+
+    It is in seconds from now. A circuit has no ranks.
+    """
+    worker, free = min(backend.free_seconds, default=backend.queue_seconds or 0.0), sorted(backend.slot_seconds or ())
+    return max(worker, free[min(ranks, len(free)) - 1]) if ranks and free else worker
 
 
 def _used_figures(backends: Sequence[Backend]) -> Iterator[tuple[str, str]]:

@@ -15,6 +15,7 @@ from qonverge.controller.placement.snapshot import USUAL, PodTask, given_to_pods
 from qonverge.controller.placement.ways import Ways
 from qonverge.controller.store.cluster import Cluster, Priority
 from qonverge.controller.store.flights import Flight
+from qonverge.controller.store.program_slots import reserved
 from qonverge.controller.store.state import State
 from qonverge.execution import cloud_tasks, placement
 from qonverge.execution.transitions import seconds
@@ -68,6 +69,7 @@ class Sight:
         """Return the backends as a round sees them; ``now`` in Unix seconds, ``tasks`` from ``given_to_pods``."""
         state, forecasts = self._state, self._forecasts
         tasks = given_to_pods(state, now) if tasks is None else tasks
+        held = reserved(state, now, self._program_seconds)
         found = [
             seen(
                 state,
@@ -77,10 +79,15 @@ class Sight:
                 now,
                 forecasts.stale(backend, now),
                 forecasts.device_wait(backend, now),
+                held.get(key, ()),
             )
-            for _, backend in sorted(state.backends.items())
+            for key, backend in sorted(state.backends.items())
         ]
         return with_sizes(found, state.backends)
+
+    def _program_seconds(self, job: HybridJob) -> float | None:
+        loop = self._forecasts.loop(job)
+        return None if loop is None else loop.seconds
 
     def warm(self) -> dict[str, set[str]]:
         """Return the backends that have each circuit, by its digest."""

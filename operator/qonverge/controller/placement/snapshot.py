@@ -17,6 +17,8 @@ from qonverge.controller.objects.pod_troubles import UNSCHEDULABLE
 from qonverge.controller.store.cluster import Cluster
 from qonverge.controller.store.devices import beyond, measured, measured_by, pricing_of, task_watts
 from qonverge.controller.store.pods import RATE_SECONDS, BackendPod, do_not_answer
+from qonverge.controller.store.program_slots import free_seconds as slot_seconds
+from qonverge.controller.store.program_slots import slots_of
 from qonverge.controller.store.state import State
 from qonverge.devices.noise import Noise
 from qonverge.execution.placement import abilities, declared, device_errors, why_offline
@@ -120,6 +122,7 @@ def seen(
     now: float,
     stale: str = "",
     device_wait: float | None = None,
+    held: Sequence[float] = (),
 ) -> Backend:
     """Return a backend as placement sees it.
 
@@ -131,6 +134,7 @@ def seen(
         now: Unix seconds.
         stale: why its calibration can't be trusted, if it can't.
         device_wait: forecast wait in the queue of a device elsewhere, seconds; None of a simulator.
+        held: of each program that holds one of its slots, for how long it is forecast to, seconds.
     """
     spec, metadata = backend.spec, backend.metadata
     source = spec.source
@@ -176,6 +180,7 @@ def seen(
         # A device elsewhere has others' tasks too: what it was given from here says little.
         free_seconds=tuple(free) if device_wait is None else (),
         queue_seconds=device_wait,
+        slot_seconds=slot_seconds(_slots(state, backend), held),
         currency=pricing.currency if pricing is not None else view.currency,
         task_price=0.0 if pricing is None else float(pricing.per_task or 0),
         task_limits=limits_of(device),
@@ -191,6 +196,12 @@ def seen(
         figures=known.figures if power is None else {**known.figures, "task_watts": power},
         stale_figures=known.stale,
     )
+
+
+def _slots(state: State, backend: QuantumBackend) -> int:
+    """Return a backend's slots for programs; where no pod serves, those of the first that will."""
+    capacity = backend.spec.capacity
+    return slots_of(state, backend) or capacity.programs or capacity.concurrency or 1
 
 
 def _why_none(state: State, backend: QuantumBackend) -> str:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from dataclasses import dataclass, field
 
 from qonverge.api import HybridJob, QuantumBackend
-from qonverge.controller.objects.manifests import audiences_of, backend_selector
+from qonverge.controller.objects.manifests import backend_selector
 from qonverge.controller.placement.snapshot import USUAL, given_to_pods, work_left
 from qonverge.controller.store.flights import Flight
-from qonverge.controller.store.phases import AwaitingPlacement, Idle, Launched
+from qonverge.controller.store.phases import AwaitingPlacement, Idle
 from qonverge.controller.store.pods import BackendPod
+from qonverge.controller.store.program_slots import backends_of_program
 from qonverge.controller.store.state import State
 from qonverge.programs.kinds import kind_of
+from qonverge.scheduling.slots import USUAL_PROGRAM_SECONDS
 
 
 @dataclass(slots=True)
@@ -46,7 +48,7 @@ def work_of(state: State, now: float) -> dict[str, Work]:
         if job is None:
             continue
         _add_held(found, flight, job)
-        for used, ranks in _used_by_program(flight, job):
+        for used, ranks in backends_of_program(flight, job):
             found[used].programs += ranks
         for sent in flight.sent:
             found[sent.backend_key].add(f"{flight.uid}-{flight.attempts}", (sent.run_seconds or USUAL).mid)
@@ -87,7 +89,7 @@ class KnownWork:
 def _looked_at(state: State, key: str) -> bool:
     job, flight = state.jobs[key], state.flights.get(key)
     begun = job.status.state in ("Placed", "Running")
-    if job.spec.suspend or not (begun or job.status.reason == "Queued"):
+    if job.spec.suspend or not (begun or job.status.reason in ("Queued", "WaitingForSlot")):
         return True
     if flight is None:
         return False
@@ -113,25 +115,16 @@ def _add_held(found: dict[str, Work], flight: Flight, job: HybridJob) -> None:
     if decision is None or decision.planned is None or job.spec.suspend:
         return
     forecast = {each.backend: each.run_seconds for each in decision.candidates}
-    for backend in [part.backend for part in decision.parts] or [decision.planned]:
+    ranks = job.spec.program.ranks_of_groups
+    for number, backend in enumerate([part.backend for part in decision.parts] or [decision.planned]):
         seconds = forecast.get(backend.key)
         # Of a program it is known what its pod takes, and not what it sends.
         run = USUAL.mid if seconds is None or kind_of(job).calls_backends else seconds
-        found[backend.key].waiting.append(run)
+        if decision.slot_place:
+            # It waits for no worker, but for as many programs to end as keep the present ones.
+            run = USUAL_PROGRAM_SECONDS
+        found[backend.key].waiting += [run] * ranks[min(number, len(ranks) - 1)]
         found[backend.key].add(f"{flight.uid}-{flight.attempts + 1}", run)
-
-
-def _used_by_program(flight: Flight, job: HybridJob) -> list[tuple[str, int]]:
-    """Return the backends that a program which has begun sends its tasks to, by key, each with how many ranks do."""
-    if isinstance(flight.phase, Launched):
-        keys = [backend.key for backend in flight.phase.decision.backends]
-    elif kind_of(job).calls_backends and job.status.state in ("Placed", "Running") and job.status.backend is not None:
-        # An operator before this one started it.
-        keys = list(audiences_of(job))
-    else:
-        return []
-    groups = Counter(map(job.spec.program.group_of, range(job.spec.program.world_size)))
-    return [(key, groups[number]) for number, key in enumerate(keys)]
 
 
 def _of_programs(pod: BackendPod) -> int:

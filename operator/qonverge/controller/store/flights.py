@@ -79,6 +79,10 @@ class Flight:
     """What the events of its program's objects last said, while its pod does not start and says nothing itself."""
     events_read_at: float | None = None
     """When they were last read, Unix seconds."""
+    tasks_sought_at: float = 0.0
+    """When pods were last asked for the tasks of its program, which gave its own pod back, Unix seconds."""
+    tasks_ended: bool = False
+    """Whether none had any of them."""
     spans: JobSpans | None = None
     """What is recorded of its way."""
     vendor_tasks: dict[str, tuple[VendorTask, ...]] = field(default_factory=dict)
@@ -310,9 +314,16 @@ class Flight:
             self.spans.place(decision)
 
     def refuse(self, refusal: Refusal) -> None:
-        """Record what the API server refused of the objects of an attempt that was to be launched."""
-        self._awaiting("Launched")
+        """Record what the API server refused of the objects of an attempt that was to be launched.
+
+        Its place, and the slot with it, is another's until it is tried again.
+        """
+        self.phase = replace(self._awaiting("Launched"), proposal=None)
         self.refusal = refusal
+
+    def is_refused(self, now: float) -> bool:
+        """Return whether it waits until what the API server refused is tried again; ``now`` in Unix seconds."""
+        return self.refusal is not None and now < self.refusal.again_at
 
     def renew(self, renew_at: float) -> None:
         """Record when the program's token is to be renewed, Unix seconds."""
@@ -325,6 +336,10 @@ class Flight:
     def record_trouble(self, trouble: Trouble | None) -> None:
         """Record what those events said; None where nothing is wrong any more."""
         self.trouble = trouble
+
+    def seek_tasks(self, now: float, *, ended: bool = False) -> None:
+        """Record that pods were asked for the tasks of a program without a pod, and whether none has any."""
+        self.tasks_sought_at, self.tasks_ended = now, ended
 
     def adopt_generation(self, generation: int) -> None:
         """Go on under a changed specification."""

@@ -10,7 +10,7 @@ from qonverge.api.conditions import seconds
 from qonverge.api.noise import Noise
 from qonverge.api.registry import RESOURCES, Resource, owners_of
 from qonverge.controller.objects import pod_troubles
-from qonverge.controller.objects.manifests import BACKEND_LABEL, JOB_LABEL, PORT_NAME, backend_selector
+from qonverge.controller.objects.manifests import BACKEND_LABEL, JOB_LABEL, PORT_NAME, QUEUE_LABEL, backend_selector
 from qonverge.controller.objects.pod_order import Shown
 from qonverge.controller.objects.ranks import rank_of
 from qonverge.controller.store.flights import Flight
@@ -294,7 +294,14 @@ class State:
         if deleted:
             self.batch_jobs.pop(key, None)
         elif (owner := _owner(metadata, "HybridJob")) is not None:
-            self.batch_jobs[key] = {**obj.get("status", {}), "uid": metadata["uid"], "owner": owner}
+            self.batch_jobs[key] = {
+                **obj.get("status", {}),
+                "uid": metadata["uid"],
+                "owner": owner,
+                "created": metadata.get("creationTimestamp"),
+                "suspended": bool(obj["spec"].get("suspend")),
+                "queue": (metadata.get("labels") or {}).get(QUEUE_LABEL, ""),
+            }
 
 
 def _owners(metadata: dict[str, Any]) -> list[ObjectKey]:

@@ -13,6 +13,7 @@ from qonverge.controller.placement.forecasts import Forecasts
 from qonverge.controller.placement.rounds import Rounds
 from qonverge.controller.scaling.work import KnownWork, work_of
 from qonverge.controller.store.devices import measured
+from qonverge.controller.store.program_slots import paused, reserved, slots_of, waiting_for_slots
 from qonverge.controller.store.state import State
 from qonverge.forecast.intervals import Interval
 from qonverge.scheduling import Backend
@@ -74,8 +75,14 @@ class OperatorReadings:
         yield from self._namespaces()
         for _, quota in sorted(self._state.quotas.items()):
             yield from quota_readings(quota, self._ledger.in_use(quota, now))
+        held, queued, away = reserved(self._state, now), waiting_for_slots(self._state), paused(self._state)
         for seen, wait in self._rounds.sight.waits(now):
-            yield from self._backend(self._state.backends[seen.key], seen, wait, now)
+            backend = self._state.backends[seen.key]
+            yield from self._backend(backend, seen, wait, now)
+            yield Reading(names.PROGRAM_SLOTS, slots_of(self._state, backend), (seen.key,))
+            yield Reading(names.PROGRAM_SLOTS_RESERVED, len(held.get(seen.key, ())), (seen.key,))
+            yield Reading(names.PROGRAMS_WAITING, queued[seen.key], (seen.key,))
+            yield Reading(names.PROGRAMS_PAUSED, away[seen.key], (seen.key,))
         # Pods are started and ended by these figures: one that is not known yet must not look like no work.
         for key, work in work_of(self._state, now).items() if work_is_known else ():
             yield Reading(names.WAITING_TASKS, len(work.waiting), (key,))

@@ -48,6 +48,7 @@ def test_a_whole_file(tmp_path: Path) -> None:
         ("simulator: {engine: Remote}\n", "the engine Remote is a device elsewhere"),
         ("simulator: {noise: {configMapKeyRef: {name: a, key: b}}}\n", "there are no ConfigMaps here"),
         ("calibration: f\nsimulator: {noise: {device: algiers}}\n", "takes the place of simulator.noise"),
+        ("capacity: {programs: 3}\n", "capacity.programs: a server starts no programs"),
         ("capacity: {concurrency: 0}\n", "capacity.concurrency: Input should be greater"),
         ("- a\n", "give one object"),
         ("", "give one object"),

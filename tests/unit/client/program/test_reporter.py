@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from qonverge.client.errors import BackendUnreachable, NotConfigured
 from qonverge.client.program import reporter as reporter_module
 from qonverge.client.program.curve import CurveRecorder
 from qonverge.client.program.reporter import Reporter
@@ -73,6 +74,61 @@ def test_a_program_without_news_sends_nothing_at_its_end(peer: Any) -> None:
     sending = reporter(peer, interval=0.0)
     sending.close()
     assert peer.received == []
+
+
+_PAUSE = {"tasks": ["task-1"], "state": {}}
+
+
+def refuses_pauses(peer: Any, arrived: threading.Event) -> None:
+    def answer(request: Any) -> tuple[int, str, bytes]:
+        arrived.set()
+        return (400, "text/plain", b"no pause here") if "pause" in json.loads(request.body) else (204, "", b"")
+
+    peer.answer = answer
+
+
+def test_a_pause_takes_along_what_is_left_and_needs_no_turn(peer: Any) -> None:
+    sending = reporter(peer)
+    # Of a program that reports nothing it is the only report.
+    sending.pause(_PAUSE)
+    assert json.loads(peer.received[-1].body) == {"pause": _PAUSE}
+    arrived = threading.Event()
+    refuses_pauses(peer, arrived)
+    sending.report(0.1, {"energy": -1.0})
+    assert arrived.wait(60)
+    peer.answer = lambda _: (204, "", b"")
+    sending.report(0.5, {"energy": -2.0})
+    sending.pause(_PAUSE)
+    last = json.loads(peer.received[-1].body)
+    assert (last["progress"], last["metrics"], last["pause"]) == (0.5, {"energy": -2.0}, _PAUSE)
+    sending.close()
+    assert len(peer.received) == 3, "nothing is sent twice"
+
+
+def test_what_went_with_a_pause_that_is_refused_is_sent_again_without_it(peer: Any) -> None:
+    arrived = threading.Event()
+    refuses_pauses(peer, arrived)
+    sending = reporter(peer)
+    sending.report(0.1, {})
+    assert arrived.wait(60)
+    sending.report(0.5, {"energy": -1.0})
+    sending.result({"found": 1})
+    with pytest.raises(BackendUnreachable, match="no pause here"):
+        sending.pause(_PAUSE)
+    sending.report(None, {"steps": 3.0})
+    sending.stored_result({"bytes": 7, "sha256": "0" * 64})
+    sending.close()
+    _, refused, last = (json.loads(request.body) for request in peer.received)
+    assert (refused["result"], refused["pause"]) == ({"found": 1}, _PAUSE)
+    assert (last["progress"], last["metrics"]) == (0.5, {"energy": -1.0, "steps": 3.0})
+    assert "pause" not in last
+    assert "result" not in last, "a later one counts"
+    assert last["storedResult"]["bytes"] == 7
+
+
+def test_outside_of_a_job_nobody_takes_a_pause() -> None:
+    with pytest.raises(NotConfigured):
+        Reporter(None, lambda: None).pause(_PAUSE)
 
 
 def test_metrics_and_curves_are_bounded(peer: Any) -> None:

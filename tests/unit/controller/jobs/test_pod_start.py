@@ -203,7 +203,11 @@ def test_a_job_says_what_the_api_server_refused() -> None:
     assert (status.status.state, status.status.reason) == ("Pending", "ApplyFailed")
     assert status.status.message == "Job j-1: the API server answered 403: exceeded quota: secrets"
     assert again == Requeue(CREATED + 4)
-    assert isinstance(decide(view(job(python=True), asked, after=4))[-1], Launch)
+    # Its slot was another's meanwhile, so that a round decides again.
+    assert decide(view(job(python=True), asked, after=4)) == []
+    again_placed = planned(job(python=True), source(), AER)
+    again_placed.refusal = asked.refusal
+    assert isinstance(decide(view(job(python=True), again_placed, after=4))[-1], Launch)
     late = decide(view(job(python=True), asked, after=3 + 900))
     assert written(late).reason == "StartDeadlineExceeded"
     asked.refuse(Refusal.of(KubeError(422, 'invalid: "!"'), OBJ, None, CREATED))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from qonverge.controller.jobs.report_writes import ReportWrites
-from qonverge.documents.reports import InvalidReport, Report
+from qonverge.documents.reports import InvalidReport, Pause, Report
 from qonverge.wire.tokens import Caller
 
 CALLER = Caller("chem/j", "uid-j-0", attempt=1)
@@ -62,6 +62,18 @@ async def test_a_result_is_written_at_once() -> None:
     await written.take(metrics={"energy": -1.0})
     await written.take(result=3, has_result=True)
     assert [report.result for _, report, _ in written.reports] == [None, 3]
+
+
+async def test_a_pause_is_written_at_once_with_what_comes_before_and_after_it() -> None:
+    written = Written()
+    await written.take(metrics={"energy": -1.0})
+    # Time stands still: nothing else ends the wait for the next write.
+    pause = Pause(("task-1",), "{}")
+    await asyncio.gather(
+        *await started(written.take(metrics={"energy": -2.0})), written.take(pause=pause), written.take(progress=0.5)
+    )
+    _, (_, together, _) = written.reports
+    assert together == Report(progress=0.5, metrics={"energy": -2.0}, pause=pause)
 
 
 async def test_a_second_later_the_next_is_written() -> None:

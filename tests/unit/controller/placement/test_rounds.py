@@ -293,7 +293,7 @@ async def test_a_program_whose_loop_is_known_shows_what_the_network_takes_and_go
     program = {"python": {"source": "pass"}}
     world = World()
     for name, seconds in (("far", 0.05), ("near", 0.002)):
-        world.backend(name, location={"site": name})
+        world.backend(name, location={"site": name}, capacity={"programs": 3})
         for pod in world.state.pods_of(f"lab/{name}"):
             pod.latency = seconds
     first = world.job("j", program=program)

@@ -13,6 +13,7 @@ from qonverge.controller.scaling.work import KnownWork, Work, work_of
 from qonverge.controller.store.phases import Sent
 from qonverge.forecast.intervals import Interval
 from qonverge.scheduling import Backend, Decision
+from qonverge.scheduling.slots import USUAL_PROGRAM_SECONDS
 from tests.unit.controller.worlds import NO_TASK, NOW, World, info
 
 AUTO: dict[str, Any] = {"scaling": {"minReplicas": 0, "maxReplicas": 10}}
@@ -50,6 +51,15 @@ async def test_a_program_that_waits_for_a_backend_at_zero_is_its_work() -> None:
     await world.round()
     assert work(world).waiting == [USUAL.mid]
     assert work(world).programs == 0
+
+
+async def test_programs_that_wait_for_a_slot_need_workers_for_as_long_as_programs_run() -> None:
+    world = World()
+    world.backend("a", **AUTO)
+    for number in range(3):
+        world.job(f"p{number}", **PYTHON)
+    await world.round()
+    assert work(world).waiting == [USUAL_PROGRAM_SECONDS] * 2
 
 
 async def test_jobs_go_to_the_pod_once_it_serves() -> None:

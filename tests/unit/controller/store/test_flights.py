@@ -179,6 +179,7 @@ class Walk(RuleBasedStateMachine):
         if possible:
             self.flight.refuse(REFUSAL)
             assert self.flight.refusal == REFUSAL
+            self.proposal = None
         else:
             self.step(possible, "Launched", lambda: self.flight.refuse(REFUSAL))
 

@@ -13,6 +13,7 @@ from qonverge.controller.jobs.view import View
 from qonverge.controller.kube.client import Kube
 from qonverge.controller.kube.events import Events
 from qonverge.controller.kube.signing_key import SigningKey
+from qonverge.controller.pods.task_client import DataPlane
 from qonverge.controller.quotas.metering import Metering
 from qonverge.controller.settings import Settings
 from qonverge.controller.store.flights import Flight
@@ -27,10 +28,11 @@ class Tools:
     state: State
     kube: Kube
     queue: WorkQueue
+    data: DataPlane
     submissions: Submissions
     metering: Metering
-    learn_loop: Callable[[HybridJob, int, str], None]
-    """Takes how often a program that completed waited for a backend, by its key."""
+    learn_loop: Callable[[HybridJob, int, str, float], None]
+    """Takes how often a program that completed waited for a backend, by its key, and for how long it held its slot."""
     key: SigningKey
     events: Events
     settings: Settings

@@ -47,3 +47,18 @@ class ReadEvents(Action):
     """Read what events say of the pod, or of its Job where there is none, and make again what it mounts."""
 
     of: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class LookForTasks(Action):
+    """Ask the backend's pods whether any of these tasks of a program without a pod is still under way."""
+
+    tasks: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Restart(Action):
+    """Make the next pod of an attempt that paused."""
+
+    attempt: int
+    pauses: int

@@ -11,11 +11,12 @@ from qonverge.amounts import Amounts
 from qonverge.api.cloud_tasks import FINALIZER, Submission
 from qonverge.api.job import Provenance
 from qonverge.controller.jobs.actions import Action, Hold, Requeue, SetStatus, Stop, Warn
-from qonverge.controller.jobs.kinds import pod_ranks, pod_start
+from qonverge.controller.jobs.kinds import pod_pauses, pod_ranks, pod_start
 from qonverge.controller.jobs.kinds.pod_actions import Abandon, Finish, Launch, ReadEvents, Renew
 from qonverge.controller.jobs.status_events import same_but_for_numbers
 from qonverge.controller.jobs.view import View
 from qonverge.controller.jobs.waiting import NEWS_SECONDS, say_waiting, unplaced
+from qonverge.controller.objects.manifests import program_name
 from qonverge.controller.objects.program_inits import commits_of, failure_of
 from qonverge.controller.quotas.accounts import account_of
 from qonverge.controller.store.flights import Flight
@@ -28,13 +29,11 @@ _LOST_BATCH_SECONDS = 20.0
 # A pod that was deleted has ended by then, unless its node cannot be reached.
 _NODE_SECONDS = 10.0
 _SEVERAL_COMMITS = "the program's repository changed while its ranks fetched it, and they have different commits"
+_UNADMITTED = "WaitingForAdmission"
 
 
 def launch(view: View, flight: Flight, attempt: int) -> list[Action]:
     """Start an attempt where a round found a place for it."""
-    decision = flight.proposal
-    if decision is None or decision.backend is None:
-        return unplaced(view, flight)
     if (refusal := flight.refusal) is not None:
         # The API server did not take the program's objects. Another backend would not change that.
         if refusal.lasts:
@@ -45,11 +44,14 @@ def launch(view: View, flight: Flight, attempt: int) -> list[Action]:
             return [SetStatus(view.fail("StartDeadlineExceeded", message)), Stop(program=True)]
         if view.now < refusal.again_at:
             return [*say_waiting(view, "ApplyFailed", refusal.message), Requeue(refusal.again_at)]
+    decision = flight.proposal
+    if decision is None or decision.backend is None:
+        return unplaced(view, flight)
     if cloud_tasks.is_recorded(decision) and (recording := _recording(view, decision, attempt)):
         return recording
     labels = [each.label_for(view.job.metadata.namespace) for each in decision.backends]
     fields = {"backend": labels[0], "placement": decision.reason, "attempts": attempt, "placed_at": view.stamp}
-    fields["backends"] = labels if len(labels) > 1 else None
+    fields |= {"backends": labels if len(labels) > 1 else None, "paused": None, "pauses": None}
     fields["forecast"] = list(flight.forecast) or None
     return [Launch(decision, attempt, view.move("Placed", "Placed", decision.reason, **fields))]
 
@@ -71,44 +73,63 @@ def attend(view: View, flight: Flight) -> list[Action]:
     """Look after an attempt, and keep its token good."""
     status, batch = view.job.status, view.batch
     ended = end_of(batch or {})
-    if view.withdrawn is not None and (ended is None or ended["type"] != "Complete"):
+    if view.withdrawn is not None and (ended is None or ended["type"] != "Complete" or status.paused is not None):
         # A program that fails then fails of this.
         return _withdraw(view, flight, *view.withdrawn)
     renewal: list[Action] = [Renew()] if view.now >= flight.renew_at else [Requeue(flight.renew_at)]
+    if status.paused is not None:
+        # However its process ended since.
+        return [*pod_pauses.attend(view, flight, status.paused), *renewal]
+    if (restart := pod_pauses.restart(view)) is not None:
+        return [*restart, *renewal]
     if batch is None:
         placed = transitions.seconds(status.placed_at or view.stamp)
         if view.now < placed + _LOST_BATCH_SECONDS:
             return [*renewal, Requeue(placed + _LOST_BATCH_SECONDS)]
         # Somebody deleted it, or it was never created.
         return _again(view, flight, "ProgramLost", "the program's Job is gone")
-    if ended is None and _is_failing(batch) and _says_why(view.pods):
+    if ended is None:
+        return _under_way(view, flight, batch, renewal)
+    return _ended(view, flight, complete=ended["type"] == "Complete")
+
+
+def _under_way(view: View, flight: Flight, batch: Mapping[str, Any], renewal: list[Action]) -> list[Action]:
+    """Say how the pods of an attempt are whose Job has not ended."""
+    status = view.job.status
+    if _is_failing(batch) and _says_why(view.pods):
         # The Job has failed when its other ranks are gone, which may take as long as they are given for that.
         return _ended(view, flight, complete=False)
-    if ended is None:
-        if (ends_by := pod_ranks.leaves_by(view.pods)) is not None:
-            abandoned = transitions.seconds(ends_by) + _NODE_SECONDS
-            if view.now >= abandoned:
-                # Its Job has not failed before the pod is gone, and that is when its node answers again.
-                return _again(view, flight, "PodLost", "the program's pod was to end, and its node does not say it did")
-            renewal = [*renewal, Requeue(abandoned)]
-        size, behind = view.job.spec.program.world_size, view.is_behind
-        if pod_ranks.are_running(view.pods, size) and (status.state != "Running" or behind):
-            message = f"attempt {status.attempts}"
-            begun = status.started_at if status.state == "Running" else view.stamp
-            name, commits = pod_ranks.name_of(pod_ranks.first(view.pods)), commits_of(view.pods)
-            if len(commits) > 1:
-                return _withdraw(view, flight, "ProgramNotFetched", _SEVERAL_COMMITS, Provenance(commit=commits[0]))
-            fields: dict[str, Any] = {"started_at": begun, "pod": name}
-            if commits:
-                # Before it ends: another attempt runs the same.
-                fields["provenance"] = Provenance(commit=commits[0])
-            return [SetStatus(view.move("Running", "Running", message, **fields)), *renewal]
-        if status.state == "Placed" and (late := pod_ranks.late(view.pods, size)) is not None:
-            return _starting(view, flight, batch, late.pod, renewal)
-        if (gone := usage_of(flight.unreachable_usage)) != (status.usage or usage_of(Amounts())):
-            return [SetStatus(status.model_copy(update={"usage": gone})), *renewal]
-        return renewal
-    return _ended(view, flight, complete=ended["type"] == "Complete")
+    if batch.get("suspended"):
+        return [*_unadmitted(view, batch), *renewal]
+    if (ends_by := pod_ranks.leaves_by(view.pods)) is not None:
+        abandoned = transitions.seconds(ends_by) + _NODE_SECONDS
+        if view.now >= abandoned:
+            # Its Job has not failed before the pod is gone, and that is when its node answers again.
+            return _again(view, flight, "PodLost", "the program's pod was to end, and its node does not say it did")
+        renewal = [*renewal, Requeue(abandoned)]
+    size, behind = view.job.spec.program.world_size, view.is_behind
+    if pod_ranks.are_running(view.pods, size) and (status.state != "Running" or behind):
+        return [*_running(view, flight), *renewal]
+    if status.state == "Placed" and (late := pod_ranks.late(view.pods, size)) is not None:
+        return _starting(view, flight, batch, late.pod, renewal)
+    if (gone := usage_of(flight.unreachable_usage)) != (status.usage or usage_of(Amounts())):
+        return [SetStatus(status.model_copy(update={"usage": gone})), *renewal]
+    return renewal
+
+
+def _running(view: View, flight: Flight) -> list[Action]:
+    """Say that an attempt runs, and of which commit its program is."""
+    status, commits = view.job.status, commits_of(view.pods)
+    if len(commits) > 1:
+        return _withdraw(view, flight, "ProgramNotFetched", _SEVERAL_COMMITS, Provenance(commit=commits[0]))
+    fields: dict[str, Any] = {
+        "started_at": status.started_at if status.state == "Running" or status.pauses else view.stamp,
+        "pod": pod_ranks.name_of(pod_ranks.first(view.pods)),
+    }
+    if commits:
+        # Before it ends: another attempt runs the same.
+        fields["provenance"] = Provenance(commit=commits[0])
+    return [SetStatus(view.move("Running", "Running", f"attempt {status.attempts}", **fields))]
 
 
 def _ended(view: View, flight: Flight, *, complete: bool) -> list[Action]:
@@ -119,6 +140,11 @@ def _ended(view: View, flight: Flight, *, complete: bool) -> list[Action]:
         labels = ", ".join(job.status.backends or [job.status.backend or ""])
         told = view.complete(f"completed on {labels}", exit_code=0, **fields)
         return [Finish(told, pod_ranks.name_of(pod_ranks.first(pods)))]
+    if (view.batch or {}).get("suspended"):
+        # Who suspends a Job whose pod runs fails it: the Job controller counts the pod that it deletes.
+        return _begin_again(
+            view, flight, "Evicted", "its Job was suspended while its pod ran, as Kueue does to evict it"
+        )
     if (failure := failure_of(pod_ranks.undisturbed(pods))) is not None:
         if failure.again:
             return _again(view, flight, failure.reason, failure.message)
@@ -146,6 +172,22 @@ def _is_failing(batch: Mapping[str, Any]) -> bool:
 def _says_why(pods: Sequence[pod_ranks.Pod]) -> bool:
     """Return whether it is known of a rank that it failed, or could not start."""
     return pod_ranks.failed(pods) is not None or failure_of(pod_ranks.undisturbed(pods)) is not None
+
+
+def _unadmitted(view: View, batch: Mapping[str, Any]) -> list[Action]:
+    """Say that the program's Job is suspended: it is not admitted yet, or was evicted and begins again."""
+    status, queue = view.job.status, batch.get("queue")
+    name, backends = program_name(view.job, status.attempts or 1), status.backends or [status.backend or ""]
+    waits = (
+        f"for Kueue to admit its Job {name} to the LocalQueue {queue}"
+        if queue
+        else f"since its Job {name} is suspended"
+    )
+    slots = "a slot" if view.job.spec.program.world_size == 1 else "slots"
+    message = f"holds {slots} of {', '.join(backends)} and waits {waits}"
+    if (status.state, status.reason, status.message) == ("Placed", _UNADMITTED, message) and not view.is_behind:
+        return []
+    return [SetStatus(view.move("Placed", _UNADMITTED, message, pod=None))]
 
 
 def _starting(
@@ -177,10 +219,14 @@ def _starting(
 
 
 def _again(view: View, flight: Flight, reason: str, message: str) -> list[Action]:
-    attempts = view.job.status.attempts or 1
     if (failed := _out_of_attempts(view, flight, reason, message)) is not None:
         goes_on = view.batch is not None and end_of(view.batch) is None
         return [failed, Stop(program=goes_on)]
+    return _begin_again(view, flight, reason, message)
+
+
+def _begin_again(view: View, flight: Flight, reason: str, message: str) -> list[Action]:
+    attempts = view.job.status.attempts or 1
     again = launch(view, flight, attempts + 1)
     lost = Warn(reason, f"attempt {attempts}: {message}")
     return [lost, *again] if any(isinstance(action, Launch) for action in again) else again
@@ -199,7 +245,9 @@ def _withdraw(
     again = f"{message}: attempt {attempts} has ended, and another begins where a backend takes it"
     # First, so that the end of its pod is not taken for the program's own.
     return [
-        SetStatus(view.move("Pending", reason, again, provenance=provenance or view.job.status.provenance)),
+        SetStatus(
+            view.move("Pending", reason, again, provenance=provenance or view.job.status.provenance, paused=None)
+        ),
         Abandon(attempts, reason, message),
         Requeue(view.now),
     ]

@@ -12,9 +12,17 @@ from qonverge.api import HybridJob, HybridJobStatus, QuantumBackend
 from qonverge.controller.jobs.actions import Action
 from qonverge.controller.jobs.kinds import pod_decisions
 from qonverge.controller.jobs.kinds.kind import Tools
-from qonverge.controller.jobs.kinds.pod_actions import Abandon, Finish, Launch, ReadEvents, Renew
+from qonverge.controller.jobs.kinds.pod_actions import (
+    Abandon,
+    Finish,
+    Launch,
+    LookForTasks,
+    ReadEvents,
+    Renew,
+    Restart,
+)
 from qonverge.controller.jobs.status_events import named
-from qonverge.controller.jobs.view import View, uses_backend
+from qonverge.controller.jobs.view import View
 from qonverge.controller.kube.client import KubeError
 from qonverge.controller.kube.refusals import Refusal
 from qonverge.controller.objects import manifests, ranks
@@ -22,9 +30,13 @@ from qonverge.controller.objects.pod_troubles import of_events
 from qonverge.controller.quotas.accounts import account_of
 from qonverge.controller.settings import Settings
 from qonverge.controller.store.flights import Flight
+from qonverge.controller.store.program_slots import uses_backend
+from qonverge.execution.transitions import seconds
+from qonverge.wire.errors import WireError
 
 logger = logging.getLogger(__name__)
 
+_CONFLICT = 409
 _LOG_LINES = 20
 _LOG_BYTES = 4000
 
@@ -79,6 +91,10 @@ class PodProgram(ABC):
                 await self._finish(key, job, status, pod, tools)
             case ReadEvents(of):
                 await self._read_events(key, job, of, tools)
+            case LookForTasks(tasks):
+                await _look_for_tasks(key, job, tasks, tools)
+            case Restart(attempt, pauses):
+                await self._restart(key, job, attempt, pauses, tools)
             case _:
                 raise TypeError(f"{action} is nothing that a program in a pod needs")
 
@@ -102,7 +118,7 @@ class PodProgram(ABC):
         now = tools.clock()
         for obj in self._objects(job, backends, launch.attempt, now, tools):
             try:
-                await tools.kube.apply(obj)
+                await _make(obj, tools)
             except KubeError as error:
                 flight.refuse(Refusal.of(error, obj, flight.refusal, now))
                 tools.queue.add(f"HybridJob {key}")
@@ -132,6 +148,18 @@ class PodProgram(ABC):
         tools.state.flights[key].renew(renew_at)
         tools.queue.add_at(f"HybridJob {key}", renew_at)
 
+    async def _restart(self, key: str, job: HybridJob, attempt: int, pauses: int, tools: Tools) -> None:
+        """Make the next pod of an attempt that paused, in the place of the one that it gave back."""
+        backend, now = tools.state.backends.get(manifests.audience_of(job)), tools.clock()
+        if backend is None:
+            # Its loss ends the attempt.
+            return
+        await tools.kube.delete("Job", job.metadata.namespace, manifests.program_name(job, attempt, pauses - 1))
+        for obj in self._objects(job, [backend], attempt, now, tools):
+            await _make(obj, tools)
+        tools.state.flights[key].seek_tasks(0.0)
+        tools.state.flights[key].renew(now + tools.settings.program_token_seconds / 2)
+
     async def _finish(self, key: str, job: HybridJob, status: HybridJobStatus, pod: str | None, tools: Tools) -> None:
         log = None
         if pod is not None:
@@ -143,7 +171,8 @@ class PodProgram(ABC):
         waits = tools.metering.waits(job)
         # Another attempt would have done some of it again.
         if status.state == "Complete" and status.attempts == 1 and waits is not None:
-            tools.learn_loop(job, waits, manifests.audience_of(job))
+            held = max(0.0, tools.clock() - seconds(status.placed_at or status.completed_at or ""))
+            tools.learn_loop(job, waits, manifests.audience_of(job), held)
         known = {"log": (log or "").rstrip("\n") or None, "usage": usage}
         await tools.write(key, job, status.model_copy(update=known))
         tools.stop(key)
@@ -166,6 +195,40 @@ class PodProgram(ABC):
             # The job goes on without, and its deadline still ends it.
             logger.warning("HybridJob %s: why its pod does not start is not known: %s", key, error)
         tools.queue.add(f"HybridJob {key}")
+
+
+async def _look_for_tasks(key: str, job: HybridJob, tasks: Sequence[str], tools: Tools) -> None:
+    """See whether any of a program's tasks is still under way; a pod that does not answer, or is away, may have one."""
+    audience, now = manifests.audience_of(job), tools.clock()
+    wanted, pods = set(tasks), tools.state.reachable_of(audience)
+    found = set[str]() if pods else wanted
+    try:
+        for pod in pods:
+            found |= {task.id for task in await tools.data.tasks(pod.endpoint, audience)} & wanted
+    except WireError as error:
+        logger.info("HybridJob %s: whether its tasks have ended is not known: %s", key, error)
+        found = wanted
+    if (flight := tools.state.flights.get(key)) is not None:
+        flight.seek_tasks(now, ended=not found)
+        if not found:
+            tools.queue.add(f"HybridJob {key}")
+
+
+async def _make(obj: dict[str, Any], tools: Tools) -> None:
+    """Make an object of an attempt, or make it again as it was.
+
+    Raises:
+        KubeError: the API server did not take it.
+    """
+    if not (obj["kind"] == "Job" and obj["spec"].get("suspend")):
+        await tools.kube.apply(obj)
+        return
+    try:
+        await tools.kube.create(obj)
+    except KubeError as error:
+        # Who admitted it since must not see it suspended again.
+        if error.status != _CONFLICT:
+            raise
 
 
 def _token(job: HybridJob, audience: str, attempt: int, now: float, tools: Tools) -> str:

@@ -36,7 +36,9 @@ class Start:
 def look(job: HybridJob, flight: Flight, batch: Mapping[str, Any], pod: Mapping[str, Any] | None, now: float) -> Start:
     """Return how far the present attempt at a program is."""
     status, limit = job.status, job.spec.start_deadline_seconds
-    begun = now if status.placed_at is None else seconds(status.placed_at)
+    # An attempt that paused has another Job. Of one that was suspended, it is when it was let go.
+    stamps = [stamp for stamp in (status.placed_at, batch.get("created"), batch.get("startTime")) if stamp]
+    begun = max(map(seconds, stamps), default=now)
     said = None if pod is None else pod_troubles.of_pod(pod)
     trouble = said or flight.trouble
     what = f"the pod {pod['name']} has not started" if pod is not None else "the program's pod was not created"

@@ -7,6 +7,7 @@ from typing import Any
 
 from qonverge.api import HybridJob, QuantumBackend
 from qonverge.api.job import Python
+from qonverge.controller.jobs.kinds import steps
 from qonverge.controller.jobs.kinds.kind import JobKind
 from qonverge.controller.jobs.kinds.pod_program import PodProgram
 from qonverge.controller.objects import manifests
@@ -38,14 +39,15 @@ class PythonJobs(PodProgram):
     ) -> list[dict[str, Any]]:
         """Return the token's Secret, the ConfigMap with the text where the job has it, and the batch Job."""
         python = specification(job)
-        volume, file = _where(python, manifests.program_name(job, attempt))
+        volume, file = _where(python, manifests.attempt_name(job, attempt))
         known = job.status.provenance
         inits = []
         if python.git is not None:
             # Each attempt is the same program, wherever a branch is by now.
             revision = (known and known.commit) or python.git.revision
             inits.append(fetching(python.git, revision, _VOLUME, _FOLDER, settings))
-        image, volumes, variables = python.image or settings.program_image, {_FOLDER: {"name": _VOLUME, **volume}}, {}
+        image, variables = python.image or settings.program_image, steps.variables(job, python, attempt)
+        volumes = {_FOLDER: {"name": _VOLUME, **volume}, **steps.volumes(job, python)}
         if python.requirements:
             folder = f"{_REQUIREMENTS}/{key_of(python.requirements, image)}"
             claim = {"claimName": settings.requirements_claim}
