@@ -68,8 +68,9 @@ GIT = {"url": "https://git.example.org/lab/vqe.git", "path": "a.py", "credential
         {"python": {"source": "pass", "args": ["$(parameters.n)"], **SHARED}},
         {"python": {"git": GIT, "requirements": ["pyscf>=2.5,<3"], **SHARED}},
         {"python": {"volume": {"claimName": "code", "path": "a.py"}, **SHARED}},
+        {"python": {"artifact": {"reference": "lab/vqe:1", "path": "a.py", "pullPolicy": "Never"}, **SHARED}},
     ],
-    ids=["container", "text", "git", "volume"],
+    ids=["container", "text", "git", "volume", "artifact"],
 )
 def test_a_job_with_everything_and_its_pod_are_taken(plane: ControlPlane, program: dict[str, Any]) -> None:
     parameters = {"parameters": {"n": 4, "deep": {"a": [1]}}, "parameterSchema": {"required": ["n"]}}

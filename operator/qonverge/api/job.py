@@ -26,7 +26,7 @@ from qonverge.api.cloud_tasks import CloudTasks, Submission
 from qonverge.api.money import CostLimit
 from qonverge.api.placement import Candidate, Placement
 from qonverge.api.pod_program import Arguments, Container, Image, Near, ProgramTemplate
-from qonverge.api.program_source import GitSource, VolumeSource
+from qonverge.api.program_source import ArtifactSource, GitSource, VolumeSource
 from qonverge.api.usage import Usage
 from qonverge.devices import Layout
 from qonverge.devices.calibration import MAX_QUBITS
@@ -149,7 +149,7 @@ class Circuit(OneOfModel):
 class Python(OneOfModel):
     """A Python program: the classical half of a hybrid job, which calls the backend through `qonverge.client`."""
 
-    one_of = ("source", "configMapKeyRef", "git", "volume")
+    one_of = ("source", "configMapKeyRef", "git", "volume", "artifact")
     what = "program.python"
 
     source: Annotated[str, Field(min_length=1, max_length=MAX_SOURCE)] | None = None
@@ -160,6 +160,8 @@ class Python(OneOfModel):
     """A Git repository that the program is in."""
     volume: VolumeSource | None = None
     """A volume that the program is on."""
+    artifact: ArtifactSource | None = None
+    """An OCI image or artifact that the program is in."""
     requirements: Annotated[
         list[Annotated[str, Field(pattern=r"^[A-Za-z0-9][^\r\n]*$", max_length=512)]], Field(max_length=128)
     ] = []
@@ -177,6 +179,10 @@ class Python(OneOfModel):
     """On which nodes the program's pod runs. Default: any. Without a cluster it does not apply."""
     template: ProgramTemplate = ProgramTemplate()
     """What else the program's pod gets."""
+    pause_after_seconds: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
+    """Seconds that a `qonverge.client.step` waits for a task before the program gives its pod back until the task has
+    ended; then it begins again, and its steps find what they did. Default: it waits in its pod. Without a cluster it
+    does not apply."""
 
     @property
     def arguments(self) -> dict[str, list[str]]:
@@ -191,12 +197,9 @@ class Python(OneOfModel):
             found["git.credentials.name"] = ("secrets", self.git.credentials.name)
         if self.volume is not None:
             found["volume.claimName"] = ("persistent volume claims", self.volume.claim_name)
+        if self.artifact is not None:
+            found["artifact.reference"] = ("images", self.artifact.reference)
         return found
-
-    pause_after_seconds: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
-    """Seconds that a `qonverge.client.step` waits for a task before the program gives its pod back until the task has
-    ended; then it begins again, and its steps find what they did. Default: it waits in its pod. Without a cluster it
-    does not apply."""
 
 
 _RANKS_RUN_CODE = "parallelism is about programs that run code: the shots of a circuit are split by placement.split"

@@ -1,13 +1,13 @@
-"""Where a Python program is that is more than one text: a Git repository, or a volume."""
+"""Where a Python program is that is more than one text: a Git repository, a volume, or an OCI artifact."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from qonverge.api.base import SpecModel
-from qonverge.api.pod_program import LocalReference
+from qonverge.api.pod_program import Image, LocalReference
 
 _SEGMENT = r"[A-Za-z0-9_][^/]*"
 EntryPoint = Annotated[str, Field(pattern=rf"^{_SEGMENT}(/{_SEGMENT})*$", max_length=1024)]
@@ -36,3 +36,18 @@ class VolumeSource(SpecModel):
     """Name of the PersistentVolumeClaim."""
     path: EntryPoint
     """The file that is run, in the volume."""
+
+
+class ArtifactSource(SpecModel):
+    """A program in an OCI image or artifact, whose files are in `/program` while it runs, to be read only.
+
+    The node pulls it as it pulls images: Kubernetes 1.35 or later, or its feature gate ImageVolume, and a container
+    runtime that has image volumes. `template.imagePullSecrets` hold for it too.
+    """
+
+    reference: Image
+    """The artifact, by tag or digest, such as ghcr.io/lab/vqe:1.4."""
+    pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = None
+    """When it is pulled. Default: Always for the tag latest, IfNotPresent for others."""
+    path: EntryPoint
+    """The file that is run, in the artifact."""

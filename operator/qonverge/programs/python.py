@@ -17,7 +17,7 @@ _LEFT = (ResultTooLarge.code, BudgetExceeded.code, QuotaExceeded.code)
 
 
 class PythonKind(PodKind):
-    """A Python program: a text, or a file in a repository or on a volume."""
+    """A Python program: a text, or a file in a repository, on a volume or in an artifact."""
 
     name = "python"
 
@@ -28,7 +28,7 @@ class PythonKind(PodKind):
     def inline(self, job: HybridJob) -> Program | None:
         """Return the program's text, or where it is as JSON: who runs it brings it."""
         python = specification(job)
-        section = python.git or python.volume
+        section = python.git or python.volume or python.artifact
         return python.source if section is None else json.dumps(section.model_dump(by_alias=True), sort_keys=True)
 
     def reference(self, job: HybridJob) -> ConfigMapKeyRef | None:

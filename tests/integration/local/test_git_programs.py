@@ -50,12 +50,13 @@ def test_programs_run_as_of_their_commit_and_with_their_requirements(tmp_path: P
         wheel(tmp_path, "qonverge_test_orbitals", "1.0")
         needs = {"requirements": ["qonverge_test_orbitals"]}
         source = "import qonverge_test_orbitals as m; from qonverge.client import result; result(m.version)"
-        new, old, none, claimed, installed, missing = statuses(
+        new, old, none, claimed, pulled, installed, missing = statuses(
             tmp_path,
             {"git": git, "args": ["-n", "4"]},
             {"git": {**git, "revision": "old"}},
             {"git": {**git, "revision": "none"}},
             {"volume": {"claimName": "code", "path": "main.py"}},
+            {"artifact": {"reference": "lab/vqe:1", "path": "main.py"}},
             {"source": source, **needs},
             {"source": source, "requirements": ["qonverge_test_nothing"]},
         )
@@ -69,3 +70,4 @@ def test_programs_run_as_of_their_commit_and_with_their_requirements(tmp_path: P
         assert none["reason"] == "ProgramNotFetched"
         assert none["message"].startswith(f"{site.url} has no revision none: it has HEAD, ")
         assert (claimed["reason"], "the claim code of a cluster" in claimed["message"]) == ("CannotStart", True)
+        assert (pulled["reason"], "in the artifact lab/vqe:1" in pulled["message"]) == ("CannotStart", True)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from qonverge.api import HybridJob
+from qonverge.api.job import Python
 from qonverge.api.program_source import GitSource
 from qonverge.client.program.fetch import NotFetched, fetch
 from qonverge.client.program.install import NotInstalled, install
@@ -38,11 +39,8 @@ class LocalPrograms:
             except NotInstalled as error:
                 placed.run.fail("RequirementsNotInstalled", str(error))
                 return
-        if python.volume is not None:
-            message = (
-                f"the program is on the claim {python.volume.claim_name} of a cluster: give its text, or a repository"
-            )
-            placed.run.fail("CannotStart", message)
+        if (place := _cluster_only(python)) is not None:
+            placed.run.fail("CannotStart", f"the program is {place}: give its text, or a repository")
         elif python.git is None:
             await run_once(placed, starting(job, text(placed.program), site))
         else:
@@ -59,6 +57,13 @@ class LocalPrograms:
                 return
             start = starting_file(placed.run.job, Path(folder) / git.path, site, Path(folder))
             await run_once(placed, start, commit=commit)
+
+
+def _cluster_only(python: Python) -> str | None:
+    """Return where a program is that only a cluster reaches; None where it is not."""
+    if python.volume is not None:
+        return f"on the claim {python.volume.claim_name} of a cluster"
+    return None if python.artifact is None else f"in the artifact {python.artifact.reference}, which a node pulls"
 
 
 def starting(job: HybridJob, source: str, site: Path | None = None) -> Start:

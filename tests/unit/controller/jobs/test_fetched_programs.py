@@ -71,6 +71,17 @@ def test_a_program_on_a_volume_is_run_from_there() -> None:
     assert made["containers"][0]["command"][-1] == "/program/vqe.py"
 
 
+@pytest.mark.parametrize(("policy", "image"), [({}, {}), ({"pullPolicy": "Always"}, {"pullPolicy": "Always"})])
+def test_a_program_in_an_artifact_is_run_from_there(policy: dict[str, str], image: dict[str, str]) -> None:
+    made = pod_of({"artifact": {"reference": "registry.example/lab/vqe:1.4", "path": "solve/main.py", **policy}})
+    assert "initContainers" not in made
+    container = made["containers"][0]
+    name = mounted(container, "/program")["name"]
+    (volume,) = [each for each in made["volumes"] if each["name"] == name]
+    assert volume["image"] == {"reference": "registry.example/lab/vqe:1.4", **image}
+    assert (container["command"][-1], container["workingDir"]) == ("/program/solve/main.py", "/program")
+
+
 @pytest.mark.parametrize(
     "git",
     [
@@ -112,8 +123,8 @@ def test_requirements_are_installed_once_for_a_list_and_an_image() -> None:
     assert other["initContainers"][0]["args"][0] != folder
 
 
-def test_a_policy_bounds_credentials_and_claims_too() -> None:
-    policy = ProgramPolicy.parse([{"secrets": [], "persistentVolumeClaims": []}])
+def test_a_policy_bounds_credentials_claims_and_artifacts_too() -> None:
+    policy = ProgramPolicy.parse([{"secrets": [], "persistentVolumeClaims": [], "images": ["lab/*"]}])
 
     def violations(python: dict[str, Any]) -> list[str]:
         given = {"metadata": {"name": "j"}, "spec": {"program": {"python": python}}}
@@ -123,6 +134,9 @@ def test_a_policy_bounds_credentials_and_claims_too() -> None:
     assert secret.startswith("spec.program.python.git.credentials.name is root: of secrets")
     (claim,) = violations({"volume": {"claimName": "code", "path": "a.py"}})
     assert claim.startswith("spec.program.python.volume.claimName is code: of persistent volume claims")
+    assert violations({"artifact": {"reference": "lab/vqe:1", "path": "a.py"}}) == []
+    (artifact,) = violations({"artifact": {"reference": "else/vqe:1", "path": "a.py"}})
+    assert artifact.startswith("spec.program.python.artifact.reference is else/vqe:1: of images")
 
 
 def fetched(code: int, message: str, name: str = "qonverge-fetch") -> dict[str, Any]:

@@ -65,7 +65,7 @@ class PythonJobs(PodProgram):
             metrics=True,
             inits=inits,
             variables=variables,
-            working_folder=_FOLDER if python.git or python.volume else None,
+            working_folder=_FOLDER if python.git or python.volume or python.artifact else None,
         )
         own = [] if python.source is None else [manifests.program_config_map(job, attempt, {_FILE: python.source})]
         batch = manifests.program_job(job, container, backend, settings, attempt=attempt, traceparent=traceparent)
@@ -79,6 +79,9 @@ def _where(python: Python, config_map: str) -> tuple[dict[str, Any], str]:
     if python.volume is not None:
         claim = {"claimName": python.volume.claim_name, "readOnly": True}
         return {"persistentVolumeClaim": claim}, python.volume.path
+    if (artifact := python.artifact) is not None:
+        given = {"reference": artifact.reference, "pullPolicy": artifact.pull_policy}
+        return {"image": {name: value for name, value in given.items() if value is not None}}, artifact.path
     reference = python.config_map_key_ref
     name, key = (config_map, _FILE) if reference is None else (reference.name, reference.key)
     return {"configMap": {"name": name, "items": [{"key": key, "path": _FILE}]}}, _FILE
