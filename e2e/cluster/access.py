@@ -35,6 +35,11 @@ class ClusterAccess:
         """Return the name of dev-cloud's image, which pods can have; on others' clusters somebody has pushed it."""
         return self.images.image(DEV_CLOUD) if self.own is None else release.provide_dev_cloud(self.own, ROOT)
 
+    def object_store(self) -> str:
+        """Return the name of the S3 server's image, which pods can have; on others' clusters somebody has pushed it."""
+        name = release.OBJECT_STORE
+        return self.images.image(name) if self.own is None else release.provide_object_store(self.own)
+
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         """Run kubectl and return what it prints.
 

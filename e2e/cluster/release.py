@@ -15,6 +15,7 @@ from e2e.cluster.processes import execute
 
 RELEASE = "qonverge"
 CHART = Path("charts", "qonverge")
+OBJECT_STORE = "versitygw"
 _TIMEOUT = "180s"
 
 
@@ -42,6 +43,17 @@ def provide_dev_cloud(cluster: Cluster, root: Path) -> str:
         CommandFailed: it cannot be built.
     """
     image = cluster.images.dev_cloud(root)
+    import_images(cluster.plan.node, cluster.images, [image])
+    return image
+
+
+def provide_object_store(cluster: Cluster) -> str:
+    """Build the image of an S3-compatible server, which tests only use, give it to the cluster's node; return its name.
+
+    Raises:
+        CommandFailed: it cannot be built.
+    """
+    image = cluster.images.program(OBJECT_STORE, cluster.programs[OBJECT_STORE])
     import_images(cluster.plan.node, cluster.images, [image])
     return image
 

@@ -58,7 +58,7 @@ def test_a_quota_is_never_exceeded_by_200_submissions_at_once(served: Lab) -> No
     assert list(states(served).values()).count("Complete") == 50
     assert next(c for c in status["conditions"] if c["type"] == "Exhausted")["status"] == "True"
     waiting = next(name for name, state in states(served).items() if state == "Pending")
-    assert "quota" in served.status(waiting)["message"]
+    eventually(lambda: "quota" in served.status(waiting).get("message", ""), "that a job says what it waits for")
     # More than before is enough for one more, and what was used is known to the next operator.
     served.stop_operator()
     served.kubectl("patch", "qq", "share", "--type=merge", "-p", json.dumps({"spec": {"limits": {"shots": 51 * 1024}}}))

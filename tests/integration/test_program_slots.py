@@ -121,3 +121,27 @@ def test_a_program_that_gave_its_pod_back_gets_another_when_its_task_has_ended(s
     token = each.token()
     eventually(lambda: code(ask(port, token, f"/v1/tasks/{task}")) == "Completed", "the result")
     assert batch_jobs(served) == [again]
+
+
+def test_a_program_gives_its_slot_to_one_of_higher_priority_where_it_allows_that(served: Lab) -> None:
+    urgent = {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": "soon"}, "value": 9}
+    served.apply(program("stays"))
+    stays = Program(served, "stays")
+    stays.placed()
+    served.apply(program("yields", placement={"preemption": "Running"}))
+    eventually(partial(is_in, served, "yields", "Pending", "WaitingForSlot"), "that it waits")
+    served.apply(urgent, program("first", priorityClassName="soon"))
+    eventually(partial(is_in, served, "first", "Pending", "WaitingForSlot"), "that nobody makes room")
+    stays.end()
+    # It goes before those that came earlier.
+    Program(served, "first").placed()
+    Program(served, "first").end()
+    yields = Program(served, "yields")
+    yields.placed()
+    served.apply(program("second", priorityClassName="soon"))
+    Program(served, "second").placed()
+    eventually(lambda: not served.get("job", yields.object()), "the end of its pod")
+    assert state(served, "yields")[0] == "Pending"
+    assert served.status("stays")["attempts"] == 1
+    Program(served, "second").end()
+    yields.placed(attempt=2)

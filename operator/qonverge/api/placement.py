@@ -105,7 +105,7 @@ class Placement(SpecModel):
     """Send the job to a second backend too when its deadline is in danger; the first result counts, and both cost."""
     preemption: Preemption = "Waiting"
     """What a job of higher priority may take from this one. Never: nothing. Waiting: its place in a backend's queue.
-    Running: also its running attempt, which begins again later."""
+    Running: also its running attempt, which begins again later; a program goes on from its last checkpoint."""
 
 
 class ForecastInterval(StatusModel):

@@ -305,7 +305,7 @@ class Shares:
 
 @dataclass(frozen=True, slots=True)
 class Active:
-    """A task that a backend has already."""
+    """A task that a backend has already, or a program that holds slots of it."""
 
     job: str
     namespace: str
@@ -319,8 +319,13 @@ class Active:
     checkpointable: bool = False
     """Whether it goes on from where it was after it was stopped; otherwise it is displaced before its start only."""
     remaining_seconds: float = 0.0
-    """Forecast time that it still needs on a worker."""
+    """Forecast time that it still needs on a worker, or in its slots."""
     slots: int = 1
+    """Workers."""
+    ranks: int = 0
+    """How many slots for programs it holds; 0 of a task."""
+    yields: bool = False
+    """Whether it was displaced already, and is about to go."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,7 +77,7 @@ def _recalled(this: Round) -> list[Preemption]:
 
 
 def _may_yield(active: Active) -> bool:
-    return active.preemptible and (not active.started or active.checkpointable)
+    return active.preemptible and not active.yields and (not active.started or active.checkpointable)
 
 
 def _waiting(this: Round, lowest: int) -> list[int]:
@@ -99,11 +99,12 @@ def _best_offer(this: Round, index: int, job: Job, free: dict[int, list[Active]]
     planned = this.placements[index].start if index in this.placements else np.inf
     offers = []
     for column in np.flatnonzero(np.isin(this.table.verdicts[index], _CAPACITY)).tolist():
-        if not this.capacity[column].has_slots(job.ranks_of(0)):
-            # Room for tasks gives a program no slot.
-            continue
         lower = [a for a in free[column] if a.priority < job.priority]
-        offer = _offer(this, index, job, column, lower)
+        # Room for tasks gives a program no slot, nor does a program's end give a task room.
+        if this.capacity[column].has_slots(job.ranks_of(0)):
+            offer = _offer(this, index, job, column, [a for a in lower if not a.ranks])
+        else:
+            offer = _slots_offer(this, index, job, column, [a for a in lower if a.ranks])
         if offer is not None and offer.start + this.policy.preempt_after_seconds < planned:
             offers.append(offer)
     return min(offers, key=lambda offer: (offer.loss, offer.start, offer.backend), default=None)
@@ -124,6 +125,23 @@ def _offer(this: Round, index: int, job: Job, column: int, lower: Iterable[Activ
             wait = max(0.0, wait - victim.remaining_seconds * victim.slots / workers)
         if wait <= this.policy.preempt_after_seconds and wait + this.table.run[index, column] <= this.due[index]:
             return _Offer(tuple(victims), wait, column)
+    return None
+
+
+def _slots_offer(this: Round, index: int, job: Job, column: int, lower: Iterable[Active]) -> _Offer | None:
+    """Return the fewest programs whose end frees the slots that a program lacks, those of lowest priority first."""
+    capacity, key = this.capacity[column], this.snapshot.backends[column].key
+    leaving = sum(active.ranks for active in this.snapshot.active if active.yields and active.backend == key)
+    missing = min(job.ranks_of(0), capacity.slots) - capacity.programs - leaving
+    if missing <= 0 or job.backends > 1 or this.table.run[index, column] > this.due[index]:
+        # Ranks of several backends begin together: to make room on one of them may be for nothing.
+        return None
+    victims: list[Active] = []
+    for victim in sorted(lower, key=lambda a: (a.priority, -a.remaining_seconds, a.job)):
+        victims.append(victim)
+        missing -= victim.ranks
+        if missing <= 0:
+            return _Offer(tuple(victims), 0.0, column)
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from qonverge.amounts import Quota
@@ -95,3 +96,25 @@ def test_another_scheduler_may_not_send_a_program_without_a_slot() -> None:
     snapshot = Snapshot((program("p"),), (aer,), 0.0)
     sent = Plan((Decision("chem/p", aer, "I say so"),))
     assert "beyond what it takes" in check(snapshot, Policy(), sent)
+
+
+def test_a_program_of_higher_priority_takes_the_slots_of_those_that_can_go_on_later() -> None:
+    aer = backend("aer", workers=4, dispatch_depth=256, slot_seconds=(0.0, 50.0, 60.0, 70.0))
+    held = Active("bio/p", "bio", "lab/aer", preemptible=True, checkpointable=True, remaining_seconds=50.0, ranks=1)
+    lower = (held, replace(held, job="bio/long", remaining_seconds=60.0), replace(held, job="bio/own", priority=1000))
+
+    def displaced(*active: Active, ranks: tuple[int, ...] = (2,)) -> list[tuple[str, str]]:
+        high = program("high", priority=1000, ranks=ranks)
+        made = plan(Snapshot((high,), (aer,), 0.0, active=active)).preemptions
+        return [(each.job, each.beneficiary) for each in made]
+
+    # One slot is free already, and who needs longest gives another.
+    assert displaced(*lower) == [("bio/long", "chem/high")]
+    assert displaced(*lower, ranks=(3,)) == [("bio/long", "chem/high"), ("bio/p", "chem/high")]
+    assert displaced(*lower, ranks=(4,)) == [], "what would not be enough displaces nobody"
+    assert displaced(*lower, ranks=(1,)) == [], "its slot is free"
+    # Nobody makes room twice for one job.
+    assert displaced(replace(lower[0], yields=True), *lower[1:]) == []
+    assert displaced(replace(lower[0], yields=True), *lower[1:], ranks=(3,)) == [("bio/long", "chem/high")]
+    for other in (replace(held, preemptible=False), replace(held, checkpointable=False), replace(held, ranks=0)):
+        assert displaced(other) == []

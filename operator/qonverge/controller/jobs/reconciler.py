@@ -192,7 +192,7 @@ class Jobs:
             state.batch_jobs.get(batch_key),
             tuple(sorted(state.program_pods.get(batch_key, {}).values(), key=lambda pod: int(pod["rank"]))),
             self._lost(job),
-            self._withdrawn(job) if uses_backend(job) else None,
+            self._withdrawn(job, flight) if uses_backend(job) else None,
             self._unkeepable(job, flight),
             {} if flight is None or flight.proposal is None else boots(state, flight.proposal),
         )
@@ -224,10 +224,13 @@ class Jobs:
             await self._write(key, job, view.move("Running", "StoreUnreachable", message, **fields))
             self._events.warn(named(job), "StoreUnreachable", message)
 
-    def _withdrawn(self, job: HybridJob) -> tuple[str, str] | None:
-        """Return the reason and a sentence where a backend of the job's program serves it no more."""
+    def _withdrawn(self, job: HybridJob, flight: Flight | None) -> tuple[str, str] | None:
+        """Return the reason and a sentence where the job's program has to leave a backend."""
         found = (withdrawn(job, key, self._state, self._cluster) for key in manifests.audiences_of(job))
-        return next((why for why in found if why is not None), None)
+        lost = next((why for why in found if why is not None), None)
+        if lost is not None or flight is None or flight.displaced is None:
+            return lost
+        return "Preempted", flight.displaced
 
     def _lost(self, job: HybridJob) -> tuple[str, ...]:
         """Return the backends that have tasks of the job and were deleted."""

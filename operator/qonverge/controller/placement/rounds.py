@@ -20,7 +20,7 @@ from qonverge.controller.placement.ways import Ways
 from qonverge.controller.placement.window import WaitingJob, chosen
 from qonverge.controller.store.cluster import Cluster
 from qonverge.controller.store.flights import Flight
-from qonverge.controller.store.program_slots import uses_backend
+from qonverge.controller.store.program_slots import backends_of_program, uses_backend
 from qonverge.controller.store.resources import Change
 from qonverge.controller.store.state import State
 from qonverge.controller.store.work_queue import WorkQueue
@@ -29,7 +29,7 @@ from qonverge.execution import cloud_tasks, placement
 from qonverge.execution.transitions import deadlines, seconds
 from qonverge.forecast.intervals import Interval
 from qonverge.forecast.requests import BackendOffer
-from qonverge.scheduling import Backend, Decision, Plan, Policy, Snapshot, plan
+from qonverge.scheduling import Backend, Decision, Plan, Policy, Preemption, Snapshot, plan
 from qonverge.scheduling.schedulers import OWN, SchedulerError, decide
 from qonverge.telemetry import OperatorMetrics
 
@@ -311,14 +311,22 @@ class Rounds:
             if decision.planned is not None and not self._state.pods_of(decision.planned.key):
                 self._activate()
         for preemption in made.preemptions:
-            flight = self._state.flights.get(preemption.job)
-            # It may have gone elsewhere while the round was planned.
-            there = flight is not None and any(sent.backend_key == preemption.backend for sent in flight.sent)
-            if flight is not None and flight.running is not None and there:
-                logger.info("%s", preemption.reason)
-                self._withdraw(preemption.job, flight)
-                if preemption.beneficiary != preemption.job:
-                    self._yielding.add(preemption.job)
+            self._displace(preemption)
+
+    def _displace(self, preemption: Preemption) -> None:
+        """Take a job away from its backend. It may have gone elsewhere while the round was planned."""
+        flight, job = self._state.flights.get(preemption.job), self._state.jobs.get(preemption.job)
+        if flight is None or job is None:
+            return
+        if flight.running is not None and any(sent.backend_key == preemption.backend for sent in flight.sent):
+            logger.info("%s", preemption.reason)
+            self._withdraw(preemption.job, flight)
+            if preemption.beneficiary != preemption.job:
+                self._yielding.add(preemption.job)
+        elif any(held == preemption.backend for held, _ in backends_of_program(flight, job)):
+            logger.info("%s", preemption.reason)
+            flight.displaced = preemption.reason
+            self._queue.add(f"HybridJob {preemption.job}", urgent=True)
 
     def _tell(
         self,

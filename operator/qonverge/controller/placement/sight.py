@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from qonverge.accounting.ledger import Ledger
 from qonverge.api import HybridJob
 from qonverge.api.cloud_tasks import Submission
+from qonverge.api.placement import Preemption
 from qonverge.controller.objects.manifests import backend_selector
 from qonverge.controller.placement.forecasts import Forecasts
 from qonverge.controller.placement.sizes import with_sizes
@@ -15,7 +16,7 @@ from qonverge.controller.placement.snapshot import USUAL, PodTask, given_to_pods
 from qonverge.controller.placement.ways import Ways
 from qonverge.controller.store.cluster import Cluster, Priority
 from qonverge.controller.store.flights import Flight
-from qonverge.controller.store.program_slots import reserved
+from qonverge.controller.store.program_slots import backends_of_program, left_of_program, reserved
 from qonverge.controller.store.state import State
 from qonverge.execution import cloud_tasks, placement
 from qonverge.execution.transitions import seconds
@@ -146,6 +147,33 @@ class Sight:
         return shares
 
     def active(self, now: float) -> list[Active]:
+        """Return what lower priorities may have to give up: tasks that pods have, and slots that programs hold."""
+        return [*self._tasks(now), *self._programs(now)]
+
+    def _programs(self, now: float) -> list[Active]:
+        """Return the programs that hold slots of one backend; what several share begins and ends together."""
+        found = []
+        for key, flight in self._state.flights.items():
+            job = self._state.jobs.get(key)
+            if job is None or len(held := backends_of_program(flight, job)) != 1:
+                continue
+            ((backend, ranks),) = held
+            found.append(
+                Active(
+                    job=key,
+                    namespace=job.metadata.namespace,
+                    backend=backend,
+                    priority=(self._cluster.priority_of(job) or Priority()).value,
+                    preemptible=not cloud_tasks.under_way(job),
+                    checkpointable=_preemption(job) == "Running",
+                    remaining_seconds=left_of_program(job, self._program_seconds(job), now),
+                    ranks=ranks,
+                    yields=flight.displaced is not None,
+                )
+            )
+        return found
+
+    def _tasks(self, now: float) -> list[Active]:
         """Return the tasks that pods have: of each pod's the oldest are those that run."""
         state, order = self._state, dict[str, int]()
         tasks = sorted(
@@ -165,7 +193,7 @@ class Sight:
         for sent, key, flight in places:
             job, started = state.jobs[key], key in running
             run = (sent.run_seconds or USUAL).mid
-            policy = "Waiting" if job.spec.placement is None else job.spec.placement.preemption
+            policy = _preemption(job)
             found.append(
                 Active(
                     job=key,
@@ -204,3 +232,8 @@ class Sight:
             return Interval(start, start, start)
         given = sorted((task for pod in pods for task in tasks.get(pod.uid, ())), key=lambda task: task.sent)
         return self._forecasts.wait(seen.key, seen.workers, given, now).corrected
+
+
+def _preemption(job: HybridJob) -> Preemption:
+    """Return what a job of higher priority may take from this one."""
+    return "Waiting" if job.spec.placement is None else job.spec.placement.preemption

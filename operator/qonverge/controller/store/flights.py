@@ -83,6 +83,8 @@ class Flight:
     """When pods were last asked for the tasks of its program, which gave its own pod back, Unix seconds."""
     tasks_ended: bool = False
     """Whether none had any of them."""
+    displaced: str | None = None
+    """Why its program makes room for a job of higher priority; None: it does not."""
     spans: JobSpans | None = None
     """What is recorded of its way."""
     vendor_tasks: dict[str, tuple[VendorTask, ...]] = field(default_factory=dict)
@@ -309,7 +311,7 @@ class Flight:
         self._awaiting("Launched")
         self.phase = Launched(decision)
         self.renew_at = renew_at
-        self.refusal = self.trouble = self.events_read_at = None
+        self.refusal = self.trouble = self.events_read_at = self.displaced = None
         if self.spans is not None:
             self.spans.place(decision)
 

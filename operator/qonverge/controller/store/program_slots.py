@@ -68,10 +68,18 @@ def reserved(
             for backend, ranks in zip(given, job.spec.program.ranks_of_groups, strict=False):
                 found[backend.key] += [_left(length(job), 0.0)] * ranks
         elif holds := backends_of_program(flight, job):
-            begun = now if job.status.placed_at is None else min(now, seconds(job.status.placed_at))
             for key_of_held, ranks in holds:
-                found[key_of_held] += [_left(length(job), now - begun)] * ranks
+                found[key_of_held] += [left_of_program(job, length(job), now)] * ranks
     return found
+
+
+def left_of_program(job: HybridJob, length: float | None, now: float) -> float:
+    """Return for how long a program that has begun is forecast to hold its slots yet, seconds.
+
+    ``length`` is for how long it is forecast to run, seconds; None: not known. ``now`` in Unix seconds.
+    """
+    begun = now if job.status.placed_at is None else min(now, seconds(job.status.placed_at))
+    return _left(length, now - begun)
 
 
 def waiting_for_slots(state: State) -> Counter[str]:
