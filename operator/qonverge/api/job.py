@@ -23,6 +23,7 @@ from qonverge.api.base import (
     same,
 )
 from qonverge.api.cloud_tasks import CloudTasks, Submission
+from qonverge.api.dependencies import Dependencies, DependencyStatus
 from qonverge.api.money import CostLimit
 from qonverge.api.placement import Candidate, Placement
 from qonverge.api.pod_program import Arguments, Container, Image, Near, ProgramTemplate
@@ -67,7 +68,7 @@ TRACEPARENT_ANNOTATION = "qonverge.io/traceparent"
 """Of a job: the span of whoever made it, as the W3C recommendation Trace Context has it."""
 _UNREACHABLE_SECONDS = 30
 # What a job asks for, which nobody may change under it.
-_FIXED = ("program", "shots", "precision", "seed", "backend")
+_FIXED = ("program", "shots", "precision", "seed", "dependsOn", "backend")
 
 
 def _fixed(why: str, spec: str, before: str, unless: str) -> Rule:
@@ -79,7 +80,7 @@ def _fixed(why: str, spec: str, before: str, unless: str) -> Rule:
     unchanged = {
         "program": f"{spec}.program == {before}.program",
         **{name: f"{spec}.?{name} == {before}.?{name}" for name in ("shots", "precision", "seed")},
-        "backend": f"({same('backend', spec, before)})",
+        **{name: f"({same(name, spec, before)})" for name in ("dependsOn", "backend")},
     }
     named = "".join(f"!({unchanged[name]}) ? '{name}' : " for name in _FIXED[:-1]) + f"'{_FIXED[-1]}'"
     sentence = f"immutable{why}: create a new HybridJob instead"
@@ -91,6 +92,7 @@ def _fixed(why: str, spec: str, before: str, unless: str) -> Rule:
     )
 
 
+_ON_ITSELF = "a job cannot depend on itself"
 ANY_JSON: dict[str, Any] = {"x-kubernetes-preserve-unknown-fields": True}
 
 
@@ -336,6 +338,9 @@ class HybridJobSpec(SpecModel):
 
     program: Program
     """What to run."""
+    depends_on: Dependencies = []
+    """HybridJobs of the same namespace that have to be complete before this one starts: until then it holds no backend
+    and no pod. A program has their results from `qonverge.client.inputs()`."""
     shots: Annotated[int, Field(ge=1, le=100_000_000)] | None = None
     """Runs of the circuit. Default for counts: 1024; for observables without precision: exact values
     where the engine has them. A Python program gets it as the primitives' default."""
@@ -540,6 +545,8 @@ class HybridJobStatus(StatusModel):
     """Why it is in this state, in a sentence."""
     conditions: Annotated[list[Condition], Field(json_schema_extra=CONDITIONS_SCHEMA)] = []
     """Placed, Running, Complete, Failed, Suspended; Ready, Reconciling and Stalled as kstatus reads them."""
+    dependencies: list[DependencyStatus] | None = None
+    """The jobs that it depends on, as they were last seen."""
     trace_id: str | None = None
     """OpenTelemetry's id of the job's trace, 32 hexadecimal digits, where its spans are recorded."""
     backend: str | None = None
@@ -613,7 +620,12 @@ class HybridJob(SpecModel):
                 "self.spec",
                 "oldSelf.spec",
                 "!oldSelf.spec.suspend || !has(oldSelf.status) || !has(oldSelf.status.attempts)",
-            )
+            ),
+            Rule(
+                "!has(self.spec.dependsOn) || self.spec.dependsOn.all(each, each.name != self.metadata.name)",
+                _ON_ITSELF,
+                ".spec.dependsOn",
+            ),
         )
     )
 
@@ -622,6 +634,12 @@ class HybridJob(SpecModel):
     metadata: ObjectMeta
     spec: HybridJobSpec
     status: HybridJobStatus = HybridJobStatus()
+
+    @model_validator(mode="after")
+    def _not_on_itself(self) -> HybridJob:
+        if any(each.name == self.metadata.name for each in self.spec.depends_on):
+            raise ValueError(f"spec.dependsOn: {_ON_ITSELF}")
+        return self
 
     @property
     def finished(self) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 from qonverge.api import HybridJob
 from qonverge.circuits import InvalidProgram
 from qonverge.cli.render import console_of, forecast_table
+from qonverge.local.dependencies import check
 from qonverge.local.manifests import ManifestError, Manifests, read, refuse_quotas
 from qonverge.local.placement import Placed
 from qonverge.local.run import Observer
@@ -27,6 +28,7 @@ def forecast_files(files: Sequence[str], *, output: str | None) -> bool:
     refuse_quotas(manifests)
     if not manifests.jobs:
         raise ManifestError([f"{', '.join(files)}: there is no HybridJob to forecast"])
+    check(manifests)
     found = asyncio.run(_forecast(manifests))
     if output is not None:
         print(json.dumps([_plain(job, placed) for job, placed in found], indent=2))

@@ -16,6 +16,7 @@ import yaml
 from qonverge.api import HybridJob
 from qonverge.cli.plot import check_path, write
 from qonverge.cli.screen import Screen
+from qonverge.local.dependencies import ordered
 from qonverge.local.manifests import ManifestError, Manifests, read, refuse_quotas
 from qonverge.local.outputs import LocalOutputs, state_folder
 from qonverge.local.run import Observer
@@ -56,11 +57,12 @@ def run_files(
     stream = sys.stdout if output is None else sys.stderr
     # A terminal without the block characters of the histogram shows other ones, rather than an error.
     stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a text stream, unless a caller replaced it
+    in_order = ordered(manifests)
     named = len(manifests.jobs) > 1
     with Screen(stream, quiet=quiet, results=output is None, named=named) as screen:
         try:
             outputs = LocalOutputs(state_folder(), fresh=fresh)
-            jobs = asyncio.run(_run(manifests, screen, outputs, verbose=verbose))
+            jobs = asyncio.run(_run(manifests, in_order, screen, outputs, verbose=verbose))
         except asyncio.CancelledError:
             # SIGTERM or SIGHUP: the same as Ctrl-C.
             raise KeyboardInterrupt from None
@@ -74,7 +76,9 @@ def run_files(
     return all(job.status.state == "Complete" for job in jobs)
 
 
-async def _run(manifests: Manifests, screen: Screen, outputs: LocalOutputs, *, verbose: bool) -> list[HybridJob]:
+async def _run(
+    manifests: Manifests, in_order: list[HybridJob], screen: Screen, outputs: LocalOutputs, *, verbose: bool
+) -> list[HybridJob]:
     task = asyncio.current_task()
     assert task is not None
     for number in (signal.SIGTERM, signal.SIGHUP):
@@ -83,7 +87,7 @@ async def _run(manifests: Manifests, screen: Screen, outputs: LocalOutputs, *, v
     observer = Observer(screen.on_status, screen.on_line, screen.on_warning)
     runner = LocalRunner(manifests, observer, verbose=verbose, outputs=outputs)
     async with runner.started():
-        for job in manifests.jobs:
+        for job in in_order:
             start = time.monotonic()
             with screen.job(job):
                 ended = await runner.run(job)

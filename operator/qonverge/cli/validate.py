@@ -15,7 +15,9 @@ from qonverge.circuits.checker.checked_circuit import CheckedCircuit
 from qonverge.circuits.checker.checker import Checker
 from qonverge.cli.cluster import connected
 from qonverge.devices.noise import Noise
+from qonverge.execution.dependencies import sketched
 from qonverge.local.against import Against, Findings
+from qonverge.local.dependencies import check
 from qonverge.local.manifests import ManifestError, Manifests, read
 from qonverge.programs.kinds import kind_of
 
@@ -59,6 +61,7 @@ def validate_files(files: Sequence[str], against: str | None = None, credentials
     manifests = read(files)
     if not manifests.places and against is None:
         raise ManifestError([f"{', '.join(files)}: there is nothing to check"])
+    check(manifests)
     named = None if against is None else _in_files(against, manifests) or against
     return asyncio.run(_validate(manifests, named, credentials))
 
@@ -91,7 +94,7 @@ async def _check(job: HybridJob, manifests: Manifests, checker: Checker, report:
     kind, program = kind_of(job), manifests.program(job)
     if (problem := kind.contradiction(job)) is not None:
         raise InvalidProgram(problem)
-    checked = await kind.check(job, program, checker)
+    checked = await kind.check(sketched(job), program, checker)
     summary = kind.summary(checked)
     report.lines.append(f"{name}: valid{summary and f'; {summary}'}")
     if checked is not None:

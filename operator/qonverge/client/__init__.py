@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qonverge.client.errors import BudgetExceeded, ClientError, ResultTooLarge, TaskFailed
+from qonverge.client.program.inputs import inputs
 from qonverge.client.program.parameters import parameters
 from qonverge.client.program.ranks import communicator, rank, world_size
 from qonverge.client.program.reports import report, result
@@ -30,6 +31,7 @@ __all__ = [
     "Session",
     "TaskFailed",
     "communicator",
+    "inputs",
     "parameters",
     "rank",
     "report",

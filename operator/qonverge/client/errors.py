@@ -26,6 +26,10 @@ class StoreUnreachable(ClientError):
     """The job's store did not take or give something for too long."""
 
 
+class InputMissing(ClientError):
+    """The result of a job that this one depends on is there no more."""
+
+
 class TaskFailed(ClientError):
     """The backend refused the task or failed on it."""
 

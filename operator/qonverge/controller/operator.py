@@ -30,6 +30,7 @@ from qonverge.controller.placement.traces import Traces
 from qonverge.controller.pods.task_client import DataPlane
 from qonverge.controller.quotas.metering import Metering
 from qonverge.controller.quotas.reconciler import Quotas
+from qonverge.controller.results.dependency_results import DependencyResults
 from qonverge.controller.results.job_outputs import JobOutputs
 from qonverge.controller.results.kept_results import PodResults
 from qonverge.controller.results.store_results import StoreResults
@@ -47,6 +48,7 @@ from qonverge.controller.watching.dispatcher import Dispatcher
 from qonverge.controller.watching.watches import Watches
 from qonverge.controller.watching.workers import WORKERS, WORKERS_FOR_OTHERS, Workers
 from qonverge.controller.web import servers
+from qonverge.controller.web.input_routes import InputRoutes
 from qonverge.controller.web.output_routes import OutputRoutes
 from qonverge.controller.web.readings import OperatorReadings
 from qonverge.controller.web.report_verifier import ReportVerifier
@@ -84,8 +86,7 @@ class Operator:
         kube = await Kube.connect()
         key = await signing_key.load(kube, self._settings.namespace)
         data, checker = DataPlane(key, self._carried), self._checker()
-        events = Events(kube, time.time)
-        ledger = Ledger()
+        events, ledger = Events(kube, time.time), Ledger()
         dispatcher = Dispatcher(self._state, self._queue)
         statuses = StatusWriter(kube, dispatcher.written)
         forecasts = Forecasts(self._state, checker, time.time)
@@ -122,6 +123,7 @@ class Operator:
             settings=self._settings,
             clock=time.time,
         )
+        dependencies = DependencyResults(kube, results, outputs)
         autoscaling = Autoscaling(
             state=self._state,
             queue=self._queue,
@@ -171,6 +173,7 @@ class Operator:
             metrics=self._metrics,
             results=ResultStores([InStatus(), StoreResults(outputs, time.time), results]),
             outputs=outputs,
+            dependencies=dependencies,
             key=key,
             checker=checker,
             events=events,
@@ -206,7 +209,7 @@ class Operator:
             seconds=settings.lease_seconds,
             clock=time.monotonic,
         )
-        listening = await self._listen(jobs, ReportVerifier(self._state, key), results, outputs)
+        listening = await self._listen(jobs, ReportVerifier(self._state, key), results, outputs, dependencies)
         # The solver takes a second to load, which the first jobs that are placed together would wait for.
         await asyncio.to_thread(import_module, "scipy.optimize")
         background = Background(
@@ -279,13 +282,19 @@ class Operator:
             await kube.close()
 
     async def _listen(
-        self, jobs: Jobs, verifier: ReportVerifier, results: PodResults, outputs: JobOutputs
+        self,
+        jobs: Jobs,
+        verifier: ReportVerifier,
+        results: PodResults,
+        outputs: JobOutputs,
+        dependencies: DependencyResults,
     ) -> list[AppRunner]:
         """Serve on all ports."""
-        settings, routes = self._settings, OutputRoutes(self._state, outputs, verifier.verify)
+        settings, verify = self._settings, verifier.verify
+        routes = (OutputRoutes(self._state, outputs, verify), InputRoutes(self._state, dependencies, verify))
         apps = (
             (servers.health_app(self._problem, self._metrics, self._traces), settings.health_listen),
-            (servers.report_app(jobs, verifier.verify, self._election, routes), settings.report_listen),
+            (servers.report_app(jobs, verify, self._election, routes), settings.report_listen),
             (result_app(results, outputs), settings.result_listen),
         )
         return [await servers.listen(app, address) for app, address in apps]

@@ -59,6 +59,7 @@ async def _run(placed: PlacedJob, start: Start, output: LocalOutput | None, comm
                 pricing=each.backend.spec.pricing,
                 budget=budget,
                 kept=None if output is None else output.kept,
+                inputs=placed.inputs,
                 on_report=run.report,
             )
             admissions.append(await stack.enter_async_context(admitted))

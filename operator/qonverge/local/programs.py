@@ -40,6 +40,8 @@ class Admission:
     on_report: Callable[[Report], None]
     kept: JobOutput | None = None
     """What it keeps, if it can keep anything."""
+    inputs: Mapping[str, bytes] = field(default_factory=dict)
+    """The results of the jobs that its job depends on, as JSON, by their names."""
     files: StoredContent | None = None
     """What it kept of files."""
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -71,6 +73,7 @@ class ProgramHost:
         self._running: dict[str, Admission] = {}
         app = Server(engine, checker, self._verify).app()
         app.router.routes.append(Route("/v1/reports/{identity}", self._report, methods=["POST"]))
+        app.router.routes.append(Route("/v1/inputs/{identity}/{name}", self._input, methods=["GET"]))
         app.router.routes.extend(output_routes.routes("/v1/output/{identity}", self._kept))
         self._app = app
         self._url = ""
@@ -101,14 +104,15 @@ class ProgramHost:
         pricing: Pricing | None,
         budget: Money | None,
         kept: JobOutput | None,
+        inputs: Mapping[str, bytes],
         on_report: Callable[[Report], None],
     ) -> AsyncIterator[Admission]:
         """Let a job's program use the engine until the end of the block, within a budget at the backend's prices.
 
-        ``kept`` is where its files and checkpoints go; None: nowhere.
+        ``kept`` is where its files and checkpoints go; None: nowhere. ``inputs`` are what it may read of other jobs.
         """
         identity = secrets.token_hex(8)
-        admission = self._running[identity] = Admission(secrets.token_urlsafe(32), on_report, kept)
+        admission = self._running[identity] = Admission(secrets.token_urlsafe(32), on_report, kept, inputs)
         admission.environment = self._environment(job, identity, admission)
         boot = self._engine.accounts.tell().boot
         # As in a cluster, what costs nothing needs no budget.
@@ -130,6 +134,8 @@ class ProgramHost:
             "QONVERGE_SHOTS": spec.shots,
             "QONVERGE_PRECISION": spec.precision,
             "QONVERGE_PARAMETERS": in_environment(job),
+            "QONVERGE_INPUTS": ",".join(admission.inputs) or None,
+            "QONVERGE_INPUTS_URL": f"{self._url}/v1/inputs/{identity}" if admission.inputs else None,
         }
         return {
             **{name: str(value) for name, value in given.items() if value is not None},
@@ -156,6 +162,13 @@ class ProgramHost:
     def _kept(self, request: Request) -> JobOutput | None:
         running = self._asking(request)
         return None if running is None else running.kept
+
+    async def _input(self, request: Request) -> Response:
+        running = self._asking(request)
+        found = None if running is None else running.inputs.get(request.path_params["name"])
+        if found is None:
+            return Response("no program of this run reads this\n", 404)
+        return Response(found, media_type="application/json")
 
     async def _report(self, request: Request) -> Response:
         running = self._asking(request)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ from qonverge.api import HybridJob, HybridJobStatus
 from qonverge.documents.reports import Report
 from qonverge.execution import reports, transitions
 from qonverge.execution.progress_rate import ProgressRate
+from qonverge.local.dependencies import Supplied
 from qonverge.local.processes import Tail
 
 
@@ -31,6 +32,8 @@ class Run:
         self.tail = Tail()
         self.virtual = ""
         """The figures by which a virtual device was made on which it runs; empty where it runs on none."""
+        self.inputs: Mapping[str, bytes] = {}
+        """The results of the jobs that it depends on, as JSON, by their names."""
         self._observer = observer
         self._clock = clock
         self._rate = ProgressRate()
@@ -47,6 +50,10 @@ class Run:
                 self.job.status, state, reason=reason, message=message, now=self.now, generation=0, **fields
             )
         )
+
+    def supply(self, supplied: Supplied) -> None:
+        """Go on with what the job takes from others."""
+        self.job, self.inputs = supplied.job, supplied.results
 
     def start(self, attempt: int) -> None:
         """Show that an attempt runs."""

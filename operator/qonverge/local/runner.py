@@ -16,7 +16,9 @@ from qonverge.circuits import InvalidProgram
 from qonverge.circuits.checker.checked_circuit import CheckedCircuit
 from qonverge.circuits.checker.checker import Checker
 from qonverge.execution import transitions
+from qonverge.execution.dependencies import InvalidInput, sketched
 from qonverge.execution.placement import why_offline
+from qonverge.local.dependencies import DependencyFailed, supplied
 from qonverge.local.kinds.kind import LocalKind, PlacedBackend, PlacedJob
 from qonverge.local.manifests import Manifests
 from qonverge.local.outputs import LocalOutputs, state_folder
@@ -77,6 +79,7 @@ class LocalRunner:
         self._engines: dict[str, Engine] = {}
         self._checker = Checker()
         self._placing = Placing(self._backends, self._config, self._checker, virtual=self._virtual)
+        self._ended: dict[str, HybridJob] = {}
         self._cleanup = contextlib.AsyncExitStack()
 
     @contextlib.asynccontextmanager
@@ -87,28 +90,39 @@ class LocalRunner:
             yield self
 
     async def run(self, job: HybridJob) -> HybridJob:
-        """Run a job to its end and return it with its status."""
+        """Run a job to its end and return it with its status; those that it depends on must have run before."""
         run = Run(job, self._observer, self._clock)
+        await self._run(job, run)
+        # What it got from others stands in its status.
+        ended = run.job.model_copy(update={"spec": job.spec})
+        self._ended[f"{job.metadata.namespace}/{job.metadata.name}"] = ended
+        return ended
+
+    async def _run(self, job: HybridJob, run: Run) -> None:
         if job.spec.cancel:
             run.fail("Cancelled", "the job was cancelled: spec.cancel is true")
-            return run.job
+            return
         if job.spec.suspend:
             run.move("Suspended", "Suspended", "the job is suspended: set spec.suspend to false to run it")
-            return run.job
+            return
         deadline, limit = min(transitions.deadlines(job, self._clock()), default=(0.0, ""))
         try:
+            run.supply(supplied(run.job, self._ended))
             async with asyncio.timeout(max(0.0, deadline - self._clock()) if limit else None):
                 await self._attempts(run)
         except TimeoutError:
             message = f"the job did not end within {limit}"
             run.fail("DeadlineExceeded", message, log=run.tail.text())
+        except DependencyFailed as error:
+            run.fail("DependencyFailed", str(error))
+        except InvalidInput as error:
+            run.fail("InvalidInput", str(error))
         except EngineFailed as error:
             run.fail(error.code, error.message)
         except StoreFailed as error:
             run.fail("StoreFailed", str(error))
         except (InvalidProgram, LookupError) as error:
             run.fail("InvalidProgram", str(error.args[0] if isinstance(error, LookupError) else error))
-        return run.job
 
     async def _attempts(self, run: Run) -> None:
         job = run.job
@@ -127,7 +141,7 @@ class LocalRunner:
         placed = [PlacedBackend(key, self._backends[key], await self._engine(key)) for key in keys]
         kind = _KINDS[job.spec.program.chosen]
         tools = (self._checker, self._placing, self._outputs)
-        await kind.run(PlacedJob(run, program, checked, tuple(placed), *tools))
+        await kind.run(PlacedJob(run, program, checked, tuple(placed), *tools, run.inputs))
 
     async def forecast(self, job: HybridJob) -> Placed:
         """Return where the job would go, and what is forecast of it on each backend; nothing runs.
@@ -136,6 +150,7 @@ class LocalRunner:
             InvalidProgram: the job's program can't run anywhere.
             LookupError: its program is not among the files.
         """
+        job = sketched(job)
         _, checked = await self._checked(job)
         return await self._placing.place(job, checked, self._load(), self._clock())
 

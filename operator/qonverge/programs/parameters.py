@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from qonverge.api import HybridJob
@@ -19,6 +19,17 @@ def parameters_of(job: HybridJob) -> dict[str, Any]:
     """Return the job's parameters, with the defaults of their schema."""
     program = job.spec.program
     return with_defaults(program.parameters, program.parameter_schema)
+
+
+def names_of(job: HybridJob) -> list[str]:
+    """Return the names of the job's parameters, also of those whose values come from jobs that it depends on."""
+    return list(dict.fromkeys((*parameters_of(job), *awaited(job))))
+
+
+def awaited(job: HybridJob) -> list[str]:
+    """Return the parameters whose values come from jobs that it depends on, and that it does not have yet."""
+    taken = (name for each in job.spec.depends_on for name in each.parameters)
+    return [name for name in taken if name not in job.spec.program.parameters]
 
 
 def in_environment(job: HybridJob) -> str | None:
@@ -42,7 +53,7 @@ def too_large(job: HybridJob) -> str | None:
     return None
 
 
-def unknown(arguments: Sequence[str], parameters: Mapping[str, Any]) -> tuple[int, str] | None:
+def unknown(arguments: Sequence[str], parameters: Collection[str]) -> tuple[int, str] | None:
     """Return the first reference to a parameter that is not there, with the place of its argument; None for none."""
     for index, argument in enumerate(arguments):
         for name in _references(argument):

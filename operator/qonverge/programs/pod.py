@@ -15,7 +15,7 @@ from qonverge.api.pod_program import Near, ProgramTemplate
 from qonverge.circuits.checker.checked_circuit import CheckedCircuit
 from qonverge.circuits.checker.checker import Checker
 from qonverge.forecast.requests import ForecastRequest
-from qonverge.programs.parameters import parameters_of, too_large, unknown
+from qonverge.programs.parameters import awaited, names_of, parameters_of, too_large, unknown
 from qonverge.programs.source import Program
 from qonverge.scheduling import Needs
 
@@ -68,7 +68,7 @@ class PodKind:
         """Return which volume or parameter is named and not there, or what is too large; None for nothing."""
         if (large := too_large(job)) is not None:
             return large
-        parameters = parameters_of(job)
+        parameters = names_of(job)
         for field, words in self.pod(job).arguments.items():
             if (missing := unknown(words, parameters)) is not None:
                 index, name = missing
@@ -90,7 +90,7 @@ class PodKind:
             InvalidProgram: they do not meet it.
             CheckerLost: the process that checks does not start.
         """
-        if (schema := job.spec.program.parameter_schema) is not None:
+        if (schema := job.spec.program.parameter_schema) is not None and not awaited(job):
             await checker.check_parameters(parameters_of(job), schema, namespace=job.metadata.namespace)
 
     def summary(self, checked: CheckedCircuit | None) -> str:

@@ -26,6 +26,11 @@ class CheckProgram(Action):
 
 
 @dataclass(frozen=True, slots=True)
+class TakeInputs(Action):
+    """Take what the job needs from the results of those that it depends on, which are complete."""
+
+
+@dataclass(frozen=True, slots=True)
 class RequestPlacement(Action):
     """Let the next round of placement decide where the job goes, or what is forecast of it while it is suspended."""
 

@@ -15,6 +15,7 @@ from qonverge.controller.jobs.actions import (
     Settle,
     Stop,
 )
+from qonverge.controller.jobs.dependencies import await_dependencies
 from qonverge.controller.jobs.kinds.registry import job_kind
 from qonverge.controller.jobs.status_events import forecast_differs
 from qonverge.controller.jobs.view import View
@@ -79,7 +80,8 @@ def _suspended(view: View) -> list[Action]:
     if told != ("Suspended", message, view.job.metadata.generation) or forecast_differs(status.forecast, forecast):
         return [*stop, SetStatus(view.move("Suspended", "Suspended", message, forecast=forecast, paused=None))]
     if flight is None:
-        return [*stop, CheckProgram()]
+        # Without what it takes from others nothing can be said of it.
+        return [*stop, *([CheckProgram()] if view.awaited is None else [])]
     if flight.waiting is not None:
         return [Stop(), Requeue(view.now + _RETRY_TEXT_SECONDS)]
     asks = not stop and flight.source is not None and not flight.awaiting_placement
@@ -89,7 +91,7 @@ def _suspended(view: View) -> list[Action]:
 def _advance(view: View) -> list[Action]:
     job, flight, now = view.job, view.flight, view.now
     if flight is None:
-        return [CheckProgram()]
+        return [CheckProgram()] if view.awaited is None else await_dependencies(view, view.awaited)
     kind = job_kind(job)
     if (actions := kind.attend(view, flight)) is not None:
         # What runs has its text already, whatever became of a ConfigMap.

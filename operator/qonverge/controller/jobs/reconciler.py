@@ -21,6 +21,7 @@ from qonverge.controller.jobs import actions, program_reports
 from qonverge.controller.jobs.cloud_tasks import CloudTasks
 from qonverge.controller.jobs.decisions import decide
 from qonverge.controller.jobs.ends import job_end
+from qonverge.controller.jobs.inputs import Inputs
 from qonverge.controller.jobs.kinds.kind import Tools
 from qonverge.controller.jobs.kinds.registry import job_kind
 from qonverge.controller.jobs.program_source import ProgramMissing, program_of
@@ -39,11 +40,13 @@ from qonverge.controller.placement.snapshot import USUAL
 from qonverge.controller.pods.task_client import DataPlane
 from qonverge.controller.quotas.metering import Metering
 from qonverge.controller.quotas.reconciler import Quotas
+from qonverge.controller.results.dependency_results import DependencyResults
 from qonverge.controller.results.job_outputs import JobOutputs
 from qonverge.controller.results.stores import ResultDelayed, ResultStores, ResultUnkept
 from qonverge.controller.settings import Settings
 from qonverge.controller.store.access import withdrawn
 from qonverge.controller.store.cluster import Cluster
+from qonverge.controller.store.dependents import Dependents, awaited
 from qonverge.controller.store.devices import prices_in_force, task_watts
 from qonverge.controller.store.flights import Flight
 from qonverge.controller.store.job_spans import spans_of
@@ -51,9 +54,10 @@ from qonverge.controller.store.program_slots import uses_backend
 from qonverge.controller.store.resources import Finished
 from qonverge.controller.store.state import State
 from qonverge.controller.store.work_queue import WorkQueue
-from qonverge.controller.watching.declarations import Reconciler, Watch, always, itself, owner_of_kind
+from qonverge.controller.watching.declarations import Handler, Reconciler, Watch, always, itself, owner_of_kind
 from qonverge.documents.reports import Report
 from qonverge.execution import cloud_tasks
+from qonverge.execution.dependencies import released
 from qonverge.execution.transitions import seconds, timestamp
 from qonverge.programs.kinds import kind_of
 from qonverge.queueing import Turns
@@ -98,6 +102,7 @@ class Jobs:
         metrics: OperatorMetrics,
         results: ResultStores,
         outputs: JobOutputs,
+        dependencies: DependencyResults,
         key: SigningKey,
         checker: Checker,
         events: Events,
@@ -121,6 +126,8 @@ class Jobs:
         self._metering = metering
         self._results = results
         self._outputs = outputs
+        self._dependents = Dependents()
+        self._inputs = Inputs(dependencies)
         self._checker = checker
         self._cloud_tasks = CloudTasks(
             state=state,
@@ -161,9 +168,11 @@ class Jobs:
             self.reconcile,
             (
                 Watch("HybridJob", itself, urgent=lambda change: isinstance(change.before, HybridJob)),
+                Watch("HybridJob", self._dependents.concerned),
                 Watch("Job", owner, urgent=always),
                 Watch("Pod", owner, urgent=always),
             ),
+            (Handler("HybridJob", self._dependents.observe),),
         )
 
     async def reconcile(self, key: str) -> None:
@@ -195,10 +204,15 @@ class Jobs:
             self._withdrawn(job, flight) if uses_backend(job) else None,
             self._unkeepable(job, flight),
             {} if flight is None or flight.proposal is None else boots(state, flight.proposal),
+            None if released(job) else awaited(job, state),
         )
         try:
             for action in decide(view):
-                await self._perform(key, job, action)
+                if isinstance(action, actions.TakeInputs):
+                    for following in await self._inputs.take(view):
+                        await self._perform(key, job, following)
+                else:
+                    await self._perform(key, job, action)
         except ResultUnkept as error:
             # As if the task had ended so: where another attempt may help there is one.
             state.flights[key].discard_result(error.cause)
@@ -240,7 +254,9 @@ class Jobs:
     async def _look_after(self, key: str, finished: Finished) -> None:
         """Delete a job that has ended when it is time, and let its status follow its specification until then."""
         namespace, name = key.split("/", 1)
-        if finished.delete_at is not None:
+        # Those that depend on it have its result from it: the end of the last of them has this looked at again.
+        needed = finished.state == "Complete" and bool(self._dependents.of(key))
+        if finished.delete_at is not None and not needed:
             if self._clock() >= finished.delete_at:
                 await self._kube.delete("HybridJob", namespace, name, finished.uid)
                 return

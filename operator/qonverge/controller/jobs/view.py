@@ -8,6 +8,7 @@ from typing import Any
 
 from qonverge.api import HybridJob, HybridJobStatus
 from qonverge.api.job import State
+from qonverge.controller.store.dependents import Awaited
 from qonverge.controller.store.flights import Flight
 from qonverge.execution import transitions
 
@@ -31,6 +32,9 @@ class View:
     """Why there would be no place for the result on the backend that is proposed."""
     boots: Mapping[str, str] = field(default_factory=dict)
     """The present starts of the pods' servers where the job is to be sent, by the pods' uids."""
+
+    awaited: Awaited | None = None
+    """The jobs that it waits for; None where it has all that it takes from others."""
 
     @property
     def stamp(self) -> str:

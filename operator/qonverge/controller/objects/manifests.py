@@ -426,6 +426,8 @@ def program_job(
         "RESULT_ROOM": room_for_result(job),
         "PARAMETERS": None if (parameters := in_environment(job)) is None else escaped(parameters),
         "STORE_URL": f"{url}/output" if stores else None,
+        "INPUTS": ",".join(each.name for each in spec.depends_on) or None,
+        "INPUTS_URL": f"{url}/inputs" if spec.depends_on else None,
         "OUTPUT": _OUTPUT_FOLDER,
         "TERMINATION_LOG": _TERMINATION_LOG,
         "METRICS_LISTEN": f"0.0.0.0:{METRICS_PORT}" if metrics else None,

@@ -13,6 +13,7 @@ from qonverge.api.cloud_tasks import ABANDON_ANNOTATION, FINALIZER
 from qonverge.api.conditions import still_holding
 from qonverge.api.job import OUTPUT_FINALIZER, TRACEPARENT_ANNOTATION, KeptResult, StoredFiles, StoredResult
 from qonverge.api.registry import Resource
+from qonverge.execution.dependencies import with_inputs
 from qonverge.execution.transitions import seconds
 
 logger = logging.getLogger(__name__)
@@ -47,6 +48,10 @@ class Finished:
     """Where its result is in a store."""
     files: StoredFiles | None = None
     """Where its files are in a store."""
+    state: str = "Complete"
+    """Complete or Failed."""
+    reason: str = ""
+    """Why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +96,8 @@ def read(resource: Resource, obj: dict[str, Any]) -> Known:
     if status.get("state") in resource.ended:
         return _finished(obj, status)
     try:
-        return resource.model.model_validate(_slim(obj))
+        found = resource.model.model_validate(_slim(obj))
+        return with_inputs(found) if isinstance(found, HybridJob) else found
     except ValidationError as error:
         return Unread(resource.kind, obj["metadata"], status, _sentence(error))
 
@@ -117,6 +123,8 @@ def _finished(obj: dict[str, Any], status: dict[str, Any]) -> Finished:
         leaving=_held(obj, OUTPUT_FINALIZER) if metadata.get("deletionTimestamp") else None,
         stored=StoredResult.model_validate(stored) if stored else None,
         files=StoredFiles.model_validate(files) if files else None,
+        state=status["state"],
+        reason=status.get("reason") or "",
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from functools import partial
 
 import aiohttp
@@ -13,6 +13,7 @@ from qonverge.controller.jobs.reconciler import Jobs
 from qonverge.controller.kube.client import KubeError
 from qonverge.controller.kube.lease import Election
 from qonverge.controller.placement.traces import Traces
+from qonverge.controller.web.input_routes import InputRoutes
 from qonverge.controller.web.output_routes import OutputRoutes
 from qonverge.documents.reports import INTERVAL_HEADER
 from qonverge.environment import host_and_port
@@ -63,9 +64,14 @@ def health_app(problem: Callable[[], str | None], metrics: OperatorMetrics, trac
 
 
 def report_app(
-    jobs: Jobs, verify: Callable[[str, str | None], Caller], election: Election, outputs: OutputRoutes
+    jobs: Jobs,
+    verify: Callable[[str, str | None], Caller],
+    election: Election,
+    others: Iterable[OutputRoutes | InputRoutes],
 ) -> web.Application:
-    """Return the application that takes reports and output of programs; ``verify`` returns whom a token is for.
+    """Return the application that takes reports and output of programs, and gives them inputs.
+
+    ``verify`` returns whom a token is for; ``others`` are routes that any replica answers.
 
     A replica that does not lead passes reports on to the one that does: the Service has all replicas behind it.
     """
@@ -90,7 +96,8 @@ def report_app(
     app = web.Application(client_max_size=_MAX_REPORT, middlewares=[passing_on.middleware])
     app.cleanup_ctx.append(passing_on.serving)
     app.router.add_post("/v1/jobs/{namespace}/{name}/report", report, name=_REPORT)
-    outputs.add_to(app)
+    for each in others:
+        each.add_to(app)
     return app
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from qonverge.api import QuantumBackend
@@ -39,6 +40,8 @@ class PlacedJob:
     placing: Placing
     outputs: LocalOutputs
     """Where programs keep files and checkpoints."""
+    inputs: Mapping[str, bytes] = field(default_factory=dict)
+    """The results of the jobs that it depends on, as JSON, by their names."""
 
 
 class LocalKind(Protocol):
