@@ -10,6 +10,7 @@ from typing import Any
 from qonverge.api import HybridJob
 from qonverge.api.dependencies import Dependency, DependencyStatus
 from qonverge.documents.excerpt import bounded, json_excerpt
+from qonverge.programs.parameters import MOST_BYTES
 
 _STEP = re.compile(r"([^.\[\]]+)|\[(\d{1,9})\]")
 _PATH = re.compile(r"(?:[^.\[\]]+|\[\d{1,9}\])(?:\.[^.\[\]]+|\[\d{1,9}\])*")
@@ -123,6 +124,12 @@ def taken_from(job: HybridJob, results: Mapping[str, tuple[str | None, Any]]) ->
                 parameters=dict(each.parameters),
                 values=values_of(each, result, numbers=numbers),
             )
+        )
+    # They stand in its status, and in the environment of its program.
+    if (size := len(json.dumps([each.values for each in told], ensure_ascii=False).encode())) > MOST_BYTES:
+        raise InvalidInput(
+            f"the parameters that come from other jobs take {size} bytes as JSON, and at most {MOST_BYTES} are taken: "
+            "read what is large in a program by qonverge.client.inputs()"
         )
     return told
 

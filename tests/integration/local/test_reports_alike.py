@@ -86,7 +86,7 @@ async def in_a_cluster() -> tuple[Answers, dict[str, Any]]:
     desk.world.job("j", status=running, program={"python": {"source": "x"}})
     caller = Caller("chem/j", "uid-j-0", attempt=1)
     routes = OutputRoutes(desk.world.state, desk.outputs, lambda key, token: caller)
-    app = report_app(desk.jobs, lambda key, token: caller, cast(Election, Leading()), routes)
+    app = report_app(desk.jobs, lambda key, token: caller, cast(Election, Leading()), (routes,))
     answers: Answers = []
     async with TestClient(TestServer(app)) as client:
         for body in BODIES:
@@ -115,7 +115,7 @@ async def without_one(monkeypatch: pytest.MonkeyPatch) -> tuple[Answers, dict[st
     host = ProgramHost(Engine(EngineConfig()), Checker())
     async with (
         host.serving(),
-        host.admitted(job, pricing=None, budget=None, kept=None, on_report=on_report) as admission,
+        host.admitted(job, pricing=None, budget=None, kept=None, inputs={}, on_report=on_report) as admission,
     ):
         ended = await run_together(starting(job, PROGRAM), [admission.environment], on_line)
     assert ended.exit_code == 0, lines

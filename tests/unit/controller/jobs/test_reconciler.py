@@ -20,6 +20,7 @@ from qonverge.controller.kube.status_writer import StatusWriter
 from qonverge.controller.objects import manifests
 from qonverge.controller.quotas.metering import Metering
 from qonverge.controller.quotas.reconciler import Quotas
+from qonverge.controller.results.dependency_results import DependencyResults
 from qonverge.controller.results.job_outputs import JobOutputs
 from qonverge.controller.results.kept_results import PodResults
 from qonverge.controller.results.store_results import StoreResults
@@ -136,6 +137,7 @@ class Desk:
             quotas=quotas,
             results=ResultStores([InStatus(), StoreResults(self.outputs, clock), self.results]),
             outputs=self.outputs,
+            dependencies=DependencyResults(self.server, self.results, self.outputs),
             metering=metering,
             metrics=world.metrics,
             key=SigningKey(Signer(generate_private_key())),

@@ -44,7 +44,7 @@ async def test_the_present_attempt_keeps_and_reads_its_own(tmp_path: Path, monke
         return CALLERS[token]
 
     routes = OutputRoutes(desk.world.state, desk.outputs, verify)
-    app = report_app(desk.jobs, verify, cast(Election, Standby()), routes)
+    app = report_app(desk.jobs, verify, cast(Election, Standby()), (routes,))
     async with TestClient(TestServer(app)) as client:
 
         async def ask(method: str, path: str, token: str = "present", data: bytes | None = None) -> tuple[int, bytes]:
