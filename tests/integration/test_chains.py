@@ -10,6 +10,7 @@ import pytest
 
 from tests.integration.conftest import HEADER, Lab, eventually, job
 from tests.integration.test_program_slots import batch_jobs, is_in
+from tests.integration.test_results import SHOTS, WIDE
 from tests.integration.test_tokens import Program, ask, program
 
 ROTATED = HEADER + "input float theta; qubit[1] q; bit[1] c; ry(theta) q[0]; c = measure q;"
@@ -86,6 +87,14 @@ def test_a_result_without_what_is_taken_from_it_fails_the_job_before_it_runs(ser
     assert (status["state"], status["reason"]) == ("Failed", "InvalidInput")
     assert "the result has no angle; it has counts, shots" in status["message"]
     assert "attempts" not in status
+
+
+def test_parameters_come_from_a_result_that_a_pod_keeps(served: Lab) -> None:
+    served.apply(job("wide", WIDE, shots=SHOTS))
+    served.apply(job("after", ROTATED, dependsOn=[{"name": "wide", "parameters": {"theta": "shots"}}]))
+    status = served.ended("after")
+    assert "kept" in served.status("wide")["result"]
+    assert (status["state"], status["dependencies"][0]["values"]) == ("Complete", {"theta": SHOTS}), status
 
 
 def test_circles_are_refused_by_name(served: Lab) -> None:
