@@ -8,10 +8,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from airflow.exceptions import AirflowFailException
 from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook
 from airflow.providers.cncf.kubernetes.operators.resource import KubernetesCreateResourceOperator
 from airflow.sdk import PokeReturnValue, dag, task
+from airflow.sdk.exceptions import AirflowFailException
 
 NAMESPACE = "default"
 CALIBRATE = """

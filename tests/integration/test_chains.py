@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import os
 import signal
+import subprocess
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from tests.integration.conftest import HEADER, Lab, eventually, job
+from e2e.cluster.build import Programs
+from tests.integration.conftest import HEADER, ROOT, Lab, eventually, job
 from tests.integration.test_program_slots import batch_jobs, is_in
 from tests.integration.test_results import SHOTS, WIDE
 from tests.integration.test_tokens import Program, ask, program
@@ -95,6 +101,26 @@ def test_parameters_come_from_a_result_that_a_pod_keeps(served: Lab) -> None:
     status = served.ended("after")
     assert "kept" in served.status("wide")["result"]
     assert (status["state"], status["dependencies"][0]["values"]) == ("Complete", {"theta": SHOTS}), status
+
+
+def test_the_script_for_tekton_waits_for_a_job_and_has_its_result(served: Lab, tmp_path: Path) -> None:
+    task, run = yaml.safe_load_all((ROOT / "examples" / "workflows" / "tekton.yaml").read_text())
+    (step,), (given,) = task["spec"]["steps"], run["spec"]["params"]
+    (tmp_path / "kubectl").symlink_to(Programs()["kubectl"])
+    environment = {
+        **served.environment(),
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "TIMEOUT": "3m",
+        "RESULT": str(tmp_path / "result"),
+    }
+
+    def ended(manifest: str) -> int:
+        script, variables = ["sh", "-c", step["script"]], {**environment, "MANIFEST": manifest}
+        return subprocess.run(script, env=variables, cwd=tmp_path, capture_output=True, check=False).returncode
+
+    assert ended(given["value"]) == 0
+    assert sum(json.loads((tmp_path / "result").read_text())["counts"].values()) == 1000
+    assert ended(given["value"].replace("qubit[2] q", "qubit[2] p")) == 1
 
 
 def test_circles_are_refused_by_name(served: Lab) -> None:

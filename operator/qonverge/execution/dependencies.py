@@ -91,15 +91,13 @@ def values_of(dependency: Dependency, result: Any, *, numbers: bool) -> dict[str
     """
     found = {}
     for name, path in dependency.parameters.items():
-        value = _at(result, path, f"the parameter {name} is {path} of the result of {dependency.name}")
-        if numbers:
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                raise InvalidInput(
-                    f"the parameter {name} is {path} of the result of {dependency.name}, which is "
-                    f"{json_excerpt(value)}: a circuit's parameter is a number"
-                )
-            value = float(value)
-        found[name] = value
+        what = f"the parameter {name} is {path} of the result of {dependency.name}"
+        value = _at(result, path, what)
+        if value is None:
+            raise InvalidInput(f"{what}, which is null")
+        if numbers and (isinstance(value, bool) or not isinstance(value, int | float)):
+            raise InvalidInput(f"{what}, which is {json_excerpt(value)}: a circuit's parameter is a number")
+        found[name] = float(value) if numbers else value
     return found
 
 

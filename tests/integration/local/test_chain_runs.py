@@ -48,7 +48,7 @@ def file(folder: Path, name: str, *jobs: dict[str, Any]) -> Path:
 
 def test_results_go_from_job_to_job_whatever_file_they_are_in(tmp_path: Path) -> None:
     last = {"python": {"source": LAST, "args": ["$(parameters.ones)"]}, "parameters": {"own": 1}}
-    needs = [{"name": "first"}, {"name": "middle", "parameters": {"ones": "counts.1"}}]
+    needs: list[dict[str, Any]] = [{"name": "first"}, {"name": "middle", "parameters": {"ones": "counts.1"}}]
     one = file(tmp_path, "one.yaml", job("last", last, *needs))
     takes = {"name": "first", "parameters": {"theta": "angles[1]"}}
     circuit = {"circuit": {"openqasm": ROTATED}}

@@ -55,9 +55,13 @@ def test_results_are_taken_in_the_form_in_which_others_wrote_them() -> None:
 @pytest.mark.parametrize(
     ("path", "said"),
     [
-        ("angel", "the parameter x is angel of the result of a: the result has no angel; it has angle, name, points"),
+        (
+            "angel",
+            "the parameter x is angel of the result of a: the result has no angel; it has angle, name, none, points",
+        ),
         ("points[2]", "points has 2 items"),
         ("points.first", "points is [1, 2], which has no fields"),
+        ("none", "the parameter x is none of the result of a, which is null"),
         ("angle[0]", "angle is 1, which has no items"),
         ("name", "the parameter x is name of the result of a, which is 'n': a circuit's parameter is a number"),
     ],
@@ -65,7 +69,7 @@ def test_results_are_taken_in_the_form_in_which_others_wrote_them() -> None:
 def test_what_a_result_does_not_have_is_named(path: str, said: str) -> None:
     takes = {"name": "a", "parameters": {"x": path}}
     with pytest.raises(InvalidInput) as failed:
-        supplied(job("b", takes, circuit=True), {"angle": 1, "name": "n", "points": [1, 2]})
+        supplied(job("b", takes, circuit=True), {"angle": 1, "name": "n", "none": None, "points": [1, 2]})
     assert said in str(failed.value)
 
 
