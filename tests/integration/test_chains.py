@@ -15,7 +15,7 @@ import yaml
 
 from e2e.cluster.build import Programs
 from tests.integration.conftest import HEADER, ROOT, Lab, eventually, job
-from tests.integration.test_program_slots import batch_jobs, is_in
+from tests.integration.test_program_slots import batch_jobs, is_in, restarted
 from tests.integration.test_results import SHOTS, WIDE
 from tests.integration.test_tokens import Program, ask, program
 
@@ -24,12 +24,6 @@ ROTATED = HEADER + "input float theta; qubit[1] q; bit[1] c; ry(theta) q[0]; c =
 
 def says(lab: Lab, name: str, message: str) -> bool:
     return lab.status(name).get("message") == message
-
-
-def restarted(lab: Lab) -> None:
-    lab.stop_operator(signal.SIGKILL)
-    lab.start_operator()
-    lab.ready()
 
 
 def test_a_chain_runs_in_its_order_over_restarts_and_hands_results_on(served: Lab) -> None:

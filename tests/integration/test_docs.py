@@ -206,7 +206,7 @@ _NO_REASONS = set(
         Auto Split Spec Vendor Recreate Device Ranks Indexed Ingress FailureTarget
         All AsGiven Automatic BraketLocal ControlFlow DensityMatrix Exact Hedge MidCircuit NonClifford Stabilizer
         Statevector Stim
-        Held Waiting Wanted
+        Held Wait Waiting Wanted
         Any Cloud Edge OnPrem In NotIn Exists NoExecute Preferred Required
         Compared InForce Shadow Skipped Prometheus Stale
         ContainerCreating ErrImagePull FailedMount PodInitializing
