@@ -325,7 +325,7 @@ class Rounds:
                 self._yielding.add(preemption.job)
         elif any(held == preemption.backend for held, _ in backends_of_program(flight, job)):
             logger.info("%s", preemption.reason)
-            flight.displaced = preemption.reason
+            flight.displace(preemption.reason)
             self._queue.add(f"HybridJob {preemption.job}", urgent=True)
 
     def _tell(

@@ -276,6 +276,10 @@ class Flight:
             raise ImpossibleStep(self.phase, "Ended")
         self.phase = replace(self.phase, result=replace(self.phase.result, state="Failed", results=(), error=error))
 
+    def displace(self, reason: str) -> None:
+        """Record why an attempt at a program makes room for a job of higher priority; what looks after it ends it."""
+        self.displaced = reason
+
     def interrupt(self) -> None:
         """Record that nobody waits any more for an attempt at a circuit, whose tasks go on."""
         if not isinstance(self.phase, Running):
