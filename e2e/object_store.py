@@ -55,15 +55,15 @@ def _server(image: str) -> list[dict[str, Any]]:
         "env": [{"name": name, "value": value} for name, value in environment.items()],
         "ports": [{"containerPort": _PORT}],
         "readinessProbe": {"tcpSocket": {"port": _PORT}, "periodSeconds": 1},
-        # Its folders are its buckets.
-        "volumeMounts": [{"name": "bucket", "mountPath": f"/data/{_BUCKET}"}],
+        # Its folders are its buckets; locks are beside them.
+        "volumeMounts": [{"name": "data", "mountPath": "/data"}, {"name": "bucket", "mountPath": f"/data/{_BUCKET}"}],
         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
     }
     pod = {
         "automountServiceAccountToken": False,
         "terminationGracePeriodSeconds": 1,
         "containers": [container],
-        "volumes": [{"name": "bucket", "emptyDir": {}}],
+        "volumes": [{"name": name, "emptyDir": {}} for name in ("data", "bucket")],
         "securityContext": {
             "runAsNonRoot": True,
             "runAsUser": 65532,
