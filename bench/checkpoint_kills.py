@@ -8,6 +8,7 @@ the same VQE that nobody disturbs.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import random
@@ -17,10 +18,13 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import yaml
+
+from bench import report
 
 ITERATIONS = 40
 _SOURCE = """
@@ -142,30 +146,43 @@ def outcome(vqe: Vqe, kills: int, draw: random.Random) -> Outcome:
     return Outcome(done, energy, repeated, twice - repeated)
 
 
+def _disturbed(seed: int, kills: int, draw: random.Random) -> tuple[Outcome, float | None]:
+    """Return what became of a VQE that is killed, and the energy of the same that nobody disturbs."""
+    with tempfile.TemporaryDirectory() as folder:
+        (whole := Path(folder) / "whole").mkdir()
+        (killed := Path(folder) / "killed").mkdir()
+        return outcome(Vqe(killed, seed), kills, draw), Vqe(whole, seed).run()
+
+
 def main() -> None:
     """Measure and print; exit status 1 where a result was lost or an iteration repeated."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--vqes", type=int, default=20)
     parser.add_argument("--kills", type=int, default=5, help="of each")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--at-once", type=int, default=2, help="VQEs that run beside each other")
+    parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    draw, found, wrong = random.Random(arguments.seed), list[Outcome](), 0
-    for seed in range(arguments.vqes):
-        with tempfile.TemporaryDirectory() as folder:
-            (whole := Path(folder) / "whole").mkdir()
-            (killed := Path(folder) / "killed").mkdir()
-            expected = Vqe(whole, seed).run()
-            each = outcome(Vqe(killed, seed), arguments.kills, draw)
-        found.append(each)
-        wrong += each.energy is None or each.energy != expected
-        print(f"{seed}: {each}, undisturbed {expected}", flush=True)
-    repeated, in_flight = (sum(getattr(each, name) for each in found) for name in ("repeated", "in_flight"))
-    kills = sum(each.kills for each in found)
-    print(
-        "\n| kills | VQEs | results lost or other than undisturbed | iterations repeated beyond the last checkpoint | "
-        "iterations in flight that ran again |\n|---|---|---|---|---|\n"
-        f"| {kills} | {len(found)} | {wrong} | {repeated} | {in_flight} |"
+    found, wrong = list[Outcome](), 0
+    draws = [random.Random(f"{arguments.seed}-{number}") for number in range(arguments.vqes)]
+    with ThreadPoolExecutor(arguments.at_once) as pool:
+        done = pool.map(_disturbed, range(arguments.vqes), itertools.repeat(arguments.kills), draws)
+        for seed, (each, expected) in enumerate(done):
+            found.append(each)
+            wrong += each.energy is None or each.energy != expected
+            print(f"{seed}: {each}, undisturbed {expected}", file=sys.stderr, flush=True)
+    repeated, in_flight, kills = (
+        sum(getattr(each, name) for each in found) for name in ("repeated", "in_flight", "kills")
     )
+    what = f"{kills} kills of {len(found)} VQEs"
+    rows = [
+        report.Row(f"{what}: results lost or other than undisturbed", str(wrong), "0", wrong == 0),
+        report.Row(f"{what}: iterations repeated beyond the last checkpoint", str(repeated), "0", repeated == 0),
+        report.Row(f"{what}: iterations in flight that ran again", str(in_flight), ""),
+    ]
+    print(report.table(rows))
+    if arguments.json:
+        report.write(arguments.json, rows, [asdict(each) for each in found])
     sys.exit(1 if wrong or repeated else 0)
 
 

@@ -55,8 +55,17 @@ class Driver:
             "metadata": {"name": name, "namespace": namespace},
             "spec": {"program": {"circuit": {"openqasm": openqasm}}, "shots": SHOTS},
         }
-        made = json.loads(await self._ask("POST", _path(namespace), body, _JSON))
-        return str(made["metadata"]["resourceVersion"])
+        return str((await self.post(_path(namespace), body))["metadata"]["resourceVersion"])
+
+    async def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Create an object of the list at a path, and return it."""
+        made: dict[str, Any] = json.loads(await self._ask("POST", path, body, _JSON))
+        return made
+
+    async def get(self, path: str) -> dict[str, Any]:
+        """Return the object or list at a path."""
+        found: dict[str, Any] = json.loads(await self._ask("GET", path))
+        return found
 
     async def write_status(self, namespace: str, name: str, version: str, status: dict[str, Any]) -> None:
         """Write a job's status by the request that the operator makes."""
@@ -65,7 +74,7 @@ class Driver:
 
     async def status(self, namespace: str, name: str) -> dict[str, Any]:
         """Return a job's status."""
-        status: dict[str, Any] = json.loads(await self._ask("GET", _path(namespace, name))).get("status", {})
+        status: dict[str, Any] = (await self.get(_path(namespace, name))).get("status", {})
         return status
 
     async def delete_all(self, namespace: str) -> None:

@@ -7,17 +7,25 @@ while it waits for a task, its own task's run included, and while it starts agai
 
 from __future__ import annotations
 
+import argparse
 import heapq
 import itertools
+import sys
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
+from bench import report
 from qonverge.controller.jobs.kinds.pod_pauses import next_look
 from qonverge.controller.store.program_slots import free_seconds
 from qonverge.scheduling import Backend, Job, Snapshot, plan
 
 PROGRAMS = 20
+SLOTS_BAR, PAUSES_BAR = 0.1, 0.4
+"""Of the idle pod time of programs that start all at once; of the same programs without pauses."""
+JUDGED_SECONDS = 60.0
+"""Tasks from which on pauses are judged: a shorter one is over before a pause is worth a pod's start."""
 TASKS = 10
 """Of each program, one after the other."""
 COMPUTE_SECONDS = 5.0
@@ -146,23 +154,46 @@ def simulate(case: Case) -> Found:
 
 
 def main() -> None:
-    """Print the table."""
+    """Print the table; exit status 1 where a bar is missed."""
+    parser = argparse.ArgumentParser(prog="bench.idle_pods", description="How long pods of programs are idle.")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
     print(f"{PROGRAMS} programs of {TASKS} tasks each, one backend with one worker; {COMPUTE_SECONDS:g} s of computing")
     print(f"before each task, {START_SECONDS:g} s for a pod to start\n")
     print("| task | programs | idle pod seconds | of all at once | of the same without pauses | makespan | pods |")
     print("|---|---|---|---|---|---|---|")
-    for task in (20.0, 60.0, 300.0):
-        every = simulate(Case(task, None))
-        for slots in (None, 1, 2):
-            still = simulate(Case(task, slots))
-            for after in (None, 10.0):
-                found = simulate(Case(task, slots, after))
-                name = "all at once" if slots is None else f"{slots} slot{'s' * (slots > 1)}"
-                name += "" if after is None else f", pauses after {after:g} s"
-                print(
-                    f"| {task:g} s | {name} | {found.idle:.0f} | {found.idle / every.idle:.3f} | "
-                    f"{found.idle / still.idle:.2f} | {found.makespan / every.makespan:.2f} | {found.pods} |"
-                )
+    cases = [
+        Case(task, slots, after) for task in (20.0, 60.0, 300.0) for slots in (None, 1, 2) for after in (None, 10.0)
+    ]
+    found = {case: simulate(case) for case in cases}
+    for case, of in found.items():
+        every, still = found[Case(case.task_seconds, None)], found[Case(case.task_seconds, case.slots)]
+        name = "all at once" if case.slots is None else f"{case.slots} slot{'s' * (case.slots > 1)}"
+        name += "" if case.pause_after is None else f", pauses after {case.pause_after:g} s"
+        print(
+            f"| {case.task_seconds:g} s | {name} | {of.idle:.0f} | {of.idle / every.idle:.3f} | "
+            f"{of.idle / still.idle:.2f} | {of.makespan / every.makespan:.2f} | {of.pods} |"
+        )
+    slotted = max(found[case].idle / found[Case(case.task_seconds, None)].idle for case in cases if case.slots == 1)
+    pauses = max(
+        found[case].idle / found[Case(case.task_seconds, case.slots)].idle
+        for case in cases
+        if case.pause_after is not None and case.task_seconds >= JUDGED_SECONDS
+    )
+    what = f"{PROGRAMS} programs, one slow backend: idle pod time"
+    rows = [
+        report.Row(f"{what}, one slot / all at once", f"{slotted:.3f}", f"at most {SLOTS_BAR:g}", slotted <= SLOTS_BAR),
+        report.Row(
+            f"{what}, malleable / not, tasks from {JUDGED_SECONDS:g} s",
+            f"{pauses:.2f}",
+            f"at most {PAUSES_BAR:g}",
+            pauses <= PAUSES_BAR,
+        ),
+    ]
+    print(f"\n{report.table(rows)}")
+    if options.json:
+        report.write(options.json, rows, [{**asdict(case), **asdict(of)} for case, of in found.items()])
+    sys.exit(0 if all(row.holds for row in rows) else 1)
 
 
 if __name__ == "__main__":

@@ -33,6 +33,11 @@ _SYSTEM = "qonverge-system"
 _CRDS = Path(__file__).parents[1] / "crds"
 _LIMIT_SECONDS = 120.0
 _WRITES = ("create", "update", "patch", "delete", "deletecollection")
+_DAEMONS = {"API server": "kube-apiserver", "etcd": "etcd"}
+_NODE_DAEMONS = {"controllers": "kube-controller-manager", "scheduler": "kube-scheduler", "kwok": "kwok"}
+# The backend's Deployment is not for them; the last one lets pods onto nodes that are ready.
+_CONTROLLERS = "--controllers=job-controller,garbage-collector-controller,node-lifecycle-controller"
+_NODES = 4
 # What others do is not logged: it would only slow the API server down.
 _AUDIT = {
     "apiVersion": "audit.k8s.io/v1",
@@ -45,9 +50,10 @@ _AUDIT = {
 class Lab:
     """A control plane in which one operator serves one backend of one pod."""
 
-    def __init__(self, plane: ControlPlane, folder: Path, watched: Sequence[str]) -> None:
+    def __init__(self, plane: ControlPlane, folder: Path, watched: Sequence[str], slots: int | None) -> None:
         """Use ``running_lab``."""
         self.plane = plane
+        self._slots = slots
         self._folder = folder
         self._health, self._reports, self._results, self._tasks = free_ports(4)
         self._watched = ",".join(watched)
@@ -95,9 +101,10 @@ class Lab:
             RuntimeError: the server ended, or was not ready in time.
         """
         resources = {"limits": {"memory": "2Gi"}}
-        spec = {
+        spec: dict[str, Any] = {
             "simulator": {},
             "access": {"namespaces": {"from": "All"}},
+            **({} if self._slots is None else {"capacity": {"programs": self._slots}}),
             "template": {"resources": resources},
         }
         self._apply("qonverge.io/v1alpha1", "QuantumBackend", BACKEND, {"spec": spec})
@@ -132,10 +139,11 @@ class Lab:
             "checker": operator.children(recursive=True),
             "backend server": [server],
             "backend workers": server.children(recursive=True),
-            "API server": [psutil.Process(self.plane.daemon("kube-apiserver").pid)],
-            "etcd": [psutil.Process(self.plane.daemon("etcd").pid)],
+            **{name: [psutil.Process(self.plane.daemon(of).pid)] for name, of in _DAEMONS.items()},
             "driver": [psutil.Process()],
         }
+        if self._slots is not None:
+            parts |= {name: [psutil.Process(self.plane.daemon(of).pid)] for name, of in _NODE_DAEMONS.items()}
         return {name: sum(_cpu(process) for process in processes) for name, processes in parts.items()}
 
     def close(self) -> None:
@@ -178,22 +186,41 @@ class Lab:
 
 
 @contextlib.contextmanager
-def running_lab(folder: Path, *namespaces: str, watched: Sequence[str] = (OPERATED,)) -> Iterator[Lab]:
-    """Run a lab with further namespaces until the end of the block; the operator watches ``watched``, all if empty.
+def running_lab(
+    folder: Path, *namespaces: str, watched: Sequence[str] = (OPERATED,), slots: int | None = None
+) -> Iterator[Lab]:
+    """Run a lab with further namespaces until the end of the block.
+
+    Args:
+        folder: what is there is for the lab.
+        namespaces: beside that of the operator's jobs.
+        watched: namespaces that the operator watches; all if empty.
+        slots: of the backend, for programs, whose pods KWOK plays then on nodes of its own; None: there are no nodes.
 
     Raises:
         ClusterError: the control plane could not be started.
         RuntimeError: the operator or the backend server could not.
     """
-    with ControlPlane(folder / "plane", audit_policy=_AUDIT) as plane:
+    nodes = slots is not None
+    control_plane = ControlPlane(
+        folder / "plane",
+        controllers=nodes,
+        scheduler=nodes,
+        kwok=nodes,
+        audit_policy=_AUDIT,
+        controller_flags=(_CONTROLLERS,),
+    )
+    with control_plane as plane:
         plane.kubectl("apply", "--server-side", "-f", str(_CRDS))
         plane.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+        if nodes:
+            plane.add_fake_nodes(_NODES)
         for namespace in (_SYSTEM, OPERATED, *namespaces):
             plane.kubectl("create", "namespace", namespace)
-        # The controller manager makes it where one runs; pods are refused without.
-        plane.kubectl("create", "serviceaccount", "default", "-n", OPERATED)
+            # The controller that makes it does not run; pods are refused without.
+            plane.kubectl("create", "serviceaccount", "default", "-n", namespace)
         plane.kubectl("label", "namespace", OPERATED, f"{OFFERS_LABEL}=true")
-        lab = Lab(plane, folder, watched)
+        lab = Lab(plane, folder, watched, slots)
         try:
             lab.start_operator()
             lab.start_backend()

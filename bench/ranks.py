@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -18,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
+from bench import report
 
 ROOT = Path(__file__).parents[1]
 BAR = 1.8
@@ -53,7 +56,6 @@ result({{"seconds": time.perf_counter() - begun, "total": total}})
 class Speedup:
     """How much sooner four ranks end than one."""
 
-    bar: float
     ratio: float
     """Median of the rounds."""
     worst: float
@@ -61,7 +63,7 @@ class Speedup:
     four_ranks_seconds: float
 
 
-def run(rounds: int = 3, qubits: int = 16, points: int = 96, batch: int = 4) -> Speedup:
+def run(rounds: int = 3, qubits: int = 18, points: int = 64, batch: int = 4) -> Speedup:
     """Return the speed-up of four ranks on two backends.
 
     Raises:
@@ -76,7 +78,7 @@ def run(rounds: int = 3, qubits: int = 16, points: int = 96, batch: int = 4) -> 
         one.append(alone["seconds"])
         four.append(together["seconds"])
     ratios = [before / after for before, after in zip(one, four, strict=True)]
-    return Speedup(BAR, statistics.median(ratios), min(ratios), statistics.median(one), statistics.median(four))
+    return Speedup(statistics.median(ratios), min(ratios), statistics.median(one), statistics.median(four))
 
 
 def _result(source: str, ranks: int, backends: int) -> dict[str, Any]:
@@ -88,7 +90,9 @@ def _result(source: str, ranks: int, backends: int) -> dict[str, Any]:
     ]
     command = [sys.executable, "-c", "from qonverge.cli.main import main; main()", "run", "-q", "-o", "json", "-"]
     text = yaml.safe_dump_all(documents)
-    done = subprocess.run(command, input=text, capture_output=True, text=True, check=False, cwd=ROOT)
+    # Wide circuits would have all CPUs, those of the other device too.
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, input=text, env=environment, capture_output=True, text=True, check=False, cwd=ROOT)
     status = json.loads(done.stdout)["status"] if done.stdout else {}
     if status.get("state") != "Complete":
         raise RuntimeError(status.get("message") or done.stderr)
@@ -104,10 +108,22 @@ def main() -> None:
     """Measure, and print the figures as JSON."""
     parser = argparse.ArgumentParser(prog="bench.ranks", description="Four ranks on two backends beside one rank.")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     found = run(options.rounds)
-    print(json.dumps(asdict(found), indent=2))
-    print(f"speed-up {found.ratio:.2f}, at least {found.bar:g}: {'met' if found.ratio >= found.bar else 'missed'}")
+    rows = [
+        report.Row(
+            "4 ranks on 2 backends: speed-up over 1 rank",
+            f"{found.ratio:.2f} (lowest {found.worst:.2f}; {found.one_rank_seconds:.1f} s, "
+            f"{found.four_ranks_seconds:.1f} s)",
+            f"at least {BAR:g}",
+            found.ratio >= BAR,
+        )
+    ]
+    print(report.table(rows))
+    if options.json:
+        report.write(options.json, rows, asdict(found))
+    sys.exit(0 if found.ratio >= BAR else 1)
 
 
 if __name__ == "__main__":

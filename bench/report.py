@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import subprocess
@@ -148,6 +149,12 @@ def table(found: Sequence[Row]) -> str:
     lines = ["| " + " | ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)) + " |" for line in cells]
     lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
     return "\n".join(lines)
+
+
+def write(path: Path, rows: Sequence[Row], figures: Any) -> None:
+    """Write what was measured as JSON: ``machine``, ``rows`` with their bars, and all ``figures`` behind them."""
+    written = {"machine": machine(), "rows": [row.to_dict() for row in rows], "figures": figures}
+    path.write_text(json.dumps(written, indent=2) + "\n")
 
 
 def machine() -> dict[str, Any]:

@@ -168,7 +168,7 @@ class ControlPlane:
 
     def add_fake_nodes(self, count: int, *, cpu: str = "64", memory: str = "256Gi", pods: int = 1000) -> None:
         """Create nodes that KWOK keeps ready and on which it plays the pods' lives."""
-        capacity = {"cpu": cpu, "memory": memory, "pods": str(pods)}
+        capacity = {"cpu": cpu, "memory": memory, "pods": str(pods), "ephemeral-storage": "1Ti"}
         nodes = [
             {
                 "apiVersion": "v1",
