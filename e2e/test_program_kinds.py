@@ -154,6 +154,7 @@ def test_a_program_comes_from_git_and_its_requirements_are_installed_once(worksp
         _secret("forge", username=USERNAME, password=PASSWORD),
         _job("cloned", python={"git": git, "args": ["--fast"], **shared}),
         _job("elsewhere", python={"git": {**git, "revision": "v9"}}),
+        _job("never", python={"source": "pass", **shared, "requirements": ["greeting==2.0"]}),
     )
     status = workspace.completed("cloned")
     assert status["result"]["value"] == [42, WORDS, ["--fast"]]
@@ -161,16 +162,14 @@ def test_a_program_comes_from_git_and_its_requirements_are_installed_once(worksp
     status = workspace.ended("elsewhere")
     assert (status["state"], status["reason"]) == ("Failed", "ProgramNotFetched")
     assert "v9" in status["message"]
+    status = workspace.ended("never")
+    assert (status["state"], status["reason"]) == ("Failed", "RequirementsNotInstalled")
+    assert "greeting==2.0" in status["message"]
     # Nobody is asked again for what is installed.
     forge.end()
     source = "import greeting\nfrom qonverge.client import result\nresult(greeting.words)\n"
-    workspace.apply(
-        _job("again", python={"source": source, **shared}),
-        _job("never", python={"source": source, **shared, "requirements": ["greeting==2.0"]}),
-    )
+    workspace.apply(_job("again", python={"source": source, **shared}))
     assert workspace.completed("again")["result"]["value"] == WORDS
-    status = workspace.ended("never")
-    assert (status["state"], status["reason"]) == ("Failed", "RequirementsNotInstalled")
 
 
 def test_bounded_namespaces_keep_to_what_the_administrator_allows(workspace: Workspace) -> None:
