@@ -73,7 +73,7 @@ test-integration: programs ## Run the tests against a real API server
 test-e2e: programs ## Run the tests against a whole cluster: one of its own, or KUBECONFIG's with QONVERGE_IMAGE
 	$(BIN)/pytest e2e
 
-test-ecosystem: programs ## Run the tests that are too heavy for every run, and those with KEDA
+test-ecosystem: programs ## Run the tests that are too heavy for every run, and those with KEDA and Kueue
 	$(BIN)/pytest -m ecosystem tests/integration e2e
 
 cluster-up: $(VENV)/.installed ## Start a Kubernetes cluster on this machine with Qonverge on it; again after a change

@@ -110,6 +110,15 @@ GROUPS: Mapping[str, Group] = {
             minutes=8,
             ecosystem=True,
         ),
+        Group(
+            "kueue",
+            {"kueue": "sigs.k8s.io/kueue/cmd/kueue"},
+            module="sigs.k8s.io/kueue",
+            version_package="sigs.k8s.io/kueue/pkg/version",
+            data=("config",),
+            minutes=3,
+            ecosystem=True,
+        ),
     )
 }
 #: Names of the groups that the project's ordinary tests need.

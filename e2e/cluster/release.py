@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,18 @@ from e2e.cluster.processes import execute
 RELEASE = "qonverge"
 CHART = Path("charts", "qonverge")
 OBJECT_STORE = "versitygw"
+#: In each namespace, where programs' requirements are installed.
+REQUIREMENTS_CLAIM = "requirements"
+#: What programs may use in some namespaces of tests, and in no others.
+_POLICY = [
+    {
+        "namespaces": ["e2e-bounded-*"],
+        "images": [],
+        "secrets": ["program-*"],
+        "serviceAccounts": ["programs"],
+        "resources": {"memory": "1Gi"},
+    }
+]
 _TIMEOUT = "180s"
 
 
@@ -68,6 +81,7 @@ def install(programs: Programs, kubeconfig: Path, chart: Path, images: ImageRefe
         "image.registry": images.registry,
         "image.repository": images.repository,
         "image.tag": images.tag,
+        "programs.requirementsClaim": REQUIREMENTS_CLAIM,
     }
     if RELEASE in helm(programs, kubeconfig, ["list", "--short"]).split():
         # Helm creates an absent CustomResourceDefinition and changes none that is there.
@@ -75,7 +89,7 @@ def install(programs: Programs, kubeconfig: Path, chart: Path, images: ImageRefe
         execute([programs["kubectl"], f"--kubeconfig={kubeconfig}", *apply])
     pairs = [f"--set-string={name}={value}" for name, value in values.items()]
     arguments = ["upgrade", "--install", RELEASE, str(chart), "--create-namespace", "--wait", f"--timeout={_TIMEOUT}"]
-    helm(programs, kubeconfig, [*arguments, *pairs])
+    helm(programs, kubeconfig, [*arguments, *pairs, f"--set-json=programs.policy={json.dumps(_POLICY)}"])
 
 
 def helm(programs: Programs, kubeconfig: Path, arguments: Sequence[str]) -> str:

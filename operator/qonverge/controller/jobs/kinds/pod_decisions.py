@@ -141,7 +141,7 @@ def _ended(view: View, flight: Flight, *, complete: bool) -> list[Action]:
         told = view.complete(f"completed on {labels}", exit_code=0, **fields)
         return [Finish(told, pod_ranks.name_of(pod_ranks.first(pods)))]
     if (view.batch or {}).get("suspended"):
-        # Who suspends a Job whose pod runs fails it: the Job controller counts the pod that it deletes.
+        # The Job controller does not count pods that it deletes itself, but one may have failed just before.
         return _begin_again(
             view, flight, "Evicted", "its Job was suspended while its pod ran, as Kueue does to evict it"
         )
