@@ -106,7 +106,7 @@ lock: $(VENV)/.installed ## Lock the versions of all dependencies
 	$(LOCK) pyproject.toml --extra operator --extra tracing -c requirements/dev.txt -o requirements/operator.txt
 	$(LOCK) pyproject.toml --extra stim --extra braket-local --extra braket-cloud --extra google-cloud --extra ibm-cloud --extra ionq --extra remote --extra tracing \
 		-c requirements/dev.txt -o requirements/backend.txt
-	$(LOCK) pyproject.toml --extra client --extra parallel --extra git --extra requirements --extra tracing -c requirements/dev.txt -o requirements/program.txt
+	$(LOCK) pyproject.toml --extra client --extra parallel --extra dask --extra git --extra requirements --extra tracing -c requirements/dev.txt -o requirements/program.txt
 	$(LOCK) --group iqm-client -o requirements/iqm-client.txt
 	$(LOCK) dev-cloud/pyproject.toml -c requirements/dev.txt -o dev-cloud/requirements.txt
 

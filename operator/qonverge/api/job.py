@@ -211,6 +211,11 @@ _RANKS_PAUSE = (
     "pauseAfterSeconds is about programs that run alone: ranks wait for each other, so leave it out or set "
     "parallelism to 1"
 )
+_DASK_HAS_WORKERS = (
+    "framework gives the ranks of a parallel program a scheduler: set parallelism to the number of workers"
+)
+_DASK_RUNS_PYTHON = "framework is about Python programs: a container starts what it needs itself"
+_DASK_PAUSES = "pauseAfterSeconds is about programs that run alone: leave it out with framework"
 
 
 class Program(OneOfModel):
@@ -227,6 +232,12 @@ class Program(OneOfModel):
                 "!has(self.python) || !has(self.python.pauseAfterSeconds) || !has(self.parallelism) || "
                 "self.parallelism == 1",
                 _RANKS_PAUSE,
+            ),
+            Rule("!has(self.framework) || has(self.parallelism)", _DASK_HAS_WORKERS),
+            Rule("!has(self.framework) || has(self.python)", _DASK_RUNS_PYTHON),
+            Rule(
+                "!has(self.framework) || !has(self.python) || !has(self.python.pauseAfterSeconds)",
+                _DASK_PAUSES,
             ),
         )
     )
@@ -246,6 +257,9 @@ class Program(OneOfModel):
     parallelism: Annotated[int, Field(ge=1, le=MOST_RANKS)] | None = None
     """How many ranks run the program at the same time, each in a pod of its own: they find each other by MPI, by
     `torch.distributed`, or at the addresses in their environment. Default: one pod without any of that."""
+    framework: Literal["Dask"] | None = None
+    """What the ranks run. Dask: rank 0 runs the program beside a scheduler, which `dask.distributed.Client()` finds,
+    and each rank a worker of it that calls its backend. Default: each rank runs the program."""
     ranks_per_backend: Annotated[int, Field(ge=1, le=MOST_RANKS)] | None = None
     """How many ranks call the same backend: 2 of 4 ranks put ranks 0 and 1 on one backend and ranks 2 and 3 on
     another, and the job waits until both can take it. Default: all ranks call one, and so do those of a container."""
@@ -280,7 +294,17 @@ class Program(OneOfModel):
             raise ValueError(_CONTAINER_CALLS_ONE)
         if self.world_size > 1 and self.python is not None and self.python.pause_after_seconds is not None:
             raise ValueError(_RANKS_PAUSE)
+        if self.framework is not None:
+            self._framework_as_on_the_server()
         return self
+
+    def _framework_as_on_the_server(self) -> None:
+        if self.parallelism is None:
+            raise ValueError(_DASK_HAS_WORKERS)
+        if self.python is None:
+            raise ValueError(_DASK_RUNS_PYTHON)
+        if self.python.pause_after_seconds is not None:
+            raise ValueError(_DASK_PAUSES)
 
 
 class BackendReference(OneOfModel):

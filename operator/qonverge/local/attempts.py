@@ -16,6 +16,7 @@ from qonverge.local.kinds.kind import PlacedJob
 from qonverge.local.outputs import LocalOutput
 from qonverge.local.processes import CannotStart, ProcessEnd, Start, run_together
 from qonverge.local.programs import Admission, ProgramHost
+from qonverge.programs import dask
 from qonverge.programs.python import left_reason
 from qonverge.programs.ranks import RANK_VARIABLES, named, world
 from qonverge.programs.source import digest
@@ -111,8 +112,13 @@ def _environments(placed: PlacedJob, admissions: list[Admission]) -> list[dict[s
     program = placed.run.job.spec.program
     if program.parallelism is None:
         return [dict(admissions[0].environment)]
-    master_port, rendezvous_port = _free_ports(2)
-    alike = world(program.parallelism, _HOST, master_port=master_port, rendezvous_port=rendezvous_port)
+    if program.framework == "Dask":
+        alike = dask.world(program.parallelism, _HOST, *_free_ports(1)) | dict.fromkeys(
+            dask.TLS_VARIABLES, dask.certificate()
+        )
+    else:
+        master_port, rendezvous_port = _free_ports(2)
+        alike = world(program.parallelism, _HOST, master_port=master_port, rendezvous_port=rendezvous_port)
     return [
         {
             **admissions[program.group_of(rank)].environment,

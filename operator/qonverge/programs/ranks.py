@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-RANK_VARIABLES = ("QONVERGE_RANK", "RANK")
+RANK_VARIABLES: tuple[str, ...] = ("QONVERGE_RANK", "RANK")
 """Which have the rank's number: our client's, and PyTorch's."""
 
 

@@ -41,6 +41,10 @@ def test_ranks_are_grouped_in_their_order(fields: dict[str, Any], size: int, bac
         ({"parallelism": 0}, "greater than or equal to 1"),
         ({"parallelism": 257}, "less than or equal to 256"),
         ({"python": {"source": "pass", "pauseAfterSeconds": 9}, "parallelism": 2}, "ranks wait for each other"),
+        ({"framework": "Dask"}, "set parallelism to the number of workers"),
+        ({"framework": "dask", "parallelism": 2}, "Input should be 'Dask'"),
+        ({"python": None, "container": {"image": "a:1"}, "framework": "Dask", "parallelism": 2}, "Python programs"),
+        ({"python": {"source": "pass", "pauseAfterSeconds": 9}, "parallelism": 1, "framework": "Dask"}, "leave it out"),
         ({"python": None, "circuit": {"openqasm": "qubit q;"}, "parallelism": 2}, "placement.split"),
     ],
 )

@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 
 from qonverge.client.errors import ClientError, ResultTooLarge, TaskFailed
+from qonverge.client.program import dask_cluster
 from qonverge.client.program.metrics_listener import listen
 from qonverge.client.program.output_files import put_files
 from qonverge.client.program.ranks import choose_backend, world_size
@@ -35,9 +36,10 @@ def main() -> None:
     sys.path[0] = str(path.parent)
     # The first process of a container has no default for it, and would run on until it is killed.
     signal.signal(signal.SIGTERM, _end)
+    choose_backend(os.environ)
+    dask = dask_cluster.begin(os.environ, path.parent)
     PROGRAM.begin()
     listen(os.environ)
-    choose_backend(os.environ)
     begin(os.environ)
     # Lines appear in the job's log as they are printed.
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a text stream in every process started
@@ -72,6 +74,8 @@ def main() -> None:
     if (lost := finish()) is not None:
         _tell(lost)
         sys.exit(f"qonverge: the result did not arrive: {lost}")
+    if dask is not None:
+        dask.close()
 
 
 def _leave_ranks(code: object) -> None:

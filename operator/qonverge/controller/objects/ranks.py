@@ -8,6 +8,7 @@ from typing import Any
 from qonverge.api import HybridJob, QuantumBackend
 from qonverge.controller.objects import manifests
 from qonverge.controller.settings import Settings
+from qonverge.programs import dask
 from qonverge.programs.ranks import RANK_VARIABLES, world
 
 INDEX = "batch.kubernetes.io/job-completion-index"
@@ -15,6 +16,8 @@ INDEX = "batch.kubernetes.io/job-completion-index"
 _JOB_NAME = "batch.kubernetes.io/job-name"
 _RENDEZVOUS_PORT = 29400
 _MASTER_PORT = 29500
+_DASK_PORT = 8786
+_CERTIFICATE = "dask.pem"
 
 
 def rank_of(metadata: Mapping[str, Any]) -> int:
@@ -40,7 +43,13 @@ def of_ranks(
     # Kueue admits the Job only.
     labels = {label: value for label, value in metadata["labels"].items() if label != manifests.QUEUE_LABEL}
     own = {**metadata, "name": name, "labels": labels}
+    secrets = []
+    if job.spec.program.framework == "Dask":
+        data = {_CERTIFICATE: dask.certificate()}
+        # Ranks that start late need the certificate of the first: who made it once makes no other.
+        secrets.append({"apiVersion": "v1", "kind": "Secret", "metadata": own, "stringData": data, "immutable": True})
     return [
+        *secrets,
         {
             "apiVersion": "v1",
             "kind": "Service",
@@ -59,7 +68,7 @@ def of_ranks(
 
 
 def _ingress(selector: dict[str, Any], settings: Settings) -> list[dict[str, Any]]:
-    """Return who may reach a rank: MPI asks nobody who they are, and takes any port."""
+    """Return who may reach a rank: MPI asks nobody who they are, and takes any port, as Dask's workers do."""
     scrapes = [{"ports": [{"protocol": "TCP", "port": manifests.METRICS_PORT}]}] if settings.program_metrics else []
     return [{"from": [{"podSelector": selector}]}, *scrapes]
 
@@ -70,15 +79,20 @@ def _indexed(
     template, name = batch["spec"]["template"], batch["metadata"]["name"]
     # The Job controller gives each pod the host name NAME-INDEX.
     host = f"{name}-0.{service}.{job.metadata.namespace}.svc"
-    alike = world(size, host, master_port=_MASTER_PORT, rendezvous_port=_RENDEZVOUS_PORT)
-    program = job.spec.program
+    program, variables, certificate = job.spec.program, RANK_VARIABLES, dict[str, Any]()
+    if program.framework == "Dask":
+        alike, variables = dask.world(size, host, _DASK_PORT), RANK_VARIABLES[:1]
+        certificate = {"secretKeyRef": {"name": service, "key": _CERTIFICATE}}
+    else:
+        alike = world(size, host, master_port=_MASTER_PORT, rendezvous_port=_RENDEZVOUS_PORT)
     if len(backends) > 1:
         alike["QONVERGE_BACKEND_URLS"] = " ".join(map(manifests.backend_url, backends))
         alike["QONVERGE_RANKS_PER_BACKEND"] = str(program.ranks_per_backend)
     index = {"fieldRef": {"fieldPath": f"metadata.annotations['{INDEX}']"}}
     environment: list[dict[str, Any]] = [
         *({"name": variable, "value": value} for variable, value in alike.items()),
-        *({"name": variable, "valueFrom": index} for variable in RANK_VARIABLES),
+        *({"name": variable, "valueFrom": index} for variable in variables),
+        *({"name": variable, "valueFrom": certificate} for variable in dask.TLS_VARIABLES if certificate),
     ]
     (container,) = template["spec"]["containers"]
     # First, so that the job's own variables can refer to them, and in place of any of these that have their names.

@@ -131,3 +131,19 @@ def test_ranks_of_a_container_call_one_backend() -> None:
     spec = {"program": {"container": {"image": "lab:1"}, "parallelism": 4, "ranksPerBackend": 2}}
     with pytest.raises(ValidationError, match="ranksPerBackend is about Python programs"):
         HybridJob.model_validate({"metadata": {"name": "j"}, "spec": spec})
+
+
+def test_ranks_of_dask_find_its_scheduler_and_share_a_certificate_that_stays() -> None:
+    given = job(parallelism=4, framework="Dask")
+    *others, batch = PythonJobs().objects(given, backend("aer"), Settings(), attempt=2, tokens=["t"])
+    secret, *_, indexed = ranks.of_ranks(given, batch, [backend("aer")], Settings(), 2)
+    assert (secret["kind"], secret["immutable"]) == ("Secret", True)
+    assert secret["metadata"]["name"] not in {each["metadata"]["name"] for each in others}
+    assert "BEGIN CERTIFICATE" in secret["stringData"]["dask.pem"]
+    known = environment(indexed)
+    assert known["DASK_SCHEDULER_ADDRESS"] == "tls://qnn-12345-2-0.ranks-qnn-12345-2.chem.svc:8786"
+    assert (known["QONVERGE_FRAMEWORK"], known["QONVERGE_WORLD_SIZE"]) == ("Dask", "4")
+    held = {"secretKeyRef": {"name": secret["metadata"]["name"], "key": "dask.pem"}}
+    assert known["DASK_DISTRIBUTED__COMM__TLS__WORKER__KEY"] == held
+    # Nothing waits for other ranks there.
+    assert not known.keys() & {"QONVERGE_RENDEZVOUS", "MASTER_ADDR", "RANK"}

@@ -190,7 +190,7 @@ class PodProgram(ABC):
             if len(backends) == len(found) and flight.trouble is not None and flight.trouble.reason == "FailedMount":
                 *mounted, _ = self._objects(job, backends, job.status.attempts or 1, tools.clock(), tools)
                 for obj in mounted:
-                    await tools.kube.apply(obj)
+                    await _make(obj, tools)
         except KubeError as error:
             # The job goes on without, and its deadline still ends it.
             logger.warning("HybridJob %s: why its pod does not start is not known: %s", key, error)
@@ -220,13 +220,14 @@ async def _make(obj: dict[str, Any], tools: Tools) -> None:
     Raises:
         KubeError: the API server did not take it.
     """
-    if not (obj["kind"] == "Job" and obj["spec"].get("suspend")):
+    suspended = obj["kind"] == "Job" and obj["spec"].get("suspend")
+    if not (suspended or obj.get("immutable")):
         await tools.kube.apply(obj)
         return
     try:
         await tools.kube.create(obj)
     except KubeError as error:
-        # Who admitted it since must not see it suspended again.
+        # Who admitted it since must not see it suspended again, nor may what cannot change be another.
         if error.status != _CONFLICT:
             raise
 
