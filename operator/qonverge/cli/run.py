@@ -16,11 +16,8 @@ import yaml
 from qonverge.api import HybridJob
 from qonverge.cli.plot import check_path, write
 from qonverge.cli.screen import Screen
-<<<<<<< HEAD
-from qonverge.local.dependencies import ordered
-=======
 from qonverge.cli.table import NoTable, check_table_path, columns_of, write_table
->>>>>>> 94ef2bee (Sweeps of circuits: a grid of parameter values is one task, with what was found at each point, as a table too)
+from qonverge.local.dependencies import ordered
 from qonverge.local.manifests import ManifestError, Manifests, read, refuse_quotas
 from qonverge.local.outputs import LocalOutputs, state_folder
 from qonverge.local.run import Observer
