@@ -13,8 +13,8 @@ from click.testing import CliRunner, Result
 
 from qonverge.cli.main import cli
 
-TEXT = 'OPENQASM 3.0;\ninclude "stdgates.inc";\ninput float[64] angle;\nqubit q;\nry(angle) q;\n'
-FIRST = {"parameters": {"angle": {"values": [0, 0.5, 3]}}}
+TEXT = 'OPENQASM 3.0;\ninclude "stdgates.inc";\ninput float[64] theta;\nqubit q;\nry(theta) q;\n'
+FIRST = {"parameters": {"theta": {"values": [0, 0.5, 3]}}}
 
 
 def run(folder: Path, *arguments: str, jobs: int = 1, **circuit: object) -> Result:
@@ -36,7 +36,7 @@ def test_every_point_is_run_and_the_table_goes_to_the_standard_output(tmp_path: 
     done = run(tmp_path, "--table", "-", observables=["Z"])
     assert done.exit_code == 0, done.output
     rows = list(csv.DictReader(io.StringIO(done.stdout)))
-    assert [float(row["angle"]) for row in rows] == [0, 0.5, 3]
+    assert [float(row["theta"]) for row in rows] == [0, 0.5, 3]
     assert [float(row["<Z>"]) for row in rows] == pytest.approx([1, math.cos(0.5), math.cos(3)])
 
 
