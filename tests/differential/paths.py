@@ -59,7 +59,7 @@ def texts(runner: Embedded, case: Case, spelling: Spelling) -> Answer:
         result = runner.run(circuits.task(job, checked, "text"))
     except TaskFailed as error:
         raise Refused(error.code, str(error)) from None
-    return of_status(case.program, circuits.outcome(result).model_dump(by_alias=True, exclude_none=True))
+    return of_status(case.program, circuits.outcome(job, result).model_dump(by_alias=True, exclude_none=True))
 
 
 @lru_cache(4)

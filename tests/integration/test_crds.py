@@ -17,6 +17,8 @@ from tests.integration.raw_api import RawApi
 
 CIRCUIT = {"circuit": {"openqasm": "OPENQASM 3.0;"}}
 PYTHON = {"python": {"source": "print()"}}
+SWEEP = {"parameters": {"t": {"linspace": {"start": 0, "stop": 1, "points": 3}}}}
+PAIR = {"p": {"values": [1, 2]}}
 KEY = {"name": "programs", "key": "a.qasm"}
 DEVICE = "arn:aws:braket:us-east-1::device/qpu/ionq/Aria-1"
 BRAKET = {"device": DEVICE, "bucket": "results"}
@@ -65,6 +67,16 @@ def refusal(plane: ControlPlane, obj: Mapping[str, Any]) -> str:
             {"program": {"circuit": {"openqasm": "x", "configMapKeyRef": KEY}}},
             "program.circuit: set exactly one of openqasm, qpy, configMapKeyRef",
         ),
+        ({"program": {**PYTHON, "sweep": SWEEP}}, "sweep is about circuits"),
+        (
+            {"program": {"circuit": {"openqasm": "x", "parameters": {"t": 1}}, "sweep": SWEEP}},
+            "a parameter is in program.circuit.parameters and in program.sweep.parameters",
+        ),
+        (
+            {"program": {**CIRCUIT, "sweep": {"parameters": {**PAIR, **SWEEP["parameters"]}, "combination": "Zip"}}},
+            "give all of them the same number of values",
+        ),
+        ({"program": {**CIRCUIT, "sweep": {"parameters": {"t": {}}}}}, "set exactly one of values, linspace"),
         ({"program": {"python": {}}}, "program.python: set exactly one of source, configMapKeyRef, git, volume"),
         (
             pod_program(env=[{"name": "QONVERGE_TOKEN", "value": "x"}]),

@@ -28,6 +28,7 @@ from qonverge.api.money import CostLimit
 from qonverge.api.placement import Candidate, Placement
 from qonverge.api.pod_program import Arguments, Container, Image, Near, ProgramTemplate
 from qonverge.api.program_source import ArtifactSource, GitSource, VolumeSource
+from qonverge.api.sweep import Sweep, SweepPoint
 from qonverge.api.usage import Usage
 from qonverge.devices import Layout
 from qonverge.devices.calibration import MAX_QUBITS
@@ -207,6 +208,12 @@ class Python(OneOfModel):
 _RANKS_RUN_CODE = "parallelism is about programs that run code: the shots of a circuit are split by placement.split"
 _RANKS_TO_GROUP = "ranksPerBackend divides the ranks of a parallel program: set parallelism"
 _CONTAINER_CALLS_ONE = "ranksPerBackend is about Python programs: the ranks of a container all call one backend"
+_SWEEPS_A_CIRCUIT = (
+    "sweep is about circuits: a program has its values in program.parameters, and makes its own loop over them"
+)
+_SWEPT_AND_GIVEN = (
+    "a parameter is in program.circuit.parameters and in program.sweep.parameters: give it in one of them"
+)
 _RANKS_PAUSE = (
     "pauseAfterSeconds is about programs that run alone: ranks wait for each other, so leave it out or set "
     "parallelism to 1"
@@ -228,6 +235,12 @@ class Program(OneOfModel):
             Rule("!has(self.parallelism) || !has(self.circuit)", _RANKS_RUN_CODE),
             Rule("!has(self.ranksPerBackend) || has(self.parallelism)", _RANKS_TO_GROUP),
             Rule("!has(self.ranksPerBackend) || !has(self.container)", _CONTAINER_CALLS_ONE),
+            Rule("!has(self.sweep) || has(self.circuit)", _SWEEPS_A_CIRCUIT),
+            Rule(
+                "!has(self.sweep) || !has(self.circuit) || !has(self.circuit.parameters) || "
+                "!self.sweep.parameters.exists(name, name in self.circuit.parameters)",
+                _SWEPT_AND_GIVEN,
+            ),
             Rule(
                 "!has(self.python) || !has(self.python.pauseAfterSeconds) || !has(self.parallelism) || "
                 "self.parallelism == 1",
@@ -254,6 +267,9 @@ class Program(OneOfModel):
     parameter_schema: Annotated[dict[str, Any], Field(json_schema_extra=ANY_JSON)] | None = None
     """JSON Schema that the parameters have to meet before the program starts. A `default` of its properties holds where
     the parameter is not given."""
+    sweep: Sweep | None = None
+    """Values that a circuit's parameters take: all points are run as one task, and `status.result.points` has what was
+    found at each. `shots` and `precision` hold for each point."""
     parallelism: Annotated[int, Field(ge=1, le=MOST_RANKS)] | None = None
     """How many ranks run the program at the same time, each in a pod of its own: they find each other by MPI, by
     `torch.distributed`, or at the addresses in their environment. Default: one pod without any of that."""
@@ -292,6 +308,14 @@ class Program(OneOfModel):
             raise ValueError(_RANKS_TO_GROUP)
         if self.ranks_per_backend is not None and self.container is not None:
             raise ValueError(_CONTAINER_CALLS_ONE)
+        if self.sweep is not None and self.circuit is None:
+            raise ValueError(_SWEEPS_A_CIRCUIT)
+        if (
+            self.sweep is not None
+            and self.circuit is not None
+            and self.sweep.parameters.keys() & self.circuit.parameters
+        ):
+            raise ValueError(_SWEPT_AND_GIVEN)
         if self.world_size > 1 and self.python is not None and self.python.pause_after_seconds is not None:
             raise ValueError(_RANKS_PAUSE)
         if self.framework is not None:
@@ -489,11 +513,13 @@ class Result(StatusModel):
     counts: dict[str, int] | None = None
     """How often each outcome was measured. The rightmost bit is classical bit 0; a space separates registers."""
     shots: int | None = None
-    """Runs that the counts come from."""
+    """Runs that the counts come from; of a sweep, those of each point."""
     expectation_values: list[float] | None = None
     """Expectation values, in the observables' order."""
     standard_errors: list[float] | None = None
     """Their standard errors; 0 where the value is exact."""
+    points: list[SweepPoint] | None = None
+    """What a sweep found at each point, in the points' order."""
     value: Annotated[Any, Field(json_schema_extra=ANY_JSON)] = None
     """What the program passed to `qonverge.client.result`."""
     kept: KeptResult | None = None

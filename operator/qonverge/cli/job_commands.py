@@ -187,7 +187,7 @@ def rerun(job: str, namespace: str | None, name: str | None) -> None:
 @click.option("--metric", "metrics", multiple=True, help="Draw the course of this metric only; may be repeated.")
 @click.option("--url", help="The operator's URL, where the API server cannot reach it.")
 def plot(job: str, namespace: str | None, path: Path | None, metrics: tuple[str, ...], url: str | None) -> None:
-    """Draw a job of the cluster: its counts or expectation values, and the courses of the metrics that it reports.
+    """Draw a job of the cluster: counts, expectation values or a sweep, and the courses of the metrics that it reports.
 
     Exit status: 0, 1 when there is nothing to draw, 2 when the picture cannot be written, no cluster answers or it has
     no such job.

@@ -47,6 +47,14 @@ class _Group(click.Group):
             ctx.exit(FAILED)
 
 
+_table = click.option(
+    "--table",
+    type=click.Path(dir_okay=False, path_type=Path, allow_dash=True),
+    metavar="FILE",
+    help="Write a sweep as a table; the ending says the format: .csv, .json or .parquet. - prints CSV.",
+)
+
+
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 def cli() -> None:
     """Run hybrid quantum-classical jobs: here on a laptop, and in Kubernetes from the same manifests."""
@@ -64,6 +72,7 @@ def cli() -> None:
     type=click.Path(file_okay=False, path_type=Path),
     help="Copy the files that programs leave in $QONVERGE_OUTPUT into this folder.",
 )
+@_table
 @click.option("--fresh", is_flag=True, help="Begin anew, also where an interrupted run left checkpoints.")
 @click.option("-q", "--quiet", is_flag=True, help="Print the results only.")
 @click.option("-v", "--verbose", is_flag=True, help="Print what engines and libraries say, on standard error.")
@@ -72,6 +81,7 @@ def run(
     output: str | None,
     plot: Path | None,
     kept: Path | None,
+    table: Path | None,
     fresh: bool,
     quiet: bool,
     verbose: bool,
@@ -86,7 +96,9 @@ def run(
     from qonverge.local.manifests import ManifestError
 
     try:
-        completed = run_files(files, output=output, plot=plot, kept=kept, fresh=fresh, quiet=quiet, verbose=verbose)
+        completed = run_files(
+            files, output=output, plot=plot, kept=kept, table=table, fresh=fresh, quiet=quiet, verbose=verbose
+        )
     except ManifestError as error:
         refuse(error.problems)
     sys.exit(COMPLETED if completed else FAILED)
@@ -181,25 +193,34 @@ def why(job: str, namespace: str | None, output: str | None) -> None:
     type=click.Path(file_okay=False, path_type=Path),
     help="Write the files that the job's program left in $QONVERGE_OUTPUT into this folder, in place of the result.",
 )
-def result(job: str, namespace: str | None, url: str | None, output: Path | None, files: Path | None) -> None:
+@_table
+def result(
+    job: str, namespace: str | None, url: str | None, output: Path | None, files: Path | None, table: Path | None
+) -> None:
     """Print the result of a job of the cluster as JSON, also one that its status has no room for.
 
     Exit status: 0, 1 when the job has no result, or has it no more, 2 when no cluster answers or it has no such job.
     """
     silence_libraries()
     from qonverge.cli.cluster import NoAnswer
-    from qonverge.cli.result import NoResult, print_result, save_files
+    from qonverge.cli.result import NoResult, print_result, save_files, save_table
+    from qonverge.cli.table import NoTable
+    from qonverge.local.manifests import ManifestError
 
-    if output is not None and files is not None:
-        raise click.UsageError("--output is for the result and --files for the files: give one of them")
+    if sum(each is not None for each in (output, files, table)) > 1:
+        raise click.UsageError("--output is for the result, --files for files, --table for a table: give one of them")
     try:
-        if files is None:
+        if table is not None:
+            save_table(job, namespace, table, url=url)
+        elif files is None:
             print_result(job, namespace, url=url, output=output)
         else:
             click.echo(f"{save_files(job, namespace, files, url=url)} files in {files}")
     except NoAnswer as error:
         refuse([str(error)])
-    except NoResult as error:
+    except ManifestError as error:
+        refuse(error.problems)
+    except (NoResult, NoTable) as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(FAILED)
 

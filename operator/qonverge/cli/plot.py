@@ -12,6 +12,7 @@ from qonverge.api import HybridJob
 from qonverge.api.job import MetricCurve, Result
 from qonverge.cli.cluster import connected
 from qonverge.cli.result import fetched
+from qonverge.cli.sweep_plot import sweep_panels
 from qonverge.local.manifests import ManifestError
 
 if TYPE_CHECKING:
@@ -61,7 +62,8 @@ def plot_job(name: str, namespace: str | None, *, path: Path, metrics: Sequence[
 async def _get(name: str, namespace: str | None, url: str | None) -> HybridJob:
     async with connected() as cluster:
         job = HybridJob.model_validate(await cluster.job(name, namespace))
-        if job.status.result is None or job.status.result.kept is None:
+        kept = job.status.result
+        if kept is None or (kept.kept is None and kept.stored is None):
             return job
         result = Result.model_validate_json(await fetched(cluster, job, url))
         return job.model_copy(update={"status": job.status.model_copy(update={"result": result})})
@@ -112,6 +114,8 @@ def panels_of(job: HybridJob, metrics: Sequence[str] = ()) -> list[Panel]:
     found: list[Panel] = [_course(job, curve) for curve in curves]
     if metrics or result is None:
         return found
+    if result.points:
+        found += sweep_panels(job, result)
     if result.counts:
         found.append(_histogram(job, result.counts))
     if result.expectation_values:

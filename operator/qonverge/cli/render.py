@@ -6,20 +6,23 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import TextIO
 
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from qonverge.amounts import format_bytes
 from qonverge.api import HybridJob
+from qonverge.api.job import Result
 from qonverge.api.placement import Candidate, ForecastInterval
-from qonverge.scheduling.comparison import Change, Comparison, Group
+from qonverge.scheduling import comparison
+from qonverge.scheduling.comparison import Change, Comparison
 from qonverge.scheduling.texts import duration, joules
 
 BAR_WIDTH = 40
 # Narrower, a table of forecasts would lose its words.
 _LEAST_WIDTH = 100
 _MOST_BARS = 16
+_MOST_COLUMNS = 10
 # With the bar and the numbers it fits the least width.
 _LABEL_WIDTH = 36
 _LABEL_ENDS = 16
@@ -116,11 +119,36 @@ def result(job: HybridJob) -> list[RenderableType]:
     found = job.status.result
     if found is None:
         return []
+    if found.points is not None:
+        return [sweep_table(job, found)]
     if found.counts:
         return [histogram(found.counts)]
     if found.expectation_values is not None:
         return [expectations(job)]
     return [] if found.value is None else [Text("result  ", style="bold") + Text(json.dumps(found.value))]
+
+
+def sweep_table(job: HybridJob, found: Result) -> RenderableType:
+    """Return a row for each point of a sweep; of very many, the first, and of very many columns too."""
+    from qonverge.cli.table import NoTable, columns_of
+
+    try:
+        columns = columns_of(job, found)
+    except NoTable as error:
+        return Text(str(error))
+    shown = list(columns)[:_MOST_COLUMNS]
+    table = Table.grid(padding=(0, 2))
+    for _ in shown:
+        table.add_column(justify="right", no_wrap=True)
+    table.add_row(*(Text(name, style="bold") for name in shown))
+    rows = list(zip(*(columns[name] for name in shown), strict=True))
+    for row in rows[:_MOST_BARS]:
+        table.add_row(*(f"{value:.6g}" for value in row))
+    left, wide = len(rows) - _MOST_BARS, len(columns) - len(shown)
+    more = [_counted(left, "point")] * (left > 0) + [_counted(wide, "column")] * (wide > 0)
+    if not more:
+        return table
+    return Group(table, Text(f"and {' and '.join(more)} more: --table FILE writes all", style="dim"))
 
 
 def ending(job: HybridJob, elapsed: float) -> RenderableType:
@@ -243,7 +271,7 @@ def comparison_tables(found: Comparison) -> list[RenderableType]:
     ]
 
 
-def _comparison(groups: Sequence[Group]) -> Table:
+def _comparison(groups: Sequence[comparison.Group]) -> Table:
     table = Table.grid(padding=(0, 2))
     measured = any(group.energy is not None for group in groups)
     energy = ("ENERGY",) if measured else ()

@@ -15,7 +15,9 @@ from typing import BinaryIO
 from urllib.parse import quote
 
 from qonverge.api import HybridJob
+from qonverge.api.job import Result
 from qonverge.cli.cluster import Cluster, NoAnswer, connected
+from qonverge.cli.table import Columns, check_table_path, columns_of, write_table
 from qonverge.execution.results import document
 from qonverge.storage.job_output import FILES, is_file
 
@@ -62,6 +64,25 @@ async def _print(name: str, namespace: str | None, url: str | None, output: Path
                 # To a file go the very bytes, of which the status has the SHA-256.
                 file.write(b"\n")
             file.flush()
+
+
+def save_table(name: str, namespace: str | None, path: Path, *, url: str | None) -> None:
+    """Write the table of a sweep, in the format that the path's ending names; arguments are those of ``print_result``.
+
+    Raises:
+        ManifestError: the ending names no format.
+        NoAnswer: there is no cluster that answers, or no such job in it.
+        NoResult: the job has none, or has it no more.
+        NoTable: it has no points of a sweep.
+    """
+    check_table_path(path)
+    write_table(asyncio.run(_table(name, namespace, url)), path)
+
+
+async def _table(name: str, namespace: str | None, url: str | None) -> Columns:
+    async with connected() as cluster:
+        job = HybridJob.model_validate(await cluster.job(name, namespace))
+        return columns_of(job, Result.model_validate_json(await fetched(cluster, job, url)))
 
 
 async def fetched(cluster: Cluster, job: HybridJob, url: str | None) -> bytes:

@@ -16,6 +16,7 @@ import yaml
 from qonverge.api import HybridJob
 from qonverge.cli.plot import check_path, write
 from qonverge.cli.screen import Screen
+from qonverge.cli.table import NoTable, check_table_path, columns_of, write_table
 from qonverge.local.dependencies import ordered
 from qonverge.local.manifests import ManifestError, Manifests, read, refuse_quotas
 from qonverge.local.outputs import LocalOutputs, state_folder
@@ -29,6 +30,7 @@ def run_files(
     output: str | None,
     plot: Path | None,
     kept: Path | None,
+    table: Path | None,
     fresh: bool,
     quiet: bool,
     verbose: bool,
@@ -40,6 +42,7 @@ def run_files(
         output: "json" or "yaml" to print the jobs; None for results.
         plot: file for a picture.
         kept: folder for the files that programs leave; of several jobs each has a folder in it.
+        table: file for the table of a sweep, in the format that its ending names.
         fresh: whether programs begin anew, whatever checkpoints there are.
         quiet: whether only results are printed.
         verbose: whether engines print.
@@ -53,8 +56,12 @@ def run_files(
         raise ManifestError([f"{', '.join(files)}: there is no HybridJob to run"])
     if plot is not None:
         check_path(plot, "--plot")
+    if table is not None:
+        check_table_path(table)
+        if len(manifests.jobs) > 1:
+            raise ManifestError([f"--table {table}: one job makes one table, and there are {len(manifests.jobs)}"])
     # With -o the standard output belongs to the manifest.
-    stream = sys.stdout if output is None else sys.stderr
+    stream = sys.stdout if output is None and str(table) != "-" else sys.stderr
     # A terminal without the block characters of the histogram shows other ones, rather than an error.
     stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a text stream, unless a caller replaced it
     in_order = ordered(manifests)
@@ -70,6 +77,12 @@ def run_files(
         _copy_files(jobs, kept)
     if output is not None:
         _print(jobs, output)
+    if table is not None and jobs[0].status.state == "Complete":
+        try:
+            write_table(columns_of(jobs[0], jobs[0].status.result), table)
+        except NoTable as error:
+            print(f"error: --table {table}: {error}", file=sys.stderr)
+            return False
     if plot is not None and not write(jobs, plot, (), "--plot"):
         print(f"warning: --plot {plot}: no job has counts, values or metrics to draw", file=sys.stderr)
         return False

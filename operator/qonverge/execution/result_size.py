@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qonverge.api import HybridJob
 from qonverge.circuits.analysis.measurement_plan import DEFAULT_SHOTS
 from qonverge.circuits.checker.checked_circuit import CheckedCircuit
+from qonverge.programs.sweep import num_points
 
 # Of JSON: a value with its comma, twice, since it has a standard error.
 _VALUE_BYTES = 2 * 25
@@ -15,6 +17,9 @@ _VALUE_BYTES = 2 * 25
 _OUTCOME_BYTES = 4
 # Names of fields, the number of shots.
 _HEAD_BYTES = 100
+# Of a point of a sweep: names of fields; the value of a parameter with colon and comma.
+_POINT_BYTES = 80
+_PARAMETER_BYTES = 27
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +34,19 @@ class ResultSize:
     """What they are, for a message."""
     by_shots: bool
     """Whether fewer shots make it smaller."""
+    points: int = 1
+    """Points of a sweep."""
+    point_bytes: int = 0
+    """Bytes of one of them beside its entries."""
 
     @property
     def bytes(self) -> int:
         """All of it."""
-        return self.entries * self.each + _HEAD_BYTES
+        return self.entries * self.each + self.points * self.point_bytes + _HEAD_BYTES
 
     def entries_in(self, room: int) -> int:
-        """Return how many entries certainly have room in so many bytes."""
-        return max(0, (room - _HEAD_BYTES) // self.each)
+        """Return how many entries certainly have room in so many bytes; of a sweep, entries of each point."""
+        return max(0, (room - _HEAD_BYTES - self.points * self.point_bytes) // (self.each * self.points))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +61,23 @@ class Room:
 
 def largest(job: HybridJob, checked: CheckedCircuit) -> ResultSize:
     """Return the most that the result of a job's circuit may take: each shot may have an outcome of its own."""
+    sweep = job.spec.program.sweep
+    points, each, of = num_points(sweep), 0, ""
+    if sweep is not None:
+        each = _POINT_BYTES + sum(len(json.dumps(name)) + _PARAMETER_BYTES for name in sweep.names)
+        of = f" at each of {points} points"
     if checked.observables:
         number = len(checked.observables)
-        return ResultSize(number, _VALUE_BYTES, f"{number} expectation values with their errors", by_shots=False)
+        what = f"{number} expectation values with their errors{of}"
+        return ResultSize(points * number, _VALUE_BYTES, what, by_shots=False, points=points, point_bytes=each)
     shots, analysis = job.spec.shots or DEFAULT_SHOTS, checked.analysis
     outcomes = min(shots, 1 << min(analysis.measured_bits, 62))
     digits = len(str(-(-shots // outcomes)))
-    what = f"{outcomes} outcomes of {analysis.num_clbits} bits with their counts"
+    what = f"{outcomes} outcomes of {analysis.num_clbits} bits with their counts{of}"
     # A space between registers.
     width = analysis.num_clbits + max(0, len(analysis.registers) - 1)
-    return ResultSize(outcomes, width + _OUTCOME_BYTES + digits, what, by_shots=outcomes == shots)
+    size, by_shots = width + _OUTCOME_BYTES + digits, outcomes == shots
+    return ResultSize(points * outcomes, size, what, by_shots=by_shots, points=points, point_bytes=each)
 
 
 def refusal(size: ResultSize, rooms: Sequence[Room]) -> str | None:
@@ -76,7 +92,7 @@ def refusal(size: ResultSize, rooms: Sequence[Room]) -> str | None:
         return None
     there = "; ".join(room.what for room in rooms)
     fewer = f"ask for at most {size.entries_in(max(known))} shots, measure fewer qubits" if size.by_shots else ""
-    fewer = fewer or "ask for fewer of them at a time"
+    fewer = fewer or ("sweep fewer points" if size.points > 1 else "ask for fewer of them at a time")
     return (
         f"the result may take {size.bytes} bytes, {size.what}, and there is no place for so much: {there}. Before it "
         f"runs: {fewer}, or let the administrator give the installation a store for it (output.stores of the chart)"

@@ -19,7 +19,8 @@ def document(result: Result) -> bytes:
 
 def is_long(result: Result) -> bool:
     """Whether a result of a circuit has so many entries that its JSON is better made in a thread."""
-    return len(result.counts or ()) + len(result.expectation_values or ()) > _LONG
+    parts = (result, *(result.points or ()))
+    return sum(len(part.counts or ()) + len(part.expectation_values or ()) for part in parts) > _LONG
 
 
 def kept(job: HybridJob, status: HybridJobStatus, reference: KeptResult, *, why: str, now: float) -> HybridJobStatus:

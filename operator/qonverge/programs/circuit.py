@@ -21,6 +21,7 @@ from qonverge.circuits.checker.checked_circuit import CheckedCircuit
 from qonverge.circuits.checker.checker import Checker
 from qonverge.forecast.features import Work
 from qonverge.forecast.requests import ForecastRequest
+from qonverge.programs import sweep as sweeps
 from qonverge.programs.source import Program, decoded, digest
 from qonverge.scheduling import Needs
 from qonverge.wire.errors import OutcomeUnknown, WireError
@@ -29,6 +30,7 @@ from qonverge.wire.vendor import charged_tasks, corrected
 
 _PART_SEED = 15_485_863
 _COUNT_BYTES = 5
+_PARAMETER_BYTES = 8
 _VALUE_BYTES = 18
 """Of a count beside its outcome, which is a text, and of an expectation value with its error."""
 # Reasons of failure, by the wire's codes; others keep their code.
@@ -65,7 +67,7 @@ class CircuitKind:
             return "precision is about expectation values: give program.circuit.observables, or use shots for counts"
         if job.spec.program.parameters or job.spec.program.parameter_schema is not None:
             return "spec.program.parameters are a program's: a circuit's are in spec.program.circuit.parameters"
-        return None
+        return None if job.spec.program.sweep is None else sweeps.problem(job.spec.program.sweep)
 
     async def check(self, job: HybridJob, program: Program, checker: Checker) -> CheckedCircuit:
         """Return the circuit, parsed and analysed.
@@ -75,13 +77,15 @@ class CircuitKind:
             CheckerLost: the process that parses it does not start.
         """
         circuit = _circuit(job)
-        return await checker.check(
+        checked = await checker.check(
             program,
-            circuit.parameters,
+            _first_point(job),
             circuit.observables,
             circuit.given_layout,
             namespace=job.metadata.namespace,
         )
+        sweeps.check_free(job.spec.program.sweep, checked)
+        return checked
 
     def summary(self, checked: CheckedCircuit | None) -> str:
         """Return the circuit's size."""
@@ -116,7 +120,7 @@ class CircuitKind:
 
     def forecast_request(self, job: HybridJob, checked: CheckedCircuit | None) -> ForecastRequest | None:
         """Return what the job asks for, as forecasts see it; None while its circuit is not checked."""
-        return None if checked is None else ForecastRequest(checked, _circuit(job).parameters, work(job, checked))
+        return None if checked is None else ForecastRequest(checked, _first_point(job), work(job, checked))
 
     def loop(self, job: HybridJob) -> None:
         """Return None: its tasks are sent for it."""
@@ -140,7 +144,7 @@ class CircuitKind:
         costs: tuple[Money, ...] = ()
         if there is not None and there.cost is not None and there.currency is not None:
             costs = (Money(Decimal(repr(there.cost.high)), there.currency),)
-        return used + Amounts(_shots(job, self.observables(job)), run, costs)
+        return used + Amounts(_points(job) * _shots(job, self.observables(job)), run, costs)
 
     def observables(self, job: HybridJob) -> Sequence[str | dict[str, float]]:
         """Return the observables that expectation values are wanted of; none for counts."""
@@ -153,18 +157,30 @@ def _circuit(job: HybridJob) -> Circuit:
     return circuit
 
 
+def _points(job: HybridJob) -> int:
+    """Return how many parameter sets the circuit is run with."""
+    return sweeps.num_points(job.spec.program.sweep)
+
+
+def _first_point(job: HybridJob) -> Mapping[str, float]:
+    """Return values of all parameters: of a sweep those of its first point."""
+    return sweeps.first_point(_circuit(job), job.spec.program.sweep)
+
+
 def _shots(job: HybridJob, observables: Sequence[object]) -> int:
-    """Return how often the circuit runs; 0 where the engine decides."""
+    """Return how often the circuit runs at each point; 0 where the engine decides."""
     return job.spec.shots or (0 if observables else DEFAULT_SHOTS)
 
 
 def _travelling(job: HybridJob, checked: CheckedCircuit) -> int:
     """Return the bytes of the circuit, and of its result at most: as many counts as there may be, or values."""
+    points = _points(job)
+    sent = len(checked.qpy) + points * _PARAMETER_BYTES * len(checked.analysis.parameters)
     if checked.observables:
-        return len(checked.qpy) + _VALUE_BYTES * len(checked.observables)
+        return sent + points * _VALUE_BYTES * len(checked.observables)
     bits = checked.analysis.measured_bits
     most = min(_shots(job, checked.observables), 1 << min(bits, 62))
-    return len(checked.qpy) + most * (bits + _COUNT_BYTES)
+    return sent + points * most * (bits + _COUNT_BYTES)
 
 
 def task(job: HybridJob, circuit: CheckedCircuit, identity: str, *, shots: int | None = None, part: int = 0) -> Task:
@@ -179,7 +195,7 @@ def task(job: HybridJob, circuit: CheckedCircuit, identity: str, *, shots: int |
     """
     if shots is None:
         shots = job.spec.shots if circuit.observables else job.spec.shots or DEFAULT_SHOTS
-    parameters = {name: np.array([value]) for name, value in _circuit(job).parameters.items()}
+    parameters = sweeps.bindings(_circuit(job), job.spec.program.sweep)
     pub = Pub(circuit.digest, parameters, shots, job.spec.precision, circuit.observables, layout=circuit.layout)
     seed = None if job.spec.seed is None else (job.spec.seed + _PART_SEED * part) % 2**32
     metadata, created = job.metadata, job.metadata.creation_timestamp
@@ -198,7 +214,8 @@ def work(job: HybridJob, circuit: CheckedCircuit) -> Work:
     """Return how often the circuit is run and for what; an engine may group observables into fewer bases."""
     observables = circuit.observables
     groups, shots = runs(observables, job.spec.shots, job.spec.precision)
-    return Work.of(circuit.analysis, shots, terms=sum(len(observable) for observable in observables), bases=groups)
+    terms = sum(len(observable) for observable in observables)
+    return Work.of(circuit.analysis, shots, sets=_points(job), terms=terms, bases=groups)
 
 
 def used(prices: Prices, work: Work, result: TaskResult, limits: TaskLimits) -> Amounts:
@@ -228,10 +245,12 @@ def merged(results: Sequence[TaskResult]) -> TaskResult:
     pubs = [result.results[0] for result in results]
     shots = [pub.shots or 0 for pub in pubs]
     total = sum(shots)
-    counts = Counter[str]()
-    for pub in pubs:
-        for own in pub.counts:
-            counts.update(own)
+    counts = []
+    for parts in zip(*(pub.counts for pub in pubs), strict=True):
+        summed = Counter[str]()
+        for own in parts:
+            summed.update(own)
+        counts.append(dict(summed))
     values = errors = None
     estimates = [pub.expectation_values for pub in pubs if pub.expectation_values is not None]
     deviations = [pub.standard_errors for pub in pubs if pub.standard_errors is not None]
@@ -241,7 +260,7 @@ def merged(results: Sequence[TaskResult]) -> TaskResult:
         errors = np.sqrt(np.tensordot(weights**2, np.stack(deviations) ** 2, 1))
     whole = replace(
         pubs[0],
-        counts=(dict(counts),) if counts else (),
+        counts=tuple(counts),
         expectation_values=values,
         standard_errors=errors,
         shots=total,
@@ -256,9 +275,11 @@ def merged(results: Sequence[TaskResult]) -> TaskResult:
     )
 
 
-def outcome(result: TaskResult) -> Result:
+def outcome(job: HybridJob, result: TaskResult) -> Result:
     """Return the result as the status shows it."""
     (pub,) = result.results
+    if job.spec.program.sweep is not None:
+        return Result(points=sweeps.points_of(job.spec.program.sweep, pub), shots=pub.shots)
     if pub.expectation_values is not None and pub.standard_errors is not None:
         return Result(
             expectation_values=pub.expectation_values.ravel().tolist(),
@@ -286,7 +307,7 @@ def provenance(program: Program, result: TaskResult) -> Provenance:
 
 
 def counts_of(result: TaskResult) -> Mapping[str, int]:
-    """Return how often each outcome of a job's circuit was measured; empty for expectation values."""
+    """Return how often each outcome of a job's circuit was measured, of a sweep at its first point; none for values."""
     return next((counts for pub in result.results for counts in pub.counts), {})
 
 

@@ -39,7 +39,7 @@ class LocalCircuits:
             usage = usage_of(used)
             if result.error is None:
                 placed.placing.observe(place.key, job, checked, result, run.now)
-                outcome = circuits.outcome(result)
+                outcome = circuits.outcome(job, result)
                 run.complete(result=outcome, provenance=circuits.provenance(placed.program, result), usage=usage)
                 return
             if not result.error.retryable:

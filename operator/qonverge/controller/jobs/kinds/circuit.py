@@ -169,7 +169,7 @@ def _conclude(view: View, flight: Flight) -> list[Action]:
         fields |= _ended_elsewhere(view, flight, result)
     if result.error is None:
         message = f"completed on {fields['backend']}"
-        return [SetStatus(view.complete(message, result=circuits.outcome(result), **fields)), Stop()]
+        return [SetStatus(view.complete(message, result=circuits.outcome(job, result), **fields)), Stop()]
     error, limit = result.error, job.spec.retry_policy.max_attempts
     # Where this operator cancels a task, it forgets the flight: somebody else did, and the job still wants it.
     if not error.retryable and error.code != Cancelled.code:
