@@ -10,6 +10,7 @@ from typing import Any
 from qonverge.api import HybridJob
 from qonverge.api.dependencies import Dependency, DependencyStatus
 from qonverge.documents.excerpt import bounded, json_excerpt
+from qonverge.programs.kinds import kind_of
 from qonverge.programs.parameters import MOST_BYTES
 
 _STEP = re.compile(r"([^.\[\]]+)|\[(\d{1,9})\]")
@@ -37,14 +38,14 @@ def released(job: HybridJob) -> bool:
 def with_inputs(job: HybridJob) -> HybridJob:
     """Return the job with the parameters that it got from others; as it is where it has none, or not all yet."""
     given = {name: value for each in job.status.dependencies or () for name, value in (each.values or {}).items()}
-    return _with_parameters(job, given) if given and released(job) else job
+    return kind_of(job).with_parameters(job, given) if given and released(job) else job
 
 
 def sketched(job: HybridJob) -> HybridJob:
     """Return the job with some number for each parameter of its circuit that is not known yet: so it can be read."""
-    if job.spec.program.circuit is None or released(job):
+    if not kind_of(job).numeric_parameters or released(job):
         return job
-    return _with_parameters(job, dict.fromkeys(taken(job), _UNKNOWN))
+    return kind_of(job).with_parameters(job, dict.fromkeys(taken(job), _UNKNOWN))
 
 
 def taken(job: HybridJob) -> list[str]:
@@ -54,8 +55,7 @@ def taken(job: HybridJob) -> list[str]:
 
 def problem(job: HybridJob) -> str | None:
     """Return what is wrong with what a job takes from others, whatever they find; None for nothing."""
-    circuit = job.spec.program.circuit
-    given = dict.fromkeys(job.spec.program.parameters if circuit is None else circuit.parameters, "the job itself")
+    given = kind_of(job).given_parameters(job)
     for each in job.spec.depends_on:
         for name, path in each.parameters.items():
             if _PATH.fullmatch(path) is None:
@@ -111,7 +111,7 @@ def taken_from(job: HybridJob, results: Mapping[str, tuple[str | None, Any]]) ->
     Raises:
         InvalidInput: a result does not have what the job takes.
     """
-    numbers, told = job.spec.program.circuit is not None, []
+    numbers, told = kind_of(job).numeric_parameters, []
     for each in job.spec.depends_on:
         uid, result = results[each.name]
         told.append(
@@ -191,18 +191,6 @@ def keys_of(job: HybridJob) -> list[str]:
 def circle(keys: Sequence[str]) -> str:
     """Return a sentence about jobs that depend on each other in a circle, as ``cycle_through`` gives it."""
     return f"these jobs wait for each other: {' -> '.join(key.split('/', 1)[1] for key in keys)}"
-
-
-def _with_parameters(job: HybridJob, given: Mapping[str, Any]) -> HybridJob:
-    program = job.spec.program
-    if (circuit := program.circuit) is not None:
-        changed: dict[str, Any] = {
-            "circuit": circuit.model_copy(update={"parameters": {**circuit.parameters, **given}})
-        }
-    else:
-        changed = {"parameters": {**program.parameters, **given}}
-    spec = job.spec.model_copy(update={"program": program.model_copy(update=changed)})
-    return job.model_copy(update={"spec": spec})
 
 
 def _at(result: Any, path: str, what: str) -> Any:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from qonverge.circuits.checker.checker import Checker
 from qonverge.forecast.features import Work
 from qonverge.forecast.requests import ForecastRequest
 from qonverge.programs import sweep as sweeps
+from qonverge.programs.parameters import with_program
 from qonverge.programs.source import Program, decoded, digest
 from qonverge.scheduling import Needs
 from qonverge.wire.errors import OutcomeUnknown, WireError
@@ -42,6 +44,18 @@ class CircuitKind:
 
     name = "circuit"
     calls_backends = False
+    numeric_parameters = True
+
+    def given_parameters(self, job: HybridJob) -> dict[str, str]:
+        """Return those of the circuit, and those that its sweep varies."""
+        swept = () if job.spec.program.sweep is None else job.spec.program.sweep.names
+        return {**dict.fromkeys(_circuit(job).parameters, "the job itself"), **dict.fromkeys(swept, "its sweep")}
+
+    def with_parameters(self, job: HybridJob, values: Mapping[str, Any]) -> HybridJob:
+        """Return the job with further values in its circuit."""
+        circuit = _circuit(job)
+        changed = circuit.model_copy(update={"parameters": {**circuit.parameters, **values}})
+        return with_program(job, circuit=changed)
 
     def embedded(self, job: HybridJob) -> str | None:
         """Return the OpenQASM text, or QPY in base64."""

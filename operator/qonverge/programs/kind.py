@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 from qonverge.amounts import Amounts
 from qonverge.api import HybridJob
@@ -31,6 +31,16 @@ class ProgramKind(Protocol):
     @property
     def calls_backends(self) -> bool:
         """Whether it calls backends itself while it runs: it gets tokens for one, whose pods meter what it uses."""
+
+    @property
+    def numeric_parameters(self) -> bool:
+        """Whether its parameters have to be numbers."""
+
+    def given_parameters(self, job: HybridJob) -> dict[str, str]:
+        """Return the names of the parameters that the job has values for, and for each where they are, for people."""
+
+    def with_parameters(self, job: HybridJob, values: Mapping[str, Any]) -> HybridJob:
+        """Return the job with further values of parameters."""
 
     def embedded(self, job: HybridJob) -> str | None:
         """Return what stands in the job itself and takes room there, None where it names a ConfigMap."""

@@ -21,6 +21,12 @@ def parameters_of(job: HybridJob) -> dict[str, Any]:
     return with_defaults(program.parameters, program.parameter_schema)
 
 
+def with_program(job: HybridJob, **fields: Any) -> HybridJob:
+    """Return the job with other fields of its program."""
+    program = job.spec.program.model_copy(update=fields)
+    return job.model_copy(update={"spec": job.spec.model_copy(update={"program": program})})
+
+
 def names_of(job: HybridJob) -> list[str]:
     """Return the names of the job's parameters, also of those whose values come from jobs that it depends on."""
     return list(dict.fromkeys((*parameters_of(job), *awaited(job))))

@@ -15,7 +15,7 @@ from qonverge.api.pod_program import Near, ProgramTemplate
 from qonverge.circuits.checker.checked_circuit import CheckedCircuit
 from qonverge.circuits.checker.checker import Checker
 from qonverge.forecast.requests import ForecastRequest
-from qonverge.programs.parameters import awaited, names_of, parameters_of, too_large, unknown
+from qonverge.programs.parameters import awaited, names_of, parameters_of, too_large, unknown, with_program
 from qonverge.programs.source import Program
 from qonverge.scheduling import Needs
 
@@ -58,6 +58,15 @@ class PodKind:
     name: str
     """The field of ``spec.program``."""
     calls_backends = True
+    numeric_parameters = False
+
+    def given_parameters(self, job: HybridJob) -> dict[str, str]:
+        """Return those of the program."""
+        return dict.fromkeys(job.spec.program.parameters, "the job itself")
+
+    def with_parameters(self, job: HybridJob, values: Mapping[str, Any]) -> HybridJob:
+        """Return the job with further values of its program's parameters."""
+        return with_program(job, parameters={**job.spec.program.parameters, **values})
 
     def pod(self, job: HybridJob) -> PodRequest:
         """Return what it asks of its pod."""

@@ -101,6 +101,14 @@ def test_a_parameter_is_given_once(circuit: bool) -> None:
     assert "is no path" in str(problem(job("b", {"name": "a", "parameters": {"x": "points[one]"}})))
 
 
+def test_a_parameter_that_is_swept_comes_from_nowhere_else() -> None:
+    sweep = {"parameters": {"x": {"values": [1.0, 2.0]}}}
+    program = {"circuit": {"openqasm": "x"}, "sweep": sweep}
+    on = [{"name": "a", "parameters": {"x": "angle"}}]
+    given = {"metadata": {"name": "b"}, "spec": {"program": program, "dependsOn": on}}
+    assert problem(HybridJob.model_validate(given)) == "spec.dependsOn, a: the parameter x is given by its sweep too"
+
+
 def test_a_circuit_can_be_read_before_its_parameters_are_known() -> None:
     circuit = sketched(job("b", {"name": "a", "parameters": {"x": "angle"}}, circuit=True)).spec.program.circuit
     assert circuit is not None
