@@ -43,7 +43,9 @@ def lab(workspace: Workspace) -> Iterator[Workspace]:
     name = workspace.namespace
     made = queues(name, name, cpu=_QUOTA, selector=_SELECTOR)
     workspace.cluster.apply(*made, namespace=name)
-    workspace.apply(backend("own", capacity={"concurrency": 1, "programs": 3}), _hold("yes"))
+    # Of the node's CPUs, most are for the programs.
+    template = {"resources": {"requests": {"cpu": "100m"}, "limits": {"memory": "2Gi"}}}
+    workspace.apply(backend("own", capacity={"concurrency": 1, "programs": 3}, template=template), _hold("yes"))
     workspace.wait("--for=condition=Ready", "quantumbackend/own")
     yield workspace
     workspace.kubectl("delete", "hybridjobs,jobs", "--all")
