@@ -16,7 +16,6 @@ import itertools
 import json
 import os
 import platform
-import socket
 import statistics
 import subprocess
 import sys
@@ -35,6 +34,7 @@ import urllib3
 from qiskit import QuantumCircuit, qpy
 from qiskit_aer import AerSimulator
 
+from e2e.cluster.processes import free_ports
 from qonverge.client.transport.connection import Connection
 from qonverge.wire.messages import Pub, Task, TaskResult
 
@@ -108,9 +108,7 @@ def running_server(*options: str) -> Iterator[ServerProcess]:
     Raises:
         RuntimeError: when it does not become ready.
     """
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    address = f"127.0.0.1:{free_ports(1)[0]}"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("QONVERGE_")}
     process = subprocess.Popen(
         [sys.executable, "-m", "qonverge.backend", "--listen", address, *options], env=environment

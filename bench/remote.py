@@ -16,7 +16,6 @@ import json
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -31,6 +30,7 @@ import urllib3
 import yaml
 from qiskit import QuantumCircuit, qpy
 
+from e2e.cluster.processes import free_ports
 from qonverge.backend.executors.protocol import Request
 from qonverge.backend.executors.spool_values import end_of
 from qonverge.wire.codec import pack, unpack
@@ -111,10 +111,7 @@ class Link:
 
 def free_port() -> int:
     """Return a port that nobody uses."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    return free_ports(1)[0]
 
 
 def certificate(folder: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import socket
 import subprocess
 import sys
 import threading
@@ -18,6 +17,7 @@ from typing import Any, TypeVar
 import urllib3
 import yaml
 
+from e2e.cluster.processes import free_ports
 from qonverge.local.manifests import read
 from qonverge.local.run import Observer
 from qonverge.local.runner import LocalRunner
@@ -56,8 +56,7 @@ class Servers:
 @contextlib.contextmanager
 def _server(name: str, further: Sequence[str]) -> Iterator[str]:
     engine, method = ENGINES[name]
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
+    (port,) = free_ports(1)
     options = [
         "--engine",
         engine,

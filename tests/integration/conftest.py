@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -18,6 +17,7 @@ from typing import Any
 import pytest
 
 from e2e.cluster import ControlPlane, standin
+from e2e.cluster.processes import free_ports
 from e2e.layers import require
 from qonverge.controller.kube.lease import LABEL
 from tests.integration.kube_client import KubeClient
@@ -27,10 +27,7 @@ NAMESPACE = "qonverge-system"
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    return free_ports(1)[0]
 
 
 LIMIT = 180.0

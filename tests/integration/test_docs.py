@@ -132,11 +132,9 @@ def test_commands_beside_a_backend(checkout: Path) -> None:
 
 
 _ON_A_FREE_PORT = """
-import socket
+from e2e.cluster.processes import free_ports
 from qonverge.backend.__main__ import main
-with socket.socket() as probe:
-    probe.bind(("127.0.0.1", 0))
-    port = probe.getsockname()[1]
+(port,) = free_ports(1)
 print(port, flush=True)
 main(["--listen", f"127.0.0.1:{port}", "--concurrency", "1"])
 """
@@ -204,7 +202,7 @@ _NO_REASONS = set(
         List Accept Always Authorization BearerToken IfNotPresent None
         AwaitingPlacement Ended Interrupted Launched
         Auto Split Spec Vendor Recreate Device Ranks Indexed Ingress FailureTarget
-        All AsGiven Automatic BraketLocal ControlFlow DensityMatrix Exact Hedge MidCircuit NonClifford Stabilizer
+        All AsGiven Automatic BraketLocal ControlFlow Dask DensityMatrix Exact Hedge MidCircuit NonClifford Stabilizer
         Statevector Stim
         Held Wait Waiting Wanted
         Any Cloud Edge OnPrem In NotIn Exists NoExecute Preferred Required

@@ -7,7 +7,6 @@ import hashlib
 import io
 import json
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -21,6 +20,7 @@ import pytest
 import urllib3
 from qiskit import QuantumCircuit, qpy
 
+from e2e.cluster.processes import free_ports
 from qonverge.wire.codec import pack, unpack
 from qonverge.wire.messages import Pub, Task
 from qonverge.wire.tokens import Signer, generate_private_key, public_key
@@ -112,10 +112,7 @@ def until(condition: Callable[[], Any], what: str, seconds: float = 60.0) -> Any
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    return free_ports(1)[0]
 
 
 _WITH_CONSTANTS = """

@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
+from e2e.cluster.processes import free_ports
 from qonverge.client.program.rendezvous import Table, address_of, begin, relay, serve
 
 
@@ -105,8 +106,7 @@ def test_a_rank_may_end_after_rank_0_has() -> None:
 
 
 def test_a_rank_waits_for_a_table_that_is_not_there_yet() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    (port,) = free_ports(1)
     with relay("127.0.0.1", port) as own:
         rank = Rank(own.server_address[1])
         rank.say("cmd=get_universe_size")
