@@ -28,6 +28,7 @@ from qonverge.api.money import CostLimit
 from qonverge.api.placement import Candidate, Placement
 from qonverge.api.pod_program import Arguments, Container, Image, Near, ProgramTemplate
 from qonverge.api.program_source import ArtifactSource, GitSource, VolumeSource
+from qonverge.api.retries import MOST_FAILED_ATTEMPTS, FailedAttempt, RetryPolicy
 from qonverge.api.sweep import Sweep, SweepPoint
 from qonverge.api.usage import Usage
 from qonverge.devices import Layout
@@ -67,7 +68,6 @@ OUTPUT_FINALIZER = "qonverge.io/output"
 """On a job that keeps something in a store: its deletion waits until that is deleted too."""
 TRACEPARENT_ANNOTATION = "qonverge.io/traceparent"
 """Of a job: the span of whoever made it, as the W3C recommendation Trace Context has it."""
-_UNREACHABLE_SECONDS = 30
 # What a job asks for, which nobody may change under it.
 _FIXED = ("program", "shots", "precision", "seed", "dependsOn", "backend")
 
@@ -353,24 +353,6 @@ class Output(SpecModel):
     apply."""
 
 
-class RetryPolicy(SpecModel):
-    """What happens when a backend or a pod is lost under the job."""
-
-    max_attempts: Annotated[int, Field(ge=1, le=100)] = 3
-    """Attempts in all. A program's own failure (an exit code, running out of memory) is never retried."""
-    unreachable_seconds: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
-    """Seconds for which a pod that does not answer, as one of a site that is cut off, is waited for. After that another
-    attempt begins elsewhere, and what the first still does is dropped. Of a circuit it is the backend's pod, and the
-    default is 30; a device elsewhere, where tasks cost money, is waited for without end. Of a Python program it is its
-    own pod, from when Kubernetes finds that its node is unreachable or not ready, and the default is the cluster's,
-    mostly 300. Without a cluster it does not apply."""
-
-    @property
-    def tolerated_seconds(self) -> float:
-        """How long a circuit waits for a pod that does not answer, seconds."""
-        return _UNREACHABLE_SECONDS if self.unreachable_seconds is None else self.unreachable_seconds
-
-
 class HybridJobSpec(SpecModel):
     """What to run, where and within which limits."""
 
@@ -434,7 +416,7 @@ class HybridJobSpec(SpecModel):
     ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
     """Seconds after its end until the job is deleted. Default: it is kept."""
     retry_policy: RetryPolicy = RetryPolicy()
-    """What happens when a backend or a pod is lost under the job."""
+    """What happens when an attempt fails, or a backend or a pod is lost under it."""
     output: Output = Output()
     """Where the job keeps what its status has no room for."""
 
@@ -611,6 +593,12 @@ class HybridJobStatus(StatusModel):
     was placed."""
     attempts: int | None = None
     """How often it was started."""
+    failures: int | None = None
+    """Attempts that failed and count towards retryPolicy.maxAttempts."""
+    interruptions: int | None = None
+    """Attempts that ended without the program's doing, which count towards retryPolicy.maxInterruptions."""
+    failed_attempts: Annotated[list[FailedAttempt], Field(max_length=MOST_FAILED_ATTEMPTS)] | None = None
+    """How the last of them ended, at most 10, the latest last."""
     submissions: list[Submission] | None = None
     """Tasks that were to be sent to devices elsewhere and are not known to have ended, written before they are sent:
     whoever goes on with the job begins none of them twice."""

@@ -14,7 +14,7 @@ from qonverge.api.job import Python
 from qonverge.api.program_source import GitSource
 from qonverge.client.program.fetch import NotFetched, fetch
 from qonverge.client.program.install import NotInstalled, install
-from qonverge.local.attempts import run_once
+from qonverge.local.attempts import run_attempts
 from qonverge.local.kinds.kind import LocalKind, PlacedJob
 from qonverge.local.processes import Command, Start
 from qonverge.local.program_environment import environment_of, expanded
@@ -42,7 +42,7 @@ class LocalPrograms:
         if (place := _cluster_only(python)) is not None:
             placed.run.fail("CannotStart", f"the program is {place}: give its text, or a repository")
         elif python.git is None:
-            await run_once(placed, starting(job, text(placed.program), site))
+            await run_attempts(placed, starting(job, text(placed.program), site))
         else:
             await self._fetched(placed, python.git, site)
 
@@ -56,7 +56,7 @@ class LocalPrograms:
                 placed.run.fail("ProgramNotFetched", str(error))
                 return
             start = starting_file(placed.run.job, Path(folder) / git.path, site, Path(folder))
-            await run_once(placed, start, commit=commit)
+            await run_attempts(placed, start, commit=commit)
 
 
 def _cluster_only(python: Python) -> str | None:

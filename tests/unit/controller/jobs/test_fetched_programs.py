@@ -8,9 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from qonverge.api import HybridJob, QuantumBackend
-from qonverge.controller.jobs.actions import RequestPlacement, SetStatus
 from qonverge.controller.jobs.decisions import decide
-from qonverge.controller.jobs.kinds.pod_actions import Finish
+from qonverge.controller.jobs.kinds.pod_actions import Finish, TryAgain
 from qonverge.controller.jobs.kinds.python import PythonJobs
 from qonverge.controller.settings import Settings
 from qonverge.programs.policy import ProgramPolicy
@@ -176,7 +175,9 @@ def test_what_is_not_there_fails_the_job_with_the_words_of_who_looked(name: str,
 
 def test_a_server_that_did_not_answer_is_tried_again_for_as_many_attempts_as_there_are() -> None:
     seen: dict[str, Any] = {"batch": batch("Failed"), "pod": {"name": "p", **fetched(75, "could not be read")}}
-    assert RequestPlacement() in decide(view(program(), source(), **seen))
-    first, *_ = decide(view(program(attempts=3), source(), **seen))
-    assert isinstance(first, SetStatus)
-    assert (first.status.reason, first.status.message) == ("ProgramNotFetched", "after 3 attempts: could not be read")
+    again, *_ = decide(view(program(), source(), **seen))
+    assert isinstance(again, TryAgain)
+    assert (again.status.state, again.status.failures) == ("Pending", 1)
+    (last,) = decide(view(program(attempts=3, failures=2), source(), **seen))
+    assert isinstance(last, Finish)
+    assert (last.status.reason, last.status.message) == ("ProgramNotFetched", "after 3 attempts: could not be read")
