@@ -54,7 +54,7 @@ def serve(folder: str) -> None:
     from aiohttp import web
 
     from qonverge.api import HybridJob
-    from qonverge.api.job import StoredResult
+    from qonverge.api.job_status import StoredResult
     from qonverge.controller.kube.client import Kube
     from qonverge.controller.kube.events import Events
     from qonverge.controller.kube.status_writer import StatusWriter

@@ -208,6 +208,8 @@ _NO_REASONS = set(
         Any Cloud Edge OnPrem In NotIn Exists NoExecute Preferred Required
         Compared InForce Shadow Skipped Prometheus Stale
         ContainerCreating ErrImagePull FailedMount PodInitializing
+        DeletionByTaintManager PreemptionByScheduler Preempting Terminated
+        Fail Ignore Retry
         """,
     )
 )

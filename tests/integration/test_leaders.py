@@ -13,7 +13,7 @@ import pytest
 
 from e2e.cluster.errors import CommandFailed
 from qonverge.api import HybridJob
-from qonverge.api.job import MAX_SOURCE
+from qonverge.api.program import MAX_SOURCE
 from qonverge.documents.reports import LONGEST_METRIC_NAME, MOST_METRICS
 from qonverge.execution.stored_size import MOST_STORED, stored_size, stored_with
 from tests.integration.conftest import NAMESPACE, Lab, backend, eventually, free_port, job

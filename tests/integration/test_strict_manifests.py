@@ -14,7 +14,7 @@ import pytest
 
 from e2e.cluster import ControlPlane
 from qonverge.api import HybridJob
-from qonverge.api.job import MAX_SOURCE
+from qonverge.api.program import MAX_SOURCE
 from qonverge.execution.result_room import room_for_result
 from qonverge.local.manifests import ManifestError, read
 from tests.integration.raw_api import RawApi

@@ -170,7 +170,7 @@ def test_a_program_that_loses_its_backend_tries_another(lab: Lab, tenant: str) -
     lab.ready()
     for name, pod in pods.items():
         lab.serve(name, pod)
-    lab.apply(program("guest", tenant, retryPolicy={"maxAttempts": 2}))
+    lab.apply(program("guest", tenant, retryPolicy={"maxInterruptions": 1}))
     guest = Program(lab, "guest", tenant)
     first = guest.placed()["backend"].rpartition("/")[2]
     token, port = guest.token(), lab.port(pods[first])
@@ -185,13 +185,14 @@ def test_a_program_that_loses_its_backend_tries_another(lab: Lab, tenant: str) -
         return [event["message"] for event in lab.list("events", tenant) if event["reason"] == reason]
 
     (message,) = warned("AccessWithdrawn")
-    assert message == f"the backend default/{first} does not admit jobs of namespace {tenant} any more"
+    assert message == f"attempt 1: the backend default/{first} does not admit jobs of namespace {tenant} any more"
     token, port = guest.token(2), lab.port(pods[second])
     assert code(send(port, token, "bell")) == "Completed"
     # The second is the last attempt that the job allows.
     lab.kubectl("delete", "qb", second, "--wait=false")
     failed = eventually(lambda: (s := guest.status()).get("state") == "Failed" and s, "the end of the job")
-    message = f"after 2 attempts: the backend default/{second} was deleted"
+    said = f"the backend default/{second} was deleted"
+    message = f"after 2 interruptions, and retryPolicy.maxInterruptions is 1: {said}"
     assert (failed["reason"], failed["message"]) == ("BackendLost", message)
     eventually(lambda: warned("BackendLost") == [message], "the event of it")
 

@@ -9,10 +9,10 @@
 - {apiGroups: [apps], resources: [deployments], verbs: [list, watch, create, patch]}
 - {apiGroups: [apps], resources: [replicasets], verbs: [list, watch]}
 - {apiGroups: [batch], resources: [jobs], verbs: [list, watch, create, patch, delete]}
-- {apiGroups: [""], resources: [services], verbs: [list, watch, create, patch]}
-- {apiGroups: [""], resources: [secrets], verbs: [create, patch]}
-- {apiGroups: [""], resources: [configmaps], verbs: [get, create, patch]}
-- {apiGroups: [networking.k8s.io], resources: [networkpolicies], verbs: [create, patch]}
+- {apiGroups: [""], resources: [services], verbs: [list, watch, create, patch, delete]}
+- {apiGroups: [""], resources: [secrets], verbs: [create, patch, delete]}
+- {apiGroups: [""], resources: [configmaps], verbs: [get, create, patch, delete]}
+- {apiGroups: [networking.k8s.io], resources: [networkpolicies], verbs: [create, patch, delete]}
 - {apiGroups: [""], resources: [pods], verbs: [list, watch, patch]}
 - {apiGroups: [""], resources: [pods/log], verbs: [get]}
 - {apiGroups: [""], resources: [events], verbs: [list, create]}

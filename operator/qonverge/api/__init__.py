@@ -3,7 +3,8 @@
 from qonverge.api.backend import QuantumBackend, QuantumBackendSpec
 from qonverge.api.backend_status import QuantumBackendStatus
 from qonverge.api.base import API_VERSION, GROUP, VERSION, Condition, ObjectMeta
-from qonverge.api.job import HybridJob, HybridJobSpec, HybridJobStatus
+from qonverge.api.job import HybridJob, HybridJobSpec
+from qonverge.api.job_status import HybridJobStatus
 from qonverge.api.quota import QuantumQuota, QuantumQuotaSpec, QuantumQuotaStatus
 
 __all__ = [

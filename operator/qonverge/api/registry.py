@@ -180,11 +180,16 @@ KUBERNETES: Mapping[str, Kind] = {
         Kind(kind="Deployment", group="apps", plural="deployments", verbs=(*_WATCHED, "create", "patch")),
         Kind(kind="ReplicaSet", group="apps", plural="replicasets", verbs=_WATCHED),
         Kind(kind="Job", group="batch", plural="jobs", verbs=(*_WATCHED, "create", "patch", "delete")),
-        Kind(kind="Service", plural="services", verbs=(*_WATCHED, "create", "patch")),
+        Kind(kind="Service", plural="services", verbs=(*_WATCHED, "create", "patch", "delete")),
         # Who may list some may read all.
-        Kind(kind="Secret", plural="secrets", verbs=("create", "patch")),
-        Kind(kind="ConfigMap", plural="configmaps", verbs=("get", "create", "patch")),
-        Kind(kind="NetworkPolicy", group="networking.k8s.io", plural="networkpolicies", verbs=("create", "patch")),
+        Kind(kind="Secret", plural="secrets", verbs=("create", "patch", "delete")),
+        Kind(kind="ConfigMap", plural="configmaps", verbs=("get", "create", "patch", "delete")),
+        Kind(
+            kind="NetworkPolicy",
+            group="networking.k8s.io",
+            plural="networkpolicies",
+            verbs=("create", "patch", "delete"),
+        ),
         # Patched are annotations of backends' pods only.
         Kind(kind="Pod", plural="pods", verbs=(*_WATCHED, "patch"), subresources={"log": ("get",)}),
         Kind(kind="Event", plural="events", verbs=("list", "create")),

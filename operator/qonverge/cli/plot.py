@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qonverge.api import HybridJob
-from qonverge.api.job import MetricCurve, Result
+from qonverge.api.job_status import MetricCurve, Result
 from qonverge.cli.cluster import connected
 from qonverge.cli.result import fetched
 from qonverge.cli.sweep_plot import sweep_panels

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from qonverge.amounts import format_bytes
 from qonverge.api import HybridJob
-from qonverge.api.job import Result
+from qonverge.api.job_status import Result
 from qonverge.api.placement import Candidate, ForecastInterval
 from qonverge.scheduling import comparison
 from qonverge.scheduling.comparison import Change, Comparison

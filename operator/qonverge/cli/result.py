@@ -15,7 +15,7 @@ from typing import BinaryIO
 from urllib.parse import quote
 
 from qonverge.api import HybridJob
-from qonverge.api.job import Result
+from qonverge.api.job_status import Result
 from qonverge.cli.cluster import Cluster, NoAnswer, connected
 from qonverge.cli.table import Columns, check_table_path, columns_of, write_table
 from qonverge.execution.results import document

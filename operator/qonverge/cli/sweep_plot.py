@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from qonverge.api import HybridJob
-from qonverge.api.job import Result
+from qonverge.api.job_status import Result
 from qonverge.api.sweep import Sweep, SweepPoint
 from qonverge.cli.render import observable_name
 from qonverge.programs.kinds import kind_of

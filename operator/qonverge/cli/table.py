@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from qonverge.api import HybridJob
-from qonverge.api.job import Result
+from qonverge.api.job_status import Result
 from qonverge.cli.render import observable_name
 from qonverge.local.manifests import ManifestError
 from qonverge.programs.kinds import kind_of

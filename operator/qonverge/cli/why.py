@@ -1,4 +1,4 @@
-"""``qonverge why``: why a job of the cluster waits, or went where it went."""
+"""``qonverge why``: why a job of the cluster waits, went where it went, or failed."""
 
 from __future__ import annotations
 
@@ -10,8 +10,14 @@ from typing import Any
 from qonverge.accounting.conversion import amounts_of, usage_of
 from qonverge.api import HybridJob
 from qonverge.cli.cluster import connected
+from qonverge.cli.failures import failures
 from qonverge.cli.render import console_of, forecast_table
 from qonverge.scheduling.texts import joules
+
+_TOLD = (
+    *("state", "reason", "message", "backend", "placement", "forecast", "usage", "traceId"),
+    *("attempts", "failures", "interruptions", "failedAttempts", "exitCode", "log"),
+)
 
 
 def explain(name: str, namespace: str | None, *, output: str | None) -> None:
@@ -24,14 +30,15 @@ def explain(name: str, namespace: str | None, *, output: str | None) -> None:
     job = HybridJob.model_validate(obj)
     status = job.status
     if output is not None:
-        wanted = ("state", "reason", "message", "backend", "placement", "forecast", "usage", "traceId")
-        print(json.dumps({key: value for key, value in status.to_dict().items() if key in wanted}, indent=2))
+        print(json.dumps({key: value for key, value in status.to_dict().items() if key in _TOLD}, indent=2))
         return
     from rich.text import Text
 
     console = console_of(sys.stdout)
     console.print(Text(f"{job.metadata.name}  ", style="bold") + Text(f"{status.state}: {status.message or 'new'}"))
     for part in forecast_table(None, status.placement or "", status.forecast or [], chosen=status.backend):
+        console.print(part)
+    for part in failures(job):
         console.print(part)
     if status.usage is not None:
         # Also of a status that a former version wrote.

@@ -8,7 +8,7 @@ from typing import Any
 
 from qonverge.api import HybridJobStatus
 from qonverge.api.conditions import timestamp
-from qonverge.api.job import MetricCurve
+from qonverge.api.job_status import MetricCurve
 from qonverge.documents.reports import MOST_CURVES, InvalidReport, Report, merged
 from qonverge.wire.errors import ResultTooLarge
 

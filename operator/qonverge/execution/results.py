@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from qonverge.api import HybridJob, HybridJobStatus
-from qonverge.api.job import KeptResult, Result, StoredResult
+from qonverge.api.job_status import KeptResult, Result, StoredResult
 from qonverge.execution import transitions
 
 # A shorter one is written in less time than a thread takes to start.

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from qonverge.api import HybridJob, HybridJobStatus
 from qonverge.api.conditions import Progress, Truth, Verdict, seconds, set_conditions, timestamp
-from qonverge.api.job import State
+from qonverge.api.job_status import State
 from qonverge.documents.excerpt import bounded
 
 __all__ = ["complete", "deadlines", "duration", "fail", "move", "seconds", "timestamp"]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from qonverge.api import HybridJob
-from qonverge.api.job import Result
+from qonverge.api.job_status import Result
 from qonverge.execution.dependencies import in_order, input_of, problem, taken_from, with_inputs
 from qonverge.execution.results import document
 from qonverge.local.manifests import ManifestError, Manifests

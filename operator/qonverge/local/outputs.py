@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qonverge.api import HybridJob
-from qonverge.api.job import StoredFiles
+from qonverge.api.job_status import StoredFiles
 from qonverge.documents.reports import StoredContent
 from qonverge.programs.source import Program
 from qonverge.storage.job_output import CHECKPOINTS, FILES, JobOutput, prefix_of

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from qonverge.client.program.rendezvous import left_behind
+from qonverge.execution import retries
 
 LOG_LINES = 20
+_FAILED_LOG_LINES = 100
 _LOG_CHARACTERS = 4000
 # For the last lines to arrive, when something that the program left behind holds its output open.
 _DRAIN_SECONDS = 1.0
@@ -54,7 +56,7 @@ class Tail:
 
     def __init__(self) -> None:
         """Start with none."""
-        self._lines: deque[str] = deque(maxlen=LOG_LINES)
+        self._lines: deque[str] = deque(maxlen=_FAILED_LOG_LINES)
 
     def add(self, line: str) -> None:
         """Take the next line."""
@@ -62,7 +64,11 @@ class Tail:
 
     def text(self) -> str | None:
         """Return the lines, None when there are none."""
-        return "\n".join(self._lines)[-_LOG_CHARACTERS:] or None
+        return "\n".join([*self._lines][-LOG_LINES:])[-_LOG_CHARACTERS:] or None
+
+    def of_failed(self) -> str | None:
+        """Return what is kept of an attempt that failed, which is more."""
+        return retries.tail("\n".join(self._lines), retries.LOG_BYTES) or None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +81,21 @@ class ProcessEnd:
     left: str
     """What the client library left of why it failed."""
     log: str | None
-    """Its last lines."""
+    """Its last lines, more of them where it failed."""
+    overdue: bool = False
+    """Whether it was ended since it took longer than it might."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether the attempt that it belongs to fails of it."""
+        return self.overdue or self.exit_code != 0
 
 
 async def run_together(
-    start: Start, environments: Sequence[Mapping[str, str]], on_line: Callable[[int, str], None]
+    start: Start,
+    environments: Sequence[Mapping[str, str]],
+    on_line: Callable[[int, str], None],
+    limit: float | None = None,
 ) -> ProcessEnd:
     """Run a program in one process for each environment, and return how rank 0 ended, or the first that failed.
 
@@ -89,18 +105,20 @@ async def run_together(
         start: how each is started.
         environments: what the ranks have from Qonverge beside the variables of this process, in their order.
         on_line: takes each line that a rank prints.
+        limit: seconds after which they are ended; None: whenever they end.
 
     Raises:
         CannotStart: what the program needs is not on this machine.
     """
     ranks = [
-        asyncio.create_task(_run(rank, start, environment, on_line)) for rank, environment in enumerate(environments)
+        asyncio.create_task(_run(rank, start, environment, on_line, limit))
+        for rank, environment in enumerate(environments)
     ]
     try:
         pending: set[asyncio.Task[ProcessEnd]] = set(ranks)
         while pending:
             done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-            failed = [end for end in (task.result() for task in done) if end.exit_code != 0]
+            failed = [end for end in (task.result() for task in done) if end.failed]
             if failed:
                 return min(failed, key=lambda end: end.rank)
         return ranks[0].result()
@@ -115,9 +133,13 @@ async def run_together(
 
 
 async def _run(
-    rank: int, start: Start, environment: Mapping[str, str], on_line: Callable[[int, str], None]
+    rank: int,
+    start: Start,
+    environment: Mapping[str, str],
+    on_line: Callable[[int, str], None],
+    limit: float | None,
 ) -> ProcessEnd:
-    tail, left = Tail(), ""
+    tail, left, overdue = Tail(), "", False
 
     def take(line: str) -> None:
         tail.add(line)
@@ -147,17 +169,22 @@ async def _run(
                 os.close(writing)
             ended = asyncio.create_task(process.wait())
             try:
-                await asyncio.wait([ended, following], return_when=asyncio.FIRST_COMPLETED)
-                if following.done():
-                    # Nobody takes the output any more: the program must not wait for ever to write it.
-                    following.result()
-                code = await ended
+                async with asyncio.timeout(limit) as timeout:
+                    await asyncio.wait([ended, following], return_when=asyncio.FIRST_COMPLETED)
+                    if following.done():
+                        # Nobody takes the output any more: the program must not wait for ever to write it.
+                        following.result()
+                    await asyncio.shield(ended)
+            except TimeoutError:
+                if not timeout.expired():
+                    raise
+                overdue = True
             finally:
                 shared = left_behind(process.pid)
                 # As in a container, what the program started ends with it.
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
-                await ended
+                code = await ended
                 for file in shared:
                     file.unlink(missing_ok=True)
                 if command.cleanup:
@@ -169,7 +196,8 @@ async def _run(
             await asyncio.wait([following])
         with contextlib.suppress(FileNotFoundError):
             left = termination.read_text(encoding="utf-8", errors="replace")[:_LOG_CHARACTERS]
-    return ProcessEnd(rank, code, left, tail.text())
+    log = tail.of_failed() if overdue or code != 0 else tail.text()
+    return ProcessEnd(rank, code, left, log, overdue)
 
 
 def _inherited() -> dict[str, str]:

@@ -103,20 +103,22 @@ class ProgramHost:
         *,
         pricing: Pricing | None,
         budget: Money | None,
+        used: Amounts,
         kept: JobOutput | None,
         inputs: Mapping[str, bytes],
         on_report: Callable[[Report], None],
     ) -> AsyncIterator[Admission]:
         """Let a job's program use the engine until the end of the block, within a budget at the backend's prices.
 
-        ``kept`` is where its files and checkpoints go; None: nowhere. ``inputs`` are what it may read of other jobs.
+        ``used`` is what former attempts used of it. ``kept`` is where its files and checkpoints go; None: nowhere.
+        ``inputs`` are what it may read of other jobs.
         """
         identity = secrets.token_hex(8)
         admission = self._running[identity] = Admission(secrets.token_urlsafe(32), on_report, kept, inputs)
         admission.environment = self._environment(job, identity, admission)
         boot = self._engine.accounts.tell().boot
         # As in a cluster, what costs nothing needs no budget.
-        most = Limits(cost=None if pricing is None else budget)
+        most = Limits(cost=None if pricing is None else budget) - used
         grant = Grant(most, most, prices_of(pricing), attempt=1, cost_is_budget=True)
         await self._engine.exchange({identity: grant}, boot)
         try:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from qonverge.api import HybridJob, HybridJobStatus
 from qonverge.documents.reports import Report
-from qonverge.execution import reports, transitions
+from qonverge.execution import reports, retries, transitions
 from qonverge.execution.progress_rate import ProgressRate
+from qonverge.execution.retries import Verdict
 from qonverge.local.dependencies import Supplied
 from qonverge.local.processes import Tail
 
@@ -57,6 +59,8 @@ class Run:
 
     def start(self, attempt: int) -> None:
         """Show that an attempt runs."""
+        self.tail = Tail()
+        self._rate = ProgressRate()
         self.move(
             "Running", "Running", f"attempt {attempt}", attempts=attempt, started_at=transitions.timestamp(self.now)
         )
@@ -73,6 +77,17 @@ class Run:
         """End the job badly."""
         status = self.job.status
         self._set(transitions.fail(status, reason=reason, message=message, now=self.now, generation=0, **fields))
+
+    async def again(self, attempt: int, reason: str, verdict: Verdict, log: str | None = None) -> None:
+        """Show how an attempt ended after which another begins, with its last lines, and wait until it may."""
+        self.warn(verdict.message)
+        fields = {**verdict.fields, "attempts": attempt, "progress": None, "estimated_end_at": None}
+        status = self.job.status
+        status = transitions.move(
+            status, "Pending", reason=reason, message=verdict.message, now=self.now, generation=0, **fields
+        )
+        self._set(retries.with_log(status, log))
+        await asyncio.sleep(max(0.0, verdict.begins_at - self.now))
 
     def warn(self, warning: str) -> None:
         """Say what a person should know."""

@@ -16,7 +16,8 @@ from qonverge.accounting.conversion import amounts_of
 from qonverge.amounts import Amounts, Money, Prices, TaskLimits
 from qonverge.api import HybridJob
 from qonverge.api.base import ConfigMapKeyRef
-from qonverge.api.job import Circuit, Provenance, Result
+from qonverge.api.job_status import Provenance, Result
+from qonverge.api.program import Circuit
 from qonverge.circuits.analysis.measurement_plan import DEFAULT_SHOTS, runs, tasks_for
 from qonverge.circuits.checker.checked_circuit import CheckedCircuit
 from qonverge.circuits.checker.checker import Checker

@@ -6,14 +6,15 @@ import json
 
 from qonverge.api import HybridJob
 from qonverge.api.base import ConfigMapKeyRef
-from qonverge.api.job import Python
+from qonverge.api.program import Python
 from qonverge.circuits import InvalidProgram
 from qonverge.circuits.checker.checker import Checker
 from qonverge.programs.pod import PodKind, loop_of
 from qonverge.programs.source import Program
 from qonverge.wire.errors import BudgetExceeded, QuotaExceeded, ResultTooLarge
+from qonverge.wire.faults import BACKEND_FAULTS
 
-_LEFT = (ResultTooLarge.code, BudgetExceeded.code, QuotaExceeded.code)
+_LEFT = (ResultTooLarge.code, BudgetExceeded.code, QuotaExceeded.code, *BACKEND_FAULTS)
 
 
 class PythonKind(PodKind):

@@ -27,4 +27,7 @@ def world(size: int, host: str, *, master_port: int, rendezvous_port: int) -> di
 
 def named(rank: int, size: int, sentence: str) -> str:
     """Return the sentence of how a rank ended; of a program that is alone without the rank."""
-    return sentence.replace("the program", f"rank {rank} of {size}", 1) if size > 1 else sentence
+    if size == 1:
+        return sentence
+    named_pod = sentence.replace("the program's pod", f"the pod of rank {rank}", 1)
+    return named_pod if named_pod != sentence else sentence.replace("the program", f"rank {rank} of {size}", 1)

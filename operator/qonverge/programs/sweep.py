@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from qonverge.api.job import Circuit
+from qonverge.api.program import Circuit
 from qonverge.api.sweep import MOST_SWEEP_POINTS, Sweep, SweepPoint
 from qonverge.circuits.checker.checked_circuit import CheckedCircuit
 from qonverge.circuits.errors import InvalidProgram

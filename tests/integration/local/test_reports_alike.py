@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
+from qonverge.amounts import Amounts
 from qonverge.api import HybridJob
 from qonverge.backend.config import EngineConfig
 from qonverge.backend.tasks.engine import Engine
@@ -115,7 +116,9 @@ async def without_one(monkeypatch: pytest.MonkeyPatch) -> tuple[Answers, dict[st
     host = ProgramHost(Engine(EngineConfig()), Checker())
     async with (
         host.serving(),
-        host.admitted(job, pricing=None, budget=None, kept=None, inputs={}, on_report=on_report) as admission,
+        host.admitted(
+            job, pricing=None, budget=None, used=Amounts(), kept=None, inputs={}, on_report=on_report
+        ) as admission,
     ):
         ended = await run_together(starting(job, PROGRAM), [admission.environment], on_line)
     assert ended.exit_code == 0, lines

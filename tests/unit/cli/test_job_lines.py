@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from qonverge.api import HybridJob
-from qonverge.api.job import MetricCurve
+from qonverge.api.job_status import MetricCurve
 from qonverge.cli import job_lines
 from qonverge.cli.following import SeenJob
 from qonverge.cli.main import cli

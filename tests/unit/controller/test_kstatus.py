@@ -9,7 +9,7 @@ import pytest
 from qonverge.accounting.ledger import Ledger
 from qonverge.amounts import Amounts
 from qonverge.api import HybridJobStatus, QuantumBackend, QuantumQuota
-from qonverge.api.job import State as JobState
+from qonverge.api.job_status import State as JobState
 from qonverge.api.registry import RESOURCES
 from qonverge.controller.backends.status import Seen, status_of
 from qonverge.controller.kube.refusals import Refusal

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from qonverge.api import HybridJob
-from qonverge.api.job import Result
+from qonverge.api.job_status import Result
 from qonverge.circuits.checker.checked_circuit import CheckedCircuit
 from qonverge.execution.result_size import Room, largest, refusal
 from qonverge.execution.results import document

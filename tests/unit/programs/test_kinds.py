@@ -11,7 +11,7 @@ import pytest
 
 import qonverge
 from qonverge.api import HybridJob
-from qonverge.api.job import Program
+from qonverge.api.program import Program
 from qonverge.programs.kinds import KINDS, kind_of, parts
 
 _ROOT = Path(qonverge.__file__).parent

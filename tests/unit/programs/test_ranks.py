@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from qonverge.api.job import Program
+from qonverge.api.program import Program
 from qonverge.programs.ranks import named, world
 
 PYTHON = {"python": {"source": "print(1)"}}

@@ -14,7 +14,8 @@ import pytest
 from pydantic import ValidationError
 
 from qonverge.api import HybridJob
-from qonverge.api.job import Program, Result
+from qonverge.api.job_status import Result
+from qonverge.api.program import Program
 from qonverge.api.sweep import Sweep, SweepPoint
 from qonverge.circuits.checker.checked_circuit import CheckedCircuit
 from qonverge.circuits.checker.checker import Checker

@@ -10,7 +10,7 @@ import sys
 import threading
 from pathlib import Path
 
-from qonverge.client.errors import ClientError, ResultTooLarge, TaskFailed
+from qonverge.client.errors import BackendUnreachable, ClientError, ResultTooLarge, TaskFailed
 from qonverge.client.program import dask_cluster
 from qonverge.client.program.metrics_listener import listen
 from qonverge.client.program.output_files import put_files
@@ -18,9 +18,11 @@ from qonverge.client.program.ranks import choose_backend, world_size
 from qonverge.client.program.rendezvous import begin, left_behind
 from qonverge.client.program.reports import add_files, finish, hurry
 from qonverge.client.transport.program_spans import PROGRAM
+from qonverge.wire.faults import BACKEND_FAULTS, UNREACHABLE
 
-# Codes of tasks that were refused for the job's sake: uncaught, they are the reason why the job failed.
-_TOLD = ("BudgetExceeded", "QuotaExceeded")
+# Codes of tasks that were refused for the job's sake, or failed by the backend's doing: uncaught, they are the reason
+# why the attempt failed.
+_TOLD = ("BudgetExceeded", "QuotaExceeded", *BACKEND_FAULTS)
 # From when a program that was asked to end has cleaned up: for its last report and its spans.
 _LEAVING_SECONDS = 1.5
 
@@ -118,6 +120,8 @@ def _tell(error: Exception) -> None:
     log, reason = os.environ.get("QONVERGE_TERMINATION_LOG"), ""
     if isinstance(error, ResultTooLarge):
         reason = f"ResultTooLarge: {error}"
+    elif isinstance(error, BackendUnreachable):
+        reason = f"{UNREACHABLE}: {error}"
     elif isinstance(error, TaskFailed) and error.code in _TOLD:
         reason = f"{error.code}: {str(error).removesuffix(f' [{error.code}]')}"
     if log is not None and reason:

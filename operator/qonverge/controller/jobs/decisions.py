@@ -58,14 +58,15 @@ def _end(view: View, reason: str, message: str) -> list[Action]:
     # Written before the rest is counted, so that the status tells what was used.
     flight, uid = view.flight, view.job.metadata.uid
     used = {"usage": usage_of(flight.usage)} if flight is not None and flight.uid == uid and flight.usage else {}
-    return [SetStatus(view.fail(reason, message, **used)), Stop(program=True)]
+    return job_kind(view.job).expire(view, view.fail(reason, message, **used))
 
 
 def _suspended(view: View) -> list[Action]:
     """Hold the job, and keep a forecast of it for who decides about it."""
     flight, status = view.flight, view.job.status
     busy = flight is not None and flight.decision is not None
-    stop: list[Action] = [Stop(program=True)] if busy or view.batch is not None else []
+    stands = view.batch is not None or view.unrecorded is not None
+    stop: list[Action] = [Stop(program=True)] if busy or stands else []
     message = "the job is suspended: set spec.suspend to false to run it"
     if flight is not None and flight.problem is not None:
         message += f"; it would fail with {flight.problem[0]}: {flight.problem[1]}"

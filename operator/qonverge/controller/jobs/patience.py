@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from qonverge.api.job import RetryPolicy
+from qonverge.api.retries import RetryPolicy
 from qonverge.controller.pods.errors import PodLost, PodSilent, PodUnreachable
 from qonverge.controller.pods.task_client import DataPlane
 from qonverge.controller.store.phases import Sent

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qonverge.api import HybridJob, HybridJobStatus
-from qonverge.api.job import Paused, Result
+from qonverge.api.job_status import Paused, Result
 from qonverge.controller.quotas.accounts import account_of
 from qonverge.controller.results.job_outputs import JobOutputs
 from qonverge.documents.reports import InvalidReport, Pause, Report

@@ -24,6 +24,7 @@ from qonverge.controller.jobs.ends import job_end
 from qonverge.controller.jobs.inputs import Inputs
 from qonverge.controller.jobs.kinds.kind import Tools
 from qonverge.controller.jobs.kinds.registry import job_kind
+from qonverge.controller.jobs.leftovers import leftovers
 from qonverge.controller.jobs.program_source import ProgramMissing, program_of
 from qonverge.controller.jobs.report_writes import ReportWrites
 from qonverge.controller.jobs.status_events import happened, named
@@ -192,7 +193,11 @@ class Jobs:
             if (finished := state.finished.get(key)) is not None:
                 await self._look_after(key, finished)
             return
-        batch_key = f"{job.metadata.namespace}/{manifests.program_name(job, job.status.attempts or 1)}"
+        attempts = job.status.attempts or 0
+        # Before the first attempt there is none, and what stands there is not recorded.
+        batch_key, next_key = (
+            f"{job.metadata.namespace}/{manifests.program_name(job, number)}" for number in (attempts, attempts + 1)
+        )
         flight = state.flights.get(key)
         view = View(
             job,
@@ -200,6 +205,7 @@ class Jobs:
             now,
             state.batch_jobs.get(batch_key),
             tuple(sorted(state.program_pods.get(batch_key, {}).values(), key=lambda pod: int(pod["rank"]))),
+            state.batch_jobs.get(next_key),
             self._lost(job),
             self._withdrawn(job, flight) if uses_backend(job) else None,
             self._unkeepable(job, flight),
@@ -252,8 +258,13 @@ class Jobs:
         return tuple(key for key in keys if not self._state.has_backend(key))
 
     async def _look_after(self, key: str, finished: Finished) -> None:
-        """Delete a job that has ended when it is time, and let its status follow its specification until then."""
+        """Delete a job that has ended when it is time, and let its status follow its specification until then.
+
+        What still runs of it is ended.
+        """
         namespace, name = key.split("/", 1)
+        for left in leftovers(self._state, key, finished):
+            await self._kube.delete("Job", namespace, left)
         # Those that depend on it have its result from it: the end of the last of them has this looked at again.
         needed = finished.state == "Complete" and bool(self._dependents.of(key))
         if finished.delete_at is not None and not needed:

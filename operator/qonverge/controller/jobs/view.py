@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from qonverge.api import HybridJob, HybridJobStatus
-from qonverge.api.job import State
+from qonverge.api.job_status import State
 from qonverge.controller.store.dependents import Awaited
 from qonverge.controller.store.flights import Flight
 from qonverge.execution import transitions
@@ -23,7 +23,9 @@ class View:
     batch: Mapping[str, Any] | None = None
     """The batch Job of the current attempt, where the program runs in one."""
     pods: tuple[Mapping[str, Any], ...] = ()
-    """Its pods, one for each rank, in the order of the ranks: name, uid, rank and status."""
+    """Its pods, one for each rank, in the order of the ranks: name, uid, rank and status. Also those that are gone."""
+    unrecorded: Mapping[str, Any] | None = None
+    """The batch Job of the attempt after it, which an operator made that was killed before it could record that."""
     lost: tuple[str, ...] = ()
     """Backends that are recorded to have tasks of the job, and that were deleted."""
     withdrawn: tuple[str, str] | None = None

@@ -9,8 +9,8 @@ from typing import Any
 
 from qonverge.api import HybridJob, QuantumBackend
 from qonverge.api.backend import ResourceRequirements
-from qonverge.api.job import MOST_RANKS
 from qonverge.api.pod_program import Near, ProgramTemplate
+from qonverge.api.program import MOST_RANKS
 from qonverge.api.registry import MANAGED_LABELS
 from qonverge.api.source import CA_FILE, CaBundle
 from qonverge.backend.settings import ServerSettings
@@ -30,6 +30,8 @@ JOB_NAME_LABEL = "qonverge.io/job-name"
 """The job's name, for people: unlike the former it is the same of another job of that name."""
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 """Of a batch Job: the LocalQueue through which Kueue admits it."""
+PROGRAM_BACKENDS_ANNOTATION = "qonverge.io/program-backends"
+"""Of a program's batch Job: the keys of the backends that it calls, in the order of its ranks, with spaces between."""
 STEPS_KEY = "steps.json"
 PORT = 8080
 PORT_NAME = "tasks"
@@ -309,7 +311,11 @@ def attempt_name(job: HybridJob, attempt: int) -> str:
 
 def attempt_suffix(job: HybridJob, attempt: int) -> str:
     """Return how the names of an attempt's objects end."""
-    return f"{job.metadata.uid[:5]}-{attempt}"
+    return _suffix(job.metadata.uid, attempt)
+
+
+def _suffix(uid: str, attempt: int) -> str:
+    return f"{uid[:5]}-{attempt}"
 
 
 def program_name(job: HybridJob, attempt: int, pauses: int | None = None) -> str:
@@ -319,10 +325,16 @@ def program_name(job: HybridJob, attempt: int, pauses: int | None = None) -> str
     """
     if pauses is None:
         pauses = (job.status.pauses or 0) if attempt == job.status.attempts else 0
-    suffix = attempt_suffix(job, attempt)
+    parallel = job.spec.program.parallelism is not None
+    return batch_name(job.metadata.name, job.metadata.uid, attempt, pauses, parallel=parallel)
+
+
+def batch_name(job: str, uid: str, attempt: int, pauses: int, *, parallel: bool) -> str:
+    """Return the same from the name and the uid of the job, and whether its program is parallel."""
+    suffix = _suffix(uid, attempt)
     # Pods of ranks have host names that end in their number.
-    spare = 0 if job.spec.program.parallelism is None else len(f"-{MOST_RANKS}")
-    return child_name(job.metadata.name, f"{suffix}-{pauses}" if pauses else suffix, spare)
+    spare = len(f"-{MOST_RANKS}") if parallel else 0
+    return child_name(job, f"{suffix}-{pauses}" if pauses else suffix, spare)
 
 
 def steps_name(job: HybridJob) -> str:
@@ -479,6 +491,8 @@ def program_job(
         pod["initContainers"] = [{**each, **hardened} for each in container.inits]
     if (affinity := program_affinity(container.near, backend)) is not None:
         pod["affinity"] = affinity
+    if (most := spec.retry_policy.attempt_deadline_seconds) is not None:
+        pod["activeDeadlineSeconds"] = most
     if (seconds := spec.retry_policy.unreachable_seconds) is not None:
         pod["tolerations"] = [
             {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": seconds}
@@ -491,6 +505,7 @@ def program_job(
             **metadata,
             "name": program_name(job, attempt),
             "labels": {**metadata["labels"], **({} if queue is None else {QUEUE_LABEL: queue})},
+            "annotations": {PROGRAM_BACKENDS_ANNOTATION: audience(backend)},
         },
         "spec": {
             # Kueue lets it start, where it has one.

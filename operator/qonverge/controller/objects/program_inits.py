@@ -71,9 +71,9 @@ def commits_of(pods: Sequence[Mapping[str, Any]]) -> list[str]:
     return list(dict.fromkeys(str(ended["message"]) for ended in fetched if ended.get("message")))
 
 
-def failure_of(pods: Sequence[Mapping[str, Any]]) -> Failure | None:
-    """Return what failed in one of the pods before its program; None for nothing, or where that is not known."""
-    for name, ended in (each for pod in pods for each in _ended(pod)):
+def failure_of(pod: Mapping[str, Any]) -> Failure | None:
+    """Return what failed in a pod before its program; None for nothing, or where that is not known."""
+    for name, ended in _ended(pod):
         if name in _REASONS and (code := int(ended.get("exitCode", -1))) != 0:
             told = str(ended.get("message", "")).strip() or f"the container {name} ended with exit code {code}"
             return Failure(_REASONS[name], told, again=code == TRY_AGAIN)

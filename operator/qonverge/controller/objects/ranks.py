@@ -13,6 +13,7 @@ from qonverge.programs.ranks import RANK_VARIABLES, world
 
 INDEX = "batch.kubernetes.io/job-completion-index"
 """The annotation, and since Kubernetes 1.28 the label, that has the rank of a pod."""
+KINDS = ("Service", "NetworkPolicy", "Secret")
 _JOB_NAME = "batch.kubernetes.io/job-name"
 _RENDEZVOUS_PORT = 29400
 _MASTER_PORT = 29500
@@ -23,6 +24,11 @@ _CERTIFICATE = "dask.pem"
 def rank_of(metadata: Mapping[str, Any]) -> int:
     """Return the rank of a program's pod; 0 of one that is alone."""
     return int((metadata.get("annotations") or {}).get(INDEX, 0))
+
+
+def name_of(job: HybridJob, attempt: int) -> str:
+    """Return the name of what an attempt has beside its batch Job for its ranks: an object of each of ``KINDS``."""
+    return manifests.child_name(f"ranks-{job.metadata.name}", manifests.attempt_suffix(job, attempt))
 
 
 def of_ranks(
@@ -38,11 +44,11 @@ def of_ranks(
         attempt: which attempt it is.
     """
     size, metadata = job.spec.program.world_size, batch["metadata"]
-    name = manifests.child_name(f"ranks-{job.metadata.name}", manifests.attempt_suffix(job, attempt))
+    name = name_of(job, attempt)
     selector = {"matchLabels": {_JOB_NAME: metadata["name"]}}
-    # Kueue admits the Job only.
+    # Kueue admits the Job only, and only it says which backends its program calls.
     labels = {label: value for label, value in metadata["labels"].items() if label != manifests.QUEUE_LABEL}
-    own = {**metadata, "name": name, "labels": labels}
+    own = {**{key: metadata[key] for key in metadata if key != "annotations"}, "name": name, "labels": labels}
     secrets = []
     if job.spec.program.framework == "Dask":
         data = {_CERTIFICATE: dask.certificate()}
@@ -101,4 +107,7 @@ def _indexed(
     containers = [{**container, "env": [*environment, *others]}]
     pod = {**template["spec"], "subdomain": service, "containers": containers}
     indexed = {"completionMode": "Indexed", "completions": size, "parallelism": size}
-    return {**batch, "spec": {**batch["spec"], **indexed, "template": {**template, "spec": pod}}}
+    annotations = {manifests.PROGRAM_BACKENDS_ANNOTATION: " ".join(map(manifests.audience, backends))}
+    metadata = {**batch["metadata"], "annotations": {**batch["metadata"]["annotations"], **annotations}}
+    spec = {**batch["spec"], **indexed, "template": {**template, "spec": pod}}
+    return {**batch, "metadata": metadata, "spec": spec}

@@ -12,7 +12,8 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from qonverge.api import HybridJob
-from qonverge.api.job import OUTPUT_FINALIZER, StoredFiles, StoredResult
+from qonverge.api.job import OUTPUT_FINALIZER
+from qonverge.api.job_status import StoredFiles, StoredResult
 from qonverge.controller.kube.client import Kube, KubeError
 from qonverge.controller.kube.events import Events
 from qonverge.controller.kube.status_writer import StatusWriter

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from urllib.parse import parse_qs, urlsplit
 
 from qonverge.api import HybridJob, HybridJobStatus
-from qonverge.api.job import KeptResult
+from qonverge.api.job_status import KeptResult
 from qonverge.controller.kube.client import Kube, KubeError
 from qonverge.controller.kube.events import Events
 from qonverge.controller.kube.status_writer import StatusWriter

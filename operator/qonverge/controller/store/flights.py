@@ -65,8 +65,6 @@ class Flight:
     placed_at: float | None = None
     """When its first attempt was sent, Unix seconds."""
     attempts: int = 0
-    withdrawn: int = 0
-    """Attempts that did not count: their place was given to a job of higher priority, or their pod was ended."""
     usage: Amounts = field(default_factory=Amounts)
     """What the job used so far: what its status said when this began, and its tasks since."""
     unreachable_usage: Amounts = field(default_factory=Amounts)
@@ -85,6 +83,8 @@ class Flight:
     """Whether none had any of them."""
     displaced: str | None = None
     """Why its program makes room for a job of higher priority; None: it does not."""
+    last_log: str | None = None
+    """The last lines of its program's pod, as they were when it was about to go; None while they were not read."""
     spans: JobSpans | None = None
     """What is recorded of its way."""
     vendor_tasks: dict[str, tuple[VendorTask, ...]] = field(default_factory=dict)
@@ -169,6 +169,11 @@ class Flight:
     def result(self) -> TaskResult | None:
         """How the present attempt at a circuit ended."""
         return self.attempt.result if isinstance(self.attempt, Ended) else None
+
+    @property
+    def counts(self) -> bool:
+        """Whether the present attempt at a circuit is held against the job where it failed."""
+        return not isinstance(self.attempt, Ended) or self.attempt.counts
 
     def check(self, task: asyncio.Task[None]) -> None:
         """Record what reads and checks the program."""
@@ -267,8 +272,7 @@ class Flight:
         """
         if not isinstance(self.phase, Running):
             raise ImpossibleStep(self.phase, "Ended")
-        self.withdrawn += not counts
-        self.phase = Ended(self.phase.decision, self.phase.started_at, result)
+        self.phase = Ended(self.phase.decision, self.phase.started_at, result, counts)
 
     def discard_result(self, error: WireError) -> None:
         """Record that a result is of no use, as if its attempt had ended with this error."""
@@ -291,7 +295,6 @@ class Flight:
         if not isinstance(self.phase, Running):
             raise ImpossibleStep(self.phase, "AwaitingPlacement")
         task, self.phase = self.phase.task, AwaitingPlacement()
-        self.withdrawn += 1
         task.cancel()
         if self.spans is not None:
             self.spans.ask()
@@ -315,7 +318,7 @@ class Flight:
         self._awaiting("Launched")
         self.phase = Launched(decision)
         self.renew_at = renew_at
-        self.refusal = self.trouble = self.events_read_at = self.displaced = None
+        self.refusal = self.trouble = self.events_read_at = self.last_log = self.displaced = None
         if self.spans is not None:
             self.spans.place(decision)
 
@@ -338,6 +341,10 @@ class Flight:
     def read_events(self, now: float) -> None:
         """Record that the events of the program's objects are read, at Unix seconds."""
         self.events_read_at = now
+
+    def keep_log(self, text: str) -> None:
+        """Keep the last lines of its program's pod."""
+        self.last_log = text
 
     def record_trouble(self, trouble: Trouble | None) -> None:
         """Record what those events said; None where nothing is wrong any more."""

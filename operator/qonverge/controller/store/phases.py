@@ -103,6 +103,8 @@ class Ended:
     decision: Decision
     started_at: float
     result: TaskResult
+    counts: bool = True
+    """Whether it is held against the job where it failed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ from pydantic import BaseModel, ValidationError
 from qonverge.api import Condition, HybridJob
 from qonverge.api.cloud_tasks import ABANDON_ANNOTATION, FINALIZER
 from qonverge.api.conditions import still_holding
-from qonverge.api.job import OUTPUT_FINALIZER, TRACEPARENT_ANNOTATION, KeptResult, StoredFiles, StoredResult
+from qonverge.api.job import OUTPUT_FINALIZER, TRACEPARENT_ANNOTATION
+from qonverge.api.job_status import KeptResult, StoredFiles, StoredResult
 from qonverge.api.registry import Resource
 from qonverge.execution.dependencies import with_inputs
 from qonverge.execution.transitions import seconds
@@ -40,6 +41,10 @@ class Finished:
     """What its status has to say of a change of its specification since, which has no other effect."""
     version: str = ""
     """Its resource version."""
+    attempts: int = 0
+    """How often it was started."""
+    pauses: int = 0
+    """How often its last attempt gave its pod back."""
     holding: HybridJob | None = None
     """The job, while its deletion waits for its tasks on devices elsewhere."""
     leaving: HybridJob | None = None
@@ -119,6 +124,8 @@ def _finished(obj: dict[str, Any], status: dict[str, Any]) -> Finished:
         _kept(status),
         _observed(obj),
         version,
+        attempts=int(status.get("attempts") or 0),
+        pauses=int(status.get("pauses") or 0),
         holding=_held(obj, FINALIZER),
         leaving=_held(obj, OUTPUT_FINALIZER) if metadata.get("deletionTimestamp") else None,
         stored=StoredResult.model_validate(stored) if stored else None,

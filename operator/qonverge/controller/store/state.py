@@ -10,7 +10,14 @@ from qonverge.api.conditions import seconds
 from qonverge.api.noise import Noise
 from qonverge.api.registry import RESOURCES, Resource, owners_of
 from qonverge.controller.objects import pod_troubles
-from qonverge.controller.objects.manifests import BACKEND_LABEL, JOB_LABEL, PORT_NAME, QUEUE_LABEL, backend_selector
+from qonverge.controller.objects.manifests import (
+    BACKEND_LABEL,
+    JOB_LABEL,
+    PORT_NAME,
+    PROGRAM_BACKENDS_ANNOTATION,
+    QUEUE_LABEL,
+    backend_selector,
+)
 from qonverge.controller.objects.pod_order import Shown
 from qonverge.controller.objects.ranks import rank_of
 from qonverge.controller.store.flights import Flight
@@ -256,10 +263,12 @@ class State:
         if deleted or BACKEND_LABEL not in labels:
             self.pods.remove(key)
         if deleted:
-            others = self.program_pods.get(batch or "", {})
-            others.pop(key, None)
-            if not others:
-                self.program_pods.pop(batch or "", None)
+            # How it ended is needed until its batch Job is gone too.
+            if batch is not None and batch not in self.batch_jobs:
+                others = self.program_pods[batch]
+                del others[key]
+                if not others:
+                    del self.program_pods[batch]
         elif BACKEND_LABEL in labels:
             backend = f"{namespace}/{labels[BACKEND_LABEL]}"
             endpoint = _endpoint(obj, backend)
@@ -284,6 +293,7 @@ class State:
                 "rank": rank_of(metadata),
                 "endsBy": metadata.get("deletionTimestamp"),
                 "memoryLimit": limits.get("memory"),
+                "node": obj["spec"].get("nodeName"),
                 **pod_troubles.with_nodes_asked(obj),
             }
         owner = self.batch_jobs.get(batch or "", {}).get("owner")
@@ -293,6 +303,7 @@ class State:
         metadata = obj["metadata"]
         if deleted:
             self.batch_jobs.pop(key, None)
+            self.program_pods.pop(key, None)
         elif (owner := _owner(metadata, "HybridJob")) is not None:
             self.batch_jobs[key] = {
                 **obj.get("status", {}),
@@ -301,6 +312,7 @@ class State:
                 "created": metadata.get("creationTimestamp"),
                 "suspended": bool(obj["spec"].get("suspend")),
                 "queue": (metadata.get("labels") or {}).get(QUEUE_LABEL, ""),
+                "backends": (metadata.get("annotations") or {}).get(PROGRAM_BACKENDS_ANNOTATION, "").split(),
             }
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import secrets
 
 from qonverge.accounting.conversion import prices_of, usage_of
 from qonverge.amounts import Amounts, TaskLimits
+from qonverge.execution import retries, transitions
 from qonverge.execution.placement import declared
+from qonverge.execution.retries import AttemptEnd
 from qonverge.local.kinds.kind import LocalKind, PlacedJob
 from qonverge.programs import circuit as circuits
-from qonverge.wire.errors import WireError
 
 
 class LocalCircuits:
@@ -21,9 +23,8 @@ class LocalCircuits:
         (place,) = placed.backends
         run, engine, checked = placed.run, place.engine, placed.checked
         assert checked is not None
-        job, limit = run.job, run.job.spec.retry_policy.max_attempts
-        lost, used = WireError(""), Amounts()
-        for attempt in range(1, limit + 1):
+        job, used = run.job, Amounts()
+        for attempt in itertools.count(1):
             run.start(attempt)
             # Engines give the result of an identity that they know again: no run may have that of another.
             identity = f"{job.metadata.namespace}-{job.metadata.name}-{attempt}-{secrets.token_hex(8)}"
@@ -42,11 +43,20 @@ class LocalCircuits:
                 outcome = circuits.outcome(job, result)
                 run.complete(result=outcome, provenance=circuits.provenance(placed.program, result), usage=usage)
                 return
-            if not result.error.retryable:
-                run.fail(circuits.failure_reason(result.error), result.error.message, usage=usage)
+            error, status = result.error, run.job.status
+            end = AttemptEnd(
+                attempt=attempt,
+                reason=error.code,
+                message=error.message,
+                started_at=status.started_at,
+                ended_at=transitions.timestamp(run.now),
+                backend=status.backend,
+            )
+            verdict = retries.judge(run.job, end, retries.default_of_circuit(error))
+            if not verdict.again:
+                run.fail(circuits.failure_reason(error), verdict.message, usage=usage, **verdict.fields)
                 return
-            lost = result.error
-        run.fail(lost.code, f"after {limit} attempts: {lost.message}", usage=usage_of(used))
+            await run.again(attempt, circuits.failure_reason(error), verdict)
 
 
 KIND: LocalKind = LocalCircuits()

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from qonverge.local.attempts import run_once
+from qonverge.local.attempts import run_attempts
 from qonverge.local.kinds.kind import LocalKind, PlacedJob
 from qonverge.local.processes import CannotStart, Command
 from qonverge.local.program_environment import environment_of, expanded
@@ -35,7 +35,7 @@ class LocalContainers:
             entry, rest = ([expanded(word, known) for word in words] for words in (first, args))
             return command(engine, container.image, entry, rest, folder, known, environment)
 
-        await run_once(placed, start)
+        await run_attempts(placed, start)
 
 
 def command(

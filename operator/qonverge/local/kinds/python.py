@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 import tempfile
@@ -10,12 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from qonverge.api import HybridJob
-from qonverge.api.job import Python
+from qonverge.api.program import Python
 from qonverge.api.program_source import GitSource
-from qonverge.client.program.fetch import NotFetched, fetch
-from qonverge.client.program.install import NotInstalled, install
-from qonverge.local.attempts import run_once
+from qonverge.client.program.fetch import fetch
+from qonverge.client.program.install import install
+from qonverge.local.attempts import run_attempts
 from qonverge.local.kinds.kind import LocalKind, PlacedJob
+from qonverge.local.preparation import prepared
 from qonverge.local.processes import Command, Start
 from qonverge.local.program_environment import environment_of, expanded
 from qonverge.programs.parameters import parameters_of, replaced
@@ -34,15 +34,13 @@ class LocalPrograms:
         if python.requirements:
             # What this interpreter has is part of what they are installed beside.
             key = key_of(python.requirements, f"{sys.prefix} {sys.version}")
-            try:
-                site = await asyncio.to_thread(install, python.requirements, _cache() / key)
-            except NotInstalled as error:
-                placed.run.fail("RequirementsNotInstalled", str(error))
+            site = await prepared(placed.run, lambda: install(python.requirements, _cache() / key))
+            if site is None:
                 return
         if (place := _cluster_only(python)) is not None:
             placed.run.fail("CannotStart", f"the program is {place}: give its text, or a repository")
         elif python.git is None:
-            await run_once(placed, starting(job, text(placed.program), site))
+            await run_attempts(placed, starting(job, text(placed.program), site))
         else:
             await self._fetched(placed, python.git, site)
 
@@ -50,13 +48,11 @@ class LocalPrograms:
         """Bring a program from its repository, and run it there."""
         credentials = {"username": os.environ.get(USERNAME), "password": os.environ.get(PASSWORD)}
         with tempfile.TemporaryDirectory(prefix="qonverge-program-") as folder:
-            try:
-                commit = await asyncio.to_thread(fetch, git.url, git.revision, Path(folder), **credentials)
-            except NotFetched as error:
-                placed.run.fail("ProgramNotFetched", str(error))
+            commit = await prepared(placed.run, lambda: fetch(git.url, git.revision, Path(folder), **credentials))
+            if commit is None:
                 return
             start = starting_file(placed.run.job, Path(folder) / git.path, site, Path(folder))
-            await run_once(placed, start, commit=commit)
+            await run_attempts(placed, start, commit=commit)
 
 
 def _cluster_only(python: Python) -> str | None:

@@ -7,22 +7,18 @@ from typing import Any
 import pytest
 
 from qonverge.api import HybridJob
-from qonverge.controller.jobs.actions import RequestPlacement, Requeue, SetStatus, Warn
+from qonverge.controller.jobs.actions import Requeue, SetStatus, Warn
 from qonverge.controller.jobs.decisions import decide
-from qonverge.controller.jobs.kinds.pod_actions import Finish, Launch
+from qonverge.controller.jobs.kinds.pod_actions import Finish, TryAgain
 from qonverge.controller.kube.client import KubeError
 from qonverge.controller.objects import manifests
-from qonverge.controller.store.phases import Launched
 from qonverge.controller.store.state import State
 from qonverge.execution.transitions import timestamp
-from qonverge.scheduling import Decision
 from tests.kstatus import kstatus
 from tests.unit.controller.jobs.test_decisions import (
-    AER,
     CREATED,
     batch,
     job,
-    planned,
     pod,
     program,
     source,
@@ -113,23 +109,20 @@ def test_the_start_deadline_counts_from_the_admission() -> None:
     admitted = decide(view(waiting, flight, batch=ADMITTED, after=5001))
     assert (written(admitted).state, written(admitted).reason) == ("Placed", "Placed")
     assert Requeue(CREATED + 5004) in admitted
-    late = decide(view(waiting, flight, batch=ADMITTED, after=5900))
-    assert written(late).reason == "StartDeadlineExceeded"
+    (late,) = decide(view(waiting, flight, batch=ADMITTED, after=5900))
+    assert isinstance(late, Finish)
+    assert late.status.reason == "StartDeadlineExceeded"
 
 
 @pytest.mark.parametrize("there", [None, pod(143, endsBy=timestamp(CREATED)), pod(143)])
-def test_one_that_is_evicted_while_it_runs_begins_again_however_often_that_was(there: dict[str, Any] | None) -> None:
+def test_one_that_fails_as_it_is_evicted_begins_again_and_was_interrupted(there: dict[str, Any] | None) -> None:
     """The Job controller fails a Job that is suspended while its pod runs."""
     evicted = {**batch("Failed"), "suspended": True}
     running = program(attempts=7)
-    flight = source(phase=Launched(Decision("default/j", AER, "x")))
-    assert decide(view(running, flight, batch=evicted, pod=there)) == [RequestPlacement()]
-    warn, launch = decide(view(running, planned(running, source(), AER), batch=evicted, pod=there))
-    assert isinstance(launch, Launch)
-    assert (warn, launch.attempt) == (
-        Warn("Evicted", "attempt 7: its Job was suspended while its pod ran, as Kueue does to evict it"),
-        8,
-    )
+    again, warn, _ = decide(view(running, source(), batch=evicted, pod=there))
+    assert isinstance(again, TryAgain)
+    assert (again.status.state, again.status.failures, again.status.interruptions) == ("Pending", 0, 1)
+    assert warn == Warn("Evicted", "attempt 7: its Job was suspended while its pod ran, as Kueue does to evict it")
 
 
 def test_one_that_ended_is_no_matter_of_admission() -> None:

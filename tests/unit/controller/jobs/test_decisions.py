@@ -14,7 +14,7 @@ from qonverge.api.usage import Usage
 from qonverge.controller.jobs.actions import CheckProgram, RequestPlacement, Requeue, SetStatus, Stop, Warn
 from qonverge.controller.jobs.decisions import decide
 from qonverge.controller.jobs.kinds.circuit import Submit
-from qonverge.controller.jobs.kinds.pod_actions import Finish, Launch
+from qonverge.controller.jobs.kinds.pod_actions import Finish, Launch, TryAgain
 from qonverge.controller.jobs.view import View
 from qonverge.controller.store.flights import Flight
 from qonverge.controller.store.phases import AwaitingPlacement, Checked, Ended, Running
@@ -129,9 +129,14 @@ def test_a_result_ends_the_job_with_one_write() -> None:
 
 def test_a_lost_worker_is_another_attempt_until_the_policy_says_no() -> None:
     lost = under_way(result=ended(WorkerLost("gone")))
-    assert decide(view(job(), lost)) == [RequestPlacement()]
-    warn, submit = decide(view(job(), planned(job(), lost, AER)))
-    assert warn == Warn("WorkerLost", "attempt 1: gone")
+    first, warn, again = decide(view(job(), lost))
+    assert isinstance(first, SetStatus)
+    assert (first.status.state, first.status.reason, first.status.attempts) == ("Pending", "WorkerLost", 1)
+    assert first.status.message == "attempt 1 ended (1 of 3 failures): gone; another begins at once"
+    assert (warn, again) == (Warn("WorkerLost", "attempt 1: gone"), Requeue(CREATED + 0.5))
+    known = job(first.status.to_dict())
+    assert decide(view(known, lost)) == [RequestPlacement()]
+    (submit,) = decide(view(known, planned(known, lost, AER)))
     assert isinstance(submit, Submit)
     last = decide(view(job(retryPolicy={"maxAttempts": 1}), under_way(result=ended(WorkerLost("gone")))))
     status = written(last)
@@ -183,7 +188,16 @@ def test_a_cancelled_job_ends_whatever_it_does(state: str, suspend: bool) -> Non
         first, *rest = decide(view(cancelled, known, after=100))
         assert isinstance(first, SetStatus)
         assert (first.status.state, first.status.reason, first.status.usage) == ("Failed", "Cancelled", usage)
-        assert rest == [Stop(program=True)]
+        assert rest == [Stop()]
+
+
+def test_a_cancelled_program_keeps_what_it_printed() -> None:
+    running = {"state": "Running", "backend": "lab/a", "attempts": 1, "placedAt": timestamp(CREATED)}
+    cancelled = job(running, python=True, cancel=True)
+    (finish,) = decide(view(cancelled, source(), batch={}, pod={"name": "p", "phase": "Running"}))
+    assert isinstance(finish, Finish)
+    assert (finish.status.state, finish.status.reason) == ("Failed", "Cancelled")
+    assert (finish.pod, finish.remove) == ("p", True)
 
 
 def test_a_deadline_counts_from_the_job_s_creation() -> None:
@@ -195,7 +209,7 @@ def test_a_deadline_counts_from_the_job_s_creation() -> None:
     status = written(actions)
     assert (status.reason, status.usage) == ("DeadlineExceeded", Usage(shots=100, seconds=1.5))
     # What is written counts; only then is the rest counted.
-    assert actions[-1] == Stop(program=True)
+    assert actions[-1] == Stop()
 
 
 def program(state: str = "Running", **fields: Any) -> HybridJob:
@@ -225,7 +239,7 @@ def test_a_program_is_launched_on_its_backend() -> None:
     ("code", "why", "reason", "says"),
     [
         (3, "Error", "ProgramFailed", "exit code 3"),
-        (137, "OOMKilled", "OutOfMemory", "its limit of 2Gi: raise program.python.resources.limits.memory"),
+        (137, "OOMKilled", "OOMKilled", "its limit of 2Gi: raise program.python.resources.limits.memory"),
         (137, "Error", "ProgramFailed", "killed (exit code 137)"),
     ],
 )
@@ -267,25 +281,30 @@ def test_a_program_that_ended_well() -> None:
 
 def test_a_disrupted_pod_is_no_fault_of_the_program() -> None:
     moved = {"type": "DisruptionTarget", "status": "True"}
-    again = planned(program(), source(), AER)
-    warn, launch = decide(view(program(), again, batch=batch("Failed"), pod=pod(143, conditions=[moved])))
+    again, warn, _ = decide(view(program(), source(), batch=batch("Failed"), pod=pod(143, conditions=[moved])))
     assert warn == Warn("PodLost", "attempt 1: the program's pod was lost")
+    assert isinstance(again, TryAgain)
+    known = job(again.status.to_dict(), python=True)
+    (launch,) = decide(view(known, planned(known, source(), AER)))
     assert isinstance(launch, Launch)
     assert launch.attempt == 2
     last = job(
-        {"state": "Running", "attempts": 1, "placedAt": timestamp(CREATED)}, python=True, retryPolicy={"maxAttempts": 1}
+        {"state": "Running", "attempts": 1, "placedAt": timestamp(CREATED)},
+        python=True,
+        retryPolicy={"maxAttempts": 1, "maxInterruptions": 0},
     )
-    status = written(decide(view(last, source(), batch=batch("Failed"), pod=pod(143, conditions=[moved]))))
-    assert (status.state, status.reason) == ("Failed", "PodLost")
+    (finish,) = decide(view(last, source(), batch=batch("Failed"), pod=pod(143, conditions=[moved])))
+    assert isinstance(finish, Finish)
+    assert (finish.status.state, finish.status.reason) == ("Failed", "PodLost")
 
 
 def test_a_program_whose_job_is_gone_is_launched_again_but_not_at_once() -> None:
     soon = decide(view(program("Placed"), source(), after=5))
     assert set(map(type, soon)) == {Requeue}
-    warn, launch = decide(view(program("Placed"), planned(program("Placed"), source(), AER), after=60))
+    again, warn, _ = decide(view(program("Placed"), source(), after=60))
     assert warn == Warn("ProgramLost", "attempt 1: the program's Job is gone")
-    assert isinstance(launch, Launch)
-    assert launch.attempt == 2
+    assert isinstance(again, TryAgain)
+    assert again.status.interruptions == 1
 
 
 def test_counts_are_not_touched_on_their_way() -> None:

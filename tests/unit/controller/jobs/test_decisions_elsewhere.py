@@ -143,10 +143,11 @@ def test_the_end_leaves_only_what_may_run() -> None:
 
 def test_after_a_failure_that_may_pass_the_next_attempt_is_recorded_beside_it() -> None:
     failed = under_way(replace(ended(WorkerLost("the fridge is warm")), id=TASK))
+    known = written(decide(view(placed(), failed)))
     again = replace(failed)
     again.await_placement()
     again.propose(Decision("default/j", ACME, "again"), (), tried_at=0.0)
-    status = written(decide(view(placed(), again)))
+    status = written(decide(view(held(known.to_dict()), again)))
     assert status.attempts == 2
     assert [(each.task, each.attempt) for each in status.submissions or ()] == [(TASK, 1), ("12345678-uid-1-2", 2)]
 

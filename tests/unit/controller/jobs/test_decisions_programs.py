@@ -6,15 +6,13 @@ from typing import Any
 
 import pytest
 
-from qonverge.accounting.conversion import usage_of
-from qonverge.amounts import Amounts
 from qonverge.api import HybridJob
-from qonverge.controller.jobs.actions import CheckProgram, Continue, RequestPlacement, Requeue, SetStatus, Stop
+from qonverge.controller.jobs.actions import CheckProgram, Continue, RequestPlacement, Requeue, Stop, Warn
 from qonverge.controller.jobs.decisions import decide
-from qonverge.controller.jobs.kinds.pod_actions import Abandon, Finish, Renew
+from qonverge.controller.jobs.kinds.pod_actions import Finish, ReadLog, Renew, TryAgain
 from qonverge.controller.store.phases import SourceMissing
 from qonverge.execution.transitions import timestamp
-from tests.unit.controller.jobs.test_decisions import CREATED, batch, job, pod, program, source, view, written
+from tests.unit.controller.jobs.test_decisions import CREATED, batch, job, pod, program, source, view
 
 _LOST = ("BackendLost", "the backend aer was deleted")
 
@@ -69,24 +67,29 @@ def test_a_changed_specification_does_not_end_a_program() -> None:
 @pytest.mark.parametrize("seen", [{"batch": {}}, {}, {"batch": batch("Failed"), "pod": pod(1)}])
 def test_a_program_that_loses_its_backend_tries_again(seen: dict[str, Any]) -> None:
     """Whatever became of its pod meanwhile: a program that fails when its backend is gone fails of that."""
-    first, ended, again = decide(view(program(), source(), withdrawn=_LOST, **seen))
-    assert isinstance(first, SetStatus)
+    first, told, again = decide(view(program(), source(), withdrawn=_LOST, **seen))
+    assert isinstance(first, TryAgain)
     assert (first.status.state, first.status.reason) == ("Pending", "BackendLost")
-    assert (first.status.message or "").startswith("the backend aer was deleted: attempt 1 has ended")
-    assert ended == Abandon(1, *_LOST)
+    assert first.status.message == (
+        "attempt 1 ended (does not count as a failure): the backend aer was deleted; another begins at once"
+    )
+    assert (first.status.failures, first.status.interruptions) == (0, 1)
+    # What has ended already is left for who looks at it.
+    assert (first.attempt, first.remove) == (1, seen.get("batch") == {})
+    assert told == Warn("BackendLost", "attempt 1: the backend aer was deleted")
     assert again == Requeue(CREATED + 0.5)
     assert decide(view(job(first.status.to_dict(), python=True), source())) == [RequestPlacement()]
 
 
 def test_a_program_without_attempts_left_fails_of_its_backend() -> None:
-    status = {"state": "Running", "attempts": 3, "placedAt": timestamp(CREATED)}
-    last = source(usage=Amounts(7))
-    actions = decide(view(job(status, python=True), last, withdrawn=_LOST, batch={}))
-    failed = written(actions)
-    assert (failed.state, failed.reason) == ("Failed", "BackendLost")
-    assert failed.message == "after 3 attempts: the backend aer was deleted"
-    assert failed.usage == usage_of(Amounts(7))
-    assert actions[1] == Stop(program=True)
+    status = {"state": "Running", "attempts": 3, "placedAt": timestamp(CREATED), "interruptions": 2}
+    last = job(status, python=True, retryPolicy={"maxInterruptions": 2})
+    (finish,) = decide(view(last, source(), withdrawn=_LOST, batch={}))
+    assert isinstance(finish, Finish)
+    assert (finish.status.state, finish.status.reason, finish.remove) == ("Failed", "BackendLost", True)
+    assert finish.status.message == (
+        "after 3 interruptions, and retryPolicy.maxInterruptions is 2: the backend aer was deleted"
+    )
 
 
 def test_a_program_that_has_ended_well_needs_no_backend() -> None:
@@ -112,5 +115,11 @@ def test_a_program_whose_node_cannot_be_reached_begins_again_elsewhere() -> None
     going = {"name": "p", "phase": "Running", "endsBy": timestamp(CREATED + 30)}
     wait = decide(view(program(), source(), after=39, batch={}, pod=going))
     assert Requeue(CREATED + 40) in wait
-    assert RequestPlacement() not in wait
-    assert RequestPlacement() in decide(view(program(), source(), after=40, batch={}, pod=going))
+    # Its log is read while there is one.
+    assert ReadLog("p") in wait
+    read = source()
+    read.keep_log("so far")
+    assert ReadLog("p") not in decide(view(program(), read, after=39, batch={}, pod=going))
+    again, *_ = decide(view(program(), source(), after=40, batch={}, pod=going))
+    assert isinstance(again, TryAgain)
+    assert (again.status.reason, again.remove) == ("PodLost", True)

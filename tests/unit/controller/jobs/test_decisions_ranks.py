@@ -7,7 +7,7 @@ from typing import Any
 from qonverge.api import HybridJob
 from qonverge.controller.jobs.actions import RequestPlacement, SetStatus
 from qonverge.controller.jobs.decisions import decide
-from qonverge.controller.jobs.kinds.pod_actions import Abandon, Finish, Launch
+from qonverge.controller.jobs.kinds.pod_actions import Finish, Launch, TryAgain
 from qonverge.controller.jobs.view import View
 from qonverge.controller.store.flights import Flight
 from qonverge.execution.transitions import timestamp
@@ -87,19 +87,34 @@ def test_a_rank_that_ran_out_of_memory_is_named() -> None:
     killed = ended(2, 137)
     killed["containerStatuses"][0]["state"]["terminated"]["reason"] = "OOMKilled"
     done = finish(parallel(), pod(0), pod(1), {**killed, "memoryLimit": "1Gi"}, batch=FAILING)
-    assert done.status.reason == "OutOfMemory"
+    assert done.status.reason == "OOMKilled"
     assert (done.status.message or "").startswith("rank 2 of 3 used more memory than its limit of 1Gi: ")
 
 
 def test_a_lost_pod_of_any_rank_begins_another_attempt() -> None:
     moved = {"type": "DisruptionTarget", "status": "True"}
     pods = [pod(0, endsBy=timestamp(CREATED + 30)), ended(1, 143, conditions=[moved]), ended(2, 0)]
-    assert RequestPlacement() in decide(view(parallel(), *pods, batch=batch("Failed")))
-    last = parallel(attempts=3)
-    (status,) = [
-        each.status for each in decide(view(last, *pods, batch=batch("Failed"))) if isinstance(each, SetStatus)
-    ]
-    assert (status.reason, status.message) == ("PodLost", "after 3 attempts: the pod of rank 1 was lost")
+    again, *_ = decide(view(parallel(), *pods, batch=batch("Failed")))
+    assert isinstance(again, TryAgain)
+    (failed,) = again.status.failed_attempts or []
+    assert (failed.reason, failed.message, failed.pod) == ("PodLost", "the pod of rank 1 was lost", "j-1")
+    assert (again.pod, failed.counts) == ("j-1", False)
+
+
+def test_what_others_did_to_a_rank_is_not_taken_for_what_followed_in_another() -> None:
+    moved = {"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI"}
+    evicted = ended(1, 143, 9, conditions=[{**moved, "lastTransitionTime": timestamp(CREATED + 2)}])
+    again, *_ = decide(view(parallel(), ended(0, 1, 3), evicted, ended(2, 0), batch=batch("Failed")))
+    assert isinstance(again, TryAgain)
+    (failed,) = again.status.failed_attempts or []
+    assert (failed.reason, failed.message) == ("Evicted", "the pod of rank 1 was evicted")
+
+
+def test_ranks_that_somebody_deleted_are_told_by_the_first() -> None:
+    pods = [pod(rank, endsBy=timestamp(CREATED + 30 - rank)) for rank in range(2)]
+    again, *_ = decide(view(parallel(), *pods, ended(2, 0), batch=batch("Failed")))
+    assert isinstance(again, TryAgain)
+    assert again.pod == "j-1"
 
 
 def test_a_rank_whose_failure_is_not_seen_yet_is_waited_for() -> None:
@@ -132,10 +147,9 @@ def test_a_rank_that_could_not_be_brought_ends_the_job_with_the_reason() -> None
 def test_ranks_with_different_commits_begin_again_with_that_of_the_first() -> None:
     pods = [fetched(0, 0, "a" * 40), fetched(1, 0, "b" * 40), fetched(2, 0, "a" * 40)]
     actions = decide(view(parallel("Placed"), *pods))
-    assert any(isinstance(action, Abandon) for action in actions)
-    (status,) = [action.status for action in actions if isinstance(action, SetStatus)]
+    ((status, remove),) = [(action.status, action.remove) for action in actions if isinstance(action, TryAgain)]
     assert status.provenance is not None
-    assert (status.state, status.provenance.commit) == ("Pending", "a" * 40)
+    assert (status.state, status.provenance.commit, remove) == ("Pending", "a" * 40, True)
     alike = [fetched(rank, 0, "a" * 40) for rank in range(3)]
     (running,) = shown(parallel("Placed"), *alike)
     assert running.state == "Running"

@@ -8,11 +8,11 @@ import pytest
 
 from qonverge.amounts import Amounts
 from qonverge.api.placement import Candidate, ForecastInterval
-from qonverge.controller.jobs.actions import CheckProgram, RequestPlacement, Requeue, SetStatus, Stop, Warn
+from qonverge.controller.jobs.actions import CheckProgram, RequestPlacement, Requeue, SetStatus, Stop
 from qonverge.controller.jobs.decisions import decide
 from qonverge.controller.jobs.kinds.circuit import Submit
 from qonverge.controller.store.flights import Flight
-from qonverge.controller.store.phases import AwaitingPlacement, Invalid, SourceMissing
+from qonverge.controller.store.phases import AwaitingPlacement, Ended, Invalid, SourceMissing
 from qonverge.execution.transitions import timestamp
 from qonverge.scheduling import Decision
 from qonverge.wire.errors import WorkerLost
@@ -140,22 +140,31 @@ def test_numbers_that_move_are_worth_a_write_now_and_then_only() -> None:
 
 
 def test_attempts_that_were_withdrawn_do_not_count() -> None:
+    """Neither those whose place another job took, of which nothing is recorded, nor those whose pod was ended."""
     lost = ended(WorkerLost("gone"))
     strict = job(retryPolicy={"maxAttempts": 2})
-    assert decide(view(strict, under_way(lost, withdrawn=2, attempts=3))) == [RequestPlacement()]
-    status = written(decide(view(strict, under_way(lost, withdrawn=2, attempts=4))))
-    assert status.message == "after 2 attempts: gone"
+    first = written(decide(view(strict, under_way(lost, attempts=3))))
+    assert (first.state, first.failures) == ("Pending", 1)
+    known = job(first.to_dict(), retryPolicy={"maxAttempts": 2})
+    ending = under_way(attempts=4, phase=Ended(Decision("default/j", AER, "aer"), CREATED, lost, counts=False))
+    interrupted = written(decide(view(known, ending)))
+    assert (interrupted.state, interrupted.failures, interrupted.interruptions) == ("Pending", 1, 1)
+    known = job(interrupted.to_dict(), retryPolicy={"maxAttempts": 2})
+    status = written(decide(view(known, under_way(lost, attempts=5), after=60)))
+    assert (status.state, status.message) == ("Failed", "after 2 attempts: gone")
 
 
 def test_a_retry_waits_for_a_new_place_and_says_how_often_it_was_tried() -> None:
     lost = under_way(result=ended(WorkerLost("gone")))
+    failed = job(written(decide(view(job(), lost))).to_dict())
     lost.await_placement()
     lost.propose(Decision("default/j", None, "nothing fits"), (), tried_at=CREATED)
-    status = written(decide(view(job(), lost, after=3)))
-    assert (status.state, status.attempts) == ("Pending", 1)
+    status = written(decide(view(failed, lost, after=3)))
+    assert (status.state, status.reason, status.attempts) == ("Pending", "Unschedulable", 1)
+    assert status.failed_attempts == failed.status.failed_attempts
     again = Decision("default/j", AER, "aer again")
     lost.propose(again, (), tried_at=0.0)
-    assert decide(view(job(), lost)) == [Warn("WorkerLost", "attempt 1: gone"), Submit(again)]
+    assert decide(view(failed, lost)) == [Submit(again)]
 
 
 def test_usage_is_that_of_all_attempts_once() -> None:

@@ -8,13 +8,13 @@ import pytest
 from pydantic import ValidationError
 
 from qonverge.api import HybridJob, QuantumBackend
-from qonverge.controller.jobs.actions import RequestPlacement, SetStatus
 from qonverge.controller.jobs.decisions import decide
-from qonverge.controller.jobs.kinds.pod_actions import Finish
+from qonverge.controller.jobs.kinds.pod_actions import Finish, TryAgain
 from qonverge.controller.jobs.kinds.python import PythonJobs
 from qonverge.controller.settings import Settings
+from qonverge.execution.transitions import timestamp
 from qonverge.programs.policy import ProgramPolicy
-from tests.unit.controller.jobs.test_decisions import batch, pod, program, source, view, written
+from tests.unit.controller.jobs.test_decisions import CREATED, batch, job, pod, program, source, view, written
 
 GIT = {"url": "https://git.example.org/lab/vqe.git", "revision": "v1", "path": "solve/main.py"}
 
@@ -151,8 +151,8 @@ def test_the_commit_is_recorded_while_the_program_runs_and_at_its_end() -> None:
     assert (shown.state, shown.provenance.commit) == ("Running", "c" * 40)
     # The pod may be gone by then.
     known = program(provenance={"commit": "c" * 40})
-    for job, seen in ((program(), pod(0, **fetched(0, "c" * 40))), (known, pod(0))):
-        (ended,) = decide(view(job, source(), batch=batch("Complete"), pod=seen))
+    for given, seen in ((program(), pod(0, **fetched(0, "c" * 40))), (known, pod(0))):
+        (ended,) = decide(view(given, source(), batch=batch("Complete"), pod=seen))
         assert isinstance(ended, Finish)
         assert ended.status.provenance is not None
         assert ended.status.provenance.commit == "c" * 40
@@ -166,17 +166,50 @@ def test_the_commit_is_recorded_while_the_program_runs_and_at_its_end() -> None:
     ],
 )
 def test_what_is_not_there_fails_the_job_with_the_words_of_who_looked(name: str, reason: str, says: str) -> None:
-    seen = {"name": "p", **fetched(1, says, name)}
+    seen = {"name": "p", "node": "n1", **fetched(1, says, name)}
     (ended,) = decide(view(program(), source(), batch=batch("Failed"), pod=seen))
     assert isinstance(ended, Finish)
     assert (ended.status.state, ended.status.reason, ended.status.message) == ("Failed", reason, says)
+    assert ended.status.failed_attempts is not None
+    (last,) = ended.status.failed_attempts
+    assert (last.reason, last.pod, last.node) == (reason, "p", "n1")
     # The program's container never ran: it has no log.
     assert ended.pod is None
 
 
+@pytest.mark.parametrize(
+    ("name", "code", "action", "goes_on"),
+    [
+        ("qonverge-fetch", 1, "Retry", True),
+        ("qonverge-fetch", 75, "Fail", False),
+        ("qonverge-install", 1, "Ignore", True),
+    ],
+)
+def test_a_rule_says_what_follows_a_program_that_is_not_there(name: str, code: int, action: str, goes_on: bool) -> None:
+    rule = {"action": action, "onReasons": ["ProgramNotFetched", "RequirementsNotInstalled"]}
+    status = {"state": "Placed", "attempts": 1, "backend": "aer", "placedAt": timestamp(CREATED)}
+    given = job(status, python=True, retryPolicy={"rules": [rule]})
+    first, *_ = decide(view(given, source(), batch=batch("Failed"), pod={"name": "p", **fetched(code, "no", name)}))
+    assert isinstance(first, TryAgain if goes_on else Finish)
+    assert (first.status.failures, first.status.interruptions) == ((0, 1) if action == "Ignore" else (1, 0))
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [("DeadlineExceeded", "DeadlineExceeded"), ("Evicted", "Evicted"), ("Terminated", "NodeShutdown")],
+)
+def test_what_a_node_ends_while_it_is_installed_failed_of_that(said: str, reason: str) -> None:
+    seen = {"name": "p", "phase": "Failed", "reason": said, **fetched(137, "", "qonverge-install")}
+    first, *_ = decide(view(program(), source(), batch=batch("Failed"), pod=seen))
+    assert isinstance(first, Finish | TryAgain)
+    assert first.status.reason == reason
+
+
 def test_a_server_that_did_not_answer_is_tried_again_for_as_many_attempts_as_there_are() -> None:
     seen: dict[str, Any] = {"batch": batch("Failed"), "pod": {"name": "p", **fetched(75, "could not be read")}}
-    assert RequestPlacement() in decide(view(program(), source(), **seen))
-    first, *_ = decide(view(program(attempts=3), source(), **seen))
-    assert isinstance(first, SetStatus)
-    assert (first.status.reason, first.status.message) == ("ProgramNotFetched", "after 3 attempts: could not be read")
+    again, *_ = decide(view(program(), source(), **seen))
+    assert isinstance(again, TryAgain)
+    assert (again.status.state, again.status.failures) == ("Pending", 1)
+    (last,) = decide(view(program(attempts=3, failures=2), source(), **seen))
+    assert isinstance(last, Finish)
+    assert (last.status.reason, last.status.message) == ("ProgramNotFetched", "after 3 attempts: could not be read")

@@ -12,7 +12,7 @@ import pytest
 from qonverge.api import HybridJob
 from qonverge.controller.jobs.actions import Requeue, SetStatus
 from qonverge.controller.jobs.decisions import decide
-from qonverge.controller.jobs.kinds.pod_actions import Abandon, Launch, LookForTasks, Restart
+from qonverge.controller.jobs.kinds.pod_actions import Finish, Launch, LookForTasks, Restart, TryAgain
 from qonverge.controller.objects import manifests
 from qonverge.controller.pods.errors import PodSilent
 from qonverge.controller.quotas.accounts import account_of
@@ -82,8 +82,9 @@ def test_it_begins_again_in_another_pod_of_the_same_attempt_when_they_have_ended
     made = {"owner": "default/j", "created": timestamp(CREATED + 5000.0)}
     shown = written(decide(view(told, flight, batch=made, after=5001.0)))
     assert (shown.state, shown.reason) == ("Placed", "Placed")
-    late = decide(view(told, flight, batch=made, after=5900.0))
-    assert written(late).reason == "StartDeadlineExceeded", "it counts from this pod on"
+    (late,) = decide(view(told, flight, batch=made, after=5900.0))
+    assert isinstance(late, Finish)
+    assert late.status.reason == "StartDeadlineExceeded", "it counts from this pod on"
 
 
 def test_a_program_that_began_again_began_when_it_first_did() -> None:
@@ -101,10 +102,9 @@ def test_a_program_that_began_again_began_when_it_first_did() -> None:
 
 def test_the_backend_of_a_paused_program_may_be_lost_and_the_next_attempt_is_not_paused() -> None:
     lost = ("BackendLost", "the backend aer was deleted")
-    first, abandon, _ = decide(view(paused(pauses=1), source(), batch=batch("Complete"), pod=pod(0), withdrawn=lost))
-    assert isinstance(first, SetStatus)
+    first, *_ = decide(view(paused(pauses=1), source(), batch=batch("Complete"), pod=pod(0), withdrawn=lost))
+    assert isinstance(first, TryAgain)
     assert (first.status.state, first.status.paused) == ("Pending", None)
-    assert isinstance(abandon, Abandon)
     waiting = paused().model_copy(update={"status": first.status})
     (launch,) = decide(view(waiting, planned(waiting, source(), AER)))
     assert isinstance(launch, Launch)
@@ -118,7 +118,9 @@ def test_a_paused_program_that_is_suspended_or_ends_waits_for_nothing_any_more()
     assert isinstance(told, SetStatus)
     assert (told.status.state, told.status.paused) == ("Suspended", None)
     late = job(status.to_dict(), python=True, activeDeadlineSeconds=10)
-    failed = written(decide(view(late, source(), batch=batch("Complete"), after=10.0)))
+    (ended,) = decide(view(late, source(), batch=batch("Complete"), after=10.0))
+    assert isinstance(ended, Finish)
+    failed = ended.status
     assert (failed.reason, failed.paused) == ("DeadlineExceeded", None)
 
 

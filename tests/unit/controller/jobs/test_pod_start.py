@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from qonverge.controller.jobs.actions import Action, Requeue, SetStatus, Stop, Warn
+from qonverge.controller.jobs.actions import Action, Requeue, SetStatus, Warn
 from qonverge.controller.jobs.decisions import decide as decided
-from qonverge.controller.jobs.kinds.pod_actions import Launch, ReadEvents
+from qonverge.controller.jobs.kinds.pod_actions import Finish, Launch, ReadEvents, TryAgain
 from qonverge.controller.jobs.view import View
 from qonverge.controller.kube.client import KubeError
 from qonverge.controller.kube.refusals import Refusal
@@ -151,28 +151,30 @@ def test_events_are_read_less_and_less_often() -> None:
 def test_a_deadline_ends_what_does_not_start() -> None:
     limited = job(placed().status.to_dict(), python=True, startDeadlineSeconds=60)
     stuck = view(limited, source(), batch=BATCH, pod=pod(UNBOUND), after=60)
-    actions = decide(stuck)
-    status = written(actions)
+    (finish,) = decide(stuck)
+    assert isinstance(finish, Finish)
+    status = finish.status
     assert (status.state, status.reason) == ("Failed", "StartDeadlineExceeded")
     assert status.message == (
         "the pod j-1 has not started within startDeadlineSeconds, 60 s: Unschedulable: 0/3 nodes are available"
     )
-    assert actions[-1] == Stop(program=True)
+    assert finish.remove
 
 
 def test_where_a_pod_had_a_node_another_attempt_may_help() -> None:
     pulls = pod(BOUND, **waiting("ImagePullBackOff"))
     stuck = view(placed(), planned(placed(), source(), AER), batch=BATCH, pod=pulls, after=900)
-    warn, launch = decide(stuck)
-    assert isinstance(launch, Launch)
-    assert launch.attempt == 2
+    again, warn, _ = decide(stuck)
+    assert isinstance(again, TryAgain)
+    assert (again.status.failures, again.remove) == (1, True)
     assert isinstance(warn, Warn)
     assert warn.reason == "StartDeadlineExceeded"
-    last = job({**placed().status.to_dict(), "attempts": 3}, python=True)
-    ended = decide(replace(stuck, job=last))
-    assert written(ended).reason == "StartDeadlineExceeded"
-    assert (written(ended).message or "").startswith("after 3 attempts: the pod j-1 has not started")
-    assert ended[-1] == Stop(program=True)
+    last = job({**placed().status.to_dict(), "attempts": 3, "failures": 2}, python=True)
+    (ended,) = decide(replace(stuck, job=last))
+    assert isinstance(ended, Finish)
+    assert ended.status.reason == "StartDeadlineExceeded"
+    assert (ended.status.message or "").startswith("after 3 attempts: the pod j-1 has not started")
+    assert ended.remove
 
 
 OBJ = {"kind": "Job", "metadata": {"name": "j-1"}}

@@ -185,6 +185,9 @@ async def test_all_attempts_are_counted_once(attempts: int) -> None:
         desk.world.pods.end(f"uid-j-1-{attempt}", error=WorkerLost("gone"), seconds=4.0)
         await settled()
         await desk.jobs.reconcile("chem/j")
+        # The first of them begins at once, the others later and later.
+        desk.world.now += 60
+        await desk.jobs.reconcile("chem/j")
         await desk.world.rounds.once()
         await desk.jobs.reconcile("chem/j")
         await settled()

@@ -117,13 +117,7 @@ async def test_what_is_withdrawn_is_cancelled_at_its_pod_and_waits_again() -> No
     world.submissions.withdraw("chem/j", flight)
     await settled()
     assert world.pods.cancelled == [("a-0", "uid-j-1-1")]
-    assert (flight.awaiting_placement, flight.running, flight.result, flight.attempts, flight.withdrawn) == (
-        True,
-        None,
-        None,
-        1,
-        1,
-    )
+    assert (flight.awaiting_placement, flight.running, flight.result, flight.attempts) == (True, None, None, 1)
     send(world, decision(world, "a"))
     await settled()
     assert list(world.assigned.items()) == [("a-0", 1)]
@@ -152,7 +146,7 @@ async def test_what_a_pod_did_not_begin_goes_to_another_one_as_the_same_attempt(
     await settled()
     flight = world.flight("j")
     assert [(sent.endpoint.pod, sent.identity, sent.at) for sent in flight.sent] == [("a-2", "uid-j-1-1", world.now)]
-    assert (world.assigned, flight.attempts, flight.withdrawn) == ({"a-2": 1}, 1, 0)
+    assert (world.assigned, flight.attempts) == ({"a-2": 1}, 1)
     assert world.pod("a-0") not in world.state.pods_of("lab/a")
     world.pods.end("uid-j-1-1", {"00": 1024})
     await settled()
@@ -167,7 +161,7 @@ async def test_what_no_pod_of_its_backend_takes_waits_for_another_place_as_the_s
     world.pods.end("uid-j-1-1", error=Draining("it shuts down"), seconds=0.0)
     await settled()
     flight = world.flight("j")
-    assert (flight.awaiting_placement, flight.attempts, flight.withdrawn, world.assigned) == (True, 0, 0, {})
+    assert (flight.awaiting_placement, flight.attempts, world.assigned) == (True, 0, {})
     assert world.pods.cancelled == []
     await world.round()
     assert (world.assigned, flight.attempts) == ({"b-0": 1}, 1)
@@ -201,7 +195,7 @@ async def test_a_part_that_is_handed_back_leaves_the_others_alone() -> None:
     world.pods.end(first, error=Draining("it shuts down"), seconds=0.0)
     await settled()
     flight = world.flight("j")
-    assert (flight.attempts, flight.withdrawn, world.pods.cancelled) == (1, 1, [("b-0", second)])
+    assert (flight.attempts, flight.counts, world.pods.cancelled) == (1, False, [("b-0", second)])
 
 
 @pytest.mark.parametrize(
@@ -229,7 +223,7 @@ async def test_what_a_pod_lost_that_somebody_ended_counts_for_nothing(
     await settled()
     flight = world.flight("j")
     assert flight.result is not None
-    assert (flight.attempts, flight.withdrawn) == (1, 0 if counts else 1)
+    assert (flight.attempts, flight.counts) == (1, counts)
 
 
 @pytest.mark.parametrize("steps", [0, 1, 2, 3, 10])

@@ -58,7 +58,7 @@ class Walk(RuleBasedStateMachine):
         self.flight = Flight("uid", 1)
         self.flight.check(self.reader)  # type: ignore[arg-type]
         self.program, self.phase = "Checking", "Idle"
-        self.attempts = self.withdrawn = self.on_pods = 0
+        self.attempts = self.on_pods = 0
         self.waiter: Any = None
         self.steps = 0
         self.counted: Decision | None = None
@@ -164,7 +164,7 @@ class Walk(RuleBasedStateMachine):
     def withdraw(self) -> None:
         if self.step(self.phase == "Running", "AwaitingPlacement", self.flight.withdraw):
             assert self.waiter.cancelled
-            self.withdrawn, self.on_pods, self.counted = self.withdrawn + 1, 0, None
+            self.on_pods, self.counted = 0, None
 
     @rule()
     def launch(self) -> None:
@@ -198,7 +198,7 @@ class Walk(RuleBasedStateMachine):
     def the_flight_is_as_told(self) -> None:
         flight = self.flight
         assert (type(flight.program).__name__, type(flight.phase).__name__) == (self.program, self.phase)
-        assert (flight.attempts, flight.withdrawn, len(flight.sent)) == (self.attempts, self.withdrawn, self.on_pods)
+        assert (flight.attempts, len(flight.sent)) == (self.attempts, self.on_pods)
         assert flight.running is (self.waiter if self.phase == "Running" else None)
         assert (flight.decision, flight.result, flight.proposal) == (self.counted, self.result, self.proposal)
         assert flight.awaiting_placement == (self.phase == "AwaitingPlacement")

@@ -96,11 +96,11 @@ def test_an_attempt_at_a_program_ends_with_the_job_or_with_the_next_one(again: b
     spans.written(running.status, running.status, 0.0)
     assert sink.spans == []
     change: dict[str, Any] = {"attempts": 2, "state": "Placed", "reason": "Placed"}
-    end = {"state": "Failed", "reason": "OutOfMemory", "completed_at": "2026-01-01T00:01:00Z"}
+    end = {"state": "Failed", "reason": "OOMKilled", "completed_at": "2026-01-01T00:01:00Z"}
     after: HybridJobStatus = running.status.model_copy(update=change if again else end)
     spans.written(running.status, after, 0.0)
     attempt = sink.spans[0]
     assert (attempt.name, attempt.context, attempt.start) == ("program", spans.attempt(1), 1767225610.0)
     assert attempt.attributes["k8s.pod.name"] == "j-1"
     assert [span.name for span in sink.spans[1:]] == ([] if again else ["result", "HybridJob"])
-    assert again or [span.error for span in sink.spans] == ["OutOfMemory", "", "OutOfMemory"]
+    assert again or [span.error for span in sink.spans] == ["OOMKilled", "", "OOMKilled"]

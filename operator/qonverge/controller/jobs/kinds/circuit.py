@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from qonverge.accounting.conversion import usage_of
-from qonverge.api import HybridJob
+from qonverge.api import HybridJob, HybridJobStatus
 from qonverge.api.cloud_tasks import FINALIZER, Submission
 from qonverge.controller.jobs.actions import Action, Hold, RequestPlacement, Requeue, SetStatus, Stop, Warn
 from qonverge.controller.jobs.kinds.kind import JobKind, Tools
@@ -15,10 +15,11 @@ from qonverge.controller.jobs.status_events import same_but_for_numbers
 from qonverge.controller.jobs.view import View
 from qonverge.controller.jobs.waiting import NEWS_SECONDS, SEEN_SECONDS, unplaced
 from qonverge.controller.store.flights import Flight
-from qonverge.execution import cloud_tasks, transitions
+from qonverge.execution import cloud_tasks, retries, transitions
+from qonverge.execution.retries import AttemptEnd
 from qonverge.programs import circuit as circuits
 from qonverge.scheduling import Decision
-from qonverge.wire.errors import Cancelled, ResultTooLarge
+from qonverge.wire.errors import ResultTooLarge, WireError
 from qonverge.wire.messages import TaskResult
 
 
@@ -61,6 +62,10 @@ class CircuitJobs:
                 return [Requeue(flight.started_at + SEEN_SECONDS)]
             return [SetStatus(view.move("Running", "Running", f"attempt {flight.attempts}", **fields))]
         return _submit(view, flight)
+
+    def expire(self, view: View, status: HybridJobStatus) -> list[Action]:
+        """Write it, and cancel what runs."""
+        return [SetStatus(status), Stop()]
 
     async def perform(self, action: Action, key: str, job: HybridJob, tools: Tools) -> None:
         """Send the circuit."""
@@ -170,15 +175,31 @@ def _conclude(view: View, flight: Flight) -> list[Action]:
     if result.error is None:
         message = f"completed on {fields['backend']}"
         return [SetStatus(view.complete(message, result=circuits.outcome(job, result), **fields)), Stop()]
-    error, limit = result.error, job.spec.retry_policy.max_attempts
-    # Where this operator cancels a task, it forgets the flight: somebody else did, and the job still wants it.
-    if not error.retryable and error.code != Cancelled.code:
-        return [SetStatus(view.fail(circuits.failure_reason(error), error.message, **fields)), Stop()]
-    if flight.attempts - flight.withdrawn >= limit:
-        return [SetStatus(view.fail(error.code, f"after {limit} attempts: {error.message}", **fields)), Stop()]
-    lost = f"attempt {flight.attempts}: {error.message}"
-    again = _submit(view, flight)
-    return [Warn(error.code, lost), *again] if any(isinstance(action, Submit) for action in again) else again
+    if retries.is_recorded(job, flight.attempts):
+        begins_at = retries.begins_at(job)
+        return [Requeue(begins_at)] if view.now < begins_at else _submit(view, flight)
+    default = retries.default_of_circuit(result.error, ended_by_others=not flight.counts)
+    reason, end = circuits.failure_reason(result.error), _end(view, flight, result.error, fields["backend"])
+    verdict = retries.judge(job, end, default)
+    if not verdict.again:
+        return [SetStatus(view.fail(reason, verdict.message, **fields, **verdict.fields)), Stop()]
+    kept = {"attempts": flight.attempts, "usage": fields["usage"], **verdict.fields}
+    return [
+        SetStatus(view.move("Pending", reason, verdict.message, **kept)),
+        Warn(reason, f"attempt {flight.attempts}: {result.error.message}"),
+        Requeue(max(view.now, verdict.begins_at)),
+    ]
+
+
+def _end(view: View, flight: Flight, error: WireError, backend: str) -> AttemptEnd:
+    return AttemptEnd(
+        attempt=flight.attempts,
+        reason=error.code,
+        message=error.message,
+        started_at=transitions.timestamp(flight.started_at or view.now),
+        ended_at=view.stamp,
+        backend=backend,
+    )
 
 
 def _ended_elsewhere(view: View, flight: Flight, result: TaskResult) -> dict[str, Any]:

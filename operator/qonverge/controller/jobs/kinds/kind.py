@@ -62,6 +62,9 @@ class JobKind(Protocol):
     def advance(self, view: View, flight: Flight) -> list[Action]:
         """Return what is next for a job whose program was read and found good, up to its end."""
 
+    def expire(self, view: View, status: HybridJobStatus) -> list[Action]:
+        """Return what ends a job whose time is over, or that was cancelled, with the status that says so."""
+
     async def perform(self, action: Action, key: str, job: HybridJob, tools: Tools) -> None:
         """Carry out an action that only this kind has.
 

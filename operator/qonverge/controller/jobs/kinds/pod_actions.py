@@ -26,12 +26,15 @@ class Renew(Action):
 
 
 @dataclass(frozen=True, slots=True)
-class Abandon(Action):
-    """End the pod of an attempt that lost its backend, and say why."""
+class TryAgain(Action):
+    """Read the log of an attempt that failed, and write that another is to begin."""
 
+    status: HybridJobStatus
     attempt: int
-    reason: str
-    message: str
+    pod: str | None
+    """None where there is none that could be asked for its log."""
+    remove: bool = False
+    """Whether its batch Job has not ended, and is deleted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,16 @@ class Finish(Action):
 
     status: HybridJobStatus
     pod: str | None
+    """None where there is none that could be asked for its log."""
+    remove: bool = False
+    """Whether its batch Job has not ended, and is deleted."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadLog(Action):
+    """Keep the last lines of a pod that is about to go."""
+
+    pod: str
 
 
 @dataclass(frozen=True, slots=True)

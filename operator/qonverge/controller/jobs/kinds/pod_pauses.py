@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qonverge.api.job import Paused
+from qonverge.api.job_status import Paused
 from qonverge.controller.jobs.actions import Action, Requeue, SetStatus
 from qonverge.controller.jobs.kinds.pod_actions import LookForTasks, Restart
 from qonverge.controller.jobs.view import View

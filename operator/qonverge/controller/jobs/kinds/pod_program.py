@@ -8,20 +8,21 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from qonverge.accounting.conversion import usage_of
+from qonverge.amounts import Amounts
 from qonverge.api import HybridJob, HybridJobStatus, QuantumBackend
 from qonverge.controller.jobs.actions import Action
-from qonverge.controller.jobs.kinds import pod_decisions
+from qonverge.controller.jobs.kinds import pod_conclusions, pod_decisions
 from qonverge.controller.jobs.kinds.kind import Tools
 from qonverge.controller.jobs.kinds.pod_actions import (
-    Abandon,
     Finish,
     Launch,
     LookForTasks,
     ReadEvents,
+    ReadLog,
     Renew,
     Restart,
+    TryAgain,
 )
-from qonverge.controller.jobs.status_events import named
 from qonverge.controller.jobs.view import View
 from qonverge.controller.kube.client import KubeError
 from qonverge.controller.kube.refusals import Refusal
@@ -31,6 +32,7 @@ from qonverge.controller.quotas.accounts import account_of
 from qonverge.controller.settings import Settings
 from qonverge.controller.store.flights import Flight
 from qonverge.controller.store.program_slots import uses_backend
+from qonverge.execution import retries
 from qonverge.execution.transitions import seconds
 from qonverge.wire.errors import WireError
 
@@ -39,6 +41,10 @@ logger = logging.getLogger(__name__)
 _CONFLICT = 409
 _LOG_LINES = 20
 _LOG_BYTES = 4000
+# Of an attempt that failed.
+_FAILED_LOG_LINES = 100
+# Objects that an attempt mounts.
+_MOUNTED = ("Secret", "ConfigMap")
 
 
 class PodProgram(ABC):
@@ -75,7 +81,11 @@ class PodProgram(ABC):
 
     def advance(self, view: View, flight: Flight) -> list[Action]:
         """Start the next attempt."""
-        return pod_decisions.launch(view, flight, (view.job.status.attempts or 0) + 1)
+        return pod_decisions.launch(view, flight)
+
+    def expire(self, view: View, status: HybridJobStatus) -> list[Action]:
+        """Keep what the program printed, write the end, and end the pod."""
+        return pod_conclusions.expire(view, status)
 
     async def perform(self, action: Action, key: str, job: HybridJob, tools: Tools) -> None:
         """Make, renew and end attempts, and read how they are."""
@@ -84,11 +94,17 @@ class PodProgram(ABC):
                 await self._launch(key, job, action, tools)
             case Renew():
                 await self._renew(key, job, tools)
-            case Abandon(attempt, reason, message):
-                await tools.kube.delete("Job", job.metadata.namespace, manifests.program_name(job, attempt))
-                tools.events.warn(named(job), reason, message)
-            case Finish(status, pod):
+            case TryAgain(status, attempt, pod, remove):
+                log = await self._log(key, job, pod, tools, failed=True)
+                await tools.write(key, job, retries.with_log(status, log))
+                if remove:
+                    await tools.kube.delete("Job", job.metadata.namespace, manifests.program_name(job, attempt))
+            case Finish(status, pod, remove):
                 await self._finish(key, job, status, pod, tools)
+                if remove:
+                    await self.remove(job, tools)
+            case ReadLog(pod):
+                tools.state.flights[key].keep_log(await self._log(key, job, pod, tools, failed=True) or "")
             case ReadEvents(of):
                 await self._read_events(key, job, of, tools)
             case LookForTasks(tasks):
@@ -99,9 +115,10 @@ class PodProgram(ABC):
                 raise TypeError(f"{action} is nothing that a program in a pod needs")
 
     async def remove(self, job: HybridJob, tools: Tools) -> None:
-        """Delete the batch Jobs of all attempts."""
-        for attempt in range(1, (job.status.attempts or 1) + 1):
-            await tools.kube.delete("Job", job.metadata.namespace, manifests.program_name(job, attempt))
+        """Delete the objects of the last attempt, and of one that is not recorded."""
+        attempts = job.status.attempts or 0
+        for attempt in range(max(1, attempts), attempts + 2):
+            await _delete(job, attempt, tools)
 
     async def _launch(self, key: str, job: HybridJob, launch: Launch, tools: Tools) -> None:
         assert launch.decision.backend is not None
@@ -111,9 +128,9 @@ class PodProgram(ABC):
         if len(backends) < len(found):
             tools.replan(key, flight)
             return
-        former = f"{job.metadata.namespace}/{manifests.program_name(job, launch.attempt - 1)}"
-        if (batch := state.batch_jobs.get(former)) is not None and pod_decisions.end_of(batch) is None:
-            await tools.kube.delete("Job", *former.split("/", 1))
+        # What is worth keeping of them is in the status.
+        for former in range(max(1, job.status.attempts or 0), launch.attempt):
+            await _delete(job, former, tools)
         tools.metering.open(key, job, backends, launch.attempt)
         now = tools.clock()
         for obj in self._objects(job, backends, launch.attempt, now, tools):
@@ -161,13 +178,11 @@ class PodProgram(ABC):
         tools.state.flights[key].renew(now + tools.settings.program_token_seconds / 2)
 
     async def _finish(self, key: str, job: HybridJob, status: HybridJobStatus, pod: str | None, tools: Tools) -> None:
-        log = None
-        if pod is not None:
-            try:
-                log = await tools.kube.log(job.metadata.namespace, pod, lines=_LOG_LINES, limit_bytes=_LOG_BYTES)
-            except KubeError as error:
-                log = f"(the log could not be read: {error})"
-        usage = usage_of(await tools.metering.close(key))
+        failed = status.state == "Failed"
+        log = await self._log(key, job, pod, tools, failed=failed)
+        counted = await tools.metering.close(key) if _is_own(job, tools.state.flights.get(key)) else Amounts()
+        # What ran before the job was held is in its status.
+        usage = status.usage if status.usage is not None and not counted else usage_of(counted)
         waits = tools.metering.waits(job)
         # Another attempt would have done some of it again.
         if status.state == "Complete" and status.attempts == 1 and waits is not None:
@@ -176,6 +191,19 @@ class PodProgram(ABC):
         known = {"log": (log or "").rstrip("\n") or None, "usage": usage}
         await tools.write(key, job, status.model_copy(update=known))
         tools.stop(key)
+
+    async def _log(self, key: str, job: HybridJob, pod: str | None, tools: Tools, *, failed: bool) -> str | None:
+        """Return the last lines that a pod printed, or that it had printed when it was about to go."""
+        flight = tools.state.flights.get(key)
+        known = flight.last_log if flight is not None and _is_own(job, flight) else None
+        if pod is None:
+            return known
+        lines, most = (_FAILED_LOG_LINES, retries.LOG_BYTES) if failed else (_LOG_LINES, _LOG_BYTES)
+        try:
+            text = await tools.kube.log(job.metadata.namespace, pod, lines=lines, limit_bytes=most)
+            return retries.tail(text, most)
+        except KubeError as error:
+            return known or f"(the log could not be read: {error})"
 
     async def _read_events(self, key: str, job: HybridJob, of: Mapping[str, Any], tools: Tools) -> None:
         """Learn what keeps a pod from starting, and make again what it mounts and somebody deleted."""
@@ -230,6 +258,22 @@ async def _make(obj: dict[str, Any], tools: Tools) -> None:
         # Who admitted it since must not see it suspended again, nor may what cannot change be another.
         if error.status != _CONFLICT:
             raise
+
+
+def _is_own(job: HybridJob, flight: Flight | None) -> bool:
+    """Return whether what is known of a running program is of this job, and not of a former one of its name."""
+    return flight is None or flight.uid == job.metadata.uid
+
+
+async def _delete(job: HybridJob, attempt: int, tools: Tools) -> None:
+    """Delete the objects of an attempt, as far as there are any."""
+    namespace, name = job.metadata.namespace, manifests.attempt_name(job, attempt)
+    await tools.kube.delete("Job", namespace, manifests.program_name(job, attempt))
+    for kind in _MOUNTED:
+        await tools.kube.delete(kind, namespace, name)
+    if job.spec.program.parallelism is not None:
+        for kind in ranks.KINDS:
+            await tools.kube.delete(kind, namespace, ranks.name_of(job, attempt))
 
 
 def _token(job: HybridJob, audience: str, attempt: int, now: float, tools: Tools) -> str:

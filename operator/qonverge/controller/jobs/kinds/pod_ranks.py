@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from qonverge.api import HybridJob
-from qonverge.controller.objects import pod_troubles
-from qonverge.programs.python import left_reason
+from qonverge.controller.objects import pod_ends, pod_troubles
+from qonverge.controller.objects.pod_ends import PodEnd
+from qonverge.controller.objects.program_inits import Failure, failure_of
 from qonverge.programs.ranks import named
 
 Pod = Mapping[str, Any]
-_OOM_EXIT_CODE = 137
-
-
-class Failed(NamedTuple):
-    """A rank that failed of itself."""
-
-    pod: Pod
-    code: int
-    """Its exit code."""
-    terminated: Mapping[str, Any]
-    """The state of its container."""
 
 
 class Late(NamedTuple):
@@ -54,71 +45,41 @@ def are_running(pods: Sequence[Pod], size: int) -> bool:
     return late(pods, size) is None and any(pod.get("phase") == "Running" for pod in pods)
 
 
-def leaves_by(pods: Sequence[Pod]) -> str | None:
-    """Return until when a pod that somebody deleted has to have ended, the first of them; None where none was."""
-    return min((pod["endsBy"] for pod in pods if pod.get("endsBy") is not None), default=None)
+def leaving(pods: Sequence[Pod]) -> Pod | None:
+    """Return the pod that is the first to have ended of those that somebody deleted; None where nobody did."""
+    deleted = [pod for pod in pods if pod.get("endsBy") is not None]
+    return min(deleted, key=lambda pod: str(pod["endsBy"]), default=None)
 
 
-def undisturbed(pods: Sequence[Pod]) -> list[Pod]:
-    """Return the pods that nobody but their program ends."""
-    return [pod for pod in pods if not _disrupted(pod)]
+def has_failed(pods: Sequence[Pod]) -> bool:
+    """Return whether a rank failed of itself, or could not start: the others are ended then."""
+    return any(pod_ends.failed_of_itself(pod) for pod in pods) or unprepared(pods) is not None
 
 
-def failed(pods: Sequence[Pod]) -> Failed | None:
-    """Return the rank that failed first, of itself: when one fails the others are ended."""
-    found = []
-    for pod in undisturbed(pods):
-        terminated = _terminated(pod)
-        if terminated is None:
+def unprepared(pods: Sequence[Pod]) -> tuple[Pod, Failure] | None:
+    """Return the pod in which something failed before its program, and what did; None where there is none.
+
+    What runs before a program is ended with its pod too: how it ended then says nothing.
+    """
+    for pod in pods:
+        if pod_ends.was_asked_to_end(pod) or pod_ends.was_ended_by_kubelet(pod):
             continue
-        if (code := int(terminated.get("exitCode", -1))) != 0:
-            found.append(Failed(pod, code, terminated))
-    return min(found, key=lambda each: str(each.terminated.get("finishedAt", "")), default=None)
-
-
-def why_failed(job: HybridJob, rank: Failed) -> tuple[str, str]:
-    """Return the reason and the message of a job of which a rank failed."""
-    pod, code, terminated = rank
-    size, number = job.spec.program.world_size, int(pod.get("rank", 0))
-    if terminated.get("reason") == "OOMKilled":
-        limit = pod.get("memoryLimit")
-        limited = f" its limit of {limit}" if limit else " the node has"
-        sentence = (
-            f"the program used more memory than{limited}: "
-            f"raise program.{job.spec.program.chosen}.resources.limits.memory"
-        )
-        return "OutOfMemory", named(number, size, sentence)
-    # What the client library leaves there.
-    if (left := left_reason(str(terminated.get("message", "")))) is not None:
-        return left
-    if code == _OOM_EXIT_CODE:
-        return "ProgramFailed", named(number, size, "the program was killed (exit code 137)")
-    sentence = f"the program ended with exit code {code}; its last lines are in status.log"
-    return "ProgramFailed", named(number, size, sentence)
-
-
-def why_lost(job: HybridJob, pods: Sequence[Pod]) -> str:
-    """Return which pod of an attempt was lost, and what Kubernetes says of it."""
-    size = job.spec.program.world_size
-    lost = next((pod for pod in pods if _disrupted(pod) and pod.get("endsBy") is None), None)
-    lost = lost or next((pod for pod in pods if _disrupted(pod) or _terminated(pod) is None), first(pods))
-    why = pod_troubles.of_pod(lost or {})
-    told = "the program's pod was lost" if size == 1 or lost is None else f"the pod of rank {lost['rank']} was lost"
-    return told + (f": {why}" if why else "")
-
-
-def _terminated(pod: Pod) -> Mapping[str, Any] | None:
-    for container in pod.get("containerStatuses") or []:
-        state: Mapping[str, Any] = container.get("state") or {}
-        if "terminated" in state:
-            terminated: Mapping[str, Any] = state["terminated"]
-            return terminated
+        if (failure := failure_of(pod)) is not None:
+            return pod, failure
     return None
 
 
-def _disrupted(pod: Pod) -> bool:
-    if pod.get("endsBy") is not None:
-        # Whoever deletes a pod asks its processes to end first: how they did is not the program's own failure.
-        return True
-    conditions = pod.get("conditions") or []
-    return any(c["type"] == "DisruptionTarget" and c["status"] == "True" for c in conditions)
+def first_to_end(pods: Sequence[Pod]) -> Pod | None:
+    """Return the pod of the rank of which an attempt failed, the first that did; None where there is none."""
+    times = [(at, pod) for pod in pods if (at := pod_ends.failed_at(pod)) is not None]
+    if times:
+        return min(times, key=lambda each: each[0])[1]
+    lost = [pod for pod in pods if not pod_ends.is_complete(pod)]
+    return leaving(lost) or first(lost) or first(pods)
+
+
+def end_of_rank(job: HybridJob, pod: Pod | None) -> PodEnd:
+    """Return how a rank ended of which an attempt failed."""
+    end = pod_ends.of_pod(pod, f"program.{job.spec.program.chosen}.resources")
+    rank = 0 if pod is None else int(pod.get("rank", 0))
+    return replace(end, message=named(rank, job.spec.program.world_size, end.message))

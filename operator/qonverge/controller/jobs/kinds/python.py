@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from qonverge.api import HybridJob, QuantumBackend
-from qonverge.api.job import Python
+from qonverge.api.program import Python
 from qonverge.controller.jobs.kinds import steps
 from qonverge.controller.jobs.kinds.kind import JobKind
 from qonverge.controller.jobs.kinds.pod_program import PodProgram

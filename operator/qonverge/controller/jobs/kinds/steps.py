@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from qonverge.api import HybridJob
-from qonverge.api.job import Python
+from qonverge.api.program import Python
 from qonverge.controller.objects import manifests
 
 _FOLDER = "/run/qonverge-steps"
