@@ -96,7 +96,7 @@ def test_an_attempt_that_takes_too_long_is_ended(counting: str) -> None:
     (failed,) = status["failedAttempts"]
     assert (failed["reason"], failed["exitCode"], failed["log"]) == ("DeadlineExceeded", 137, "attempt 1")
     assert failed["message"].startswith(
-        "the program did not end within retryPolicy.attemptDeadlineSeconds, 30 s: raise"
+        "the program did not end within retryPolicy.attemptDeadlineSeconds, 20 s: raise"
     )
 
 
