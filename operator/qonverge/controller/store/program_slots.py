@@ -30,9 +30,12 @@ def uses_backend(job: HybridJob) -> bool:
 
 def backends_of_program(flight: Flight | None, job: HybridJob) -> list[tuple[str, int]]:
     """Return the backends of which a program that has begun holds slots, by key, each with how many: one per rank."""
+    if not uses_backend(job):
+        # The attempt that was launched last is over, and the next may be an hour away.
+        return []
     if flight is not None and isinstance(flight.phase, Launched):
         keys = [backend.key for backend in flight.phase.decision.backends]
-    elif uses_backend(job) and job.status.backend is not None:
+    elif job.status.backend is not None:
         # An operator before this one started it.
         keys = list(manifests.audiences_of(job))
     else:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from qonverge.api import HybridJob
+from qonverge.api import HybridJob, HybridJobStatus
 from qonverge.controller.kube.refusals import Refusal
 from qonverge.controller.store.program_slots import free_seconds, paused, reserved, slots_of, waiting_for_slots
 from qonverge.controller.store.resources import Change
@@ -80,6 +80,25 @@ async def test_the_reservation_ends_with_the_attempt(status: dict[str, str] | No
     else:
         now = before.model_copy(update={"status": before.status.model_copy(update=status)})
         world.state.jobs["chem/there"] = now
+    await world.rounds.once()
+    assert placed(world, "next")
+
+
+async def test_a_program_that_waits_for_the_time_of_its_next_attempt_holds_no_slot() -> None:
+    """Nor is it asked for one: who makes room for others has ended."""
+    world = World()
+    world.backend("aer")
+    world.job("failed", program=_PYTHON, age=50.0, placement={"preemption": "Running"})
+    await world.rounds.once()
+    decision = world.flight("failed").proposal
+    assert decision is not None
+    world.flight("failed").launch(decision, renew_at=NOW)
+    before = world.state.jobs["chem/failed"]
+    for state, active in (("Running", 1), ("Pending", 0)):
+        status = HybridJobStatus.model_validate({"state": state, "backend": "lab/aer", "attempts": 1})
+        world.state.jobs["chem/failed"] = before.model_copy(update={"status": status})
+        assert len(world.rounds.sight.active(NOW)) == active
+    world.job("next", program=_PYTHON)
     await world.rounds.once()
     assert placed(world, "next")
 
