@@ -141,7 +141,10 @@ def test_a_program_gives_its_slot_to_one_of_higher_priority_where_it_allows_that
     served.apply(program("second", priorityClassName="soon"))
     Program(served, "second").placed()
     eventually(lambda: not served.get("job", yields.object()), "the end of its pod")
-    assert state(served, "yields")[0] == "Pending"
+    status = served.status("yields")
+    (taken,) = status["failedAttempts"]
+    assert (status["state"], taken["reason"], taken["counts"]) == ("Pending", "Preempted", False)
+    assert (status["failures"], status["interruptions"]) == (0, 0)
     assert served.status("stays")["attempts"] == 1
     Program(served, "second").end()
     yields.placed(attempt=2)

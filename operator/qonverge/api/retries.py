@@ -118,7 +118,8 @@ class RetryPolicy(SpecModel):
     is lost with its worker or pod, since the circuit may be why."""
     max_interruptions: Annotated[int, Field(ge=0, le=1000)] = 20
     """Attempts that may end without the program's doing, by an eviction, a drain or the loss of a backend, before the
-    job fails. They do not count towards maxAttempts."""
+    job fails. They do not count towards maxAttempts. Where a job of higher priority took the slot, it counts towards
+    neither."""
     backoff_seconds: Annotated[int, Field(ge=0, le=_LONGEST)] = 10
     """Seconds from the end of an attempt that failed by the program's doing to the next one. They double with each one
     more, and begin anew after an attempt that ran for longer than maxBackoffSeconds. After other ends the next attempt
@@ -154,7 +155,8 @@ class FailedAttempt(StatusModel):
     message: str
     """The same in a sentence, with what to do."""
     counts: bool
-    """Whether it counts towards retryPolicy.maxAttempts; if not, towards maxInterruptions."""
+    """Whether it counts towards retryPolicy.maxAttempts; if not, towards maxInterruptions, unless a job of higher
+    priority took its slot."""
     exit_code: int | None = None
     """The program's exit code, where it had one."""
     started_at: str | None = None

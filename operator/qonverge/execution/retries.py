@@ -49,6 +49,8 @@ class AttemptEnd:
     node: str | None = None
     printed: bool = False
     """Whether what the program printed says more."""
+    displaced: bool = False
+    """Whether a job of higher priority took its slot, which the scheduler gives back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,9 @@ def judge(job: HybridJob, end: AttemptEnd, default: RetryAction | None = None) -
     policy, status = job.spec.retry_policy, job.status
     action, rule = _action(policy, end, default or default_action(end.reason))
     counts = action != "Ignore"
-    failures, interruptions = (status.failures or 0) + counts, (status.interruptions or 0) + (not counts)
+    # However often others come first: the job waits for its turn again, as those do that have not begun.
+    interrupts = not (counts or end.displaced)
+    failures, interruptions = (status.failures or 0) + counts, (status.interruptions or 0) + interrupts
     record = FailedAttempt(counts=counts, **_told(end))
     records = _kept(status.failed_attempts or (), record)
     begins_at = seconds(end.ended_at) + _delay(policy, records)
@@ -100,7 +104,7 @@ def judge(job: HybridJob, end: AttemptEnd, default: RetryAction | None = None) -
     if counts:
         again = action == "Retry" and failures < policy.max_attempts
     else:
-        again = interruptions <= policy.max_interruptions
+        again = end.displaced or interruptions <= policy.max_interruptions
     if again:
         count = f"{failures} of {policy.max_attempts} failures" if counts else "does not count as a failure"
         more = "; its last lines are in status.failedAttempts" if end.printed else ""
@@ -160,7 +164,7 @@ def _action(policy: RetryPolicy, end: AttemptEnd, default: RetryAction) -> tuple
 
 
 def _told(end: AttemptEnd) -> dict[str, Any]:
-    told = {name: getattr(end, name) for name in AttemptEnd.__slots__ if name != "printed"}
+    told = {name: getattr(end, name) for name in AttemptEnd.__slots__ if name in FailedAttempt.model_fields}
     return {**told, "message": bounded(end.message)}
 
 

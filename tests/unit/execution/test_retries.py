@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -119,6 +120,16 @@ def test_failures_and_interruptions_have_limits_of_their_own() -> None:
     )
     once = judge(job(maxInterruptions=0), end("NodeLost", None))
     assert not once.again
+
+
+def test_whose_slot_was_taken_was_not_interrupted_but_a_rule_holds() -> None:
+    taken = replace(end("Preempted", None, attempt=2), displaced=True)
+    verdict = judge(job({"failures": 1, "interruptions": 1}, maxInterruptions=1), taken)
+    assert (verdict.again, verdict.fields["failures"], verdict.fields["interruptions"]) == (True, 1, 1)
+    (record,) = verdict.fields["failed_attempts"]
+    assert (record.reason, record.counts) == ("Preempted", False)
+    assert not judge(job({"interruptions": 1}, maxInterruptions=1), replace(taken, displaced=False)).again
+    assert not judge(job(rules=[{"action": "Fail", "onReasons": ["Preempted"]}]), taken).again
 
 
 def test_attempts_are_further_and_further_apart_up_to_the_most() -> None:

@@ -207,7 +207,7 @@ class Jobs:
             tuple(sorted(state.program_pods.get(batch_key, {}).values(), key=lambda pod: int(pod["rank"]))),
             state.batch_jobs.get(next_key),
             self._lost(job),
-            self._withdrawn(job, flight) if uses_backend(job) else None,
+            self._withdrawn(job) if uses_backend(job) else None,
             self._unkeepable(job, flight),
             {} if flight is None or flight.proposal is None else boots(state, flight.proposal),
             None if released(job) else awaited(job, state),
@@ -244,13 +244,10 @@ class Jobs:
             await self._write(key, job, view.move("Running", "StoreUnreachable", message, **fields))
             self._events.warn(named(job), "StoreUnreachable", message)
 
-    def _withdrawn(self, job: HybridJob, flight: Flight | None) -> tuple[str, str] | None:
-        """Return the reason and a sentence where the job's program has to leave a backend."""
+    def _withdrawn(self, job: HybridJob) -> tuple[str, str] | None:
+        """Return the reason and a sentence where a backend serves the job's program no more."""
         found = (withdrawn(job, key, self._state, self._cluster) for key in manifests.audiences_of(job))
-        lost = next((why for why in found if why is not None), None)
-        if lost is not None or flight is None or flight.displaced is None:
-            return lost
-        return "Preempted", flight.displaced
+        return next((why for why in found if why is not None), None)
 
     def _lost(self, job: HybridJob) -> tuple[str, ...]:
         """Return the backends that have tasks of the job and were deleted."""

@@ -50,6 +50,8 @@ class PodEnd:
     """Whether what the program printed says more."""
     silent: bool = False
     """Whether it is not asked for its log: its node does not answer, or its program never ran."""
+    displaced: bool = False
+    """Whether the operator ended it, for a job of higher priority."""
 
 
 def of_pod(pod: Mapping[str, Any] | None, resources: str) -> PodEnd:

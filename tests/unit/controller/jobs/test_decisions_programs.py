@@ -92,10 +92,26 @@ def test_a_program_without_attempts_left_fails_of_its_backend() -> None:
     )
 
 
+@pytest.mark.parametrize("seen", [{"batch": {}}, {"batch": batch("Failed"), "pod": pod(1)}])
+def test_a_program_whose_slot_was_taken_goes_on_however_few_attempts_are_left(seen: dict[str, Any]) -> None:
+    status = {"state": "Running", "attempts": 3, "placedAt": timestamp(CREATED), "failures": 2, "interruptions": 2}
+    last = job(status, python=True, retryPolicy={"maxAttempts": 3, "maxInterruptions": 2})
+    first, told, _ = decide(view(last, source(displaced="makes room for chem/high"), **seen))
+    assert isinstance(first, TryAgain)
+    assert (first.status.state, first.status.reason) == ("Pending", "Preempted")
+    assert first.status.message == (
+        "attempt 3 ended (does not count as a failure): makes room for chem/high; another begins at once"
+    )
+    assert (first.status.failures, first.status.interruptions) == (2, 2)
+    assert told == Warn("Preempted", "attempt 3: makes room for chem/high")
+
+
 def test_a_program_that_has_ended_well_needs_no_backend() -> None:
-    (collect,) = decide(view(program(), source(), withdrawn=_LOST, batch=batch("Complete"), pod=pod(0)))
-    assert isinstance(collect, Finish)
-    assert collect.status.state == "Complete"
+    for lost, displaced in ((_LOST, None), (None, "makes room for chem/high")):
+        flight = source(displaced=displaced)
+        (collect,) = decide(view(program(), flight, withdrawn=lost, batch=batch("Complete"), pod=pod(0)))
+        assert isinstance(collect, Finish)
+        assert collect.status.state == "Complete"
 
 
 def test_a_new_operator_takes_a_running_program_up() -> None:

@@ -94,6 +94,7 @@ def ended_badly(
         pod=name,
         node=None if pod is None else pod.get("node"),
         printed=end.printed,
+        displaced=end.displaced,
     )
     verdict, asked = retries.judge(job, ended, None if worth_it else "Fail"), None if end.silent else name
     if verdict.again:

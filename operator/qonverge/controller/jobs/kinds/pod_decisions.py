@@ -79,9 +79,10 @@ def attend(view: View, flight: Flight) -> list[Action]:
     """Look after an attempt, and keep its token good."""
     status, batch = view.job.status, view.batch
     ended = end_of(batch or {})
-    if view.withdrawn is not None and (ended is None or ended["type"] != "Complete" or status.paused is not None):
+    leaves = _leaves(view, flight)
+    if leaves is not None and (ended is None or ended["type"] != "Complete" or status.paused is not None):
         # A program that fails then fails of this.
-        return ended_badly(view, flight, PodEnd(*view.withdrawn), pod_ranks.first(view.pods))
+        return ended_badly(view, flight, leaves, pod_ranks.first(view.pods))
     renewal: list[Action] = [Renew()] if view.now >= flight.renew_at else [Requeue(flight.renew_at)]
     if status.paused is not None:
         # However its process ended since.
@@ -101,6 +102,13 @@ def attend(view: View, flight: Flight) -> list[Action]:
         # The Job has failed when its other ranks are gone, which may take as long as they are given for that.
         return conclude(view, flight, complete=False)
     return _under_way(view, flight, batch, renewal)
+
+
+def _leaves(view: View, flight: Flight) -> PodEnd | None:
+    """Return why an attempt has to leave its backend; None where it may stay."""
+    if view.withdrawn is not None:
+        return PodEnd(*view.withdrawn)
+    return None if flight.displaced is None else PodEnd("Preempted", flight.displaced, displaced=True)
 
 
 def _under_way(view: View, flight: Flight, batch: Mapping[str, Any], renewal: list[Action]) -> list[Action]:
