@@ -95,6 +95,34 @@ def test_the_tasks_of_a_worker_that_is_killed_run_again() -> None:
     assert found["result"]["value"] == "done again"
 
 
+ENDS = """
+import os, signal, time
+from dask.distributed import Client
+from qonverge.client import result
+
+with Client() as client:
+    (other,) = (address for address, each in client.scheduler_info()["workers"].items() if str(each["name"]) == "1")
+    process = client.submit(os.getpid, workers=[other], pure=False)
+    killed = client.submit(os.kill, process, signal.SIGKILL, workers=[other])
+    while other in client.nthreads():
+        time.sleep(0.01)
+    {scheduler}
+    result("ended")
+"""
+KILLED = """
+    import subprocess
+    subprocess.run(["pkill", "--session", str(os.getsid(0)), "--full", "distributed.cli.dask_scheduler"], check=True)
+"""
+
+
+@pytest.mark.parametrize("scheduler", ["", KILLED.strip()])
+def test_a_program_ends_while_a_worker_is_being_started_again(scheduler: str) -> None:
+    """With its scheduler, and where that was killed."""
+    found = status(dask(ENDS.replace("{scheduler}", scheduler)))
+    assert found["state"] == "Complete", found
+    assert found["result"]["value"] == "ended"
+
+
 def test_a_task_that_kills_every_worker_is_the_reason_why_the_program_fails() -> None:
     found = status(dask(CRASHES.replace("{again}", "True"), 1))
     assert (found["state"], found["reason"], found["exitCode"]) == ("Failed", "ProgramFailed", 1), found

@@ -6,6 +6,7 @@ it dies. Tasks call the backend of their rank; beside that they are alone, which
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import os
@@ -18,7 +19,7 @@ from typing import Any
 
 # What only the program itself has: its rank, and who hears its reports and keeps its checkpoints.
 _OF_THE_PROGRAM = ("QONVERGE_RANK", "RANK", "QONVERGE_WORLD_SIZE", "QONVERGE_REPORT_URL", "QONVERGE_STORE_URL")
-# The scheduler answers HTTP too, without asking who asks.
+# The scheduler would serve HTTP too, without authentication.
 _NOBODY = ("--no-dashboard", "--dashboard-address", "127.0.0.1:0")
 _LOOPBACK = "127.0.0.1"
 _ENDING_SECONDS = 30.0
@@ -54,12 +55,13 @@ class DaskCluster:
         # The program itself has the port for metrics.
         worker.pop("QONVERGE_METRICS_LISTEN", None)
         self._worker = subprocess.Popen(worker_command(environment), env=worker)  # noqa: S603
-        self._wait_for(int(environment["QONVERGE_WORLD_SIZE"]), address)
+        self._workers = int(environment["QONVERGE_WORLD_SIZE"])
+        self._wait(address)
 
-    def _wait_for(self, workers: int, address: str) -> None:
+    def _wait(self, address: str) -> None:
         # Its own processes may end before there is anything to connect to, as where the port is taken.
         client = None
-        while client is None or len(client.nthreads()) < workers:
+        while client is None or len(client.nthreads()) < self._workers:
             for name, process in (("scheduler", self._scheduler), ("worker of rank 0", self._worker)):
                 if (code := process.poll()) is not None:
                     sys.exit(f"qonverge: Dask's {name} ended with exit code {code} before the program began")
@@ -75,6 +77,9 @@ class DaskCluster:
         if self._scheduler.poll() is None:
             try:
                 with _client()(timeout=_ENDING_SECONDS, set_as_default=False) as client:
+                    # One that died and is being started again does not hear that there is no more to do.
+                    with contextlib.suppress(TimeoutError):
+                        client.wait_for_workers(self._workers, timeout=_ENDING_SECONDS)
                     # Workers whose scheduler is gone would call that an error.
                     client.retire_workers(workers=list(client.nthreads()))
                     client.shutdown()
@@ -117,7 +122,8 @@ def worker_command(environment: Mapping[str, str]) -> list[str]:
         command += ["--host", _LOOPBACK]
     # One task for the slot that the rank holds. The pod's own limit of memory counts, and is the reason that is told.
     command += ["--nworkers", "1", "--nthreads", "1", "--memory-limit", "0", *_NOBODY]
-    return [*command, "--preload", "qonverge.client.program.dask_worker"]
+    preload = "qonverge.client.program.dask_"
+    return [*command, "--preload", f"{preload}worker", "--preload-nanny", f"{preload}nanny"]
 
 
 def worker_environment(environment: Mapping[str, str], folder: Path) -> dict[str, str]:
