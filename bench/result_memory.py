@@ -64,6 +64,7 @@ def serve(folder: str) -> None:
     from qonverge.controller.settings import Settings
     from qonverge.controller.store.resources import Finished
     from qonverge.controller.store.state import State
+    from qonverge.controller.web.callers import Callers
     from qonverge.controller.web.output_routes import OutputRoutes
     from qonverge.controller.web.result_route import result_app
     from qonverge.wire.tokens import Caller
@@ -89,7 +90,8 @@ def serve(folder: str) -> None:
 
     async def run() -> None:
         app = result_app(cast(PodResults, None), outputs)
-        OutputRoutes(state, outputs, lambda *_: Caller("default/large", account_of(job), 1)).add_to(app)
+        callers = Callers(state, lambda *_: Caller("default/large", account_of(job), 1))
+        OutputRoutes(callers, outputs).add_to(app)
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)

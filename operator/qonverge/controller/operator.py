@@ -48,6 +48,7 @@ from qonverge.controller.watching.dispatcher import Dispatcher
 from qonverge.controller.watching.watches import Watches
 from qonverge.controller.watching.workers import WORKERS, WORKERS_FOR_OTHERS, Workers
 from qonverge.controller.web import servers
+from qonverge.controller.web.callers import Callers
 from qonverge.controller.web.input_routes import InputRoutes
 from qonverge.controller.web.output_routes import OutputRoutes
 from qonverge.controller.web.readings import OperatorReadings
@@ -291,7 +292,8 @@ class Operator:
     ) -> list[AppRunner]:
         """Serve on all ports."""
         settings, verify = self._settings, verifier.verify
-        routes = (OutputRoutes(self._state, outputs, verify), InputRoutes(self._state, dependencies, verify))
+        callers = Callers(self._state, verify)
+        routes = (OutputRoutes(callers, outputs), InputRoutes(callers, dependencies))
         apps = (
             (servers.health_app(self._problem, self._metrics, self._traces), settings.health_listen),
             (servers.report_app(jobs, verify, self._election, routes), settings.report_listen),

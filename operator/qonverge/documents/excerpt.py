@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import reprlib
+from collections.abc import Sequence
 
 MOST_CHARACTERS = 2000
 """Of one message."""
@@ -22,6 +23,11 @@ def excerpt(value: object) -> str:
 def json_excerpt(value: object) -> str:
     """Return a value of a manifest as JSON writes it, its middle left out where it is long."""
     return json.dumps(value) if value is None or isinstance(value, bool) else excerpt(value)
+
+
+def some(names: Sequence[str], most: int = 10) -> str:
+    """Return the first names, with commas between them, and how many more there are."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def bounded(message: str) -> str:

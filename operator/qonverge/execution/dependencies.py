@@ -9,13 +9,12 @@ from typing import Any
 
 from qonverge.api import HybridJob
 from qonverge.api.dependencies import Dependency, DependencyStatus
-from qonverge.documents.excerpt import bounded, json_excerpt
+from qonverge.documents.excerpt import bounded, json_excerpt, some
 from qonverge.programs.kinds import kind_of
 from qonverge.programs.parameters import MOST_BYTES
 
 _STEP = re.compile(r"([^.\[\]]+)|\[(\d{1,9})\]")
 _PATH = re.compile(r"(?:[^.\[\]]+|\[\d{1,9}\])(?:\.[^.\[\]]+|\[\d{1,9}\])*")
-_MOST_NAMES = 10
 _UNKNOWN = 1.0
 """In the place of a circuit's parameter that is not known yet."""
 
@@ -200,7 +199,7 @@ def _at(result: Any, path: str, what: str) -> Any:
         where = f"{before or 'the result'}"
         if name is not None and isinstance(value, Mapping):
             if name not in value:
-                raise InvalidInput(f"{what}: {where} has no {name}; it has {_names(list(value))}")
+                raise InvalidInput(f"{what}: {where} has no {name}; it has {bounded(some(list(value))) or 'nothing'}")
             value = value[name]
         elif index is not None and isinstance(value, list):
             if int(index) >= len(value):
@@ -211,8 +210,3 @@ def _at(result: Any, path: str, what: str) -> Any:
             raise InvalidInput(f"{what}: {where} is {json_excerpt(value)}, which has {wanted}")
         before = path[: step.end()]
     return value
-
-
-def _names(names: list[str]) -> str:
-    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
-    return bounded(", ".join(names[:_MOST_NAMES]) + more) if names else "nothing"

@@ -14,6 +14,7 @@ from qonverge.backend.config import EngineConfig
 from qonverge.backend.tasks.engine import Engine
 from qonverge.circuits.checker.checker import Checker
 from qonverge.controller.kube.lease import Election
+from qonverge.controller.web.callers import Callers
 from qonverge.controller.web.output_routes import OutputRoutes
 from qonverge.controller.web.servers import report_app
 from qonverge.documents.reports import INTERVAL_HEADER, LONGEST_METRIC_NAME, MOST_DEPTH, MOST_METRICS, Report
@@ -86,7 +87,7 @@ async def in_a_cluster() -> tuple[Answers, dict[str, Any]]:
     running = {"state": "Running", "backend": "lab/a", "attempts": 1}
     desk.world.job("j", status=running, program={"python": {"source": "x"}})
     caller = Caller("chem/j", "uid-j-0", attempt=1)
-    routes = OutputRoutes(desk.world.state, desk.outputs, lambda key, token: caller)
+    routes = OutputRoutes(Callers(desk.world.state, lambda key, token: caller), desk.outputs)
     app = report_app(desk.jobs, lambda key, token: caller, cast(Election, Leading()), (routes,))
     answers: Answers = []
     async with TestClient(TestServer(app)) as client:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from qonverge.documents.excerpt import some
 from qonverge.wire.program_inits import PASSWORD, TRY_AGAIN, USERNAME
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 _SECONDS = 60.0
 """For each answer of the server."""
-_MOST_NAMES = 10
 
 
 class NotFetched(Exception):
@@ -108,8 +108,7 @@ def resolve(refs: Mapping[Ref, ObjectID], revision: str) -> ObjectID:
         return revision.encode()  # type: ignore[return-value]
     names = [name.decode() for name in refs if not name.endswith(b"^{}")]
     known = sorted(re.sub("^refs/(heads|tags)/", "", name) for name in names)
-    more = f" and {len(known) - _MOST_NAMES} more" if len(known) > _MOST_NAMES else ""
-    raise LookupError(f"it has {', '.join(known[:_MOST_NAMES])}{more}; a commit is given by its whole id")
+    raise LookupError(f"it has {some(known)}; a commit is given by its whole id")
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ from qonverge.client.program.json_form import JsonForm
 from qonverge.client.program.large_results import put_result, size_of
 from qonverge.client.program.reporter import Reporter
 from qonverge.client.transport.tokens import read_token, renewal_seconds
+from qonverge.documents.excerpt import some
 from qonverge.documents.reports import LONGEST_METRIC_NAME, MOST_METRICS
 
 # Values that one warning names, and characters of each.
@@ -129,10 +130,9 @@ def report(*, progress: float | None = None, **metrics: float) -> None:
     if beyond and not reporter.said_beyond:
         # Once: a loop that makes up names would fill the log with them.
         reporter.said_beyond = True
-        more = f" and {len(beyond) - _TOLD} more" if len(beyond) > _TOLD else ""
-        names = ", ".join(map(repr, beyond[:_TOLD]))
+        names = some([repr(name) for name in beyond], _TOLD)
         warnings.warn(
-            f"report leaves out {names}{more}, and further ones without a word: a job has at most {MOST_METRICS} "
+            f"report leaves out {names}, and further ones without a word: a job has at most {MOST_METRICS} "
             f"metrics, with names of 1 to {LONGEST_METRIC_NAME} characters",
             stacklevel=2,
         )

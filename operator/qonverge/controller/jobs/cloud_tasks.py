@@ -22,6 +22,7 @@ from qonverge.controller.pods.errors import PodLost
 from qonverge.controller.pods.task_client import DataPlane
 from qonverge.controller.store.state import State
 from qonverge.controller.store.work_queue import WorkQueue
+from qonverge.documents.excerpt import some
 from qonverge.execution import cloud_tasks, transitions
 from qonverge.programs import circuit as circuits
 from qonverge.programs.kinds import kind_of
@@ -188,8 +189,7 @@ def _asked(submission: Submission, tasks: Sequence[VendorTask]) -> str | None:
     """Return what was asked for of tasks that have not ended; None where there is none."""
     if not tasks:
         return None
-    known = [task.id for task in tasks if task.id]
-    shown = ", ".join(known[:_MOST_SHOWN]) + (f" and {len(known) - _MOST_SHOWN} more" if known[_MOST_SHOWN:] else "")
+    shown = some([task.id for task in tasks if task.id], _MOST_SHOWN)
     said = next((f": {task.message}" for task in tasks if task.message), "")
     return f"{submission.backend} was asked to cancel {shown or 'them'}{said}"
 

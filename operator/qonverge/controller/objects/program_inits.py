@@ -9,6 +9,7 @@ from typing import Any
 from qonverge.api.backend import ResourceRequirements
 from qonverge.api.program_source import GitSource
 from qonverge.controller.settings import Settings
+from qonverge.programs.parameters import escaped
 from qonverge.wire.program_inits import PASSWORD, TRY_AGAIN, USERNAME
 
 _FETCH, _INSTALL = "qonverge-fetch", "qonverge-install"
@@ -47,7 +48,7 @@ def _container(name: str, image: str, module: str, args: Sequence[str], settings
         "image": image,
         "command": ["python3", "-m", f"qonverge.client.program.{module}"],
         # Nothing in them is a reference to a variable.
-        "args": [each.replace("$", "$$") for each in args],
+        "args": [escaped(each) for each in args],
         "terminationMessagePath": _TERMINATION_LOG,
         # Such as that an image does not have the module.
         "terminationMessagePolicy": "FallbackToLogsOnError",

@@ -90,6 +90,9 @@ class Sight:
         loop = self._forecasts.loop(job)
         return None if loop is None else loop.seconds
 
+    def _priority(self, job: HybridJob) -> Priority:
+        return self._cluster.priority_of(job) or Priority()
+
     def warm(self) -> dict[str, set[str]]:
         """Return the backends that have each circuit, by its digest."""
         places = {pod.uid: pod.endpoint.backend for pod in self._state.pods.serving()}
@@ -104,7 +107,7 @@ class Sight:
         flight, job = self._state.flights[key], self._state.jobs[key]
         planned = None if flight.proposal is None else flight.proposal.planned
         origin, links = ways.of(job)
-        priority = self._cluster.priority_of(job) or Priority()
+        priority = self._priority(job)
         # A job does not age while it is suspended.
         since = job.status.resumed_at or job.metadata.creation_timestamp
         seen_job = placement.waiting(
@@ -151,11 +154,14 @@ class Sight:
         return [*self._tasks(now), *self._programs(now)]
 
     def _programs(self, now: float) -> list[Active]:
-        """Return the programs that hold slots of one backend; what several share begins and ends together."""
+        """Return the programs that may have to give up slots of the one backend that they call.
+
+        Where one has slots of several, they begin and end together.
+        """
         found = []
         for key, flight in self._state.flights.items():
             job = self._state.jobs.get(key)
-            if job is None or len(held := backends_of_program(flight, job)) != 1:
+            if job is None or _preemption(job) != "Running" or len(held := backends_of_program(flight, job)) != 1:
                 continue
             ((backend, ranks),) = held
             found.append(
@@ -163,9 +169,9 @@ class Sight:
                     job=key,
                     namespace=job.metadata.namespace,
                     backend=backend,
-                    priority=(self._cluster.priority_of(job) or Priority()).value,
+                    priority=self._priority(job).value,
                     preemptible=not cloud_tasks.under_way(job),
-                    checkpointable=_preemption(job) == "Running",
+                    checkpointable=True,
                     remaining_seconds=left_of_program(job, self._program_seconds(job), now),
                     ranks=ranks,
                     yields=flight.displaced is not None,
@@ -199,7 +205,7 @@ class Sight:
                     job=key,
                     namespace=job.metadata.namespace,
                     backend=sent.backend_key,
-                    priority=(self._cluster.priority_of(job) or Priority()).value,
+                    priority=self._priority(job).value,
                     started=started,
                     # What costs money is not begun twice for another job's sake.
                     preemptible=policy != "Never" and len(flight.sent) == 1 and not cloud_tasks.under_way(job),

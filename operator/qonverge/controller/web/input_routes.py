@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from aiohttp import web
 
-from qonverge.controller.jobs.program_reports import refused
 from qonverge.controller.kube.client import KubeError
 from qonverge.controller.results.dependency_results import DependencyLost, DependencyResults
-from qonverge.controller.store.state import State
+from qonverge.controller.web.callers import Callers
 from qonverge.controller.web.output_routes import given
 from qonverge.storage.objects import NoObject, StoreFailed
 from qonverge.wire.errors import NotFound, Unauthorized, WireError
-from qonverge.wire.tokens import Caller
 
 
 class InputRoutes:
     """The route, for the present attempts of jobs."""
 
-    def __init__(self, state: State, results: DependencyResults, verify: Callable[[str, str | None], Caller]) -> None:
-        """``verify`` returns whom a token is for that is shown for a job."""
-        self._state = state
+    def __init__(self, callers: Callers, results: DependencyResults) -> None:
+        """``callers`` are those that may ask."""
+        self._callers = callers
         self._results = results
-        self._verify = verify
 
     def add_to(self, app: web.Application) -> None:
         """Serve it."""
@@ -42,20 +37,11 @@ class InputRoutes:
             return _refusal(503, error)
 
     async def _give(self, request: web.Request) -> web.StreamResponse:
-        namespace, name = request.match_info["namespace"], request.match_info["dependency"]
-        key = f"{namespace}/{request.match_info['name']}"
-        caller = self._verify(key, request.headers.get("authorization", "").removeprefix("Bearer "))
-        if caller.subject != key:
-            raise PermissionError("the token is another job's")
-        job = self._state.jobs.get(key)
-        if job is None:
-            raise LookupError(f"there is no unfinished job {key}")
-        if (why := refused(job, caller)) is not None:
-            raise PermissionError(why)
+        job, name = self._callers.job(request), request.match_info["dependency"]
         known = next((each for each in job.status.dependencies or () if each.name == name), None)
         if known is None:
             raise LookupError(f"the job depends on no job {name}: spec.dependsOn names those that it does")
-        found = await self._results.job(namespace, name)
+        found = await self._results.job(job.metadata.namespace, name)
         if found.metadata.uid != known.uid:
             raise DependencyLost(f"{name} was deleted and created again since this job started")
         return await given(request, await self._results.content(found), "application/json")

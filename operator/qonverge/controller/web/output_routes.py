@@ -8,15 +8,14 @@ from functools import partial
 
 from aiohttp import web
 
-from qonverge.controller.jobs.program_reports import refused
+from qonverge.api import HybridJob
 from qonverge.controller.kube.client import KubeError
 from qonverge.controller.results.job_outputs import JobOutputs
-from qonverge.controller.store.state import State
+from qonverge.controller.web.callers import Callers
 from qonverge.queueing import Turns
 from qonverge.storage.job_output import InvalidPath, JobOutput, OutputFull
 from qonverge.storage.objects import Content, NoObject, StoreFailed
 from qonverge.wire.errors import Unauthorized
-from qonverge.wire.tokens import Caller
 
 _PIECE_BYTES = 256 * 1024
 # Each has two parts of an upload in memory.
@@ -28,11 +27,10 @@ _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class OutputRoutes:
     """The routes, for the present attempts of jobs."""
 
-    def __init__(self, state: State, outputs: JobOutputs, verify: Callable[[str, str | None], Caller]) -> None:
-        """``verify`` returns whom a token is for that is shown for a job."""
-        self._state = state
+    def __init__(self, callers: Callers, outputs: JobOutputs) -> None:
+        """``callers`` are those that may ask."""
+        self._callers = callers
         self._outputs = outputs
-        self._verify = verify
         self._uploads = Turns(_MOST_UPLOADS, most=_MOST_UPLOADS // 2)
 
     def add_to(self, app: web.Application) -> None:
@@ -44,39 +42,29 @@ class OutputRoutes:
         app.router.add_delete(base + "/{path:.+}", partial(_answered, self._delete))
 
     async def _list(self, request: web.Request) -> web.StreamResponse:
-        return web.json_response(await self._kept(request).sizes(request.query.get("folder", "")))
+        return web.json_response(await self._kept(self._callers.job(request)).sizes(request.query.get("folder", "")))
 
     async def _put(self, request: web.Request) -> web.StreamResponse:
-        kept = self._kept(request)
-        await self._outputs.hold(self._state.jobs[_key(request)])
+        job = self._callers.job(request)
+        kept = self._kept(job)
+        await self._outputs.hold(job)
         async with self._uploads.turn(request.match_info["namespace"], 1.0):
             size = await kept.put(request.match_info["path"], _body(request))
         return web.json_response({"bytes": size})
 
     async def _get(self, request: web.Request) -> web.StreamResponse:
-        return await given(request, await self._kept(request).get(request.match_info["path"]))
+        return await given(request, await self._kept(self._callers.job(request)).get(request.match_info["path"]))
 
     async def _delete(self, request: web.Request) -> web.StreamResponse:
-        await self._kept(request).delete(request.match_info["path"])
+        await self._kept(self._callers.job(request)).delete(request.match_info["path"])
         return web.Response(status=204)
 
-    def _kept(self, request: web.Request) -> JobOutput:
-        """Return what the job keeps whose present attempt asks.
+    def _kept(self, job: HybridJob) -> JobOutput:
+        """Return what a job keeps.
 
         Raises:
-            Unauthorized: the token is missing or not good.
-            PermissionError: it is another job's, or another attempt's.
-            LookupError: there is no such job that runs, or no store for it.
+            LookupError: there is no store for it.
         """
-        key = _key(request)
-        caller = self._verify(key, request.headers.get("authorization", "").removeprefix("Bearer "))
-        if caller.subject != key:
-            raise PermissionError("the token is another job's")
-        job = self._state.jobs.get(key)
-        if job is None:
-            raise LookupError(f"there is no unfinished job {key}")
-        if (why := refused(job, caller)) is not None:
-            raise PermissionError(why)
         kept = self._outputs.of(job)
         if kept is None:
             raise LookupError("the installation has no store for the job's output")
@@ -139,7 +127,3 @@ async def _body(request: web.Request) -> AsyncIterator[bytes]:
         except TimeoutError:
             raise ConnectionResetError(f"nothing came for {_SILENT_SECONDS:g} s") from None
         yield piece
-
-
-def _key(request: web.Request) -> str:
-    return f"{request.match_info['namespace']}/{request.match_info['name']}"

@@ -16,6 +16,7 @@ from qonverge.controller.jobs.view import View
 from qonverge.controller.kube.lease import Election
 from qonverge.controller.results import dependency_results
 from qonverge.controller.results.dependency_results import DependencyResults
+from qonverge.controller.web.callers import Callers
 from qonverge.controller.web.input_routes import InputRoutes
 from qonverge.controller.web.servers import report_app
 from qonverge.storage.objects import Objects, StoreFailed
@@ -120,7 +121,7 @@ async def test_programs_read_large_results_of_the_jobs_that_theirs_depends_on(ch
     def verify(key: str, token: str | None) -> Caller:
         return callers[str(token)]
 
-    routes = InputRoutes(chain.desk.world.state, chain.results, verify)
+    routes = InputRoutes(Callers(chain.desk.world.state, verify), chain.results)
     app = report_app(chain.desk.jobs, verify, cast(Election, Standby()), (routes,))
     async with TestClient(TestServer(app)) as client:
 

@@ -10,6 +10,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from qonverge.api.job import OUTPUT_FINALIZER
 from qonverge.controller.kube.lease import Election
+from qonverge.controller.web.callers import Callers
 from qonverge.controller.web.output_routes import OutputRoutes
 from qonverge.controller.web.result_route import result_app
 from qonverge.controller.web.servers import report_app
@@ -43,7 +44,7 @@ async def test_the_present_attempt_keeps_and_reads_its_own(tmp_path: Path, monke
             raise Unauthorized("the token is missing")
         return CALLERS[token]
 
-    routes = OutputRoutes(desk.world.state, desk.outputs, verify)
+    routes = OutputRoutes(Callers(desk.world.state, verify), desk.outputs)
     app = report_app(desk.jobs, verify, cast(Election, Standby()), (routes,))
     async with TestClient(TestServer(app)) as client:
 
