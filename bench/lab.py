@@ -19,17 +19,19 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import yaml
 
 from e2e.cluster import ControlPlane, standin
 from e2e.cluster.processes import free_ports
 from qonverge.api.backend import OFFERS_LABEL
 
-OPERATOR = "qonverge-operator"
-"""The operator's user name at the API server, which nobody else has."""
 OPERATED = "operated"
 """The namespace that the operator watches; in others a bare client works undisturbed."""
 BACKEND = "aer"
 _SYSTEM = "qonverge-system"
+_ACCOUNT = "qonverge-operator"
+OPERATOR = f"system:serviceaccount:{_SYSTEM}:{_ACCOUNT}"
+"""The operator's user name at the API server, which nobody else has."""
 _CRDS = Path(__file__).parents[1] / "crds"
 _LIMIT_SECONDS = 120.0
 _WRITES = ("create", "update", "patch", "delete", "deletecollection")
@@ -57,7 +59,7 @@ class Lab:
         self._folder = folder
         self._health, self._reports, self._results, self._tasks = free_ports(4)
         self._watched = ",".join(watched)
-        self._operator_config = plane.kubeconfig_for(OPERATOR, ["system:masters"])
+        self._operator_config = _as_service_account(plane, folder)
         self._operator: subprocess.Popen[bytes] | None = None
         self._server: subprocess.Popen[bytes] | None = None
 
@@ -227,6 +229,21 @@ def running_lab(
             yield lab
         finally:
             lab.close()
+
+
+def _as_service_account(plane: ControlPlane, folder: Path) -> Path:
+    """Return a kubeconfig of the operator's service account: the API server checks a certificate at every request."""
+    account = f"{_SYSTEM}:{_ACCOUNT}"
+    plane.kubectl("create", "serviceaccount", _ACCOUNT, "-n", _SYSTEM)
+    plane.kubectl(
+        "create", "clusterrolebinding", _ACCOUNT, "--clusterrole=cluster-admin", f"--serviceaccount={account}"
+    )
+    token = plane.kubectl("create", "token", _ACCOUNT, "-n", _SYSTEM, "--duration=24h").strip()
+    config = yaml.safe_load(plane.kubeconfig.read_text())
+    config["users"][0]["user"] = {"token": token}
+    made = folder / "operator.kubeconfig"
+    made.write_text(yaml.safe_dump(config))
+    return made
 
 
 def _environment() -> dict[str, str]:

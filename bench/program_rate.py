@@ -1,7 +1,7 @@
 """Programs beside bare ``batch/v1`` Jobs, in jobs a second: ``python -m bench.program_rate``.
 
 A real API server, Job controller and scheduler; KWOK plays the nodes, on which each pod ends as soon as it has begun.
-A bare Job has the pod of a program's, and no Secret, ConfigMap or HybridJob. The sides take turns, each with so many
+A bare Job has the pod of a program's, and no Secret or HybridJob. The sides take turns, each with so many
 jobs in flight; a job counts from the request that creates it until a watch shows it complete.
 """
 

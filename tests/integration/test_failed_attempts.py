@@ -180,7 +180,7 @@ def test_nothing_is_left_of_a_job_that(how: str, served: Lab, kubelet: Kubelet) 
     before = everything(served)
     served.apply({**retried("gone"), "spec": {**retried("gone")["spec"], "ttlSecondsAfterFinished": 1}})
     first = kubelet.start(attempt(served, "gone", 1))
-    assert len(everything(served)) == len(before) + 5, "the job, its batch Job, pod, Secret and ConfigMap"
+    assert len(everything(served)) == len(before) + 4, "the job, its batch Job, pod and Secret"
     kubelet.end(first, 7)
     pod = kubelet.start(attempt(served, "gone", 2))
     if how in ("succeeds", "fails"):
@@ -198,7 +198,7 @@ def test_nothing_is_left_of_a_job_that(how: str, served: Lab, kubelet: Kubelet) 
 
 
 def test_nothing_is_left_where_the_operator_is_killed_before_it_made_the_batch_job(served: Lab) -> None:
-    """A ResourceQuota lets it make the Secret and the ConfigMap only."""
+    """A ResourceQuota lets it make the Secret only."""
     before = everything(served)
     quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"}}
     served.apply({**quota, "spec": {"hard": {"count/jobs.batch": "0"}}})
@@ -209,11 +209,11 @@ def test_nothing_is_left_where_the_operator_is_killed_before_it_made_the_batch_j
         refused = ["ApplyFailed"] * len(both)
         eventually(lambda: [served.status(name).get("reason") for name in both] == refused, "the refusal of their Jobs")
         served.stop_operator(signal.SIGKILL)
-        assert len(everything(served)) == len(before) + 7, "the quota, and each job with a Secret and a ConfigMap"
+        assert len(everything(served)) == len(before) + 5, "the quota, and each job with a Secret"
         served.kubectl("delete", "hj", "half")
     finally:
         served.kubectl("delete", "resourcequota", "none")
-    eventually(lambda: len(everything(served)) == len(before) + 3, "that what the deleted job had is gone")
+    eventually(lambda: len(everything(served)) == len(before) + 2, "that what the deleted job had is gone")
     served.start_operator()
     assert served.get("job", attempt(served, "whole", 1))
     served.kubectl("delete", "hj", "whole")

@@ -73,7 +73,7 @@ def test_the_operator_may_do_exactly_what_it_needs(helm: Path, watched: tuple[st
         ("batch", "jobs"): f"{watches} create patch delete",
         ("", "services"): f"{watches} create patch delete",
         ("networking.k8s.io", "networkpolicies"): "create patch delete",
-        ("", "configmaps"): "get create patch delete",
+        ("", "configmaps"): "get create patch",
         ("", "secrets"): "create patch delete",
         ("", "pods"): f"{watches} patch",
         ("", "pods/log"): "get",

@@ -11,7 +11,7 @@
 - {apiGroups: [batch], resources: [jobs], verbs: [list, watch, create, patch, delete]}
 - {apiGroups: [""], resources: [services], verbs: [list, watch, create, patch, delete]}
 - {apiGroups: [""], resources: [secrets], verbs: [create, patch, delete]}
-- {apiGroups: [""], resources: [configmaps], verbs: [get, create, patch, delete]}
+- {apiGroups: [""], resources: [configmaps], verbs: [get, create, patch]}
 - {apiGroups: [networking.k8s.io], resources: [networkpolicies], verbs: [create, patch, delete]}
 - {apiGroups: [""], resources: [pods], verbs: [list, watch, patch]}
 - {apiGroups: [""], resources: [pods/log], verbs: [get]}

@@ -33,6 +33,8 @@ QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 PROGRAM_BACKENDS_ANNOTATION = "qonverge.io/program-backends"
 """Of a program's batch Job: the keys of the backends that it calls, in the order of its ranks, with spaces between."""
 STEPS_KEY = "steps.json"
+PROGRAM_FILE = "program.py"
+"""Of a program whose text the job has: its key in the Secret, and its file in the pod."""
 PORT = 8080
 PORT_NAME = "tasks"
 _NAME_LIMIT = 63
@@ -354,18 +356,16 @@ def _program_metadata(job: HybridJob, attempt: int) -> dict[str, Any]:
 
 
 def program_secret(job: HybridJob, attempt: int, tokens: Sequence[str], settings: Settings) -> dict[str, Any]:
-    """Return the Secret with the tokens of an attempt at a program, which its pods have as files that are kept up.
+    """Return the Secret of an attempt at a program: what its pods have as files, which are kept up.
 
-    There is one for each backend that it calls: the first is ``token``, the others ``token-1`` and so on.
+    It has a token for each backend that the program calls, the first as ``token``, the others as ``token-1`` and so on,
+    and the text where the job has it: another object for that would take the cluster more than all that is in it.
     """
     named = {f"token-{number}" if number else "token": token for number, token in enumerate(tokens)}
     metadata, data = _program_metadata(job, attempt), {**named, **span_export.secret_data(settings)}
+    if (python := job.spec.program.python) is not None and python.source is not None:
+        data[PROGRAM_FILE] = python.source
     return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": data}
-
-
-def program_config_map(job: HybridJob, attempt: int, data: dict[str, str]) -> dict[str, Any]:
-    """Return the ConfigMap of an attempt at a program, with files that its pod mounts."""
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": _program_metadata(job, attempt), "data": data}
 
 
 def has_store(job: HybridJob, settings: Settings) -> bool:

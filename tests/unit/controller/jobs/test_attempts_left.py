@@ -93,9 +93,9 @@ async def test_the_log_of_a_failed_attempt_is_kept_and_its_objects_go_with_the_n
     await cluster.jobs.reconcile("chem/j")
     await cluster.world.rounds.once()
     await cluster.jobs.reconcile("chem/j")
-    assert cluster.deleted == [f"{kind} {first}" for kind in ("Job", "Secret", "ConfigMap")]
+    assert cluster.deleted == [f"{kind} {first}" for kind in ("Job", "Secret")]
     second = manifests.program_name(cluster.job, 2)
-    assert [obj["metadata"]["name"] for obj in cluster.server.applied] == [second] * 3
+    assert [obj["metadata"]["name"] for obj in cluster.server.applied] == [second] * 2
     assert cluster.server.written[-1]["attempts"] == 2
 
 

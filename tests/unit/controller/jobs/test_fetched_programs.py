@@ -25,10 +25,9 @@ def pod_of(
     given = {"metadata": {"name": "j", "uid": "uid"}, "spec": {"program": {"python": python}}, "status": status or {}}
     backend = QuantumBackend.model_validate({"metadata": {"name": "aer", "uid": "u"}, "spec": {"simulator": {}}})
     job = HybridJob.model_validate(given)
-    *others, made = PythonJobs().objects(job, backend, settings or Settings(), attempt=1, tokens=["t"])
+    secret, made = PythonJobs().objects(job, backend, settings or Settings(), attempt=1, tokens=["t"])
     assert made["kind"] == "Job"
-    # Only a text needs a ConfigMap.
-    assert len(others) == 1 + ("source" in python)
+    assert secret["stringData"] == {"token": "t", **({"program.py": python["source"]} if "source" in python else {})}
     found: dict[str, Any] = made["spec"]["template"]["spec"]
     return found
 

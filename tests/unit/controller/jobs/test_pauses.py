@@ -217,9 +217,9 @@ async def test_its_pod_is_made_again_when_no_pod_of_the_backend_has_its_tasks() 
     desk.server.applied.clear()
     await desk.jobs.reconcile("chem/j")
     assert desk.deleted == [f"Job {manifests.program_name(desk.job, 1)}"], "the pod that it gave back"
-    secret, text, job = desk.server.applied
-    assert [secret["kind"], text["kind"], job["kind"]] == ["Secret", "ConfigMap", "Job"]
-    assert {each["metadata"]["name"] for each in (secret, text)} == {manifests.attempt_name(desk.job, 1)}
+    secret, job = desk.server.applied
+    assert [secret["kind"], job["kind"]] == ["Secret", "Job"]
+    assert secret["metadata"]["name"] == manifests.attempt_name(desk.job, 1)
     assert job["metadata"]["name"] == manifests.program_name(desk.job, 1, 1)
     (container,) = job["spec"]["template"]["spec"]["containers"]
     given = {each["name"]: each["value"] for each in container["env"]}

@@ -340,10 +340,7 @@ async def test_what_a_program_mounts_is_made_again_where_its_pod_lacks_it() -> N
     desk.world.flight("j").renew(math.inf)
     desk.world.now += 3
     await desk.jobs.reconcile("chem/j")
-    assert [(obj["kind"], obj["metadata"]["name"]) for obj in desk.server.applied] == [
-        ("Secret", name),
-        ("ConfigMap", name),
-    ]
+    assert [(obj["kind"], obj["metadata"]["name"]) for obj in desk.server.applied] == [("Secret", name)]
     assert not desk.server.written
     await desk.jobs.reconcile("chem/j")
     (written,) = desk.server.written

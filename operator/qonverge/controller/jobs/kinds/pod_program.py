@@ -43,8 +43,6 @@ _LOG_LINES = 20
 _LOG_BYTES = 4000
 # Of an attempt that failed.
 _FAILED_LOG_LINES = 100
-# Objects that an attempt mounts.
-_MOUNTED = ("Secret", "ConfigMap")
 
 
 class PodProgram(ABC):
@@ -269,8 +267,7 @@ async def _delete(job: HybridJob, attempt: int, tools: Tools) -> None:
     """Delete the objects of an attempt, as far as there are any."""
     namespace, name = job.metadata.namespace, manifests.attempt_name(job, attempt)
     await tools.kube.delete("Job", namespace, manifests.program_name(job, attempt))
-    for kind in _MOUNTED:
-        await tools.kube.delete(kind, namespace, name)
+    await tools.kube.delete("Secret", namespace, name)
     if job.spec.program.parallelism is not None:
         for kind in ranks.KINDS:
             await tools.kube.delete(kind, namespace, ranks.name_of(job, attempt))

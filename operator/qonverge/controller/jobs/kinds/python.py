@@ -19,7 +19,6 @@ from qonverge.programs.requirements import key_of
 from qonverge.wire.program_inits import SITE
 
 _FOLDER = "/program"
-_FILE = "program.py"
 _VOLUME = "qonverge-program"
 _REQUIREMENTS, _REQUIREMENTS_VOLUME = "/requirements", "qonverge-requirements"
 
@@ -37,7 +36,7 @@ class PythonJobs(PodProgram):
         tokens: Sequence[str],
         traceparent: str = "",
     ) -> list[dict[str, Any]]:
-        """Return the token's Secret, the ConfigMap with the text where the job has it, and the batch Job."""
+        """Return the Secret with the tokens, and the text where the job has it, and the batch Job."""
         python = specification(job)
         volume, file = _where(python, manifests.attempt_name(job, attempt))
         known = job.status.provenance
@@ -67,13 +66,12 @@ class PythonJobs(PodProgram):
             variables=variables,
             working_folder=_FOLDER if python.git or python.volume or python.artifact else None,
         )
-        own = [] if python.source is None else [manifests.program_config_map(job, attempt, {_FILE: python.source})]
         batch = manifests.program_job(job, container, backend, settings, attempt=attempt, traceparent=traceparent)
-        return [manifests.program_secret(job, attempt, tokens, settings), *own, batch]
+        return [manifests.program_secret(job, attempt, tokens, settings), batch]
 
 
-def _where(python: Python, config_map: str) -> tuple[dict[str, Any], str]:
-    """Return the volume that a program is on, and its file there; ``config_map`` has a text that the job holds."""
+def _where(python: Python, secret: str) -> tuple[dict[str, Any], str]:
+    """Return the volume that a program is on, and its file there; ``secret`` has a text that the job holds."""
     if python.git is not None:
         return {"emptyDir": {}}, python.git.path
     if python.volume is not None:
@@ -82,9 +80,13 @@ def _where(python: Python, config_map: str) -> tuple[dict[str, Any], str]:
     if (artifact := python.artifact) is not None:
         given = {"reference": artifact.reference, "pullPolicy": artifact.pull_policy}
         return {"image": {name: value for name, value in given.items() if value is not None}}, artifact.path
-    reference = python.config_map_key_ref
-    name, key = (config_map, _FILE) if reference is None else (reference.name, reference.key)
-    return {"configMap": {"name": name, "items": [{"key": key, "path": _FILE}]}}, _FILE
+    if (reference := python.config_map_key_ref) is not None:
+        return {
+            "configMap": {"name": reference.name, "items": [{"key": reference.key, "path": manifests.PROGRAM_FILE}]}
+        }, manifests.PROGRAM_FILE
+    return {
+        "secret": {"secretName": secret, "items": [{"key": manifests.PROGRAM_FILE, "path": manifests.PROGRAM_FILE}]}
+    }, manifests.PROGRAM_FILE
 
 
 KIND: JobKind = PythonJobs()
