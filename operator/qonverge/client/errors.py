@@ -14,8 +14,16 @@ class NotConfigured(ClientError):
     """No backend is known."""
 
 
+class SessionEnded(ClientError):
+    """The session that gave access to the backend has ended: begin another."""
+
+
 class BackendUnreachable(ClientError):
     """The backend does not answer."""
+
+
+class UntrustedBackend(BackendUnreachable):
+    """The backend's certificate is not of an authority that this machine trusts, or not for the backend's name."""
 
 
 class ResultTooLarge(ClientError):

@@ -17,6 +17,8 @@ from qonverge.programs.kinds import KINDS, kind_of, parts
 _ROOT = Path(qonverge.__file__).parent
 # Those that see jobs. Elsewhere a program is something else: a task's, or one of an engine.
 _PACKAGES = ("accounting", "cli", "controller", "execution", "local", "programs", "scheduling", "telemetry")
+_CLASSES = {"Circuit", "Python", "Container", "Session"}
+_CLASSES |= {f"{name}Kind" for name in _CLASSES}
 _LAYERS = ("qonverge.controller.jobs.kinds", "qonverge.local.kinds")
 
 
@@ -39,10 +41,7 @@ def kind_tests(text: str) -> Iterator[int]:
                 found = _text(value) in kinds
             case ast.Call(func=ast.Name(id="isinstance" | "getattr"), args=[_, what]):
                 names = {each.id for each in ast.walk(what) if isinstance(each, ast.Name)}
-                found = (
-                    bool(names & {"Circuit", "Python", "Container", "CircuitKind", "PythonKind", "ContainerKind"})
-                    or _text(what) in kinds
-                )
+                found = bool(names & _CLASSES) or _text(what) in kinds
             case _:
                 found = False
         if found:
@@ -97,6 +96,7 @@ def test_each_kind_of_the_schema_has_its_part_in_each_layer() -> None:
         ({"python": {"source": "pass"}}, "python", "pass", None),
         ({"python": {"configMapKeyRef": {"name": "p", "key": "k"}}}, "python", None, "p"),
         ({"container": {"image": "a", "args": ["b"]}}, "container", None, None),
+        ({"session": {}}, "session", None, None),
     ],
 )
 def test_a_kind_says_how_its_program_is_given(
@@ -111,4 +111,5 @@ def test_a_kind_says_how_its_program_is_given(
     known = {"UUlTS0lU": b"QISKIT"} | (
         {None: '{"args": ["b"], "command": [], "image": "a"}'} if name == "container" else {}
     )
+    known |= {None: '{"duration":"1h","maxShots":null}'} if name == "session" else {}
     assert inline == known.get(embedded, embedded)
