@@ -77,7 +77,7 @@ async def test_jobs_go_to_the_pod_once_it_serves() -> None:
 async def test_a_program_that_has_begun_is_counted_also_after_a_restart() -> None:
     world = World()
     world.backend("a", pods=1, **AUTO)
-    world.job("mine", **PYTHON)
+    world.job("mine", status={"state": "Placed", "backend": "lab/a"}, **PYTHON)
     world.flight("mine").launch(Decision("chem/mine", look(world), "because"), NOW)
     world.job("found", status={"state": "Running", "backend": "lab/a"}, **PYTHON)
     world.job("waits", status={"state": "Pending", "backend": "lab/a"}, **PYTHON)
