@@ -65,12 +65,12 @@ def test_a_job_in_danger_of_its_deadline_is_sent_twice(served: Lab) -> None:
         assert run["mid"] < run["high"]
         due = datetime.fromtimestamp(time.time() + 0.9 * run["high"], UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         served.apply(job(f"urgent-{attempt}", SOME_SECONDS, deadline=due, placement={"hedge": True}))
-        status = served.ended(f"urgent-{attempt}", 120)
+        status = served.ended(f"urgent-{attempt}")
         if status["state"] == "Complete" and "also sent to" in status["placement"]:
             break
         assert status["state"] == "Complete" or reason(status, "Failed") == "DeadlineExceeded", status
         served.apply(job(f"lesson-{attempt}", SOME_SECONDS))
-        assert served.ended(f"lesson-{attempt}", 120)["state"] == "Complete"
+        assert served.ended(f"lesson-{attempt}")["state"] == "Complete"
     assert status["state"] == "Complete", status
     assert "since the deadline is in danger" in status["placement"]
     assert sum(status["result"]["counts"].values()) == 1024
@@ -82,7 +82,7 @@ def test_shots_are_split_over_equal_backends_and_merged(served: Lab) -> None:
     served.apply(backend("second"))
     ready(served, "second")
     served.apply(job("many", layered(14, 10), shots=800_000, placement={"split": {"minShots": 1000}}))
-    status = served.ended("many", 120)
+    status = served.ended("many")
     assert status["state"] == "Complete", status
     assert "; split: " in status["placement"]
     assert status["result"]["shots"] == sum(status["result"]["counts"].values()) == 800_000
@@ -218,7 +218,7 @@ def test_a_task_of_the_operator_before_is_taken_up_where_it_is(served: Lab) -> N
     there = eventually(lambda: (s := served.status("some")).get("state") == "Running" and s, "the start of the job")
     served.stop_operator(9)
     served.start_operator()
-    ended = served.ended("some", 120)
+    ended = served.ended("some")
     assert (ended["state"], ended["backend"], ended["attempts"]) == ("Complete", there["backend"], 1)
     assert ended["placement"] == there["placement"]
     eventually(lambda: served.get("qq", "share")["status"]["used"]["shots"] == 10, "the quota's status")
@@ -243,7 +243,7 @@ def test_namespaces_share_by_their_weights(lab: Lab) -> None:
         def done(name: str) -> int:
             return sum(item.get("status", {}).get("state") == "Complete" for item in lab.list("hj", name))
 
-        light, heavy = eventually(lambda: (both := (done("light"), done("heavy")))[1] >= 24 and both, "24 ends", 120)
+        light, heavy = eventually(lambda: (both := (done("light"), done("heavy")))[1] >= 24 and both, "24 ends")
         assert light < 0.7 * heavy, "not one after the other's share"
         assert light > 0.1 * heavy
     finally:
@@ -264,7 +264,7 @@ def test_what_was_learned_outlives_the_operator_and_damage_is_survived(served: L
     cold = expected()
     for number in range(3):
         served.apply(job(f"lesson-{number}", SECONDS))
-        served.ended(f"lesson-{number}", 120)
+        served.ended(f"lesson-{number}")
     learned = expected()
     assert learned != cold
     served.stop_operator()
