@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 from hypothesis import HealthCheck, settings
 from xdist.remote import Producer  # type: ignore[import-untyped]  # xdist ships no types
@@ -10,6 +12,9 @@ from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 # How long an example takes says how busy the machine is.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
+
+# Collecting makes 8,000 tests and imports all libraries, and looking for garbage among them finds none.
+gc.disable()
 
 TOGETHER = ("e2e/", "tests/compatibility/")
 """Folders whose tests share what exists once: a cluster, the page of all that they find."""
@@ -39,3 +44,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return next(folders, len(LONGEST_FIRST)), "cluster" in getattr(item, "fixturenames", ())
 
     items.sort(key=rank)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop() -> None:
+    """Look for garbage again, but not among what was collected: that stays until the end."""
+    gc.freeze()
+    gc.enable()

@@ -51,7 +51,7 @@ def control(path: str, method: str = "GET", body: Any = None) -> Any:
         method=method,
         data=None if body is None else json.dumps(body).encode(),
     )
-    with urllib.request.urlopen(request, timeout=10) as response:
+    with urllib.request.urlopen(request, timeout=60) as response:
         return json.load(response)
 
 
@@ -167,7 +167,7 @@ def test_a_request_without_a_member_or_a_signature_is_refused(start: Start) -> N
     ):
         request = urllib.request.Request(f"{endpoint}/quantum-task", json.dumps(sent).encode(), dict(headers))
         with pytest.raises(urllib.error.HTTPError) as error:
-            urllib.request.urlopen(request, timeout=10)
+            urllib.request.urlopen(request, timeout=60)
         assert error.value.code == status
         assert sentence in json.load(error.value)["message"]
 

@@ -23,7 +23,7 @@ def test_it_says_how_to_find_it_and_ends_on_interrupt() -> None:
         assert process.stdout is not None and process.stderr is not None
         assert process.stderr.readline() == "ready; Ctrl-C ends it\n"
         process.send_signal(signal.SIGINT)
-        out, rest = process.communicate(timeout=30)
+        out, rest = process.communicate(timeout=300)
     assert (process.returncode, rest) == (0, "")
     exported = dict(line.removeprefix("export ").split("=", 1) for line in out.splitlines())
     assert exported["AWS_ENDPOINT_URL_BRAKET"].startswith("http://127.0.0.1:")
@@ -36,7 +36,7 @@ def test_it_listens_where_it_is_told_without_qonverge() -> None:
         assert process.stderr is not None
         assert process.stderr.readline() == "ready; Ctrl-C ends it\n"
         process.terminate()
-        out, _ = process.communicate(timeout=30)
+        out, _ = process.communicate(timeout=300)
     addresses = [line.partition("=")[2] for line in out.splitlines() if "http://" in line]
     assert addresses
     assert all(each.startswith("http://127.0.0.2:") for each in addresses)

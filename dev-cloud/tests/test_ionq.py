@@ -29,7 +29,7 @@ def ask(method: str, path: str, body: Any = None, *, key: str | None = None) -> 
         data=None if body is None else json.dumps(body).encode(),
         headers={"Authorization": f"apiKey {os.environ['IONQ_API_KEY'] if key is None else key}"},
     )
-    with urllib.request.urlopen(request, timeout=10) as response:
+    with urllib.request.urlopen(request, timeout=60) as response:
         return json.load(response)
 
 

@@ -27,7 +27,7 @@ def ask(method: str, path: str, body: Any = None, *, token: str | None = None) -
         data=None if body is None else json.dumps(body).encode(),
         headers={"Authorization": f"Bearer {os.environ['IQM_TOKEN'] if token is None else token}"},
     )
-    with urllib.request.urlopen(request, timeout=10) as response:
+    with urllib.request.urlopen(request, timeout=60) as response:
         text = response.read()
         return json.loads(text) if text else None
 

@@ -44,7 +44,7 @@ def replicas(lab: Lab, name: str) -> int | None:
 
 def figure(lab: Lab, name: str, of: str) -> float | None:
     """Return a figure of a backend from the operator's metrics; None where it is not there."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{lab.health}/metrics", timeout=30) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{lab.health}/metrics", timeout=60) as answer:
         text = answer.read().decode()
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
@@ -57,7 +57,7 @@ def tasks_running(lab: Lab) -> float:
     """Return how many tasks run on all servers, as they say; without one whose process has ended meanwhile."""
     found = 0.0
     for pod in list(lab.pods):
-        with contextlib.suppress(OSError), urllib.request.urlopen(f"{lab.url(pod)}/metrics", timeout=30) as answer:
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"{lab.url(pod)}/metrics", timeout=60) as answer:
             families = text_string_to_metric_families(answer.read().decode())
             found += sum(each.samples[0].value for each in families if each.name == "qonverge_backend_tasks_running")
     return found

@@ -177,7 +177,7 @@ def test_tasks_of_five_programs_and_jobs_beside_them_keep_to_one_quota_and_their
         wait = [aside[jobs[name]] for name, state in states.items() if state == "Pending" and jobs[name] in aside]
         return statuses if ended and wait and left < min(wait) else None
 
-    statuses = eventually(all_spent, "the end of what the quota lets through", 120)
+    statuses = eventually(all_spent, "the end of what the quota lets through")
     # What the clouds bill is what each says, and no more than each may spend, and all together.
     tasks = {task.id: task for place in places for task in place.tasks()}
     bills = {name: billed(task for task in tasks.values() if task.shots == of) for name, of in shots.items()}

@@ -17,7 +17,7 @@ from kubernetes.aio.config import kube_config
 
 from e2e.cluster import ControlPlane
 from qonverge.cli.main import cli
-from tests.integration.conftest import SLOW, Lab, backend, eventually, job
+from tests.integration.conftest import LIMIT, SLOW, Lab, backend, eventually, job
 from tests.integration.test_tokens import Program, ask, program
 
 _COMMAND = (sys.executable, "-c", "from qonverge.cli.main import main; main()")
@@ -217,7 +217,7 @@ def test_watch_tells_how_jobs_go_on_until_they_have_ended(served: Lab) -> None:
     served.ended("later")
     made.end()
     lines = watching.stdout.read().splitlines()
-    assert watching.wait(180) == 0
+    assert watching.wait(LIMIT) == 0
     assert any(line.startswith("later  Complete: ") for line in lines)
     assert lines[-1].startswith("vqe  Complete: ")
     watching.communicate()
@@ -231,10 +231,10 @@ def test_watch_ends_with_a_job_that_is_deleted_and_when_it_is_interrupted(served
         assert each.stdout is not None
         assert each.stdout.readline().startswith("held  Suspended: ")
     served.kubectl("delete", "hj", "held")
-    assert watching.wait(180) == 1
+    assert watching.wait(LIMIT) == 1
     assert watching.communicate()[0].splitlines()[-1] == "held  was deleted"
     forever.send_signal(signal.SIGINT)
-    assert forever.wait(180) == 130
+    assert forever.wait(LIMIT) == 130
     assert forever.communicate()[1] == ""
 
 
@@ -251,7 +251,7 @@ def test_logs_say_where_there_are_none(served: Lab) -> None:
     following = started(served, "logs", "-f", "vqe")
     made.end()
     served.ended("vqe")
-    assert following.wait(180) == 1
+    assert following.wait(LIMIT) == 1
     assert "vqe has printed nothing yet: it is Complete: " in following.communicate()[1]
     # Of a pod that is gone the status has the last lines.
     served.patch("hj", "vqe", {"status": {"log": "line 1\nline 2", "pod": "vqe-pod"}}, "status")

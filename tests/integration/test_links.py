@@ -29,7 +29,7 @@ def links() -> Iterator[dict[str, SlowLink]]:
 
 def measured(lab: Lab) -> dict[str, float]:
     """Return the round trips that the operator shows, by backend."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{lab.health}/metrics", timeout=5) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{lab.health}/metrics", timeout=60) as answer:
         text = answer.read().decode()
     found = re.findall(r'^qonverge_operator_backend_round_trip_seconds{backend="default/(\w+)"} (\S+)$', text, re.M)
     return {name: float(seconds) for name, seconds in found}
@@ -58,7 +58,7 @@ def run(lab: Lab, name: str, turns: int = TURNS, **spec: Any) -> str:
 
 def told_by(lab: Lab, pod: str) -> dict[str, float]:
     """Return the round trips that a pod measured, by site."""
-    with urllib.request.urlopen(f"{lab.url(pod)}/metrics", timeout=5) as answer:
+    with urllib.request.urlopen(f"{lab.url(pod)}/metrics", timeout=60) as answer:
         text = answer.read().decode()
     found = re.findall(r'^qonverge_backend_link_round_trip_seconds{site="(\w+)"} (\S+)$', text, re.M)
     return {site: float(seconds) for site, seconds in found}

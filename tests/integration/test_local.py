@@ -307,7 +307,7 @@ def test_an_interrupt_cancels_and_leaves_nothing_behind() -> None:
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in err
-    gone, alive = psutil.wait_procs(children, timeout=20)
+    gone, alive = psutil.wait_procs(children, timeout=120)
     assert not alive
     assert gone
 

@@ -17,7 +17,7 @@ def test_a_bell_pair_completes_with_one_write(served: Lab) -> None:
     served.apply(job("warm"))
     served.ended("warm")
     served.apply(job("bell", seed=4))
-    served.kubectl("wait", "--for=condition=Complete", "hybridjob/bell", "--timeout=180s")
+    served.kubectl("wait", "--for=condition=Complete", "hybridjob/bell", "--timeout=600s")
     obj = served.get("hj", "bell")
     status = obj["status"]
     assert set(status["result"]["counts"]) == {"00", "11"}

@@ -33,7 +33,7 @@ def fetch(lab: Lab, path: str, **headers: str) -> tuple[int, bytes]:
     """Ask the operator as the API server's proxy does."""
     url = f"{lab.results}/{path.partition('/proxy/')[2]}"
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=30) as answer:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=60) as answer:
             return answer.status, answer.read()
     except urllib.error.HTTPError as error:
         return error.code, error.read()
@@ -46,7 +46,7 @@ def result(lab: Lab, name: str) -> subprocess.CompletedProcess[bytes]:
 
 
 def kept_bytes(lab: Lab) -> float:
-    with urllib.request.urlopen(f"{lab.url('pod-0')}/metrics", timeout=30) as answer:
+    with urllib.request.urlopen(f"{lab.url('pod-0')}/metrics", timeout=60) as answer:
         lines = answer.read().decode().splitlines()
     return float(next(line for line in lines if line.startswith("qonverge_backend_kept_result_bytes ")).split()[1])
 

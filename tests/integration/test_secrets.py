@@ -154,6 +154,6 @@ def everything(lab: Lab, folder: Path) -> dict[str, str]:
 
 
 def _get(url: str) -> str:
-    with urllib.request.urlopen(url, timeout=30) as answer:
+    with urllib.request.urlopen(url, timeout=60) as answer:
         text: str = answer.read().decode()
     return text

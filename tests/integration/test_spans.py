@@ -158,7 +158,7 @@ def a_program(site: Site) -> None:
         "OTEL_EXPORTER_OTLP_HEADERS": f"api-key={SECRET}",
     }
     command = [sys.executable, "-m", "qonverge.client.program.run", str(script)]
-    subprocess.run(command, env={**os.environ, **given, **own}, check=True, timeout=180)
+    subprocess.run(command, env={**os.environ, **given, **own}, check=True, timeout=600)
     run.end()
     assert lab.ended("loop")["traceId"] == trace
     root, attempt = site.one(trace, "HybridJob", OPERATOR), site.one(trace, "program", OPERATOR)

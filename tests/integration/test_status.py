@@ -153,7 +153,7 @@ def made_again(lab: Lab, kind: str, name: str) -> Callable[[], bool]:
 
 
 def reconciles(lab: Lab, kind: str) -> float:
-    with urllib.request.urlopen(f"http://127.0.0.1:{lab.health}/metrics", timeout=5) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{lab.health}/metrics", timeout=60) as answer:
         text = answer.read().decode()
     pattern = rf'^qonverge_operator_reconciles_total{{kind="{kind}",outcome="\w+"}} (\S+)$'
     return sum(map(float, re.findall(pattern, text, re.MULTILINE)))

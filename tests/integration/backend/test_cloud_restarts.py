@@ -30,7 +30,7 @@ def kill(backend: Any) -> None:
     children = psutil.Process(backend.process.pid).children()
     backend.process.kill()
     backend.process.wait()
-    _, alive = psutil.wait_procs(children, timeout=20)
+    _, alive = psutil.wait_procs(children, timeout=120)
     assert not alive
 
 
