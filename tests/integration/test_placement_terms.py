@@ -246,7 +246,7 @@ def test_namespaces_share_by_their_weights(lab: Lab) -> None:
             complete = [each for each in known if each.get("state") == "Complete"]
             return sorted((each["completedAt"], each["usage"]["seconds"]) for each in complete)
 
-        heavy = eventually(lambda: len(found := ended("heavy")) >= 24 and found[:24], "24 ends", 120)
+        heavy = eventually(lambda: len(found := ended("heavy")) >= 24 and found[:24], "24 ends")
         light = [each for each in ended("light") if each[0] <= heavy[-1][0]]
         used = [sum(seconds for _, seconds in each) for each in (light, heavy)]
         assert used[0] < 0.7 * used[1], f"one after the other's share: {light}, {heavy}"
