@@ -183,7 +183,7 @@ KUBERNETES: Mapping[str, Kind] = {
         Kind(kind="Service", plural="services", verbs=(*_WATCHED, "create", "patch", "delete")),
         # Who may list some may read all.
         Kind(kind="Secret", plural="secrets", verbs=("create", "patch", "delete")),
-        Kind(kind="ConfigMap", plural="configmaps", verbs=("get", "create", "patch", "delete")),
+        Kind(kind="ConfigMap", plural="configmaps", verbs=("get", "create", "patch")),
         Kind(
             kind="NetworkPolicy",
             group="networking.k8s.io",
