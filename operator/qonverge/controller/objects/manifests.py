@@ -367,16 +367,18 @@ def _program_metadata(job: HybridJob, attempt: int) -> dict[str, Any]:
     }
 
 
-def program_secret(job: HybridJob, attempt: int, tokens: Sequence[str], settings: Settings) -> dict[str, Any]:
+def program_secret(
+    job: HybridJob, attempt: int, tokens: Sequence[str], settings: Settings, text: str | None = None
+) -> dict[str, Any]:
     """Return the Secret of an attempt at a program: what its pods have as files, which are kept up.
 
     It has a token for each backend that the program calls, the first as ``token``, the others as ``token-1`` and so on,
-    and the text where the job has it: another object for that would take the cluster more than all that is in it.
+    and the program's text where the job has it: another object for that would take the cluster more than all that is in it.
     """
     named = {f"token-{number}" if number else "token": token for number, token in enumerate(tokens)}
     metadata, data = _program_metadata(job, attempt), {**named, **span_export.secret_data(settings)}
-    if (python := job.spec.program.python) is not None and python.source is not None:
-        data[PROGRAM_FILE] = python.source
+    if text is not None:
+        data[PROGRAM_FILE] = text
     return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": data}
 
 

@@ -76,6 +76,10 @@ class PodProgram(ABC):
             traceparent: the span that it belongs to; empty where none is recorded.
         """
 
+    def text(self, job: HybridJob) -> str | None:
+        """Return what a pod has from the attempt's Secret beside the tokens: the program's text; None where it has none."""
+        return None
+
     def attend(self, view: View, flight: Flight) -> list[Action] | None:
         """Look after the pod of an attempt, as far as there is one."""
         return pod_decisions.attend(view, flight) if uses_backend(view.job) else None
@@ -163,7 +167,7 @@ class PodProgram(ABC):
     async def _renew(self, key: str, job: HybridJob, tools: Tools) -> None:
         attempt, now = job.status.attempts or 1, tools.clock()
         tokens = [_token(job, audience, attempt, now, tools) for audience in manifests.audiences_of(job)]
-        await tools.kube.apply(manifests.program_secret(job, attempt, tokens, tools.settings))
+        await tools.kube.apply(manifests.program_secret(job, attempt, tokens, tools.settings, self.text(job)))
         renew_at = now + tools.settings.program_token_seconds / 2
         tools.state.flights[key].renew(renew_at)
         tools.queue.add_at(f"HybridJob {key}", renew_at)

@@ -26,6 +26,10 @@ _REQUIREMENTS, _REQUIREMENTS_VOLUME = "/requirements", "qonverge-requirements"
 class PythonJobs(PodProgram):
     """Jobs whose program is a text in Python."""
 
+    def text(self, job: HybridJob) -> str | None:
+        """Return the text where the job has it."""
+        return specification(job).source
+
     def objects(
         self,
         job: HybridJob,
@@ -67,7 +71,7 @@ class PythonJobs(PodProgram):
             working_folder=_FOLDER if python.git or python.volume or python.artifact else None,
         )
         batch = manifests.program_job(job, container, backend, settings, attempt=attempt, traceparent=traceparent)
-        return [manifests.program_secret(job, attempt, tokens, settings), batch]
+        return [manifests.program_secret(job, attempt, tokens, settings, self.text(job)), batch]
 
 
 def _where(python: Python, secret: str) -> tuple[dict[str, Any], str]:
