@@ -373,7 +373,7 @@ def program_secret(
     """Return the Secret of an attempt at a program: what its pods have as files, which are kept up.
 
     It has a token for each backend that the program calls, the first as ``token``, the others as ``token-1`` and so on,
-    and the program's text where the job has it: another object for that would take the cluster more than all that is in it.
+    and the program's text where the job has it: another object would cost the cluster more than what is in it.
     """
     named = {f"token-{number}" if number else "token": token for number, token in enumerate(tokens)}
     metadata, data = _program_metadata(job, attempt), {**named, **span_export.secret_data(settings)}

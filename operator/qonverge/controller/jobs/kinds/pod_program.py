@@ -77,7 +77,7 @@ class PodProgram(ABC):
         """
 
     def text(self, job: HybridJob) -> str | None:
-        """Return what a pod has from the attempt's Secret beside the tokens: the program's text; None where it has none."""
+        """Return the program's text, which pods have from the attempt's Secret; None where the job has none."""
         return None
 
     def attend(self, view: View, flight: Flight) -> list[Action] | None:
