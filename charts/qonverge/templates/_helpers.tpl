@@ -1,5 +1,5 @@
 {{- define "qonverge.fullname" -}}
-{{- if contains .Chart.Name .Release.Name }}{{ .Release.Name | trunc 53 | trimSuffix "-" }}{{ else }}{{ printf "%s-%s" .Release.Name .Chart.Name | trunc 53 | trimSuffix "-" }}{{ end }}
+{{- if .Values.fullnameOverride }}{{ .Values.fullnameOverride | trunc 53 | trimSuffix "-" }}{{ else if contains .Chart.Name .Release.Name }}{{ .Release.Name | trunc 53 | trimSuffix "-" }}{{ else }}{{ printf "%s-%s" .Release.Name .Chart.Name | trunc 53 | trimSuffix "-" }}{{ end }}
 {{- end }}
 
 {{- define "qonverge.selector" -}}
@@ -24,9 +24,13 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 qonverge.{{ .Release.Namespace }}.{{ include "qonverge.fullname" . }}
 {{- end }}
 
+{{- define "qonverge.account" -}}
+{{ .Values.serviceAccount.name | default (include "qonverge.fullname" .) }}
+{{- end }}
+
 {{- define "qonverge.subjects" -}}
 subjects:
-  - {kind: ServiceAccount, name: {{ include "qonverge.fullname" . }}, namespace: {{ .Release.Namespace }}}
+  - {kind: ServiceAccount, name: {{ include "qonverge.account" . }}, namespace: {{ .Release.Namespace }}}
 {{- end }}
 
 {{/* The stores for output as the operator reads them: JSON, with the folders where their volumes and Secrets are mounted. */}}

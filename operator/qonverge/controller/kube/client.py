@@ -59,8 +59,8 @@ class Kube:
         await self._session.close()
         await self._api.close()
 
-    async def get(self, kind: str, namespace: str, name: str) -> dict[str, Any] | None:
-        """Return an object, or None where there is none."""
+    async def get(self, kind: str, namespace: str | None, name: str) -> dict[str, Any] | None:
+        """Return an object, or None where there is none; ``namespace`` is None for what has none."""
         try:
             return await self._request("GET", _url(kind, namespace, name))
         except KubeError as error:
