@@ -20,10 +20,11 @@ from qonverge.controller.kube.claims import Standing
 from qonverge.controller.kube.lease import LABEL
 from qonverge.controller.kube.signing_key import SECRET
 from qonverge.controller.placement.forecasts import CONFIG_MAP
-from tests.integration.conftest import BELL, NAMESPACE, ROOT, Lab, backend, eventually, job, running_plane
+from tests.integration.conftest import BELL, NAMESPACE, Lab, backend, eventually, job, running_plane
 from tests.integration.deployment_controller import DeploymentController
 from tests.integration.program_kubelet import Kubelet
 from tests.integration.test_results import SHOTS, WIDE
+from tests.unit.test_chart import CHART
 from tests.unit.test_chart_rights import Right, bound
 
 _FORBIDDEN = 403
@@ -63,7 +64,7 @@ class Release:
             str(programs["helm"]),
             "template",
             name,
-            str(ROOT / "charts" / "qonverge"),
+            str(CHART),
             f"--namespace={NAMESPACE}",
         ]
         sets = [f"--set=fullnameOverride={name}", *(f"--set={value}" for value in values)]
@@ -243,7 +244,7 @@ def test_the_operator_uses_every_right_that_the_chart_gives_and_no_other(
 def test_without_the_right_to_list_priority_classes_only_jobs_that_name_one_wait(fresh: Lab) -> None:
     """The operator has no right beyond single namespaces."""
     lab = fresh
-    closed = ("watchNamespaces={default}", "rbac.priorityClasses=false", "rbac.aggregate=false")
+    closed = ("watchNamespaces={default}", "rbac.priorityClasses=false", "rbac.aggregate=false", "crds.upgrade=false")
     release = Release.install(lab, "closed", *closed)
     assert {each["kind"] for each in release.objects} & {"ClusterRole", "ClusterRoleBinding"} == set()
     lab.apply(backend("aer"))

@@ -113,9 +113,11 @@ def test_what_programs_may_use_reaches_the_operator(helm: Path, tmp_path: Path) 
     assert "image" in done.stderr
 
 
-@pytest.mark.parametrize(("replicas", "budgets"), [(1, 0), (2, 1)])
-def test_only_several_replicas_have_a_disruption_budget(helm: Path, replicas: int, budgets: int) -> None:
-    kinds = [o["kind"] for o in render(helm, "--set", f"replicas={replicas}")]
+@pytest.mark.parametrize(
+    ("values", "budgets"), [("replicas=1", 0), ("replicas=2", 1), ("podDisruptionBudget.enabled=false", 0)]
+)
+def test_only_several_replicas_have_a_disruption_budget(helm: Path, values: str, budgets: int) -> None:
+    kinds = [o["kind"] for o in render(helm, "--set", values)]
     assert kinds.count("PodDisruptionBudget") == budgets
 
 

@@ -104,7 +104,9 @@ def test_where_tenants_are_named_it_makes_objects_in_their_namespaces_only(helm:
 
 @pytest.mark.parametrize("classes", [True, False])
 def test_with_watched_namespaces_it_has_rights_there_and_at_most_one_beside_them(helm: Path, classes: bool) -> None:
-    options = f"watchNamespaces={{a,b}},rbac.aggregate=false,rbac.priorityClasses={str(classes).lower()}"
+    options = (
+        f"watchNamespaces={{a,b}},rbac.aggregate=false,crds.upgrade=false,rbac.priorityClasses={str(classes).lower()}"
+    )
     objects = render(helm, "--set", options)
     there = needs(_SEES, _MAKES, {("", "namespaces"): "get"})
     beside = {"everywhere": needs(_CLASSES)} if classes else {}

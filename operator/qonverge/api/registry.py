@@ -203,6 +203,13 @@ KUBERNETES: Mapping[str, Kind] = {
             namespaced=False,
             verbs=("list",),
         ),
+        # Those of Qonverge, and not by the operator but before it starts.
+        Kind(
+            kind="CustomResourceDefinition",
+            group="apiextensions.k8s.io",
+            plural="customresourcedefinitions",
+            namespaced=False,
+        ),
         # Those of one namespace only.
         Kind(kind="Lease", group="coordination.k8s.io", plural="leases"),
     )

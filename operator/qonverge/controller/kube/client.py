@@ -98,7 +98,7 @@ class Kube:
     async def apply(self, obj: dict[str, Any]) -> dict[str, Any]:
         """Apply an object server-side as the owner of the fields that it names."""
         metadata = obj["metadata"]
-        url = _url(obj["kind"], metadata["namespace"], metadata["name"])
+        url = _url(obj["kind"], metadata.get("namespace"), metadata["name"])
         return await self._request("PATCH", f"{url}?fieldManager={FIELD_OWNER}&force=true", obj, _APPLY)
 
     async def patch_status(
