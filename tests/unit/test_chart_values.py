@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -172,3 +175,17 @@ def test_what_is_no_value_is_refused(helm: Path, value: str) -> None:
     done = template(helm, "--set", value)
     assert done.returncode != 0
     assert value.split(".", maxsplit=1)[0] in done.stderr
+
+
+def test_the_commands_of_the_documentation_are_taken(helm: Path) -> None:
+    commands = [
+        shlex.split(command.replace("\\\n", " "))
+        for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))
+        for command in re.findall(r"^helm (?:install|upgrade) (?:.*\\\n)*.*$", page.read_text(), re.MULTILINE)
+    ]
+    assert len(commands) >= 5
+    for _, _, name, chart, *options in commands:
+        taken = [each for each in options if each not in ("--create-namespace", "--reuse-values")]
+        command = [str(helm), "template", name, chart, *taken]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, (command, done.stderr)
