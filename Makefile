@@ -85,9 +85,10 @@ cluster-down: $(VENV)/.installed ## End the cluster and remove all that it left
 docs: $(VENV)/.installed ## Build the documentation, with strict links
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-generate: $(VENV)/.installed ## Generate the CustomResourceDefinitions, the references and the chart's rights from the models
+generate: $(VENV)/.installed ## Generate the CustomResourceDefinitions, the references, and the chart's rights and table of values
 	$(BIN)/python -m qonverge.api.schema crds charts/qonverge/crds
 	$(BIN)/python -m qonverge.api.rights charts/qonverge/templates/_rights.tpl
+	$(BIN)/python -m qonverge.api.chart_values charts/qonverge docs/chart.md
 	$(BIN)/python -m qonverge.api.reference docs/reference.md
 	$(BIN)/python -m qonverge.telemetry.reference docs/metrics.md
 

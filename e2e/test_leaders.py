@@ -54,7 +54,7 @@ def test_a_second_release_waits_for_the_first_and_takes_over_when_it_is_gone(
     sets = [f"--set-string={name}={value}" for name, value in values.items()]
     here = f"--namespace={SECOND}"
     try:
-        scaled.helm("install", SECOND, str(ROOT / release.CHART), "--create-namespace", here, *sets)
+        scaled.helm("install", SECOND, str(ROOT / release.CHART), "--create-namespace", here, *sets, "--set=replicas=1")
         pods = ("pods", "--selector=app.kubernetes.io/name=qonverge")
 
         def refusal() -> str:

@@ -258,13 +258,17 @@ def _answers(port: int) -> bool:
 
 
 @contextlib.contextmanager
-def running_plane(folder: Path, *controllers: str) -> Iterator[ControlPlane]:
+def running_plane(
+    folder: Path, *controllers: str, audit_policy: Mapping[str, Any] | None = None
+) -> Iterator[ControlPlane]:
     """Run an API server with the CRDs and the operator's namespace until the end of the block.
 
     Of kube-controller-manager those controllers run that are named, looking each second where they look now and then.
+    ``audit_policy`` says what the audit log has; without it there is none.
     """
     flags = (f"--controllers={','.join(controllers)}", "--horizontal-pod-autoscaler-sync-period=1s")
-    with ControlPlane(folder, controllers=bool(controllers), controller_flags=flags) as plane:
+    started = ControlPlane(folder, controllers=bool(controllers), controller_flags=flags, audit_policy=audit_policy)
+    with started as plane:
         plane.kubectl("apply", "--server-side", "-f", str(ROOT / "crds"))
         plane.kubectl("wait", "--for=condition=Established", "crd", "--all", f"--timeout={LIMIT:g}s")
         plane.kubectl("create", "namespace", NAMESPACE)

@@ -207,7 +207,7 @@ _NO_REASONS = set(
         Held Wait Waiting Wanted
         Any Cloud Edge OnPrem In NotIn Exists NoExecute Preferred Required
         Compared InForce Shadow Skipped Prometheus Stale
-        ContainerCreating ErrImagePull FailedMount PodInitializing
+        ContainerCreating ErrImagePull Established FailedMount PodInitializing
         DeletionByTaintManager PreemptionByScheduler Preempting Terminated
         Fail Ignore Retry
         """,

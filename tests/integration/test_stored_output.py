@@ -234,7 +234,7 @@ def test_the_next_attempt_at_a_program_goes_on_and_its_result_and_files_are_kept
     assert store.keys() == kept
     # What the first attempt still does changes nothing.
     path = f"http://127.0.0.1:{lab.reports}/v1/jobs/default/vqe/output/checkpoints/00000011"
-    headers = {"authorization": f"Bearer {running.token(1)}"}
+    headers = {"authorization": f"Bearer {(tmp_path / 'token-1').read_text()}"}
     late = urllib.request.Request(path, b"late", headers, method="PUT")
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(late, timeout=60)

@@ -12,7 +12,6 @@ import yaml
 
 from e2e.cluster.build import Programs
 from e2e.layers import leave_out
-from qonverge.api.registry import RESOURCES
 from qonverge.controller.pod_resources import PROGRAM
 from qonverge.controller.settings import LEASE_SECONDS, Settings
 
@@ -42,86 +41,6 @@ def render(helm: Path, *options: str) -> list[dict[str, Any]]:
 def one(objects: list[dict[str, Any]], kind: str, name: str = "qonverge") -> dict[str, Any]:
     (found,) = [o for o in objects if o["kind"] == kind and o["metadata"]["name"] == name]
     return found
-
-
-def rights(role: dict[str, Any]) -> set[tuple[str, str, str]]:
-    return {
-        (group, resource, verb)
-        for rule in role["rules"]
-        for group in rule["apiGroups"]
-        for resource in rule["resources"]
-        for verb in rule["verbs"]
-    }
-
-
-def needs(rules: dict[tuple[str, str], str]) -> set[tuple[str, str, str]]:
-    return {(group, resource, verb) for (group, resource), verbs in rules.items() for verb in verbs.split()}
-
-
-@pytest.mark.parametrize("watched", [(), ("a", "b")], ids=["everywhere", "two-namespaces"])
-def test_the_operator_may_do_exactly_what_it_needs(helm: Path, watched: tuple[str, ...]) -> None:
-    watches = "list watch"
-    in_namespaces = {
-        ("qonverge.io", "hybridjobs"): f"get {watches} patch delete",
-        ("qonverge.io", "quantumbackends"): f"get {watches} create patch delete",
-        ("qonverge.io", "hybridjobs/status"): "patch",
-        ("qonverge.io", "quantumbackends/status"): "patch",
-        ("qonverge.io", "quantumquotas"): watches,
-        ("qonverge.io", "quantumquotas/status"): "patch",
-        ("apps", "deployments"): f"{watches} create patch",
-        ("apps", "replicasets"): watches,
-        ("batch", "jobs"): f"{watches} create patch delete",
-        ("", "services"): f"{watches} create patch delete",
-        ("networking.k8s.io", "networkpolicies"): "create patch delete",
-        ("", "configmaps"): "get create patch",
-        ("", "secrets"): "create patch delete",
-        ("", "pods"): f"{watches} patch",
-        ("", "pods/log"): "get",
-        ("", "events"): "list create",
-    }
-    for resource in RESOURCES.values():
-        # What goes beyond this stands above.
-        in_namespaces.setdefault((resource.group, resource.plural), watches)
-        in_namespaces.setdefault((resource.group, f"{resource.plural}/status"), "patch")
-    without_namespace = {("", "namespaces"): "list", ("scheduling.k8s.io", "priorityclasses"): "list"}
-    at_home = {("", "configmaps"): "create get patch", ("", "secrets"): "create get"}
-    lease = "qonverge.quantum.qonverge"
-    among_operators = {("coordination.k8s.io", "leases"): "create list update", ("", "events"): "create"}
-    objects = render(helm, *(("--set", f"watchNamespaces={{{','.join(watched)}}}") if watched else ()))
-    for kind, name, needed in (
-        ("ClusterRole", "qonverge", in_namespaces),
-        ("ClusterRole", "qonverge-cluster", without_namespace),
-        ("Role", "qonverge", at_home),
-        ("Role", lease, among_operators),
-    ):
-        assert rights(one(objects, kind, name)) == needs(needed), name
-    named = {
-        (verb, *rule["resourceNames"])
-        for role in ("qonverge", lease)
-        for rule in one(objects, "Role", role)["rules"]
-        for verb in rule["verbs"]
-        if "resourceNames" in rule
-    }
-    assert named == {
-        ("get", "qonverge-signing-key"),
-        ("get", "qonverge-forecasts"),
-        ("patch", "qonverge-forecasts"),
-        ("update", lease),
-    }
-    subject = {"kind": "ServiceAccount", "name": "qonverge", "namespace": "quantum"}
-    bindings = {
-        (o["kind"], o["metadata"].get("namespace"), o["roleRef"]["kind"], o["roleRef"]["name"])
-        for o in objects
-        if o["kind"].endswith("Binding") and o["subjects"] == [subject]
-    }
-    scope: set[tuple[str, str | None, str, str]]
-    scope = {("RoleBinding", namespace, "ClusterRole", "qonverge") for namespace in watched}
-    assert bindings == {
-        *(scope or {("ClusterRoleBinding", None, "ClusterRole", "qonverge")}),
-        ("ClusterRoleBinding", None, "ClusterRole", "qonverge-cluster"),
-        ("RoleBinding", "quantum", "Role", "qonverge"),
-        ("RoleBinding", "kube-system", "Role", lease),
-    }
 
 
 def test_everybody_may_read_at_the_port_for_results_and_nothing_else(helm: Path) -> None:
@@ -194,9 +113,11 @@ def test_what_programs_may_use_reaches_the_operator(helm: Path, tmp_path: Path) 
     assert "image" in done.stderr
 
 
-@pytest.mark.parametrize(("replicas", "budgets"), [(1, 0), (2, 1)])
-def test_only_several_replicas_have_a_disruption_budget(helm: Path, replicas: int, budgets: int) -> None:
-    kinds = [o["kind"] for o in render(helm, "--set", f"replicas={replicas}")]
+@pytest.mark.parametrize(
+    ("values", "budgets"), [("replicas=1", 0), ("replicas=2", 1), ("podDisruptionBudget.enabled=false", 0)]
+)
+def test_only_several_replicas_have_a_disruption_budget(helm: Path, values: str, budgets: int) -> None:
+    kinds = [o["kind"] for o in render(helm, "--set", values)]
     assert kinds.count("PodDisruptionBudget") == budgets
 
 

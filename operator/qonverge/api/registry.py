@@ -33,6 +33,8 @@ class Kind:
     namespaced: bool = True
     verbs: tuple[str, ...] = ()
     """What the operator does with all of them, besides what it does with single ones by their names."""
+    everywhere: tuple[str, ...] = ("list", "watch")
+    """What it does of this wherever it looks; the rest only in namespaces that have backends or programs."""
     subresources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """What it does with their subresources."""
 
@@ -106,7 +108,7 @@ BACKEND = Resource(
     short_names=("qb",),
     model=QuantumBackend,
     # Made and deleted are larger sizes of others only.
-    verbs=("get", "list", "watch", "create", "patch", "delete"),
+    verbs=("list", "watch", "create", "patch", "delete"),
     owns=("Deployment", "Service", "Secret", "QuantumBackend"),
     columns=(
         Column("Engine", ".status.engine", "Simulation engine, or provider of the device."),
@@ -192,7 +194,7 @@ KUBERNETES: Mapping[str, Kind] = {
         ),
         # Patched are annotations of backends' pods only.
         Kind(kind="Pod", plural="pods", verbs=(*_WATCHED, "patch"), subresources={"log": ("get",)}),
-        Kind(kind="Event", plural="events", verbs=("list", "create")),
+        Kind(kind="Event", plural="events", verbs=("list", "create"), everywhere=("create",)),
         Kind(kind="Namespace", plural="namespaces", namespaced=False, verbs=("list",)),
         Kind(
             kind="PriorityClass",
@@ -200,6 +202,13 @@ KUBERNETES: Mapping[str, Kind] = {
             plural="priorityclasses",
             namespaced=False,
             verbs=("list",),
+        ),
+        # Those of Qonverge, and not by the operator but before it starts.
+        Kind(
+            kind="CustomResourceDefinition",
+            group="apiextensions.k8s.io",
+            plural="customresourcedefinitions",
+            namespaced=False,
         ),
         # Those of one namespace only.
         Kind(kind="Lease", group="coordination.k8s.io", plural="leases"),

@@ -70,7 +70,7 @@ class Operator:
         self._settings = settings
         self._state = State(pods=BackendPods(settings.stale_seconds), powers=TaskPowers(settings.stale_seconds))
         self._queue = WorkQueue(time.time, WORKERS - WORKERS_FOR_OTHERS)
-        self._cluster = Cluster()
+        self._cluster = Cluster(settings.watch_namespaces)
         self._policy = settings.policy
         self._traces = Traces(self._policy)
         self._metrics = OperatorMetrics()

@@ -59,8 +59,8 @@ class Kube:
         await self._session.close()
         await self._api.close()
 
-    async def get(self, kind: str, namespace: str, name: str) -> dict[str, Any] | None:
-        """Return an object, or None where there is none."""
+    async def get(self, kind: str, namespace: str | None, name: str) -> dict[str, Any] | None:
+        """Return an object, or None where there is none; ``namespace`` is None for what has none."""
         try:
             return await self._request("GET", _url(kind, namespace, name))
         except KubeError as error:
@@ -98,7 +98,7 @@ class Kube:
     async def apply(self, obj: dict[str, Any]) -> dict[str, Any]:
         """Apply an object server-side as the owner of the fields that it names."""
         metadata = obj["metadata"]
-        url = _url(obj["kind"], metadata["namespace"], metadata["name"])
+        url = _url(obj["kind"], metadata.get("namespace"), metadata["name"])
         return await self._request("PATCH", f"{url}?fieldManager={FIELD_OWNER}&force=true", obj, _APPLY)
 
     async def patch_status(

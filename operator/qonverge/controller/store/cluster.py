@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass, field
+from typing import Any
 
 from qonverge.api import HybridJob, QuantumBackend
 from qonverge.api.backend import OFFERS_LABEL
-from qonverge.controller.kube.client import Kube
+from qonverge.controller.kube.client import Kube, KubeError
+
+logger = logging.getLogger(__name__)
 
 REFRESH_SECONDS = 15.0
+_FORBIDDEN = 403
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +27,13 @@ class Priority:
 
 @dataclass(slots=True)
 class Cluster:
-    """The answers, as of the last time that they were needed."""
+    """The answers, as of the last time that they were needed.
 
+    What the operator may not ask is left unknown: it needs no right beyond single namespaces.
+    """
+
+    watched: tuple[str, ...] = ()
+    """Namespaces whose labels are asked for one by one; empty: those of all are listed."""
     priorities: dict[str, Priority] = field(default_factory=dict)
     default: Priority = Priority()
     """Of jobs that name no class."""
@@ -31,6 +41,8 @@ class Cluster:
     """Labels of each namespace."""
     wanted: asyncio.Event = field(default_factory=asyncio.Event)
     """Set where something was referred to that is not known: it may be new."""
+    forbidden: dict[str, str] = field(default_factory=dict)
+    """What the API server said of the kinds that this operator may not ask for."""
 
     def priority_of(self, job: HybridJob) -> Priority | None:
         """Return the job's priority; None where its class is not known."""
@@ -41,6 +53,12 @@ class Cluster:
         """Return what the job waits for that it names and the cluster does not have, as a sentence."""
         if self.priority_of(job) is not None:
             return None
+        if "PriorityClass" in self.forbidden:
+            return (
+                f"waiting for the PriorityClass {job.spec.priority_class_name}: the operator has no right to list "
+                "PriorityClasses, so that it cannot know what it is worth; leave out priorityClassName, or let the "
+                "administrator give it that right (rbac.priorityClasses of the chart)"
+            )
         there = ", ".join(sorted(name for name in self.priorities if not name.startswith("system-")))
         return (
             f"waiting for the PriorityClass {job.spec.priority_class_name}: "
@@ -58,18 +76,41 @@ class Cluster:
             KubeError: the API server does not answer.
         """
         priorities, default = {}, Priority()
-        async for item in kube.list("PriorityClass", None):
+        for item in await self._asked("PriorityClass", kube):
             found = Priority(int(item["value"]), item.get("preemptionPolicy") != "Never")
             priorities[item["metadata"]["name"]] = found
             if item.get("globalDefault"):
                 default = found
         labels: dict[str, dict[str, str]] = {}
         if labels_count:
-            async for item in kube.list("Namespace", None, metadata_only=True):
+            for item in await self._asked("Namespace", kube):
                 labels[item["metadata"]["name"]] = item["metadata"].get("labels") or {}
         before = (self.priorities, self.default, self.labels)
         self.priorities, self.default, self.labels = priorities, default, labels
         return before != (priorities, default, labels)
+
+    async def _asked(self, kind: str, kube: Kube) -> list[dict[str, Any]]:
+        """Return the objects of a kind; none where the operator may not ask for them, which is said once.
+
+        Raises:
+            KubeError: the API server does not answer.
+        """
+        try:
+            if kind == "Namespace" and self.watched:
+                one_by_one = [await kube.get(kind, None, name) for name in self.watched]
+                found = [each for each in one_by_one if each is not None]
+            else:
+                found = [each async for each in kube.list(kind, None, metadata_only=kind == "Namespace")]
+        except KubeError as error:
+            if error.status != _FORBIDDEN:
+                raise
+            if kind not in self.forbidden:
+                logger.warning("the operator goes on without knowing any %s: %s", kind, error)
+            self.forbidden[kind] = str(error)
+            return []
+        if self.forbidden.pop(kind, None) is not None:
+            logger.info("the operator may ask for every %s now", kind)
+        return found
 
     def may_offer(self, namespace: str) -> bool:
         """Return whether backends of the namespace may serve jobs of others.

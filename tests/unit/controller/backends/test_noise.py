@@ -47,7 +47,7 @@ class ConfigMaps(Kube):
         self.maps = dict.fromkeys(["figures"], *maps) if maps else {}
         self.broken = broken
 
-    async def get(self, kind: str, namespace: str, name: str) -> dict[str, Any] | None:
+    async def get(self, kind: str, namespace: str | None, name: str) -> dict[str, Any] | None:
         assert (kind, namespace) == ("ConfigMap", "lab")
         if self.broken:
             raise KubeError(403, "configmaps is forbidden")

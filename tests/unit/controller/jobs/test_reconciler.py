@@ -394,8 +394,8 @@ async def test_namespaces_take_turns_at_reading_config_maps() -> None:
     desk = Desk()
     read: list[str] = []
 
-    async def get(kind: str, namespace: str, name: str) -> None:
-        read.append(namespace)
+    async def get(kind: str, namespace: str | None, name: str) -> None:
+        read.append(namespace or "")
         await asyncio.sleep(0)
 
     desk.server.get = get  # type: ignore[method-assign]

@@ -30,7 +30,7 @@ class Shelf(Kube):
         self.data = data
         self.writes = 0
 
-    async def get(self, kind: str, namespace: str, name: str) -> dict[str, Any] | None:
+    async def get(self, kind: str, namespace: str | None, name: str) -> dict[str, Any] | None:
         assert (kind, namespace, name) == ("ConfigMap", "system", "qonverge-forecasts")
         return None if self.data is None else {"data": self.data}
 
