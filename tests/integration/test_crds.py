@@ -60,8 +60,11 @@ def refusal(plane: ControlPlane, obj: Mapping[str, Any]) -> str:
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ({"program": {}}, "program: set exactly one of circuit, python, container"),
-        ({"program": {**CIRCUIT, **PYTHON}}, "program: set exactly one of circuit, python, container"),
+        ({"program": {}}, "program: set exactly one of circuit, python, container, session"),
+        ({"program": {**CIRCUIT, **PYTHON}}, "program: set exactly one of circuit, python, container, session"),
+        ({"program": {"session": {"duration": "25h"}}}, "a session takes at least 1s and at most 24h"),
+        ({"program": {"session": {"duration": "0s"}}}, "a session takes at least 1s and at most 24h"),
+        ({"program": {"session": {}, "parallelism": 2}}, "a session has one token, and no pod"),
         ({"program": {"circuit": {}}}, "program.circuit: set exactly one of openqasm, qpy, configMapKeyRef"),
         (
             {"program": {"circuit": {"openqasm": "x", "configMapKeyRef": KEY}}},

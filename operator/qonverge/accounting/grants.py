@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import Self
+from typing import Generic, Self, TypeVar
 
 from qonverge.amounts import Amounts, Limits, Money, Prices
 from qonverge.wire.grants import Grant, Meter, Meters
+
+_Amount = TypeVar("_Amount", int, Decimal)
 
 # Of time less than this is granted as a whole: halves of halves would never be used up.
 _LEAST_SECONDS = 1.0
@@ -30,6 +32,8 @@ class Program:
     """Key of the backend that it was placed on."""
     prices: Prices = field(default_factory=Prices)
     budget: Money | None = None
+    shots: int | None = None
+    """Most that it may have run in all; None: no limit of its own."""
     attempt: int = 0
     """Which attempt at it may use pods."""
 
@@ -208,28 +212,29 @@ class GrantLedger:
         # What is there is halved from time to time, so that whoever comes next finds some; and left to those who wait.
         others_want = pool.wanting > 0 and entry.wanted is None
         share = Decimal(0) if others_want else 1 / Decimal(2 * pool.places)
-        shots = _share(left.shots, before.shots, pool.granted.shots, wanted.shots, share, 0)
+        used, own = self.used(program.account), self.outstanding(program.account)
+        free = _bounded(left.shots, pool.granted.shots, program.shots, used.shots, own.shots)
+        shots = _share(free.left, before.shots, free.granted, wanted.shots, share, 0)
         seconds = _share(
             *(left.seconds, before.seconds, pool.granted.seconds),
             *(0, share, 0 if others_want else _LEAST_SECONDS),
         )
-        money = None if left.cost is None else left.cost.amount_in(currency)
-        all_granted, budget_binds = pool.granted.cost_in(currency), False
-        if program.budget is not None:
-            own = self.outstanding(program.account).cost_in(currency)
-            rest = program.budget.amount_in(currency) - self.used(program.account).cost_in(currency) - own
-            budget_binds = money is None or rest + own <= money + all_granted
-            total = rest + own if money is None or budget_binds else money + all_granted
-            money = rest if money is None else min(rest, money)
-            all_granted = total - money
+        money = _bounded(
+            None if left.cost is None else left.cost.amount_in(currency),
+            pool.granted.cost_in(currency),
+            None if program.budget is None else program.budget.amount_in(currency),
+            used.cost_in(currency),
+            own.cost_in(currency),
+        )
         asked = prices.charge(wanted).cost_in(currency)
-        cost = _share(money, before.cost_in(currency), all_granted, asked, share, 0 if others_want else prices.second)
+        least = 0 if others_want else prices.second
+        cost = _share(money.left, before.cost_in(currency), money.granted, asked, share, least)
         now, most = (_above(entry.use, *beyond, currency) for beyond in zip(shots, seconds, cost, strict=True))
         entry = entry.granting(now)
         self._set(known, program.account, entry)
         pool.take(entry.outstanding, before)
         known.closed.discard(program.account)
-        return Grant(now, most, prices, pool.until, program.attempt, cost_is_budget=budget_binds)
+        return Grant(now, most, prices, pool.until, program.attempt, money.by_job, free.by_job)
 
     def _set(self, pod: _Pod, account: str, entry: _Entry) -> None:
         pod.entries[account] = entry
@@ -244,6 +249,40 @@ class GrantLedger:
 
     def _entries(self, account: str) -> list[_Entry]:
         return [known.entries[account] for known in self._pods.values() if account in known.entries]
+
+
+@dataclass(frozen=True, slots=True)
+class _Free(Generic[_Amount]):
+    """What there is of one amount for a program."""
+
+    left: _Amount | None
+    """Beside everything that is granted; None: no limit."""
+    granted: _Amount
+    """What a program could have beyond that, since it is granted and may be given back."""
+    by_job: bool
+    """Whether the job's own limit says so, and no quota."""
+
+
+def _bounded(
+    left: _Amount | None, granted: _Amount, limit: _Amount | None, used: _Amount, own: _Amount
+) -> _Free[_Amount]:
+    """Return what quotas and a job's own limit leave.
+
+    Args:
+        left: of quotas, beside everything that is granted.
+        granted: to all programs under these quotas.
+        limit: the job's own; None: it has none.
+        used: by its program.
+        own: granted to that, and not used.
+    """
+    if limit is None:
+        return _Free(left, granted, by_job=False)
+    rest = limit - used - own
+    if left is None:
+        return _Free(rest, own, by_job=True)
+    by_job = rest + own <= left + granted
+    total, least = (rest + own if by_job else left + granted), min(rest, left)
+    return _Free(least, total - least, by_job=by_job)
 
 
 def _share(

@@ -134,7 +134,7 @@ class HybridJobSpec(SpecModel):
     """Hold the job: what waits is not started, what runs is stopped and starts again when resumed."""
     cancel: bool = False
     """End the job for good: what waits is not started, what runs is stopped, and it is Failed with the reason
-    Cancelled. Its status stays, with what it used."""
+    Cancelled; a session that runs is Complete. Its status stays, with what it used."""
     active_deadline_seconds: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
     """Seconds, from creation or last resumption, after which an unfinished job fails with DeadlineExceeded."""
     start_deadline_seconds: Annotated[int, Field(ge=1, le=2**31 - 1)] = 900

@@ -12,6 +12,7 @@ from qonverge.api.dependencies import DependencyStatus
 from qonverge.api.placement import Candidate
 from qonverge.api.program import ANY_JSON
 from qonverge.api.retries import MOST_FAILED_ATTEMPTS, FailedAttempt
+from qonverge.api.session import SessionStatus
 from qonverge.api.sweep import SweepPoint
 from qonverge.api.usage import Usage
 from qonverge.documents.reports import LONGEST_METRIC_NAME, MOST_CURVES, MOST_METRICS, MOST_POINTS
@@ -195,6 +196,8 @@ class HybridJobStatus(StatusModel):
     """The vendors' tasks of the last attempt, where it ran on devices elsewhere; the first of very many."""
     pod: str | None = None
     """Pod of the program's last attempt."""
+    session: SessionStatus | None = None
+    """How a session is used; absent of all else."""
     paused: Paused | None = None
     """The tasks for which its program waits without a pod; absent while it has one."""
     pauses: int | None = None

@@ -10,6 +10,7 @@ from qonverge.api.backend import ResourceRequirements
 from qonverge.api.base import ConfigMapKeyRef, OneOfModel, Rule, SpecModel, cel
 from qonverge.api.pod_program import Arguments, Container, Image, Near, ProgramTemplate
 from qonverge.api.program_source import ArtifactSource, GitSource, VolumeSource
+from qonverge.api.session import Session
 from qonverge.api.sweep import Sweep
 from qonverge.devices import Layout
 from qonverge.devices.calibration import MAX_QUBITS
@@ -148,17 +149,19 @@ _DASK_HAS_WORKERS = (
     "framework gives the ranks of a parallel program a scheduler: set parallelism to the number of workers"
 )
 _DASK_RUNS_PYTHON = "framework is about Python programs: a container starts what it needs itself"
+_SESSION_HAS_NO_RANKS = "parallelism is about programs that run code: a session has one token, and no pod"
 _DASK_PAUSES = "pauseAfterSeconds is about programs that run alone: leave it out with framework"
 
 
 class Program(OneOfModel):
     """What to run: exactly one of the kinds."""
 
-    one_of = ("circuit", "python", "container")
+    one_of = ("circuit", "python", "container", "session")
     what = "program"
     model_config = ConfigDict(
         json_schema_extra=cel(
             Rule("!has(self.parallelism) || !has(self.circuit)", _RANKS_RUN_CODE),
+            Rule("!has(self.parallelism) || !has(self.session)", _SESSION_HAS_NO_RANKS),
             Rule("!has(self.ranksPerBackend) || has(self.parallelism)", _RANKS_TO_GROUP),
             Rule("!has(self.ranksPerBackend) || !has(self.container)", _CONTAINER_CALLS_ONE),
             Rule("!has(self.sweep) || has(self.circuit)", _SWEEPS_A_CIRCUIT),
@@ -187,6 +190,9 @@ class Program(OneOfModel):
     """A Python program that runs in a pod of its own and calls a backend."""
     container: Container | None = None
     """A program in any language: a container that calls a backend."""
+    session: Session | None = None
+    """No program: whoever may read the job's Secrets calls a backend for a while, as from a notebook. Needs a cluster,
+    and no pod."""
     parameters: Annotated[dict[str, Any], Field(json_schema_extra=ANY_JSON)] = {}
     """Values for a program: it has them from `qonverge.client.parameters()`, in `$QONVERGE_PARAMETERS` as JSON, and as
     $(parameters.NAME) in arguments. A circuit has its own."""
@@ -230,6 +236,8 @@ class Program(OneOfModel):
     def _ranks_as_on_the_server(self) -> Program:
         if self.parallelism is not None and self.circuit is not None:
             raise ValueError(_RANKS_RUN_CODE)
+        if self.parallelism is not None and self.session is not None:
+            raise ValueError(_SESSION_HAS_NO_RANKS)
         if self.ranks_per_backend is not None and self.parallelism is None:
             raise ValueError(_RANKS_TO_GROUP)
         if self.ranks_per_backend is not None and self.container is not None:

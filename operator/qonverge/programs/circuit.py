@@ -150,6 +150,12 @@ class CircuitKind:
         """Return False: it has no pod."""
         return False
 
+    def most_seconds(self, job: HybridJob) -> None:
+        """Return None: its forecast says more."""
+
+    def most_shots(self, job: HybridJob) -> None:
+        """Return None: what it asks for is known."""
+
     def promised(self, job: HybridJob) -> Amounts:
         """Return what the job used, and what its next task may by its forecast."""
         status = job.status

@@ -87,6 +87,12 @@ class ProgramKind(Protocol):
     def may_pause(self, job: HybridJob) -> bool:
         """Return whether its program may give its pod back while it waits for a task."""
 
+    def most_seconds(self, job: HybridJob) -> float | None:
+        """Return how long it runs at most before it ends by itself, seconds; None: that is not given."""
+
+    def most_shots(self, job: HybridJob) -> int | None:
+        """Return how many shots it may have run in all; None: only quotas and budgets say."""
+
     def promised(self, job: HybridJob) -> Amounts:
         """Return what a job that is placed used and may use before it is heard of again, as far as its status tells."""
 

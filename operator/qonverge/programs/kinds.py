@@ -11,8 +11,9 @@ from qonverge.programs.circuit import CircuitKind
 from qonverge.programs.container import ContainerKind
 from qonverge.programs.kind import ProgramKind
 from qonverge.programs.python import PythonKind
+from qonverge.programs.session import SessionKind
 
-_ALL: tuple[ProgramKind, ...] = (CircuitKind(), PythonKind(), ContainerKind())
+_ALL: tuple[ProgramKind, ...] = (CircuitKind(), PythonKind(), ContainerKind(), SessionKind())
 KINDS: Mapping[str, ProgramKind] = {kind.name: kind for kind in _ALL}
 """By the field of ``spec.program`` that each is."""
 

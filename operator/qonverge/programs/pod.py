@@ -1,4 +1,4 @@
-"""What kinds of program have in common that run in a pod of their own and call backends from there. Pure."""
+"""What kinds of program have in common that call backends themselves, most of them from a pod of their own. Pure."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ class PodRequest(Protocol):
         """What else it gets."""
 
 
-class PodKind:
-    """A kind of program that runs in a pod. What its circuits ask of a backend is not known before they are sent."""
+class BackendCaller:
+    """A kind of program that calls backends itself. What its circuits ask of one is not known before they are sent."""
 
     name: str
     """The field of ``spec.program``."""
@@ -67,6 +67,42 @@ class PodKind:
     def with_parameters(self, job: HybridJob, values: Mapping[str, Any]) -> HybridJob:
         """Return the job with further values of its program's parameters."""
         return with_program(job, parameters={**job.spec.program.parameters, **values})
+
+    def summary(self, checked: CheckedCircuit | None) -> str:
+        """Return nothing."""
+        return ""
+
+    def needs(self, job: HybridJob, checked: CheckedCircuit | None) -> Needs | None:
+        """Return None: any backend may do."""
+        return None
+
+    def forecast_request(self, job: HybridJob, checked: CheckedCircuit | None) -> ForecastRequest | None:
+        """Return None: nothing can be forecast."""
+        return None
+
+    def may_pause(self, job: HybridJob) -> bool:
+        """Return False: a program that knows no steps waits in its pod."""
+        return False
+
+    def promised(self, job: HybridJob) -> Amounts:
+        """Return what the job used: what it may use more is granted part by part."""
+        return amounts_of(job.status.usage)
+
+    def observables(self, job: HybridJob) -> tuple[()]:
+        """Return none: a program's result is what it makes of them."""
+        return ()
+
+    def most_seconds(self, job: HybridJob) -> float | None:
+        """Return None: nobody ends it."""
+        return None
+
+    def most_shots(self, job: HybridJob) -> int | None:
+        """Return None: quotas and budgets say."""
+        return None
+
+
+class PodKind(BackendCaller):
+    """A kind of program that runs in a pod."""
 
     def pod(self, job: HybridJob) -> PodRequest:
         """Return what it asks of its pod."""
@@ -102,33 +138,9 @@ class PodKind:
         if (schema := job.spec.program.parameter_schema) is not None and not awaited(job):
             await checker.check_parameters(parameters_of(job), schema, namespace=job.metadata.namespace)
 
-    def summary(self, checked: CheckedCircuit | None) -> str:
-        """Return nothing."""
-        return ""
-
-    def needs(self, job: HybridJob, checked: CheckedCircuit | None) -> Needs | None:
-        """Return None: any backend may do."""
-        return None
-
-    def forecast_request(self, job: HybridJob, checked: CheckedCircuit | None) -> ForecastRequest | None:
-        """Return None: nothing can be forecast."""
-        return None
-
-    def may_pause(self, job: HybridJob) -> bool:
-        """Return False: a program that knows no steps waits in its pod."""
-        return False
-
     def near(self, job: HybridJob) -> Near | None:
         """Return where its pod runs; None where it may run anywhere."""
         return self.pod(job).near
-
-    def promised(self, job: HybridJob) -> Amounts:
-        """Return what the job used: what it may use more is granted part by part."""
-        return amounts_of(job.status.usage)
-
-    def observables(self, job: HybridJob) -> tuple[()]:
-        """Return none: a program's result is what it makes of them."""
-        return ()
 
 
 def loop_of(job: HybridJob, *what: Any) -> str:

@@ -10,6 +10,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from qonverge.api import HybridJob
 from qonverge.api.base import LabelSelector, SpecModel
+from qonverge.api.placement import Duration, seconds_of
 from qonverge.api.quantity import Quantity, amount_of
 from qonverge.programs.kinds import kind_of
 from qonverge.programs.pod import PodRequest
@@ -40,6 +41,8 @@ class NamespaceRule(SpecModel):
     """Patterns of the keys of taints that may be tolerated; a toleration of all taints needs a pattern ``*``."""
     resources: dict[str, Quantity] = Field(default_factory=dict)
     """The most of each resource, such as ``nvidia.com/gpu: 2``, by patterns of resources."""
+    longest_session: Duration | None = None
+    """How long a session may take at most; ``0s`` allows none."""
 
     def holds_for(self, namespace: str, labels: Mapping[str, str]) -> bool:
         """Return whether the rule is about a namespace with these labels."""
@@ -78,12 +81,22 @@ class ProgramPolicy(SpecModel):
             job: the job.
             labels: of its namespace.
         """
-        asked, namespace = kind_of(job).pod(job), job.metadata.namespace
+        kind, namespace = kind_of(job), job.metadata.namespace
         rule = next((each for each in self.rules if each.holds_for(namespace, labels)), None)
-        if asked is None or rule is None:
+        if rule is None:
             return []
-        prefix = f"spec.program.{job.spec.program.chosen}"
-        return [f"{prefix}.{problem}" for problem in _problems(rule, asked, namespace)]
+        found = [*_too_long(rule, kind.most_seconds(job), namespace)]
+        if (asked := kind.pod(job)) is not None:
+            found += _problems(rule, asked, namespace)
+        return [f"spec.program.{job.spec.program.chosen}.{problem}" for problem in found]
+
+
+def _too_long(rule: NamespaceRule, most: float | None, namespace: str) -> Iterator[str]:
+    """Yield what is wrong with a session of so many seconds; nothing of what is none."""
+    if most is None or rule.longest_session is None or most <= seconds_of(rule.longest_session):
+        return
+    allowed = f"may take {rule.longest_session} at most" if seconds_of(rule.longest_session) else "are not allowed"
+    yield f"duration is {most:g} s: sessions in namespace {namespace} {allowed}"
 
 
 def _problems(rule: NamespaceRule, asked: PodRequest, namespace: str) -> Iterator[str]:

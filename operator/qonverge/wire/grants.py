@@ -29,6 +29,8 @@ class Grant:
     """Which attempt at the job's program it is for: those before it are over."""
     cost_is_budget: bool = False
     """Whether ``most.cost`` is what is left of the job's budget, and not of a quota."""
+    shots_are_the_jobs: bool = False
+    """Whether ``most.shots`` is what is left of those that the job may run, and not of a quota."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the form that travels."""
@@ -40,6 +42,7 @@ class Grant:
             "until": self.until,
             "attempt": self.attempt,
             "cost_is_budget": self.cost_is_budget,
+            "shots_are_the_jobs": self.shots_are_the_jobs,
         }
 
     @classmethod
@@ -54,6 +57,7 @@ class Grant:
             str(data["until"]),
             int(data["attempt"]),
             bool(data.get("cost_is_budget", False)),
+            bool(data.get("shots_are_the_jobs", False)),
         )
 
 

@@ -40,7 +40,19 @@ def kind_tests(text: str) -> Iterator[int]:
             case ast.Call(func=ast.Name(id="isinstance" | "getattr"), args=[_, what]):
                 names = {each.id for each in ast.walk(what) if isinstance(each, ast.Name)}
                 found = (
-                    bool(names & {"Circuit", "Python", "Container", "CircuitKind", "PythonKind", "ContainerKind"})
+                    bool(
+                        names
+                        & {
+                            "Circuit",
+                            "Python",
+                            "Container",
+                            "CircuitKind",
+                            "PythonKind",
+                            "ContainerKind",
+                            "Session",
+                            "SessionKind",
+                        }
+                    )
                     or _text(what) in kinds
                 )
             case _:
@@ -97,6 +109,7 @@ def test_each_kind_of_the_schema_has_its_part_in_each_layer() -> None:
         ({"python": {"source": "pass"}}, "python", "pass", None),
         ({"python": {"configMapKeyRef": {"name": "p", "key": "k"}}}, "python", None, "p"),
         ({"container": {"image": "a", "args": ["b"]}}, "container", None, None),
+        ({"session": {}}, "session", None, None),
     ],
 )
 def test_a_kind_says_how_its_program_is_given(
@@ -111,4 +124,5 @@ def test_a_kind_says_how_its_program_is_given(
     known = {"UUlTS0lU": b"QISKIT"} | (
         {None: '{"args": ["b"], "command": [], "image": "a"}'} if name == "container" else {}
     )
+    known |= {None: ""} if name == "session" else {}
     assert inline == known.get(embedded, embedded)

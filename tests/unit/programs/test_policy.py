@@ -98,6 +98,22 @@ def test_the_rest_may_be_used(asked: HybridJob) -> None:
     assert ProgramPolicy.parse([STRICT]).violations(asked, {}) == []
 
 
+@pytest.mark.parametrize(
+    ("longest", "duration", "says"),
+    [
+        ("2h", "2h", None),
+        ("2h", "2h1s", "spec.program.session.duration is 7201 s: sessions in namespace chem may take 2h at most"),
+        ("0s", "1m", "spec.program.session.duration is 60 s: sessions in namespace chem are not allowed"),
+        (None, "24h", None),
+    ],
+)
+def test_sessions_are_bounded_in_time(longest: str | None, duration: str, says: str | None) -> None:
+    policy = ProgramPolicy.parse([{"longestSession": longest}])
+    found = policy.violations(job({"session": {"duration": duration}}), {})
+    assert found == ([] if says is None else [says])
+    assert policy.violations(job({"python": {"source": "pass"}}), {}) == []
+
+
 def test_a_python_programs_image_is_bounded_too() -> None:
     (found,) = ProgramPolicy.parse([STRICT]).violations(job({"python": {"source": "pass", "image": "evil"}}), {})
     assert found.startswith("spec.program.python.image is evil")

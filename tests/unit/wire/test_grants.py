@@ -13,7 +13,7 @@ def test_a_grant_travels_as_numbers_in_the_currency_of_its_prices() -> None:
         Limits(5, 1.5, Money(Decimal("0.20"), "EUR")),
         Prices(Decimal("0.3"), second=Decimal("0.01"), currency="EUR"),
     )
-    grant = Grant(now, Limits(shots=9), prices, "2030-01-01T00:00:00Z", 2, cost_is_budget=True)
+    grant = Grant(now, Limits(shots=9), prices, "2030-01-01T00:00:00Z", 2, cost_is_budget=True, shots_are_the_jobs=True)
     form = {
         "now": [5, 1.5, "0.20"],
         "most": [9, None, None],
@@ -22,12 +22,14 @@ def test_a_grant_travels_as_numbers_in_the_currency_of_its_prices() -> None:
         "until": "2030-01-01T00:00:00Z",
         "attempt": 2,
         "cost_is_budget": True,
+        "shots_are_the_jobs": True,
     }
     assert grant.to_dict() == form
     assert Grant.from_dict(form) == grant
     # A former operator does not say which limit it is.
-    del form["cost_is_budget"]
+    del form["cost_is_budget"], form["shots_are_the_jobs"]
     assert not Grant.from_dict(form).cost_is_budget
+    assert not Grant.from_dict(form).shots_are_the_jobs
 
 
 def test_a_meter_travels_as_tasks_shots_seconds_and_costs() -> None:

@@ -183,6 +183,7 @@ class GrantRequest(BaseModel):
     until: str = Field(description="When more may be there, RFC 3339; or empty.")
     attempt: int = Field(description="Which attempt at the job's program may use it: those before it are over.")
     cost_is_budget: bool = Field(False, description="Whether the cost in most is what is left of the job's budget.")
+    shots_are_the_jobs: bool = Field(False, description="Whether the shots in most are what the job itself may run.")
 
 
 class MetersRequest(BaseModel):

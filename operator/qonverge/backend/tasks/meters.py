@@ -95,7 +95,7 @@ class Accounts:
             AccessEnded: the account is closed.
             GrantPending: the operator will grant it, or say that nothing is left, or that it is none of its own.
             QuotaExceeded: the quotas of the job's namespace leave less than the task needs.
-            BudgetExceeded: the job's budget does.
+            BudgetExceeded: the job's budget does, or the shots that it may run.
         """
         if not caller.account:
             return Amounts()
@@ -247,6 +247,8 @@ def _refusal(amount: str, grant: Grant, used: Amounts, needed: Amounts) -> WireE
         said = f"the task costs {_plain(cost)} {currency} and {_plain(rest)} {currency} are left"
     if amount == "cost" and grant.cost_is_budget:
         return BudgetExceeded(f"{said} of the job's budget: ask for less, or give the job a larger spec.budget")
+    if amount == "shots" and grant.shots_are_the_jobs:
+        return BudgetExceeded(f"{said} of the job's maxShots: ask for less, or begin a session with more")
     again = f"; they are renewed at {grant.until}" if grant.until else ""
     return QuotaExceeded(f"{said} of what the namespace's quotas allow{again}: ask for less, or for a larger quota")
 

@@ -20,6 +20,7 @@ from qonverge.controller.jobs.kinds.registry import job_kind
 from qonverge.controller.jobs.status_events import forecast_differs
 from qonverge.controller.jobs.view import View
 from qonverge.controller.jobs.waiting import say_waiting
+from qonverge.controller.store.program_slots import uses_backend
 from qonverge.execution import cloud_tasks, transitions
 
 _RETRY_TEXT_SECONDS = 5.0
@@ -28,7 +29,7 @@ _RETRY_TEXT_SECONDS = 5.0
 def decide(view: View) -> list[Action]:
     """Return what to do now."""
     job, flight, now = view.job, view.flight, view.now
-    if job.spec.cancel:
+    if job.spec.cancel and not (job_kind(job).completes_when_cancelled and uses_backend(job) and not job.spec.suspend):
         # No change of the specification is followed any more.
         return _end(view, "Cancelled", "the job was cancelled: spec.cancel is true")
     if flight is not None and (flight.uid, flight.generation) != (job.metadata.uid, job.metadata.generation):

@@ -36,6 +36,7 @@ STEPS_KEY = "steps.json"
 PORT = 8080
 PORT_NAME = "tasks"
 _NAME_LIMIT = 63
+_OF_BACKEND = "qb"
 # Of its grace period a server keeps so much, or half of a short one, to close its connections and end its workers.
 _CLOSING_SECONDS = 5.0
 _HUNG_SECONDS = 30
@@ -98,7 +99,7 @@ def owner_references(resource: HybridJob | QuantumBackend) -> list[dict[str, Any
 
 def backend_name(backend: QuantumBackend) -> str:
     """Return the name of the backend's Deployment and Service."""
-    return child_name(backend.metadata.name, "qb")
+    return child_name(backend.metadata.name, _OF_BACKEND)
 
 
 def backend_labels(backend: QuantumBackend) -> dict[str, str]:
@@ -114,6 +115,12 @@ def backend_selector(backend: QuantumBackend) -> str:
 def backend_url(backend: QuantumBackend) -> str:
     """Return where pods of the cluster reach the backend."""
     return f"http://{backend_name(backend)}.{backend.metadata.namespace}.svc:{PORT}"
+
+
+def service_of(audience: str) -> str:
+    """Return the namespace and name of the Service of the backend of these tokens."""
+    namespace, name = audience.split("/", 1)
+    return f"{namespace}/{child_name(name, _OF_BACKEND)}"
 
 
 def audience(backend: QuantumBackend) -> str:

@@ -87,6 +87,8 @@ class Sight:
         return with_sizes(found, state.backends)
 
     def _program_seconds(self, job: HybridJob) -> float | None:
+        if (most := kind_of(job).most_seconds(job)) is not None:
+            return most
         loop = self._forecasts.loop(job)
         return None if loop is None else loop.seconds
 

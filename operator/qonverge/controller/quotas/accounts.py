@@ -7,6 +7,7 @@ from qonverge.accounting.grants import Program
 from qonverge.api import HybridJob
 from qonverge.api.pricing import Pricing
 from qonverge.execution.transitions import seconds
+from qonverge.programs.kinds import kind_of
 
 
 def account_of(job: HybridJob) -> str:
@@ -33,4 +34,5 @@ def program_of(job: HybridJob, pricing: Pricing | None, name: str, attempt: int)
     # What costs nothing needs no budget.
     budget = None if pricing is None else money_of(job.spec.budget)
     uid, namespace = job.metadata.uid, job.metadata.namespace
-    return Program(account_of(job), uid, namespace, name, prices_of(pricing), budget, attempt)
+    shots = kind_of(job).most_shots(job)
+    return Program(account_of(job), uid, namespace, name, prices_of(pricing), budget, shots, attempt)

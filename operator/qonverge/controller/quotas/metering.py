@@ -121,7 +121,7 @@ class Metering:
     def has_limits(self) -> bool:
         """Whether pods should be asked often: programs run that quotas or budgets limit."""
         programs = self._programs()
-        return any(program.budget is not None for program in programs) or any(
+        return any(program.budget is not None or program.shots is not None for program in programs) or any(
             self._bounded(namespace) for namespace in {program.namespace for program in programs}
         )
 

@@ -210,6 +210,14 @@ def test_a_budget_that_is_used_up_is_named_as_a_budget() -> None:
         pod.use(10)
 
 
+def test_shots_that_the_job_itself_is_bounded_to_are_no_quota() -> None:
+    pod = Pod()
+    pod.take({"uid-1": Grant(Limits(shots=5), Limits(shots=5), shots_are_the_jobs=True)})
+    with pytest.raises(BudgetExceeded, match=r"asks for 10 shots and 5 are left of the job's maxShots"):
+        pod.use(10)
+    pod.use(5)
+
+
 def billed(*bills: str | None, currency: str = "USD") -> list[VendorTask]:
     told = [None if bill is None else Money(Decimal(bill), currency) for bill in bills]
     return [VendorTask(str(number), "Completed", billed=bill) for number, bill in enumerate(told)]

@@ -206,6 +206,34 @@ def test_a_budget_limits_a_program_without_a_quota() -> None:
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize(("quota", "named"), [(None, BudgetExceeded), (5000, BudgetExceeded), (600, QuotaExceeded)])
+def test_the_shots_of_a_session_are_bounded_over_all_pods_by_what_binds_first(
+    quota: int | None, named: type[WireError]
+) -> None:
+    async def scenario() -> None:
+        desk = Desk(limits=None if quota is None else {"shots": quota})
+        status = {"state": "Running", "backend": "lab/a", "attempts": 1}
+        job = desk.world.job("j", status=status, program={"session": {"maxShots": 1000}})
+        desk.metering.open("chem/j", job, [desk.backend], 1)
+        await desk.metering.push()
+        assert desk.metering.has_limits
+        done, refused = 0, None
+        while refused is None:
+            try:
+                desk.use(job, f"a-{done // 100 % 2}", task(100))
+                done += 100
+            except GrantPending:
+                await desk.poll()
+                await desk.poll()
+            except WireError as error:
+                refused = error
+        assert isinstance(refused, named)
+        assert done == min(1000, quota or 1000)
+        assert desk.metering.used(job).shots == done
+
+    asyncio.run(scenario())
+
+
 def test_what_programs_spend_is_counted_once_and_not_while_it_may_be_given_back() -> None:
     async def scenario() -> None:
         desk = Desk(pods=1, pricing={"perShot": "0.01", "currency": "EUR"})

@@ -40,6 +40,7 @@ class CircuitJobs:
     """Jobs whose program is a circuit. An attempt lives in the flight: nothing of it stands in the cluster."""
 
     follows_changes = False
+    completes_when_cancelled = False
 
     def attend(self, view: View, flight: Flight) -> list[Action] | None:
         """Return None: there is nothing to look after that the flight does not tell."""

@@ -53,6 +53,10 @@ class JobKind(Protocol):
     def follows_changes(self) -> bool:
         """Whether the work on a job goes on when its specification changes, rather than beginning again."""
 
+    @property
+    def completes_when_cancelled(self) -> bool:
+        """Whether the end of a job that runs is a person's to choose, so that it is complete when it is cancelled."""
+
     def attend(self, view: View, flight: Flight) -> list[Action] | None:
         """Return what to do about an attempt that stands in the cluster, None where there is none.
 

@@ -79,10 +79,10 @@ def attend(view: View, flight: Flight) -> list[Action]:
     """Look after an attempt, and keep its token good."""
     status, batch = view.job.status, view.batch
     ended = end_of(batch or {})
-    leaves = _leaves(view, flight)
-    if leaves is not None and (ended is None or ended["type"] != "Complete" or status.paused is not None):
+    end = leaves(view, flight)
+    if end is not None and (ended is None or ended["type"] != "Complete" or status.paused is not None):
         # A program that fails then fails of this.
-        return ended_badly(view, flight, leaves, pod_ranks.first(view.pods))
+        return ended_badly(view, flight, end, pod_ranks.first(view.pods))
     renewal: list[Action] = [Renew()] if view.now >= flight.renew_at else [Requeue(flight.renew_at)]
     if status.paused is not None:
         # However its process ended since.
@@ -104,7 +104,7 @@ def attend(view: View, flight: Flight) -> list[Action]:
     return _under_way(view, flight, batch, renewal)
 
 
-def _leaves(view: View, flight: Flight) -> PodEnd | None:
+def leaves(view: View, flight: Flight) -> PodEnd | None:
     """Return why an attempt has to leave its backend; None where it may stay."""
     if view.withdrawn is not None:
         return PodEnd(*view.withdrawn)

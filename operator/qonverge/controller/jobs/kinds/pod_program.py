@@ -52,6 +52,7 @@ class PodProgram(ABC):
 
     # What runs cannot change, whatever else does.
     follows_changes = True
+    completes_when_cancelled = False
 
     @abstractmethod
     def objects(
