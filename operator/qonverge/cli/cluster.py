@@ -12,6 +12,7 @@ from qonverge.api.registry import KINDS
 from qonverge.documents.excerpt import bounded
 
 if TYPE_CHECKING:
+    import aiohttp
     from kubernetes.aio import client
 
 _PAGE = 500
@@ -86,8 +87,8 @@ class Cluster:
             if not go_on:
                 return found, str(answer["metadata"]["resourceVersion"])
 
-    async def create(self, obj: dict[str, Any], namespace: str) -> bool:
-        """Create an object, and return whether there was none of its name.
+    async def create(self, obj: dict[str, Any], namespace: str) -> dict[str, Any] | None:
+        """Create an object and return it as it is then; None where there is one of its name.
 
         Raises:
             NoAnswer: the API server does not answer, or refuses.
@@ -95,9 +96,21 @@ class Cluster:
         path = f"{_path(obj['kind'], namespace)}?fieldManager={_MANAGER}&fieldValidation=Strict"
         status, data = await self._ask("POST", path, obj)
         if status == 409:
-            return False
+            return None
         _checked(status, data)
-        return True
+        made: dict[str, Any] = json.loads(data)
+        return made
+
+    async def read(self, path: str) -> dict[str, Any]:
+        """Return what the API server has at a path.
+
+        Raises:
+            NoAnswer: the API server does not answer, or refuses.
+        """
+        status, data = await self._ask("GET", path)
+        _checked(status, data)
+        found: dict[str, Any] = json.loads(data)
+        return found
 
     async def apply(self, obj: dict[str, Any], namespace: str) -> None:
         """Apply an object as ``kubectl apply --server-side`` does.
@@ -143,6 +156,37 @@ class Cluster:
                     yield chunk
             finally:
                 response.response.close()
+
+    @contextlib.asynccontextmanager
+    async def websocket(self, path: str, protocol: str) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+        """Connect to a path by a WebSocket of a protocol.
+
+        Raises:
+            NoAnswer: the API server does not answer, or refuses.
+        """
+        import aiohttp
+
+        rest, configuration = self._api.rest_client, self._api.configuration
+        token = await configuration.get_api_key_with_prefix("BearerToken")
+        # Requests before this one have made it.
+        connections = rest.pool_manager
+        assert connections is not None
+        with _told(None):
+            try:
+                async with connections.ws_connect(
+                    configuration.host + path,
+                    protocols=(protocol,),
+                    headers={"authorization": token} if token else {},
+                    max_msg_size=0,
+                    proxy=rest.proxy,
+                    proxy_headers=rest.proxy_headers,
+                    server_hostname=configuration.tls_server_name,
+                ) as socket:
+                    yield socket
+            except aiohttp.WSServerHandshakeError as error:
+                # Its words come to who asks in the usual way only.
+                _checked(*await self._ask("GET", path))
+                raise NoAnswer(_refusal(error.status, error.message)) from None
 
     async def _ask(self, method: str, path: str, body: Any = None, content: str = _JSON) -> tuple[int, bytes]:
         with _told(None):

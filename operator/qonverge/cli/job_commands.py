@@ -142,7 +142,8 @@ cancel = _changing(
     "cancel",
     {"cancel": True},
     "cancelled",
-    "End jobs for good: each is Failed with the reason Cancelled, and keeps its status.\n\n"
+    "End jobs for good: each is Failed with the reason Cancelled, and keeps its status. A session that runs is "
+    "Complete.\n\n"
     "Exit status: 0, 1 when one has ended before, 2 when no cluster answers or it has no such job.",
 )
 suspend = _changing(
@@ -204,4 +205,65 @@ def plot(job: str, namespace: str | None, path: Path | None, metrics: tuple[str,
         click.echo(f"drawn to {picture}")
 
 
-JOB_COMMANDS: tuple[click.Command, ...] = (submit, watch, logs, cancel, suspend, resume, rerun, plot)
+class _Money(click.ParamType[dict[str, str]]):
+    """An amount and its currency."""
+
+    name = "money"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, str]:
+        if isinstance(value, dict):
+            return value
+        found = re.fullmatch(r"([0-9]{1,18}(?:\.[0-9]{1,12})?) *([A-Z]{3})?", str(value))
+        if found is None:
+            self.fail(f"{value!r}: give an amount and a currency, such as 5USD or 0.50EUR", param, ctx)
+        return {"amount": found[1], "currency": found[2] or "USD"}
+
+
+class _Duration(_Seconds):
+    """A duration as it is given, with a unit."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        super().convert(value, param, ctx)
+        return f"{value}s" if re.fullmatch(r"[0-9.]+", str(value)) else str(value)
+
+
+@click.command(context_settings={"allow_interspersed_args": False})
+@click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND...]")
+@click.option("--backend", metavar="NAME", help="NAME or NAMESPACE/NAME of a backend. Default: any that may be used.")
+@click.option("-n", "--namespace", help="Namespace of the session. Default: that of the current context.")
+@click.option(
+    "--duration", type=_Duration(), default="1h", show_default=True, help="How long, such as 30m; at most 24h."
+)
+@click.option("--max-shots", type=click.IntRange(min=1), help="Most shots that are run in it.")
+@click.option("--max-cost", type=_Money(), metavar="COST", help="What it may cost at most, such as 5USD.")
+@click.option("--priority-class", help="A PriorityClass of the cluster.")
+@click.option("--url", help="Where this machine reaches the backend. Default: through the API server, by port-forward.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Local port of the port-forward. Default: any.")
+def session(
+    command: tuple[str, ...],
+    backend: str | None,
+    namespace: str | None,
+    duration: Any,
+    max_shots: int | None,
+    max_cost: dict[str, str] | None,
+    priority_class: str | None,
+    url: str | None,
+    port: int,
+) -> None:
+    """Give a notebook on this machine a backend of the cluster for a while.
+
+    COMMAND, such as jupyter lab, runs with the backend in its environment, and the session ends with it. Without
+    COMMAND the environment is printed, and the session ends with Ctrl-C. Exit status: that of COMMAND, else 0; 1 when
+    the session did not begin, or failed, 2 when no cluster answers or it refuses.
+    """
+    with _asking("interrupted"):
+        from qonverge.cli.session import SessionFailed, SessionRequest, run_session
+
+        request = SessionRequest(duration, backend, max_shots, max_cost, priority_class)
+        try:
+            sys.exit(run_session(request, namespace, command=command, url=url, port=port))
+        except SessionFailed as error:
+            _fail(error)
+
+
+JOB_COMMANDS: tuple[click.Command, ...] = (submit, watch, logs, cancel, suspend, resume, rerun, plot, session)

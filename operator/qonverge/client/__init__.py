@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qonverge.client.errors import BudgetExceeded, ClientError, ResultTooLarge, TaskFailed
+from qonverge.client.errors import BudgetExceeded, ClientError, ResultTooLarge, SessionEnded, TaskFailed
 from qonverge.client.program.inputs import inputs
 from qonverge.client.program.parameters import parameters
 from qonverge.client.program.ranks import communicator, rank, world_size
@@ -29,6 +29,7 @@ __all__ = [
     "ResultTooLarge",
     "SamplerV2",
     "Session",
+    "SessionEnded",
     "TaskFailed",
     "communicator",
     "inputs",

@@ -14,6 +14,10 @@ class NotConfigured(ClientError):
     """No backend is known."""
 
 
+class SessionEnded(ClientError):
+    """The session that gave access to the backend has ended: begin another."""
+
+
 class BackendUnreachable(ClientError):
     """The backend does not answer."""
 

@@ -17,6 +17,8 @@ from qonverge.programs.kinds import KINDS, kind_of, parts
 _ROOT = Path(qonverge.__file__).parent
 # Those that see jobs. Elsewhere a program is something else: a task's, or one of an engine.
 _PACKAGES = ("accounting", "cli", "controller", "execution", "local", "programs", "scheduling", "telemetry")
+_CLASSES = {"Circuit", "Python", "Container", "Session"}
+_CLASSES |= {f"{name}Kind" for name in _CLASSES}
 _LAYERS = ("qonverge.controller.jobs.kinds", "qonverge.local.kinds")
 
 
@@ -39,22 +41,7 @@ def kind_tests(text: str) -> Iterator[int]:
                 found = _text(value) in kinds
             case ast.Call(func=ast.Name(id="isinstance" | "getattr"), args=[_, what]):
                 names = {each.id for each in ast.walk(what) if isinstance(each, ast.Name)}
-                found = (
-                    bool(
-                        names
-                        & {
-                            "Circuit",
-                            "Python",
-                            "Container",
-                            "CircuitKind",
-                            "PythonKind",
-                            "ContainerKind",
-                            "Session",
-                            "SessionKind",
-                        }
-                    )
-                    or _text(what) in kinds
-                )
+                found = bool(names & _CLASSES) or _text(what) in kinds
             case _:
                 found = False
         if found:
