@@ -20,9 +20,8 @@ _SERVICE = {"spec": {"selector": {"backend": "aer"}, "ports": [{"port": 8080, "t
 
 def pod(name: str, *, ready: bool = True, port: int = 9090, **metadata: Any) -> dict[str, Any]:
     status = {"conditions": [{"type": "Ready", "status": "True" if ready else "False"}]}
-    spec = {
-        "containers": [{"ports": [{"name": "metrics", "containerPort": 1}, {"name": "tasks", "containerPort": port}]}]
-    }
+    ports = [{"name": "metrics", "containerPort": 1}, {"name": "tasks", "containerPort": port}]
+    spec = {"containers": [{"ports": ports}]}
     return {"metadata": {"name": name, **metadata}, "spec": spec, "status": status}
 
 
@@ -108,7 +107,7 @@ async def test_what_is_said_comes_to_the_pods_port_and_back() -> None:
         assert await said(port, b"ab", b"cd") == b"ababcdcd"
         assert await said(port, large) == large * 2
         both = await asyncio.gather(said(port, b"x"), said(port, b"y"))
-        assert both == [b"xx", b"yy"]
+        assert tuple(both) == (b"xx", b"yy")
         assert forward.problem == ""
     assert server.asked == ["aer-1:9090"] * 4
 
@@ -134,7 +133,6 @@ async def test_why_there_is_no_connection_is_known_and_the_next_one_may_succeed(
         assert await said(port, b"a") == b""
         assert forward.problem == f"the API server answered 403: {server.refusal}"
         server.refusal, server.unreachable = None, True
-        assert await said(port, b"") == b""
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         assert await reader.read() == b""
         writer.close()
