@@ -19,8 +19,8 @@ class SessionKind(BackendCaller):
         """Return None: there is nothing to run."""
 
     def inline(self, job: HybridJob) -> Program:
-        """Return an empty text: there is nothing to run."""
-        return ""
+        """Return what there is of it, as JSON."""
+        return specification(job).model_dump_json(by_alias=True)
 
     def reference(self, job: HybridJob) -> None:
         """Return None: no ConfigMap has anything of it."""

@@ -111,5 +111,5 @@ def test_a_kind_says_how_its_program_is_given(
     known = {"UUlTS0lU": b"QISKIT"} | (
         {None: '{"args": ["b"], "command": [], "image": "a"}'} if name == "container" else {}
     )
-    known |= {None: ""} if name == "session" else {}
+    known |= {None: '{"duration":"1h","maxShots":null}'} if name == "session" else {}
     assert inline == known.get(embedded, embedded)
