@@ -5,6 +5,7 @@ No kubelet runs here, so that nothing is forwarded: the backend is reached at th
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -197,3 +198,25 @@ def test_what_cannot_be_is_refused_in_a_sentence(lab: Lab, arguments: list[str],
         _, err = process.communicate(timeout=240)
     assert (process.returncode, says in err) == (status, True), err
     assert lab.list("hj") == []
+
+
+def test_a_notebook_in_jupyter_has_the_backend_without_any_argument(served: Lab, tmp_path: Path) -> None:
+    """Its kernel is a process of its own, which the command started: as with JupyterLab."""
+    notebook, script = tmp_path / "bell.ipynb", tmp_path / "execute.py"
+    cell = {"cell_type": "code", "metadata": {}, "execution_count": None, "outputs": []}
+    cells = [{**cell, "id": f"cell-{n}", "source": source} for n, source in enumerate((_BELL, "run(100)\n'done'"))]
+    notebook.write_text(json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
+    script.write_text(
+        dedent(
+            f"""
+            import nbclient, nbformat
+            notebook = nbformat.read({str(notebook)!r}, 4)
+            nbclient.NotebookClient(notebook, kernel_name="python3", timeout=240).execute()
+            print(notebook.cells[-1].outputs[0]["data"]["text/plain"])
+            """
+        )
+    )
+    with begun(served, "--url", served.url("pod-0"), "--", sys.executable, str(script)) as process:
+        out, err = process.communicate(timeout=300)
+    assert (process.returncode, out) == (0, "'done'\n"), err
+    assert only_job(served)["status"]["usage"]["shots"] == 100
