@@ -203,7 +203,7 @@ def test_what_cannot_be_is_refused_in_a_sentence(lab: Lab, arguments: list[str],
 def test_a_notebook_in_jupyter_has_the_backend_without_any_argument(served: Lab, tmp_path: Path) -> None:
     """Its kernel is a process of its own, which the command started: as with JupyterLab."""
     notebook, script = tmp_path / "bell.ipynb", tmp_path / "execute.py"
-    cell = {"cell_type": "code", "metadata": {}, "execution_count": None, "outputs": []}
+    cell: dict[str, Any] = {"cell_type": "code", "metadata": {}, "execution_count": None, "outputs": []}
     cells = [{**cell, "id": f"cell-{n}", "source": source} for n, source in enumerate((_BELL, "run(100)\n'done'"))]
     notebook.write_text(json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
     script.write_text(
