@@ -21,7 +21,7 @@ from tests.integration.conftest import Lab, eventually, job
 from tests.integration.test_tokens import send
 
 _COMMAND = (sys.executable, "-c", "from qonverge.cli.main import main; main()")
-_BELL = dedent(
+NOTEBOOK = dedent(
     """
     from qiskit import QuantumCircuit
     from qonverge.client import BudgetExceeded, SamplerV2, SessionEnded, TaskFailed
@@ -45,14 +45,14 @@ def session(name: str, section: dict[str, Any] | None = None, **spec: Any) -> di
 
 
 @contextmanager
-def begun(lab: Lab, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+def begun(lab: Lab, *arguments: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
     """Start the command, and end it at the end of the block where it has not ended."""
     # A shell that starts the tests in the background has them ignore Ctrl-C, and a child inherits that.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         process = subprocess.Popen(
             [*_COMMAND, "session", *arguments],
-            env=lab.environment(),
+            env=lab.environment() | environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -79,7 +79,7 @@ def test_a_command_runs_with_the_backend_in_its_environment_and_the_session_ends
     """Its primitives need no argument; what it may run is bounded, and told at the end."""
     script = tmp_path / "notebook.py"
     script.write_text(
-        _BELL
+        NOTEBOOK
         + dedent(
             """
             import os, stat
@@ -119,7 +119,7 @@ def test_without_a_command_the_environment_is_printed_and_ctrl_c_ends_the_sessio
         variables = dict(process.stdout.readline().removeprefix("export ").strip().split("=", 1) for _ in range(2))
         assert variables["QONVERGE_BACKEND_URL"] == served.url("pod-0")
         subprocess.run(
-            [sys.executable, "-c", _BELL + "run(100)"], env=served.environment() | variables, check=True, timeout=240
+            [sys.executable, "-c", NOTEBOOK + "run(100)"], env=served.environment() | variables, check=True, timeout=240
         )
         token = Path(variables["QONVERGE_TOKEN_FILE"]).read_text()
         process.send_signal(signal.SIGINT)
@@ -135,7 +135,7 @@ def test_when_its_time_is_over_programs_read_so_at_once(served: Lab, tmp_path: P
     """An administrator who ends it has the same effect; the command is left alone with what it has not saved."""
     script = tmp_path / "notebook.py"
     script.write_text(
-        _BELL
+        NOTEBOOK
         + dedent(
             """
             import time
@@ -204,7 +204,7 @@ def test_a_notebook_in_jupyter_has_the_backend_without_any_argument(served: Lab,
     """Its kernel is a process of its own, which the command started: as with JupyterLab."""
     notebook, script = tmp_path / "bell.ipynb", tmp_path / "execute.py"
     cell: dict[str, Any] = {"cell_type": "code", "metadata": {}, "execution_count": None, "outputs": []}
-    cells = [{**cell, "id": f"cell-{n}", "source": source} for n, source in enumerate((_BELL, "run(100)\n'done'"))]
+    cells = [{**cell, "id": f"cell-{n}", "source": source} for n, source in enumerate((NOTEBOOK, "run(100)\n'done'"))]
     notebook.write_text(json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
     script.write_text(
         dedent(
@@ -220,3 +220,57 @@ def test_a_notebook_in_jupyter_has_the_backend_without_any_argument(served: Lab,
         out, err = process.communicate(timeout=300)
     assert (process.returncode, out) == (0, "'done'\n"), err
     assert only_job(served)["status"]["usage"]["shots"] == 100
+
+
+@pytest.mark.parametrize("size", [{"pricing": {"currency": "USD", "perShot": "0.001"}}])
+def test_a_notebook_reads_that_the_budget_is_spent_and_goes_on_when_there_is_more(served: Lab, tmp_path: Path) -> None:
+    """What costs more than is left is not run, and costs nothing; the session goes on for what is less."""
+    notebook, script = tmp_path / "costs.ipynb", tmp_path / "execute.py"
+    more = dedent(
+        """
+        import time
+        while True:
+            try:
+                run(100)
+                break
+            except BudgetExceeded:
+                time.sleep(0.1)
+        """
+    )
+    cell: dict[str, Any] = {"cell_type": "code", "metadata": {}, "execution_count": None, "outputs": []}
+    sources = (NOTEBOOK, "run(300)", "run(300)", "run(200)", "run(1)", more)
+    cells = [{**cell, "id": f"cell-{n}", "source": source} for n, source in enumerate(sources)]
+    notebook.write_text(json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
+    script.write_text(
+        dedent(
+            f"""
+            import nbclient, nbformat
+            notebook = nbformat.read({str(notebook)!r}, 4)
+            client = nbclient.NotebookClient(notebook, kernel_name="python3", timeout=240, allow_errors=True)
+            with client.setup_kernel():
+                for number, cell in enumerate(notebook.cells):
+                    client.execute_cell(cell, number)
+                    for each in cell.outputs:
+                        print(number, each["ename"], each["evalue"], flush=True)
+            """
+        )
+    )
+    command = ("--max-cost", "0.5USD", "--url", served.url("pod-0"), "--", sys.executable, str(script))
+    with begun(served, *command) as process:
+        assert process.stdout is not None
+        told = [process.stdout.readline() for _ in range(2)]
+        made = only_job(served)
+        name, state = made["metadata"]["name"], made["status"]["state"]
+        served.patch("hj", name, {"spec": {"budget": {"amount": "0.7"}}})
+        rest, err = process.communicate(timeout=300)
+    left = "USD are left of the job's budget: ask for less, or give the job a larger spec.budget [BudgetExceeded]\n"
+    assert told == [
+        f"2 BudgetExceeded the task costs 0.3 USD and 0.2 {left}",
+        f"4 BudgetExceeded the task costs 0.001 USD and 0 {left}",
+    ], err
+    assert (process.returncode, state, rest) == (0, "Running", ""), err
+    status = only_job(served)["status"]
+    assert (status["state"], status["usage"]["costs"]) == ("Complete", [{"amount": "0.6", "currency": "USD"}])
+    last = err.splitlines()[-1]
+    assert "600 shots" in last
+    assert last.endswith(", 0.6 USD")
