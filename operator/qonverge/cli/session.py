@@ -24,7 +24,7 @@ from qonverge.cli.exits import COMPLETED, FAILED
 from qonverge.cli.following import SeenJob, followed
 from qonverge.cli.port_forward import PortForward
 from qonverge.cli.session_files import TokenFile
-from qonverge.client.errors import BackendUnreachable, TaskFailed
+from qonverge.client.errors import BackendUnreachable, TaskFailed, UntrustedBackend
 from qonverge.client.transport.connection import Connection
 
 # A token is renewed at half of its ten minutes.
@@ -280,6 +280,8 @@ async def _check(url: str, token: TokenFile, forward: PortForward, signals: _Sig
             await asyncio.to_thread(backend.info)
         except TaskFailed as error:
             raise SessionFailed(f"{url} does not take the session's token: {error}") from None
+        except UntrustedBackend as error:
+            raise SessionFailed(str(error)) from None
         except BackendUnreachable as error:
             if forward.problem or time.monotonic() > until:
                 raise SessionFailed(forward.problem or str(error)) from None

@@ -22,6 +22,10 @@ class BackendUnreachable(ClientError):
     """The backend does not answer."""
 
 
+class UntrustedBackend(BackendUnreachable):
+    """The backend's certificate is not of an authority that this machine trusts, or not for the backend's name."""
+
+
 class ResultTooLarge(ClientError):
     """There is no room for the program's result, or for its files."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -15,7 +16,7 @@ from urllib.parse import urlsplit
 import urllib3
 
 from qonverge.amounts import TaskLimits
-from qonverge.client.errors import BackendUnreachable, NotConfigured, TaskFailed
+from qonverge.client.errors import BackendUnreachable, NotConfigured, TaskFailed, UntrustedBackend
 from qonverge.client.transport.attempts import Attempt, Refusals
 from qonverge.client.transport.coalesced_requests import one_piece_pool
 from qonverge.client.transport.pod_choice import Pods
@@ -291,11 +292,23 @@ class Connection:
             response = self._ask("GET", f"{url}/{task.id}?wait={wait}", timeout=wait + 30)
 
     def _ask(self, method: str, url: str, *, timeout: float, body: bytes | None = None) -> urllib3.BaseHTTPResponse:
-        """Return the response, whose content is still to be read."""
+        """Return the response, whose content is still to be read.
+
+        Raises:
+            UntrustedBackend: to ask again would not help.
+        """
         COUNTS.exchange(sent=len(body or b""))
-        return self._pool.request(
-            method, url, body=body, headers=self._headers(), timeout=timeout, preload_content=False
-        )
+        try:
+            return self._pool.request(
+                method, url, body=body, headers=self._headers(), timeout=timeout, preload_content=False
+            )
+        except urllib3.exceptions.SSLError as error:
+            if not isinstance(cause := error.args[0], ssl.SSLCertVerificationError):
+                raise
+            raise UntrustedBackend(
+                f"{self._url} has a certificate that this machine does not trust ({cause.verify_message}): name the "
+                "file of its authority in SSL_CERT_FILE"
+            ) from None
 
     def _headers(self) -> dict[str, str]:
         headers = {"content-type": _MSGPACK, "accept": _MSGPACK, "host": self._host}

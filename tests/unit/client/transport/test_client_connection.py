@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import ssl
+import threading
 from dataclasses import replace
+from http.server import HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bench.remote import certificate
 from qonverge.amounts import TaskLimits
-from qonverge.client.errors import BackendUnreachable, ClientError, NotConfigured, TaskFailed
+from qonverge.client.errors import BackendUnreachable, ClientError, NotConfigured, TaskFailed, UntrustedBackend
 from qonverge.client.transport.connection import Connection
 from qonverge.wire.codec import pack, unpack
 from qonverge.wire.errors import (
@@ -408,3 +412,22 @@ def test_a_server_that_has_not_heard_of_its_device_is_waited_for(peer: Any) -> N
     peer.info = replace(whole, device=DeviceState(False, "in maintenance", limits=TaskLimits(7)))
     connection(peer.url, time).run(TASK)
     assert unpack(peer.received[0].body)["limits"] == [7, 1, None, 1]
+
+
+def test_a_certificate_that_is_not_trusted_ends_the_task_at_once(tmp_path: Path) -> None:
+    certificate(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "tls.crt", tmp_path / "tls.key")
+    with HTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        time = Time()
+        try:
+            url = f"https://localhost:{server.server_address[1]}"
+            with pytest.raises(UntrustedBackend, match=f"{url} has a certificate .* of its authority in SSL_CERT_FILE"):
+                connection(url, time).run(TASK)
+        finally:
+            server.shutdown()
+            thread.join()
+    assert time.naps == []
