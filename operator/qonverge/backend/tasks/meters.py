@@ -244,7 +244,9 @@ def _refusal(amount: str, grant: Grant, used: Amounts, needed: Amounts) -> WireE
         said = f"all {used.seconds:.3g} seconds are used"
     else:
         cost, rest = needed.cost_in(currency), left.cost_in(currency)
-        said = f"the task costs {_plain(cost)} {currency} and {_plain(rest)} {currency} are left"
+        second = grant.prices.second
+        price = f"{_plain(second)} {currency} a second" if second and not cost else f"{_plain(cost)} {currency}"
+        said = f"the task costs {price} and {_plain(rest)} {currency} are left"
     if amount == "cost" and grant.cost_is_budget:
         return BudgetExceeded(f"{said} of the job's budget: ask for less, or give the job a larger spec.budget")
     if amount == "shots" and grant.shots_are_the_jobs:

@@ -209,6 +209,11 @@ def test_a_budget_that_is_used_up_is_named_as_a_budget() -> None:
     with pytest.raises(BudgetExceeded, match=r"costs 0.3 EUR and 0.2 EUR are left of the job's budget"):
         pod.use(10)
 
+    by_time = Grant(Limits(), Limits(cost=Money(Decimal(0), "EUR")), Prices(second=Decimal("0.1"), currency="EUR"))
+    pod.take({"uid-1": replace(by_time, cost_is_budget=True)})
+    with pytest.raises(BudgetExceeded, match=r"costs 0.1 EUR a second and 0 EUR are left of the job's budget"):
+        pod.use(10)
+
 
 def test_shots_that_the_job_itself_is_bounded_to_are_no_quota() -> None:
     pod = Pod()
