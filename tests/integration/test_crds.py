@@ -67,7 +67,7 @@ def refusal(plane: ControlPlane, obj: Mapping[str, Any]) -> str:
             {"program": {"circuit": {"openqasm": "x", "configMapKeyRef": KEY}}},
             "program.circuit: set exactly one of openqasm, qpy, configMapKeyRef",
         ),
-        ({"program": {**PYTHON, "sweep": SWEEP}}, "sweep is about circuits"),
+        ({"program": {"container": {"image": "x"}, "sweep": SWEEP}}, "sweep is about circuits and Python programs"),
         (
             {"program": {"circuit": {"openqasm": "x", "parameters": {"t": 1}}, "sweep": SWEEP}},
             "a parameter is in program.circuit.parameters and in program.sweep.parameters",

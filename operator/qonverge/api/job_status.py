@@ -144,6 +144,21 @@ class MetricCurve(StatusModel):
     """The values, from the first on."""
 
 
+class Indexes(StatusModel):
+    """How far the sweep of a program is: its points are numbered from 0, as the indexes of batch/v1's Job are."""
+
+    total: int
+    """How many points there are."""
+    succeeded: int
+    """At how many the program ended well."""
+    failed: int
+    """At how many it failed, and is not run again."""
+    completed_indexes: str
+    """The former, such as "0-3,7"."""
+    failed_indexes: str
+    """The latter, likewise."""
+
+
 class Paused(StatusModel):
     """A program that gave its pod back."""
 
@@ -194,13 +209,15 @@ class HybridJobStatus(StatusModel):
     cloud_tasks: CloudTasks | None = None
     """The vendors' tasks of the last attempt, where it ran on devices elsewhere; the first of very many."""
     pod: str | None = None
-    """Pod of the program's last attempt."""
+    """Pod of the program's last attempt; of a sweep one of them."""
     paused: Paused | None = None
     """The tasks for which its program waits without a pod; absent while it has one."""
     pauses: int | None = None
     """How often the present attempt gave its pod back and began again."""
+    indexes: Indexes | None = None
+    """How far the points of a program's sweep are."""
     progress: str | None = None
-    """Share done, such as "40%"."""
+    """Share done, such as "40%": as the program reports it, of a sweep the share of its points that have ended."""
     metrics: Annotated[dict[str, float], Field(json_schema_extra=_METRICS)] | None = None
     """Latest values that the program reported, at most 64 with names of at most 63 characters."""
     metrics_summary: str | None = None

@@ -134,9 +134,17 @@ class Python(OneOfModel):
 _RANKS_RUN_CODE = "parallelism is about programs that run code: the shots of a circuit are split by placement.split"
 _RANKS_TO_GROUP = "ranksPerBackend divides the ranks of a parallel program: set parallelism"
 _CONTAINER_CALLS_ONE = "ranksPerBackend is about Python programs: the ranks of a container all call one backend"
-_SWEEPS_A_CIRCUIT = (
-    "sweep is about circuits: a program has its values in program.parameters, and makes its own loop over them"
+_CONTAINER_SWEEPS = (
+    "sweep is about circuits and Python programs: a container has its values in program.parameters, and makes its own "
+    "loop over them"
 )
+_CIRCUIT_STRINGS = "a circuit's parameters are numbers: give values or linspace, strings are for programs"
+_SWEEP_GROUPS = "each point of a sweep is a program of its own and calls one backend: leave ranksPerBackend out"
+_SWEEP_FRAMEWORK = (
+    "each point of a sweep is a program of its own, and framework is about ranks that work together: leave one of them "
+    "out"
+)
+_SWEEP_PAUSES = "pauseAfterSeconds is about programs that run alone: leave it out with sweep"
 _SWEPT_AND_GIVEN = (
     "a parameter is in program.circuit.parameters and in program.sweep.parameters: give it in one of them"
 )
@@ -161,7 +169,18 @@ class Program(OneOfModel):
             Rule("!has(self.parallelism) || !has(self.circuit)", _RANKS_RUN_CODE),
             Rule("!has(self.ranksPerBackend) || has(self.parallelism)", _RANKS_TO_GROUP),
             Rule("!has(self.ranksPerBackend) || !has(self.container)", _CONTAINER_CALLS_ONE),
-            Rule("!has(self.sweep) || has(self.circuit)", _SWEEPS_A_CIRCUIT),
+            Rule("!has(self.sweep) || !has(self.container)", _CONTAINER_SWEEPS),
+            Rule("!has(self.sweep) || !has(self.ranksPerBackend)", _SWEEP_GROUPS),
+            Rule("!has(self.sweep) || !has(self.framework)", _SWEEP_FRAMEWORK),
+            Rule(
+                "!has(self.sweep) || !has(self.python) || !has(self.python.pauseAfterSeconds)",
+                _SWEEP_PAUSES,
+            ),
+            Rule(
+                "!has(self.sweep) || !has(self.circuit) || "
+                "self.sweep.parameters.all(name, !has(self.sweep.parameters[name].strings))",
+                _CIRCUIT_STRINGS,
+            ),
             Rule(
                 "!has(self.sweep) || !has(self.circuit) || !has(self.circuit.parameters) || "
                 "!self.sweep.parameters.exists(name, name in self.circuit.parameters)",
@@ -194,11 +213,13 @@ class Program(OneOfModel):
     """JSON Schema that the parameters have to meet before the program starts. A `default` of its properties holds where
     the parameter is not given."""
     sweep: Sweep | None = None
-    """Values that a circuit's parameters take: all points are run as one task, and `status.result.points` has what was
-    found at each. `shots` and `precision` hold for each point."""
+    """Values that parameters take; `status.result.points` has what was found at each point. All points of a circuit are
+    run as one task, and `shots` and `precision` hold for each. A Python program is run once for each point, in a pod of
+    its own, and has the values from `qonverge.client.parameters()`."""
     parallelism: Annotated[int, Field(ge=1, le=MOST_RANKS)] | None = None
     """How many ranks run the program at the same time, each in a pod of its own: they find each other by MPI, by
-    `torch.distributed`, or at the addresses in their environment. Default: one pod without any of that."""
+    `torch.distributed`, or at the addresses in their environment. Default: one pod without any of that. With `sweep`:
+    how many of its points run at the same time at most, which know nothing of each other. Default: 1."""
     framework: Literal["Dask"] | None = None
     """What the ranks run. Dask: rank 0 runs the program beside a scheduler, which `dask.distributed.Client()` finds,
     and each rank a worker of it that calls its backend. Default: each rank runs the program."""
@@ -207,14 +228,30 @@ class Program(OneOfModel):
     another, and the job waits until both can take it. Default: all ranks call one, and so do those of a container."""
 
     @property
+    def num_indexes(self) -> int | None:
+        """How often the program is run, once for each point of its sweep; None where it is not swept."""
+        return None if self.sweep is None or self.circuit is not None else self.sweep.num_points
+
+    @property
+    def has_ranks(self) -> bool:
+        """Whether its pods are ranks, which find each other."""
+        return self.parallelism is not None and self.sweep is None
+
+    @property
     def world_size(self) -> int:
-        """How many ranks there are."""
-        return self.parallelism or 1
+        """How many ranks there are; 1 of a sweep, whose points know nothing of each other."""
+        return self.parallelism or 1 if self.has_ranks else 1
+
+    @property
+    def pods_at_once(self) -> int:
+        """How many pods run at the same time, at most."""
+        points = self.num_indexes
+        return self.world_size if points is None else min(self.parallelism or 1, points)
 
     @property
     def ranks_of_groups(self) -> tuple[int, ...]:
-        """How many ranks call each of the different backends, in the order of the ranks."""
-        size, each = self.world_size, self.ranks_per_backend or self.world_size
+        """How many pods call each of the different backends at the same time, in the order of the ranks."""
+        size, each = self.pods_at_once, self.ranks_per_backend or self.pods_at_once
         return tuple(min(each, size - first) for first in range(0, size, each))
 
     @property
@@ -234,19 +271,28 @@ class Program(OneOfModel):
             raise ValueError(_RANKS_TO_GROUP)
         if self.ranks_per_backend is not None and self.container is not None:
             raise ValueError(_CONTAINER_CALLS_ONE)
-        if self.sweep is not None and self.circuit is None:
-            raise ValueError(_SWEEPS_A_CIRCUIT)
-        if (
-            self.sweep is not None
-            and self.circuit is not None
-            and self.sweep.parameters.keys() & self.circuit.parameters
-        ):
-            raise ValueError(_SWEPT_AND_GIVEN)
+        if self.sweep is not None:
+            self._sweep_as_on_the_server(self.sweep)
         if self.world_size > 1 and self.python is not None and self.python.pause_after_seconds is not None:
             raise ValueError(_RANKS_PAUSE)
         if self.framework is not None:
             self._framework_as_on_the_server()
         return self
+
+    def _sweep_as_on_the_server(self, sweep: Sweep) -> None:
+        if self.container is not None:
+            raise ValueError(_CONTAINER_SWEEPS)
+        if self.ranks_per_backend is not None:
+            raise ValueError(_SWEEP_GROUPS)
+        if self.framework is not None:
+            raise ValueError(_SWEEP_FRAMEWORK)
+        if self.python is not None and self.python.pause_after_seconds is not None:
+            raise ValueError(_SWEEP_PAUSES)
+        if self.circuit is not None:
+            if any(each.strings is not None for each in sweep.parameters.values()):
+                raise ValueError(_CIRCUIT_STRINGS)
+            if sweep.parameters.keys() & self.circuit.parameters:
+                raise ValueError(_SWEPT_AND_GIVEN)
 
     def _framework_as_on_the_server(self) -> None:
         if self.parallelism is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from typing import TextIO
+from typing import Any, TextIO
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
@@ -26,6 +26,7 @@ _MOST_COLUMNS = 10
 # With the bar and the numbers it fits the least width.
 _LABEL_WIDTH = 36
 _LABEL_ENDS = 16
+_CELL_WIDTH = 24
 _NOTHING = ForecastInterval(low=0, mid=0, high=0)
 _WORTH_SAYING = 32 * 1024**2
 
@@ -143,12 +144,22 @@ def sweep_table(job: HybridJob, found: Result) -> RenderableType:
     table.add_row(*(Text(name, style="bold") for name in shown))
     rows = list(zip(*(columns[name] for name in shown), strict=True))
     for row in rows[:_MOST_BARS]:
-        table.add_row(*(f"{value:.6g}" for value in row))
+        table.add_row(*map(_cell, row))
     left, wide = len(rows) - _MOST_BARS, len(columns) - len(shown)
     more = [_counted(left, "point")] * (left > 0) + [_counted(wide, "column")] * (wide > 0)
     if not more:
         return table
     return Group(table, Text(f"and {' and '.join(more)} more: --table FILE writes all", style="dim"))
+
+
+def _cell(value: Any) -> str:
+    """Return a value of a table; of a long text its beginning."""
+    if value is None:
+        return ""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        text = str(value)
+        return text if len(text) <= _CELL_WIDTH else text[: _CELL_WIDTH - 1] + "…"
+    return f"{value:.6g}"
 
 
 def ending(job: HybridJob, elapsed: float) -> RenderableType:

@@ -77,9 +77,11 @@ def run_files(
         _copy_files(jobs, kept)
     if output is not None:
         _print(jobs, output)
-    if table is not None and jobs[0].status.state == "Complete":
+    found = jobs[0].status.result
+    # A sweep that failed at some points has what was found at the others.
+    if table is not None and (jobs[0].status.state == "Complete" or (found is not None and found.points)):
         try:
-            write_table(columns_of(jobs[0], jobs[0].status.result), table)
+            write_table(columns_of(jobs[0], found), table)
         except NoTable as error:
             print(f"error: --table {table}: {error}", file=sys.stderr)
             return False

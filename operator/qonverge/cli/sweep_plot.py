@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qonverge.api import HybridJob
 from qonverge.api.job_status import Result
 from qonverge.api.sweep import Sweep, SweepPoint
+from qonverge.cli.program_columns import columns_of_program
 from qonverge.cli.render import observable_name
 from qonverge.programs.kinds import kind_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from numpy.typing import NDArray
 
 _MOST_CURVES = 8
 _MOST_MAPS = 4
@@ -36,6 +39,8 @@ def sweep_panels(job: HybridJob, result: Result) -> list[Callable[[Axes], None]]
     sweep, points = job.spec.program.sweep, result.points or []
     assert sweep is not None
     series = series_of(job, points)
+    if not series:
+        return []
     varying = varying_parameters(sweep)
     if len(varying) == 2 and sweep.combination == "Product":
         return [_heat_map(job, points, each, varying) for each in series[:_MOST_MAPS]]
@@ -49,7 +54,12 @@ def varying_parameters(sweep: Sweep) -> list[str]:
 
 
 def series_of(job: HybridJob, points: Sequence[SweepPoint]) -> list[Series]:
-    """Return the expectation value of each observable, or the frequency of each outcome, the most frequent first."""
+    """Return the expectation value of each observable, or the frequency of each outcome, the most frequent first.
+
+    Of a program it is each number that it returned, not a number where it did not.
+    """
+    if points and points[0].index is not None:
+        return _numbers(points)
     if points and points[0].counts is None:
         return [
             Series(
@@ -70,6 +80,20 @@ def series_of(job: HybridJob, points: Sequence[SweepPoint]) -> list[Series]:
     ]
 
 
+def _numbers(points: Sequence[SweepPoint]) -> list[Series]:
+    columns = list(columns_of_program(points).items())[len(points[0].parameters) :]
+    known = {name: [value for value in column if value is not None] for name, column in columns}
+    numeric = [
+        (name, column)
+        for name, column in columns
+        if known[name] and all(isinstance(value, int | float) and not isinstance(value, bool) for value in known[name])
+    ]
+    return [
+        Series(name, [math.nan if value is None else float(value) for value in column], [0.0] * len(points))
+        for name, column in numeric
+    ]
+
+
 def _shares(counts: Mapping[str, int]) -> dict[str, float]:
     shots = sum(counts.values())
     return {outcome: count / shots for outcome, count in counts.items()}
@@ -79,10 +103,12 @@ def _curves(
     job: HybridJob, points: Sequence[SweepPoint], series: Sequence[Series], along: str | None
 ) -> Callable[[Axes], None]:
     def draw(axes: Axes) -> None:
-        places = [float(number) for number in range(1, len(points) + 1)]
+        # Texts keep their order, and numbers lie where they are.
+        places: list[Any] = list(range(1, len(points) + 1))
         if along is not None:
             places = [point.parameters[along] for point in points]
-        order = sorted(range(len(points)), key=places.__getitem__)
+        named = any(isinstance(place, str) for place in places)
+        order = list(range(len(points))) if named else sorted(range(len(points)), key=places.__getitem__)
         across = [places[index] for index in order]
         for each in series:
             axes.errorbar(
@@ -111,10 +137,21 @@ def _heat_map(
         columns, column = np.unique(across, return_inverse=True)
         grid = np.full((len(rows), len(columns)), np.nan)
         grid[row, column] = series.values
-        mesh = axes.pcolormesh(columns, rows, grid, shading="nearest")
+        mesh = axes.pcolormesh(_numbered(columns), _numbered(rows), grid, shading="nearest")
+        if columns.dtype.kind == "U":
+            axes.set_xticks(range(len(columns)), columns)
+        if rows.dtype.kind == "U":
+            axes.set_yticks(range(len(rows)), rows)
         axes.figure.colorbar(mesh, ax=axes, label=series.name)
         axes.set_ylabel(varying[0])
         axes.set_xlabel(varying[1])
         axes.set_title(f"{job.metadata.name}: {series.name}", fontsize=10)
 
     return draw
+
+
+def _numbered(values: NDArray[Any]) -> NDArray[Any]:
+    """Return numbers as they are, and texts as their places."""
+    import numpy as np
+
+    return np.arange(len(values)) if values.dtype.kind == "U" else values

@@ -6,20 +6,27 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence, Sized
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from qonverge.api import HybridJob
 from qonverge.api.job_status import Result
+from qonverge.cli.program_columns import columns_of_program
 from qonverge.cli.render import observable_name
 from qonverge.local.manifests import ManifestError
 from qonverge.programs.kinds import kind_of
 
-Columns = dict[str, list[float] | list[int]]
-"""The columns by their names, all of the same length."""
+if TYPE_CHECKING:
+    from arro3.core import Array as ArrowArray
+
+Columns = dict[str, list[Any]]
+"""The columns by their names, all of the same length: numbers, texts and booleans, and None where there is nothing."""
 
 FORMATS = (".csv", ".json", ".parquet")
-_MOST_OUTCOMES = 4096
+_MOST_COLUMNS = 4096
+_MOST_WHOLE = 2**63
+_Named = TypeVar("_Named", bound=Sized)
 
 
 class NoTable(Exception):
@@ -39,6 +46,8 @@ def check_table_path(path: Path) -> None:
 def columns_of(job: HybridJob, result: Result | None) -> Columns:
     """Return the table of a sweep: parameters by name, then a column for each outcome, or two for each observable.
 
+    Of a program they are followed by what it returned, see ``columns_of_program``.
+
     Raises:
         NoTable: there is none.
     """
@@ -46,6 +55,8 @@ def columns_of(job: HybridJob, result: Result | None) -> Columns:
     if not points:
         status = job.status
         raise NoTable(f"{job.metadata.name} has no points of a sweep: it is {status.state}: {status.message or 'new'}")
+    if points[0].index is not None:
+        return _narrow(job, columns_of_program(points), "fields")
     found: Columns = {name: [point.parameters[name] for point in points] for name in points[0].parameters}
     if points[0].counts is None:
         names = [f"<{observable_name(each)}>" for each in kind_of(job).observables(job)]
@@ -56,15 +67,25 @@ def columns_of(job: HybridJob, result: Result | None) -> Columns:
             found[f"{name} error"] = [(point.standard_errors or [])[place] for point in points]
         return found
     outcomes = sorted({outcome for point in points for outcome in point.counts or ()})
-    if len(outcomes) > _MOST_OUTCOMES:
-        raise NoTable(
-            f"{job.metadata.name} has {len(outcomes)} different outcomes, and a table has a column for each of at most "
-            f"{_MOST_OUTCOMES}: take the result as JSON, which names the outcomes at each point"
-        )
+    _narrow(job, outcomes, "outcomes")
     return found | {outcome: [(point.counts or {}).get(outcome, 0) for point in points] for outcome in outcomes}
 
 
-def write_table(columns: Mapping[str, Sequence[float]], path: Path) -> None:
+def _narrow(job: HybridJob, columns: _Named, what: str) -> _Named:
+    """Return the columns of a table.
+
+    Raises:
+        NoTable: they are too many.
+    """
+    if len(columns) > _MOST_COLUMNS:
+        raise NoTable(
+            f"{job.metadata.name} has {len(columns)} different {what}, and a table has a column for each of at most "
+            f"{_MOST_COLUMNS}: take the result as JSON, which names the {what} at each point"
+        )
+    return columns
+
+
+def write_table(columns: Columns, path: Path) -> None:
     """Write a table in the format that the ending names, whole or not at all.
 
     Raises:
@@ -93,7 +114,7 @@ def write_table(columns: Mapping[str, Sequence[float]], path: Path) -> None:
         part.unlink(missing_ok=True)
 
 
-def _csv(columns: Mapping[str, Sequence[float]]) -> bytes:
+def _csv(columns: Columns) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
@@ -101,13 +122,26 @@ def _csv(columns: Mapping[str, Sequence[float]]) -> bytes:
     return text.getvalue().encode()
 
 
-def _parquet(columns: Mapping[str, Sequence[float]]) -> bytes:
-    import numpy as np
-    from arro3.core import Array, Table
+def _parquet(columns: Columns) -> bytes:
+    from arro3.core import Table
     from arro3.io import write_parquet
 
     file = io.BytesIO()
-    write_parquet(
-        Table.from_pydict({name: Array.from_numpy(np.array(column)) for name, column in columns.items()}), file
-    )
+    write_parquet(Table.from_pydict({name: _array(column) for name, column in columns.items()}), file)
     return file.getvalue()
+
+
+def _array(column: Sequence[Any]) -> ArrowArray:
+    """Return a column in the narrowest type that holds all of it; what is no number in a column of some is text."""
+    from arro3.core import Array, DataType
+
+    kinds = {type(value) for value in column if value is not None}
+    whole = kinds == {int} and all(value is None or abs(value) < _MOST_WHOLE for value in column)
+    if kinds == {bool}:
+        return Array(column, type=DataType.bool())
+    if whole:
+        return Array(column, type=DataType.int64())
+    if kinds <= {int, float}:
+        return Array([None if value is None else float(value) for value in column], type=DataType.float64())
+    texts = [value if value is None or isinstance(value, str) else json.dumps(value) for value in column]
+    return Array(texts, type=DataType.utf8())

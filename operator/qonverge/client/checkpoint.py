@@ -23,6 +23,7 @@ from typing import Any
 from qonverge.client.errors import ResultTooLarge, StoreUnreachable
 from qonverge.client.program.checkpoint_form import from_bytes, to_bytes
 from qonverge.client.program.job_store import JobStore
+from qonverge.client.program.points import index_of
 from qonverge.client.program.ranks import rank
 
 __all__ = ["load", "save"]
@@ -37,9 +38,10 @@ _KEPT = 2
 class Checkpoints:
     """The checkpoints of this program, numbered from 1 over all attempts of its job."""
 
-    def __init__(self, store: JobStore | None) -> None:
-        """Without a store nothing is kept, and a person is told once."""
+    def __init__(self, store: JobStore | None, index: int | None = None) -> None:
+        """Without a store nothing is kept, and a person is told once; ``index`` is that of a sweep's point."""
         self._store = store
+        self._own = "" if index is None else f"{index}/"
         self._lock = threading.Lock()
         self._numbers: list[int] | None = None
 
@@ -57,10 +59,10 @@ class Checkpoints:
             try:
                 numbers = self._known(self._store)
                 number = max(numbers, default=0) + 1
-                self._store.put(_path(number), lambda: [data], patience=_PATIENCE_SECONDS)
+                self._store.put(self._path(number), lambda: [data], patience=_PATIENCE_SECONDS)
                 numbers.append(number)
                 while len(numbers) > _KEPT:
-                    self._store.delete(_path(numbers[0]), patience=_PATIENCE_SECONDS)
+                    self._store.delete(self._path(numbers[0]), patience=_PATIENCE_SECONDS)
                     del numbers[0]
             except (StoreUnreachable, ResultTooLarge) as error:
                 warnings.warn(f"the checkpoint is not kept, and the program goes on: {error}", stacklevel=3)
@@ -72,7 +74,7 @@ class Checkpoints:
         with self._lock:
             self._numbers = None
             for number in sorted(self._known(self._store), reverse=True):
-                data = self._store.get(_path(number))
+                data = self._store.get(self._path(number))
                 if data is None:
                     continue
                 try:
@@ -87,15 +89,19 @@ class Checkpoints:
     def _known(self, store: JobStore) -> list[int]:
         """Return the numbers of those that are kept, in order."""
         if self._numbers is None:
-            self._numbers = [int(name) for name in store.sizes(_FOLDER) if name.isdecimal()]
+            names = [name.removeprefix(self._own) for name in store.sizes(_FOLDER) if name.startswith(self._own)]
+            self._numbers = [int(name) for name in names if name.isdecimal()]
         return self._numbers
+
+    def _path(self, number: int) -> str:
+        return f"{_FOLDER}{self._own}{number:08}"
 
 
 def save(value: Any) -> None:
     """Keep a value as the program's last checkpoint: afterwards it is there as a whole, or the one before it is.
 
-    Of a parallel program rank 0 keeps it, and all ranks load it. A store that does not answer is tried again for a
-    minute; then a warning says so, and the program goes on.
+    Of a parallel program rank 0 keeps it, and all ranks load it; each point of a sweep has its own. A store that does
+    not answer is tried again for a minute; then a warning says so, and the program goes on.
 
     Args:
         value: None, booleans, numbers, texts, bytes, arrays of numpy with numbers or booleans, and lists and
@@ -116,15 +122,11 @@ def load() -> Any:
     return _of_this_process(os.environ).load()
 
 
-def _path(number: int) -> str:
-    return f"{_FOLDER}{number:08}"
-
-
 _made: dict[str, Checkpoints] = {}
 
 
 def _of_this_process(environment: Mapping[str, str]) -> Checkpoints:
     url = environment.get("QONVERGE_STORE_URL", "")
     if url not in _made:
-        _made[url] = Checkpoints(JobStore.from_environment(environment))
+        _made[url] = Checkpoints(JobStore.from_environment(environment), index_of(environment))
     return _made[url]

@@ -16,16 +16,17 @@ Seed: TypeAlias = "int | np.random.Generator | np.random.RandomState | None"
 
 
 def seed_from_environment() -> int | None:
-    """Return the job's seed; each rank of a parallel program has one of its own that follows from it."""
-    text, rank = os.environ.get("QONVERGE_SEED"), int(os.environ.get("QONVERGE_RANK", "0"))
+    """Return the job's seed; each rank of a parallel program, and each point of a sweep, has its own that follows."""
+    text, number = os.environ.get("QONVERGE_SEED"), int(os.environ.get("QONVERGE_RANK", "0"))
+    number = int(os.environ.get("QONVERGE_INDEX", number))
     if not text:
         return None
-    if rank == 0:
+    if number == 0:
         return int(text)
     import numpy as np
 
-    # With one seed for all, the shots of all ranks would be off in the same way, and averaging them help nothing.
-    return int(np.random.SeedSequence(int(text), spawn_key=(rank,)).generate_state(1)[0])
+    # With one seed for all, the shots of all would be off in the same way, and averaging them help nothing.
+    return int(np.random.SeedSequence(int(text), spawn_key=(number,)).generate_state(1)[0])
 
 
 def checked_seed(seed: Any, name: str = "seed") -> Seed:

@@ -45,6 +45,16 @@ class StoredContent:
     """Of files, how many they are."""
 
 
+@dataclass(frozen=True, slots=True)
+class PointResult:
+    """What a program found at a point of its sweep."""
+
+    value: Any = None
+    """As JSON has it."""
+    stored: StoredContent | None = None
+    """It, where it is in the job's store and not here."""
+
+
 class InvalidReport(ValueError):
     """A report that cannot be taken; the message says which part and why."""
 
@@ -132,6 +142,8 @@ class Report:
     """Whether the program ends, and reports no more."""
     pause: Pause | None = None
     """Whether, and how, the program gives its pod back."""
+    points: Mapping[int, PointResult] = field(default_factory=dict)
+    """Of a sweep: results by the indexes of their points, and nothing else."""
 
     @property
     def tells_result(self) -> bool:
@@ -155,6 +167,8 @@ class Report:
             raise InvalidReport(
                 f"the report is {excerpt(given)}; an object with progress, metrics or result is expected"
             )
+        if "index" in given:
+            return cls(points=_point(given))
         progress, metrics = given.get("progress"), given.get("metrics")
         if progress is not None and not (_is_number(progress) and 0 <= progress <= 1):
             raise InvalidReport(f"progress is {excerpt(progress)}; a number from 0 to 1 is expected")
@@ -168,8 +182,7 @@ class Report:
                 )
             if not _is_number(value):
                 raise InvalidReport(f"the metric {name} is {excerpt(value)}; a finite number is expected")
-        if _deeper(given.get("result"), MOST_DEPTH):
-            raise InvalidReport(f"the result is nested more than {MOST_DEPTH} levels deep")
+        _check_depth(given)
         curves = given.get("curves")
         if curves is not None and not (isinstance(curves, dict) and len(curves) <= MOST_CURVES):
             raise InvalidReport(f"curves is {excerpt(curves)}; an object of at most {MOST_CURVES} is expected")
@@ -204,7 +217,23 @@ class Report:
             curves={**self.curves, **later.curves},
             last=self.last or later.last,
             pause=later.pause or self.pause,
+            points={**self.points, **later.points},
         )
+
+
+def _point(given: Mapping[str, Any]) -> dict[int, PointResult]:
+    """Return what the report of a point tells: its result, if it has one."""
+    index = given["index"]
+    if not isinstance(index, int) or isinstance(index, bool) or index < 0:
+        raise InvalidReport(f"index is {excerpt(index)}; a whole number from 0 on is expected")
+    _check_depth(given)
+    stored = _stored_result(given.get("storedResult"))
+    return {index: PointResult(given.get("result"), stored)} if "result" in given or stored is not None else {}
+
+
+def _check_depth(given: Mapping[str, Any]) -> None:
+    if _deeper(given.get("result"), MOST_DEPTH):
+        raise InvalidReport(f"the result is nested more than {MOST_DEPTH} levels deep")
 
 
 def _stored_result(told: Any) -> StoredContent | None:

@@ -83,6 +83,11 @@ def default_of_circuit(error: WireError, *, ended_by_others: bool = False) -> Re
     return "Retry" if error.code in _KILLED_BY_CIRCUITS and not ended_by_others else "Ignore"
 
 
+def action_after(job: HybridJob, end: AttemptEnd, default: RetryAction | None = None) -> RetryAction:
+    """Return what a job's policy says of an end, whatever is left of its attempts; arguments as of ``judge``."""
+    return _action(job.spec.retry_policy, end, default or default_action(end.reason))[0]
+
+
 def judge(job: HybridJob, end: AttemptEnd, default: RetryAction | None = None) -> Verdict:
     """Return what follows an attempt.
 

@@ -1,4 +1,4 @@
-"""The processes of a program: one, or one for each rank, which end together."""
+"""The processes of a program: one, or one for each rank, which end together, or one for each point of a sweep."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ async def run_together(
         CannotStart: what the program needs is not on this machine.
     """
     ranks = [
-        asyncio.create_task(_run(rank, start, environment, on_line, limit))
+        asyncio.create_task(run_one(rank, start, environment, on_line, limit))
         for rank, environment in enumerate(environments)
     ]
     try:
@@ -132,13 +132,18 @@ async def run_together(
                 task.exception()
 
 
-async def _run(
+async def run_one(
     rank: int,
     start: Start,
     environment: Mapping[str, str],
     on_line: Callable[[int, str], None],
     limit: float | None,
 ) -> ProcessEnd:
+    """Run a program in a process, and return how it ended; arguments as of ``run_together``, ``rank`` its number.
+
+    Raises:
+        CannotStart: what the program needs is not on this machine.
+    """
     tail, left, overdue = Tail(), "", False
 
     def take(line: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from qonverge.api import HybridJob, HybridJobStatus
 from qonverge.documents.reports import Report
 from qonverge.execution import reports, retries, transitions
+from qonverge.execution.points import with_results
 from qonverge.execution.progress_rate import ProgressRate
 from qonverge.execution.retries import Verdict
 from qonverge.local.dependencies import Supplied
@@ -99,11 +100,22 @@ class Run:
         self._observer.on_line(self.job, line)
 
     def report(self, report: Report) -> None:
-        """Take a program's report of its progress and metrics."""
+        """Take a program's report of its progress and metrics, or of what it found at a point of its sweep.
+
+        Raises:
+            InvalidReport: the job would have too many metrics, or has no such point.
+        """
+        if report.points:
+            self.show(result=with_results(self.job, report.points))
+            return
         if report.progress is not None:
             self._rate.add(self.now, report.progress)
         if changed := reports.changes(self.job.status, report, self.now, self._rate.ends_at()):
             self._set(self.job.status.model_copy(update=changed))
+
+    def show(self, **fields: Any) -> None:
+        """Show the job with other fields of its status."""
+        self._set(self.job.status.model_copy(update=fields))
 
     def _set(self, status: HybridJobStatus) -> None:
         self.job = self.job.model_copy(update={"status": status})

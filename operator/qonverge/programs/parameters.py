@@ -21,6 +21,12 @@ def parameters_of(job: HybridJob) -> dict[str, Any]:
     return with_defaults(program.parameters, program.parameter_schema)
 
 
+def unswept(job: HybridJob) -> dict[str, Any]:
+    """Return the same without those that a sweep varies, whose values each point has for itself."""
+    swept = () if job.spec.program.sweep is None else job.spec.program.sweep.parameters
+    return {name: value for name, value in parameters_of(job).items() if name not in swept}
+
+
 def with_program(job: HybridJob, **fields: Any) -> HybridJob:
     """Return the job with other fields of its program."""
     program = job.spec.program.model_copy(update=fields)
@@ -28,8 +34,9 @@ def with_program(job: HybridJob, **fields: Any) -> HybridJob:
 
 
 def names_of(job: HybridJob) -> list[str]:
-    """Return the names of the job's parameters, also of those whose values come from jobs that it depends on."""
-    return list(dict.fromkeys((*parameters_of(job), *awaited(job))))
+    """Return the names of the job's parameters, also of those that are swept or come from jobs that it depends on."""
+    sweep = job.spec.program.sweep
+    return list(dict.fromkeys((*parameters_of(job), *(() if sweep is None else sweep.names), *awaited(job))))
 
 
 def awaited(job: HybridJob) -> list[str]:
@@ -49,7 +56,8 @@ def in_environment(job: HybridJob) -> str | None:
 def too_large(job: HybridJob) -> str | None:
     """Return what is too large, as a sentence; None for nothing."""
     program = job.spec.program
-    given = {"parameters": parameters_of(job), "parameterSchema": program.parameter_schema}
+    sweep = None if program.sweep is None else program.sweep.as_given()
+    given = {"parameters": parameters_of(job), "parameterSchema": program.parameter_schema, "sweep": sweep}
     for field, value in given.items():
         if (size := len(json.dumps(value, ensure_ascii=False).encode())) > MOST_BYTES:
             return (
@@ -71,13 +79,15 @@ def unknown(arguments: Sequence[str], parameters: Collection[str]) -> tuple[int,
 def replaced(arguments: Sequence[str], parameters: Mapping[str, Any]) -> list[str]:
     """Return arguments with the value in the place of each ``$(parameters.NAME)``: a text as it is, the rest as JSON.
 
-    Kubernetes makes one $ of each $$, and a variable's value of its name: so that it leaves values alone, they have $$
-    for each $.
+    What refers to others stays: those of a sweep are replaced where the program starts. Kubernetes makes one $ of each
+    $$, and a variable's value of its name: so that it leaves values alone, they have $$ for each $.
     """
 
     def value(match: re.Match[str]) -> str:
         if match[1] is not None:
             return match[1]
+        if match[2] not in parameters:
+            return match[0]
         found = parameters[match[2]]
         text = found if isinstance(found, str) else json.dumps(found, ensure_ascii=False, separators=(",", ":"))
         return escaped(text)

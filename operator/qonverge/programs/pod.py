@@ -15,6 +15,7 @@ from qonverge.api.pod_program import Near, ProgramTemplate
 from qonverge.circuits.checker.checked_circuit import CheckedCircuit
 from qonverge.circuits.checker.checker import Checker
 from qonverge.forecast.requests import ForecastRequest
+from qonverge.programs import sweep as sweeps
 from qonverge.programs.parameters import awaited, names_of, parameters_of, too_large, unknown, with_program
 from qonverge.programs.source import Program
 from qonverge.scheduling import Needs
@@ -62,7 +63,9 @@ class PodKind:
 
     def given_parameters(self, job: HybridJob) -> dict[str, str]:
         """Return those of the program."""
-        return dict.fromkeys(job.spec.program.parameters, "the job itself")
+        program = job.spec.program
+        swept = {} if program.sweep is None else dict.fromkeys(program.sweep.names, "the sweep")
+        return {**dict.fromkeys(program.parameters, "the job itself"), **swept}
 
     def with_parameters(self, job: HybridJob, values: Mapping[str, Any]) -> HybridJob:
         """Return the job with further values of its program's parameters."""
@@ -75,6 +78,8 @@ class PodKind:
 
     def contradiction(self, job: HybridJob) -> str | None:
         """Return which volume or parameter is named and not there, or what is too large; None for nothing."""
+        if (problem := _sweep_problem(job)) is not None:
+            return problem
         if (large := too_large(job)) is not None:
             return large
         parameters = names_of(job)
@@ -99,8 +104,11 @@ class PodKind:
             InvalidProgram: they do not meet it.
             CheckerLost: the process that checks does not start.
         """
-        if (schema := job.spec.program.parameter_schema) is not None and not awaited(job):
-            await checker.check_parameters(parameters_of(job), schema, namespace=job.metadata.namespace)
+        if (schema := job.spec.program.parameter_schema) is None or awaited(job):
+            return
+        known, sweep = parameters_of(job), job.spec.program.sweep
+        for point in [{}] if sweep is None else map(sweep.point, range(sweep.num_points)):
+            await checker.check_parameters({**known, **point}, schema, namespace=job.metadata.namespace)
 
     def summary(self, checked: CheckedCircuit | None) -> str:
         """Return nothing."""
@@ -131,7 +139,21 @@ class PodKind:
         return ()
 
 
+def _sweep_problem(job: HybridJob) -> str | None:
+    program = job.spec.program
+    if program.sweep is None:
+        return None
+    if both := sorted(program.sweep.parameters.keys() & program.parameters):
+        return (
+            f"spec.program: {', '.join(both)} is in parameters and in sweep.parameters: give each parameter in one of "
+            "them"
+        )
+    return sweeps.problem_of_program(program.sweep)
+
+
 def loop_of(job: HybridJob, *what: Any) -> str:
     """Return the digest of the namespace, of what is run and of its parameters."""
-    told = [job.metadata.namespace, *what, *filter(None, [job.spec.program.parameters])]
+    program = job.spec.program
+    sweep = None if program.sweep is None else program.sweep.as_given()
+    told = [job.metadata.namespace, *what, *filter(None, [program.parameters, sweep])]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]

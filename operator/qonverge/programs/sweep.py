@@ -1,15 +1,17 @@
-"""Sweeps of circuits: one task for all points, and what its result means for each. Pure."""
+"""Sweeps: of circuits, one task for all points, and what its result means for each; of programs, their bounds. Pure."""
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
+from qonverge.api import HybridJob
 from qonverge.api.program import Circuit
-from qonverge.api.sweep import MOST_SWEEP_POINTS, Sweep, SweepPoint
+from qonverge.api.sweep import MOST_PROGRAM_POINTS, MOST_SWEEP_POINTS, Sweep, SweepPoint
 from qonverge.circuits.checker.checked_circuit import CheckedCircuit
 from qonverge.circuits.errors import InvalidProgram
 from qonverge.wire.messages import PubResult
@@ -21,12 +23,27 @@ def num_points(sweep: Sweep | None) -> int:
 
 
 def problem(sweep: Sweep) -> str | None:
-    """Return why a sweep cannot be run, as far as that is seen without its circuit."""
-    if (points := sweep.num_points) > MOST_SWEEP_POINTS:
+    """Return why the sweep of a circuit cannot be run, as far as that is seen without its circuit."""
+    return _problem(sweep, MOST_SWEEP_POINTS, "they are run and come back as one task")
+
+
+def problem_of_program(sweep: Sweep) -> str | None:
+    """Return why the sweep of a program cannot be run."""
+    return _problem(sweep, MOST_PROGRAM_POINTS, "each of them has a pod")
+
+
+def in_environment(job: HybridJob) -> dict[str, str]:
+    """Return the variable from which each process of a program that is swept learns its parameters."""
+    sweep = job.spec.program.sweep
+    return {} if sweep is None else {"QONVERGE_SWEEP": json.dumps(sweep.as_given(), separators=(",", ":"))}
+
+
+def _problem(sweep: Sweep, most: int, why: str) -> str | None:
+    if (points := sweep.num_points) > most:
         lengths = " x ".join(str(sweep.parameters[name].count) for name in sweep.names)
         return (
-            f"spec.program.sweep has {points} points ({lengths}), and at most {MOST_SWEEP_POINTS} are possible, since "
-            "they are run and come back as one task: divide it between several jobs"
+            f"spec.program.sweep has {points} points ({lengths}), and at most {most} are possible, since "
+            f"{why}: divide it between several jobs"
         )
     for name in sweep.names:
         if (

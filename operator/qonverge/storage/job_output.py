@@ -1,4 +1,7 @@
-"""What one job keeps in a store: its result, its files and its checkpoints, within bounds."""
+"""What one job keeps in a store: its result, its files and its checkpoints, within bounds.
+
+Of a sweep each point has files and checkpoints of its own, in a folder of its index.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,12 @@ from qonverge.storage.objects import Content, Objects
 RESULT = "result.json"
 FILES = "files/"
 CHECKPOINTS = "checkpoints/"
+POINTS = "points/"
+"""Results of the points of a sweep, until they are put together."""
 MOST_FILES = 10_000
 """Files of one job."""
-_CHECKPOINT = re.compile(r"[0-9]{8,12}")
+_CHECKPOINT = re.compile(r"(?:[0-9]{1,5}/)?[0-9]{8,12}")
+_POINT = re.compile(r"points/[0-9]{1,5}\.json")
 _LONGEST_PATH = 900
 """Bytes: keys of S3 have 1024."""
 
@@ -106,12 +112,17 @@ class JobOutput:
         Raises:
             InvalidPath: none may have this path.
         """
-        if not (path == RESULT or is_file(path) or is_checkpoint(path)):
+        if not (path == RESULT or is_file(path) or is_checkpoint(path) or _POINT.fullmatch(path)):
             raise InvalidPath(
-                f"{excerpt(path)} is no place for output: {RESULT}, {FILES}PATH without '.' and '..', or {CHECKPOINTS} "
-                "and a number"
+                f"{excerpt(path)} is no place for output: {RESULT}, {FILES}PATH without '.' and '..', {CHECKPOINTS} "
+                f"and a number, or {POINTS}INDEX.json"
             )
         return self.prefix + path
+
+
+def point_path(index: int) -> str:
+    """Return the path of the result of a sweep's point."""
+    return f"{POINTS}{index}.json"
 
 
 def is_checkpoint(path: str) -> bool:

@@ -81,7 +81,7 @@ def test_a_linspace_is_that_of_numpy_and_ends_where_it_says(points: int) -> None
 @pytest.mark.parametrize(
     ("program", "message"),
     [
-        ({"sweep": {"parameters": {"t": THETA}}, "python": {"source": "x"}}, "sweep is about circuits"),
+        ({"sweep": {"parameters": {"t": THETA}}, "container": {"image": "x"}}, "a container has its values"),
         (
             {"sweep": {"parameters": {"t": THETA}}, "circuit": {"openqasm": "x", "parameters": {"t": 1}}},
             "give it in one of them",

@@ -10,6 +10,7 @@ from typing import Any
 
 from qonverge.client.program.job_store import JobStore
 from qonverge.client.program.json_form import JsonForm, name_of
+from qonverge.client.program.points import index_of
 
 # Values that become JSON together, and characters of a text.
 _AT_ONCE = 4096
@@ -54,7 +55,8 @@ def put_result(value: Any, form: JsonForm, environment: Mapping[str, str]) -> di
             digest.update(piece)
             yield piece
 
-    store.put("result.json", counted)
+    index = index_of(environment)
+    store.put("result.json" if index is None else f"points/{index}.json", counted)
     return {"bytes": size, "sha256": digest.hexdigest()}
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from qonverge.client.program.job_store import JobStore
+from qonverge.client.program.points import index_of
 from qonverge.client.program.ranks import rank
 
 _PIECE_BYTES = 1024 * 1024
@@ -17,6 +18,8 @@ _PIECE_BYTES = 1024 * 1024
 
 def put_files(environment: Mapping[str, str]) -> dict[str, Any] | None:
     """Put the files of ``$QONVERGE_OUTPUT`` into the job's store, and return what the report says of them, if any.
+
+    At a point of a sweep they go to a folder of its index.
 
     Links and what is no plain file are left out, with a line on standard error.
 
@@ -42,8 +45,9 @@ def put_files(environment: Mapping[str, str]) -> dict[str, Any] | None:
     if store is None:
         _say(f"{len(files)} files in {folder} are not kept: the installation has no store for the job's output")
         return None
+    own = "" if (index := index_of(environment)) is None else f"{index}/"
     for path in files:
-        store.put(f"files/{path.relative_to(folder).as_posix()}", partial(_pieces, path))
+        store.put(f"files/{own}{path.relative_to(folder).as_posix()}", partial(_pieces, path))
     return {"storedFiles": {"count": len(files), "bytes": sum(path.stat().st_size for path in files)}}
 
 

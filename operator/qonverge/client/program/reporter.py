@@ -37,6 +37,7 @@ class Reporter:
         interval: float = _INTERVAL_SECONDS,
         patience: float = _PATIENCE_SECONDS,
         renewal: float = 0.0,
+        index: int | None = None,
     ) -> None:
         """Without a URL there is nobody to tell: reports are only kept for ``latest``, as outside of a job.
 
@@ -46,12 +47,15 @@ class Reporter:
             interval: seconds from one request to the next, at least; who takes them may ask for more.
             patience: for how many seconds a report is tried again.
             renewal: for how many seconds a token that is refused is read again.
+            index: of the point of a sweep at which the program runs. Its result is sent, and nothing else: the points
+                would write over each other's progress and metrics.
         """
         self._url = url
         self._token = token
         self._interval = self._least_interval = interval
         self._patience = patience
         self._renewal = renewal
+        self._index = index
         self._pool: urllib3.PoolManager | None = None
         self._lock = threading.Condition()
         self._sender: threading.Thread | None = None
@@ -78,11 +82,16 @@ class Reporter:
                 if name not in self._latest and not self._admit(name):
                     beyond.append(name)
                     continue
-                self._latest[name] = self._metrics[name] = value
+                self._latest[name] = value
+                if self._index is not None:
+                    continue
+                self._metrics[name] = value
                 if (curve := self._curves.get(name)) is not None:
                     curve.add(value)
             if progress is not None:
-                self._progress = self._pending["progress"] = progress
+                self._progress = progress
+                if self._index is None:
+                    self._pending["progress"] = progress
             self._reported = time.time()
             if self._metrics or self._pending:
                 self._wake()
@@ -98,6 +107,9 @@ class Reporter:
 
     def stored_files(self, told: Mapping[str, Any]) -> None:
         """Take what the job's store has of the program's files, and send it soon."""
+        if self._index is not None:
+            # Who runs the program counts those of all points.
+            return
         with self._lock:
             self._pending |= told
             self._wake()
@@ -171,6 +183,8 @@ class Reporter:
         if not (self._pending or self._metrics):
             return {}
         report: dict[str, Any] = {**self._pending, "metrics": self._metrics}
+        if self._index is not None:
+            report["index"] = self._index
         self._pending, self._metrics = {}, {}
         if report["metrics"]:
             report["curves"] = {name: curve.to_dict() for name, curve in self._curves.items()}

@@ -13,6 +13,7 @@ from typing import Any
 from qonverge.client.errors import ClientError, ResultTooLarge
 from qonverge.client.program.json_form import JsonForm
 from qonverge.client.program.large_results import put_result, size_of
+from qonverge.client.program.points import index_of
 from qonverge.client.program.reporter import Reporter
 from qonverge.client.transport.tokens import read_token, renewal_seconds
 from qonverge.documents.reports import LONGEST_METRIC_NAME, MOST_METRICS
@@ -53,6 +54,7 @@ class _Current:
                     environment.get("QONVERGE_REPORT_URL") if speaks else None,
                     lambda: read_token(environment),
                     renewal=renewal_seconds(environment),
+                    index=index_of(environment),
                 )
                 atexit.register(self._reporter.close)
             return self._reporter
@@ -105,7 +107,8 @@ def pause(tasks: list[str], state: dict[str, Any]) -> None:
 def report(*, progress: float | None = None, **metrics: float) -> None:
     """Tell how far the program is and any numbers worth watching; they appear in the HybridJob's status.
 
-    Of a parallel program rank 0 is heard, and what the others report is dropped.
+    Of a parallel program rank 0 is heard, and what the others report is dropped. Of a sweep the job's progress is the
+    share of points that have ended, and metrics stay with each program: give ``result`` what belongs in the table.
 
     It costs some microseconds, and may be called in every turn of a loop: at most one request a second tells of it,
     with the latest values, and one more when the program ends.
@@ -140,6 +143,8 @@ def report(*, progress: float | None = None, **metrics: float) -> None:
 
 def result(value: Any) -> None:
     """Set the job's result; the last call counts, of a parallel program the last one of rank 0.
+
+    At a point of a sweep it is what was found there: the fields of a dictionary become columns of the sweep's table.
 
     It is kept as JSON: numpy's numbers and arrays, tuples, sets, dataclasses, enums, dates and paths are converted.
     What JSON has no form for, such as NaN, infinities, complex numbers and other objects, is kept as text, with a

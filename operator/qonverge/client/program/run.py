@@ -14,6 +14,7 @@ from qonverge.client.errors import BackendUnreachable, ClientError, ResultTooLar
 from qonverge.client.program import dask_cluster
 from qonverge.client.program.metrics_listener import listen
 from qonverge.client.program.output_files import put_files
+from qonverge.client.program.points import choose_point
 from qonverge.client.program.ranks import choose_backend, world_size
 from qonverge.client.program.rendezvous import begin, left_behind
 from qonverge.client.program.reports import add_files, finish, hurry
@@ -39,6 +40,7 @@ def main() -> None:
     # The first process of a container has no default for it, and would run on until it is killed.
     signal.signal(signal.SIGTERM, _end)
     choose_backend(os.environ)
+    sys.argv[1:] = choose_point(os.environ, sys.argv[1:])
     dask = dask_cluster.begin(os.environ, path.parent)
     PROGRAM.begin()
     listen(os.environ)

@@ -12,11 +12,11 @@ def leftovers(state: State, key: str, finished: Finished) -> list[str]:
     """Return the names of the batch Jobs that go on for a job that has ended."""
     namespace, name = key.split("/", 1)
     # The last attempt, and one that was made and not recorded.
-    # Whether its program was parallel is not kept, which counts only where the name is long.
+    # Whether its pods had numbers is not kept, which counts only where the name is long.
     names = {
-        batch_name(name, finished.uid, attempt, pauses, parallel=parallel)
+        batch_name(name, finished.uid, attempt, pauses, indexed=indexed)
         for attempt, pauses in ((finished.attempts, finished.pauses), (finished.attempts + 1, 0))
-        for parallel in (False, True)
+        for indexed in (False, True)
     }
     found = {each: state.batch_jobs.get(f"{namespace}/{each}") for each in sorted(names)}
     return [each for each, batch in found.items() if batch is not None and goes_on(batch)]

@@ -8,10 +8,12 @@ from qonverge.controller.quotas.accounts import account_of
 from qonverge.controller.results.job_outputs import JobOutputs
 from qonverge.documents.reports import InvalidReport, Pause, Report
 from qonverge.execution import reports, transitions
+from qonverge.execution.points import with_results
 from qonverge.execution.result_room import excess
 from qonverge.execution.results import document
 from qonverge.execution.stored_size import MOST_STORED, stored_with, surely_stored
 from qonverge.programs.kinds import kind_of
+from qonverge.storage.settings import NoSuchStore
 from qonverge.wire.errors import ResultTooLarge
 from qonverge.wire.tokens import Caller
 
@@ -31,12 +33,14 @@ def status_with(
 
     Raises:
         PermissionError: the caller is not the job's present attempt.
-        InvalidReport: the job would have too many metrics.
+        InvalidReport: the job would have too many metrics, or has no such points.
         ResultTooLarge: the status has no room for the result.
         NoSuchStore: something is said to be in the job's store, and it has none.
     """
     if (refusal := refused(job, caller)) is not None:
         raise PermissionError(refusal)
+    if report.points:
+        return _with_points(job, report, outputs)
     changed = reports.changes(job.status, report, now, ends_at)
     if (files := report.stored_files) is not None:
         changed["files"] = outputs.stored_files(job, files.count, files.bytes)
@@ -48,6 +52,17 @@ def status_with(
     status = _fitting(job, job.status.model_copy(update={**changed, "result": result}))
     if (why := excess(job, status, len(document(result)))) is not None:
         raise ResultTooLarge(f"{why}; report less, or lists in place of objects with many keys")
+    return status
+
+
+def _with_points(job: HybridJob, report: Report, outputs: JobOutputs) -> HybridJobStatus:
+    """Return the job's status with what its program found at points of its sweep."""
+    if any(each.stored is not None for each in report.points.values()) and outputs.store_of(job) is None:
+        raise NoSuchStore("the installation has no store for the job's output")
+    result = with_results(job, report.points)
+    status = job.status.model_copy(update={"result": result})
+    if (why := excess(job, status, len(document(result)))) is not None:
+        raise ResultTooLarge(f"{why}; report less at each point of the sweep")
     return status
 
 

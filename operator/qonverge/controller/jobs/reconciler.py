@@ -43,6 +43,7 @@ from qonverge.controller.quotas.metering import Metering
 from qonverge.controller.quotas.reconciler import Quotas
 from qonverge.controller.results.dependency_results import DependencyResults
 from qonverge.controller.results.job_outputs import JobOutputs
+from qonverge.controller.results.point_results import PointResults
 from qonverge.controller.results.stores import ResultDelayed, ResultStores, ResultUnkept
 from qonverge.controller.settings import Settings
 from qonverge.controller.store.access import withdrawn
@@ -156,6 +157,7 @@ class Jobs:
             events=events,
             settings=settings,
             clock=clock,
+            points=PointResults(outputs),
             write=self._write,
             stop=self._stop,
             replan=self._replan,

@@ -13,12 +13,14 @@ from qonverge.api.pod_program import Near, ProgramTemplate
 from qonverge.api.program import MOST_RANKS
 from qonverge.api.registry import MANAGED_LABELS
 from qonverge.api.source import CA_FILE, CaBundle
+from qonverge.api.sweep import MOST_PROGRAM_POINTS
 from qonverge.backend.settings import ServerSettings
 from qonverge.controller.objects import program_pod, span_export
 from qonverge.controller.objects.node_placement import backend_affinity, program_affinity
 from qonverge.controller.objects.pod_order import CONTAINER
 from qonverge.controller.pod_resources import BACKEND, PROXY
 from qonverge.controller.settings import Settings
+from qonverge.execution.points import room_for_point
 from qonverge.execution.result_room import room_for_result
 from qonverge.programs.parameters import escaped, in_environment
 from qonverge.storage.settings import NoSuchStore, chosen
@@ -32,6 +34,8 @@ QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 """Of a batch Job: the LocalQueue through which Kueue admits it."""
 PROGRAM_BACKENDS_ANNOTATION = "qonverge.io/program-backends"
 """Of a program's batch Job: the keys of the backends that it calls, in the order of its ranks, with spaces between."""
+INDEXES_ANNOTATION = "qonverge.io/indexes"
+"""Of the batch Job of a program that is swept: the points that its pods run, in the order of its own indexes."""
 STEPS_KEY = "steps.json"
 PORT = 8080
 PORT_NAME = "tasks"
@@ -325,15 +329,16 @@ def program_name(job: HybridJob, attempt: int, pauses: int | None = None) -> str
     """
     if pauses is None:
         pauses = (job.status.pauses or 0) if attempt == job.status.attempts else 0
-    parallel = job.spec.program.parallelism is not None
-    return batch_name(job.metadata.name, job.metadata.uid, attempt, pauses, parallel=parallel)
+    program = job.spec.program
+    indexed = program.has_ranks or program.num_indexes is not None
+    return batch_name(job.metadata.name, job.metadata.uid, attempt, pauses, indexed=indexed)
 
 
-def batch_name(job: str, uid: str, attempt: int, pauses: int, *, parallel: bool) -> str:
-    """Return the same from the name and the uid of the job, and whether its program is parallel."""
+def batch_name(job: str, uid: str, attempt: int, pauses: int, *, indexed: bool) -> str:
+    """Return the same from the name and the uid of the job, and whether it has pods with numbers."""
     suffix = _suffix(uid, attempt)
-    # Pods of ranks have host names that end in their number.
-    spare = len(f"-{MOST_RANKS}") if parallel else 0
+    # They have host names that end in their number, which begins at 0.
+    spare = len(f"-{max(MOST_RANKS, MOST_PROGRAM_POINTS) - 1}") if indexed else 0
     return child_name(job, f"{suffix}-{pauses}" if pauses else suffix, spare)
 
 
@@ -435,7 +440,7 @@ def program_job(
         "SEED": spec.seed,
         "SHOTS": spec.shots,
         "PRECISION": spec.precision,
-        "RESULT_ROOM": room_for_result(job),
+        "RESULT_ROOM": room_for_result(job) if spec.program.num_indexes is None else room_for_point(job),
         "PARAMETERS": None if (parameters := in_environment(job)) is None else escaped(parameters),
         "STORE_URL": f"{url}/output" if stores else None,
         "INPUTS": ",".join(each.name for each in spec.depends_on) or None,

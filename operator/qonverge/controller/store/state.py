@@ -12,6 +12,7 @@ from qonverge.api.registry import RESOURCES, Resource, owners_of
 from qonverge.controller.objects import pod_troubles
 from qonverge.controller.objects.manifests import (
     BACKEND_LABEL,
+    INDEXES_ANNOTATION,
     JOB_LABEL,
     PORT_NAME,
     PROGRAM_BACKENDS_ANNOTATION,
@@ -313,6 +314,7 @@ class State:
                 "suspended": bool(obj["spec"].get("suspend")),
                 "queue": (metadata.get("labels") or {}).get(QUEUE_LABEL, ""),
                 "backends": (metadata.get("annotations") or {}).get(PROGRAM_BACKENDS_ANNOTATION, "").split(),
+                "indexes": (metadata.get("annotations") or {}).get(INDEXES_ANNOTATION, ""),
             }
 
 

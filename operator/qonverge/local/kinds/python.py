@@ -18,7 +18,7 @@ from qonverge.local.kinds.kind import LocalKind, PlacedJob
 from qonverge.local.preparation import prepared
 from qonverge.local.processes import Command, Start
 from qonverge.local.program_environment import environment_of, expanded
-from qonverge.programs.parameters import parameters_of, replaced
+from qonverge.programs.parameters import replaced, unswept
 from qonverge.programs.python import specification, text
 from qonverge.programs.requirements import key_of
 from qonverge.wire.program_inits import PASSWORD, USERNAME
@@ -76,7 +76,7 @@ def starting(job: HybridJob, source: str, site: Path | None = None) -> Start:
 def starting_file(job: HybridJob, file: Path, site: Path | None, working_folder: Path | None = None) -> Start:
     """Return how a job's program in a file is started, in a folder or in this process's own."""
     python = specification(job)
-    args = replaced(python.args, parameters_of(job))
+    args = replaced(python.args, unswept(job))
 
     def start(folder: Path, variables: Mapping[str, str]) -> Command:
         environment = environment_of(python.template.env, variables, os.environ)

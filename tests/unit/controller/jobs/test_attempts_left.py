@@ -123,7 +123,7 @@ async def test_a_log_that_nobody_has_is_said_to_be_lost() -> None:
 
 def test_what_still_runs_of_a_job_that_has_ended_is_found() -> None:
     state, finished = State(), Finished("12345678-uid", None, attempts=2)
-    names = [manifests.batch_name("j", finished.uid, number, 0, parallel=False) for number in (1, 2, 3)]
+    names = [manifests.batch_name("j", finished.uid, number, 0, indexed=False) for number in (1, 2, 3)]
     assert leftovers(state, "default/j", finished) == []
     for name in names:
         state.batch_jobs[f"default/{name}"] = {"uid": name}
@@ -133,9 +133,9 @@ def test_what_still_runs_of_a_job_that_has_ended_is_found() -> None:
     # Kubernetes ends what is left of it, and its pods stay for their logs.
     state.batch_jobs[f"default/{names[2]}"] = batch("FailureTarget")
     assert leftovers(state, "default/j", finished) == []
-    parallel = manifests.batch_name("j" * 60, finished.uid, 2, 0, parallel=True)
+    parallel = manifests.batch_name("j" * 60, finished.uid, 2, 0, indexed=True)
     state.batch_jobs[f"default/{parallel}"] = {"uid": parallel}
     assert leftovers(state, f"default/{'j' * 60}", finished) == [parallel]
-    paused = manifests.batch_name("j", finished.uid, 2, 1, parallel=False)
+    paused = manifests.batch_name("j", finished.uid, 2, 1, indexed=False)
     state.batch_jobs[f"default/{paused}"] = {"uid": paused}
     assert leftovers(state, "default/j", replace(finished, pauses=1)) == [paused]

@@ -15,6 +15,7 @@ from qonverge.controller.kube.events import Events
 from qonverge.controller.kube.signing_key import SigningKey
 from qonverge.controller.pods.task_client import DataPlane
 from qonverge.controller.quotas.metering import Metering
+from qonverge.controller.results.point_results import PointResults
 from qonverge.controller.settings import Settings
 from qonverge.controller.store.flights import Flight
 from qonverge.controller.store.state import State
@@ -38,6 +39,8 @@ class Tools:
     settings: Settings
     clock: Callable[[], float]
     """Gives Unix seconds."""
+    points: PointResults
+    """Puts together what the points of a sweep left in their job's store."""
     write: Callable[[str, HybridJob, HybridJobStatus], Awaitable[None]]
     """Writes a job's status."""
     stop: Callable[[str], None]

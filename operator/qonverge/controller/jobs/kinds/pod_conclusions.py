@@ -9,8 +9,9 @@ from typing import Any
 from qonverge import __version__
 from qonverge.api import HybridJobStatus
 from qonverge.api.job_status import Provenance
+from qonverge.api.retries import RetryAction
 from qonverge.controller.jobs.actions import Action, Requeue, Warn
-from qonverge.controller.jobs.kinds import pod_ranks
+from qonverge.controller.jobs.kinds import pod_points, pod_ranks
 from qonverge.controller.jobs.kinds.pod_actions import Finish, TryAgain
 from qonverge.controller.jobs.view import View
 from qonverge.controller.objects.pod_ends import PodEnd
@@ -18,16 +19,23 @@ from qonverge.controller.objects.program_inits import commits_of
 from qonverge.controller.store.flights import Flight
 from qonverge.controller.store.program_slots import uses_backend
 from qonverge.execution import retries
-from qonverge.execution.retries import AttemptEnd
+from qonverge.execution.points import PointEnd
 from qonverge.programs.source import digest
 
+_SOON_SECONDS = 1.0
 # Fields of the status that are of one attempt.
-_OF_ATTEMPT = ("progress", "estimated_end_at", "result", "started_at", "duration", "paused")
+_OF_ATTEMPT_AT_POINTS = ("estimated_end_at", "started_at", "duration")
+_OF_ATTEMPT = (*_OF_ATTEMPT_AT_POINTS, "progress", "result", "paused")
 
 
 def conclude(view: View, flight: Flight, *, complete: bool) -> list[Action]:
     """End the job as its batch Job did, or try again where its policy says so."""
     job, pods = view.job, view.pods
+    evicted = not complete and bool((view.batch or {}).get("suspended"))
+    if pod_points.is_swept(job) and not evicted:
+        if not pod_points.is_seen(view):
+            return [Requeue(view.now + _SOON_SECONDS)]
+        return _conclude_points(view, flight, None)
     if complete:
         labels = ", ".join(job.status.backends or [job.status.backend or ""])
         told = view.complete(f"completed on {labels}", exit_code=0, provenance=_provenance(view, flight))
@@ -36,7 +44,7 @@ def conclude(view: View, flight: Flight, *, complete: bool) -> list[Action]:
         unstarted, failure = unprepared
         end = PodEnd(failure.reason, failure.message, silent=True)
         return ended_badly(view, flight, end, unstarted, worth_it=failure.again)
-    if (view.batch or {}).get("suspended"):
+    if evicted:
         # Who suspends a Job whose pod runs ends the pod, which may fail in that moment.
         end = PodEnd("Evicted", "its Job was suspended while its pod ran, as Kueue does to evict it")
         return ended_badly(view, flight, end, pod_ranks.first(pods))
@@ -53,6 +61,8 @@ def unheard(view: View, pod: Mapping[str, Any]) -> PodEnd:
 
 def expire(view: View, status: HybridJobStatus) -> list[Action]:
     """End a job whose time is over, or that was cancelled, with what its program printed."""
+    if view.batch is not None and pod_points.is_swept(view.job):
+        status = status.model_copy(update=pod_points.progress(view))
     pod = pod_ranks.first(view.pods) if uses_backend(view.job) else None
     return [Finish(status, pod_ranks.name_of(pod), remove=True)]
 
@@ -82,21 +92,12 @@ def ended_badly(
         worth_it: False where another attempt would find all as it is, unless a rule says that it may not.
     """
     job, name = view.job, pod_ranks.name_of(pod)
-    status, runs = job.status, view.batch is not None and goes_on(view.batch)
-    ended = AttemptEnd(
-        attempt=status.attempts or 1,
-        reason=end.reason,
-        message=end.message,
-        ended_at=end.ended_at or view.stamp,
-        exit_code=end.exit_code,
-        started_at=end.started_at or (status.started_at if status.state == "Running" else None),
-        backend=status.backend,
-        pod=name,
-        node=None if pod is None else pod.get("node"),
-        printed=end.printed,
-        displaced=end.displaced,
-    )
-    verdict, asked = retries.judge(job, ended, None if worth_it else "Fail"), None if end.silent else name
+    default: RetryAction | None = None if worth_it else "Fail"
+    ended = pod_points.attempt_end(view, end, pod)
+    if pod_points.is_swept(job):
+        return _conclude_points(view, flight, PointEnd(0, ended, default), silent=end.silent)
+    runs = view.batch is not None and goes_on(view.batch)
+    verdict, asked = retries.judge(job, ended, default), None if end.silent else name
     if verdict.again:
         # Written first, so that the end of what still runs is not taken for the program's own.
         # What the attempt told of itself is not what the next one finds.
@@ -114,6 +115,35 @@ def ended_badly(
     if name is not None:
         fields["pod"] = name
     return [Finish(view.fail(end.reason, verdict.message, **fields), asked, remove=runs)]
+
+
+def _conclude_points(view: View, flight: Flight, whole: PointEnd | None, *, silent: bool = False) -> list[Action]:
+    """End a sweep, or let another attempt begin at the points that are left.
+
+    ``whole`` is how the attempt ended, where it did before all points had; ``silent`` where its pod is not to be asked.
+    """
+    found, attempt = pod_points.outcome(view, whole), view.job.status.attempts or 1
+    runs = view.batch is not None and goes_on(view.batch)
+    end = None if found.first is None else found.first.end
+    asked = None if silent or end is None else end.pod
+    if found.again:
+        fields = {**found.fields, **dict.fromkeys(_OF_ATTEMPT_AT_POINTS)}
+        if (commit := _commit(view)) is not None:
+            fields["provenance"] = Provenance(commit=commit)
+        again = view.move("Pending", found.reason, found.message, **fields)
+        return [
+            TryAgain(again, attempt, asked, remove=runs),
+            Warn(found.reason, found.message),
+            Requeue(max(view.now, found.begins_at)),
+        ]
+    fields = {**found.fields, "provenance": _provenance(view, flight)}
+    if found.complete:
+        del fields["progress"]
+        told = view.complete(f"{found.message} completed on {view.job.status.backend}", exit_code=0, **fields)
+        return [Finish(told, pod_ranks.name_of(pod_ranks.first(view.pods)))]
+    if end is not None:
+        fields |= {"exit_code": end.exit_code} | ({} if end.pod is None else {"pod": end.pod})
+    return [Finish(view.fail(found.reason, found.message, **fields), asked, remove=runs)]
 
 
 def _provenance(view: View, flight: Flight) -> Provenance:

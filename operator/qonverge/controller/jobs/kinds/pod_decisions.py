@@ -10,7 +10,7 @@ from qonverge.amounts import Amounts
 from qonverge.api.cloud_tasks import FINALIZER, Submission
 from qonverge.api.job_status import Provenance
 from qonverge.controller.jobs.actions import Action, Hold, Requeue, SetStatus, Stop, Warn
-from qonverge.controller.jobs.kinds import pod_pauses, pod_ranks, pod_start
+from qonverge.controller.jobs.kinds import pod_pauses, pod_points, pod_ranks, pod_start
 from qonverge.controller.jobs.kinds.pod_actions import Launch, ReadEvents, ReadLog, Renew
 from qonverge.controller.jobs.kinds.pod_conclusions import conclude, end_of, ended_badly, goes_on, unheard
 from qonverge.controller.jobs.status_events import same_but_for_numbers
@@ -22,14 +22,14 @@ from qonverge.controller.objects.pod_ends import PodEnd
 from qonverge.controller.objects.program_inits import commits_of
 from qonverge.controller.quotas.accounts import account_of
 from qonverge.controller.store.flights import Flight
-from qonverge.execution import cloud_tasks, retries, transitions
+from qonverge.execution import cloud_tasks, points, retries, transitions
 from qonverge.scheduling import Decision
 from qonverge.wire.tokens import run_of
 
 _LOST_BATCH_SECONDS = 20.0
 # A pod that was deleted has ended by then, unless its node cannot be reached.
 _NODE_SECONDS = 10.0
-_SEVERAL_COMMITS = "the program's repository changed while its ranks fetched it, and they have different commits"
+_SEVERAL_COMMITS = "the program's repository changed while its pods fetched it, and they have different commits"
 _UNADMITTED = "WaitingForAdmission"
 
 
@@ -59,6 +59,8 @@ def launch(view: View, flight: Flight) -> list[Action]:
     fields = {"backend": labels[0], "placement": decision.reason, "attempts": attempt, "placed_at": view.stamp}
     fields |= {"backends": labels if len(labels) > 1 else None, "paused": None, "pauses": None}
     fields["forecast"] = list(flight.forecast) or None
+    if pod_points.is_swept(view.job):
+        fields |= points.progress_of(view.job, (), ())
     return [Launch(decision, attempt, view.move("Placed", "Placed", decision.reason, **fields))]
 
 
@@ -98,7 +100,7 @@ def attend(view: View, flight: Flight) -> list[Action]:
         return ended_badly(view, flight, gone, pod_ranks.first(view.pods))
     if ended is not None:
         return conclude(view, flight, complete=ended["type"] == "Complete")
-    if not goes_on(batch) and pod_ranks.has_failed(view.pods):
+    if not goes_on(batch) and not pod_points.is_swept(view.job) and pod_ranks.has_failed(view.pods):
         # The Job has failed when its other ranks are gone, which may take as long as they are given for that.
         return conclude(view, flight, complete=False)
     return _under_way(view, flight, batch, renewal)
@@ -116,6 +118,8 @@ def _under_way(view: View, flight: Flight, batch: Mapping[str, Any], renewal: li
     status = view.job.status
     if batch.get("suspended"):
         return [*_unadmitted(view, batch), *renewal]
+    if pod_points.is_swept(view.job):
+        return _points_under_way(view, flight, batch, renewal)
     if (leaving := pod_ranks.leaving(view.pods)) is not None:
         abandoned = transitions.seconds(leaving["endsBy"]) + _NODE_SECONDS
         if view.now >= abandoned:
@@ -130,18 +134,41 @@ def _under_way(view: View, flight: Flight, batch: Mapping[str, Any], renewal: li
         return [*_running(view, flight), *renewal]
     if status.state == "Placed" and (late := pod_ranks.late(view.pods, size)) is not None:
         return _starting(view, flight, batch, late.pod, renewal)
-    if (used := usage_of(flight.unreachable_usage)) != (status.usage or usage_of(Amounts())):
-        return [SetStatus(status.model_copy(update={"usage": used})), *renewal]
-    return renewal
+    return [*_counting(view, flight, {}), *renewal]
 
 
-def _running(view: View, flight: Flight) -> list[Action]:
-    """Say that an attempt runs, and of which commit its program is."""
+def _points_under_way(view: View, flight: Flight, batch: Mapping[str, Any], renewal: list[Action]) -> list[Action]:
+    """Say how far a sweep is whose Job has not ended."""
+    status = view.job.status
+    if (late := pod_points.late(view)) is not None and status.state == "Placed":
+        return _starting(view, flight, batch, late.pod, renewal)
+    if (leaving := pod_points.abandoned(view)) is not None:
+        abandoned = transitions.seconds(leaving["endsBy"]) + _NODE_SECONDS
+        if view.now >= abandoned:
+            return ended_badly(view, flight, unheard(view, leaving), leaving)
+        renewal = [*renewal, Requeue(abandoned)]
+    # Pods that start late fetch their program late.
+    if len(commits_of(view.pods)) > 1 or status.state != "Running" or view.is_behind:
+        return [*_running(view, flight, **pod_points.progress(view)), *renewal]
+    return [*_counting(view, flight, pod_points.progress(view)), *renewal]
+
+
+def _counting(view: View, flight: Flight, fields: dict[str, Any]) -> list[Action]:
+    """Write fields of the status of a program that runs, and what it used of pods that do not answer."""
+    status, used = view.job.status, usage_of(flight.unreachable_usage)
+    if used != (status.usage or usage_of(Amounts())):
+        fields = {**fields, "usage": used}
+    return [SetStatus(status.model_copy(update=fields))] if fields else []
+
+
+def _running(view: View, flight: Flight, **told: Any) -> list[Action]:
+    """Say that an attempt runs, and of which commit its program is, with further fields of the status."""
     status, commits = view.job.status, commits_of(view.pods)
     if len(commits) > 1:
         end = PodEnd("ProgramNotFetched", _SEVERAL_COMMITS)
         return ended_badly(view, flight, end, pod_ranks.first(view.pods))
     fields: dict[str, Any] = {
+        **told,
         "started_at": status.started_at if status.state == "Running" or status.pauses else view.stamp,
         "pod": pod_ranks.name_of(pod_ranks.first(view.pods)),
     }
@@ -160,7 +187,7 @@ def _unadmitted(view: View, batch: Mapping[str, Any]) -> list[Action]:
         if queue
         else f"since its Job {name} is suspended"
     )
-    slots = "a slot" if view.job.spec.program.world_size == 1 else "slots"
+    slots = "a slot" if view.job.spec.program.pods_at_once == 1 else "slots"
     message = f"holds {slots} of {', '.join(backends)} and waits {waits}"
     if (status.state, status.reason, status.message) == ("Placed", _UNADMITTED, message) and not view.is_behind:
         return []

@@ -28,11 +28,13 @@ from qonverge.controller.kube.client import KubeError
 from qonverge.controller.kube.refusals import Refusal
 from qonverge.controller.objects import manifests, ranks
 from qonverge.controller.objects.pod_troubles import of_events
+from qonverge.controller.objects.points import of_points
 from qonverge.controller.quotas.accounts import account_of
 from qonverge.controller.settings import Settings
 from qonverge.controller.store.flights import Flight
 from qonverge.controller.store.program_slots import uses_backend
 from qonverge.execution import retries
+from qonverge.execution.points import left
 from qonverge.execution.transitions import seconds
 from qonverge.wire.errors import WireError
 
@@ -152,9 +154,11 @@ class PodProgram(ABC):
         spans = None if flight is None else flight.spans
         trace = "" if spans is None else spans.attempt(attempt).traceparent
         made = self.objects(job, backends[0], tools.settings, attempt=attempt, tokens=tokens, traceparent=trace)
-        if job.spec.program.parallelism is None:
-            return made
         *others, batch = made
+        if job.spec.program.num_indexes is not None:
+            return [*others, of_points(job, batch, left(job))]
+        if not job.spec.program.has_ranks:
+            return made
         return [*others, *ranks.of_ranks(job, batch, backends, tools.settings, attempt)]
 
     async def _renew(self, key: str, job: HybridJob, tools: Tools) -> None:
@@ -188,8 +192,10 @@ class PodProgram(ABC):
         if status.state == "Complete" and status.attempts == 1 and waits is not None:
             held = max(0.0, tools.clock() - seconds(status.placed_at or status.completed_at or ""))
             tools.learn_loop(job, waits, manifests.audience_of(job), held)
-        known = {"log": (log or "").rstrip("\n") or None, "usage": usage}
-        await tools.write(key, job, status.model_copy(update=known))
+        status = status.model_copy(update={"log": (log or "").rstrip("\n") or None, "usage": usage})
+        if job.spec.program.num_indexes is not None:
+            status = await tools.points.gathered(job, status)
+        await tools.write(key, job, status)
         tools.stop(key)
 
     async def _log(self, key: str, job: HybridJob, pod: str | None, tools: Tools, *, failed: bool) -> str | None:
@@ -271,7 +277,7 @@ async def _delete(job: HybridJob, attempt: int, tools: Tools) -> None:
     await tools.kube.delete("Job", namespace, manifests.program_name(job, attempt))
     for kind in _MOUNTED:
         await tools.kube.delete(kind, namespace, name)
-    if job.spec.program.parallelism is not None:
+    if job.spec.program.has_ranks:
         for kind in ranks.KINDS:
             await tools.kube.delete(kind, namespace, ranks.name_of(job, attempt))
 

@@ -13,7 +13,7 @@ from qonverge.controller.jobs.kinds.pod_program import PodProgram
 from qonverge.controller.objects import manifests
 from qonverge.controller.objects.program_inits import fetching, installing
 from qonverge.controller.settings import Settings
-from qonverge.programs.parameters import parameters_of, replaced
+from qonverge.programs.parameters import replaced, unswept
 from qonverge.programs.python import specification
 from qonverge.programs.requirements import key_of
 from qonverge.wire.program_inits import SITE
@@ -60,7 +60,7 @@ class PythonJobs(PodProgram):
             python.resources,
             volumes,
             python.near,
-            args=replaced(python.args, parameters_of(job)),
+            args=replaced(python.args, unswept(job)),
             template=python.template,
             metrics=True,
             inits=inits,
