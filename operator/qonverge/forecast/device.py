@@ -6,15 +6,17 @@ import math
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from cachetools import LRUCache
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
-from scipy.sparse.csgraph import dijkstra
 
 from qonverge.circuits.error_response.accumulated_errors import Decay, pauli_error
 from qonverge.devices import Calibration, Gate
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 Floats = NDArray[np.float64]
 
@@ -155,12 +157,17 @@ def _best_region(size: int, parts: Sequence[Sequence[int]], costs: dict[tuple[in
     members = np.array(parts[0] if parts else (), dtype=np.int64)
     if len(members) <= MOST_PLACES:
         return members
+    from scipy.sparse.csgraph import dijkstra
+
     best = min((pair for pair in costs if pair[0] in set(members.tolist())), key=costs.__getitem__)
     reach = dijkstra(_sparse(size, costs), directed=False, indices=best[0])[members]
     return np.sort(members[np.argsort(reach, kind="stable")[:MOST_PLACES]])
 
 
 def _sparse(size: int, costs: dict[tuple[int, int], float]) -> csr_matrix:
+    # It is a sixth of what ``qonverge run`` takes to start, and most jobs need no distances.
+    from scipy.sparse import csr_matrix
+
     pairs = np.array(list(costs), dtype=np.int64).reshape(-1, 2)
     # A weight of 0 would be no edge.
     weights = np.maximum(list(costs.values()), _LEAST_WEIGHT)
@@ -171,6 +178,8 @@ def _distances(
     works: NDArray[np.int64], error: dict[tuple[int, int], float]
 ) -> tuple[NDArray[np.bool_], Floats, Floats]:
     """Return couplings, hops and mean errors on the way, between all pairs of places."""
+    from scipy.sparse.csgraph import dijkstra
+
     size = int(works.max(initial=-1)) + 1
     matrix = _sparse(size, {pair: weight for pair, weight in error.items() if max(pair) < size})[works][:, works]
     best = dijkstra(matrix, directed=False)
