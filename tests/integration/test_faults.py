@@ -196,7 +196,7 @@ def test_a_watch_that_breaks(lab: Lab, code: int, reason: str) -> None:
         lab.kubectl("delete", "hj", "slow")
         lab.apply(job("unseen"))
         proxy.lets_in()
-        assert lab.ended("unseen")["state"] == "Complete"
+        assert lab.ended("unseen", 180)["state"] == "Complete"
         eventually(lambda: running_tasks(lab) == 0, "the end of the deleted job's task")
         assert proxy.watched > watched
         lab.apply(job("after"))
@@ -217,7 +217,7 @@ def test_a_watch_that_stays_open_and_silent(lab: Lab) -> None:
         assert proxy.silences() == len(WATCHED)
         lab.apply(job("unseen"))
         # The next comparison finds it within a minute, and is believed when another one has not changed its mind.
-        assert lab.ended("unseen")["state"] == "Complete"
+        assert lab.ended("unseen", 180)["state"] == "Complete"
         assert proxy.watched >= watched + 5
         lab.ready()
         lab.apply(job("after"))
