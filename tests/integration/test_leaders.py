@@ -54,7 +54,7 @@ class Replica:
         url = f"http://127.0.0.1:{self.reports}/v1/jobs/default/{name}/report"
         request = urllib.request.Request(url, body, {"authorization": f"Bearer {token}"})
         try:
-            with urllib.request.urlopen(request, timeout=15) as answer:
+            with urllib.request.urlopen(request, timeout=120) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
