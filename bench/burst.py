@@ -28,7 +28,7 @@ from bench.driver import Driver, connected
 from e2e.cluster.access import ROOT, ClusterAccess
 from e2e.cluster.cluster import Cluster
 from e2e.workspace import Workspace, backend, eventually
-from qonverge.controller.objects.manifests import PORT
+from qonverge.controller.objects.object_names import PORT
 
 _SCALING = {"minReplicas": 0, "maxReplicas": 2, "stableWindow": "10s", "scaleDownAfter": "2s", "scaleToZeroAfter": "5s"}
 _BACKEND = "elastic"

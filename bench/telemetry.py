@@ -32,7 +32,7 @@ from qonverge.circuits.checker.checker import Checker
 from qonverge.controller.backends.reconciler import Backends
 from qonverge.controller.background import pause
 from qonverge.controller.kube.signing_key import SigningKey
-from qonverge.controller.objects.manifests import audience, backend_selector
+from qonverge.controller.objects.object_names import audience, backend_selector
 from qonverge.controller.placement.forecasts import Forecasts
 from qonverge.controller.placement.rounds import Rounds
 from qonverge.controller.placement.traces import Traces

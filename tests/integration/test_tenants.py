@@ -13,7 +13,7 @@ import pytest
 
 from e2e.cluster import standin
 from qonverge.api.backend import OFFERS_LABEL
-from qonverge.controller.objects.manifests import BACKEND_LABEL
+from qonverge.controller.objects.object_names import BACKEND_LABEL
 from tests.integration.conftest import Lab, backend, eventually, job
 
 

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from e2e.layers import require_prometheus
-from qonverge.controller.objects.manifests import BACKEND_LABEL, JOB_LABEL, METRICS_PORT_NAME, PORT_NAME
+from qonverge.controller.objects.object_names import BACKEND_LABEL, JOB_LABEL, METRICS_PORT_NAME, PORT_NAME
 from qonverge.controller.settings import Settings
 from qonverge.telemetry.definitions import BACKEND, OPERATOR
 from tests.unit.test_chart import CHART, helm, one, render, template

@@ -16,7 +16,7 @@ from qonverge.controller.kube.client import Kube
 from qonverge.controller.kube.events import Events
 from qonverge.controller.kube.signing_key import SigningKey
 from qonverge.controller.kube.status_writer import StatusWriter
-from qonverge.controller.objects.manifests import BACKEND_LABEL, PORT_NAME
+from qonverge.controller.objects.object_names import BACKEND_LABEL, PORT_NAME
 from qonverge.controller.objects.pod_order import COST
 from qonverge.controller.pods.task_client import DataPlane
 from qonverge.controller.results.kept_results import PodResults

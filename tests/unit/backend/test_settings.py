@@ -14,7 +14,7 @@ from qonverge.backend.config import EngineConfig
 from qonverge.backend.noise_source import NoiseSource
 from qonverge.backend.options import EngineOptions
 from qonverge.backend.settings import ServerSettings
-from qonverge.controller.objects import manifests
+from qonverge.controller.objects import backend_objects
 from qonverge.controller.settings import Settings
 from qonverge.devices import Rates
 
@@ -117,7 +117,7 @@ SPECS: list[tuple[dict[str, Any], dict[str, str]]] = [
 @pytest.mark.parametrize(("spec", "variables"), SPECS, ids=str)
 def test_a_pod_and_the_embedded_mode_set_the_engine_up_alike(spec: dict[str, Any], variables: dict[str, str]) -> None:
     backend = QuantumBackend.model_validate({"metadata": {"name": "b", "namespace": "n"}, "spec": spec})
-    deployment = manifests.deployment(backend, Settings(), b"a key")
+    deployment = backend_objects.deployment(backend, Settings(), b"a key")
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     environment = {item["name"]: item["value"] for item in container["env"] if "value" in item}
     assert environment.items() >= {f"QONVERGE_{name}": text for name, text in variables.items()}.items()

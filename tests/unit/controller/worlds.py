@@ -14,7 +14,7 @@ from qonverge.circuits.analysis.analysis import Analysis
 from qonverge.circuits.checker.checked_circuit import CheckedCircuit
 from qonverge.circuits.checker.checker import Checker
 from qonverge.controller.jobs.submissions import Submissions
-from qonverge.controller.objects.manifests import backend_selector
+from qonverge.controller.objects.object_names import backend_selector
 from qonverge.controller.placement.forecasts import Forecasts
 from qonverge.controller.placement.rounds import Rounds
 from qonverge.controller.placement.traces import Traces

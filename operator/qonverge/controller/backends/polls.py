@@ -8,8 +8,8 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 
-from qonverge.controller.objects import manifests
-from qonverge.controller.objects.manifests import backend_selector
+from qonverge.controller.objects import object_names
+from qonverge.controller.objects.object_names import backend_selector
 from qonverge.controller.pods.errors import PodLost
 from qonverge.controller.pods.lateness import Lateness
 from qonverge.controller.pods.orphans import cancel_orphans
@@ -90,7 +90,7 @@ class Polls:
                 return
             try:
                 asked = time.monotonic()
-                info = await self._data.info(pod.endpoint, manifests.audience(backend))
+                info = await self._data.info(pod.endpoint, object_names.audience(backend))
                 took = time.monotonic() - asked
             except WireError as error:
                 missed.append((pod, key, error))
@@ -110,7 +110,7 @@ class Polls:
     async def _follow(self, pod: BackendPod, key: str, info: BackendInfo, took: float) -> None:
         """Look after what a pod has and tells: what it told last may have changed since."""
         endpoint, backend = pod.endpoint, self._state.backends[key]
-        audience, lost = manifests.audience(backend), partial(self._lost, pod, key)
+        audience, lost = object_names.audience(backend), partial(self._lost, pod, key)
         try:
             if info.queued + info.running > pod.assigned:
                 await cancel_orphans(self._state, self._data, pod, audience)

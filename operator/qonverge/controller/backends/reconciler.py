@@ -18,8 +18,8 @@ from qonverge.controller.kube.events import Events
 from qonverge.controller.kube.refusals import Refusal
 from qonverge.controller.kube.signing_key import SigningKey
 from qonverge.controller.kube.status_writer import StatusWriter
-from qonverge.controller.objects import manifests
-from qonverge.controller.objects.manifests import backend_selector
+from qonverge.controller.objects import backend_objects, object_names
+from qonverge.controller.objects.object_names import backend_selector
 from qonverge.controller.objects.pod_troubles import Trouble
 from qonverge.controller.pods.site_links import LinkMeasurements
 from qonverge.controller.pods.task_client import DataPlane
@@ -134,9 +134,9 @@ class Backends:
     async def _apply(self, key: str, backend: QuantumBackend) -> None:
         """Apply the backend's objects that are not as they should be; what is refused is tried again later."""
         state, now, signer = self._state, self._clock(), self._key.signer
-        secret = manifests.backend_secret(backend, signer.backend_key(key), self._settings)
-        deployment = manifests.deployment(backend, self._settings, signer.public_key, state.replicas_of(backend))
-        service = manifests.service(backend)
+        secret = backend_objects.backend_secret(backend, signer.backend_key(key), self._settings)
+        deployment = backend_objects.deployment(backend, self._settings, signer.public_key, state.replicas_of(backend))
+        service = backend_objects.service(backend)
         sizes = sizes_to_apply(state, backend)
         objects = [secret, deployment, service, *sizes]
         digest = hashlib.sha256(json.dumps(objects, sort_keys=True).encode()).hexdigest()
@@ -180,7 +180,7 @@ class Backends:
 
     def _lacks_secret(self, backend: QuantumBackend) -> bool:
         trouble = self._trouble(backend)
-        return trouble is not None and f'secret "{manifests.backend_name(backend)}" not found' in trouble.message
+        return trouble is not None and f'secret "{object_names.backend_name(backend)}" not found' in trouble.message
 
     async def _look(self, key: str, backend: QuantumBackend) -> None:
         known, now = self._state.calibrations.get(key), self._clock()
@@ -212,7 +212,7 @@ class Backends:
         if pod is None or pod.info is None or not pod.info.calibration_digest:
             return None
         try:
-            info = await self._data.described(pod.endpoint, manifests.audience(backend))
+            info = await self._data.described(pod.endpoint, object_names.audience(backend))
         except WireError as error:
             # It is stale still, so that the next poll brings the backend here again.
             logger.info("pod %s does not tell its calibration: %s", pod.key, error)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from qonverge.api import QuantumBackend
-from qonverge.controller.objects.manifests import backend_selector
+from qonverge.controller.objects.object_names import backend_selector
 from qonverge.controller.objects.sizes import keys_of_sizes, sizes_of
 from qonverge.controller.store.resources import Change, Unread
 from qonverge.controller.store.state import State

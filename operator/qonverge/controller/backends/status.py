@@ -13,7 +13,7 @@ from qonverge.api.conditions import Progress, Verdict, set_conditions, timestamp
 from qonverge.api.pricing import Pricing
 from qonverge.controller.backends import calibration
 from qonverge.controller.kube.refusals import Refusal
-from qonverge.controller.objects import manifests
+from qonverge.controller.objects import object_names
 from qonverge.controller.objects.pod_troubles import Trouble
 from qonverge.controller.store.pods import do_not_answer
 from qonverge.controller.store.state import Calibrated
@@ -99,7 +99,7 @@ def status_of(backend: QuantumBackend, seen: Seen, now: float) -> QuantumBackend
         replicas=pods.exist,
         ready_replicas=pods.ready,
         ready=f"{pods.ready}/{pods.wanted}",
-        selector=",".join(f"{k}={v}" for k, v in manifests.backend_labels(backend).items()),
+        selector=",".join(f"{k}={v}" for k, v in object_names.backend_labels(backend).items()),
         queue_length=sum(info.queued for info in infos) if infos else None,
         running=sum(info.running for info in infos) if infos else None,
         capabilities=capabilities,

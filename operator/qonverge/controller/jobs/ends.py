@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qonverge.api import HybridJob, HybridJobStatus
-from qonverge.controller.objects.manifests import key_of_backend
+from qonverge.controller.objects.object_names import key_of_backend
 from qonverge.execution.transitions import seconds
 from qonverge.telemetry import JobEnd
 

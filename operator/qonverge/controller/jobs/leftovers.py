@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qonverge.controller.jobs.kinds.pod_conclusions import goes_on
-from qonverge.controller.objects.manifests import batch_name
+from qonverge.controller.objects.object_names import batch_name
 from qonverge.controller.store.resources import Finished
 from qonverge.controller.store.state import State
 

@@ -34,7 +34,7 @@ from qonverge.controller.kube.client import Kube, KubeError
 from qonverge.controller.kube.events import Events
 from qonverge.controller.kube.signing_key import SigningKey
 from qonverge.controller.kube.status_writer import StatusWriter
-from qonverge.controller.objects import manifests
+from qonverge.controller.objects import object_names, program_objects
 from qonverge.controller.placement.forecasts import Forecasts
 from qonverge.controller.placement.rounds import Rounds
 from qonverge.controller.placement.snapshot import USUAL
@@ -198,7 +198,7 @@ class Jobs:
         attempts = job.status.attempts or 0
         # Before the first attempt there is none, and what stands there is not recorded.
         batch_key, next_key = (
-            f"{job.metadata.namespace}/{manifests.program_name(job, number)}" for number in (attempts, attempts + 1)
+            f"{job.metadata.namespace}/{object_names.program_name(job, number)}" for number in (attempts, attempts + 1)
         )
         flight = state.flights.get(key)
         view = View(
@@ -248,7 +248,7 @@ class Jobs:
 
     def _withdrawn(self, job: HybridJob) -> tuple[str, str] | None:
         """Return the reason and a sentence where a backend serves the job's program no more."""
-        found = (withdrawn(job, key, self._state, self._cluster) for key in manifests.audiences_of(job))
+        found = (withdrawn(job, key, self._state, self._cluster) for key in object_names.audiences_of(job))
         return next((why for why in found if why is not None), None)
 
     def _lost(self, job: HybridJob) -> tuple[str, ...]:
@@ -472,6 +472,6 @@ class Jobs:
         job, status = self._reported(key, caller, report, ends_at)
         if report.pause is not None:
             # First: who reads that it paused starts it again with this.
-            await self._kube.apply(manifests.program_steps(job, report.pause.state))
+            await self._kube.apply(program_objects.program_steps(job, report.pause.state))
         if status is not None:
             await self._write(key, job, status)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from qonverge.api import HybridJob
-from qonverge.controller.objects.manifests import INDEXES_ANNOTATION
+from qonverge.controller.objects.object_names import INDEXES_ANNOTATION
 from qonverge.documents.grids import in_ranges
 from qonverge.programs.parameters import escaped
 from qonverge.programs.sweep import in_environment

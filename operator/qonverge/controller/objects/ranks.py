@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from qonverge.api import HybridJob, QuantumBackend
-from qonverge.controller.objects import manifests
+from qonverge.controller.objects import object_names
 from qonverge.controller.settings import Settings
 from qonverge.programs import dask
 from qonverge.programs.ranks import RANK_VARIABLES, world
@@ -28,7 +28,7 @@ def rank_of(metadata: Mapping[str, Any]) -> int:
 
 def name_of(job: HybridJob, attempt: int) -> str:
     """Return the name of what an attempt has beside its batch Job for its ranks: an object of each of ``KINDS``."""
-    return manifests.child_name(f"ranks-{job.metadata.name}", manifests.attempt_suffix(job, attempt))
+    return object_names.child_name(f"ranks-{job.metadata.name}", object_names.attempt_suffix(job, attempt))
 
 
 def of_ranks(
@@ -47,7 +47,7 @@ def of_ranks(
     name = name_of(job, attempt)
     selector = {"matchLabels": {_JOB_NAME: metadata["name"]}}
     # Kueue admits the Job only, and only it says which backends its program calls.
-    labels = {label: value for label, value in metadata["labels"].items() if label != manifests.QUEUE_LABEL}
+    labels = {label: value for label, value in metadata["labels"].items() if label != object_names.QUEUE_LABEL}
     own = {**{key: metadata[key] for key in metadata if key != "annotations"}, "name": name, "labels": labels}
     secrets = []
     if job.spec.program.framework == "Dask":
@@ -75,7 +75,7 @@ def of_ranks(
 
 def _ingress(selector: dict[str, Any], settings: Settings) -> list[dict[str, Any]]:
     """Return who may reach a rank: MPI asks nobody who they are, and takes any port, as Dask's workers do."""
-    scrapes = [{"ports": [{"protocol": "TCP", "port": manifests.METRICS_PORT}]}] if settings.program_metrics else []
+    scrapes = [{"ports": [{"protocol": "TCP", "port": object_names.METRICS_PORT}]}] if settings.program_metrics else []
     return [{"from": [{"podSelector": selector}]}, *scrapes]
 
 
@@ -92,7 +92,7 @@ def _indexed(
     else:
         alike = world(size, host, master_port=_MASTER_PORT, rendezvous_port=_RENDEZVOUS_PORT)
     if len(backends) > 1:
-        alike["QONVERGE_BACKEND_URLS"] = " ".join(map(manifests.backend_url, backends))
+        alike["QONVERGE_BACKEND_URLS"] = " ".join(map(object_names.backend_url, backends))
         alike["QONVERGE_RANKS_PER_BACKEND"] = str(program.ranks_per_backend)
     index = {"fieldRef": {"fieldPath": f"metadata.annotations['{INDEX}']"}}
     environment: list[dict[str, Any]] = [
@@ -107,7 +107,7 @@ def _indexed(
     containers = [{**container, "env": [*environment, *others]}]
     pod = {**template["spec"], "subdomain": service, "containers": containers}
     indexed = {"completionMode": "Indexed", "completions": size, "parallelism": size}
-    annotations = {manifests.PROGRAM_BACKENDS_ANNOTATION: " ".join(map(manifests.audience, backends))}
+    annotations = {object_names.PROGRAM_BACKENDS_ANNOTATION: " ".join(map(object_names.audience, backends))}
     metadata = {**batch["metadata"], "annotations": {**batch["metadata"]["annotations"], **annotations}}
     spec = {**batch["spec"], **indexed, "template": {**template, "spec": pod}}
     return {**batch, "metadata": metadata, "spec": spec}

@@ -11,7 +11,7 @@ from typing import Any
 from qonverge.api import QuantumBackend
 from qonverge.api.quantity import bytes_of, memory_text
 from qonverge.api.registry import MANAGED_LABELS
-from qonverge.controller.objects.manifests import child_name, owner_references
+from qonverge.controller.objects.object_names import child_name, owner_references
 from qonverge.scaling.sizes import larger_sizes
 
 _FOLLOWED = ("targetQueueTime", "stableWindow", "scaleDownAfter", "maxScaleUpRate", "maxScaleDownRate")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from qonverge.accounting.ledger import Ledger
 from qonverge.api import HybridJob
 from qonverge.api.cloud_tasks import Submission
-from qonverge.controller.objects.manifests import backend_selector
+from qonverge.controller.objects.object_names import backend_selector
 from qonverge.controller.placement.forecasts import Forecasts
 from qonverge.controller.placement.shadow import Shadow
 from qonverge.controller.placement.sight import Sight, Waiting

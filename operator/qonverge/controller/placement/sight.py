@@ -9,7 +9,7 @@ from qonverge.accounting.ledger import Ledger
 from qonverge.api import HybridJob
 from qonverge.api.cloud_tasks import Submission
 from qonverge.api.placement import Preemption
-from qonverge.controller.objects.manifests import backend_selector
+from qonverge.controller.objects.object_names import backend_selector
 from qonverge.controller.placement.forecasts import Forecasts
 from qonverge.controller.placement.sizes import with_sizes
 from qonverge.controller.placement.snapshot import USUAL, PodTask, given_to_pods, seen

@@ -12,7 +12,7 @@ from qonverge.amounts import format_bytes
 from qonverge.api import QuantumBackend
 from qonverge.api.quantity import bytes_of
 from qonverge.backend.config import EngineConfig
-from qonverge.controller.objects.manifests import backend_selector
+from qonverge.controller.objects.object_names import backend_selector
 from qonverge.controller.objects.pod_troubles import UNSCHEDULABLE
 from qonverge.controller.store.cluster import Cluster
 from qonverge.controller.store.devices import beyond, measured, measured_by, pricing_of, task_watts

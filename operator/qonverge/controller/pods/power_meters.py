@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qonverge.controller.objects.manifests import backend_selector
+from qonverge.controller.objects.object_names import backend_selector
 from qonverge.controller.pods.prometheus import Watts
 from qonverge.controller.store.pods import BackendPod
 from qonverge.controller.store.state import State

@@ -6,8 +6,8 @@ import logging
 from collections.abc import Callable
 
 from qonverge.api import QuantumBackend
-from qonverge.controller.objects.manifests import audience, backend_selector
 from qonverge.controller.objects.node_placement import pods_site
+from qonverge.controller.objects.object_names import audience, backend_selector
 from qonverge.controller.pods.task_client import DataPlane
 from qonverge.controller.store.cluster import Cluster
 from qonverge.controller.store.pods import BackendPod

@@ -16,8 +16,8 @@ from qonverge.accounting.grants import GrantLedger, Pool, Program
 from qonverge.accounting.ledger import Ledger
 from qonverge.amounts import Amounts, Limits
 from qonverge.api import HybridJob, QuantumBackend
-from qonverge.controller.objects import manifests
-from qonverge.controller.objects.manifests import backend_selector
+from qonverge.controller.objects import object_names
+from qonverge.controller.objects.object_names import backend_selector
 from qonverge.controller.pods.task_client import DataPlane
 from qonverge.controller.quotas.accounts import account_of, open_attempt, program_of
 from qonverge.controller.quotas.exchanges import Exchanges
@@ -169,18 +169,18 @@ class Metering:
         runs = job.status.state in ("Placed", "Running")
         if known is None:
             if runs:
-                self._add(key, job, manifests.audiences_of(job), open_attempt(job))
+                self._add(key, job, object_names.audiences_of(job), open_attempt(job))
             return
         known.job = job
         if (attempt := open_attempt(job)) > known.attempt:
             known.attempt = attempt
             self._to_tell(*known.backends)
         if runs and attempt == known.attempt:
-            known.backends = manifests.audiences_of(job)
+            known.backends = object_names.audiences_of(job)
 
     def open(self, key: str, job: HybridJob, backends: Sequence[QuantumBackend], attempt: int) -> None:
         """Let an attempt at a program that is about to start use backends: their pods know before it has begun."""
-        known, names = self._running.get(key), tuple(map(manifests.audience, backends))
+        known, names = self._running.get(key), tuple(map(object_names.audience, backends))
         if known is None:
             self._add(key, job, names, attempt)
         else:
@@ -270,7 +270,7 @@ class Metering:
         await self._exchanges.join(endpoint.pod, lambda: self._exchange(endpoint, backend))
 
     async def _exchange(self, endpoint: Endpoint, backend: QuantumBackend) -> None:
-        pod, key = endpoint.pod, manifests.audience(backend)
+        pod, key = endpoint.pod, object_names.audience(backend)
         # Operators before this one may have left accounts open there.
         due = pod in self._unnamed or not self._books.knows(pod)
         self._unnamed.discard(pod)
@@ -321,7 +321,7 @@ class Metering:
             return {}
         jobs = {account: closing.job for account, closing in self._closing.items()}
         jobs |= {account_of(running.job): running.job for running in self._running.values()}
-        key = manifests.audience(backend)
+        key = object_names.audience(backend)
         pricing = pricing_of(self._state.pods, backend)
         return {account: program_of(jobs[account], pricing, key, 0) for account in accounts if account in jobs}
 

@@ -23,7 +23,7 @@ from qonverge.api.job_status import KeptResult
 from qonverge.controller.kube.client import Kube, KubeError
 from qonverge.controller.kube.events import Events
 from qonverge.controller.kube.status_writer import StatusWriter
-from qonverge.controller.objects.manifests import audience_of
+from qonverge.controller.objects.object_names import audience_of
 from qonverge.controller.pods.errors import PodLost
 from qonverge.controller.pods.task_client import DataPlane
 from qonverge.controller.settings import Settings

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from qonverge.api import QuantumBackend
 from qonverge.api.placement import seconds_of
 from qonverge.api.scaling import Scaling
-from qonverge.controller.objects.manifests import backend_selector
+from qonverge.controller.objects.object_names import backend_selector
 from qonverge.controller.objects.pod_troubles import UNSCHEDULABLE
 from qonverge.controller.placement.snapshot import START_SECONDS
 from qonverge.controller.scaling.work import Work, work_of, workers_of

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from qonverge.controller.kube.client import Kube, KubeError
-from qonverge.controller.objects.manifests import backend_selector
+from qonverge.controller.objects.object_names import backend_selector
 from qonverge.controller.objects.pod_order import GOES_FIRST, Shown, marked
 from qonverge.controller.placement.snapshot import free_seconds, given_to_pods
 from qonverge.controller.pods.task_client import DataPlane

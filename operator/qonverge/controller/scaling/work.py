@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 from qonverge.api import HybridJob, QuantumBackend
-from qonverge.controller.objects.manifests import backend_selector
+from qonverge.controller.objects.object_names import backend_selector
 from qonverge.controller.placement.snapshot import USUAL, given_to_pods, work_left
 from qonverge.controller.store.flights import Flight
 from qonverge.controller.store.phases import AwaitingPlacement, Idle

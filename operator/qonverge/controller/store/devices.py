@@ -9,7 +9,7 @@ from qonverge.accounting.conversion import prices_of, pricing_from
 from qonverge.amounts import Prices
 from qonverge.api import QuantumBackend
 from qonverge.api.pricing import Pricing
-from qonverge.controller.objects.manifests import backend_selector
+from qonverge.controller.objects.object_names import backend_selector
 from qonverge.controller.store.pods import BackendPod, BackendPods
 from qonverge.forecast.task_power import TaskPowers
 from qonverge.telemetry import definitions as names

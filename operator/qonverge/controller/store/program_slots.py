@@ -10,8 +10,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
 from qonverge.api import HybridJob, QuantumBackend
-from qonverge.controller.objects import manifests
-from qonverge.controller.objects.manifests import backend_selector
+from qonverge.controller.objects import object_names
+from qonverge.controller.objects.object_names import backend_selector
 from qonverge.controller.store.flights import Flight
 from qonverge.controller.store.phases import Launched
 from qonverge.controller.store.state import State
@@ -37,7 +37,7 @@ def backends_of_program(flight: Flight | None, job: HybridJob) -> list[tuple[str
         keys = [backend.key for backend in flight.phase.decision.backends]
     elif job.status.backend is not None:
         # An operator before this one started it.
-        keys = list(manifests.audiences_of(job))
+        keys = list(object_names.audiences_of(job))
     else:
         return []
     return list(zip(keys, job.spec.program.ranks_of_groups, strict=False))
@@ -94,7 +94,9 @@ def waiting_for_slots(state: State) -> Counter[str]:
 
 def paused(state: State) -> Counter[str]:
     """Return how many programs hold a slot of each backend, by its key, and have no pod: their tasks go on."""
-    return Counter(manifests.audience_of(job) for job in state.jobs.values() if uses_backend(job) and job.status.paused)
+    return Counter(
+        object_names.audience_of(job) for job in state.jobs.values() if uses_backend(job) and job.status.paused
+    )
 
 
 def free_seconds(slots: int, held: Sequence[float]) -> tuple[float, ...]:

@@ -10,7 +10,7 @@ from qonverge.api.conditions import seconds
 from qonverge.api.noise import Noise
 from qonverge.api.registry import RESOURCES, Resource, owners_of
 from qonverge.controller.objects import pod_troubles
-from qonverge.controller.objects.manifests import (
+from qonverge.controller.objects.object_names import (
     BACKEND_LABEL,
     INDEXES_ANNOTATION,
     JOB_LABEL,

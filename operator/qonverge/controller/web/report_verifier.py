@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from qonverge.controller.kube.signing_key import SigningKey
-from qonverge.controller.objects.manifests import audience_of
+from qonverge.controller.objects.object_names import audience_of
 from qonverge.controller.store.state import State
 from qonverge.wire.tokens import Caller, Verifier
 

@@ -14,7 +14,7 @@ from qonverge.api import QuantumBackend
 from qonverge.controller.backends import calibration
 from qonverge.controller.backends.status import Seen, status_of
 from qonverge.controller.kube.client import Kube, KubeError
-from qonverge.controller.objects import manifests
+from qonverge.controller.objects import backend_objects, object_names
 from qonverge.controller.placement.snapshot import seen
 from qonverge.controller.settings import Settings
 from qonverge.controller.store.cluster import Cluster
@@ -174,7 +174,7 @@ async def test_placement_sees_the_width_of_the_device() -> None:
 class TestPods:
     @staticmethod
     def pod(given: QuantumBackend) -> tuple[dict[str, Any], dict[str, str]]:
-        spec: dict[str, Any] = manifests.deployment(given, Settings(), b"key")["spec"]["template"]["spec"]
+        spec: dict[str, Any] = backend_objects.deployment(given, Settings(), b"key")["spec"]["template"]["spec"]
         (container,) = spec["containers"]
         return spec, {item["name"]: item.get("value", "") for item in container["env"]}
 
@@ -217,7 +217,7 @@ class TestPods:
             "namespace": "lab",
             "uid": "p",
             "resourceVersion": "1",
-            "labels": manifests.backend_labels(given),
+            "labels": object_names.backend_labels(given),
         }
         ended = {"terminated": {"exitCode": 1, "message": "noise\nqonverge.backend: device is GPU and Aer has none\n"}}
         pod = {

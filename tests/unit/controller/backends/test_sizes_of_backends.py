@@ -9,7 +9,7 @@ from qonverge.api.conditions import timestamp
 from qonverge.backend.config import EngineConfig
 from qonverge.controller.backends.sizes import has_gone, names_taken, owner_of_size, sizes_to_apply
 from qonverge.controller.backends.status import Seen, status_of
-from qonverge.controller.objects.manifests import deployment
+from qonverge.controller.objects.backend_objects import deployment
 from qonverge.controller.objects.sizes import sizes_of
 from qonverge.controller.settings import Settings
 from qonverge.controller.store.pods import Endpoint

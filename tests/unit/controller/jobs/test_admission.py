@@ -11,7 +11,7 @@ from qonverge.controller.jobs.actions import Requeue, SetStatus, Warn
 from qonverge.controller.jobs.decisions import decide
 from qonverge.controller.jobs.kinds.pod_actions import Finish, TryAgain
 from qonverge.controller.kube.client import KubeError
-from qonverge.controller.objects import manifests
+from qonverge.controller.objects import object_names
 from qonverge.controller.store.state import State
 from qonverge.execution.transitions import timestamp
 from tests.kstatus import kstatus
@@ -56,11 +56,13 @@ async def test_the_job_is_made_suspended_with_its_queue_and_its_pod_has_no_such_
     assert applied == []
     assert made["spec"]["suspend"] is True
     assert made["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "research"
-    assert manifests.QUEUE_LABEL not in made["spec"]["template"]["metadata"]["labels"], "Kueue would queue the pod too"
+    assert object_names.QUEUE_LABEL not in made["spec"]["template"]["metadata"]["labels"], (
+        "Kueue would queue the pod too"
+    )
     _, created, (plain,) = await launched(Desk())
     assert created == []
     assert "suspend" not in plain["spec"]
-    assert manifests.QUEUE_LABEL not in plain["metadata"]["labels"]
+    assert object_names.QUEUE_LABEL not in plain["metadata"]["labels"]
 
 
 async def test_one_that_was_made_before_a_restart_is_left_as_kueue_has_it() -> None:
@@ -88,9 +90,9 @@ def test_a_suspended_job_waits_for_its_admission_however_long_and_keeps_its_slot
         assert isinstance(first, SetStatus)
         status = first.status
         assert (status.state, status.reason) == ("Placed", "WaitingForAdmission")
+        batch = object_names.program_name(program(), 1)
         assert status.message == (
-            f"holds a slot of aer and waits for Kueue to admit its Job {manifests.program_name(program(), 1)} to the "
-            "LocalQueue research"
+            f"holds a slot of aer and waits for Kueue to admit its Job {batch} to the LocalQueue research"
         )
         assert kstatus({"metadata": {"generation": 1}, "status": status.to_dict()}) == "InProgress"
         told = job(status.to_dict(), python=True)
@@ -137,7 +139,7 @@ def test_what_the_store_keeps_of_a_job() -> None:
         "namespace": "default",
         "uid": "u",
         "resourceVersion": "1",
-        "labels": {manifests.QUEUE_LABEL: "research"},
+        "labels": {object_names.QUEUE_LABEL: "research"},
         "ownerReferences": [{"kind": "HybridJob", "name": "j", "uid": "12345678-uid"}],
     }
     state.observe("Job", {"metadata": metadata, "spec": {"suspend": True}}, deleted=False)

@@ -10,7 +10,7 @@ from qonverge.controller.jobs.decisions import decide
 from qonverge.controller.jobs.kinds.pod_actions import Launch, TryAgain
 from qonverge.controller.jobs.leftovers import leftovers
 from qonverge.controller.kube.client import KubeError
-from qonverge.controller.objects import manifests
+from qonverge.controller.objects import object_names
 from qonverge.controller.store.resources import Finished
 from qonverge.controller.store.state import State
 from qonverge.execution.transitions import timestamp
@@ -73,7 +73,7 @@ class Cluster(Desk):
 
     def attempt(self, number: int, *, ended: bool, **seen: Any) -> str:
         """Show an attempt's batch Job with its pod, and return their name."""
-        name = manifests.program_name(self.job, number)
+        name = object_names.program_name(self.job, number)
         known = {"uid": "batch-uid", "owner": "chem/j", "backends": ["lab/a"]}
         self.world.state.batch_jobs[f"chem/{name}"] = {**(batch("Failed") if ended else {}), **known}
         self.world.state.program_pods[f"chem/{name}"] = {
@@ -94,7 +94,7 @@ async def test_the_log_of_a_failed_attempt_is_kept_and_its_objects_go_with_the_n
     await cluster.world.rounds.once()
     await cluster.jobs.reconcile("chem/j")
     assert cluster.deleted == [f"{kind} {first}" for kind in ("Job", "Secret")]
-    second = manifests.program_name(cluster.job, 2)
+    second = object_names.program_name(cluster.job, 2)
     assert [obj["metadata"]["name"] for obj in cluster.server.applied] == [second] * 2
     assert cluster.server.written[-1]["attempts"] == 2
 
@@ -123,7 +123,7 @@ async def test_a_log_that_nobody_has_is_said_to_be_lost() -> None:
 
 def test_what_still_runs_of_a_job_that_has_ended_is_found() -> None:
     state, finished = State(), Finished("12345678-uid", None, attempts=2)
-    names = [manifests.batch_name("j", finished.uid, number, 0, indexed=False) for number in (1, 2, 3)]
+    names = [object_names.batch_name("j", finished.uid, number, 0, indexed=False) for number in (1, 2, 3)]
     assert leftovers(state, "default/j", finished) == []
     for name in names:
         state.batch_jobs[f"default/{name}"] = {"uid": name}
@@ -133,9 +133,9 @@ def test_what_still_runs_of_a_job_that_has_ended_is_found() -> None:
     # Kubernetes ends what is left of it, and its pods stay for their logs.
     state.batch_jobs[f"default/{names[2]}"] = batch("FailureTarget")
     assert leftovers(state, "default/j", finished) == []
-    parallel = manifests.batch_name("j" * 60, finished.uid, 2, 0, indexed=True)
+    parallel = object_names.batch_name("j" * 60, finished.uid, 2, 0, indexed=True)
     state.batch_jobs[f"default/{parallel}"] = {"uid": parallel}
     assert leftovers(state, f"default/{'j' * 60}", finished) == [parallel]
-    paused = manifests.batch_name("j", finished.uid, 2, 1, indexed=False)
+    paused = object_names.batch_name("j", finished.uid, 2, 1, indexed=False)
     state.batch_jobs[f"default/{paused}"] = {"uid": paused}
     assert leftovers(state, "default/j", replace(finished, pauses=1)) == [paused]

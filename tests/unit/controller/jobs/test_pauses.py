@@ -13,7 +13,7 @@ from qonverge.api import HybridJob
 from qonverge.controller.jobs.actions import Requeue, SetStatus
 from qonverge.controller.jobs.decisions import decide
 from qonverge.controller.jobs.kinds.pod_actions import Finish, Launch, LookForTasks, Restart, TryAgain
-from qonverge.controller.objects import manifests
+from qonverge.controller.objects import object_names
 from qonverge.controller.pods.errors import PodSilent
 from qonverge.controller.quotas.accounts import account_of
 from qonverge.controller.store.flights import Flight
@@ -125,10 +125,10 @@ def test_a_paused_program_that_is_suspended_or_ends_waits_for_nothing_any_more()
 
 
 def test_each_pod_of_an_attempt_has_a_batch_job_and_they_share_what_they_mount() -> None:
-    names = [manifests.program_name(program(pauses=pauses), 1) for pauses in (None, 1, 2)]
+    names = [object_names.program_name(program(pauses=pauses), 1) for pauses in (None, 1, 2)]
     assert names == ["j-12345-1", "j-12345-1-1", "j-12345-1-2"]
-    assert manifests.program_name(program(pauses=2), 2) == "j-12345-2", "the next attempt begins with none"
-    assert manifests.attempt_name(program(pauses=2), 1) == "j-12345-1"
+    assert object_names.program_name(program(pauses=2), 2) == "j-12345-2", "the next attempt begins with none"
+    assert object_names.attempt_name(program(pauses=2), 1) == "j-12345-1"
 
 
 class Paused(Desk):
@@ -164,7 +164,7 @@ async def test_what_the_program_leaves_is_kept_before_the__that_it_paused() -> N
     desk = Paused(estimatedEndAt=timestamp(NOW + 60))
     await desk.report({**_PAUSE, "metrics": {"energy": -1.0}})
     (kept,) = desk.server.applied
-    assert (kept["kind"], kept["metadata"]["name"]) == ("ConfigMap", manifests.steps_name(desk.job))
+    assert (kept["kind"], kept["metadata"]["name"]) == ("ConfigMap", object_names.steps_name(desk.job))
     assert json.loads(kept["data"]["steps.json"]) == _PAUSE["pause"]["state"]
     (status,) = desk.server.written
     assert (status["state"], status["reason"], status["metrics"]) == ("Running", "Paused", {"energy": -1.0})
@@ -216,17 +216,17 @@ async def test_its_pod_is_made_again_when_no_pod_of_the_backend_has_its_tasks() 
     assert [(each["state"], each["reason"]) for each in desk.server.written] == [("Placed", "Restarting")]
     desk.server.applied.clear()
     await desk.jobs.reconcile("chem/j")
-    assert desk.deleted == [f"Job {manifests.program_name(desk.job, 1)}"], "the pod that it gave back"
+    assert desk.deleted == [f"Job {object_names.program_name(desk.job, 1)}"], "the pod that it gave back"
     secret, job = desk.server.applied
     assert [secret["kind"], job["kind"]] == ["Secret", "Job"]
-    assert secret["metadata"]["name"] == manifests.attempt_name(desk.job, 1)
-    assert job["metadata"]["name"] == manifests.program_name(desk.job, 1, 1)
+    assert secret["metadata"]["name"] == object_names.attempt_name(desk.job, 1)
+    assert job["metadata"]["name"] == object_names.program_name(desk.job, 1, 1)
     (container,) = job["spec"]["template"]["spec"]["containers"]
     given = {each["name"]: each["value"] for each in container["env"]}
     assert (given["QONVERGE_PAUSE_AFTER"], given["QONVERGE_TASK_PREFIX"]) == ("30", "uid-j-1")
     assert given["QONVERGE_STEPS_FILE"] == "/run/qonverge-steps/steps.json"
     (mounted,) = [each for each in job["spec"]["template"]["spec"]["volumes"] if each["name"] == "steps"]
-    assert mounted["configMap"] == {"name": manifests.steps_name(desk.job), "optional": True}
+    assert mounted["configMap"] == {"name": object_names.steps_name(desk.job), "optional": True}
     assert not desk.world.flight("j").tasks_ended, "it may pause again"
 
 

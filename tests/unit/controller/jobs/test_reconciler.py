@@ -17,7 +17,7 @@ from qonverge.controller.kube.client import Kube
 from qonverge.controller.kube.events import Events
 from qonverge.controller.kube.signing_key import SigningKey
 from qonverge.controller.kube.status_writer import StatusWriter
-from qonverge.controller.objects import manifests
+from qonverge.controller.objects import object_names
 from qonverge.controller.quotas.metering import Metering
 from qonverge.controller.quotas.reconciler import Quotas
 from qonverge.controller.results.dependency_results import DependencyResults
@@ -323,7 +323,7 @@ async def test_what_a_program_mounts_is_made_again_where_its_pod_lacks_it() -> N
     placed = {"state": "Placed", "reason": "Placed", "backend": "lab/a", "attempts": 1, "observedGeneration": 1}
     placed["placedAt"] = timestamp(desk.world.now)
     job = desk.world.job("j", status=placed, program={"python": {"source": "x"}})
-    name = manifests.program_name(job, 1)
+    name = object_names.program_name(job, 1)
     desk.world.state.batch_jobs[f"chem/{name}"] = {"uid": "batch-uid", "owner": "chem/j"}
     desk.world.state.program_pods[f"chem/{name}"] = {
         "chem/j-pod": {"name": "j-pod", "uid": "pod-uid", "rank": 0, "phase": "Pending"}

@@ -10,7 +10,7 @@ from qonverge.api import HybridJob, QuantumBackend
 from qonverge.api.backend import ResourceRequirements
 from qonverge.api.quantity import amount_of
 from qonverge.controller.jobs.kinds.python import PythonJobs
-from qonverge.controller.objects import manifests
+from qonverge.controller.objects import backend_objects
 from qonverge.controller.pod_resources import PROGRAM, Defaults
 from qonverge.controller.settings import Settings
 from qonverge.providers.remote import RemoteOptions
@@ -59,7 +59,7 @@ def pods(**spec: Any) -> list[dict[str, Any]]:
     program = {"spec": {"program": {"python": {"source": "pass"}}, **spec}, "metadata": {"name": "job", "uid": "uid"}}
     job = HybridJob.model_validate(program)
     objects = PythonJobs().objects(job, backend, Settings(), attempt=1, tokens=["t"])
-    made = [manifests.deployment(backend, Settings(), b"key"), *objects]
+    made = [backend_objects.deployment(backend, Settings(), b"key"), *objects]
     return [o["spec"]["template"]["spec"] for o in made if "template" in o.get("spec", {})]
 
 
@@ -131,7 +131,7 @@ def test_quantities_are_numbers(quantity: str | int, amount: str) -> None:
 def elsewhere(**spec: Any) -> dict[str, Any]:
     section = {"provider": "Acme", "options": {"machine": 3}, "credentials": {"name": "acme-key"}}
     backend = QuantumBackend.model_validate({"metadata": {"name": "b"}, "spec": {"plugin": section, **spec}})
-    return manifests.deployment(backend, Settings(), b"key")
+    return backend_objects.deployment(backend, Settings(), b"key")
 
 
 @pytest.mark.parametrize(("given", "drains"), [({}, 595), ({"terminationGracePeriodSeconds": 4}, 2)], ids=str)
@@ -139,7 +139,7 @@ def test_a_pod_that_is_asked_to_end_has_its_grace_period_for_what_it_runs(given:
     backend = QuantumBackend.model_validate(
         {"metadata": {"name": "b", "namespace": "n"}, "spec": {"simulator": {}, "template": given}}
     )
-    pod = manifests.deployment(backend, Settings(), b"a key")["spec"]["template"]["spec"]
+    pod = backend_objects.deployment(backend, Settings(), b"a key")["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     assert pod["terminationGracePeriodSeconds"] == given.get("terminationGracePeriodSeconds", 600)
     assert {each["name"]: each.get("value") for each in container["env"]}["QONVERGE_GRACE"] == str(float(drains))
@@ -152,7 +152,7 @@ def test_a_device_elsewhere_has_one_pod_at_a_time() -> None:
     assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
     assert elsewhere(replicas=0)["spec"]["replicas"] == 0
     simulator = QuantumBackend.model_validate({"metadata": {"name": "b"}, "spec": {"simulator": {}}})
-    assert "strategy" not in manifests.deployment(simulator, Settings(), b"key")["spec"]
+    assert "strategy" not in backend_objects.deployment(simulator, Settings(), b"key")["spec"]
 
 
 def test_credentials_are_a_folder_in_the_pod_and_nothing_of_them_is_in_the_environment() -> None:
@@ -189,7 +189,7 @@ def test_a_remote_server_is_known_by_its_certificates_and_token(kind: str) -> No
     section = {"url": "https://edge:8443", "serverName": "box", "caBundle": {kind: reference}}
     spec = {"remote": {**section, "credentials": {"name": "edge-token"}}}
     backend = QuantumBackend.model_validate({"metadata": {"name": "b"}, "spec": spec})
-    pod = manifests.deployment(backend, Settings(), b"key")["spec"]["template"]["spec"]
+    pod = backend_objects.deployment(backend, Settings(), b"key")["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     environment = {entry["name"]: entry.get("value") for entry in container["env"]}
     assert environment["QONVERGE_ENGINE"] == "Remote"
@@ -207,14 +207,14 @@ def test_pods_learn_where_spans_go_and_the_headers_are_in_a_secret_only() -> Non
     given = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://otel:4318", "OTEL_EXPORTER_OTLP_HEADERS": "key=hidden"}
     settings, plain = Settings.from_environment(given), Settings()
     backend = QuantumBackend.model_validate({"metadata": {"name": "aer", "uid": "u"}, "spec": {"simulator": {}}})
-    made = manifests.deployment(backend, settings, b"key")
+    made = backend_objects.deployment(backend, settings, b"key")
     reference = {"secretKeyRef": {"name": "aer-qb", "key": "otlp-headers"}}
     assert made["spec"]["template"]["spec"]["containers"][0]["env"][-2:] == [
         {"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": "http://otel:4318"},
         {"name": "OTEL_EXPORTER_OTLP_HEADERS", "valueFrom": reference},
     ]
     assert "hidden" not in str(made) + str(settings)
-    secret = manifests.backend_secret(backend, "k", settings)
+    secret = backend_objects.backend_secret(backend, "k", settings)
     assert secret["stringData"] == {"key": "k", "otlp-headers": "key=hidden"}
-    assert manifests.backend_secret(backend, "k", plain)["stringData"] == {"key": "k"}
-    assert "OTEL" not in str(manifests.deployment(backend, plain, b"key"))
+    assert backend_objects.backend_secret(backend, "k", plain)["stringData"] == {"key": "k"}
+    assert "OTEL" not in str(backend_objects.deployment(backend, plain, b"key"))

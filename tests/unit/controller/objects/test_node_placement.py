@@ -8,7 +8,7 @@ import pytest
 
 from qonverge.api import HybridJob, QuantumBackend
 from qonverge.controller.jobs.kinds.python import PythonJobs
-from qonverge.controller.objects import manifests, pod_troubles
+from qonverge.controller.objects import backend_objects, pod_troubles
 from qonverge.controller.settings import Settings
 
 REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
@@ -23,7 +23,7 @@ def backend(source: dict[str, Any], **location: Any) -> QuantumBackend:
 
 
 def pod_of(made: QuantumBackend) -> dict[str, Any]:
-    pod: dict[str, Any] = manifests.deployment(made, Settings(), b"key")["spec"]["template"]["spec"]
+    pod: dict[str, Any] = backend_objects.deployment(made, Settings(), b"key")["spec"]["template"]["spec"]
     return pod
 
 

@@ -11,7 +11,7 @@ from qonverge.api import HybridJob, QuantumBackend
 from qonverge.client.program.points import choose_point, index_of
 from qonverge.client.seeds import seed_from_environment
 from qonverge.controller.jobs.kinds.python import PythonJobs
-from qonverge.controller.objects import manifests
+from qonverge.controller.objects import object_names
 from qonverge.controller.objects.points import of_points
 from qonverge.controller.settings import Settings
 
@@ -56,7 +56,7 @@ def test_a_process_has_the_parameters_of_its_point() -> None:
 
 def test_a_later_attempt_runs_the_points_that_are_left() -> None:
     batch = made(job(parallelism=4), [1, 3])
-    assert batch["metadata"]["annotations"][manifests.INDEXES_ANNOTATION] == "1,3"
+    assert batch["metadata"]["annotations"][object_names.INDEXES_ANNOTATION] == "1,3"
     assert (batch["spec"]["completions"], batch["spec"]["parallelism"]) == (2, 2)
     environment, args = as_in_pod(batch, 1)
     assert choose_point(environment, args) == ["2", "10", "b"]

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from qonverge.api import HybridJob, QuantumBackend
 from qonverge.controller.jobs.kinds.container import ContainerJobs
 from qonverge.controller.jobs.kinds.python import PythonJobs
-from qonverge.controller.objects import manifests, ranks
+from qonverge.controller.objects import object_names, ranks
 from qonverge.controller.settings import Settings
 
 
@@ -74,7 +74,7 @@ def test_ranks_of_one_attempt_reach_each_other_and_nobody_else_does() -> None:
         "ingress": [{"from": [{"podSelector": selector}]}],
     }
     scraped = made(job(parallelism=2), backend("aer"), program_metrics=True)["NetworkPolicy"]["spec"]["ingress"]
-    assert scraped[1] == {"ports": [{"protocol": "TCP", "port": manifests.METRICS_PORT}]}
+    assert scraped[1] == {"ports": [{"protocol": "TCP", "port": object_names.METRICS_PORT}]}
 
 
 def test_groups_of_ranks_have_backends_and_tokens_of_their_own() -> None:

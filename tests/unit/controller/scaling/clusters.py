@@ -12,7 +12,7 @@ from typing import Any, cast
 from qonverge.api import QuantumBackend
 from qonverge.api.conditions import timestamp
 from qonverge.controller.kube.client import Kube, KubeError
-from qonverge.controller.objects.manifests import BACKEND_LABEL, PORT_NAME
+from qonverge.controller.objects.object_names import BACKEND_LABEL, PORT_NAME
 from qonverge.controller.objects.pod_order import COST
 from qonverge.controller.pods.errors import PodLost
 from qonverge.controller.pods.task_client import DataPlane

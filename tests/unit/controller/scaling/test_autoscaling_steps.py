@@ -8,7 +8,8 @@ import pytest
 
 from qonverge.api.scaling import Scaling
 from qonverge.controller.backends.status import Seen, status_of
-from qonverge.controller.objects.manifests import backend_selector, deployment
+from qonverge.controller.objects.backend_objects import deployment
+from qonverge.controller.objects.object_names import backend_selector
 from qonverge.controller.scaling.autoscaling import Autoscaling, policy_of
 from qonverge.controller.settings import Settings
 from qonverge.controller.store.state import State

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from qonverge.controller.objects.manifests import backend_selector
+from qonverge.controller.objects.object_names import backend_selector
 from qonverge.controller.objects.pod_troubles import Trouble
 from qonverge.controller.placement.snapshot import START_SECONDS, USUAL, PodTask, given_to_pods, seen, work_left
 from qonverge.controller.scaling.work import KnownWork, Work, work_of

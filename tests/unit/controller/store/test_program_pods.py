@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-from qonverge.controller.objects.manifests import JOB_LABEL, PROGRAM_BACKENDS_ANNOTATION
+from qonverge.controller.objects.object_names import JOB_LABEL, PROGRAM_BACKENDS_ANNOTATION
 from qonverge.controller.store.resources import ObjectKey
 from qonverge.controller.store.state import State
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from qonverge.api import QuantumBackend
-from qonverge.controller.objects.manifests import BACKEND_LABEL, PORT_NAME
+from qonverge.controller.objects.object_names import BACKEND_LABEL, PORT_NAME
 from qonverge.controller.store.state import State
 
 _VERSIONS = itertools.count(1)

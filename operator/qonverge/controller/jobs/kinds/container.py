@@ -8,7 +8,7 @@ from typing import Any
 from qonverge.api import HybridJob, QuantumBackend
 from qonverge.controller.jobs.kinds.kind import JobKind
 from qonverge.controller.jobs.kinds.pod_program import PodProgram
-from qonverge.controller.objects import manifests
+from qonverge.controller.objects import program_objects
 from qonverge.controller.settings import Settings
 from qonverge.programs.container import specification
 from qonverge.programs.parameters import parameters_of, replaced
@@ -30,7 +30,7 @@ class ContainerJobs(PodProgram):
         """Return the tokens' Secret and the batch Job."""
         asked = specification(job)
         parameters = parameters_of(job)
-        container = manifests.ProgramContainer(
+        container = program_objects.ProgramContainer(
             asked.image,
             replaced(asked.command, parameters),
             asked.resources,
@@ -39,8 +39,8 @@ class ContainerJobs(PodProgram):
             args=replaced(asked.args, parameters),
             template=asked.template,
         )
-        batch = manifests.program_job(job, container, backend, settings, attempt=attempt, traceparent=traceparent)
-        return [manifests.program_secret(job, attempt, tokens, settings), batch]
+        batch = program_objects.program_job(job, container, backend, settings, attempt=attempt, traceparent=traceparent)
+        return [program_objects.program_secret(job, attempt, tokens, settings), batch]
 
 
 KIND: JobKind = ContainerJobs()

@@ -17,7 +17,7 @@ from qonverge.controller.jobs.status_events import same_but_for_numbers
 from qonverge.controller.jobs.view import View
 from qonverge.controller.jobs.waiting import NEWS_SECONDS, say_waiting, unplaced
 from qonverge.controller.objects import pod_ends
-from qonverge.controller.objects.manifests import program_name
+from qonverge.controller.objects.object_names import program_name
 from qonverge.controller.objects.pod_ends import PodEnd
 from qonverge.controller.objects.program_inits import commits_of
 from qonverge.controller.quotas.accounts import account_of

@@ -26,7 +26,7 @@ from qonverge.controller.jobs.kinds.pod_actions import (
 from qonverge.controller.jobs.view import View
 from qonverge.controller.kube.client import KubeError
 from qonverge.controller.kube.refusals import Refusal
-from qonverge.controller.objects import manifests, ranks
+from qonverge.controller.objects import object_names, program_objects, ranks
 from qonverge.controller.objects.pod_troubles import of_events
 from qonverge.controller.objects.points import of_points
 from qonverge.controller.quotas.accounts import account_of
@@ -103,7 +103,7 @@ class PodProgram(ABC):
                 log = await self._log(key, job, pod, tools, failed=True)
                 await tools.write(key, job, retries.with_log(status, log))
                 if remove:
-                    await tools.kube.delete("Job", job.metadata.namespace, manifests.program_name(job, attempt))
+                    await tools.kube.delete("Job", job.metadata.namespace, object_names.program_name(job, attempt))
             case Finish(status, pod, remove):
                 await self._finish(key, job, status, pod, tools)
                 if remove:
@@ -152,7 +152,7 @@ class PodProgram(ABC):
         self, job: HybridJob, backends: Sequence[QuantumBackend], attempt: int, now: float, tools: Tools
     ) -> list[dict[str, Any]]:
         """Return the objects of an attempt, with tokens of its own."""
-        tokens = [_token(job, manifests.audience(backend), attempt, now, tools) for backend in backends]
+        tokens = [_token(job, object_names.audience(backend), attempt, now, tools) for backend in backends]
         flight = tools.state.flights.get(f"{job.metadata.namespace}/{job.metadata.name}")
         spans = None if flight is None else flight.spans
         trace = "" if spans is None else spans.attempt(attempt).traceparent
@@ -166,19 +166,19 @@ class PodProgram(ABC):
 
     async def _renew(self, key: str, job: HybridJob, tools: Tools) -> None:
         attempt, now = job.status.attempts or 1, tools.clock()
-        tokens = [_token(job, audience, attempt, now, tools) for audience in manifests.audiences_of(job)]
-        await tools.kube.apply(manifests.program_secret(job, attempt, tokens, tools.settings, self.text(job)))
+        tokens = [_token(job, audience, attempt, now, tools) for audience in object_names.audiences_of(job)]
+        await tools.kube.apply(program_objects.program_secret(job, attempt, tokens, tools.settings, self.text(job)))
         renew_at = now + tools.settings.program_token_seconds / 2
         tools.state.flights[key].renew(renew_at)
         tools.queue.add_at(f"HybridJob {key}", renew_at)
 
     async def _restart(self, key: str, job: HybridJob, attempt: int, pauses: int, tools: Tools) -> None:
         """Make the next pod of an attempt that paused, in the place of the one that it gave back."""
-        backend, now = tools.state.backends.get(manifests.audience_of(job)), tools.clock()
+        backend, now = tools.state.backends.get(object_names.audience_of(job)), tools.clock()
         if backend is None:
             # Its loss ends the attempt.
             return
-        await tools.kube.delete("Job", job.metadata.namespace, manifests.program_name(job, attempt, pauses - 1))
+        await tools.kube.delete("Job", job.metadata.namespace, object_names.program_name(job, attempt, pauses - 1))
         for obj in self._objects(job, [backend], attempt, now, tools):
             await _make(obj, tools)
         tools.state.flights[key].seek_tasks(0.0)
@@ -194,7 +194,7 @@ class PodProgram(ABC):
         # Another attempt would have done some of it again.
         if status.state == "Complete" and status.attempts == 1 and waits is not None:
             held = max(0.0, tools.clock() - seconds(status.placed_at or status.completed_at or ""))
-            tools.learn_loop(job, waits, manifests.audience_of(job), held)
+            tools.learn_loop(job, waits, object_names.audience_of(job), held)
         status = status.model_copy(update={"log": (log or "").rstrip("\n") or None, "usage": usage})
         if job.spec.program.num_indexes is not None:
             status = await tools.points.gathered(job, status)
@@ -222,7 +222,7 @@ class PodProgram(ABC):
         try:
             events = [event async for event in tools.kube.list("Event", namespace, fields=fields)]
             flight.record_trouble(of_events(events))
-            found = [tools.state.backends.get(key) for key in manifests.audiences_of(job)]
+            found = [tools.state.backends.get(key) for key in object_names.audiences_of(job)]
             backends = [each for each in found if each is not None]
             if len(backends) == len(found) and flight.trouble is not None and flight.trouble.reason == "FailedMount":
                 *mounted, _ = self._objects(job, backends, job.status.attempts or 1, tools.clock(), tools)
@@ -236,7 +236,7 @@ class PodProgram(ABC):
 
 async def _look_for_tasks(key: str, job: HybridJob, tasks: Sequence[str], tools: Tools) -> None:
     """See whether any of a program's tasks is still under way; a pod that does not answer, or is away, may have one."""
-    audience, now = manifests.audience_of(job), tools.clock()
+    audience, now = object_names.audience_of(job), tools.clock()
     wanted, pods = set(tasks), tools.state.reachable_of(audience)
     found = set[str]() if pods else wanted
     try:
@@ -276,8 +276,8 @@ def _is_own(job: HybridJob, flight: Flight | None) -> bool:
 
 async def _delete(job: HybridJob, attempt: int, tools: Tools) -> None:
     """Delete the objects of an attempt, as far as there are any."""
-    namespace, name = job.metadata.namespace, manifests.attempt_name(job, attempt)
-    await tools.kube.delete("Job", namespace, manifests.program_name(job, attempt))
+    namespace, name = job.metadata.namespace, object_names.attempt_name(job, attempt)
+    await tools.kube.delete("Job", namespace, object_names.program_name(job, attempt))
     await tools.kube.delete("Secret", namespace, name)
     if job.spec.program.has_ranks:
         for kind in ranks.KINDS:

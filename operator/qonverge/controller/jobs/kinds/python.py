@@ -10,8 +10,9 @@ from qonverge.api.program import Python
 from qonverge.controller.jobs.kinds import steps
 from qonverge.controller.jobs.kinds.kind import JobKind
 from qonverge.controller.jobs.kinds.pod_program import PodProgram
-from qonverge.controller.objects import manifests
+from qonverge.controller.objects import object_names, program_objects
 from qonverge.controller.objects.program_inits import fetching, installing
+from qonverge.controller.objects.program_objects import PROGRAM_FILE
 from qonverge.controller.settings import Settings
 from qonverge.programs.parameters import replaced, unswept
 from qonverge.programs.python import specification
@@ -42,7 +43,7 @@ class PythonJobs(PodProgram):
     ) -> list[dict[str, Any]]:
         """Return the Secret with the tokens, and the text where the job has it, and the batch Job."""
         python = specification(job)
-        volume, file = _where(python, manifests.attempt_name(job, attempt))
+        volume, file = _where(python, object_names.attempt_name(job, attempt))
         known = job.status.provenance
         inits = []
         if python.git is not None:
@@ -57,7 +58,7 @@ class PythonJobs(PodProgram):
             volumes[_REQUIREMENTS] = {"name": _REQUIREMENTS_VOLUME, "persistentVolumeClaim": claim}
             variables["PYTHONPATH"] = f"{folder}/{SITE}"
             inits.append(installing(python.requirements, image, _REQUIREMENTS_VOLUME, folder, settings))
-        container = manifests.ProgramContainer(
+        container = program_objects.ProgramContainer(
             image,
             ("python3", "-m", "qonverge.client.program.run", f"{_FOLDER}/{file}"),
             python.resources,
@@ -70,8 +71,8 @@ class PythonJobs(PodProgram):
             variables=variables,
             working_folder=_FOLDER if python.git or python.volume or python.artifact else None,
         )
-        batch = manifests.program_job(job, container, backend, settings, attempt=attempt, traceparent=traceparent)
-        return [manifests.program_secret(job, attempt, tokens, settings, self.text(job)), batch]
+        batch = program_objects.program_job(job, container, backend, settings, attempt=attempt, traceparent=traceparent)
+        return [program_objects.program_secret(job, attempt, tokens, settings, self.text(job)), batch]
 
 
 def _where(python: Python, secret: str) -> tuple[dict[str, Any], str]:
@@ -84,13 +85,11 @@ def _where(python: Python, secret: str) -> tuple[dict[str, Any], str]:
     if (artifact := python.artifact) is not None:
         given = {"reference": artifact.reference, "pullPolicy": artifact.pull_policy}
         return {"image": {name: value for name, value in given.items() if value is not None}}, artifact.path
-    if (reference := python.config_map_key_ref) is not None:
-        return {
-            "configMap": {"name": reference.name, "items": [{"key": reference.key, "path": manifests.PROGRAM_FILE}]}
-        }, manifests.PROGRAM_FILE
-    return {
-        "secret": {"secretName": secret, "items": [{"key": manifests.PROGRAM_FILE, "path": manifests.PROGRAM_FILE}]}
-    }, manifests.PROGRAM_FILE
+    reference = python.config_map_key_ref
+    items = [{"key": PROGRAM_FILE if reference is None else reference.key, "path": PROGRAM_FILE}]
+    if reference is None:
+        return {"secret": {"secretName": secret, "items": items}}, PROGRAM_FILE
+    return {"configMap": {"name": reference.name, "items": items}}, PROGRAM_FILE
 
 
 KIND: JobKind = PythonJobs()

@@ -13,7 +13,7 @@ from qonverge.controller.jobs.kinds.pod_actions import Finish, Renew
 from qonverge.controller.jobs.kinds.pod_decisions import leaves
 from qonverge.controller.jobs.kinds.pod_program import PodProgram
 from qonverge.controller.jobs.view import View
-from qonverge.controller.objects import manifests
+from qonverge.controller.objects import object_names, program_objects
 from qonverge.controller.settings import Settings
 from qonverge.controller.store.flights import Flight
 from qonverge.controller.store.program_slots import uses_backend
@@ -37,7 +37,7 @@ class SessionJobs(PodProgram):
         traceparent: str = "",
     ) -> list[dict[str, Any]]:
         """Return the token's Secret."""
-        return [manifests.program_secret(job, attempt, tokens, settings)]
+        return [program_objects.program_secret(job, attempt, tokens, settings)]
 
     def attend(self, view: View, flight: Flight) -> list[Action] | None:
         """Look after a session that has its backend: begin it, keep its token good, and end it."""
@@ -64,9 +64,9 @@ def attend(view: View, flight: Flight) -> list[Action]:
     renewal: Action = Renew() if view.now >= flight.renew_at else Requeue(flight.renew_at)
     actions = [renewal, Requeue(ends)]
     if begins or view.is_behind or placed is None:
-        secret = manifests.attempt_name(job, status.attempts or 1)
+        secret = object_names.attempt_name(job, status.attempts or 1)
         told = SessionStatus(
-            secret=secret, service=manifests.service_of(manifests.audience_of(job)), ends_at=timestamp(ends)
+            secret=secret, service=object_names.service_of(object_names.audience_of(job)), ends_at=timestamp(ends)
         )
         message = f"until {told.ends_at}: the token is in the Secret {secret}"
         running = view.move("Running", "Running", message, started_at=timestamp(started), session=told)

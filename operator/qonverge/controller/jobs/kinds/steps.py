@@ -6,7 +6,7 @@ from typing import Any
 
 from qonverge.api import HybridJob
 from qonverge.api.program import Python
-from qonverge.controller.objects import manifests
+from qonverge.controller.objects import object_names, program_objects
 
 _FOLDER = "/run/qonverge-steps"
 
@@ -16,7 +16,7 @@ def volumes(job: HybridJob, python: Python) -> dict[str, dict[str, Any]]:
     if python.pause_after_seconds is None:
         return {}
     # The first pod has none.
-    return {_FOLDER: {"name": "steps", "configMap": {"name": manifests.steps_name(job), "optional": True}}}
+    return {_FOLDER: {"name": "steps", "configMap": {"name": object_names.steps_name(job), "optional": True}}}
 
 
 def variables(job: HybridJob, python: Python, attempt: int) -> dict[str, str]:
@@ -25,7 +25,7 @@ def variables(job: HybridJob, python: Python, attempt: int) -> dict[str, str]:
         return {}
     return {
         "QONVERGE_PAUSE_AFTER": str(python.pause_after_seconds),
-        "QONVERGE_STEPS_FILE": f"{_FOLDER}/{manifests.STEPS_KEY}",
+        "QONVERGE_STEPS_FILE": f"{_FOLDER}/{program_objects.STEPS_KEY}",
         # What an attempt before this one sent was ended with it.
         "QONVERGE_TASK_PREFIX": f"{job.metadata.uid}-{attempt}",
     }
