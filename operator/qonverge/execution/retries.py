@@ -118,7 +118,7 @@ def judge(job: HybridJob, end: AttemptEnd, default: RetryAction | None = None) -
         return Verdict(True, bounded(message), begins_at, fields)
     message = end.message + ("; its last lines are in status.log" if end.printed else "")
     if action == "Retry":
-        message = f"after {failures} attempts: {message}"
+        message = f"after {failures} attempt{'s' if failures > 1 else ''}: {message}"
     elif action == "Ignore":
         limit = f"retryPolicy.maxInterruptions is {policy.max_interruptions}"
         message = f"after {interruptions} interruptions, and {limit}: {message}"

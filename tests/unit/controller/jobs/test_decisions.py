@@ -141,7 +141,7 @@ def test_a_lost_worker_is_another_attempt_until_the_policy_says_no() -> None:
     last = decide(view(job(retryPolicy={"maxAttempts": 1}), under_way(result=ended(WorkerLost("gone")))))
     status = written(last)
     assert (status.state, status.reason) == ("Failed", "WorkerLost")
-    assert status.message == "after 1 attempts: gone"
+    assert status.message == "after 1 attempt: gone"
 
 
 def test_what_fails_for_good_is_not_tried_again() -> None:
