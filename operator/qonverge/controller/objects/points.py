@@ -12,7 +12,7 @@ from qonverge.programs.parameters import escaped
 from qonverge.programs.sweep import in_environment
 
 
-def of_points(job: HybridJob, batch: dict[str, Any], indexes: Sequence[int]) -> dict[str, Any]:
+def of_points(job: HybridJob, batch: dict[str, Any], indexes: Sequence[int], slots: int) -> dict[str, Any]:
     """Return the batch Job of an attempt at some points of a sweep.
 
     A pod that others end is made again by the Job controller at once; of one that fails the operator decides when all
@@ -22,6 +22,7 @@ def of_points(job: HybridJob, batch: dict[str, Any], indexes: Sequence[int]) -> 
         job: the job.
         batch: its batch Job, as it would be for one pod.
         indexes: of the points, in order.
+        slots: of the backend, for programs: no more pods run at the same time.
     """
     program, spec, metadata = job.spec.program, dict(batch["spec"]), batch["metadata"]
     assert program.sweep is not None
@@ -39,7 +40,7 @@ def of_points(job: HybridJob, batch: dict[str, Any], indexes: Sequence[int]) -> 
     spec |= {
         "completionMode": "Indexed",
         "completions": len(indexes),
-        "parallelism": min(program.pods_at_once, len(indexes)),
+        "parallelism": max(1, min(program.pods_at_once, len(indexes), slots)),
         "backoffLimitPerIndex": 0,
         "podFailurePolicy": {"rules": [disrupted]},
         "template": {**template, "spec": pod},

@@ -26,9 +26,9 @@ def job(name: str = "grid", **program: Any) -> HybridJob:
     return HybridJob.model_validate({"metadata": metadata, "spec": spec})
 
 
-def made(given: HybridJob, indexes: list[int]) -> dict[str, Any]:
+def made(given: HybridJob, indexes: list[int], slots: int = 10) -> dict[str, Any]:
     batch = PythonJobs().objects(given, BACKEND, Settings(), attempt=2, tokens=["t"])[-1]
-    return of_points(given, batch, indexes)
+    return of_points(given, batch, indexes, slots)
 
 
 def as_in_pod(batch: dict[str, Any], number: int) -> tuple[dict[str, str], list[str]]:
@@ -42,6 +42,8 @@ def test_there_is_a_pod_for_each_point_and_some_at_the_same_time() -> None:
     spec = made(job(parallelism=3), [0, 1, 2, 3])["spec"]
     assert (spec["completionMode"], spec["completions"], spec["parallelism"]) == ("Indexed", 4, 3)
     assert made(job(), [0, 1, 2, 3])["spec"]["parallelism"] == 1
+    assert made(job(parallelism=3), [0, 1, 2, 3], slots=2)["spec"]["parallelism"] == 2
+    assert made(job(parallelism=3), [0, 1, 2, 3], slots=0)["spec"]["parallelism"] == 1, "its pods may be back soon"
     # A limit for all pods would end the job with the first that fails.
     assert (spec["backoffLimitPerIndex"], "backoffLimit" in spec) == (0, False)
     assert spec["podFailurePolicy"]["rules"][0]["action"] == "Ignore"

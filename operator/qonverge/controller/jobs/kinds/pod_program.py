@@ -32,7 +32,7 @@ from qonverge.controller.objects.points import of_points
 from qonverge.controller.quotas.accounts import account_of
 from qonverge.controller.settings import Settings
 from qonverge.controller.store.flights import Flight
-from qonverge.controller.store.program_slots import uses_backend
+from qonverge.controller.store.program_slots import slots_of, uses_backend
 from qonverge.execution import retries
 from qonverge.execution.points import left
 from qonverge.execution.transitions import seconds
@@ -159,7 +159,7 @@ class PodProgram(ABC):
         made = self.objects(job, backends[0], tools.settings, attempt=attempt, tokens=tokens, traceparent=trace)
         *others, batch = made
         if job.spec.program.num_indexes is not None:
-            return [*others, of_points(job, batch, left(job))]
+            return [*others, of_points(job, batch, left(job), slots_of(tools.state, backends[0]))]
         if not job.spec.program.has_ranks:
             return made
         return [*others, *ranks.of_ranks(job, batch, backends, tools.settings, attempt)]
