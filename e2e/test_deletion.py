@@ -27,10 +27,10 @@ def test_a_program_that_is_deleted_leaves_nothing(workspace: Workspace) -> None:
     workspace.wait("--for=jsonpath={.status.progress}=50%", "hybridjob/waits")
     made = [
         f"{kind}/{item['metadata']['name']}"
-        for kind in ("job", "pod", "secret", "configmap")
+        for kind in ("job", "pod", "secret")
         for item in workspace.items(kind, "--selector=qonverge.io/job")
     ]
-    assert [name.split("/")[0] for name in made] == ["job", "pod", "secret", "configmap"]
+    assert [name.split("/")[0] for name in made] == ["job", "pod", "secret"]
     workspace.kubectl("delete", "hybridjob", "waits")
     workspace.wait("--for=delete", *made)
 
