@@ -143,7 +143,7 @@ def test_each_attempt_is_told_with_its_reason_and_its_words(served: Lab, kubelet
     assert len(logs[0]) <= 1024
     assert logs[1:] == ["step 2", "step 3", "step 4", None]
     # Of former attempts nothing stands in the cluster; the last one's pod is there for who looks at it.
-    for kind in ("job", "secret", "configmap"):
+    for kind in ("job", "secret"):
         names = {obj["metadata"]["name"] for obj in served.list(kind)}
         assert not names & {batch, second, third, fourth}
         assert fifth in names
