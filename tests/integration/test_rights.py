@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ from tests.integration.conftest import BELL, NAMESPACE, Lab, backend, eventually
 from tests.integration.deployment_controller import DeploymentController
 from tests.integration.program_kubelet import Kubelet
 from tests.integration.test_results import SHOTS, WIDE
+from tests.integration.test_tokens import ask
 from tests.unit.test_chart import CHART
 from tests.unit.test_chart_rights import Right, bound
 
@@ -197,6 +199,13 @@ def _works(lab: Lab, kubelet: Kubelet, release: Release) -> None:
     eventually(lambda: lab.get("job", batch), "its batch Job")
     lab.patch("hj", "ranks", {"spec": {"suspend": True}})
     eventually(lambda: not lab.get("networkpolicy", batch), "the end of a suspended program's objects")
+    # What a program leaves that gives its pod back is kept in a ConfigMap.
+    python = {"source": "pass", "pauseAfterSeconds": 1}
+    lab.apply({**_program("pauses"), "spec": {"program": {"python": python}, **on}})
+    token = lab.get("secret", _batch(lab, "pauses"))["data"]["token"]
+    report = {"pause": {"tasks": ["some"], "state": {"values": {}, "tasks": {}}}}
+    told = ask(lab.reports, base64.b64decode(token).decode(), "/v1/jobs/default/pauses/report", report)
+    assert told[0] == 204, told
     # One of two pods is marked, and goes.
     lab.patch("qb", "aer", {"spec": {"scaling": {"minReplicas": 1}}})
     # Its key is restored, and told of.
