@@ -238,6 +238,11 @@ def test_namespaces_share_by_their_weights(lab: Lab) -> None:
     try:
         lab.start_operator()
         lab.ready()
+        # Both have all their jobs there before the first can run.
+        both = [partial(lab.list, "hj", name) for name in namespaces]
+        eventually(
+            lambda: all(each.get("status", {}).get("state") for of in both for each in of()), "a look at all jobs"
+        )
         ready(lab, "one")
 
         def ended(name: str) -> list[tuple[str, float]]:

@@ -61,7 +61,7 @@ def test_a_sweep_is_one_task_and_its_points_are_one_table(served: Lab, tmp_path:
     assert [sum(point["counts"].values()) for point in status["result"]["points"]] == [50] * 8
     rows = list(csv.DictReader(io.StringIO(table(served, "counted", "-"))))
     assert [int(row["0"]) + int(row["1"]) for row in rows] == [50] * 8
-    assert rows[0] == {"phi": "0.0", "theta": "0.0", "0": "50", "1": "0"}
+    assert rows[0] == {"phi": "0", "theta": "0", "0": "50", "1": "0"}
 
     path = tmp_path / "exact.parquet"
     table(served, "exact", str(path))

@@ -168,8 +168,10 @@ def test_a_sweep_and_other_circuits_are_one_job_as_far_as_one_takes_them(
     found = result_of(backend.send(task))
     sweep, single, last = found.results
     # ibm_fez takes 300 parameter sets in a job.
-    assert [each["shots"] for each in cloud.tasks()[before:]] == [30_000, 200]
-    assert [each["id"] for each in cloud.tasks()[before:]] == [each.id for each in found.vendor_tasks]
+    # Which of the two arrives first is open.
+    there = {each["id"]: each["shots"] for each in cloud.tasks()[before:]}
+    assert [there[each.id] for each in found.vendor_tasks] == [30_000, 200]
+    assert len(there) == 2
     assert single.counts == ({"10": 100},)
     for counts, angle in zip((*sweep.counts, *last.counts), (*angles, *angles[:2]), strict=True):
         ones = counts.get("11", 0)

@@ -32,14 +32,12 @@ def test_what_runs_ends_and_what_cannot_is_handed_back(kit: Any, endless: Any) -
         def send(identity: str, task: Any) -> None:
             answers[identity] = backend.send(task)
 
-        tasks = {
-            "short": kit.task(short, "short", shots=10_000),
-            "endless": kit.task(endless, "endless"),
-        }
-        threads = [threading.Thread(target=send, args=item) for item in tasks.items()]
-        for thread in threads:
-            thread.start()
-        kit.until(lambda: backend.info()["running"] == 2, "both run")
+        threads = []
+        # In this order: the short one must not be over before the other has begun.
+        for number, task in enumerate((kit.task(endless, "endless"), kit.task(short, "short", shots=10_000)), 1):
+            threads.append(threading.Thread(target=send, args=(task.id, task)))
+            threads[-1].start()
+            kit.until(lambda wanted=number: backend.info()["running"] == wanted, f"{number} run")
         behind = threading.Thread(target=send, args=("behind", kit.task(endless, "behind")))
         behind.start()
         kit.until(lambda: backend.info()["queued"] == 1, "one waits")
