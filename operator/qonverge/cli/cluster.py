@@ -184,7 +184,7 @@ class Cluster:
                 ) as socket:
                     yield socket
             except aiohttp.WSServerHandshakeError as error:
-                # Its words come to who asks in the usual way only.
+                # Only an ordinary request gets the reason: the answer to a handshake has no body.
                 _checked(*await self._ask("GET", path))
                 raise NoAnswer(_refusal(error.status, error.message)) from None
 

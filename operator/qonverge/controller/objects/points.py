@@ -7,6 +7,7 @@ from typing import Any
 
 from qonverge.api import HybridJob
 from qonverge.controller.objects.object_names import INDEXES_ANNOTATION
+from qonverge.controller.objects.program_pod import own_first
 from qonverge.documents.grids import in_ranges
 from qonverge.programs.parameters import escaped
 from qonverge.programs.sweep import in_environment
@@ -31,9 +32,9 @@ def of_points(job: HybridJob, batch: dict[str, Any], indexes: Sequence[int], slo
     if len(indexes) < program.sweep.num_points:
         environment["QONVERGE_INDEXES"] = told
     (container, *others) = template["spec"]["containers"]
-    given = [variable for variable in container["env"] if variable["name"] not in environment]
     own = [{"name": name, "value": value} for name, value in environment.items()]
-    pod = {**template["spec"], "containers": [{**container, "env": [*own, *given]}, *others]}
+    swept = {**container, "env": own_first(own, container["env"])}
+    pod = {**template["spec"], "containers": [swept, *others]}
     # With a limit for each index there is none for all.
     spec.pop("backoffLimit")
     disrupted = {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}

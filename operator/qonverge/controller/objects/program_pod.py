@@ -21,7 +21,7 @@ def merged(pod: Mapping[str, Any], given: ProgramTemplate) -> dict[str, Any]:
     metadata, spec = pod["metadata"], dict(pod["spec"])
     program, *others = spec["containers"]
     asked = _forms(given.env)
-    program = {**program, "env": _with(program["env"], asked)}
+    program = {**program, "env": own_first(program["env"], asked)}
     program["volumeMounts"] = [*program["volumeMounts"], *_forms(given.volume_mounts)]
     if given.env_from:
         program["envFrom"] = _forms(given.env_from)
@@ -30,7 +30,7 @@ def merged(pod: Mapping[str, Any], given: ProgramTemplate) -> dict[str, Any]:
     spec["containers"] = [program, *others]
     if inits := spec.get("initContainers"):
         # Such as the address of a proxy.
-        spec["initContainers"] = [{**each, "env": _with(each["env"], asked)} for each in inits]
+        spec["initContainers"] = [{**each, "env": own_first(each["env"], asked)} for each in inits]
     spec["volumes"] = [*spec["volumes"], *_forms(given.volumes)]
     if given.image_pull_secrets:
         spec["imagePullSecrets"] = _forms(given.image_pull_secrets)
@@ -51,8 +51,8 @@ def merged(pod: Mapping[str, Any], given: ProgramTemplate) -> dict[str, Any]:
     }
 
 
-def _with(own: Sequence[dict[str, Any]], asked: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return variables, Qonverge's own first, so that the job's can refer to them."""
+def own_first(own: Sequence[dict[str, Any]], asked: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return variables, Qonverge's own first, so that others can refer to them, and in place of any of their names."""
     names = {variable["name"] for variable in own}
     return [*own, *(variable for variable in asked if variable["name"] not in names)]
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from qonverge.api import HybridJob, QuantumBackend
 from qonverge.controller.objects import object_names
+from qonverge.controller.objects.program_pod import own_first
 from qonverge.controller.settings import Settings
 from qonverge.programs import dask
 from qonverge.programs.ranks import RANK_VARIABLES, world
@@ -101,10 +102,7 @@ def _indexed(
         *({"name": variable, "valueFrom": certificate} for variable in dask.TLS_VARIABLES if certificate),
     ]
     (container,) = template["spec"]["containers"]
-    # First, so that the job's own variables can refer to them, and in place of any of these that have their names.
-    names = {variable["name"] for variable in environment}
-    others = [variable for variable in container["env"] if variable["name"] not in names]
-    containers = [{**container, "env": [*environment, *others]}]
+    containers = [{**container, "env": own_first(environment, container["env"])}]
     pod = {**template["spec"], "subdomain": service, "containers": containers}
     indexed = {"completionMode": "Indexed", "completions": size, "parallelism": size}
     annotations = {object_names.PROGRAM_BACKENDS_ANNOTATION: " ".join(map(object_names.audience, backends))}
